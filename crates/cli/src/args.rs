@@ -1,0 +1,337 @@
+//! The arguments, as clap sees them, grouped as `--help` shows them.
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where to find what `--help` has no room for.
+const AFTER: &str = "\
+Examples:
+  downhaul https://example.com/a.iso                 save a.iso here
+  downhaul \"URL1,URL2\" \"one,two\" -d downloads        names of your choice
+  downhaul -i list.txt -j 8                          a list, eight files at once
+  downhaul URL -o - | tar xz                         into a pipe
+
+A download is in NAME.part until it is complete; an existing file is left alone unless you say otherwise.
+Exit status: 0 all there, 1 some failed, 2 usage, 3 wrong digest, 4 you chose to exit, 5 disk failed,
+75 terminated, 130 Ctrl-C.";
+
+/// Download files: in parallel, every byte checked, nothing half-done under its final name.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "downhaul",
+    version,
+    after_help = AFTER,
+    override_usage = "downhaul URLS FILENAMES [OPTIONS]   two comma-separated lists of equal length\n       \
+        downhaul URL... [OPTIONS]           names from the server or the URL\n       \
+        downhaul -i LIST [OPTIONS]          a file with a URL a line, or - for standard input",
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+pub struct Args {
+    /// What to do instead of downloading.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// URLs, each also a comma-separated list; with exactly two arguments the second may be the list of names
+    #[arg(value_name = "URLS")]
+    pub urls: Vec<String>,
+
+    /// What goes where.
+    #[command(flatten)]
+    pub files: Files,
+
+    /// How much at once.
+    #[command(flatten)]
+    pub work: Work,
+
+    /// What to do when something fails.
+    #[command(flatten)]
+    pub failure: Failure,
+
+    /// How to talk to servers.
+    #[command(flatten)]
+    pub http: Http,
+
+    /// What to tell.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// What to do instead of downloading.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+    /// Show a recorded event stream (--progress json) as it was seen then
+    Replay {
+        /// The recording, or - for standard input
+        file: PathBuf,
+        /// How many times as fast
+        #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = positive)]
+        speed: f64,
+    },
+}
+
+/// What goes where.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Files")]
+pub struct Files {
+    /// Folder to save into, made if missing
+    #[arg(short = 'd', long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+
+    /// Name for a single URL, any path; - writes to standard output
+    #[arg(short = 'o', long, value_name = "NAME")]
+    pub save_as: Option<PathBuf>,
+
+    /// What to do when the file exists
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "skip",
+        hide_possible_values = true,
+        help = "When the file exists: skip, overwrite, rename, update, error"
+    )]
+    pub if_exists: IfExists,
+
+    /// Read URLs and names from a list; - is standard input
+    #[arg(short = 'i', long, value_name = "LIST", conflicts_with_all = ["urls", "save_as"])]
+    pub input: Option<PathBuf>,
+
+    /// Keep the time of download instead of the server's Last-Modified
+    #[arg(long)]
+    pub no_mtime: bool,
+}
+
+/// How much at once.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Work")]
+pub struct Work {
+    /// Files at once
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallel: u16,
+}
+
+/// What to do when something fails.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Failure")]
+pub struct Failure {
+    /// New tries of a file after a failure
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub retries: u32,
+
+    /// ask, retry, skip or exit [default: ask on a terminal, else retry]
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub on_error: Option<OnError>,
+
+    /// Silence allowed
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = seconds)]
+    pub timeout: Duration,
+
+    /// Time allowed for a connection
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = seconds)]
+    pub connect_timeout: Duration,
+
+    /// Time allowed for a whole file, all tries included
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub max_time: Option<Duration>,
+
+    /// Less than this a second, over a minute, counts as silence (500, 2k, 1M) [default: 1 KiB a minute]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub min_speed: Option<u64>,
+}
+
+/// How to talk to servers.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "HTTP")]
+pub struct Http {
+    /// A header for the servers of the given URLs, and no other
+    #[arg(short = 'H', long = "header", value_name = "'N: V'", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+
+    /// What to call ourselves [default: downhaul/VERSION]
+    #[arg(short = 'A', long, value_name = "TEXT", value_parser = header_value)]
+    pub user_agent: Option<String>,
+
+    /// Trust the certificates in this PEM file instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// Trust every certificate
+    #[arg(long, conflicts_with = "cacert")]
+    pub insecure: bool,
+
+    /// Redirects to follow
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub max_redirects: u32,
+
+    /// Follow redirects from https to http
+    #[arg(long)]
+    pub allow_downgrade: bool,
+
+    /// Use IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+}
+
+/// What to tell.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Telling")]
+pub struct Telling {
+    /// auto, bars, plain, json (events on standard output) or none
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
+    pub progress: Progress,
+
+    /// Tell failures only
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Tell more
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    /// auto, always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: Color,
+
+    /// Log of successes, errors and retries; none for no log [default: download_log.txt, none with -o -]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// `--if-exists`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    Skip,
+    Overwrite,
+    Rename,
+    Update,
+    Error,
+}
+
+/// `--on-error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    Ask,
+    Retry,
+    Skip,
+    Exit,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    Auto,
+    Bars,
+    Plain,
+    Json,
+    None,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n > 0.0 && n.is_finite() => Ok(n),
+        _ => Err("it must be a number above 0".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    positive(text).and_then(|n| Duration::try_from_secs_f64(n).map_err(|e| e.to_string()))
+}
+
+/// Bytes a second: `500`, `2k`, `1.5M` (powers of 1024, as with curl, wget and aria2).
+fn rate(text: &str) -> Result<u64, String> {
+    let bad = || "it must be a number with an optional k, M or G".to_string();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1024.0,
+        "m" | "mb" | "mib" => 1024.0 * 1024.0,
+        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(bad()),
+    };
+    let bytes = digits.parse::<f64>().map_err(|_| bad())? * factor;
+    // Beyond 2^53 an f64 is not exact; no line is that fast.
+    if (0.0..9e15).contains(&bytes) { Ok(bytes as u64) } else { Err(bad()) }
+}
+
+/// Headers that say how the bytes come over: ours alone, or offsets and digests would not mean what they say.
+const OURS: [&str; 9] = [
+    "accept-encoding",
+    "range",
+    "if-range",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "te",
+    "upgrade",
+    "expect",
+];
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it must have the form 'Name: value'")?;
+    let name = name.trim();
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err("the name before the colon is not a header name".into());
+    }
+    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!("{name} is set by downhaul itself"));
+    }
+    Ok((name.into(), header_value(value.trim())?))
+}
+
+fn header_value(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| c.is_control()) {
+        Err("it holds control characters".into())
+    } else {
+        Ok(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn rates_are_powers_of_1024() {
+        assert_eq!(rate("500"), Ok(500));
+        assert_eq!(rate("2k"), Ok(2048));
+        assert_eq!(rate("1.5M"), Ok(1_572_864));
+        for bad in ["", "k", "-1", "1x", "nan", "1e99"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_are_whole_and_not_ours() {
+        assert_eq!(header("X-A:  b "), Ok(("X-A".into(), "b".into())));
+        for bad in ["x", ": v", "a b: c", "Range: bytes=0-", "X: a\nb"] {
+            assert!(header(bad).is_err(), "{bad}");
+        }
+    }
+}

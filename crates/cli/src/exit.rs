@@ -1,0 +1,93 @@
+//! The exit statuses: one table. The status never hides a failure: 0 means that every file asked for is there and
+//! passed every check it was given.
+
+use downhaul_engine::Summary;
+use downhaul_engine::core::error::Blame;
+use std::process::ExitCode;
+
+/// How a run ends, in order of importance: where several apply, the first one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// What was asked for makes no sense.
+    Usage,
+    /// The person chose to exit.
+    Chosen,
+    /// Ctrl-C.
+    Interrupted,
+    /// SIGTERM or SIGHUP.
+    Terminated,
+    /// The local disk failed.
+    Disk,
+    /// Some file failed verification.
+    Mismatch,
+    /// Some file failed, was skipped by the person, or was locked by another run.
+    Failed,
+    /// Every file is there.
+    Success,
+}
+
+/// (exit, status, meaning), as in CLI.md and the man page.
+pub const TABLE: [(Exit, u8, &str); 8] = [
+    (Exit::Success, 0, "every file is there and passed its checks"),
+    (Exit::Failed, 1, "some file failed, was skipped by the person, or was locked by another run"),
+    (Exit::Usage, 2, "usage: what was asked for makes no sense"),
+    (Exit::Mismatch, 3, "some file failed verification"),
+    (Exit::Chosen, 4, "the person chose to exit"),
+    (Exit::Disk, 5, "the local disk failed"),
+    (Exit::Terminated, 75, "stopped by SIGTERM or SIGHUP; run again to go on"),
+    (Exit::Interrupted, 130, "stopped by Ctrl-C; run again to go on"),
+];
+
+impl Exit {
+    /// The number the shell sees.
+    pub fn status(self) -> u8 {
+        TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
+    }
+
+    /// What a run's failures amount to.
+    pub fn of(summary: &Summary) -> Exit {
+        let of_blame = |blame: &Blame| match blame {
+            Blame::Disk => Exit::Disk,
+            Blame::Content => Exit::Mismatch,
+            Blame::Remote | Blame::Request | Blame::Stopped => Exit::Failed,
+        };
+        if summary.output_closed {
+            return Exit::Failed;
+        }
+        let failures = summary.blames.iter().map(of_blame).min().unwrap_or(Exit::Success);
+        if summary.stopped_on_error { failures.min(Exit::Chosen) } else { failures }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.status())
+    }
+}
+
+/// Ends the program without waiting for anything: the second Ctrl-C.
+#[expect(clippy::disallowed_methods, reason = "the one place that leaves at once")]
+pub(crate) fn at_once(exit: Exit) -> ! {
+    std::process::exit(i32::from(exit.status()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_in_order_counts() {
+        let all =
+            |blames: &[Blame]| Exit::of(&Summary { blames: blames.to_vec(), ..Summary::default() }).status();
+        assert_eq!(all(&[]), 0);
+        assert_eq!(all(&[Blame::Remote]), 1);
+        assert_eq!(all(&[Blame::Remote, Blame::Content]), 3);
+        assert_eq!(all(&[Blame::Content, Blame::Disk, Blame::Remote]), 5);
+        let order: Vec<u8> = {
+            let mut exits = TABLE.map(|(exit, _, _)| exit);
+            exits.sort_unstable();
+            exits.iter().map(|exit| exit.status()).collect()
+        };
+        assert_eq!(order, [2, 4, 130, 75, 5, 3, 1, 0]);
+    }
+}

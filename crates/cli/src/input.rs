@@ -1,0 +1,339 @@
+//! From arguments and lists to jobs. All that can be known to be wrong is found here, before any request.
+
+use crate::args::Args;
+use downhaul_engine::core::error::{Error, Kind};
+use downhaul_engine::core::job::{self, JobSpec, Target};
+use downhaul_engine::core::list;
+use downhaul_engine::core::name::{SafeName, same_file_key};
+use downhaul_engine::core::show;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// A line of a list longer than this is a mistake: no server takes URLs beyond 64 KiB, and a JSON line holds a few.
+const LONGEST_LINE: usize = 1024 * 1024;
+
+/// So many mistakes of a list are named; the rest are counted.
+const MISTAKES_SHOWN: usize = 10;
+
+/// Where the jobs come from.
+#[derive(Debug)]
+pub enum Input {
+    /// The arguments.
+    Jobs(Vec<JobSpec>),
+    /// A list file, checked, and how many jobs it has. It is read again while the run goes on.
+    List(PathBuf, u64),
+    /// Standard input, as it comes.
+    Stdin,
+}
+
+/// What the arguments ask for.
+///
+/// # Errors
+/// What is wrong, for the person: usage errors, each a line.
+pub fn of(args: &Args) -> Result<Input, String> {
+    if let Some(list) = &args.files.input {
+        if list.as_os_str() == "-" {
+            return Ok(Input::Stdin);
+        }
+        return check_list(list).map(|count| Input::List(list.clone(), count));
+    }
+    let jobs = match args.urls.as_slice() {
+        [] => return Err("nothing to download: give a URL, or a list with -i".into()),
+        [urls, names] if !holds_url(names) => zip(urls, names)?,
+        all => {
+            let mut jobs = Vec::new();
+            for argument in all {
+                for url in split_urls(argument)? {
+                    jobs.push(JobSpec::new(job::parse_url(url).map_err(|e| bad_url(url, &e))?));
+                }
+            }
+            jobs
+        }
+    };
+    let mut jobs = jobs;
+    if let Some(path) = &args.files.save_as {
+        match jobs.as_mut_slice() {
+            [job] if matches!(job.target, Target::Server) => job.target = save_as(path)?,
+            [_] => return Err("-o names the file, and FILENAMES does too: use one of them".into()),
+            more => return Err(format!("-o is for a single URL, and there are {}", more.len())),
+        }
+    }
+    let mut seen = Names::default();
+    for (index, job) in jobs.iter().enumerate() {
+        seen.add(job, index as u64 + 1).map_err(|(name, first)| {
+            format!("files {first} and {} would have the same name: {name}", index + 1)
+        })?;
+    }
+    Ok(Input::Jobs(jobs))
+}
+
+/// Reads the jobs of a list, a line at a time. Bad lines come as errors; a reader that fails ends the list.
+pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = (u64, Result<JobSpec, Error>)> {
+    let mut reader = BufReader::new(reader);
+    let mut number = 0;
+    let mut over = false;
+    std::iter::from_fn(move || {
+        while !over {
+            number += 1;
+            let at = |mut error: Error| {
+                error.detail = match error.detail.as_str() {
+                    "" => format!("line {number}"),
+                    detail => format!("line {number}: {detail}"),
+                };
+                error
+            };
+            match next_line(&mut reader) {
+                Ok(None) => over = true,
+                Ok(Some(line)) => match list::line(&line) {
+                    Ok(None) => {}
+                    Ok(Some(job)) => return Some((number, Ok(job))),
+                    Err(error) => return Some((number, Err(at(error)))),
+                },
+                Err(e) => {
+                    over = e.kind() != io::ErrorKind::InvalidData;
+                    return Some((number, Err(at(Error::new(Kind::ListLine, "", e.to_string())))));
+                }
+            }
+        }
+        None
+    })
+}
+
+/// One line without its end; `None` at the end of the input. A line that is too long is skipped and an error.
+fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let mut any = false;
+    loop {
+        let buffer = match reader.fill_buf() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if buffer.is_empty() {
+            break;
+        }
+        any = true;
+        let end = buffer.iter().position(|&b| b == b'\n');
+        let some = &buffer[..end.unwrap_or(buffer.len())];
+        if line.len() <= LONGEST_LINE {
+            line.extend_from_slice(some);
+        }
+        let used = some.len() + usize::from(end.is_some());
+        reader.consume(used);
+        if end.is_some() {
+            break;
+        }
+    }
+    if line.len() > LONGEST_LINE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is longer than 1 MiB"));
+    }
+    Ok(any.then_some(line))
+}
+
+/// The first pass over a list file: every mistake is a usage error, with its line number.
+fn check_list(path: &Path) -> Result<u64, String> {
+    let file = File::open(path).map_err(|e| format!("the list {} cannot be read: {e}", path.display()))?;
+    let mut mistakes = Vec::new();
+    let (mut count, mut wrong) = (0, 0);
+    let mut seen = Names::default();
+    for (number, job) in read_list(file) {
+        let checked = job.map_err(|e| e.to_string()).and_then(|job| {
+            count += 1;
+            seen.add(&job, number).map_err(|(name, first)| {
+                format!("lines {first} and {number} would have the same name: {name}")
+            })
+        });
+        if let Err(mistake) = checked {
+            wrong += 1;
+            if mistakes.len() < MISTAKES_SHOWN {
+                mistakes.push(mistake);
+            }
+        }
+    }
+    if wrong > mistakes.len() {
+        mistakes.push(format!("... and {} more", wrong - mistakes.len()));
+    }
+    if !mistakes.is_empty() {
+        return Err(format!("the list {} has mistakes:\n  {}", path.display(), mistakes.join("\n  ")));
+    }
+    if count == 0 {
+        return Err(format!("the list {} is empty", path.display()));
+    }
+    Ok(count)
+}
+
+/// Finds targets that were asked for twice. Names are kept as hashes, so that long lists stay cheap: two names that
+/// share all 64 bits are refused as well, which will not happen in anybody's lifetime.
+#[derive(Default)]
+struct Names {
+    seen: HashMap<u64, u64>,
+    hasher: std::hash::RandomState,
+}
+
+impl Names {
+    /// `Err` holds the name and where it was first.
+    fn add(&mut self, job: &JobSpec, place: u64) -> Result<(), (String, u64)> {
+        use std::hash::BuildHasher;
+        let name = match &job.target {
+            Target::Name(name) => name.to_string(),
+            Target::Path(path) => path.to_string_lossy().into_owned(),
+            Target::Server | Target::Stdout => return Ok(()),
+        };
+        // The names that a file has while it is unfinished belong to it too.
+        let key = same_file_key(&name);
+        for ending in ["", ".part", ".part.journal"] {
+            let hash = self.hasher.hash_one(key.clone() + ending);
+            if let Some(&first) = self.seen.get(&hash) {
+                return Err((show::escaped(&name).into_owned(), first));
+            }
+            self.seen.insert(hash, place);
+        }
+        Ok(())
+    }
+}
+
+/// `URL1,URL2` with `name1,name2`.
+fn zip(urls: &str, names: &str) -> Result<Vec<JobSpec>, String> {
+    let urls = split_urls(urls)?;
+    let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    if urls.len() != names.len() {
+        return Err(format!("{} but {}", count(urls.len(), "URL"), count(names.len(), "name")));
+    }
+    let pairs = urls.into_iter().zip(names).enumerate();
+    pairs
+        .map(|(index, (url, name))| {
+            let mut job = JobSpec::new(job::parse_url(url).map_err(|e| bad_url(url, &e))?);
+            let name = SafeName::from_person(name).map_err(|why| {
+                format!("name {} ({}) is not usable: {why}", index + 1, show::escaped(name))
+            })?;
+            job.target = Target::Name(name);
+            Ok(job)
+        })
+        .collect()
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn bad_url(text: &str, error: &Error) -> String {
+    let shown = show::not_a_url(text);
+    let mut message = format!("{}: {}", show::escaped(&shown), error.kind.meaning());
+    if !error.detail.is_empty() {
+        message += &format!(": {}", error.detail);
+    }
+    if !text.contains("://") && !shown.is_empty() {
+        message += &format!("; did you mean https://{} ?", show::escaped(&shown));
+    }
+    message
+}
+
+fn holds_url(text: &str) -> bool {
+    text.split(',').any(|part| job::has_scheme(part.trim_start()))
+}
+
+/// Splits at commas that `scheme://` follows: commas are legal in URLs.
+fn split_urls(text: &str) -> Result<Vec<&str>, String> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (comma, _) in text.match_indices(',') {
+        if job::has_scheme(text[comma + 1..].trim_start()) {
+            parts.push(text[start..comma].trim());
+            start = comma + 1;
+        }
+    }
+    parts.push(text[start..].trim());
+    match parts.iter().position(|part| part.is_empty()) {
+        Some(_) if parts.len() == 1 => Err("the list of URLs is empty".into()),
+        Some(empty) => Err(format!("URL {} of the list is empty", empty + 1)),
+        None => Ok(parts),
+    }
+}
+
+fn save_as(path: &Path) -> Result<Target, String> {
+    let text = path.to_string_lossy();
+    match text.as_ref() {
+        "-" => Ok(Target::Stdout),
+        "" => Err("-o needs a name".into()),
+        _ if text.ends_with('/') || path.file_name().is_none() => {
+            Err(format!("-o names a file, and {} is a folder; use -d for the folder", path.display()))
+        }
+        _ => Ok(Target::Path(path.to_path_buf())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
+        match of(&args)? {
+            Input::Jobs(jobs) => Ok(jobs
+                .iter()
+                .map(|job| {
+                    let name = match &job.target {
+                        Target::Name(name) => name.to_string(),
+                        other => format!("{other:?}"),
+                    };
+                    (job.urls[0].to_string(), name)
+                })
+                .collect()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    fn pair(url: &str, name: &str) -> (String, String) {
+        (url.into(), name.into())
+    }
+
+    #[test]
+    fn the_forms_of_arguments() {
+        assert_eq!(
+            jobs(&["http://h/a , http://h/b", "x, y z"]),
+            Ok(vec![pair("http://h/a", "x"), pair("http://h/b", "y z")])
+        );
+        assert_eq!(
+            jobs(&["http://h/a,1,http://h/b", "x,y"]),
+            Ok(vec![pair("http://h/a,1", "x"), pair("http://h/b", "y")])
+        );
+        assert_eq!(
+            jobs(&["http://h/a", "http://h/b"]),
+            Ok(vec![pair("http://h/a", "Server"), pair("http://h/b", "Server")])
+        );
+        assert_eq!(jobs(&["http://h/a,http://h/b"]).map(|all| all.len()), Ok(2));
+        assert_eq!(jobs(&["http://h/a", "-o", "-"]), Ok(vec![pair("http://h/a", "Stdout")]));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (args, says) in [
+            (&["http://h/a,http://h/b", "x"][..], "2 URLs but 1 name"),
+            (&["http://h/a", "x,y"], "1 URL but 2 names"),
+            (&["http://h/a,http://h/b", "x,"], "name 2 () is not usable: it is empty"),
+            (&["http://h/a,http://h/b", "x,x"], "files 1 and 2 would have the same name: x"),
+            (&["http://h/a,http://h/b", "x,x.part"], "files 1 and 2 would have the same name: x.part"),
+            (&["http://h/a", "../x"], "leads out of the output folder"),
+            (&["", "x"], "the list of URLs is empty"),
+            (&[",http://h/a"], "URL 1 of the list is empty"),
+            (&["example.com/a"], "did you mean https://example.com/a"),
+            (&["ftp://h/a"], "only http and https"),
+            (&[], "nothing to download"),
+            (&["http://h/a", "http://h/b", "-o", "x"], "-o is for a single URL, and there are 2"),
+            (&["http://h/a", "-o", "dir/"], "is a folder"),
+            (&["http://h/a", "x", "-o", "y"], "use one of them"),
+        ] {
+            let error = jobs(args).expect_err(says);
+            assert!(error.contains(says), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn list_lines_that_are_too_long_are_skipped_with_an_error() {
+        let text = format!("http://h/a\n#{}\nhttp://h/b\n", "x".repeat(LONGEST_LINE * 2));
+        let all: Vec<_> = read_list(text.as_bytes()).map(|(number, job)| (number, job.is_ok())).collect();
+        assert_eq!(all, [(1, true), (2, false), (3, true)]);
+    }
+}

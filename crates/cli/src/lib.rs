@@ -1,0 +1,56 @@
+//! What downhaul **says**: arguments, screens, prompts, log and exit statuses, around `downhaul-engine`.
+//!
+//! [`main_with`] is the whole program as a function.
+
+mod args;
+mod exit;
+mod hints;
+mod input;
+mod man;
+mod platform;
+mod printer;
+mod run;
+mod settings;
+mod ui;
+
+pub use exit::{Exit, TABLE as EXIT_STATUSES};
+pub use settings::ENVIRONMENT;
+
+use args::{Args, Command};
+use clap::{CommandFactory, Parser};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program with these arguments (the first is its name) and gives its exit status.
+pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(e) => {
+            // Help and version go to standard output and are no failure.
+            let text = e.render();
+            let styled = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let text = if styled { text.ansi().to_string() } else { text.to_string() };
+            let exit = if e.use_stderr() { Exit::Usage } else { Exit::Success };
+            match exit {
+                Exit::Success => drop(printer::out(&text)),
+                _ => printer::err(&text),
+            }
+            return exit.into();
+        }
+    };
+    let exit = match &args.command {
+        None => run::run(&args),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "downhaul", &mut script);
+            given(printer::out(&String::from_utf8_lossy(&script)))
+        }
+        Some(Command::Man) => given(printer::out(&man::page())),
+        Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
+    };
+    exit.into()
+}
+
+fn given(all: bool) -> Exit {
+    if all { Exit::Success } else { Exit::Failed }
+}

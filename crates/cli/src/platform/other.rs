@@ -1,0 +1,43 @@
+//! Elsewhere (Windows): Ctrl-C is known, questions are not asked. Kept portable; tested on Unix only.
+
+use super::{Key, Signal};
+
+/// No terminal to ask on yet: failures act as with `--on-error retry`.
+pub(crate) struct Terminal;
+
+impl Terminal {
+    pub(crate) fn open() -> Option<Terminal> {
+        None
+    }
+
+    pub(crate) fn listen(&mut self) {}
+
+    pub(crate) fn cook(&mut self) {}
+
+    pub(crate) fn reset(&mut self) {}
+
+    pub(crate) fn key(&mut self) -> Key {
+        Key::None
+    }
+}
+
+pub(crate) fn is_in_front() -> bool {
+    true
+}
+
+pub(crate) fn raise_file_limit() {}
+
+pub(crate) struct Signals;
+
+impl Signals {
+    pub(crate) fn listen() -> Signals {
+        Signals
+    }
+
+    pub(crate) async fn next(&mut self) -> Signal {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Signal::Interrupt,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! A run: starts the session and its faces, feeds it jobs, minds the signals, and says how it ended.
+
+use crate::args::Args;
+use crate::exit::{self, Exit};
+use crate::input::{self, Input};
+use crate::platform::{self, Signal, Signals, Terminal};
+use crate::printer::{self, Paint};
+use crate::settings::{self, Shown, Telling};
+use crate::ui::bars::Total;
+use crate::ui::messages::Messages;
+use crate::ui::prompt::Prompt;
+use crate::ui::screen::Screen;
+use crate::ui::{json, log::Log};
+use downhaul_engine::core::job::Target;
+use downhaul_engine::core::settings::{OnError, Settings};
+use downhaul_engine::core::show::escaped;
+use downhaul_engine::{Session, Summary};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long faces may take to say their last words when a run is stopped: a terminal or pipe that takes nothing must
+/// not hold up Ctrl-C.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the threads of a run share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    files: AtomicU64,
+    more: AtomicBool,
+    repaint: AtomicBool,
+    ending: Mutex<Option<Exit>>,
+}
+
+impl Shared {
+    /// The run ends early, for this reason. The first reason counts.
+    pub(crate) fn end(&self, exit: Exit) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
+    }
+
+    pub(crate) fn take_repaint(&self) -> bool {
+        self.repaint.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn total(&self) -> Total {
+        Total { files: self.files.load(Ordering::Relaxed), more: self.more.load(Ordering::Relaxed) }
+    }
+
+    fn ending(&self) -> Option<Exit> {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_line_of_the_log(&self) -> Option<&'static str> {
+        match self.ending()? {
+            Exit::Chosen => Some("exited by the user"),
+            Exit::Interrupted => Some("exited by the user (Ctrl-C)"),
+            Exit::Terminated => Some("stopped by a signal"),
+            _ => None,
+        }
+    }
+}
+
+/// Downloads what the arguments ask for.
+pub(crate) fn run(args: &Args) -> Exit {
+    let input = match input::of(args) {
+        Ok(input) => input,
+        Err(why) => return usage(&why),
+    };
+    let to_stdout =
+        matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.target == Target::Stdout));
+    // A pipe on standard input is no hindrance: answers come from the terminal.
+    let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
+    let (settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some()) {
+        Ok(resolved) => resolved,
+        Err(why) => return usage(&why),
+    };
+    if let Some(name) = settings::ignored_proxy() {
+        warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
+    }
+    platform::raise_file_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            error(&format!("the program cannot start: {e}"));
+            return Exit::Disk;
+        }
+    };
+    let exit = runtime.block_on(download(args, input, settings, &telling, terminal));
+    // What still blocks (a reader of standard input, a name server) is nothing to wait for.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn download(
+    args: &Args,
+    input: Input,
+    settings: Settings,
+    telling: &Telling,
+    terminal: Option<Terminal>,
+) -> Exit {
+    let asks = settings.on_error == OnError::Ask;
+    let session = match Session::start(settings) {
+        Ok(session) => Arc::new(session),
+        Err(e) => return usage(&escaped(&e.to_string())),
+    };
+    let shared = Arc::new(Shared::default());
+    let faces = faces(args, telling, terminal.filter(|_| asks), &session, &shared);
+    let mut signals = Signals::listen();
+    feed(input, &session, &shared);
+
+    let summary = loop {
+        tokio::select! {
+            summary = session.wait() => break summary,
+            signal = signals.next() => {
+                if let Signal::Interrupt | Signal::Terminate = signal {
+                    let exit = if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated };
+                    if shared.ending().is_some() {
+                        leave_at_once(exit);
+                    }
+                    shared.end(exit);
+                    session.stop();
+                } else {
+                    shared.repaint.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    last_words(faces, &shared, &mut signals).await;
+    conclude(&summary, shared.ending())
+}
+
+/// The faces, each on a thread of its own.
+fn faces(
+    args: &Args,
+    telling: &Telling,
+    terminal: Option<Terminal>,
+    session: &Arc<Session>,
+    shared: &Arc<Shared>,
+) -> Vec<JoinHandle<()>> {
+    let runtime = tokio::runtime::Handle::current();
+    let mut faces = Vec::new();
+    if let Some(path) = &telling.log {
+        match Log::open(path) {
+            Ok(log) => {
+                let (runtime, facts, shared) = (runtime.clone(), session.facts(), shared.clone());
+                faces.push(thread::spawn(move || {
+                    log.run(&runtime, facts, || shared.last_line_of_the_log());
+                }));
+            }
+            Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
+        }
+    }
+    if telling.progress == Shown::Json {
+        let (facts, session) = (session.facts(), session.clone());
+        faces.push(thread::spawn(move || json::run(&runtime, facts, &session)));
+        return faces;
+    }
+    let (facts, session, shared) = (session.facts_for_a_screen(), session.clone(), shared.clone());
+    let telling = telling.clone();
+    // The screen keeps the arguments for the commands it suggests; they live as long as the program.
+    let args = args.clone();
+    faces.push(thread::spawn(move || {
+        let Telling { progress, quiet, verbose, color, unicode, .. } = telling;
+        let messages = Messages::new(Some(&args), Paint(color), quiet, verbose, unicode);
+        Screen::new(progress, messages, Prompt::new(terminal)).run(&runtime, facts, &session, &shared);
+    }));
+    faces
+}
+
+/// Hands the jobs to the session, as fast as it takes them.
+fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>) {
+    let (session, shared) = (session.clone(), shared.clone());
+    let runtime = tokio::runtime::Handle::current();
+    match &input {
+        Input::Jobs(jobs) => shared.files.store(jobs.len() as u64, Ordering::Relaxed),
+        Input::List(_, count) => shared.files.store(*count, Ordering::Relaxed),
+        Input::Stdin => shared.more.store(true, Ordering::Relaxed),
+    }
+    // Not waited for at the end: it may be stuck in a read from a pipe that nobody writes to.
+    thread::spawn(move || {
+        match input {
+            Input::Jobs(jobs) => {
+                for job in jobs {
+                    if !runtime.block_on(session.add(job)) {
+                        break;
+                    }
+                }
+            }
+            Input::List(path, _) => match File::open(&path) {
+                Ok(file) => feed_list(file, &session, &runtime),
+                Err(e) => warn(&format!("the list {} cannot be read any more: {e}", path.display())),
+            },
+            Input::Stdin => feed_list(std::io::stdin(), &session, &runtime),
+        }
+        shared.more.store(false, Ordering::Relaxed);
+        runtime.block_on(session.close());
+    });
+}
+
+fn feed_list(reader: impl std::io::Read, session: &Session, runtime: &tokio::runtime::Handle) {
+    for (_, job) in input::read_list(reader) {
+        let taken = match job {
+            Ok(job) => runtime.block_on(session.add(job)),
+            Err(error) => runtime.block_on(session.add_failed(error)),
+        };
+        if !taken {
+            return;
+        }
+    }
+}
+
+/// Waits for the faces, but not for ever, and never against a second Ctrl-C.
+async fn last_words(faces: Vec<JoinHandle<()>>, shared: &Shared, signals: &mut Signals) {
+    let joined = tokio::task::spawn_blocking(move || faces.into_iter().for_each(|face| drop(face.join())));
+    tokio::pin!(joined);
+    loop {
+        let stopping = shared.ending().is_some();
+        tokio::select! {
+            _ = &mut joined => return,
+            () = tokio::time::sleep(LAST_WORDS), if stopping => return,
+            signal = signals.next() => match signal {
+                Signal::Interrupt => leave_at_once(Exit::Interrupted),
+                Signal::Terminate => leave_at_once(Exit::Terminated),
+                Signal::Continue => shared.repaint.store(true, Ordering::Relaxed),
+            }
+        }
+    }
+}
+
+fn conclude(summary: &Summary, ending: Option<Exit>) -> Exit {
+    let exit = Exit::of(summary);
+    ending.map_or(exit, |ending| ending.min(exit))
+}
+
+/// The second Ctrl-C.
+fn leave_at_once(exit: Exit) -> ! {
+    if let Some(mut terminal) = Terminal::open() {
+        terminal.reset();
+    }
+    exit::at_once(exit)
+}
+
+fn usage(why: &str) -> Exit {
+    error(why);
+    printer::err("For more information, try 'downhaul --help'.\n");
+    Exit::Usage
+}
+
+pub(crate) fn error(text: &str) {
+    printer::err(&format!("error: {text}\n"));
+}
+
+fn warn(text: &str) {
+    printer::err(&format!("warning: {text}\n"));
+}
+
+/// Shows a recording of `--progress json` through the same screens.
+pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
+    use downhaul_engine::core::event::Line;
+    use std::io::{BufRead, BufReader, Read};
+    let reader: Box<dyn Read> = match file.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => match File::open(file) {
+            Ok(file) => Box::new(file),
+            Err(e) => return usage(&format!("{} cannot be read: {e}", file.display())),
+        },
+    };
+    let telling = settings::telling(args, false);
+    let messages = Messages::new(None, Paint(telling.color), telling.quiet, telling.verbose, telling.unicode);
+    let mut screen = Screen::new(telling.progress, messages, Prompt::new(None));
+    let mut samples = std::collections::BTreeMap::new();
+    let mut now = None;
+    for (number, line) in BufReader::new(reader).lines().enumerate() {
+        let line = line.map_err(|e| e.to_string()).and_then(|line| Line::from_json(&line));
+        let line = match line {
+            Ok(line) => line,
+            Err(why) => {
+                screen.end();
+                return usage(&format!("line {} is no event: {}", number + 1, escaped(&why)));
+            }
+        };
+        let at = line.at();
+        // The first line is now. A recording that was interrupted does not hold up for longer than this.
+        let pause = at.saturating_sub(now.unwrap_or(at)).min(Duration::from_secs(2));
+        if pause > Duration::ZERO {
+            let all: Vec<_> = samples.values().cloned().collect();
+            screen.paint(now.unwrap_or(at), &all, Total::default());
+            thread::sleep(pause.div_f64(speed));
+        }
+        now = Some(at.max(now.unwrap_or(at)));
+        match line {
+            Line::Progress(_, sample) => {
+                samples.insert(sample.job, sample);
+            }
+            Line::Event(event) => {
+                use downhaul_engine::core::event::Fact;
+                if let (Some(job), Fact::Finished { .. } | Fact::Failed { .. } | Fact::Skipped { .. }) =
+                    (event.job, &event.fact)
+                {
+                    samples.remove(&job);
+                }
+                screen.event(&event);
+            }
+        }
+    }
+    screen.end();
+    Exit::Success
+}

@@ -1,0 +1,148 @@
+//! From flags and environment to what the engine and the screens need. The only place that reads the environment.
+
+use crate::args::{self, Args, Color, Progress};
+use downhaul_engine::core::job::IfExists;
+use downhaul_engine::core::settings::{Family, OnError, Settings};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// Environment variables that are read, and what for. `docs/environment.md` is made from this.
+pub const ENVIRONMENT: [(&str, &str); 6] = [
+    ("NO_COLOR", "when set and not empty, `--color auto` means no colours (no-color.org)"),
+    ("TERM", "when `dumb`, there are no bars and no colours"),
+    (
+        "LC_ALL, LC_CTYPE, LANG",
+        "the first that is set says whether the terminal shows UTF-8; if not, bars are drawn in ASCII",
+    ),
+    (
+        "http_proxy, https_proxy, all_proxy (also in capitals)",
+        "not supported yet: one warning names the first that is set",
+    ),
+    (
+        "SSL_CERT_FILE, SSL_CERT_DIR",
+        "where the machine's trusted certificates are, if not in their usual place",
+    ),
+    ("TZ", "the time zone of the log"),
+];
+
+/// How people and programs are told.
+#[derive(Debug, Clone)]
+pub(crate) struct Telling {
+    pub(crate) progress: Shown,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    pub(crate) color: bool,
+    pub(crate) unicode: bool,
+    /// Where the log goes.
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// What is shown while the run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Bars,
+    Plain,
+    Json,
+    Nothing,
+}
+
+/// Resolves everything. `to_stdout` says that the bytes go to standard output; `can_ask` that a person is there.
+///
+/// # Errors
+/// Options that contradict each other.
+pub(crate) fn resolve(args: &Args, to_stdout: bool, can_ask: bool) -> Result<(Settings, Telling), String> {
+    if to_stdout && args.telling.progress == Progress::Json {
+        return Err("-o - and --progress json both want standard output".into());
+    }
+    let telling = telling(args, to_stdout);
+    let defaults = Settings::default();
+    let on_error = match args.failure.on_error {
+        // Nobody is asked in JSON mode, or where nobody is.
+        Some(args::OnError::Ask) | None if telling.progress == Shown::Json || !can_ask => OnError::Retry,
+        Some(args::OnError::Ask) | None => OnError::Ask,
+        Some(args::OnError::Retry) => OnError::Retry,
+        Some(args::OnError::Skip) => OnError::Skip,
+        Some(args::OnError::Exit) => OnError::Exit,
+    };
+    let settings = Settings {
+        output: args.files.output.clone(),
+        if_exists: match args.files.if_exists {
+            args::IfExists::Skip => IfExists::Skip,
+            args::IfExists::Overwrite => IfExists::Overwrite,
+            args::IfExists::Rename => IfExists::Rename,
+            args::IfExists::Update => IfExists::Update,
+            args::IfExists::Error => IfExists::Error,
+        },
+        keep_mtime: !args.files.no_mtime,
+        parallel: usize::from(args.work.parallel),
+        retries: args.failure.retries,
+        on_error,
+        timeout: args.failure.timeout,
+        connect_timeout: args.failure.connect_timeout,
+        max_time: args.failure.max_time,
+        min_bytes_a_minute: args
+            .failure
+            .min_speed
+            .map_or(defaults.min_bytes_a_minute, |rate| rate.saturating_mul(60)),
+        headers: args.http.headers.clone(),
+        user_agent: args.http.user_agent.clone().unwrap_or(defaults.user_agent),
+        cacert: args.http.cacert.clone(),
+        insecure: args.http.insecure,
+        max_redirects: args.http.max_redirects,
+        allow_downgrade: args.http.allow_downgrade,
+        family: match (args.http.ipv4, args.http.ipv6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        },
+        reserved: telling.log.iter().cloned().collect(),
+    };
+    Ok((settings, telling))
+}
+
+/// How to tell, without a download (for `replay`).
+pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
+    let screen = std::io::stderr().is_terminal() && env("TERM").as_deref() != Some("dumb");
+    let log = match &args.telling.log {
+        Some(path) if path.as_os_str() == "none" => None,
+        Some(path) => Some(path.clone()),
+        None if to_stdout => None,
+        // The name that the first users know.
+        None => Some(PathBuf::from("download_log.txt")),
+    };
+    Telling {
+        progress: match args.telling.progress {
+            Progress::Auto if screen => Shown::Bars,
+            Progress::Auto => Shown::Plain,
+            // Bars need a cursor to move.
+            Progress::Bars if std::io::stderr().is_terminal() => Shown::Bars,
+            Progress::Bars | Progress::Plain => Shown::Plain,
+            Progress::Json => Shown::Json,
+            Progress::None => Shown::Nothing,
+        },
+        quiet: args.telling.quiet,
+        verbose: args.telling.verbose,
+        color: match args.telling.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => screen && env("NO_COLOR").is_none(),
+        },
+        unicode: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        }),
+        log,
+    }
+}
+
+/// A proxy that is asked for and will not be used.
+pub(crate) fn ignored_proxy() -> Option<&'static str> {
+    const NAMES: [&str; 6] =
+        ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    NAMES.into_iter().find(|name| env(name).is_some())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

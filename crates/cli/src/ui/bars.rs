@@ -1,0 +1,264 @@
+//! Bars, as lines of text: a pure function of numbers and width, in the manner of tqdm.
+//!
+//! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
+
+use super::units::{self, Speed};
+use downhaul_engine::core::event::{JobId, Phase, Sample, State};
+use downhaul_engine::core::show;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Below this, a bar says less than the columns it takes.
+const SHORTEST_BAR: usize = 8;
+
+/// Beyond this, a longer bar says nothing more.
+const LONGEST_BAR: usize = 40;
+
+/// Everything that bars are drawn from.
+#[derive(Default)]
+pub(crate) struct Bars {
+    unicode: bool,
+    pub(crate) state: State,
+    /// Files that are known to be there in all, and whether more may come.
+    pub(crate) total: Total,
+    speeds: HashMap<JobId, Speed>,
+    speed: Speed,
+    frame: usize,
+}
+
+/// How many files there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) files: u64,
+    /// The list is not at its end: `N of M+`.
+    pub(crate) more: bool,
+}
+
+impl Bars {
+    /// Bars of block characters, or of ASCII ones.
+    pub(crate) fn new(unicode: bool) -> Self {
+        Bars { unicode, ..Bars::default() }
+    }
+
+    /// Takes in new numbers, taken at `at`.
+    pub(crate) fn sample(&mut self, at: Duration, samples: &[Sample]) {
+        self.frame += 1;
+        self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
+        for sample in samples {
+            self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
+        }
+        self.speed.sample(at, self.bytes(samples));
+    }
+
+    /// The speed of a file, if it can be told.
+    pub(crate) fn speed_of(&self, job: JobId) -> Option<f64> {
+        self.speeds.get(&job).and_then(Speed::get)
+    }
+
+    /// A line for each file in flight, at most `rows` in all, and one for the whole; none wider than `columns`.
+    pub(crate) fn lines(&self, samples: &[Sample], columns: usize, rows: usize) -> Vec<String> {
+        let room = rows.saturating_sub(1).max(1);
+        let shown = if samples.len() > room { room - 1 } else { samples.len() };
+        let names: Vec<String> =
+            samples[..shown].iter().map(|s| show::escaped(&s.name).into_owned()).collect();
+        let widest = names.iter().map(|name| units::width(name)).max().unwrap_or(0);
+        // A third of the line names the file, more only where the numbers leave room.
+        let name_columns = widest.min((columns / 3).max(12)).min(columns.saturating_sub(6));
+        let mut lines: Vec<String> = samples[..shown]
+            .iter()
+            .zip(&names)
+            .map(|(sample, name)| self.line(sample, &units::fit(name, name_columns), columns))
+            .collect();
+        if shown < samples.len() {
+            lines.push(
+                units::prefix(&format!("... and {} more in flight", samples.len() - shown), columns).into(),
+            );
+        }
+        lines.push(units::prefix(&self.whole(samples), columns).into());
+        lines
+    }
+
+    fn line(&self, sample: &Sample, name: &str, columns: usize) -> String {
+        let prefix = format!("{name}: ");
+        let rest = columns.saturating_sub(units::width(&prefix));
+        let body = match sample.phase {
+            Phase::Connecting if sample.bytes == 0 => "connecting".to_string(),
+            Phase::Connecting => format!("connecting, {} so far", units::bytes(sample.bytes)),
+            Phase::Waiting => format!("waiting {} before the next try", units::clock(sample.wait.ceil())),
+            Phase::Asking => "waiting for your answer".to_string(),
+            Phase::Finishing if sample.total.is_none() => "finishing".to_string(),
+            Phase::Receiving | Phase::Finishing => self.moving(sample, rest),
+        };
+        let line = prefix + units::prefix(&body, rest);
+        units::prefix(&line, columns).to_string()
+    }
+
+    fn moving(&self, sample: &Sample, columns: usize) -> String {
+        let speed = self.speeds.get(&sample.job).and_then(Speed::get);
+        let elapsed = units::clock(sample.seconds);
+        let rate = speed.map_or("?".to_string(), units::rate);
+        let Some(total) = sample.total else {
+            let numbers = format!("| {} [{elapsed}, {rate}]", units::bytes(sample.bytes));
+            let bar = bar_room(columns, "     |", &numbers);
+            return match bar {
+                Some(room) => format!("     |{}{numbers}", self.wanderer(room)),
+                None => format!("{} {rate}", units::bytes(sample.bytes)),
+            };
+        };
+        let share = if total == 0 { 1.0 } else { (sample.bytes as f64 / total as f64).clamp(0.0, 1.0) };
+        // Never 100 % before it is true.
+        let percent = format!("{:>3}%", (share * 100.0).floor());
+        let left = match speed {
+            Some(speed) if speed > 0.0 => units::clock(total.saturating_sub(sample.bytes) as f64 / speed),
+            _ => "?".into(),
+        };
+        let amount = format!("{}/{}", units::bytes(sample.bytes), units::bytes(total));
+        let numbers = format!("| {amount} [{elapsed}<{left}, {rate}]");
+        if let Some(room) = bar_room(columns, "100%|", &numbers) {
+            return format!("{percent}|{}{numbers}", self.bar(share, room));
+        }
+        // Narrow: what matters most first, as much as fits.
+        let mut text = percent;
+        for more in [format!(" {rate}"), format!(" {left} left"), format!(" of {}", units::bytes(total))] {
+            if units::width(&text) + units::width(&more) <= columns {
+                text += &more;
+            }
+        }
+        text
+    }
+
+    fn bar(&self, share: f64, columns: usize) -> String {
+        if !self.unicode {
+            let full = (share * columns as f64).floor() as usize;
+            return "#".repeat(full) + &"-".repeat(columns - full);
+        }
+        const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+        let eighths = (share * columns as f64 * 8.0).floor() as usize;
+        let part = EIGHTHS[eighths % 8];
+        let filled = "█".repeat(eighths / 8) + part;
+        let empty = columns.saturating_sub(eighths / 8 + usize::from(!part.is_empty()));
+        filled + &" ".repeat(empty)
+    }
+
+    /// Something that moves while nothing is known about the end.
+    fn wanderer(&self, columns: usize) -> String {
+        let thing = if self.unicode { "███" } else { "<=>" };
+        let way = columns.saturating_sub(3).max(1);
+        let step = self.frame % (2 * way);
+        let at = if step < way { step } else { 2 * way - step };
+        units::fit(&(" ".repeat(at) + thing), columns)
+    }
+
+    fn whole(&self, samples: &[Sample]) -> String {
+        let State { finished, skipped, failed, .. } = self.state;
+        let files = self.total.files.max(self.state.queued);
+        let plus = if self.total.more { "+" } else { "" };
+        let bytes = self.bytes(samples);
+        let mut text = format!("{} of {files}{plus} files, {}", finished + skipped, units::bytes(bytes));
+        let speed = self.speed.get();
+        if let Some(speed) = speed {
+            text += &format!(", {}", units::rate(speed));
+        }
+        match (self.still_to_come(samples, files), speed) {
+            (Some((bytes, exact)), Some(speed)) if speed > 0.0 && !self.total.more => {
+                let about = if exact { "" } else { "about " };
+                text += &format!(", {about}{} left", units::clock(bytes / speed));
+            }
+            _ => {}
+        }
+        text + &format!(", {failed} failed")
+    }
+
+    /// Bytes still to come, and whether every size is known; files of unknown size count as the mean of the others.
+    fn still_to_come(&self, samples: &[Sample], files: u64) -> Option<(f64, bool)> {
+        let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
+        let known_files = self.state.finished + known.len() as u64;
+        if known_files == 0 {
+            return None;
+        }
+        let mean = (self.state.bytes + known.iter().sum::<u64>()) as f64 / known_files as f64;
+        let rest =
+            |sample: &Sample| sample.total.map_or(mean, |total| total.saturating_sub(sample.bytes) as f64);
+        let in_flight: f64 = samples.iter().map(rest).sum();
+        let unstarted = files.saturating_sub(self.state.ended() + samples.len() as u64);
+        let exact = unstarted == 0 && known.len() == samples.len();
+        Some((in_flight + unstarted as f64 * mean, exact))
+    }
+
+    fn bytes(&self, samples: &[Sample]) -> u64 {
+        self.state.bytes + samples.iter().map(|sample| sample.bytes).sum::<u64>()
+    }
+}
+
+/// The columns left for a bar between two texts, if enough for one.
+fn bar_room(columns: usize, before: &str, after: &str) -> Option<usize> {
+    let room = columns.checked_sub(units::width(before) + units::width(after))?;
+    (room >= SHORTEST_BAR).then_some(room.min(LONGEST_BAR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(job: JobId, name: &str, bytes: u64, total: Option<u64>) -> Sample {
+        Sample { job, name: name.into(), phase: Phase::Receiving, bytes, total, seconds: 12.0, wait: 0.0 }
+    }
+
+    fn bars(unicode: bool, steps: &[(u64, Vec<Sample>)]) -> Bars {
+        let mut bars = Bars { unicode, ..Bars::default() };
+        bars.state.queued = 5;
+        bars.state.finished = 1;
+        bars.state.bytes = 1 << 20;
+        for (at, samples) in steps {
+            bars.sample(Duration::from_secs(*at), samples);
+        }
+        bars
+    }
+
+    #[test]
+    fn a_bar_reads_like_tqdm() {
+        let (before, now) =
+            (vec![sample(2, "a.iso", 0, Some(4 << 20))], vec![sample(2, "a.iso", 2 << 20, Some(4 << 20))]);
+        let lines = bars(true, &[(0, before), (2, now.clone())]).lines(&now, 80, 24);
+        assert_eq!(
+            lines[0],
+            "a.iso:  50%|████████████▌            | 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]"
+        );
+        assert_eq!(lines[1], "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:10 left, 0 failed");
+    }
+
+    #[test]
+    fn unknown_lengths_wander() {
+        let now = vec![sample(2, "a", 5 << 20, None)];
+        let bars = bars(false, &[(0, now.clone())]);
+        let line = &bars.lines(&now, 60, 24)[0];
+        assert!(line.contains("<=>") && line.contains("5.00 MiB [00:12, ?]"), "{line}");
+    }
+
+    #[test]
+    fn no_line_is_ever_wider_than_the_screen_nor_are_there_more_than_fit() {
+        let names = ["short", "日本語のとても長いファイル名.iso", "cafe\u{301}\u{301}", "\u{1b}[31mred", "x"];
+        let samples: Vec<Sample> = (0..100)
+            .map(|n| {
+                let total = if n % 3 == 0 { None } else { Some(1 << 40) };
+                let mut one = sample(n, names[n as usize % names.len()], n << 30, total);
+                one.phase =
+                    [Phase::Receiving, Phase::Waiting, Phase::Connecting, Phase::Asking][n as usize % 4];
+                one
+            })
+            .collect();
+        for unicode in [false, true] {
+            let bars = bars(unicode, &[(0, samples.clone()), (1, samples.clone())]);
+            for columns in 1..200 {
+                for rows in [1, 2, 10, 200] {
+                    let lines = bars.lines(&samples, columns, rows);
+                    assert!(lines.len() <= rows.max(2), "{} lines in {rows} rows", lines.len());
+                    for line in lines {
+                        assert!(units::width(&line) <= columns, "{columns}: {line:?}");
+                        assert!(!line.contains('\u{1b}'));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The log: one line a fact that matters later, appended in one write each, so that several runs can share a file.
+//!
+//! `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
+
+use super::units;
+use super::{Next, next};
+use downhaul_engine::core::event::{Event, Fact, Failure, JobId};
+use downhaul_engine::core::show::escaped;
+use downhaul_engine::report::Reader;
+use jiff::{Timestamp, tz::TimeZone};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// An open log.
+pub(crate) struct Log {
+    file: File,
+    zone: TimeZone,
+    /// What files that are not over are called.
+    names: HashMap<JobId, String>,
+}
+
+impl Log {
+    /// Opens a log for appending, and makes it if need be.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub(crate) fn open(path: &Path) -> io::Result<Log> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        Ok(Log { file, zone: TimeZone::system(), names: HashMap::new() })
+    }
+
+    /// Writes until the session is over, and then why it ended early, if it did.
+    pub(crate) fn run(
+        mut self,
+        runtime: &Handle,
+        mut facts: Reader,
+        ending: impl FnOnce() -> Option<&'static str>,
+    ) {
+        loop {
+            match next(runtime, &mut facts, Duration::from_secs(3600)) {
+                Next::Event(event) => {
+                    if let Some((level, message)) = self.message(&event) {
+                        self.line(event.at, level, &message);
+                    }
+                }
+                Next::Nothing => {}
+                Next::End => break,
+            }
+        }
+        if let Some(why) = ending() {
+            let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+            self.line(now, "WARNING", why);
+        }
+    }
+
+    fn line(&mut self, at: u64, level: &str, message: &str) {
+        let at =
+            i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+        let at = at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
+        // A log that cannot be written any more (disk full) is no reason to lose files.
+        let _ = self.file.write_all(format!("{at} - {level} - {message}\n").as_bytes());
+    }
+
+    fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {
+        let job = event.job?;
+        let name = self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"));
+        Some(match &event.fact {
+            Fact::Queued { url, .. } => {
+                self.names.insert(job, escaped(url).into_owned());
+                return None;
+            }
+            Fact::Started { url, path, size } => {
+                let size = size.map_or("unknown size".to_string(), |n| format!("{n} bytes"));
+                ("INFO", format!("started {} -> {} ({size})", escaped(url), escaped(path)))
+            }
+            Fact::Resumed { from } => ("INFO", format!("going on with {name} at byte {from}")),
+            Fact::Retrying { error, attempt, of, wait, from } => {
+                let which =
+                    if *attempt == 0 { "not counted".to_string() } else { format!("try {attempt} of {of}") };
+                let place =
+                    if *from == 0 { "from the start".to_string() } else { format!("from byte {from}") };
+                let wait = units::took(*wait);
+                ("WARNING", format!("retrying {name} {place} in {wait} ({which}): {}", why(error)))
+            }
+            Fact::Question { error, .. } => ("ERROR", format!("{name}: {}; asking what to do", why(error))),
+            Fact::Verified { algorithm, digest, source } => {
+                ("INFO", format!("verified {name}: {algorithm} {digest} from {}", escaped(source)))
+            }
+            Fact::Finished { path, bytes, seconds, proven, warnings } => {
+                self.names.remove(&job);
+                let mut text = format!(
+                    "finished {} ({bytes} bytes, {}, {})",
+                    escaped(path),
+                    units::took(*seconds),
+                    escaped(proven)
+                );
+                for warning in warnings {
+                    text += &format!("; warning: {}", escaped(warning));
+                }
+                ("INFO", text)
+            }
+            Fact::Skipped { path, reason } => {
+                self.names.remove(&job);
+                ("INFO", format!("skipped {}: {}", escaped(path), escaped(reason)))
+            }
+            Fact::Failed { error, retries, .. } => {
+                self.names.remove(&job);
+                let what = if error.code == "digest.mismatch" { "hash mismatch" } else { "failed" };
+                ("ERROR", format!("{what} {name} after {retries} retries: {}", why(error)))
+            }
+            Fact::Summary { .. } => return None,
+        })
+    }
+}
+
+fn why(error: &Failure) -> String {
+    let at = if error.at.is_empty() { String::new() } else { format!(" ({})", escaped(&error.at)) };
+    format!("[{}] {}{at}", error.code, escaped(&error.message))
+}

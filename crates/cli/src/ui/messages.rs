@@ -1,0 +1,198 @@
+//! Facts as sentences for people. Every remote word is escaped here, on its way to the screen.
+
+use super::units;
+use crate::args::Args;
+use crate::hints;
+use crate::printer::Paint;
+use downhaul_engine::core::event::{Event, Fact, Failure, JobId};
+use downhaul_engine::core::show::escaped;
+use std::collections::HashMap;
+
+/// What to say, and what must be remembered to say it.
+pub(crate) struct Messages<'a> {
+    /// The arguments, for the command that goes on. `None` in a replay.
+    pub(crate) args: Option<&'a Args>,
+    pub(crate) paint: Paint,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    pub(crate) unicode: bool,
+    /// Files that are not over: bounded by what is queued ahead and in flight.
+    known: HashMap<JobId, Known>,
+}
+
+struct Known {
+    url: String,
+    path: Option<String>,
+}
+
+impl<'a> Messages<'a> {
+    pub(crate) fn new(
+        args: Option<&'a Args>,
+        paint: Paint,
+        quiet: bool,
+        verbose: bool,
+        unicode: bool,
+    ) -> Self {
+        Messages { args, paint, quiet, verbose, unicode, known: HashMap::new() }
+    }
+
+    /// What a file is called while it is not over.
+    pub(crate) fn name_of(&self, job: JobId) -> String {
+        match self.known.get(&job) {
+            Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
+            Some(Known { url, .. }) => escaped(url).into_owned(),
+            None => format!("file {job}"),
+        }
+    }
+
+    /// The lines that a fact is worth.
+    pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
+        let Some(job) = event.job else { return self.summary(&event.fact) };
+        let lines = match &event.fact {
+            Fact::Queued { url, name, .. } => {
+                let folder = self.args.map(|args| &args.files.output);
+                let path = name.as_ref().filter(|name| *name != "-").map(|name| match folder {
+                    Some(folder) => folder.join(name).to_string_lossy().into_owned(),
+                    None => name.clone(),
+                });
+                self.known.insert(job, Known { url: url.clone(), path });
+                Vec::new()
+            }
+            Fact::Started { path, size, url } => {
+                if let Some(known) = self.known.get_mut(&job) {
+                    known.path = Some(path.clone()).filter(|path| path != "-");
+                }
+                let size = size.map_or("of unknown size".to_string(), units::bytes);
+                self.verbose_line(|| format!("{} from {}, {size}", escaped(path), escaped(url)))
+            }
+            Fact::Resumed { from } => {
+                let name = self.name_of(job);
+                self.verbose_line(|| format!("{name} goes on at {}", units::bytes(*from)))
+            }
+            Fact::Retrying { error, attempt, of, wait, from } => {
+                if self.quiet {
+                    return Vec::new();
+                }
+                let what = match (attempt, from) {
+                    (0, 0) => "starting again".to_string(),
+                    (0, from) => format!("going on at {}", units::bytes(*from)),
+                    (n, _) => format!("retry {n} of {of}"),
+                };
+                let when = if *wait >= 0.05 { format!(" in {}", units::took(*wait)) } else { String::new() };
+                let mark = self.paint.yellow(self.mark("↻", "~"));
+                vec![format!("{mark} {}: {}; {what}{when}", self.name_of(job), reason(error))]
+            }
+            // The prompt asks.
+            Fact::Question { .. } => Vec::new(),
+            Fact::Verified { algorithm, digest, source } => {
+                let name = self.name_of(job);
+                self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
+            }
+            Fact::Finished { path, bytes, seconds, proven, warnings } => {
+                self.known.remove(&job);
+                if self.quiet {
+                    return Vec::new();
+                }
+                let speed = if *seconds > 0.0 { *bytes as f64 / seconds } else { 0.0 };
+                let mark = self.paint.green(self.mark("✓", "ok"));
+                let facts =
+                    format!("{} in {} ({})", units::bytes(*bytes), units::took(*seconds), units::rate(speed));
+                let path = if path == "-" { "standard output" } else { path };
+                let mut lines = vec![format!(
+                    "{mark} {}  {}, {}",
+                    escaped(path),
+                    self.paint.dim(&facts),
+                    escaped(proven)
+                )];
+                lines.extend(
+                    warnings
+                        .iter()
+                        .map(|warning| self.paint.yellow(&format!("  warning: {}", escaped(warning)))),
+                );
+                lines
+            }
+            Fact::Skipped { path, reason } => {
+                self.known.remove(&job);
+                if self.quiet {
+                    return Vec::new();
+                }
+                let mark = self.paint.dim(self.mark("·", "-"));
+                vec![format!("{mark} {} {}", escaped(path), escaped(reason))]
+            }
+            Fact::Failed { error, retries, exhausted } => {
+                let name = self.name_of(job);
+                let known = self.known.remove(&job);
+                self.failed(&name, known.as_ref(), error, *retries, *exhausted)
+            }
+            Fact::Summary { .. } => Vec::new(),
+        };
+        lines
+    }
+
+    fn failed(
+        &self,
+        name: &str,
+        known: Option<&Known>,
+        error: &Failure,
+        retries: u32,
+        exhausted: bool,
+    ) -> Vec<String> {
+        if hints::is_silent(&error.code) {
+            return Vec::new();
+        }
+        let mark = self.paint.red(self.mark("✗", "!!"));
+        let tries = if retries > 0 { format!(" (after {retries} retries)") } else { String::new() };
+        let mut lines = vec![format!("{mark} {name}: {}{tries}", reason(error))];
+        if let Some(advice) = hints::advice(&error.code) {
+            lines.push(format!("  {advice}"));
+        }
+        if let (Some(args), Some(known)) = (self.args, known) {
+            let folder_is_in_the_way = error.code.starts_with("name.") || error.code.starts_with("url.");
+            match hints::go_on(args, &known.url, known.path.as_deref()) {
+                _ if folder_is_in_the_way => {}
+                Some(command) => lines.push(format!("  {} {command}", self.paint.dim("To go on:"))),
+                None => lines.push(format!("  {}", self.paint.dim("To go on, run the same command again."))),
+            }
+        }
+        if exhausted {
+            lines.push("Maximum retries reached. Exiting.".into());
+        }
+        lines
+    }
+
+    fn summary(&self, fact: &Fact) -> Vec<String> {
+        let Fact::Summary { files, finished, skipped, failed, bytes, seconds } = fact else {
+            return Vec::new();
+        };
+        // One file has said it all itself.
+        if *files < 2 || (self.quiet && *failed == 0) {
+            return Vec::new();
+        }
+        let speed = if *seconds > 0.0 { *bytes as f64 / seconds } else { 0.0 };
+        let mut text = format!("{finished} of {files} files downloaded");
+        if *skipped > 0 {
+            text += &format!(", {skipped} already there");
+        }
+        text += &format!(
+            ", {failed} failed; {} in {} ({})",
+            units::bytes(*bytes),
+            units::took(*seconds),
+            units::rate(speed)
+        );
+        vec![text]
+    }
+
+    fn verbose_line(&self, line: impl FnOnce() -> String) -> Vec<String> {
+        if self.verbose { vec![self.paint.dim(&format!("  {}", line()))] } else { Vec::new() }
+    }
+
+    fn mark(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
+        if self.unicode { unicode } else { ascii }
+    }
+}
+
+/// Why, and where if that says more.
+pub(crate) fn reason(error: &Failure) -> String {
+    let message = escaped(&error.message).into_owned();
+    if error.at.is_empty() { message } else { format!("{message} ({})", escaped(&error.at)) }
+}

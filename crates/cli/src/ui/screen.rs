@@ -1,0 +1,182 @@
+//! The screen for people: messages above, bars (or plain lines) and the question below.
+//!
+//! Runs on a thread of its own, reads facts and pulls numbers, and paints at most ten times a second. When it falls
+//! behind it misses messages, never the truth: the counts come from the session's folded state.
+
+use super::bars::{Bars, Total};
+use super::messages::Messages;
+use super::painter::Painter;
+use super::prompt::{Choice, Prompt};
+use super::units;
+use super::{Next, next};
+use crate::platform;
+use crate::printer;
+use crate::run::Shared;
+use crate::settings::Shown;
+use downhaul_engine::Session;
+use downhaul_engine::core::event::{Event, JobId, Phase, Sample};
+use downhaul_engine::core::plan::Answer;
+use downhaul_engine::core::show;
+use downhaul_engine::report::Reader;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Ten paints a second look alive; more cost time and nobody sees them.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Plain progress lines of one file come no closer than this.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// The screen.
+pub(crate) struct Screen<'a> {
+    shown: Shown,
+    messages: Messages<'a>,
+    bars: Bars,
+    painter: Painter,
+    prompt: Prompt,
+    /// Lines that wait to be printed.
+    above: Vec<String>,
+    /// When a file last had a plain line.
+    plain: HashMap<JobId, Duration>,
+}
+
+impl<'a> Screen<'a> {
+    pub(crate) fn new(shown: Shown, messages: Messages<'a>, prompt: Prompt) -> Self {
+        let bars = Bars::new(messages.unicode);
+        Screen {
+            shown,
+            messages,
+            bars,
+            painter: Painter::default(),
+            prompt,
+            above: Vec::new(),
+            plain: HashMap::new(),
+        }
+    }
+
+    /// Shows a session until it is over.
+    pub(crate) fn run(mut self, runtime: &Handle, mut facts: Reader, session: &Session, shared: &Shared) {
+        let start = Instant::now();
+        loop {
+            let paint_at = Instant::now() + TICK;
+            let mut over = false;
+            while let Some(left) = paint_at.checked_duration_since(Instant::now()) {
+                match next(runtime, &mut facts, left) {
+                    Next::Event(event) => self.event(&event),
+                    Next::Nothing => break,
+                    Next::End => {
+                        over = true;
+                        break;
+                    }
+                }
+            }
+            let missed = facts.missed();
+            if missed > 0 {
+                self.above.push(format!("... {missed} messages were left out"));
+                self.bars.state = session.state();
+            }
+            if over {
+                return self.end();
+            }
+            self.ask(session, shared);
+            if shared.take_repaint() {
+                printer::err(self.painter.forget());
+                self.prompt.resume();
+            }
+            self.paint(start.elapsed(), &session.samples(), shared.total());
+        }
+    }
+
+    /// Takes in a fact.
+    pub(crate) fn event(&mut self, event: &Event) {
+        self.prompt.event(event, &self.messages);
+        self.bars.state.apply(event);
+        self.above.extend(self.messages.lines(event));
+    }
+
+    /// Paints everything anew. `at` is any clock that goes on.
+    pub(crate) fn paint(&mut self, at: Duration, samples: &[Sample], total: Total) {
+        let (columns, rows) = platform::terminal_size();
+        self.bars.total = total;
+        self.bars.sample(at, samples);
+        let mut block = Vec::new();
+        if platform::is_in_front() {
+            // A question takes two rows below the bars.
+            let question = self.prompt.lines(columns.saturating_sub(1));
+            let rows = rows.saturating_sub(question.len() + 1);
+            // One column stays free: a cursor behind the last one wraps on some terminals.
+            if self.shown == Shown::Bars && !samples.is_empty() {
+                block = self.bars.lines(samples, columns.saturating_sub(1), rows);
+            }
+            block.extend(question);
+        }
+        if self.shown == Shown::Plain && !self.messages.quiet {
+            self.plain_lines(at, samples);
+        }
+        self.print(&block, columns);
+    }
+
+    /// Prints what is left and removes the block.
+    pub(crate) fn end(mut self) {
+        let columns = platform::terminal_size().0;
+        self.print(&[], columns);
+        self.prompt.close();
+    }
+
+    fn print(&mut self, block: &[String], columns: usize) {
+        let above = std::mem::take(&mut self.above);
+        let text = if block.is_empty() {
+            let mut text = self.painter.clear(columns);
+            for line in above {
+                text += &line;
+                text.push('\n');
+            }
+            text
+        } else {
+            self.painter.paint(&above, block, columns)
+        };
+        if !text.is_empty() {
+            printer::err(&text);
+        }
+    }
+
+    fn plain_lines(&mut self, at: Duration, samples: &[Sample]) {
+        self.plain.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
+        for sample in samples {
+            let last = *self.plain.entry(sample.job).or_insert(at);
+            if at < last + PLAIN_EVERY || sample.phase != Phase::Receiving {
+                continue;
+            }
+            self.plain.insert(sample.job, at);
+            let mut line = format!("{}: {}", show::escaped(&sample.name), units::bytes(sample.bytes));
+            let speed = self.bars.speed_of(sample.job);
+            if let Some(total) = sample.total.filter(|&total| total > 0) {
+                let percent = (sample.bytes as f64 / total as f64 * 100.0).floor();
+                line += &format!(" of {} ({percent}%)", units::bytes(total));
+            }
+            if let Some(speed) = speed {
+                line += &format!(", {}", units::rate(speed));
+                if let Some(total) = sample.total.filter(|_| speed > 0.0) {
+                    let left = total.saturating_sub(sample.bytes) as f64 / speed;
+                    line += &format!(", {} left", units::clock(left));
+                }
+            }
+            self.above.push(line);
+        }
+    }
+
+    fn ask(&mut self, session: &Session, shared: &Shared) {
+        let Some((job, choice, line)) = self.prompt.poll() else { return };
+        self.above.push(line);
+        match choice {
+            Choice::Retry => session.answer(job, Answer::Retry),
+            Choice::RetryAll => session.retry_all(),
+            Choice::Skip => session.answer(job, Answer::Skip),
+            Choice::Exit => {
+                shared.end(crate::exit::Exit::Chosen);
+                session.stop();
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Numbers and names as people read them, and fitting text into columns.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// `512 B`, `1.5 KiB`, `12.3 MiB`, `456 MiB`: three digits at least where there are any.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        value /= 1024.0;
+        unit = next;
+        // 999.5 would be printed as 1000.
+        if value < 999.5 {
+            break;
+        }
+    }
+    match value {
+        v if v < 9.995 => format!("{v:.2} {unit}"),
+        v if v < 99.95 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    }
+}
+
+/// `12.3 MiB/s`.
+pub(crate) fn rate(bytes_a_second: f64) -> String {
+    format!("{}/s", bytes(bytes_a_second.clamp(0.0, 1e18) as u64))
+}
+
+/// `00:31`, `1:02:03`, `3d 04h`: a clock, as tqdm shows it.
+pub(crate) fn clock(seconds: f64) -> String {
+    let s = seconds.clamp(0.0, 1e9) as u64;
+    match (s / 86_400, s / 3600, s / 60 % 60, s % 60) {
+        (0, 0, minutes, seconds) => format!("{minutes:02}:{seconds:02}"),
+        (0, hours, minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
+        (days, hours, ..) => format!("{days}d {:02}h", hours % 24),
+    }
+}
+
+/// `0.12 s`, `12.3 s`, `2 min 05 s`.
+pub(crate) fn took(seconds: f64) -> String {
+    match seconds {
+        s if s < 9.995 => format!("{s:.2} s"),
+        s if s < 99.95 => format!("{s:.1} s"),
+        s => format!("{} min {:02} s", s as u64 / 60, s as u64 % 60),
+    }
+}
+
+/// How many columns the text takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in exactly `columns` columns: padded, or with its middle left out, since both ends tell names apart.
+pub(crate) fn fit(text: &str, columns: usize) -> String {
+    let wide = width(text);
+    if wide <= columns {
+        return format!("{text}{}", " ".repeat(columns - wide));
+    }
+    if columns == 0 {
+        return String::new();
+    }
+    let left = (columns - 1).div_ceil(2);
+    let head = prefix(text, left);
+    let tail = suffix(text, columns - 1 - width(head));
+    let cut = format!("{head}~{tail}");
+    let missing = columns.saturating_sub(width(&cut));
+    cut + &" ".repeat(missing)
+}
+
+/// As much of the beginning as fits.
+pub(crate) fn prefix(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+fn suffix(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    let mut start = text.len();
+    for (at, c) in text.char_indices().rev() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        start = at;
+    }
+    // A mark that combines with a character that was cut off would combine with ours.
+    text[start..].trim_start_matches(|c: char| c.width() == Some(0))
+}
+
+/// A speed over the last seconds, from samples.
+#[derive(Debug, Default)]
+pub(crate) struct Speed {
+    samples: VecDeque<(Duration, u64)>,
+}
+
+impl Speed {
+    /// Long enough to be steady, short enough to notice a change.
+    const WINDOW: Duration = Duration::from_secs(5);
+
+    pub(crate) fn sample(&mut self, at: Duration, bytes: u64) {
+        if self.samples.back().is_some_and(|&(_, before)| bytes < before) {
+            // The file started again.
+            self.samples.clear();
+        }
+        self.samples.push_back((at, bytes));
+        while self.samples.len() > 2
+            && self.samples.front().is_some_and(|&(first, _)| first + Self::WINDOW < at)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Bytes a second; `None` before anything can be said.
+    pub(crate) fn get(&self) -> Option<f64> {
+        let (&(from, first), &(to, last)) = (self.samples.front()?, self.samples.back()?);
+        let seconds = to.saturating_sub(from).as_secs_f64();
+        // Two samples of the same paint say nothing.
+        (seconds > 0.05).then(|| (last - first) as f64 / seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let all = [0, 1023, 1024, 1536, 12_900_000, 1 << 30, 1_073_000_000, u64::MAX].map(bytes);
+        assert_eq!(
+            all,
+            ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "12.3 MiB", "1.00 GiB", "1.00 GiB", "16.0 EiB"]
+        );
+        assert_eq!([0.0, 61.0, 3723.0, 273_600.0].map(clock), ["00:00", "01:01", "1:02:03", "3d 04h"]);
+        assert_eq!([0.123, 12.34, 125.0].map(took), ["0.12 s", "12.3 s", "2 min 05 s"]);
+    }
+
+    #[test]
+    fn names_fit_whatever_they_are_made_of() {
+        assert_eq!(fit("short", 8), "short   ");
+        assert_eq!(fit("a-very-long-name.iso", 11), "a-ver~e.iso");
+        for text in [
+            "日本語のとても長いファイル名.iso",
+            "cafe\u{301}-cafe\u{301}-cafe\u{301}.txt",
+            "👩‍👩‍👧‍👦👩‍👩‍👧‍👦 family.jpg",
+            "",
+        ] {
+            for columns in 0..40 {
+                assert_eq!(width(&fit(text, columns)), columns, "{text} in {columns}");
+            }
+        }
+    }
+
+    #[test]
+    fn speed_is_that_of_the_last_seconds() {
+        let mut speed = Speed::default();
+        for s in 0..20 {
+            speed.sample(Duration::from_secs(s), if s < 10 { 0 } else { (s - 9) * 100 });
+        }
+        assert_eq!(speed.get(), Some(100.0));
+        speed.sample(Duration::from_secs(20), 0);
+        assert_eq!(speed.get(), None, "it started again");
+    }
+}

@@ -1,0 +1,369 @@
+//! The public contract of what is told: [`Fact`]s, which are pushed, numbered and never lost, and [`Sample`]s,
+//! which are pulled and may be dropped. `docs/events.md` describes the JSON form.
+//!
+//! [`State`] folds facts, so that a screen that comes late or falls behind can catch up. Facts may hold remote
+//! text (a face escapes it before a terminal or a log sees it) and never hold secrets.
+
+use crate::error::Error;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The version of the JSON form. Fields may be added within a version, never removed or changed.
+pub const VERSION: u8 = 1;
+
+/// Which file of the run, counted from 1 in the order of the input.
+pub type JobId = u64;
+
+/// A numbered fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// [`VERSION`].
+    pub v: u8,
+    /// Grows by one, from 1.
+    pub seq: u64,
+    /// When: milliseconds since the Unix epoch; RFC 3339 in UTC in JSON.
+    #[serde(with = "rfc3339")]
+    pub at: u64,
+    /// Which file; `None` for the run as a whole.
+    pub job: Option<JobId>,
+    /// What.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// Something that happened. Every job is `queued` once and ends in exactly one of `finished`, `skipped`,
+/// `failed`; the run ends in one `summary`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// The file is known and waits for its turn.
+    Queued {
+        /// Where it is, without secrets.
+        url: String,
+        /// The name it was given, if any.
+        name: Option<String>,
+        /// Keys of a JSON line that are not ours.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        extra: serde_json::Map<String, serde_json::Value>,
+    },
+    /// The first usable reply is here; bytes follow.
+    Started {
+        /// The URL that answered, without secrets.
+        url: String,
+        /// Where the file will be.
+        path: String,
+        /// Its size in bytes, if known.
+        size: Option<u64>,
+    },
+    /// A broken transfer goes on where it stopped.
+    Resumed {
+        /// The first byte that is still to come.
+        from: u64,
+    },
+    /// A try failed and another follows.
+    Retrying {
+        /// Why.
+        error: Failure,
+        /// Which retry this is, from 1; 0 when it costs none.
+        attempt: u32,
+        /// How many there may be.
+        of: u32,
+        /// Seconds until then.
+        wait: f64,
+        /// The first byte that will be asked for: 0 means that the file starts again.
+        from: u64,
+    },
+    /// A person is asked what to do; the file waits.
+    Question {
+        /// Why.
+        error: Failure,
+        /// Retries that are left.
+        left: u32,
+    },
+    /// A digest matched.
+    Verified {
+        /// `sha-256`.
+        algorithm: String,
+        /// The digest in hexadecimal.
+        digest: String,
+        /// Who said what it must be: `X-Checksum-SHA256`.
+        source: String,
+    },
+    /// The file is complete under its name.
+    Finished {
+        /// Where it is.
+        path: String,
+        /// Its size.
+        bytes: u64,
+        /// From the first request on.
+        seconds: f64,
+        /// What was proven: `sha-256 from X-Checksum-SHA256`, `size only`, `nothing (no length was announced)`.
+        proven: String,
+        /// What a person should know about it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
+    /// Nothing was to be done.
+    Skipped {
+        /// The file that is already there.
+        path: String,
+        /// Why: `already exists`.
+        reason: String,
+    },
+    /// The file could not be had.
+    Failed {
+        /// Why.
+        error: Failure,
+        /// Retries that were used.
+        retries: u32,
+        /// They were used up while a person was asked: the run ends.
+        exhausted: bool,
+    },
+    /// The run is over.
+    Summary {
+        /// Files that were queued.
+        files: u64,
+        /// Of these: finished.
+        finished: u64,
+        /// Of these: skipped.
+        skipped: u64,
+        /// Of these: failed.
+        failed: u64,
+        /// Bytes of the finished files.
+        bytes: u64,
+        /// How long the run took.
+        seconds: f64,
+    },
+}
+
+/// A failure as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The stable code, see `docs/errors.md`.
+    pub code: String,
+    /// What it means, with what the system or the server said.
+    pub message: String,
+    /// Where: a URL without secrets, an address, a path.
+    pub at: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let meaning = error.kind.meaning();
+        let message = if error.detail.is_empty() {
+            meaning.to_string()
+        } else {
+            format!("{meaning}: {}", error.detail)
+        };
+        Failure { code: error.kind.code().into(), message, at: error.at.clone() }
+    }
+}
+
+/// The numbers of one file in flight at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Which file.
+    pub job: JobId,
+    /// Its name, or its URL (without secrets) while it has none.
+    pub name: String,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Bytes that arrived and count.
+    pub bytes: u64,
+    /// Bytes of the whole, if known.
+    pub total: Option<u64>,
+    /// Seconds since its first request.
+    pub seconds: f64,
+    /// Seconds that are still to be waited (phase `waiting`).
+    #[serde(default)]
+    pub wait: f64,
+}
+
+/// What a file in flight is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Phase {
+    /// Looking up, dialling, waiting for the reply.
+    Connecting,
+    /// Bytes arrive.
+    Receiving,
+    /// Between two tries, or because the host asked for a pause.
+    Waiting,
+    /// A person is asked.
+    Asking,
+    /// The last bytes are hashed and the file is moved to its name.
+    Finishing,
+}
+
+/// The facts so far, folded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// Files that were queued.
+    pub queued: u64,
+    /// Files that are complete.
+    pub finished: u64,
+    /// Files for which nothing was to be done.
+    pub skipped: u64,
+    /// Files that could not be had.
+    pub failed: u64,
+    /// Bytes of the finished files.
+    pub bytes: u64,
+    /// Sizes of the files that started and have not ended; `None` when unknown. Bounded by what is in flight.
+    pub started: BTreeMap<JobId, Option<u64>>,
+    /// The run is over.
+    pub over: bool,
+}
+
+impl State {
+    /// Takes one more fact into account.
+    pub fn apply(&mut self, event: &Event) {
+        let ended = match &event.fact {
+            Fact::Queued { .. } => {
+                self.queued += 1;
+                false
+            }
+            Fact::Started { size, .. } => {
+                if let Some(job) = event.job {
+                    self.started.insert(job, *size);
+                }
+                false
+            }
+            Fact::Finished { bytes, .. } => {
+                self.finished += 1;
+                self.bytes += bytes;
+                true
+            }
+            Fact::Skipped { .. } => {
+                self.skipped += 1;
+                true
+            }
+            Fact::Failed { .. } => {
+                self.failed += 1;
+                true
+            }
+            Fact::Summary { .. } => {
+                self.over = true;
+                false
+            }
+            Fact::Resumed { .. } | Fact::Retrying { .. } | Fact::Question { .. } | Fact::Verified { .. } => {
+                false
+            }
+        };
+        if let (true, Some(job)) = (ended, event.job) {
+            self.started.remove(&job);
+        }
+    }
+
+    /// Files that ended.
+    pub fn ended(&self) -> u64 {
+        self.finished + self.skipped + self.failed
+    }
+}
+
+/// One line of the JSON form: a fact, or a sample (kind `progress`, which has no `seq`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// A fact.
+    Event(Event),
+    /// A sample and when it was taken (milliseconds since the Unix epoch).
+    Progress(u64, Sample),
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProgressLine {
+    v: u8,
+    #[serde(with = "rfc3339")]
+    at: u64,
+    kind: String,
+    #[serde(flatten)]
+    sample: Sample,
+}
+
+impl Line {
+    /// The JSON object, without a line end.
+    pub fn to_json(&self) -> String {
+        let text = match self {
+            Line::Event(event) => serde_json::to_string(event),
+            Line::Progress(at, sample) => {
+                let (v, kind, sample) = (VERSION, "progress".into(), sample.clone());
+                serde_json::to_string(&ProgressLine { v, at: *at, kind, sample })
+            }
+        };
+        // Only maps with keys that are no texts, or failing `Serialize` code, cannot be written; here are neither.
+        text.unwrap_or_default()
+    }
+
+    /// Reads what [`Line::to_json`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn from_json(text: &str) -> Result<Line, String> {
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        if value.get("kind").and_then(|kind| kind.as_str()) == Some("progress") {
+            let line: ProgressLine = serde_json::from_value(value).map_err(|e| e.to_string())?;
+            return Ok(Line::Progress(line.at, line.sample));
+        }
+        serde_json::from_value(value).map(Line::Event).map_err(|e| e.to_string())
+    }
+
+    /// When it happened: time since the Unix epoch.
+    pub fn at(&self) -> Duration {
+        match self {
+            Line::Event(event) => Duration::from_millis(event.at),
+            Line::Progress(at, _) => Duration::from_millis(*at),
+        }
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds.
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(ms: &u64, to: S) -> Result<S::Ok, S::Error> {
+        let at = i64::try_from(*ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        to.collect_str(&at.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(from)?;
+        let at: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
+        u64::try_from(at.as_millisecond()).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_they_were_written() {
+        let event = Event {
+            v: VERSION,
+            seq: 7,
+            at: 1_795_333_200_123,
+            job: Some(3),
+            fact: Fact::Started { url: "http://h/a".into(), path: "a\u{1b}".into(), size: None },
+        };
+        let line = Line::Event(event);
+        let json = line.to_json();
+        assert!(json.starts_with(r#"{"v":1,"seq":7,"at":"2026-11-22T"#), "{json}");
+        assert!(json.contains(r#".123Z","job":3,"kind":"started""#) && !json.contains('\u{1b}'), "{json}");
+        assert_eq!(Line::from_json(&json), Ok(line));
+
+        let sample = Sample {
+            job: 3,
+            name: "a".into(),
+            phase: Phase::Receiving,
+            bytes: 5,
+            total: None,
+            seconds: 1.5,
+            wait: 0.0,
+        };
+        let line = Line::Progress(1_795_333_200_000, sample);
+        assert!(line.to_json().contains(r#""kind":"progress""#) && !line.to_json().contains("seq"));
+        assert_eq!(Line::from_json(&line.to_json()), Ok(line));
+        assert!(Line::from_json("{}").is_err());
+    }
+}

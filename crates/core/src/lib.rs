@@ -1,0 +1,22 @@
+//! What downhaul **decides**: which step a file takes next, whether a failure is tried again, what a
+//! server's words may become on disk, and what is told to whoever watches.
+//!
+//! This crate touches nothing: no sockets, no files, no clock, no random, no environment (`clippy.toml`
+//! beside it holds that wall). It is handed `now` as a [`std::time::Duration`] since the session's start
+//! and a seed for jitter, so that thousands of whole downloads can be simulated in a second.
+//!
+//! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
+//! into file names, [`reply`] what a server said, [`plan`] the state machine of one file, [`retry`] whether
+//! to try again, [`digest`] what was proven, [`event`] what is told, [`error`] what can go wrong.
+
+pub mod digest;
+pub mod error;
+pub mod event;
+pub mod job;
+pub mod list;
+pub mod name;
+pub mod plan;
+pub mod reply;
+pub mod retry;
+pub mod settings;
+pub mod show;

@@ -1,0 +1,52 @@
+//! `{"url": "...", "out": "...", "sha256": "..."}`: a JSON object a line. Other keys are passed through.
+
+use crate::digest::{Algorithm, Digest, Expected};
+use crate::error::{Error, Kind};
+use crate::job::{self, JobSpec, Target};
+use crate::name::SafeName;
+use serde_json::{Map, Value};
+
+/// Digests that lists may name and that cannot be checked: taking them for a remark would let a wrong file
+/// pass.
+const UNCHECKABLE: &[&str] =
+    &["md5", "sha224", "blake2", "b2", "blake3", "b3", "crc32", "crc32c", "checksum", "hash", "digest"];
+
+/// Reads a trimmed line that begins with `{`.
+pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
+    let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+    let urls = match (keys.remove("url"), keys.remove("urls")) {
+        (Some(Value::String(url)), None) => vec![job::parse_url(url.trim())?],
+        (None, Some(Value::Array(urls))) if !urls.is_empty() => {
+            let texts = urls.iter().map(|url| url.as_str().ok_or_else(|| bad("`urls` must hold texts")));
+            texts.map(|text| job::parse_url(text?.trim())).collect::<Result<_, _>>()?
+        }
+        _ => return Err(bad("it needs `url` (a text) or `urls` (a list of texts)")),
+    };
+    let target = match keys.remove("out") {
+        None | Some(Value::Null) => Target::Server,
+        Some(Value::String(name)) => {
+            Target::Name(SafeName::from_person(&name).map_err(|why| Error::new(Kind::NameUnsafe, name, why))?)
+        }
+        Some(_) => return Err(bad("`out` must be a text")),
+    };
+    let mut expected = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let name = algorithm.name().replace('-', "");
+        let digest = match keys.remove(&name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(hex)) => Digest::from_hex(algorithm, hex.trim()),
+            Some(_) => None,
+        };
+        let digest = digest
+            .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.len() * 2)))?;
+        expected.push(Expected { digest, from: "the list".into() });
+    }
+    if let Some(name) = keys.keys().find(|key| UNCHECKABLE.contains(&key.to_ascii_lowercase().as_str())) {
+        return Err(bad(format!("`{name}` cannot be checked yet; sha256, sha512, sha384 and sha1 can")));
+    }
+    Ok(JobSpec { urls, target, expected, extra: keys })
+}
+
+fn bad(why: impl Into<String>) -> Error {
+    Error::new(Kind::ListLine, "", why)
+}

@@ -1,0 +1,31 @@
+//! `URL[<TAB>URL...] [NAME to the end of the line]`: the form of aria2 and wget, with names.
+
+use crate::error::{Error, Kind};
+use crate::job::{self, JobSpec, Target};
+use crate::name::SafeName;
+
+/// Reads a trimmed line that is not empty.
+pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
+    let (first, mut rest) = next_word(text);
+    let mut job = JobSpec::new(job::parse_url(first)?);
+    // What follows a TAB and looks like a URL is a mirror; anything else is the name.
+    while let Some(after_tab) = rest.strip_prefix('\t') {
+        let (word, beyond) = next_word(after_tab.trim_start());
+        if !job::has_scheme(word) {
+            break;
+        }
+        job.urls.push(job::parse_url(word)?);
+        rest = beyond;
+    }
+    let name = rest.trim();
+    if !name.is_empty() {
+        job.target =
+            Target::Name(SafeName::from_person(name).map_err(|why| Error::new(Kind::NameUnsafe, name, why))?);
+    }
+    Ok(job)
+}
+
+/// Splits before the first blank or TAB.
+fn next_word(text: &str) -> (&str, &str) {
+    text.split_at(text.find([' ', '\t']).unwrap_or(text.len()))
+}

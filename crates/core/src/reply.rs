@@ -1,0 +1,323 @@
+//! What a server said: a reply's head, read strictly, into facts that can be trusted as facts about the reply
+//! (not as truth about the file: see [`crate::plan`] for what is accepted).
+
+mod disposition;
+
+use crate::digest::{Algorithm, Digest, Expected};
+use crate::error::{Error, Kind};
+use crate::name::SafeName;
+use crate::show;
+use http::header::{self, HeaderMap, HeaderName};
+use std::time::{Duration, SystemTime};
+use url::Url;
+
+/// The head of a 200 or 206.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// 200 or 206.
+    pub status: u16,
+    /// The URL that answered, after redirects.
+    pub url: Url,
+    /// Whether that is another URL than the one asked for first.
+    pub redirected: bool,
+    /// Bytes of this body, when announced.
+    pub length: Option<u64>,
+    /// What part of the file this is (206 only).
+    pub range: Option<ContentRange>,
+    /// `Accept-Ranges: none` was said: parts are not to be had.
+    pub refuses_ranges: bool,
+    /// What tells one version of the file from another.
+    pub version: Version,
+    /// When the file last changed, by the server's word.
+    pub last_modified: Option<SystemTime>,
+    /// A content coding other than identity.
+    pub coding: Option<String>,
+    /// Several parts in one body (`multipart/byteranges`), which we never ask for.
+    pub multipart: bool,
+    /// The name the server gives (Content-Disposition).
+    pub name: Option<SafeName>,
+    /// Digests of the whole file.
+    pub digests: Vec<Expected>,
+    /// What of the head was ignored and may interest a person.
+    pub notes: Vec<String>,
+}
+
+/// A strong validator of RFC 9110, section 8.8, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// A strong entity tag, quotes included.
+    Etag(String),
+    /// A Last-Modified that is far enough before the reply's Date to be strong (section 8.8.2.2).
+    Modified(SystemTime),
+    /// Nothing that tells two versions apart.
+    Unknown,
+}
+
+/// How much earlier than Date a Last-Modified must be to count as strong: what RFC 7232, section 2.2.2 names;
+/// RFC 9110 leaves it to the reader.
+const STRONG_AFTER: Duration = Duration::from_secs(60);
+
+/// `Content-Range: bytes first-last/total` (RFC 9110, section 14.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Offset of the first byte.
+    pub first: u64,
+    /// Offset of the last byte; not below `first`.
+    pub last: u64,
+    /// Size of the whole file, if known; above `last`.
+    pub total: Option<u64>,
+}
+
+impl Reply {
+    /// Reads the head of a reply with status 200 or 206.
+    ///
+    /// # Errors
+    /// `http.malformed` when the head contradicts itself or cannot be read.
+    pub fn read(status: u16, url: &Url, redirected: bool, headers: &HeaderMap) -> Result<Reply, Error> {
+        let bad = |why: &str| Error::new(Kind::HttpMalformed, show::url(url), why);
+        let length = match header_text(headers, &header::CONTENT_LENGTH) {
+            Some(text) => Some(digits(text).ok_or_else(|| bad("Content-Length is not a number"))?),
+            None => None,
+        };
+        let range = match (status, header_text(headers, &header::CONTENT_RANGE)) {
+            (206, Some(text)) => {
+                Some(ContentRange::parse(text).ok_or_else(|| bad("Content-Range cannot be read"))?)
+            }
+            _ => None,
+        };
+        if let (Some(range), Some(length)) = (range, length)
+            && range.last - range.first + 1 != length
+        {
+            return Err(bad("Content-Range and Content-Length contradict each other"));
+        }
+        let modified = date(headers, &header::LAST_MODIFIED);
+        let mut notes = Vec::new();
+        let digests = checksum(status, headers, &mut notes).into_iter().collect();
+        let content_type = header_text(headers, &header::CONTENT_TYPE).unwrap_or_default();
+        Ok(Reply {
+            status,
+            url: url.clone(),
+            redirected,
+            length,
+            range,
+            refuses_ranges: header_text(headers, &header::ACCEPT_RANGES)
+                .is_some_and(|v| v.eq_ignore_ascii_case("none")),
+            version: version(headers, modified),
+            last_modified: modified,
+            coding: coding(headers),
+            multipart: content_type.to_ascii_lowercase().starts_with("multipart/byteranges"),
+            name: headers.get(header::CONTENT_DISPOSITION).and_then(|v| disposition::file_name(v.as_bytes())),
+            digests,
+            notes,
+        })
+    }
+
+    /// The size of the whole file, if this reply tells.
+    pub fn size(&self) -> Option<u64> {
+        match self.range {
+            Some(range) => range.total,
+            None => self.length,
+        }
+    }
+}
+
+impl ContentRange {
+    /// Reads a `Content-Range` value. `None` unless it is one satisfied byte range that makes sense.
+    pub fn parse(text: &str) -> Option<ContentRange> {
+        let (unit, rest) = text.trim().split_once(' ')?;
+        let (range, total) = rest.trim().split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (digits(first)?, digits(last)?);
+        let total = if total == "*" { None } else { Some(digits(total)?) };
+        let sane = unit.eq_ignore_ascii_case("bytes")
+            && first <= last
+            && last < u64::MAX
+            && total.is_none_or(|total| last < total);
+        sane.then_some(ContentRange { first, last, total })
+    }
+}
+
+/// The wait that a `Retry-After` asks for, `None` if there is none or it cannot be read.
+///
+/// A date is compared with the reply's own Date if it has one, since the server's clock need not be ours;
+/// `now` is the wall clock here. A date in the past is no wait.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = header_text(headers, &header::RETRY_AFTER)?;
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        // So many digits that they overflow are as good as for ever.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let server_now = date(headers, &header::DATE).unwrap_or(now);
+    Some(until.duration_since(server_now).unwrap_or_default())
+}
+
+fn version(headers: &HeaderMap, modified: Option<SystemTime>) -> Version {
+    if let Some(tag) = header_text(headers, &header::ETAG)
+        && tag.len() >= 2
+        && tag.starts_with('"')
+        && tag.ends_with('"')
+    {
+        return Version::Etag(tag.to_string());
+    }
+    match (modified, date(headers, &header::DATE)) {
+        (Some(modified), Some(date))
+            if date.duration_since(modified).is_ok_and(|age| age >= STRONG_AFTER) =>
+        {
+            Version::Modified(modified)
+        }
+        _ => Version::Unknown,
+    }
+}
+
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let all: Vec<&str> =
+        headers.get_all(header::CONTENT_ENCODING).iter().filter_map(|v| v.to_str().ok()).collect();
+    let all = all.join(", ");
+    let identity = all.split(',').all(|c| matches!(c.trim().to_ascii_lowercase().as_str(), "" | "identity"));
+    (!identity).then_some(all)
+}
+
+/// `X-Checksum-SHA256`, from a 200 only: on a 206 it may mean the part or the whole.
+fn checksum(status: u16, headers: &HeaderMap, notes: &mut Vec<String>) -> Option<Expected> {
+    const NAME: HeaderName = HeaderName::from_static("x-checksum-sha256");
+    let values = headers.get_all(&NAME);
+    let first = values.iter().next().filter(|_| status == 200)?;
+    let digest = first.to_str().ok().and_then(|hex| Digest::from_hex(Algorithm::Sha256, hex.trim()));
+    match digest {
+        Some(digest) if values.iter().all(|v| v.as_bytes().eq_ignore_ascii_case(first.as_bytes())) => {
+            Some(Expected { digest, from: "X-Checksum-SHA256".into() })
+        }
+        _ => {
+            notes.push("X-Checksum-SHA256 is not one SHA-256 digest and was ignored".into());
+            None
+        }
+    }
+}
+
+fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    header_text(headers, name).and_then(|text| httpdate::parse_http_date(text).ok())
+}
+
+/// ASCII digits only: `u64::from_str` would take a plus sign.
+fn digits(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn head(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().expect("a value")));
+        pairs.collect()
+    }
+
+    fn read(status: u16, pairs: &[(&'static str, &str)]) -> Result<Reply, Error> {
+        Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &head(pairs))
+    }
+
+    #[test]
+    fn content_range_is_strict() {
+        let some = |first, last, total| Some(ContentRange { first, last, total });
+        assert_eq!(ContentRange::parse("bytes 0-9/10"), some(0, 9, Some(10)));
+        assert_eq!(ContentRange::parse("Bytes 5-9/*"), some(5, 9, None));
+        for bad in [
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 5-4/10",
+            "bytes 0-10/10",
+            "bytes +0-9/10",
+            "bytes -1-9/10",
+            "items 0-9/10",
+            "bytes 0-18446744073709551615/*",
+            "bytes 0-99999999999999999999/*",
+            "bytes 0-9",
+            "bytes=0-9/10",
+        ] {
+            assert_eq!(ContentRange::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn versions_are_strong_or_unknown() {
+        let version = |pairs: &[_]| read(200, pairs).expect("readable").version;
+        assert_eq!(version(&[("etag", "\"a\"")]), Version::Etag("\"a\"".into()));
+        assert_eq!(version(&[("etag", "W/\"a\"")]), Version::Unknown);
+        let modified = ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(version(&[modified]), Version::Unknown, "no Date");
+        assert_eq!(version(&[modified, ("date", "Wed, 21 Oct 2015 07:28:59 GMT")]), Version::Unknown);
+        assert!(matches!(
+            version(&[modified, ("date", "Wed, 21 Oct 2015 07:29:00 GMT")]),
+            Version::Modified(_)
+        ));
+    }
+
+    #[test]
+    fn a_malformed_or_contradictory_checksum_is_noted_and_ignored() {
+        let good = "ab".repeat(32);
+        let reply = read(200, &[("x-checksum-sha256", &good.to_uppercase())]).expect("readable");
+        assert_eq!(reply.digests[0].digest.to_string(), good);
+        assert!(read(206, &[("x-checksum-sha256", &good)]).expect("readable").digests.is_empty());
+        for pairs in [
+            vec![("x-checksum-sha256", "zz".to_string())],
+            vec![("x-checksum-sha256", good.clone()), ("x-checksum-sha256", "cd".repeat(32))],
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(name, value.parse().expect("a value"));
+            }
+            let reply = Reply::read(200, &Url::parse("http://h/f").expect("a URL"), false, &headers)
+                .expect("readable");
+            assert!(reply.digests.is_empty() && reply.notes.len() == 1);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(read(206, &[("content-range", "bytes 0-9/10"), ("content-length", "9")]).is_err());
+        assert!(read(206, &[("content-range", "bytes 9-0/10")]).is_err());
+        assert!(read(200, &[("content-length", "-5")]).is_err());
+        assert_eq!(read(206, &[("content-range", "bytes 5-9/10")]).expect("readable").size(), Some(10));
+    }
+
+    #[test]
+    fn codings_but_identity_are_told() {
+        assert_eq!(read(200, &[("content-encoding", "identity")]).expect("readable").coding, None);
+        assert_eq!(read(200, &[("content-encoding", "gzip")]).expect("readable").coding, Some("gzip".into()));
+    }
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT").expect("a date");
+        let wait = |pairs: &[_]| retry_after(&head(pairs), now).map(|d| d.as_secs());
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&[("retry-after", "5")]), Some(5));
+        assert_eq!(wait(&[("retry-after", "-5")]), None);
+        assert_eq!(wait(&[("retry-after", "soon")]), None);
+        assert_eq!(wait(&[("retry-after", "99999999999999999999999")]), Some(u64::from(u32::MAX)));
+        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:09 GMT")]), Some(9));
+        assert_eq!(wait(&[("retry-after", "Tue, 21 Oct 2014 07:28:09 GMT")]), Some(0));
+        let by_the_servers_clock =
+            [("retry-after", "Wed, 21 Oct 2020 07:28:09 GMT"), ("date", "Wed, 21 Oct 2020 07:28:00 GMT")];
+        assert_eq!(wait(&by_the_servers_clock), Some(9));
+    }
+
+    proptest! {
+        #[test]
+        fn content_range_never_panics_and_never_lies(text in "(bytes )?[0-9*+-]{0,22}-?[0-9]{0,22}/?[0-9*]{0,22}") {
+            if let Some(range) = ContentRange::parse(&text) {
+                prop_assert!(range.first <= range.last && range.total.is_none_or(|t| range.last < t));
+            }
+        }
+    }
+}

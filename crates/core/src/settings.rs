@@ -1,0 +1,100 @@
+//! Every knob, resolved: a plain complete struct. Where the values come from (flags, environment) is the
+//! face's business.
+
+use crate::job::IfExists;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All that a session needs to know. [`Settings::default`] are the program's defaults.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder to save into; made if missing.
+    pub output: PathBuf,
+    /// What to do when the final name exists.
+    pub if_exists: IfExists,
+    /// Give a finished file the server's Last-Modified.
+    pub keep_mtime: bool,
+    /// Files in flight at once, at least 1.
+    pub parallel: usize,
+    /// New tries of a file after a failure.
+    pub retries: u32,
+    /// What to do on failure.
+    pub on_error: OnError,
+    /// How long a server may be silent, before its reply and within a body.
+    pub timeout: Duration,
+    /// How long dialling and the TLS handshake may take.
+    pub connect_timeout: Duration,
+    /// How long a whole file may take, all tries included.
+    pub max_time: Option<Duration>,
+    /// Fewer bytes than this within [`MIN_SPEED_WINDOW`] count as silence.
+    pub min_bytes_a_minute: u64,
+    /// Headers (name, value) for the origin of each given URL, and for no other.
+    pub headers: Vec<(String, String)>,
+    /// The User-Agent.
+    pub user_agent: String,
+    /// Certificates (PEM) to trust instead of the machine's.
+    pub cacert: Option<PathBuf>,
+    /// Trust every certificate.
+    pub insecure: bool,
+    /// Redirects to follow for one request.
+    pub max_redirects: u32,
+    /// Follow redirects from https to http.
+    pub allow_downgrade: bool,
+    /// Which addresses to dial.
+    pub family: Family,
+    /// Paths that no download may take, such as the run's own log.
+    pub reserved: Vec<PathBuf>,
+}
+
+/// The time over which the lowest allowed speed is measured. CLI contract: "over a minute".
+pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            output: PathBuf::from("."),
+            if_exists: IfExists::Skip,
+            keep_mtime: true,
+            parallel: 2,
+            retries: 3,
+            on_error: OnError::Retry,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            max_time: None,
+            min_bytes_a_minute: 1024,
+            headers: Vec::new(),
+            user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
+            cacert: None,
+            insecure: false,
+            // What the Fetch standard allows browsers.
+            max_redirects: 20,
+            allow_downgrade: false,
+            family: Family::Any,
+            reserved: Vec::new(),
+        }
+    }
+}
+
+/// What to do when a try failed (`--on-error`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Ask the person; the file waits, others go on.
+    Ask,
+    /// Try again by itself, waiting longer each time.
+    Retry,
+    /// Give this file up.
+    Skip,
+    /// Stop everything.
+    Exit,
+}
+
+/// Which addresses of a host to dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// All of them.
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}

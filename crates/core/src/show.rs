@@ -1,0 +1,223 @@
+//! Remote and secret text on its way to a person: [`url`] leaves out what must never be shown, [`escaped`]
+//! makes what could move a cursor or reverse a line visible instead.
+//!
+//! Everything that leaves the program (screen, log, events) goes through here.
+
+use std::borrow::Cow;
+use url::Url;
+
+/// What stands for a hidden value.
+const HIDDEN: &str = "***";
+
+/// Query keys whose values are secrets, compared without case, `-` and `_`. Collected from the signed URLs of
+/// S3, Google Cloud Storage, Azure (`sig`), CloudFront (`Signature`, `Policy`), and common login parameters.
+const SECRET_KEYS: &[&str] = &[
+    "token",
+    "sig",
+    "signature",
+    "key",
+    "apikey",
+    "accesskey",
+    "accesstoken",
+    "authtoken",
+    "auth",
+    "authorization",
+    "password",
+    "passwd",
+    "pwd",
+    "pass",
+    "secret",
+    "clientsecret",
+    "session",
+    "sessionid",
+    "sid",
+    "jwt",
+    "code",
+    "credential",
+    "credentials",
+    "policy",
+    "keypairid",
+    "awsaccesskeyid",
+    "googleaccessid",
+    "hmac",
+    "hdnea",
+    "hdnts",
+    "otp",
+    "ticket",
+    "private",
+    "privatekey",
+    "refreshtoken",
+    "idtoken",
+    "sas",
+    "bearer",
+    "securitytoken",
+];
+
+/// Runs of this many letters and digits that look random are taken for secrets: 128 bits in hex are 32, in
+/// base64 22; the identifiers of common files (versions, dates, architectures) stay below 16.
+const RANDOM_RUN: usize = 16;
+
+/// The URL without what must never be shown: userinfo, fragment, and the values of secret query keys (the keys
+/// stay).
+pub fn url(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Setting these fails only for URLs that cannot have them; then there is nothing to hide.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_fragment(None);
+    if let Some(query) = url.query() {
+        shown.set_query(Some(&query_without_secrets(query)));
+    }
+    shown.into()
+}
+
+/// Whether [`url`] left anything out, so that what it gave is not the URL itself.
+pub fn hides(whole: &Url) -> bool {
+    let mut plain = whole.clone();
+    plain.set_fragment(None);
+    url(whole) != plain.as_str()
+}
+
+/// Text that should have been a URL and is none, for an error message: everything that might be a secret is
+/// left out, at the price of showing less.
+pub fn not_a_url(text: &str) -> String {
+    let before_query = text.split(['?', '#']).next().unwrap_or_default();
+    let shown = match (before_query.find("://"), before_query.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}://{}", &before_query[..scheme], &before_query[at + 1..])
+        }
+        (None, Some(at)) => before_query[at + 1..].to_string(),
+        _ => before_query.to_string(),
+    };
+    shorten(&shown, 100)
+}
+
+fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+fn query_without_secrets(query: &str) -> String {
+    let shown: Vec<Cow<str>> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) if is_secret(key, value) => Cow::Owned(format!("{key}={HIDDEN}")),
+            // A query without keys can be nothing but a token.
+            None if looks_random(pair) => Cow::Borrowed(HIDDEN),
+            _ => Cow::Borrowed(pair),
+        })
+        .collect();
+    shown.join("&")
+}
+
+fn is_secret(key: &str, value: &str) -> bool {
+    if value.is_empty() {
+        return false;
+    }
+    let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy().to_ascii_lowercase();
+    let bare: String = key.chars().filter(|c| !matches!(c, '-' | '_' | '.')).collect();
+    key.starts_with("x-amz-")
+        || key.starts_with("x-goog-")
+        || SECRET_KEYS.contains(&bare.as_str())
+        || ["token", "signature", "password", "secret", "apikey"].iter().any(|s| bare.ends_with(s))
+        || looks_random(value)
+}
+
+/// Long and random: a run of letters and digits that mixes kinds, or a UUID.
+fn looks_random(value: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+    let uuid = decoded.len() == 36
+        && decoded.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        });
+    uuid || decoded.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
+        let digits = run.bytes().filter(u8::is_ascii_digit).count();
+        let upper = run.bytes().filter(u8::is_ascii_uppercase).count();
+        let lower = run.bytes().filter(u8::is_ascii_lowercase).count();
+        let letters = upper + lower;
+        run.len() >= RANDOM_RUN
+            && ((digits >= 2 && letters >= 2) || (upper >= 3 && lower >= 3) || digits == 0 && run.len() >= 40)
+    })
+}
+
+/// The text with every character that could act on a terminal or mislead the eye replaced by its code point
+/// in the form `\u{1b}`: control characters, and the marks that reverse or hide text.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe_to_show) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe_to_show(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters (Unicode category Cc), line and paragraph separators, and format characters that are
+/// invisible or change the direction of text (UAX #9 and its neighbours).
+pub fn is_unsafe_to_show(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> String {
+        url(&Url::parse(text).expect("a URL"))
+    }
+
+    #[test]
+    fn secrets_are_left_out_and_keys_stay() {
+        for (whole, expected) in [
+            ("https://u:p@h/a", "https://h/a"),
+            ("https://tok@h/a#frag", "https://h/a"),
+            ("https://h/a?token=abc&x=1", "https://h/a?token=***&x=1"),
+            ("https://h/a?X-Amz-Signature=ff&X-Amz-Date=2", "https://h/a?X-Amz-Signature=***&X-Amz-Date=***"),
+            ("https://h/a?x-goog-algorithm=a", "https://h/a?x-goog-algorithm=***"),
+            ("https://h/a?api_key=1&Signature=2", "https://h/a?api_key=***&Signature=***"),
+            ("https://h/a?t=dGhpcyBpcyBhIHNlY3JldCB0b2tlbg", "https://h/a?t=***"),
+            ("https://h/a?id=3f2504e0-4f89-11d3-9a0c-0305e82c3301", "https://h/a?id=***"),
+            ("https://h/a?0123456789abcdef0123456789abcdef", "https://h/a?***"),
+            (
+                "https://h/a?file=ubuntu-24.04-desktop-amd64.iso",
+                "https://h/a?file=ubuntu-24.04-desktop-amd64.iso",
+            ),
+            ("https://h/a?name=internationalization", "https://h/a?name=internationalization"),
+        ] {
+            assert_eq!(shown(whole), expected);
+        }
+        assert!(hides(&Url::parse("http://h/?sig=1").expect("a URL")));
+        assert!(!hides(&Url::parse("http://h/?a=1#top").expect("a URL")));
+    }
+
+    #[test]
+    fn text_that_is_no_url_shows_no_userinfo_and_no_query() {
+        assert_eq!(not_a_url("htp//u:p@h/x?token=1"), "h/x");
+        assert_eq!(not_a_url("ftp://u:p@h/x?token=1"), "ftp://h/x");
+        assert_eq!(not_a_url("example.com/file"), "example.com/file");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_survives_escaping(text in any::<String>()) {
+            prop_assert!(!escaped(&text).chars().any(is_unsafe_to_show));
+        }
+
+        #[test]
+        fn not_a_url_never_panics(text in any::<String>()) {
+            not_a_url(&text);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What downhaul **does**: network, disk and clock, carrying out what `downhaul-core` decides.
+//!
+//! A [`Session`] downloads many files. It never asks and never prints: it tells facts ([`Session::facts`]), gives
+//! numbers when asked ([`Session::samples`]), and takes answers ([`Session::answer`]).
+//!
+//! Read in the order that a byte walks: [`director`](self) the one loop, [`source`] where bytes come from, `worker`
+//! one connection at work, [`disk`] where they are kept, `verify` what they prove, [`report`] what is told.
+
+mod clock;
+mod director;
+pub mod disk;
+mod place;
+pub mod report;
+pub mod source;
+mod verify;
+mod worker;
+
+pub use director::Summary;
+pub use downhaul_core as core;
+
+use clock::Clock;
+use director::{Command, Director};
+use disk::Disk;
+use disk::file::Files;
+use downhaul_core::error::Error;
+use downhaul_core::event::{JobId, Sample, State};
+use downhaul_core::job::JobSpec;
+use downhaul_core::plan::Answer;
+use downhaul_core::settings::Settings;
+use report::{Reader, Reporter};
+use source::http::Client;
+use source::{Source, Sources};
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+/// A run of downloads. Must be started within a tokio runtime with time and network enabled.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), downhaul_engine::core::error::Error> {
+/// use downhaul_engine::{Session, core::{job::{JobSpec, parse_url}, settings::Settings}};
+/// let session = Session::start(Settings::default())?;
+/// session.add(JobSpec::new(parse_url("https://example.com/file")?)).await;
+/// let summary = session.finish().await;
+/// assert_eq!(summary.failed, 0);
+/// # Ok(()) }
+/// ```
+pub struct Session {
+    jobs: Mutex<Option<mpsc::Sender<Result<JobSpec, Error>>>>,
+    commands: mpsc::UnboundedSender<Command>,
+    reporter: Arc<Reporter>,
+    director: Mutex<Option<JoinHandle<Summary>>>,
+}
+
+impl Session {
+    /// Starts a session on the real network and disk.
+    ///
+    /// # Errors
+    /// When the certificates to trust (`cacert`) cannot be read.
+    pub fn start(settings: Settings) -> Result<Session, Error> {
+        let settings = Arc::new(settings);
+        let client = Arc::new(Client::new(settings.clone())?);
+        let sources: Sources = Arc::new(move |url| Arc::new(client.file(url)) as Arc<dyn Source>);
+        Ok(Session::start_in(settings, sources, Arc::new(Files), clock::seed()))
+    }
+
+    /// Starts a session in another world: other sources, another disk, a chosen seed.
+    pub fn start_in(settings: Arc<Settings>, sources: Sources, disk: Arc<dyn Disk>, seed: u64) -> Session {
+        let clock = Clock::start();
+        let reporter = Arc::new(Reporter::new(clock));
+        let (jobs, jobs_in) = mpsc::channel(1);
+        let (commands, commands_in) = mpsc::unbounded_channel();
+        let director = Director::new(settings, sources, disk, reporter.clone(), clock, seed);
+        let director = tokio::spawn(director.run(jobs_in, commands_in));
+        Session { jobs: Mutex::new(Some(jobs)), commands, reporter, director: Mutex::new(Some(director)) }
+    }
+
+    /// Adds a job, as soon as there is room in the queue. False when the session takes no more.
+    pub async fn add(&self, job: JobSpec) -> bool {
+        self.send(Ok(job)).await
+    }
+
+    /// Adds a job that failed before it began, such as a bad line of a list: it is told like any other.
+    pub async fn add_failed(&self, error: Error) -> bool {
+        self.send(Err(error)).await
+    }
+
+    async fn send(&self, job: Result<JobSpec, Error>) -> bool {
+        let Some(jobs) = self.jobs.lock().await.clone() else { return false };
+        jobs.send(job).await.is_ok()
+    }
+
+    /// Answers the question about a file.
+    pub fn answer(&self, job: JobId, answer: Answer) {
+        // A director that is gone has no questions.
+        let _ = self.commands.send(Command::Answer(job, answer));
+    }
+
+    /// Answers all questions, now and later, with "retry".
+    pub fn retry_all(&self) {
+        let _ = self.commands.send(Command::RetryAll);
+    }
+
+    /// Stops everything: files in flight fail with `run.stopped`, nothing of them stays under a final name.
+    pub fn stop(&self) {
+        let _ = self.commands.send(Command::Stop);
+    }
+
+    /// A reader that gets every fact from now on. While it is far behind, no new file starts.
+    pub fn facts(&self) -> Reader {
+        self.reporter.reader(true)
+    }
+
+    /// A reader for a screen: when it is far behind, it misses facts, and finds their fold in [`Session::state`].
+    pub fn facts_for_a_screen(&self) -> Reader {
+        self.reporter.reader(false)
+    }
+
+    /// The facts so far, folded.
+    pub fn state(&self) -> State {
+        self.reporter.state()
+    }
+
+    /// The numbers of all files in flight, by job.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.reporter.samples()
+    }
+
+    /// Says that no more jobs will come: the session ends when those that are there are over.
+    pub async fn close(&self) {
+        self.jobs.lock().await.take();
+    }
+
+    /// Waits for the end. What the run amounted to is given to the first who asks.
+    pub async fn wait(&self) -> Summary {
+        let mut director = self.director.lock().await;
+        let summary = match director.as_mut() {
+            Some(director) => director.await.unwrap_or_default(),
+            None => Summary::default(),
+        };
+        *director = None;
+        summary
+    }
+
+    /// [`Session::close`] and [`Session::wait`].
+    pub async fn finish(&self) -> Summary {
+        self.close().await;
+        self.wait().await
+    }
+}

@@ -1,0 +1,161 @@
+//! Chooses where a file goes: by the person's word or the server's, by what stands there already, and by what
+//! other files of the run have taken.
+//!
+//! Invariant: no two files of a run have the same target, part file or journal, and none has the run's log.
+
+use crate::disk::Disk;
+use downhaul_core::digest::{self, Algorithm, Expected};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::name::{SafeName, same_file_key};
+use downhaul_core::plan::Place;
+use downhaul_core::reply::Reply;
+use downhaul_core::settings::Settings;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Beyond this many files of one name something else is wrong.
+const MOST_NUMBERED: u32 = 100_000;
+
+/// The paths that files of this run have taken, as hashes: a run of a million files remembers them in some
+/// megabytes, and two paths that share a hash only cost the later one a number.
+pub(crate) struct Taken {
+    hashes: Mutex<HashSet<u64>>,
+    hasher: RandomState,
+}
+
+impl Taken {
+    pub(crate) fn new(reserved: &[PathBuf]) -> Self {
+        let taken = Taken { hashes: Mutex::default(), hasher: RandomState::new() };
+        for path in reserved {
+            taken.hashes().insert(taken.hash(path, ""));
+        }
+        taken
+    }
+
+    /// Takes a path, with the names that belong to it while it is unfinished. False if any of them is taken.
+    fn take(&self, path: &Path) -> bool {
+        let all = ["", ".part", ".part.journal"].map(|ending| self.hash(path, ending));
+        let mut hashes = self.hashes();
+        let free = all.iter().all(|hash| !hashes.contains(hash));
+        if free {
+            hashes.extend(all);
+        }
+        free
+    }
+
+    fn hash(&self, path: &Path, ending: &str) -> u64 {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        self.hasher.hash_one(same_file_key(&absolute.to_string_lossy()) + ending)
+    }
+
+    fn hashes(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a file goes. Blocks: it asks the disk. With `reply`, the server's words count too.
+pub(crate) fn choose(
+    spec: &JobSpec,
+    reply: Option<&Reply>,
+    settings: &Settings,
+    taken: &Taken,
+    disk: &dyn Disk,
+) -> Result<(PathBuf, Place), Error> {
+    let (base, server_chose) = match (&spec.target, reply) {
+        (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into() })),
+        (Target::Path(path), _) => (settings.output.join(path), false),
+        (Target::Name(name), _) => (settings.output.join(name.as_str()), false),
+        (Target::Server, reply) => {
+            let url = reply.map_or(&spec.urls[0], |reply| &reply.url);
+            let name = reply.and_then(|reply| reply.name.clone()).unwrap_or_else(|| SafeName::from_url(url));
+            (settings.output.join(name.as_str()), true)
+        }
+    };
+    for n in 0..MOST_NUMBERED {
+        let path = if n == 0 { base.clone() } else { numbered(&base, n) };
+        if !taken.take(&path) {
+            if server_chose || settings.if_exists == IfExists::Rename {
+                continue;
+            }
+            return Err(Error::new(Kind::NameTaken, path.to_string_lossy(), ""));
+        }
+        let Some(standing) = disk.look(&path)? else { return Ok(free(path)) };
+        if standing.is_folder {
+            if server_chose {
+                continue;
+            }
+            return Err(Error::new(Kind::FileIsFolder, path.to_string_lossy(), ""));
+        }
+        let shown = path.to_string_lossy().into_owned();
+        match settings.if_exists {
+            IfExists::Rename => continue,
+            IfExists::Overwrite => return Ok(free(path)),
+            IfExists::Error => return Err(Error::new(Kind::FileExists, shown, "")),
+            IfExists::Skip => {
+                prove(&path, &spec.expected, disk)?;
+                return Ok(stays(path, "already exists"));
+            }
+            IfExists::Update => {
+                let Some(reply) = reply else { return Ok(free(path)) };
+                let known: Vec<Expected> = spec.expected.iter().chain(&reply.digests).cloned().collect();
+                let same_size = reply.size().map(|size| size == standing.size);
+                // HTTP dates have whole seconds.
+                let same_time = match (reply.last_modified, standing.modified) {
+                    (Some(there), Some(here)) => Some(seconds(there) == seconds(here)),
+                    _ => None,
+                };
+                if same_size == Some(false) || same_time == Some(false) {
+                    return Ok(free(path));
+                }
+                let comparable = same_size.is_some() || same_time.is_some() || !known.is_empty();
+                return match comparable && prove(&path, &known, disk).is_ok() {
+                    true => Ok(stays(path, "is up to date")),
+                    false => Ok(free(path)),
+                };
+            }
+        }
+    }
+    Err(Error::new(Kind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
+}
+
+fn free(path: PathBuf) -> (PathBuf, Place) {
+    let shown = path.to_string_lossy().into_owned();
+    (path, Place::Free { path: shown })
+}
+
+fn stays(path: PathBuf, reason: &str) -> (PathBuf, Place) {
+    let shown = path.to_string_lossy().into_owned();
+    (path, Place::Taken { path: shown, reason: reason.into() })
+}
+
+fn numbered(base: &Path, n: u32) -> PathBuf {
+    let file = base.file_name().unwrap_or_default().to_string_lossy();
+    match SafeName::from_person(&file) {
+        Ok(name) => base.with_file_name(name.numbered(n).as_str()),
+        Err(_) => base.with_file_name(format!("{file} ({n})")),
+    }
+}
+
+/// Checks a finished file against what is expected of it.
+fn prove(path: &Path, expected: &[Expected], disk: &dyn Disk) -> Result<(), Error> {
+    if expected.is_empty() {
+        return Ok(());
+    }
+    let mut algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
+    algorithms.dedup();
+    let computed = disk.digests(path, &algorithms)?;
+    match digest::verdict(expected, &computed) {
+        Ok(_) => Ok(()),
+        Err((one, _)) => {
+            let detail = format!("the file that is already there is not what {} says", one.from);
+            Err(Error::new(Kind::DigestMismatch, path.to_string_lossy(), detail))
+        }
+    }
+}
+
+fn seconds(at: std::time::SystemTime) -> u64 {
+    at.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

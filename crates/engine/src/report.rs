@@ -1,0 +1,219 @@
+//! Tells: numbers the facts, keeps their fold, fans them out, and keeps the counters that samples are read from.
+//!
+//! Facts are pushed and numbered. A lossless reader gets every one; when it falls behind, no new file starts
+//! ([`Reporter::is_behind`]), and nothing in flight waits. A lossy reader (a screen) that falls behind is told how
+//! many it missed and finds the rest in the folded [`State`]. Numbers are atomics that whoever paints pulls.
+
+use crate::clock::{self, Clock};
+use downhaul_core::event::{self, Event, Fact, JobId, Phase, Sample, State};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+
+/// Facts a lossless reader may be behind before no new file starts, and that a lossy reader's buffer holds:
+/// at about 1 KiB each within the 4 MiB that promise 7 gives them.
+const BUFFER: usize = 4096;
+
+/// Shared by the director, which tells, and by the faces, which read.
+pub(crate) struct Reporter {
+    clock: Clock,
+    facts: Mutex<Facts>,
+    meters: Mutex<BTreeMap<JobId, Arc<Meter>>>,
+}
+
+#[derive(Default)]
+struct Facts {
+    seq: u64,
+    state: State,
+    lossless: Vec<(mpsc::UnboundedSender<Arc<Event>>, Arc<AtomicUsize>)>,
+    lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
+}
+
+/// Reads the facts of a session, in order.
+pub struct Reader {
+    events: Events,
+    /// Lossless: facts sent and not yet taken. Lossy: facts that found no room.
+    count: Arc<AtomicUsize>,
+}
+
+enum Events {
+    Lossless(mpsc::UnboundedReceiver<Arc<Event>>),
+    Lossy(mpsc::Receiver<Arc<Event>>),
+}
+
+impl Reader {
+    /// The next fact; `None` when the session is over and all were taken.
+    pub async fn next(&mut self) -> Option<Arc<Event>> {
+        match &mut self.events {
+            Events::Lossless(events) => {
+                let event = events.recv().await?;
+                self.count.fetch_sub(1, Ordering::Relaxed);
+                Some(event)
+            }
+            Events::Lossy(events) => events.recv().await,
+        }
+    }
+
+    /// How many facts a lossy reader missed since it last asked. Always 0 for a lossless one.
+    pub fn missed(&self) -> usize {
+        match self.events {
+            Events::Lossless(_) => 0,
+            Events::Lossy(_) => self.count.swap(0, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Reporter {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Reporter { clock, facts: Mutex::default(), meters: Mutex::default() }
+    }
+
+    pub(crate) fn tell(&self, job: Option<JobId>, fact: Fact) {
+        let mut facts = lock(&self.facts);
+        facts.seq += 1;
+        let event = Arc::new(Event { v: event::VERSION, seq: facts.seq, at: wall_ms(), job, fact });
+        facts.state.apply(&event);
+        facts.lossless.retain(|(to, behind)| {
+            behind.fetch_add(1, Ordering::Relaxed);
+            to.send(event.clone()).is_ok()
+        });
+        facts.lossy.retain(|(to, missed)| match to.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                missed.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        });
+    }
+
+    pub(crate) fn reader(&self, lossless: bool) -> Reader {
+        let mut facts = lock(&self.facts);
+        let count = Arc::new(AtomicUsize::new(0));
+        let events = if lossless {
+            let (to, from) = mpsc::unbounded_channel();
+            facts.lossless.push((to, count.clone()));
+            Events::Lossless(from)
+        } else {
+            let (to, from) = mpsc::channel(BUFFER);
+            facts.lossy.push((to, count.clone()));
+            Events::Lossy(from)
+        };
+        Reader { events, count }
+    }
+
+    /// Some lossless reader is so far behind that no new file should start.
+    pub(crate) fn is_behind(&self) -> bool {
+        lock(&self.facts).lossless.iter().any(|(_, behind)| behind.load(Ordering::Relaxed) > BUFFER)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        lock(&self.facts).state.clone()
+    }
+
+    /// No more facts will come: readers see the end.
+    pub(crate) fn close(&self) {
+        let mut facts = lock(&self.facts);
+        facts.lossless.clear();
+        facts.lossy.clear();
+    }
+
+    /// The counters of a file that is now in flight.
+    pub(crate) fn meter(&self, job: JobId, name: String) -> Arc<Meter> {
+        let meter = Arc::new(Meter::new(self.clock, name));
+        lock(&self.meters).insert(job, meter.clone());
+        meter
+    }
+
+    pub(crate) fn drop_meter(&self, job: JobId) {
+        lock(&self.meters).remove(&job);
+    }
+
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let meters = lock(&self.meters);
+        meters.iter().map(|(&job, meter)| meter.sample(job)).collect()
+    }
+}
+
+/// The counters of one file in flight. Made by the engine, written by whoever knows.
+pub struct Meter {
+    clock: Clock,
+    started: Duration,
+    name: Mutex<String>,
+    phase: AtomicU8,
+    bytes: AtomicU64,
+    /// `UNKNOWN` while the size is.
+    total: AtomicU64,
+    /// Until when is waited, in milliseconds of the session.
+    until: AtomicU64,
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Meter {
+    fn new(clock: Clock, name: String) -> Self {
+        Meter {
+            clock,
+            started: clock.now(),
+            name: Mutex::new(name),
+            phase: AtomicU8::new(Phase::Connecting as u8),
+            bytes: AtomicU64::new(0),
+            total: AtomicU64::new(UNKNOWN),
+            until: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn set_name(&self, name: String) {
+        *lock(&self.name) = name;
+    }
+
+    /// What the file is doing now.
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// The file waits for so long.
+    pub fn set_waiting(&self, wait: Duration) {
+        let until = (self.clock.now() + wait).as_millis();
+        self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.set_phase(Phase::Waiting);
+    }
+
+    pub(crate) fn set_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_total(&self, total: Option<u64>) {
+        self.total.store(total.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    fn sample(&self, job: JobId) -> Sample {
+        const PHASES: [Phase; 5] =
+            [Phase::Connecting, Phase::Receiving, Phase::Waiting, Phase::Asking, Phase::Finishing];
+        let now = self.clock.now();
+        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)) % PHASES.len()];
+        let until = Duration::from_millis(self.until.load(Ordering::Relaxed));
+        let wait = if phase == Phase::Waiting { until.saturating_sub(now).as_secs_f64() } else { 0.0 };
+        Sample {
+            job,
+            name: lock(&self.name).clone(),
+            phase,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            total: Some(self.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN),
+            seconds: now.saturating_sub(self.started).as_secs_f64(),
+            wait,
+        }
+    }
+}
+
+fn wall_ms() -> u64 {
+    let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is behind these locks is consistent between any two statements, so that a panic elsewhere spoils nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

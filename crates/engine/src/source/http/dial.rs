@@ -1,0 +1,138 @@
+//! Dials a host: all its addresses, racing, both families in turn (RFC 8305).
+
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::settings::Family;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use url::{Host, Url};
+
+/// How long an address has before the next one is tried beside it: the Connection Attempt Delay that RFC 8305,
+/// section 8 recommends.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A connection to the URL's host and port.
+///
+/// # Errors
+/// `dns.unresolved`, or `connect.*` with every address that was tried and what it said.
+pub(super) async fn dial(url: &Url, family: Family) -> Result<TcpStream, Error> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    let at = format!("{}:{port}", url.host_str().unwrap_or_default());
+    let addresses = match url.host() {
+        Some(Host::Ipv4(ip)) => vec![SocketAddr::from((ip, port))],
+        Some(Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
+        Some(Host::Domain(name)) => match tokio::net::lookup_host((name, port)).await {
+            Ok(found) => found.collect(),
+            Err(e) => return Err(Error::new(Kind::DnsUnresolved, name, plain_dns(&e))),
+        },
+        None => return Err(Error::new(Kind::UrlInvalid, at, "it has no host")),
+    };
+    let wanted = in_turn(addresses.into_iter().filter(|a| match family {
+        Family::Any => true,
+        Family::V4 => a.is_ipv4(),
+        Family::V6 => a.is_ipv6(),
+    }));
+    if wanted.is_empty() {
+        return Err(Error::new(Kind::DnsUnresolved, at, "it has no address of the wanted family"));
+    }
+    race(&wanted).await.map_err(|failures| explain(&failures, &at))
+}
+
+/// Alternates between the families, the first one's first (RFC 8305, section 4).
+fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let all: Vec<SocketAddr> = addresses.collect();
+    let Some(first) = all.first() else { return all };
+    let (mine, other): (Vec<&SocketAddr>, Vec<&SocketAddr>) =
+        all.iter().partition(|a| a.is_ipv4() == first.is_ipv4());
+    let mut out = Vec::with_capacity(all.len());
+    for i in 0..all.len() {
+        out.extend(mine.get(i).copied());
+        out.extend(other.get(i).copied());
+    }
+    out
+}
+
+/// The first connection that stands. An address that fails gives its turn to the next at once.
+async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
+    let mut next = addresses.iter();
+    let mut dialling = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    loop {
+        let more = next.next();
+        if let Some(&address) = more {
+            dialling.push(async move { (address, TcpStream::connect(address).await) });
+        }
+        if dialling.is_empty() {
+            return Err(failures);
+        }
+        tokio::select! {
+            Some((address, result)) = dialling.next() => match result {
+                Ok(stream) => {
+                    // Requests are single small writes: waiting to fill a packet only delays them.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(e) => failures.push((address, e)),
+            },
+            () = tokio::time::sleep(HEAD_START), if next.len() > 0 => {}
+        }
+    }
+}
+
+fn explain(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
+    use io::ErrorKind as Is;
+    let all = |kind: Is| failures.iter().all(|(_, e)| e.kind() == kind);
+    let kind = if all(Is::ConnectionRefused) {
+        Kind::ConnectRefused
+    } else if all(Is::TimedOut) {
+        Kind::ConnectTimeout
+    } else {
+        Kind::ConnectFailed
+    };
+    let each: Vec<String> = failures.iter().map(|(address, e)| format!("{address}: {}", plain(e))).collect();
+    Error::new(kind, at, each.join("; "))
+}
+
+/// Without "(os error 111)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_string()
+}
+
+/// Without the words that std puts before the resolver's.
+fn plain_dns(error: &io::Error) -> String {
+    let text = plain(error);
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(all: &[&str]) -> Vec<SocketAddr> {
+        all.iter().map(|a| a.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let mixed = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        assert_eq!(in_turn(mixed.into_iter()), addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+    }
+
+    #[tokio::test]
+    async fn a_dead_first_address_does_not_matter() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let dead = closed.local_addr().expect("an address");
+        drop(closed);
+        let alive = server.local_addr().expect("an address");
+        let stream = race(&[dead, alive]).await.expect("the second one answers");
+        assert_eq!(stream.peer_addr().expect("an address"), alive);
+        let error = explain(&race(&[dead]).await.expect_err("nobody answers"), "h:1");
+        assert_eq!(error.kind, Kind::ConnectRefused);
+        assert!(error.detail.contains(&dead.to_string()), "{error}");
+    }
+}

@@ -1,0 +1,159 @@
+//! HTTP/1.1 over plain and TLS connections.
+//!
+//! A request goes: [`gate`] (has the host asked for a pause?) -> [`lane`] (an idle connection, or [`dial`] and
+//! [`tls`] a new one) -> [`request`] (one request, one reply head) -> [`redirect`] (where to next?), until a 200
+//! or 206 is there. Every header, credential included, belongs to the origin of the URL that was given and goes
+//! nowhere else.
+
+mod body;
+mod dial;
+mod failure;
+mod gate;
+mod lane;
+mod redirect;
+mod request;
+mod tls;
+
+use super::{Opened, Source, Want};
+use crate::clock;
+use downhaul_core::error::{Error, Kind, Pause};
+use downhaul_core::reply::{self, Reply};
+use downhaul_core::retry::{self, LONGEST_PAUSE};
+use downhaul_core::settings::Settings;
+use downhaul_core::show;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use url::Url;
+
+/// What all requests of a session share.
+pub(crate) struct Client {
+    settings: Arc<Settings>,
+    lanes: Arc<lane::Pool>,
+    gate: gate::Gate,
+}
+
+/// A file behind a URL.
+pub(crate) struct HttpFile {
+    client: Arc<Client>,
+    given: Url,
+    /// Where redirects led the last time: going on with a file asks the same server again.
+    resolved: Mutex<Option<Url>>,
+}
+
+impl Client {
+    /// # Errors
+    /// When the certificates to trust cannot be read.
+    pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
+        let lanes = lane::Pool::new(&settings)?;
+        Ok(Client { settings, lanes, gate: gate::Gate::default() })
+    }
+
+    pub(crate) fn file(self: &Arc<Self>, url: &Url) -> HttpFile {
+        HttpFile { client: self.clone(), given: url.clone(), resolved: Mutex::new(None) }
+    }
+}
+
+impl Source for HttpFile {
+    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+        async move {
+            let known = self.resolved().clone().filter(|_| want.from > 0);
+            let start = known.clone().unwrap_or_else(|| self.given.clone());
+            match self.follow(start, &want).await {
+                // Links that redirects lead to expire: the first URL is resolved again, once.
+                Err((error, redirected))
+                    if (redirected || known.is_some()) && may_have_expired(error.kind) =>
+                {
+                    *self.resolved() = None;
+                    self.follow(self.given.clone(), &want).await.map_err(|(error, _)| error)
+                }
+                other => other.map_err(|(error, _)| error),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl HttpFile {
+    /// Follows redirects from `url` to a 200 or 206. A failure comes with whether it was met after a redirect.
+    async fn follow(&self, mut url: Url, want: &Want) -> Result<Opened, (Error, bool)> {
+        let mut hops = 0;
+        loop {
+            let result = self.ask(&url, want).await.map_err(|error| (error, hops > 0))?;
+            match result {
+                Answer::Redirect(next) if hops < self.client.settings.max_redirects => {
+                    hops += 1;
+                    url = next;
+                }
+                Answer::Redirect(_) => {
+                    let detail = format!("{hops} were followed");
+                    return Err((Error::new(Kind::RedirectLoop, show::url(&self.given), detail), false));
+                }
+                Answer::Opened(opened) => {
+                    *self.resolved() = Some(url).filter(|url| *url != self.given);
+                    return Ok(opened);
+                }
+            }
+        }
+    }
+
+    /// One request to one URL.
+    async fn ask(&self, url: &Url, want: &Want) -> Result<Answer, Error> {
+        let client = &self.client;
+        let host = url.host_str().unwrap_or_default();
+        client.gate.pass(host, &want.meter).await;
+        let sent = clock::instant();
+        let head = request::head(url, &self.given, &client.settings, want.from)?;
+        let reply = client.lanes.send(url, head, client.settings.timeout).await?;
+        let status = reply.status().as_u16();
+        if redirect::is(status)
+            && let Some(target) = reply.headers().get(http::header::LOCATION)
+        {
+            let next = redirect::next(url, target.as_bytes(), client.settings.allow_downgrade);
+            reply.discard().await;
+            return next.map(Answer::Redirect);
+        }
+        let Some(kind) = retry::of_status(status) else {
+            let redirected = *url != self.given;
+            let head = Reply::read(status, url, redirected, reply.headers())?;
+            return Ok(Answer::Opened(Opened { reply: head, body: Box::pin(reply.into_body()) }));
+        };
+        let mut error = Error::new(kind, show::url(url), request::status_line(reply.status()));
+        if kind == Kind::HttpBusy
+            && let Some(wait) = reply::retry_after(reply.headers(), clock::wall())
+        {
+            if wait > LONGEST_PAUSE {
+                error = Error::new(Kind::HttpLater, show::url(url), later(wait));
+            } else {
+                let counted = client.gate.close(host, sent, wait);
+                error.pause = Some(Pause { wait, counted });
+            }
+        }
+        reply.discard().await;
+        Err(error)
+    }
+
+    fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Answer {
+    Opened(Opened),
+    Redirect(Url),
+}
+
+fn may_have_expired(kind: Kind) -> bool {
+    matches!(kind, Kind::HttpUnauthorized | Kind::HttpForbidden | Kind::HttpNotFound | Kind::HttpGone)
+}
+
+fn later(wait: Duration) -> String {
+    match clock::wall().checked_add(wait) {
+        // Beyond that, a date says nothing, and httpdate ends with the year 9999.
+        Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
+            format!("not before {}", httpdate::fmt_http_date(at))
+        }
+        _ => "not in our time".into(),
+    }
+}

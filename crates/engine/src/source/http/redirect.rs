@@ -1,0 +1,66 @@
+//! Where a redirect may lead. What may go along is decided in [`super::request`].
+
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::show;
+use url::Url;
+
+/// Statuses that point elsewhere for a GET (RFC 9110, section 15.4).
+pub(super) fn is(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+/// The URL that a `Location` (relative to `from`) leads to.
+pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
+    // Some servers send UTF-8 where the grammar wants escapes; `Url` escapes it as the browsers do.
+    let text = String::from_utf8_lossy(location);
+    let bad = |kind, detail: String| Err(Error::new(kind, show::url(from), detail));
+    let mut next = match from.join(text.trim()) {
+        Ok(next) => next,
+        Err(e) => return bad(Kind::RedirectInvalid, e.to_string()),
+    };
+    if !matches!(next.scheme(), "http" | "https") {
+        return bad(Kind::RedirectScheme, format!("it leads to {}:", next.scheme()));
+    }
+    if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
+        return bad(Kind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
+    }
+    // A server has no credentials to give us. Only userinfo that was ours comes along, within its origin.
+    let ours = if next.origin() == from.origin() { (from.username(), from.password()) } else { ("", None) };
+    let _ = next.set_username("");
+    let _ = next.set_password(None);
+    if !ours.0.is_empty() || ours.1.is_some() {
+        let _ = next.set_username(ours.0);
+        let _ = next.set_password(ours.1);
+    }
+    next.set_fragment(None);
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leads(from: &str, location: &str) -> Result<String, Kind> {
+        let from = Url::parse(from).expect("a URL");
+        next(&from, location.as_bytes(), false).map(String::from).map_err(|e| e.kind)
+    }
+
+    #[test]
+    fn redirects_lead_to_http_and_never_down() {
+        assert_eq!(leads("http://h/a/b?q", "c"), Ok("http://h/a/c".into()));
+        assert_eq!(leads("http://h/a", "//other/x"), Ok("http://other/x".into()));
+        assert_eq!(leads("http://h/a", "https://h/a"), Ok("https://h/a".into()));
+        assert_eq!(leads("https://h/a", "http://h/a"), Err(Kind::RedirectDowngrade));
+        assert_eq!(leads("http://h/a", "file:///etc/passwd"), Err(Kind::RedirectScheme));
+        assert_eq!(leads("http://h/a", "data:text/plain,x"), Err(Kind::RedirectScheme));
+        assert_eq!(leads("http://h/a", "http://[broken"), Err(Kind::RedirectInvalid));
+    }
+
+    #[test]
+    fn userinfo_stays_with_its_origin() {
+        assert_eq!(leads("http://u:p@h/a", "/b"), Ok("http://u:p@h/b".into()));
+        assert_eq!(leads("http://u:p@h/a", "http://other/b"), Ok("http://other/b".into()));
+        assert_eq!(leads("http://u:p@h/a", "http://h:81/b"), Ok("http://h:81/b".into()));
+        assert_eq!(leads("http://h/a", "http://evil:x@h/b"), Ok("http://h/b".into()));
+    }
+}

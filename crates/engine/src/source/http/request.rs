@@ -1,0 +1,91 @@
+//! One request's head: what we say, and to whom we say it.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::settings::Settings;
+use downhaul_core::show;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Empty;
+use url::Url;
+
+/// A request without a body.
+pub(super) type Head = Request<Empty<bytes::Bytes>>;
+
+/// The request for `url`, which is `given` or where redirects led from there. The person's headers and the
+/// credentials of `given` go to its origin (scheme, host, port) only.
+pub(super) fn head(url: &Url, given: &Url, settings: &Settings, from: u64) -> Result<Head, Error> {
+    let bad = |why: &str| Error::new(Kind::UrlInvalid, show::url(url), why);
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_string(),
+    };
+    let mut request = Request::builder().uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, host(url).ok_or_else(|| bad("it has no host"))?);
+    headers
+        .insert(header::USER_AGENT, value(&settings.user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    if let Some(login) = basic(url) {
+        headers.insert(header::AUTHORIZATION, login);
+    }
+    if url.origin() == given.origin() {
+        add(headers, &settings.headers);
+    }
+    // Offsets and digests are those of the file itself, so that no coding may come between.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if from > 0 {
+        headers.insert(header::RANGE, value(&format!("bytes={from}-")).ok_or_else(|| bad("no range"))?);
+    }
+    Ok(request)
+}
+
+/// `503 Service Unavailable`.
+pub(super) fn status_line(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
+}
+
+/// The first of a name replaces ours, further ones are added, as with curl.
+fn add(headers: &mut HeaderMap, given: &[(String, String)]) {
+    let mut seen = Vec::new();
+    for (name, text) in given {
+        let (Ok(name), Some(value)) = (HeaderName::from_bytes(name.as_bytes()), value(text)) else {
+            continue;
+        };
+        if seen.contains(&name) {
+            headers.append(name, value);
+        } else {
+            headers.insert(name.clone(), value);
+            seen.push(name);
+        }
+    }
+}
+
+fn host(url: &Url) -> Option<HeaderValue> {
+    let host = url.host_str()?;
+    match url.port() {
+        Some(port) => value(&format!("{host}:{port}")),
+        None => value(host),
+    }
+}
+
+/// Userinfo as Basic credentials (RFC 7617), as curl and wget send it.
+fn basic(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decode = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let mut pair = decode(url.username());
+    pair.push(b':');
+    pair.extend(decode(url.password().unwrap_or_default()));
+    let mut login = value(&format!("Basic {}", BASE64_STANDARD.encode(&pair)))?;
+    login.set_sensitive(true);
+    Some(login)
+}
+
+fn value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}

@@ -1,0 +1,45 @@
+//! Where bytes come from: one [`Source`] is one remote thing, readable from any offset.
+//!
+//! Users of this seam: [`http`] and the simulated network of the testkit.
+
+pub(crate) mod http;
+
+use crate::report::Meter;
+use bytes::Bytes;
+use downhaul_core::error::Error;
+use downhaul_core::reply::Reply;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
+use std::pin::Pin;
+use std::sync::Arc;
+use url::Url;
+
+/// One remote thing.
+pub trait Source: Send + Sync {
+    /// Asks for the thing. What comes back is the head of a 200 or 206 and its body; whether they are right is
+    /// for [`downhaul_core::plan`] to judge before a byte of the body is used. Gives up by itself when the other
+    /// side is silent.
+    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>>;
+}
+
+/// What a worker asks for.
+pub struct Want {
+    /// First byte wanted. 0 is a plain request for everything.
+    pub from: u64,
+    /// Where to tell that the host asked for a pause.
+    pub meter: Arc<Meter>,
+}
+
+/// A reply.
+pub struct Opened {
+    /// Its head.
+    pub reply: Reply,
+    /// Its bytes, as they arrive. Ends with `None` only when the body ended as announced.
+    pub body: Body,
+}
+
+/// The bytes of a reply.
+pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+/// Makes the source for a URL.
+pub type Sources = Arc<dyn Fn(&Url) -> Arc<dyn Source> + Send + Sync>;
