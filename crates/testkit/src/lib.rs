@@ -1,1 +1,34 @@
-//! x
+//! What the world does to downloads, for tests, benches and the demo: it **lies**.
+//!
+//! [`server`] misbehaves over real sockets, each script named after its sin; [`net_sim`] does the same without
+//! sockets or time, thousands of times a second; [`fake_disk`] keeps files in memory and fails on demand.
+
+pub mod fake_disk;
+pub mod net_sim;
+pub mod server;
+
+/// The content of a test file: pseudo-random bytes that depend on its name and every offset, so that a byte in the
+/// wrong place is seen.
+pub fn content(name: &str, size: u64) -> Vec<u8> {
+    let mut seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        // FNV-1a.
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let size = usize::try_from(size).expect("a test file fits into memory");
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        // xorshift64 (Marsaglia 2003).
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        bytes.extend_from_slice(&seed.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// SHA-256 in hexadecimal, as servers put it into headers.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

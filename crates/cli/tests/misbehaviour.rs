@@ -1,0 +1,521 @@
+//! What servers and networks do, and what must come out: one test a row of the list of misbehaviour, against the real
+//! program. "Exact" means: byte for byte what the server holds.
+
+mod common;
+
+use common::{Place, events};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::server::tls::{Authority, Flaw};
+use downhaul_testkit::{content, sha256};
+
+const SIZE: u64 = 300_000;
+
+/// Downloads `SIN/SIZE/file` as `f`.
+fn get(server: &Server, sin: &str, more: &[&str]) -> (Place, common::Out) {
+    let place = Place::new();
+    let (path, query) = sin.split_once('?').map_or((sin, ""), |(path, query)| (path, query));
+    let url = server.url(&format!("{path}/{SIZE}/file?{query}"));
+    let mut args = vec![url.as_str(), "-o", "f"];
+    args.extend(more);
+    let out = place.run(&args);
+    (place, out)
+}
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+#[test]
+fn body_shorter_than_its_content_length() {
+    let server = Server::start();
+    let (place, out) = get(&server, "truncated_body", &[]);
+    place.assert_exact(&out, "f", &file());
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(
+        requests[1].header("range"),
+        Some(format!("bytes={}-", SIZE / 2).as_str()),
+        "continued, not repeated"
+    );
+    assert!(place.log().contains("[http.truncated]"), "{}", place.log());
+}
+
+#[test]
+fn body_shorter_than_its_content_length_without_ranges_or_validator() {
+    let server = Server::start();
+    for sin in ["truncated_body_without_ranges", "no_validator"] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_exact(&out, "f", &file());
+    }
+}
+
+#[test]
+fn body_always_shorter_than_its_content_length() {
+    let server = Server::start();
+    let (place, out) = get(&server, "truncated_body_always", &["--retries", "1"]);
+    place.assert_failed(&out, 1, "the body ended before its announced end");
+}
+
+#[test]
+fn truncated_chunked_body() {
+    let server = Server::start();
+    let (place, out) = get(&server, "truncated_chunked_body", &[]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
+fn reset_in_mid_body() {
+    let server = Server::start();
+    let (place, out) = get(&server, "reset_in_mid_body", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(server.requests()[1].header("range").is_some(), "continued, not repeated");
+}
+
+#[test]
+fn file_changes_before_it_is_continued() {
+    let server = Server::start();
+    let (place, out) = get(&server, "changed_when_continued", &[]);
+    place.assert_exact(&out, "f", &content("changed", SIZE));
+    assert!(out.stderr.contains("changed on the server"), "{}", out.stderr);
+}
+
+#[test]
+fn wrong_range_or_coding_when_continued() {
+    let server = Server::start();
+    for sin in ["wrong_range_when_continued", "gzip_when_continued"] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_exact(&out, "f", &file());
+    }
+}
+
+#[test]
+fn body_longer_than_announced() {
+    let server = Server::start();
+    let place = Place::new();
+    let path = format!("body_longer_than_announced/{SIZE}/file");
+    // The surplus must not be taken for the reply to the next request on that connection.
+    let (one, two) = (server.url(&path), server.url(&(path + "?2")));
+    let out = place.run(&[&format!("{one},{two}"), "f,g", "-j1"]);
+    place.assert_exact(&out, "f", &file());
+    place.assert_exact(&out, "g", &file());
+    let connections: Vec<usize> = server.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(connections, [1, 2], "the connection with a surplus is not used again");
+}
+
+#[test]
+fn no_length_known() {
+    let server = Server::start();
+    for sin in ["no_length", "chunked_body"] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains("end of transfer only"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn content_encoding_although_identity_was_asked() {
+    let server = Server::start();
+    let (place, out) = get(&server, "gzip_although_identity", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("warning: the server sent it compressed (gzip)"), "{}", out.stderr);
+    assert_eq!(server.requests()[0].header("accept-encoding"), Some("identity"));
+    let (place, out) = get(&server, "gzip_although_identity?break=1", &[]);
+    place.assert_exact(&out, "f", &file());
+    let requests = server.requests_for("break");
+    assert!(requests.iter().all(|request| request.header("range").is_none()), "parts of it are never joined");
+}
+
+#[test]
+fn retry_after_is_waited_in_full() {
+    let server = Server::start();
+    for (sin, least) in
+        [("busy_once?after=2", 2.0), ("busy_once?status=429&after=2", 2.0), ("busy_once?after=date3", 1.9)]
+    {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.took.as_secs_f64() >= least, "{sin} took {:?}", out.took);
+    }
+}
+
+#[test]
+fn retry_after_in_the_past_or_unreadable_is_a_failure_like_others() {
+    let server = Server::start();
+    for sin in ["busy_once?after=date-1000", "busy_once?after=soon", "busy_once?after=-5"] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_exact(&out, "f", &file());
+    }
+}
+
+#[test]
+fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
+    let server = Server::start();
+    for sin in ["busy_always?after=3600", "busy_always?after=date7200"] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_failed(&out, 1, "not before ");
+        assert!(out.took.as_secs() < 20);
+    }
+    let (place, out) = get(&server, "busy_always?after=99999999999999999999", &[]);
+    place.assert_failed(&out, 1, "the server asks to come back later than we wait");
+}
+
+#[test]
+fn retry_after_holds_for_all_files_of_the_host_and_is_counted_once() {
+    let (busy, other) = (Server::start(), Server::start());
+    let place = Place::new();
+    let mut list = String::new();
+    for n in 0..4 {
+        list += &format!("{} busy{n}\n", busy.url(&format!("busy_once/1000/{n}?after=3")));
+        list += &format!("{} later{n}\n", busy.url(&format!("well_behaved/1000/{n}")));
+    }
+    // Another name of the same machine is another host.
+    let elsewhere = other.url("well_behaved/1000/x").replace("127.0.0.1", "localhost");
+    place.write("list", format!("{list}{elsewhere} other\n"));
+    let out = place.run(&["-i", "list", "-j9", "--retries", "1", "--progress", "json"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let first = busy.requests()[0].at;
+    let early =
+        busy.requests().iter().filter(|request| request.at.duration_since(first).as_secs_f64() < 2.9).count();
+    assert!(early <= 9, "nobody asks a host that wants a pause: {early}");
+    let events = events(&out);
+    let counted = events.iter().filter(|e| e["kind"] == "retrying" && e["attempt"] == 1).count();
+    assert!((1..4).contains(&counted), "one pause costs one try, not one for each file: {counted}");
+    let done = |job: u64| {
+        let at = |kind: &str| {
+            events.iter().find(|e| e["kind"] == kind && e["job"] == job).map(|e| e["at"].to_string())
+        };
+        at("finished").expect("finished")
+    };
+    assert!(done(9) < done(1), "other hosts go on");
+}
+
+#[test]
+fn server_failures_pass() {
+    let server = Server::start();
+    for status in [500, 502, 504, 408, 429, 503, 520, 521, 522, 523, 524] {
+        let (place, out) = get(&server, &format!("fails_once?status={status}"), &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(place.log().contains("try 1 of 3"), "{}", place.log());
+    }
+}
+
+#[test]
+fn server_failures_that_do_not_pass_use_the_budget_up() {
+    let server = Server::start();
+    let (place, out) = get(&server, "fails_always?status=502", &["--retries", "2"]);
+    place.assert_failed(&out, 1, "the server failed: 502");
+    let times: Vec<_> = server.requests().iter().map(|request| request.at).collect();
+    assert_eq!(times.len(), 3);
+    assert!(times[2] - times[1] >= std::time::Duration::from_millis(450), "waits grow");
+}
+
+#[test]
+fn no_pointless_retries() {
+    let server = Server::start();
+    for (status, code) in [(401, "unauthorized"), (403, "forbidden"), (404, "not_found"), (410, "gone")] {
+        let (place, out) = get(&server, &format!("status?status={status}"), &[]);
+        place.assert_failed(&out, 1, &status.to_string());
+        assert!(place.log().contains(&format!("[http.{code}]")), "{}", place.log());
+        assert_eq!(server.requests_for(&format!("status={status}")).len(), 1);
+    }
+}
+
+#[test]
+fn expired_link_after_a_redirect_is_resolved_again_once() {
+    let server = Server::start();
+    let (place, out) = get(&server, "expired_link", &["--retries", "0"]);
+    place.assert_exact(&out, "f", &file());
+    let forbidden = server.url("status/1/x?status=403");
+    let place = Place::new();
+    let out = place.run(&[&server.url(&format!("redirect/1/x?to={forbidden}")), "-o", "f"]);
+    place.assert_failed(&out, 1, "403");
+    let asked = server.requests().into_iter().filter(|request| request.target.starts_with("/status/")).count();
+    assert_eq!(asked, 2, "once, not for ever");
+}
+
+#[test]
+fn redirects_are_followed_and_bounded() {
+    let server = Server::start();
+    let (place, out) = get(&server, "redirect_chain?hops=20", &[]);
+    place.assert_exact(&out, "f", &file());
+    let (place, out) = get(&server, "redirect_chain?hops=21", &[]);
+    place.assert_failed(&out, 1, "too many redirects: 20 were followed");
+    let (place, out) = get(&server, "redirect_chain?hops=3", &["--max-redirects", "2"]);
+    place.assert_failed(&out, 1, "too many redirects: 2 were followed");
+    let (place, out) = get(&server, "redirect_chain", &[]);
+    place.assert_failed(&out, 1, "too many redirects");
+}
+
+#[test]
+fn redirects_to_other_schemes_are_refused() {
+    let server = Server::start();
+    for to in ["file:///etc/passwd", "data:text/plain,x", "ftp://h/x"] {
+        let (place, out) = get(&server, &format!("redirect?to={to}"), &[]);
+        place.assert_failed(&out, 1, "not http or https");
+    }
+    let (place, out) = get(&server, "redirect?to=http://[", &[]);
+    place.assert_failed(&out, 1, "leads nowhere");
+}
+
+#[test]
+fn redirects_never_leave_https_unless_allowed() {
+    let (plain, authority) = (Server::start(), Authority::default());
+    let secure = Server::start_tls(authority.config(Flaw::None));
+    let place = Place::new();
+    place.write("ca/ca.pem", authority.pem());
+    let down = secure.url(&format!("redirect/1/x?to={}", plain.url("well_behaved/1000/file")));
+    let out = place.run(&[&down, "-o", "f", "--cacert", "ca/ca.pem"]);
+    assert_eq!(out.status, 1);
+    assert!(
+        out.stderr.contains("leaves https for http") && out.stderr.contains("--allow-downgrade"),
+        "{}",
+        out.stderr
+    );
+    assert!(plain.requests().is_empty());
+    let out = place.run(&[&down, "-o", "f", "--cacert", "ca/ca.pem", "--allow-downgrade"]);
+    place.assert_exact(&out, "f", &content("file", 1000));
+}
+
+#[test]
+fn secrets_stay_with_their_origin() {
+    let (first, second) = (Server::start(), Server::start());
+    let elsewhere = second.url("well_behaved/1000/file");
+    let place = Place::new();
+    let url = first.url(&format!("redirect/1/x?to={elsewhere}")).replace("http://", "http://user:pass@");
+    let secrets = ["-H", "Cookie: secret=1", "-H", "X-Api-Key: secret"];
+    let out = place.run(&[&[url.as_str(), "-o", "f"], &secrets[..]].concat());
+    place.assert_exact(&out, "f", &content("file", 1000));
+    let asked = &first.requests()[0];
+    assert_eq!(asked.header("authorization"), Some("Basic dXNlcjpwYXNz"));
+    assert_eq!((asked.header("cookie"), asked.header("x-api-key")), (Some("secret=1"), Some("secret")));
+    let then = &second.requests()[0];
+    for name in ["authorization", "cookie", "x-api-key", "referer"] {
+        assert_eq!(then.header(name), None, "{name} went to another port");
+    }
+    // Within the origin they go along.
+    let url = first.url(&format!("redirect/1/x?to=/well_behaved/1000/file"));
+    place.run(&[&[url.as_str(), "-o", "g"], &secrets[..]].concat());
+    assert_eq!(first.requests_for("/well_behaved/")[0].header("cookie"), Some("secret=1"));
+}
+
+#[test]
+fn slow_first_byte() {
+    let server = Server::start();
+    let (place, out) = get(&server, "slow_first_byte", &["--timeout", "1", "--retries", "1"]);
+    place.assert_failed(&out, 1, "the server fell silent: no reply within 1 s");
+    let (place, out) = get(&server, "slow_first_byte_once", &["--timeout", "1"]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
+fn total_silence_in_mid_body() {
+    let server = Server::start();
+    let (place, out) = get(&server, "silence_in_mid_body", &["--timeout", "1", "--retries", "1"]);
+    place.assert_failed(&out, 1, "the server fell silent: nothing for 1 s");
+    let (place, out) = get(&server, "silence_in_mid_body_once", &["--timeout", "1"]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
+fn one_byte_a_second() {
+    let server = Server::start();
+    let (place, out) = get(&server, "one_byte_a_second", &["--retries", "0"]);
+    place.assert_failed(&out, 1, "slower than --min-speed");
+    let (place, out) = get(&server, "one_byte_a_second", &["--max-time", "2"]);
+    place.assert_failed(&out, 1, "longer than --max-time");
+}
+
+#[test]
+fn headers_that_are_no_http() {
+    let server = Server::start();
+    for sin in [
+        "huge_headers",
+        "folded_header",
+        "two_lengths",
+        "negative_length",
+        "huge_length",
+        "nul_in_header",
+        "cr_in_header",
+    ] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
+        assert_eq!(server.requests_for(sin).len(), 1, "{sin}: no pointless retries");
+    }
+}
+
+#[test]
+fn content_disposition_never_leaves_the_folder() {
+    let server = Server::start();
+    let long = format!("attachment; filename={}.txt", "x".repeat(4096));
+    let cut = format!("{}.txt", "x".repeat(236));
+    for (value, name) in [
+        ("attachment; filename=\"../../up.txt\"", "___.._up.txt"),
+        ("attachment; filename=\"/abs.txt\"", "_abs.txt"),
+        ("attachment; filename=\"C:\\\\x.txt\"", "C__x.txt"),
+        ("attachment; filename*=UTF-8''%1B%5B31mred.txt", "_[31mred.txt"),
+        ("attachment; filename*=UTF-8''a%E2%80%AEtxt.exe", "a_txt.exe"),
+        ("attachment; filename*=UTF-8''nul%00x", "nul_x"),
+        ("attachment; filename=CON", "_"),
+        ("attachment; filename=.bashrc", "_bashrc"),
+        ("attachment; filename=", "file"),
+        ("attachment; filename=plain.txt; filename*=UTF-8''n%C3%A4me.txt", "näme.txt"),
+        (&long, &cut),
+    ] {
+        let place = Place::new();
+        let mut url = url::Url::parse(&server.url("named/1000/file")).expect("a URL");
+        url.query_pairs_mut().append_pair("disposition", value);
+        let out = place.run(&[url.as_str(), "-d", "out"]);
+        assert_eq!(out.status, 0, "{value}: {}", out.stderr);
+        assert_eq!(place.files(), [format!("out/{name}")], "{value}");
+        assert!(!out.stderr.contains('\u{1b}') && !place.log().contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn two_downloads_with_one_name() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls: Vec<String> = (1..=3).map(|n| server.url(&format!("well_behaved/{n}000/same.txt"))).collect();
+    let out = place.run(&[&urls[0], &urls[1], &urls[2], "-j1"]);
+    place.assert_exact(&out, "same.txt", &content("same.txt", 1000));
+    place.assert_exact(&out, "same (1).txt", &content("same.txt", 2000));
+    place.assert_exact(&out, "same (2).txt", &content("same.txt", 3000));
+    // Again: each is known to be there, under the name it had.
+    let again = place.run(&[&urls[0], &urls[1], &urls[2], "-j1"]);
+    assert_eq!(again.status, 0);
+    assert_eq!(place.files(), ["same (1).txt", "same (2).txt", "same.txt"]);
+}
+
+#[test]
+fn a_name_that_differs_only_in_case() {
+    let server = Server::start();
+    let place = Place::new();
+    let (one, two) = (server.url("well_behaved/1000/Name"), server.url("well_behaved/2000/name"));
+    let out = place.run(&[&one, &two]);
+    place.assert_exact(&out, "Name", &content("Name", 1000));
+    let other = if cfg!(target_os = "linux") { "name" } else { "name (1)" };
+    place.assert_exact(&out, other, &content("name", 2000));
+}
+
+#[test]
+fn the_log_and_part_files_are_reserved() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&server.url("well_behaved/1000/download_log.txt")]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("download_log (1).txt"), Some(content("download_log.txt", 1000)));
+    assert!(place.log().contains("finished"));
+    let out = place.run(&[&server.url("well_behaved/1000/x"), "-o", "download_log.txt"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+}
+
+#[test]
+fn right_digest() {
+    let server = Server::start();
+    for sin in ["checksum", "checksum?upper=1", "checksum_after_a_break"] {
+        let (place, out) = get(&server, sin, &["--progress", "json"]);
+        place.assert_exact(&out, "f", &file());
+        let verified: Vec<_> = events(&out).into_iter().filter(|e| e["kind"] == "verified").collect();
+        assert_eq!(verified.len(), 1, "{sin}");
+        assert_eq!(verified[0]["digest"], sha256(&file()));
+        assert!(place.log().contains("sha-256 from X-Checksum-SHA256"), "{}", place.log());
+    }
+}
+
+#[test]
+fn wrong_digest() {
+    let server = Server::start();
+    let (place, out) = get(&server, "checksum_wrong", &[]);
+    place.assert_failed(&out, 3, "the content is not what its digest promises");
+    assert!(
+        place.log().contains("ERROR - hash mismatch") && place.log().contains("[digest.mismatch]"),
+        "{}",
+        place.log()
+    );
+}
+
+#[test]
+fn wrong_digest_leaves_an_old_file_untouched() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("f", "old");
+    let out = place.run(&[&server.url("checksum_wrong/1000/file"), "-o", "f", "--if-exists", "overwrite"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert_eq!(place.file("f").as_deref(), Some(&b"old"[..]));
+    assert_eq!(place.files(), ["f"]);
+}
+
+#[test]
+fn malformed_digest_is_noted_and_ignored() {
+    let server = Server::start();
+    let (place, out) = get(&server, "checksum_malformed", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(
+        out.stderr.contains("X-Checksum-SHA256 is not one SHA-256 digest and was ignored"),
+        "{}",
+        out.stderr
+    );
+    assert!(out.stderr.contains("size only"), "{}", out.stderr);
+}
+
+#[test]
+fn the_name_does_not_resolve() {
+    let place = Place::new();
+    let out = place.run(&["http://does-not-exist.invalid/x", "--retries", "0"]);
+    place.assert_failed(&out, 1, "the host name cannot be resolved");
+}
+
+#[test]
+fn address_refused() {
+    let place = Place::new();
+    let port = {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        closed.local_addr().expect("an address").port()
+    };
+    let out = place.run(&[&format!("http://127.0.0.1:{port}/x"), "--retries", "1"]);
+    place.assert_failed(&out, 1, &format!("127.0.0.1:{port}: Connection refused"));
+}
+
+#[test]
+fn first_address_dead_second_alive() {
+    let server = Server::start();
+    let place = Place::new();
+    // `localhost` is ::1 and 127.0.0.1; the server listens on the latter only.
+    let url = server.url("well_behaved/1000/file").replace("127.0.0.1", "localhost");
+    let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
+    place.assert_exact(&out, "f", &content("file", 1000));
+}
+
+#[test]
+fn certificates_that_are_not_to_be_trusted() {
+    let authority = Authority::default();
+    for (flaw, code, flag) in [
+        (Flaw::Expired, "tls.expired", "--insecure"),
+        (Flaw::WrongHost, "tls.wrong_host", "--insecure"),
+        (Flaw::SelfSigned, "tls.untrusted", "--cacert"),
+    ] {
+        let server = Server::start_tls(authority.config(flaw));
+        let place = Place::new();
+        let ca = Place::new();
+        let pem = ca.write("ca.pem", authority.pem());
+        let url = server.url("well_behaved/1000/file");
+        let out = place.run(&[&url, "-o", "f", "--cacert", pem.to_str().expect("UTF-8")]);
+        place.assert_failed(&out, 1, flag);
+        assert!(place.log().contains(code), "{flaw:?}: {}", place.log());
+        assert!(server.requests().is_empty(), "nothing was said to a server that is not trusted");
+        let out = place.run(&[&url, "-o", "f", "--insecure"]);
+        place.assert_exact(&out, "f", &content("file", 1000));
+    }
+}
+
+#[test]
+fn certificate_of_an_unknown_authority() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config(Flaw::None));
+    let (place, ca) = (Place::new(), Place::new());
+    let url = server.url("well_behaved/1000/file");
+    let out = place.run(&[&url, "-o", "f"]);
+    place.assert_failed(&out, 1, "nobody this machine trusts");
+    let pem = ca.write("ca.pem", authority.pem());
+    let out = place.run(&[&url, "-o", "f", "--cacert", pem.to_str().expect("UTF-8")]);
+    place.assert_exact(&out, "f", &content("file", 1000));
+}

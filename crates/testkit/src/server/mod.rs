@@ -1,0 +1,225 @@
+//! A web server that sins on request: `http://127.0.0.1:PORT/SIN/SIZE/NAME` is a file of SIZE bytes whose content
+//! follows from NAME ([`crate::content`]), served by the script called SIN ([`sins`]).
+//!
+//! Plain threads and blocking sockets: a script reads like what goes over the wire.
+
+pub mod sins;
+pub mod tls;
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No connection of a test lives longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(120);
+
+/// A running server. Stops when dropped.
+pub struct Server {
+    address: SocketAddr,
+    world: Arc<World>,
+}
+
+/// What all connections of a server share.
+#[derive(Default)]
+struct World {
+    requests: Mutex<Vec<Request>>,
+    visits: Mutex<HashMap<String, usize>>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    over: AtomicBool,
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Path and query.
+    pub target: String,
+    /// Header names in lower case, in order.
+    pub headers: Vec<(String, String)>,
+    /// Which connection it came on, from 1.
+    pub connection: usize,
+    /// When.
+    pub at: Instant,
+}
+
+/// A plain or secured connection.
+pub(crate) trait Wire: Read + Write {
+    /// Closes with a reset, as a crashed peer does.
+    fn reset(&self);
+}
+
+/// One request and the means to answer it.
+pub(crate) struct Exchange<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) wire: &'a mut dyn Wire,
+    /// How many times this target was asked for before.
+    pub(crate) visit: usize,
+    pub(crate) size: u64,
+    pub(crate) name: String,
+    pub(crate) over: &'a AtomicBool,
+}
+
+impl Server {
+    /// Starts on a free port of 127.0.0.1.
+    pub fn start() -> Server {
+        Server::start_on("127.0.0.1:0", None)
+    }
+
+    /// Starts with TLS.
+    pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Server {
+        Server::start_on("127.0.0.1:0", Some(config))
+    }
+
+    fn start_on(address: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Server {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let world = Arc::new(World { tls, ..World::default() });
+        let shared = world.clone();
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                if shared.over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (Ok(stream), world) = (stream, shared.clone()) else { continue };
+                thread::spawn(move || world.serve(stream, number + 1));
+            }
+        });
+        Server { address, world }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The URL of a file: `SIN/SIZE/NAME`.
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if self.world.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}/{path}", self.port())
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.world.requests.lock().expect("no panic").clone()
+    }
+
+    /// The requests for targets that hold this text.
+    pub fn requests_for(&self, text: &str) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.target.contains(text)).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.world.over.store(true, Ordering::Relaxed);
+        // Wakes the listener.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Request {
+    /// The first header of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `first` and `last` of a `Range: bytes=first-[last]`.
+    pub(crate) fn range(&self) -> Option<(u64, Option<u64>)> {
+        let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()))
+    }
+
+    /// A value of the query.
+    pub(crate) fn query(&self, key: &str) -> Option<String> {
+        let url = url::Url::parse(&format!("http://h{}", self.target)).ok()?;
+        url.query_pairs().find(|(one, _)| one == key).map(|(_, value)| value.into_owned())
+    }
+}
+
+impl World {
+    fn serve(&self, stream: TcpStream, connection: usize) {
+        let _ = stream.set_read_timeout(Some(LONGEST_LIFE));
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.talk(&mut Plain(stream), connection),
+            Some(config) => {
+                let Ok(session) = rustls::ServerConnection::new(config.clone()) else { return };
+                let mut secured = rustls::StreamOwned::new(session, stream);
+                self.talk(&mut secured, connection);
+                secured.conn.send_close_notify();
+                let _ = secured.flush();
+            }
+        }
+    }
+
+    fn talk<W: Wire>(&self, wire: &mut W, connection: usize) {
+        while let Some(request) = read_request(wire, connection) {
+            self.requests.lock().expect("no panic").push(request.clone());
+            let visit = {
+                let mut visits = self.visits.lock().expect("no panic");
+                let count = visits.entry(request.target.clone()).or_default();
+                *count += 1;
+                *count - 1
+            };
+            let path = request.target.split('?').next().unwrap_or_default().to_string();
+            let mut parts = path.trim_start_matches('/').splitn(3, '/');
+            let sin = parts.next().unwrap_or_default();
+            let size = parts.next().and_then(|size| size.parse().ok()).unwrap_or(0);
+            let name = parts.next().unwrap_or_default().to_string();
+            let exchange = Exchange { request: &request, wire, visit, size, name, over: &self.over };
+            if !matches!(sins::answer(sin, exchange), Ok(true)) {
+                return;
+            }
+        }
+    }
+}
+
+fn read_request(wire: &mut impl Read, connection: usize) -> Option<Request> {
+    let mut reader = BufReader::with_capacity(1, wire);
+    let mut line = || {
+        let mut line = String::new();
+        let read = reader.read_line(&mut line).ok()?;
+        (read > 0).then(|| line.trim_end().to_string())
+    };
+    let target = line()?.split(' ').nth(1)?.to_string();
+    let mut headers = Vec::new();
+    loop {
+        let line = line()?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
+    }
+    Some(Request { target, headers, connection, at: Instant::now() })
+}
+
+struct Plain(TcpStream);
+
+impl Read for Plain {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Wire for Plain {
+    fn reset(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
+    }
+}
+
+impl Wire for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
+    fn reset(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(&self.sock, Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,68 @@
+//! Certificates of all kinds, made on the spot.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::sync::Arc;
+
+/// An authority of our own.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing: for 127.0.0.1 and localhost, signed by the authority.
+    None,
+    /// It was valid until 2001.
+    Expired,
+    /// It is for another host.
+    WrongHost,
+    /// Nobody but itself signed it.
+    SelfSigned,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate") }
+    }
+}
+
+impl Authority {
+    /// Its certificate, for `--cacert`.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A server's TLS settings with such a certificate.
+    pub fn config(&self, flaw: Flaw) -> Arc<ServerConfig> {
+        let names = match flaw {
+            Flaw::WrongHost => vec!["other.example".to_string()],
+            _ => vec!["127.0.0.1".to_string(), "localhost".to_string()],
+        };
+        let mut params = CertificateParams::new(names).expect("good names");
+        if flaw == Flaw::Expired {
+            params.not_before = date_time_ymd(2000, 1, 1);
+            params.not_after = date_time_ymd(2001, 1, 1);
+        }
+        let key = KeyPair::generate().expect("a key");
+        let certificate = match flaw {
+            Flaw::SelfSigned => params.self_signed(&key),
+            _ => params.signed_by(&key, &self.issuer),
+        };
+        let chain = vec![certificate.expect("a certificate").der().clone()];
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a certificate and its key");
+        Arc::new(config)
+    }
+}
