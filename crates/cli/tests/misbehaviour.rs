@@ -228,7 +228,8 @@ fn expired_link_after_a_redirect_is_resolved_again_once() {
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("redirect/1/x?to={forbidden}")), "-o", "f"]);
     place.assert_failed(&out, 1, "403");
-    let asked = server.requests().into_iter().filter(|request| request.target.starts_with("/status/")).count();
+    let asked =
+        server.requests().into_iter().filter(|request| request.target.starts_with("/status/")).count();
     assert_eq!(asked, 2, "once, not for ever");
 }
 

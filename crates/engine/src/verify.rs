@@ -1,4 +1,4 @@
-//! Hashes the finished prefix of a file while the rest still arrives, on a thread of its own.
+//! Hashes the finished prefix of a file while the rest still arrives, off the threads that serve the network.
 //!
 //! The bytes are those that were given to the disk, shared and not copied; the queue is bounded, so that a slow
 //! hash slows the transfer and does not fill the memory. Invariant: every byte is hashed once, in order.
@@ -29,25 +29,14 @@ pub(crate) struct Verifier {
 impl Verifier {
     pub(crate) fn start(algorithms: Vec<Algorithm>) -> Self {
         let (feed, mut batches) = mpsc::channel::<Batch>(WAITING);
-        let digests = tokio::task::spawn_blocking(move || {
-            let mut hashers = Hashers::new(&algorithms);
-            let mut hashed: u64 = 0;
-            while let Some((offset, buffers)) = batches.blocking_recv() {
-                if offset > hashed {
-                    let gap = format!("bytes {hashed} to {offset} were not hashed");
-                    return Err(Error::new(Kind::DiskFailed, "", gap));
-                }
-                // A worker that broke off may have hashed more than it reported: the rest is sent again.
-                let mut known = hashed - offset;
-                for buffer in buffers.iter() {
-                    let skip = known.min(buffer.len() as u64);
-                    known -= skip;
-                    let fresh = &buffer[usize::try_from(skip).unwrap_or(buffer.len())..];
-                    hashers.update(fresh);
-                    hashed += fresh.len() as u64;
-                }
+        let digests = tokio::spawn(async move {
+            let mut work = Work { hashers: Hashers::new(&algorithms), hashed: 0 };
+            while let Some(batch) = batches.recv().await {
+                // A thread is taken for a batch, not for a file: many files may wait for their bytes.
+                let hashed = tokio::task::spawn_blocking(move || work.take(&batch).map(|()| work)).await;
+                work = hashed.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
             }
-            Ok(hashers.finish())
+            Ok(work.hashers.finish())
         });
         Verifier { feed, digests }
     }
@@ -60,6 +49,31 @@ impl Verifier {
     pub(crate) async fn finish(self) -> Result<Vec<Digest>, Error> {
         drop(self.feed);
         self.digests.await.unwrap_or_else(|e| Err(Error::new(Kind::DiskFailed, "", e.to_string())))
+    }
+}
+
+/// The digests so far, and of how many bytes they are.
+struct Work {
+    hashers: Hashers,
+    hashed: u64,
+}
+
+impl Work {
+    fn take(&mut self, (offset, buffers): &Batch) -> Result<(), Error> {
+        if *offset > self.hashed {
+            let gap = format!("bytes {} to {offset} were not hashed", self.hashed);
+            return Err(Error::new(Kind::DiskFailed, "", gap));
+        }
+        // A worker that broke off may have hashed more than it reported: the rest is sent again.
+        let mut known = self.hashed - offset;
+        for buffer in buffers.iter() {
+            let skip = known.min(buffer.len() as u64);
+            known -= skip;
+            let fresh = &buffer[usize::try_from(skip).unwrap_or(buffer.len())..];
+            self.hashers.update(fresh);
+            self.hashed += fresh.len() as u64;
+        }
+        Ok(())
     }
 }
 

@@ -1,1 +1,327 @@
+//! A simulated world for one file: a server that sins by chance, without sockets and without time passing.
+//!
+//! [`World`] decides, from a seed, what each request meets. Two drivers use it: [`drive_plan`] runs the state machine
+//! alone, step by step, with its invariant asserted after every step; [`SimSource`] is a [`Source`], so that the whole
+//! engine runs in the same worlds (under tokio's paused clock).
 
+use crate::{content, sha256};
+use bytes::Bytes;
+use downhaul_core::digest::{Algorithm, Digest};
+use downhaul_core::error::{Error, Kind, Pause};
+use downhaul_core::event::Fact;
+use downhaul_core::plan::{Action, Answer, Input, Outcome, Place, Plan, Rules};
+use downhaul_core::reply::Reply;
+use downhaul_core::settings::OnError;
+use downhaul_engine::source::{Opened, Source, Want};
+use fastrand::Rng;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use url::Url;
+
+/// The largest simulated file: enough for progress to refill the budget several times.
+const LARGEST: u64 = 400_000;
+
+/// What a server holds, and how it treats requests. All from a seed.
+#[derive(Debug, Clone)]
+pub struct World {
+    rng: Rng,
+    /// The versions that the file goes through; requests see ever later ones.
+    pub versions: Vec<Arc<Vec<u8>>>,
+    version: usize,
+    /// Chance of a sin, in percent.
+    sinfulness: u8,
+    validator: Validator,
+    announces_length: bool,
+    knows_ranges: bool,
+    /// A digest in the reply: right, wrong, or none.
+    digest: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Validator {
+    Strong,
+    Weak,
+    None,
+}
+
+/// What one request meets.
+#[derive(Debug, Clone)]
+pub struct Meeting {
+    /// The reply's head, or why there is none.
+    pub head: Result<Reply, Error>,
+    /// The bytes that arrive.
+    pub body: Vec<u8>,
+    /// How the body ends.
+    pub end: Result<(), Error>,
+}
+
+/// How a simulated download ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// What the plan said.
+    pub outcome: Outcome,
+    /// The published bytes.
+    pub published: Option<Vec<u8>>,
+    /// Requests that were made.
+    pub requests: usize,
+    /// What was told.
+    pub facts: Vec<Fact>,
+}
+
+impl World {
+    /// The world of a seed.
+    pub fn new(seed: u64) -> World {
+        let mut rng = Rng::with_seed(seed);
+        let size = match rng.u8(0..10) {
+            0 => 0,
+            1 => 1,
+            _ => rng.u64(0..LARGEST),
+        };
+        let count = if rng.u8(0..5) == 0 { rng.usize(2..4) } else { 1 };
+        let versions = (0..count)
+            .map(|n| {
+                // A new version often has the same size, which is when mixing goes unnoticed.
+                let size = if n > 0 && rng.bool() { rng.u64(0..LARGEST) } else { size };
+                Arc::new(content(&format!("{seed}-{n}"), size))
+            })
+            .collect();
+        World {
+            versions,
+            version: 0,
+            sinfulness: rng.u8(0..=80),
+            validator: [Validator::Strong, Validator::Strong, Validator::Weak, Validator::None]
+                [rng.usize(0..4)],
+            announces_length: rng.u8(0..5) > 0,
+            knows_ranges: rng.u8(0..5) > 0,
+            digest: [None, None, Some(true), Some(false)][rng.usize(0..4)],
+            rng,
+        }
+    }
+
+    /// The rules of a job in this world.
+    pub fn rules(&mut self) -> Rules {
+        Rules {
+            sources: self.rng.usize(1..=2),
+            look_first: self.rng.bool(),
+            retries: self.rng.u32(0..6),
+            on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
+            max_time: None,
+            expected: Vec::new(),
+            seed: self.rng.u64(..),
+        }
+    }
+
+    /// What a request for the bytes from `from` on meets.
+    pub fn meet(&mut self, from: u64) -> Meeting {
+        if self.version + 1 < self.versions.len() && self.rng.u8(0..3) == 0 {
+            self.version += 1;
+        }
+        let file = self.versions[self.version].clone();
+        let size = file.len() as u64;
+        let sins = self.rng.u8(0..100) < self.sinfulness;
+        if sins && self.rng.bool() {
+            return Meeting { head: Err(self.failure()), body: Vec::new(), end: Ok(()) };
+        }
+        let partial = from > 0 && self.knows_ranges;
+        if partial && from >= size {
+            let kind = Kind::HttpRangeWrong;
+            return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
+        }
+        // A server that lies about which part it sends says so: whoever does not look, mixes.
+        let first = match (partial, sins && self.rng.u8(0..3) == 0) {
+            (true, true) => self.rng.u64(0..size),
+            (true, false) => from,
+            (false, _) => 0,
+        };
+        let last = match partial && self.rng.u8(0..4) == 0 {
+            true => self.rng.u64(first..size),
+            false => size.saturating_sub(1),
+        };
+        let all = &file
+            [usize::try_from(first).unwrap_or(0)..usize::try_from(last + 1).unwrap_or(0).min(file.len())];
+        let head = self.head(partial, first, last, size, &file);
+        let cut = if sins { self.rng.usize(0..=all.len()) } else { all.len() };
+        let end = if cut < all.len() { Err(Error::new(Kind::NetReset, "sim", "cut")) } else { Ok(()) };
+        Meeting { head: Ok(head), body: all[..cut].to_vec(), end }
+    }
+
+    fn head(&mut self, partial: bool, first: u64, last: u64, size: u64, file: &[u8]) -> Reply {
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &'static str, value: String| {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value"));
+        };
+        if partial {
+            add("content-range", format!("bytes {first}-{last}/{size}"));
+        } else if self.announces_length {
+            add("content-length", size.to_string());
+        }
+        match self.validator {
+            Validator::Strong => add("etag", format!("\"{}\"", self.version)),
+            Validator::Weak => add("etag", format!("W/\"{}\"", self.version)),
+            Validator::None => {}
+        }
+        match self.digest {
+            Some(true) => add("x-checksum-sha256", sha256(file)),
+            Some(false) => add("x-checksum-sha256", sha256(b"another file")),
+            None => {}
+        }
+        let url = Url::parse("http://sim/file").expect("a URL");
+        Reply::read(if partial { 206 } else { 200 }, &url, false, &headers).expect("a good head")
+    }
+
+    fn failure(&mut self) -> Error {
+        let kinds = [
+            Kind::ConnectRefused,
+            Kind::NetSilent,
+            Kind::HttpBusy,
+            Kind::HttpServer,
+            Kind::HttpNotFound,
+            Kind::HttpLater,
+        ];
+        let mut error = Error::new(kinds[self.rng.usize(0..kinds.len())], "sim", "");
+        if error.kind == Kind::HttpBusy {
+            error.pause =
+                Some(Pause { wait: Duration::from_secs(self.rng.u64(0..120)), counted: self.rng.bool() });
+        }
+        error
+    }
+
+    /// Whether published bytes are right: exactly one version of the file, and not one whose digest was wrong.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn judge(&self, published: &[u8]) -> Result<(), String> {
+        if !self.versions.iter().any(|version| version.as_slice() == published) {
+            return Err(format!("{} bytes that the server never held", published.len()));
+        }
+        if self.digest == Some(false) {
+            return Err("a wrong digest passed".into());
+        }
+        Ok(())
+    }
+}
+
+/// Runs a plan through the world of a seed. The invariant is asserted after every step.
+///
+/// # Panics
+/// When the plan breaks its invariant, publishes wrong bytes, or does not end.
+pub fn drive_plan(seed: u64) -> Ended {
+    let mut world = World::new(seed);
+    let rules = world.rules();
+    let retries = rules.retries;
+    let mut plan = Plan::new(rules);
+    let mut now = Duration::ZERO;
+    let mut disk: Vec<u8> = Vec::new();
+    let mut ended = Ended { outcome: Outcome::Skipped, published: None, requests: 0, facts: Vec::new() };
+    let mut open: Option<(u32, Meeting)> = None;
+    // Every request ends, each costs a try, goes on with progress, or meets an uncounted pause; none of these goes on
+    // for ever in a world of this size.
+    for _ in 0..20_000 {
+        plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        match plan.next(now) {
+            Action::Look => plan.on(now, Input::Looked(Ok(Place::Free { path: "f".into() }))),
+            Action::Fetch { worker, from, .. } => {
+                ended.requests += 1;
+                let meeting = world.meet(from);
+                match &meeting.head {
+                    Ok(reply) => {
+                        let reply = Box::new(reply.clone());
+                        open = Some((worker, meeting));
+                        plan.on(now, Input::Opened { worker, reply });
+                    }
+                    Err(error) => {
+                        let result = Err(error.clone());
+                        plan.on(now, Input::Ended { worker, result });
+                    }
+                }
+            }
+            Action::Place { .. } => plan.on(now, Input::Placed(Ok(Place::Free { path: "f".into() }))),
+            Action::Accept { worker, at, end } => {
+                let (opened, meeting) = open.take().expect("a reply to accept");
+                assert_eq!(opened, worker, "seed {seed}");
+                let at = usize::try_from(at).expect("small");
+                assert!(at <= disk.len(), "seed {seed}: a hole at {at}");
+                disk.truncate(at);
+                for piece in meeting.body.chunks(world.rng.usize(1..100_000)) {
+                    disk.extend_from_slice(piece);
+                    let upto = disk.len() as u64;
+                    assert!(end.is_none_or(|end| upto <= end), "seed {seed}: beyond the announced end");
+                    plan.on(now, Input::Wrote { worker, upto });
+                    plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+                }
+                plan.on(now, Input::Ended { worker, result: meeting.end });
+                // Late news of this worker must change nothing.
+                let written = plan.written();
+                plan.on(now, Input::Wrote { worker, upto: u64::MAX });
+                assert_eq!(plan.written(), written, "seed {seed}");
+            }
+            Action::Drop { .. } => open = None,
+            Action::Verify => {
+                let bytes = Digest::from_hex(Algorithm::Sha256, &sha256(&disk)).expect("a digest");
+                plan.on(now, Input::Verified(Ok(vec![bytes])));
+            }
+            Action::Publish => {
+                world.judge(&disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+                ended.published = Some(disk.clone());
+                plan.on(now, Input::Published(Ok("f".into())));
+            }
+            Action::Tell(fact) => {
+                if let Fact::Retrying { attempt, .. } = &fact {
+                    assert!(*attempt <= retries, "seed {seed}: more retries than allowed");
+                }
+                ended.facts.push(fact);
+            }
+            Action::Wait(Some(until)) => {
+                assert!(until > now, "seed {seed}: a wait for the past");
+                now = until;
+            }
+            Action::Wait(None) => {
+                assert!(plan.is_asking(), "seed {seed}: stuck: {plan:?}");
+                let answer = if world.rng.u8(0..4) > 0 { Answer::Retry } else { Answer::Skip };
+                plan.on(now, Input::Answer(answer));
+            }
+            Action::Finish(outcome) => {
+                let finished = matches!(outcome, Outcome::Finished);
+                assert_eq!(finished, ended.published.is_some(), "seed {seed}");
+                ended.outcome = outcome;
+                return ended;
+            }
+        }
+    }
+    panic!("seed {seed}: a download that does not end: {plan:?}");
+}
+
+/// A source in a simulated world, for the whole engine.
+pub struct SimSource {
+    world: Arc<Mutex<World>>,
+}
+
+impl SimSource {
+    /// A source in this world.
+    pub fn new(world: Arc<Mutex<World>>) -> Self {
+        SimSource { world }
+    }
+}
+
+impl Source for SimSource {
+    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+        Box::pin(async move {
+            let (meeting, delay, piece) = {
+                let mut world = self.world.lock().expect("no panic");
+                (world.meet(want.from), world.rng.u64(0..2000), world.rng.usize(1..200_000))
+            };
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            let reply = meeting.head?;
+            let pieces: Vec<Bytes> = meeting.body.chunks(piece).map(Bytes::copy_from_slice).collect();
+            let pieces = stream::iter(pieces).then(move |piece| async move {
+                tokio::time::sleep(Duration::from_millis(delay / 10)).await;
+                Ok(piece)
+            });
+            let end = stream::iter(meeting.end.err().map(Err));
+            Ok(Opened { reply, body: Box::pin(pieces.chain(end)) })
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! Whole downloads in simulated worlds: the plan alone, and the engine with a simulated network and disk.
+//!
+//! A failing seed prints itself; `WORLD=seed cargo test -p downhaul-testkit --test worlds` runs it alone.
+
+use downhaul_core::event::Fact;
+use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::name::SafeName;
+use downhaul_core::plan::{Answer, Outcome};
+use downhaul_core::settings::{OnError, Settings};
+use downhaul_engine::Session;
+use downhaul_engine::source::{Source, Sources};
+use downhaul_testkit::fake_disk::FakeDisk;
+use downhaul_testkit::net_sim::{SimSource, World, drive_plan};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use url::Url;
+
+/// Whole downloads by the plan alone. Thousands take a second.
+const PLANS: u64 = 20_000;
+
+/// Sessions of the whole engine, several files each.
+const SESSIONS: u64 = 1_500;
+
+fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("WORLD").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => vec![seed],
+        None => (0..count).collect(),
+    }
+}
+
+#[test]
+fn plans_in_twenty_thousand_worlds() {
+    let mut finished = 0;
+    let mut continued = 0;
+    let seeds = seeds(PLANS);
+    for &seed in &seeds {
+        let ended = drive_plan(seed);
+        finished += usize::from(ended.outcome == Outcome::Finished);
+        continued += usize::from(ended.facts.iter().any(|fact| matches!(fact, Fact::Resumed { .. })));
+    }
+    if seeds.len() > 1 {
+        // Worlds in which nothing works, or nothing ever breaks, would prove nothing.
+        assert!(finished > seeds.len() / 4 && finished < seeds.len(), "{finished} finished");
+        assert!(continued > seeds.len() / 50, "{continued} continued");
+    }
+}
+
+#[test]
+fn sessions_in_simulated_worlds() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let mut finished = 0;
+    for seed in seeds(SESSIONS) {
+        finished += runtime.block_on(session(seed));
+    }
+    assert!(finished > 0);
+}
+
+/// Downloads some files in one session; each must be exact or have failed, and leave nothing else.
+async fn session(seed: u64) -> u64 {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let files = rng.u64(1..6);
+    let worlds: Vec<Arc<Mutex<World>>> =
+        (0..files).map(|n| Arc::new(Mutex::new(World::new(seed * 100 + n)))).collect();
+    let disk = FakeDisk::failing(if rng.u8(0..4) == 0 { 5 } else { 0 }, seed);
+    let settings = Settings {
+        output: "out".into(),
+        parallel: rng.usize(1..4),
+        retries: rng.u32(0..6),
+        on_error: if rng.bool() { OnError::Ask } else { OnError::Retry },
+        ..Settings::default()
+    };
+    let all = worlds.clone();
+    let sources: Sources = Arc::new(move |url: &Url| {
+        let n: usize = url.path().trim_start_matches('/').parse().expect("a number");
+        Arc::new(SimSource::new(all[n].clone())) as Arc<dyn Source>
+    });
+    let session = Arc::new(Session::start_in(Arc::new(settings), sources, Arc::new(disk.clone()), seed));
+    let mut facts = session.facts();
+    let answering = session.clone();
+    let stop_at = rng.u8(0..10);
+    let person = tokio::spawn(async move {
+        let (mut last, mut ends) = (0, 0);
+        while let Some(event) = facts.next().await {
+            assert_eq!(event.seq, last + 1, "seed {seed}: facts are numbered without gaps");
+            last = event.seq;
+            match &event.fact {
+                Fact::Question { .. } => {
+                    let job = event.job.expect("a question about a file");
+                    let answer = if last % 4 == 0 { Answer::Skip } else { Answer::Retry };
+                    answering.answer(job, answer);
+                }
+                Fact::Finished { .. } | Fact::Failed { .. } | Fact::Skipped { .. } => ends += 1,
+                Fact::Started { .. } if stop_at == 0 => answering.stop(),
+                _ => {}
+            }
+        }
+        ends
+    });
+    let mut added = 0;
+    for n in 0..files {
+        let mut job = JobSpec::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
+        job.target = Target::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
+        added += u64::from(session.add(job).await);
+    }
+    let summary = session.finish().await;
+    let ends = person.await.expect("no panic");
+    assert_eq!(ends, summary.files, "seed {seed}: every file ends once");
+    assert!(summary.files <= added, "seed {seed}");
+    assert_eq!(summary.files, summary.finished + summary.failed, "seed {seed}");
+    let mut there = 0;
+    for (n, world) in worlds.iter().enumerate() {
+        if let Some(bytes) = disk.read(Path::new("out").join(format!("f{n}"))) {
+            world
+                .lock()
+                .expect("no panic")
+                .judge(&bytes)
+                .unwrap_or_else(|wrong| panic!("seed {seed}, f{n}: {wrong}"));
+            there += 1;
+        }
+    }
+    assert_eq!(there, summary.finished, "seed {seed}");
+    assert_eq!(disk.paths().len() as u64, there, "seed {seed}: something is left: {:?}", disk.paths());
+    summary.finished
+}
