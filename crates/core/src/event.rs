@@ -200,6 +200,8 @@ pub enum Phase {
 /// The facts so far, folded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
+    /// The last fact that is folded in.
+    pub seq: u64,
     /// Files that were queued.
     pub queued: u64,
     /// Files that are complete.
@@ -212,13 +214,26 @@ pub struct State {
     pub bytes: u64,
     /// Sizes of the files that started and have not ended; `None` when unknown. Bounded by what is in flight.
     pub started: BTreeMap<JobId, Option<u64>>,
+    /// Open questions, and the retries that are left. Bounded like `started`.
+    pub asking: BTreeMap<JobId, (Failure, u32)>,
     /// The run is over.
     pub over: bool,
 }
 
 impl State {
-    /// Takes one more fact into account.
+    /// Takes one more fact into account. Facts that are in it already change nothing, so that a screen may take over
+    /// a newer state and go on reading.
     pub fn apply(&mut self, event: &Event) {
+        if event.seq <= self.seq {
+            return;
+        }
+        self.seq = event.seq;
+        if let Some(job) = event.job {
+            match &event.fact {
+                Fact::Question { error, left } => drop(self.asking.insert(job, (error.clone(), *left))),
+                _ => drop(self.asking.remove(&job)),
+            }
+        }
         let ended = match &event.fact {
             Fact::Queued { .. } => {
                 self.queued += 1;

@@ -9,7 +9,7 @@
 //! touches a plan, and a plan touches nothing.
 
 use crate::digest::{self, Algorithm, Digest, Expected};
-use crate::error::{Error, Kind, Retry};
+use crate::error::{Blame, Error, Kind, Retry};
 use crate::event::{Fact, Failure};
 use crate::reply::{Reply, Version};
 use crate::retry::{Budget, Verdict};
@@ -173,7 +173,11 @@ pub struct Rules {
 enum State {
     Looking,
     /// The next fetch happens then.
-    Waiting(Duration),
+    Waiting {
+        until: Duration,
+        /// The host asked for it: the file's place among those in flight is free meanwhile.
+        for_host: bool,
+    },
     /// A request is under way; the worker holds all that is not written.
     Opening {
         worker: WorkerId,
@@ -218,6 +222,10 @@ pub struct Plan {
     written: u64,
     /// The highest `written` ever: starting again does not lower it.
     best: u64,
+    /// When the person was asked, and how long that took before: such time counts for nothing.
+    asked: Option<Duration>,
+    asked_before: Duration,
+    stopped: bool,
 }
 
 impl Plan {
@@ -226,7 +234,7 @@ impl Plan {
         let mut plan = Plan {
             budget: Budget::new(rules.retries, rules.seed),
             actions: VecDeque::new(),
-            state: State::Waiting(Duration::ZERO),
+            state: State::Waiting { until: Duration::ZERO, for_host: false },
             workers: 0,
             source: 0,
             first_request: None,
@@ -240,6 +248,9 @@ impl Plan {
             proven: None,
             written: 0,
             best: 0,
+            asked: None,
+            asked_before: Duration::ZERO,
+            stopped: false,
             rules,
         };
         if plan.rules.look_first {
@@ -255,15 +266,16 @@ impl Plan {
             self.drop_worker();
             self.failed(now, Error::new(Kind::JobMaxTime, self.place(), ""));
         }
-        if let (State::Waiting(until), true) = (&self.state, self.actions.is_empty())
-            && now >= *until
+        if let State::Waiting { until, .. } = self.state
+            && self.actions.is_empty()
+            && now >= until
         {
             self.fetch(now);
         }
         if let Some(action) = self.actions.pop_front() {
             return action;
         }
-        let timer = if let State::Waiting(until) = self.state { Some(until) } else { None };
+        let timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
         Action::Wait(timer.into_iter().chain(self.deadline()).min())
     }
 
@@ -271,7 +283,7 @@ impl Plan {
     pub fn on(&mut self, now: Duration, input: Input) {
         match input {
             Input::Looked(place) if self.state == State::Looking => match place {
-                Ok(Place::Free { .. }) => self.state = State::Waiting(now),
+                Ok(Place::Free { .. }) => self.wait_until(now),
                 Ok(Place::Taken { path, reason }) => self.skipped(path, reason),
                 Err(error) => self.failed(now, error),
             },
@@ -318,9 +330,10 @@ impl Plan {
         self.size
     }
 
-    /// A person is being asked about this file, so that it holds no place among those in flight.
-    pub fn is_asking(&self) -> bool {
-        matches!(self.state, State::Asking(_))
+    /// A person is being asked about this file, or its host asked for a pause: it holds no place among those in
+    /// flight.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Asking(_) | State::Waiting { for_host: true, .. })
     }
 
     /// The bytes that are written and count.
@@ -399,7 +412,10 @@ impl Plan {
         {
             return refuse(Kind::RemoteChanged, "its size is another");
         }
-        if self.size.is_some_and(|size| range.last >= size) {
+        let Some(size) = self.size.or(range.total) else {
+            return refuse(Kind::HttpRangeWrong, "it does not say where the file ends");
+        };
+        if range.last >= size {
             return refuse(Kind::HttpRangeWrong, "it goes beyond the end of the file");
         }
         Ok(true)
@@ -456,7 +472,7 @@ impl Plan {
     }
 
     fn ended(&mut self, now: Duration, result: Result<(), Error>) {
-        let was = std::mem::replace(&mut self.state, State::Waiting(now));
+        let was = std::mem::replace(&mut self.state, State::Waiting { until: now, for_host: false });
         let end = match (was, result) {
             (_, Err(error)) => return self.failed(now, error),
             (State::Receiving { end, .. }, Ok(())) => end,
@@ -523,6 +539,7 @@ impl Plan {
     fn answered(&mut self, now: Duration, answer: Answer) {
         let State::Asking(error) = &self.state else { return };
         let error = error.clone();
+        self.asked_before += now.saturating_sub(self.asked.take().unwrap_or(now));
         match answer {
             Answer::Retry => {
                 // Whoever answers has waited already; only the server's own wish is waited for.
@@ -535,6 +552,7 @@ impl Plan {
     }
 
     fn stop(&mut self) {
+        self.stopped = true;
         // A file that is being moved to its name is complete a moment later.
         if !matches!(self.state, State::Publishing | State::Over) {
             self.drop_worker();
@@ -544,6 +562,10 @@ impl Plan {
 
     /// Any failure comes through here; the worker is gone.
     fn failed(&mut self, now: Duration, error: Error) {
+        if self.stopped {
+            return self.give_up(&error, false, false);
+        }
+        let placing = matches!(self.state, State::Looking | State::Placing { .. });
         let joinable = self.joinable && self.version != Version::Unknown && !starts_again(error.kind);
         let complete = self.size == Some(self.written);
         let can_go_on = joinable && self.written > 0 && !complete;
@@ -554,20 +576,20 @@ impl Plan {
             && !pause.counted
         {
             self.tell_retry(&error, 0, pause.wait, self.written);
-            self.state = State::Waiting(now + pause.wait);
+            self.state = State::Waiting { until: now + pause.wait, for_host: true };
             return;
         }
         let verdict = self.budget.verdict(&error, self.rules.on_error, self.best, can_go_on);
         if verdict == Verdict::GoOn {
             let wait = self.budget.short_wait();
             self.tell_retry(&error, 0, wait, self.written);
-            self.state = State::Waiting(now + wait);
-        } else if error.kind.retry() != Retry::Never && self.source + 1 < self.rules.sources {
+            self.wait_until(now + wait);
+        } else if self.next_mirror_may_do(&error, verdict, can_go_on, placing) {
             // A mirror that was not asked yet costs no try. Nothing proves that it has the same bytes.
             self.source += 1;
             self.written = 0;
             self.tell_retry(&error, 0, Duration::ZERO, 0);
-            self.state = State::Waiting(now);
+            self.wait_until(now);
         } else {
             match verdict {
                 Verdict::GoOn => {}
@@ -584,6 +606,7 @@ impl Plan {
                         left: of.saturating_sub(used),
                     }));
                     self.state = State::Asking(error);
+                    self.asked = Some(now);
                 }
                 Verdict::GiveUp => self.give_up(&error, false, false),
                 Verdict::Exhausted => self.give_up(&error, true, false),
@@ -592,13 +615,26 @@ impl Plan {
         }
     }
 
+    /// Whether a mirror that was not asked yet is the answer: it is not to what is wrong here, nor while what was
+    /// written can be gone on with.
+    fn next_mirror_may_do(&self, error: &Error, verdict: Verdict, can_go_on: bool, placing: bool) -> bool {
+        let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
+        let at_its_end = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
+        let more = self.source + 1 < self.rules.sources;
+        more && theirs && !placing && error.kind.retry() != Retry::Never && (!can_go_on || at_its_end)
+    }
+
+    fn wait_until(&mut self, until: Duration) {
+        self.state = State::Waiting { until, for_host: false };
+    }
+
     fn again(&mut self, now: Duration, error: &Error, wait: Duration) {
         if self.written == 0 {
             // Nothing would be lost: give the next mirror its turn.
             self.source = (self.source + 1) % self.rules.sources;
         }
         self.tell_retry(error, self.budget.tries().0, wait, self.written);
-        self.state = State::Waiting(now + wait);
+        self.state = State::Waiting { until: now + wait, for_host: error.pause.is_some() };
     }
 
     fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
@@ -647,9 +683,9 @@ impl Plan {
 
     /// When `--max-time` ends the file. The time in which a person is asked does not count, nor does finishing.
     fn deadline(&self) -> Option<Duration> {
-        let running = self.worker().is_some() || matches!(self.state, State::Waiting(_));
+        let running = self.worker().is_some() || matches!(self.state, State::Waiting { .. });
         let (start, most) = (self.first_request?, self.rules.max_time?);
-        running.then(|| start.saturating_add(most))
+        running.then(|| start.saturating_add(most).saturating_add(self.asked_before))
     }
 
     fn place(&self) -> String {

@@ -75,7 +75,14 @@ impl Reply {
     /// `http.malformed` when the head contradicts itself or cannot be read.
     pub fn read(status: u16, url: &Url, redirected: bool, headers: &HeaderMap) -> Result<Reply, Error> {
         let bad = |why: &str| Error::new(Kind::HttpMalformed, show::url(url), why);
+        let chunked = match header_text(headers, &header::TRANSFER_ENCODING) {
+            None => false,
+            Some(coding) if coding.eq_ignore_ascii_case("chunked") => true,
+            Some(_) => return Err(bad("it has a transfer coding that nobody asked for")),
+        };
         let length = match header_text(headers, &header::CONTENT_LENGTH) {
+            // Chunks say where the body ends, whatever else is said (RFC 9112, section 6.3).
+            _ if chunked => None,
             Some(text) => Some(digits(text).ok_or_else(|| bad("Content-Length is not a number"))?),
             None => None,
         };
@@ -143,7 +150,7 @@ impl ContentRange {
 /// `now` is the wall clock here. A date in the past is no wait.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = header_text(headers, &header::RETRY_AFTER)?;
-    if text.bytes().all(|b| b.is_ascii_digit()) {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // So many digits that they overflow are as good as for ever.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
@@ -291,6 +298,14 @@ mod tests {
     }
 
     #[test]
+    fn chunks_say_where_a_body_ends() {
+        let reply =
+            read(200, &[("transfer-encoding", "Chunked"), ("content-length", "5")]).expect("readable");
+        assert_eq!(reply.size(), None);
+        assert!(read(200, &[("transfer-encoding", "gzip, chunked")]).is_err());
+    }
+
+    #[test]
     fn codings_but_identity_are_told() {
         assert_eq!(read(200, &[("content-encoding", "identity")]).expect("readable").coding, None);
         assert_eq!(read(200, &[("content-encoding", "gzip")]).expect("readable").coding, Some("gzip".into()));
@@ -303,6 +318,7 @@ mod tests {
         assert_eq!(wait(&[]), None);
         assert_eq!(wait(&[("retry-after", "5")]), Some(5));
         assert_eq!(wait(&[("retry-after", "-5")]), None);
+        assert_eq!(wait(&[("retry-after", "")]), None);
         assert_eq!(wait(&[("retry-after", "soon")]), None);
         assert_eq!(wait(&[("retry-after", "99999999999999999999999")]), Some(u64::from(u32::MAX)));
         assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:09 GMT")]), Some(9));

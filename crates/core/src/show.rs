@@ -81,15 +81,12 @@ pub fn hides(whole: &Url) -> bool {
 /// Text that should have been a URL and is none, for an error message: everything that might be a secret is
 /// left out, at the price of showing less.
 pub fn not_a_url(text: &str) -> String {
-    let before_query = text.split(['?', '#']).next().unwrap_or_default();
-    let shown = match (before_query.find("://"), before_query.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://{}", &before_query[..scheme], &before_query[at + 1..])
-        }
-        (None, Some(at)) => before_query[at + 1..].to_string(),
-        _ => before_query.to_string(),
-    };
-    shorten(&shown, 100)
+    let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
+    // A password may hold any character: whatever stands before the last `@` may be one.
+    let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
+    let scheme = scheme.rsplit('@').next().unwrap_or_default();
+    let before_query = rest.split(['?', '#']).next().unwrap_or_default();
+    shorten(&format!("{scheme}{before_query}"), 100)
 }
 
 fn shorten(text: &str, most: usize) -> String {
@@ -123,6 +120,13 @@ fn is_secret(key: &str, value: &str) -> bool {
         || SECRET_KEYS.contains(&bare.as_str())
         || ["token", "signature", "password", "secret", "apikey"].iter().any(|s| bare.ends_with(s))
         || looks_random(value)
+        || holds_a_url_with_secrets(value)
+}
+
+/// `?next=https://user:password@host/`: secrets within a URL that is itself a value.
+fn holds_a_url_with_secrets(value: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+    decoded.contains("://") && Url::parse(&decoded).is_ok_and(|inner| hides(&inner))
 }
 
 /// Long and random: a run of letters and digits that mixes kinds, or a UUID.
@@ -194,6 +198,9 @@ mod tests {
                 "https://h/a?file=ubuntu-24.04-desktop-amd64.iso",
                 "https://h/a?file=ubuntu-24.04-desktop-amd64.iso",
             ),
+            ("https://h/a?to=https://u:p@x/&b=1", "https://h/a?to=***&b=1"),
+            ("https://h/a?to=https%3A%2F%2Fx%2F%3Fsig%3D1", "https://h/a?to=***"),
+            ("https://h/a?to=https://x/", "https://h/a?to=https://x/"),
             ("https://h/a?name=internationalization", "https://h/a?name=internationalization"),
         ] {
             assert_eq!(shown(whole), expected);
@@ -205,6 +212,8 @@ mod tests {
     #[test]
     fn text_that_is_no_url_shows_no_userinfo_and_no_query() {
         assert_eq!(not_a_url("htp//u:p@h/x?token=1"), "h/x");
+        assert_eq!(not_a_url("https://u:pa#ss?w@h/x?token=1"), "https://h/x");
+        assert_eq!(not_a_url("u:p@x://h/x"), "x://h/x");
         assert_eq!(not_a_url("ftp://u:p@h/x?token=1"), "ftp://h/x");
         assert_eq!(not_a_url("example.com/file"), "example.com/file");
     }

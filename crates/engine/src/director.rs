@@ -3,7 +3,7 @@
 //!
 //! The director owns every decision about files in flight and touches no byte and no file itself: workers and
 //! blocking tasks do, and send news. Invariant: a job is in the queue, or running, or over; at most
-//! `settings.parallel` of those running are not waiting for a person.
+//! `settings.parallel` of those running are at work (not waiting for a person, nor because a host asked for a pause).
 
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
@@ -30,9 +30,9 @@ use tokio::task::AbortHandle;
 /// Jobs that are read ahead, so that the next file starts without waiting for its list.
 const QUEUE_AHEAD: usize = 64;
 
-/// Files that may wait for a person's answer before no new file starts: enough to keep working through a
-/// coffee break, few enough to remember what was asked.
-const ASKING_MOST: usize = 64;
+/// Files that may wait for a person or a host before no new file starts: enough to keep working through a coffee break,
+/// few enough to remember what was asked.
+const IDLE_MOST: usize = 64;
 
 /// How often to look whether a lossless reader caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
@@ -87,6 +87,9 @@ pub(crate) struct Director {
     jobs: JobId,
     queue: VecDeque<(JobId, JobSpec)>,
     running: BTreeMap<JobId, Running>,
+    /// Files that were idle and may go on, as soon as there is room: those whose pause is over, and those that a person
+    /// wants to have tried again (`true`).
+    ready: VecDeque<(JobId, bool)>,
     news: mpsc::UnboundedSender<(JobId, News)>,
     from_workers: Option<mpsc::UnboundedReceiver<(JobId, News)>>,
     /// No new file starts any more.
@@ -132,6 +135,7 @@ impl Director {
             jobs: 0,
             queue: VecDeque::new(),
             running: BTreeMap::new(),
+            ready: VecDeque::new(),
             news,
             from_workers: Some(from_workers),
             closing: false,
@@ -145,7 +149,7 @@ impl Director {
         mut jobs: mpsc::Receiver<Result<JobSpec, Error>>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Summary {
-        let Some(mut news) = self.from_workers.take() else { return self.summary };
+        let Some(mut news) = self.from_workers.take() else { return Summary::default() };
         let mut more_jobs = true;
         loop {
             self.start_files();
@@ -155,7 +159,7 @@ impl Director {
             let wake = self.next_wake();
             let timer = self.clock.instant_of(wake.unwrap_or_default());
             tokio::select! {
-                job = jobs.recv(), if more_jobs && !self.closing && self.queue.len() < QUEUE_AHEAD => match job {
+                job = jobs.recv(), if more_jobs && self.wants_jobs() => match job {
                     Some(job) => self.enqueue(job),
                     None => more_jobs = false,
                 },
@@ -181,12 +185,24 @@ impl Director {
         }
     }
 
-    /// Starts files from the queue while there is room.
+    fn wants_jobs(&self) -> bool {
+        !self.closing && self.queue.len() < QUEUE_AHEAD && !self.reporter.is_behind()
+    }
+
+    /// Lets idle files go on, and starts files from the queue, while there is room.
     fn start_files(&mut self) {
+        while self.has_room() {
+            let Some((id, answered)) = self.ready.pop_front() else { break };
+            if answered {
+                self.tell_plan(id, Input::Answer(Answer::Retry));
+            } else {
+                self.drive(id);
+            }
+        }
         if self.closing {
             return;
         }
-        while !self.queue.is_empty() && self.has_room() && !self.reporter.is_behind() {
+        while !self.queue.is_empty() && self.may_start() {
             let Some((id, spec)) = self.queue.pop_front() else { return };
             let meter =
                 self.reporter.meter(id, given_name(&spec).unwrap_or_else(|| show::url(&spec.urls[0])));
@@ -220,13 +236,20 @@ impl Director {
     }
 
     fn has_room(&self) -> bool {
-        let asking = self.running.values().filter(|one| one.plan.is_asking()).count();
-        self.running.len() - asking < self.settings.parallel && asking < ASKING_MOST
+        self.running.len() - self.idle() < self.settings.parallel
+    }
+
+    fn may_start(&self) -> bool {
+        self.has_room() && self.idle() < IDLE_MOST && !self.reporter.is_behind()
+    }
+
+    fn idle(&self) -> usize {
+        self.running.values().filter(|one| one.plan.is_idle()).count()
     }
 
     fn next_wake(&self) -> Option<Duration> {
         let timers = self.running.values().filter_map(|one| one.wake);
-        let waits_for_reader = !self.queue.is_empty() && !self.closing && self.has_room();
+        let waits_for_reader = !self.closing && self.reporter.is_behind();
         timers.chain(waits_for_reader.then(|| self.clock.now() + READER_PATIENCE)).min()
     }
 
@@ -238,17 +261,26 @@ impl Director {
             .filter(|(_, one)| one.wake.is_some_and(|at| at <= now))
             .map(|(&id, _)| id)
             .collect();
-        due.into_iter().for_each(|id| self.drive(id));
+        for id in due {
+            match self.running.get_mut(&id) {
+                Some(running) if running.plan.is_idle() => {
+                    running.wake = None;
+                    self.ready.push_back((id, false));
+                }
+                _ => self.drive(id),
+            }
+        }
     }
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Answer(id, answer) => self.tell_plan(id, Input::Answer(answer)),
+            Command::Answer(id, Answer::Retry) => self.ready.push_back((id, true)),
+            Command::Answer(id, Answer::Skip) => self.tell_plan(id, Input::Answer(Answer::Skip)),
             Command::RetryAll => {
                 self.on_error = OnError::Retry;
                 for id in self.ids() {
                     self.tell_plan(id, Input::OnError(OnError::Retry));
-                    self.tell_plan(id, Input::Answer(Answer::Retry));
+                    self.ready.push_back((id, true));
                 }
             }
             Command::Stop => self.stop_all(),
@@ -296,7 +328,9 @@ impl Director {
                 place
             })),
         };
-        if let Input::Opened { reply, .. } = &input {
+        if let Input::Opened { reply, .. } = &input
+            && reply.status == 200
+        {
             running.modified = reply.last_modified;
         }
         self.tell_plan(id, input);
@@ -350,7 +384,7 @@ impl Director {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
-        self.block(id, move || News::Looked(place::choose(&spec, None, &settings, &taken, &*disk)));
+        self.block(id, move || News::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk)));
     }
 
     fn place(&mut self, id: JobId, reply: Reply) {
@@ -365,7 +399,7 @@ impl Director {
                         let shown = path.to_string_lossy().into_owned();
                         (path, Place::Free { path: shown })
                     }
-                    None => place::choose(&spec, Some(&reply), &settings, &taken, &*disk)?,
+                    None => place::choose(id, &spec, Some(&reply), &settings, &taken, &*disk)?,
                 };
                 let part: Option<Arc<dyn Part>> = match (&place, &spec.target) {
                     (Place::Taken { .. }, _) => None,
@@ -436,6 +470,7 @@ impl Director {
         running.over = true;
         running.wake = None;
         running.worker = None;
+        running.verifier = None;
         let part = running.part.take();
         self.reporter.drop_meter(id);
         match outcome {
@@ -469,14 +504,13 @@ impl Director {
         self.summary.output_closed |= kind == Kind::OutputClosed;
     }
 
-    fn sum_up(mut self) -> Summary {
+    fn sum_up(&mut self) -> Summary {
         self.summary.files = self.jobs;
         let Summary { files, finished, skipped, failed, .. } = self.summary;
         let bytes = self.reporter.state().bytes;
         let seconds = self.clock.now().as_secs_f64();
         self.reporter.tell(None, Fact::Summary { files, finished, skipped, failed, bytes, seconds });
-        self.reporter.close();
-        self.summary
+        std::mem::take(&mut self.summary)
     }
 
     /// Runs what asks the disk on a thread that may wait for it.
@@ -487,6 +521,13 @@ impl Director {
 
     fn ids(&self) -> Vec<JobId> {
         self.running.keys().copied().collect()
+    }
+}
+
+/// However the loop ends, the readers see the end.
+impl Drop for Director {
+    fn drop(&mut self) {
+        self.reporter.close();
     }
 }
 

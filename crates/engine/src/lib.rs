@@ -135,7 +135,11 @@ impl Session {
     pub async fn wait(&self) -> Summary {
         let mut director = self.director.lock().await;
         let summary = match director.as_mut() {
-            Some(director) => director.await.unwrap_or_default(),
+            Some(director) => match director.await {
+                Ok(summary) => summary,
+                // A panic in the director is a bug; hiding it would make a failed run look like an empty one.
+                Err(e) => std::panic::resume_unwind(e.into_panic()),
+            },
             None => Summary::default(),
         };
         *director = None;

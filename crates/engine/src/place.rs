@@ -6,12 +6,13 @@
 use crate::disk::Disk;
 use downhaul_core::digest::{self, Algorithm, Expected};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::event::JobId;
 use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::name::{SafeName, same_file_key};
 use downhaul_core::plan::Place;
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::Settings;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +23,7 @@ const MOST_NUMBERED: u32 = 100_000;
 /// The paths that files of this run have taken, as hashes: a run of a million files remembers them in some
 /// megabytes, and two paths that share a hash only cost the later one a number.
 pub(crate) struct Taken {
-    hashes: Mutex<HashSet<u64>>,
+    hashes: Mutex<HashMap<u64, JobId>>,
     hasher: RandomState,
 }
 
@@ -30,18 +31,20 @@ impl Taken {
     pub(crate) fn new(reserved: &[PathBuf]) -> Self {
         let taken = Taken { hashes: Mutex::default(), hasher: RandomState::new() };
         for path in reserved {
-            taken.hashes().insert(taken.hash(path, ""));
+            // No job has the number 0.
+            taken.hashes().insert(taken.hash(path, ""), 0);
         }
         taken
     }
 
-    /// Takes a path, with the names that belong to it while it is unfinished. False if any of them is taken.
-    fn take(&self, path: &Path) -> bool {
+    /// Takes a path for a job, with the names that belong to it while it is unfinished. False if another has any of
+    /// them.
+    fn take(&self, path: &Path, job: JobId) -> bool {
         let all = ["", ".part", ".part.journal"].map(|ending| self.hash(path, ending));
         let mut hashes = self.hashes();
-        let free = all.iter().all(|hash| !hashes.contains(hash));
+        let free = all.iter().all(|hash| hashes.get(hash).is_none_or(|&owner| owner == job));
         if free {
-            hashes.extend(all);
+            hashes.extend(all.map(|hash| (hash, job)));
         }
         free
     }
@@ -51,13 +54,14 @@ impl Taken {
         self.hasher.hash_one(same_file_key(&absolute.to_string_lossy()) + ending)
     }
 
-    fn hashes(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+    fn hashes(&self) -> std::sync::MutexGuard<'_, HashMap<u64, JobId>> {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where a file goes. Blocks: it asks the disk. With `reply`, the server's words count too.
 pub(crate) fn choose(
+    job: JobId,
     spec: &JobSpec,
     reply: Option<&Reply>,
     settings: &Settings,
@@ -76,7 +80,7 @@ pub(crate) fn choose(
     };
     for n in 0..MOST_NUMBERED {
         let path = if n == 0 { base.clone() } else { numbered(&base, n) };
-        if !taken.take(&path) {
+        if !taken.take(&path, job) {
             if server_chose || settings.if_exists == IfExists::Rename {
                 continue;
             }

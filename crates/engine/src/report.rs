@@ -106,7 +106,10 @@ impl Reporter {
 
     /// Some lossless reader is so far behind that no new file should start.
     pub(crate) fn is_behind(&self) -> bool {
-        lock(&self.facts).lossless.iter().any(|(_, behind)| behind.load(Ordering::Relaxed) > BUFFER)
+        let behind = |(to, behind): &(mpsc::UnboundedSender<_>, Arc<AtomicUsize>)| {
+            !to.is_closed() && behind.load(Ordering::Relaxed) > BUFFER
+        };
+        lock(&self.facts).lossless.iter().any(behind)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -137,8 +140,8 @@ impl Reporter {
     }
 }
 
-/// The counters of one file in flight. Made by the engine, written by whoever knows.
-pub struct Meter {
+/// The counters of one file in flight, written by whoever knows.
+pub(crate) struct Meter {
     clock: Clock,
     started: Duration,
     name: Mutex<String>,
@@ -170,12 +173,12 @@ impl Meter {
     }
 
     /// What the file is doing now.
-    pub fn set_phase(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     /// The file waits for so long.
-    pub fn set_waiting(&self, wait: Duration) {
+    pub(crate) fn set_waiting(&self, wait: Duration) {
         let until = (self.clock.now() + wait).as_millis();
         self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.set_phase(Phase::Waiting);

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Batches that may wait for the hasher: one being hashed, one ready, so that neither side waits for a hiccup of
-/// the other. A batch is about a MiB.
-const WAITING: usize = 2;
+/// Batches that may wait for the hasher beside the one being hashed, so that neither side waits for a hiccup of the
+/// other.
+const WAITING: usize = 1;
 
 /// Bytes as they were written: an offset and buffers.
 pub(crate) type Batch = (u64, Arc<Vec<Bytes>>);

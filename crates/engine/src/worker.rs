@@ -2,7 +2,7 @@
 //!
 //! Bytes go from the network to the disk and the hasher here and nowhere else; the director only hears how far
 //! they got. Invariant: no byte is written before the director said [`Go`], none beyond the end that it named, and
-//! none is reported before the disk took it. Memory: one batch being filled and one being written.
+//! none is reported before the disk took it. Memory: one batch being filled, one being written, and two with the hasher.
 
 use crate::clock;
 use crate::disk::Part;
@@ -21,9 +21,21 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Bytes that are collected before they are written: few writes, and each long enough to be worth a trip to
+/// Bytes that are collected before they are written, at most: few writes, and each long enough to be worth a trip to
 /// another thread.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_MOST: usize = 1024 * 1024;
+
+/// What the batches of all workers may take together: three quarters of the 64 MiB of promise 7, the rest is for
+/// reading.
+const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
+
+/// Batches of one worker that may be there at once: being filled, written, waiting for the hasher, hashed.
+const BATCHES_EACH: usize = 4;
+
+/// How large a batch may be when so many files are in flight.
+fn batch_bytes(parallel: usize) -> usize {
+    (BATCHES_TOGETHER / BATCHES_EACH / parallel.max(1)).clamp(8 * 1024, BATCH_MOST)
+}
 
 /// Buffers that are collected before they are written, for bodies that arrive in crumbs.
 const BATCH_BUFFERS: usize = 1024;
@@ -66,13 +78,13 @@ impl Worker {
 
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
         self.meter.set_phase(Phase::Connecting);
-        let want = Want { from: self.from, meter: self.meter.clone() };
+        let want = Want { from: self.from };
         let Opened { reply, mut body } = self.source.open(want).await?;
         report(Input::Opened { worker: self.id, reply: Box::new(reply) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
         self.meter.set_phase(Phase::Receiving);
-        let mut writer = Writer::new(self.id, go, self.meter);
+        let mut writer = Writer::new(self.id, go, self.meter, batch_bytes(self.settings.parallel));
         let mut watch = Watch::new(&self.settings);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,9 +95,9 @@ impl Worker {
                     Some(Ok(bytes)) => {
                         watch.arrived(bytes.len());
                         if writer.take(bytes) {
+                            let since = clock::instant();
                             writer.flush(report).await?;
-                            // While the disk was slow, nobody listened to the server.
-                            watch.listening_again();
+                            watch.was_away(since);
                         }
                     }
                     Some(Err(e)) => {
@@ -95,11 +107,13 @@ impl Worker {
                     None => break,
                 },
                 _ = tick.tick() => {
-                    writer.flush(report).await?;
                     if let Err(e) = watch.check() {
                         writer.finish(report).await?;
                         return Err(e);
                     }
+                    let since = clock::instant();
+                    writer.flush(report).await?;
+                    watch.was_away(since);
                 }
             }
         }
@@ -118,13 +132,14 @@ struct Writer {
     /// Where the batch begins.
     at: u64,
     writing: Option<JoinHandle<Result<verify::Batch, Error>>>,
+    batch_most: usize,
 }
 
 impl Writer {
-    fn new(worker: WorkerId, go: Go, meter: Arc<Meter>) -> Self {
+    fn new(worker: WorkerId, go: Go, meter: Arc<Meter>, batch_most: usize) -> Self {
         let at = go.at;
         meter.set_bytes(at);
-        Writer { worker, go, meter, batch: Vec::new(), batch_bytes: 0, at, writing: None }
+        Writer { worker, go, meter, batch: Vec::new(), batch_bytes: 0, at, writing: None, batch_most }
     }
 
     /// Adds bytes, without what lies beyond the end. True when the batch should be written.
@@ -136,7 +151,7 @@ impl Writer {
         self.batch_bytes += bytes.len();
         self.batch.push(bytes);
         self.meter.set_bytes(self.at + self.batch_bytes as u64);
-        self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_BUFFERS
+        self.batch_bytes >= self.batch_most || self.batch.len() >= BATCH_BUFFERS
     }
 
     /// Everything that was announced is here.
@@ -208,8 +223,11 @@ impl Watch {
         self.heard = clock::instant();
     }
 
-    fn listening_again(&mut self) {
-        self.heard = clock::instant();
+    /// From `since` to now the disk was slow and nobody listened: that is not the server's silence.
+    fn was_away(&mut self, since: Instant) {
+        let away = clock::instant().duration_since(since);
+        self.heard += away;
+        self.window_start += away;
     }
 
     fn check(&mut self) -> Result<(), Error> {

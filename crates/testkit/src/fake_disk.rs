@@ -77,6 +77,12 @@ impl Disk for FakeDisk {
     }
 }
 
+impl Drop for FakePart {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
 impl Part for FakePart {
     fn write_at(&self, offset: u64, data: &[Bytes]) -> Result<(), Error> {
         let mut inner = self.disk.inner();

@@ -279,7 +279,7 @@ pub fn drive_plan(seed: u64) -> Ended {
                 now = until;
             }
             Action::Wait(None) => {
-                assert!(plan.is_asking(), "seed {seed}: stuck: {plan:?}");
+                assert!(plan.is_idle(), "seed {seed}: stuck: {plan:?}");
                 let answer = if world.rng.u8(0..4) > 0 { Answer::Retry } else { Answer::Skip };
                 plan.on(now, Input::Answer(answer));
             }

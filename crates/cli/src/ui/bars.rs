@@ -222,7 +222,7 @@ mod tests {
         let lines = bars(true, &[(0, before), (2, now.clone())]).lines(&now, 80, 24);
         assert_eq!(
             lines[0],
-            "a.iso:  50%|████████████▌            | 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]"
+            "a.iso:  50%|███████████▌           | 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]"
         );
         assert_eq!(lines[1], "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:10 left, 0 failed");
     }

@@ -80,7 +80,8 @@ impl<'a> Messages<'a> {
                 };
                 let when = if *wait >= 0.05 { format!(" in {}", units::took(*wait)) } else { String::new() };
                 let mark = self.paint.yellow(self.mark("↻", "~"));
-                vec![format!("{mark} {}: {}; {what}{when}", self.name_of(job), reason(error))]
+                let name = self.name_of(job);
+                vec![format!("{mark} {name}: {}; {what}{when}", reason(&name, error))]
             }
             // The prompt asks.
             Fact::Question { .. } => Vec::new(),
@@ -141,8 +142,12 @@ impl<'a> Messages<'a> {
             return Vec::new();
         }
         let mark = self.paint.red(self.mark("✗", "!!"));
-        let tries = if retries > 0 { format!(" (after {retries} retries)") } else { String::new() };
-        let mut lines = vec![format!("{mark} {name}: {}{tries}", reason(error))];
+        let tries = if retries > 0 {
+            format!(" (after {retries} {})", if retries == 1 { "retry" } else { "retries" })
+        } else {
+            String::new()
+        };
+        let mut lines = vec![format!("{mark} {name}: {}{tries}", reason(name, error))];
         if let Some(advice) = hints::advice(&error.code) {
             lines.push(format!("  {advice}"));
         }
@@ -191,8 +196,9 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Why, and where if that says more.
-pub(crate) fn reason(error: &Failure) -> String {
-    let message = escaped(&error.message).into_owned();
-    if error.at.is_empty() { message } else { format!("{message} ({})", escaped(&error.at)) }
+/// Why, and where if the name of the file and the reason do not say it already.
+pub(crate) fn reason(name: &str, error: &Failure) -> String {
+    let (message, at) = (escaped(&error.message), escaped(&error.at));
+    let said = at.is_empty() || message.contains(&*at) || name.contains(&*at);
+    if said { message.into_owned() } else { format!("{message} ({at})") }
 }

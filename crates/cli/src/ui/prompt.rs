@@ -5,7 +5,7 @@
 use super::messages::{Messages, reason};
 use super::units;
 use crate::platform::{Key, Terminal};
-use downhaul_engine::core::event::{Event, Fact, JobId};
+use downhaul_engine::core::event::{Event, Fact, Failure, JobId, State};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -37,14 +37,26 @@ impl Prompt {
         Prompt { terminal, open: VecDeque::new(), asked: None }
     }
 
+    /// Questions may be among the facts that the screen missed: takes over those that are open.
+    pub(crate) fn catch_up(&mut self, state: &State, messages: &Messages) {
+        if self.terminal.is_none() {
+            return;
+        }
+        self.open.retain(|(job, _)| state.asking.contains_key(job));
+        for (job, (error, left)) in &state.asking {
+            if !self.open.iter().any(|(one, _)| one == job) {
+                self.open.push_back((*job, question(&messages.name_of(*job), error, *left)));
+            }
+        }
+    }
+
     /// Opens and closes questions as the facts say.
     pub(crate) fn event(&mut self, event: &Event, messages: &Messages) {
         let (Some(job), Some(terminal)) = (event.job, &mut self.terminal) else { return };
         match &event.fact {
             Fact::Question { error, left } => {
-                let tries =
-                    if *left == 1 { "1 retry left".to_string() } else { format!("{left} retries left") };
-                self.open.push_back((job, format!("{}: {} [{tries}]", messages.name_of(job), reason(error))));
+                self.open.retain(|(one, _)| *one != job);
+                self.open.push_back((job, question(&messages.name_of(job), error, *left)));
             }
             Fact::Retrying { .. } | Fact::Failed { .. } | Fact::Finished { .. } | Fact::Skipped { .. } => {
                 let first = self.open.front().map(|(first, _)| *first);
@@ -116,4 +128,9 @@ impl Prompt {
             terminal.cook();
         }
     }
+}
+
+fn question(name: &str, error: &Failure, left: u32) -> String {
+    let tries = if left == 1 { "1 retry left".to_string() } else { format!("{left} retries left") };
+    format!("{name}: {} [{tries}]", reason(name, error))
 }

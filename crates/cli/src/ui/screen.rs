@@ -75,6 +75,7 @@ impl<'a> Screen<'a> {
             if missed > 0 {
                 self.above.push(format!("... {missed} messages were left out"));
                 self.bars.state = session.state();
+                self.prompt.catch_up(&self.bars.state, &self.messages);
             }
             if over {
                 return self.end();

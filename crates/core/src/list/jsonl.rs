@@ -30,8 +30,9 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
         Some(_) => return Err(bad("`out` must be a text")),
     };
     let mut expected = Vec::new();
-    for algorithm in Algorithm::ALL {
-        let name = algorithm.name().replace('-', "");
+    let digests: Vec<(String, Algorithm)> =
+        keys.keys().filter_map(|key| Some((key.clone(), Algorithm::from_name(key)?))).collect();
+    for (name, algorithm) in digests {
         let digest = match keys.remove(&name) {
             None | Some(Value::Null) => continue,
             Some(Value::String(hex)) => Digest::from_hex(algorithm, hex.trim()),
@@ -41,7 +42,9 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
             .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.len() * 2)))?;
         expected.push(Expected { digest, from: "the list".into() });
     }
-    if let Some(name) = keys.keys().find(|key| UNCHECKABLE.contains(&key.to_ascii_lowercase().as_str())) {
+    if let Some(name) =
+        keys.keys().find(|key| UNCHECKABLE.contains(&key.replace('-', "").to_ascii_lowercase().as_str()))
+    {
         return Err(bad(format!("`{name}` cannot be checked yet; sha256, sha512, sha384 and sha1 can")));
     }
     Ok(JobSpec { urls, target, expected, extra: keys })

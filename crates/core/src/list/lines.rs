@@ -18,6 +18,13 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
         rest = beyond;
     }
     let name = rest.trim();
+    if job::has_scheme(name) {
+        return Err(Error::new(
+            Kind::ListLine,
+            "",
+            "mirrors are separated by a TAB, and lines hold one file each",
+        ));
+    }
     if !name.is_empty() {
         job.target =
             Target::Name(SafeName::from_person(name).map_err(|why| Error::new(Kind::NameUnsafe, name, why))?);

@@ -58,6 +58,8 @@ mod tests {
             "example.com/a",
             "ftp://h/a",
             "http://h/a ../x",
+            "http://h/a http://h/b",
+            r#"{"url":"http://h/a","SHA-256":"zz"}"#,
             "http://h/a\t/abs",
             "{",
             "{}",

@@ -58,6 +58,9 @@ impl Disk for Files {
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""));
                 }
+                // Some network file systems have no locks; without one a second run is not noticed, and that is
+                // better than no download.
+                Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
                 Err(TryLockError::Error(e)) => return Err(failure(&e, &path)),
             }
             if platform::is_at(&file, &path).map_err(|e| failure(&e, &path))? {
@@ -119,6 +122,13 @@ impl Part for PartFile {
     }
 }
 
+/// A part file that nobody holds any more, in whatever way that came about, is of no use.
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the disk makes folders here, and nowhere else")]
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
@@ -129,8 +139,11 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a part file that is of no use any more")]
-fn remove(path: &Path) {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a part file that is of no use any more, or has got another name"
+)]
+pub(super) fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }
 

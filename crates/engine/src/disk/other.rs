@@ -41,6 +41,11 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     super::file::rename(from, to)
 }
 
+/// Every file system here has locks.
+pub(super) fn has_no_locks(_error: &io::Error) -> bool {
+    false
+}
+
 /// ERROR_TOO_MANY_OPEN_FILES.
 pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     error.raw_os_error() == Some(4)

@@ -59,10 +59,21 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
             other => return other.map_err(Into::into),
         }
     }
-    if std::fs::symlink_metadata(to).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
+    match std::fs::hard_link(from, to) {
+        Ok(()) => {
+            super::file::remove(from);
+            Ok(())
+        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
+        // No links here either (FAT): look, then rename. Between the two lies a moment.
+        Err(_) if std::fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => super::file::rename(from, to),
     }
-    super::file::rename(from, to)
+}
+
+/// Whether the file system cannot lock at all.
+pub(super) fn has_no_locks(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS))
 }
 
 /// Whether the process or the system has no file descriptors left.

@@ -4,7 +4,6 @@
 
 pub(crate) mod http;
 
-use crate::report::Meter;
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::reply::Reply;
@@ -26,8 +25,6 @@ pub trait Source: Send + Sync {
 pub struct Want {
     /// First byte wanted. 0 is a plain request for everything.
     pub from: u64,
-    /// Where to tell that the host asked for a pause.
-    pub meter: Arc<Meter>,
 }
 
 /// A reply.

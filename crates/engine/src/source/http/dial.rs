@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::{Host, Url};
 
 /// How long an address has before the next one is tried beside it: the Connection Attempt Delay that RFC 8305,
@@ -17,16 +18,21 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// A connection to the URL's host and port.
 ///
 /// # Errors
-/// `dns.unresolved`, or `connect.*` with every address that was tried and what it said.
-pub(super) async fn dial(url: &Url, family: Family) -> Result<TcpStream, Error> {
+/// `dns.unresolved`, or `connect.*` with every address that was tried and what it said. `patience` is for the name
+/// and for the connection, each.
+pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Result<TcpStream, Error> {
     let port = url.port_or_known_default().unwrap_or(80);
     let at = format!("{}:{port}", url.host_str().unwrap_or_default());
     let addresses = match url.host() {
         Some(Host::Ipv4(ip)) => vec![SocketAddr::from((ip, port))],
         Some(Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
-        Some(Host::Domain(name)) => match tokio::net::lookup_host((name, port)).await {
-            Ok(found) => found.collect(),
-            Err(e) => return Err(Error::new(Kind::DnsUnresolved, name, plain_dns(&e))),
+        Some(Host::Domain(name)) => match timeout(patience, tokio::net::lookup_host((name, port))).await {
+            Ok(Ok(found)) => found.collect(),
+            Ok(Err(e)) => return Err(Error::new(Kind::DnsUnresolved, name, plain_dns(&e))),
+            Err(_) => {
+                let detail = format!("no answer within {} s", patience.as_secs_f64());
+                return Err(Error::new(Kind::DnsUnresolved, name, detail));
+            }
         },
         None => return Err(Error::new(Kind::UrlInvalid, at, "it has no host")),
     };
@@ -38,7 +44,14 @@ pub(super) async fn dial(url: &Url, family: Family) -> Result<TcpStream, Error> 
     if wanted.is_empty() {
         return Err(Error::new(Kind::DnsUnresolved, at, "it has no address of the wanted family"));
     }
-    race(&wanted).await.map_err(|failures| explain(&failures, &at))
+    match timeout(patience, race(&wanted)).await {
+        Ok(result) => result.map_err(|failures| explain(&failures, &at)),
+        Err(_) => {
+            let tried: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            let detail = format!("no answer within {} s from {}", patience.as_secs_f64(), tried.join(", "));
+            Err(Error::new(Kind::ConnectTimeout, at, detail))
+        }
+    }
 }
 
 /// Alternates between the families, the first one's first (RFC 8305, section 4).

@@ -14,6 +14,9 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
 
 /// A body that broke.
 pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
+    if io_cause(error).and_then(|io| io.get_ref()).is_some_and(|inner| inner.is::<rustls::Error>()) {
+        return Error::new(Kind::TlsFailed, at, cause(error));
+    }
     let io = io_cause(error).map(io::Error::kind);
     if error.is_incomplete_message() || io == Some(io::ErrorKind::UnexpectedEof) {
         return Error::new(Kind::HttpTruncated, at, "the connection was closed");

@@ -1,8 +1,6 @@
-//! Hosts that asked for a pause (`Retry-After`): all requests to them wait together.
+//! Hosts that asked for a pause (`Retry-After`): none of their files asks again before it is over.
 
 use crate::clock;
-use crate::report::Meter;
-use downhaul_core::event::Phase;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,14 +16,14 @@ struct Closed {
 }
 
 impl Gate {
-    /// Waits until the host wants requests again.
-    pub(super) async fn pass(&self, host: &str, meter: &Meter) {
-        // The pause may have been made longer meanwhile: look again.
-        while let Some(until) = self.closed_until(host) {
-            meter.set_waiting(until.duration_since(clock::instant()));
-            tokio::time::sleep_until(until).await;
-            meter.set_phase(Phase::Connecting);
-        }
+    /// How long the host still wants no requests; `None` if it takes them.
+    pub(super) fn closed_for(&self, host: &str) -> Option<Duration> {
+        let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::instant();
+        hosts
+            .get(host)
+            .and_then(|closed| closed.until.checked_duration_since(now))
+            .filter(|left| !left.is_zero())
     }
 
     /// The host asked, in reply to a request sent at `sent`, for a pause. False when it had already asked after
@@ -49,11 +47,6 @@ impl Gate {
             }
         }
     }
-
-    fn closed_until(&self, host: &str) -> Option<Instant> {
-        let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.get(host).map(|closed| closed.until).filter(|&until| until > clock::instant())
-    }
 }
 
 #[cfg(test)]
@@ -69,9 +62,9 @@ mod tests {
         assert!(gate.close("h", sent, second));
         assert!(!gate.close("h", sent, second * 5), "sent before the pause was known");
         assert!(gate.close("other", sent, second));
-        assert_eq!(gate.closed_until("h"), Some(clock::instant() + second * 5), "the longer one holds");
+        assert_eq!(gate.closed_for("h"), Some(second * 5), "the longer one holds");
         tokio::time::sleep(second * 6).await;
-        assert_eq!(gate.closed_until("h"), None);
+        assert_eq!(gate.closed_for("h"), None);
         assert!(gate.close("h", clock::instant(), second), "sent after it: a new pause");
     }
 }

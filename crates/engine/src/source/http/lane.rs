@@ -1,6 +1,6 @@
 //! Lanes: one lane is one connection to one origin, used for one request after the other.
 //!
-//! Invariant: a lane in the pool is idle and belongs to the origin it is kept under.
+//! Invariant: a lane in the pool is idle, and read to the end of its last reply.
 
 use super::body::{HttpBody, HttpReply};
 use super::request::Head;
@@ -15,23 +15,34 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-/// Bytes read from a connection at a time, at most. 16 KiB reads cost three times the processor time of 256 KiB
+/// Bytes read from a connection at a time, at most; less with many files in flight (see [`read_size`]). 16 KiB reads cost three times the processor time of 256 KiB
 /// ones (measured for DESIGN.md); hyper grows towards this while reads fill up. It also bounds a reply's head.
-const READ_SIZE: usize = 256 * 1024;
+const READ_MOST: usize = 256 * 1024;
+
+/// What the read buffers of all lanes may take together: a quarter of the 64 MiB of promise 7.
+const READS_TOGETHER: usize = 16 * 1024 * 1024;
+
+/// The longest head of a reply that is read even with many files in flight: what nginx and Apache send at most is
+/// far below.
+const READ_LEAST: usize = 32 * 1024;
+
+fn read_size(parallel: usize) -> usize {
+    (READS_TOGETHER / parallel.max(1)).clamp(READ_LEAST, READ_MOST)
+}
 
 /// An idle lane older than this is not used again: common servers close theirs after 5 s (Apache) to 75 s (nginx),
 /// and a request on a closing one is a wasted round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Idle lanes kept for one origin. More are never in use at once with the files in flight that people choose.
-const IDLE_MOST: usize = 64;
+/// Idle lanes kept, over all origins: the most files that people have in flight at once, with room to spare.
+const IDLE_MOST: usize = 256;
 
 /// A connection.
 pub(super) struct Lane {
@@ -42,10 +53,12 @@ pub(super) struct Lane {
 
 /// Connections that wait for their next request, and what it takes to make new ones.
 pub(super) struct Pool {
-    idle: Mutex<HashMap<String, Vec<Lane>>>,
+    /// The one that was used last is at the end.
+    idle: Mutex<VecDeque<Lane>>,
     tls: Arc<ClientConfig>,
     family: Family,
     connect_timeout: Duration,
+    read_size: usize,
 }
 
 impl Pool {
@@ -55,6 +68,7 @@ impl Pool {
             tls: tls::config(settings)?,
             family: settings.family,
             connect_timeout: settings.connect_timeout,
+            read_size: read_size(settings.parallel),
         }))
     }
 
@@ -70,9 +84,9 @@ impl Pool {
         if let Some(mut lane) = self.idle_lane(&origin).await {
             match timeout(patience, lane.sender.send_request(head.clone())).await {
                 Ok(Ok(reply)) => return Ok(self.reply(lane, reply, at)),
-                Ok(Err(e)) if e.is_parse() => return Err(failure::of_request(&e, &at)),
-                // The server closed the idle connection at the same moment: that is no failure of the file, and
-                // nothing of a GET is lost by asking again on a new one.
+                // The server closed the idle connection at the same moment, or something was left over on it from
+                // the file before: that is no failure of this file, and nothing of a GET is lost by asking again on
+                // a new one.
                 Ok(Err(_)) => {}
                 Err(_) => return Err(silent(&at, patience)),
             }
@@ -88,47 +102,63 @@ impl Pool {
     pub(super) fn put(&self, mut lane: Lane) {
         lane.idle_since = clock::instant();
         let mut idle = self.idle();
-        let lanes = idle.entry(lane.origin.clone()).or_default();
-        if lanes.len() < IDLE_MOST {
-            lanes.push(lane);
+        while idle.len() >= IDLE_MOST || idle.front().is_some_and(|oldest| !oldest.is_fresh()) {
+            idle.pop_front();
         }
+        idle.push_back(lane);
     }
 
     /// The lane that was used last and still stands.
     async fn idle_lane(&self, origin: &str) -> Option<Lane> {
         loop {
-            let mut lane = self.idle().get_mut(origin)?.pop()?;
-            let fresh = clock::instant().duration_since(lane.idle_since) < IDLE_LIMIT;
-            if fresh && lane.sender.ready().await.is_ok() {
+            let mut lane = {
+                let mut idle = self.idle();
+                let last = idle.iter().rposition(|lane| lane.origin == origin)?;
+                idle.remove(last)?
+            };
+            if lane.is_fresh() && lane.sender.ready().await.is_ok() {
                 return Some(lane);
             }
         }
     }
 
     async fn dial(&self, url: &Url, origin: String) -> Result<Lane, Error> {
-        let at = || show::url(url);
-        let connect = async {
-            let stream = dial::dial(url, self.family).await?;
-            if url.scheme() != "https" {
-                return handshake(stream, &at()).await;
-            }
+        let at = show::url(url);
+        let stream = dial::dial(url, self.family, self.connect_timeout).await?;
+        let sender = if url.scheme() == "https" {
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
-            let name =
-                ServerName::try_from(host).map_err(|e| Error::new(Kind::UrlInvalid, at(), e.to_string()))?;
+            let name = ServerName::try_from(host)
+                .map_err(|e| Error::new(Kind::UrlInvalid, at.clone(), e.to_string()))?;
             // rustls reads 4 KiB at a time from what it is given; from a buffer that costs no system call.
-            let buffered = BufReader::with_capacity(READ_SIZE, stream);
+            let buffered = BufReader::with_capacity(self.read_size, stream);
             let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
-            let secured = connector.connect(name, buffered).await.map_err(|e| tls::failure(&e, &at()))?;
-            handshake(secured, &at()).await
-        };
-        let sender = match timeout(self.connect_timeout, connect).await {
-            Ok(sender) => sender?,
-            Err(_) => {
-                let detail = format!("none within {} s", self.connect_timeout.as_secs_f64());
-                return Err(Error::new(Kind::ConnectTimeout, at(), detail));
+            match timeout(self.connect_timeout, connector.connect(name, buffered)).await {
+                Ok(secured) => self.handshake(secured.map_err(|e| tls::failure(&e, &at))?, &at).await?,
+                Err(_) => {
+                    let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());
+                    return Err(Error::new(Kind::ConnectTimeout, at, detail));
+                }
             }
+        } else {
+            self.handshake(stream, &at).await?
         };
         Ok(Lane { sender, origin, idle_since: clock::instant() })
+    }
+
+    async fn handshake<S>(&self, stream: S, at: &str) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(self.read_size)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| failure::of_request(&e, at))?;
+        // Ends by itself when the sender and the body are dropped, or the server closes. Its error is seen there.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
     }
 
     fn reply(
@@ -141,25 +171,15 @@ impl Pool {
         HttpReply { head, body: HttpBody { incoming, lane: Some(lane), pool: Arc::downgrade(self), at } }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<Lane>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Lane>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn handshake<S>(stream: S, at: &str) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(READ_SIZE)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| failure::of_request(&e, at))?;
-    // Ends by itself when the sender and the body are dropped, or the server closes. Its error is seen there.
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    Ok(sender)
+impl Lane {
+    fn is_fresh(&self) -> bool {
+        clock::instant().duration_since(self.idle_since) < IDLE_LIMIT
+    }
 }
 
 fn silent(at: &str, patience: Duration) -> Error {

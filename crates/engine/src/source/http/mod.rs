@@ -16,7 +16,7 @@ mod tls;
 
 use super::{Opened, Source, Want};
 use crate::clock;
-use downhaul_core::error::{Error, Kind, Pause};
+use downhaul_core::error::{Error, Kind, Pause, Retry};
 use downhaul_core::reply::{self, Reply};
 use downhaul_core::retry::{self, LONGEST_PAUSE};
 use downhaul_core::settings::Settings;
@@ -60,16 +60,18 @@ impl Source for HttpFile {
         async move {
             let known = self.resolved().clone().filter(|_| want.from > 0);
             let start = known.clone().unwrap_or_else(|| self.given.clone());
-            match self.follow(start, &want).await {
-                // Links that redirects lead to expire: the first URL is resolved again, once.
-                Err((error, redirected))
-                    if (redirected || known.is_some()) && may_have_expired(error.kind) =>
-                {
-                    *self.resolved() = None;
-                    self.follow(self.given.clone(), &want).await.map_err(|(error, _)| error)
-                }
-                other => other.map_err(|(error, _)| error),
+            let (error, redirected) = match self.follow(start, &want).await {
+                Ok(opened) => return Ok(opened),
+                Err(failure) => failure,
+            };
+            // The next try shall find out anew where to go.
+            *self.resolved() = None;
+            // Links that redirects lead to expire, and their servers fail: the first URL is resolved again, once.
+            let stale = known.is_some() && error.kind.retry() == Retry::Person;
+            if stale || (redirected && may_have_expired(error.kind)) {
+                return self.follow(self.given.clone(), &want).await.map_err(|(error, _)| error);
             }
+            Err(error)
         }
         .boxed()
     }
@@ -102,8 +104,13 @@ impl HttpFile {
     async fn ask(&self, url: &Url, want: &Want) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
-        client.gate.pass(host, &want.meter).await;
         let sent = clock::instant();
+        if let Some(wait) = client.gate.closed_for(host) {
+            let mut error =
+                Error::new(Kind::HttpBusy, show::url(url), "the host asked all its files to wait");
+            error.pause = Some(Pause { wait, counted: false });
+            return Err(error);
+        }
         let head = request::head(url, &self.given, &client.settings, want.from)?;
         let reply = client.lanes.send(url, head, client.settings.timeout).await?;
         let status = reply.status().as_u16();
@@ -139,13 +146,13 @@ impl HttpFile {
     }
 }
 
+fn may_have_expired(kind: Kind) -> bool {
+    matches!(kind, Kind::HttpUnauthorized | Kind::HttpForbidden | Kind::HttpNotFound | Kind::HttpGone)
+}
+
 enum Answer {
     Opened(Opened),
     Redirect(Url),
-}
-
-fn may_have_expired(kind: Kind) -> bool {
-    matches!(kind, Kind::HttpUnauthorized | Kind::HttpForbidden | Kind::HttpNotFound | Kind::HttpGone)
 }
 
 fn later(wait: Duration) -> String {
