@@ -67,7 +67,7 @@ impl Bars {
         let mut lines: Vec<String> = samples[..shown]
             .iter()
             .zip(&names)
-            .map(|(sample, name)| self.line(sample, &units::fit(name, name_columns), columns))
+            .map(|(sample, name)| self.line(sample, name, name_columns, columns))
             .collect();
         if shown < samples.len() {
             lines.push(
@@ -78,8 +78,10 @@ impl Bars {
         lines
     }
 
-    fn line(&self, sample: &Sample, name: &str, columns: usize) -> String {
-        let prefix = format!("{name}: ");
+    fn line(&self, sample: &Sample, name: &str, name_columns: usize, columns: usize) -> String {
+        let name = units::fit(name, name_columns);
+        let bare = name.trim_end();
+        let prefix = format!("{bare}: {}", &name[bare.len()..]);
         let rest = columns.saturating_sub(units::width(&prefix));
         let body = match sample.phase {
             Phase::Connecting if sample.bytes == 0 => "connecting".to_string(),
@@ -224,7 +226,7 @@ mod tests {
             lines[0],
             "a.iso:  50%|███████████▌           | 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]"
         );
-        assert_eq!(lines[1], "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:10 left, 0 failed");
+        assert_eq!(lines[1], "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:09 left, 0 failed");
     }
 
     #[test]

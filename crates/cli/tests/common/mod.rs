@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "every test binary uses its own part of this")]
 
+pub mod terminal;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

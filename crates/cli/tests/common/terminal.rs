@@ -1,0 +1,144 @@
+//! The program on a pseudo terminal, and what its screen shows.
+
+use super::Place;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// No test waits longer for a screen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program on a terminal.
+pub struct Terminal {
+    master: Option<Box<dyn MasterPty + Send>>,
+    writer: Option<Box<dyn Write + Send>>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<Mutex<Screen>>,
+    closed: Arc<AtomicBool>,
+}
+
+struct Screen {
+    parser: vt100::Parser,
+    /// Everything that was ever written.
+    raw: Vec<u8>,
+}
+
+impl Terminal {
+    /// Starts the program with these arguments on a terminal of this size.
+    pub fn start(place: &Place, columns: u16, rows: u16, args: &[&str]) -> Terminal {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_downhaul"));
+        command.args(args);
+        Terminal::start_command(place, columns, rows, command)
+    }
+
+    /// Starts any command.
+    pub fn start_command(place: &Place, columns: u16, rows: u16, mut command: CommandBuilder) -> Terminal {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a terminal");
+        command.cwd(place.path());
+        command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
+        let child = pair.slave.spawn_command(command).expect("the program starts");
+        let mut reader = pair.master.try_clone_reader().expect("a reader");
+        let writer = pair.master.take_writer().expect("a writer");
+        let screen = Arc::new(Mutex::new(Screen {
+            parser: vt100::Parser::new(cells(rows), cells(columns), 1000),
+            raw: Vec::new(),
+        }));
+        let seen = screen.clone();
+        let closed = Arc::new(AtomicBool::new(false));
+        let is_closed = closed.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read) = reader.read(&mut buffer) {
+                // A terminal is closed when nobody reads it any more; the program paints often enough to get here.
+                if read == 0 || is_closed.load(Ordering::Relaxed) {
+                    break;
+                }
+                let mut screen = seen.lock().expect("no panic");
+                screen.parser.process(&buffer[..read]);
+                screen.raw.extend_from_slice(&buffer[..read]);
+            }
+        });
+        Terminal { master: Some(pair.master), writer: Some(writer), child, screen, closed }
+    }
+
+    /// What is on the screen now.
+    pub fn text(&self) -> String {
+        self.screen.lock().expect("no panic").parser.screen().contents()
+    }
+
+    /// Everything that was ever written, control codes and all.
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().expect("no panic").raw).into_owned()
+    }
+
+    /// Waits until the screen is like that.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            if is(&text) {
+                return text;
+            }
+            assert!(start.elapsed() < PATIENCE, "{what} never came; the screen:\n{text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the screen holds this text.
+    #[track_caller]
+    pub fn wait_for_text(&self, what: &str) -> String {
+        self.wait_for(what, |text| text.contains(what))
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) {
+        let writer = self.writer.as_mut().expect("the terminal is open");
+        writer.write_all(keys.as_bytes()).and_then(|()| writer.flush()).expect("the terminal takes keys");
+    }
+
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().expect("the terminal is open").resize(size).expect("resizes");
+        self.screen.lock().expect("no panic").parser.screen_mut().set_size(cells(rows), cells(columns));
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        let pid = self.child.process_id().expect("it runs");
+        rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")
+    }
+
+    /// Closes the terminal, as a window that is closed.
+    pub fn close(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.writer = None;
+        self.master = None;
+    }
+
+    /// Waits for the end: the exit status, and the last screen.
+    #[track_caller]
+    pub fn end(&mut self) -> (u32, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("waits") {
+                break status.exit_code();
+            }
+            if start.elapsed() > PATIENCE {
+                let _ = self.child.kill();
+                panic!("the program did not end; the screen:\n{}", self.text());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        // What the program wrote last may still be on its way.
+        std::thread::sleep(Duration::from_millis(100));
+        (status, self.text())
+    }
+}
+
+fn cells(count: u16) -> std::num::NonZero<u16> {
+    std::num::NonZero::new(count).expect("a terminal has rows and columns")
+}

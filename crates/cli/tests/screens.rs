@@ -1,0 +1,321 @@
+//! What a person sees on a terminal: bars, the question, resizing, signals.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::Place;
+use common::terminal::Terminal;
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use portable_pty::CommandBuilder;
+use rustix::process::{Signal, kill_process};
+use std::time::{Duration, Instant};
+
+const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)?";
+
+#[test]
+fn bars_for_what_is_in_flight_and_a_line_for_the_whole() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = [
+        server.url("slow/300000/a?rate=100000"),
+        server.url("slow/300000/b?rate=100000&chunked=1"),
+        server.url("well_behaved/10/c"),
+    ];
+    let mut terminal = Terminal::start(&place, 100, 24, &[&urls.join(","), "known.bin,unknown.bin,last.bin"]);
+    let screen = terminal.wait_for("two bars", |text| {
+        text.contains("known.bin") && text.contains("%|█") && text.contains("[00:01")
+    });
+    let bars: Vec<&str> = screen.lines().collect();
+    assert_eq!(bars.len(), 3, "two bars and the whole:\n{screen}");
+    assert!(
+        bars[0].starts_with("known.bin:")
+            && bars[0].contains(" KiB/293 KiB [00:01<00:0")
+            && bars[0].ends_with("KiB/s]"),
+        "{screen}"
+    );
+    assert!(
+        bars[1].starts_with("unknown.bin:") && bars[1].contains("███") && !bars[1].contains('%'),
+        "{screen}"
+    );
+    assert!(bars[2].starts_with("0 of 3 files, ") && bars[2].ends_with(" left, 0 failed"), "{screen}");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines.len(), 4, "three files and the summary, and no bar is left:\n{screen}");
+    assert!(
+        lines.iter().filter(|line| line.starts_with("✓ ./")).count() == 3
+            && lines[3].starts_with("3 of 3 files downloaded, 0 failed"),
+        "{screen}"
+    );
+    assert!(terminal.raw().contains("\u{1b}[32m✓"), "in colour");
+}
+
+#[test]
+fn a_hundred_files_have_as_many_bars_as_are_in_flight() {
+    let server = Server::start();
+    let place = Place::new();
+    let list: String = (0..100)
+        .map(|n| format!("{} {n}.bin\n", server.url(&format!("slow/20000/{n}?rate=100000"))))
+        .collect();
+    place.write("list", list);
+    let mut terminal = Terminal::start(&place, 80, 24, &["-i", "list", "-j", "10", "--no-mtime"]);
+    let screen =
+        terminal.wait_for("the whole", |text| text.contains(" of 100 files, ") && text.contains('█'));
+    assert!(screen.lines().filter(|line| line.contains(".bin:")).count() <= 10, "{screen}");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0);
+    assert!(screen.contains("100 of 100 files downloaded, 0 failed") && !screen.contains('█'), "{screen}");
+}
+
+#[test]
+fn narrow_wide_and_odd_names_fit() {
+    let server = Server::start();
+    for columns in [12, 20, 40, 200] {
+        let place = Place::new();
+        let urls = [server.url("slow/150000/a?rate=100000"), server.url("slow/150000/b?rate=100000")];
+        let mut terminal = Terminal::start(
+            &place,
+            columns,
+            10,
+            &[&urls.join(","), "日本語のとても長い名前のファイル.iso,cafe\u{301}.txt"],
+        );
+        std::thread::sleep(Duration::from_millis(900));
+        let screen = terminal.text();
+        assert!(screen.lines().count() <= 3, "no line wraps in {columns} columns:\n{screen}");
+        assert_eq!(terminal.end().0, 0);
+    }
+}
+
+#[test]
+fn resizing_leaves_no_rubbish() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = [server.url("slow/400000/a?rate=100000"), server.url("slow/400000/b?rate=100000")];
+    let mut terminal = Terminal::start(&place, 100, 24, &[&urls.join(","), "one.bin,two.bin"]);
+    terminal.wait_for_text("[00:01");
+    for columns in [60, 120, 90] {
+        terminal.resize(columns, 20);
+        std::thread::sleep(Duration::from_millis(350));
+    }
+    let screen = terminal.wait_for_text("one.bin");
+    let bars = screen.lines().filter(|line| line.starts_with("two.bin:")).count();
+    assert!(bars <= 2, "at most what the terminal itself kept of one old block:\n{screen}");
+    assert_eq!(terminal.end().0, 0);
+}
+
+#[test]
+fn the_question_is_asked_and_retries_run_out() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal = Terminal::start(
+        &place,
+        120,
+        24,
+        &[&server.url("fails_always/1/x?status=500"), "-o", "x", "--retries", "2"],
+    );
+    terminal.wait_for_text("[2 retries left]");
+    let screen = terminal.wait_for_text(QUESTION);
+    assert_eq!(screen.lines().last().map(|line| line.trim_end().ends_with(QUESTION)), Some(true), "{screen}");
+    assert_eq!(server.requests().len(), 1, "no automatic try before it");
+    terminal.press("r");
+    terminal.wait_for_text("[1 retry left]");
+    // One letter; Enter is optional, and other keys mean nothing.
+    terminal.press("x\nR\n");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 1);
+    assert_eq!(server.requests().len(), 3);
+    assert!(screen.contains("Maximum retries reached. Exiting."), "{screen}");
+    assert!(
+        place.log().contains("asking what to do") && place.log().contains("ERROR - failed"),
+        "{}",
+        place.log()
+    );
+}
+
+#[test]
+fn retry_works_when_the_server_recovers() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal =
+        Terminal::start(&place, 120, 24, &[&server.url("fails_once/1000/x?status=404"), "-o", "x"]);
+    terminal.wait_for_text(QUESTION);
+    terminal.press("r");
+    assert_eq!(terminal.end().0, 0);
+    assert_eq!(place.file("x"), Some(content("x", 1000)));
+}
+
+#[test]
+fn a_break_with_progress_is_not_asked_about() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, 120, 24, &[&server.url("truncated_body/300000/x"), "-o", "x"]);
+    let (status, screen) = terminal.end();
+    assert!(status == 0 && !screen.contains(QUESTION), "{screen}");
+}
+
+#[test]
+fn skip_exit_and_end_of_input() {
+    let server = Server::start();
+    for (key, expected, says) in
+        [("s", 1, "ERROR - failed"), ("e", 4, "exited by the user"), ("\u{4}", 4, "exited by the user")]
+    {
+        let place = Place::new();
+        let mut terminal = Terminal::start(&place, 120, 24, &[&server.url("status/1/x?status=404")]);
+        terminal.wait_for_text(QUESTION);
+        terminal.press(key);
+        let (status, screen) = terminal.end();
+        assert_eq!(status, expected, "{screen}");
+        assert!(place.log().contains(says), "{}", place.log());
+        assert!(place.files().is_empty());
+    }
+}
+
+#[test]
+fn retry_all_asks_no_more() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls: Vec<String> =
+        (0..3).map(|n| server.url(&format!("fails_always/100/{n}?status=500&times=2"))).collect();
+    let mut terminal = Terminal::start(&place, 120, 24, &[&urls.join(","), "a,b,c"]);
+    terminal.wait_for_text(QUESTION);
+    terminal.press("a");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    assert_eq!(place.files(), ["a", "b", "c"]);
+}
+
+#[test]
+fn other_files_go_on_while_a_question_is_open() {
+    let server = Server::start();
+    let place = Place::new();
+    let bad = server.url("status/1/x?status=404");
+    let good: Vec<String> = (0..5).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
+    let mut terminal =
+        Terminal::start(&place, 120, 24, &[&format!("{bad},{}", good.join(",")), "x,a,b,c,d,e", "-j", "1"]);
+    let screen = terminal.wait_for("all others", |text| text.matches("✓ ./").count() == 5);
+    assert!(screen.contains(QUESTION), "{screen}");
+    terminal.press("e");
+    assert_eq!(terminal.end().0, 4);
+    assert_eq!(place.files(), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn answers_come_from_the_terminal_even_when_the_list_comes_from_a_pipe() {
+    let server = Server::start();
+    let place = Place::new();
+    let script = format!(
+        "echo '{}' | '{}' -i -",
+        server.url("fails_once/1000/x?status=500"),
+        env!("CARGO_BIN_EXE_downhaul")
+    );
+    let mut command = CommandBuilder::new("sh");
+    command.args(["-c", &script]);
+    let mut terminal = Terminal::start_command(&place, 120, 24, command);
+    terminal.wait_for_text(QUESTION);
+    terminal.press("r");
+    assert_eq!(terminal.end().0, 0);
+    assert_eq!(place.file("x"), Some(content("x", 1000)));
+}
+
+#[test]
+fn the_terminal_is_left_as_it_was() {
+    let server = Server::start();
+    let place = Place::new();
+    let script =
+        format!("'{}' '{}'; stty -a", env!("CARGO_BIN_EXE_downhaul"), server.url("status/1/x?status=404"));
+    for key in ["s", "\u{3}"] {
+        let mut command = CommandBuilder::new("sh");
+        command.args(["-c", &format!("trap : INT; {script}")]);
+        let mut terminal = Terminal::start_command(&place, 120, 40, command);
+        terminal.wait_for_text(QUESTION);
+        terminal.press(key);
+        let (_, screen) = terminal.end();
+        assert!(screen.contains(" icanon ") && screen.contains(" echo "), "{screen}");
+    }
+}
+
+#[test]
+fn ctrl_c_stops_cleanly_and_leaves_nothing_half_done() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal =
+        Terminal::start(&place, 100, 24, &[&server.url("slow/9000000/x?rate=100000"), "-o", "x"]);
+    terminal.wait_for_text("%|");
+    let start = Instant::now();
+    terminal.press("\u{3}");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 130);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(place.files().is_empty() && !screen.contains('█'), "{screen}");
+    assert!(place.log().contains("exited by the user (Ctrl-C)"), "{}", place.log());
+}
+
+#[test]
+fn stopped_and_continued_it_repaints_below() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal =
+        Terminal::start(&place, 100, 24, &[&server.url("slow/300000/x?rate=100000"), "-o", "x"]);
+    terminal.wait_for_text("%|");
+    kill_process(terminal.pid(), Signal::STOP).expect("it runs");
+    std::thread::sleep(Duration::from_millis(300));
+    kill_process(terminal.pid(), Signal::CONT).expect("it is stopped");
+    terminal
+        .wait_for("the bar below", |text| text.lines().filter(|line| line.starts_with("x:")).count() == 2);
+    assert_eq!(terminal.end().0, 0);
+    assert_eq!(place.file("x"), Some(content("x", 300_000)));
+}
+
+#[test]
+fn a_stopped_terminal_stops_no_transfer() {
+    let server = Server::start();
+    let place = Place::new();
+    let list: String =
+        (0..40).map(|n| format!("{} {n}\n", server.url(&format!("slow/10000/{n}?rate=200000")))).collect();
+    place.write("list", list);
+    let mut terminal = Terminal::start(&place, 100, 24, &["-i", "list", "-j", "4"]);
+    terminal.wait_for_text("of 40 files");
+    terminal.press("\u{13}");
+    let start = Instant::now();
+    while place.files().len() < 41 {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", place.files());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    terminal.press("\u{11}");
+    let (status, screen) = terminal.end();
+    assert!(status == 0 && screen.contains("40 of 40 files downloaded"), "{screen}");
+}
+
+#[test]
+fn a_closed_terminal_ends_the_run_cleanly() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal =
+        Terminal::start(&place, 100, 24, &[&server.url("slow/9000000/x?rate=100000"), "-o", "x"]);
+    terminal.wait_for_text("%|");
+    terminal.close();
+    assert_eq!(terminal.end().0, 75);
+    assert!(place.files().is_empty(), "{:?}", place.files());
+}
+
+#[test]
+fn a_dumb_terminal_gets_plain_lines_and_no_color_means_none() {
+    let server = Server::start();
+    let url = server.url("slow/50000/x?rate=100000");
+    for (name, value) in [("TERM", "dumb"), ("NO_COLOR", "1")] {
+        let place = Place::new();
+        let script = format!("{name}={value} exec '{}' '{url}'", env!("CARGO_BIN_EXE_downhaul"));
+        let mut command = CommandBuilder::new("sh");
+        command.args(["-c", &script]);
+        let mut terminal = Terminal::start_command(&place, 100, 24, command);
+        assert_eq!(terminal.end().0, 0);
+        assert!(
+            !terminal.raw().contains("\u{1b}[3") && terminal.raw().contains("✓ ./x"),
+            "{:?}",
+            terminal.raw()
+        );
+        assert_eq!(terminal.raw().contains('\u{1b}'), name == "NO_COLOR", "{:?}", terminal.raw());
+    }
+}
