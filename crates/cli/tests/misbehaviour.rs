@@ -293,7 +293,7 @@ fn secrets_stay_with_their_origin() {
         assert_eq!(then.header(name), None, "{name} went to another port");
     }
     // Within the origin they go along.
-    let url = first.url(&format!("redirect/1/x?to=/well_behaved/1000/file"));
+    let url = first.url("redirect/1/x?to=/well_behaved/1000/file");
     place.run(&[&[url.as_str(), "-o", "g"], &secrets[..]].concat());
     assert_eq!(first.requests_for("/well_behaved/")[0].header("cookie"), Some("secret=1"));
 }

@@ -34,7 +34,7 @@ impl Algorithm {
     }
 
     /// The digest's length in bytes.
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Algorithm::Sha1 => 20,
             Algorithm::Sha256 => 32,
@@ -55,7 +55,7 @@ impl Algorithm {
 pub struct Digest {
     /// What it was computed with.
     pub algorithm: Algorithm,
-    /// The digest, [`Algorithm::len`] bytes.
+    /// The digest, [`Algorithm::size`] bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ impl Digest {
     /// Reads hexadecimal digits of either case; `None` unless they are exactly one digest of that algorithm.
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Digest> {
         let hex = hex.as_bytes();
-        if hex.len() != algorithm.len() * 2 {
+        if hex.len() != algorithm.size() * 2 {
             return None;
         }
         let digit = |b: u8| (b as char).to_digit(16).and_then(|d| u8::try_from(d).ok());

@@ -70,10 +70,13 @@ enum News {
     /// A name was chosen before anything was asked of a server.
     Looked(Result<(PathBuf, Place), Error>),
     /// A place was made, or is not needed.
-    Placed(Result<(PathBuf, Place, Option<Arc<dyn Part>>), Error>),
+    Placed(Result<Placed, Error>),
     /// What was left of a file that is over has been removed.
     Gone,
 }
+
+/// A path, what is to be done there, and the part file if there is to be one.
+type Placed = (PathBuf, Place, Option<Arc<dyn Part>>);
 
 pub(crate) struct Director {
     settings: Arc<Settings>,

@@ -96,7 +96,7 @@ impl Bars {
     }
 
     fn moving(&self, sample: &Sample, columns: usize) -> String {
-        let speed = self.speeds.get(&sample.job).and_then(Speed::get);
+        let speed = self.speed_of(sample.job);
         let elapsed = units::clock(sample.seconds);
         let rate = speed.map_or("?".to_string(), units::rate);
         let Some(total) = sample.total else {
@@ -110,10 +110,7 @@ impl Bars {
         let share = if total == 0 { 1.0 } else { (sample.bytes as f64 / total as f64).clamp(0.0, 1.0) };
         // Never 100 % before it is true.
         let percent = format!("{:>3}%", (share * 100.0).floor());
-        let left = match speed {
-            Some(speed) if speed > 0.0 => units::clock(total.saturating_sub(sample.bytes) as f64 / speed),
-            _ => "?".into(),
-        };
+        let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
         let amount = format!("{}/{}", units::bytes(sample.bytes), units::bytes(total));
         let numbers = format!("| {amount} [{elapsed}<{left}, {rate}]");
         if let Some(room) = bar_room(columns, "100%|", &numbers) {
@@ -161,14 +158,21 @@ impl Bars {
         if let Some(speed) = speed {
             text += &format!(", {}", units::rate(speed));
         }
-        match (self.still_to_come(samples, files), speed) {
-            (Some((bytes, exact)), Some(speed)) if speed > 0.0 && !self.total.more => {
-                let about = if exact { "" } else { "about " };
-                text += &format!(", {about}{} left", units::clock(bytes / speed));
-            }
-            _ => {}
+        if let (Some((bytes, exact)), Some(speed)) = (self.still_to_come(samples, files), speed)
+            && speed > 0.0
+            && !self.total.more
+        {
+            let about = if exact { "" } else { "about " };
+            // The whole takes no less than its slowest file.
+            let slowest = samples.iter().filter_map(|sample| self.seconds_left(sample)).fold(0.0, f64::max);
+            text += &format!(", {about}{} left", units::clock((bytes / speed).max(slowest)));
         }
         text + &format!(", {failed} failed")
+    }
+
+    fn seconds_left(&self, sample: &Sample) -> Option<f64> {
+        let speed = self.speed_of(sample.job).filter(|&speed| speed > 0.0)?;
+        Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
     /// Bytes still to come, and whether every size is known; files of unknown size count as the mean of the others.

@@ -45,10 +45,18 @@ impl<'a> Messages<'a> {
         }
     }
 
+    /// Why, and where if that is not the file's own URL or name, and the reason does not say it already.
+    pub(crate) fn reason(&self, job: JobId, error: &Failure) -> String {
+        match self.known.get(&job) {
+            Some(known) => reason(known, error),
+            None => escaped(&error.message).into_owned(),
+        }
+    }
+
     /// The lines that a fact is worth.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
         let Some(job) = event.job else { return self.summary(&event.fact) };
-        let lines = match &event.fact {
+        match &event.fact {
             Fact::Queued { url, name, .. } => {
                 let folder = self.args.map(|args| &args.files.output);
                 let path = name.as_ref().filter(|name| *name != "-").map(|name| match folder {
@@ -81,7 +89,7 @@ impl<'a> Messages<'a> {
                 let when = if *wait >= 0.05 { format!(" in {}", units::took(*wait)) } else { String::new() };
                 let mark = self.paint.yellow(self.mark("↻", "~"));
                 let name = self.name_of(job);
-                vec![format!("{mark} {name}: {}; {what}{when}", reason(&name, error))]
+                vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]
             }
             // The prompt asks.
             Fact::Question { .. } => Vec::new(),
@@ -121,18 +129,17 @@ impl<'a> Messages<'a> {
                 vec![format!("{mark} {} {}", escaped(path), escaped(reason))]
             }
             Fact::Failed { error, retries, exhausted } => {
-                let name = self.name_of(job);
+                let (name, reason) = (self.name_of(job), self.reason(job, error));
                 let known = self.known.remove(&job);
-                self.failed(&name, known.as_ref(), error, *retries, *exhausted)
+                self.failed(&format!("{name}: {reason}"), known.as_ref(), error, *retries, *exhausted)
             }
             Fact::Summary { .. } => Vec::new(),
-        };
-        lines
+        }
     }
 
     fn failed(
         &self,
-        name: &str,
+        what: &str,
         known: Option<&Known>,
         error: &Failure,
         retries: u32,
@@ -147,7 +154,7 @@ impl<'a> Messages<'a> {
         } else {
             String::new()
         };
-        let mut lines = vec![format!("{mark} {name}: {}{tries}", reason(name, error))];
+        let mut lines = vec![format!("{mark} {what}{tries}")];
         if let Some(advice) = hints::advice(&error.code) {
             lines.push(format!("  {advice}"));
         }
@@ -196,9 +203,12 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Why, and where if the name of the file and the reason do not say it already.
-pub(crate) fn reason(name: &str, error: &Failure) -> String {
-    let (message, at) = (escaped(&error.message), escaped(&error.at));
-    let said = at.is_empty() || message.contains(&*at) || name.contains(&*at);
-    if said { message.into_owned() } else { format!("{message} ({at})") }
+fn reason(known: &Known, error: &Failure) -> String {
+    let message = escaped(&error.message);
+    let at = &error.at;
+    let said = at.is_empty()
+        || error.message.contains(at)
+        || known.url.contains(at)
+        || known.path.as_ref().is_some_and(|path| path.contains(at));
+    if said { message.into_owned() } else { format!("{message} ({})", escaped(at)) }
 }

@@ -2,7 +2,7 @@
 //!
 //! One question is open at a time. Keys are looked for at every paint, so that nothing ever waits for a person.
 
-use super::messages::{Messages, reason};
+use super::messages::Messages;
 use super::units;
 use crate::platform::{Key, Terminal};
 use downhaul_engine::core::event::{Event, Fact, Failure, JobId, State};
@@ -45,7 +45,7 @@ impl Prompt {
         self.open.retain(|(job, _)| state.asking.contains_key(job));
         for (job, (error, left)) in &state.asking {
             if !self.open.iter().any(|(one, _)| one == job) {
-                self.open.push_back((*job, question(&messages.name_of(*job), error, *left)));
+                self.open.push_back((*job, question(messages, *job, error, *left)));
             }
         }
     }
@@ -56,7 +56,7 @@ impl Prompt {
         match &event.fact {
             Fact::Question { error, left } => {
                 self.open.retain(|(one, _)| *one != job);
-                self.open.push_back((job, question(&messages.name_of(job), error, *left)));
+                self.open.push_back((job, question(messages, job, error, *left)));
             }
             Fact::Retrying { .. } | Fact::Failed { .. } | Fact::Finished { .. } | Fact::Skipped { .. } => {
                 let first = self.open.front().map(|(first, _)| *first);
@@ -130,7 +130,7 @@ impl Prompt {
     }
 }
 
-fn question(name: &str, error: &Failure, left: u32) -> String {
+fn question(messages: &Messages, job: JobId, error: &Failure, left: u32) -> String {
     let tries = if left == 1 { "1 retry left".to_string() } else { format!("{left} retries left") };
-    format!("{name}: {} [{tries}]", reason(name, error))
+    format!("{}: {} [{tries}]", messages.name_of(job), messages.reason(job, error))
 }

@@ -154,3 +154,9 @@ pub fn events(out: &Out) -> Vec<serde_json::Value> {
     let text = std::str::from_utf8(&out.stdout).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
+
+/// Says something that a reader of the test's output should know.
+#[expect(clippy::disallowed_macros, reason = "a test speaks to its runner")]
+pub fn note(text: &str) {
+    eprintln!("note: {text}");
+}

@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
             Some(_) => None,
         };
         let digest = digest
-            .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.len() * 2)))?;
+            .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.size() * 2)))?;
         expected.push(Expected { digest, from: "the list".into() });
     }
     if let Some(name) =

@@ -68,6 +68,11 @@ impl Server {
         Server::start_on("127.0.0.1:0", None)
     }
 
+    /// Starts on this port of 127.0.0.1.
+    pub fn start_at(port: u16) -> Server {
+        Server::start_on(&format!("127.0.0.1:{port}"), None)
+    }
+
     /// Starts with TLS.
     pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Server {
         Server::start_on("127.0.0.1:0", Some(config))

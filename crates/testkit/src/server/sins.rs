@@ -56,6 +56,11 @@ pub(crate) const SINS: &[(&str, Script)] = &[
     ("checksum_after_a_break", checksum_after_a_break),
 ];
 
+/// The names of all sins.
+pub fn names() -> Vec<&'static str> {
+    SINS.iter().map(|(name, _)| *name).collect()
+}
+
 /// When all test files were last changed: long enough ago to be a strong validator.
 pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 

@@ -1,6 +1,8 @@
 //! Certificates of all kinds, made on the spot.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
@@ -40,6 +42,26 @@ impl Authority {
 
     /// A server's TLS settings with such a certificate.
     pub fn config(&self, flaw: Flaw) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(flaw);
+        let chain = vec![certificate.der().clone()];
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a certificate and its key");
+        Arc::new(config)
+    }
+
+    /// A certificate without flaw and its key in PEM form, for servers that read files.
+    pub fn pem_pair(&self) -> (String, String) {
+        let (certificate, key) = self.issue(Flaw::None);
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn issue(&self, flaw: Flaw) -> (Certificate, KeyPair) {
         let names = match flaw {
             Flaw::WrongHost => vec!["other.example".to_string()],
             _ => vec!["127.0.0.1".to_string(), "localhost".to_string()],
@@ -54,15 +76,6 @@ impl Authority {
             Flaw::SelfSigned => params.self_signed(&key),
             _ => params.signed_by(&key, &self.issuer),
         };
-        let chain = vec![certificate.expect("a certificate").der().clone()];
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a certificate and its key");
-        Arc::new(config)
+        (certificate.expect("a certificate"), key)
     }
 }

@@ -94,7 +94,7 @@ impl HttpFile {
                 }
                 Answer::Opened(opened) => {
                     *self.resolved() = Some(url).filter(|url| *url != self.given);
-                    return Ok(opened);
+                    return Ok(*opened);
                 }
             }
         }
@@ -124,7 +124,7 @@ impl HttpFile {
         let Some(kind) = retry::of_status(status) else {
             let redirected = *url != self.given;
             let head = Reply::read(status, url, redirected, reply.headers())?;
-            return Ok(Answer::Opened(Opened { reply: head, body: Box::pin(reply.into_body()) }));
+            return Ok(Answer::Opened(Box::new(Opened { reply: head, body: Box::pin(reply.into_body()) })));
         };
         let mut error = Error::new(kind, show::url(url), request::status_line(reply.status()));
         if kind == Kind::HttpBusy
@@ -151,7 +151,7 @@ fn may_have_expired(kind: Kind) -> bool {
 }
 
 enum Answer {
-    Opened(Opened),
+    Opened(Box<Opened>),
     Redirect(Url),
 }
 

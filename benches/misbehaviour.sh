@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# What downloaders make of a misbehaving server: exit status, and whether the file is byte for byte right.
+#
+#   benches/misbehaviour.sh
+#
+# Needs cargo; compares with whichever of curl, wget2, aria2c, axel are installed. Everything stays on 127.0.0.1 and in a
+# temporary folder. A cell says `exact` (the right file), `CORRUPT, exit 0` (a wrong file and success), or the exit status
+# of an honest failure.
+set -u
+cd "$(dirname "$0")/.."
+cargo build --release --quiet -p downhaul
+cargo build --release --quiet -p downhaul-testkit --example server
+work=$(mktemp -d)
+trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
+target/release/examples/server 0 600 >"$work/server" & server=$!
+for _ in $(seq 50); do [ -s "$work/server" ] && break; sleep 0.1; done
+base=$(head -n 1 "$work/server")
+downhaul=$PWD/target/release/downhaul
+
+# What a user would type for a robust download of one file; only the retries and waits are bounded.
+run() { # TOOL URL
+  case $1 in
+    downhaul) "$downhaul" "$2" -o f --log none -q --timeout 3 ;;
+    curl) curl -sSfL --retry 3 --max-time 20 -o f "$2" ;;
+    wget2) wget2 -q --tries=3 --timeout=3 -O f "$2" ;;
+    aria2c) aria2c -q -x4 -k1M --max-tries=3 --timeout=3 --allow-overwrite=true -o f "$2" ;;
+    axel) axel -q -n4 -T 3 -o f "$2" ;;
+  esac
+}
+
+tools=(downhaul)
+for tool in curl wget2 aria2c axel; do command -v $tool >/dev/null && tools+=($tool); done
+printf '| the server |'; printf ' %s |' "${tools[@]}"; printf '\n|---|'; printf -- '---|%.0s' "${tools[@]}"; echo
+while read -r sin says; do
+  printf '| %s |' "$says"
+  for tool in "${tools[@]}"; do
+    dir=$work/$tool-${sin%%\?*}; mkdir -p "$dir"; cd "$dir" || exit 1
+    url=${base}${sin%%\?*}/3000000/$tool; [ "$sin" = "${sin#*\?}" ] || url+="?${sin#*\?}"
+    timeout 30 bash -c "$(declare -f run); downhaul=$downhaul; run $tool '$url'" >/dev/null 2>&1 </dev/null; status=$?
+    curl -s -o wanted "${base}well_behaved/3000000/$tool"
+    # Tools that stop early leave other names; only the final name counts.
+    if [ -f f ] && cmp -s f wanted; then
+      if [ $status = 0 ]; then cell=exact; else cell="exact, but exit $status"; fi
+      case $sin in checksum_wrong*) [ $status = 0 ] && cell="CORRUPT, exit 0" ;; esac
+    elif [ $status = 0 ]; then cell="CORRUPT, exit 0"
+    else cell="exit $status"; fi
+    printf ' %s |' "$cell"
+    cd - >/dev/null || exit 1
+  done
+  echo
+done <<'SINS'
+well_behaved behaves
+truncated_body ends the body early, once
+truncated_chunked_body ends a chunked body early, once
+reset_in_mid_body resets the connection in the middle, once
+changed_when_continued has another version of the file after a break
+wrong_range_when_continued sends the wrong part after a break
+body_longer_than_announced sends more than announced
+busy_once?after=2 answers 503 with Retry-After: 2, once
+fails_once?status=502 answers 502, once
+expired_link redirects to a link that has expired, once
+silence_in_mid_body_once falls silent in the middle, once
+checksum_wrong says a SHA-256 (X-Checksum-SHA256) that the file does not have
+SINS

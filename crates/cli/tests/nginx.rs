@@ -1,0 +1,145 @@
+//! Against a real nginx: many files, plain and TLS, every byte equal, log and events complete.
+//!
+//! Where nginx is not installed this says so and does nothing, except in CI, which installs it.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::{Place, events, finish};
+use downhaul_testkit::content;
+use downhaul_testkit::server::tls::Authority;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The files: 200 of mixed sizes, from empty to some MiB.
+const FILES: u64 = 200;
+
+struct Nginx {
+    process: Child,
+    folder: Place,
+    plain: u16,
+    secure: u16,
+}
+
+fn size_of(n: u64) -> u64 {
+    match n % 10 {
+        0 => n / 10,
+        9 => n * 20_000,
+        _ => n * 700,
+    }
+}
+
+impl Nginx {
+    fn start() -> Option<Nginx> {
+        if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
+            #[expect(clippy::disallowed_methods, reason = "a test may ask where it runs")]
+            let in_ci = std::env::var("CI").is_ok();
+            assert!(!in_ci, "nginx must be installed in CI");
+            common::note("nginx is not installed: this test did nothing");
+            return None;
+        }
+        let folder = Place::new();
+        for n in 0..FILES {
+            folder.write(&format!("www/{n}.bin"), content(&n.to_string(), size_of(n)));
+        }
+        let (certificate, key) = {
+            let authority = Authority::default();
+            folder.write("ca.pem", authority.pem());
+            authority.pem_pair()
+        };
+        folder.write("cert.pem", certificate);
+        folder.write("key.pem", key);
+        let (plain, secure) = (free_port(), free_port());
+        let root = folder.path().display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {root}/tmp-{kind};"))
+            .concat();
+        // `user` is for runs by the superuser, whose folders nobody else may read; others get a warning.
+        let config = format!(
+            "user root; daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
+             events {{ worker_connections 256; }}
+             http {{ access_log off; {temporary} root {root}/www;
+                 server {{ listen 127.0.0.1:{plain}; }}
+                 server {{ listen 127.0.0.1:{secure} ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem; }} }}"
+        );
+        let config = folder.write("nginx.conf", config);
+        let process = Command::new("nginx")
+            .args(["-p", &root.to_string(), "-c"])
+            .arg(config)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx starts");
+        let nginx = Nginx { process, plain, secure, folder };
+        let start = Instant::now();
+        while [plain, secure].iter().any(|port| TcpStream::connect(("127.0.0.1", *port)).is_err()) {
+            assert!(start.elapsed() < Duration::from_secs(10), "nginx does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(nginx)
+    }
+
+    /// 200 files, eight at once.
+    fn download_all(&self, base: &str) {
+        let place = Place::new();
+        let list: String = (0..FILES).map(|n| format!("{base}/{n}.bin sub/{n}\n")).collect();
+        place.write("list", list);
+        let ca = self.folder.path().join("ca.pem");
+        let ca = ca.to_str().expect("UTF-8");
+        let out =
+            place.run(&["-i", "list", "--parallel", "8", "-d", "out", "--cacert", ca, "--progress", "json"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        for n in 0..FILES {
+            let bytes =
+                place.file(&format!("out/sub/{n}")).unwrap_or_else(|| panic!("file {n} is not there"));
+            assert!(bytes == content(&n.to_string(), size_of(n)), "file {n} is not exact");
+        }
+        assert_eq!(place.files().len() as u64, FILES + 1);
+        let events = events(&out);
+        for kind in ["queued", "started", "finished"] {
+            let mut jobs: Vec<u64> =
+                events.iter().filter(|e| e["kind"] == kind).filter_map(|e| e["job"].as_u64()).collect();
+            jobs.sort_unstable();
+            assert!(jobs.into_iter().eq(1..=FILES), "every file is {kind} once");
+        }
+        let total: u64 = (0..FILES).map(size_of).sum();
+        let summary = events.last().expect("a summary");
+        assert_eq!((&summary["finished"], &summary["bytes"]), (&FILES.into(), &total.into()));
+        let log = place.log();
+        assert_eq!(
+            log.lines().filter(|line| line.contains(" - INFO - finished out/sub/")).count() as u64,
+            FILES
+        );
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // The quick way down for nginx is SIGTERM to its master.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[test]
+fn two_hundred_files_plain_and_tls() {
+    let Some(nginx) = Nginx::start() else { return };
+    nginx.download_all(&format!("http://127.0.0.1:{}", nginx.plain));
+    nginx.download_all(&format!("https://localhost:{}", nginx.secure));
+}
+
+#[test]
+fn a_server_that_was_stopped_is_a_clear_failure() {
+    let Some(nginx) = Nginx::start() else { return };
+    let place = Place::new();
+    let url = format!("http://127.0.0.1:{}/199.bin", nginx.plain);
+    drop(nginx);
+    let out = finish(place.start(&[&url, "--retries", "1"]));
+    place.assert_failed(&out, 1, "Connection refused");
+}

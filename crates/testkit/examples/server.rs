@@ -1,0 +1,16 @@
+//! The misbehaving server by itself, to point any downloader at: `http://127.0.0.1:PORT/SIN/SIZE/NAME`.
+//!
+//! `cargo run -p downhaul-testkit --example server -- 8080 [SECONDS]`; it ends by itself after ten minutes, or SECONDS.
+//! `GET /well_behaved/SIZE/NAME` is what the file should be.
+
+use downhaul_testkit::server::{Server, sins};
+use std::time::Duration;
+
+fn main() {
+    let mut args = std::env::args().skip(1).filter_map(|arg| arg.parse::<u16>().ok());
+    let (port, seconds) = (args.next().unwrap_or(0), args.next().unwrap_or(600));
+    let server = Server::start_at(port);
+    println!("http://127.0.0.1:{}/", server.port());
+    println!("sins: {}", sins::names().join(" "));
+    std::thread::sleep(Duration::from_secs(seconds.into()));
+}
