@@ -4,8 +4,8 @@
 #   benches/misbehaviour.sh
 #
 # Needs cargo; compares with whichever of curl, wget2, aria2c, axel are installed. Everything stays on 127.0.0.1 and in a
-# temporary folder. A cell says `exact` (the right file), `CORRUPT, exit 0` (a wrong file and success), or the exit status
-# of an honest failure.
+# temporary folder. A cell says `exact` (the right file and success), `corrupt, exit 0` or `no file, exit 0` (a lie), or the
+# exit status of an honest failure.
 set -u
 cd "$(dirname "$0")/.."
 cargo build --release --quiet -p downhaul
@@ -37,13 +37,23 @@ while read -r sin says; do
     dir=$work/$tool-${sin%%\?*}; mkdir -p "$dir"; cd "$dir" || exit 1
     url=${base}${sin%%\?*}/3000000/$tool; [ "$sin" = "${sin#*\?}" ] || url+="?${sin#*\?}"
     timeout 30 bash -c "$(declare -f run); downhaul=$downhaul; run $tool '$url'" >/dev/null 2>&1 </dev/null; status=$?
+    # Only the final name counts. A file that changed on the way may be either version, whole.
     curl -s -o wanted "${base}well_behaved/3000000/$tool"
-    # Tools that stop early leave other names; only the final name counts.
-    if [ -f f ] && cmp -s f wanted; then
-      if [ $status = 0 ]; then cell=exact; else cell="exact, but exit $status"; fi
-      case $sin in checksum_wrong*) [ $status = 0 ] && cell="CORRUPT, exit 0" ;; esac
-    elif [ $status = 0 ]; then cell="CORRUPT, exit 0"
-    else cell="exit $status"; fi
+    curl -s -o wanted.changed "${base}well_behaved/3000000/changed"
+    if [ ! -f f ]; then right=missing
+    elif cmp -s f wanted; then right=exact
+    elif [ "$sin" = changed_when_continued ] && cmp -s f wanted.changed; then right=exact
+    else right=corrupt; fi
+    # The server said a digest that this file does not have: to take it is the wrong answer.
+    [ "$sin" = checksum_wrong ] && [ $right = exact ] && right=corrupt
+    case $right-$status in
+      exact-0) cell=exact ;;
+      corrupt-0) cell="**corrupt, exit 0**" ;;
+      missing-0) cell="**no file, exit 0**" ;;
+      exact-*) cell="exact, exit $status" ;;
+      *-124) cell="hangs (30 s)" ;;
+      *) cell="exit $status" ;;
+    esac
     printf ' %s |' "$cell"
     cd - >/dev/null || exit 1
   done

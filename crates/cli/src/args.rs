@@ -12,9 +12,12 @@ Examples:
   downhaul -i list.txt -j 8                          a list, eight files at once
   downhaul URL -o - | tar xz                         into a pipe
 
-A download is in NAME.part until it is complete; an existing file is left alone unless you say otherwise.
-Exit status: 0 all there, 1 some failed, 2 usage, 3 wrong digest, 4 you chose to exit, 5 disk failed,
-75 terminated, 130 Ctrl-C.";
+A download is in NAME.part until it is complete.
+An existing file is left alone unless you say otherwise.
+
+Exit status:
+  0 all there   1 some failed   2 usage   3 wrong digest   4 you chose to exit
+  5 disk failed   75 terminated   130 Ctrl-C";
 
 /// Download files: in parallel, every byte checked, nothing half-done under its final name.
 #[derive(Debug, Clone, Parser)]
