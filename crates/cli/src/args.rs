@@ -12,7 +12,7 @@ Examples:
   downhaul -i list.txt -j 8                          a list, eight files at once
   downhaul URL -o - | tar xz                         into a pipe
 
-A download is in NAME.part until it is complete.
+A download is in NAME.part until it is complete; the same command again goes on with it.
 An existing file is left alone unless you say otherwise.
 
 Exit status:
@@ -107,6 +107,18 @@ pub struct Files {
     #[arg(short = 'i', long, value_name = "LIST", conflicts_with_all = ["urls", "save_as"])]
     pub input: Option<PathBuf>,
 
+    /// Go on with a partial file that another tool left under the final name
+    #[arg(short = 'c', long = "continue", conflicts_with = "no_resume")]
+    pub adopt: bool,
+
+    /// Forget what an earlier run left, and start again
+    #[arg(long)]
+    pub no_resume: bool,
+
+    /// Force files to disk before they get their name: auto (those that can be resumed), always, never
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub sync: Sync,
+
     /// Keep the time of download instead of the server's Last-Modified
     #[arg(long)]
     pub no_mtime: bool,
@@ -119,7 +131,18 @@ pub struct Work {
     /// Files at once
     #[arg(short = 'j', long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub parallel: u16,
+
+    /// Most connections for one file: a number, or auto for as many as help
+    #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = connections)]
+    pub connections: Connections,
+
+    /// Most connections to one host, over all files
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub max_per_host: u16,
 }
+
+/// `--connections`: `None` is `auto`.
+pub type Connections = Option<u16>;
 
 /// What to do when something fails.
 #[derive(Debug, Clone, Group)]
@@ -222,6 +245,14 @@ pub enum IfExists {
     Error,
 }
 
+/// `--sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sync {
+    Auto,
+    Always,
+    Never,
+}
+
 /// `--on-error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
@@ -247,6 +278,14 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+fn connections(text: &str) -> Result<Connections, String> {
+    match text.parse() {
+        Ok(n @ 1..=256) => Ok(Some(n)),
+        _ if text == "auto" => Ok(None),
+        _ => Err("it must be auto or a number from 1 to 256".into()),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -36,11 +36,12 @@ const ADVICE: &[(&str, &str)] = &[
         "digest.mismatch",
         "The file on the server, or the digest, is wrong; nothing was saved. If an older file is in the way: --if-exists overwrite.",
     ),
+    ("resume.refused", "Let the tool that left it finish it, or leave out -c and use --if-exists overwrite."),
     ("file.exists", "--if-exists overwrite, rename, update or skip decides otherwise."),
     ("file.is_folder", "Choose another name, or move the folder."),
     ("file.locked", "Wait for the other run, or choose another name."),
     ("name.taken", "Give the files different names."),
-    ("disk.full", "Make room, or choose another folder with -d."),
+    ("disk.full", "Make room and run the same command again, or choose another folder with -d."),
     ("disk.permission", "Choose a folder you may write to with -d."),
     ("disk.too_large", "Choose another disk with -d."),
     ("disk.too_many_files", "Use a smaller -j, or raise the limit (ulimit -n)."),
@@ -85,6 +86,7 @@ pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String
         words.extend(["-A".into(), quoted(agent)]);
     }
     let flags = [
+        (args.files.adopt, "--continue"),
         (args.http.insecure, "--insecure"),
         (args.http.allow_downgrade, "--allow-downgrade"),
         (args.http.ipv4, "-4"),

@@ -74,14 +74,14 @@ pub(crate) fn run(args: &Args) -> Exit {
         matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.target == Target::Stdout));
     // A pipe on standard input is no hindrance: answers come from the terminal.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
-    let (settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some()) {
+    let file_limit = platform::raise_file_limit();
+    let (settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
         Ok(resolved) => resolved,
         Err(why) => return usage(&why),
     };
     if let Some(name) = settings::ignored_proxy() {
         warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
     }
-    platform::raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

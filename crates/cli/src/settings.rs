@@ -2,7 +2,7 @@
 
 use crate::args::{self, Args, Color, Progress};
 use downhaul_engine::core::job::IfExists;
-use downhaul_engine::core::settings::{Family, OnError, Settings};
+use downhaul_engine::core::settings::{Family, OnError, Resume, Settings, Sync};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -46,11 +46,17 @@ pub(crate) enum Shown {
     Nothing,
 }
 
-/// Resolves everything. `to_stdout` says that the bytes go to standard output; `can_ask` that a person is there.
+/// Resolves everything. `to_stdout` says that the bytes go to standard output; `can_ask` that a person is there;
+/// `file_limit` how many files and connections may be open.
 ///
 /// # Errors
 /// Options that contradict each other.
-pub(crate) fn resolve(args: &Args, to_stdout: bool, can_ask: bool) -> Result<(Settings, Telling), String> {
+pub(crate) fn resolve(
+    args: &Args,
+    to_stdout: bool,
+    can_ask: bool,
+    file_limit: usize,
+) -> Result<(Settings, Telling), String> {
     if to_stdout && args.telling.progress == Progress::Json {
         return Err("-o - and --progress json both want standard output".into());
     }
@@ -75,6 +81,23 @@ pub(crate) fn resolve(args: &Args, to_stdout: bool, can_ask: bool) -> Result<(Se
         },
         keep_mtime: !args.files.no_mtime,
         parallel: usize::from(args.work.parallel),
+        connections: args.work.connections.map(usize::from),
+        max_per_host: usize::from(args.work.max_per_host),
+        // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
+        max_connections: usize::from(args.work.parallel)
+            .max(defaults.max_connections)
+            .min(file_limit / 4)
+            .max(1),
+        resume: match (args.files.no_resume, args.files.adopt) {
+            (true, _) => Resume::Forget,
+            (_, true) => Resume::Adopt,
+            _ => Resume::Auto,
+        },
+        sync: match args.files.sync {
+            args::Sync::Auto => Sync::Auto,
+            args::Sync::Always => Sync::Always,
+            args::Sync::Never => Sync::Never,
+        },
         retries: args.failure.retries,
         on_error,
         timeout: args.failure.timeout,

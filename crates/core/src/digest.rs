@@ -3,10 +3,12 @@
 //! All that is known is checked and any mismatch fails; the strongest match is what is reported as proof. The
 //! hashing itself is the engine's.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A digest algorithm that can be checked. The order is by strength: the last is the strongest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Algorithm {
     /// SHA-1: still proves that nothing broke by accident.
     Sha1,
@@ -43,6 +45,11 @@ impl Algorithm {
         }
     }
 
+    /// Whether it can stand for the content alone, whoever made it: collisions of SHA-1 are to be had.
+    pub fn is_strong(self) -> bool {
+        self >= Algorithm::Sha256
+    }
+
     /// The algorithm of a name as people and lists write it: `sha256`, `SHA-256`.
     pub fn from_name(name: &str) -> Option<Algorithm> {
         let bare = name.replace('-', "").to_ascii_lowercase();
@@ -50,8 +57,23 @@ impl Algorithm {
     }
 }
 
+/// Written down by name, so that further algorithms change nothing in what was written before.
+impl From<Algorithm> for String {
+    fn from(algorithm: Algorithm) -> String {
+        algorithm.name().into()
+    }
+}
+
+impl TryFrom<String> for Algorithm {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Algorithm, String> {
+        Algorithm::from_name(&name).ok_or(name)
+    }
+}
+
 /// A digest of some algorithm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// What it was computed with.
     pub algorithm: Algorithm,
@@ -80,7 +102,7 @@ impl fmt::Display for Digest {
 }
 
 /// A digest that the file must have, and who said so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The digest.
     pub digest: Digest,

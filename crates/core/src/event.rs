@@ -56,10 +56,13 @@ pub enum Fact {
         /// Its size in bytes, if known.
         size: Option<u64>,
     },
-    /// A broken transfer goes on where it stopped.
+    /// A broken transfer goes on, or what an earlier run left.
     Resumed {
         /// The first byte that is still to come.
         from: u64,
+        /// Bytes that are there already.
+        #[serde(default)]
+        bytes: u64,
     },
     /// A try failed and another follows.
     Retrying {
@@ -96,6 +99,10 @@ pub enum Fact {
         path: String,
         /// Its size.
         bytes: u64,
+        /// Bytes that came over the network for it in this run: fewer than `bytes` after a resume, more when something
+        /// was fetched twice.
+        #[serde(default)]
+        fetched: u64,
         /// From the first request on.
         seconds: f64,
         /// What was proven: `sha-256 from X-Checksum-SHA256`, `size only`, `nothing (no length was announced)`.
@@ -195,6 +202,8 @@ pub enum Phase {
     Asking,
     /// The last bytes are hashed and the file is moved to its name.
     Finishing,
+    /// What an earlier run left is read and compared with its journal.
+    Checking,
 }
 
 /// The facts so far, folded.

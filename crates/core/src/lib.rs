@@ -6,16 +6,20 @@
 //! and a seed for jitter, so that thousands of whole downloads can be simulated in a second.
 //!
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
-//! into file names, [`reply`] what a server said, [`plan`] the state machine of one file, [`retry`] whether
-//! to try again, [`digest`] what was proven, [`event`] what is told, [`error`] what can go wrong.
+//! into file names, [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
+//! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`digest`] what was proven,
+//! [`event`] what is told, [`error`] what can go wrong.
 
 pub mod digest;
 pub mod error;
 pub mod event;
 pub mod job;
+pub mod journal;
 pub mod list;
 pub mod name;
+pub mod pace;
 pub mod plan;
+pub mod ranges;
 pub mod reply;
 pub mod retry;
 pub mod settings;

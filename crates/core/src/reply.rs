@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 use crate::name::SafeName;
 use crate::show;
 use http::header::{self, HeaderMap, HeaderName};
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
@@ -43,7 +44,7 @@ pub struct Reply {
 }
 
 /// A strong validator of RFC 9110, section 8.8, or none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
     /// A strong entity tag, quotes included.
     Etag(String),

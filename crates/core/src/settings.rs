@@ -16,6 +16,16 @@ pub struct Settings {
     pub keep_mtime: bool,
     /// Files in flight at once, at least 1.
     pub parallel: usize,
+    /// Most connections for one file; `None`: as many as help.
+    pub connections: Option<usize>,
+    /// Most connections to one host, over all files, at least 1.
+    pub max_per_host: usize,
+    /// Most connections in all, at least 1. Each takes up to half a MiB of memory and a file descriptor.
+    pub max_connections: usize,
+    /// What to do with what an earlier run left.
+    pub resume: Resume,
+    /// Which files are forced to disk before they get their name.
+    pub sync: Sync,
     /// New tries of a file after a failure.
     pub retries: u32,
     /// What to do on failure.
@@ -56,6 +66,12 @@ impl Default for Settings {
             if_exists: IfExists::Skip,
             keep_mtime: true,
             parallel: 2,
+            connections: None,
+            // CLI contract. aria2 allows 16 to a server; over all files of a list a few times that is common.
+            max_per_host: 64,
+            max_connections: 64,
+            resume: Resume::Auto,
+            sync: Sync::Auto,
             retries: 3,
             on_error: OnError::Retry,
             timeout: Duration::from_secs(30),
@@ -86,6 +102,28 @@ pub enum OnError {
     Skip,
     /// Stop everything.
     Exit,
+}
+
+/// What to do with what an earlier run left of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Go on with what can be proven.
+    Auto,
+    /// Forget it (`--no-resume`).
+    Forget,
+    /// Go on, also with a partial file that another tool left under the final name (`--continue`).
+    Adopt,
+}
+
+/// Which files are forced to disk (`--sync`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Those that have a journal.
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// Which addresses of a host to dial.

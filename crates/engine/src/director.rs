@@ -4,25 +4,31 @@
 //! The director owns every decision about files in flight and touches no byte and no file itself: workers and
 //! blocking tasks do, and send news. Invariant: a job is in the queue, or running, or over; at most
 //! `settings.parallel` of those running are at work (not waiting for a person, nor because a host asked for a pause).
+//! How many connections there are, to one host and in all, is counted in [`Lanes`]; a file that has none comes before
+//! one that wants another.
 
+use crate::check;
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
-use crate::disk::{Disk, Part};
+use crate::disk::{Beginning, Disk, Found, Generation, Part};
 use crate::place::{self, Taken};
 use crate::report::{Meter, Reporter};
-use crate::source::{Source, Sources};
+use crate::source::{Source, Sources, Want};
 use crate::verify::Verifier;
-use crate::worker::{Go, Worker};
+use crate::worker::{Go, UNKNOWN_END, Worker};
+use downhaul_core::digest::Algorithm;
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
-use downhaul_core::plan::{Action, Answer, Input, Outcome, Place, Plan, Rules, WorkerId};
+use downhaul_core::journal::{self, Claim};
+use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::reply::Reply;
-use downhaul_core::settings::{OnError, Settings};
+use downhaul_core::settings::{OnError, Resume, Settings};
 use downhaul_core::show;
-use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -71,12 +77,31 @@ enum News {
     Looked(Result<(PathBuf, Place), Error>),
     /// A place was made, or is not needed.
     Placed(Result<Placed, Error>),
+    /// The part file was begun again.
+    Begun(Result<Generation, Error>),
     /// What was left of a file that is over has been removed.
     Gone,
 }
 
-/// A path, what is to be done there, and the part file if there is to be one.
-type Placed = (PathBuf, Place, Option<Arc<dyn Part>>);
+/// What came of making a place for a file.
+struct Placed {
+    path: PathBuf,
+    place: Place,
+    /// Unless nothing is to be done there.
+    part: Option<Arc<dyn Part>>,
+    /// What an earlier run left in it.
+    left: Option<Left>,
+    generation: Generation,
+}
+
+/// The connections there are.
+#[derive(Default)]
+struct Lanes {
+    by_host: HashMap<String, usize>,
+    all: Arc<AtomicUsize>,
+    /// Somebody wanted one and got none.
+    short: bool,
+}
 
 pub(crate) struct Director {
     settings: Arc<Settings>,
@@ -97,6 +122,7 @@ pub(crate) struct Director {
     from_workers: Option<mpsc::UnboundedReceiver<(JobId, News)>>,
     /// No new file starts any more.
     closing: bool,
+    lanes: Lanes,
     summary: Summary,
 }
 
@@ -105,15 +131,25 @@ struct Running {
     plan: Plan,
     meter: Arc<Meter>,
     sources: Vec<Arc<dyn Source>>,
-    worker: Option<(WorkerId, Option<oneshot::Sender<Go>>, AbortHandle)>,
+    workers: BTreeMap<WorkerId, AtWork>,
+    checker: Option<AbortHandle>,
     /// The final path, once chosen.
     path: Option<PathBuf>,
     part: Option<Arc<dyn Part>>,
+    generation: Generation,
+    journaled: bool,
     verifier: Option<Verifier>,
     modified: Option<std::time::SystemTime>,
     wake: Option<Duration>,
     /// Only its remains are still being removed.
     over: bool,
+}
+
+struct AtWork {
+    host: String,
+    go: Option<oneshot::Sender<Go>>,
+    end: Arc<AtomicU64>,
+    task: AbortHandle,
 }
 
 impl Director {
@@ -142,6 +178,7 @@ impl Director {
             news,
             from_workers: Some(from_workers),
             closing: false,
+            lanes: Lanes::default(),
             summary: Summary::default(),
         }
     }
@@ -217,6 +254,8 @@ impl Director {
                 on_error: self.on_error,
                 max_time: self.settings.max_time,
                 expected: spec.expected.clone(),
+                connections: self.settings.connections,
+                sizes: if spec.target == Target::Stdout { Sizes::STDOUT } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id),
             });
             let sources = spec.urls.iter().map(|url| (self.sources)(url)).collect();
@@ -225,9 +264,12 @@ impl Director {
                 plan,
                 meter,
                 sources,
-                worker: None,
+                workers: BTreeMap::new(),
+                checker: None,
                 path: None,
                 part: None,
+                generation: 0,
+                journaled: false,
                 verifier: None,
                 modified: None,
                 wake: None,
@@ -324,26 +366,45 @@ impl Director {
                 running.path = Some(path);
                 place
             })),
-            News::Placed(result) => Input::Placed(result.map(|(path, place, part)| {
-                running.meter.set_name(name_of(&path));
-                running.path = Some(path);
-                running.part = part;
-                place
-            })),
+            News::Placed(Ok(placed)) => {
+                running.meter.set_name(name_of(&placed.path));
+                running.path = Some(placed.path);
+                running.part = placed.part;
+                running.generation = placed.generation;
+                running.journaled |= placed.left.is_some();
+                Input::Placed(Ok(placed.place), placed.left)
+            }
+            News::Placed(Err(error)) => Input::Placed(Err(error), None),
+            News::Begun(result) => Input::Begun(result.map(|generation| running.generation = generation)),
         };
-        if let Input::Opened { reply, .. } = &input
-            && reply.status == 200
-        {
-            running.modified = reply.last_modified;
+        match &input {
+            Input::Opened { reply, .. } => running.modified = reply.last_modified.or(running.modified),
+            Input::Ended { worker, .. } => self.take_worker(id, *worker),
+            _ => {}
         }
         self.tell_plan(id, input);
+        self.rouse();
     }
 
     fn tell_plan(&mut self, id: JobId, input: Input) {
         let now = self.clock.now();
         if let Some(running) = self.running.get_mut(&id) {
             running.plan.on(now, input);
+            running.meter.set_bytes(running.plan.bytes());
+            if let Some(verifier) = &running.verifier {
+                verifier.written(running.plan.prefix());
+            }
             self.drive(id);
+        }
+    }
+
+    /// Drives those that got no connection before, if there may be one now.
+    fn rouse(&mut self) {
+        if std::mem::take(&mut self.lanes.short) {
+            let mut ids = self.ids();
+            // Those that have none come first.
+            ids.sort_by_key(|id| self.running.get(id).is_none_or(|one| !one.plan.is_starving()));
+            ids.into_iter().for_each(|id| self.drive(id));
         }
     }
 
@@ -351,21 +412,28 @@ impl Director {
     fn drive(&mut self, id: JobId) {
         loop {
             let now = self.clock.now();
+            let room = self.lanes_for(id);
             let Some(running) = self.running.get_mut(&id).filter(|running| !running.over) else { return };
-            match running.plan.next(now) {
+            match running.plan.next(now, room) {
                 Action::Wait(wake) => {
                     running.wake = wake;
+                    self.lanes.short |= room == 0;
                     return;
                 }
                 Action::Look => self.look(id),
-                Action::Fetch { worker, source, from } => self.fetch(id, worker, source, from),
-                Action::Place { reply } => self.place(id, *reply),
-                Action::Accept { worker, at, end } => self.accept(id, worker, at, end),
-                Action::Drop { .. } => {
-                    if let Some((_, _, task)) = running.worker.take() {
-                        task.abort();
+                Action::Fetch { worker, source, from, to } => {
+                    self.fetch(id, worker, source, Want { from, to })
+                }
+                Action::Place { reply, begin } => self.place(id, reply.as_deref().cloned(), begin),
+                Action::Begin(begin) => self.begin(id, begin),
+                Action::Check { number, claims } => self.check(id, number, claims),
+                Action::Accept { worker, skip, at, end } => self.accept(id, worker, skip, at, end),
+                Action::Cut { worker, end } => {
+                    if let Some(at_work) = running.workers.get(&worker) {
+                        at_work.end.store(end, Ordering::Relaxed);
                     }
                 }
+                Action::Drop { worker } => self.take_worker(id, worker),
                 Action::Verify => self.verify(id),
                 Action::Publish => self.publish(id),
                 Action::Tell(fact) => {
@@ -383,6 +451,22 @@ impl Director {
         }
     }
 
+    /// How many more connections a file may have.
+    fn lanes_for(&self, id: JobId) -> usize {
+        let all = self.lanes.all.load(Ordering::Relaxed);
+        let Some(running) = self.running.get(&id) else { return 0 };
+        let host = host_of(&running.spec, running.plan.source());
+        let here = self.lanes.by_host.get(host).copied().unwrap_or(0);
+        let most = self.settings.max_per_host.saturating_sub(here);
+        let room = most.min(self.settings.max_connections.saturating_sub(all));
+        if running.workers.is_empty() || room == 0 {
+            return room;
+        }
+        // Those who have none come first.
+        let starving = self.running.values().filter(|one| one.workers.is_empty() && one.plan.is_starving());
+        room.saturating_sub(starving.count())
+    }
+
     fn look(&mut self, id: JobId) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, settings, taken, disk) =
@@ -390,56 +474,135 @@ impl Director {
         self.block(id, move || News::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk)));
     }
 
-    fn place(&mut self, id: JobId, reply: Reply) {
-        let Some(running) = self.running.get(&id) else { return };
+    fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
+        let room = self.room_for(id);
+        let Some(running) = self.running.get_mut(&id) else { return };
+        running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let chosen = running.path.clone();
+        let algorithms = running.plan.algorithms();
         self.block(id, move || {
             News::Placed((|| {
                 let (path, place) = match chosen {
                     Some(path) => {
                         let shown = path.to_string_lossy().into_owned();
-                        (path, Place::Free { path: shown })
+                        (path, Place::Free { path: shown, left: false })
                     }
-                    None => place::choose(id, &spec, Some(&reply), &settings, &taken, &*disk)?,
+                    None => place::choose(id, &spec, reply.as_ref(), &settings, &taken, &*disk)?,
                 };
-                let part: Option<Arc<dyn Part>> = match (&place, &spec.target) {
-                    (Place::Taken { .. }, _) => None,
-                    (Place::Free { .. }, Target::Stdout) => Some(Arc::new(Stdout::default())),
-                    (Place::Free { .. }, _) => Some(Arc::from(disk.open_part(&path)?)),
+                let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
+                    (Place::Taken { .. }, _) => (None, None),
+                    (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(Stdout::default())), None),
+                    (Place::Free { .. }, _) => {
+                        let (part, found) = disk.open_part(&path, settings.resume)?;
+                        (Some(Arc::from(part)), found)
+                    }
                 };
-                Ok((path, place, part))
+                let left = match (&part, found) {
+                    (Some(part), Some(found)) => what_is_left(&**part, found)?,
+                    _ => None,
+                };
+                let generation = match (&part, &begin) {
+                    (Some(part), Some(begin)) if left.is_none() => {
+                        begin_part(&**part, begin, &room, &*disk, &path, &algorithms)?
+                    }
+                    _ => 0,
+                };
+                Ok(Placed { path, place, part, left, generation })
             })())
         });
     }
 
-    fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, from: u64) {
-        let (news, settings) = (self.news.clone(), self.settings.clone());
+    fn begin(&mut self, id: JobId, begin: Begin) {
+        let room = self.room_for(id);
         let Some(running) = self.running.get_mut(&id) else { return };
-        let Some(source) = running.sources.get(source).cloned() else { return };
-        let (go, told) = oneshot::channel();
-        let work = Worker { id: worker, source, from, meter: running.meter.clone(), settings, go: told };
-        // The director may be gone when a report comes: then nobody needs it.
-        let report = move |input| drop(news.send((id, News::Input(input))));
-        let task = tokio::spawn(work.run(report));
-        running.worker = Some((worker, Some(go), task.abort_handle()));
+        running.journaled = begin.journal.is_some();
+        running.verifier = None;
+        if let Some(checker) = running.checker.take() {
+            checker.abort();
+        }
+        let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
+        let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
+        self.block(id, move || News::Begun(begin_part(&*part, &begin, &room, &*disk, &path, &algorithms)));
     }
 
-    fn accept(&mut self, id: JobId, worker: WorkerId, at: u64, end: Option<u64>) {
+    /// How much the file will have, and what the other files in flight will still take from the disk.
+    fn room_for(&self, id: JobId) -> Room {
+        let others = self.running.iter().filter(|(other, one)| **other != id && one.journaled);
+        let others = others.filter_map(|(_, one)| Some((one.part.clone()?, one.plan.size()?))).collect();
+        Room { size: self.running.get(&id).and_then(|one| one.plan.size()), others }
+    }
+
+    fn check(&mut self, id: JobId, number: u32, claims: Vec<Claim>) {
+        self.start_verifier(id);
+        let news = self.news.clone();
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(part) = running.part.clone() else { return };
+        running.meter.set_total(running.plan.size());
+        running.meter.set_phase(Phase::Checking);
+        let report = move |input| drop(news.send((id, News::Input(input))));
+        running.checker = Some(tokio::spawn(check::run(number, claims, part, report)).abort_handle());
+    }
+
+    fn start_verifier(&mut self, id: JobId) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let algorithms = running.plan.algorithms();
+        // What goes to standard output is hashed there.
+        if running.verifier.is_none() && !algorithms.is_empty() && running.spec.target != Target::Stdout {
+            running.verifier = running.part.clone().map(|part| Verifier::start(&algorithms, part));
+        }
+    }
+
+    fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, want: Want) {
+        let (news, settings) = (self.news.clone(), self.settings.clone());
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let host = host_of(&running.spec, source).to_string();
+        let Some(source) = running.sources.get(source).cloned() else { return };
+        if running.workers.is_empty() && running.checker.is_none() {
+            running.meter.set_phase(Phase::Connecting);
+        }
+        let (go, told) = oneshot::channel();
+        let end = Arc::new(AtomicU64::new(UNKNOWN_END));
+        let workers = self.lanes.all.clone();
+        let meter = running.meter.clone();
+        let work = Worker { id: worker, source, want, meter, settings, go: told, end: end.clone(), workers };
+        // The director may be gone when a report comes: then nobody needs it.
+        let report = move |input| drop(news.send((id, News::Input(input))));
+        let task = tokio::spawn(work.run(report)).abort_handle();
+        self.lanes.all.fetch_add(1, Ordering::Relaxed);
+        *self.lanes.by_host.entry(host.clone()).or_default() += 1;
+        running.workers.insert(worker, AtWork { host, go: Some(go), end, task });
+    }
+
+    /// A worker is through, or not needed any more: its connection is free.
+    fn take_worker(&mut self, id: JobId, worker: WorkerId) {
+        let Some(at_work) = self.running.get_mut(&id).and_then(|one| one.workers.remove(&worker)) else {
+            return;
+        };
+        at_work.task.abort();
+        self.lanes.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some(here) = self.lanes.by_host.get_mut(&at_work.host) {
+            *here -= 1;
+            if *here == 0 {
+                self.lanes.by_host.remove(&at_work.host);
+            }
+        }
+    }
+
+    fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
+        self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_total(running.plan.size());
-        if at == 0 {
-            let algorithms = running.plan.algorithms();
-            running.verifier = (!algorithms.is_empty()).then(|| Verifier::start(algorithms));
-        }
+        running.meter.set_phase(Phase::Receiving);
         let feed = running.verifier.as_ref().map(Verifier::feed);
-        if let (Some((id, go, _)), Some(part)) = (&mut running.worker, running.part.clone())
-            && *id == worker
-            && let Some(go) = go.take()
+        let (generation, journaled) = (running.generation, running.journaled);
+        if let (Some(at_work), Some(part)) = (running.workers.get_mut(&worker), running.part.clone())
+            && let Some(go) = at_work.go.take()
         {
+            at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
             // A worker that ended meanwhile has said so.
-            let _ = go.send(Go { part, at, end, feed });
+            let _ = go.send(Go { part, generation, skip, at, journaled, feed });
         }
     }
 
@@ -447,11 +610,12 @@ impl Director {
         let news = self.news.clone();
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_phase(Phase::Finishing);
-        let verifier = running.verifier.take();
+        let (verifier, part) = (running.verifier.take(), running.part.clone());
+        let size = running.plan.size().unwrap_or_default();
         tokio::spawn(async move {
             let digests = match verifier {
-                Some(verifier) => verifier.finish().await,
-                None => Ok(Vec::new()),
+                Some(verifier) => verifier.finish(size).await,
+                None => Ok(part.map(|part| part.digests()).unwrap_or_default()),
             };
             let _ = news.send((id, News::Input(Input::Verified(digests))));
         });
@@ -460,10 +624,13 @@ impl Director {
     fn publish(&mut self, id: JobId) {
         let Some(running) = self.running.get(&id) else { return };
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
-        let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update);
+        let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
+            || self.settings.resume == Resume::Adopt;
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
+        let sync = self.settings.sync;
         self.block(id, move || {
-            let result = part.publish(&path, replace, modified).map(|()| path.to_string_lossy().into_owned());
+            let result =
+                part.publish(&path, replace, modified, sync).map(|()| path.to_string_lossy().into_owned());
             News::Input(Input::Published(result))
         });
     }
@@ -472,14 +639,17 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         running.over = true;
         running.wake = None;
-        running.worker = None;
         running.verifier = None;
+        if let Some(checker) = running.checker.take() {
+            checker.abort();
+        }
         let part = running.part.take();
         self.reporter.drop_meter(id);
+        let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
         match outcome {
             Outcome::Finished => self.summary.finished += 1,
             Outcome::Skipped => self.summary.skipped += 1,
-            Outcome::Failed { kind, exhausted, stop_all } => {
+            Outcome::Failed { kind, exhausted, stop_all, .. } => {
                 self.count_failure(kind);
                 if exhausted {
                     self.start_no_more();
@@ -492,7 +662,9 @@ impl Director {
         }
         match part {
             Some(part) => self.block(id, move || {
-                part.discard();
+                if !keep {
+                    part.discard();
+                }
                 News::Gone
             }),
             None => drop(self.running.remove(&id)),
@@ -532,6 +704,57 @@ impl Drop for Director {
     fn drop(&mut self) {
         self.reporter.close();
     }
+}
+
+/// What a file needs of the disk.
+struct Room {
+    size: Option<u64>,
+    /// The others that are in flight, and their sizes.
+    others: Vec<(Arc<dyn Part>, u64)>,
+}
+
+/// Begins a part file, if the disk has room for it beside those that are in flight.
+fn begin_part(
+    part: &dyn Part,
+    begin: &Begin,
+    room: &Room,
+    disk: &dyn Disk,
+    path: &Path,
+    algorithms: &[Algorithm],
+) -> Result<Generation, Error> {
+    let journal = begin.journal.as_ref().map(journal::begin);
+    if let (Some(size), Some(_)) = (room.size, &journal)
+        && let Some(free) = disk.free_space(path)
+    {
+        let still = |part: &dyn Part, size: u64| size.saturating_sub(part.occupied());
+        let others = room.others.iter().map(|(part, size)| still(&**part, *size));
+        let needed = others.fold(still(part, size), u64::saturating_add);
+        if needed > free {
+            let why =
+                format!("{needed} bytes are needed, with the other files in flight, and {free} are free");
+            return Err(Error::new(Kind::DiskFull, path.to_string_lossy(), why));
+        }
+    }
+    part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size: room.size, algorithms })
+}
+
+/// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
+fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
+    match found {
+        Found::Prefix(length) => Ok(Some(Left::Prefix(length))),
+        Found::Journal(bytes) => {
+            // What cannot be read says nothing: the file starts again.
+            let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
+            let rewritten = journal::rewrite(&start, &claims);
+            part.rewrite_journal(&rewritten)?;
+            Ok(journal::read(&rewritten).map(|(start, claims)| Left::Journal { start, claims }))
+        }
+    }
+}
+
+/// The host of a source.
+fn host_of(spec: &JobSpec, source: usize) -> &str {
+    spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
 }
 
 fn given_name(spec: &JobSpec) -> Option<String> {

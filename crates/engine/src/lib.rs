@@ -4,8 +4,9 @@
 //! numbers when asked ([`Session::samples`]), and takes answers ([`Session::answer`]).
 //!
 //! Read in the order that a byte walks: [`director`](self) the one loop, [`source`] where bytes come from, `worker`
-//! one connection at work, [`disk`] where they are kept, `verify` what they prove, [`report`] what is told.
+//! one connection at work, [`disk`] where they are kept, `check` what an earlier run left, `verify` what they prove, [`report`] what is told.
 
+mod check;
 mod clock;
 mod director;
 pub mod disk;
@@ -101,7 +102,8 @@ impl Session {
         let _ = self.commands.send(Command::RetryAll);
     }
 
-    /// Stops everything: files in flight fail with `run.stopped`, nothing of them stays under a final name.
+    /// Stops everything: files in flight fail with `run.stopped`. Nothing of them stays under a final name; what a later
+    /// run can go on with stays in their part files.
     pub fn stop(&self) {
         let _ = self.commands.send(Command::Stop);
     }

@@ -11,7 +11,7 @@ use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::name::{SafeName, same_file_key};
 use downhaul_core::plan::Place;
 use downhaul_core::reply::Reply;
-use downhaul_core::settings::Settings;
+use downhaul_core::settings::{Resume, Settings};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub(crate) fn choose(
     disk: &dyn Disk,
 ) -> Result<(PathBuf, Place), Error> {
     let (base, server_chose) = match (&spec.target, reply) {
-        (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into() })),
+        (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
         (Target::Path(path), _) => (settings.output.join(path), false),
         (Target::Name(name), _) => (settings.output.join(name.as_str()), false),
         (Target::Server, reply) => {
@@ -86,7 +86,8 @@ pub(crate) fn choose(
             }
             return Err(Error::new(Kind::NameTaken, path.to_string_lossy(), ""));
         }
-        let Some(standing) = disk.look(&path)? else { return Ok(free(path)) };
+        let free = |path: PathBuf| Ok(free(path, settings, disk));
+        let Some(standing) = disk.look(&path)? else { return free(path) };
         if standing.is_folder {
             if server_chose {
                 continue;
@@ -95,15 +96,18 @@ pub(crate) fn choose(
         }
         let shown = path.to_string_lossy().into_owned();
         match settings.if_exists {
+            // It is what shall be gone on with, and replaced when that is complete.
+            _ if settings.resume == Resume::Adopt => return free(path),
             IfExists::Rename => continue,
-            IfExists::Overwrite => return Ok(free(path)),
+            IfExists::Overwrite => return free(path),
             IfExists::Error => return Err(Error::new(Kind::FileExists, shown, "")),
             IfExists::Skip => {
+                disk.tidy(&path);
                 prove(&path, &spec.expected, disk)?;
                 return Ok(stays(path, "already exists"));
             }
             IfExists::Update => {
-                let Some(reply) = reply else { return Ok(free(path)) };
+                let Some(reply) = reply else { return free(path) };
                 let known: Vec<Expected> = spec.expected.iter().chain(&reply.digests).cloned().collect();
                 let same_size = reply.size().map(|size| size == standing.size);
                 // HTTP dates have whole seconds.
@@ -112,12 +116,12 @@ pub(crate) fn choose(
                     _ => None,
                 };
                 if same_size == Some(false) || same_time == Some(false) {
-                    return Ok(free(path));
+                    return free(path);
                 }
                 let comparable = same_size.is_some() || same_time.is_some() || !known.is_empty();
                 return match comparable && prove(&path, &known, disk).is_ok() {
                     true => Ok(stays(path, "is up to date")),
-                    false => Ok(free(path)),
+                    false => free(path),
                 };
             }
         }
@@ -125,9 +129,14 @@ pub(crate) fn choose(
     Err(Error::new(Kind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
 }
 
-fn free(path: PathBuf) -> (PathBuf, Place) {
+fn free(path: PathBuf, settings: &Settings, disk: &dyn Disk) -> (PathBuf, Place) {
     let shown = path.to_string_lossy().into_owned();
-    (path, Place::Free { path: shown })
+    let left = match settings.resume {
+        Resume::Forget => false,
+        Resume::Auto => disk.has_left(&path),
+        Resume::Adopt => true,
+    };
+    (path, Place::Free { path: shown, left })
 }
 
 fn stays(path: PathBuf, reason: &str) -> (PathBuf, Place) {

@@ -146,7 +146,10 @@ pub(crate) struct Meter {
     started: Duration,
     name: Mutex<String>,
     phase: AtomicU8,
+    /// What is on the disk and counts.
     bytes: AtomicU64,
+    /// What workers have received beyond that.
+    ahead: AtomicU64,
     /// `UNKNOWN` while the size is.
     total: AtomicU64,
     /// Until when is waited, in milliseconds of the session.
@@ -163,6 +166,7 @@ impl Meter {
             name: Mutex::new(name),
             phase: AtomicU8::new(Phase::Connecting as u8),
             bytes: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             total: AtomicU64::new(UNKNOWN),
             until: AtomicU64::new(0),
         }
@@ -188,23 +192,41 @@ impl Meter {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// A worker has so many bytes more in its hands.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.ahead.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A worker gave them to the disk, or was dropped.
+    pub(crate) fn gave(&self, bytes: usize) {
+        self.ahead.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_total(&self, total: Option<u64>) {
         self.total.store(total.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
     fn sample(&self, job: JobId) -> Sample {
-        const PHASES: [Phase; 5] =
-            [Phase::Connecting, Phase::Receiving, Phase::Waiting, Phase::Asking, Phase::Finishing];
+        const PHASES: [Phase; 6] = [
+            Phase::Connecting,
+            Phase::Receiving,
+            Phase::Waiting,
+            Phase::Asking,
+            Phase::Finishing,
+            Phase::Checking,
+        ];
         let now = self.clock.now();
         let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)) % PHASES.len()];
         let until = Duration::from_millis(self.until.load(Ordering::Relaxed));
         let wait = if phase == Phase::Waiting { until.saturating_sub(now).as_secs_f64() } else { 0.0 };
+        let total = Some(self.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN);
+        let bytes = self.bytes.load(Ordering::Relaxed) + self.ahead.load(Ordering::Relaxed);
         Sample {
             job,
             name: lock(&self.name).clone(),
             phase,
-            bytes: self.bytes.load(Ordering::Relaxed),
-            total: Some(self.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN),
+            bytes: total.map_or(bytes, |total| bytes.min(total)),
+            total,
             seconds: now.saturating_sub(self.started).as_secs_f64(),
             wait,
         }

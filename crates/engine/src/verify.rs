@@ -1,71 +1,146 @@
 //! Hashes the finished prefix of a file while the rest still arrives, off the threads that serve the network.
 //!
-//! The bytes are those that were given to the disk, shared and not copied; the queue is bounded, so that a slow
-//! hash slows the transfer and does not fill the memory. Invariant: every byte is hashed once, in order.
+//! Bytes that come in order are taken from memory, shared with the disk and not copied; the queue is bounded, so that a
+//! slow hash slows the transfer and does not fill the memory. Bytes that came out of order are read back when their turn
+//! comes. Invariant: every byte is hashed once, in order, and not before it was written.
 
+use crate::disk::Part;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Batches that may wait for the hasher beside the one being hashed, so that neither side waits for a hiccup of the
 /// other.
 const WAITING: usize = 1;
 
+/// Bytes that are read back at a time.
+const READ_BACK: u64 = 1024 * 1024;
+
 /// Bytes as they were written: an offset and buffers.
 pub(crate) type Batch = (u64, Arc<Vec<Bytes>>);
 
 /// Where a worker puts what it wrote.
-pub(crate) type Feed = mpsc::Sender<Batch>;
+#[derive(Clone)]
+pub(crate) struct Feed {
+    batches: mpsc::Sender<Batch>,
+    /// The first byte that nobody fed.
+    next: Arc<AtomicU64>,
+}
+
+impl Feed {
+    /// Gives a batch to the hasher if it is its turn, and waits while the hasher is behind.
+    pub(crate) async fn give(&self, batch: Batch) {
+        let end = end_of(&batch);
+        let next = self.next.load(Ordering::Relaxed);
+        if batch.0 <= next && next < end {
+            self.next.store(end, Ordering::Relaxed);
+            // The hasher's own failure is told when its digests are asked for.
+            let _ = self.batches.send(batch).await;
+        }
+    }
+}
+
+pub(crate) fn end_of((offset, buffers): &Batch) -> u64 {
+    offset + buffers.iter().map(|bytes| bytes.len() as u64).sum::<u64>()
+}
 
 /// The digests of one file in the making.
 pub(crate) struct Verifier {
     feed: Feed,
+    /// What is written without a gap, and whether that is all.
+    prefix: watch::Sender<(u64, bool)>,
     digests: JoinHandle<Result<Vec<Digest>, Error>>,
 }
 
 impl Verifier {
-    pub(crate) fn start(algorithms: Vec<Algorithm>) -> Self {
-        let (feed, mut batches) = mpsc::channel::<Batch>(WAITING);
-        let digests = tokio::spawn(async move {
-            let mut work = Work { hashers: Hashers::new(&algorithms), hashed: 0 };
-            while let Some(batch) = batches.recv().await {
-                // A thread is taken for a batch, not for a file: many files may wait for their bytes.
-                let hashed = tokio::task::spawn_blocking(move || work.take(&batch).map(|()| work)).await;
-                work = hashed.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
-            }
-            Ok(work.hashers.finish())
-        });
-        Verifier { feed, digests }
+    pub(crate) fn start(algorithms: &[Algorithm], part: Arc<dyn Part>) -> Self {
+        let (batches, fed) = mpsc::channel::<Batch>(WAITING);
+        let (prefix, written) = watch::channel((0, false));
+        let next = Arc::new(AtomicU64::new(0));
+        let work = Work { hashers: Hashers::new(algorithms), hashed: 0, part };
+        let digests = tokio::spawn(hash(work, fed, written, next.clone()));
+        Verifier { feed: Feed { batches, next }, prefix, digests }
     }
 
     pub(crate) fn feed(&self) -> Feed {
         self.feed.clone()
     }
 
-    /// The digests, once all that was fed is hashed. Every worker must be done with its feed.
-    pub(crate) async fn finish(self) -> Result<Vec<Digest>, Error> {
-        drop(self.feed);
+    /// All bytes below this are written.
+    pub(crate) fn written(&self, prefix: u64) {
+        self.prefix.send_if_modified(|written| {
+            let grew = prefix > written.0;
+            written.0 = written.0.max(prefix);
+            grew
+        });
+    }
+
+    /// The digests of the whole, which has so many bytes.
+    pub(crate) async fn finish(self, size: u64) -> Result<Vec<Digest>, Error> {
+        self.prefix.send_replace((size, true));
         self.digests.await.unwrap_or_else(|e| Err(Error::new(Kind::DiskFailed, "", e.to_string())))
     }
+}
+
+/// Hashes until all is hashed, or nobody wants to know any more.
+async fn hash(
+    mut work: Work,
+    mut fed: mpsc::Receiver<Batch>,
+    mut written: watch::Receiver<(u64, bool)>,
+    next: Arc<AtomicU64>,
+) -> Result<Vec<Digest>, Error> {
+    loop {
+        let (prefix, last) = *written.borrow_and_update();
+        if last && work.hashed >= prefix {
+            return Ok(work.hashers.finish());
+        }
+        // What was fed in order is in the queue before it counts as written.
+        let step = match fed.try_recv() {
+            Ok(batch) => Step::Take(batch),
+            Err(_) if prefix > work.hashed => Step::ReadBack(prefix),
+            Err(_) => tokio::select! {
+                Some(batch) = fed.recv() => Step::Take(batch),
+                changed = written.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(Vec::new()),
+                },
+            },
+        };
+        // A thread is taken for a batch, not for a file: many files may wait for their bytes.
+        let done = tokio::task::spawn_blocking(move || work.step(&step).map(|()| work)).await;
+        work = done.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
+        next.fetch_max(work.hashed, Ordering::Relaxed);
+    }
+}
+
+enum Step {
+    Take(Batch),
+    ReadBack(u64),
 }
 
 /// The digests so far, and of how many bytes they are.
 struct Work {
     hashers: Hashers,
     hashed: u64,
+    part: Arc<dyn Part>,
 }
 
 impl Work {
-    fn take(&mut self, (offset, buffers): &Batch) -> Result<(), Error> {
-        if *offset > self.hashed {
-            let gap = format!("bytes {} to {offset} were not hashed", self.hashed);
-            return Err(Error::new(Kind::DiskFailed, "", gap));
+    fn step(&mut self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Take(batch) => self.take(batch),
+            Step::ReadBack(prefix) => return self.read_back(*prefix),
         }
-        // A worker that broke off may have hashed more than it reported: the rest is sent again.
-        let mut known = self.hashed - offset;
+        Ok(())
+    }
+
+    fn take(&mut self, (offset, buffers): &Batch) {
+        // Bytes beyond a gap are read back later; those before it are known: a hedge, or a worker that broke off.
+        let Some(mut known) = self.hashed.checked_sub(*offset) else { return };
         for buffer in buffers.iter() {
             let skip = known.min(buffer.len() as u64);
             known -= skip;
@@ -73,11 +148,24 @@ impl Work {
             self.hashers.update(fresh);
             self.hashed += fresh.len() as u64;
         }
+    }
+
+    fn read_back(&mut self, prefix: u64) -> Result<(), Error> {
+        let most = usize::try_from((prefix - self.hashed).min(READ_BACK)).unwrap_or(0);
+        let mut buffer = vec![0; most];
+        let read = self.part.read_at(self.hashed, &mut buffer)?;
+        if read < most {
+            let missing = format!("{} bytes that were written are not there", most - read);
+            return Err(Error::new(Kind::DiskFailed, "", missing));
+        }
+        self.hashers.update(&buffer);
+        self.hashed += most as u64;
         Ok(())
     }
 }
 
 /// Several digests of the same bytes.
+#[derive(Default)]
 pub(crate) struct Hashers(Vec<(Algorithm, aws_lc_rs::digest::Context)>);
 
 impl Hashers {

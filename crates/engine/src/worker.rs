@@ -1,21 +1,23 @@
 //! One connection at work: open -> wait for the word on the reply -> read -> write -> report.
 //!
 //! Bytes go from the network to the disk and the hasher here and nowhere else; the director only hears how far
-//! they got. Invariant: no byte is written before the director said [`Go`], none beyond the end that it named, and
-//! none is reported before the disk took it. Memory: one batch being filled, one being written, and two with the hasher.
+//! they got. Invariant: no byte is written before the director said [`Go`], none is reported or recorded in the journal
+//! before the disk took it. The end of its task may come nearer while it works. Memory: one batch being filled, one being
+//! written, and two with the hasher.
 
 use crate::clock;
-use crate::disk::Part;
+use crate::disk::{Generation, Part};
 use crate::report::Meter;
 use crate::source::{Opened, Source, Want};
 use crate::verify;
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::event::Phase;
+use downhaul_core::journal::{self, Claim};
 use downhaul_core::plan::{Input, WorkerId};
 use downhaul_core::settings::{MIN_SPEED_WINDOW, Settings};
 use futures_util::StreamExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -32,9 +34,9 @@ const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 /// Batches of one worker that may be there at once: being filled, written, waiting for the hasher, hashed.
 const BATCHES_EACH: usize = 4;
 
-/// How large a batch may be when so many files are in flight.
-fn batch_bytes(parallel: usize) -> usize {
-    (BATCHES_TOGETHER / BATCHES_EACH / parallel.max(1)).clamp(8 * 1024, BATCH_MOST)
+/// How large a batch may be when so many workers are at work.
+fn batch_bytes(workers: usize) -> usize {
+    (BATCHES_TOGETHER / BATCHES_EACH / workers.max(1)).clamp(8 * 1024, BATCH_MOST)
 }
 
 /// Buffers that are collected before they are written, for bodies that arrive in crumbs.
@@ -47,10 +49,14 @@ const TICK: Duration = Duration::from_millis(250);
 pub(crate) struct Go {
     /// Where the bytes go.
     pub(crate) part: Arc<dyn Part>,
-    /// Offset of the first one. 0: the part file starts (again).
+    /// Which beginning of it they belong to.
+    pub(crate) generation: Generation,
+    /// Bytes to leave out at the beginning of the body.
+    pub(crate) skip: u64,
+    /// Offset of the first byte after these.
     pub(crate) at: u64,
-    /// Where the body ends, if known.
-    pub(crate) end: Option<u64>,
+    /// They are recorded in the journal.
+    pub(crate) journaled: bool,
     /// Who hashes them, if anybody.
     pub(crate) feed: Option<verify::Feed>,
 }
@@ -59,11 +65,18 @@ pub(crate) struct Go {
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) from: u64,
+    pub(crate) want: Want,
     pub(crate) meter: Arc<Meter>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) go: oneshot::Receiver<Go>,
+    /// Where its task ends; [`UNKNOWN_END`] while nobody knows. The director may bring it nearer.
+    pub(crate) end: Arc<AtomicU64>,
+    /// How many workers there are.
+    pub(crate) workers: Arc<AtomicUsize>,
 }
+
+/// The end of a file whose size nobody knows.
+pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
     /// Works until the body ends or something breaks, and reports all of it through `report`.
@@ -77,14 +90,11 @@ impl Worker {
     }
 
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
-        self.meter.set_phase(Phase::Connecting);
-        let want = Want { from: self.from };
-        let Opened { reply, mut body } = self.source.open(want).await?;
+        let Opened { reply, mut body } = self.source.open(self.want).await?;
         report(Input::Opened { worker: self.id, reply: Box::new(reply) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
-        self.meter.set_phase(Phase::Receiving);
-        let mut writer = Writer::new(self.id, go, self.meter, batch_bytes(self.settings.parallel));
+        let mut writer = Writer::new(self.id, go, self.end, self.workers, self.meter);
         let mut watch = Watch::new(&self.settings);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -126,55 +136,72 @@ impl Worker {
 struct Writer {
     worker: WorkerId,
     go: Go,
+    end: Arc<AtomicU64>,
+    workers: Arc<AtomicUsize>,
     meter: Arc<Meter>,
+    /// Bytes that arrived and were not reported.
+    in_hand: usize,
     batch: Vec<Bytes>,
     batch_bytes: usize,
     /// Where the batch begins.
     at: u64,
     writing: Option<JoinHandle<Result<verify::Batch, Error>>>,
-    batch_most: usize,
 }
 
 impl Writer {
-    fn new(worker: WorkerId, go: Go, meter: Arc<Meter>, batch_most: usize) -> Self {
-        let at = go.at;
-        meter.set_bytes(at);
-        Writer { worker, go, meter, batch: Vec::new(), batch_bytes: 0, at, writing: None, batch_most }
+    fn new(
+        worker: WorkerId,
+        go: Go,
+        end: Arc<AtomicU64>,
+        workers: Arc<AtomicUsize>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let (at, batch) = (go.at, Vec::new());
+        Writer { worker, go, end, workers, meter, in_hand: 0, batch, batch_bytes: 0, at, writing: None }
     }
 
-    /// Adds bytes, without what lies beyond the end. True when the batch should be written.
+    /// Adds bytes, without what lies before the beginning or beyond the end. True when the batch should be written.
     fn take(&mut self, mut bytes: Bytes) -> bool {
-        let known = self.at + self.batch_bytes as u64;
-        if let Some(end) = self.go.end {
-            bytes.truncate(usize::try_from(end.saturating_sub(known)).unwrap_or(usize::MAX));
-        }
+        let early = self.go.skip.min(bytes.len() as u64);
+        self.go.skip -= early;
+        // No longer than the bytes are.
+        drop(bytes.split_to(early as usize));
+        let room = self.end.load(Ordering::Relaxed).saturating_sub(self.known());
+        bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         self.batch_bytes += bytes.len();
+        self.in_hand += bytes.len();
+        self.meter.took(bytes.len());
         self.batch.push(bytes);
-        self.meter.set_bytes(self.at + self.batch_bytes as u64);
-        self.batch_bytes >= self.batch_most || self.batch.len() >= BATCH_BUFFERS
+        let most = batch_bytes(self.workers.load(Ordering::Relaxed));
+        self.batch_bytes >= most || self.batch.len() >= BATCH_BUFFERS
     }
 
-    /// Everything that was announced is here.
+    /// Everything that was asked for is here.
     fn is_full(&self) -> bool {
-        self.go.end.is_some_and(|end| self.at + self.batch_bytes as u64 >= end)
+        self.known() >= self.end.load(Ordering::Relaxed)
+    }
+
+    fn known(&self) -> u64 {
+        self.at + self.batch_bytes as u64
     }
 
     /// Waits for the batch before, and starts to write what was collected since.
     async fn flush(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         self.settle(report).await?;
-        if self.batch.is_empty() {
+        if self.batch_bytes == 0 {
+            self.batch.clear();
             return Ok(());
         }
         let batch: verify::Batch = (self.at, Arc::new(std::mem::take(&mut self.batch)));
         self.at += std::mem::take(&mut self.batch_bytes) as u64;
-        let part = self.go.part.clone();
-        // The first batch of a file that starts again takes back what was there.
-        let restart = batch.0 == 0;
+        let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            if restart {
-                part.restart()?;
+            part.write_at(generation, batch.0, &batch.1)?;
+            if journaled {
+                let crc = batch.1.iter().fold(0, |crc, bytes| journal::crc32c(crc, bytes));
+                let claim = Claim { start: batch.0, end: verify::end_of(&batch), crc };
+                part.record(generation, &journal::claim(claim))?;
             }
-            part.write_at(batch.0, &batch.1)?;
             Ok(batch)
         }));
         Ok(())
@@ -183,22 +210,27 @@ impl Writer {
     async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
         let batch = writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
-        let upto = batch.0 + batch.1.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        let upto = verify::end_of(&batch);
+        let written = batch.1.iter().map(Bytes::len).sum::<usize>();
         if let Some(feed) = &self.go.feed {
-            // The hasher's own failure is told when its digests are asked for.
-            let _ = feed.send(batch).await;
+            feed.give(batch).await;
         }
         report(Input::Wrote { worker: self.worker, upto });
+        self.in_hand -= written;
+        self.meter.gave(written);
         Ok(())
     }
 
     async fn finish(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
-        if self.at == 0 && self.batch.is_empty() && self.writing.is_none() {
-            // An empty body, or one that broke before its first byte: what was there still goes.
-            self.batch.push(Bytes::new());
-        }
         self.flush(report).await?;
         self.settle(report).await
+    }
+}
+
+/// A worker may be dropped at any time.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.meter.gave(self.in_hand);
     }
 }
 

@@ -1,10 +1,11 @@
-//! A disk in memory: it keeps files by path, fails on demand, and remembers what was done to it.
+//! A disk in memory: it keeps files by path, fails on demand, and forgets on a power cut what was not forced to it.
 
 use crate::sha256;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
-use downhaul_engine::disk::{Disk, Part, Standing};
+use downhaul_core::settings::{Resume, Sync};
+use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Part, Standing};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,65 @@ pub struct FakeDisk {
 
 #[derive(Default)]
 struct Inner {
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    files: BTreeMap<PathBuf, FakeFile>,
     /// Chance that a write fails, in percent.
     failing: u8,
     rng: Rng,
+    /// The power is gone: nothing that is done from now on leaves a trace.
+    dark: bool,
+}
+
+#[derive(Default, Clone)]
+struct FakeFile {
+    bytes: Vec<u8>,
+    /// What would be there after a power cut, but for `pending`.
+    safe: Vec<u8>,
+    /// Writes since the file was last forced to disk: each may be lost, or torn.
+    pending: Vec<(usize, Vec<u8>)>,
 }
 
 struct FakePart {
     disk: FakeDisk,
     path: PathBuf,
+    state: Mutex<(Generation, bool)>,
+}
+
+impl FakeFile {
+    fn new(bytes: Vec<u8>) -> FakeFile {
+        FakeFile { pending: vec![(0, bytes.clone())], bytes, safe: Vec::new() }
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        put(&mut self.bytes, offset, bytes);
+        self.pending.push((offset, bytes.to_vec()));
+    }
+
+    fn sync(&mut self) {
+        self.safe = self.bytes.clone();
+        self.pending.clear();
+    }
+
+    fn after_power_cut(mut self, rng: &mut Rng) -> FakeFile {
+        rng.shuffle(&mut self.pending);
+        for (offset, bytes) in std::mem::take(&mut self.pending) {
+            match rng.u8(0..3) {
+                0 => {}
+                1 => put(&mut self.safe, offset, &bytes),
+                _ => {
+                    let torn = rng.usize(0..=bytes.len());
+                    put(&mut self.safe, offset, &bytes[..torn]);
+                }
+            }
+        }
+        FakeFile { bytes: self.safe.clone(), safe: self.safe, pending: Vec::new() }
+    }
+}
+
+fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if file.len() < offset + bytes.len() {
+        file.resize(offset + bytes.len(), 0);
+    }
+    file[offset..offset + bytes.len()].copy_from_slice(bytes);
 }
 
 impl FakeDisk {
@@ -37,14 +88,25 @@ impl FakeDisk {
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
+    /// Cuts the power: whoever still writes here writes into the dark. What is left is on the disk that comes back.
+    pub fn power_cut(&self) -> FakeDisk {
+        let mut inner = self.inner();
+        inner.dark = true;
+        let mut rng = inner.rng.fork();
+        let files = inner.files.clone().into_iter();
+        let files = files.map(|(path, file)| (path, file.after_power_cut(&mut rng))).collect();
+        let inner = Inner { files, failing: inner.failing, rng, dark: false };
+        FakeDisk { inner: Arc::new(Mutex::new(inner)) }
+    }
+
     /// A file's bytes.
     pub fn read(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
-        self.inner().files.get(path.as_ref()).cloned()
+        self.inner().files.get(path.as_ref()).map(|file| file.bytes.clone())
     }
 
     /// Puts a file there.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
-        self.inner().files.insert(path.as_ref().to_path_buf(), bytes.to_vec());
+        self.inner().files.insert(path.as_ref().to_path_buf(), FakeFile::new(bytes.to_vec()));
     }
 
     /// All paths that hold a file.
@@ -57,17 +119,45 @@ impl FakeDisk {
     }
 }
 
+fn part_path(target: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.part", target.display()))
+}
+
+fn journal_path(part: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.journal", part.display()))
+}
+
 impl Disk for FakeDisk {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         let standing =
-            |bytes: &Vec<u8>| Standing { is_folder: false, size: bytes.len() as u64, modified: None };
+            |file: &FakeFile| Standing { is_folder: false, size: file.bytes.len() as u64, modified: None };
         Ok(self.inner().files.get(path).map(standing))
     }
 
-    fn open_part(&self, target: &Path) -> Result<Box<dyn Part>, Error> {
-        let path = PathBuf::from(format!("{}.part", target.display()));
-        self.inner().files.insert(path.clone(), Vec::new());
-        Ok(Box::new(FakePart { disk: self.clone(), path }))
+    fn has_left(&self, target: &Path) -> bool {
+        let part = part_path(target);
+        let inner = self.inner();
+        inner.files.contains_key(&part) && inner.files.contains_key(&journal_path(&part))
+    }
+
+    fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        let path = part_path(target);
+        let journal = self.read(journal_path(&path)).filter(|_| resume != Resume::Forget);
+        self.inner().files.entry(path.clone()).or_default();
+        let state = Mutex::new((0, journal.is_some()));
+        Ok((Box::new(FakePart { disk: self.clone(), path, state }), journal.map(Found::Journal)))
+    }
+
+    fn tidy(&self, target: &Path) {
+        let part = part_path(target);
+        let mut inner = self.inner();
+        if !inner.files.contains_key(&part) {
+            inner.files.remove(&journal_path(&part));
+        }
+    }
+
+    fn free_space(&self, _target: &Path) -> Option<u64> {
+        None
     }
 
     fn digests(&self, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
@@ -79,42 +169,105 @@ impl Disk for FakeDisk {
 
 impl Drop for FakePart {
     fn drop(&mut self) {
-        self.discard();
+        if !self.state.lock().expect("no panic").1 {
+            self.discard();
+        }
     }
 }
 
 impl Part for FakePart {
-    fn write_at(&self, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
+        let mut state = self.state.lock().expect("no panic");
+        *state = (state.0 + 1, beginning.journal.is_some());
         let mut inner = self.disk.inner();
+        if !inner.dark {
+            inner.files.insert(self.path.clone(), FakeFile::default());
+            match beginning.journal {
+                Some(journal) => {
+                    inner.files.insert(journal_path(&self.path), FakeFile::new(journal.to_vec()));
+                }
+                None => drop(inner.files.remove(&journal_path(&self.path))),
+            }
+        }
+        Ok(state.0)
+    }
+
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+        let state = self.state.lock().expect("no panic");
+        let mut inner = self.disk.inner();
+        if generation != state.0 || inner.dark {
+            return Ok(());
+        }
         let percent = inner.rng.u8(0..100);
         let fails = percent < inner.failing;
         let file = inner.files.get_mut(&self.path).expect("the part file is there");
         let all: Vec<u8> = data.iter().flat_map(|bytes| bytes.iter().copied()).collect();
         let offset = usize::try_from(offset).expect("small");
         let written = if fails { &all[..all.len() / 2] } else { &all[..] };
-        if file.len() < offset + written.len() {
-            file.resize(offset + written.len(), 0);
-        }
-        file[offset..offset + written.len()].copy_from_slice(written);
+        file.write(offset, written);
         if fails { Err(Error::new(Kind::DiskFull, self.path.to_string_lossy(), "simulated")) } else { Ok(()) }
     }
 
-    fn restart(&self) -> Result<(), Error> {
-        self.disk.inner().files.insert(self.path.clone(), Vec::new());
+    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
+        let state = self.state.lock().expect("no panic");
+        let mut inner = self.disk.inner();
+        if generation == state.0
+            && !inner.dark
+            && let Some(journal) = inner.files.get_mut(&journal_path(&self.path))
+        {
+            journal.write(journal.bytes.len(), record);
+        }
         Ok(())
     }
 
-    fn publish(&self, target: &Path, replace: bool, _modified: Option<SystemTime>) -> Result<(), Error> {
+    fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error> {
+        self.disk.inner().files.insert(journal_path(&self.path), FakeFile::new(journal.to_vec()));
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        let inner = self.disk.inner();
+        let Some(file) = inner.files.get(&self.path) else { return Ok(0) };
+        let offset = usize::try_from(offset).expect("small").min(file.bytes.len());
+        let read = buffer.len().min(file.bytes.len() - offset);
+        buffer[..read].copy_from_slice(&file.bytes[offset..offset + read]);
+        Ok(read)
+    }
+
+    fn occupied(&self) -> u64 {
+        0
+    }
+
+    fn publish(
+        &self,
+        target: &Path,
+        replace: bool,
+        _modified: Option<SystemTime>,
+        sync: Sync,
+    ) -> Result<(), Error> {
+        let mut state = self.state.lock().expect("no panic");
         let mut inner = self.disk.inner();
+        if inner.dark {
+            return Ok(());
+        }
         if !replace && inner.files.contains_key(target) {
             return Err(Error::new(Kind::FileExists, target.to_string_lossy(), ""));
         }
-        let bytes = inner.files.remove(&self.path).expect("the part file is there");
-        inner.files.insert(target.to_path_buf(), bytes);
+        let mut file = inner.files.remove(&self.path).expect("the part file is there");
+        if sync == Sync::Always || (sync == Sync::Auto && state.1) {
+            file.sync();
+        }
+        inner.files.insert(target.to_path_buf(), file);
+        inner.files.remove(&journal_path(&self.path));
+        *state = (state.0 + 1, false);
         Ok(())
     }
 
     fn discard(&self) {
-        self.disk.inner().files.remove(&self.path);
+        let mut inner = self.disk.inner();
+        if !inner.dark {
+            inner.files.remove(&self.path);
+            inner.files.remove(&journal_path(&self.path));
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What the world does to downloads, for tests, benches and the demo: it **lies**.
 //!
 //! [`server`] misbehaves over real sockets, each script named after its sin; [`net_sim`] does the same without
-//! sockets or time, thousands of times a second; [`fake_disk`] keeps files in memory and fails on demand.
+//! sockets or time, thousands of times a second, with [`plan_sim`] driving the plan alone; [`fake_disk`] keeps files in memory and fails on demand.
 
 pub mod fake_disk;
 pub mod net_sim;
+pub mod plan_sim;
 pub mod server;
 
 /// The content of a test file: pseudo-random bytes that depend on its name and every offset, so that a byte in the

@@ -1,15 +1,13 @@
 //! A simulated world for one file: a server that sins by chance, without sockets and without time passing.
 //!
-//! [`World`] decides, from a seed, what each request meets. Two drivers use it: [`drive_plan`] runs the state machine
-//! alone, step by step, with its invariant asserted after every step; [`SimSource`] is a [`Source`], so that the whole
-//! engine runs in the same worlds (under tokio's paused clock).
+//! [`World`] decides, from a seed, what each request meets. Two drivers use it: [`crate::plan_sim`] runs the state
+//! machine alone, step by step; [`SimSource`] is a [`Source`], so that the whole engine runs in the same worlds (under
+//! tokio's paused clock).
 
 use crate::{content, sha256};
 use bytes::Bytes;
-use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind, Pause};
-use downhaul_core::event::Fact;
-use downhaul_core::plan::{Action, Answer, Input, Outcome, Place, Plan, Rules};
+use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::OnError;
 use downhaul_engine::source::{Opened, Source, Want};
@@ -24,10 +22,23 @@ use url::Url;
 /// The largest simulated file: enough for progress to refill the budget several times.
 const LARGEST: u64 = 400_000;
 
+/// Most files are smaller: more of them fit into a second.
+const COMMON: u64 = 100_000;
+
+/// The plan's numbers, shrunk to the size of these files.
+const SIZES: Sizes = Sizes {
+    piece_least: 5_000,
+    split_least: 1_000,
+    single_below: 10_000,
+    journal_from: Some(15_000),
+    window: 40_000,
+    window_is_memory: false,
+};
+
 /// What a server holds, and how it treats requests. All from a seed.
 #[derive(Debug, Clone)]
 pub struct World {
-    rng: Rng,
+    pub(crate) rng: Rng,
     /// The versions that the file goes through; requests see ever later ones.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
@@ -37,7 +48,7 @@ pub struct World {
     announces_length: bool,
     knows_ranges: bool,
     /// A digest in the reply: right, wrong, or none.
-    digest: Option<bool>,
+    pub(crate) digest: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,19 +69,6 @@ pub struct Meeting {
     pub end: Result<(), Error>,
 }
 
-/// How a simulated download ended.
-#[derive(Debug, Clone)]
-pub struct Ended {
-    /// What the plan said.
-    pub outcome: Outcome,
-    /// The published bytes.
-    pub published: Option<Vec<u8>>,
-    /// Requests that were made.
-    pub requests: usize,
-    /// What was told.
-    pub facts: Vec<Fact>,
-}
-
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64) -> World {
@@ -78,13 +76,14 @@ impl World {
         let size = match rng.u8(0..10) {
             0 => 0,
             1 => 1,
-            _ => rng.u64(0..LARGEST),
+            2 => rng.u64(0..LARGEST),
+            _ => rng.u64(0..COMMON),
         };
         let count = if rng.u8(0..5) == 0 { rng.usize(2..4) } else { 1 };
         let versions = (0..count)
             .map(|n| {
                 // A new version often has the same size, which is when mixing goes unnoticed.
-                let size = if n > 0 && rng.bool() { rng.u64(0..LARGEST) } else { size };
+                let size = if n > 0 && rng.bool() { rng.u64(0..COMMON) } else { size };
                 Arc::new(content(&format!("{seed}-{n}"), size))
             })
             .collect();
@@ -110,12 +109,18 @@ impl World {
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
             max_time: None,
             expected: Vec::new(),
+            connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
+            sizes: match self.rng.u8(0..8) {
+                0 => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
+                _ => SIZES,
+            },
             seed: self.rng.u64(..),
         }
     }
 
-    /// What a request for the bytes from `from` on meets.
-    pub fn meet(&mut self, from: u64) -> Meeting {
+    /// What a request meets.
+    pub fn meet(&mut self, want: Want) -> Meeting {
+        let from = want.from;
         if self.version + 1 < self.versions.len() && self.rng.u8(0..3) == 0 {
             self.version += 1;
         }
@@ -125,7 +130,7 @@ impl World {
         if sins && self.rng.bool() {
             return Meeting { head: Err(self.failure()), body: Vec::new(), end: Ok(()) };
         }
-        let partial = from > 0 && self.knows_ranges;
+        let partial = !want.is_plain() && self.knows_ranges;
         if partial && from >= size {
             let kind = Kind::HttpRangeWrong;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
@@ -138,7 +143,7 @@ impl World {
         };
         let last = match partial && self.rng.u8(0..4) == 0 {
             true => self.rng.u64(first..size),
-            false => size.saturating_sub(1),
+            false => size.min(want.to.filter(|_| partial).unwrap_or(size)).max(first + 1) - 1,
         };
         let all = &file
             [usize::try_from(first).unwrap_or(0)..usize::try_from(last + 1).unwrap_or(0).min(file.len())];
@@ -204,96 +209,6 @@ impl World {
     }
 }
 
-/// Runs a plan through the world of a seed. The invariant is asserted after every step.
-///
-/// # Panics
-/// When the plan breaks its invariant, publishes wrong bytes, or does not end.
-pub fn drive_plan(seed: u64) -> Ended {
-    let mut world = World::new(seed);
-    let rules = world.rules();
-    let retries = rules.retries;
-    let mut plan = Plan::new(rules);
-    let mut now = Duration::ZERO;
-    let mut disk: Vec<u8> = Vec::new();
-    let mut ended = Ended { outcome: Outcome::Skipped, published: None, requests: 0, facts: Vec::new() };
-    let mut open: Option<(u32, Meeting)> = None;
-    // Every request ends, each costs a try, goes on with progress, or meets an uncounted pause; none of these goes on
-    // for ever in a world of this size.
-    for _ in 0..20_000 {
-        plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
-        match plan.next(now) {
-            Action::Look => plan.on(now, Input::Looked(Ok(Place::Free { path: "f".into() }))),
-            Action::Fetch { worker, from, .. } => {
-                ended.requests += 1;
-                let meeting = world.meet(from);
-                match &meeting.head {
-                    Ok(reply) => {
-                        let reply = Box::new(reply.clone());
-                        open = Some((worker, meeting));
-                        plan.on(now, Input::Opened { worker, reply });
-                    }
-                    Err(error) => {
-                        let result = Err(error.clone());
-                        plan.on(now, Input::Ended { worker, result });
-                    }
-                }
-            }
-            Action::Place { .. } => plan.on(now, Input::Placed(Ok(Place::Free { path: "f".into() }))),
-            Action::Accept { worker, at, end } => {
-                let (opened, meeting) = open.take().expect("a reply to accept");
-                assert_eq!(opened, worker, "seed {seed}");
-                let at = usize::try_from(at).expect("small");
-                assert!(at <= disk.len(), "seed {seed}: a hole at {at}");
-                disk.truncate(at);
-                for piece in meeting.body.chunks(world.rng.usize(1..100_000)) {
-                    disk.extend_from_slice(piece);
-                    let upto = disk.len() as u64;
-                    assert!(end.is_none_or(|end| upto <= end), "seed {seed}: beyond the announced end");
-                    plan.on(now, Input::Wrote { worker, upto });
-                    plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
-                }
-                plan.on(now, Input::Ended { worker, result: meeting.end });
-                // Late news of this worker must change nothing.
-                let written = plan.written();
-                plan.on(now, Input::Wrote { worker, upto: u64::MAX });
-                assert_eq!(plan.written(), written, "seed {seed}");
-            }
-            Action::Drop { .. } => open = None,
-            Action::Verify => {
-                let bytes = Digest::from_hex(Algorithm::Sha256, &sha256(&disk)).expect("a digest");
-                plan.on(now, Input::Verified(Ok(vec![bytes])));
-            }
-            Action::Publish => {
-                world.judge(&disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-                ended.published = Some(disk.clone());
-                plan.on(now, Input::Published(Ok("f".into())));
-            }
-            Action::Tell(fact) => {
-                if let Fact::Retrying { attempt, .. } = &fact {
-                    assert!(*attempt <= retries, "seed {seed}: more retries than allowed");
-                }
-                ended.facts.push(fact);
-            }
-            Action::Wait(Some(until)) => {
-                assert!(until > now, "seed {seed}: a wait for the past");
-                now = until;
-            }
-            Action::Wait(None) => {
-                assert!(plan.is_idle(), "seed {seed}: stuck: {plan:?}");
-                let answer = if world.rng.u8(0..4) > 0 { Answer::Retry } else { Answer::Skip };
-                plan.on(now, Input::Answer(answer));
-            }
-            Action::Finish(outcome) => {
-                let finished = matches!(outcome, Outcome::Finished);
-                assert_eq!(finished, ended.published.is_some(), "seed {seed}");
-                ended.outcome = outcome;
-                return ended;
-            }
-        }
-    }
-    panic!("seed {seed}: a download that does not end: {plan:?}");
-}
-
 /// A source in a simulated world, for the whole engine.
 pub struct SimSource {
     world: Arc<Mutex<World>>,
@@ -311,7 +226,7 @@ impl Source for SimSource {
         Box::pin(async move {
             let (meeting, delay, piece) = {
                 let mut world = self.world.lock().expect("no panic");
-                (world.meet(want.from), world.rng.u64(0..2000), world.rng.usize(1..200_000))
+                (world.meet(want), world.rng.u64(0..2000), world.rng.usize(1..200_000))
             };
             tokio::time::sleep(Duration::from_millis(delay)).await;
             let reply = meeting.head?;

@@ -10,13 +10,14 @@ use downhaul_core::settings::{OnError, Settings};
 use downhaul_engine::Session;
 use downhaul_engine::source::{Source, Sources};
 use downhaul_testkit::fake_disk::FakeDisk;
-use downhaul_testkit::net_sim::{SimSource, World, drive_plan};
+use downhaul_testkit::net_sim::{SimSource, World};
+use downhaul_testkit::plan_sim::{Seen, drive_plan};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use url::Url;
 
-/// Whole downloads by the plan alone. Thousands take a second.
-const PLANS: u64 = 20_000;
+/// Whole downloads by the plan alone, restarts included.
+const PLANS: u64 = 100_000;
 
 /// Sessions of the whole engine, several files each.
 const SESSIONS: u64 = 1_500;
@@ -29,19 +30,34 @@ fn seeds(count: u64) -> Vec<u64> {
 }
 
 #[test]
-fn plans_in_twenty_thousand_worlds() {
-    let mut finished = 0;
-    let mut continued = 0;
+fn plans_in_a_hundred_thousand_worlds() {
     let seeds = seeds(PLANS);
-    for &seed in &seeds {
-        let ended = drive_plan(seed);
-        finished += usize::from(ended.outcome == Outcome::Finished);
-        continued += usize::from(ended.facts.iter().any(|fact| matches!(fact, Fact::Resumed { .. })));
-    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = seeds.len().div_ceil(threads);
+    let ended: Vec<(bool, Seen)> = std::thread::scope(|scope| {
+        let drive = |seeds: &[u64]| -> Vec<(bool, Seen)> {
+            let ended = seeds.iter().map(|&seed| drive_plan(seed));
+            ended.map(|ended| (ended.outcome == Outcome::Finished, ended.seen)).collect()
+        };
+        let running: Vec<_> = seeds.chunks(share).map(|some| scope.spawn(move || drive(some))).collect();
+        running.into_iter().flat_map(|thread| thread.join().expect("every world is survived")).collect()
+    });
     if seeds.len() > 1 {
         // Worlds in which nothing works, or nothing ever breaks, would prove nothing.
+        let count = |what: fn(&(bool, Seen)) -> bool| ended.iter().filter(|one| what(one)).count();
+        let finished = count(|(finished, _)| *finished);
         assert!(finished > seeds.len() / 4 && finished < seeds.len(), "{finished} finished");
-        assert!(continued > seeds.len() / 50, "{continued} continued");
+        for (what, happened) in [
+            ("several connections", count(|(_, seen)| seen.lanes > 2)),
+            ("cuts", count(|(_, seen)| seen.cuts > 1)),
+            ("hedges", count(|(_, seen)| seen.hedges > 0)),
+            ("going on", count(|(_, seen)| seen.resumed > 0)),
+            ("kills", count(|(_, seen)| seen.kills > 0)),
+            ("good claims", count(|(_, seen)| seen.good > 0)),
+            ("bad claims", count(|(_, seen)| seen.bad > 0)),
+        ] {
+            assert!(happened > seeds.len() / 200, "{what}: only {happened} times");
+        }
     }
 }
 

@@ -94,11 +94,13 @@ fn is_in_front_of(tty: &File) -> bool {
 }
 
 /// Every connection and file is a descriptor; the soft limit is often 1024, and only a historical default.
-pub(crate) fn raise_file_limit() {
+/// How many there may be now.
+pub(crate) fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Some systems (macOS) refuse "unlimited"; the old limit still holds then.
     let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// The signals that mean something to us, but those that we were told to ignore (nohup, background jobs).

@@ -89,6 +89,7 @@ impl Bars {
             Phase::Waiting => format!("waiting {} before the next try", units::clock(sample.wait.ceil())),
             Phase::Asking => "waiting for your answer".to_string(),
             Phase::Finishing if sample.total.is_none() => "finishing".to_string(),
+            Phase::Checking => format!("checking {} that an earlier run left", units::bytes(sample.bytes)),
             Phase::Receiving | Phase::Finishing => self.moving(sample, rest),
         };
         let line = prefix + units::prefix(&body, rest);

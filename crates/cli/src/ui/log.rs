@@ -77,7 +77,9 @@ impl Log {
                 let size = size.map_or("unknown size".to_string(), |n| format!("{n} bytes"));
                 ("INFO", format!("started {} -> {} ({size})", escaped(url), escaped(path)))
             }
-            Fact::Resumed { from } => ("INFO", format!("going on with {name} at byte {from}")),
+            Fact::Resumed { from, bytes } => {
+                ("INFO", format!("going on with {name} at byte {from}, {bytes} bytes are there"))
+            }
             Fact::Retrying { error, attempt, of, wait, from } => {
                 let which =
                     if *attempt == 0 { "not counted".to_string() } else { format!("try {attempt} of {of}") };
@@ -90,7 +92,7 @@ impl Log {
             Fact::Verified { algorithm, digest, source } => {
                 ("INFO", format!("verified {name}: {algorithm} {digest} from {}", escaped(source)))
             }
-            Fact::Finished { path, bytes, seconds, proven, warnings } => {
+            Fact::Finished { path, bytes, seconds, proven, warnings, .. } => {
                 self.names.remove(&job);
                 let mut text = format!(
                     "finished {} ({bytes} bytes, {}, {})",

@@ -20,9 +20,12 @@ pub(crate) struct Messages<'a> {
     known: HashMap<JobId, Known>,
 }
 
+#[derive(Default)]
 struct Known {
     url: String,
     path: Option<String>,
+    /// It was told that it started, or goes on.
+    begun: bool,
 }
 
 impl<'a> Messages<'a> {
@@ -63,19 +66,26 @@ impl<'a> Messages<'a> {
                     Some(folder) => folder.join(name).to_string_lossy().into_owned(),
                     None => name.clone(),
                 });
-                self.known.insert(job, Known { url: url.clone(), path });
+                self.known.insert(job, Known { url: url.clone(), path, begun: false });
                 Vec::new()
             }
             Fact::Started { path, size, url } => {
                 if let Some(known) = self.known.get_mut(&job) {
                     known.path = Some(path.clone()).filter(|path| path != "-");
+                    known.begun = true;
                 }
                 let size = size.map_or("of unknown size".to_string(), units::bytes);
                 self.verbose_line(|| format!("{} from {}, {size}", escaped(path), escaped(url)))
             }
-            Fact::Resumed { from } => {
+            Fact::Resumed { from, bytes } => {
                 let name = self.name_of(job);
-                self.verbose_line(|| format!("{name} goes on at {}", units::bytes(*from)))
+                let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
+                // What an earlier run left is news; going on after a break was said when it broke.
+                if !std::mem::replace(&mut self.known.entry(job).or_default().begun, true) && !self.quiet {
+                    let mark = self.paint.dim(self.mark("↻", "~"));
+                    return vec![format!("{mark} {name}: going on with {bytes} that an earlier run left")];
+                }
+                self.verbose_line(|| format!("{name} goes on at {from}, with {bytes} there"))
             }
             Fact::Retrying { error, attempt, of, wait, from } => {
                 if self.quiet {
@@ -97,15 +107,18 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
             }
-            Fact::Finished { path, bytes, seconds, proven, warnings } => {
+            Fact::Finished { path, bytes, fetched, seconds, proven, warnings } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();
                 }
-                let speed = if *seconds > 0.0 { *bytes as f64 / seconds } else { 0.0 };
+                let speed = if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 };
                 let mark = self.paint.green(self.mark("✓", "ok"));
-                let facts =
-                    format!("{} in {} ({})", units::bytes(*bytes), units::took(*seconds), units::rate(speed));
+                let (size, time) = (units::bytes(*bytes), units::took(*seconds));
+                let facts = match *fetched {
+                    0 if *bytes > 0 => format!("{size}, all of it left by an earlier run"),
+                    _ => format!("{size} in {time} ({})", units::rate(speed)),
+                };
                 let path = if path == "-" { "standard output" } else { path };
                 let mut lines = vec![format!(
                     "{mark} {}  {}, {}",

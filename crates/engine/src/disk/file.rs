@@ -1,15 +1,33 @@
-//! Real files: `NAME.part` beside `NAME`, locked while it is written, renamed when complete.
+//! Real files: `NAME.part` beside `NAME`, locked while it is written, renamed when complete; beside it, unless it is
+//! small, its journal.
+//!
+//! Invariant: whoever holds the lock on the part file owns its journal too. Nothing of either is changed before the
+//! lock is ours and the path still leads to the file that is locked. A journal without a part file is of no use.
 
-use super::{Disk, Part, Standing, failure, platform};
+use super::{Beginning, Disk, Found, Generation, Part, Standing, failure, platform};
 use crate::verify::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::journal::{self, Claim};
+use downhaul_core::plan::OVERLAP;
+use downhaul_core::settings::{Resume, Sync};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
+
+/// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
+const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
+
+/// How much is read at a time: large enough that the calls cost nothing beside what is done with the bytes, small
+/// enough to stay in the cache.
+const READ: usize = 256 * 1024;
+
+/// After so many bytes, writing them back to the disk is begun, so that forcing them there at the end is short.
+const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 /// The machine's disks.
 pub(crate) struct Files;
@@ -17,15 +35,30 @@ pub(crate) struct Files;
 struct PartFile {
     file: File,
     path: PathBuf,
+    /// Held for reading while something is written, and for writing when the generation changes.
+    generation: RwLock<Generation>,
+    journal: Mutex<Option<File>>,
+    /// Offsets of bytes whose way to the disk was not begun.
+    dirty: Mutex<(Range<u64>, u64)>,
+    /// The end of an adopted prefix, until the server's bytes agreed with it.
+    adopted: Mutex<Option<Range<u64>>>,
     /// It has its final name, or was removed: there is nothing to discard.
-    gone: AtomicBool,
+    gone: Mutex<bool>,
 }
 
 /// `NAME.part`.
 pub(crate) fn part_path(target: &Path) -> PathBuf {
-    let mut path = target.as_os_str().to_owned();
-    path.push(".part");
+    with(target, ".part")
+}
+
+fn with(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(ending);
     PathBuf::from(path)
+}
+
+fn journal_path(part: &Path) -> PathBuf {
+    with(part, ".journal")
 }
 
 impl Disk for Files {
@@ -41,41 +74,45 @@ impl Disk for Files {
         }
     }
 
-    fn open_part(&self, target: &Path) -> Result<Box<dyn Part>, Error> {
+    fn has_left(&self, target: &Path) -> bool {
+        let part = part_path(target);
+        [journal_path(&part), part].iter().all(|path| fs::symlink_metadata(path).is_ok())
+    }
+
+    fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
         if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             make_folder(folder).map_err(|e| failure(&e, folder))?;
         }
         let path = part_path(target);
-        // The run that held the lock before us may have renamed or removed its part file between our opening
-        // and our locking; then ours is not the file at that path any more. Thrice in a row is no accident.
-        for _ in 0..3 {
-            let file = platform::open_part(&path).map_err(|e| failure(&e, &path))?;
-            if !file.metadata().map_err(|e| failure(&e, &path))?.is_file() {
-                return Err(Error::new(Kind::DiskFailed, path.to_string_lossy(), "it is not a file"));
-            }
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""));
-                }
-                // Some network file systems have no locks; without one a second run is not noticed, and that is
-                // better than no download.
-                Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
-                Err(TryLockError::Error(e)) => return Err(failure(&e, &path)),
-            }
-            if platform::is_at(&file, &path).map_err(|e| failure(&e, &path))? {
-                file.set_len(0).map_err(|e| failure(&e, &path))?;
-                return Ok(Box::new(PartFile { file, path, gone: AtomicBool::new(false) }));
-            }
+        let file = open_and_lock(&path, target)?;
+        let part = PartFile {
+            file,
+            generation: RwLock::default(),
+            journal: Mutex::default(),
+            dirty: Mutex::default(),
+            adopted: Mutex::default(),
+            gone: Mutex::default(),
+            path,
+        };
+        let found = part.find(target, resume)?;
+        Ok((Box::new(part), found))
+    }
+
+    fn tidy(&self, target: &Path) {
+        let part = part_path(target);
+        if fs::symlink_metadata(&part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            remove(&journal_path(&part));
         }
-        Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
+    }
+
+    fn free_space(&self, target: &Path) -> Option<u64> {
+        platform::free_space(target)
     }
 
     fn digests(&self, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
         let mut file = File::open(path).map_err(|e| failure(&e, path))?;
         let mut hashers = Hashers::new(algorithms);
-        // Large enough that the calls cost nothing beside the hashing, small enough to stay in the cache.
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = vec![0; READ];
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(hashers.finish()),
@@ -87,25 +124,240 @@ impl Disk for Files {
     }
 }
 
+fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
+    // The run that held the lock before us may have renamed or removed its part file between our opening
+    // and our locking; then ours is not the file at that path any more. Thrice in a row is no accident.
+    for _ in 0..3 {
+        let file = platform::open_part(path).map_err(|e| failure(&e, path))?;
+        if !file.metadata().map_err(|e| failure(&e, path))?.is_file() {
+            return Err(Error::new(Kind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+        }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => break,
+            // Some network file systems have no locks; without one a second run is not noticed, and that is
+            // better than no download.
+            Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
+            Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
+        }
+        if platform::is_at(&file, path).map_err(|e| failure(&e, path))? {
+            return Ok(file);
+        }
+    }
+    Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
+}
+
+impl PartFile {
+    /// What is there to go on with.
+    fn find(&self, target: &Path, resume: Resume) -> Result<Option<Found>, Error> {
+        if resume == Resume::Forget {
+            return Ok(None);
+        }
+        let path = journal_path(&self.path);
+        let read = || {
+            let file = platform::open_existing(&path)?;
+            let mut bytes = Vec::new();
+            (&file).take(LONGEST_JOURNAL).read_to_end(&mut bytes)?;
+            Ok((file, bytes))
+        };
+        match read() {
+            Ok((_, bytes)) if bytes.is_empty() => {}
+            Ok((file, bytes)) => {
+                *lock(&self.journal) = Some(file);
+                return Ok(Some(Found::Journal(bytes)));
+            }
+            Err(e) if io::Error::kind(&e) == io::ErrorKind::NotFound => {}
+            Err(e) => {
+                // What cannot be read now may be worth something later.
+                *lock(&self.gone) = true;
+                return Err(failure(&e, &path));
+            }
+        }
+        if resume == Resume::Adopt { self.adopt(target) } else { Ok(None) }
+    }
+
+    /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
+    fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
+        let mut old = match File::open(target) {
+            Ok(old) => old,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failure(&e, target)),
+        };
+        let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
+        for (ending, tool) in [(".aria2", "aria2"), (".st", "axel")] {
+            if fs::symlink_metadata(with(target, ending)).is_ok() {
+                let why = format!(
+                    "its {ending} file says that {tool} filled it here and there, not from the beginning"
+                );
+                return refuse(why);
+            }
+        }
+        if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
+            return refuse("it has holes: it was not filled from the beginning".into());
+        }
+        let length = old.metadata().map_err(|e| failure(&e, target))?.len();
+        self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
+        if !platform::share_blocks(&old, &self.file) {
+            io::copy(&mut old, &mut &self.file).map_err(|e| failure(&e, &self.path))?;
+        }
+        *lock(&self.adopted) = Some(length.saturating_sub(OVERLAP)..length);
+        Ok(Some(Found::Prefix(length)))
+    }
+
+    /// Compares what is to be written with the end of an adopted prefix. Once all of that agreed, the prefix is as good
+    /// as our own.
+    fn compare(&self, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+        let mut adopted = lock(&self.adopted);
+        let Some(range) = adopted.clone() else { return Ok(()) };
+        let mut at = offset;
+        for buffer in data {
+            let upto = range.end.min(at + buffer.len() as u64);
+            if at >= range.start && at < upto {
+                let mut there = vec![0; usize::try_from(upto - at).unwrap_or(0)];
+                let read = read_full(&self.file, at, &mut there).map_err(|e| failure(&e, &self.path))?;
+                if there[..read] != buffer[..there.len()] {
+                    let why = format!("at byte {at} and after, the server has other bytes");
+                    return Err(Error::new(Kind::ResumeDamaged, self.path.to_string_lossy(), why));
+                }
+            }
+            at += buffer.len() as u64;
+        }
+        if at >= range.end && offset <= range.end {
+            *adopted = None;
+            let mut crc = 0;
+            let mut buffer = vec![0; READ];
+            let mut done = 0;
+            while done < range.start {
+                let most = usize::try_from(range.start - done).unwrap_or(READ).min(READ);
+                let read = self.read_at(done, &mut buffer[..most])?;
+                if read == 0 {
+                    return Ok(());
+                }
+                crc = journal::crc32c(crc, &buffer[..read]);
+                done += read as u64;
+            }
+            if done > 0 {
+                self.append(&journal::claim(Claim { start: 0, end: done, crc }))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&self, record: &[u8]) -> Result<(), Error> {
+        match lock(&self.journal).as_mut() {
+            Some(journal) => journal.write_all(record).map_err(|e| failure(&e, &journal_path(&self.path))),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to bring to the disk what was written.
+    fn write_back(&self, offset: u64, length: u64) {
+        let mut dirty = lock(&self.dirty);
+        let (range, bytes) = &mut *dirty;
+        *bytes += length;
+        *range = match range.is_empty() {
+            true => offset..offset + length,
+            false => range.start.min(offset)..range.end.max(offset + length),
+        };
+        if *bytes >= WRITE_BACK {
+            platform::begin_write_back(&self.file, range.clone());
+            *dirty = Default::default();
+        }
+    }
+
+    fn is_journaled(&self) -> bool {
+        lock(&self.journal).is_some()
+    }
+}
+
 impl Part for PartFile {
-    fn write_at(&self, offset: u64, data: &[Bytes]) -> Result<(), Error> {
-        platform::write_all_at(&self.file, offset, data).map_err(|e| failure(&e, &self.path))
+    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
+        let mut generation = self.generation.write().unwrap_or_else(PoisonError::into_inner);
+        *generation += 1;
+        if !beginning.keep {
+            *lock(&self.adopted) = None;
+            self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
+        }
+        *lock(&self.journal) = None;
+        match beginning.journal {
+            Some(start) => self.rewrite_journal(start)?,
+            None => remove(&journal_path(&self.path)),
+        }
+        if let Some(size) = beginning.size.filter(|_| beginning.journal.is_some()) {
+            platform::preallocate(&self.file, size).map_err(|e| failure(&e, &self.path))?;
+        }
+        Ok(*generation)
     }
 
-    fn restart(&self) -> Result<(), Error> {
-        self.file.set_len(0).map_err(|e| failure(&e, &self.path))
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+        let current = self.generation.read().unwrap_or_else(PoisonError::into_inner);
+        if *current != generation {
+            return Ok(());
+        }
+        self.compare(offset, data)?;
+        platform::write_all_at(&self.file, offset, data).map_err(|e| failure(&e, &self.path))?;
+        if self.is_journaled() {
+            self.write_back(offset, data.iter().map(|buffer| buffer.len() as u64).sum());
+        }
+        Ok(())
     }
 
-    fn publish(&self, target: &Path, replace: bool, modified: Option<SystemTime>) -> Result<(), Error> {
+    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
+        let current = self.generation.read().unwrap_or_else(PoisonError::into_inner);
+        if *current == generation { self.append(record) } else { Ok(()) }
+    }
+
+    fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
+        let path = journal_path(&self.path);
+        let new = with(&path, ".new");
+        let write = || {
+            // Whatever stands there is a leftover, or was planted: it is not written through.
+            remove(&new);
+            let mut file = platform::create_new(&new)?;
+            file.write_all(bytes)?;
+            rename(&new, &path)?;
+            Ok(file)
+        };
+        let file = write().map_err(|e| failure(&e, &path))?;
+        *lock(&self.journal) = Some(file);
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        read_full(&self.file, offset, buffer).map_err(|e| failure(&e, &self.path))
+    }
+
+    fn occupied(&self) -> u64 {
+        self.file.metadata().map_or(0, |meta| platform::occupied(&meta))
+    }
+
+    fn publish(
+        &self,
+        target: &Path,
+        replace: bool,
+        modified: Option<SystemTime>,
+        sync: Sync,
+    ) -> Result<(), Error> {
+        // Duplicates that are still on their way come too late from here on.
+        *self.generation.write().unwrap_or_else(PoisonError::into_inner) += 1;
         if let Some(modified) = modified {
             // A time that the disk cannot hold is no reason to lose the file.
             let _ = self.file.set_modified(modified);
+        }
+        if sync == Sync::Always || (sync == Sync::Auto && self.is_journaled()) {
+            self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
         }
         let renamed =
             if replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
         match renamed {
             Ok(()) => {
-                self.gone.store(true, Ordering::Relaxed);
+                *lock(&self.gone) = true;
+                if lock(&self.journal).take().is_some() {
+                    remove(&journal_path(&self.path));
+                }
+                if sync == Sync::Always {
+                    platform::sync_folder(target).map_err(|e| failure(&e, target))?;
+                }
                 Ok(())
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -116,17 +368,34 @@ impl Part for PartFile {
     }
 
     fn discard(&self) {
-        if !self.gone.swap(true, Ordering::Relaxed) {
+        if !std::mem::replace(&mut *lock(&self.gone), true) {
+            lock(&self.journal).take();
+            remove(&journal_path(&self.path));
             remove(&self.path);
         }
     }
 }
 
-/// A part file that nobody holds any more, in whatever way that came about, is of no use.
+/// A part file that has no journal and that nobody holds any more is of no use to anybody.
 impl Drop for PartFile {
     fn drop(&mut self) {
-        self.discard();
+        if !self.is_journaled() {
+            self.discard();
+        }
     }
+}
+
+fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match platform::read_at(file, offset + done as u64, &mut buffer[done..]) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the disk makes folders here, and nowhere else")]
@@ -141,26 +410,103 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a part file that is of no use any more, or has got another name"
+    reason = "a part file or journal that is of no use any more, or has got another name"
 )]
 pub(super) fn remove(path: &Path) {
     let _ = fs::remove_file(path);
+}
+
+/// What is behind these locks is consistent between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: None, algorithms: &[] };
+
+    fn open(target: &Path) -> (Box<dyn Part>, Option<Found>) {
+        Files.open_part(target, Resume::Auto).expect("opens")
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).expect("a folder").flatten();
+        let mut names: Vec<String> =
+            names.map(|one| one.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_has_a_journal_stays_and_is_found_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("name");
+        let (part, found) = open(&target);
+        assert_eq!(found, None);
+        let generation = part.begin(Beginning { journal: Some(b"start,"), ..SMALL }).expect("begins");
+        part.write_at(generation, 3, &[Bytes::from_static(b"abc")]).expect("writes");
+        part.record(generation, b"record").expect("records");
+        drop(part);
+        assert_eq!(names(folder.path()), ["name.part", "name.part.journal"]);
+        let (part, found) = open(&target);
+        assert_eq!(found, Some(Found::Journal(b"start,record".to_vec())));
+        let mut bytes = [0; 9];
+        assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
+        assert_eq!(&bytes[..6], b"\0\0\0abc");
+        // A write for what was there before the file began again comes too late.
+        let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
+        part.write_at(again - 1, 0, &[Bytes::from_static(b"old")]).expect("does nothing");
+        part.record(again - 1, b"old").expect("does nothing");
+        part.write_at(again, 0, &[Bytes::from_static(b"n")]).expect("writes");
+        assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
+        part.publish(&target, false, None, Sync::Auto).expect("publishes");
+        assert_eq!(names(folder.path()), ["name"]);
+        assert_eq!(fs::read(&target).expect("is there"), b"n");
+    }
+
+    #[test]
+    fn what_another_tool_left_is_copied_and_compared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("name");
+        let old: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+        fs::write(&target, &old).expect("writes");
+        let (part, found) = Files.open_part(&target, Resume::Adopt).expect("opens");
+        assert_eq!(found, Some(Found::Prefix(200_000)));
+        let generation =
+            part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
+        let from = 200_000 - OVERLAP;
+        let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])]);
+        assert_eq!(wrong.map_err(|e| e.kind), Err(Kind::ResumeDamaged));
+        let end = Bytes::copy_from_slice(&old[from as usize..]);
+        part.write_at(generation, from, &[end, Bytes::from_static(b"more")]).expect("agrees");
+        let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");
+        assert!(journal.len() > b"start,".len(), "the prefix is recorded once its end agreed");
+        drop(part);
+        fs::write(folder.path().join("name.aria2"), b"").expect("writes");
+        fs::remove_file(folder.path().join("name.part.journal")).expect("removes");
+        let refused = Files.open_part(&target, Resume::Adopt).err().map(|e| e.kind);
+        assert_eq!(refused, Some(Kind::ResumeRefused));
+    }
+
     #[test]
     fn a_part_file_is_locked_and_becomes_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("sub/name");
-        let part = Files.open_part(&target).expect("opens");
-        assert_eq!(Files.open_part(&target).err().map(|e| e.kind), Some(Kind::FileLocked));
-        part.write_at(0, &[Bytes::from_static(b"hello "), Bytes::new(), Bytes::from_static(b"world")])
-            .expect("writes");
-        part.write_at(6, &[Bytes::from_static(b"there")]).expect("writes");
-        part.publish(&target, false, Some(SystemTime::UNIX_EPOCH)).expect("publishes");
+        let part = open(&target).0;
+        let locked = Files.open_part(&target, Resume::Auto).err().map(|e| e.kind);
+        assert_eq!(locked, Some(Kind::FileLocked));
+        let generation = part.begin(SMALL).expect("begins");
+        part.write_at(
+            generation,
+            0,
+            &[Bytes::from_static(b"hello "), Bytes::new(), Bytes::from_static(b"world")],
+        )
+        .expect("writes");
+        part.write_at(generation, 6, &[Bytes::from_static(b"there")]).expect("writes");
+        part.publish(&target, false, Some(SystemTime::UNIX_EPOCH), Sync::Always).expect("publishes");
+        part.write_at(generation, 0, &[Bytes::from_static(b"late")]).expect("does nothing");
         part.discard();
         assert_eq!(fs::read(&target).expect("is there"), b"hello there");
         assert_eq!(
@@ -174,11 +520,11 @@ mod tests {
     fn nothing_is_replaced_unasked() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("name");
-        let part = Files.open_part(&target).expect("opens");
+        let part = open(&target).0;
         fs::write(&target, b"old").expect("writes");
-        assert_eq!(part.publish(&target, false, None).map_err(|e| e.kind), Err(Kind::FileExists));
+        assert_eq!(part.publish(&target, false, None, Sync::Auto).map_err(|e| e.kind), Err(Kind::FileExists));
         assert_eq!(fs::read(&target).expect("is there"), b"old");
-        part.publish(&target, true, None).expect("replaces");
+        part.publish(&target, true, None, Sync::Auto).expect("replaces");
         assert_eq!(fs::read(&target).expect("is there"), b"");
     }
 
@@ -189,7 +535,7 @@ mod tests {
         let (target, victim) = (folder.path().join("name"), folder.path().join("victim"));
         fs::write(&victim, b"precious").expect("writes");
         std::os::unix::fs::symlink(&victim, part_path(&target)).expect("links");
-        assert!(Files.open_part(&target).is_err());
+        assert!(Files.open_part(&target, Resume::Auto).is_err());
         assert_eq!(fs::read(&victim).expect("is there"), b"precious");
     }
 

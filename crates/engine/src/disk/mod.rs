@@ -18,24 +18,35 @@ pub(crate) mod stdout;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::settings::{Resume, Sync};
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 /// A place where files are kept.
-pub trait Disk: Send + Sync {
+pub trait Disk: Send + std::marker::Sync {
     /// What stands at a path; `None` if nothing does. Follows symbolic links.
     ///
     /// # Errors
     /// Whatever the system says, but "not found".
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error>;
 
-    /// Opens and locks the part file of `target`, and makes the folders it needs. What is in it from earlier
-    /// counts for nothing.
+    /// Whether an earlier run left something of `target` to go on with.
+    fn has_left(&self, target: &Path) -> bool;
+
+    /// Opens and locks the part file of `target`, makes the folders it needs, and finds what is there to go on with.
+    /// Nothing in it is changed before [`Part::begin`].
     ///
     /// # Errors
-    /// `file.locked` when another run is at work on it, else whatever the system says.
-    fn open_part(&self, target: &Path) -> Result<Box<dyn Part>, Error>;
+    /// `file.locked` when another run is at work on it, `resume.refused` when what another tool left (asked for with
+    /// [`Resume::Adopt`]) is no prefix of a file, else whatever the system says.
+    fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error>;
+
+    /// Removes a journal whose part file is gone: the run before stopped between its last two steps.
+    fn tidy(&self, target: &Path);
+
+    /// Bytes that a file at this path could still get, if that is known.
+    fn free_space(&self, target: &Path) -> Option<u64>;
 
     /// Digests of a finished file.
     ///
@@ -44,28 +55,86 @@ pub trait Disk: Send + Sync {
     fn digests(&self, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error>;
 }
 
+/// What is there to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The journal of an earlier run, as it is.
+    Journal(Vec<u8>),
+    /// A prefix of so many bytes, from another tool.
+    Prefix(u64),
+}
+
+/// How a part file begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning<'a> {
+    /// The beginning of its journal, if it has one.
+    pub journal: Option<&'a [u8]>,
+    /// The bytes that are in it stay.
+    pub keep: bool,
+    /// How large it will be, if known.
+    pub size: Option<u64>,
+    /// What to hash, where bytes cannot be read back.
+    pub algorithms: &'a [Algorithm],
+}
+
+/// Which beginning of a part file a write is for: those for an earlier one come too late and do nothing.
+pub type Generation = u64;
+
 /// One file being made.
-pub trait Part: Send + Sync {
+pub trait Part: Send + std::marker::Sync {
+    /// Begins the file (again): waits for writes that are under way, and forgets what was written and recorded.
+    ///
+    /// # Errors
+    /// `output.started` where that is not possible any more, else whatever the system says.
+    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
+
     /// Writes all of `data`, in order, from `offset` on.
     ///
     /// # Errors
-    /// Whatever the system says; then any part of it may have been written.
-    fn write_at(&self, offset: u64, data: &[Bytes]) -> Result<(), Error>;
+    /// `resume.damaged` when bytes of an adopted prefix are not what is there, else whatever the system says; then any
+    /// part of it may have been written.
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error>;
 
-    /// Forgets all that was written: the file starts again.
+    /// Adds a record to the journal.
     ///
     /// # Errors
-    /// `output.started` where that is not possible any more.
-    fn restart(&self) -> Result<(), Error>;
+    /// Whatever the system says.
+    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
+
+    /// Replaces the journal by this one, in one step.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error>;
+
+    /// Reads bytes back, as many as fit and are there.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error>;
+
+    /// Bytes of the disk that it occupies already.
+    fn occupied(&self) -> u64;
+
+    /// The digests that were asked for at its beginning, where bytes cannot be read back.
+    fn digests(&self) -> Vec<Digest> {
+        Vec::new()
+    }
 
     /// Gives the file its final name, in one step. Unless `replace` is set, a file that stands there by now is
     /// left alone.
     ///
     /// # Errors
     /// `file.exists`, or whatever the system says.
-    fn publish(&self, target: &Path, replace: bool, modified: Option<SystemTime>) -> Result<(), Error>;
+    fn publish(
+        &self,
+        target: &Path,
+        replace: bool,
+        modified: Option<SystemTime>,
+        sync: Sync,
+    ) -> Result<(), Error>;
 
-    /// Removes it, as far as that is possible.
+    /// Removes it and its journal, as far as that is possible.
     fn discard(&self);
 }
 

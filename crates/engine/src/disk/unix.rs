@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The most buffers one call takes: IOV_MAX of Linux and macOS.
@@ -12,9 +13,115 @@ const MOST_BUFFERS: usize = 1024;
 
 /// Opens a part file, or makes it with the mode that the umask gives. A symbolic link is not followed.
 pub(super) fn open_part(path: &Path) -> io::Result<File> {
-    let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(no_follow.bits()).unwrap_or_default();
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(no_follow())
+        .open(path)
+}
+
+/// Opens a journal to read it and add to it. A symbolic link is not followed.
+pub(super) fn open_existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
+}
+
+/// Makes a file to be appended to, where none may stand.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create_new(true).custom_flags(no_follow()).open(path)
+}
+
+fn no_follow() -> i32 {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
+
+/// Reads some bytes.
+pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    file.read_at(buffer, offset)
+}
+
+/// Bytes of the disk that a file occupies.
+pub(super) fn occupied(meta: &Metadata) -> u64 {
+    // POSIX leaves the unit of st_blocks open; all systems that matter count in 512 bytes.
+    meta.blocks() * 512
+}
+
+/// Whether parts of a file were never written: its last byte lies further than it has blocks for, or the file system
+/// says so.
+pub(super) fn has_holes(file: &File) -> io::Result<bool> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)) {
+        Ok(hole) => {
+            rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
+            return Ok(hole < file.metadata()?.len());
+        }
+        // An empty file has no data and no hole; some file systems do not know.
+        Err(Errno::NXIO | Errno::INVAL | Errno::NOTSUP) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let meta = file.metadata()?;
+    // A few blocks less may be compression or inline data.
+    Ok(occupied(&meta) + 64 * 1024 < meta.len() / 2)
+}
+
+/// Makes `to` a copy of `from` that shares its blocks, where the file system can.
+pub(super) fn share_blocks(from: &File, to: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::fs::ioctl_ficlone(to, from).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (from, to);
+        false
+    }
+}
+
+/// Reserves room for a file, where that is a matter of records and not of writing zeros; elsewhere nothing is done.
+pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // ext4, XFS, btrfs: the numbers of statfs(2).
+        const WITH_EXTENTS: [i64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+        let Ok(system) = rustix::fs::fstatfs(file) else { return Ok(()) };
+        if size == 0 || !WITH_EXTENTS.contains(&i64::from(system.f_type)) {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size) {
+            // Where it is not to be had, writing says when the disk is full.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, size);
+        Ok(())
+    }
+}
+
+/// Begins to write these bytes to the disk, and does not wait for it.
+pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
+    // On Linux this advice starts writing what is dirty; only what is clean already leaves the cache.
+    #[cfg(target_os = "linux")]
+    if let Some(length) = std::num::NonZeroU64::new(range.end - range.start) {
+        let _ = rustix::fs::fadvise(file, range.start, Some(length), rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
+}
+
+/// Bytes that are free for us where a file is or will be.
+pub(super) fn free_space(path: &Path) -> Option<u64> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let system = rustix::fs::statvfs(folder).ok()?;
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
+}
+
+/// Brings a new name in a folder to the disk.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// Whether the open file is what the path leads to.

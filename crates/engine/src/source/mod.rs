@@ -22,9 +22,19 @@ pub trait Source: Send + Sync {
 }
 
 /// What a worker asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
-    /// First byte wanted. 0 is a plain request for everything.
+    /// First byte wanted.
     pub from: u64,
+    /// One past the last byte wanted; `None` for all that follow. 0 and `None` is a plain request for everything.
+    pub to: Option<u64>,
+}
+
+impl Want {
+    /// Everything is wanted.
+    pub fn is_plain(&self) -> bool {
+        self.from == 0 && self.to.is_none()
+    }
 }
 
 /// A reply.

@@ -33,8 +33,8 @@ const READS_TOGETHER: usize = 16 * 1024 * 1024;
 /// far below.
 const READ_LEAST: usize = 32 * 1024;
 
-fn read_size(parallel: usize) -> usize {
-    (READS_TOGETHER / parallel.max(1)).clamp(READ_LEAST, READ_MOST)
+fn read_size(lanes: usize) -> usize {
+    (READS_TOGETHER / lanes.max(1)).clamp(READ_LEAST, READ_MOST)
 }
 
 /// An idle lane older than this is not used again: common servers close theirs after 5 s (Apache) to 75 s (nginx),
@@ -68,7 +68,7 @@ impl Pool {
             tls: tls::config(settings)?,
             family: settings.family,
             connect_timeout: settings.connect_timeout,
-            read_size: read_size(settings.parallel),
+            read_size: read_size(settings.max_connections),
         }))
     }
 

@@ -58,7 +58,7 @@ impl Client {
 impl Source for HttpFile {
     fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
         async move {
-            let known = self.resolved().clone().filter(|_| want.from > 0);
+            let known = self.resolved().clone().filter(|_| !want.is_plain());
             let start = known.clone().unwrap_or_else(|| self.given.clone());
             let (error, redirected) = match self.follow(start, &want).await {
                 Ok(opened) => return Ok(opened),
@@ -111,7 +111,7 @@ impl HttpFile {
             error.pause = Some(Pause { wait, counted: false });
             return Err(error);
         }
-        let head = request::head(url, &self.given, &client.settings, want.from)?;
+        let head = request::head(url, &self.given, &client.settings, want)?;
         let reply = client.lanes.send(url, head, client.settings.timeout).await?;
         let status = reply.status().as_u16();
         if redirect::is(status)

@@ -1,5 +1,6 @@
 //! One request's head: what we say, and to whom we say it.
 
+use crate::source::Want;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::Settings;
@@ -14,7 +15,7 @@ pub(super) type Head = Request<Empty<bytes::Bytes>>;
 
 /// The request for `url`, which is `given` or where redirects led from there. The person's headers and the
 /// credentials of `given` go to its origin (scheme, host, port) only.
-pub(super) fn head(url: &Url, given: &Url, settings: &Settings, from: u64) -> Result<Head, Error> {
+pub(super) fn head(url: &Url, given: &Url, settings: &Settings, want: &Want) -> Result<Head, Error> {
     let bad = |why: &str| Error::new(Kind::UrlInvalid, show::url(url), why);
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
@@ -34,8 +35,10 @@ pub(super) fn head(url: &Url, given: &Url, settings: &Settings, from: u64) -> Re
     }
     // Offsets and digests are those of the file itself, so that no coding may come between.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if from > 0 {
-        headers.insert(header::RANGE, value(&format!("bytes={from}-")).ok_or_else(|| bad("no range"))?);
+    if !want.is_plain() {
+        let last = want.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
+        let range = format!("bytes={}-{last}", want.from);
+        headers.insert(header::RANGE, value(&range).ok_or_else(|| bad("no range"))?);
     }
     Ok(request)
 }

@@ -1,0 +1,234 @@
+//! The resume record of a file, `NAME.part.journal`: what it is, and which of its bytes were given to the disk.
+//!
+//! A journal is a line that names its form, then records that are only ever appended, each with its length and a
+//! CRC of its own; the first one is a [`Start`]. A torn or garbled tail is left out and everything before it stands.
+//! Invariant: a journal claims only what was given to the disk before, and nobody trusts a [`Claim`] before the bytes on
+//! the disk were found to have its CRC. So nothing that happens to either file can make a wrong byte count.
+
+use crate::digest::Expected;
+use crate::reply::Version;
+use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
+use serde::{Deserialize, Serialize};
+
+/// The first line: which form this is. Another form is not read, and the file starts again.
+const FORM: &[u8] = b"downhaul journal 1\n";
+
+/// The longest record: a URL of 64 KiB is more than servers take, and a record holds little else.
+const LONGEST_RECORD: usize = 256 * 1024;
+
+/// Claims that touch are joined up to this many bytes when a journal is rewritten: few enough records for a file of a
+/// terabyte, and a damaged byte costs no more than this to fetch again.
+const JOINED_MOST: u64 = 16 * 1024 * 1024;
+
+/// What file this is: enough to tell whether what a server sends now belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Where it came from, without secrets: for people. What decides is the validator.
+    pub url: String,
+    /// Its size in bytes, if known.
+    pub size: Option<u64>,
+    /// Its validator.
+    pub version: Version,
+    /// Digests that the server gave.
+    pub digests: Vec<Expected>,
+}
+
+/// "The bytes from `start` to before `end` were given to the disk, and this is their CRC-32C."
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// One past the last byte; above `start`.
+    pub end: u64,
+    /// CRC-32C (Castagnoli, RFC 3720) of the bytes.
+    pub crc: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Record {
+    Start(Start),
+    Claim(Claim),
+}
+
+/// CRC-32C of `bytes`, going on from the one of what came before (0 for nothing).
+pub fn crc32c(before: u32, bytes: &[u8]) -> u32 {
+    join(before, crc_of(bytes), bytes.len() as u64)
+}
+
+/// The beginning of a journal.
+pub fn begin(start: &Start) -> Vec<u8> {
+    let mut bytes = FORM.to_vec();
+    append(&mut bytes, &Record::Start(start.clone()));
+    bytes
+}
+
+/// The record of a claim, to be appended.
+pub fn claim(claim: Claim) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(32);
+    append(&mut bytes, &Record::Claim(claim));
+    bytes
+}
+
+/// The whole journal of a file anew, with claims that touch joined into fewer.
+pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
+    let mut bytes = begin(start);
+    joined(claims).into_iter().for_each(|one| append(&mut bytes, &Record::Claim(one)));
+    bytes
+}
+
+/// Reads a journal as far as it can be read. `None` if not even its start can. Claims that make no sense are left out.
+pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
+    let mut rest = bytes.strip_prefix(FORM)?;
+    let Some(Record::Start(start)) = take(&mut rest) else { return None };
+    let mut claims = Vec::new();
+    while let Some(Record::Claim(claim)) = take(&mut rest) {
+        if claim.start < claim.end && start.size.is_none_or(|size| claim.end <= size) {
+            claims.push(claim);
+        }
+    }
+    Some((start, claims))
+}
+
+fn crc_of(bytes: &[u8]) -> u32 {
+    // The 32 bits of a CRC-32 in the 64 that fit every CRC.
+    checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
+    checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
+}
+
+fn append(bytes: &mut Vec<u8>, record: &Record) {
+    // What cannot be written (nothing here) would only be fetched again.
+    let Ok(payload) = postcard::to_stdvec(record) else { return };
+    let Ok(length) = u32::try_from(payload.len()) else { return };
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(crc_of(&payload).to_le_bytes());
+    bytes.extend(payload);
+}
+
+fn take(rest: &mut &[u8]) -> Option<Record> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let (crc, after) = after.split_first_chunk::<4>()?;
+    let length =
+        usize::try_from(u32::from_le_bytes(*length)).ok().filter(|&length| length <= LONGEST_RECORD)?;
+    let (payload, after) = after.split_at_checked(length)?;
+    if crc_of(payload) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    *rest = after;
+    postcard::from_bytes(payload).ok()
+}
+
+fn joined(claims: &[Claim]) -> Vec<Claim> {
+    let mut sorted = claims.to_vec();
+    sorted.sort_unstable_by_key(|claim| (claim.start, claim.end));
+    let mut all: Vec<Claim> = Vec::new();
+    for claim in sorted {
+        match all.last_mut() {
+            Some(last) if last.end == claim.start && claim.end - last.start <= JOINED_MOST => {
+                *last = Claim {
+                    start: last.start,
+                    end: claim.end,
+                    crc: join(last.crc, claim.crc, claim.end - claim.start),
+                };
+            }
+            Some(last) if *last == claim => {}
+            _ => all.push(claim),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Algorithm, Digest};
+    use proptest::prelude::*;
+
+    fn start(size: Option<u64>) -> Start {
+        let digest = Digest::from_hex(Algorithm::Sha256, &"ab".repeat(32)).expect("64 digits");
+        Start {
+            url: "http://h/f".into(),
+            size,
+            version: Version::Etag("\"a\"".into()),
+            digests: vec![Expected { digest, from: "X-Checksum-SHA256".into() }],
+        }
+    }
+
+    fn some(start: u64, end: u64) -> Claim {
+        Claim { start, end, crc: (start + end) as u32 }
+    }
+
+    #[test]
+    fn crcs_are_those_of_rfc_3720() {
+        // Appendix B.4: 32 bytes of zeros, and of ones.
+        assert_eq!(crc32c(0, &[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c(0, &[0xff; 32]), 0x62a8_ab43);
+        assert_eq!(crc32c(crc32c(0, b"12345"), b"6789"), crc32c(0, b"123456789"));
+        assert_eq!(crc32c(7, b""), 7);
+    }
+
+    #[test]
+    fn journals_are_read_as_they_were_written_and_tails_may_be_torn() {
+        let claims = [some(0, 10), some(50, 60), some(10, 20)];
+        let mut bytes = begin(&start(Some(100)));
+        let mut ends = vec![bytes.len()];
+        for one in claims {
+            bytes.extend(claim(one));
+            ends.push(bytes.len());
+        }
+        for length in 0..=bytes.len() {
+            let whole = ends.iter().filter(|&&end| end <= length).count();
+            let expected = (whole > 0).then(|| (start(Some(100)), claims[..whole - 1].to_vec()));
+            assert_eq!(read(&bytes[..length]), expected, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn claims_beyond_the_end_are_left_out() {
+        let mut bytes = begin(&start(Some(15)));
+        [some(0, 10), some(10, 20), some(5, 5)].into_iter().for_each(|one| bytes.extend(claim(one)));
+        assert_eq!(read(&bytes).expect("readable").1, [some(0, 10)]);
+    }
+
+    #[test]
+    fn rewriting_joins_what_touches() {
+        let text = b"the quick brown fox";
+        let of = |from: usize, to: usize| Claim {
+            start: from as u64,
+            end: to as u64,
+            crc: crc32c(0, &text[from..to]),
+        };
+        let bytes = rewrite(&start(None), &[of(4, 9), of(12, 15), of(0, 4), of(0, 4), of(9, 10)]);
+        assert_eq!(read(&bytes).expect("readable").1, [of(0, 10), of(12, 15)]);
+        let far = [some(0, JOINED_MOST), some(JOINED_MOST, JOINED_MOST + 1)];
+        assert_eq!(read(&rewrite(&start(None), &far)).expect("readable").1, far, "a join is bounded");
+    }
+
+    proptest! {
+        #[test]
+        fn garbled_journals_never_panic_and_never_invent(
+            claims in prop::collection::vec((0..1000u64, 1..1000u64), 0..20),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 0..4),
+        ) {
+            let claims: Vec<Claim> = claims.into_iter().map(|(start, length)| some(start, start + length)).collect();
+            let mut bytes = begin(&start(None));
+            claims.iter().for_each(|&one| bytes.extend(claim(one)));
+            for (at, flip) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+            }
+            if let Some((read_start, read)) = read(&bytes) {
+                prop_assert_eq!(read_start, start(None));
+                prop_assert!(claims.starts_with(&read));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&bytes);
+            let _ = read(&[FORM, &bytes].concat());
+        }
+    }
+}

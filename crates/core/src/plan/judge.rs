@@ -1,0 +1,54 @@
+//! Promise 2: whether a reply is what was asked for, before a byte of its body is used.
+
+use crate::error::{Error, Kind};
+use crate::journal::Start;
+use crate::reply::Reply;
+use crate::show;
+
+/// A part that begins earlier than asked is accepted, and its first bytes are skipped, if they are no more than this:
+/// beyond it, asking again is cheaper.
+const SKIPPED_MOST: u64 = 1024 * 1024;
+
+/// What a good reply to a request for a part is good for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Bytes of its body to leave out at the beginning.
+    pub(super) skip: u64,
+    /// One past its last byte, at most one past what was asked for.
+    pub(super) end: u64,
+}
+
+/// The reply to a request for the bytes from `from` on, if it is a 206.
+///
+/// # Errors
+/// Why no byte of it may be written.
+pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) -> Result<Part, Error> {
+    let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
+    let Some(range) = reply.range else { return refuse(Kind::HttpRangeWrong, "it names no range") };
+    if reply.multipart {
+        return refuse(Kind::HttpRangeWrong, "it has several parts");
+    }
+    if range.first > from || range.last < from || from - range.first > SKIPPED_MOST {
+        let sent = format!("byte {from} was asked for, and {} to {} came", range.first, range.last);
+        return refuse(Kind::HttpRangeWrong, &sent);
+    }
+    if reply.coding.is_some() {
+        return refuse(Kind::HttpEncoding, "");
+    }
+    if reply.version != known.version {
+        return refuse(Kind::RemoteChanged, "");
+    }
+    if let (Some(size), Some(total)) = (known.size, range.total)
+        && size != total
+    {
+        return refuse(Kind::RemoteChanged, "its size is another");
+    }
+    let Some(size) = known.size.or(range.total) else {
+        return refuse(Kind::HttpRangeWrong, "it does not say where the file ends");
+    };
+    if range.last >= size {
+        return refuse(Kind::HttpRangeWrong, "it goes beyond the end of the file");
+    }
+    let sent = range.last + 1;
+    Ok(Part { skip: from - range.first, end: end.map_or(sent, |end| end.min(sent)) })
+}

@@ -1,0 +1,1337 @@
+//! The state machine of one file.
+//!
+//! Invariant: every byte of a file is in exactly one of: free, claimed, held by one worker (plus at most one hedge,
+//! whose bytes count only if it is through first), written, verified. No byte is accepted from a reply that was not
+//! judged first, and bytes of two versions of a file are never joined. ([`Plan::check`] states it; the simulations
+//! assert it after every step.)
+//!
+//! The director asks [`Plan::next`] for what to do and reports what happened with [`Plan::on`]. Nothing else
+//! touches a plan, and a plan touches nothing. Who has which bytes is [`work`]; what a reply is good for, [`judge`].
+
+mod judge;
+mod work;
+
+use crate::digest::{self, Algorithm, Digest, Expected};
+use crate::error::{Blame, Error, Kind, Retry};
+use crate::event::{Fact, Failure};
+use crate::journal::{Claim, Start};
+use crate::pace::Pace;
+use crate::reply::{Reply, Version};
+use crate::retry::{Budget, Verdict};
+use crate::settings::OnError;
+use crate::show;
+use std::collections::VecDeque;
+use std::time::Duration;
+use work::{Help, Work};
+
+/// Which worker of a plan; later ones have higher numbers, so that reports of abandoned ones are recognised.
+pub type WorkerId = u32;
+
+/// Of a partial file that another tool left, so many bytes are fetched again and compared: what a torn write or a
+/// sparse end may have spoiled, and enough that two different files do not agree by chance.
+pub const OVERLAP: u64 = 64 * 1024;
+
+/// How often to look whether an idle connection could help a slow one, while nothing else happens.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+
+/// What the director shall do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Look whether the wished name is free, before anything is asked of a server. Answered by `Looked`.
+    Look,
+    /// Choose the name, if need be by the reply, and open the part file. If nothing was left in it by an earlier run,
+    /// begin it with `begin`. Answered by `Placed`.
+    Place {
+        /// The reply that names the file; `None` when its name is known and something was left of it.
+        reply: Option<Box<Reply>>,
+        /// How the part file begins. `None`: not yet.
+        begin: Option<Begin>,
+    },
+    /// Begin the part file (again): nothing that was written counts, but for what `keep` says. Answered by `Begun`.
+    Begin(Begin),
+    /// Compare what an earlier run left with its journal. Answered by `Checked` for each claim, and `CheckEnded`.
+    Check {
+        /// Which check this is.
+        number: u32,
+        /// What to compare.
+        claims: Vec<Claim>,
+    },
+    /// Start a worker that asks source number `source` for these bytes. Answered by `Opened` or `Ended`.
+    Fetch {
+        /// Whom to start.
+        worker: WorkerId,
+        /// Index into the job's sources.
+        source: usize,
+        /// First byte wanted.
+        from: u64,
+        /// One past the last one, or `None` for all; 0 and `None` is a plain GET.
+        to: Option<u64>,
+    },
+    /// The worker's reply is right: write its body from `at` on. Answered by `Wrote` and `Ended`.
+    Accept {
+        /// Whose reply.
+        worker: WorkerId,
+        /// Bytes of the body to leave out at its beginning.
+        skip: u64,
+        /// Where the first byte after these belongs.
+        at: u64,
+        /// Where its task ends, if known; what follows is surplus.
+        end: Option<u64>,
+    },
+    /// The worker's task ends there now: another one has the rest.
+    Cut {
+        /// Whose.
+        worker: WorkerId,
+        /// One past its last byte.
+        end: u64,
+    },
+    /// The worker's reply is of no use, or what it does, or the file is given up: drop it.
+    Drop {
+        /// Whom to drop.
+        worker: WorkerId,
+    },
+    /// Finish the digests of what was written. Answered by `Verified`.
+    Verify,
+    /// Move the part file to its name. Answered by `Published`.
+    Publish,
+    /// Tell everybody.
+    Tell(Fact),
+    /// Nothing to do before this moment, or before the next input.
+    Wait(Option<Duration>),
+    /// The file is over.
+    Finish(Outcome),
+}
+
+/// How a part file begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begin {
+    /// The beginning of its journal; `None` if it has none.
+    pub journal: Option<Start>,
+    /// The bytes that are in it stay: they are a prefix that another tool left.
+    pub keep: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The answer to `Look`.
+    Looked(Result<Place, Error>),
+    /// The answer to `Place`, with what an earlier run left.
+    Placed(Result<Place, Error>, Option<Left>),
+    /// The answer to `Begin`.
+    Begun(Result<(), Error>),
+    /// A worker has a reply (200 or 206) and waits for a word on it.
+    Opened {
+        /// Whose.
+        worker: WorkerId,
+        /// Its head.
+        reply: Box<Reply>,
+    },
+    /// A worker gave all bytes of its task below `upto` to the disk.
+    Wrote {
+        /// Who.
+        worker: WorkerId,
+        /// One past the last byte.
+        upto: u64,
+    },
+    /// A worker is through: its body or task ended, or it failed.
+    Ended {
+        /// Who.
+        worker: WorkerId,
+        /// How.
+        result: Result<(), Error>,
+    },
+    /// What was claimed was compared with what is on the disk.
+    Checked {
+        /// By which check.
+        number: u32,
+        /// What.
+        claim: Claim,
+        /// It is as the journal says.
+        good: bool,
+    },
+    /// A check is through; what it did not speak of could not be read.
+    CheckEnded {
+        /// Which.
+        number: u32,
+    },
+    /// The answer to `Verify`.
+    Verified(Result<Vec<Digest>, Error>),
+    /// The answer to `Publish`: the path it has now.
+    Published(Result<String, Error>),
+    /// The person's answer to a question.
+    Answer(Answer),
+    /// From now on failures are handled like this.
+    OnError(OnError),
+    /// The run is being stopped.
+    Stop,
+}
+
+/// Where a file may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// There.
+    Free {
+        /// The final path, for people.
+        path: String,
+        /// An earlier run left something there (`Looked` only).
+        left: bool,
+    },
+    /// Nothing is to be done: the file there stays.
+    Taken {
+        /// The file that is there.
+        path: String,
+        /// Why it stays: `already exists`.
+        reason: String,
+    },
+}
+
+/// What was found in a part file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// What an earlier run of ours left.
+    Journal {
+        /// What file it is.
+        start: Start,
+        /// Which bytes are there.
+        claims: Vec<Claim>,
+    },
+    /// A prefix of so many bytes that another tool left.
+    Prefix(u64),
+}
+
+/// A person's answer about one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Try again.
+    Retry,
+    /// Give this file up.
+    Skip,
+}
+
+/// How a file ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Complete, under its name.
+    Finished,
+    /// Nothing was to be done.
+    Skipped,
+    /// Failed.
+    Failed {
+        /// Why.
+        kind: Kind,
+        /// No further file shall start: retries are used up and a person is watching.
+        exhausted: bool,
+        /// Everything shall stop.
+        stop_all: bool,
+        /// A later run can go on with what was written; else it is of no use.
+        resumable: bool,
+    },
+}
+
+/// What a plan needs to know of the job and the settings.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How many sources the job has, at least 1.
+    pub sources: usize,
+    /// The name is known and can be looked up before anything is asked of a server.
+    pub look_first: bool,
+    /// New tries after a failure.
+    pub retries: u32,
+    /// What to do on failure.
+    pub on_error: OnError,
+    /// How long the file may take, all tries included.
+    pub max_time: Option<Duration>,
+    /// Digests the file must have, whatever the server says.
+    pub expected: Vec<Expected>,
+    /// Most connections; `None`: as many as help.
+    pub connections: Option<usize>,
+    /// How its bytes are shared out.
+    pub sizes: Sizes,
+    /// Spreads the waits between tries.
+    pub seed: u64,
+}
+
+/// How the bytes of a file are shared out, in bytes.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// The smallest piece that is handed out while there are others.
+    pub piece_least: u64,
+    /// The smallest part that a worker gives up to another one.
+    pub split_least: u64,
+    /// Files below this have one connection.
+    pub single_below: u64,
+    /// Files from this on, and those of unknown size, have a journal. `None`: none has.
+    pub journal_from: Option<u64>,
+    /// How far beyond the first missing byte work is handed out, at least.
+    pub window: u64,
+    /// What lies in the window is kept in memory: it is a bound.
+    pub window_is_memory: bool,
+}
+
+impl Sizes {
+    /// For files on a disk.
+    pub const FILE: Sizes = Sizes {
+        // Below, the round trip between two pieces is felt on any line.
+        piece_least: 1024 * 1024,
+        // What a common line brings in the time that a request needs.
+        split_least: 256 * 1024,
+        // A few pieces for two connections; below, one is done before the second is up to speed.
+        single_below: 4 * 1024 * 1024,
+        // A second's worth on a common line: fetching less again is cheaper than keeping records of it.
+        journal_from: Some(1024 * 1024),
+        // Hashing what lies in it takes less than 50 ms (SHA-256 at 1.8 GB/s).
+        window: 64 * 1024 * 1024,
+        window_is_memory: false,
+    };
+
+    /// For standard output: what is ahead of the first missing byte waits in memory.
+    pub const STDOUT: Sizes =
+        Sizes { journal_from: None, window: 16 * 1024 * 1024, window_is_memory: true, ..Sizes::FILE };
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Looking,
+    /// The part file is being opened; the worker, if any, has the reply that is waiting for it.
+    Placing(Option<WorkerId>),
+    /// The part file is being begun for this worker's reply.
+    Beginning {
+        worker: WorkerId,
+        skip: u64,
+    },
+    /// Workers are at work, or will be as soon as there is room.
+    Transferring,
+    /// The next request happens then.
+    Waiting {
+        until: Duration,
+        /// The host asked for it: the file's place among those in flight is free meanwhile.
+        for_host: bool,
+    },
+    /// A person is asked about this failure.
+    Asking(Error),
+    Verifying,
+    Publishing,
+    Over,
+}
+
+/// The version of the file that is being fetched.
+#[derive(Debug)]
+struct Known {
+    start: Start,
+    /// Parts of it may be joined.
+    joinable: bool,
+    warnings: Vec<String>,
+    /// It was told.
+    told: bool,
+    /// A part of it came, and was right.
+    parts_work: bool,
+}
+
+/// The state machine of one file. See the module.
+#[derive(Debug)]
+pub struct Plan {
+    rules: Rules,
+    budget: Budget,
+    pace: Pace,
+    actions: VecDeque<Action>,
+    state: State,
+    work: Work,
+    workers: WorkerId,
+    checks: u32,
+    source: usize,
+    first_request: Option<Duration>,
+    /// The final path, once there is a part file.
+    placed: Option<String>,
+    known: Option<Known>,
+    /// A prefix that another tool left, until the server's bytes agree with its end.
+    adopting: Option<u64>,
+    /// What the file must have: what the person and the server said.
+    digests: Vec<Expected>,
+    proven: Option<String>,
+    /// Bytes were joined without a validator: only a digest can tell whether they belong together.
+    unproven_join: bool,
+    /// How often the file changed under our hands. After the second time it comes in one stream or not at all.
+    changes: u32,
+    /// It broke, and goes on with the next reply.
+    continuing: bool,
+    /// The most bytes that ever counted: starting again does not lower it.
+    best: u64,
+    fetched: u64,
+    /// When the person was asked, and how long that took before: such time counts for nothing.
+    asked: Option<Duration>,
+    asked_before: Duration,
+    stopped: bool,
+}
+
+impl Plan {
+    /// A plan for a file of which nothing is known yet.
+    pub fn new(rules: Rules) -> Self {
+        let mut plan = Plan {
+            budget: Budget::new(rules.retries, rules.seed),
+            pace: Pace::new(rules.connections),
+            actions: VecDeque::new(),
+            state: State::Transferring,
+            work: Work::default(),
+            workers: 0,
+            checks: 0,
+            source: 0,
+            first_request: None,
+            placed: None,
+            known: None,
+            adopting: None,
+            digests: rules.expected.clone(),
+            proven: None,
+            unproven_join: false,
+            changes: 0,
+            continuing: false,
+            best: 0,
+            fetched: 0,
+            asked: None,
+            asked_before: Duration::ZERO,
+            stopped: false,
+            rules,
+        };
+        if plan.rules.look_first {
+            plan.state = State::Looking;
+            plan.actions.push_back(Action::Look);
+        }
+        plan
+    }
+
+    /// What to do next. `room` is how many more connections may be opened now. Every action comes once; after
+    /// [`Action::Wait`] there is nothing more for now.
+    pub fn next(&mut self, now: Duration, room: usize) -> Action {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.drop_workers();
+            self.failed(now, Error::new(Kind::JobMaxTime, self.place(), ""));
+        }
+        if let State::Waiting { until, .. } = self.state
+            && self.actions.is_empty()
+            && now >= until
+        {
+            self.state = State::Transferring;
+        }
+        let mut timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
+        if self.state == State::Transferring && self.actions.is_empty() {
+            timer = self.staff(now, room);
+        }
+        match self.actions.pop_front() {
+            Some(action) => action,
+            None => Action::Wait(timer.into_iter().chain(self.deadline()).min()),
+        }
+    }
+
+    /// Takes in what happened. Reports of workers that were dropped change nothing.
+    pub fn on(&mut self, now: Duration, input: Input) {
+        match input {
+            Input::Looked(place) if self.state == State::Looking => match place {
+                Ok(Place::Free { left: true, .. }) => {
+                    self.state = State::Placing(None);
+                    self.actions.push_back(Action::Place { reply: None, begin: None });
+                }
+                Ok(Place::Free { .. }) => self.state = State::Transferring,
+                Ok(Place::Taken { path, reason }) => self.skipped(path, reason),
+                Err(error) => self.failed(now, error),
+            },
+            Input::Placed(place, left) => {
+                if let State::Placing(worker) = self.state {
+                    self.placed(now, worker, place, left);
+                }
+            }
+            Input::Begun(result) => {
+                if let State::Beginning { worker, skip } = self.state {
+                    match result {
+                        Ok(()) => self.accept(now, worker, skip),
+                        Err(error) => self.worker_failed(now, worker, error),
+                    }
+                }
+            }
+            Input::Opened { worker, reply } if self.state == State::Transferring => {
+                self.opened(now, worker, *reply);
+            }
+            Input::Wrote { worker, upto } => self.wrote(now, worker, upto),
+            Input::Ended { worker, result } => self.ended(now, worker, result),
+            Input::Checked { number, claim, good } if number == self.checks => {
+                // Claims may overlap: what one of them proved, or what was given up meanwhile, is not claimed any more.
+                if good {
+                    for range in self.work.claimed.take(claim.start..claim.end) {
+                        self.work.written.insert(range);
+                    }
+                    self.best = self.best.max(self.work.written.len());
+                }
+                self.complete();
+            }
+            Input::CheckEnded { number } if number == self.checks => {
+                self.work.claimed = Default::default();
+                self.complete();
+            }
+            Input::Verified(digests) if self.state == State::Verifying => self.verified(now, digests),
+            Input::Published(result) if self.state == State::Publishing => match result {
+                Ok(path) => self.published(now, path),
+                Err(error) => self.failed(now, error),
+            },
+            Input::Answer(answer) => self.answered(now, answer),
+            Input::OnError(on_error) => self.rules.on_error = on_error,
+            Input::Stop => self.stop(),
+            // Late news of something that was given up.
+            Input::Looked(_)
+            | Input::Opened { .. }
+            | Input::Checked { .. }
+            | Input::CheckEnded { .. }
+            | Input::Verified(_)
+            | Input::Published(_) => {}
+        }
+    }
+
+    /// The algorithms whose digests `Verify` must compute. Settled when `Accept` or `Check` is given.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all: Vec<Algorithm> = self.digests.iter().map(|one| one.digest.algorithm).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Which source is asked now.
+    pub fn source(&self) -> usize {
+        self.source
+    }
+
+    /// Size of the whole, if known.
+    pub fn size(&self) -> Option<u64> {
+        self.work.size
+    }
+
+    /// A person is being asked about this file, or its host asked for a pause: it holds no place among those in
+    /// flight.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Asking(_) | State::Waiting { for_host: true, .. })
+    }
+
+    /// It would like a connection, and has none.
+    pub fn is_starving(&self) -> bool {
+        self.state == State::Transferring && self.work.held().is_empty()
+    }
+
+    /// How many bytes are on the disk and count, or are being checked.
+    pub fn bytes(&self) -> u64 {
+        self.work.there()
+    }
+
+    /// All bytes below this are written.
+    pub fn prefix(&self) -> u64 {
+        self.work.written.prefix()
+    }
+
+    /// The invariant of the module.
+    ///
+    /// # Errors
+    /// What is broken.
+    pub fn check(&self) -> Result<(), String> {
+        let (used, of) = self.budget.tries();
+        let alone = self.known.is_some() || self.work.held().len() < 2;
+        let rules = [
+            (self.work.written.len() <= self.best, "more is written than ever was"),
+            (self.work.there() == 0 || self.placed.is_some(), "bytes were written without a place"),
+            (
+                !matches!(self.state, State::Verifying | State::Publishing) || self.work.is_complete(),
+                "an incomplete file is published",
+            ),
+            (alone, "several workers fetch what nobody knows"),
+            (
+                self.state != State::Over || self.work.held().is_empty(),
+                "somebody works for a file that is over",
+            ),
+            (used <= of, "more retries than allowed"),
+            (self.source < self.rules.sources, "a source that does not exist"),
+        ];
+        let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, broken)| *broken);
+        match broken.or(self.work.check().err()) {
+            Some(broken) => Err(format!("{broken}: {self:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends workers for what is missing. When to look again, if there is nothing to do now.
+    fn staff(&mut self, now: Duration, room: usize) -> Option<Duration> {
+        if self.complete() || room == 0 {
+            return None;
+        }
+        let active = self.work.held().len();
+        let ranged = self.is_provable() && (self.work.size.is_some() || self.work.there() > 0);
+        if active == 0 && !ranged {
+            let from = self.adopting.map_or(0, |length| length - OVERLAP);
+            self.fetch(now, from, None);
+            return None;
+        }
+        if active == 0 && self.work.size.is_none() {
+            // Where the file ends is not known, so that only what is there without a gap is of use, once that is known.
+            if self.work.claimed.is_empty() {
+                let prefix = self.work.written.prefix();
+                self.work.written.remove(prefix..u64::MAX);
+                self.fetch(now, prefix, None);
+            }
+            return None;
+        }
+        let lanes = self.lanes();
+        if active >= lanes {
+            return None;
+        }
+        if active > 0 && !self.pace.is_open(now) {
+            return Some(self.pace.opens_at());
+        }
+        // A cut or a dead worker makes bytes free, and then there is a task.
+        for _ in 0..2 {
+            match self.work.help(now, lanes, &self.rules.sizes) {
+                Help::Fetch(range) => {
+                    self.fetch(now, range.start, Some(range.end));
+                    return None;
+                }
+                Help::Hedge(primary, range) => {
+                    let worker = self.fetch_as(now, range.start, Some(range.end));
+                    self.work.hedge(now, worker, primary, range);
+                    return None;
+                }
+                Help::Cut(worker, end) => {
+                    if let Some(held) = self.work.get_mut(worker) {
+                        held.end = Some(end);
+                    }
+                    self.actions.push_back(Action::Cut { worker, end });
+                }
+                Help::Drop(worker) => {
+                    self.work.release(worker);
+                    self.actions.push_back(Action::Drop { worker });
+                }
+                Help::Nothing => break,
+            }
+        }
+        Some(now + LOOK_AROUND)
+    }
+
+    /// How many workers there should be.
+    fn lanes(&self) -> usize {
+        let Some(known) = &self.known else { return 1 };
+        let large = self.work.size.is_some_and(|size| size >= self.rules.sizes.single_below);
+        if !large || !self.is_provable() {
+            return 1;
+        }
+        let receiving = self.work.held().iter().filter(|one| one.receiving).count();
+        // One finds out whether parts are to be had before many ask for them.
+        let most = if known.parts_work { usize::MAX } else { receiving + 1 };
+        self.pace.lanes().min(most).max(1)
+    }
+
+    /// Whether what is written can be told to belong to what follows.
+    fn is_provable(&self) -> bool {
+        let strong = self.digests.iter().any(|one| one.digest.algorithm.is_strong());
+        self.known.as_ref().is_some_and(|known| {
+            known.joinable && self.changes < 2 && (known.start.version != Version::Unknown || strong)
+        })
+    }
+
+    fn fetch(&mut self, now: Duration, from: u64, to: Option<u64>) {
+        let worker = self.fetch_as(now, from, to);
+        self.work.hold(now, worker, from, to);
+    }
+
+    fn fetch_as(&mut self, now: Duration, from: u64, to: Option<u64>) -> WorkerId {
+        self.first_request.get_or_insert(now);
+        self.workers += 1;
+        self.actions.push_back(Action::Fetch { worker: self.workers, source: self.source, from, to });
+        self.workers
+    }
+
+    fn opened(&mut self, now: Duration, worker: WorkerId, reply: Reply) {
+        let Some(held) = self.work.get(worker) else { return };
+        let (from, end, plain) = (held.from, held.end, held.is_plain());
+        self.work.opened(now, worker);
+        if reply.status == 200 {
+            // Everything comes, though a part was asked for: it is of use only to who has nothing else.
+            if plain || self.work.held().len() == 1 {
+                return self.start(now, worker, &reply);
+            }
+            self.pace.only_one();
+            let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
+            self.actions.push_back(Action::Drop { worker });
+            return self.worker_failed(now, worker, error);
+        }
+        if self.known.is_none() && self.adopting.is_none() {
+            let error = Error::new(Kind::HttpRangeWrong, show::url(&reply.url), "everything was asked for");
+            self.actions.push_back(Action::Drop { worker });
+            return self.worker_failed(now, worker, error);
+        }
+        let adopted = self.adopting.map(|length| adopted(&reply, length));
+        let judged = match (&self.known, &adopted) {
+            (Some(known), None) => judge::part(&known.start, from, end, &reply),
+            (_, Some(Ok(start))) => judge::part(start, from, end, &reply),
+            (_, Some(Err(error))) => Err(error.clone()),
+            (None, None) => return,
+        };
+        let part = match judged {
+            Ok(part) => part,
+            Err(error) => {
+                self.actions.push_back(Action::Drop { worker });
+                return self.worker_failed(now, worker, error);
+            }
+        };
+        if self.work.get(worker).is_some_and(|held| held.at >= part.end) {
+            // It began as a hedge, and brings only what its primary brought before it broke.
+            self.work.release(worker);
+            return self.actions.push_back(Action::Drop { worker });
+        }
+        let primary = self.work.get(worker).is_some_and(|held| held.hedge_of.is_none());
+        if primary && let Some(hedge) = self.work.shorten(worker, part.end) {
+            self.actions.push_back(Action::Cut { worker: hedge, end: part.end });
+        } else if let Some(held) = self.work.get_mut(worker) {
+            held.end = Some(part.end);
+        }
+        if let Some(Ok(start)) = adopted {
+            self.adopting = None;
+            self.work.size = start.size;
+            self.work.written.insert(0..from);
+            self.best = self.best.max(from);
+            self.know(start, &reply, true);
+            let journal = self.journal();
+            self.state = State::Beginning { worker, skip: part.skip };
+            self.actions.push_back(Action::Begin(Begin { journal, keep: true }));
+            return;
+        }
+        if self.work.size.is_none() {
+            self.work.size = reply.size();
+        }
+        if let Some(known) = &mut self.known {
+            known.parts_work = true;
+            known.start.size = self.work.size;
+            self.unproven_join |= known.start.version == Version::Unknown;
+        }
+        if self.work.held().len() > 1 {
+            self.pace.works();
+        }
+        self.accept(now, worker, part.skip);
+    }
+
+    /// This reply brings the whole file: everything that was there counts for nothing.
+    fn start(&mut self, now: Duration, worker: WorkerId, reply: &Reply) {
+        if self.work.there() > 0 {
+            // We asked to go on, and the server sends everything.
+            let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
+            self.tell_retry(&error, 0, Duration::ZERO, 0);
+        }
+        for other in self.work.restart(now, worker, reply.size()) {
+            self.actions.push_back(Action::Drop { worker: other });
+        }
+        self.checks += 1;
+        self.adopting = None;
+        self.unproven_join = false;
+        self.continuing = false;
+        let (url, version) = (show::url(&reply.url), reply.version.clone());
+        let start = Start { url, size: reply.size(), version, digests: reply.digests.clone() };
+        self.know(start, reply, !reply.refuses_ranges && reply.coding.is_none());
+        let begin = Begin { journal: self.journal(), keep: false };
+        if self.placed.is_some() {
+            self.state = State::Beginning { worker, skip: 0 };
+            self.actions.push_back(Action::Begin(begin));
+        } else {
+            self.state = State::Placing(Some(worker));
+            self.actions
+                .push_back(Action::Place { reply: Some(Box::new(reply.clone())), begin: Some(begin) });
+        }
+    }
+
+    fn know(&mut self, start: Start, reply: &Reply, joinable: bool) {
+        self.digests = self.rules.expected.clone();
+        self.digests.extend(start.digests.iter().cloned());
+        let mut warnings = reply.notes.clone();
+        if let Some(coding) = &reply.coding {
+            warnings.push(format!("the server sent it compressed ({coding}); it is saved as sent"));
+        }
+        self.known = Some(Known { start, joinable, warnings, told: false, parts_work: false });
+    }
+
+    /// The beginning of the file's journal, if it shall have one.
+    fn journal(&self) -> Option<Start> {
+        let from = self.rules.sizes.journal_from?;
+        let large = self.work.size.is_none_or(|size| size >= from);
+        self.known.as_ref().filter(|_| large).map(|known| known.start.clone())
+    }
+
+    fn placed(
+        &mut self,
+        now: Duration,
+        worker: Option<WorkerId>,
+        place: Result<Place, Error>,
+        left: Option<Left>,
+    ) {
+        match place {
+            Ok(Place::Free { path, .. }) => self.placed = Some(path),
+            Ok(Place::Taken { path, reason }) => {
+                self.drop_workers();
+                return self.skipped(path, reason);
+            }
+            Err(error) => {
+                self.drop_workers();
+                return self.failed(now, error);
+            }
+        }
+        let useful = match &left {
+            None => Ok(()),
+            Some(left) => self.is_useful(left),
+        };
+        match (worker, left, useful) {
+            (Some(worker), None, _) => self.accept(now, worker, 0),
+            (None, None, _) => self.state = State::Transferring,
+            (_, Some(left), Ok(())) => {
+                // What was opened for everything is not what is needed now.
+                self.drop_workers();
+                self.state = State::Transferring;
+                self.go_on_with(left);
+            }
+            (worker, Some(_), Err(error)) => {
+                self.tell_retry(&error, 0, Duration::ZERO, 0);
+                match worker {
+                    None => self.state = State::Transferring,
+                    Some(worker) => {
+                        self.state = State::Beginning { worker, skip: 0 };
+                        self.actions.push_back(Action::Begin(Begin { journal: self.journal(), keep: false }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a download can go on with what is there, by what is known of the file now.
+    fn is_useful(&self, left: &Left) -> Result<(), Error> {
+        let no = |kind, why: &str| Err(Error::new(kind, self.place(), why));
+        match (left, &self.known) {
+            (_, Some(_)) if !self.is_provable() && matches!(left, Left::Journal { .. }) => {
+                no(Kind::ResumeUnproven, "")
+            }
+            (Left::Journal { start, .. }, Some(known)) => {
+                let same = start.version == known.start.version && start.size == known.start.size;
+                if same { Ok(()) } else { no(Kind::RemoteChanged, "since an earlier run") }
+            }
+            (Left::Journal { start, claims }, None) => {
+                let mut digests = self.rules.expected.iter().chain(&start.digests);
+                let strong = digests.any(|one| one.digest.algorithm.is_strong());
+                match start.version == Version::Unknown && !strong && !claims.is_empty() {
+                    true => no(Kind::ResumeUnproven, ""),
+                    false => Ok(()),
+                }
+            }
+            (Left::Prefix(length), _) if *length <= OVERLAP => no(Kind::ResumeUnproven, "it is too short"),
+            (Left::Prefix(_), Some(known)) if !known.joinable => no(Kind::HttpRangeIgnored, ""),
+            (Left::Prefix(_), _) => Ok(()),
+        }
+    }
+
+    fn go_on_with(&mut self, left: Left) {
+        match left {
+            Left::Prefix(length) => {
+                self.forget();
+                self.adopting = Some(length);
+            }
+            Left::Journal { start, claims } => {
+                self.work.clear();
+                self.work.size = start.size;
+                self.work.claimed = claims.iter().map(|claim| claim.start..claim.end).collect();
+                if self.known.is_none() {
+                    self.digests = self.rules.expected.clone();
+                    self.digests.extend(start.digests.iter().cloned());
+                    let warnings = Vec::new();
+                    self.known =
+                        Some(Known { start, joinable: true, warnings, told: false, parts_work: false });
+                }
+                let bytes = self.work.there();
+                let from = self.work.claimed.prefix();
+                if bytes > 0 {
+                    self.actions.push_back(Action::Tell(Fact::Resumed { from, bytes }));
+                }
+                self.checks += 1;
+                self.actions.push_back(Action::Check { number: self.checks, claims });
+            }
+        }
+    }
+
+    /// A worker's reply is right, and there is a place for its bytes.
+    fn accept(&mut self, now: Duration, worker: WorkerId, skip: u64) {
+        self.state = State::Transferring;
+        let Some(held) = self.work.get(worker) else { return };
+        let (at, end) = (held.from, held.end);
+        self.work.accepted(now, worker, end);
+        let (path, size) = (self.place(), self.work.size);
+        if let Some(known) = self.known.as_mut().filter(|known| !known.told) {
+            known.told = true;
+            let url = known.start.url.clone();
+            self.actions.push_back(Action::Tell(Fact::Started { url, path, size }));
+        }
+        if std::mem::take(&mut self.continuing) {
+            let bytes = self.work.there();
+            self.actions.push_back(Action::Tell(Fact::Resumed { from: at, bytes }));
+        }
+        self.actions.push_back(Action::Accept { worker, skip, at, end });
+    }
+
+    fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) {
+        let before = self.work.get(worker).map_or(upto, |held| held.at);
+        self.work.wrote(now, worker, upto);
+        self.fetched += upto.saturating_sub(before);
+        self.best = self.best.max(self.work.written.len());
+        let active = self.work.held().iter().filter(|one| one.receiving).count();
+        self.pace.observe(now, self.work.written.len(), active, self.work.latency);
+        self.complete();
+    }
+
+    fn ended(&mut self, now: Duration, worker: WorkerId, result: Result<(), Error>) {
+        let Some(held) = self.work.get(worker) else { return };
+        let (at, end, receiving) = (held.at, held.end, held.receiving);
+        match result {
+            Err(error) => self.worker_failed(now, worker, error),
+            // A worker that was never told to go on cannot be through.
+            Ok(()) if !receiving => {
+                let error = Error::new(Kind::HttpTruncated, self.place(), "no reply");
+                self.worker_failed(now, worker, error);
+            }
+            Ok(()) if end.is_some_and(|end| at < end) => {
+                let missing = format!("{} bytes are missing", end.unwrap_or(at) - at);
+                self.worker_failed(now, worker, Error::new(Kind::HttpTruncated, self.place(), missing));
+            }
+            Ok(()) => {
+                let (_, twin) = self.work.release(worker).unzip();
+                if let Some(worker) = twin.flatten() {
+                    self.actions.push_back(Action::Drop { worker });
+                }
+                self.best = self.best.max(self.work.written.len());
+                if end.is_none() {
+                    self.work.size = Some(at);
+                    self.proven = Some("end of transfer only".into());
+                }
+                if !self.complete() && self.work.held().is_empty() && !self.is_provable() {
+                    let why = "only a part came, and nothing tells whether the next one belongs to it";
+                    self.failed(now, Error::new(Kind::HttpTruncated, self.place(), why));
+                }
+            }
+        }
+    }
+
+    /// Every byte is written: on to the digests.
+    fn complete(&mut self) -> bool {
+        if self.state != State::Transferring || !self.work.is_complete() || !self.work.claimed.is_empty() {
+            return false;
+        }
+        self.drop_workers();
+        self.proven.get_or_insert_with(|| "size only".into());
+        self.state = State::Verifying;
+        self.actions.push_back(Action::Verify);
+        true
+    }
+
+    fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
+        let computed = match computed {
+            Ok(computed) => computed,
+            Err(error) => return self.failed(now, error),
+        };
+        match digest::verdict(&self.digests, &computed) {
+            Ok(strongest) => {
+                self.proven = strongest.map(proof).or(self.proven.take());
+                for one in &self.digests {
+                    self.actions.push_back(Action::Tell(Fact::Verified {
+                        algorithm: one.digest.algorithm.name().into(),
+                        digest: one.digest.to_string(),
+                        source: one.from.clone(),
+                    }));
+                }
+                self.state = State::Publishing;
+                self.actions.push_back(Action::Publish);
+            }
+            // Nothing but the digest could tell whether its parts were of one version; in one piece it will be.
+            Err(_) if self.unproven_join => {
+                let why = "its parts do not belong together";
+                self.failed(now, Error::new(Kind::RemoteChanged, self.place(), why));
+            }
+            Err((expected, found)) => {
+                let found = found.map_or("not computed".to_string(), |digest| digest.to_string());
+                let Expected { digest, from } = expected;
+                let detail = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
+                self.failed(now, Error::new(Kind::DigestMismatch, self.place(), detail));
+            }
+        }
+    }
+
+    fn published(&mut self, now: Duration, path: String) {
+        let warnings = self.known.as_mut().map(|known| std::mem::take(&mut known.warnings));
+        self.actions.push_back(Action::Tell(Fact::Finished {
+            path,
+            bytes: self.work.written.len(),
+            fetched: self.fetched,
+            seconds: now.saturating_sub(self.first_request.unwrap_or(now)).as_secs_f64(),
+            proven: self.proven.clone().unwrap_or_default(),
+            warnings: warnings.unwrap_or_default(),
+        }));
+        self.finish(Outcome::Finished);
+    }
+
+    fn answered(&mut self, now: Duration, answer: Answer) {
+        let State::Asking(error) = &self.state else { return };
+        let error = error.clone();
+        self.asked_before += now.saturating_sub(self.asked.take().unwrap_or(now));
+        match answer {
+            Answer::Retry => {
+                // Whoever answers has waited already; only the server's own wish is waited for.
+                let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+                self.budget.spend();
+                self.again(now, &error, wait);
+            }
+            Answer::Skip => self.give_up(&error, false, false),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        // A file that is being moved to its name is complete a moment later.
+        if !matches!(self.state, State::Publishing | State::Over) {
+            self.drop_workers();
+            self.give_up(&Error::new(Kind::RunStopped, self.place(), ""), false, false);
+        }
+    }
+
+    /// A worker is of no use any more. If others are at work, the file goes on with these; else it failed.
+    fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
+        let Some((held, _)) = self.work.release(worker) else { return };
+        self.best = self.best.max(self.work.written.len());
+        if !self.work.held().iter().any(|one| one.receiving) || concerns_the_file(error.kind) {
+            self.drop_workers();
+            return self.failed(now, error);
+        }
+        let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+        if held.receiving && held.at > held.from {
+            self.pace.broke(now, wait);
+        } else {
+            self.pace.refused(now, self.work.held().len(), wait);
+        }
+    }
+
+    /// Any failure of the file comes through here; the workers are gone.
+    fn failed(&mut self, now: Duration, error: Error) {
+        if self.stopped {
+            return self.give_up(&error, false, false);
+        }
+        let placing = matches!(self.state, State::Looking | State::Placing(_));
+        let there = self.work.there();
+        self.changes += u32::from(error.kind == Kind::RemoteChanged);
+        let can_go_on =
+            self.is_provable() && !starts_again(error.kind) && there > 0 && !self.work.is_complete();
+        // A check that was under way is of no use, since a reader could not tell its claims from those to come.
+        let leftovers_only = self.fetched == 0 && there > 0;
+        if !can_go_on {
+            self.forget();
+        }
+        if let Some(pause) = error.pause
+            && !pause.counted
+        {
+            self.tell_retry(&error, 0, pause.wait, self.prefix());
+            self.state = State::Waiting { until: now + pause.wait, for_host: true };
+            return;
+        }
+        if leftovers_only && starts_again(error.kind) && error.kind != Kind::DigestMismatch {
+            // Only what an earlier run left was of no use: that costs no try.
+            self.tell_retry(&error, 0, Duration::ZERO, 0);
+            self.state = State::Transferring;
+            return;
+        }
+        let verdict = self.budget.verdict(&error, self.rules.on_error, self.best, can_go_on);
+        if verdict == Verdict::GoOn {
+            let wait = self.budget.short_wait();
+            self.continuing = true;
+            self.tell_retry(&error, 0, wait, self.prefix());
+            self.state = State::Waiting { until: now + wait, for_host: false };
+        } else if self.next_mirror_may_do(&error, verdict, can_go_on, placing) {
+            // A mirror that was not asked yet costs no try. Nothing proves that it has the same bytes.
+            self.source += 1;
+            self.forget();
+            self.tell_retry(&error, 0, Duration::ZERO, 0);
+            self.state = State::Transferring;
+        } else {
+            match verdict {
+                Verdict::GoOn => {}
+                Verdict::TryAgain => {
+                    let asked = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+                    self.budget.spend();
+                    let wait = self.budget.wait().max(asked);
+                    self.again(now, &error, wait);
+                }
+                Verdict::Ask => {
+                    let (used, of) = self.budget.tries();
+                    self.actions.push_back(Action::Tell(Fact::Question {
+                        error: Failure::from(&error),
+                        left: of.saturating_sub(used),
+                    }));
+                    self.state = State::Asking(error);
+                    self.asked = Some(now);
+                }
+                Verdict::GiveUp => self.give_up(&error, false, false),
+                Verdict::Exhausted => self.give_up(&error, true, false),
+                Verdict::StopAll => self.give_up(&error, false, true),
+            }
+        }
+    }
+
+    /// Nothing that was written counts any more.
+    fn forget(&mut self) {
+        self.work.clear();
+        self.known = None;
+        self.adopting = None;
+        self.digests = self.rules.expected.clone();
+        self.proven = None;
+        self.checks += 1;
+    }
+
+    /// Whether a mirror that was not asked yet is the answer: it is not to what is wrong here, nor while what was
+    /// written can be gone on with.
+    fn next_mirror_may_do(&self, error: &Error, verdict: Verdict, can_go_on: bool, placing: bool) -> bool {
+        let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
+        let at_its_end = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
+        let more = self.source + 1 < self.rules.sources;
+        more && theirs && !placing && error.kind.retry() != Retry::Never && (!can_go_on || at_its_end)
+    }
+
+    fn again(&mut self, now: Duration, error: &Error, wait: Duration) {
+        if self.work.there() == 0 {
+            // Nothing would be lost: give the next mirror its turn.
+            self.source = (self.source + 1) % self.rules.sources;
+        }
+        self.continuing = self.work.there() > 0;
+        self.tell_retry(error, self.budget.tries().0, wait, self.prefix());
+        self.state = State::Waiting { until: now + wait, for_host: error.pause.is_some() };
+    }
+
+    fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
+        self.actions.push_back(Action::Tell(Fact::Retrying {
+            error: Failure::from(error),
+            attempt,
+            of: self.rules.retries,
+            wait: wait.as_secs_f64(),
+            from,
+        }));
+    }
+
+    fn skipped(&mut self, path: String, reason: String) {
+        self.actions.push_back(Action::Tell(Fact::Skipped { path, reason }));
+        self.finish(Outcome::Skipped);
+    }
+
+    fn give_up(&mut self, error: &Error, exhausted: bool, stop_all: bool) {
+        self.actions.push_back(Action::Tell(Fact::Failed {
+            error: Failure::from(error),
+            retries: self.budget.tries().0,
+            exhausted,
+        }));
+        let resumable = self.journal().is_some() && self.is_provable() && self.work.there() > 0;
+        self.finish(Outcome::Failed { kind: error.kind, exhausted, stop_all, resumable });
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.state = State::Over;
+        self.actions.push_back(Action::Finish(outcome));
+    }
+
+    fn drop_workers(&mut self) {
+        for worker in self.work.release_all() {
+            self.actions.push_back(Action::Drop { worker });
+        }
+    }
+
+    /// When `--max-time` ends the file. The time in which a person is asked does not count, nor does finishing.
+    fn deadline(&self) -> Option<Duration> {
+        let running = match self.state {
+            State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,
+            State::Looking | State::Asking(_) | State::Verifying | State::Publishing | State::Over => false,
+        };
+        let (start, most) = (self.first_request?, self.rules.max_time?);
+        running.then(|| start.saturating_add(most).saturating_add(self.asked_before))
+    }
+
+    fn place(&self) -> String {
+        self.placed.clone().unwrap_or_default()
+    }
+}
+
+/// What a partial file of so many bytes is to become, by a reply about its end.
+fn adopted(reply: &Reply, length: u64) -> Result<Start, Error> {
+    let url = show::url(&reply.url);
+    match reply.size() {
+        Some(size) if size >= length => {
+            Ok(Start { url, size: Some(size), version: reply.version.clone(), digests: Vec::new() })
+        }
+        size => {
+            let whole = size.map_or("unknown".to_string(), |size| format!("{size} bytes"));
+            let why = format!("it has {length} bytes, and the size of the server's file is {whole}");
+            Err(Error::new(Kind::ResumeDamaged, url, why))
+        }
+    }
+}
+
+fn proof(expected: &Expected) -> String {
+    format!("{} from {}", expected.digest.algorithm.name(), expected.from)
+}
+
+/// After these, what was written cannot be trusted to belong to what follows.
+fn starts_again(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RemoteChanged
+            | Kind::ResumeDamaged
+            | Kind::DigestMismatch
+            | Kind::HttpRangeWrong
+            | Kind::HttpRangeIgnored
+            | Kind::HttpEncoding
+    )
+}
+
+/// These are about the file, or about this machine, and not about one connection.
+fn concerns_the_file(kind: Kind) -> bool {
+    matches!(kind.blame(), Blame::Disk | Blame::Content)
+        || matches!(
+            kind,
+            Kind::RemoteChanged | Kind::ResumeDamaged | Kind::OutputClosed | Kind::OutputStarted
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use url::Url;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    fn rules() -> Rules {
+        Rules {
+            sources: 1,
+            look_first: false,
+            retries: 1,
+            on_error: OnError::Retry,
+            max_time: None,
+            expected: Vec::new(),
+            connections: Some(1),
+            sizes: Sizes::FILE,
+            seed: 1,
+        }
+    }
+
+    fn reply(status: u16, headers: &[(&'static str, &str)]) -> Box<Reply> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
+            .collect();
+        Box::new(
+            Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &headers).expect("a reply"),
+        )
+    }
+
+    /// All actions up to the next wait.
+    fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
+        let mut all = Vec::new();
+        for _ in 0..100 {
+            plan.check().expect("the invariant");
+            match plan.next(now, 100) {
+                Action::Wait(_) => return all,
+                action => all.push(action),
+            }
+        }
+        panic!("a plan that never waits: {plan:?}");
+    }
+
+    /// A plan whose first worker has written `bytes` of 100,000.
+    fn half_done(etag: &str, bytes: u64) -> Plan {
+        let mut plan = Plan::new(rules());
+        assert_eq!(steps(&mut plan, NOW), [Action::Fetch { worker: 1, source: 0, from: 0, to: None }]);
+        let reply = reply(200, &[("content-length", "100000"), ("etag", etag)]);
+        plan.on(NOW, Input::Opened { worker: 1, reply });
+        steps(&mut plan, NOW);
+        plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), None));
+        assert_eq!(
+            steps(&mut plan, NOW)[1],
+            Action::Accept { worker: 1, skip: 0, at: 0, end: Some(100_000) }
+        );
+        plan.on(NOW, Input::Wrote { worker: 1, upto: bytes });
+        plan
+    }
+
+    fn fetches(actions: &[Action]) -> Vec<u64> {
+        let from = |action: &Action| if let Action::Fetch { from, .. } = action { Some(*from) } else { None };
+        actions.iter().filter_map(from).collect()
+    }
+
+    const LATER: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn a_break_goes_on_where_it_stopped_only_with_the_same_version() {
+        let broken = || Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) };
+        for (etag, range, accepted, skip) in [
+            ("\"a\"", "bytes 70000-99999/100000", true, 0),
+            ("\"a\"", "bytes 60000-99999/100000", true, 10_000),
+            ("\"b\"", "bytes 70000-99999/100000", false, 0),
+            ("\"a\"", "bytes 70001-99999/100000", false, 0),
+            ("\"a\"", "bytes 70000-99999/100001", false, 0),
+        ] {
+            let mut plan = half_done("\"a\"", 70_000);
+            plan.on(NOW, broken());
+            assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);
+            let reply = reply(206, &[("content-range", range), ("etag", etag)]);
+            plan.on(LATER, Input::Opened { worker: 2, reply });
+            let goes_on = Action::Accept { worker: 2, skip, at: 70_000, end: Some(100_000) };
+            let actions = steps(&mut plan, LATER);
+            assert_eq!(actions.contains(&goes_on), accepted, "{etag} {range}: {actions:?}");
+            if !accepted {
+                assert!(actions.contains(&Action::Drop { worker: 2 }));
+                assert_eq!(fetches(&steps(&mut plan, LATER * 2)), [0], "it starts again");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_strong_validator_it_starts_again() {
+        let mut plan = half_done("W/\"a\"", 70_000);
+        plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
+        assert_eq!(fetches(&steps(&mut plan, LATER)), [0]);
+    }
+
+    #[test]
+    fn reports_of_dropped_workers_change_nothing() {
+        let mut plan = half_done("\"a\"", 70_000);
+        plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
+        plan.on(NOW, Input::Wrote { worker: 1, upto: 90_000 });
+        plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
+        assert_eq!(plan.bytes(), 70_000);
+    }
+
+    #[test]
+    fn a_short_clean_end_is_a_truncation() {
+        let mut plan = half_done("\"a\"", 70_000);
+        plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
+        assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);
+    }
+
+    #[test]
+    fn a_further_mirror_is_used_from_the_start_and_costs_no_try() {
+        let mut plan = Plan::new(Rules { sources: 2, retries: 0, ..rules() });
+        steps(&mut plan, NOW);
+        plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
+        assert!(steps(&mut plan, NOW).contains(&Action::Fetch { worker: 2, source: 1, from: 0, to: None }));
+        plan.on(NOW, Input::Ended { worker: 2, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
+        assert!(matches!(steps(&mut plan, NOW).last(), Some(Action::Finish(Outcome::Failed { .. }))));
+    }
+
+    #[test]
+    fn time_for_the_whole_file_is_bounded() {
+        let mut plan = Plan::new(Rules { max_time: Some(LATER), ..rules() });
+        steps(&mut plan, NOW);
+        assert_eq!(plan.next(NOW, 100), Action::Wait(Some(NOW + LATER)));
+        let actions = steps(&mut plan, NOW + LATER);
+        assert_eq!(actions[0], Action::Drop { worker: 1 });
+        assert!(matches!(
+            actions.last(),
+            Some(Action::Finish(Outcome::Failed { kind: Kind::JobMaxTime, .. }))
+        ));
+    }
+}

@@ -1,0 +1,366 @@
+//! Who has which bytes of a file.
+//!
+//! Invariant (promise 1): every byte is in exactly one of: written, claimed (on the disk since an earlier run, and not
+//! checked yet), held by one worker, free. A hedge holds bytes that its primary holds too, and they count only if it
+//! is through first. [`Work::check`] states it.
+
+use super::{Sizes, WorkerId};
+use crate::ranges::RangeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A piece is what one connection brings in this time: long against the round trip that lies between two pieces, short
+/// enough that the disk is written nearly in order and hashing keeps up.
+const PIECE_SECONDS: f64 = 1.5;
+
+/// How many pieces for each connection the window holds: one at work and some in reserve, so that a slow one at the head
+/// does not stop the others at once.
+const PIECES_AHEAD: u64 = 4;
+
+/// Of a file's bytes, a fiftieth may be fetched twice on purpose.
+const HEDGED_MOST: u64 = 50;
+
+/// Speed is measured over spans of at least this.
+const SPAN: Duration = Duration::from_millis(200);
+
+/// A worker that brought nothing for this long (or four round trips, if that is more) is taken for dead as soon as
+/// another one could do its work.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A worker and the bytes that are its task.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) worker: WorkerId,
+    /// It fetches what this one fetches too, and the first to be through wins.
+    pub(super) hedge_of: Option<WorkerId>,
+    /// The first byte that it was asked for.
+    pub(super) from: u64,
+    /// The first byte that it has not written.
+    pub(super) at: u64,
+    /// One past its last byte; `None` while nobody knows where the file ends.
+    pub(super) end: Option<u64>,
+    plain: bool,
+    /// Its reply was accepted.
+    pub(super) receiving: bool,
+    speed: Speed,
+}
+
+impl Held {
+    /// It asked for the file as a whole.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+}
+
+/// The bytes of a file and who has them.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) size: Option<u64>,
+    pub(super) written: RangeSet,
+    pub(super) claimed: RangeSet,
+    held: Vec<Held>,
+    hedged: u64,
+    /// The shortest time from a request to its first byte.
+    pub(super) latency: Duration,
+    /// Bytes a second of one connection, from what it was lately.
+    typical: f64,
+}
+
+/// What can be done so that another worker has something to do.
+#[derive(Debug, PartialEq)]
+pub(super) enum Help {
+    /// Free bytes are there: fetch these.
+    Fetch(Range<u64>),
+    /// This worker shall stop there: the rest becomes free.
+    Cut(WorkerId, u64),
+    /// This worker is dead: what it has becomes free.
+    Drop(WorkerId),
+    /// Fetch this worker's rest too.
+    Hedge(WorkerId, Range<u64>),
+    /// Nothing.
+    Nothing,
+}
+
+impl Work {
+    /// The bytes that are on the disk, checked or not.
+    pub(super) fn there(&self) -> u64 {
+        self.written.len() + self.claimed.len()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.size.is_some_and(|size| self.written.contains(&(0..size)))
+    }
+
+    pub(super) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    pub(super) fn get(&self, worker: WorkerId) -> Option<&Held> {
+        self.held.iter().find(|one| one.worker == worker)
+    }
+
+    pub(super) fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Held> {
+        self.held.iter_mut().find(|one| one.worker == worker)
+    }
+
+    /// A worker was asked for these bytes.
+    pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
+        let speed = Speed { last: now, mark: now, bytes: 0, rate: self.typical };
+        let plain = from == 0 && end.is_none();
+        self.held.push(Held { worker, hedge_of: None, from, at: from, end, plain, receiving: false, speed });
+    }
+
+    /// A worker has a reply: so long does that take.
+    pub(super) fn opened(&mut self, now: Duration, worker: WorkerId) {
+        let known = self.latency;
+        let Some(held) = self.get_mut(worker) else { return };
+        let waited = held.speed.silence(now);
+        self.latency = if known.is_zero() { waited } else { known.min(waited) };
+    }
+
+    /// A worker has its word to go on: its bytes come from now on.
+    pub(super) fn accepted(&mut self, now: Duration, worker: WorkerId, end: Option<u64>) {
+        let Some(held) = self.get_mut(worker) else { return };
+        (held.speed.last, held.speed.mark) = (now, now);
+        (held.receiving, held.end) = (true, end);
+    }
+
+    /// A worker's task ends there now, and so does its hedge's. Who that is.
+    pub(super) fn shorten(&mut self, worker: WorkerId, end: u64) -> Option<WorkerId> {
+        let mut hedge = None;
+        for one in self.held.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker)) {
+            one.end = Some(one.end.map_or(end, |old| old.min(end)));
+            one.at = one.at.min(end.max(one.from));
+            hedge = hedge.or(one.hedge_of.map(|_| one.worker));
+        }
+        hedge
+    }
+
+    pub(super) fn hedge(&mut self, now: Duration, worker: WorkerId, primary: WorkerId, range: Range<u64>) {
+        self.hedged += range.end - range.start;
+        self.hold(now, worker, range.start, Some(range.end));
+        if let Some(held) = self.get_mut(worker) {
+            held.hedge_of = Some(primary);
+        }
+    }
+
+    /// Forgets everything but that worker, which now has the whole file to bring. Whom nobody needs any more.
+    pub(super) fn restart(&mut self, now: Duration, worker: WorkerId, size: Option<u64>) -> Vec<WorkerId> {
+        self.clear();
+        self.size = size;
+        let mut others = self.release_all();
+        others.retain(|&other| other != worker);
+        self.hold(now, worker, 0, size);
+        others
+    }
+
+    /// Forgets what is on the disk.
+    pub(super) fn clear(&mut self) {
+        self.written = RangeSet::new();
+        self.claimed = RangeSet::new();
+        self.size = None;
+    }
+
+    /// A worker wrote all bytes below `upto`. How many of them are new and count.
+    pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) -> u64 {
+        let Some(held) = self.held.iter_mut().find(|one| one.worker == worker && one.receiving) else {
+            return 0;
+        };
+        let upto = held.end.map_or(upto, |end| upto.min(end));
+        let Some(new) = upto.checked_sub(held.at).filter(|&new| new > 0) else { return 0 };
+        let range = held.at..upto;
+        held.at = upto;
+        if held.speed.add(now, new) {
+            // Slow connections shall not make pieces small for all: what counts is what a connection can bring.
+            let rate = held.speed.rate;
+            self.typical = if rate > self.typical { rate } else { 0.9 * self.typical + 0.1 * rate };
+        }
+        if held.hedge_of.is_some() {
+            return 0;
+        }
+        self.written.insert(range);
+        new
+    }
+
+    /// Takes a worker off its task. What it did not write is free again, or its hedge's. `Some` with the worker that
+    /// fetches the same and is not needed any more.
+    pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Held, Option<WorkerId>)> {
+        let index = self.held.iter().position(|one| one.worker == worker)?;
+        let held = self.held.swap_remove(index);
+        let through = held.end.is_some_and(|end| held.at >= end);
+        if let Some(primary) = held.hedge_of {
+            if through {
+                let range = held.from..held.at;
+                self.written.insert(range);
+                self.held.retain(|one| one.worker != primary);
+                return Some((held, Some(primary)));
+            }
+            return Some((held, None));
+        }
+        let Some(hedge) = self.held.iter_mut().find(|one| one.hedge_of == Some(worker)) else {
+            return Some((held, None));
+        };
+        let twin = hedge.worker;
+        if through {
+            self.held.retain(|one| one.worker != twin);
+            return Some((held, Some(twin)));
+        }
+        // The hedge has the task alone now, and what it wrote counts.
+        hedge.hedge_of = None;
+        let range = hedge.from..hedge.at;
+        hedge.at = hedge.at.max(held.at);
+        self.written.insert(range);
+        Some((held, None))
+    }
+
+    pub(super) fn release_all(&mut self) -> Vec<WorkerId> {
+        self.held.drain(..).map(|one| one.worker).collect()
+    }
+
+    /// What one more worker could do beside the others, with `lanes` of them in all.
+    pub(super) fn help(&self, now: Duration, lanes: usize, sizes: &Sizes) -> Help {
+        let piece = self.piece(lanes, sizes);
+        if let Some(gap) = self.free(lanes, piece, sizes) {
+            // Nobody else will come for the rest, or there is too little of it to be worth a request.
+            let all = lanes < 2 || gap.end - gap.start < piece + piece / 2;
+            return Help::Fetch(if all { gap } else { gap.start..gap.start + piece });
+        }
+        if lanes < 2 {
+            return Help::Nothing;
+        }
+        let hedged = |one: &Held| self.held.iter().any(|other| other.hedge_of == Some(one.worker));
+        let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !hedged(one));
+        let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(one.at));
+        let slowest = candidates
+            .filter(|one| left(one) > 0)
+            .map(|one| (one, left(one) as f64 / self.rate_of(one, now).max(1.0)))
+            .max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let Some((victim, seconds)) = slowest else { return Help::Nothing };
+        if self.is_silent(victim, now) {
+            return Help::Drop(victim.worker);
+        }
+        let rest = left(victim);
+        let round_trip = self.latency.as_secs_f64();
+        // The stream that began as the whole file gives up what lies beyond its next piece: work goes on in file order.
+        if victim.receiving && rest > 2 * piece.max(sizes.split_least) {
+            return Help::Cut(victim.worker, victim.at + piece.max(sizes.split_least));
+        }
+        let (mine, theirs) = (self.typical.max(1.0), self.rate_of(victim, now).max(0.0));
+        let keep = (rest as f64 * theirs / (mine + theirs)).ceil() as u64;
+        let split = victim.at + keep.min(rest);
+        let given = rest - keep.min(rest);
+        if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + 0.05 {
+            return Help::Cut(victim.worker, split);
+        }
+        let affordable = self.size.is_some_and(|size| self.hedged + rest <= size / HEDGED_MOST);
+        if affordable && seconds > rest as f64 / mine + round_trip {
+            return Help::Hedge(victim.worker, victim.at..victim.at + rest);
+        }
+        Help::Nothing
+    }
+
+    /// # Errors
+    /// What of the invariant is broken.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.written.iter().any(|range| self.claimed.touches(range)) {
+            return Err("bytes are written and claimed");
+        }
+        let mut seen = RangeSet::new();
+        for one in &self.held {
+            let range = one.at..one.end.unwrap_or(u64::MAX);
+            if let Some(primary) = one.hedge_of {
+                let others = self.held.iter().filter(|other| other.hedge_of == Some(primary)).count();
+                if others != 1 || self.get(primary).is_none() {
+                    return Err("a hedge without its primary, or two of them");
+                }
+                continue;
+            }
+            if one.end.is_some_and(|end| one.at > end) {
+                return Err("a worker went beyond its end");
+            }
+            if self.written.touches(&range) || self.claimed.touches(&range) || seen.touches(&range) {
+                return Err("bytes are held twice, or held and written");
+            }
+            seen.insert(range);
+        }
+        let end = [&self.written, &self.claimed]
+            .into_iter()
+            .filter_map(|set| set.iter().last())
+            .map(|one| one.end)
+            .max();
+        match (end, self.size) {
+            (Some(end), Some(size)) if end > size => Err("more is written than the file has"),
+            _ => Ok(()),
+        }
+    }
+
+    fn piece(&self, lanes: usize, sizes: &Sizes) -> u64 {
+        let share = sizes.window / (2 * lanes.max(1) as u64);
+        let wish = (self.typical * PIECE_SECONDS) as u64;
+        wish.max(sizes.piece_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
+    }
+
+    /// The first free bytes within the window.
+    fn free(&self, lanes: usize, piece: u64, sizes: &Sizes) -> Option<Range<u64>> {
+        let size = self.size?;
+        let mut taken = self.written.clone();
+        self.claimed.iter().for_each(|one| taken.insert(one.clone()));
+        let base = taken.prefix();
+        let ahead = piece.saturating_mul(PIECES_AHEAD).saturating_mul(lanes as u64);
+        let window = if sizes.window_is_memory { sizes.window } else { sizes.window.max(ahead) };
+        for one in &self.held {
+            taken.insert(one.at..one.end.unwrap_or(size));
+        }
+        let gap = taken.first_gap(size)?;
+        // What one connection brings is in order anyway.
+        let limit = if lanes < 2 { u64::MAX } else { base.saturating_add(window) };
+        let end = gap.end.min(limit.max(gap.start));
+        (gap.start < end).then_some(gap.start..end)
+    }
+
+    fn rate_of(&self, one: &Held, now: Duration) -> f64 {
+        // Reports come a few times a second: silence beyond that is taken for slowness.
+        let (span, silence) = ((SPAN * 2).max(self.latency), one.speed.silence(now));
+        if silence <= span {
+            one.speed.rate
+        } else {
+            one.speed.rate * span.as_secs_f64() / silence.as_secs_f64()
+        }
+    }
+
+    fn is_silent(&self, one: &Held, now: Duration) -> bool {
+        one.speed.silence(now) > SILENCE.max(self.latency * 4)
+    }
+}
+
+/// Bytes a second, lately.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    /// When the last bytes came.
+    last: Duration,
+    /// Bytes since the mark.
+    mark: Duration,
+    bytes: u64,
+    /// At first, what is typical.
+    rate: f64,
+}
+
+impl Speed {
+    /// True when it was measured anew.
+    fn add(&mut self, now: Duration, bytes: u64) -> bool {
+        self.last = now;
+        self.bytes += bytes;
+        let span = now.saturating_sub(self.mark);
+        if span < SPAN {
+            return false;
+        }
+        let rate = self.bytes as f64 / span.as_secs_f64();
+        self.rate = if self.rate == 0.0 { rate } else { (self.rate + rate) / 2.0 };
+        (self.mark, self.bytes) = (now, 0);
+        true
+    }
+
+    fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.last)
+    }
+}

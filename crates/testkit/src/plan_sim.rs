@@ -1,0 +1,420 @@
+//! Whole downloads by the plan alone, in the simulated world of a seed: several connections with speeds of their own,
+//! some of them silent, a disk, a journal, and runs that are killed and started again on what they left, which somebody
+//! may have damaged meanwhile. The plan's invariant is asserted after every step.
+
+use crate::net_sim::{Meeting, World};
+use crate::sha256;
+use downhaul_core::digest::{Algorithm, Digest};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::event::Fact;
+use downhaul_core::journal::{self, Claim};
+use downhaul_core::plan::{
+    Action, Answer, Begin, Input, Left, OVERLAP, Outcome, Place, Plan, Rules, WorkerId,
+};
+use downhaul_engine::source::Want;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How a simulated download ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// What the last plan said.
+    pub outcome: Outcome,
+    /// The published bytes.
+    pub published: Option<Vec<u8>>,
+    /// What happened on the way.
+    pub seen: Seen,
+}
+
+/// What happened on the way: worlds in which nothing happens prove nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Requests that were made.
+    pub requests: usize,
+    /// The most connections at once.
+    pub lanes: usize,
+    /// Tasks that were cut short for another worker.
+    pub cuts: usize,
+    /// Workers that went on with a break or a leftover.
+    pub resumed: usize,
+    /// Runs that were killed.
+    pub kills: usize,
+    /// Claims of journals that were found good, and that were not.
+    pub good: usize,
+    /// See `good`.
+    pub bad: usize,
+    /// Requests for bytes that another worker was asked for, too.
+    pub hedges: usize,
+}
+
+/// A connection.
+struct Lane {
+    worker: WorkerId,
+    meeting: Meeting,
+    /// Bytes of the body that arrived.
+    arrived: usize,
+    accepted: bool,
+    skip: u64,
+    at: u64,
+    end: Option<u64>,
+    /// When something happens on it next; `None`: it waits for a word.
+    due: Option<Duration>,
+    /// Bytes a second; 0 is silence.
+    speed: u64,
+    generation: u32,
+}
+
+struct Sim {
+    seed: u64,
+    world: World,
+    now: Duration,
+    lanes: Vec<Lane>,
+    most_lanes: usize,
+    check: VecDeque<(u32, Option<Claim>)>,
+    disk: Vec<u8>,
+    journal: Vec<u8>,
+    adopted: Option<u64>,
+    generation: u32,
+    seen: Seen,
+}
+
+/// Runs a download through the world of a seed, restarts included.
+///
+/// # Panics
+/// When the plan breaks its invariant, publishes wrong bytes, or does not end.
+pub fn drive_plan(seed: u64) -> Ended {
+    let mut world = World::new(seed);
+    let rules = world.rules();
+    let most_lanes = if world.rng.u8(0..4) == 0 { world.rng.usize(1..5) } else { usize::MAX };
+    let mut sim = Sim {
+        seed,
+        now: Duration::ZERO,
+        lanes: Vec::new(),
+        most_lanes,
+        check: VecDeque::new(),
+        disk: Vec::new(),
+        journal: Vec::new(),
+        adopted: None,
+        generation: 0,
+        seen: Seen::default(),
+        world,
+    };
+    if sim.world.rng.u8(0..16) == 0 {
+        sim.leave_a_prefix();
+    }
+    for _ in 0..8 {
+        match sim.run(rules.clone()) {
+            Run::Killed => sim.damage(),
+            // A run that gave up is followed by another one, as people do.
+            Run::Over(Outcome::Failed { resumable: true, .. }, _) if sim.world.rng.bool() => sim.damage(),
+            Run::Over(outcome, published) => {
+                let finished = matches!(outcome, Outcome::Finished);
+                assert_eq!(finished, published.is_some(), "seed {seed}");
+                return Ended { outcome, published, seen: sim.seen };
+            }
+        }
+    }
+    Ended { outcome: Outcome::Skipped, published: None, seen: sim.seen }
+}
+
+enum Run {
+    Over(Outcome, Option<Vec<u8>>),
+    Killed,
+}
+
+impl Sim {
+    fn run(&mut self, rules: Rules) -> Run {
+        let (seed, retries) = (self.seed, rules.retries);
+        let mut plan = Plan::new(rules);
+        let killed_at = if self.world.rng.u8(0..4) == 0 { self.world.rng.usize(0..200) } else { usize::MAX };
+        self.lanes.clear();
+        self.check.clear();
+        let mut published = None;
+        // Every request ends, each costs a try, goes on with progress, or meets an uncounted pause; none of these goes
+        // on for ever in a world of this size.
+        for step in 0..100_000 {
+            plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+            if step == killed_at {
+                self.seen.kills += 1;
+                return Run::Killed;
+            }
+            let room = self.most_lanes.saturating_sub(self.lanes.len());
+            match plan.next(self.now, room) {
+                Action::Look => {
+                    let left = self.adopted.is_some() || !self.journal.is_empty();
+                    plan.on(self.now, Input::Looked(Ok(Place::Free { path: "f".into(), left })));
+                }
+                Action::Place { begin, .. } => {
+                    let left = self.left();
+                    if let (None, Some(begin)) = (&left, begin) {
+                        self.begin(&begin);
+                    }
+                    let place = Place::Free { path: "f".into(), left: false };
+                    plan.on(self.now, Input::Placed(Ok(place), left));
+                }
+                Action::Begin(begin) => {
+                    self.begin(&begin);
+                    plan.on(self.now, Input::Begun(Ok(())));
+                }
+                Action::Check { number, claims } => {
+                    self.check = claims.into_iter().map(|claim| (number, Some(claim))).collect();
+                    self.check.push_back((number, None));
+                }
+                Action::Fetch { worker, from, to, .. } => self.fetch(worker, from, to),
+                Action::Accept { worker, skip, at, end } => {
+                    let (now, generation) = (self.now, self.generation);
+                    let lane = self.lanes.iter_mut().find(|lane| lane.worker == worker);
+                    let lane = lane.unwrap_or_else(|| panic!("seed {seed}: no reply to accept"));
+                    (lane.accepted, lane.skip, lane.at, lane.end) = (true, skip, at, end);
+                    (lane.due, lane.generation) = (Some(now), generation);
+                }
+                Action::Cut { worker, end } => {
+                    self.seen.cuts += 1;
+                    // A worker hears of it a little late, now and then.
+                    if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.worker == worker)
+                        && self.world.rng.u8(0..4) > 0
+                    {
+                        lane.end = Some(end);
+                    }
+                }
+                Action::Drop { worker } => self.lanes.retain(|lane| lane.worker != worker),
+                Action::Verify => {
+                    let bytes = Digest::from_hex(Algorithm::Sha256, &sha256(&self.disk)).expect("a digest");
+                    plan.on(self.now, Input::Verified(Ok(vec![bytes])));
+                }
+                Action::Publish => {
+                    let size =
+                        usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
+                    assert_eq!(self.disk.len(), size, "seed {seed}");
+                    self.world.judge(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+                    published = Some(self.disk.clone());
+                    plan.on(self.now, Input::Published(Ok("f".into())));
+                }
+                Action::Tell(fact) => match fact {
+                    Fact::Retrying { attempt, .. } => {
+                        assert!(attempt <= retries, "seed {seed}: more retries than allowed");
+                    }
+                    Fact::Resumed { .. } => self.seen.resumed += 1,
+                    _ => {}
+                },
+                Action::Wait(until) => self.wait(&mut plan, until),
+                Action::Finish(outcome) => return Run::Over(outcome, published),
+            }
+        }
+        panic!("seed {seed}: a download that does not end: {plan:?}");
+    }
+
+    fn fetch(&mut self, worker: WorkerId, from: u64, to: Option<u64>) {
+        self.seen.requests += 1;
+        let meeting = self.world.meet(Want { from, to });
+        let rng = &mut self.world.rng;
+        let speed = match rng.u8(0..20) {
+            0 => 0,
+            1 => 500,
+            _ => rng.u64(5_000..200_000),
+        };
+        if self
+            .lanes
+            .iter()
+            .any(|lane| lane.accepted && lane.at <= from && lane.end.is_some_and(|end| end > from))
+        {
+            self.seen.hedges += 1;
+        }
+        let due = Some(self.now + Duration::from_millis(rng.u64(0..300)));
+        let generation = self.generation;
+        let (arrived, accepted) = (0, false);
+        self.lanes.push(Lane {
+            worker,
+            meeting,
+            arrived,
+            accepted,
+            skip: 0,
+            at: from,
+            end: None,
+            due,
+            speed,
+            generation,
+        });
+        self.seen.lanes = self.seen.lanes.max(self.lanes.len());
+    }
+
+    /// Lets time pass until something happens.
+    fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
+        let seed = self.seed;
+        let due = self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((lane.due?, index))).min();
+        let check = self.check.front().map(|_| self.now + Duration::from_millis(3));
+        let first = [due.map(|(at, _)| at), check, until].into_iter().flatten().min();
+        let Some(first) = first else {
+            assert!(plan.is_idle(), "seed {seed}: stuck: {plan:?}");
+            let answer = if self.world.rng.u8(0..4) > 0 { Answer::Retry } else { Answer::Skip };
+            return plan.on(self.now, Input::Answer(answer));
+        };
+        if until == Some(first) {
+            assert!(first > self.now, "seed {seed}: a wait for the past");
+        }
+        self.now = self.now.max(first);
+        match due {
+            Some((at, index)) if at <= self.now => self.lane(plan, index),
+            _ if check.is_some_and(|check| check <= self.now) => {
+                let Some((number, claim)) = self.check.pop_front() else { return };
+                let Some(claim) = claim else { return plan.on(self.now, Input::CheckEnded { number }) };
+                let good = self.holds(claim);
+                if good {
+                    self.seen.good += 1
+                } else {
+                    self.seen.bad += 1
+                }
+                plan.on(self.now, Input::Checked { number, claim, good });
+            }
+            _ => {}
+        }
+    }
+
+    /// Something happens on a connection.
+    fn lane(&mut self, plan: &mut Plan, index: usize) {
+        let now = self.now;
+        let lane = &mut self.lanes[index];
+        let worker = lane.worker;
+        if !lane.accepted {
+            lane.due = None;
+            match lane.meeting.head.clone() {
+                Ok(reply) => plan.on(now, Input::Opened { worker, reply: Box::new(reply) }),
+                Err(error) => {
+                    self.lanes.remove(index);
+                    plan.on(now, Input::Ended { worker, result: Err(error) });
+                }
+            }
+            return;
+        }
+        let full = lane.end.is_some_and(|end| lane.at >= end);
+        let rest = &lane.meeting.body[lane.arrived..];
+        if full || rest.is_empty() {
+            let result = if full { Ok(()) } else { lane.meeting.end.clone() };
+            self.lanes.remove(index);
+            plan.on(now, Input::Ended { worker, result });
+            // Late news of this worker must change nothing.
+            let before = plan.bytes();
+            plan.on(now, Input::Wrote { worker, upto: u64::MAX });
+            assert_eq!(plan.bytes(), before, "seed {}", self.seed);
+            return;
+        }
+        if lane.speed == 0 && lane.arrived > 0 {
+            self.lanes.remove(index);
+            let silent = Error::new(Kind::NetSilent, "sim", "");
+            return plan.on(now, Input::Ended { worker, result: Err(silent) });
+        }
+        let most = match lane.speed {
+            0 => self.world.rng.usize(1..2_000),
+            speed => usize::try_from(speed / 4).expect("small").max(1).min(self.world.rng.usize(1..30_000)),
+        };
+        let mut bytes = rest[..most.min(rest.len())].to_vec();
+        lane.arrived += bytes.len();
+        let skipped = usize::try_from(lane.skip).expect("small").min(bytes.len());
+        lane.skip -= skipped as u64;
+        bytes.drain(..skipped);
+        if let Some(end) = lane.end {
+            bytes.truncate(usize::try_from(end - lane.at).expect("small"));
+        }
+        // A silent one is noticed when the time allowed is over.
+        let pause = match lane.speed {
+            0 => Duration::from_secs(30),
+            speed => Duration::from_secs_f64((bytes.len() + skipped) as f64 / speed as f64),
+        };
+        lane.due = Some(now + pause.max(Duration::from_millis(1)));
+        let (at, generation) = (lane.at, lane.generation);
+        lane.at += bytes.len() as u64;
+        let upto = lane.at;
+        if bytes.is_empty() || generation != self.generation {
+            return;
+        }
+        if let Err(error) = self.write(at, &bytes) {
+            self.lanes.remove(index);
+            return plan.on(now, Input::Ended { worker, result: Err(error) });
+        }
+        plan.on(now, Input::Wrote { worker, upto });
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        let start = usize::try_from(at).expect("small");
+        if let Some(length) = self.adopted {
+            let compared =
+                usize::try_from(length - OVERLAP).expect("small")..usize::try_from(length).expect("small");
+            let both = start.max(compared.start)..(start + bytes.len()).min(compared.end);
+            if !both.is_empty() && self.disk[both.clone()] != bytes[both.start - start..both.end - start] {
+                return Err(Error::new(Kind::ResumeDamaged, "sim", ""));
+            }
+            if start + bytes.len() >= compared.end {
+                self.adopted = None;
+            }
+        }
+        if self.disk.len() < start + bytes.len() {
+            self.disk.resize(start + bytes.len(), 0);
+        }
+        self.disk[start..start + bytes.len()].copy_from_slice(bytes);
+        if !self.journal.is_empty() {
+            let crc = journal::crc32c(0, bytes);
+            self.journal.extend(journal::claim(Claim { start: at, end: at + bytes.len() as u64, crc }));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, begin: &Begin) {
+        self.generation += 1;
+        if !begin.keep {
+            self.adopted = None;
+            self.disk.clear();
+        }
+        self.journal = begin.journal.as_ref().map(journal::begin).unwrap_or_default();
+    }
+
+    fn left(&mut self) -> Option<Left> {
+        if let Some(length) = self.adopted {
+            return Some(Left::Prefix(length));
+        }
+        let (start, claims) = journal::read(&self.journal)?;
+        self.journal = journal::rewrite(&start, &claims);
+        let (start, claims) = journal::read(&self.journal)?;
+        Some(Left::Journal { start, claims })
+    }
+
+    fn holds(&self, claim: Claim) -> bool {
+        let range = usize::try_from(claim.start).expect("small")..usize::try_from(claim.end).expect("small");
+        self.disk.get(range).is_some_and(|bytes| journal::crc32c(0, bytes) == claim.crc)
+    }
+
+    /// A prefix that another tool left: of this file, or of another one.
+    fn leave_a_prefix(&mut self) {
+        let file = self.world.versions[0].clone();
+        let length = self.world.rng.usize(0..=file.len());
+        self.disk = file[..length].to_vec();
+        if self.world.rng.bool() && length > 0 {
+            let wrong = self.world.rng.usize(length.saturating_sub(OVERLAP as usize)..length);
+            self.disk[wrong] ^= 1;
+        }
+        // A shorter one is not taken up.
+        // Digests of the whole are taken from a 200 only, and there may never be one.
+        self.world.digest = None;
+        self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);
+    }
+
+    /// What may happen to files between two runs.
+    fn damage(&mut self) {
+        self.adopted = None;
+        let rng = &mut self.world.rng;
+        match rng.u8(0..8) {
+            0 => self.journal.truncate(rng.usize(0..=self.journal.len())),
+            1 if !self.journal.is_empty() => {
+                let at = rng.usize(0..self.journal.len());
+                self.journal[at] ^= 1 << rng.u8(0..8);
+            }
+            2 if !self.disk.is_empty() => {
+                let at = rng.usize(0..self.disk.len());
+                self.disk[at] ^= 1 << rng.u8(0..8);
+            }
+            3 => self.disk.truncate(rng.usize(0..=self.disk.len())),
+            4 => self.journal.clear(),
+            5 => self.journal.extend(b"garbage at the end"),
+            _ => {}
+        }
+    }
+}
