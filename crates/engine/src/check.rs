@@ -1,7 +1,7 @@
 //! Compares what an earlier run left with its journal, one claim after the other, while what is missing is fetched.
 
 use crate::disk::Part;
-use downhaul_core::journal::{self, Claim};
+use downhaul_core::journal::{Claim, Crc};
 use downhaul_core::plan::Input;
 use std::sync::Arc;
 
@@ -20,15 +20,15 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
 }
 
 fn holds(part: &dyn Part, claim: Claim) -> bool {
-    let (mut at, mut crc) = (claim.start, 0);
+    let (mut at, mut crc) = (claim.start, Crc::new());
     let mut buffer = vec![0; usize::try_from(READ.min(claim.end - claim.start)).unwrap_or(0)];
     while at < claim.end {
         let most = usize::try_from((claim.end - at).min(READ)).unwrap_or(0);
         match part.read_at(at, &mut buffer[..most]) {
-            Ok(read) if read == most => crc = journal::crc32c(crc, &buffer[..most]),
+            Ok(read) if read == most => crc.update(&buffer[..most]),
             _ => return false,
         }
         at += most as u64;
     }
-    crc == claim.crc
+    crc.value() == claim.crc
 }

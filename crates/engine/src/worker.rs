@@ -12,7 +12,7 @@ use crate::source::{Opened, Source, Want};
 use crate::verify;
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::journal::{self, Claim};
+use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::{Input, WorkerId};
 use downhaul_core::settings::{MIN_SPEED_WINDOW, Settings};
 use futures_util::StreamExt;
@@ -198,8 +198,9 @@ impl Writer {
         self.writing = Some(tokio::task::spawn_blocking(move || {
             part.write_at(generation, batch.0, &batch.1)?;
             if journaled {
-                let crc = batch.1.iter().fold(0, |crc, bytes| journal::crc32c(crc, bytes));
-                let claim = Claim { start: batch.0, end: verify::end_of(&batch), crc };
+                let mut crc = Crc::new();
+                batch.1.iter().for_each(|bytes| crc.update(bytes));
+                let claim = Claim { start: batch.0, end: verify::end_of(&batch), crc: crc.value() };
                 part.record(generation, &journal::claim(claim))?;
             }
             Ok(batch)

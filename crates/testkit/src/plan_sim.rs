@@ -352,7 +352,7 @@ impl Sim {
         }
         self.disk[start..start + bytes.len()].copy_from_slice(bytes);
         if !self.journal.is_empty() {
-            let crc = journal::crc32c(0, bytes);
+            let crc = journal::crc32c(bytes);
             self.journal.extend(journal::claim(Claim { start: at, end: at + bytes.len() as u64, crc }));
         }
         Ok(())
@@ -379,7 +379,7 @@ impl Sim {
 
     fn holds(&self, claim: Claim) -> bool {
         let range = usize::try_from(claim.start).expect("small")..usize::try_from(claim.end).expect("small");
-        self.disk.get(range).is_some_and(|bytes| journal::crc32c(0, bytes) == claim.crc)
+        self.disk.get(range).is_some_and(|bytes| journal::crc32c(bytes) == claim.crc)
     }
 
     /// A prefix that another tool left: of this file, or of another one.

@@ -573,7 +573,7 @@ impl Plan {
             }
             return None;
         }
-        let lanes = self.lanes();
+        let lanes = self.lanes(now);
         if active >= lanes {
             return None;
         }
@@ -609,10 +609,10 @@ impl Plan {
     }
 
     /// How many workers there should be.
-    fn lanes(&self) -> usize {
+    fn lanes(&self, now: Duration) -> usize {
         let Some(known) = &self.known else { return 1 };
         let large = self.work.size.is_some_and(|size| size >= self.rules.sizes.single_below);
-        if !large || !self.is_provable() {
+        if !large || !self.is_provable() || !self.work.is_measured(now) {
             return 1;
         }
         let receiving = self.work.held().iter().filter(|one| one.receiving).count();

@@ -9,9 +9,12 @@ use crate::ranges::RangeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A piece is what one connection brings in this time: long against the round trip that lies between two pieces, short
-/// enough that the disk is written nearly in order and hashing keeps up.
-const PIECE_SECONDS: f64 = 1.5;
+/// A piece is what one connection brings in so many round trips: one of them is lost between two pieces.
+const PIECE_ROUND_TRIPS: f64 = 20.0;
+
+/// The shortest and the longest time for a piece, in seconds. Shorter ones cost more in requests than they bring; longer
+/// ones keep hashing waiting for the one at the head.
+const PIECE_SECONDS: (f64, f64) = (0.05, 1.5);
 
 /// How many pieces for each connection the window holds: one at work and some in reserve, so that a slow one at the head
 /// does not stop the others at once.
@@ -22,6 +25,9 @@ const HEDGED_MOST: u64 = 50;
 
 /// Speed is measured over spans of at least this.
 const SPAN: Duration = Duration::from_millis(200);
+
+/// A task shorter than this says nothing about speed: its bytes may have waited in a buffer.
+const SHORTEST_TASK: Duration = Duration::from_millis(5);
 
 /// A worker that brought nothing for this long (or four round trips, if that is more) is taken for dead as soon as
 /// another one could do its work.
@@ -105,7 +111,7 @@ impl Work {
 
     /// A worker was asked for these bytes.
     pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
-        let speed = Speed { last: now, mark: now, bytes: 0, rate: self.typical };
+        let speed = Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: self.typical };
         let plain = from == 0 && end.is_none();
         self.held.push(Held { worker, hedge_of: None, from, at: from, end, plain, receiving: false, speed });
     }
@@ -121,7 +127,7 @@ impl Work {
     /// A worker has its word to go on: its bytes come from now on.
     pub(super) fn accepted(&mut self, now: Duration, worker: WorkerId, end: Option<u64>) {
         let Some(held) = self.get_mut(worker) else { return };
-        (held.speed.last, held.speed.mark) = (now, now);
+        (held.speed.since, held.speed.last, held.speed.mark) = (now, now, now);
         (held.receiving, held.end) = (true, end);
     }
 
@@ -170,12 +176,11 @@ impl Work {
         let Some(new) = upto.checked_sub(held.at).filter(|&new| new > 0) else { return 0 };
         let range = held.at..upto;
         held.at = upto;
-        if held.speed.add(now, new) {
-            // Slow connections shall not make pieces small for all: what counts is what a connection can bring.
-            let rate = held.speed.rate;
-            self.typical = if rate > self.typical { rate } else { 0.9 * self.typical + 0.1 * rate };
+        let (measured, hedge) = (held.speed.add(now, new), held.hedge_of.is_some());
+        if let Some(rate) = measured {
+            self.is_typical(rate);
         }
-        if held.hedge_of.is_some() {
+        if hedge {
             return 0;
         }
         self.written.insert(range);
@@ -187,6 +192,9 @@ impl Work {
     pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Held, Option<WorkerId>)> {
         let index = self.held.iter().position(|one| one.worker == worker)?;
         let held = self.held.swap_remove(index);
+        if let Some(rate) = held.speed.of_the_task() {
+            self.is_typical(rate);
+        }
         let through = held.end.is_some_and(|end| held.at >= end);
         if let Some(primary) = held.hedge_of {
             if through {
@@ -211,6 +219,17 @@ impl Work {
         hedge.at = hedge.at.max(held.at);
         self.written.insert(range);
         Some((held, None))
+    }
+
+    /// One connection brings so much, at times.
+    fn is_typical(&mut self, rate: f64) {
+        self.typical = if self.typical == 0.0 { rate } else { 0.8 * self.typical + 0.2 * rate };
+    }
+
+    /// Whether it is known what a connection brings, or that it is next to nothing.
+    pub(super) fn is_measured(&self, now: Duration) -> bool {
+        let slow = |one: &Held| one.receiving && now.saturating_sub(one.speed.since) > SPAN * 2;
+        self.typical > 0.0 || self.held.iter().any(slow)
     }
 
     pub(super) fn release_all(&mut self) -> Vec<WorkerId> {
@@ -245,8 +264,8 @@ impl Work {
         if victim.receiving && rest > 2 * piece.max(sizes.split_least) {
             return Help::Cut(victim.worker, victim.at + piece.max(sizes.split_least));
         }
-        let (mine, theirs) = (self.typical.max(1.0), self.rate_of(victim, now).max(0.0));
-        let keep = (rest as f64 * theirs / (mine + theirs)).ceil() as u64;
+        let (mine, theirs) = (self.typical.max(1.0), self.rate_of(victim, now));
+        let keep = ((rest as f64 * theirs / (mine + theirs)).ceil() as u64).max(1);
         let split = victim.at + keep.min(rest);
         let given = rest - keep.min(rest);
         if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + 0.05 {
@@ -296,7 +315,9 @@ impl Work {
 
     fn piece(&self, lanes: usize, sizes: &Sizes) -> u64 {
         let share = sizes.window / (2 * lanes.max(1) as u64);
-        let wish = (self.typical * PIECE_SECONDS) as u64;
+        let (shortest, longest) = PIECE_SECONDS;
+        let seconds = (self.latency.as_secs_f64() * PIECE_ROUND_TRIPS).clamp(shortest, longest);
+        let wish = (self.typical * seconds) as u64;
         wish.max(sizes.piece_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
     }
 
@@ -336,6 +357,9 @@ impl Work {
 /// Bytes a second, lately.
 #[derive(Debug, Clone, Copy)]
 struct Speed {
+    /// When the task began, and its bytes.
+    since: Duration,
+    total: u64,
     /// When the last bytes came.
     last: Duration,
     /// Bytes since the mark.
@@ -346,18 +370,25 @@ struct Speed {
 }
 
 impl Speed {
-    /// True when it was measured anew.
-    fn add(&mut self, now: Duration, bytes: u64) -> bool {
+    /// The rate of a span that is over with this.
+    fn add(&mut self, now: Duration, bytes: u64) -> Option<f64> {
         self.last = now;
         self.bytes += bytes;
+        self.total += bytes;
         let span = now.saturating_sub(self.mark);
         if span < SPAN {
-            return false;
+            return None;
         }
         let rate = self.bytes as f64 / span.as_secs_f64();
         self.rate = if self.rate == 0.0 { rate } else { (self.rate + rate) / 2.0 };
         (self.mark, self.bytes) = (now, 0);
-        true
+        Some(rate)
+    }
+
+    /// The rate of a task that was too short for spans.
+    fn of_the_task(&self) -> Option<f64> {
+        let time = self.last.saturating_sub(self.since);
+        (time >= SHORTEST_TASK && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())
     }
 
     fn silence(&self, now: Duration) -> Duration {

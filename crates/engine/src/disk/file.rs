@@ -9,7 +9,7 @@ use crate::verify::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::journal::{self, Claim};
+use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::OVERLAP;
 use downhaul_core::settings::{Resume, Sync};
 use std::fs::{self, File, TryLockError};
@@ -224,7 +224,7 @@ impl PartFile {
         }
         if at >= range.end && offset <= range.end {
             *adopted = None;
-            let mut crc = 0;
+            let mut crc = Crc::new();
             let mut buffer = vec![0; READ];
             let mut done = 0;
             while done < range.start {
@@ -233,11 +233,11 @@ impl PartFile {
                 if read == 0 {
                     return Ok(());
                 }
-                crc = journal::crc32c(crc, &buffer[..read]);
+                crc.update(&buffer[..read]);
                 done += read as u64;
             }
             if done > 0 {
-                self.append(&journal::claim(Claim { start: 0, end: done, crc }))?;
+                self.append(&journal::claim(Claim { start: 0, end: done, crc: crc.value() }))?;
             }
         }
         Ok(())
@@ -485,7 +485,7 @@ mod tests {
         assert!(journal.len() > b"start,".len(), "the prefix is recorded once its end agreed");
         drop(part);
         fs::write(folder.path().join("name.aria2"), b"").expect("writes");
-        fs::remove_file(folder.path().join("name.part.journal")).expect("removes");
+        remove(&folder.path().join("name.part.journal"));
         let refused = Files.open_part(&target, Resume::Adopt).err().map(|e| e.kind);
         assert_eq!(refused, Some(Kind::ResumeRefused));
     }

@@ -82,9 +82,10 @@ pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         // ext4, XFS, btrfs: the numbers of statfs(2).
-        const WITH_EXTENTS: [i64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+        const WITH_EXTENTS: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
         let Ok(system) = rustix::fs::fstatfs(file) else { return Ok(()) };
-        if size == 0 || !WITH_EXTENTS.contains(&i64::from(system.f_type)) {
+        let kind = u64::try_from(system.f_type).unwrap_or_default();
+        if size == 0 || !WITH_EXTENTS.contains(&kind) {
             return Ok(());
         }
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size) {
