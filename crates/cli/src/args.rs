@@ -29,6 +29,7 @@ Exit status:
         downhaul URL... [OPTIONS]           names from the server or the URL\n       \
         downhaul -i LIST [OPTIONS]          a file with a URL a line, or - for standard input",
     args_conflicts_with_subcommands = true,
+    args_override_self = true,
     max_term_width = 100
 )]
 pub struct Args {

@@ -16,9 +16,9 @@ const FORM: &[u8] = b"downhaul journal 1\n";
 /// The longest record: a URL of 64 KiB is more than servers take, and a record holds little else.
 const LONGEST_RECORD: usize = 256 * 1024;
 
-/// Claims that touch are joined up to this many bytes when a journal is rewritten: few enough records for a file of a
+/// Claims that touch are joined up to this many bytes when a journal is rewritten: some 25 MB of records for a file of a
 /// terabyte, and a damaged byte costs no more than this to fetch again.
-const JOINED_MOST: u64 = 16 * 1024 * 1024;
+const JOINED_MOST: u64 = 1024 * 1024;
 
 /// What file this is: enough to tell whether what a server sends now belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

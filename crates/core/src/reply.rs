@@ -73,9 +73,11 @@ impl Reply {
     /// Reads the head of a reply with status 200 or 206.
     ///
     /// # Errors
-    /// `http.malformed` when the head contradicts itself or cannot be read.
+    /// `http.malformed` when the head contradicts itself or cannot be read; `http.range_wrong` when only what it says
+    /// of its range does.
     pub fn read(status: u16, url: &Url, redirected: bool, headers: &HeaderMap) -> Result<Reply, Error> {
         let bad = |why: &str| Error::new(Kind::HttpMalformed, show::url(url), why);
+        let wrong = |why: &str| Error::new(Kind::HttpRangeWrong, show::url(url), why);
         let chunked = match header_text(headers, &header::TRANSFER_ENCODING) {
             None => false,
             Some(coding) if coding.eq_ignore_ascii_case("chunked") => true,
@@ -89,14 +91,14 @@ impl Reply {
         };
         let range = match (status, header_text(headers, &header::CONTENT_RANGE)) {
             (206, Some(text)) => {
-                Some(ContentRange::parse(text).ok_or_else(|| bad("Content-Range cannot be read"))?)
+                Some(ContentRange::parse(text).ok_or_else(|| wrong("Content-Range cannot be read"))?)
             }
             _ => None,
         };
         if let (Some(range), Some(length)) = (range, length)
             && range.last - range.first + 1 != length
         {
-            return Err(bad("Content-Range and Content-Length contradict each other"));
+            return Err(wrong("Content-Range and Content-Length contradict each other"));
         }
         let modified = date(headers, &header::LAST_MODIFIED);
         let mut notes = Vec::new();

@@ -10,7 +10,7 @@
 use crate::check;
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
-use crate::disk::{Beginning, Disk, Found, Generation, Part};
+use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
 use crate::place::{self, Taken};
 use crate::report::{Meter, Reporter};
 use crate::source::{Source, Sources, Want};
@@ -627,10 +627,10 @@ impl Director {
         let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
             || self.settings.resume == Resume::Adopt;
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
-        let sync = self.settings.sync;
+        let how = Publishing { size: running.plan.size().unwrap_or_default(), replace, modified, sync: self.settings.sync };
         self.block(id, move || {
             let result =
-                part.publish(&path, replace, modified, sync).map(|()| path.to_string_lossy().into_owned());
+                part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
             News::Input(Input::Published(result))
         });
     }

@@ -5,12 +5,11 @@ use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::{Resume, Sync};
-use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Part, Standing};
+use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Part, Publishing, Standing};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -238,23 +237,18 @@ impl Part for FakePart {
         0
     }
 
-    fn publish(
-        &self,
-        target: &Path,
-        replace: bool,
-        _modified: Option<SystemTime>,
-        sync: Sync,
-    ) -> Result<(), Error> {
+    fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
         let mut state = self.state.lock().expect("no panic");
         let mut inner = self.disk.inner();
         if inner.dark {
             return Ok(());
         }
-        if !replace && inner.files.contains_key(target) {
+        if !how.replace && inner.files.contains_key(target) {
             return Err(Error::new(Kind::FileExists, target.to_string_lossy(), ""));
         }
         let mut file = inner.files.remove(&self.path).expect("the part file is there");
-        if sync == Sync::Always || (sync == Sync::Auto && state.1) {
+        file.bytes.truncate(usize::try_from(how.size).expect("small"));
+        if how.sync == Sync::Always || (how.sync == Sync::Auto && state.1) {
             file.sync();
         }
         inner.files.insert(target.to_path_buf(), file);

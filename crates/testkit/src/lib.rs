@@ -8,6 +8,8 @@ pub mod net_sim;
 pub mod plan_sim;
 pub mod server;
 
+use std::sync::{Arc, Mutex};
+
 /// The content of a test file: pseudo-random bytes that depend on its name and every offset, so that a byte in the
 /// wrong place is seen.
 pub fn content(name: &str, size: u64) -> Vec<u8> {
@@ -25,6 +27,21 @@ pub fn content(name: &str, size: u64) -> Vec<u8> {
         bytes.extend_from_slice(&seed.to_le_bytes());
     }
     bytes.truncate(size);
+    bytes
+}
+
+/// [`content`], made once for each file: servers are asked for parts of a large one many times.
+pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
+    static MADE: Mutex<Vec<(String, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().expect("no panic");
+    let key = format!("{size}/{name}");
+    if let Some((_, bytes)) = made.iter().find(|(one, _)| *one == key) {
+        return bytes.clone();
+    }
+    let bytes = Arc::new(content(name, size));
+    // A handful, so that tests with many files stay small.
+    made.truncate(7);
+    made.insert(0, (key, bytes.clone()));
     bytes
 }
 

@@ -55,6 +55,7 @@ struct Lane {
     arrived: usize,
     accepted: bool,
     skip: u64,
+    from: u64,
     at: u64,
     end: Option<u64>,
     /// When something happens on it next; `None`: it waits for a word.
@@ -170,6 +171,8 @@ impl Sim {
                 }
                 Action::Cut { worker, end } => {
                     self.seen.cuts += 1;
+                    let from = self.lanes.iter().find(|lane| lane.worker == worker).map_or(0, |lane| lane.from);
+                    assert!(end > from, "seed {seed}: a cut that leaves nothing");
                     // A worker hears of it a little late, now and then.
                     if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.worker == worker)
                         && self.world.rng.u8(0..4) > 0
@@ -179,13 +182,15 @@ impl Sim {
                 }
                 Action::Drop { worker } => self.lanes.retain(|lane| lane.worker != worker),
                 Action::Verify => {
-                    let bytes = Digest::from_hex(Algorithm::Sha256, &sha256(&self.disk)).expect("a digest");
+                    let size = usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
+                    let bytes = Digest::from_hex(Algorithm::Sha256, &sha256(&self.disk[..size])).expect("a digest");
                     plan.on(self.now, Input::Verified(Ok(vec![bytes])));
                 }
                 Action::Publish => {
                     let size =
                         usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
-                    assert_eq!(self.disk.len(), size, "seed {seed}");
+                    assert!(self.disk.len() >= size, "seed {seed}");
+                    self.disk.truncate(size);
                     self.world.judge(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
                     published = Some(self.disk.clone());
                     plan.on(self.now, Input::Published(Ok("f".into())));
@@ -229,6 +234,7 @@ impl Sim {
             arrived,
             accepted,
             skip: 0,
+            from,
             at: from,
             end: None,
             due,
@@ -401,7 +407,7 @@ impl Sim {
     fn damage(&mut self) {
         self.adopted = None;
         let rng = &mut self.world.rng;
-        match rng.u8(0..8) {
+        match rng.u8(0..9) {
             0 => self.journal.truncate(rng.usize(0..=self.journal.len())),
             1 if !self.journal.is_empty() => {
                 let at = rng.usize(0..self.journal.len());
@@ -414,6 +420,7 @@ impl Sim {
             3 => self.disk.truncate(rng.usize(0..=self.disk.len())),
             4 => self.journal.clear(),
             5 => self.journal.extend(b"garbage at the end"),
+            6 => self.disk.extend(b"garbage at the end"),
             _ => {}
         }
     }

@@ -580,9 +580,10 @@ impl Plan {
         if active > 0 && !self.pace.is_open(now) {
             return Some(self.pace.opens_at());
         }
+        let parts_work = self.known.as_ref().is_some_and(|known| known.parts_work);
         // A cut or a dead worker makes bytes free, and then there is a task.
         for _ in 0..2 {
-            match self.work.help(now, lanes, &self.rules.sizes) {
+            match self.work.help(now, lanes, parts_work, &self.rules.sizes) {
                 Help::Fetch(range) => {
                     self.fetch(now, range.start, Some(range.end));
                     return None;
@@ -678,6 +679,18 @@ impl Plan {
             // It began as a hedge, and brings only what its primary brought before it broke.
             self.work.release(worker);
             return self.actions.push_back(Action::Drop { worker });
+        }
+        if self.work.get(worker).is_some_and(|held| held.probes) {
+            match self.work.take_over(worker) {
+                Some(primary) => self.actions.push_back(Action::Cut { worker: primary, end: from }),
+                None => {
+                    self.work.release(worker);
+                    if let Some(known) = &mut self.known {
+                        known.parts_work = true;
+                    }
+                    return self.actions.push_back(Action::Drop { worker });
+                }
+            }
         }
         let primary = self.work.get(worker).is_some_and(|held| held.hedge_of.is_none());
         if primary && let Some(hedge) = self.work.shorten(worker, part.end) {

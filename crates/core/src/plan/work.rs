@@ -39,6 +39,9 @@ pub(super) struct Held {
     pub(super) worker: WorkerId,
     /// It fetches what this one fetches too, and the first to be through wins.
     pub(super) hedge_of: Option<WorkerId>,
+    /// A hedge that takes its bytes over as soon as its reply is right: until then nobody knows whether parts are to be
+    /// had, and the stream that brings everything goes on with everything.
+    pub(super) probes: bool,
     /// The first byte that it was asked for.
     pub(super) from: u64,
     /// The first byte that it has not written.
@@ -113,7 +116,7 @@ impl Work {
     pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
         let speed = Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: self.typical };
         let plain = from == 0 && end.is_none();
-        self.held.push(Held { worker, hedge_of: None, from, at: from, end, plain, receiving: false, speed });
+        self.held.push(Held { worker, hedge_of: None, probes: false, from, at: from, end, plain, receiving: false, speed });
     }
 
     /// A worker has a reply: so long does that take.
@@ -143,11 +146,24 @@ impl Work {
     }
 
     pub(super) fn hedge(&mut self, now: Duration, worker: WorkerId, primary: WorkerId, range: Range<u64>) {
-        self.hedged += range.end - range.start;
+        let probes = self.get(primary).is_some_and(|one| one.at < range.start);
+        self.hedged += if probes { 0 } else { range.end - range.start };
         self.hold(now, worker, range.start, Some(range.end));
         if let Some(held) = self.get_mut(worker) {
-            held.hedge_of = Some(primary);
+            (held.hedge_of, held.probes) = (Some(primary), probes);
         }
+    }
+
+    /// A probe's reply is right: what it was asked for is its own from now on. Whose task ends there; `None` if that one
+    /// is beyond that already, and the probe of no use.
+    pub(super) fn take_over(&mut self, worker: WorkerId) -> Option<WorkerId> {
+        let probe = self.get(worker)?;
+        let (from, primary) = (probe.from, probe.hedge_of?);
+        self.get(primary).filter(|one| one.at <= from)?;
+        self.get_mut(primary)?.end = Some(from);
+        let probe = self.get_mut(worker)?;
+        (probe.hedge_of, probe.probes) = (None, false);
+        Some(primary)
     }
 
     /// Forgets everything but that worker, which now has the whole file to bring. Whom nobody needs any more.
@@ -236,8 +252,9 @@ impl Work {
         self.held.drain(..).map(|one| one.worker).collect()
     }
 
-    /// What one more worker could do beside the others, with `lanes` of them in all.
-    pub(super) fn help(&self, now: Duration, lanes: usize, sizes: &Sizes) -> Help {
+    /// What one more worker could do beside the others, with `lanes` of them in all. Unless `parts_work`, nothing is
+    /// taken from anybody before the reply is there.
+    pub(super) fn help(&self, now: Duration, lanes: usize, parts_work: bool, sizes: &Sizes) -> Help {
         let piece = self.piece(lanes, sizes);
         if let Some(gap) = self.free(lanes, piece, sizes) {
             // Nobody else will come for the rest, or there is too little of it to be worth a request.
@@ -249,31 +266,40 @@ impl Work {
         }
         let hedged = |one: &Held| self.held.iter().any(|other| other.hedge_of == Some(one.worker));
         let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !hedged(one));
-        let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(one.at));
+        // Reports come a few times a second: by now it is further than the last one said.
+        let here = |one: &Held| one.at + (one.speed.rate * one.speed.silence(now).min(SPAN * 2).as_secs_f64()) as u64;
+        let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(here(one)));
         let slowest = candidates
             .filter(|one| left(one) > 0)
             .map(|one| (one, left(one) as f64 / self.rate_of(one, now).max(1.0)))
             .max_by(|(_, a), (_, b)| a.total_cmp(b));
         let Some((victim, seconds)) = slowest else { return Help::Nothing };
-        if self.is_silent(victim, now) {
+        if parts_work && self.is_silent(victim, now) {
             return Help::Drop(victim.worker);
         }
         let rest = left(victim);
         let round_trip = self.latency.as_secs_f64();
         // The stream that began as the whole file gives up what lies beyond its next piece: work goes on in file order.
         if victim.receiving && rest > 2 * piece.max(sizes.split_least) {
-            return Help::Cut(victim.worker, victim.at + piece.max(sizes.split_least));
+            let split = here(victim) + piece.max(sizes.split_least);
+            return match (parts_work, victim.end) {
+                (false, Some(end)) => Help::Hedge(victim.worker, split..end.min(split + piece)),
+                _ => Help::Cut(victim.worker, split),
+            };
+        }
+        if !parts_work {
+            return Help::Nothing;
         }
         let (mine, theirs) = (self.typical.max(1.0), self.rate_of(victim, now));
         let keep = ((rest as f64 * theirs / (mine + theirs)).ceil() as u64).max(1);
-        let split = victim.at + keep.min(rest);
+        let split = here(victim) + keep.min(rest);
         let given = rest - keep.min(rest);
         if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + 0.05 {
             return Help::Cut(victim.worker, split);
         }
         let affordable = self.size.is_some_and(|size| self.hedged + rest <= size / HEDGED_MOST);
         if affordable && seconds > rest as f64 / mine + round_trip {
-            return Help::Hedge(victim.worker, victim.at..victim.at + rest);
+            return Help::Hedge(victim.worker, victim.at..here(victim) + rest);
         }
         Help::Nothing
     }

@@ -4,7 +4,7 @@
 //! Invariant: whoever holds the lock on the part file owns its journal too. Nothing of either is changed before the
 //! lock is ours and the path still leads to the file that is locked. A journal without a part file is of no use.
 
-use super::{Beginning, Disk, Found, Generation, Part, Standing, failure, platform};
+use super::{Beginning, Disk, Found, Generation, Part, Publishing, Standing, failure, platform};
 use crate::verify::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
@@ -17,7 +17,6 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::SystemTime;
 
 /// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
@@ -331,31 +330,29 @@ impl Part for PartFile {
         self.file.metadata().map_or(0, |meta| platform::occupied(&meta))
     }
 
-    fn publish(
-        &self,
-        target: &Path,
-        replace: bool,
-        modified: Option<SystemTime>,
-        sync: Sync,
-    ) -> Result<(), Error> {
+    fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
         // Duplicates that are still on their way come too late from here on.
         *self.generation.write().unwrap_or_else(PoisonError::into_inner) += 1;
-        if let Some(modified) = modified {
+        // Somebody may have added to what an earlier run left.
+        if self.file.metadata().map_err(|e| failure(&e, &self.path))?.len() > how.size {
+            self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
+        }
+        if let Some(modified) = how.modified {
             // A time that the disk cannot hold is no reason to lose the file.
             let _ = self.file.set_modified(modified);
         }
-        if sync == Sync::Always || (sync == Sync::Auto && self.is_journaled()) {
+        if how.sync == Sync::Always || (how.sync == Sync::Auto && self.is_journaled()) {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
         }
         let renamed =
-            if replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
+            if how.replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
         match renamed {
             Ok(()) => {
                 *lock(&self.gone) = true;
                 if lock(&self.journal).take().is_some() {
                     remove(&journal_path(&self.path));
                 }
-                if sync == Sync::Always {
+                if how.sync == Sync::Always {
                     platform::sync_folder(target).map_err(|e| failure(&e, target))?;
                 }
                 Ok(())
@@ -424,8 +421,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: None, algorithms: &[] };
+
+    fn plainly(size: u64) -> Publishing {
+        Publishing { size, replace: false, modified: None, sync: Sync::Auto }
+    }
 
     fn open(target: &Path) -> (Box<dyn Part>, Option<Found>) {
         Files.open_part(target, Resume::Auto).expect("opens")
@@ -461,7 +463,7 @@ mod tests {
         part.record(again - 1, b"old").expect("does nothing");
         part.write_at(again, 0, &[Bytes::from_static(b"n")]).expect("writes");
         assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
-        part.publish(&target, false, None, Sync::Auto).expect("publishes");
+        part.publish(&target, plainly(1)).expect("publishes");
         assert_eq!(names(folder.path()), ["name"]);
         assert_eq!(fs::read(&target).expect("is there"), b"n");
     }
@@ -505,7 +507,7 @@ mod tests {
         )
         .expect("writes");
         part.write_at(generation, 6, &[Bytes::from_static(b"there")]).expect("writes");
-        part.publish(&target, false, Some(SystemTime::UNIX_EPOCH), Sync::Always).expect("publishes");
+        part.publish(&target, Publishing { modified: Some(SystemTime::UNIX_EPOCH), sync: Sync::Always, ..plainly(11) }).expect("publishes");
         part.write_at(generation, 0, &[Bytes::from_static(b"late")]).expect("does nothing");
         part.discard();
         assert_eq!(fs::read(&target).expect("is there"), b"hello there");
@@ -522,9 +524,9 @@ mod tests {
         let target = folder.path().join("name");
         let part = open(&target).0;
         fs::write(&target, b"old").expect("writes");
-        assert_eq!(part.publish(&target, false, None, Sync::Auto).map_err(|e| e.kind), Err(Kind::FileExists));
+        assert_eq!(part.publish(&target, plainly(0)).map_err(|e| e.kind), Err(Kind::FileExists));
         assert_eq!(fs::read(&target).expect("is there"), b"old");
-        part.publish(&target, true, None, Sync::Auto).expect("replaces");
+        part.publish(&target, Publishing { replace: true, ..plainly(0) }).expect("replaces");
         assert_eq!(fs::read(&target).expect("is there"), b"");
     }
 

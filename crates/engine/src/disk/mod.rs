@@ -55,6 +55,19 @@ pub trait Disk: Send + std::marker::Sync {
     fn digests(&self, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error>;
 }
 
+/// How a file gets its final name.
+#[derive(Debug, Clone, Copy)]
+pub struct Publishing {
+    /// Its size in bytes: whatever is behind that is no part of it.
+    pub size: u64,
+    /// A file that stands there is replaced; else it is left alone.
+    pub replace: bool,
+    /// When it was last changed.
+    pub modified: Option<SystemTime>,
+    /// Whether it is forced to disk before.
+    pub sync: Sync,
+}
+
 /// What is there to go on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -121,18 +134,11 @@ pub trait Part: Send + std::marker::Sync {
         Vec::new()
     }
 
-    /// Gives the file its final name, in one step. Unless `replace` is set, a file that stands there by now is
-    /// left alone.
+    /// Gives the file its final name, in one step.
     ///
     /// # Errors
     /// `file.exists`, or whatever the system says.
-    fn publish(
-        &self,
-        target: &Path,
-        replace: bool,
-        modified: Option<SystemTime>,
-        sync: Sync,
-    ) -> Result<(), Error>;
+    fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
     /// Removes it and its journal, as far as that is possible.
     fn discard(&self);

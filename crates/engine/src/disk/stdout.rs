@@ -2,17 +2,15 @@
 //!
 //! What comes before its turn waits in memory; how much that can be is bounded by the window of the plan.
 
-use super::{Beginning, Generation, Part};
+use super::{Beginning, Generation, Part, Publishing};
 use crate::verify::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::settings::Sync;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 /// Standard output.
 #[derive(Default)]
@@ -101,13 +99,7 @@ impl Part for Stdout {
         std::mem::take(&mut self.state().hashers).finish()
     }
 
-    fn publish(
-        &self,
-        _target: &Path,
-        _replace: bool,
-        _modified: Option<SystemTime>,
-        _sync: Sync,
-    ) -> Result<(), Error> {
+    fn publish(&self, _target: &Path, _how: Publishing) -> Result<(), Error> {
         io::stdout().lock().flush().map_err(|e| failure(&e))
     }
 

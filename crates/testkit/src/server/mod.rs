@@ -9,7 +9,7 @@ pub mod tls;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,9 @@ struct World {
     visits: Mutex<HashMap<String, usize>>,
     tls: Option<Arc<rustls::ServerConfig>>,
     over: AtomicBool,
+    /// Connections that are open, and the most there ever were.
+    open: AtomicUsize,
+    most_open: AtomicUsize,
 }
 
 /// A request as it arrived.
@@ -60,6 +63,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) size: u64,
     pub(crate) name: String,
     pub(crate) over: &'a AtomicBool,
+    /// Connections that are open, this one included.
+    pub(crate) open: usize,
+    /// What this connection may still send at once, and when that was so.
+    pub(crate) bucket: &'a mut (f64, Instant),
 }
 
 impl Server {
@@ -111,6 +118,11 @@ impl Server {
         self.world.requests.lock().expect("no panic").clone()
     }
 
+    /// The most connections there ever were at once.
+    pub fn most_open(&self) -> usize {
+        self.world.most_open.load(Ordering::Relaxed)
+    }
+
     /// The requests for targets that hold this text.
     pub fn requests_for(&self, text: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.target.contains(text)).collect()
@@ -148,6 +160,13 @@ impl World {
     fn serve(&self, stream: TcpStream, connection: usize) {
         let _ = stream.set_read_timeout(Some(LONGEST_LIFE));
         let _ = stream.set_nodelay(true);
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_open.fetch_max(open, Ordering::Relaxed);
+        self.secure_and_talk(stream, connection);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn secure_and_talk(&self, stream: TcpStream, connection: usize) {
         match &self.tls {
             None => self.talk(&mut Plain(stream), connection),
             Some(config) => {
@@ -161,6 +180,7 @@ impl World {
     }
 
     fn talk<W: Wire>(&self, wire: &mut W, connection: usize) {
+        let mut bucket = (f64::INFINITY, Instant::now());
         while let Some(request) = read_request(wire, connection) {
             self.requests.lock().expect("no panic").push(request.clone());
             let visit = {
@@ -174,7 +194,9 @@ impl World {
             let sin = parts.next().unwrap_or_default();
             let size = parts.next().and_then(|size| size.parse().ok()).unwrap_or(0);
             let name = parts.next().unwrap_or_default().to_string();
-            let exchange = Exchange { request: &request, wire, visit, size, name, over: &self.over };
+            let open = self.open.load(Ordering::Relaxed);
+            let (over, bucket) = (&self.over, &mut bucket);
+            let exchange = Exchange { request: &request, wire, visit, size, name, over, open, bucket };
             if !matches!(sins::answer(sin, exchange), Ok(true)) {
                 return;
             }

@@ -3,11 +3,11 @@
 //! Sins that pass ("once") depend on how often the same target was asked for.
 
 use super::Exchange;
-use crate::{content, sha256};
+use crate::{content, sha256, shared_content};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 type Script = fn(&mut Exchange) -> io::Result<bool>;
 
@@ -42,6 +42,19 @@ pub(crate) const SINS: &[(&str, Script)] = &[
     ("silence_in_mid_body", silence_in_mid_body),
     ("silence_in_mid_body_once", silence_in_mid_body_once),
     ("slow", slow),
+    ("without_validator", without_validator),
+    ("capped", capped),
+    ("silent_connection", silent_connection),
+    ("crawling_connection", crawling_connection),
+    ("refuses_the_fifth", refuses_the_fifth),
+    ("one_request_only", one_request_only),
+    ("ranges_ignored", ranges_ignored),
+    ("ranges_ignored_later", ranges_ignored_later),
+    ("wrong_part", wrong_part),
+    ("superset", superset),
+    ("changes_after", changes_after),
+    ("changes_always", changes_always),
+    ("shrinks", shrinks),
     ("huge_headers", huge_headers),
     ("folded_header", folded_header),
     ("two_lengths", two_lengths),
@@ -116,16 +129,45 @@ impl Exchange<'_> {
         self.reply(&status, &all, &body)
     }
 
+    /// A number of the query.
+    fn number(&self, key: &str) -> Option<u64> {
+        self.request.query(key)?.parse().ok()
+    }
+
+    /// The part that was asked for, at so many bytes a second over this connection, at most 64 KiB of it at once.
+    fn trickle(&mut self, rate: f64, more: &[(&str, &str)]) -> io::Result<bool> {
+        const BURST: f64 = 65_536.0;
+        self.only(0, more)?;
+        let body = self.part().2;
+        let (tokens, at) = &mut *self.bucket;
+        *tokens = tokens.min(BURST);
+        for some in body.chunks(16_384) {
+            loop {
+                let now = Instant::now();
+                *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * rate).min(BURST);
+                *at = now;
+                if *tokens >= some.len() as f64 || self.over.load(Ordering::Relaxed) {
+                    break;
+                }
+                thread::sleep(Duration::from_secs_f64((some.len() as f64 - *tokens) / rate).min(Duration::from_secs(1)));
+            }
+            *tokens -= some.len() as f64;
+            self.wire.write_all(some)?;
+        }
+        self.wire.flush()?;
+        Ok(true)
+    }
+
     /// Status, headers and body of the part that was asked for.
     fn part(&self) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
-        let body = self.content();
+        let body = shared_content(&self.name, self.size);
         let now = httpdate::fmt_http_date(SystemTime::now());
         let mut headers = vec![
             ("Date", now),
             ("Last-Modified", LAST_MODIFIED.to_string()),
             ("Accept-Ranges", "bytes".to_string()),
         ];
-        let Some((first, last)) = self.request.range() else { return ("200 OK".into(), headers, body) };
+        let Some((first, last)) = self.request.range() else { return ("200 OK".into(), headers, body.to_vec()) };
         let size = self.size;
         let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
         if first >= size || first > last {
@@ -454,6 +496,153 @@ fn slow(x: &mut Exchange) -> io::Result<bool> {
         x.wire.write_all(b"0\r\n\r\n")?;
     }
     Ok(true)
+}
+
+/// Slow, and nothing tells two versions apart.
+fn without_validator(x: &mut Exchange) -> io::Result<bool> {
+    let (status, headers, body) = x.part();
+    let length = body.len().to_string();
+    let mut all = vec![("Content-Length", length.as_str())];
+    all.extend(headers.iter().filter(|(name, _)| *name == "Content-Range").map(|(name, value)| (*name, value.as_str())));
+    x.head(&status, &all)?;
+    for some in body.chunks(100_000) {
+        x.wire.write_all(some)?;
+        thread::sleep(Duration::from_millis(25));
+    }
+    Ok(true)
+}
+
+/// `?rate=N`: N bytes a second over each connection, whatever the requests on it; `?sha256=1` with its digest.
+fn capped(x: &mut Exchange) -> io::Result<bool> {
+    let rate = x.number("rate").unwrap_or(1_000_000) as f64;
+    let digest = x.request.query("sha256").map(|_| sha256(&shared_content(&x.name, x.size)));
+    match digest {
+        Some(digest) => x.trickle(rate, &[("X-Checksum-SHA256", &digest)]),
+        None => x.trickle(rate, &[]),
+    }
+}
+
+/// Of four connections one goes silent after 100,000 bytes; the others are capped.
+fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
+    if x.request.connection % 4 != 2 {
+        return capped(x);
+    }
+    x.only(100_000, &[])?;
+    x.sleep(Duration::from_secs(60));
+    Ok(false)
+}
+
+/// Of four connections one runs at a fortieth of the speed of the others.
+fn crawling_connection(x: &mut Exchange) -> io::Result<bool> {
+    let rate = x.number("rate").unwrap_or(1_000_000) as f64;
+    let slow = x.request.connection % 4 == 2;
+    x.trickle(if slow { rate / 40.0 } else { rate }, &[])
+}
+
+/// Who comes fifth is refused: `?how=503`, `429`, or `reset`. The others are capped.
+fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
+    if x.open <= 4 {
+        return capped(x);
+    }
+    match x.request.query("how").unwrap_or_default().as_str() {
+        "reset" => x.wire.reset(),
+        status => {
+            let status = format!("{status} Too Many");
+            x.reply(&status, &[("Connection", "close")], b"too many connections\n")?;
+        }
+    }
+    Ok(false)
+}
+
+/// A link that is good for one request.
+fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 { capped(x) } else { x.reply("403 Forbidden", &[], b"used up\n") }
+}
+
+/// Everything, whatever was asked for, though parts are promised.
+fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
+    let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
+    let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };
+    let length = body.len().to_string();
+    x.head("200 OK", &[("Content-Length", &length), ("ETag", &etag), ("Accept-Ranges", "bytes")])?;
+    let rate = x.number("rate").unwrap_or(20_000_000);
+    for some in body[..whole].chunks(65_536) {
+        x.wire.write_all(some)?;
+        thread::sleep(Duration::from_secs_f64(some.len() as f64 / rate as f64));
+    }
+    Ok(whole == body.len())
+}
+
+/// Parts are had at first, and later everything comes.
+fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
+}
+
+/// `?how=start|end|total|validator|none|multipart|length|coding`: what is wrong with every part.
+fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
+    let Some((first, last)) = x.request.range() else {
+        if x.visit == 0 && x.request.query("break").is_some() {
+            return x.only(x.half(), &[]);
+        }
+        return capped(x);
+    };
+    let (size, etag) = (x.size, x.etag());
+    let last = last.unwrap_or(size - 1).min(size - 1);
+    let how = x.request.query("how").unwrap_or_default();
+    let good = format!("bytes {first}-{last}/{size}");
+    let (range, etag, kind, coding) = match how.as_str() {
+        "start" => (format!("bytes {}-{last}/{size}", first + 1), etag.as_str(), "a/b", ""),
+        "end" => (format!("bytes {first}-{size}/{size}"), etag.as_str(), "a/b", ""),
+        "total" => (format!("bytes {first}-{last}/{}", size + 1), etag.as_str(), "a/b", ""),
+        "validator" => (good, "\"another\"", "a/b", ""),
+        "multipart" => (good, etag.as_str(), "multipart/byteranges; boundary=x", ""),
+        "coding" => (good, etag.as_str(), "a/b", "gzip"),
+        _ => (String::new(), etag.as_str(), "a/b", ""),
+    };
+    // Wrong bytes, so that whoever takes them has a wrong file.
+    let body = vec![b'!'; usize::try_from(last - first + 1).unwrap_or(0)];
+    let mut headers = vec![("ETag", etag), ("Content-Type", kind)];
+    if !range.is_empty() {
+        headers.push(("Content-Range", &range));
+    }
+    if !coding.is_empty() {
+        headers.push(("Content-Encoding", coding));
+    }
+    x.reply("206 Partial Content", &headers, &body)
+}
+
+/// Every part begins 1000 bytes early and ends 1000 bytes late.
+fn superset(x: &mut Exchange) -> io::Result<bool> {
+    let Some((first, last)) = x.request.range() else { return capped(x) };
+    let (size, etag) = (x.size, x.etag());
+    let (first, last) = (first.saturating_sub(1000), (last.unwrap_or(size) + 1000).min(size - 1));
+    let body = shared_content(&x.name, x.size);
+    let part = &body[usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0)];
+    let range = format!("bytes {first}-{last}/{size}");
+    x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
+}
+
+/// `?requests=N`: after so many, the file is another one of the same size.
+fn changes_after(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit as u64 >= x.number("requests").unwrap_or(2) {
+        x.name = "changed".into();
+    }
+    capped(x)
+}
+
+/// Every request finds a new version, of the same size.
+fn changes_always(x: &mut Exchange) -> io::Result<bool> {
+    x.name = "v".repeat(x.visit + 1);
+    capped(x)
+}
+
+/// Half of it; who comes back finds a file of a third of the size.
+fn shrinks(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 {
+        return x.only(x.half(), &[]);
+    }
+    x.size /= 3;
+    x.file(&[])
 }
 
 fn huge_headers(x: &mut Exchange) -> io::Result<bool> {

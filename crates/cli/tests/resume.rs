@@ -1,0 +1,356 @@
+//! What a run leaves, and what the next one makes of it: interrupted, killed, damaged, locked, adopted.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::{Out, Place, events, finish};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+const SIZE: u64 = 8_000_000;
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, signal).expect("it runs");
+}
+
+/// Runs until so many bytes are recorded, and ends the run with a signal.
+fn interrupted(place: &Place, args: &[&str], name: &str, bytes: usize, with: Signal) -> Out {
+    let child = place.start(args);
+    let start = Instant::now();
+    let part = format!("{name}.part");
+    while place.file(&part).is_none_or(|part| part.len() < bytes) {
+        assert!(start.elapsed() < Duration::from_secs(30), "nothing arrives: {:?}", place.files());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(&child, with);
+    finish(child)
+}
+
+/// Bytes that the runs after the first one fetched.
+fn fetched(out: &Out) -> u64 {
+    let finished = events(out).into_iter().find(|event| event["kind"] == "finished").expect("finished");
+    finished["fetched"].as_u64().expect("a number")
+}
+
+#[test]
+fn every_way_to_end_a_run_is_gone_on_with() {
+    for (with, status) in
+        [(Signal::INT, 130), (Signal::TERM, 75), (Signal::HUP, 75), (Signal::KILL, -1)]
+    {
+        let server = Server::start();
+        let place = Place::new();
+        let url = server.url(&format!("capped/{SIZE}/file?rate=4000000&sha256=1"));
+        let args = [url.as_str(), "-o", "f", "-x", "2", "--progress", "json"];
+        let out = interrupted(&place, &args, "f", 4_000_000, with);
+        assert_eq!(out.status, status);
+        assert_eq!(place.files(), ["f.part", "f.part.journal"]);
+        let out = place.run(&args);
+        place.assert_exact(&out, "f", &file());
+        assert_eq!(place.files(), ["f"]);
+        let resumed = events(&out).into_iter().find(|event| event["kind"] == "resumed").expect("resumed");
+        let there = resumed["bytes"].as_u64().expect("a number");
+        assert!(there > 2_000_000, "{there} bytes were there");
+        assert!(fetched(&out) <= SIZE - there + SIZE / 20, "{with:?}: {} bytes came, {there} were there", fetched(&out));
+    }
+}
+
+#[test]
+fn a_name_that_the_server_chose_is_found_again() {
+    let server = Server::start();
+    let place = Place::new();
+    let args = |signature: u32| server.url(&format!("capped/{SIZE}/file?rate=4000000&sig={signature}"));
+    interrupted(&place, &[&args(1)], "file", 4_000_000, Signal::TERM);
+    // A newly signed link to the same file goes on.
+    let out = place.run(&[&args(2), "--progress", "json"]);
+    place.assert_exact(&out, "file", &file());
+    assert!(fetched(&out) < SIZE / 2 + SIZE / 4, "{} bytes", fetched(&out));
+    let journal = format!("{:?}", place.files());
+    assert!(!journal.contains("journal"), "{journal}");
+}
+
+#[test]
+fn the_journal_holds_no_secrets() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000&token=hunter2"));
+    interrupted(&place, &[&url.replace("http://", "http://user:hunter2@"), "-o", "f"], "f", 2_000_000, Signal::TERM);
+    let journal = place.file("f.part.journal").expect("a journal");
+    assert!(!journal.windows(7).any(|some| some == b"hunter2"));
+}
+
+#[test]
+fn no_resume_starts_over() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
+    interrupted(&place, &[&url, "-o", "f"], "f", 4_000_000, Signal::TERM);
+    let out = place.run(&[&url, "-o", "f", "--no-resume", "--progress", "json"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(fetched(&out) >= SIZE);
+}
+
+#[test]
+fn file_changes_between_an_interrupted_run_and_its_resume() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("changes_after/{SIZE}/file?rate=4000000&requests=1"));
+    interrupted(&place, &[&url, "-o", "f", "-x1"], "f", 2_000_000, Signal::KILL);
+    let out = place.run(&[&url, "-o", "f", "-x1", "--retries", "0"]);
+    place.assert_exact(&out, "f", &content("changed", SIZE));
+    assert!(out.stderr.contains("changed on the server") && out.stderr.contains("starting again"), "{}", out.stderr);
+}
+
+#[test]
+fn file_without_a_validator_starts_again_unless_a_digest_decides() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("slow/{SIZE}/file?rate=8000000&weak=1"));
+    let weak = url.replace("/slow/", "/without_validator/");
+    interrupted(&place, &[&weak, "-o", "f"], "f", 2_000_000, Signal::KILL);
+    let out = place.run(&[&weak, "-o", "f", "--progress", "json"]);
+    place.assert_exact(&out, "f", &file());
+    let again = events(&out).into_iter().find(|event| event["error"]["code"] == "resume.unproven");
+    assert!(again.is_some_and(|event| event["from"] == 0), "it says so");
+    assert!(fetched(&out) >= SIZE);
+    // With a digest from a list, which decides at the end, it goes on.
+    let line = format!(
+        "{{\"url\":\"{weak}\",\"out\":\"g\",\"sha256\":\"{}\"}}\n",
+        downhaul_testkit::sha256(&file())
+    );
+    place.write("list", line);
+    interrupted(&place, &["-i", "list"], "g", 3_000_000, Signal::KILL);
+    let out = place.run(&["-i", "list", "--progress", "json"]);
+    place.assert_exact(&out, "g", &file());
+    assert!(fetched(&out) < SIZE, "{} bytes", fetched(&out));
+}
+
+#[test]
+fn what_is_whole_already_is_not_asked_for_again() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=40000000"));
+    // A folder in the way of the final name lets everything arrive, and then nothing be published.
+    let child = place.start(&[&url, "-o", "f"]);
+    let start = Instant::now();
+    while place.file("f.part").is_none_or(|part| part.is_empty()) && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fs::create_dir(place.path().join("f")).expect("a folder");
+    let out = finish(child);
+    assert_ne!(out.status, 0, "{}", out.stderr);
+    fs::remove_dir(place.path().join("f")).expect("removes");
+    let asked = server.requests().len();
+    let out = place.run(&[&url, "-o", "f", "--progress", "json"]);
+    place.assert_exact(&out, "f", &file());
+    if fetched(&out) == 0 {
+        assert_eq!(server.requests().len(), asked, "nothing was asked of the server");
+    }
+}
+
+#[test]
+fn file_that_shrank_starts_again() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("shrinks/{SIZE}/file?x"));
+    let out = place.run(&[&url, "-o", "f", "-x1"]);
+    place.assert_exact(&out, "f", &content("file", SIZE / 3));
+}
+
+#[test]
+fn damaged_leftovers_are_fetched_again_and_nothing_else_is() {
+    let server = Server::start();
+    for damage in ["flip", "truncate", "journal_cut", "journal_flip", "journal_gone", "part_gone", "swap"] {
+        let place = Place::new();
+        let url = server.url(&format!("capped/{SIZE}/file?rate=8000000&{damage}"));
+        interrupted(&place, &[&url, "-o", "f"], "f", 5_000_000, Signal::KILL);
+        let mut part = place.file("f.part").expect("a part");
+        let mut journal = place.file("f.part.journal").expect("a journal");
+        match damage {
+            "flip" => part[1_234_567] ^= 1,
+            "truncate" => part.truncate(3_000_000),
+            "journal_cut" => journal.truncate(journal.len() - 5),
+            "journal_flip" => {
+                let middle = journal.len() / 2;
+                journal[middle] ^= 1;
+            }
+            "swap" => part.reverse(),
+            _ => {}
+        }
+        place.write("f.part", part);
+        place.write("f.part.journal", journal);
+        match damage {
+            "journal_gone" => fs::remove_file(place.path().join("f.part.journal")).expect("removes"),
+            "part_gone" => fs::remove_file(place.path().join("f.part")).expect("removes"),
+            _ => {}
+        }
+        let out = place.run(&[&url, "-o", "f", "--progress", "json"]);
+        place.assert_exact(&out, "f", &file());
+        assert_eq!(place.files(), ["f"], "{damage}");
+        if ["flip", "journal_cut"].contains(&damage) {
+            assert!(fetched(&out) < SIZE * 3 / 4, "{damage}: {} bytes", fetched(&out));
+        }
+    }
+}
+
+#[test]
+fn a_second_run_into_the_same_target_touches_nothing() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=3000000"));
+    let first = place.start(&[&url, "-o", "f", "-x1"]);
+    let start = Instant::now();
+    while place.file("f.part").is_none_or(|part| part.len() < 1_000_000) {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for more in [&[][..], &["--no-resume"], &["--continue"]] {
+        let out = place.run(&[&[url.as_str(), "-o", "f"], more].concat());
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains("another run is working on this file"), "{}", out.stderr);
+    }
+    place.assert_exact(&finish(first), "f", &file());
+    assert_eq!(server.requests().iter().filter(|request| request.header("range").is_some()).count(), 0);
+}
+
+#[test]
+fn planted_links_are_not_followed() {
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/file"));
+    for at in ["f", "f.part", "f.part.journal", "f.part.journal.new"] {
+        let place = Place::new();
+        let victim = place.write("victim", "precious");
+        std::os::unix::fs::symlink(&victim, place.path().join(at)).expect("links");
+        let out = place.run(&[&url, "-o", "f", "--if-exists", "overwrite"]);
+        assert_eq!(place.file("victim").as_deref(), Some(&b"precious"[..]), "{at}: {}", out.stderr);
+        if out.status == 0 {
+            assert!(fs::symlink_metadata(place.path().join("f")).expect("is there").is_file(), "{at}");
+            assert_eq!(place.file("f"), Some(file()), "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_of_another_tool_is_adopted_if_its_end_agrees() {
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/file"));
+    let half = 4_000_000;
+    let prefix = || file()[..half].to_vec();
+    let mut wrong = prefix();
+    wrong[half - 1000] ^= 1;
+    let longer = [file(), b"surplus".to_vec()].concat();
+    for (what, left, most) in [
+        ("a prefix", prefix(), SIZE - half as u64 + 65_536),
+        ("the whole", file(), 65_536),
+        ("another file", wrong, SIZE * 2),
+        ("something longer", longer, SIZE * 2),
+        ("too little", b"x".to_vec(), SIZE),
+        ("nothing", Vec::new(), SIZE),
+    ] {
+        let place = Place::new();
+        place.write("f", &left);
+        let out = place.run(&[&url, "-o", "f", "-c", "--progress", "json"]);
+        place.assert_exact(&out, "f", &file());
+        assert!(fetched(&out) <= most, "{what}: {} bytes", fetched(&out));
+        assert_eq!(place.files(), ["f"], "{what}");
+    }
+}
+
+#[test]
+fn partial_files_with_holes_are_not_adopted() {
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/file"));
+    for beside in ["f.aria2", "f.st"] {
+        let place = Place::new();
+        place.write("f", &file()[..4_000_000]);
+        place.write(beside, "");
+        let out = place.run(&[&url, "-o", "f", "-c"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains("the partial file cannot be continued"), "{}", out.stderr);
+        assert_eq!(place.file("f").as_deref(), Some(&file()[..4_000_000]));
+        assert_eq!(place.files().len(), 2);
+    }
+    let place = Place::new();
+    let holes = fs::File::create(place.path().join("f")).expect("a file");
+    holes.set_len(4_000_000).expect("sparse");
+    drop(holes);
+    let out = place.run(&[&url, "-o", "f", "-c"]);
+    assert!(out.status == 1 && out.stderr.contains("it has holes"), "{}", out.stderr);
+    assert_eq!(place.files(), ["f"]);
+}
+
+#[test]
+fn an_adopted_file_can_be_interrupted_too() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
+    place.write("f", &file()[..3_000_000]);
+    let out = interrupted(&place, &[&url, "-o", "f", "-c", "-x1"], "f", 5_000_000, Signal::TERM);
+    assert_eq!(out.status, 75, "{}", out.stderr);
+    assert_eq!(place.file("f").expect("stays").len(), 3_000_000, "the old one stays until ours is complete");
+    let out = place.run(&[&url, "-o", "f", "-c", "-x1", "--progress", "json"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(fetched(&out) < 4_000_000, "{} bytes", fetched(&out));
+}
+
+/// kill -9 at random moments, over sizes from a byte to 200 MiB; what is left is sometimes damaged before the next run.
+#[test]
+fn killed_at_two_hundred_random_moments() {
+    const KILLS: usize = 200;
+    let server = Server::start();
+    let seed = 20_261_125;
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut kills = 0;
+    while kills < KILLS {
+        let size = if rng.u8(0..25) == 0 { 200 << 20 } else { 1u64 << rng.u32(0..26) } - u64::from(rng.bool());
+        let name = format!("{size}");
+        let expected = downhaul_testkit::shared_content(&name, size);
+        let place = Place::new();
+        let url = server.url(&format!("capped/{size}/{name}?rate={}", rng.u64(20_000_000..2_000_000_000)));
+        let connections = rng.usize(1..6).to_string();
+        for _ in 0..6 {
+            let mut child = place.start(&[&url, "-o", "f", "-x", &connections, "-q"]);
+            std::thread::sleep(Duration::from_micros(rng.u64(1_000..150_000)));
+            let over = child.try_wait().expect("waits").is_some();
+            let _ = child.kill();
+            finish(child);
+            if let Some(bytes) = place.file("f") {
+                assert!(bytes == *expected, "seed {seed}: a wrong byte under the final name");
+            }
+            if over {
+                break;
+            }
+            kills += 1;
+            if rng.u8(0..4) == 0 {
+                damage(&place, &mut rng);
+            }
+        }
+        let out = place.run(&[&url, "-o", "f", "-x", &connections]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert!(place.file("f").as_ref() == Some(&*expected), "seed {seed}: not exact");
+        assert_eq!(place.files(), ["f"], "seed {seed}: something is left");
+    }
+}
+
+fn damage(place: &Place, rng: &mut fastrand::Rng) {
+    let name = if rng.bool() { "f.part" } else { "f.part.journal" };
+    let Some(mut bytes) = place.file(name).filter(|bytes| !bytes.is_empty()) else { return };
+    match rng.u8(0..3) {
+        0 => bytes.truncate(rng.usize(0..bytes.len())),
+        1 => {
+            let at = rng.usize(0..bytes.len());
+            bytes[at] ^= 1 << rng.u8(0..8);
+        }
+        _ => bytes.extend((0..rng.usize(0..1000)).map(|_| rng.u8(..))),
+    }
+    place.write(name, bytes);
+}

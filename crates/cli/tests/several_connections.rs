@@ -1,0 +1,179 @@
+//! One file over several connections: what servers do then, and what must come out. A test for each sin, against the
+//! real program.
+
+mod common;
+
+use common::{Out, Place, events};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+/// Large enough for several connections, and slow enough over one that they are worth it.
+const SIZE: u64 = 8_000_000;
+
+/// Bytes a second over each connection.
+const RATE: &str = "rate=4000000";
+
+/// Downloads `SIN/SIZE/file` as `f` over at most four connections.
+fn get(server: &Server, sin: &str, more: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    let (path, query) = sin.split_once('?').map_or((sin, ""), |(path, query)| (path, query));
+    let url = server.url(&format!("{path}/{SIZE}/file?{RATE}&{query}"));
+    let mut args = vec![url.as_str(), "-o", "f", "-x", "4"];
+    args.extend(more);
+    let out = place.run(&args);
+    (place, out)
+}
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+fn connections(server: &Server) -> usize {
+    let mut all: Vec<usize> = server.requests().iter().map(|request| request.connection).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.len()
+}
+
+#[test]
+fn a_file_is_fetched_over_as_many_connections_as_asked_for() {
+    let server = Server::start();
+    let (place, out) = get(&server, "capped?sha256=1", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert_eq!(place.files(), ["f"], "nothing is left");
+    assert!(out.stderr.contains("sha-256 from X-Checksum-SHA256"), "{}", out.stderr);
+    // A connection that is closed in the middle of a reply lives a moment longer for the server.
+    assert!((4..=6).contains(&server.most_open()), "{} connections", server.most_open());
+    assert_eq!(server.requests()[0].header("range"), None, "the first request is the download");
+    let (place, out) = get(&server, "capped?one=1", &["-x", "1"]);
+    place.assert_exact(&out, "f", &file());
+    assert_eq!(server.requests_for("one=1").len(), 1);
+}
+
+#[test]
+fn connections_to_a_host_are_limited_over_all_files() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = |n: u32| server.url(&format!("capped/3000000/{n}?{RATE}"));
+    let out = place.run(&[&url(1), &url(2), &url(3), "-j3", "-x4", "--max-per-host", "2"]);
+    for n in 1..=3 {
+        place.assert_exact(&out, &n.to_string(), &content(&n.to_string(), 3_000_000));
+    }
+    assert!(server.most_open() <= 4, "{} connections", server.most_open());
+}
+
+#[test]
+fn standard_output_gets_its_bytes_in_order_from_several_connections() {
+    let server = Server::start();
+    let place = Place::new();
+    for query in ["sha256=1", "plain=1"] {
+        let out = place.run(&[&server.url(&format!("capped/{SIZE}/file?{RATE}&{query}")), "-o", "-", "-x", "4"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert!(out.stdout == file(), "{} bytes", out.stdout.len());
+    }
+    assert!(connections(&server) > 4);
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn a_silent_connection_is_left() {
+    let server = Server::start();
+    let (place, out) = get(&server, "silent_connection", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.took.as_secs() < 25, "nobody waits for the time-out of 30 s: {:?}", out.took);
+}
+
+#[test]
+fn a_crawling_connection_gives_its_work_away() {
+    let server = Server::start();
+    let (place, out) = get(&server, "crawling_connection", &[]);
+    place.assert_exact(&out, "f", &file());
+    let asked: u64 = server.requests().iter().skip(1).filter_map(|request| {
+        let (first, last) = request.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some(last.parse::<u64>().ok()? + 1 - first.parse::<u64>().ok()?)
+    }).sum();
+    assert!(asked < SIZE * 2, "{asked} bytes were asked for");
+}
+
+#[test]
+fn a_host_that_refuses_connections_is_asked_for_fewer() {
+    for how in ["503", "429", "reset"] {
+        let server = Server::start();
+        let (place, out) = get(&server, &format!("refuses_the_fifth?how={how}"), &["-x", "8"]);
+        place.assert_exact(&out, "f", &file());
+        let requests = server.requests().len();
+        assert!(requests < 40, "{how}: not hammered: {requests} requests");
+    }
+}
+
+#[test]
+fn a_link_for_one_request_only_is_used_for_one() {
+    let server = Server::start();
+    let (place, out) = get(&server, "one_request_only", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(server.requests().len() < 4, "{} requests", server.requests().len());
+}
+
+#[test]
+fn everything_to_a_ranged_request() {
+    let server = Server::start();
+    for sin in ["ranges_ignored", "ranges_ignored?break=1", "ranges_ignored_later"] {
+        let (place, out) = get(&server, sin, &[]);
+        place.assert_exact(&out, "f", &file());
+    }
+}
+
+#[test]
+fn wrong_parts_are_refused_before_a_byte_is_written() {
+    let server = Server::start();
+    for how in ["start", "end", "total", "validator", "none", "multipart", "coding"] {
+        for broken in ["", "&break=1"] {
+            let (place, out) = get(&server, &format!("wrong_part?how={how}{broken}"), &[]);
+            place.assert_exact(&out, "f", &file());
+        }
+    }
+}
+
+#[test]
+fn more_than_was_asked_for_is_skipped() {
+    let server = Server::start();
+    let (place, out) = get(&server, "superset", &[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(connections(&server) >= 3, "{} connections", connections(&server));
+}
+
+#[test]
+fn the_file_changes_while_its_pieces_are_fetched() {
+    for after in 1..4 {
+        let server = Server::start();
+        let (place, out) = get(&server, &format!("changes_after?requests={after}"), &["--progress", "json"]);
+        place.assert_exact(&out, "f", &content("changed", SIZE));
+        let changed = events(&out).into_iter().find(|event| event["error"]["code"] == "remote.changed");
+        assert!(changed.is_some_and(|event| event["kind"] == "retrying"), "the person is told");
+    }
+}
+
+#[test]
+fn the_file_changes_all_the_time() {
+    let server = Server::start();
+    let (place, out) = get(&server, "changes_always", &[]);
+    assert_eq!(out.status, 0, "in one stream it comes: {}", out.stderr);
+    let got = place.file("f").expect("it is there");
+    let versions = server.requests().len();
+    assert!((1..=versions).any(|n| got == content(&"v".repeat(n), SIZE)), "it is one version");
+    let (place, out) = get(&server, "changes_always?again=1", &["--retries", "0"]);
+    place.assert_failed(&out, 1, "changed on the server");
+}
+
+#[test]
+fn sizes_around_pieces_and_windows() {
+    let server = Server::start();
+    let mib = 1 << 20;
+    for size in [0, 1, mib - 1, mib, mib + 1, 4 * mib - 1, 4 * mib, 4 * mib + 1, 64 * mib - 1, 64 * mib, 64 * mib + 1] {
+        let place = Place::new();
+        let url = server.url(&format!("capped/{size}/file?rate=40000000"));
+        let out = place.run(&[&url, "-o", "f", "-x", "3"]);
+        place.assert_exact(&out, "f", &content("file", size));
+        assert_eq!(place.files(), ["f"], "{size}");
+    }
+}
