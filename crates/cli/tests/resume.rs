@@ -44,9 +44,7 @@ fn fetched(out: &Out) -> u64 {
 
 #[test]
 fn every_way_to_end_a_run_is_gone_on_with() {
-    for (with, status) in
-        [(Signal::INT, 130), (Signal::TERM, 75), (Signal::HUP, 75), (Signal::KILL, -1)]
-    {
+    for (with, status) in [(Signal::INT, 130), (Signal::TERM, 75), (Signal::HUP, 75), (Signal::KILL, -1)] {
         let server = Server::start();
         let place = Place::new();
         let url = server.url(&format!("capped/{SIZE}/file?rate=4000000&sha256=1"));
@@ -60,7 +58,11 @@ fn every_way_to_end_a_run_is_gone_on_with() {
         let resumed = events(&out).into_iter().find(|event| event["kind"] == "resumed").expect("resumed");
         let there = resumed["bytes"].as_u64().expect("a number");
         assert!(there > 2_000_000, "{there} bytes were there");
-        assert!(fetched(&out) <= SIZE - there + SIZE / 20, "{with:?}: {} bytes came, {there} were there", fetched(&out));
+        assert!(
+            fetched(&out) <= SIZE - there + SIZE / 20,
+            "{with:?}: {} bytes came, {there} were there",
+            fetched(&out)
+        );
     }
 }
 
@@ -83,7 +85,13 @@ fn the_journal_holds_no_secrets() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=4000000&token=hunter2"));
-    interrupted(&place, &[&url.replace("http://", "http://user:hunter2@"), "-o", "f"], "f", 2_000_000, Signal::TERM);
+    interrupted(
+        &place,
+        &[&url.replace("http://", "http://user:hunter2@"), "-o", "f"],
+        "f",
+        2_000_000,
+        Signal::TERM,
+    );
     let journal = place.file("f.part.journal").expect("a journal");
     assert!(!journal.windows(7).any(|some| some == b"hunter2"));
 }
@@ -107,7 +115,11 @@ fn file_changes_between_an_interrupted_run_and_its_resume() {
     interrupted(&place, &[&url, "-o", "f", "-x1"], "f", 2_000_000, Signal::KILL);
     let out = place.run(&[&url, "-o", "f", "-x1", "--retries", "0"]);
     place.assert_exact(&out, "f", &content("changed", SIZE));
-    assert!(out.stderr.contains("changed on the server") && out.stderr.contains("starting again"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("changed on the server") && out.stderr.contains("starting again"),
+        "{}",
+        out.stderr
+    );
 }
 
 #[test]
@@ -142,7 +154,8 @@ fn what_is_whole_already_is_not_asked_for_again() {
     // A folder in the way of the final name lets everything arrive, and then nothing be published.
     let child = place.start(&[&url, "-o", "f"]);
     let start = Instant::now();
-    while place.file("f.part").is_none_or(|part| part.is_empty()) && start.elapsed() < Duration::from_secs(20) {
+    while place.file("f.part").is_none_or(|part| part.is_empty()) && start.elapsed() < Duration::from_secs(20)
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     fs::create_dir(place.path().join("f")).expect("a folder");
@@ -311,7 +324,8 @@ fn killed_at_two_hundred_random_moments() {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut kills = 0;
     while kills < KILLS {
-        let size = if rng.u8(0..25) == 0 { 200 << 20 } else { 1u64 << rng.u32(0..26) } - u64::from(rng.bool());
+        let size =
+            if rng.u8(0..25) == 0 { 200 << 20 } else { 1u64 << rng.u32(0..26) } - u64::from(rng.bool());
         let name = format!("{size}");
         let expected = downhaul_testkit::shared_content(&name, size);
         let place = Place::new();

@@ -67,7 +67,8 @@ fn standard_output_gets_its_bytes_in_order_from_several_connections() {
     let server = Server::start();
     let place = Place::new();
     for query in ["sha256=1", "plain=1"] {
-        let out = place.run(&[&server.url(&format!("capped/{SIZE}/file?{RATE}&{query}")), "-o", "-", "-x", "4"]);
+        let out =
+            place.run(&[&server.url(&format!("capped/{SIZE}/file?{RATE}&{query}")), "-o", "-", "-x", "4"]);
         assert_eq!(out.status, 0, "{}", out.stderr);
         assert!(out.stdout == file(), "{} bytes", out.stdout.len());
     }
@@ -88,10 +89,15 @@ fn a_crawling_connection_gives_its_work_away() {
     let server = Server::start();
     let (place, out) = get(&server, "crawling_connection", &[]);
     place.assert_exact(&out, "f", &file());
-    let asked: u64 = server.requests().iter().skip(1).filter_map(|request| {
-        let (first, last) = request.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
-        Some(last.parse::<u64>().ok()? + 1 - first.parse::<u64>().ok()?)
-    }).sum();
+    let asked: u64 = server
+        .requests()
+        .iter()
+        .skip(1)
+        .filter_map(|request| {
+            let (first, last) = request.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+            Some(last.parse::<u64>().ok()? + 1 - first.parse::<u64>().ok()?)
+        })
+        .sum();
     assert!(asked < SIZE * 2, "{asked} bytes were asked for");
 }
 
@@ -169,7 +175,9 @@ fn the_file_changes_all_the_time() {
 fn sizes_around_pieces_and_windows() {
     let server = Server::start();
     let mib = 1 << 20;
-    for size in [0, 1, mib - 1, mib, mib + 1, 4 * mib - 1, 4 * mib, 4 * mib + 1, 64 * mib - 1, 64 * mib, 64 * mib + 1] {
+    for size in
+        [0, 1, mib - 1, mib, mib + 1, 4 * mib - 1, 4 * mib, 4 * mib + 1, 64 * mib - 1, 64 * mib, 64 * mib + 1]
+    {
         let place = Place::new();
         let url = server.url(&format!("capped/{size}/file?rate=40000000"));
         let out = place.run(&[&url, "-o", "f", "-x", "3"]);

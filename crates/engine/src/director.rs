@@ -627,10 +627,14 @@ impl Director {
         let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
             || self.settings.resume == Resume::Adopt;
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
-        let how = Publishing { size: running.plan.size().unwrap_or_default(), replace, modified, sync: self.settings.sync };
+        let how = Publishing {
+            size: running.plan.size().unwrap_or_default(),
+            replace,
+            modified,
+            sync: self.settings.sync,
+        };
         self.block(id, move || {
-            let result =
-                part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
+            let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
             News::Input(Input::Published(result))
         });
     }

@@ -42,8 +42,9 @@ fn batch_bytes(workers: usize) -> usize {
 /// Buffers that are collected before they are written, for bodies that arrive in crumbs.
 const BATCH_BUFFERS: usize = 1024;
 
-/// How long bytes may wait to be written, and how often silence is looked for.
-const TICK: Duration = Duration::from_millis(250);
+/// How long bytes may wait to be written and reported, and how often silence is looked for: ten times a second the plan
+/// hears how far a slow connection is.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The director's word that a reply is right.
 pub(crate) struct Go {

@@ -171,7 +171,8 @@ impl Sim {
                 }
                 Action::Cut { worker, end } => {
                     self.seen.cuts += 1;
-                    let from = self.lanes.iter().find(|lane| lane.worker == worker).map_or(0, |lane| lane.from);
+                    let from =
+                        self.lanes.iter().find(|lane| lane.worker == worker).map_or(0, |lane| lane.from);
                     assert!(end > from, "seed {seed}: a cut that leaves nothing");
                     // A worker hears of it a little late, now and then.
                     if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.worker == worker)
@@ -182,8 +183,10 @@ impl Sim {
                 }
                 Action::Drop { worker } => self.lanes.retain(|lane| lane.worker != worker),
                 Action::Verify => {
-                    let size = usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
-                    let bytes = Digest::from_hex(Algorithm::Sha256, &sha256(&self.disk[..size])).expect("a digest");
+                    let size =
+                        usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
+                    let bytes =
+                        Digest::from_hex(Algorithm::Sha256, &sha256(&self.disk[..size])).expect("a digest");
                     plan.on(self.now, Input::Verified(Ok(vec![bytes])));
                 }
                 Action::Publish => {

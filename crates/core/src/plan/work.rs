@@ -23,6 +23,10 @@ const PIECES_AHEAD: u64 = 4;
 /// Of a file's bytes, a fiftieth may be fetched twice on purpose.
 const HEDGED_MOST: u64 = 50;
 
+/// What a worker has before it for less than this is not split, in seconds: its last report may be so old, and the bytes
+/// in question be there already.
+const WORTH_SPLITTING: f64 = 0.25;
+
 /// Speed is measured over spans of at least this.
 const SPAN: Duration = Duration::from_millis(200);
 
@@ -116,7 +120,17 @@ impl Work {
     pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
         let speed = Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: self.typical };
         let plain = from == 0 && end.is_none();
-        self.held.push(Held { worker, hedge_of: None, probes: false, from, at: from, end, plain, receiving: false, speed });
+        self.held.push(Held {
+            worker,
+            hedge_of: None,
+            probes: false,
+            from,
+            at: from,
+            end,
+            plain,
+            receiving: false,
+            speed,
+        });
     }
 
     /// A worker has a reply: so long does that take.
@@ -267,7 +281,9 @@ impl Work {
         let hedged = |one: &Held| self.held.iter().any(|other| other.hedge_of == Some(one.worker));
         let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !hedged(one));
         // Reports come a few times a second: by now it is further than the last one said.
-        let here = |one: &Held| one.at + (one.speed.rate * one.speed.silence(now).min(SPAN * 2).as_secs_f64()) as u64;
+        let here = |one: &Held| {
+            one.at + (one.speed.rate * one.speed.silence(now).min(SPAN * 2).as_secs_f64()) as u64
+        };
         let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(here(one)));
         let slowest = candidates
             .filter(|one| left(one) > 0)
@@ -294,7 +310,7 @@ impl Work {
         let keep = ((rest as f64 * theirs / (mine + theirs)).ceil() as u64).max(1);
         let split = here(victim) + keep.min(rest);
         let given = rest - keep.min(rest);
-        if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + 0.05 {
+        if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + WORTH_SPLITTING {
             return Help::Cut(victim.worker, split);
         }
         let affordable = self.size.is_some_and(|size| self.hedged + rest <= size / HEDGED_MOST);

@@ -344,8 +344,11 @@ impl Part for PartFile {
         if how.sync == Sync::Always || (how.sync == Sync::Auto && self.is_journaled()) {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
         }
-        let renamed =
-            if how.replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
+        let renamed = if how.replace {
+            rename(&self.path, target)
+        } else {
+            platform::rename_if_free(&self.path, target)
+        };
         match renamed {
             Ok(()) => {
                 *lock(&self.gone) = true;
@@ -507,7 +510,11 @@ mod tests {
         )
         .expect("writes");
         part.write_at(generation, 6, &[Bytes::from_static(b"there")]).expect("writes");
-        part.publish(&target, Publishing { modified: Some(SystemTime::UNIX_EPOCH), sync: Sync::Always, ..plainly(11) }).expect("publishes");
+        part.publish(
+            &target,
+            Publishing { modified: Some(SystemTime::UNIX_EPOCH), sync: Sync::Always, ..plainly(11) },
+        )
+        .expect("publishes");
         part.write_at(generation, 0, &[Bytes::from_static(b"late")]).expect("does nothing");
         part.discard();
         assert_eq!(fs::read(&target).expect("is there"), b"hello there");

@@ -149,7 +149,9 @@ impl Exchange<'_> {
                 if *tokens >= some.len() as f64 || self.over.load(Ordering::Relaxed) {
                     break;
                 }
-                thread::sleep(Duration::from_secs_f64((some.len() as f64 - *tokens) / rate).min(Duration::from_secs(1)));
+                thread::sleep(
+                    Duration::from_secs_f64((some.len() as f64 - *tokens) / rate).min(Duration::from_secs(1)),
+                );
             }
             *tokens -= some.len() as f64;
             self.wire.write_all(some)?;
@@ -167,7 +169,9 @@ impl Exchange<'_> {
             ("Last-Modified", LAST_MODIFIED.to_string()),
             ("Accept-Ranges", "bytes".to_string()),
         ];
-        let Some((first, last)) = self.request.range() else { return ("200 OK".into(), headers, body.to_vec()) };
+        let Some((first, last)) = self.request.range() else {
+            return ("200 OK".into(), headers, body.to_vec());
+        };
         let size = self.size;
         let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
         if first >= size || first > last {
@@ -503,7 +507,12 @@ fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     let (status, headers, body) = x.part();
     let length = body.len().to_string();
     let mut all = vec![("Content-Length", length.as_str())];
-    all.extend(headers.iter().filter(|(name, _)| *name == "Content-Range").map(|(name, value)| (*name, value.as_str())));
+    all.extend(
+        headers
+            .iter()
+            .filter(|(name, _)| *name == "Content-Range")
+            .map(|(name, value)| (*name, value.as_str())),
+    );
     x.head(&status, &all)?;
     for some in body.chunks(100_000) {
         x.wire.write_all(some)?;
