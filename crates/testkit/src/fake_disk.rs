@@ -58,16 +58,13 @@ impl FakeFile {
     }
 
     fn after_power_cut(mut self, rng: &mut Rng) -> FakeFile {
+        // In any order, and from harmless to cruel.
         rng.shuffle(&mut self.pending);
+        let cruelty = if rng.bool() { rng.u8(0..3) } else { rng.u8(0..100) };
         for (offset, bytes) in std::mem::take(&mut self.pending) {
-            match rng.u8(0..3) {
-                0 => {}
-                1 => put(&mut self.safe, offset, &bytes),
-                _ => {
-                    let torn = rng.usize(0..=bytes.len());
-                    put(&mut self.safe, offset, &bytes[..torn]);
-                }
-            }
+            let whole = rng.u8(0..100) >= cruelty;
+            let kept = if whole { bytes.len() } else { rng.usize(0..=bytes.len()) };
+            put(&mut self.safe, offset, &bytes[..kept]);
         }
         FakeFile { bytes: self.safe.clone(), safe: self.safe, pending: Vec::new() }
     }

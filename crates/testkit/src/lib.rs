@@ -5,6 +5,7 @@
 
 pub mod fake_disk;
 pub mod net_sim;
+pub mod plan_fuzz;
 pub mod plan_sim;
 pub mod server;
 

@@ -100,6 +100,17 @@ impl World {
         }
     }
 
+    /// The world of a seed, with a file large enough for a journal and several connections.
+    pub fn large(seed: u64) -> World {
+        let mut world = World::new(seed);
+        let versions = world.versions.len();
+        let size = world.rng.u64(1 << 20..8 << 20);
+        world.versions = (0..versions).map(|n| Arc::new(content(&format!("{seed}-{n}"), size))).collect();
+        world.sinfulness /= 2;
+        world.digest = world.digest.filter(|&right| right);
+        world
+    }
+
     /// The rules of a job in this world.
     pub fn rules(&mut self) -> Rules {
         Rules {

@@ -19,6 +19,9 @@ use url::Url;
 /// Whole downloads by the plan alone, restarts included.
 const PLANS: u64 = 100_000;
 
+/// Files in whose download the power is cut.
+const POWER_CUTS: u64 = 300;
+
 /// Sessions of the whole engine, several files each.
 const SESSIONS: u64 = 1_500;
 
@@ -61,6 +64,15 @@ fn plans_in_a_hundred_thousand_worlds() {
     }
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(50_000))]
+
+    #[test]
+    fn any_list_of_events_leaves_a_plan_sound(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        downhaul_testkit::plan_fuzz::poke(&bytes);
+    }
+}
+
 #[test]
 fn sessions_in_simulated_worlds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -70,6 +82,70 @@ fn sessions_in_simulated_worlds() {
         finished += runtime.block_on(session(seed));
     }
     assert!(finished > 0);
+}
+
+#[test]
+fn power_cuts_in_simulated_worlds() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let seeds = seeds(POWER_CUTS);
+    let ended: Vec<(bool, bool)> = seeds.iter().map(|&seed| runtime.block_on(power_cuts(seed))).collect();
+    if seeds.len() > 1 {
+        let finished = ended.iter().filter(|(finished, _)| *finished).count();
+        let resumed = ended.iter().filter(|(_, resumed)| *resumed).count();
+        assert!(finished > seeds.len() / 2, "{finished} finished");
+        assert!(resumed > seeds.len() / 10, "{resumed} resumed");
+    }
+}
+
+/// Downloads a file, and cuts the power now and then: writes that were not forced to the disk are lost or torn. Whether it
+/// was finished in the end, and whether something was gone on with.
+async fn power_cuts(seed: u64) -> (bool, bool) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let world = Arc::new(Mutex::new(World::large(seed)));
+    let mut disk = FakeDisk::failing(0, seed);
+    let settings = Settings {
+        output: "out".into(),
+        connections: [None, Some(1), Some(4)][rng.usize(0..3)],
+        retries: 8,
+        ..Settings::default()
+    };
+    let settings = Arc::new(settings);
+    let target = Path::new("out/f");
+    let mut resumed = false;
+    for run in 0..4 {
+        let here = world.clone();
+        let sources: Sources =
+            Arc::new(move |_: &Url| Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>);
+        let session = Session::start_in(settings.clone(), sources, Arc::new(disk.clone()), seed);
+        let mut facts = session.facts();
+        let mut job = JobSpec::new(Url::parse("http://sim/0").expect("a URL"));
+        job.target = Target::Name(SafeName::from_person("f").expect("safe"));
+        session.add(job).await;
+        session.close().await;
+        let over = session.wait();
+        if run == 3 {
+            over.await;
+        } else {
+            let power = std::time::Duration::from_millis(rng.u64(1..6_000));
+            let _ = tokio::time::timeout(power, over).await;
+            disk = disk.power_cut();
+            session.stop();
+            session.wait().await;
+        }
+        while let Some(event) = facts.next().await {
+            resumed |= matches!(&event.fact, Fact::Resumed { .. }) && run > 0;
+        }
+        if let Some(bytes) = disk.read(target) {
+            let world = world.lock().expect("no panic");
+            world.judge(&bytes).unwrap_or_else(|wrong| panic!("seed {seed}, run {run}: {wrong}"));
+        }
+    }
+    let finished = disk.read(target).is_some();
+    if finished {
+        assert_eq!(disk.paths(), [target], "seed {seed}: something is left");
+    }
+    (finished, resumed)
 }
 
 /// Downloads some files in one session; each must be exact or have failed, and leave nothing else.
@@ -136,6 +212,10 @@ async fn session(seed: u64) -> u64 {
         }
     }
     assert_eq!(there, summary.finished, "seed {seed}");
-    assert_eq!(disk.paths().len() as u64, there, "seed {seed}: something is left: {:?}", disk.paths());
+    // Files that failed may be gone on with: then their part file has a journal.
+    let left: Vec<String> = disk.paths().iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    let resumable = left.iter().filter(|path| path.ends_with(".part")).count() as u64;
+    assert_eq!(left.len() as u64, there + 2 * resumable, "seed {seed}: something is left: {left:?}");
+    assert!(there + resumable <= files, "seed {seed}: something is left: {left:?}");
     summary.finished
 }

@@ -109,6 +109,8 @@ pub(crate) struct Signals {
     terminate: Option<Stream>,
     hangup: Option<Stream>,
     go_on: Option<Stream>,
+    /// Taken so that a file beyond the limit is an error of that file, and not the end of the program.
+    _file_size: Option<Stream>,
 }
 
 impl Signals {
@@ -123,6 +125,7 @@ impl Signals {
             terminate: stream(SignalKind::terminate()),
             hangup: stream(SignalKind::hangup()),
             go_on: stream(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())),
+            _file_size: stream(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())),
         }
     }
 

@@ -887,7 +887,7 @@ impl Plan {
     fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) {
         let before = self.work.get(worker).map_or(upto, |held| held.at);
         self.work.wrote(now, worker, upto);
-        self.fetched += upto.saturating_sub(before);
+        self.fetched = self.fetched.saturating_add(upto.saturating_sub(before));
         self.best = self.best.max(self.work.written.len());
         let active = self.work.held().iter().filter(|one| one.receiving).count();
         self.pace.observe(now, self.work.written.len(), active, self.work.latency);

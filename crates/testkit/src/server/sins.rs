@@ -43,6 +43,7 @@ pub(crate) const SINS: &[(&str, Script)] = &[
     ("silence_in_mid_body_once", silence_in_mid_body_once),
     ("slow", slow),
     ("without_validator", without_validator),
+    ("grows", grows),
     ("capped", capped),
     ("silent_connection", silent_connection),
     ("crawling_connection", crawling_connection),
@@ -500,6 +501,20 @@ fn slow(x: &mut Exchange) -> io::Result<bool> {
         x.wire.write_all(b"0\r\n\r\n")?;
     }
     Ok(true)
+}
+
+/// The first time nobody knows how long it is; parts of it are to be had all the same.
+fn grows(x: &mut Exchange) -> io::Result<bool> {
+    if x.is_continued() {
+        return x.file(&[]);
+    }
+    let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
+    x.head("200 OK", &[("ETag", &etag), ("Connection", "close")])?;
+    for some in body.chunks(200_000) {
+        x.wire.write_all(some)?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(false)
 }
 
 /// Slow, and nothing tells two versions apart.

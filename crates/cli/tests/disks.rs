@@ -1,0 +1,138 @@
+//! Disks that are full, limits that are reached: a clear error that names the place, what is there stays resumable, the
+//! other files go on.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::{Out, Place, events, finish, note};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use std::process::{Command, Stdio};
+
+/// A small file system of its own, gone when dropped. `None` where mounting is not allowed.
+struct SmallDisk {
+    place: Place,
+}
+
+impl SmallDisk {
+    fn new(megabytes: u32) -> Option<SmallDisk> {
+        let disk = SmallDisk { place: Place::new() };
+        std::fs::create_dir(disk.place.path().join("out")).expect("a folder");
+        let mounted = disk.mount(&format!("size={megabytes}m"));
+        if !mounted {
+            note("no file system can be mounted here: this test did nothing");
+        }
+        mounted.then_some(disk)
+    }
+
+    fn mount(&self, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "downhaul-test"]).arg(self.place.path().join("out"));
+        mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.place.path().join("out")).stderr(Stdio::null()).status();
+    }
+}
+
+/// Runs the program under a limit of the shell's.
+fn limited(place: &Place, limit: &str, args: &[&str]) -> Out {
+    let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_downhaul")]).args(args).current_dir(place.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command.spawn().expect("the program starts"))
+}
+
+#[test]
+fn disk_full_is_known_before_a_byte_is_fetched_if_the_size_is() {
+    let Some(disk) = SmallDisk::new(6) else { return };
+    let server = Server::start();
+    let urls = [server.url("capped/8000000/big?rate=8000000"), server.url("well_behaved/100000/small")];
+    let out = disk.place.run(&[&urls[0], &urls[1], "-d", "out"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(
+        out.stderr.contains("the disk is full") && out.stderr.contains("8000000 bytes are needed"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(disk.place.file("out/small"), Some(content("small", 100_000)), "the other one goes on");
+    assert_eq!(disk.place.files(), ["out/small"]);
+}
+
+#[test]
+fn the_files_in_flight_are_counted_together() {
+    let Some(disk) = SmallDisk::new(12) else { return };
+    let server = Server::start();
+    let url = |name: &str| server.url(&format!("capped/8000000/{name}?rate=4000000"));
+    let out = disk.place.run(&[&url("one"), &url("two"), "-d", "out"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("with the other files in flight"), "{}", out.stderr);
+    assert_eq!(disk.place.files().len(), 1, "one of them fits: {:?}", disk.place.files());
+}
+
+#[test]
+fn disk_full_on_the_way_leaves_what_is_there_to_go_on_with() {
+    let Some(disk) = SmallDisk::new(5) else { return };
+    let server = Server::start();
+    // The size is known to the server only, so that the disk is full in the middle.
+    let url = server.url("grows/8000000/big");
+    let small = server.url("well_behaved/1000/small");
+    let out = disk.place.run(&[&url, &small, "-d", "out", "--progress", "json"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    let failed = events(&out).into_iter().find(|event| event["kind"] == "failed").expect("failed");
+    assert_eq!(failed["error"]["code"], "disk.full");
+    assert!(
+        failed["error"]["at"].as_str().is_some_and(|at| at.contains("big")),
+        "it names the place: {failed}"
+    );
+    assert_eq!(disk.place.file("out/small"), Some(content("small", 1000)));
+    assert_eq!(disk.place.files(), ["out/big.part", "out/big.part.journal", "out/small"]);
+    assert!(disk.mount("remount,size=40m"));
+    let out = disk.place.run(&[&url, "-d", "out", "--progress", "json"]);
+    disk.place.assert_exact(&out, "out/big", &content("big", 8_000_000));
+    let resumed = events(&out).into_iter().find(|event| event["kind"] == "resumed").expect("resumed");
+    assert!(resumed["bytes"].as_u64().is_some_and(|bytes| bytes > 2_000_000), "{resumed}");
+}
+
+#[test]
+fn file_too_large_for_a_limit() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("capped/8000000/file?rate=8000000");
+    let small = server.url("well_behaved/1000/small");
+    // In the shell's units of 512 or 1024 bytes: 2 or 4 MB.
+    let out = limited(&place, "-f 4000", &[&url, &small]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("too large for this disk or limit"), "{}", out.stderr);
+    assert_eq!(place.file("small"), Some(content("small", 1000)), "the other one goes on");
+    let out = place.run(&[&url]);
+    place.assert_exact(&out, "file", &content("file", 8_000_000));
+    assert_eq!(place.files(), ["file", "small"]);
+}
+
+#[test]
+fn too_many_open_files() {
+    let server = Server::start();
+    let urls: Vec<String> = (0..30).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
+    let args: Vec<&str> = urls.iter().map(String::as_str).chain(["-j", "30"]).collect();
+    // Few: connections stay within a quarter of them, and everything goes well.
+    let place = Place::new();
+    let out = limited(&place, "-n 40", &args);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files().len(), 30);
+    assert!(server.most_open() <= 11, "{} connections", server.most_open());
+    // Too few: it says so, and nothing wrong is left.
+    let place = Place::new();
+    let out = limited(&place, "-n 10", &args);
+    if out.status != 0 {
+        assert!(out.stderr.to_lowercase().contains("too many open files"), "{}", out.stderr);
+    }
+    for name in place.files() {
+        assert_eq!(place.file(&name), Some(content(&name, 20_000)), "{name}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Any list of events, told to a plan: also those that no engine would tell. Nothing may break its invariant, make it
+//! panic, or make it act for ever. Used by a property test, and by a fuzz target.
+
+use downhaul_core::digest::Digest;
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::journal::{Claim, Start};
+use downhaul_core::plan::{Action, Answer, Input, Left, Place, Plan, Rules, Sizes};
+use downhaul_core::reply::{Reply, Version};
+use downhaul_core::settings::OnError;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::time::Duration;
+use url::Url;
+
+/// So many actions in a row without an event are a loop.
+const ACTIONS_MOST: usize = 200;
+
+/// Bytes as a source of choices; zeros when they are used up.
+struct Choices<'b>(&'b [u8]);
+
+impl Choices<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::from(self.byte()) % all.len()]
+    }
+
+    /// Offsets that matter, and what lies beside them.
+    fn offset(&mut self) -> u64 {
+        let base = self.one_of(&[0, 1, 1_000, 5_000, 9_999, 20_000, 65_536, u64::MAX / 2, u64::MAX - 1]);
+        base.saturating_add(u64::from(self.byte() % 4)).saturating_sub(u64::from(self.byte() % 4))
+    }
+}
+
+/// Tells a plan the events that these bytes mean.
+///
+/// # Panics
+/// When the plan breaks its invariant or acts for ever.
+pub fn poke(bytes: &[u8]) {
+    let mut choices = Choices(bytes);
+    let rules = Rules {
+        sources: 1 + usize::from(choices.byte() % 2),
+        look_first: choices.byte() % 2 == 0,
+        retries: u32::from(choices.byte() % 4),
+        on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
+        max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
+        expected: Vec::new(),
+        connections: choices.one_of(&[None, Some(1), Some(4)]),
+        sizes: Sizes {
+            piece_least: 1_000,
+            split_least: 100,
+            single_below: 2_000,
+            journal_from: choices.one_of(&[None, Some(3_000)]),
+            window: 8_000,
+            window_is_memory: choices.byte() % 2 == 0,
+        },
+        seed: u64::from(choices.byte()),
+    };
+    let mut plan = Plan::new(rules);
+    let mut now = Duration::ZERO;
+    while !choices.0.is_empty() {
+        now += Duration::from_millis(u64::from(choices.byte()) * 10);
+        let room = usize::from(choices.byte() % 6);
+        for count in 0.. {
+            plan.check().unwrap_or_else(|broken| panic!("{broken}"));
+            match plan.next(now, room) {
+                Action::Wait(_) => break,
+                Action::Finish(_) => return,
+                _ => assert!(count < ACTIONS_MOST, "it acts for ever: {plan:?}"),
+            }
+        }
+        let input = event(&mut choices);
+        plan.on(now, input);
+    }
+}
+
+fn event(choices: &mut Choices) -> Input {
+    let worker = u32::from(choices.byte() % 8);
+    let path = || "f".to_string();
+    match choices.byte() % 16 {
+        0 => Input::Looked(Ok(Place::Free { path: path(), left: choices.byte() % 2 == 0 })),
+        1 => Input::Placed(Ok(Place::Free { path: path(), left: false }), left(choices)),
+        2 => Input::Placed(Err(error(choices)), None),
+        3 => Input::Begun(if choices.byte() % 4 > 0 { Ok(()) } else { Err(error(choices)) }),
+        4..=6 => match reply(choices) {
+            Some(reply) => Input::Opened { worker, reply: Box::new(reply) },
+            None => Input::Ended { worker, result: Err(error(choices)) },
+        },
+        7..=9 => Input::Wrote { worker, upto: choices.offset() },
+        10 => Input::Ended { worker, result: Ok(()) },
+        11 => Input::Ended { worker, result: Err(error(choices)) },
+        12 => {
+            let (start, number) = (choices.offset(), u32::from(choices.byte() % 4));
+            let end = start.saturating_add(choices.offset()).max(start.saturating_add(1));
+            Input::Checked { number, claim: Claim { start, end, crc: 0 }, good: choices.byte() % 2 == 0 }
+        }
+        13 => Input::CheckEnded { number: u32::from(choices.byte() % 4) },
+        14 => Input::Verified(Ok(Vec::<Digest>::new())),
+        _ => match choices.byte() % 4 {
+            0 => Input::Answer(Answer::Retry),
+            1 => Input::Answer(Answer::Skip),
+            2 => Input::Published(Ok(path())),
+            _ => Input::OnError(OnError::Retry),
+        },
+    }
+}
+
+fn error(choices: &mut Choices) -> Error {
+    Error::new(choices.one_of(Kind::ALL), "somewhere", "")
+}
+
+fn left(choices: &mut Choices) -> Option<Left> {
+    match choices.byte() % 3 {
+        0 => None,
+        1 => Some(Left::Prefix(choices.offset())),
+        _ => {
+            let size = choices.one_of(&[None, Some(5_000), Some(20_000)]);
+            let version =
+                if choices.byte() % 2 == 0 { Version::Unknown } else { Version::Etag("\"a\"".into()) };
+            let claims = (0..choices.byte() % 5).map(|_| {
+                let start = choices.offset() % 20_000;
+                Claim { start, end: start + 1 + choices.offset() % 5_000, crc: 0 }
+            });
+            let claims = claims.filter(|claim| size.is_none_or(|size| claim.end <= size)).collect();
+            Some(Left::Journal {
+                start: Start { url: String::new(), size, version, digests: Vec::new() },
+                claims,
+            })
+        }
+    }
+}
+
+fn reply(choices: &mut Choices) -> Option<Reply> {
+    let mut headers = HeaderMap::new();
+    let mut add = |name: &'static str, value: String| {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value"));
+    };
+    let status = choices.one_of(&[200, 206]);
+    if choices.byte() % 4 > 0 {
+        add("etag", choices.one_of(&["\"a\"", "\"b\"", "W/\"a\""]).into());
+    }
+    if status == 206 {
+        let (first, size) = (choices.offset(), choices.one_of(&[5_000, 20_000, u64::MAX]));
+        let last = first.saturating_add(choices.offset()).min(size - 1);
+        add("content-range", format!("bytes {first}-{last}/{size}"));
+    } else if choices.byte() % 4 > 0 {
+        add("content-length", choices.one_of(&[0, 1, 5_000, 20_000, u64::MAX]).to_string());
+    }
+    Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &headers).ok()
+}

@@ -1,0 +1,15 @@
+//! Any bytes are read as a journal without panic, and what was read is read again from what is written of it.
+#![no_main]
+
+use downhaul_core::journal;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let form = [b"downhaul journal 1\n", bytes].concat();
+    for bytes in [bytes, &form] {
+        if let Some((start, claims)) = journal::read(bytes) {
+            let (again, joined) = journal::read(&journal::rewrite(&start, &claims)).expect("what was written");
+            assert_eq!(again, start);
+            assert!(joined.len() <= claims.len());
+        }
+    }
+});
