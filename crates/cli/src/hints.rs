@@ -27,7 +27,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("http.not_found", "Check the URL."),
     ("http.gone", "Check the URL."),
-    ("http.busy", "Try later, or with a smaller -j."),
+    ("http.busy", "Try later, or with a smaller -j or -x."),
     ("http.later", "Run the command again then."),
     ("redirect.too_many", "--max-redirects allows more, if it is no loop."),
     ("redirect.downgrade", "--allow-downgrade follows it, without any protection on the way."),
@@ -37,6 +37,10 @@ const ADVICE: &[(&str, &str)] = &[
         "The file on the server, or the digest, is wrong; nothing was saved. If an older file is in the way: --if-exists overwrite.",
     ),
     ("resume.refused", "Let the tool that left it finish it, or leave out -c and use --if-exists overwrite."),
+    (
+        "resume.damaged",
+        "It stays as it is. Without -c, --if-exists overwrite replaces it once the new file is complete.",
+    ),
     ("file.exists", "--if-exists overwrite, rename, update or skip decides otherwise."),
     ("file.is_folder", "Choose another name, or move the folder."),
     ("file.locked", "Wait for the other run, or choose another name."),
@@ -44,7 +48,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("disk.full", "Make room and run the same command again, or choose another folder with -d."),
     ("disk.permission", "Choose a folder you may write to with -d."),
     ("disk.too_large", "Choose another disk with -d."),
-    ("disk.too_many_files", "Use a smaller -j, or raise the limit (ulimit -n)."),
+    ("disk.too_many_files", "Use a smaller -j or -x, or raise the limit (ulimit -n)."),
     ("output.started", "Save to a file instead of -o -."),
 ];
 

@@ -258,15 +258,10 @@ fn a_prefix_of_another_tool_is_adopted_if_its_end_agrees() {
     let url = server.url(&format!("well_behaved/{SIZE}/file"));
     let half = 4_000_000;
     let prefix = || file()[..half].to_vec();
-    let mut wrong = prefix();
-    wrong[half - 1000] ^= 1;
-    let longer = [file(), b"surplus".to_vec()].concat();
     for (what, left, most) in [
         ("a prefix", prefix(), SIZE - half as u64 + 65_536),
         ("the whole", file(), 65_536),
-        ("another file", wrong, SIZE * 2),
-        ("something longer", longer, SIZE * 2),
-        ("too little", b"x".to_vec(), SIZE),
+        ("a little", file()[..1000].to_vec(), SIZE),
         ("nothing", Vec::new(), SIZE),
     ] {
         let place = Place::new();
@@ -275,6 +270,26 @@ fn a_prefix_of_another_tool_is_adopted_if_its_end_agrees() {
         place.assert_exact(&out, "f", &file());
         assert!(fetched(&out) <= most, "{what}: {} bytes", fetched(&out));
         assert_eq!(place.files(), ["f"], "{what}");
+    }
+}
+
+#[test]
+fn another_file_under_that_name_is_not_adopted_and_stays() {
+    let server = Server::start();
+    let mut wrong = file()[..4_000_000].to_vec();
+    wrong[4_000_000 - 1000] ^= 1;
+    let longer = [file(), b"surplus".to_vec()].concat();
+    for left in [wrong, longer, b"my notes".to_vec()] {
+        for sin in ["well_behaved", "ranges_ignored"] {
+            let place = Place::new();
+            place.write("f", &left);
+            let url = server.url(&format!("{sin}/{SIZE}/file?rate=400000000"));
+            let out = place.run(&[&url, "-o", "f", "-c"]);
+            assert_eq!(out.status, 1, "{}", out.stderr);
+            assert!(out.stderr.contains("is not a beginning of what the server has"), "{}", out.stderr);
+            assert_eq!(place.file("f").as_ref(), Some(&left));
+            assert_eq!(place.files(), ["f"]);
+        }
     }
 }
 

@@ -94,7 +94,7 @@ kinds! {
     RedirectInvalid   "redirect.invalid"       Person Remote  "a redirect leads nowhere";
     RemoteChanged     "remote.changed"         Again  Remote  "the file changed on the server during the download";
     ResumeUnproven    "resume.unproven"        Again  Remote  "nothing proves that what an earlier run left belongs to this file";
-    ResumeDamaged     "resume.damaged"         Again  Remote  "what was left of this file is not what the server has";
+    ResumeDamaged     "resume.damaged"         Never  Request "the partial file is not a beginning of what the server has";
     ResumeRefused     "resume.refused"         Never  Request "the partial file cannot be continued";
     JobMaxTime        "job.max_time"           Never  Remote  "the file took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content "the content is not what its digest promises";

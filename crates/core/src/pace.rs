@@ -128,15 +128,16 @@ impl Pace {
         }
     }
 
-    /// A further connection was refused or broke before it brought anything, while `others` work: the host is asked
-    /// for no more than these, and not before a wait that grows.
-    pub fn refused(&mut self, now: Duration, others: usize, wait: Duration) {
-        self.refusals = self.refusals.saturating_add(1);
-        self.ceiling = others.max(1);
-        self.level = self.level.min(self.ceiling);
-        self.before = None;
-        self.look = None;
-        self.closed_until = self.closed_until.max(now + wait.max(self.pause()));
+    /// A connection was refused, or brought next to nothing, while `others` are there: after a wait that grows, the host
+    /// is asked for no more than these. What may be an accident (not `meant`) has to happen twice in a row for that.
+    pub fn refused(&mut self, now: Duration, others: usize, wait: Duration, meant: bool) {
+        self.broke(now, wait);
+        // Where nobody is left, the number of connections was not what was wrong.
+        if others > 0 && (meant || self.refusals > 1) {
+            self.ceiling = others.clamp(1, self.ceiling);
+            self.level = self.level.min(self.ceiling);
+            self.before = None;
+        }
     }
 
     /// A connection broke in the middle of its work: another may take its place, soon.
@@ -146,15 +147,15 @@ impl Pace {
         self.closed_until = self.closed_until.max(now + wait.max(self.pause()));
     }
 
-    /// A further connection brings bytes.
+    /// A connection brought enough bytes to be worth it.
     pub fn works(&mut self) {
         self.refusals = 0;
     }
 
     /// From now on one connection only.
     pub fn only_one(&mut self) {
-        self.ceiling = 1;
-        self.level = 1;
+        (self.ceiling, self.level) = (1, 1);
+        (self.before, self.look) = (None, None);
     }
 
     /// A tenth of a second, doubled with each failure in a row, at most 13 s: the third of a minute that a host which
@@ -201,7 +202,9 @@ mod tests {
     fn a_named_number_is_used_at_once_and_a_refusal_is_remembered() {
         let mut pace = Pace::new(Some(8));
         assert_eq!(pace.lanes(), 8);
-        pace.refused(Duration::ZERO, 4, Duration::ZERO);
+        pace.refused(Duration::ZERO, 6, Duration::ZERO, false);
+        assert_eq!(pace.lanes(), 8, "once may be an accident");
+        pace.refused(Duration::ZERO, 4, Duration::ZERO, true);
         assert_eq!(pace.lanes(), 4);
         assert!(!pace.is_open(Duration::ZERO) && pace.is_open(Duration::from_secs(1)));
         settle(&mut pace, 30, |n| 1e6 * n as f64);

@@ -53,6 +53,17 @@ impl RangeSet {
         there
     }
 
+    /// The bytes of `range` that are not in it.
+    pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut missing = RangeSet(vec![range.clone()]);
+        let first = self.0.partition_point(|one| one.end <= range.start);
+        self.0[first..]
+            .iter()
+            .take_while(|one| one.start < range.end)
+            .for_each(|one| missing.remove(one.clone()));
+        missing.0
+    }
+
     /// How many bytes are in it.
     pub fn len(&self) -> u64 {
         self.0.iter().map(|one| one.end - one.start).sum()
@@ -132,6 +143,8 @@ mod tests {
             let has = |at: u64| model[at as usize];
             let asked = asked.0..asked.0 + asked.1;
             prop_assert_eq!(set.len(), (0..100).filter(|&at| has(at)).count() as u64);
+            let missing: u64 = set.missing(asked.clone()).iter().map(|one| one.end - one.start).sum();
+            prop_assert_eq!(missing, asked.clone().filter(|&at| !has(at)).count() as u64);
             prop_assert_eq!(set.contains(&asked), asked.clone().all(has));
             prop_assert_eq!(set.touches(&asked), asked.clone().any(has));
             prop_assert_eq!(set.prefix(), (0..100).find(|&at| !has(at)).unwrap_or(100));

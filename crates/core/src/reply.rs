@@ -89,6 +89,9 @@ impl Reply {
             Some(text) => Some(digits(text).ok_or_else(|| bad("Content-Length is not a number"))?),
             None => None,
         };
+        if status == 206 && contradicts_itself(headers, &header::CONTENT_RANGE) {
+            return Err(wrong("it has two ranges"));
+        }
         let range = match (status, header_text(headers, &header::CONTENT_RANGE)) {
             (206, Some(text)) => {
                 Some(ContentRange::parse(text).ok_or_else(|| wrong("Content-Range cannot be read"))?)
@@ -164,6 +167,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 fn version(headers: &HeaderMap, modified: Option<SystemTime>) -> Version {
     if let Some(tag) = header_text(headers, &header::ETAG)
+        && !contradicts_itself(headers, &header::ETAG)
         && tag.len() >= 2
         && tag.starts_with('"')
         && tag.ends_with('"')
@@ -203,6 +207,12 @@ fn checksum(status: u16, headers: &HeaderMap, notes: &mut Vec<String>) -> Option
             None
         }
     }
+}
+
+/// Whether a header comes twice and says two things.
+fn contradicts_itself(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut all = headers.get_all(name).iter();
+    all.next().is_some_and(|first| all.any(|other| other != first))
 }
 
 fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

@@ -14,6 +14,7 @@ use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
 use crate::place::{self, Taken};
 use crate::report::{Meter, Reporter};
 use crate::source::{Source, Sources, Want};
+use crate::space::Space;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Worker};
 use downhaul_core::digest::Algorithm;
@@ -108,6 +109,7 @@ pub(crate) struct Director {
     sources: Sources,
     disk: Arc<dyn Disk>,
     taken: Arc<Taken>,
+    space: Arc<Space>,
     clock: Clock,
     reporter: Arc<Reporter>,
     seed: u64,
@@ -164,6 +166,7 @@ impl Director {
         let (news, from_workers) = mpsc::unbounded_channel();
         Director {
             taken: Arc::new(Taken::new(&settings.reserved)),
+            space: Arc::default(),
             on_error: settings.on_error,
             settings,
             sources,
@@ -193,6 +196,7 @@ impl Director {
         let mut more_jobs = true;
         loop {
             self.start_files();
+            self.rouse();
             if (!more_jobs || self.closing) && self.queue.is_empty() && self.running.is_empty() {
                 break;
             }
@@ -383,7 +387,6 @@ impl Director {
             _ => {}
         }
         self.tell_plan(id, input);
-        self.rouse();
     }
 
     fn tell_plan(&mut self, id: JobId, input: Input) {
@@ -462,8 +465,16 @@ impl Director {
         if running.workers.is_empty() || room == 0 {
             return room;
         }
-        // Those who have none come first.
-        let starving = self.running.values().filter(|one| one.workers.is_empty() && one.plan.is_starving());
+        if running.verifier.as_ref().is_some_and(Verifier::is_behind) {
+            return 0;
+        }
+        if running.verifier.as_ref().is_some_and(Verifier::is_behind) {
+            return 0;
+        }
+        // Those of this host who have none come first.
+        let starving = self.running.values().filter(|one| {
+            one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
+        });
         room.saturating_sub(starving.count())
     }
 
@@ -475,8 +486,8 @@ impl Director {
     }
 
     fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
-        let room = self.room_for(id);
         let Some(running) = self.running.get_mut(&id) else { return };
+        let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
@@ -503,9 +514,13 @@ impl Director {
                     (Some(part), Some(found)) => what_is_left(&**part, found)?,
                     _ => None,
                 };
-                let generation = match (&part, &begin) {
-                    (Some(part), Some(begin)) if left.is_none() => {
-                        begin_part(&**part, begin, &room, &*disk, &path, &algorithms)?
+                let generation = match (&part, &begin, &left) {
+                    (Some(part), Some(begin), None) => {
+                        begin_part(id, part, begin, size, &space, &*disk, &path, &algorithms)?
+                    }
+                    (Some(part), _, Some(Left::Journal { start, .. })) => {
+                        start.size.map_or(Ok(()), |size| space.reserve(id, part, size, &*disk, &path))?;
+                        0
                     }
                     _ => 0,
                 };
@@ -515,8 +530,8 @@ impl Director {
     }
 
     fn begin(&mut self, id: JobId, begin: Begin) {
-        let room = self.room_for(id);
         let Some(running) = self.running.get_mut(&id) else { return };
+        let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.journal.is_some();
         running.verifier = None;
         if let Some(checker) = running.checker.take() {
@@ -524,14 +539,9 @@ impl Director {
         }
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
-        self.block(id, move || News::Begun(begin_part(&*part, &begin, &room, &*disk, &path, &algorithms)));
-    }
-
-    /// How much the file will have, and what the other files in flight will still take from the disk.
-    fn room_for(&self, id: JobId) -> Room {
-        let others = self.running.iter().filter(|(other, one)| **other != id && one.journaled);
-        let others = others.filter_map(|(_, one)| Some((one.part.clone()?, one.plan.size()?))).collect();
-        Room { size: self.running.get(&id).and_then(|one| one.plan.size()), others }
+        self.block(id, move || {
+            News::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
+        });
     }
 
     fn check(&mut self, id: JobId, number: u32, claims: Vec<Claim>) {
@@ -610,6 +620,8 @@ impl Director {
         let news = self.news.clone();
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_phase(Phase::Finishing);
+        self.start_verifier(id);
+        let Some(running) = self.running.get_mut(&id) else { return };
         let (verifier, part) = (running.verifier.take(), running.part.clone());
         let size = running.plan.size().unwrap_or_default();
         tokio::spawn(async move {
@@ -649,6 +661,7 @@ impl Director {
         }
         let part = running.part.take();
         self.reporter.drop_meter(id);
+        self.space.release(id);
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
         match outcome {
             Outcome::Finished => self.summary.finished += 1,
@@ -710,36 +723,26 @@ impl Drop for Director {
     }
 }
 
-/// What a file needs of the disk.
-struct Room {
-    size: Option<u64>,
-    /// The others that are in flight, and their sizes.
-    others: Vec<(Arc<dyn Part>, u64)>,
-}
-
-/// Begins a part file, if the disk has room for it beside those that are in flight.
+/// Begins a part file, if the disk has room for it.
+#[expect(clippy::too_many_arguments, reason = "all that a beginning needs, from two places")]
 fn begin_part(
-    part: &dyn Part,
+    job: JobId,
+    part: &Arc<dyn Part>,
     begin: &Begin,
-    room: &Room,
+    size: Option<u64>,
+    space: &Space,
     disk: &dyn Disk,
     path: &Path,
     algorithms: &[Algorithm],
 ) -> Result<Generation, Error> {
     let journal = begin.journal.as_ref().map(journal::begin);
-    if let (Some(size), Some(_)) = (room.size, &journal)
-        && let Some(free) = disk.free_space(path)
-    {
-        let still = |part: &dyn Part, size: u64| size.saturating_sub(part.occupied());
-        let others = room.others.iter().map(|(part, size)| still(&**part, *size));
-        let needed = others.fold(still(part, size), u64::saturating_add);
-        if needed > free {
-            let why =
-                format!("{needed} bytes are needed, with the other files in flight, and {free} are free");
-            return Err(Error::new(Kind::DiskFull, path.to_string_lossy(), why));
-        }
+    let generation =
+        part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
+    // What is not worth a journal is not worth asking the disk.
+    if let (Some(size), Some(_)) = (size, &journal) {
+        space.reserve(job, part, size, disk, path)?;
     }
-    part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size: room.size, algorithms })
+    Ok(generation)
 }
 
 /// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.

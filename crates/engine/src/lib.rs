@@ -4,7 +4,7 @@
 //! numbers when asked ([`Session::samples`]), and takes answers ([`Session::answer`]).
 //!
 //! Read in the order that a byte walks: [`director`](self) the one loop, [`source`] where bytes come from, `worker`
-//! one connection at work, [`disk`] where they are kept, `check` what an earlier run left, `verify` what they prove, [`report`] what is told.
+//! one connection at work, [`disk`] where they are kept, `space` whether there is room, `check` what an earlier run left, `verify` what they prove, [`report`] what is told.
 
 mod check;
 mod clock;
@@ -13,6 +13,7 @@ pub mod disk;
 mod place;
 pub mod report;
 pub mod source;
+mod space;
 mod verify;
 mod worker;
 

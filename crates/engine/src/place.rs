@@ -88,6 +88,7 @@ pub(crate) fn choose(
         }
         let free = |path: PathBuf| Ok(free(path, settings, disk));
         let Some(standing) = disk.look(&path)? else { return free(path) };
+        disk.tidy(&path);
         if standing.is_folder {
             if server_chose {
                 continue;
@@ -102,7 +103,6 @@ pub(crate) fn choose(
             IfExists::Overwrite => return free(path),
             IfExists::Error => return Err(Error::new(Kind::FileExists, shown, "")),
             IfExists::Skip => {
-                disk.tidy(&path);
                 prove(&path, &spec.expected, disk)?;
                 return Ok(stays(path, "already exists"));
             }

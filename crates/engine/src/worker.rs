@@ -146,7 +146,7 @@ struct Writer {
     batch_bytes: usize,
     /// Where the batch begins.
     at: u64,
-    writing: Option<JoinHandle<Result<verify::Batch, Error>>>,
+    writing: Option<JoinHandle<Result<(verify::Batch, bool), Error>>>,
 }
 
 impl Writer {
@@ -197,24 +197,26 @@ impl Writer {
         self.at += std::mem::take(&mut self.batch_bytes) as u64;
         let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
         self.writing = Some(tokio::task::spawn_blocking(move || {
-            part.write_at(generation, batch.0, &batch.1)?;
-            if journaled {
+            let fresh = part.write_at(generation, batch.0, &batch.1)?;
+            // Of what somebody else wrote first, that one's record stands.
+            if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.1.iter().for_each(|bytes| crc.update(bytes));
                 let claim = Claim { start: batch.0, end: verify::end_of(&batch), crc: crc.value() };
                 part.record(generation, &journal::claim(claim))?;
             }
-            Ok(batch)
+            Ok((batch, fresh))
         }));
         Ok(())
     }
 
     async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
-        let batch = writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
+        let (batch, fresh) = writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
         let upto = verify::end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
-        if let Some(feed) = &self.go.feed {
+        // What is not on the disk as it is here is read back from there.
+        if let Some(feed) = self.go.feed.as_ref().filter(|_| fresh) {
             feed.give(batch).await;
         }
         report(Input::Wrote { worker: self.worker, upto });

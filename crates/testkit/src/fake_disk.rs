@@ -188,11 +188,14 @@ impl Part for FakePart {
         Ok(state.0)
     }
 
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error> {
         let state = self.state.lock().expect("no panic");
         let mut inner = self.disk.inner();
-        if generation != state.0 || inner.dark {
-            return Ok(());
+        if generation != state.0 {
+            return Err(Error::new(Kind::DiskFailed, self.path.to_string_lossy(), "too late"));
+        }
+        if inner.dark {
+            return Ok(true);
         }
         let percent = inner.rng.u8(0..100);
         let fails = percent < inner.failing;
@@ -201,7 +204,11 @@ impl Part for FakePart {
         let offset = usize::try_from(offset).expect("small");
         let written = if fails { &all[..all.len() / 2] } else { &all[..] };
         file.write(offset, written);
-        if fails { Err(Error::new(Kind::DiskFull, self.path.to_string_lossy(), "simulated")) } else { Ok(()) }
+        if fails {
+            Err(Error::new(Kind::DiskFull, self.path.to_string_lossy(), "simulated"))
+        } else {
+            Ok(true)
+        }
     }
 
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
@@ -231,6 +238,10 @@ impl Part for FakePart {
     }
 
     fn occupied(&self) -> u64 {
+        0
+    }
+
+    fn device(&self) -> u64 {
         0
     }
 

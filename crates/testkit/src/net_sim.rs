@@ -179,6 +179,9 @@ impl World {
             Validator::Weak => add("etag", format!("W/\"{}\"", self.version)),
             Validator::None => {}
         }
+        if !partial && self.rng.u8(0..12) == 0 {
+            add("accept-ranges", "none".into());
+        }
         match self.digest {
             Some(true) => add("x-checksum-sha256", sha256(file)),
             Some(false) => add("x-checksum-sha256", sha256(b"another file")),

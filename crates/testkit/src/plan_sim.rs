@@ -71,6 +71,8 @@ struct Sim {
     now: Duration,
     lanes: Vec<Lane>,
     most_lanes: usize,
+    /// Milliseconds that a reply takes at most.
+    slowest_reply: u64,
     check: VecDeque<(u32, Option<Claim>)>,
     disk: Vec<u8>,
     journal: Vec<u8>,
@@ -92,6 +94,7 @@ pub fn drive_plan(seed: u64) -> Ended {
         now: Duration::ZERO,
         lanes: Vec::new(),
         most_lanes,
+        slowest_reply: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
         check: VecDeque::new(),
         disk: Vec::new(),
         journal: Vec::new(),
@@ -155,7 +158,9 @@ impl Sim {
                 }
                 Action::Begin(begin) => {
                     self.begin(&begin);
-                    plan.on(self.now, Input::Begun(Ok(())));
+                    let fails = self.world.rng.u8(0..50) == 0;
+                    let result = if fails { Err(Error::new(Kind::DiskFull, "sim", "")) } else { Ok(()) };
+                    plan.on(self.now, Input::Begun(result));
                 }
                 Action::Check { number, claims } => {
                     self.check = claims.into_iter().map(|claim| (number, Some(claim))).collect();
@@ -195,6 +200,10 @@ impl Sim {
                     assert!(self.disk.len() >= size, "seed {seed}");
                     self.disk.truncate(size);
                     self.world.judge(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+                    if self.world.rng.u8(0..20) == 0 {
+                        plan.on(self.now, Input::Published(Err(Error::new(Kind::DiskFull, "sim", ""))));
+                        continue;
+                    }
                     published = Some(self.disk.clone());
                     plan.on(self.now, Input::Published(Ok("f".into())));
                 }
@@ -228,7 +237,7 @@ impl Sim {
         {
             self.seen.hedges += 1;
         }
-        let due = Some(self.now + Duration::from_millis(rng.u64(0..300)));
+        let due = Some(self.now + Duration::from_millis(rng.u64(0..self.slowest_reply)));
         let generation = self.generation;
         let (arrived, accepted) = (0, false);
         self.lanes.push(Lane {

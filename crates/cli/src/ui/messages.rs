@@ -172,9 +172,11 @@ impl<'a> Messages<'a> {
             lines.push(format!("  {advice}"));
         }
         if let (Some(args), Some(known)) = (self.args, known) {
-            let folder_is_in_the_way = error.code.starts_with("name.") || error.code.starts_with("url.");
+            // The same again would fail the same way; what went to standard output is gone.
+            let pointless = ["name.", "url.", "resume."].iter().any(|group| error.code.starts_with(group));
+            let piped = args.files.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-");
             match hints::go_on(args, &known.url, known.path.as_deref()) {
-                _ if folder_is_in_the_way => {}
+                _ if pointless || piped => {}
                 Some(command) => lines.push(format!("  {} {command}", self.paint.dim("To go on:"))),
                 None => lines.push(format!("  {}", self.paint.dim("To go on, run the same command again."))),
             }

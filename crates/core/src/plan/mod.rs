@@ -17,7 +17,7 @@ use crate::event::{Fact, Failure};
 use crate::journal::{Claim, Start};
 use crate::pace::Pace;
 use crate::reply::{Reply, Version};
-use crate::retry::{Budget, Verdict};
+use crate::retry::{Budget, PROGRESS, Verdict};
 use crate::settings::OnError;
 use crate::show;
 use std::collections::VecDeque;
@@ -355,8 +355,10 @@ pub struct Plan {
     changes: u32,
     /// It broke, and goes on with the next reply.
     continuing: bool,
-    /// The most bytes that ever counted: starting again does not lower it.
+    /// The most bytes of this run that ever counted: starting again does not lower it.
     best: u64,
+    /// Bytes that an earlier run left, and that were found good: they are no progress of this one.
+    left_good: u64,
     fetched: u64,
     /// When the person was asked, and how long that took before: such time counts for nothing.
     asked: Option<Duration>,
@@ -386,6 +388,7 @@ impl Plan {
             changes: 0,
             continuing: false,
             best: 0,
+            left_good: 0,
             fetched: 0,
             asked: None,
             asked_before: Duration::ZERO,
@@ -443,7 +446,12 @@ impl Plan {
                 if let State::Beginning { worker, skip } = self.state {
                     match result {
                         Ok(()) => self.accept(now, worker, skip),
-                        Err(error) => self.worker_failed(now, worker, error),
+                        Err(error) => {
+                            // Nobody knows what is in the part file now.
+                            self.drop_workers();
+                            self.forget();
+                            self.failed(now, error);
+                        }
                     }
                 }
             }
@@ -456,9 +464,9 @@ impl Plan {
                 // Claims may overlap: what one of them proved, or what was given up meanwhile, is not claimed any more.
                 if good {
                     for range in self.work.claimed.take(claim.start..claim.end) {
+                        self.left_good += range.end - range.start;
                         self.work.written.insert(range);
                     }
-                    self.best = self.best.max(self.work.written.len());
                 }
                 self.complete();
             }
@@ -531,7 +539,10 @@ impl Plan {
         let (used, of) = self.budget.tries();
         let alone = self.known.is_some() || self.work.held().len() < 2;
         let rules = [
-            (self.work.written.len() <= self.best, "more is written than ever was"),
+            (
+                self.work.written.len() <= self.best.saturating_add(self.left_good),
+                "more is written than ever was",
+            ),
             (self.work.there() == 0 || self.placed.is_some(), "bytes were written without a place"),
             (
                 !matches!(self.state, State::Verifying | State::Publishing) || self.work.is_complete(),
@@ -560,7 +571,8 @@ impl Plan {
         let active = self.work.held().len();
         let ranged = self.is_provable() && (self.work.size.is_some() || self.work.there() > 0);
         if active == 0 && !ranged {
-            let from = self.adopting.map_or(0, |length| length - OVERLAP);
+            // Of a short one all is compared.
+            let from = self.adopting.map_or(0, |length| length.saturating_sub(OVERLAP));
             self.fetch(now, from, None);
             return None;
         }
@@ -577,7 +589,7 @@ impl Plan {
         if active >= lanes {
             return None;
         }
-        if active > 0 && !self.pace.is_open(now) {
+        if !self.pace.is_open(now) {
             return Some(self.pace.opens_at());
         }
         let parts_work = self.known.as_ref().is_some_and(|known| known.parts_work);
@@ -600,7 +612,8 @@ impl Plan {
                     self.actions.push_back(Action::Cut { worker, end });
                 }
                 Help::Drop(worker) => {
-                    self.work.release(worker);
+                    self.work.leave(worker);
+                    self.grew();
                     self.actions.push_back(Action::Drop { worker });
                 }
                 Help::Nothing => break,
@@ -643,11 +656,16 @@ impl Plan {
     }
 
     fn opened(&mut self, now: Duration, worker: WorkerId, reply: Reply) {
-        let Some(held) = self.work.get(worker) else { return };
+        let Some(held) = self.work.get(worker).filter(|held| !held.receiving) else { return };
         let (from, end, plain) = (held.from, held.end, held.is_plain());
         self.work.opened(now, worker);
         if reply.status == 200 {
             // Everything comes, though a part was asked for: it is of use only to who has nothing else.
+            if !plain && self.is_another(&reply) {
+                self.actions.push_back(Action::Drop { worker });
+                let error = Error::new(Kind::RemoteChanged, show::url(&reply.url), "");
+                return self.worker_failed(now, worker, error);
+            }
             if plain || self.work.held().len() == 1 {
                 return self.start(now, worker, &reply);
             }
@@ -702,7 +720,7 @@ impl Plan {
             self.adopting = None;
             self.work.size = start.size;
             self.work.written.insert(0..from);
-            self.best = self.best.max(from);
+            self.left_good = from;
             self.know(start, &reply, true);
             let journal = self.journal();
             self.state = State::Beginning { worker, skip: part.skip };
@@ -717,10 +735,15 @@ impl Plan {
             known.start.size = self.work.size;
             self.unproven_join |= known.start.version == Version::Unknown;
         }
-        if self.work.held().len() > 1 {
-            self.pace.works();
-        }
         self.accept(now, worker, part.skip);
+    }
+
+    /// Whether this reply says itself that it is of another file than the one whose bytes are here.
+    fn is_another(&self, reply: &Reply) -> bool {
+        let Some(Known { start, .. }) = &self.known else { return false };
+        let version = start.version != Version::Unknown && start.version != reply.version;
+        let size = start.size.zip(reply.size()).is_some_and(|(here, there)| here != there);
+        version || size
     }
 
     /// This reply brings the whole file: everything that was there counts for nothing.
@@ -730,17 +753,24 @@ impl Plan {
             let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
-        for other in self.work.restart(now, worker, reply.size()) {
-            self.actions.push_back(Action::Drop { worker: other });
+        // What another tool left is compared with what comes, from wherever the comparison begins.
+        if let Some(Err(error)) =
+            self.adopting.filter(|_| reply.size().is_some()).map(|length| adopted(reply, length))
+        {
+            self.drop_workers();
+            return self.failed(now, error);
         }
-        self.checks += 1;
-        self.adopting = None;
-        self.unproven_join = false;
+        let keep = self.adopting.take().is_some();
+        self.forget();
+        self.work.size = reply.size();
         self.continuing = false;
         let (url, version) = (show::url(&reply.url), reply.version.clone());
         let start = Start { url, size: reply.size(), version, digests: reply.digests.clone() };
+        for other in self.work.restart(now, worker, reply.size()) {
+            self.actions.push_back(Action::Drop { worker: other });
+        }
         self.know(start, reply, !reply.refuses_ranges && reply.coding.is_none());
-        let begin = Begin { journal: self.journal(), keep: false };
+        let begin = Begin { journal: self.journal(), keep };
         if self.placed.is_some() {
             self.state = State::Beginning { worker, skip: 0 };
             self.actions.push_back(Action::Begin(begin));
@@ -764,8 +794,10 @@ impl Plan {
     /// The beginning of the file's journal, if it shall have one.
     fn journal(&self) -> Option<Start> {
         let from = self.rules.sizes.journal_from?;
-        let large = self.work.size.is_none_or(|size| size >= from);
-        self.known.as_ref().filter(|_| large).map(|known| known.start.clone())
+        let known = self.known.as_ref().filter(|_| self.work.size.is_none_or(|size| size >= from))?;
+        // What cannot be joined now cannot be in a later run either.
+        let worthless = Start { version: Version::Unknown, digests: Vec::new(), ..known.start.clone() };
+        Some(if known.joinable { known.start.clone() } else { worthless })
     }
 
     fn placed(
@@ -831,8 +863,6 @@ impl Plan {
                     false => Ok(()),
                 }
             }
-            (Left::Prefix(length), _) if *length <= OVERLAP => no(Kind::ResumeUnproven, "it is too short"),
-            (Left::Prefix(_), Some(known)) if !known.joinable => no(Kind::HttpRangeIgnored, ""),
             (Left::Prefix(_), _) => Ok(()),
         }
     }
@@ -888,16 +918,22 @@ impl Plan {
         let before = self.work.get(worker).map_or(upto, |held| held.at);
         self.work.wrote(now, worker, upto);
         self.fetched = self.fetched.saturating_add(upto.saturating_sub(before));
-        self.best = self.best.max(self.work.written.len());
-        let active = self.work.held().iter().filter(|one| one.receiving).count();
-        self.pace.observe(now, self.work.written.len(), active, self.work.latency);
+        if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
+            self.pace.works();
+        }
+        self.grew();
+        let active = self.work.held().iter().filter(|one| one.hedge_of.is_none()).count();
+        self.pace.observe(now, self.fetched, active, self.work.latency);
         self.complete();
     }
 
     fn ended(&mut self, now: Duration, worker: WorkerId, result: Result<(), Error>) {
         let Some(held) = self.work.get(worker) else { return };
         let (at, end, receiving) = (held.at, held.end, held.receiving);
+        let crumb = held.is_a_crumb(PROGRESS);
         match result {
+            // It broke behind the end of its task.
+            Err(_) if receiving && end.is_some_and(|end| at >= end) => self.ended(now, worker, Ok(())),
             Err(error) => self.worker_failed(now, worker, error),
             // A worker that was never told to go on cannot be through.
             Ok(()) if !receiving => {
@@ -913,10 +949,13 @@ impl Plan {
                 if let Some(worker) = twin.flatten() {
                     self.actions.push_back(Action::Drop { worker });
                 }
-                self.best = self.best.max(self.work.written.len());
+                self.grew();
                 if end.is_none() {
                     self.work.size = Some(at);
                     self.proven = Some("end of transfer only".into());
+                }
+                if crumb {
+                    self.pace.broke(now, Duration::ZERO);
                 }
                 if !self.complete() && self.work.held().is_empty() && !self.is_provable() {
                     let why = "only a part came, and nothing tells whether the next one belongs to it";
@@ -924,6 +963,10 @@ impl Plan {
                 }
             }
         }
+    }
+
+    fn grew(&mut self) {
+        self.best = self.best.max(self.work.written.len().saturating_sub(self.left_good));
     }
 
     /// Every byte is written: on to the digests.
@@ -956,8 +999,9 @@ impl Plan {
                 self.state = State::Publishing;
                 self.actions.push_back(Action::Publish);
             }
-            // Nothing but the digest could tell whether its parts were of one version; in one piece it will be.
-            Err(_) if self.unproven_join => {
+            // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
+            // of this one; in one piece it will be.
+            Err(_) if self.unproven_join || self.fetched == 0 => {
                 let why = "its parts do not belong together";
                 self.failed(now, Error::new(Kind::RemoteChanged, self.place(), why));
             }
@@ -1009,17 +1053,20 @@ impl Plan {
 
     /// A worker is of no use any more. If others are at work, the file goes on with these; else it failed.
     fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
-        let Some((held, _)) = self.work.release(worker) else { return };
-        self.best = self.best.max(self.work.written.len());
-        if !self.work.held().iter().any(|one| one.receiving) || concerns_the_file(error.kind) {
-            self.drop_workers();
-            return self.failed(now, error);
+        let Some((held, twin)) = self.work.release(worker) else { return };
+        self.grew();
+        if let Some(worker) = twin {
+            self.actions.push_back(Action::Drop { worker });
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-        if held.receiving && held.at > held.from {
+        if held.brought() >= PROGRESS {
             self.pace.broke(now, wait);
         } else {
-            self.pace.refused(now, self.work.held().len(), wait);
+            self.pace.refused(now, self.work.held().len(), wait, is_meant(error.kind));
+        }
+        if self.work.held().is_empty() || concerns_the_file(error.kind) {
+            self.drop_workers();
+            self.failed(now, error);
         }
     }
 
@@ -1031,9 +1078,11 @@ impl Plan {
         let placing = matches!(self.state, State::Looking | State::Placing(_));
         let there = self.work.there();
         self.changes += u32::from(error.kind == Kind::RemoteChanged);
-        let can_go_on =
-            self.is_provable() && !starts_again(error.kind) && there > 0 && !self.work.is_complete();
-        // A check that was under way is of no use, since a reader could not tell its claims from those to come.
+        // What is wrong here (a full disk, a name that is taken) says nothing against the bytes.
+        let ours = error.kind.blame() == Blame::Disk || error.kind == Kind::FileExists;
+        let whole = self.work.is_complete() && !ours;
+        let good = !starts_again(error.kind) && error.kind != Kind::ResumeDamaged;
+        let can_go_on = self.is_provable() && good && there > 0 && !whole;
         let leftovers_only = self.fetched == 0 && there > 0;
         if !can_go_on {
             self.forget();
@@ -1095,6 +1144,8 @@ impl Plan {
         self.adopting = None;
         self.digests = self.rules.expected.clone();
         self.proven = None;
+        self.unproven_join = false;
+        self.left_good = 0;
         self.checks += 1;
     }
 
@@ -1192,11 +1243,25 @@ fn starts_again(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::RemoteChanged
-            | Kind::ResumeDamaged
             | Kind::DigestMismatch
             | Kind::HttpRangeWrong
             | Kind::HttpRangeIgnored
             | Kind::HttpEncoding
+    )
+}
+
+/// With these a host says that it wants fewer connections, or no further request of this kind.
+fn is_meant(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::HttpBusy
+            | Kind::ConnectRefused
+            | Kind::HttpForbidden
+            | Kind::HttpUnauthorized
+            | Kind::HttpNotFound
+            | Kind::HttpGone
+            | Kind::HttpStatus
+            | Kind::HttpLater
     )
 }
 

@@ -14,7 +14,7 @@ const PIECE_ROUND_TRIPS: f64 = 20.0;
 
 /// The shortest and the longest time for a piece, in seconds. Shorter ones cost more in requests than they bring; longer
 /// ones keep hashing waiting for the one at the head.
-const PIECE_SECONDS: (f64, f64) = (0.05, 1.5);
+const PIECE_SECONDS: (f64, f64) = (0.01, 1.5);
 
 /// How many pieces for each connection the window holds: one at work and some in reserve, so that a slow one at the head
 /// does not stop the others at once.
@@ -33,8 +33,8 @@ const SPAN: Duration = Duration::from_millis(200);
 /// A task shorter than this says nothing about speed: its bytes may have waited in a buffer.
 const SHORTEST_TASK: Duration = Duration::from_millis(5);
 
-/// A worker that brought nothing for this long (or four round trips, if that is more) is taken for dead as soon as
-/// another one could do its work.
+/// A worker that brought nothing for this long (or four times what a reply took, if that is more) is taken for dead as
+/// soon as another one could do its work.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A worker and the bytes that are its task.
@@ -53,6 +53,8 @@ pub(super) struct Held {
     /// One past its last byte; `None` while nobody knows where the file ends.
     pub(super) end: Option<u64>,
     plain: bool,
+    /// One past the last byte that it was asked for.
+    asked: Option<u64>,
     /// Its reply was accepted.
     pub(super) receiving: bool,
     speed: Speed,
@@ -62,6 +64,24 @@ impl Held {
     /// It asked for the file as a whole.
     pub(super) fn is_plain(&self) -> bool {
         self.plain
+    }
+
+    /// Bytes that it brought.
+    pub(super) fn brought(&self) -> u64 {
+        self.at.saturating_sub(self.from)
+    }
+
+    /// Reports come a few times a second: by now it is further than the last one said, unless it is silent.
+    fn probably_at(&self, now: Duration) -> u64 {
+        let silence = self.speed.silence(now);
+        let since = if silence > SPAN * 2 { Duration::ZERO } else { silence };
+        self.at.saturating_add((self.speed.rate * since.as_secs_f64()) as u64)
+    }
+
+    /// It brings much less than it was asked for: a server that gives a file in crumbs.
+    pub(super) fn is_a_crumb(&self, least: u64) -> bool {
+        let short = self.asked.is_none_or(|asked| self.end.is_some_and(|end| end < asked));
+        short && !self.plain && self.brought() < least
     }
 }
 
@@ -77,6 +97,8 @@ pub(super) struct Work {
     pub(super) latency: Duration,
     /// Bytes a second of one connection, from what it was lately.
     typical: f64,
+    /// How long a worker may be silent while another one could do its work; longer with each one that was left for it.
+    patience: Duration,
 }
 
 /// What can be done so that another worker has something to do.
@@ -119,18 +141,9 @@ impl Work {
     /// A worker was asked for these bytes.
     pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
         let speed = Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: self.typical };
-        let plain = from == 0 && end.is_none();
-        self.held.push(Held {
-            worker,
-            hedge_of: None,
-            probes: false,
-            from,
-            at: from,
-            end,
-            plain,
-            receiving: false,
-            speed,
-        });
+        let (plain, asked) = (from == 0 && end.is_none(), end);
+        let (hedge_of, probes, at, receiving) = (None, false, from, false);
+        self.held.push(Held { worker, hedge_of, probes, from, at, end, plain, asked, receiving, speed });
     }
 
     /// A worker has a reply: so long does that take.
@@ -139,6 +152,8 @@ impl Work {
         let Some(held) = self.get_mut(worker) else { return };
         let waited = held.speed.silence(now);
         self.latency = if known.is_zero() { waited } else { known.min(waited) };
+        // Whoever takes that long for a reply is not dead.
+        self.patience = waited * 4;
     }
 
     /// A worker has its word to go on: its bytes come from now on.
@@ -153,6 +168,7 @@ impl Work {
         let mut hedge = None;
         for one in self.held.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker)) {
             one.end = Some(one.end.map_or(end, |old| old.min(end)));
+            // A hedge may be further than its primary.
             one.at = one.at.min(end.max(one.from));
             hedge = hedge.or(one.hedge_of.map(|_| one.worker));
         }
@@ -246,7 +262,7 @@ impl Work {
         // The hedge has the task alone now, and what it wrote counts.
         hedge.hedge_of = None;
         let range = hedge.from..hedge.at;
-        hedge.at = hedge.at.max(held.at);
+        hedge.at = hedge.at.max(held.at).min(hedge.end.unwrap_or(u64::MAX));
         self.written.insert(range);
         Some((held, None))
     }
@@ -260,6 +276,12 @@ impl Work {
     pub(super) fn is_measured(&self, now: Duration) -> bool {
         let slow = |one: &Held| one.receiving && now.saturating_sub(one.speed.since) > SPAN * 2;
         self.typical > 0.0 || self.held.iter().any(slow)
+    }
+
+    /// A worker that is silent is left. The next one has more time, or a slow server would never be heard out.
+    pub(super) fn leave(&mut self, worker: WorkerId) {
+        self.patience = self.patience.max(SILENCE) * 2;
+        self.release(worker);
     }
 
     pub(super) fn release_all(&mut self) -> Vec<WorkerId> {
@@ -278,12 +300,16 @@ impl Work {
         if lanes < 2 {
             return Help::Nothing;
         }
+        // A hedge that is dead itself is in the way of the next one.
+        let dead = |one: &&Held| {
+            one.hedge_of.is_some() && one.end.is_some_and(|end| one.at < end) && self.is_silent(one, now)
+        };
+        if let Some(hedge) = self.held.iter().find(dead) {
+            return Help::Drop(hedge.worker);
+        }
         let hedged = |one: &Held| self.held.iter().any(|other| other.hedge_of == Some(one.worker));
         let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !hedged(one));
-        // Reports come a few times a second: by now it is further than the last one said.
-        let here = |one: &Held| {
-            one.at + (one.speed.rate * one.speed.silence(now).min(SPAN * 2).as_secs_f64()) as u64
-        };
+        let here = |one: &Held| one.probably_at(now);
         let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(here(one)));
         let slowest = candidates
             .filter(|one| left(one) > 0)
@@ -313,9 +339,10 @@ impl Work {
         if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + WORTH_SPLITTING {
             return Help::Cut(victim.worker, split);
         }
-        let affordable = self.size.is_some_and(|size| self.hedged + rest <= size / HEDGED_MOST);
+        let twice = victim.end.map_or(0, |end| end.saturating_sub(victim.at));
+        let affordable = self.size.is_some_and(|size| self.hedged + twice <= size / HEDGED_MOST);
         if affordable && seconds > rest as f64 / mine + round_trip {
-            return Help::Hedge(victim.worker, victim.at..here(victim) + rest);
+            return Help::Hedge(victim.worker, victim.at..victim.at + twice);
         }
         Help::Nothing
     }
@@ -392,7 +419,7 @@ impl Work {
     }
 
     fn is_silent(&self, one: &Held, now: Duration) -> bool {
-        one.speed.silence(now) > SILENCE.max(self.latency * 4)
+        one.speed.silence(now) > SILENCE.max(self.patience)
     }
 }
 

@@ -11,12 +11,13 @@ use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::OVERLAP;
+use downhaul_core::ranges::RangeSet;
 use downhaul_core::settings::{Resume, Sync};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
@@ -34,15 +35,25 @@ pub(crate) struct Files;
 struct PartFile {
     file: File,
     path: PathBuf,
-    /// Held for reading while something is written, and for writing when the generation changes.
-    generation: RwLock<Generation>,
-    journal: Mutex<Option<File>>,
-    /// Offsets of bytes whose way to the disk was not begun.
-    dirty: Mutex<(Range<u64>, u64)>,
+    state: Mutex<State>,
+}
+
+/// One lock for all that changes the files: the system writes to a file one call at a time anyway.
+#[derive(Default)]
+struct State {
+    generation: Generation,
+    /// What was written in this generation: the first write of a byte counts, so that no duplicate that comes late changes
+    /// what was hashed already.
+    written: RangeSet,
+    journal: Option<File>,
+    /// The journal claims something.
+    claims: bool,
+    /// Offsets, and how many, of bytes whose way to the disk was not begun.
+    dirty: (Range<u64>, u64),
     /// The end of an adopted prefix, until the server's bytes agreed with it.
-    adopted: Mutex<Option<Range<u64>>>,
+    adopted: Option<Range<u64>>,
     /// It has its final name, or was removed: there is nothing to discard.
-    gone: Mutex<bool>,
+    gone: bool,
 }
 
 /// `NAME.part`.
@@ -84,15 +95,7 @@ impl Disk for Files {
         }
         let path = part_path(target);
         let file = open_and_lock(&path, target)?;
-        let part = PartFile {
-            file,
-            generation: RwLock::default(),
-            journal: Mutex::default(),
-            dirty: Mutex::default(),
-            adopted: Mutex::default(),
-            gone: Mutex::default(),
-            path,
-        };
+        let part = PartFile { file, path, state: Mutex::default() };
         let found = part.find(target, resume)?;
         Ok((Box::new(part), found))
     }
@@ -139,14 +142,25 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
             Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
             Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
         }
-        if platform::is_at(&file, path).map_err(|e| failure(&e, path))? {
-            return Ok(file);
+        if !platform::is_at(&file, path).map_err(|e| failure(&e, path))? {
+            continue;
         }
+        if platform::has_other_names(&file).map_err(|e| failure(&e, path))? {
+            // A finished file whose part file was not removed any more, or a trap: it is not written through.
+            remove(path);
+            continue;
+        }
+        return Ok(file);
     }
     Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
 }
 
 impl PartFile {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What it holds is consistent between any two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is there to go on with.
     fn find(&self, target: &Path, resume: Resume) -> Result<Option<Found>, Error> {
         if resume == Resume::Forget {
@@ -159,19 +173,21 @@ impl PartFile {
             (&file).take(LONGEST_JOURNAL).read_to_end(&mut bytes)?;
             Ok((file, bytes))
         };
+        let mut state = self.state();
         match read() {
             Ok((_, bytes)) if bytes.is_empty() => {}
             Ok((file, bytes)) => {
-                *lock(&self.journal) = Some(file);
+                (state.journal, state.claims) = (Some(file), true);
                 return Ok(Some(Found::Journal(bytes)));
             }
             Err(e) if io::Error::kind(&e) == io::ErrorKind::NotFound => {}
             Err(e) => {
                 // What cannot be read now may be worth something later.
-                *lock(&self.gone) = true;
+                state.gone = true;
                 return Err(failure(&e, &path));
             }
         }
+        drop(state);
         if resume == Resume::Adopt { self.adopt(target) } else { Ok(None) }
     }
 
@@ -185,128 +201,80 @@ impl PartFile {
         let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
         for (ending, tool) in [(".aria2", "aria2"), (".st", "axel")] {
             if fs::symlink_metadata(with(target, ending)).is_ok() {
-                let why = format!(
-                    "its {ending} file says that {tool} filled it here and there, not from the beginning"
-                );
-                return refuse(why);
+                return refuse(format!(
+                    "its {ending} file says that {tool} did not fill it from the beginning"
+                ));
             }
         }
         if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
             return refuse("it has holes: it was not filled from the beginning".into());
         }
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
+        if length == 0 {
+            return Ok(None);
+        }
         self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
         if !platform::share_blocks(&old, &self.file) {
             io::copy(&mut old, &mut &self.file).map_err(|e| failure(&e, &self.path))?;
         }
-        *lock(&self.adopted) = Some(length.saturating_sub(OVERLAP)..length);
+        self.state().adopted = Some(length.saturating_sub(OVERLAP)..length);
         Ok(Some(Found::Prefix(length)))
     }
 
     /// Compares what is to be written with the end of an adopted prefix. Once all of that agreed, the prefix is as good
     /// as our own.
-    fn compare(&self, offset: u64, data: &[Bytes]) -> Result<(), Error> {
-        let mut adopted = lock(&self.adopted);
-        let Some(range) = adopted.clone() else { return Ok(()) };
+    fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+        let Some(range) = state.adopted.clone() else { return Ok(()) };
         let mut at = offset;
         for buffer in data {
-            let upto = range.end.min(at + buffer.len() as u64);
-            if at >= range.start && at < upto {
-                let mut there = vec![0; usize::try_from(upto - at).unwrap_or(0)];
-                let read = read_full(&self.file, at, &mut there).map_err(|e| failure(&e, &self.path))?;
-                if there[..read] != buffer[..there.len()] {
-                    let why = format!("at byte {at} and after, the server has other bytes");
+            let both = at.max(range.start)..range.end.min(at + buffer.len() as u64);
+            if !both.is_empty() {
+                let mut there = vec![0; usize::try_from(both.end - both.start).unwrap_or(0)];
+                let read =
+                    read_full(&self.file, both.start, &mut there).map_err(|e| failure(&e, &self.path))?;
+                let skip = usize::try_from(both.start - at).unwrap_or(0);
+                if read < there.len() || there[..] != buffer[skip..skip + there.len()] {
+                    let why = format!("at byte {} and after, the server has other bytes", both.start);
                     return Err(Error::new(Kind::ResumeDamaged, self.path.to_string_lossy(), why));
                 }
             }
             at += buffer.len() as u64;
         }
         if at >= range.end && offset <= range.end {
-            *adopted = None;
-            let mut crc = Crc::new();
-            let mut buffer = vec![0; READ];
-            let mut done = 0;
-            while done < range.start {
-                let most = usize::try_from(range.start - done).unwrap_or(READ).min(READ);
-                let read = self.read_at(done, &mut buffer[..most])?;
-                if read == 0 {
-                    return Ok(());
+            state.adopted = None;
+            self.claim_prefix(state, range.start)?;
+        }
+        Ok(())
+    }
+
+    /// Records that all bytes below `end` are there.
+    fn claim_prefix(&self, state: &mut State, end: u64) -> Result<(), Error> {
+        let mut crc = Crc::new();
+        let mut buffer = vec![0; READ];
+        let mut done = 0;
+        while done < end {
+            let most = usize::try_from(end - done).unwrap_or(READ).min(READ);
+            match self.read_at(done, &mut buffer[..most])? {
+                0 => return Ok(()),
+                read => {
+                    crc.update(&buffer[..read]);
+                    done += read as u64;
                 }
-                crc.update(&buffer[..read]);
-                done += read as u64;
-            }
-            if done > 0 {
-                self.append(&journal::claim(Claim { start: 0, end: done, crc: crc.value() }))?;
             }
         }
-        Ok(())
-    }
-
-    fn append(&self, record: &[u8]) -> Result<(), Error> {
-        match lock(&self.journal).as_mut() {
-            Some(journal) => journal.write_all(record).map_err(|e| failure(&e, &journal_path(&self.path))),
-            None => Ok(()),
+        match done {
+            0 => Ok(()),
+            _ => self.append(state, &journal::claim(Claim { start: 0, end: done, crc: crc.value() })),
         }
     }
 
-    /// Begins to bring to the disk what was written.
-    fn write_back(&self, offset: u64, length: u64) {
-        let mut dirty = lock(&self.dirty);
-        let (range, bytes) = &mut *dirty;
-        *bytes += length;
-        *range = match range.is_empty() {
-            true => offset..offset + length,
-            false => range.start.min(offset)..range.end.max(offset + length),
-        };
-        if *bytes >= WRITE_BACK {
-            platform::begin_write_back(&self.file, range.clone());
-            *dirty = Default::default();
-        }
+    fn append(&self, state: &mut State, record: &[u8]) -> Result<(), Error> {
+        let Some(journal) = state.journal.as_mut() else { return Ok(()) };
+        state.claims = true;
+        journal.write_all(record).map_err(|e| failure(&e, &journal_path(&self.path)))
     }
 
-    fn is_journaled(&self) -> bool {
-        lock(&self.journal).is_some()
-    }
-}
-
-impl Part for PartFile {
-    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
-        let mut generation = self.generation.write().unwrap_or_else(PoisonError::into_inner);
-        *generation += 1;
-        if !beginning.keep {
-            *lock(&self.adopted) = None;
-            self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
-        }
-        *lock(&self.journal) = None;
-        match beginning.journal {
-            Some(start) => self.rewrite_journal(start)?,
-            None => remove(&journal_path(&self.path)),
-        }
-        if let Some(size) = beginning.size.filter(|_| beginning.journal.is_some()) {
-            platform::preallocate(&self.file, size).map_err(|e| failure(&e, &self.path))?;
-        }
-        Ok(*generation)
-    }
-
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error> {
-        let current = self.generation.read().unwrap_or_else(PoisonError::into_inner);
-        if *current != generation {
-            return Ok(());
-        }
-        self.compare(offset, data)?;
-        platform::write_all_at(&self.file, offset, data).map_err(|e| failure(&e, &self.path))?;
-        if self.is_journaled() {
-            self.write_back(offset, data.iter().map(|buffer| buffer.len() as u64).sum());
-        }
-        Ok(())
-    }
-
-    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
-        let current = self.generation.read().unwrap_or_else(PoisonError::into_inner);
-        if *current == generation { self.append(record) } else { Ok(()) }
-    }
-
-    fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
+    fn new_journal(&self, bytes: &[u8], sync: bool) -> Result<File, Error> {
         let path = journal_path(&self.path);
         let new = with(&path, ".new");
         let write = || {
@@ -314,11 +282,106 @@ impl Part for PartFile {
             remove(&new);
             let mut file = platform::create_new(&new)?;
             file.write_all(bytes)?;
+            if sync {
+                file.sync_data()?;
+            }
             rename(&new, &path)?;
             Ok(file)
         };
-        let file = write().map_err(|e| failure(&e, &path))?;
-        *lock(&self.journal) = Some(file);
+        write().map_err(|e: io::Error| {
+            remove(&new);
+            failure(&e, &path)
+        })
+    }
+
+    /// Begins to bring to the disk what was written.
+    fn write_back(&self, state: &mut State, range: &Range<u64>) {
+        let (dirty, bytes) = &mut state.dirty;
+        *bytes += range.end - range.start;
+        *dirty = match dirty.is_empty() {
+            true => range.clone(),
+            false => dirty.start.min(range.start)..dirty.end.max(range.end),
+        };
+        if *bytes >= WRITE_BACK {
+            platform::begin_write_back(&self.file, dirty.clone());
+            state.dirty = Default::default();
+        }
+    }
+
+    /// Whether the path still leads to our file. If somebody took it away, what is there now is somebody else's.
+    fn is_ours(&self) -> bool {
+        platform::is_at(&self.file, &self.path).unwrap_or(false)
+    }
+}
+
+fn late(path: &Path) -> Error {
+    Error::new(Kind::DiskFailed, path.to_string_lossy(), "a write came after the file had begun again")
+}
+
+impl Part for PartFile {
+    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
+        let mut state = self.state();
+        if state.gone {
+            return Err(late(&self.path));
+        }
+        state.generation += 1;
+        (state.written, state.claims, state.journal) = (RangeSet::new(), false, None);
+        if !beginning.keep {
+            state.adopted = None;
+            self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
+        }
+        match beginning.journal {
+            Some(start) => state.journal = Some(self.new_journal(start, false)?),
+            None => remove(&journal_path(&self.path)),
+        }
+        if let Some(size) = beginning.size.filter(|_| beginning.journal.is_some()) {
+            platform::preallocate(&self.file, size).map_err(|e| failure(&e, &self.path))?;
+        }
+        Ok(state.generation)
+    }
+
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error> {
+        let mut state = self.state();
+        if state.generation != generation || state.gone {
+            return Err(late(&self.path));
+        }
+        self.compare(&mut state, offset, data)?;
+        let range = offset..data.iter().fold(offset, |end, buffer| end + buffer.len() as u64);
+        let whole = !state.written.touches(&range);
+        if whole {
+            platform::write_all_at(&self.file, offset, data).map_err(|e| failure(&e, &self.path))?;
+        } else {
+            let mut at = offset;
+            for buffer in data {
+                let end = at + buffer.len() as u64;
+                for missing in state.written.missing(at..end) {
+                    let some = |offset: u64| usize::try_from(offset - at).unwrap_or(buffer.len());
+                    let bytes = buffer.slice(some(missing.start)..some(missing.end));
+                    platform::write_all_at(&self.file, missing.start, &[bytes])
+                        .map_err(|e| failure(&e, &self.path))?;
+                }
+                at = end;
+            }
+        }
+        state.written.insert(range.clone());
+        if state.journal.is_some() {
+            self.write_back(&mut state, &range);
+        }
+        Ok(whole)
+    }
+
+    fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.generation != generation || state.gone {
+            return Err(late(&self.path));
+        }
+        self.append(&mut state, record)
+    }
+
+    fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        // It takes the place of one that may be on the disk already.
+        state.journal = Some(self.new_journal(bytes, true)?);
         Ok(())
     }
 
@@ -330,18 +393,32 @@ impl Part for PartFile {
         self.file.metadata().map_or(0, |meta| platform::occupied(&meta))
     }
 
+    fn device(&self) -> u64 {
+        platform::device(&self.file)
+    }
+
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
+        let mut state = self.state();
         // Duplicates that are still on their way come too late from here on.
-        *self.generation.write().unwrap_or_else(PoisonError::into_inner) += 1;
-        // Somebody may have added to what an earlier run left.
-        if self.file.metadata().map_err(|e| failure(&e, &self.path))?.len() > how.size {
+        state.generation += 1;
+        let length = self.file.metadata().map_err(|e| failure(&e, &self.path))?.len();
+        if state.adopted.is_some() {
+            let why = "the server's file ends before its end could be compared";
+            return Err(Error::new(Kind::ResumeDamaged, target.to_string_lossy(), why));
+        }
+        if length < how.size || !self.is_ours() {
+            let why = "somebody changed the part file or took it away";
+            return Err(Error::new(Kind::DiskFailed, self.path.to_string_lossy(), why));
+        }
+        if length > how.size {
+            // Somebody added to what an earlier run left.
             self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
         }
         if let Some(modified) = how.modified {
             // A time that the disk cannot hold is no reason to lose the file.
             let _ = self.file.set_modified(modified);
         }
-        if how.sync == Sync::Always || (how.sync == Sync::Auto && self.is_journaled()) {
+        if how.sync == Sync::Always || (how.sync == Sync::Auto && state.journal.is_some()) {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
         }
         let renamed = if how.replace {
@@ -351,8 +428,8 @@ impl Part for PartFile {
         };
         match renamed {
             Ok(()) => {
-                *lock(&self.gone) = true;
-                if lock(&self.journal).take().is_some() {
+                state.gone = true;
+                if state.journal.take().is_some() {
                     remove(&journal_path(&self.path));
                 }
                 if how.sync == Sync::Always {
@@ -368,18 +445,22 @@ impl Part for PartFile {
     }
 
     fn discard(&self) {
-        if !std::mem::replace(&mut *lock(&self.gone), true) {
-            lock(&self.journal).take();
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.gone, true) && self.is_ours() {
+            state.journal = None;
             remove(&journal_path(&self.path));
             remove(&self.path);
         }
     }
 }
 
-/// A part file that has no journal and that nobody holds any more is of no use to anybody.
+/// A part file whose journal claims nothing is of no use to anybody once it is let go.
 impl Drop for PartFile {
     fn drop(&mut self) {
-        if !self.is_journaled() {
+        let state = self.state();
+        let useful = state.journal.is_some() && state.claims;
+        drop(state);
+        if !useful {
             self.discard();
         }
     }
@@ -414,11 +495,6 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 )]
 pub(super) fn remove(path: &Path) {
     let _ = fs::remove_file(path);
-}
-
-/// What is behind these locks is consistent between any two statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -462,8 +538,8 @@ mod tests {
         assert_eq!(&bytes[..6], b"\0\0\0abc");
         // A write for what was there before the file began again comes too late.
         let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
-        part.write_at(again - 1, 0, &[Bytes::from_static(b"old")]).expect("does nothing");
-        part.record(again - 1, b"old").expect("does nothing");
+        part.write_at(again - 1, 0, &[Bytes::from_static(b"old")]).expect_err("too late");
+        part.record(again - 1, b"old").expect_err("too late");
         part.write_at(again, 0, &[Bytes::from_static(b"n")]).expect("writes");
         assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
         part.publish(&target, plainly(1)).expect("publishes");
@@ -503,19 +579,19 @@ mod tests {
         let locked = Files.open_part(&target, Resume::Auto).err().map(|e| e.kind);
         assert_eq!(locked, Some(Kind::FileLocked));
         let generation = part.begin(SMALL).expect("begins");
-        part.write_at(
-            generation,
-            0,
-            &[Bytes::from_static(b"hello "), Bytes::new(), Bytes::from_static(b"world")],
-        )
-        .expect("writes");
-        part.write_at(generation, 6, &[Bytes::from_static(b"there")]).expect("writes");
+        let write = |offset, data: &[&'static [u8]]| {
+            let data: Vec<Bytes> = data.iter().map(|some| Bytes::from_static(some)).collect();
+            part.write_at(generation, offset, &data).expect("writes")
+        };
+        assert!(write(2, &[b"llo ", b"", b"the"]));
+        // The first write of a byte counts, also where the next one overlaps it.
+        assert!(!write(0, &[b"he", b"XXXXXXX", b"re"]));
         part.publish(
             &target,
             Publishing { modified: Some(SystemTime::UNIX_EPOCH), sync: Sync::Always, ..plainly(11) },
         )
         .expect("publishes");
-        part.write_at(generation, 0, &[Bytes::from_static(b"late")]).expect("does nothing");
+        part.write_at(generation, 0, &[Bytes::from_static(b"late")]).expect_err("too late");
         part.discard();
         assert_eq!(fs::read(&target).expect("is there"), b"hello there");
         assert_eq!(

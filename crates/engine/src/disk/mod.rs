@@ -90,7 +90,7 @@ pub struct Beginning<'a> {
     pub algorithms: &'a [Algorithm],
 }
 
-/// Which beginning of a part file a write is for: those for an earlier one come too late and do nothing.
+/// Which beginning of a part file a write is for: those for an earlier one come too late and fail.
 pub type Generation = u64;
 
 /// One file being made.
@@ -101,12 +101,13 @@ pub trait Part: Send + std::marker::Sync {
     /// `output.started` where that is not possible any more, else whatever the system says.
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
 
-    /// Writes all of `data`, in order, from `offset` on.
+    /// Writes all of `data`, in order, from `offset` on. The first write of a byte counts: what was written before in this
+    /// generation stays as it is. Whether nothing of it was.
     ///
     /// # Errors
     /// `resume.damaged` when bytes of an adopted prefix are not what is there, else whatever the system says; then any
     /// part of it may have been written.
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error>;
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error>;
 
     /// Adds a record to the journal.
     ///
@@ -128,6 +129,9 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Bytes of the disk that it occupies already.
     fn occupied(&self) -> u64;
+
+    /// Which disk that is.
+    fn device(&self) -> u64;
 
     /// The digests that were asked for at its beginning, where bytes cannot be read back.
     fn digests(&self) -> Vec<Digest> {

@@ -65,6 +65,16 @@ pub(super) fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }
 
+/// Not to be had from std.
+pub(super) fn has_other_names(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Not to be had from std.
+pub(super) fn device(_file: &File) -> u64 {
+    0
+}
+
 /// Writes all buffers.
 pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::Result<()> {
     for buffer in data {

@@ -24,6 +24,8 @@ struct State {
     /// What waits for its turn, by offset.
     waiting: BTreeMap<u64, Vec<Bytes>>,
     hashers: Hashers,
+    /// Nobody knows how much of the last bytes has left.
+    broken: bool,
 }
 
 impl Stdout {
@@ -35,6 +37,7 @@ impl Stdout {
 impl State {
     /// Lets go what is due: the first bytes of `data` may have left already.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
+        self.broken = true;
         let mut known = self.left.saturating_sub(offset);
         let mut out = io::stdout().lock();
         for buffer in data {
@@ -45,7 +48,9 @@ impl State {
             self.hashers.update(fresh);
             self.left += fresh.len() as u64;
         }
-        out.flush()
+        out.flush()?;
+        self.broken = false;
+        Ok(())
     }
 }
 
@@ -61,14 +66,18 @@ impl Part for Stdout {
         Ok(generation)
     }
 
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error> {
         let mut state = self.state();
-        if generation != state.generation {
-            return Ok(());
+        if generation != state.generation || state.broken {
+            return Err(Error::new(Kind::OutputStarted, "standard output", "an earlier write failed"));
         }
         if offset > state.left {
-            state.waiting.insert(offset, data.to_vec());
-            return Ok(());
+            // Of two that begin at the same place, the longer one has all that the other has.
+            let length = |data: &[Bytes]| data.iter().map(Bytes::len).sum::<usize>();
+            if state.waiting.get(&offset).is_none_or(|there| length(there) < length(data)) {
+                state.waiting.insert(offset, data.to_vec());
+            }
+            return Ok(true);
         }
         state.leave(offset, data).map_err(|e| failure(&e))?;
         while state.waiting.first_key_value().is_some_and(|(&offset, _)| offset <= state.left) {
@@ -76,7 +85,7 @@ impl Part for Stdout {
                 state.leave(offset, &data).map_err(|e| failure(&e))?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn record(&self, _generation: Generation, _record: &[u8]) -> Result<(), Error> {
@@ -99,7 +108,16 @@ impl Part for Stdout {
         std::mem::take(&mut self.state().hashers).finish()
     }
 
-    fn publish(&self, _target: &Path, _how: Publishing) -> Result<(), Error> {
+    fn device(&self) -> u64 {
+        0
+    }
+
+    fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
+        let left = self.state().left;
+        if left != how.size {
+            let why = format!("{left} bytes of {} have left", how.size);
+            return Err(Error::new(Kind::OutputStarted, "standard output", why));
+        }
         io::stdout().lock().flush().map_err(|e| failure(&e))
     }
 

@@ -115,7 +115,8 @@ pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
 /// Bytes that are free for us where a file is or will be.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let system = rustix::fs::statvfs(folder).ok()?;
+    // Some file systems of FUSE do not know, and say 0.
+    let system = rustix::fs::statvfs(folder).ok().filter(|system| system.f_blocks > 0)?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
@@ -133,6 +134,16 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// Whether the file is known under further names.
+pub(super) fn has_other_names(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 1)
+}
+
+/// The file system that a file is on.
+pub(super) fn device(file: &File) -> u64 {
+    file.metadata().map_or(0, |meta| meta.dev())
 }
 
 /// Writes all buffers in as few calls as possible.

@@ -41,11 +41,10 @@ fn read_size(lanes: usize) -> usize {
 /// and a request on a closing one is a wasted round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Idle lanes kept, over all origins: the most files that people have in flight at once, with room to spare.
-const IDLE_MOST: usize = 256;
-
 /// A connection.
 pub(super) struct Lane {
+    /// One of these is in every lane that there is.
+    _alive: Arc<()>,
     sender: http1::SendRequest<Empty<Bytes>>,
     origin: String,
     idle_since: Instant,
@@ -59,6 +58,9 @@ pub(super) struct Pool {
     family: Family,
     connect_timeout: Duration,
     read_size: usize,
+    alive: Arc<()>,
+    /// The most lanes there may be, busy or idle.
+    most: usize,
 }
 
 impl Pool {
@@ -69,6 +71,8 @@ impl Pool {
             family: settings.family,
             connect_timeout: settings.connect_timeout,
             read_size: read_size(settings.max_connections),
+            alive: Arc::default(),
+            most: settings.max_connections,
         }))
     }
 
@@ -102,10 +106,16 @@ impl Pool {
     pub(super) fn put(&self, mut lane: Lane) {
         lane.idle_since = clock::instant();
         let mut idle = self.idle();
-        while idle.len() >= IDLE_MOST || idle.front().is_some_and(|oldest| !oldest.is_fresh()) {
+        idle.push_back(lane);
+        self.thin_out(&mut idle, self.most);
+    }
+
+    /// Closes idle lanes that are too old, and the oldest while there are more than `most` lanes in all.
+    fn thin_out(&self, idle: &mut VecDeque<Lane>, most: usize) {
+        let too_many = || Arc::strong_count(&self.alive) > most + 1;
+        while idle.front().is_some_and(|oldest| too_many() || !oldest.is_fresh()) {
             idle.pop_front();
         }
-        idle.push_back(lane);
     }
 
     /// The lane that was used last and still stands.
@@ -124,6 +134,7 @@ impl Pool {
 
     async fn dial(&self, url: &Url, origin: String) -> Result<Lane, Error> {
         let at = show::url(url);
+        self.thin_out(&mut self.idle(), self.most.saturating_sub(1));
         let stream = dial::dial(url, self.family, self.connect_timeout).await?;
         let sender = if url.scheme() == "https" {
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
@@ -142,7 +153,7 @@ impl Pool {
         } else {
             self.handshake(stream, &at).await?
         };
-        Ok(Lane { sender, origin, idle_since: clock::instant() })
+        Ok(Lane { _alive: self.alive.clone(), sender, origin, idle_since: clock::instant() })
     }
 
     async fn handshake<S>(&self, stream: S, at: &str) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
