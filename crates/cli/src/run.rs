@@ -130,6 +130,13 @@ async fn download(
         }
     };
     last_words(faces, &shared, &mut signals).await;
+    if let Some(Exit::Interrupted | Exit::Terminated) = shared.ending()
+        && !telling.quiet
+        && telling.progress != Shown::Json
+        && summary.resumable > 0
+    {
+        printer::err("Stopped. The same command again goes on.\n");
+    }
     conclude(&summary, shared.ending())
 }
 

@@ -143,3 +143,29 @@ fn a_server_that_was_stopped_is_a_clear_failure() {
     let out = finish(place.start(&[&url, "--retries", "1"]));
     place.assert_failed(&out, 1, "Connection refused");
 }
+
+#[test]
+fn beyond_four_gib() {
+    use std::os::unix::fs::FileExt;
+    const SIZE: u64 = (4 << 30) + 3_000_001;
+    let Some(nginx) = Nginx::start() else { return };
+    // Mostly holes here, and marks where offsets could go wrong.
+    let big = std::fs::File::create(nginx.folder.path().join("www/big.bin")).expect("a file");
+    big.set_len(SIZE).expect("sparse");
+    let marks = [0, (1 << 31) - 3, (1 << 32) - 3, (1 << 32) + 1_234_567, SIZE - 7];
+    for at in marks {
+        big.write_all_at(&at.to_le_bytes()[..7], at).expect("writes");
+    }
+    let place = Place::new();
+    let url = format!("http://127.0.0.1:{}/big.bin", nginx.plain);
+    let out = place.run(&[&url, "-x", "3"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let got = std::fs::File::open(place.path().join("big.bin")).expect("it is there");
+    assert_eq!(got.metadata().expect("a size").len(), SIZE);
+    for at in marks {
+        let mut mark = [0; 7];
+        got.read_exact_at(&mut mark, at).expect("reads");
+        assert_eq!(mark, at.to_le_bytes()[..7], "at {at}");
+    }
+    assert_eq!(place.files(), ["big.bin"]);
+}

@@ -63,6 +63,8 @@ pub struct Summary {
     pub skipped: u64,
     /// Of these: failed.
     pub failed: u64,
+    /// Of these: the next run can go on with what is there.
+    pub resumable: u64,
     /// Some file failed, and these are to blame.
     pub blames: Vec<Blame>,
     /// `--on-error exit` stopped the run.
@@ -662,6 +664,7 @@ impl Director {
         let part = running.part.take();
         self.reporter.drop_meter(id);
         self.space.release(id);
+        self.summary.resumable += u64::from(matches!(outcome, Outcome::Failed { resumable: true, .. }));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
         match outcome {
             Outcome::Finished => self.summary.finished += 1,

@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A part file, and how large it will be.
+type Growing = (Arc<dyn Part>, u64);
+
 /// The files in flight whose size is known and worth counting.
 #[derive(Default)]
-pub(crate) struct Space(Mutex<BTreeMap<JobId, (Arc<dyn Part>, u64)>>);
+pub(crate) struct Space(Mutex<BTreeMap<JobId, Growing>>);
 
 impl Space {
     /// Reserves room for a file of so many bytes. Blocks: it asks the disk.

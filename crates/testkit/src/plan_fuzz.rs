@@ -43,7 +43,7 @@ pub fn poke(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let rules = Rules {
         sources: 1 + usize::from(choices.byte() % 2),
-        look_first: choices.byte() % 2 == 0,
+        look_first: choices.byte().is_multiple_of(2),
         retries: u32::from(choices.byte() % 4),
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
@@ -55,7 +55,7 @@ pub fn poke(bytes: &[u8]) {
             single_below: 2_000,
             journal_from: choices.one_of(&[None, Some(3_000)]),
             window: 8_000,
-            window_is_memory: choices.byte() % 2 == 0,
+            window_is_memory: choices.byte().is_multiple_of(2),
         },
         seed: u64::from(choices.byte()),
     };
@@ -81,10 +81,10 @@ fn event(choices: &mut Choices) -> Input {
     let worker = u32::from(choices.byte() % 8);
     let path = || "f".to_string();
     match choices.byte() % 16 {
-        0 => Input::Looked(Ok(Place::Free { path: path(), left: choices.byte() % 2 == 0 })),
+        0 => Input::Looked(Ok(Place::Free { path: path(), left: choices.byte().is_multiple_of(2) })),
         1 => Input::Placed(Ok(Place::Free { path: path(), left: false }), left(choices)),
         2 => Input::Placed(Err(error(choices)), None),
-        3 => Input::Begun(if choices.byte() % 4 > 0 { Ok(()) } else { Err(error(choices)) }),
+        3 => Input::Begun(if !choices.byte().is_multiple_of(4) { Ok(()) } else { Err(error(choices)) }),
         4..=6 => match reply(choices) {
             Some(reply) => Input::Opened { worker, reply: Box::new(reply) },
             None => Input::Ended { worker, result: Err(error(choices)) },
@@ -95,7 +95,11 @@ fn event(choices: &mut Choices) -> Input {
         12 => {
             let (start, number) = (choices.offset(), u32::from(choices.byte() % 4));
             let end = start.saturating_add(choices.offset()).max(start.saturating_add(1));
-            Input::Checked { number, claim: Claim { start, end, crc: 0 }, good: choices.byte() % 2 == 0 }
+            Input::Checked {
+                number,
+                claim: Claim { start, end, crc: 0 },
+                good: choices.byte().is_multiple_of(2),
+            }
         }
         13 => Input::CheckEnded { number: u32::from(choices.byte() % 4) },
         14 => Input::Verified(Ok(Vec::<Digest>::new())),
@@ -118,8 +122,11 @@ fn left(choices: &mut Choices) -> Option<Left> {
         1 => Some(Left::Prefix(choices.offset())),
         _ => {
             let size = choices.one_of(&[None, Some(5_000), Some(20_000)]);
-            let version =
-                if choices.byte() % 2 == 0 { Version::Unknown } else { Version::Etag("\"a\"".into()) };
+            let version = if choices.byte().is_multiple_of(2) {
+                Version::Unknown
+            } else {
+                Version::Etag("\"a\"".into())
+            };
             let claims = (0..choices.byte() % 5).map(|_| {
                 let start = choices.offset() % 20_000;
                 Claim { start, end: start + 1 + choices.offset() % 5_000, crc: 0 }
@@ -139,14 +146,14 @@ fn reply(choices: &mut Choices) -> Option<Reply> {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value"));
     };
     let status = choices.one_of(&[200, 206]);
-    if choices.byte() % 4 > 0 {
+    if !choices.byte().is_multiple_of(4) {
         add("etag", choices.one_of(&["\"a\"", "\"b\"", "W/\"a\""]).into());
     }
     if status == 206 {
         let (first, size) = (choices.offset(), choices.one_of(&[5_000, 20_000, u64::MAX]));
         let last = first.saturating_add(choices.offset()).min(size - 1);
         add("content-range", format!("bytes {first}-{last}/{size}"));
-    } else if choices.byte() % 4 > 0 {
+    } else if !choices.byte().is_multiple_of(4) {
         add("content-length", choices.one_of(&[0, 1, 5_000, 20_000, u64::MAX]).to_string());
     }
     Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &headers).ok()

@@ -24,8 +24,8 @@ pub(crate) struct Messages<'a> {
 struct Known {
     url: String,
     path: Option<String>,
-    /// It was told that it started, or goes on.
-    begun: bool,
+    /// It was told that it broke, and why.
+    broke: bool,
 }
 
 impl<'a> Messages<'a> {
@@ -66,13 +66,12 @@ impl<'a> Messages<'a> {
                     Some(folder) => folder.join(name).to_string_lossy().into_owned(),
                     None => name.clone(),
                 });
-                self.known.insert(job, Known { url: url.clone(), path, begun: false });
+                self.known.insert(job, Known { url: url.clone(), path, broke: false });
                 Vec::new()
             }
             Fact::Started { path, size, url } => {
                 if let Some(known) = self.known.get_mut(&job) {
                     known.path = Some(path.clone()).filter(|path| path != "-");
-                    known.begun = true;
                 }
                 let size = size.map_or("of unknown size".to_string(), units::bytes);
                 self.verbose_line(|| format!("{} from {}, {size}", escaped(path), escaped(url)))
@@ -81,13 +80,14 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
                 // What an earlier run left is news; going on after a break was said when it broke.
-                if !std::mem::replace(&mut self.known.entry(job).or_default().begun, true) && !self.quiet {
+                if !std::mem::replace(&mut self.known.entry(job).or_default().broke, false) && !self.quiet {
                     let mark = self.paint.dim(self.mark("↻", "~"));
                     return vec![format!("{mark} {name}: going on with {bytes} that an earlier run left")];
                 }
                 self.verbose_line(|| format!("{name} goes on at {from}, with {bytes} there"))
             }
             Fact::Retrying { error, attempt, of, wait, from } => {
+                self.known.entry(job).or_default().broke = true;
                 if self.quiet {
                     return Vec::new();
                 }
@@ -102,7 +102,10 @@ impl<'a> Messages<'a> {
                 vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]
             }
             // The prompt asks.
-            Fact::Question { .. } => Vec::new(),
+            Fact::Question { .. } => {
+                self.known.entry(job).or_default().broke = true;
+                Vec::new()
+            }
             Fact::Verified { algorithm, digest, source } => {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))

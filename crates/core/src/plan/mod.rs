@@ -877,7 +877,10 @@ impl Plan {
                 self.work.clear();
                 self.work.size = start.size;
                 self.work.claimed = claims.iter().map(|claim| claim.start..claim.end).collect();
-                if self.known.is_none() {
+                if self.known.is_some() {
+                    // The reply that named it says so.
+                    self.tell_start();
+                } else {
                     self.digests = self.rules.expected.clone();
                     self.digests.extend(start.digests.iter().cloned());
                     let warnings = Vec::new();
@@ -901,17 +904,22 @@ impl Plan {
         let Some(held) = self.work.get(worker) else { return };
         let (at, end) = (held.from, held.end);
         self.work.accepted(now, worker, end);
+        self.tell_start();
+        if std::mem::take(&mut self.continuing) {
+            let bytes = self.work.there();
+            self.actions.push_back(Action::Tell(Fact::Resumed { from: at, bytes }));
+        }
+        self.actions.push_back(Action::Accept { worker, skip, at, end });
+    }
+
+    /// Tells once that the file is on its way.
+    fn tell_start(&mut self) {
         let (path, size) = (self.place(), self.work.size);
         if let Some(known) = self.known.as_mut().filter(|known| !known.told) {
             known.told = true;
             let url = known.start.url.clone();
             self.actions.push_back(Action::Tell(Fact::Started { url, path, size }));
         }
-        if std::mem::take(&mut self.continuing) {
-            let bytes = self.work.there();
-            self.actions.push_back(Action::Tell(Fact::Resumed { from: at, bytes }));
-        }
-        self.actions.push_back(Action::Accept { worker, skip, at, end });
     }
 
     fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) {
