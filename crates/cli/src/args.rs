@@ -129,9 +129,9 @@ pub struct Files {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Work")]
 pub struct Work {
-    /// Files at once
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub parallel: u16,
+    /// Files at once: a number, or auto for as many as help
+    #[arg(short = 'j', long, value_name = "N", default_value = "2", value_parser = files)]
+    pub parallel: Connections,
 
     /// Most connections for one file: a number, or auto for as many as help
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = connections)]
@@ -140,9 +140,13 @@ pub struct Work {
     /// Most connections to one host, over all files
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_per_host: u16,
+
+    /// Bytes a second for everything (500k, 2M)
+    #[arg(long, value_name = "RATE", value_parser = limit)]
+    pub limit_rate: Option<u64>,
 }
 
-/// `--connections`: `None` is `auto`.
+/// `--parallel` and `--connections`: `None` is `auto`.
 pub type Connections = Option<u16>;
 
 /// What to do when something fails.
@@ -282,10 +286,25 @@ pub enum Color {
 }
 
 fn connections(text: &str) -> Result<Connections, String> {
+    number_or_auto(text, 256)
+}
+
+fn files(text: &str) -> Result<Connections, String> {
+    number_or_auto(text, 1024)
+}
+
+fn number_or_auto(text: &str, most: u16) -> Result<Connections, String> {
     match text.parse() {
-        Ok(n @ 1..=256) => Ok(Some(n)),
+        Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
         _ if text == "auto" => Ok(None),
-        _ => Err("it must be auto or a number from 1 to 256".into()),
+        _ => Err(format!("it must be auto or a number from 1 to {most}")),
+    }
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    match rate(text)? {
+        0 => Err("it must be above 0".into()),
+        rate => Ok(rate),
     }
 }
 

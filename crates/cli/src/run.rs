@@ -10,7 +10,7 @@ use crate::ui::bars::Total;
 use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
-use crate::ui::{json, log::Log};
+use crate::ui::{Facts, json, log::Log};
 use downhaul_engine::core::job::Target;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::escaped;
@@ -153,27 +153,28 @@ fn faces(
     if let Some(path) = &telling.log {
         match Log::open(path) {
             Ok(log) => {
-                let (runtime, facts, shared) = (runtime.clone(), session.facts(), shared.clone());
+                let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
                 faces.push(thread::spawn(move || {
-                    log.run(&runtime, facts, || shared.last_line_of_the_log());
+                    log.run(facts, || shared.last_line_of_the_log());
                 }));
             }
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
         }
     }
     if telling.progress == Shown::Json {
-        let (facts, session) = (session.facts(), session.clone());
-        faces.push(thread::spawn(move || json::run(&runtime, facts, &session)));
+        let (facts, session) = (Facts::new(&runtime, session.facts()), session.clone());
+        faces.push(thread::spawn(move || json::run(facts, &session)));
         return faces;
     }
-    let (facts, session, shared) = (session.facts_for_a_screen(), session.clone(), shared.clone());
+    let facts = Facts::new(&runtime, session.facts_for_a_screen());
+    let (session, shared) = (session.clone(), shared.clone());
     let telling = telling.clone();
     // The screen keeps the arguments for the commands it suggests; they live as long as the program.
     let args = args.clone();
     faces.push(thread::spawn(move || {
         let Telling { progress, quiet, verbose, color, unicode, .. } = telling;
         let messages = Messages::new(Some(&args), Paint(color), quiet, verbose, unicode);
-        Screen::new(progress, messages, Prompt::new(terminal)).run(&runtime, facts, &session, &shared);
+        Screen::new(progress, messages, Prompt::new(terminal)).run(facts, &session, &shared);
     }));
     faces
 }

@@ -70,6 +70,7 @@ pub(crate) fn resolve(
         Some(args::OnError::Skip) => OnError::Skip,
         Some(args::OnError::Exit) => OnError::Exit,
     };
+    let parallel = args.work.parallel.map(usize::from);
     let settings = Settings {
         output: args.files.output.clone(),
         if_exists: match args.files.if_exists {
@@ -80,14 +81,12 @@ pub(crate) fn resolve(
             args::IfExists::Error => IfExists::Error,
         },
         keep_mtime: !args.files.no_mtime,
-        parallel: usize::from(args.work.parallel),
+        parallel,
+        limit_rate: args.work.limit_rate,
         connections: args.work.connections.map(usize::from),
         max_per_host: usize::from(args.work.max_per_host),
         // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
-        max_connections: usize::from(args.work.parallel)
-            .max(defaults.max_connections)
-            .min(file_limit / 4)
-            .max(1),
+        max_connections: parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1),
         resume: match (args.files.no_resume, args.files.adopt) {
             (true, _) => Resume::Forget,
             (_, true) => Resume::Adopt,

@@ -185,3 +185,28 @@ fn sizes_around_pieces_and_windows() {
         assert_eq!(place.files(), ["f"], "{size}");
     }
 }
+
+#[test]
+fn a_limit_holds_for_everything_together() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = [server.url("well_behaved/600000/a"), server.url("well_behaved/600000/b")];
+    let out = place.run(&[&urls[0], &urls[1], "--limit-rate", "400k", "-x", "2"]);
+    place.assert_exact(&out, "a", &content("a", 600_000));
+    place.assert_exact(&out, "b", &content("b", 600_000));
+    // 1.2 MB at 400 KiB/s.
+    assert!(out.took.as_secs_f64() > 2.7, "{:?}", out.took);
+}
+
+#[test]
+fn files_at_once_can_be_found_out() {
+    let server = Server::start();
+    let place = Place::new();
+    let list: String =
+        (0..60).map(|n| format!("{} {n}\n", server.url(&format!("slow/10000/{n}?rate=100000")))).collect();
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "-j", "auto"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files().len(), 61);
+    assert!(server.most_open() > 4, "{} connections", server.most_open());
+}

@@ -54,12 +54,22 @@ struct Look {
 impl Pace {
     /// `connections`: the person's ceiling, or `None` to find out.
     pub fn new(connections: Option<usize>) -> Self {
-        let ceiling = connections.unwrap_or(AUTO_MOST).max(1);
-        let auto = connections.is_none();
+        match connections {
+            Some(ceiling) => Pace::from(ceiling.max(1), ceiling.max(1), false),
+            None => Pace::from(1, AUTO_MOST, true),
+        }
+    }
+
+    /// Finds out how many files at once are worth it: begins with `least`, and never goes beyond `most`.
+    pub fn of_files(least: usize, most: usize) -> Self {
+        Pace::from(least, most.max(least), true)
+    }
+
+    fn from(level: usize, ceiling: usize, auto: bool) -> Self {
         Pace {
             ceiling,
             auto,
-            level: if auto { 1 } else { ceiling },
+            level,
             before: None,
             look: None,
             rest_until: Duration::ZERO,

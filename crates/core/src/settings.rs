@@ -14,8 +14,10 @@ pub struct Settings {
     pub if_exists: IfExists,
     /// Give a finished file the server's Last-Modified.
     pub keep_mtime: bool,
-    /// Files in flight at once, at least 1.
-    pub parallel: usize,
+    /// Files in flight at once, at least 1; `None`: as many as help.
+    pub parallel: Option<usize>,
+    /// Bytes a second for everything; `None`: no limit.
+    pub limit_rate: Option<u64>,
     /// Most connections for one file; `None`: as many as help.
     pub connections: Option<usize>,
     /// Most connections to one host, over all files, at least 1.
@@ -65,7 +67,8 @@ impl Default for Settings {
             output: PathBuf::from("."),
             if_exists: IfExists::Skip,
             keep_mtime: true,
-            parallel: 2,
+            parallel: Some(2),
+            limit_rate: None,
             connections: None,
             // CLI contract. aria2 allows 16 to a server; over all files of a list a few times that is common.
             max_per_host: 64,

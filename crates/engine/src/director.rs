@@ -11,6 +11,7 @@ use crate::check;
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
 use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
+use crate::limit::Limit;
 use crate::place::{self, Taken};
 use crate::report::{Meter, Reporter};
 use crate::source::{Source, Sources, Want};
@@ -22,6 +23,7 @@ use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::journal::{self, Claim};
+use downhaul_core::pace::Pace;
 use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{OnError, Resume, Settings};
@@ -35,11 +37,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 /// Jobs that are read ahead, so that the next file starts without waiting for its list.
-const QUEUE_AHEAD: usize = 64;
+pub(crate) const QUEUE_AHEAD: usize = 64;
 
 /// Files that may wait for a person or a host before no new file starts: enough to keep working through a coffee break,
 /// few enough to remember what was asked.
 const IDLE_MOST: usize = 64;
+
+/// Files at once before it is known whether more of them help.
+const FILES_LEAST: usize = 4;
+
+/// What a file counts beside its bytes, where files at once are found out: about what a common line brings in the time
+/// that its request takes.
+const FILE_COUNTS: u64 = 16 * 1024;
 
 /// How often to look whether a lossless reader caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
@@ -114,7 +123,11 @@ pub(crate) struct Director {
     space: Arc<Space>,
     clock: Clock,
     reporter: Arc<Reporter>,
+    limit: Arc<Limit>,
     seed: u64,
+    /// How many files at once, where that is to be found out, and what was done so far.
+    files: Option<Pace>,
+    done: u64,
     on_error: OnError,
     jobs: JobId,
     queue: VecDeque<(JobId, JobSpec)>,
@@ -124,6 +137,9 @@ pub(crate) struct Director {
     ready: VecDeque<(JobId, bool)>,
     news: mpsc::UnboundedSender<(JobId, News)>,
     from_workers: Option<mpsc::UnboundedReceiver<(JobId, News)>>,
+    /// The queue is being filled; it is filled again when it is half empty, so that whoever fills it is not woken for
+    /// each file.
+    filling: bool,
     /// No new file starts any more.
     closing: bool,
     lanes: Lanes,
@@ -162,10 +178,12 @@ impl Director {
         sources: Sources,
         disk: Arc<dyn Disk>,
         reporter: Arc<Reporter>,
+        limit: Arc<Limit>,
         clock: Clock,
         seed: u64,
     ) -> Self {
         let (news, from_workers) = mpsc::unbounded_channel();
+        let files = settings.parallel.is_none().then(|| Pace::of_files(FILES_LEAST, settings.max_per_host));
         Director {
             taken: Arc::new(Taken::new(&settings.reserved)),
             space: Arc::default(),
@@ -175,13 +193,17 @@ impl Director {
             disk,
             clock,
             reporter,
+            limit,
             seed,
+            files,
+            done: 0,
             jobs: 0,
             queue: VecDeque::new(),
             running: BTreeMap::new(),
             ready: VecDeque::new(),
             news,
             from_workers: Some(from_workers),
+            filling: true,
             closing: false,
             lanes: Lanes::default(),
             summary: Summary::default(),
@@ -204,8 +226,9 @@ impl Director {
             }
             let wake = self.next_wake();
             let timer = self.clock.instant_of(wake.unwrap_or_default());
+            let wants_jobs = more_jobs && self.wants_jobs();
             tokio::select! {
-                job = jobs.recv(), if more_jobs && self.wants_jobs() => match job {
+                job = jobs.recv(), if wants_jobs => match job {
                     Some(job) => self.enqueue(job),
                     None => more_jobs = false,
                 },
@@ -231,8 +254,9 @@ impl Director {
         }
     }
 
-    fn wants_jobs(&self) -> bool {
-        !self.closing && self.queue.len() < QUEUE_AHEAD && !self.reporter.is_behind()
+    fn wants_jobs(&mut self) -> bool {
+        self.filling = self.queue.len() < if self.filling { QUEUE_AHEAD } else { QUEUE_AHEAD / 2 };
+        !self.closing && self.filling && !self.reporter.is_behind()
     }
 
     /// Lets idle files go on, and starts files from the queue, while there is room.
@@ -287,7 +311,15 @@ impl Director {
     }
 
     fn has_room(&self) -> bool {
-        self.running.len() - self.idle() < self.settings.parallel
+        self.running.len() - self.idle() < self.parallel()
+    }
+
+    /// How many files may be at work at once.
+    fn parallel(&self) -> usize {
+        match (self.settings.parallel, &self.files) {
+            (None, Some(files)) => files.lanes(),
+            (parallel, _) => parallel.unwrap_or(FILES_LEAST),
+        }
     }
 
     fn may_start(&self) -> bool {
@@ -578,7 +610,9 @@ impl Director {
         let end = Arc::new(AtomicU64::new(UNKNOWN_END));
         let workers = self.lanes.all.clone();
         let meter = running.meter.clone();
-        let work = Worker { id: worker, source, want, meter, settings, go: told, end: end.clone(), workers };
+        let (limit, end_here) = (self.limit.clone(), end.clone());
+        let work =
+            Worker { id: worker, source, want, meter, settings, limit, go: told, end: end_here, workers };
         // The director may be gone when a report comes: then nobody needs it.
         let report = move |input| drop(news.send((id, News::Input(input))));
         let task = tokio::spawn(work.run(report)).abort_handle();
@@ -626,13 +660,11 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (verifier, part) = (running.verifier.take(), running.part.clone());
         let size = running.plan.size().unwrap_or_default();
-        tokio::spawn(async move {
-            let digests = match verifier {
-                Some(verifier) => verifier.finish(size).await,
-                None => Ok(part.map(|part| part.digests()).unwrap_or_default()),
-            };
-            let _ = news.send((id, News::Input(Input::Verified(digests))));
-        });
+        let tell = move |digests| drop(news.send((id, News::Input(Input::Verified(digests)))));
+        match verifier {
+            Some(verifier) => drop(tokio::spawn(async move { tell(verifier.finish(size).await) })),
+            None => tell(Ok(part.map(|part| part.digests()).unwrap_or_default())),
+        }
     }
 
     fn publish(&mut self, id: JobId) {
@@ -662,12 +694,20 @@ impl Director {
             checker.abort();
         }
         let part = running.part.take();
+        let bytes = running.plan.bytes();
         self.reporter.drop_meter(id);
         self.space.release(id);
         self.summary.resumable += u64::from(matches!(outcome, Outcome::Failed { resumable: true, .. }));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
         match outcome {
-            Outcome::Finished => self.summary.finished += 1,
+            Outcome::Finished => {
+                self.summary.finished += 1;
+                self.done += FILE_COUNTS + bytes;
+                let busy = self.running.len();
+                if let Some(files) = &mut self.files {
+                    files.observe(self.clock.now(), self.done, busy, Duration::ZERO);
+                }
+            }
             Outcome::Skipped => self.summary.skipped += 1,
             Outcome::Failed { kind, exhausted, stop_all, .. } => {
                 self.count_failure(kind);

@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod director;
 pub mod disk;
+mod limit;
 mod place;
 pub mod report;
 pub mod source;
@@ -29,6 +30,7 @@ use downhaul_core::event::{JobId, Sample, State};
 use downhaul_core::job::JobSpec;
 use downhaul_core::plan::Answer;
 use downhaul_core::settings::Settings;
+use limit::Limit;
 use report::{Reader, Reporter};
 use source::http::Client;
 use source::{Source, Sources};
@@ -52,6 +54,7 @@ pub struct Session {
     commands: mpsc::UnboundedSender<Command>,
     reporter: Arc<Reporter>,
     director: Mutex<Option<JoinHandle<Summary>>>,
+    limit: Arc<Limit>,
 }
 
 impl Session {
@@ -70,11 +73,18 @@ impl Session {
     pub fn start_in(settings: Arc<Settings>, sources: Sources, disk: Arc<dyn Disk>, seed: u64) -> Session {
         let clock = Clock::start();
         let reporter = Arc::new(Reporter::new(clock));
-        let (jobs, jobs_in) = mpsc::channel(1);
+        let (jobs, jobs_in) = mpsc::channel(director::QUEUE_AHEAD);
         let (commands, commands_in) = mpsc::unbounded_channel();
-        let director = Director::new(settings, sources, disk, reporter.clone(), clock, seed);
+        let limit = Arc::new(Limit::new(settings.limit_rate));
+        let director = Director::new(settings, sources, disk, reporter.clone(), limit.clone(), clock, seed);
         let director = tokio::spawn(director.run(jobs_in, commands_in));
-        Session { jobs: Mutex::new(Some(jobs)), commands, reporter, director: Mutex::new(Some(director)) }
+        Session {
+            jobs: Mutex::new(Some(jobs)),
+            commands,
+            reporter,
+            director: Mutex::new(Some(director)),
+            limit,
+        }
     }
 
     /// Adds a job, as soon as there is room in the queue. False when the session takes no more.
@@ -101,6 +111,11 @@ impl Session {
     /// Answers all questions, now and later, with "retry".
     pub fn retry_all(&self) {
         let _ = self.commands.send(Command::RetryAll);
+    }
+
+    /// From now on, so many bytes a second for everything; `None`: as fast as it goes.
+    pub fn limit_rate(&self, rate: Option<u64>) {
+        self.limit.set(rate);
     }
 
     /// Stops everything: files in flight fail with `run.stopped`. Nothing of them stays under a final name; what a later

@@ -32,7 +32,7 @@ impl Taken {
         let taken = Taken { hashes: Mutex::default(), hasher: RandomState::new() };
         for path in reserved {
             // No job has the number 0.
-            taken.hashes().insert(taken.hash(path, ""), 0);
+            taken.hashes().insert(taken.hasher.hash_one((&key(path), "")), 0);
         }
         taken
     }
@@ -40,7 +40,8 @@ impl Taken {
     /// Takes a path for a job, with the names that belong to it while it is unfinished. False if another has any of
     /// them.
     fn take(&self, path: &Path, job: JobId) -> bool {
-        let all = ["", ".part", ".part.journal"].map(|ending| self.hash(path, ending));
+        let key = key(path);
+        let all = ["", ".part", ".part.journal"].map(|ending| self.hasher.hash_one((&key, ending)));
         let mut hashes = self.hashes();
         let free = all.iter().all(|hash| hashes.get(hash).is_none_or(|&owner| owner == job));
         if free {
@@ -49,14 +50,14 @@ impl Taken {
         free
     }
 
-    fn hash(&self, path: &Path, ending: &str) -> u64 {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        self.hasher.hash_one(same_file_key(&absolute.to_string_lossy()) + ending)
-    }
-
     fn hashes(&self) -> std::sync::MutexGuard<'_, HashMap<u64, JobId>> {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    same_file_key(&absolute.to_string_lossy())
 }
 
 /// Where a file goes. Blocks: it asks the disk. With `reply`, the server's words count too.

@@ -9,6 +9,7 @@ use downhaul_core::event::{self, Event, Fact, JobId, Phase, Sample, State};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
@@ -53,6 +54,21 @@ impl Reader {
                 Some(event)
             }
             Events::Lossy(events) => events.recv().await,
+        }
+    }
+
+    /// The next fact, if it is there already.
+    pub fn try_next(&mut self) -> Poll<Option<Arc<Event>>> {
+        let next = match &mut self.events {
+            Events::Lossless(events) => events.try_recv().inspect(|_| {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }),
+            Events::Lossy(events) => events.try_recv(),
+        };
+        match next {
+            Ok(event) => Poll::Ready(Some(event)),
+            Err(mpsc::error::TryRecvError::Disconnected) => Poll::Ready(None),
+            Err(mpsc::error::TryRecvError::Empty) => Poll::Pending,
         }
     }
 

@@ -7,6 +7,7 @@
 
 use crate::clock;
 use crate::disk::{Generation, Part};
+use crate::limit::Limit;
 use crate::report::Meter;
 use crate::source::{Opened, Source, Want};
 use crate::verify;
@@ -69,6 +70,7 @@ pub(crate) struct Worker {
     pub(crate) want: Want,
     pub(crate) meter: Arc<Meter>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) limit: Arc<Limit>,
     pub(crate) go: oneshot::Receiver<Go>,
     /// Where its task ends; [`UNKNOWN_END`] while nobody knows. The director may bring it nearer.
     pub(crate) end: Arc<AtomicU64>,
@@ -103,13 +105,21 @@ impl Worker {
             tokio::select! {
                 biased;
                 bytes = body.next() => match bytes {
-                    Some(Ok(bytes)) => {
+                    Some(Ok(mut bytes)) => {
                         watch.arrived(bytes.len());
-                        if writer.take(bytes) {
-                            let since = clock::instant();
-                            writer.flush(report).await?;
-                            watch.was_away(since);
+                        let since = clock::instant();
+                        // At least once, also for a chunk of nothing.
+                        loop {
+                            let some = bytes.split_to(self.limit.slice(bytes.len()));
+                            self.limit.wait(some.len()).await;
+                            if writer.take(some) {
+                                writer.flush(report).await?;
+                            }
+                            if bytes.is_empty() || writer.is_full() {
+                                break;
+                            }
                         }
+                        watch.was_away(since);
                     }
                     Some(Err(e)) => {
                         writer.finish(report).await?;

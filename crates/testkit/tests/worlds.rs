@@ -157,7 +157,7 @@ async fn session(seed: u64) -> u64 {
     let disk = FakeDisk::failing(if rng.u8(0..4) == 0 { 5 } else { 0 }, seed);
     let settings = Settings {
         output: "out".into(),
-        parallel: rng.usize(1..4),
+        parallel: [None, Some(1), Some(2), Some(3)][rng.usize(0..4)],
         retries: rng.u32(0..6),
         on_error: if rng.bool() { OnError::Ask } else { OnError::Retry },
         ..Settings::default()

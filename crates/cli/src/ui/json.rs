@@ -2,23 +2,21 @@
 //!
 //! A reader that is slow keeps new files from starting; a reader that is gone ends the telling, not the transfers.
 
-use super::{Next, next};
+use super::{Facts, Next};
 use crate::printer;
 use downhaul_engine::Session;
 use downhaul_engine::core::event::{Line, Phase};
-use downhaul_engine::report::Reader;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::runtime::Handle;
 
 /// CLI contract: once a second per file in flight.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the session is over.
-pub(crate) fn run(runtime: &Handle, mut facts: Reader, session: &Session) {
+pub(crate) fn run(mut facts: Facts, session: &Session) {
     let mut due = Instant::now() + EVERY;
     loop {
         let left = due.saturating_duration_since(Instant::now());
-        let alive = match next(runtime, &mut facts, left) {
+        let alive = match facts.next(left) {
             Next::Event(event) => printer::out(&(Line::Event((*event).clone()).to_json() + "\n")),
             Next::Nothing => {
                 due = Instant::now() + EVERY;
@@ -28,7 +26,7 @@ pub(crate) fn run(runtime: &Handle, mut facts: Reader, session: &Session) {
         };
         if !alive {
             // Nobody reads: take the facts all the same, or no new file would start.
-            while !matches!(next(runtime, &mut facts, EVERY), Next::End) {}
+            while !matches!(facts.next(EVERY), Next::End) {}
             return;
         }
     }

@@ -3,17 +3,15 @@
 //! `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
 
 use super::units;
-use super::{Next, next};
+use super::{Facts, Next};
 use downhaul_engine::core::event::{Event, Fact, Failure, JobId};
 use downhaul_engine::core::show::escaped;
-use downhaul_engine::report::Reader;
 use jiff::{Timestamp, tz::TimeZone};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// An open log.
 pub(crate) struct Log {
@@ -34,14 +32,9 @@ impl Log {
     }
 
     /// Writes until the session is over, and then why it ended early, if it did.
-    pub(crate) fn run(
-        mut self,
-        runtime: &Handle,
-        mut facts: Reader,
-        ending: impl FnOnce() -> Option<&'static str>,
-    ) {
+    pub(crate) fn run(mut self, mut facts: Facts, ending: impl FnOnce() -> Option<&'static str>) {
         loop {
-            match next(runtime, &mut facts, Duration::from_secs(3600)) {
+            match facts.next(Duration::from_secs(3600)) {
                 Next::Event(event) => {
                     if let Some((level, message)) = self.message(&event) {
                         self.line(event.at, level, &message);

@@ -13,6 +13,7 @@ pub(crate) mod units;
 use downhaul_engine::core::event::Event;
 use downhaul_engine::report::Reader;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -23,11 +24,45 @@ pub(crate) enum Next {
     End,
 }
 
-/// Waits on a face's own thread for the next fact.
-pub(crate) fn next(runtime: &Handle, facts: &mut Reader, patience: Duration) -> Next {
-    match runtime.block_on(async { tokio::time::timeout(patience, facts.next()).await }) {
-        Ok(Some(event)) => Next::Event(event),
-        Ok(None) => Next::End,
-        Err(_) => Next::Nothing,
+/// Facts, as a face reads them on its own thread.
+pub(crate) struct Facts {
+    runtime: Handle,
+    pub(crate) reader: Reader,
+    /// Facts since the last pause between them.
+    in_a_row: u32,
+}
+
+/// So many facts without a pause are a flood.
+const FLOOD: u32 = 16;
+
+/// In a flood a face reads a few hundred times a second: to be woken for each fact costs both sides more than all else
+/// that a small file does.
+const NAP: Duration = Duration::from_millis(2);
+
+impl Facts {
+    pub(crate) fn new(runtime: &Handle, reader: Reader) -> Facts {
+        Facts { runtime: runtime.clone(), reader, in_a_row: 0 }
+    }
+
+    /// Waits for the next fact.
+    pub(crate) fn next(&mut self, patience: Duration) -> Next {
+        let mut next = self.reader.try_next();
+        if next.is_pending() {
+            if std::mem::take(&mut self.in_a_row) >= FLOOD {
+                std::thread::sleep(NAP.min(patience));
+                next = self.reader.try_next();
+            }
+            if next.is_pending() {
+                let waited = async { tokio::time::timeout(patience, self.reader.next()).await };
+                let Ok(event) = self.runtime.block_on(waited) else { return Next::Nothing };
+                next = Poll::Ready(event);
+            }
+        }
+        self.in_a_row += 1;
+        match next {
+            Poll::Ready(Some(event)) => Next::Event(event),
+            Poll::Ready(None) => Next::End,
+            Poll::Pending => Next::Nothing,
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::messages::Messages;
 use super::painter::Painter;
 use super::prompt::{Choice, Prompt};
 use super::units;
-use super::{Next, next};
+use super::{Facts, Next};
 use crate::platform;
 use crate::printer;
 use crate::run::Shared;
@@ -17,10 +17,8 @@ use downhaul_engine::Session;
 use downhaul_engine::core::event::{Event, JobId, Phase, Sample};
 use downhaul_engine::core::plan::Answer;
 use downhaul_engine::core::show;
-use downhaul_engine::report::Reader;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 
 /// Ten paints a second look alive; more cost time and nobody sees them.
 const TICK: Duration = Duration::from_millis(100);
@@ -56,13 +54,13 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows a session until it is over.
-    pub(crate) fn run(mut self, runtime: &Handle, mut facts: Reader, session: &Session, shared: &Shared) {
+    pub(crate) fn run(mut self, mut facts: Facts, session: &Session, shared: &Shared) {
         let start = Instant::now();
         loop {
             let paint_at = Instant::now() + TICK;
             let mut over = false;
             while let Some(left) = paint_at.checked_duration_since(Instant::now()) {
-                match next(runtime, &mut facts, left) {
+                match facts.next(left) {
                     Next::Event(event) => self.event(&event),
                     Next::Nothing => break,
                     Next::End => {
@@ -71,7 +69,7 @@ impl<'a> Screen<'a> {
                     }
                 }
             }
-            let missed = facts.missed();
+            let missed = facts.reader.missed();
             if missed > 0 {
                 self.above.push(format!("... {missed} messages were left out"));
                 self.bars.state = session.state();

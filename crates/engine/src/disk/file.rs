@@ -48,6 +48,8 @@ struct State {
     journal: Option<File>,
     /// The journal claims something.
     claims: bool,
+    /// There is none at its path.
+    no_journal: bool,
     /// Offsets, and how many, of bytes whose way to the disk was not begun.
     dirty: (Range<u64>, u64),
     /// The end of an adopted prefix, until the server's bytes agreed with it.
@@ -90,9 +92,6 @@ impl Disk for Files {
     }
 
     fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_folder(folder).map_err(|e| failure(&e, folder))?;
-        }
         let path = part_path(target);
         let file = open_and_lock(&path, target)?;
         let part = PartFile { file, path, state: Mutex::default() };
@@ -130,8 +129,17 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
     // The run that held the lock before us may have renamed or removed its part file between our opening
     // and our locking; then ours is not the file at that path any more. Thrice in a row is no accident.
     for _ in 0..3 {
-        let file = platform::open_part(path).map_err(|e| failure(&e, path))?;
-        if !file.metadata().map_err(|e| failure(&e, path))?.is_file() {
+        let file = match platform::open_part(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let folder = target.parent().unwrap_or(target);
+                make_folder(folder).map_err(|e| failure(&e, folder))?;
+                platform::open_part(path)
+            }
+            other => other,
+        };
+        let file = file.map_err(|e| failure(&e, path))?;
+        let meta = file.metadata().map_err(|e| failure(&e, path))?;
+        if !meta.is_file() {
             return Err(Error::new(Kind::DiskFailed, path.to_string_lossy(), "it is not a file"));
         }
         match file.try_lock() {
@@ -145,7 +153,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
         if !platform::is_at(&file, path).map_err(|e| failure(&e, path))? {
             continue;
         }
-        if platform::has_other_names(&file).map_err(|e| failure(&e, path))? {
+        if platform::has_other_names(&meta) {
             // A finished file whose part file was not removed any more, or a trap: it is not written through.
             remove(path);
             continue;
@@ -180,7 +188,7 @@ impl PartFile {
                 (state.journal, state.claims) = (Some(file), true);
                 return Ok(Some(Found::Journal(bytes)));
             }
-            Err(e) if io::Error::kind(&e) == io::ErrorKind::NotFound => {}
+            Err(e) if io::Error::kind(&e) == io::ErrorKind::NotFound => state.no_journal = true,
             Err(e) => {
                 // What cannot be read now may be worth something later.
                 state.gone = true;
@@ -328,10 +336,17 @@ impl Part for PartFile {
         (state.written, state.claims, state.journal) = (RangeSet::new(), false, None);
         if !beginning.keep {
             state.adopted = None;
-            self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
+            // What is empty already, as with most files, costs no call.
+            if state.generation > 1 || self.file.metadata().is_ok_and(|meta| meta.len() > 0) {
+                self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
+            }
         }
         match beginning.journal {
-            Some(start) => state.journal = Some(self.new_journal(start, false)?),
+            Some(start) => {
+                state.journal = Some(self.new_journal(start, false)?);
+                state.no_journal = false;
+            }
+            None if state.no_journal => {}
             None => remove(&journal_path(&self.path)),
         }
         if let Some(size) = beginning.size.filter(|_| beginning.journal.is_some()) {

@@ -66,8 +66,8 @@ pub(super) fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// Not to be had from std.
-pub(super) fn has_other_names(_file: &File) -> io::Result<bool> {
-    Ok(false)
+pub(super) fn has_other_names(_meta: &Metadata) -> bool {
+    false
 }
 
 /// Not to be had from std.

@@ -137,8 +137,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// Whether the file is known under further names.
-pub(super) fn has_other_names(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() > 1)
+pub(super) fn has_other_names(meta: &Metadata) -> bool {
+    meta.nlink() > 1
 }
 
 /// The file system that a file is on.

@@ -1,0 +1,103 @@
+//! `--limit-rate`: one limit for all workers of a session, exact for the bytes that are accepted, and fair: who comes first
+//! is served first, a slice at a time.
+
+use crate::clock;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes are accepted in slices of this share of a second: fine enough that a screen shows a steady line.
+const SLICES_A_SECOND: u64 = 50;
+
+/// Smaller slices would cost more time than they take.
+const SMALLEST_SLICE: u64 = 1024;
+
+/// Time that was not used may be made up for, as long as it is no more than this: a hiccup must not cost speed.
+const MADE_UP_FOR: Duration = Duration::from_millis(100);
+
+/// The limit. Clones of the settings do not share it; a session has one.
+pub(crate) struct Limit(Mutex<State>);
+
+struct State {
+    /// Bytes a second; `None`: no limit.
+    rate: Option<u64>,
+    /// When everything that was accepted is paid for.
+    paid: Instant,
+}
+
+impl Limit {
+    pub(crate) fn new(rate: Option<u64>) -> Self {
+        Limit(Mutex::new(State { rate, paid: clock::instant() }))
+    }
+
+    /// From now on so many bytes a second.
+    pub(crate) fn set(&self, rate: Option<u64>) {
+        let mut state = self.state();
+        state.rate = rate;
+        state.paid = clock::instant();
+    }
+
+    /// How many of `bytes` may be accepted together; all of them where there is no limit.
+    pub(crate) fn slice(&self, bytes: usize) -> usize {
+        match self.state().rate {
+            None => bytes,
+            Some(rate) => {
+                bytes.min(usize::try_from((rate / SLICES_A_SECOND).max(SMALLEST_SLICE)).unwrap_or(bytes))
+            }
+        }
+    }
+
+    /// Waits until so many bytes may be accepted.
+    pub(crate) async fn wait(&self, bytes: usize) {
+        let until = {
+            let mut state = self.state();
+            let Some(rate) = state.rate else { return };
+            let now = clock::instant();
+            let from = state.paid.max(now.checked_sub(MADE_UP_FOR).unwrap_or(now));
+            state.paid = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+            state.paid
+        };
+        tokio::time::sleep_until(until).await;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_exact_fair_and_can_be_changed() {
+        let limit = Arc::new(Limit::new(Some(100_000)));
+        let start = clock::instant();
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let limit = limit.clone();
+                tokio::spawn(async move {
+                    let mut accepted = 0;
+                    while start.elapsed() < Duration::from_secs(5) {
+                        let slice = limit.slice(256 * 1024);
+                        limit.wait(slice).await;
+                        accepted += slice;
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        let mut each = Vec::new();
+        for worker in workers {
+            each.push(worker.await.expect("no panic"));
+        }
+        let all: usize = each.iter().sum();
+        assert!((485_000..=515_000).contains(&all), "{all} bytes in 5 s");
+        assert!(each.iter().all(|&one| (115_000..=135_000).contains(&one)), "{each:?}");
+        limit.set(None);
+        let before = clock::instant();
+        limit.wait(1 << 30).await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+}
