@@ -4,14 +4,17 @@
 //! slow hash slows the transfer and does not fill the memory. Bytes that came out of order are read back when their turn
 //! comes. Invariant: every byte is hashed once, in order, and not before it was written.
 
+use crate::clock;
 use crate::disk::Part;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Batches that may wait for the hasher beside the one being hashed, so that neither side waits for a hiccup of the
 /// other.
@@ -19,6 +22,9 @@ const WAITING: usize = 1;
 
 /// Bytes that are read back at a time.
 const READ_BACK: u64 = 1024 * 1024;
+
+/// Workers that wait for the hasher for one part in so many of the time could not bring more.
+const WAITING_SHARE: u32 = 8;
 
 /// How far hashing may be behind before no further connection is added: 20 ms of SHA-256 at 1.8 GB/s.
 const BEHIND: u64 = 32 * 1024 * 1024;
@@ -32,6 +38,8 @@ pub(crate) struct Feed {
     batches: mpsc::Sender<Batch>,
     /// The first byte that nobody fed.
     next: Arc<AtomicU64>,
+    /// Microseconds that workers waited for the hasher.
+    waited: Arc<AtomicU64>,
 }
 
 impl Feed {
@@ -41,8 +49,11 @@ impl Feed {
         let next = self.next.load(Ordering::Relaxed);
         if batch.0 <= next && next < end {
             self.next.store(end, Ordering::Relaxed);
+            let since = clock::instant();
             // The hasher's own failure is told when its digests are asked for.
             let _ = self.batches.send(batch).await;
+            let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or_default();
+            self.waited.fetch_add(waited, Ordering::Relaxed);
         }
     }
 }
@@ -57,6 +68,7 @@ pub(crate) struct Verifier {
     /// What is written without a gap, and whether that is all.
     prefix: watch::Sender<(u64, bool)>,
     digests: JoinHandle<Result<Vec<Digest>, Error>>,
+    since: Instant,
 }
 
 impl Verifier {
@@ -66,7 +78,8 @@ impl Verifier {
         let next = Arc::new(AtomicU64::new(0));
         let work = Work { hashers: Hashers::new(algorithms), hashed: 0, part };
         let digests = tokio::spawn(hash(work, fed, written, next.clone()));
-        Verifier { feed: Feed { batches, next }, prefix, digests }
+        let feed = Feed { batches, next, waited: Arc::default() };
+        Verifier { feed, prefix, digests, since: clock::instant() }
     }
 
     pub(crate) fn feed(&self) -> Feed {
@@ -82,9 +95,12 @@ impl Verifier {
         });
     }
 
-    /// So much is written without a gap and not hashed that more connections would only make it more.
+    /// Hashing is what takes the time: workers wait for it, or much is written without a gap and not hashed. More
+    /// connections would only make it more.
     pub(crate) fn is_behind(&self) -> bool {
-        self.prefix.borrow().0.saturating_sub(self.feed.next.load(Ordering::Relaxed)) > BEHIND
+        let waited = Duration::from_micros(self.feed.waited.load(Ordering::Relaxed));
+        waited * WAITING_SHARE > self.since.elapsed()
+            || self.prefix.borrow().0.saturating_sub(self.feed.next.load(Ordering::Relaxed)) > BEHIND
     }
 
     /// The digests of the whole, which has so many bytes.
