@@ -28,7 +28,7 @@ const HEDGED_MOST: u64 = 50;
 const WORTH_SPLITTING: f64 = 0.25;
 
 /// Speed is measured over spans of at least this.
-const SPAN: Duration = Duration::from_millis(200);
+const SPAN: Duration = Duration::from_millis(100);
 
 /// A task shorter than this says nothing about speed: its bytes may have waited in a buffer.
 const SHORTEST_TASK: Duration = Duration::from_millis(5);
