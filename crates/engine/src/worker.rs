@@ -132,8 +132,9 @@ impl Worker {
                         writer.finish(report).await?;
                         return Err(e);
                     }
+                    // Reported at once: the plan shall know how far a slow connection really is.
                     let since = clock::instant();
-                    writer.flush(report).await?;
+                    writer.finish(report).await?;
                     watch.was_away(since);
                 }
             }

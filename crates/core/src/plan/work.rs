@@ -74,7 +74,7 @@ impl Held {
     /// Reports come a few times a second: by now it is further than the last one said, unless it is silent.
     fn probably_at(&self, now: Duration) -> u64 {
         let silence = self.speed.silence(now);
-        let since = if silence > SPAN * 2 { Duration::ZERO } else { silence };
+        let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };
         self.at.saturating_add((self.speed.rate * since.as_secs_f64()) as u64)
     }
 
