@@ -298,7 +298,9 @@ fn a_closed_terminal_ends_the_run_cleanly() {
     terminal.wait_for_text("%|");
     terminal.close();
     assert_eq!(terminal.end().0, 75);
-    assert!(place.files().is_empty(), "{:?}", place.files());
+    // What came so far stays for a later run, if anything did; nothing has the final name.
+    let files = place.files();
+    assert!(files.iter().all(|name| name.starts_with("x.part")), "{files:?}");
 }
 
 #[test]

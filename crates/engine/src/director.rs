@@ -502,9 +502,6 @@ impl Director {
         if running.verifier.as_ref().is_some_and(Verifier::is_behind) {
             return 0;
         }
-        if running.verifier.as_ref().is_some_and(Verifier::is_behind) {
-            return 0;
-        }
         // Those of this host who have none come first.
         let starving = self.running.values().filter(|one| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
