@@ -23,7 +23,7 @@ use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::journal::{self, Claim};
-use downhaul_core::pace::Pace;
+use downhaul_core::pace::{News, Pace, Room};
 use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{OnError, Resume, Settings};
@@ -49,6 +49,9 @@ const FILES_LEAST: usize = 4;
 /// What a file counts beside its bytes, where files at once are found out: about what a common line brings in the time
 /// that its request takes.
 const FILE_COUNTS: u64 = 16 * 1024;
+
+/// Hosts that are remembered while nothing comes from them: far more than a list of mirrors has, within a few hundred KiB.
+const HOSTS_MOST: usize = 1024;
 
 /// How often to look whether a lossless reader caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
@@ -83,7 +86,7 @@ pub struct Summary {
 }
 
 /// What blocking tasks and workers report about a job.
-enum News {
+enum Report {
     Input(Input),
     /// A name was chosen before anything was asked of a server.
     Looked(Result<(PathBuf, Place), Error>),
@@ -109,7 +112,7 @@ struct Placed {
 /// The connections there are.
 #[derive(Default)]
 struct Lanes {
-    by_host: HashMap<String, usize>,
+    by_host: HashMap<String, Pace>,
     all: Arc<AtomicUsize>,
     /// Somebody wanted one and got none.
     short: bool,
@@ -125,9 +128,8 @@ pub(crate) struct Director {
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
     seed: u64,
-    /// How many files at once, where that is to be found out, and what was done so far.
+    /// How many files at once, where that is to be found out.
     files: Option<Pace>,
-    done: u64,
     on_error: OnError,
     jobs: JobId,
     queue: VecDeque<(JobId, JobSpec)>,
@@ -135,8 +137,8 @@ pub(crate) struct Director {
     /// Files that were idle and may go on, as soon as there is room: those whose pause is over, and those that a person
     /// wants to have tried again (`true`).
     ready: VecDeque<(JobId, bool)>,
-    news: mpsc::UnboundedSender<(JobId, News)>,
-    from_workers: Option<mpsc::UnboundedReceiver<(JobId, News)>>,
+    news: mpsc::UnboundedSender<(JobId, Report)>,
+    from_workers: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
     /// The queue is being filled; it is filled again when it is half empty, so that whoever fills it is not woken for
     /// each file.
     filling: bool,
@@ -196,7 +198,6 @@ impl Director {
             limit,
             seed,
             files,
-            done: 0,
             jobs: 0,
             queue: VecDeque::new(),
             running: BTreeMap::new(),
@@ -276,6 +277,9 @@ impl Director {
             let Some((id, spec)) = self.queue.pop_front() else { return };
             let meter =
                 self.reporter.meter(id, given_name(&spec).unwrap_or_else(|| show::url(&spec.urls[0])));
+            if let Some(files) = &mut self.files {
+                files.opened();
+            }
             let plan = Plan::new(Rules {
                 sources: spec.urls.len(),
                 // `update` compares with what the server says; a server's name is known from its reply.
@@ -392,19 +396,16 @@ impl Director {
         self.count_failure(error.kind);
     }
 
-    fn hear(&mut self, id: JobId, news: News) {
+    fn hear(&mut self, id: JobId, news: Report) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let input = match news {
-            News::Gone => {
-                self.running.remove(&id);
-                return;
-            }
-            News::Input(input) => input,
-            News::Looked(result) => Input::Looked(result.map(|(path, place)| {
+            Report::Gone => return self.remove(id),
+            Report::Input(input) => input,
+            Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
                 running.path = Some(path);
                 place
             })),
-            News::Placed(Ok(placed)) => {
+            Report::Placed(Ok(placed)) => {
                 running.meter.set_name(name_of(&placed.path));
                 running.path = Some(placed.path);
                 running.part = placed.part;
@@ -412,8 +413,8 @@ impl Director {
                 running.journaled |= placed.left.is_some();
                 Input::Placed(Ok(placed.place), placed.left)
             }
-            News::Placed(Err(error)) => Input::Placed(Err(error), None),
-            News::Begun(result) => Input::Begun(result.map(|generation| running.generation = generation)),
+            Report::Placed(Err(error)) => Input::Placed(Err(error), None),
+            Report::Begun(result) => Input::Begun(result.map(|generation| running.generation = generation)),
         };
         match &input {
             Input::Opened { reply, .. } => running.modified = reply.last_modified.or(running.modified),
@@ -449,13 +450,20 @@ impl Director {
     fn drive(&mut self, id: JobId) {
         loop {
             let now = self.clock.now();
-            let room = self.lanes_for(id);
+            let room = self.room_for(id);
             let Some(running) = self.running.get_mut(&id).filter(|running| !running.over) else { return };
-            match running.plan.next(now, room) {
+            match running.plan.next(now, &room) {
                 Action::Wait(wake) => {
                     running.wake = wake;
-                    self.lanes.short |= room == 0;
+                    let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
+                    self.lanes.short |= (none && room.most == 0) || (more && room.worth == 0);
                     return;
+                }
+                Action::Pace(news) => {
+                    let host = host_of(&running.spec, running.plan.source());
+                    if let Some(pace) = self.lanes.by_host.get_mut(host) {
+                        pace.hear(now, news);
+                    }
                 }
                 Action::Look => self.look(id),
                 Action::Fetch { worker, source, from, to } => {
@@ -488,32 +496,36 @@ impl Director {
         }
     }
 
-    /// How many more connections a file may have.
-    fn lanes_for(&self, id: JobId) -> usize {
+    /// What room there is for further connections of a file.
+    fn room_for(&self, id: JobId) -> Room {
+        let none = Room { most: 0, worth: 0, not_before: Duration::ZERO };
+        let Some(running) = self.running.get(&id) else { return none };
         let all = self.lanes.all.load(Ordering::Relaxed);
-        let Some(running) = self.running.get(&id) else { return 0 };
         let host = host_of(&running.spec, running.plan.source());
-        let here = self.lanes.by_host.get(host).copied().unwrap_or(0);
+        let pace = self.lanes.by_host.get(host);
+        let here = pace.map_or(0, Pace::in_use);
         let most = self.settings.max_per_host.saturating_sub(here);
-        let room = most.min(self.settings.max_connections.saturating_sub(all));
-        if running.workers.is_empty() || room == 0 {
-            return room;
+        let most = most.min(self.settings.max_connections.saturating_sub(all));
+        if running.workers.is_empty() || most == 0 || !running.plan.takes_more() {
+            return Room { most, ..none };
         }
+        // What hashes, or the disk, is the limit now.
         if running.verifier.as_ref().is_some_and(Verifier::is_behind) {
-            return 0;
+            return none;
         }
         // Those of this host who have none come first.
         let starving = self.running.values().filter(|one| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
-        room.saturating_sub(starving.count())
+        let most = most.saturating_sub(starving.count());
+        pace.map_or(Room { most, ..none }, |pace| pace.room(most, self.settings.connections.is_some()))
     }
 
     fn look(&mut self, id: JobId) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
-        self.block(id, move || News::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk)));
+        self.block(id, move || Report::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk)));
     }
 
     fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
@@ -525,7 +537,7 @@ impl Director {
         let chosen = running.path.clone();
         let algorithms = running.plan.algorithms();
         self.block(id, move || {
-            News::Placed((|| {
+            Report::Placed((|| {
                 let (path, place) = match chosen {
                     Some(path) => {
                         let shown = path.to_string_lossy().into_owned();
@@ -571,7 +583,7 @@ impl Director {
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
         self.block(id, move || {
-            News::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
+            Report::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
         });
     }
 
@@ -582,7 +594,7 @@ impl Director {
         let Some(part) = running.part.clone() else { return };
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Checking);
-        let report = move |input| drop(news.send((id, News::Input(input))));
+        let report = move |input| drop(news.send((id, Report::Input(input))));
         running.checker = Some(tokio::spawn(check::run(number, claims, part, report)).abort_handle());
     }
 
@@ -611,10 +623,11 @@ impl Director {
         let work =
             Worker { id: worker, source, want, meter, settings, limit, go: told, end: end_here, workers };
         // The director may be gone when a report comes: then nobody needs it.
-        let report = move |input| drop(news.send((id, News::Input(input))));
+        let report = move |input| drop(news.send((id, Report::Input(input))));
         let task = tokio::spawn(work.run(report)).abort_handle();
         self.lanes.all.fetch_add(1, Ordering::Relaxed);
-        *self.lanes.by_host.entry(host.clone()).or_default() += 1;
+        let most = self.settings.max_per_host;
+        self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened();
         running.workers.insert(worker, AtWork { host, go: Some(go), end, task });
     }
 
@@ -625,9 +638,9 @@ impl Director {
         };
         at_work.task.abort();
         self.lanes.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(here) = self.lanes.by_host.get_mut(&at_work.host) {
-            *here -= 1;
-            if *here == 0 {
+        if let Some(pace) = self.lanes.by_host.get_mut(&at_work.host) {
+            pace.closed();
+            if pace.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
                 self.lanes.by_host.remove(&at_work.host);
             }
         }
@@ -657,7 +670,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (verifier, part) = (running.verifier.take(), running.part.clone());
         let size = running.plan.size().unwrap_or_default();
-        let tell = move |digests| drop(news.send((id, News::Input(Input::Verified(digests)))));
+        let tell = move |digests| drop(news.send((id, Report::Input(Input::Verified(digests)))));
         match verifier {
             Some(verifier) => drop(tokio::spawn(async move { tell(verifier.finish(size).await) })),
             None => tell(Ok(part.map(|part| part.digests()).unwrap_or_default())),
@@ -678,7 +691,7 @@ impl Director {
         };
         self.block(id, move || {
             let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
-            News::Input(Input::Published(result))
+            Report::Input(Input::Published(result))
         });
     }
 
@@ -699,10 +712,8 @@ impl Director {
         match outcome {
             Outcome::Finished => {
                 self.summary.finished += 1;
-                self.done += FILE_COUNTS + bytes;
-                let busy = self.running.len();
                 if let Some(files) = &mut self.files {
-                    files.observe(self.clock.now(), self.done, busy, Duration::ZERO);
+                    files.hear(self.clock.now(), News::Brought(FILE_COUNTS + bytes, Duration::ZERO));
                 }
             }
             Outcome::Skipped => self.summary.skipped += 1,
@@ -722,9 +733,17 @@ impl Director {
                 if !keep {
                     part.discard();
                 }
-                News::Gone
+                Report::Gone
             }),
-            None => drop(self.running.remove(&id)),
+            None => self.remove(id),
+        }
+    }
+
+    /// Nothing of this file is left.
+    fn remove(&mut self, id: JobId) {
+        self.running.remove(&id);
+        if let Some(files) = &mut self.files {
+            files.closed();
         }
     }
 
@@ -746,7 +765,7 @@ impl Director {
     }
 
     /// Runs what asks the disk on a thread that may wait for it.
-    fn block(&self, id: JobId, work: impl FnOnce() -> News + Send + 'static) {
+    fn block(&self, id: JobId, work: impl FnOnce() -> Report + Send + 'static) {
         let news = self.news.clone();
         tokio::task::spawn_blocking(move || drop(news.send((id, work()))));
     }

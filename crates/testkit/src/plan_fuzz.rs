@@ -4,6 +4,7 @@
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{Claim, Start};
+use downhaul_core::pace::Room;
 use downhaul_core::plan::{Action, Answer, Input, Left, Place, Plan, Rules, Sizes};
 use downhaul_core::reply::{Reply, Version};
 use downhaul_core::settings::OnError;
@@ -63,12 +64,17 @@ pub fn poke(bytes: &[u8]) {
     let mut now = Duration::ZERO;
     while !choices.0.is_empty() {
         now += Duration::from_millis(u64::from(choices.byte()) * 10);
-        let room = usize::from(choices.byte() % 6);
+        let most = usize::from(choices.byte() % 6);
+        let mut room =
+            Room { most, worth: most.min(usize::from(choices.byte() % 6)), not_before: Duration::ZERO };
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));
-            match plan.next(now, room) {
+            match plan.next(now, &room) {
                 Action::Wait(_) => break,
                 Action::Finish(_) => return,
+                Action::Fetch { .. } => {
+                    (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
+                }
                 _ => assert!(count < ACTIONS_MOST, "it acts for ever: {plan:?}"),
             }
         }

@@ -8,6 +8,7 @@ use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::Fact;
 use downhaul_core::journal::{self, Claim};
+use downhaul_core::pace::Pace;
 use downhaul_core::plan::{
     Action, Answer, Begin, Input, Left, OVERLAP, Outcome, Place, Plan, Rules, WorkerId,
 };
@@ -71,6 +72,9 @@ struct Sim {
     now: Duration,
     lanes: Vec<Lane>,
     most_lanes: usize,
+    /// What the host stands, which all runs of a process would remember.
+    pace: Pace,
+    named: bool,
     /// Milliseconds that a reply takes at most.
     slowest_reply: u64,
     check: VecDeque<(u32, Option<Claim>)>,
@@ -94,6 +98,8 @@ pub fn drive_plan(seed: u64) -> Ended {
         now: Duration::ZERO,
         lanes: Vec::new(),
         most_lanes,
+        pace: Pace::new(64),
+        named: rules.connections.is_some(),
         slowest_reply: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
         check: VecDeque::new(),
         disk: Vec::new(),
@@ -142,8 +148,11 @@ impl Sim {
                 self.seen.kills += 1;
                 return Run::Killed;
             }
-            let room = self.most_lanes.saturating_sub(self.lanes.len());
-            match plan.next(self.now, room) {
+            while self.pace.in_use() > self.lanes.len() {
+                self.pace.closed();
+            }
+            let room = self.pace.room(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
+            match plan.next(self.now, &room) {
                 Action::Look => {
                     let left = self.adopted.is_some() || !self.journal.is_empty();
                     plan.on(self.now, Input::Looked(Ok(Place::Free { path: "f".into(), left })));
@@ -214,6 +223,7 @@ impl Sim {
                     Fact::Resumed { .. } => self.seen.resumed += 1,
                     _ => {}
                 },
+                Action::Pace(news) => self.pace.hear(self.now, news),
                 Action::Wait(until) => self.wait(&mut plan, until),
                 Action::Finish(outcome) => return Run::Over(outcome, published),
             }
@@ -223,6 +233,7 @@ impl Sim {
 
     fn fetch(&mut self, worker: WorkerId, from: u64, to: Option<u64>) {
         self.seen.requests += 1;
+        self.pace.opened();
         let meeting = self.world.meet(Want { from, to });
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {

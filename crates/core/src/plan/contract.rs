@@ -4,6 +4,7 @@ use crate::digest::{Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
 use crate::journal::{Claim, Start};
+use crate::pace;
 use crate::reply::Reply;
 use crate::settings::OnError;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub enum Action {
     Publish,
     /// Tell everybody.
     Tell(Fact),
+    /// Tell the pace of the source's host.
+    Pace(pace::News),
     /// Nothing to do before this moment, or before the next input.
     Wait(Option<Duration>),
     /// The file is over.
@@ -221,7 +224,7 @@ pub struct Rules {
     pub max_time: Option<Duration>,
     /// Digests the file must have, whatever the server says.
     pub expected: Vec<Expected>,
-    /// Most connections; `None`: as many as help.
+    /// The connections it shall have; `None`: as many as help.
     pub connections: Option<usize>,
     /// How its bytes are shared out.
     pub sizes: Sizes,

@@ -19,7 +19,7 @@ use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Blame, Error, Kind, Retry};
 use crate::event::{Fact, Failure};
 use crate::journal::Start;
-use crate::pace::Pace;
+use crate::pace::{News, Room};
 use crate::reply::{Reply, Version};
 use crate::retry::{Budget, PROGRESS, Verdict};
 use crate::show;
@@ -77,7 +77,8 @@ struct Known {
 pub struct Plan {
     rules: Rules,
     budget: Budget,
-    pace: Pace,
+    /// The server gives no parts: one connection it is.
+    one_only: bool,
     actions: VecDeque<Action>,
     state: State,
     work: Work,
@@ -115,7 +116,7 @@ impl Plan {
     pub fn new(rules: Rules) -> Self {
         let mut plan = Plan {
             budget: Budget::new(rules.retries, rules.seed),
-            pace: Pace::new(rules.connections),
+            one_only: false,
             actions: VecDeque::new(),
             state: State::Transferring,
             work: Work::default(),
@@ -146,9 +147,9 @@ impl Plan {
         plan
     }
 
-    /// What to do next. `room` is how many more connections may be opened now. Every action comes once; after
+    /// What to do next, with what room there is for more connections now. Every action comes once; after
     /// [`Action::Wait`] there is nothing more for now.
-    pub fn next(&mut self, now: Duration, room: usize) -> Action {
+    pub fn next(&mut self, now: Duration, room: &Room) -> Action {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.drop_workers();
             self.failed(now, Error::new(Kind::JobMaxTime, self.place(), ""));
@@ -265,6 +266,17 @@ impl Plan {
         self.state == State::Transferring && self.work.held().is_empty()
     }
 
+    /// It can use a further connection, if there are some to be had.
+    pub fn takes_more(&self) -> bool {
+        let large = self.work.size.is_some_and(|size| size >= self.rules.sizes.single_below);
+        let most = self.rules.connections.unwrap_or(usize::MAX);
+        self.state == State::Transferring
+            && large
+            && !self.one_only
+            && self.is_provable()
+            && self.work.held().len() < most
+    }
+
     /// How many bytes are on the disk and count, or are being checked.
     pub fn bytes(&self) -> u64 {
         self.work.there()
@@ -308,8 +320,8 @@ impl Plan {
     }
 
     /// Sends workers for what is missing. When to look again, if there is nothing to do now.
-    fn staff(&mut self, now: Duration, room: usize) -> Option<Duration> {
-        if self.complete() || room == 0 {
+    fn staff(&mut self, now: Duration, room: &Room) -> Option<Duration> {
+        if self.complete() || room.most == 0 {
             return None;
         }
         let active = self.work.held().len();
@@ -329,12 +341,12 @@ impl Plan {
             }
             return None;
         }
-        let lanes = self.lanes(now);
+        let lanes = self.lanes(now, room);
         if active >= lanes {
             return None;
         }
-        if !self.pace.is_open(now) {
-            return Some(self.pace.opens_at());
+        if now < room.not_before {
+            return Some(room.not_before);
         }
         let parts_work = self.known.as_ref().is_some_and(|known| known.parts_work);
         // A cut or a dead worker makes bytes free, and then there is a task.
@@ -367,16 +379,16 @@ impl Plan {
     }
 
     /// How many workers there should be.
-    fn lanes(&self, now: Duration) -> usize {
-        let Some(known) = &self.known else { return 1 };
-        let large = self.work.size.is_some_and(|size| size >= self.rules.sizes.single_below);
-        if !large || !self.is_provable() || !self.work.is_measured(now) {
+    fn lanes(&self, now: Duration, room: &Room) -> usize {
+        if !self.takes_more() || !self.work.is_measured(now) {
             return 1;
         }
+        let active = self.work.held().len();
         let receiving = self.work.held().iter().filter(|one| one.receiving).count();
         // One finds out whether parts are to be had before many ask for them.
-        let most = if known.parts_work { usize::MAX } else { receiving + 1 };
-        self.pace.lanes().min(most).max(1)
+        let parts_work = self.known.as_ref().is_some_and(|known| known.parts_work);
+        let most = if parts_work { usize::MAX } else { receiving + 1 };
+        (active + room.worth).min(self.rules.connections.unwrap_or(usize::MAX)).min(most).max(1)
     }
 
     /// Whether what is written can be told to belong to what follows.
@@ -413,7 +425,7 @@ impl Plan {
             if plain || self.work.held().len() == 1 {
                 return self.start(now, worker, &reply);
             }
-            self.pace.only_one();
+            self.one_only = true;
             let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
             self.actions.push_back(Action::Drop { worker });
             return self.worker_failed(now, worker, error);
@@ -669,13 +681,13 @@ impl Plan {
     fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) {
         let before = self.work.get(worker).map_or(upto, |held| held.at);
         self.work.wrote(now, worker, upto);
-        self.fetched = self.fetched.saturating_add(upto.saturating_sub(before));
+        let new = upto.saturating_sub(before);
+        self.fetched = self.fetched.saturating_add(new);
+        self.actions.push_back(Action::Pace(News::Brought(new, self.work.latency)));
         if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
-            self.pace.works();
+            self.actions.push_back(Action::Pace(News::Works));
         }
         self.grew();
-        let active = self.work.held().iter().filter(|one| one.hedge_of.is_none()).count();
-        self.pace.observe(now, self.fetched, active, self.work.latency);
         self.complete();
     }
 
@@ -707,7 +719,7 @@ impl Plan {
                     self.proven = Some("end of transfer only".into());
                 }
                 if crumb {
-                    self.pace.broke(now, Duration::ZERO);
+                    self.actions.push_back(Action::Pace(News::Broke(Duration::ZERO)));
                 }
                 if !self.complete() && self.work.held().is_empty() && !self.is_provable() {
                     let why = "only a part came, and nothing tells whether the next one belongs to it";
@@ -811,11 +823,11 @@ impl Plan {
             self.actions.push_back(Action::Drop { worker });
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-        if held.brought() >= PROGRESS {
-            self.pace.broke(now, wait);
-        } else {
-            self.pace.refused(now, self.work.held().len(), wait, is_meant(error.kind));
-        }
+        let news = match held.brought() >= PROGRESS {
+            true => News::Broke(wait),
+            false => News::Refused { wait, meant: is_meant(error.kind) },
+        };
+        self.actions.push_back(Action::Pace(news));
         if self.work.held().is_empty() || concerns_the_file(error.kind) {
             self.drop_workers();
             self.failed(now, error);
@@ -1034,6 +1046,7 @@ mod tests {
     use url::Url;
 
     const NOW: Duration = Duration::from_secs(1);
+    const ROOM: Room = Room { most: 100, worth: 100, not_before: Duration::ZERO };
 
     fn rules() -> Rules {
         Rules {
@@ -1064,8 +1077,9 @@ mod tests {
         let mut all = Vec::new();
         for _ in 0..100 {
             plan.check().expect("the invariant");
-            match plan.next(now, 100) {
+            match plan.next(now, &ROOM) {
                 Action::Wait(_) => return all,
+                Action::Pace(_) => {}
                 action => all.push(action),
             }
         }
@@ -1157,7 +1171,7 @@ mod tests {
     fn time_for_the_whole_file_is_bounded() {
         let mut plan = Plan::new(Rules { max_time: Some(LATER), ..rules() });
         steps(&mut plan, NOW);
-        assert_eq!(plan.next(NOW, 100), Action::Wait(Some(NOW + LATER)));
+        assert_eq!(plan.next(NOW, &ROOM), Action::Wait(Some(NOW + LATER)));
         let actions = steps(&mut plan, NOW + LATER);
         assert_eq!(actions[0], Action::Drop { worker: 1 });
         assert!(matches!(
