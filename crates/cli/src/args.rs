@@ -235,6 +235,10 @@ pub struct Telling {
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
 
+    /// At the end, tell where the time went and why connections were added or dropped
+    #[arg(long)]
+    pub explain: bool,
+
     /// Log of successes, errors and retries; none for no log [default: download_log.txt, none with -o -]
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,

@@ -10,7 +10,7 @@ use crate::ui::bars::Total;
 use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
-use crate::ui::{Facts, json, log::Log};
+use crate::ui::{Facts, explain, json, log::Log};
 use downhaul_engine::core::job::Target;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::escaped;
@@ -136,6 +136,9 @@ async fn download(
         && summary.resumable > 0
     {
         printer::err("Stopped. The same command again goes on.\n");
+    }
+    if telling.explain {
+        printer::err(&explain::text(&summary));
     }
     conclude(&summary, shared.ending())
 }

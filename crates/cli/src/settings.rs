@@ -31,6 +31,7 @@ pub(crate) struct Telling {
     pub(crate) progress: Shown,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
+    pub(crate) explain: bool,
     pub(crate) color: bool,
     pub(crate) unicode: bool,
     /// Where the log goes.
@@ -144,6 +145,7 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
         },
         quiet: args.telling.quiet,
         verbose: args.telling.verbose,
+        explain: args.telling.explain,
         color: match args.telling.color {
             Color::Always => true,
             Color::Never => false,

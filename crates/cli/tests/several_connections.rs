@@ -210,3 +210,20 @@ fn files_at_once_can_be_found_out() {
     assert_eq!(place.files().len(), 61);
     assert!(server.most_open() > 4, "{} connections", server.most_open());
 }
+
+#[test]
+fn explained_is_where_the_time_went_and_why_connections_were_added() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("capped/8000000/file?rate=2000000");
+    let out = place.run(&[&url, "-o", "f", "--explain"]);
+    place.assert_exact(&out, "f", &content("file", 8_000_000));
+    let told = &out.stderr;
+    assert!(told.contains("Where the time went") && told.contains(" f: 7.63 MiB in "), "{told}");
+    assert!(told.contains("Limit: ") && told.contains("body "), "{told}");
+    assert!(told.contains("Connections to 127.0.0.1:") && told.contains("1 -> "), "{told}");
+    let limited = place.run(&[&url, "-o", "g", "--explain", "--limit-rate", "4M"]);
+    assert!(limited.stderr.contains("Limit: --limit-rate"), "{}", limited.stderr);
+    let silent = place.run(&[&url, "-o", "h"]);
+    assert!(!silent.stderr.contains("Where the time went"), "{}", silent.stderr);
+}

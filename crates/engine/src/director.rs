@@ -11,6 +11,7 @@ use crate::check;
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
 use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
+use crate::explain::{self, Explanation, FileStory};
 use crate::limit::Limit;
 use crate::place::{self, Taken};
 use crate::report::{Meter, Reporter};
@@ -83,6 +84,8 @@ pub struct Summary {
     pub stopped_on_error: bool,
     /// The reader of standard output was gone.
     pub output_closed: bool,
+    /// Where the time went.
+    pub explanation: Explanation,
 }
 
 /// What blocking tasks and workers report about a job.
@@ -163,6 +166,12 @@ struct Running {
     verifier: Option<Verifier>,
     modified: Option<std::time::SystemTime>,
     wake: Option<Duration>,
+    /// The most connections at once, and when it began, its bytes came, they were all there, and they were proven.
+    most_workers: usize,
+    since: Duration,
+    came: Option<Duration>,
+    complete: Option<Duration>,
+    proven: Option<Duration>,
     /// Only its remains are still being removed.
     over: bool,
 }
@@ -307,6 +316,11 @@ impl Director {
                 verifier: None,
                 modified: None,
                 wake: None,
+                most_workers: 0,
+                since: self.clock.now(),
+                came: None,
+                complete: None,
+                proven: None,
                 over: false,
             };
             self.running.insert(id, running);
@@ -628,6 +642,7 @@ impl Director {
         self.lanes.all.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
         self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened();
+        running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(worker, AtWork { host, go: Some(go), end, task });
     }
 
@@ -651,6 +666,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Receiving);
+        running.came.get_or_insert(self.clock.now());
         let feed = running.verifier.as_ref().map(Verifier::feed);
         let (generation, journaled) = (running.generation, running.journaled);
         if let (Some(at_work), Some(part)) = (running.workers.get_mut(&worker), running.part.clone())
@@ -666,6 +682,7 @@ impl Director {
         let news = self.news.clone();
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_phase(Phase::Finishing);
+        running.complete = Some(self.clock.now());
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
         let (verifier, part) = (running.verifier.take(), running.part.clone());
@@ -678,7 +695,8 @@ impl Director {
     }
 
     fn publish(&mut self, id: JobId) {
-        let Some(running) = self.running.get(&id) else { return };
+        let Some(running) = self.running.get_mut(&id) else { return };
+        running.proven = Some(self.clock.now());
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
             || self.settings.resume == Resume::Adopt;
@@ -712,6 +730,7 @@ impl Director {
         match outcome {
             Outcome::Finished => {
                 self.summary.finished += 1;
+                self.explain(id);
                 if let Some(files) = &mut self.files {
                     files.hear(self.clock.now(), News::Brought(FILE_COUNTS + bytes, Duration::ZERO));
                 }
@@ -747,6 +766,27 @@ impl Director {
         }
     }
 
+    /// Remembers where the time of a finished file went, if it is among those that took longest.
+    fn explain(&mut self, id: JobId) {
+        let now = self.clock.now();
+        let Some(running) = self.running.get(&id) else { return };
+        let took = now.saturating_sub(running.since);
+        if !self.summary.explanation.wants(took) {
+            return;
+        }
+        let mut spent = *running.meter.spent();
+        let (complete, proven) = (running.complete.unwrap_or(now), running.proven.unwrap_or(now));
+        spent.body = complete.saturating_sub(running.came.unwrap_or(complete));
+        (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
+        let host = host_of(&running.spec, running.plan.source());
+        let steps = self.lanes.by_host.get(host).map_or(&[][..], Pace::steps);
+        let named = self.settings.connections;
+        let limit = explain::limiter(&spent, self.limit.is_set(), named, running.most_workers, steps);
+        let name = running.path.as_deref().map(name_of).unwrap_or_default();
+        let (bytes, connections) = (running.plan.bytes(), running.most_workers);
+        self.summary.explanation.add(FileStory { name, bytes, took, connections, spent, limit });
+    }
+
     fn count_failure(&mut self, kind: Kind) {
         self.summary.failed += 1;
         if !self.summary.blames.contains(&kind.blame()) {
@@ -757,6 +797,11 @@ impl Director {
 
     fn sum_up(&mut self) -> Summary {
         self.summary.files = self.jobs;
+        let hosts = std::mem::take(&mut self.lanes.by_host).into_iter();
+        let mut hosts: Vec<_> = hosts.map(|(host, pace)| (host, pace.steps().to_vec())).collect();
+        hosts.retain(|(_, steps)| !steps.is_empty());
+        hosts.sort_by(|a, b| a.0.cmp(&b.0));
+        self.summary.explanation.hosts = hosts;
         let Summary { files, finished, skipped, failed, .. } = self.summary;
         let bytes = self.reporter.state().bytes;
         let seconds = self.clock.now().as_secs_f64();

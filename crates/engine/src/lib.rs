@@ -4,12 +4,14 @@
 //! numbers when asked ([`Session::samples`]), and takes answers ([`Session::answer`]).
 //!
 //! Read in the order that a byte walks: [`director`](self) the one loop, [`source`] where bytes come from, `worker`
-//! one connection at work, [`disk`] where they are kept, `space` whether there is room, `check` what an earlier run left, `verify` what they prove, [`report`] what is told.
+//! one connection at work, [`disk`] where they are kept, `space` whether there is room, `check` what an earlier run left, `verify` what they prove,
+//! [`report`] what is told, `explain` where the time went.
 
 mod check;
 mod clock;
 mod director;
 pub mod disk;
+mod explain;
 mod limit;
 mod place;
 pub mod report;
@@ -20,6 +22,7 @@ mod worker;
 
 pub use director::Summary;
 pub use downhaul_core as core;
+pub use explain::{Explanation, FileStory, Limiter, Spent};
 
 use clock::Clock;
 use director::{Command, Director};

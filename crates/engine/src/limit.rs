@@ -37,6 +37,11 @@ impl Limit {
         state.paid = clock::instant();
     }
 
+    /// There is one.
+    pub(crate) fn is_set(&self) -> bool {
+        self.state().rate.is_some()
+    }
+
     /// How many of `bytes` may be accepted together; all of them where there is no limit.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
         match self.state().rate {

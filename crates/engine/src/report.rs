@@ -5,6 +5,7 @@
 //! many it missed and finds the rest in the folded [`State`]. Numbers are atomics that whoever paints pulls.
 
 use crate::clock::{self, Clock};
+use crate::explain::Spent;
 use downhaul_core::event::{self, Event, Fact, JobId, Phase, Sample, State};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -170,6 +171,7 @@ pub(crate) struct Meter {
     total: AtomicU64,
     /// Until when is waited, in milliseconds of the session.
     until: AtomicU64,
+    spent: Mutex<Spent>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -185,11 +187,17 @@ impl Meter {
             ahead: AtomicU64::new(0),
             total: AtomicU64::new(UNKNOWN),
             until: AtomicU64::new(0),
+            spent: Mutex::default(),
         }
     }
 
     pub(crate) fn set_name(&self, name: String) {
         *lock(&self.name) = name;
+    }
+
+    /// Where its time goes.
+    pub(crate) fn spent(&self) -> MutexGuard<'_, Spent> {
+        lock(&self.spent)
     }
 
     /// What the file is doing now.

@@ -43,8 +43,8 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Gives a batch to the hasher if it is its turn, and waits while the hasher is behind.
-    pub(crate) async fn give(&self, batch: Batch) {
+    /// Gives a batch to the hasher if it is its turn, and waits while the hasher is behind. For how long.
+    pub(crate) async fn give(&self, batch: Batch) -> Duration {
         let end = end_of(&batch);
         let next = self.next.load(Ordering::Relaxed);
         if batch.0 <= next && next < end {
@@ -52,9 +52,11 @@ impl Feed {
             let since = clock::instant();
             // The hasher's own failure is told when its digests are asked for.
             let _ = self.batches.send(batch).await;
-            let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or_default();
-            self.waited.fetch_add(waited, Ordering::Relaxed);
+            let waited = since.elapsed();
+            self.waited.fetch_add(u64::try_from(waited.as_micros()).unwrap_or_default(), Ordering::Relaxed);
+            return waited;
         }
+        Duration::ZERO
     }
 }
 

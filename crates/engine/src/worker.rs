@@ -7,6 +7,7 @@
 
 use crate::clock;
 use crate::disk::{Generation, Part};
+use crate::explain;
 use crate::limit::Limit;
 use crate::report::Meter;
 use crate::source::{Opened, Source, Want};
@@ -93,7 +94,9 @@ impl Worker {
     }
 
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
-        let Opened { reply, mut body } = self.source.open(self.want).await?;
+        let (opened, spent) = explain::measured(self.source.open(self.want)).await;
+        self.meter.spent().add(spent);
+        let Opened { reply, mut body } = opened?;
         report(Input::Opened { worker: self.id, reply: Box::new(reply) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
@@ -223,13 +226,20 @@ impl Writer {
 
     async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
+        let since = clock::instant();
         let (batch, fresh) = writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
+        let disk = since.elapsed();
         let upto = verify::end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
         // What is not on the disk as it is here is read back from there.
-        if let Some(feed) = self.go.feed.as_ref().filter(|_| fresh) {
-            feed.give(batch).await;
-        }
+        let hash = match self.go.feed.as_ref().filter(|_| fresh) {
+            Some(feed) => feed.give(batch).await,
+            None => Duration::ZERO,
+        };
+        let mut spent = self.meter.spent();
+        spent.disk += disk;
+        spent.hash += hash;
+        drop(spent);
         report(Input::Wrote { worker: self.worker, upto });
         self.in_hand -= written;
         self.meter.gave(written);

@@ -2,6 +2,7 @@
 //! a stopped terminal or a slow pipe holds up nothing else.
 
 pub(crate) mod bars;
+pub(crate) mod explain;
 pub(crate) mod json;
 pub(crate) mod log;
 pub(crate) mod messages;

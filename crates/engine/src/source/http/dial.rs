@@ -1,5 +1,7 @@
 //! Dials a host: all its addresses, racing, both families in turn (RFC 8305).
 
+use crate::clock;
+use crate::explain::{Stage, spend};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::Family;
 use futures_util::StreamExt;
@@ -23,6 +25,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Result<TcpStream, Error> {
     let port = url.port_or_known_default().unwrap_or(80);
     let at = format!("{}:{port}", url.host_str().unwrap_or_default());
+    let since = clock::instant();
     let addresses = match url.host() {
         Some(Host::Ipv4(ip)) => vec![SocketAddr::from((ip, port))],
         Some(Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
@@ -36,6 +39,7 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
         },
         None => return Err(Error::new(Kind::UrlInvalid, at, "it has no host")),
     };
+    spend(Stage::Name, since);
     let wanted = in_turn(addresses.into_iter().filter(|a| match family {
         Family::Any => true,
         Family::V4 => a.is_ipv4(),
@@ -44,7 +48,10 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
     if wanted.is_empty() {
         return Err(Error::new(Kind::DnsUnresolved, at, "it has no address of the wanted family"));
     }
-    match timeout(patience, race(&wanted)).await {
+    let since = clock::instant();
+    let raced = timeout(patience, race(&wanted)).await;
+    spend(Stage::Connect, since);
+    match raced {
         Ok(result) => result.map_err(|failures| explain(&failures, &at)),
         Err(_) => {
             let tried: Vec<String> = wanted.iter().map(ToString::to_string).collect();

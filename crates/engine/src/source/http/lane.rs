@@ -6,6 +6,7 @@ use super::body::{HttpBody, HttpReply};
 use super::request::Head;
 use super::{dial, failure, tls};
 use crate::clock;
+use crate::explain::{Stage, spend};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::{Family, Settings};
@@ -143,7 +144,10 @@ impl Pool {
             // rustls reads 4 KiB at a time from what it is given; from a buffer that costs no system call.
             let buffered = BufReader::with_capacity(self.read_size, stream);
             let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
-            match timeout(self.connect_timeout, connector.connect(name, buffered)).await {
+            let since = clock::instant();
+            let secured = timeout(self.connect_timeout, connector.connect(name, buffered)).await;
+            spend(Stage::Tls, since);
+            match secured {
                 Ok(secured) => self.handshake(secured.map_err(|e| tls::failure(&e, &at))?, &at).await?,
                 Err(_) => {
                     let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());

@@ -1,0 +1,96 @@
+//! `--explain`: where the time of a run went, what limited its files, and why connections were added or dropped.
+
+use super::units;
+use downhaul_engine::core::pace::{Step, Why};
+use downhaul_engine::core::show::escaped;
+use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
+use std::time::Duration;
+
+/// The lines for people, each with its end.
+pub(crate) fn text(summary: &Summary) -> String {
+    let Explanation { hosts, files } = &summary.explanation;
+    let mut out = String::new();
+    if !files.is_empty() {
+        let which = match files.len() as u64 == summary.finished {
+            true => String::new(),
+            false => format!(", of the {} that took longest", files.len()),
+        };
+        out += &format!("Where the time went{which} (over all connections of a file together):\n");
+    }
+    for file in files {
+        out += &story(file);
+    }
+    for (host, steps) in hosts {
+        out += &format!("Connections to {}:\n", escaped(host));
+        for step in steps {
+            out += &line(step);
+        }
+    }
+    if files.is_empty() && hosts.is_empty() {
+        out += "Nothing was downloaded, so there is nothing to explain.\n";
+    }
+    out
+}
+
+fn story(file: &FileStory) -> String {
+    let FileStory { name, bytes, took, connections, spent, limit } = file;
+    let (size, took) = (units::bytes(*bytes), units::took(took.as_secs_f64()));
+    let over = match connections {
+        1 => "1 connection".to_string(),
+        n => format!("up to {n} connections"),
+    };
+    let (name, limit) = (escaped(name), limited_by(*limit));
+    format!("  {name}: {size} in {took} over {over}. Limit: {limit}\n    {}\n", stages(spent))
+}
+
+fn stages(spent: &Spent) -> String {
+    let all = [
+        ("name", spent.name),
+        ("connect", spent.connect),
+        ("TLS", spent.tls),
+        ("first byte", spent.first_byte),
+        ("body", spent.body),
+        ("of that waiting for the disk", spent.disk),
+        ("of that waiting for the digest", spent.hash),
+        ("verify", spent.verify),
+        ("publish", spent.publish),
+    ];
+    let felt = all.iter().filter(|(_, time)| *time >= Duration::from_millis(1));
+    let shown: Vec<String> =
+        felt.map(|(stage, time)| format!("{stage} {:.3} s", time.as_secs_f64())).collect();
+    if shown.is_empty() { "every stage took less than a millisecond".into() } else { shown.join(", ") }
+}
+
+fn limited_by(limit: Limiter) -> &'static str {
+    match limit {
+        Limiter::Rate => "--limit-rate",
+        Limiter::FirstByte => "the way to its first byte took longer than its bytes",
+        Limiter::Disk => "the disk",
+        Limiter::Processor => "the processor, which hashes",
+        Limiter::Named => "-x",
+        Limiter::Refused => "the host refuses more connections",
+        Limiter::Punished => "the host slows everything down with more connections",
+        Limiter::Line => "the line or the server; more connections brought no more",
+        Limiter::EachConnection => "each connection (a cap of the server, or losses on the line)",
+        Limiter::Unknown => {
+            "not known; over before more connections were tried, or the server gives no parts"
+        }
+    }
+}
+
+fn line(step: &Step) -> String {
+    let why = match step.why {
+        Why::Far => "the host is far away",
+        Why::Try => "trying more",
+        Why::Better => "that is better",
+        Why::NoGain => "more brought too little",
+        Why::Less => "trying fewer",
+        Why::Refused => "the host refused more",
+        Why::Collapse => "more made everything slower",
+    };
+    let at = match step.goodput {
+        none if none <= 0.0 => String::new(),
+        goodput => format!(" (at {} they brought {})", step.from, units::rate(goodput)),
+    };
+    format!("  after {}: {} -> {}, {why}{at}\n", units::took(step.at.as_secs_f64()), step.from, step.to)
+}
