@@ -8,6 +8,7 @@
 //! one that wants another.
 
 use crate::check;
+use crate::clerk::Clerks;
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
 use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
@@ -27,7 +28,7 @@ use downhaul_core::journal::{self, Claim};
 use downhaul_core::pace::{News, Pace, Room};
 use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::reply::Reply;
-use downhaul_core::settings::{OnError, Resume, Settings};
+use downhaul_core::settings::{OnError, Resume, Settings, Sync};
 use downhaul_core::show;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -127,6 +128,7 @@ pub(crate) struct Director {
     disk: Arc<dyn Disk>,
     taken: Arc<Taken>,
     space: Arc<Space>,
+    clerks: Arc<Clerks>,
     clock: Clock,
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
@@ -198,6 +200,7 @@ impl Director {
         Director {
             taken: Arc::new(Taken::new(&settings.reserved)),
             space: Arc::default(),
+            clerks: Arc::default(),
             on_error: settings.on_error,
             settings,
             sources,
@@ -539,7 +542,10 @@ impl Director {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
-        self.block(id, move || Report::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk)));
+        let quick = spec.expected.is_empty();
+        self.block(id, quick, move || {
+            Report::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk))
+        });
     }
 
     fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
@@ -550,7 +556,8 @@ impl Director {
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let chosen = running.path.clone();
         let algorithms = running.plan.algorithms();
-        self.block(id, move || {
+        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
+        self.block(id, quick, move || {
             Report::Placed((|| {
                 let (path, place) = match chosen {
                     Some(path) => {
@@ -596,7 +603,7 @@ impl Director {
         }
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
-        self.block(id, move || {
+        self.block(id, false, move || {
             Report::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
         });
     }
@@ -674,7 +681,8 @@ impl Director {
         {
             at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
             // A worker that ended meanwhile has said so.
-            let _ = go.send(Go { part, generation, skip, at, journaled, feed });
+            let clerks = self.clerks.clone();
+            let _ = go.send(Go { part, generation, skip, at, journaled, clerks, feed });
         }
     }
 
@@ -707,7 +715,8 @@ impl Director {
             modified,
             sync: self.settings.sync,
         };
-        self.block(id, move || {
+        let quick = !running.journaled && self.settings.sync != Sync::Always;
+        self.block(id, quick, move || {
             let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
             Report::Input(Input::Published(result))
         });
@@ -725,6 +734,7 @@ impl Director {
         let bytes = running.plan.bytes();
         self.reporter.drop_meter(id);
         self.space.release(id);
+        self.taken.over(id);
         self.summary.resumable += u64::from(matches!(outcome, Outcome::Failed { resumable: true, .. }));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
         match outcome {
@@ -748,7 +758,7 @@ impl Director {
             }
         }
         match part {
-            Some(part) => self.block(id, move || {
+            Some(part) => self.block(id, false, move || {
                 if !keep {
                     part.discard();
                 }
@@ -809,10 +819,15 @@ impl Director {
         std::mem::take(&mut self.summary)
     }
 
-    /// Runs what asks the disk on a thread that may wait for it.
-    fn block(&self, id: JobId, work: impl FnOnce() -> Report + Send + 'static) {
+    /// Runs what asks the disk on a thread that may wait for it; what is quick, by the clerks.
+    fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let news = self.news.clone();
-        tokio::task::spawn_blocking(move || drop(news.send((id, work()))));
+        let work = move || drop(news.send((id, work())));
+        if quick {
+            self.clerks.run(work);
+        } else {
+            tokio::task::spawn_blocking(work);
+        }
     }
 
     fn ids(&self) -> Vec<JobId> {

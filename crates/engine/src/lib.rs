@@ -8,6 +8,7 @@
 //! [`report`] what is told, `explain` where the time went.
 
 mod check;
+mod clerk;
 mod clock;
 mod director;
 pub mod disk;

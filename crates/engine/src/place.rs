@@ -12,7 +12,7 @@ use downhaul_core::name::{SafeName, same_file_key};
 use downhaul_core::plan::Place;
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{Resume, Settings};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -20,19 +20,32 @@ use std::sync::{Mutex, PoisonError};
 /// Beyond this many files of one name something else is wrong.
 const MOST_NUMBERED: u32 = 100_000;
 
-/// The paths that files of this run have taken, as hashes: a run of a million files remembers them in some
-/// megabytes, and two paths that share a hash only cost the later one a number.
+/// The paths that files of this run have taken, as hashes: a run of a million files remembers them in some ten megabytes,
+/// and two paths that share a hash only cost the later one a number.
 pub(crate) struct Taken {
-    hashes: Mutex<HashMap<u64, JobId>>,
+    names: Mutex<Names>,
     hasher: RandomState,
+    /// What relative paths begin with: the folder that the run was started in.
+    here: PathBuf,
 }
+
+#[derive(Default)]
+struct Names {
+    taken: HashSet<u64>,
+    /// What a file in flight has taken: choosing again is no conflict.
+    by: HashMap<JobId, u64>,
+}
+
+/// What belongs to a target while it is unfinished.
+const ENDINGS: [&str; 2] = [".part", ".part.journal"];
 
 impl Taken {
     pub(crate) fn new(reserved: &[PathBuf]) -> Self {
-        let taken = Taken { hashes: Mutex::default(), hasher: RandomState::new() };
+        let here = std::path::absolute(".").unwrap_or_default();
+        let taken = Taken { names: Mutex::default(), hasher: RandomState::new(), here };
         for path in reserved {
-            // No job has the number 0.
-            taken.hashes().insert(taken.hasher.hash_one((&key(path), "")), 0);
+            let hash = taken.hasher.hash_one(taken.key(path));
+            taken.names().taken.insert(hash);
         }
         taken
     }
@@ -40,24 +53,38 @@ impl Taken {
     /// Takes a path for a job, with the names that belong to it while it is unfinished. False if another has any of
     /// them.
     fn take(&self, path: &Path, job: JobId) -> bool {
-        let key = key(path);
-        let all = ["", ".part", ".part.journal"].map(|ending| self.hasher.hash_one((&key, ending)));
-        let mut hashes = self.hashes();
-        let free = all.iter().all(|hash| hashes.get(hash).is_none_or(|&owner| owner == job));
+        let key = self.key(path);
+        let hash = |key: &str| self.hasher.hash_one(key);
+        let mine = hash(&key);
+        let mut names = self.names();
+        if names.by.get(&job) == Some(&mine) {
+            return true;
+        }
+        let of_mine = ENDINGS.map(|ending| hash(&format!("{key}{ending}")));
+        let of_another = ENDINGS.map(|ending| key.strip_suffix(ending).map(hash));
+        let all = of_mine.into_iter().chain(of_another.into_iter().flatten()).chain([mine]);
+        let free = all.into_iter().all(|hash| !names.taken.contains(&hash));
         if free {
-            hashes.extend(all.map(|hash| (hash, job)));
+            names.taken.insert(mine);
+            names.by.insert(job, mine);
         }
         free
     }
 
-    fn hashes(&self) -> std::sync::MutexGuard<'_, HashMap<u64, JobId>> {
-        self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The job is over: what it has taken stays so.
+    pub(crate) fn over(&self, job: JobId) {
+        self.names().by.remove(&job);
     }
-}
 
-fn key(path: &Path) -> String {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    same_file_key(&absolute.to_string_lossy())
+    fn key(&self, path: &Path) -> String {
+        // Without what says nothing: `./`, doubled slashes.
+        let path: PathBuf = self.here.join(path).components().collect();
+        same_file_key(&path.to_string_lossy())
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Where a file goes. Blocks: it asks the disk. With `reply`, the server's words count too.

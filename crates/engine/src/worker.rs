@@ -5,13 +5,14 @@
 //! before the disk took it. The end of its task may come nearer while it works. Memory: one batch being filled, one being
 //! written, and two with the hasher.
 
+use crate::clerk::Clerks;
 use crate::clock;
 use crate::disk::{Generation, Part};
 use crate::explain;
 use crate::limit::Limit;
 use crate::report::Meter;
 use crate::source::{Opened, Source, Want};
-use crate::verify;
+use crate::verify::{self, end_of};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{self, Claim, Crc};
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Bytes that are collected before they are written, at most: few writes, and each long enough to be worth a trip to
@@ -44,6 +44,9 @@ fn batch_bytes(workers: usize) -> usize {
 /// Buffers that are collected before they are written, for bodies that arrive in crumbs.
 const BATCH_BUFFERS: usize = 1024;
 
+/// A write of so much is a matter of microseconds (memory is copied at some GB/s).
+const QUICK: u64 = 64 * 1024;
+
 /// How long bytes may wait to be written and reported, and how often silence is looked for: ten times a second the plan
 /// hears how far a slow connection is.
 const TICK: Duration = Duration::from_millis(100);
@@ -60,6 +63,8 @@ pub(crate) struct Go {
     pub(crate) at: u64,
     /// They are recorded in the journal.
     pub(crate) journaled: bool,
+    /// Who does what is quick.
+    pub(crate) clerks: Arc<Clerks>,
     /// Who hashes them, if anybody.
     pub(crate) feed: Option<verify::Feed>,
 }
@@ -160,7 +165,7 @@ struct Writer {
     batch_bytes: usize,
     /// Where the batch begins.
     at: u64,
-    writing: Option<JoinHandle<Result<(verify::Batch, bool), Error>>>,
+    writing: Option<oneshot::Receiver<Result<(verify::Batch, bool), Error>>>,
 }
 
 impl Writer {
@@ -210,17 +215,27 @@ impl Writer {
         let batch: verify::Batch = (self.at, Arc::new(std::mem::take(&mut self.batch)));
         self.at += std::mem::take(&mut self.batch_bytes) as u64;
         let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
-        self.writing = Some(tokio::task::spawn_blocking(move || {
+        let (done, writing) = oneshot::channel();
+        self.writing = Some(writing);
+        let quick = !journaled && end_of(&batch) - batch.0 <= QUICK;
+        let write = move || {
             let fresh = part.write_at(generation, batch.0, &batch.1)?;
             // Of what somebody else wrote first, that one's record stands.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.1.iter().for_each(|bytes| crc.update(bytes));
-                let claim = Claim { start: batch.0, end: verify::end_of(&batch), crc: crc.value() };
+                let claim = Claim { start: batch.0, end: end_of(&batch), crc: crc.value() };
                 part.record(generation, &journal::claim(claim))?;
             }
             Ok((batch, fresh))
-        }));
+        };
+        // Whoever is dropped meanwhile does not want to know.
+        let write = move || drop(done.send(write()));
+        if quick {
+            self.go.clerks.run(write);
+        } else {
+            tokio::task::spawn_blocking(write);
+        }
         Ok(())
     }
 
@@ -229,7 +244,7 @@ impl Writer {
         let since = clock::instant();
         let (batch, fresh) = writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
         let disk = since.elapsed();
-        let upto = verify::end_of(&batch);
+        let upto = end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
         // What is not on the disk as it is here is read back from there.
         let hash = match self.go.feed.as_ref().filter(|_| fresh) {
