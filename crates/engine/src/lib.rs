@@ -13,6 +13,7 @@ mod clock;
 mod director;
 pub mod disk;
 mod explain;
+mod hashers;
 mod limit;
 mod place;
 pub mod report;

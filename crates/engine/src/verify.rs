@@ -6,6 +6,7 @@
 
 use crate::clock;
 use crate::disk::Part;
+use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
@@ -170,13 +171,16 @@ impl Work {
     fn take(&mut self, (offset, buffers): &Batch) {
         // Bytes beyond a gap are read back later; those before it are known: a hedge, or a worker that broke off.
         let Some(mut known) = self.hashed.checked_sub(*offset) else { return };
-        for buffer in buffers.iter() {
-            let skip = known.min(buffer.len() as u64);
-            known -= skip;
-            let fresh = &buffer[usize::try_from(skip).unwrap_or(buffer.len())..];
-            self.hashers.update(fresh);
-            self.hashed += fresh.len() as u64;
-        }
+        let fresh: Vec<&[u8]> = buffers
+            .iter()
+            .map(|buffer| {
+                let skip = known.min(buffer.len() as u64);
+                known -= skip;
+                &buffer[usize::try_from(skip).unwrap_or(buffer.len())..]
+            })
+            .collect();
+        self.hashers.update(&fresh);
+        self.hashed += fresh.iter().map(|one| one.len() as u64).sum::<u64>();
     }
 
     fn read_back(&mut self, prefix: u64) -> Result<(), Error> {
@@ -187,37 +191,8 @@ impl Work {
             let missing = format!("{} bytes that were written are not there", most - read);
             return Err(Error::new(Kind::DiskFailed, "", missing));
         }
-        self.hashers.update(&buffer);
+        self.hashers.update(&[&buffer]);
         self.hashed += most as u64;
         Ok(())
-    }
-}
-
-/// Several digests of the same bytes.
-#[derive(Default)]
-pub(crate) struct Hashers(Vec<(Algorithm, aws_lc_rs::digest::Context)>);
-
-impl Hashers {
-    pub(crate) fn new(algorithms: &[Algorithm]) -> Self {
-        use aws_lc_rs::digest;
-        let context = |algorithm| match algorithm {
-            Algorithm::Sha1 => digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY),
-            Algorithm::Sha256 => digest::Context::new(&digest::SHA256),
-            Algorithm::Sha384 => digest::Context::new(&digest::SHA384),
-            Algorithm::Sha512 => digest::Context::new(&digest::SHA512),
-        };
-        Hashers(algorithms.iter().map(|&algorithm| (algorithm, context(algorithm))).collect())
-    }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().for_each(|(_, context)| context.update(bytes));
-    }
-
-    pub(crate) fn finish(self) -> Vec<Digest> {
-        let finish = |(algorithm, context): (Algorithm, aws_lc_rs::digest::Context)| Digest {
-            algorithm,
-            bytes: context.finish().as_ref().to_vec(),
-        };
-        self.0.into_iter().map(finish).collect()
     }
 }

@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 
 /// Digests that lists may name and that cannot be checked: taking them for a remark would let a wrong file
 /// pass.
-const UNCHECKABLE: &[&str] =
-    &["md5", "sha224", "blake2", "b2", "blake3", "b3", "crc32", "crc32c", "checksum", "hash", "digest"];
+const UNCHECKABLE: &[&str] = &["sha224", "sha3256", "sha3512", "blake2", "blake2s", "hash", "digest"];
 
 /// Reads a trimmed line that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
@@ -29,7 +28,14 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
         }
         Some(_) => return Err(bad("`out` must be a text")),
     };
-    let mut expected = Vec::new();
+    let mut expected = match keys.remove("checksum") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(pair)) => {
+            let digest = Digest::from_pair(&pair).map_err(|why| bad(format!("`checksum`: {why}")))?;
+            vec![Expected { digest, from: "the list".into() }]
+        }
+        Some(_) => return Err(bad("`checksum` must be a text: ALGORITHM:HEX")),
+    };
     let digests: Vec<(String, Algorithm)> =
         keys.keys().filter_map(|key| Some((key.clone(), Algorithm::from_name(key)?))).collect();
     for (name, algorithm) in digests {
@@ -45,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     if let Some(name) =
         keys.keys().find(|key| UNCHECKABLE.contains(&key.replace('-', "").to_ascii_lowercase().as_str()))
     {
-        return Err(bad(format!("`{name}` cannot be checked yet; sha256, sha512, sha384 and sha1 can")));
+        return Err(bad(format!("`{name}` cannot be checked; {} can", Algorithm::names())));
     }
     Ok(JobSpec { urls, target, expected, extra: keys })
 }

@@ -50,6 +50,9 @@ mod tests {
         assert_eq!(json.extra.get("id"), Some(&7.into()));
         assert_eq!(json.expected.len(), 1);
         assert_eq!(job(r#"{"urls":["http://h/a","http://m/a"]}"#).urls.len(), 2);
+        let three = r#"{"url":"http://h/a","md5":"MD5","crc32c":"01020304","checksum":"sha1:SHA1"}"#;
+        let three = three.replace("MD5", &"0".repeat(32)).replace("SHA1", &"0".repeat(40));
+        assert_eq!(job(&three).expected.len(), 3);
     }
 
     #[test]
@@ -66,6 +69,9 @@ mod tests {
             r#"{"url":5}"#,
             r#"{"url":"http://h/a","sha256":"zz"}"#,
             r#"{"url":"http://h/a","md5":"00"}"#,
+            r#"{"url":"http://h/a","sha224":"00"}"#,
+            r#"{"url":"http://h/a","checksum":"00"}"#,
+            r#"{"url":"http://h/a","checksum":5}"#,
             r#"{"urls":[]}"#,
             r#"{"url":"http://h/a","out":"../x"}"#,
             r#"{"url":"http://h/a","out":5}"#,

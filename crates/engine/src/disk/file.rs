@@ -5,7 +5,7 @@
 //! lock is ours and the path still leads to the file that is locked. A journal without a part file is of no use.
 
 use super::{Beginning, Disk, Found, Generation, Part, Publishing, Standing, failure, platform};
-use crate::verify::Hashers;
+use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
@@ -117,7 +117,7 @@ impl Disk for Files {
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(hashers.finish()),
-                Ok(n) => hashers.update(&buffer[..n]),
+                Ok(n) => hashers.update(&[&buffer[..n]]),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(failure(&e, path)),
             }

@@ -3,7 +3,7 @@
 //! What comes before its turn waits in memory; how much that can be is bounded by the window of the plan.
 
 use super::{Beginning, Generation, Part, Publishing};
-use crate::verify::Hashers;
+use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
@@ -45,7 +45,7 @@ impl State {
             known -= skip;
             let fresh = &buffer[usize::try_from(skip).unwrap_or(buffer.len())..];
             out.write_all(fresh)?;
-            self.hashers.update(fresh);
+            self.hashers.update(&[fresh]);
             self.left += fresh.len() as u64;
         }
         out.flush()?;
