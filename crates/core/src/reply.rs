@@ -1,9 +1,10 @@
 //! What a server said: a reply's head, read strictly, into facts that can be trusted as facts about the reply
 //! (not as truth about the file: see [`crate::plan`] for what is accepted).
 
+mod digests;
 mod disposition;
 
-use crate::digest::{Algorithm, Digest, Expected};
+use crate::digest::Expected;
 use crate::error::{Error, Kind};
 use crate::name::SafeName;
 use crate::show;
@@ -39,6 +40,8 @@ pub struct Reply {
     pub name: Option<SafeName>,
     /// Digests of the whole file.
     pub digests: Vec<Expected>,
+    /// Digests of this body, which is a part of the file (206 only).
+    pub part_digests: Vec<Expected>,
     /// What of the head was ignored and may interest a person.
     pub notes: Vec<String>,
 }
@@ -104,8 +107,7 @@ impl Reply {
             return Err(wrong("Content-Range and Content-Length contradict each other"));
         }
         let modified = date(headers, &header::LAST_MODIFIED);
-        let mut notes = Vec::new();
-        let digests = checksum(status, headers, &mut notes).into_iter().collect();
+        let stated = digests::read(status, headers, length);
         let content_type = header_text(headers, &header::CONTENT_TYPE).unwrap_or_default();
         Ok(Reply {
             status,
@@ -120,8 +122,9 @@ impl Reply {
             coding: coding(headers),
             multipart: content_type.to_ascii_lowercase().starts_with("multipart/byteranges"),
             name: headers.get(header::CONTENT_DISPOSITION).and_then(|v| disposition::file_name(v.as_bytes())),
-            digests,
-            notes,
+            digests: stated.whole,
+            part_digests: stated.part,
+            notes: stated.notes,
         })
     }
 
@@ -190,23 +193,6 @@ fn coding(headers: &HeaderMap) -> Option<String> {
     let all = all.join(", ");
     let identity = all.split(',').all(|c| matches!(c.trim().to_ascii_lowercase().as_str(), "" | "identity"));
     (!identity).then_some(all)
-}
-
-/// `X-Checksum-SHA256`, from a 200 only: on a 206 it may mean the part or the whole.
-fn checksum(status: u16, headers: &HeaderMap, notes: &mut Vec<String>) -> Option<Expected> {
-    const NAME: HeaderName = HeaderName::from_static("x-checksum-sha256");
-    let values = headers.get_all(&NAME);
-    let first = values.iter().next().filter(|_| status == 200)?;
-    let digest = first.to_str().ok().and_then(|hex| Digest::from_hex(Algorithm::Sha256, hex.trim()));
-    match digest {
-        Some(digest) if values.iter().all(|v| v.as_bytes().eq_ignore_ascii_case(first.as_bytes())) => {
-            Some(Expected { digest, from: "X-Checksum-SHA256".into() })
-        }
-        _ => {
-            notes.push("X-Checksum-SHA256 is not one SHA-256 digest and was ignored".into());
-            None
-        }
-    }
 }
 
 /// Whether a header comes twice and says two things.

@@ -623,8 +623,15 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
         // What goes to standard output is hashed there.
-        if running.verifier.is_none() && !algorithms.is_empty() && running.spec.target != Target::Stdout {
+        if algorithms.is_empty() || running.spec.target == Target::Stdout {
+            return;
+        }
+        // One that does not compute all begins again: it reads back what is there.
+        if running.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
             running.verifier = running.part.clone().map(|part| Verifier::start(&algorithms, part));
+            if let Some(verifier) = &running.verifier {
+                verifier.written(running.plan.prefix());
+            }
         }
     }
 

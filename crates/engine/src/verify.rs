@@ -71,6 +71,7 @@ pub(crate) struct Verifier {
     /// What is written without a gap, and whether that is all.
     prefix: watch::Sender<(u64, bool)>,
     digests: JoinHandle<Result<Vec<Digest>, Error>>,
+    algorithms: Vec<Algorithm>,
     since: Instant,
 }
 
@@ -82,7 +83,11 @@ impl Verifier {
         let work = Work { hashers: Hashers::new(algorithms), hashed: 0, part };
         let digests = tokio::spawn(hash(work, fed, written, next.clone()));
         let feed = Feed { batches, next, waited: Arc::default() };
-        Verifier { feed, prefix, digests, since: clock::instant() }
+        Verifier { feed, prefix, digests, algorithms: algorithms.to_vec(), since: clock::instant() }
+    }
+
+    pub(crate) fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
     }
 
     pub(crate) fn feed(&self) -> Feed {

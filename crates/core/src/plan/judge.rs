@@ -1,5 +1,6 @@
 //! Promise 2: whether a reply is what was asked for, before a byte of its body is used.
 
+use crate::digest::Expected;
 use crate::error::{Error, Kind};
 use crate::journal::Start;
 use crate::reply::{Reply, Version};
@@ -38,6 +39,12 @@ pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) ->
     // Where nothing tells two versions apart, only a digest can, at the end.
     if known.version != Version::Unknown && reply.version != known.version {
         return refuse(Kind::RemoteChanged, "");
+    }
+    let contradicts = |one: &Expected, other: &Expected| {
+        one.digest.algorithm == other.digest.algorithm && one.digest != other.digest
+    };
+    if reply.digests.iter().any(|one| known.digests.iter().any(|other| contradicts(one, other))) {
+        return refuse(Kind::RemoteChanged, "its digest is another");
     }
     if let (Some(size), Some(total)) = (known.size, range.total)
         && size != total

@@ -237,7 +237,8 @@ impl Plan {
         }
     }
 
-    /// The algorithms whose digests `Verify` must compute. Settled when `Accept` or `Check` is given.
+    /// The algorithms whose digests `Verify` must compute. Settled when `Accept`, `Check` or `Verify` is given:
+    /// parts may bring more than the first reply did.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         let mut all: Vec<Algorithm> = self.digests.iter().map(|one| one.digest.algorithm).collect();
         all.sort_unstable();
@@ -491,6 +492,7 @@ impl Plan {
             known.start.size = self.work.size;
             self.unproven_join |= known.start.version == Version::Unknown;
         }
+        self.learn(&reply);
         self.accept(now, worker, part.skip);
     }
 
@@ -545,6 +547,17 @@ impl Plan {
             warnings.push(format!("the server sent it compressed ({coding}); it is saved as sent"));
         }
         self.known = Some(Known { start, joinable, warnings, told: false, parts_work: false });
+    }
+
+    /// A part may come with digests of the whole that the first reply did not have.
+    fn learn(&mut self, reply: &Reply) {
+        // What went to standard output cannot be hashed again.
+        let new = reply.digests.iter().filter(|_| !self.rules.sizes.window_is_memory);
+        for one in new {
+            if !self.digests.iter().any(|known| known.digest == one.digest) {
+                self.digests.push(one.clone());
+            }
+        }
     }
 
     /// The beginning of the file's journal, if it shall have one.
@@ -988,7 +1001,8 @@ fn adopted(reply: &Reply, length: u64) -> Result<Start, Error> {
     let url = show::url(&reply.url);
     match reply.size() {
         Some(size) if size >= length => {
-            Ok(Start { url, size: Some(size), version: reply.version.clone(), digests: Vec::new() })
+            let (version, digests) = (reply.version.clone(), reply.digests.clone());
+            Ok(Start { url, size: Some(size), version, digests })
         }
         size => {
             let whole = size.map_or("unknown".to_string(), |size| format!("{size} bytes"));

@@ -151,8 +151,13 @@ impl Request {
 
     /// A value of the query.
     pub(crate) fn query(&self, key: &str) -> Option<String> {
-        let url = url::Url::parse(&format!("http://h{}", self.target)).ok()?;
-        url.query_pairs().find(|(one, _)| one == key).map(|(_, value)| value.into_owned())
+        self.queries().into_iter().find(|(one, _)| one == key).map(|(_, value)| value)
+    }
+
+    /// All of the query, in order.
+    pub(crate) fn queries(&self) -> Vec<(String, String)> {
+        let Ok(url) = url::Url::parse(&format!("http://h{}", self.target)) else { return Vec::new() };
+        url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) const SINS: &[(&str, Script)] = &[
     ("nul_in_header", nul_in_header),
     ("cr_in_header", cr_in_header),
     ("named", named),
+    ("headers", headers),
     ("checksum", checksum),
     ("checksum_wrong", checksum_wrong),
     ("checksum_malformed", checksum_malformed),
@@ -710,6 +711,15 @@ fn cr_in_header(x: &mut Exchange) -> io::Result<bool> {
 fn named(x: &mut Exchange) -> io::Result<bool> {
     let value = x.request.query("disposition").unwrap_or_default();
     x.file(&[("Content-Disposition", &value)])
+}
+
+/// `?NAME=VALUE...`: these headers too. `break=1`: half of it, the first time.
+fn headers(x: &mut Exchange) -> io::Result<bool> {
+    let more = x.request.queries();
+    let broken = more.iter().any(|(name, _)| name == "break") && x.visit == 0;
+    let more = more.iter().filter(|(name, _)| name != "break");
+    let more: Vec<(&str, &str)> = more.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    if broken { x.only(x.half(), &more) } else { x.file(&more) }
 }
 
 /// The right digest; `?upper=1` in capitals.
