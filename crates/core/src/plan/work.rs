@@ -322,10 +322,10 @@ impl Work {
         let rest = left(victim);
         let round_trip = self.latency.as_secs_f64();
         // The stream that began as the whole file gives up what lies beyond its next piece: work goes on in file order.
-        if victim.receiving && rest > 2 * piece.max(sizes.split_least) {
+        if victim.receiving && rest > piece.max(sizes.split_least).saturating_mul(2) {
             let split = here(victim) + piece.max(sizes.split_least);
             return match (parts_work, victim.end) {
-                (false, Some(end)) => Help::Hedge(victim.worker, split..end.min(split + piece)),
+                (false, Some(end)) => Help::Hedge(victim.worker, split..end.min(split.saturating_add(piece))),
                 _ => Help::Cut(victim.worker, split),
             };
         }
