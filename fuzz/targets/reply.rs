@@ -21,6 +21,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         {
             assert!(range.first <= range.last && range.total.is_none_or(|total| range.last < total));
         }
+        if let Ok(reply) = Reply::read(status, &url, false, &headers) {
+            let stated = reply.digests.iter().chain(&reply.part_digests);
+            stated.for_each(|one| assert_eq!(one.digest.bytes.len(), one.digest.algorithm.size()));
+        }
     }
     let _ = retry_after(&headers, std::time::SystemTime::UNIX_EPOCH);
 });

@@ -1,6 +1,7 @@
 //! The arguments, as clap sees them, grouped as `--help` shows them.
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use downhaul_engine::core::digest::Digest;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ pub struct Args {
     /// What to do when something fails.
     #[command(flatten)]
     pub failure: Failure,
+
+    /// What must be proven.
+    #[command(flatten)]
+    pub proof: Proof,
 
     /// How to talk to servers.
     #[command(flatten)]
@@ -178,6 +183,27 @@ pub struct Failure {
     pub min_speed: Option<u64>,
 }
 
+/// What must be proven.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Proof")]
+pub struct Proof {
+    /// The digest that a single URL's file must have (sha256:..., sha512:..., blake3:..., md5:...)
+    #[arg(long, value_name = "ALGO:HEX", value_parser = checksum)]
+    pub checksum: Option<Digest>,
+
+    /// A list of digests for all files, as sha256sum and others write it
+    #[arg(long, value_name = "FILE|URL")]
+    pub checksum_file: Option<String>,
+
+    /// auto (check what is known), find (look beside the file too), require (something strong), off
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
+    pub verify: Verify,
+
+    /// Each file, or the list that names it, must be signed with this minisign key (text or .pub file)
+    #[arg(long, value_name = "KEY")]
+    pub signed_by: Option<String>,
+}
+
 /// How to talk to servers.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "HTTP")]
@@ -271,6 +297,15 @@ pub enum OnError {
     Exit,
 }
 
+/// `--verify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    Auto,
+    Find,
+    Require,
+    Off,
+}
+
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
@@ -287,6 +322,10 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+fn checksum(text: &str) -> Result<Digest, String> {
+    Digest::from_pair(text)
 }
 
 fn connections(text: &str) -> Result<Connections, String> {

@@ -1,6 +1,7 @@
 //! What a person can do about a failure, and the command that goes on.
 
-use crate::args::{Args, IfExists};
+use crate::args::{Args, IfExists, Verify};
+use downhaul_engine::core::{job, show};
 use std::path::Path;
 
 /// Advice by error code, where the reason does not say it all.
@@ -36,6 +37,20 @@ const ADVICE: &[(&str, &str)] = &[
         "digest.mismatch",
         "The file on the server, or the digest, is wrong; nothing was saved. If an older file is in the way: --if-exists overwrite.",
     ),
+    (
+        "digest.missing",
+        "Give a digest with --checksum or --checksum-file, or let --verify auto take the server's word for it.",
+    ),
+    ("digest.list", "Nothing can be checked without it. Is the URL of --checksum-file right?"),
+    (
+        "signature.missing",
+        "Nothing was saved. Does the author sign with minisign, and beside the file or its list?",
+    ),
+    (
+        "signature.wrong",
+        "Nothing was saved. The file, the signature or the key of --signed-by is not the right one.",
+    ),
+    ("content.html", "Open the URL in a browser: it may want a login. --verify auto saves the page."),
     ("resume.refused", "Let the tool that left it finish it, or leave out -c and use --if-exists overwrite."),
     (
         "resume.damaged",
@@ -65,8 +80,10 @@ pub(crate) fn is_silent(code: &str) -> bool {
 /// The command that goes on with one file, `None` where it cannot be shown (something in it is secret or cannot be
 /// pasted): then the same command again goes on, since what is complete is skipped.
 pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String> {
-    let secret = url.contains("***") || !args.http.headers.is_empty();
-    let strange = |text: &str| text.chars().any(downhaul_engine::core::show::is_unsafe_to_show);
+    let list = args.proof.checksum_file.as_deref().unwrap_or_default();
+    let list_hides = job::parse_url(list).is_ok_and(|url| show::hides(&url));
+    let secret = url.contains("***") || list_hides || !args.http.headers.is_empty();
+    let strange = |text: &str| text.chars().any(show::is_unsafe_to_show);
     if url.is_empty() || secret || strange(url) || path.is_some_and(strange) {
         return None;
     }
@@ -82,6 +99,19 @@ pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String
     if matches!(args.files.if_exists, IfExists::Overwrite | IfExists::Update) {
         let how = if args.files.if_exists == IfExists::Update { "update" } else { "overwrite" };
         words.extend(["--if-exists".into(), how.into()]);
+    }
+    let proof = &args.proof;
+    let checksum = proof.checksum.as_ref().map(|digest| format!("{}:{digest}", digest.algorithm.name()));
+    let verify = (proof.verify != Verify::Auto).then(|| format!("{:?}", proof.verify).to_lowercase());
+    for (option, value) in [
+        ("--checksum", &checksum),
+        ("--checksum-file", &proof.checksum_file),
+        ("--verify", &verify),
+        ("--signed-by", &proof.signed_by),
+    ] {
+        if let Some(value) = value {
+            words.extend([option.into(), quoted(value)]);
+        }
     }
     if let Some(cacert) = &args.http.cacert {
         words.extend(["--cacert".into(), quoted(&cacert.to_string_lossy())]);

@@ -1,6 +1,7 @@
 //! From arguments and lists to jobs. All that can be known to be wrong is found here, before any request.
 
 use crate::args::Args;
+use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::{Error, Kind};
 use downhaul_engine::core::job::{self, JobSpec, Target};
 use downhaul_engine::core::list;
@@ -34,6 +35,11 @@ pub enum Input {
 /// What is wrong, for the person: usage errors, each a line.
 pub fn of(args: &Args) -> Result<Input, String> {
     if let Some(list) = &args.files.input {
+        if args.proof.checksum.is_some() {
+            return Err(
+                "--checksum is for a single URL; a list has digests of its own, or --checksum-file".into()
+            );
+        }
         if list.as_os_str() == "-" {
             return Ok(Input::Stdin);
         }
@@ -58,6 +64,13 @@ pub fn of(args: &Args) -> Result<Input, String> {
             [job] if matches!(job.target, Target::Server) => job.target = save_as(path)?,
             [_] => return Err("-o names the file, and FILENAMES does too: use one of them".into()),
             more => return Err(format!("-o is for a single URL, and there are {}", more.len())),
+        }
+    }
+    if let Some(digest) = &args.proof.checksum {
+        let expected = Expected { digest: digest.clone(), from: "--checksum".into() };
+        match jobs.as_mut_slice() {
+            [job] => job.expected.push(expected),
+            more => return Err(format!("--checksum is for a single URL, and there are {}", more.len())),
         }
     }
     let mut seen = Names::default();

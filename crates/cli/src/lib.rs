@@ -4,6 +4,7 @@
 
 mod args;
 mod exit;
+mod given;
 mod hints;
 mod input;
 mod man;

@@ -1,8 +1,9 @@
 //! From flags and environment to what the engine and the screens need. The only place that reads the environment.
 
 use crate::args::{self, Args, Color, Progress};
+use crate::given;
 use downhaul_engine::core::job::IfExists;
-use downhaul_engine::core::settings::{Family, OnError, Resume, Settings, Sync};
+use downhaul_engine::core::settings::{Family, OnError, Resume, Settings, Sync, Verify};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -61,6 +62,16 @@ pub(crate) fn resolve(
     if to_stdout && args.telling.progress == Progress::Json {
         return Err("-o - and --progress json both want standard output".into());
     }
+    if args.proof.verify == args::Verify::Off {
+        let asked = [
+            ("--checksum", args.proof.checksum.is_some()),
+            ("--checksum-file", args.proof.checksum_file.is_some()),
+            ("--signed-by", args.proof.signed_by.is_some()),
+        ];
+        if let Some((option, _)) = asked.iter().find(|(_, given)| *given) {
+            return Err(format!("{option} asks for a check, and --verify off for none"));
+        }
+    }
     let telling = telling(args, to_stdout);
     let defaults = Settings::default();
     let on_error = match args.failure.on_error {
@@ -98,6 +109,14 @@ pub(crate) fn resolve(
             args::Sync::Always => Sync::Always,
             args::Sync::Never => Sync::Never,
         },
+        verify: match args.proof.verify {
+            args::Verify::Auto => Verify::Auto,
+            args::Verify::Find => Verify::Find,
+            args::Verify::Require => Verify::Require,
+            args::Verify::Off => Verify::Off,
+        },
+        checksums: args.proof.checksum_file.as_deref().map(given::checksums).transpose()?,
+        signed_by: args.proof.signed_by.as_deref().map(given::key).transpose()?,
         retries: args.failure.retries,
         on_error,
         timeout: args.failure.timeout,

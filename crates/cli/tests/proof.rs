@@ -7,6 +7,7 @@ mod common;
 
 use common::{Out, Place};
 use downhaul_testkit::content;
+use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 
 const SIZE: u64 = 100_000;
@@ -24,6 +25,15 @@ const SHA512: (&str, &str) = (
     "15c8d0345872ad718194aa309b7fd05eac2ac10d263cbc9dbd2366d848c811041822c89820a3507b768f330756c0c15edcd4c7ba762f3239e3854ecab08922fd",
     "FcjQNFhyrXGBlKowm3/QXqwqwQ0mPLydvSNm2EjIEQQYIsiYIKNQe3aPMwdWwMFe3NTHunYvMjnjhU7KsIki/Q==",
 );
+const SHA384: (&str, &str) = (
+    "03ab9245cb41a5c408e51cae093592df0fde4fecbd762b0b6e162260974de69b62a8e7a5939b15bf64590477c31d66e3",
+    "A6uSRctBpcQI5RyuCTWS3w/eT+y9disLbhYiYJdN5ptiqOelk5sVv2RZBHfDHWbj",
+);
+const BLAKE2B: (&str, &str) = (
+    "efa1d1fd4f5cf5bb0e34fbc59209cefd6c4b75a142c202703a6968ba6ba4ba0842a3ef0a8e3289b393d50b6d01af30facb8726869f78f28d700376edb3e5ab5c",
+    "76HR/U9c9bsONPvFkgnO/WxLdaFCwgJwOmloumukughCo+8KjjKJs5PVC20BrzD6y4cmhp948o1wA3bts+WrXA==",
+);
+
 fn file() -> Vec<u8> {
     content("file", SIZE)
 }
@@ -157,4 +167,353 @@ fn what_a_206_says_of_the_whole_counts_too() {
     let out =
         place.run(&[&with_headers(&server, &[("X-Checksum-SHA256", &wrong(SHA256.0))]), "-o", "f", "-c"]);
     place.assert_exact(&out, "f", &file());
+}
+
+/// Puts the file at `/d/file`, and gives its URL.
+fn put_file(server: &Server) -> String {
+    server.put("/d/file", file())
+}
+
+#[test]
+fn a_digest_that_the_person_gives() {
+    let server = Server::start();
+    let url = put_file(&server);
+    for (algorithm, digest, name) in [
+        ("crc32c", CRC32C.0, "crc32c"),
+        ("md5", MD5.0, "md5"),
+        ("sha1", SHA1.0, "sha-1"),
+        ("SHA-256", SHA256.0, "sha-256"),
+        ("sha384", SHA384.0, "sha-384"),
+        ("sha512", SHA512.0, "sha-512"),
+        ("blake2b", BLAKE2B.0, "blake2b"),
+    ] {
+        let (place, out) = over_old(&url, &["--checksum", &format!("{algorithm}:{digest}")]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(&format!("{name} from --checksum")), "{}", out.stderr);
+        let (place, out) = over_old(&url, &["--checksum", &format!("{algorithm}:{}", wrong(digest))]);
+        assert_untouched(&place, &out, "but --checksum says");
+    }
+    let empty = server.put("/d/empty", "");
+    // Of nothing, as b3sum gives it.
+    let blake3 = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+    let (place, out) = over_old(&empty, &["--checksum", blake3]);
+    place.assert_exact(&out, "f", b"");
+    let (place, out) = over_old(&url, &["--checksum", blake3]);
+    assert_untouched(&place, &out, "but --checksum says");
+    for (args, says) in [
+        (&[url.as_str(), "--checksum", "sha256:00"][..], "needs 64 hexadecimal digits"),
+        (&[&url, "--checksum", "sha3:00"], "must be one of crc32"),
+        (&[&url, &empty, "--checksum", blake3], "--checksum is for a single URL"),
+        (&[&url, "--checksum", blake3, "--verify", "off"], "--verify off"),
+    ] {
+        let out = Place::new().run(args);
+        assert!(out.status == 2 && out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn digests_in_json_lines() {
+    let server = Server::start();
+    let url = put_file(&server);
+    for (key, digest) in [
+        ("md5", MD5.0.to_string()),
+        ("sha512", SHA512.0.to_string()),
+        ("crc32", CRC32.0.to_string()),
+        ("crc64nvme", CRC64NVME.0.to_string()),
+        ("checksum", format!("sha384:{}", SHA384.0)),
+    ] {
+        let place = Place::new();
+        place.write("list", format!("{{\"url\":\"{url}\",\"out\":\"f\",\"{key}\":\"{digest}\"}}\n"));
+        let out = place.run(&["-i", "list"]);
+        assert!(out.status == 0 && out.stderr.contains("from the list"), "{key}: {}", out.stderr);
+        let digest =
+            format!("{}{}", &digest[..digest.len() - 1], if digest.ends_with('0') { '1' } else { '0' });
+        place.write("list", format!("{{\"url\":\"{url}\",\"out\":\"g\",\"{key}\":\"{digest}\"}}\n"));
+        let out = place.run(&["-i", "list"]);
+        assert_eq!((out.status, place.file("g")), (3, None), "{key}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn checksum_lists_of_every_form() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let put = |name: &str, text: &str| server.put(&format!("/lists/{name}"), text);
+    for (name, form, digest) in [
+        ("SHA256SUMS", "@  file\n", SHA256.0),
+        ("SHA256SUMS", "noise\n0000 x\n@ *./d/file\r\n", SHA256.0),
+        ("sums", "\u{feff}@  file", SHA256.0),
+        ("sums", "SHA256 (file) = @\n", SHA256.0),
+        ("sums", "SHA2-512(file)= @\n", SHA512.0),
+        ("SHA384SUMS", "@  file\n", SHA384.0),
+        ("SHA512SUMS", "@  file\n", SHA512.0),
+        ("SHA1SUMS", "@  file\n", SHA1.0),
+        ("MD5SUMS", "@  file\n", MD5.0),
+        ("B2SUMS", "@  file\n", BLAKE2B.0),
+        ("sums", "BLAKE2b (file) = @\n", BLAKE2B.0),
+    ] {
+        let (right, bad) = (form.replace('@', digest), form.replace('@', &wrong(digest)));
+        let place = Place::new();
+        place.write(name, &right);
+        let out = place.run(&[&url, "--checksum-file", name]);
+        place.assert_exact(&out, "file", &file());
+        assert!(out.stderr.contains(&format!(" from {name}\n")), "{form}: {}", out.stderr);
+        let (place, out) = over_old(&url, &["--checksum-file", &put(name, &right)]);
+        place.assert_exact(&out, "f", &file());
+        let (place, out) = over_old(&url, &["--checksum-file", &put(name, &bad)]);
+        assert_untouched(&place, &out, &format!("but {name} says"));
+    }
+    let odd = server.put("/d/a%5Cb", file());
+    let place = Place::new();
+    place.write("SUMS", format!("\\{}  a\\\\b\n", SHA256.0));
+    let out = place.run(&[&odd, "-o", "f", "--checksum-file", "SUMS"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("sha-256 from SUMS"), "{}", out.stderr);
+}
+
+#[test]
+fn a_list_that_does_not_name_the_file_or_cannot_be_had() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let place = Place::new();
+    place.write("SUMS", format!("{}  another\n", SHA256.0));
+    let out = place.run(&[&url, "-o", "f", "--checksum-file", "SUMS"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(
+        out.stderr.contains("size only") && out.stderr.contains("SUMS does not name it"),
+        "{}",
+        out.stderr
+    );
+    let before = server.requests_for("/d/file").len();
+    let out = place.run(&[&url, "-o", "g", "--checksum-file", "SUMS", "--verify", "require"]);
+    assert_eq!((out.status, place.file("g")), (3, None), "{}", out.stderr);
+    assert!(out.stderr.contains("SUMS does not name it"), "{}", out.stderr);
+    assert_eq!(
+        server.requests_for("/d/file").len(),
+        before,
+        "nothing was fetched that would have been thrown away"
+    );
+    let out = place.run(&[&url, "-o", "g", "--checksum-file", &server.url("lists/none")]);
+    assert_eq!((out.status, place.file("g")), (1, None), "{}", out.stderr);
+    assert!(out.stderr.contains("the checksum list cannot be had: it is not there"), "{}", out.stderr);
+    place.write("empty", "nothing here\n");
+    for (list, says) in [
+        ("empty", "no line of empty is a digest"),
+        ("none", "none cannot be read"),
+        ("ftp://h/x", "only http"),
+    ] {
+        let out = place.run(&[&url, "-o", "g", "--checksum-file", list]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    let long = server.put("/lists/long", vec![b'x'; 17 * 1024 * 1024]);
+    let out = place.run(&[&url, "-o", "g", "--checksum-file", &long]);
+    assert!(out.status == 1 && out.stderr.contains("longer than anything"), "{}", out.stderr);
+}
+
+#[test]
+fn a_list_is_fetched_once_and_names_are_found_in_many_ways() {
+    let server = Server::start();
+    let sums =
+        server.put("/lists/SHA256SUMS", format!("{0}  file\n{0}  served.bin\n{0}  sub/mine\n", SHA256.0));
+    let named = format!("named/{SIZE}/file?disposition=attachment%3B%20filename%3Dserved.bin");
+    let urls = [server.put("/d/file", file()), server.url(&named)];
+    let place = Place::new();
+    let other = server.put("/d/other", file());
+    place.write("list", format!("{}\n{}\n{other} sub/mine\n", urls[0], urls[1]));
+    let out = place.run(&["-i", "list", "--checksum-file", &sums, "--verify", "require"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(out.stderr.matches("sha-256 from SHA256SUMS").count(), 3, "{}", out.stderr);
+    assert_eq!(server.requests_for("/lists/SHA256SUMS").len(), 1);
+}
+
+#[test]
+fn digests_are_found_beside_the_file() {
+    for (name, text, from) in [
+        ("SHA256SUMS", format!("{}  file\n", SHA256.0), "sha-256 from SHA256SUMS"),
+        ("SHA512SUMS", format!("{}  file\n", SHA512.0), "sha-512 from SHA512SUMS"),
+        ("checksums.txt", format!("SHA256 (file) = {}\n", SHA256.0), "sha-256 from checksums.txt"),
+        ("file.sha256", format!("{}  file\n", SHA256.0), "sha-256 from file.sha256"),
+        ("file.sha256", format!("{}\n", SHA256.0), "sha-256 from file.sha256"),
+        ("file.sha512", format!("{}\n", SHA512.0), "sha-512 from file.sha512"),
+        ("file.sha512", format!("{}  another\n", wrong(SHA512.0)), "size only"),
+        ("SHA256SUMS", "<!doctype html><p>not found".into(), "size only"),
+    ] {
+        let server = Server::start();
+        let url = put_file(&server) + "?x=1";
+        server.put(&format!("/d/{name}"), text.as_str());
+        let (place, out) = over_old(&url, &["--verify", "find"]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(from), "{name}: {}", out.stderr);
+        if from != "size only" {
+            let digest = text.split([' ', '\n']).find(|word| word.len() >= 64).expect("a digest");
+            server.put(&format!("/d/{name}"), text.replace(digest, &wrong(digest)));
+            let (place, out) = over_old(&url, &["--verify", "find"]);
+            assert_untouched(&place, &out, &format!("but {name} says"));
+        }
+        server.requests();
+        let (_, out) = over_old(&url, &[]);
+        assert!(out.stderr.contains("size only"), "by default nothing is asked for: {}", out.stderr);
+    }
+    let server = Server::start();
+    let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/file{n}"), file())).collect();
+    server.put("/d/SHA256SUMS", (0..5).map(|n| format!("{}  file{n}\n", SHA256.0)).collect::<String>());
+    let place = Place::new();
+    let out = place.run(&[&urls.join(","), "--verify", "find", "-j5"]);
+    assert_eq!(out.stderr.matches("sha-256 from SHA256SUMS").count(), 5, "{}", out.stderr);
+    assert_eq!(server.requests_for("SUMS").len(), 2, "once for the folder");
+}
+
+#[test]
+fn require_and_off() {
+    let server = Server::start();
+    let strong = format!("sha-256=:{}:", SHA256.1);
+    for (headers, status) in [
+        (vec![("Repr-Digest", strong.as_str())], 0),
+        (vec![("Content-MD5", MD5.1)], 3),
+        (vec![("Repr-Digest", "sha-256=abc")], 3),
+        (vec![], 3),
+    ] {
+        let (place, out) = over_old(&with_headers(&server, &headers), &["--verify", "require"]);
+        assert_eq!(out.status, status, "{headers:?}: {}", out.stderr);
+        if status == 3 {
+            assert_untouched(&place, &out, "nothing strong is known");
+            assert!(place.log().contains("[digest.missing]"), "{}", place.log());
+        }
+    }
+    // It looks beside the file, too.
+    let url = put_file(&server);
+    server.put("/d/SHA256SUMS", format!("{}  file\n", SHA256.0));
+    let (place, out) = over_old(&url, &["--verify", "require"]);
+    place.assert_exact(&out, "f", &file());
+    let (place, out) =
+        over_old(&with_headers(&server, &[("Content-MD5", &wrong(MD5.1))]), &["--verify", "off"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("size only"), "{}", out.stderr);
+}
+
+#[test]
+fn a_file_that_is_already_there_is_checked_too() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let right = format!("sha256:{}", SHA256.0);
+    let place = Place::new();
+    place.write("f", file());
+    let out = place.run(&[&url, "-o", "f", "--checksum", &right]);
+    assert!(
+        out.status == 0 && out.stderr.contains("already exists, sha-256 from --checksum"),
+        "{}",
+        out.stderr
+    );
+    assert!(server.requests().is_empty(), "nothing was asked of the server");
+    place.write("f", "old");
+    place.write("SUMS", format!("{}  f\n", SHA256.0));
+    for proof in [["--checksum", right.as_str()], ["--checksum-file", "SUMS"]] {
+        let out = place.run(&[&[url.as_str(), "-o", "f"], &proof[..]].concat());
+        assert_untouched(&place, &out, "already there is not what");
+        assert!(out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
+    }
+    let out = place.run(&[&url, "-o", "f", "--checksum", &right, "--if-exists", "update"]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
+fn signatures_of_files() {
+    let (server, signer) = (Server::start(), Signer::new(1));
+    let url = put_file(&server);
+    let key = signer.key();
+    let over_signed = |key: &str| over_old(&url, &["--signed-by", key]);
+    let (place, out) = over_signed(&key);
+    assert_untouched(&place, &out, "there is no signature");
+    assert!(out.stderr.contains("/d/file.minisig"), "{}", out.stderr);
+    server.put("/d/file.minisig", signer.sign(&file()));
+    let (place, out) = over_signed(&key);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("signed by 0101010101010101"), "{}", out.stderr);
+    assert!(place.log().contains("signed by 0101010101010101"), "{}", place.log());
+    place.write("author.pub", signer.key_file());
+    let out = place.run(&[&url, "-o", "f", "--signed-by", "author.pub"]);
+    assert!(out.stderr.contains("already exists, signed by 0101010101010101"), "{}", out.stderr);
+    place.write("f", "old");
+    let out = place.run(&[&url, "-o", "f", "--signed-by", "author.pub"]);
+    assert_untouched(&place, &out, "the content is not what was signed");
+    let piped = place.run(&[&url, "-o", "-", "--signed-by", &key]);
+    assert!(piped.status == 0 && piped.stdout == file(), "{}", piped.stderr);
+
+    for (signature, says) in [
+        (signer.sign(b"another file"), "the content is not what was signed"),
+        (signer.sign(&file()).replace("timestamp:1", "timestamp:2"), "its comment is not what was signed"),
+        (Signer::new(2).sign(&file()), "by another key than 0101010101010101"),
+        (signer.sign_as_of_old(&file()), "minisign's old form"),
+        ("noise".into(), "not a minisign signature"),
+    ] {
+        server.put("/d/file.minisig", signature);
+        let (place, out) = over_signed(&key);
+        assert_untouched(&place, &out, says);
+        assert!(place.log().contains("[signature.wrong]"), "{}", place.log());
+    }
+    let out = place.run(&[&url, "--signed-by", "neither key nor file"]);
+    assert!(out.status == 2 && out.stderr.contains("it is not a minisign key"), "{}", out.stderr);
+}
+
+#[test]
+fn signatures_of_lists() {
+    let (server, signer) = (Server::start(), Signer::new(1));
+    let url = put_file(&server);
+    let sums = format!("{}  file\n", SHA256.0);
+    let list = server.put("/d/SHA256SUMS", sums.as_str());
+    let proof = "sha-256 from SHA256SUMS, signed by 0101010101010101";
+    for signature in [signer.sign(sums.as_bytes()), signer.sign_as_of_old(sums.as_bytes())] {
+        server.put("/d/SHA256SUMS.minisig", signature.as_str());
+        for how in [["--checksum-file", list.as_str()], ["--verify", "find"]] {
+            let (place, out) = over_old(&url, &[&["--signed-by", &signer.key()], &how[..]].concat());
+            place.assert_exact(&out, "f", &file());
+            assert!(out.stderr.contains(proof), "{}", out.stderr);
+        }
+        let place = Place::new();
+        place.write("SHA256SUMS", &sums);
+        place.write("SHA256SUMS.minisig", signature);
+        let out = place.run(&[&url, "--checksum-file", "SHA256SUMS", "--signed-by", &signer.key()]);
+        assert!(out.status == 0 && out.stderr.contains(proof), "{}", out.stderr);
+    }
+    // Signed is the list, and the list says another digest.
+    let bad = format!("{}  file\n", wrong(SHA256.0));
+    server.put("/d/SHA256SUMS", bad.as_str());
+    let signed = |args: &[&str]| over_old(&url, &[&["--signed-by", &signer.key()], args].concat());
+    let (place, out) = signed(&["--checksum-file", &list]);
+    assert_untouched(&place, &out, "the content is not what was signed");
+    let (place, out) = signed(&["--verify", "find"]);
+    assert_untouched(&place, &out, "the content is not what was signed");
+    server.put("/d/SHA256SUMS.minisig", signer.sign(bad.as_bytes()));
+    let (place, out) = signed(&["--checksum-file", &list]);
+    assert_untouched(&place, &out, "but SHA256SUMS, signed by 0101010101010101 says");
+    // A list without a signature is no signature; the file's own would do.
+    let plain = server.put("/lists/SHA256SUMS", sums.as_str());
+    let (place, out) = signed(&["--checksum-file", &plain]);
+    assert_untouched(&place, &out, "there is no signature: of the file or of its list");
+    server.put("/d/file.minisig", signer.sign(&file()));
+    let (place, out) = signed(&["--checksum-file", &plain]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
+fn a_page_is_no_archive() {
+    let server = Server::start();
+    let page = "\n<!DOCTYPE html><title>Log in</title>";
+    let url = server.put("/d/a.zip", page);
+    let place = Place::new();
+    let out = place.run(&[&url]);
+    place.assert_exact(&out, "a.zip", page.as_bytes());
+    assert!(out.stderr.contains("warning: it is an HTML page"), "{}", out.stderr);
+    server.put("/d/a.zip.sha256", downhaul_testkit::sha256(page.as_bytes()));
+    let (place, out) = over_old(&url, &["--verify", "require"]);
+    assert_untouched(&place, &out, "an HTML page came");
+    let place = Place::new();
+    let typed = with_headers(&server, &[("Content-Type", "text/html; charset=utf-8")]);
+    let out = place.run(&[&typed, "-o", "a.iso"]);
+    assert!(out.stderr.contains("warning: it is an HTML page"), "{}", out.stderr);
+    let out = place.run(&[&typed, "-o", "a.html"]);
+    assert!(!out.stderr.contains("warning"), "{}", out.stderr);
+    let zip = server.put("/d/b.zip", file());
+    let out = place.run(&[&zip]);
+    assert!(!out.stderr.contains("warning"), "{}", out.stderr);
 }

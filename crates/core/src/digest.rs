@@ -166,6 +166,13 @@ pub struct Expected {
     pub from: String,
 }
 
+/// As it is reported when it was met: `sha-256 from X-Checksum-SHA256`.
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {}", self.digest.algorithm.name(), self.from)
+    }
+}
+
 /// Compares what was computed with all that was expected.
 ///
 /// `Ok` holds the strongest match, `None` when nothing was expected; `Err` the first expectation that was not

@@ -98,6 +98,11 @@ kinds! {
     ResumeRefused     "resume.refused"         Never  Request "the partial file cannot be continued";
     JobMaxTime        "job.max_time"           Never  Remote  "the file took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content "the content is not what its digest promises";
+    DigestMissing     "digest.missing"         Person Content "nothing strong is known of what the content must be";
+    DigestList        "digest.list"            Person Remote  "the checksum list cannot be had";
+    SignatureMissing  "signature.missing"      Person Content "there is no signature";
+    SignatureWrong    "signature.wrong"        Person Content "the signature is not of this content and key";
+    ContentHtml       "content.html"           Person Content "an HTML page came where the name promises something else";
     FileExists        "file.exists"            Never  Request "a file of this name already exists";
     FileIsFolder      "file.is_folder"         Never  Disk    "a folder is where the file should be";
     FileLocked        "file.locked"            Never  Request "another run is working on this file";

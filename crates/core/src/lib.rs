@@ -7,9 +7,10 @@
 //!
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
 //! into file names, [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
-//! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`digest`] what was proven,
+//! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
 //! [`event`] what is told, [`error`] what can go wrong.
 
+pub mod content;
 pub mod digest;
 pub mod error;
 pub mod event;
@@ -24,3 +25,4 @@ pub mod reply;
 pub mod retry;
 pub mod settings;
 pub mod show;
+pub mod signature;

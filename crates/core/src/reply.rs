@@ -36,6 +36,8 @@ pub struct Reply {
     pub coding: Option<String>,
     /// Several parts in one body (`multipart/byteranges`), which we never ask for.
     pub multipart: bool,
+    /// It says to be an HTML page.
+    pub html: bool,
     /// The name the server gives (Content-Disposition).
     pub name: Option<SafeName>,
     /// Digests of the whole file.
@@ -120,6 +122,9 @@ impl Reply {
             version: version(headers, modified),
             last_modified: modified,
             coding: coding(headers),
+            html: ["text/html", "application/xhtml+xml"].iter().any(|page| {
+                content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(page)
+            }),
             multipart: content_type.to_ascii_lowercase().starts_with("multipart/byteranges"),
             name: headers.get(header::CONTENT_DISPOSITION).and_then(|v| disposition::file_name(v.as_bytes())),
             digests: stated.whole,

@@ -2,8 +2,10 @@
 //! face's business.
 
 use crate::job::IfExists;
+use crate::signature::Key;
 use std::path::PathBuf;
 use std::time::Duration;
+use url::Url;
 
 /// All that a session needs to know. [`Settings::default`] are the program's defaults.
 #[derive(Debug, Clone)]
@@ -28,6 +30,12 @@ pub struct Settings {
     pub resume: Resume,
     /// Which files are forced to disk before they get their name.
     pub sync: Sync,
+    /// How much must be proven of a file.
+    pub verify: Verify,
+    /// A list of digests for all files.
+    pub checksums: Option<ChecksumList>,
+    /// Every file, or the list that names it, must be signed with this key.
+    pub signed_by: Option<Key>,
     /// New tries of a file after a failure.
     pub retries: u32,
     /// What to do on failure.
@@ -75,6 +83,9 @@ impl Default for Settings {
             max_connections: 64,
             resume: Resume::Auto,
             sync: Sync::Auto,
+            verify: Verify::Auto,
+            checksums: None,
+            signed_by: None,
             retries: 3,
             on_error: OnError::Retry,
             timeout: Duration::from_secs(30),
@@ -127,6 +138,35 @@ pub enum Sync {
     Always,
     /// None.
     Never,
+}
+
+/// How much must be proven of a file (`--verify`). Each but the last does what those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// All that is known is checked.
+    Auto,
+    /// Digests are also looked for beside the file.
+    Find,
+    /// A file about which nothing strong is known fails.
+    Require,
+    /// Nothing is checked.
+    Off,
+}
+
+/// A checksum list (`--checksum-file`), see [`crate::list::checksums`].
+#[derive(Debug, Clone)]
+pub enum ChecksumList {
+    /// Here it is.
+    Text {
+        /// Its file name.
+        name: String,
+        /// What it says.
+        text: Vec<u8>,
+        /// The signature file beside it.
+        signature: Option<Vec<u8>>,
+    },
+    /// It is fetched before the first file that needs it.
+    Url(Url),
 }
 
 /// Which addresses of a host to dial.

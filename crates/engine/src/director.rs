@@ -15,21 +15,27 @@ use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
 use crate::explain::{self, Explanation, FileStory};
 use crate::limit::Limit;
 use crate::place::{self, Taken};
+use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
+use crate::signed;
 use crate::source::{Source, Sources, Want};
 use crate::space::Space;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Worker};
-use downhaul_core::digest::Algorithm;
+use downhaul_core::content;
+use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::journal::{self, Claim};
 use downhaul_core::pace::{News, Pace, Room};
-use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
+use downhaul_core::plan::{
+    About, Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId,
+};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{OnError, Resume, Settings, Sync};
 use downhaul_core::show;
+use downhaul_core::signature::Signature;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,6 +98,8 @@ pub struct Summary {
 /// What blocking tasks and workers report about a job.
 enum Report {
     Input(Input),
+    /// What lists and signatures say of the file.
+    Known(Known),
     /// A name was chosen before anything was asked of a server.
     Looked(Result<(PathBuf, Place), Error>),
     /// A place was made, or is not needed.
@@ -127,6 +135,7 @@ pub(crate) struct Director {
     sources: Sources,
     disk: Arc<dyn Disk>,
     taken: Arc<Taken>,
+    proofs: Arc<Proofs>,
     space: Arc<Space>,
     clerks: Arc<Clerks>,
     clock: Clock,
@@ -166,6 +175,8 @@ struct Running {
     generation: Generation,
     journaled: bool,
     verifier: Option<Verifier>,
+    /// Its own signature.
+    signature: Option<Arc<Signature>>,
     modified: Option<std::time::SystemTime>,
     wake: Option<Duration>,
     /// The most connections at once, and when it began, its bytes came, they were all there, and they were proven.
@@ -199,6 +210,7 @@ impl Director {
         let files = settings.parallel.is_none().then(|| Pace::of_files(FILES_LEAST, settings.max_per_host));
         Director {
             taken: Arc::new(Taken::new(&settings.reserved)),
+            proofs: Arc::new(Proofs::new(settings.clone(), sources.clone())),
             space: Arc::default(),
             clerks: Arc::default(),
             on_error: settings.on_error,
@@ -299,6 +311,7 @@ impl Director {
                 retries: self.settings.retries,
                 on_error: self.on_error,
                 max_time: self.settings.max_time,
+                verify: self.settings.verify,
                 expected: spec.expected.clone(),
                 connections: self.settings.connections,
                 sizes: if spec.target == Target::Stdout { Sizes::STDOUT } else { Sizes::FILE },
@@ -317,6 +330,7 @@ impl Director {
                 generation: 0,
                 journaled: false,
                 verifier: None,
+                signature: None,
                 modified: None,
                 wake: None,
                 most_workers: 0,
@@ -418,6 +432,10 @@ impl Director {
         let input = match news {
             Report::Gone => return self.remove(id),
             Report::Input(input) => input,
+            Report::Known(known) => {
+                running.signature = known.signature;
+                Input::Known(known.about)
+            }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
                 running.path = Some(path);
                 place
@@ -543,8 +561,10 @@ impl Director {
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let quick = spec.expected.is_empty();
-        self.block(id, quick, move || {
-            Report::Looked(place::choose(id, &spec, None, &settings, &taken, &*disk))
+        self.block_knowing(id, None, quick, move |known| {
+            let chosen =
+                known.and_then(|known| place::choose(id, &spec, None, &settings, &known, &taken, &*disk));
+            Report::Looked(chosen)
         });
     }
 
@@ -555,16 +575,20 @@ impl Director {
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let chosen = running.path.clone();
-        let algorithms = running.plan.algorithms();
+        let mut algorithms = running.plan.algorithms();
         let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
-        self.block(id, quick, move || {
+        self.block_knowing(id, reply.clone(), quick, move |known| {
             Report::Placed((|| {
+                let known = known?;
+                algorithms.extend(known.algorithms());
+                algorithms.sort_unstable();
+                algorithms.dedup();
                 let (path, place) = match chosen {
                     Some(path) => {
                         let shown = path.to_string_lossy().into_owned();
                         (path, Place::Free { path: shown, left: false })
                     }
-                    None => place::choose(id, &spec, reply.as_ref(), &settings, &taken, &*disk)?,
+                    None => place::choose(id, &spec, reply.as_ref(), &settings, &known, &taken, &*disk)?,
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
                     (Place::Taken { .. }, _) => (None, None),
@@ -702,11 +726,34 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (verifier, part) = (running.verifier.take(), running.part.clone());
         let size = running.plan.size().unwrap_or_default();
-        let tell = move |digests| drop(news.send((id, Report::Input(Input::Verified(digests)))));
-        match verifier {
-            Some(verifier) => drop(tokio::spawn(async move { tell(verifier.finish(size).await) })),
-            None => tell(Ok(part.map(|part| part.digests()).unwrap_or_default())),
+        let signature = running.signature.clone().zip(self.settings.signed_by.clone());
+        let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let page = part
+            .clone()
+            .filter(|_| content::is_binary(&at) || content::is_binary(running.spec.urls[0].path()));
+        let tell = move |input| drop(news.send((id, Report::Input(input))));
+        let tell_digests = move |tell: &dyn Fn(Input), digests: Result<Vec<Digest>, Error>| {
+            let signed = digests.and_then(|digests| match &signature {
+                Some((signature, key)) => signed::check_file(key, signature, &digests, &at).map(|()| digests),
+                None => Ok(digests),
+            });
+            tell(Input::Verified(signed));
+        };
+        if verifier.is_none() && page.is_none() {
+            return tell_digests(&tell, Ok(part.map(|part| part.digests()).unwrap_or_default()));
         }
+        tokio::spawn(async move {
+            if let Some(part) = page
+                && tokio::task::spawn_blocking(move || is_page(&*part)).await.unwrap_or(false)
+            {
+                tell(Input::Known(About { html: true, ..About::default() }));
+            }
+            let digests = match verifier {
+                Some(verifier) => verifier.finish(size).await,
+                None => Ok(part.map(|part| part.digests()).unwrap_or_default()),
+            };
+            tell_digests(&tell, digests);
+        });
     }
 
     fn publish(&mut self, id: JobId) {
@@ -826,6 +873,30 @@ impl Director {
         std::mem::take(&mut self.summary)
     }
 
+    /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply, what is
+    /// known before anything is asked of a server.
+    fn block_knowing(
+        &self,
+        id: JobId,
+        reply: Option<Reply>,
+        quick: bool,
+        work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
+    ) {
+        let Some(running) = self.running.get(&id) else { return };
+        // With the name, what is known of it was told.
+        if self.proofs.is_idle() || running.path.is_some() {
+            return self.block(id, quick, move || work(Ok(Known::default())));
+        }
+        let (proofs, spec, news) = (self.proofs.clone(), running.spec.clone(), self.news.clone());
+        tokio::spawn(async move {
+            let known = proofs.about(&spec, reply.as_ref()).await;
+            if let Ok(known) = &known {
+                let _ = news.send((id, Report::Known(known.clone())));
+            }
+            tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));
+        });
+    }
+
     /// Runs what asks the disk on a thread that may wait for it; what is quick, by the clerks.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let news = self.news.clone();
@@ -883,6 +954,13 @@ fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
             Ok(journal::read(&rewritten).map(|(start, claims)| Left::Journal { start, claims }))
         }
     }
+}
+
+/// Whether what was written begins like an HTML page.
+fn is_page(part: &dyn Part) -> bool {
+    let mut beginning = [0; content::ENOUGH];
+    part.read_at(0, &mut beginning)
+        .is_ok_and(|read| content::is_html(&beginning[..read.min(content::ENOUGH)]))
 }
 
 /// The host of a source.

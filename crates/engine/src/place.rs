@@ -4,6 +4,8 @@
 //! Invariant: no two files of a run have the same target, part file or journal, and none has the run's log.
 
 use crate::disk::Disk;
+use crate::proofs::Known;
+use crate::signed;
 use downhaul_core::digest::{self, Algorithm, Expected};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::JobId;
@@ -11,7 +13,7 @@ use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::name::{SafeName, same_file_key};
 use downhaul_core::plan::Place;
 use downhaul_core::reply::Reply;
-use downhaul_core::settings::{Resume, Settings};
+use downhaul_core::settings::{Resume, Settings, Verify};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -87,15 +89,21 @@ impl Taken {
     }
 }
 
-/// Where a file goes. Blocks: it asks the disk. With `reply`, the server's words count too.
+/// Where a file goes. Blocks: it asks the disk. With `reply`, the server's words count too. What is `known` of it holds
+/// for a file that is there already.
 pub(crate) fn choose(
     job: JobId,
     spec: &JobSpec,
     reply: Option<&Reply>,
     settings: &Settings,
+    known: &Known,
     taken: &Taken,
     disk: &dyn Disk,
 ) -> Result<(PathBuf, Place), Error> {
+    let prove = |path: &Path, stated: &[Expected]| match settings.verify {
+        Verify::Off => Ok(None),
+        _ => prove(path, &[&spec.expected, &known.about.expected, stated].concat(), known, settings, disk),
+    };
     let (base, server_chose) = match (&spec.target, reply) {
         (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
         (Target::Path(path), _) => (settings.output.join(path), false),
@@ -131,12 +139,11 @@ pub(crate) fn choose(
             IfExists::Overwrite => return free(path),
             IfExists::Error => return Err(Error::new(Kind::FileExists, shown, "")),
             IfExists::Skip => {
-                prove(&path, &spec.expected, disk)?;
-                return Ok(stays(path, "already exists"));
+                let proof = prove(&path, &[])?.map_or(String::new(), |proof| format!(", {proof}"));
+                return Ok(stays(path, &format!("already exists{proof}")));
             }
             IfExists::Update => {
                 let Some(reply) = reply else { return free(path) };
-                let known: Vec<Expected> = spec.expected.iter().chain(&reply.digests).cloned().collect();
                 let same_size = reply.size().map(|size| size == standing.size);
                 // HTTP dates have whole seconds.
                 let same_time = match (reply.last_modified, standing.modified) {
@@ -146,10 +153,10 @@ pub(crate) fn choose(
                 if same_size == Some(false) || same_time == Some(false) {
                     return free(path);
                 }
-                let comparable = same_size.is_some() || same_time.is_some() || !known.is_empty();
-                return match comparable && prove(&path, &known, disk).is_ok() {
-                    true => Ok(stays(path, "is up to date")),
-                    false => free(path),
+                let comparable = same_size.is_some() || same_time.is_some();
+                return match prove(&path, &reply.digests) {
+                    Ok(proof) if comparable || proof.is_some() => Ok(stays(path, "is up to date")),
+                    _ => free(path),
                 };
             }
         }
@@ -180,20 +187,32 @@ fn numbered(base: &Path, n: u32) -> PathBuf {
     }
 }
 
-/// Checks a finished file against what is expected of it.
-fn prove(path: &Path, expected: &[Expected], disk: &dyn Disk) -> Result<(), Error> {
-    if expected.is_empty() {
-        return Ok(());
-    }
+/// Checks a finished file against what is expected of it. What that proved, if anything was.
+fn prove(
+    path: &Path,
+    expected: &[Expected],
+    known: &Known,
+    settings: &Settings,
+    disk: &dyn Disk,
+) -> Result<Option<String>, Error> {
+    let signature = known.signature.as_deref().zip(settings.signed_by.as_ref());
     let mut algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
+    algorithms.extend(signature.map(|_| Algorithm::Blake2b));
+    algorithms.sort_unstable();
     algorithms.dedup();
-    let computed = disk.digests(path, &algorithms)?;
-    match digest::verdict(expected, &computed) {
-        Ok(_) => Ok(()),
-        Err((one, _)) => {
-            let detail = format!("the file that is already there is not what {} says", one.from);
-            Err(Error::new(Kind::DigestMismatch, path.to_string_lossy(), detail))
+    if algorithms.is_empty() {
+        return Ok(None);
+    }
+    let (computed, shown) = (disk.digests(path, &algorithms)?, path.to_string_lossy());
+    let strongest = digest::verdict(expected, &computed).map_err(|(one, _)| {
+        let detail = format!("the file that is already there is not what {} says", one.from);
+        Error::new(Kind::DigestMismatch, shown.as_ref(), detail)
+    })?;
+    match signature {
+        Some((signature, key)) => {
+            signed::check_file(key, signature, &computed, &shown).map(|()| Some(format!("signed by {key}")))
         }
+        None => Ok(strongest.map(ToString::to_string)),
     }
 }
 

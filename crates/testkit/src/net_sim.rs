@@ -9,7 +9,7 @@ use bytes::Bytes;
 use downhaul_core::error::{Error, Kind, Pause};
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::reply::Reply;
-use downhaul_core::settings::OnError;
+use downhaul_core::settings::{OnError, Verify};
 use downhaul_engine::source::{Opened, Source, Want};
 use fastrand::Rng;
 use futures_util::future::BoxFuture;
@@ -119,6 +119,7 @@ impl World {
             retries: self.rng.u32(0..6),
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
             max_time: None,
+            verify: Verify::Auto,
             expected: Vec::new(),
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {

@@ -7,7 +7,7 @@ use downhaul_core::journal::{Claim, Start};
 use downhaul_core::pace::Room;
 use downhaul_core::plan::{Action, Answer, Input, Left, Place, Plan, Rules, Sizes};
 use downhaul_core::reply::{Reply, Version};
-use downhaul_core::settings::OnError;
+use downhaul_core::settings::{OnError, Verify};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 use url::Url;
@@ -48,6 +48,7 @@ pub fn poke(bytes: &[u8]) {
         retries: u32::from(choices.byte() % 4),
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
+        verify: Verify::Auto,
         expected: Vec::new(),
         connections: choices.one_of(&[None, Some(1), Some(4)]),
         sizes: Sizes {

@@ -1,7 +1,10 @@
 //! Text into jobs, one line at a time, so that a list of any length costs the memory of one line.
 //!
+//! ([`checksums`] reads lists of digests, which are about files and not jobs.)
+//!
 //! A line is either plain ([`lines`]: URLs and a name) or JSON ([`jsonl`]: it begins with `{`).
 
+pub mod checksums;
 mod jsonl;
 mod lines;
 

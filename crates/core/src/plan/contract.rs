@@ -6,7 +6,7 @@ use crate::event::Fact;
 use crate::journal::{Claim, Start};
 use crate::pace;
 use crate::reply::Reply;
-use crate::settings::OnError;
+use crate::settings::{OnError, Verify};
 use std::time::Duration;
 
 /// Which worker of a plan; later ones have higher numbers, so that reports of abandoned ones are recognised.
@@ -94,6 +94,8 @@ pub struct Begin {
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
+    /// What is known of the content beside what its server says. Comes before `Looked` or `Placed`, and may come again.
+    Known(About),
     /// The answer to `Look`.
     Looked(Result<Place, Error>),
     /// The answer to `Place`, with what an earlier run left.
@@ -145,6 +147,19 @@ pub enum Input {
     OnError(OnError),
     /// The run is being stopped.
     Stop,
+}
+
+/// What is known of a file's content from elsewhere than its own replies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// What lists say.
+    pub expected: Vec<Expected>,
+    /// It has a signature of its own, by this key, which whoever verifies its digests checks too.
+    pub signed: Option<String>,
+    /// It is an HTML page.
+    pub html: bool,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
 /// Where a file may go.
@@ -222,6 +237,8 @@ pub struct Rules {
     pub on_error: OnError,
     /// How long the file may take, all tries included.
     pub max_time: Option<Duration>,
+    /// How much must be proven.
+    pub verify: Verify,
     /// Digests the file must have, whatever the server says.
     pub expected: Vec<Expected>,
     /// The connections it shall have; `None`: as many as help.

@@ -11,9 +11,10 @@
 
 mod contract;
 mod judge;
+mod proof;
 mod work;
 
-pub use contract::{Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Sizes, WorkerId};
+pub use contract::{About, Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Sizes, WorkerId};
 
 use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Blame, Error, Kind, Retry};
@@ -23,6 +24,7 @@ use crate::pace::{News, Room};
 use crate::reply::{Reply, Version};
 use crate::retry::{Budget, PROGRESS, Verdict};
 use crate::show;
+use proof::Proof;
 use std::collections::VecDeque;
 use std::time::Duration;
 use work::{Help, Work};
@@ -66,6 +68,8 @@ struct Known {
     /// Parts of it may be joined.
     joinable: bool,
     warnings: Vec<String>,
+    /// It says to be an HTML page.
+    html: bool,
     /// It was told.
     told: bool,
     /// A part of it came, and was right.
@@ -91,8 +95,8 @@ pub struct Plan {
     known: Option<Known>,
     /// A prefix that another tool left, until the server's bytes agree with its end.
     adopting: Option<u64>,
-    /// What the file must have: what the person and the server said.
-    digests: Vec<Expected>,
+    /// What the file must be: what the person, lists and the server said.
+    proof: Proof,
     proven: Option<String>,
     /// Bytes were joined without a validator: only a digest can tell whether they belong together.
     unproven_join: bool,
@@ -127,7 +131,7 @@ impl Plan {
             placed: None,
             known: None,
             adopting: None,
-            digests: rules.expected.clone(),
+            proof: Proof::new(rules.verify, &rules.expected),
             proven: None,
             unproven_join: false,
             changes: 0,
@@ -173,6 +177,7 @@ impl Plan {
     /// Takes in what happened. Reports of workers that were dropped change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
         match input {
+            Input::Known(about) => self.proof.know(about),
             Input::Looked(place) if self.state == State::Looking => match place {
                 Ok(Place::Free { left: true, .. }) => {
                     self.state = State::Placing(None);
@@ -240,10 +245,7 @@ impl Plan {
     /// The algorithms whose digests `Verify` must compute. Settled when `Accept`, `Check` or `Verify` is given:
     /// parts may bring more than the first reply did.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        let mut all: Vec<Algorithm> = self.digests.iter().map(|one| one.digest.algorithm).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        self.proof.algorithms()
     }
 
     /// Which source is asked now.
@@ -394,7 +396,7 @@ impl Plan {
 
     /// Whether what is written can be told to belong to what follows.
     fn is_provable(&self) -> bool {
-        let strong = self.digests.iter().any(|one| one.digest.algorithm.is_strong());
+        let strong = self.proof.has_strong(&[]);
         self.known.as_ref().is_some_and(|known| {
             known.joinable && self.changes < 2 && (known.start.version != Version::Unknown || strong)
         })
@@ -492,7 +494,10 @@ impl Plan {
             known.start.size = self.work.size;
             self.unproven_join |= known.start.version == Version::Unknown;
         }
-        self.learn(&reply);
+        // Of what went to standard output nothing new can be computed.
+        if !self.rules.sizes.window_is_memory {
+            self.proof.learn(&reply.digests);
+        }
         self.accept(now, worker, part.skip);
     }
 
@@ -540,24 +545,13 @@ impl Plan {
     }
 
     fn know(&mut self, start: Start, reply: &Reply, joinable: bool) {
-        self.digests = self.rules.expected.clone();
-        self.digests.extend(start.digests.iter().cloned());
+        self.proof.begin(&start.digests);
         let mut warnings = reply.notes.clone();
         if let Some(coding) = &reply.coding {
             warnings.push(format!("the server sent it compressed ({coding}); it is saved as sent"));
         }
-        self.known = Some(Known { start, joinable, warnings, told: false, parts_work: false });
-    }
-
-    /// A part may come with digests of the whole that the first reply did not have.
-    fn learn(&mut self, reply: &Reply) {
-        // What went to standard output cannot be hashed again.
-        let new = reply.digests.iter().filter(|_| !self.rules.sizes.window_is_memory);
-        for one in new {
-            if !self.digests.iter().any(|known| known.digest == one.digest) {
-                self.digests.push(one.clone());
-            }
-        }
+        let html = reply.html;
+        self.known = Some(Known { start, joinable, warnings, html, told: false, parts_work: false });
     }
 
     /// The beginning of the file's journal, if it shall have one.
@@ -625,8 +619,7 @@ impl Plan {
                 if same { Ok(()) } else { no(Kind::RemoteChanged, "since an earlier run") }
             }
             (Left::Journal { start, claims }, None) => {
-                let mut digests = self.rules.expected.iter().chain(&start.digests);
-                let strong = digests.any(|one| one.digest.algorithm.is_strong());
+                let strong = self.proof.has_strong(&start.digests);
                 match start.version == Version::Unknown && !strong && !claims.is_empty() {
                     true => no(Kind::ResumeUnproven, ""),
                     false => Ok(()),
@@ -650,11 +643,10 @@ impl Plan {
                     // The reply that named it says so.
                     self.tell_start();
                 } else {
-                    self.digests = self.rules.expected.clone();
-                    self.digests.extend(start.digests.iter().cloned());
+                    self.proof.begin(&start.digests);
                     let warnings = Vec::new();
-                    self.known =
-                        Some(Known { start, joinable: true, warnings, told: false, parts_work: false });
+                    let (joinable, html, told, parts_work) = (true, false, false, false);
+                    self.known = Some(Known { start, joinable, warnings, html, told, parts_work });
                 }
                 let bytes = self.work.there();
                 let from = self.work.claimed.prefix();
@@ -672,6 +664,10 @@ impl Plan {
         self.state = State::Transferring;
         let Some(held) = self.work.get(worker) else { return };
         let (at, end) = (held.from, held.end);
+        if let Err(error) = self.proof.suffices(&self.place()) {
+            self.drop_workers();
+            return self.failed(now, error);
+        }
         self.work.accepted(now, worker, end);
         self.tell_start();
         if std::mem::take(&mut self.continuing) {
@@ -763,16 +759,14 @@ impl Plan {
             Ok(computed) => computed,
             Err(error) => return self.failed(now, error),
         };
-        match digest::verdict(&self.digests, &computed) {
+        match digest::verdict(self.proof.all(), &computed) {
             Ok(strongest) => {
-                self.proven = strongest.map(proof).or(self.proven.take());
-                for one in &self.digests {
-                    self.actions.push_back(Action::Tell(Fact::Verified {
-                        algorithm: one.digest.algorithm.name().into(),
-                        digest: one.digest.to_string(),
-                        source: one.from.clone(),
-                    }));
+                let (facts, proven) = self.proof.tell(&computed, strongest);
+                if let Err(error) = self.proof.suffices(&self.place()).and_then(|()| self.warn()) {
+                    return self.failed(now, error);
                 }
+                self.proven = proven.or(self.proven.take());
+                self.actions.extend(facts.into_iter().map(Action::Tell));
                 self.state = State::Publishing;
                 self.actions.push_back(Action::Publish);
             }
@@ -789,6 +783,15 @@ impl Plan {
                 self.failed(now, Error::new(Kind::DigestMismatch, self.place(), detail));
             }
         }
+    }
+
+    /// What a person should know of the content as it is.
+    fn warn(&mut self) -> Result<(), Error> {
+        let path = self.place();
+        let Some(known) = &mut self.known else { return Ok(()) };
+        let warnings = self.proof.warnings(&[&path, &known.start.url], known.html)?;
+        known.warnings.extend(warnings);
+        Ok(())
     }
 
     fn published(&mut self, now: Duration, path: String) {
@@ -919,7 +922,7 @@ impl Plan {
         self.work.clear();
         self.known = None;
         self.adopting = None;
-        self.digests = self.rules.expected.clone();
+        self.proof.forget();
         self.proven = None;
         self.unproven_join = false;
         self.left_good = 0;
@@ -1012,16 +1015,13 @@ fn adopted(reply: &Reply, length: u64) -> Result<Start, Error> {
     }
 }
 
-fn proof(expected: &Expected) -> String {
-    format!("{} from {}", expected.digest.algorithm.name(), expected.from)
-}
-
 /// After these, what was written cannot be trusted to belong to what follows.
 fn starts_again(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::RemoteChanged
             | Kind::DigestMismatch
+            | Kind::SignatureWrong
             | Kind::HttpRangeWrong
             | Kind::HttpRangeIgnored
             | Kind::HttpEncoding
@@ -1055,7 +1055,7 @@ fn concerns_the_file(kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::OnError;
+    use crate::settings::{OnError, Verify};
     use http::HeaderMap;
     use url::Url;
 
@@ -1069,6 +1069,7 @@ mod tests {
             retries: 1,
             on_error: OnError::Retry,
             max_time: None,
+            verify: Verify::Auto,
             expected: Vec::new(),
             connections: Some(1),
             sizes: Sizes::FILE,

@@ -28,6 +28,8 @@ pub struct Server {
 struct World {
     requests: Mutex<Vec<Request>>,
     visits: Mutex<HashMap<String, usize>>,
+    /// What was put at which path, as it is.
+    put: Mutex<HashMap<String, Vec<u8>>>,
     tls: Option<Arc<rustls::ServerConfig>>,
     over: AtomicBool,
     /// Connections that are open, and the most there ever were.
@@ -113,6 +115,12 @@ impl Server {
         format!("{scheme}://127.0.0.1:{}/{path}", self.port())
     }
 
+    /// From now on this is at that path (`/d/SHA256SUMS`). Gives its URL.
+    pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) -> String {
+        self.world.put.lock().expect("no panic").insert(path.into(), bytes.into());
+        self.url(path.trim_start_matches('/'))
+    }
+
     /// Every request so far.
     pub fn requests(&self) -> Vec<Request> {
         self.world.requests.lock().expect("no panic").clone()
@@ -195,6 +203,7 @@ impl World {
                 *count - 1
             };
             let path = request.target.split('?').next().unwrap_or_default().to_string();
+            let put = self.put.lock().expect("no panic").get(&path).cloned();
             let mut parts = path.trim_start_matches('/').splitn(3, '/');
             let sin = parts.next().unwrap_or_default();
             let size = parts.next().and_then(|size| size.parse().ok()).unwrap_or(0);
@@ -202,7 +211,11 @@ impl World {
             let open = self.open.load(Ordering::Relaxed);
             let (over, bucket) = (&self.over, &mut bucket);
             let exchange = Exchange { request: &request, wire, visit, size, name, over, open, bucket };
-            if !matches!(sins::answer(sin, exchange), Ok(true)) {
+            let answered = match put {
+                Some(bytes) => sins::answer_with(&bytes, exchange),
+                None => sins::answer(sin, exchange),
+            };
+            if !matches!(answered, Ok(true)) {
                 return;
             }
         }

@@ -87,6 +87,11 @@ pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     }
 }
 
+/// Answers with what was put there.
+pub(super) fn answer_with(bytes: &[u8], mut exchange: Exchange) -> io::Result<bool> {
+    exchange.reply("200 OK", &[], bytes)
+}
+
 impl Exchange<'_> {
     fn content(&self) -> Vec<u8> {
         content(&self.name, self.size)

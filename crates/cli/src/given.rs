@@ -1,0 +1,61 @@
+//! What the person gives to prove files by: checksum lists and keys, read before anything is downloaded.
+
+use downhaul_engine::core::job;
+use downhaul_engine::core::list::checksums::{self, Checksums};
+use downhaul_engine::core::settings::ChecksumList;
+use downhaul_engine::core::show;
+use downhaul_engine::core::signature::{self, Key};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// `--checksum-file`: a list here, with the signature beside it if there is one, or the URL of one.
+///
+/// # Errors
+/// Why it is of no use, for the person.
+pub(crate) fn checksums(text: &str) -> Result<ChecksumList, String> {
+    if job::has_scheme(text) {
+        return job::parse_url(text)
+            .map(ChecksumList::Url)
+            .map_err(|e| show::escaped(&e.to_string()).into_owned());
+    }
+    let path = Path::new(text);
+    let list = read(path, checksums::LONGEST)
+        .map_err(|e| format!("the checksum list {} cannot be read: {e}", show::escaped(text)))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if Checksums::read(&list, &name).entries().is_empty() {
+        return Err(format!("no line of {} is a digest and a name", show::escaped(text)));
+    }
+    let mut signature = path.as_os_str().to_owned();
+    signature.push(".minisig");
+    let signature = match read(Path::new(&signature), signature::LONGEST) {
+        Ok(signature) => Some(signature),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(format!("{} cannot be read: {e}", show::escaped(&signature.to_string_lossy()))),
+    };
+    Ok(ChecksumList::Text { name, text: list, signature })
+}
+
+/// `--signed-by`: a key, or a file that has one.
+///
+/// # Errors
+/// Why it is of no use, for the person.
+pub(crate) fn key(text: &str) -> Result<Key, String> {
+    Key::read(text).or_else(|not_a_key| {
+        let file = read(Path::new(text), signature::LONGEST).map_err(|e| {
+            format!("--signed-by {}: {not_a_key}, nor a file that can be read ({e})", show::escaped(text))
+        })?;
+        Key::read(&String::from_utf8_lossy(&file))
+            .map_err(|why| format!("the key in {}: {why}", show::escaped(text)))
+    })
+}
+
+/// All of a file that is not longer than this.
+pub(crate) fn read(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(longest as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > longest {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {longest} bytes")));
+    }
+    Ok(bytes)
+}

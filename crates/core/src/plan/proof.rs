@@ -1,0 +1,140 @@
+//! What a file must be, by whose word, and whether what is known is enough.
+//!
+//! Invariant: what the person, the lists and the server said is all here, nothing of it is lost but with the version that
+//! it was said of, and under `--verify off` nothing is here at all.
+
+use super::About;
+use crate::content;
+use crate::digest::{Algorithm, Digest, Expected};
+use crate::error::{Error, Kind};
+use crate::event::Fact;
+use crate::settings::Verify;
+
+/// The algorithm of what is signed (see [`crate::signature`]).
+const SIGNED: Algorithm = Algorithm::Blake2b;
+
+/// What a file must be.
+#[derive(Debug)]
+pub(super) struct Proof {
+    verify: Verify,
+    /// What holds for every version: the words of the person and of lists.
+    given: Vec<Expected>,
+    /// All of it.
+    all: Vec<Expected>,
+    signed: Option<String>,
+    html: bool,
+    notes: Vec<String>,
+}
+
+impl Proof {
+    pub(super) fn new(verify: Verify, expected: &[Expected]) -> Proof {
+        let given = if verify == Verify::Off { Vec::new() } else { expected.to_vec() };
+        Proof { verify, all: given.clone(), given, signed: None, html: false, notes: Vec::new() }
+    }
+
+    /// What is known from elsewhere.
+    pub(super) fn know(&mut self, about: About) {
+        let About { expected, signed, html, notes } = about;
+        if self.verify != Verify::Off {
+            add(&mut self.given, &expected);
+            add(&mut self.all, &expected);
+            self.signed = signed.or(self.signed.take());
+        }
+        self.html |= html;
+        self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
+    }
+
+    /// What the server says of the version that is fetched from now on.
+    pub(super) fn begin(&mut self, stated: &[Expected]) {
+        self.forget();
+        self.learn(stated);
+    }
+
+    /// What the server says of this version too.
+    pub(super) fn learn(&mut self, stated: &[Expected]) {
+        if self.verify != Verify::Off {
+            add(&mut self.all, stated);
+        }
+    }
+
+    /// Another version comes.
+    pub(super) fn forget(&mut self) {
+        self.all = self.given.clone();
+        self.html = false;
+    }
+
+    pub(super) fn all(&self) -> &[Expected] {
+        &self.all
+    }
+
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all: Vec<Algorithm> = self.all.iter().map(|one| one.digest.algorithm).collect();
+        all.extend(self.signed.iter().map(|_| SIGNED));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// A strong digest will tell whether the bytes are right; so would one of these.
+    pub(super) fn has_strong(&self, stated: &[Expected]) -> bool {
+        let stated = stated.iter().filter(|_| self.verify != Verify::Off);
+        self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
+    }
+
+    /// # Errors
+    /// `digest.missing` where something strong must be known, and is not.
+    pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
+        match self.verify {
+            Verify::Require if !self.has_strong(&[]) && self.signed.is_none() => {
+                let detail = self.notes.first().cloned().unwrap_or_default();
+                Err(Error::new(Kind::DigestMissing, at, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The digests are right: what is to be told of them, and how the file was proven. `strongest` is the best of them.
+    pub(super) fn tell(
+        &self,
+        computed: &[Digest],
+        strongest: Option<&Expected>,
+    ) -> (Vec<Fact>, Option<String>) {
+        let verified = |one: &Expected| Fact::Verified {
+            algorithm: one.digest.algorithm.name().into(),
+            digest: one.digest.to_string(),
+            source: one.from.clone(),
+        };
+        let mut facts: Vec<Fact> = self.all.iter().map(verified).collect();
+        let signed = computed.iter().find(|one| one.algorithm == SIGNED).zip(self.signed.as_ref());
+        facts.extend(signed.map(|(digest, by)| Fact::Verified {
+            algorithm: SIGNED.name().into(),
+            digest: digest.to_string(),
+            source: format!("the signature by {by}"),
+        }));
+        let by_digest = strongest.map(ToString::to_string);
+        (facts, self.signed.as_ref().map(|by| format!("signed by {by}")).or(by_digest))
+    }
+
+    /// What a person should know of the content, by its names (path and URL). `html`: its reply said to be a page.
+    ///
+    /// # Errors
+    /// `content.html` where more than a guess is required.
+    pub(super) fn warnings(&self, names: &[&str], html: bool) -> Result<Vec<String>, Error> {
+        let mut warnings = self.notes.clone();
+        if (html || self.html) && names.iter().any(|name| content::is_binary(name)) {
+            if self.verify == Verify::Require {
+                return Err(Error::new(Kind::ContentHtml, names.first().copied().unwrap_or_default(), ""));
+            }
+            warnings.push("it is an HTML page, which its name does not promise: a login page?".into());
+        }
+        Ok(warnings)
+    }
+}
+
+fn add(to: &mut Vec<Expected>, more: &[Expected]) {
+    for one in more {
+        if !to.contains(one) {
+            to.push(one.clone());
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What is known of a file from elsewhere than its own replies: checksum lists that were given or stand beside it, and
+//! signatures.
+//!
+//! Invariant: a list is fetched once in a run, those beside files once for each folder, and what is wrong with a
+//! signature is a failure, never a list without one.
+
+use crate::signed;
+use crate::small;
+use crate::source::Sources;
+use downhaul_core::digest::{Algorithm, Digest, Expected};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::list::checksums::{self, Checksums, Named};
+use downhaul_core::name::SafeName;
+use downhaul_core::plan::About;
+use downhaul_core::reply::Reply;
+use downhaul_core::settings::{ChecksumList, Settings, Verify};
+use downhaul_core::show;
+use downhaul_core::signature::{self, Signature};
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+use url::Url;
+
+/// Lists that stand beside files, for the folder and for a file.
+const OF_A_FOLDER: [&str; 3] = ["SHA256SUMS", "SHA512SUMS", "checksums.txt"];
+const OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
+
+/// Folders whose lists are remembered: those of a list of files come together, and forgetting one costs three requests.
+const FOLDERS_MOST: usize = 256;
+
+/// What signature files are called.
+const SIGNATURE: &str = ".minisig";
+
+/// What is known of a file's content before it is there.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) about: About,
+    /// Its own signature, by the key of the settings.
+    pub(crate) signature: Option<Arc<Signature>>,
+}
+
+impl Known {
+    /// What must be computed of the file.
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        let listed = self.about.expected.iter().map(|one| one.digest.algorithm);
+        listed.chain(self.signature.iter().map(|_| Algorithm::Blake2b))
+    }
+}
+
+/// Finds it out.
+pub(crate) struct Proofs {
+    settings: Arc<Settings>,
+    sources: Sources,
+    given: OnceCell<Result<Arc<List>, Error>>,
+    folders: Mutex<HashMap<Url, Arc<OnceCell<Vec<Beside>>>>>,
+}
+
+/// A list, and who vouches for it.
+struct List {
+    /// What it is called, for people: `SHA256SUMS`, `SHA256SUMS, signed by 0123456789ABCDEF`.
+    label: String,
+    sums: Checksums,
+    signed: bool,
+}
+
+/// A list beside a file, or why there is none although there may be one.
+type Beside = Result<Arc<List>, Error>;
+
+impl Proofs {
+    pub(crate) fn new(settings: Arc<Settings>, sources: Sources) -> Self {
+        Proofs { settings, sources, given: OnceCell::new(), folders: Mutex::default() }
+    }
+
+    /// There is nothing to find out about any file.
+    pub(crate) fn is_idle(&self) -> bool {
+        let Settings { verify, checksums, signed_by, .. } = &*self.settings;
+        match verify {
+            Verify::Off => true,
+            Verify::Auto => checksums.is_none() && signed_by.is_none(),
+            Verify::Find | Verify::Require => false,
+        }
+    }
+
+    /// What is known of a file, by the names that it has, one of them by its reply.
+    ///
+    /// # Errors
+    /// What keeps it from being proven as it must be.
+    pub(crate) async fn about(&self, spec: &JobSpec, reply: Option<&Reply>) -> Result<Known, Error> {
+        let mut known = Known::default();
+        if self.is_idle() {
+            return Ok(known);
+        }
+        let names = names(spec, reply);
+        let mut signed = false;
+        if self.settings.checksums.is_some() {
+            let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
+            match list.sums.of(&names) {
+                Named::As(digests) => signed |= list.add(digests, &mut known.about),
+                other => {
+                    let why = match other {
+                        Named::Several => format!("{} has several files of this name", list.label),
+                        _ => format!("{} does not name it", list.label),
+                    };
+                    if self.settings.verify == Verify::Require {
+                        return Err(Error::new(
+                            Kind::DigestMissing,
+                            names.first().cloned().unwrap_or_default(),
+                            why,
+                        ));
+                    }
+                    known.about.notes.push(why);
+                }
+            }
+        }
+        let url = &spec.urls[0];
+        if matches!(self.settings.verify, Verify::Find | Verify::Require) {
+            signed |= self.look_beside(url, &names, &mut known.about).await?;
+        }
+        if let Some(key) = self.settings.signed_by.as_ref().filter(|_| !signed) {
+            let at = with_ending(url, SIGNATURE);
+            let shown = at.as_ref().map(show::url).unwrap_or_default();
+            let text = match &at {
+                Some(at) => small::get(&self.sources, &self.settings, at, signature::LONGEST).await?,
+                None => None,
+            };
+            let text = text.ok_or_else(|| {
+                Error::new(Kind::SignatureMissing, shown.as_str(), "of the file or of its list")
+            })?;
+            known.signature = Some(Arc::new(signed::read(key, &text, &shown)?));
+            known.about.signed = Some(key.to_string());
+        }
+        Ok(known)
+    }
+
+    /// Takes in what the lists beside a file say. Whether a signed one names it.
+    async fn look_beside(&self, url: &Url, names: &[String], about: &mut About) -> Result<bool, Error> {
+        let Some(folder) = url.join(".").ok().filter(|folder| folder.path() != url.path()) else {
+            return Ok(false);
+        };
+        let mut signed = false;
+        for list in self.beside(folder).await.get().into_iter().flatten() {
+            let list = self.usable(list, about)?;
+            if let Some((list, Named::As(digests))) = list.map(|list| (list.clone(), list.sums.of(names))) {
+                signed |= list.add(digests, about);
+            }
+        }
+        if !about.expected.is_empty() {
+            return Ok(signed);
+        }
+        let own = OF_A_FILE.iter().filter_map(|ending| with_ending(url, ending));
+        for list in join_all(own.map(|url| self.fetch_beside(url))).await.iter().flatten() {
+            let Some(list) = self.usable(list, about)? else { continue };
+            let digests = match (list.sums.of(names), list.sums.alone()) {
+                (Named::As(digests), _) => digests,
+                (_, Some(digest)) => vec![digest.clone()],
+                _ => continue,
+            };
+            signed |= list.add(digests, about);
+        }
+        Ok(signed)
+    }
+
+    /// A list that cannot be had says nothing; one with a wrong signature says too much.
+    fn usable<'l>(&self, list: &'l Beside, about: &mut About) -> Result<Option<&'l Arc<List>>, Error> {
+        match list {
+            Ok(list) => Ok(Some(list)),
+            Err(error) if error.kind == Kind::SignatureWrong => Err(error.clone()),
+            Err(error) => {
+                about.notes.push(format!("a checksum list beside it was not read: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The lists of a folder; fetched when they are asked for the first time.
+    async fn beside(&self, folder: Url) -> Arc<OnceCell<Vec<Beside>>> {
+        let cell = {
+            let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            if folders.len() >= FOLDERS_MOST {
+                folders.clear();
+            }
+            folders.entry(folder.clone()).or_default().clone()
+        };
+        let fetch = async {
+            let urls = OF_A_FOLDER.iter().filter_map(|name| folder.join(name).ok());
+            join_all(urls.map(|url| self.fetch_beside(url))).await.into_iter().flatten().collect()
+        };
+        cell.get_or_init(|| fetch).await;
+        cell
+    }
+
+    async fn fetch_beside(&self, url: Url) -> Option<Beside> {
+        match small::get(&self.sources, &self.settings, &url, checksums::LONGEST).await {
+            Ok(text) => Some(self.read(&url, &text?).await),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    async fn fetch_given(&self) -> Result<Arc<List>, Error> {
+        match &self.settings.checksums {
+            Some(ChecksumList::Text { name, text, signature }) => {
+                self.list(name, text, signature.as_deref().map(|text| (text, format!("{name}{SIGNATURE}"))))
+            }
+            Some(ChecksumList::Url(url)) => {
+                let cannot = |why: String| Error::new(Kind::DigestList, show::url(url), why);
+                let text = small::get(&self.sources, &self.settings, url, checksums::LONGEST).await;
+                let text = text
+                    .map_err(|error| cannot(error.to_string()))?
+                    .ok_or_else(|| cannot("it is not there".into()))?;
+                let list = self.read(url, &text).await?;
+                if list.sums.entries().is_empty() {
+                    return Err(cannot("no line of it is a digest and a name".into()));
+                }
+                Ok(list)
+            }
+            None => Err(Error::new(Kind::DigestList, "", "none was given")),
+        }
+    }
+
+    /// A list that was fetched, with its signature if one is wanted and there.
+    async fn read(&self, url: &Url, text: &[u8]) -> Beside {
+        let signature = match (&self.settings.signed_by, with_ending(url, SIGNATURE)) {
+            (Some(_), Some(at)) => {
+                let found = small::get(&self.sources, &self.settings, &at, signature::LONGEST).await?;
+                found.map(|text| (text, show::url(&at)))
+            }
+            _ => None,
+        };
+        self.list(
+            &last_segment(url),
+            text,
+            signature.as_ref().map(|(text, at)| (text.as_slice(), at.clone())),
+        )
+    }
+
+    fn list(&self, name: &str, text: &[u8], signature: Option<(&[u8], String)>) -> Beside {
+        let mut label = name.to_string();
+        let signed = match (&self.settings.signed_by, signature) {
+            (Some(key), Some((signature, at))) => {
+                let signature = signed::read(key, signature, &at)?;
+                signed::check_text(key, &signature, text, &at)?;
+                label += &format!(", signed by {key}");
+                true
+            }
+            _ => false,
+        };
+        Ok(Arc::new(List { label, sums: Checksums::read(text, name), signed }))
+    }
+}
+
+impl List {
+    /// What it says counts. Whether it is signed.
+    fn add(&self, digests: Vec<Digest>, about: &mut About) -> bool {
+        about
+            .expected
+            .extend(digests.into_iter().map(|digest| Expected { digest, from: self.label.clone() }));
+        self.signed
+    }
+}
+
+/// What a file may be called in a list: as the person calls it, as the server does, and by its URLs.
+fn names(spec: &JobSpec, reply: Option<&Reply>) -> Vec<String> {
+    let mut names = Vec::new();
+    match &spec.target {
+        Target::Name(name) => names.push(name.to_string()),
+        Target::Path(path) => names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned())),
+        Target::Server | Target::Stdout => {}
+    }
+    if let Some(reply) = reply {
+        names.extend(reply.name.iter().map(SafeName::to_string));
+        names.push(last_segment(&reply.url));
+    }
+    names.push(last_segment(&spec.urls[0]));
+    names
+}
+
+fn last_segment(url: &Url) -> String {
+    let segment = url.path_segments().and_then(|mut all| all.next_back()).unwrap_or_default();
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+/// The URL of what stands beside a file under its name and this ending. What else a URL says is about the file alone.
+fn with_ending(url: &Url, ending: &str) -> Option<Url> {
+    let mut beside = url.clone();
+    beside.set_query(None);
+    beside.set_fragment(None);
+    beside.set_path(&format!("{}{ending}", url.path()));
+    (!url.path().ends_with('/')).then_some(beside)
+}

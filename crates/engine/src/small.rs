@@ -1,0 +1,74 @@
+//! Fetches a small text into memory, through the same sources as files: checksum lists and signatures.
+//!
+//! Invariant: no more than the bound is ever held, and no part of a text is taken for the whole.
+
+use crate::source::{Opened, Sources, Want};
+use downhaul_core::error::{Error, Kind, Retry};
+use downhaul_core::settings::Settings;
+use downhaul_core::show;
+use futures_util::StreamExt;
+use std::time::Duration;
+use url::Url;
+
+/// Between two tries, where the host does not say how long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// All of it, if it is no longer than `most` bytes. `None` where there is no such thing.
+///
+/// # Errors
+/// What kept it from coming, after as many tries as a file has.
+pub(crate) async fn get(
+    sources: &Sources,
+    settings: &Settings,
+    url: &Url,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Error> {
+    let source = sources(url);
+    let mut tries = 0;
+    loop {
+        let error = match source.open(Want { from: 0, to: None }).await {
+            Ok(opened) => match read(opened, settings.timeout, most).await {
+                Ok(text) => return Ok(Some(text)),
+                Err(error) => error,
+            },
+            // Who may not list a bucket is told 403 of what is not there.
+            Err(error) if matches!(error.kind, Kind::HttpNotFound | Kind::HttpGone | Kind::HttpForbidden) => {
+                return Ok(None);
+            }
+            Err(error) => error,
+        };
+        if error.kind.retry() != Retry::Again || tries >= settings.retries {
+            return Err(error);
+        }
+        // A pause that all files of the host wait for costs no try.
+        tries += u32::from(error.pause.is_none_or(|pause| pause.counted));
+        tokio::time::sleep(error.pause.map_or(PAUSE, |pause| pause.wait)).await;
+    }
+}
+
+async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>, Error> {
+    let Opened { reply, mut body } = opened;
+    let fail = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
+    if reply.status != 200 {
+        return fail(Kind::HttpRangeWrong, "everything was asked for");
+    }
+    if reply.coding.is_some() {
+        return fail(Kind::HttpEncoding, "");
+    }
+    let mut text = Vec::new();
+    loop {
+        match tokio::time::timeout(timeout, body.next()).await {
+            Err(_) => return fail(Kind::NetSilent, ""),
+            Ok(Some(Ok(bytes))) => text.extend_from_slice(&bytes),
+            Ok(Some(Err(error))) => return Err(error),
+            Ok(None) => break,
+        }
+        if text.len() > most {
+            return fail(Kind::HttpMalformed, "it is longer than anything of its kind");
+        }
+    }
+    match reply.length {
+        Some(length) if length != text.len() as u64 => fail(Kind::HttpTruncated, ""),
+        _ => Ok(text),
+    }
+}

@@ -1,0 +1,48 @@
+//! Signs like minisign, with keys that follow from a number.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use blake2::{Blake2b512, Digest};
+
+/// Somebody who signs.
+pub struct Signer {
+    id: [u8; 8],
+    pair: Ed25519KeyPair,
+}
+
+impl Signer {
+    /// Another number is another key.
+    pub fn new(number: u8) -> Signer {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[number; 32]).expect("any 32 bytes are a seed");
+        Signer { id: [number; 8], pair }
+    }
+
+    /// The public key, as `--signed-by` takes it.
+    pub fn key(&self) -> String {
+        BASE64_STANDARD.encode([b"Ed", &self.id[..], self.pair.public_key().as_ref()].concat())
+    }
+
+    /// The `.pub` file.
+    pub fn key_file(&self) -> String {
+        format!("untrusted comment: minisign public key\n{}\n", self.key())
+    }
+
+    /// The `.minisig` file of some content.
+    pub fn sign(&self, content: &[u8]) -> String {
+        self.signature(b"ED", &Blake2b512::digest(content))
+    }
+
+    /// The same in the old form, of the content itself.
+    pub fn sign_as_of_old(&self, content: &[u8]) -> String {
+        self.signature(b"Ed", content)
+    }
+
+    fn signature(&self, algorithm: &[u8], signed: &[u8]) -> String {
+        let signature = self.pair.sign(signed);
+        let comment = "timestamp:1700000000";
+        let of_comment = self.pair.sign(&[signature.as_ref(), comment.as_bytes()].concat());
+        let line = BASE64_STANDARD.encode([algorithm, &self.id, signature.as_ref()].concat());
+        let last = BASE64_STANDARD.encode(of_comment.as_ref());
+        format!("untrusted comment: signature\n{line}\ntrusted comment: {comment}\n{last}\n")
+    }
+}
