@@ -77,6 +77,18 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+    /// Compare files on the disk with a checksum list or the record of a run
+    Verify {
+        /// A list (SHA256SUMS), a record, or a folder that holds some
+        #[arg(value_name = "LIST|DIR", default_value = ".")]
+        what: PathBuf,
+        /// Folder that names are relative to [default: that of the list]
+        #[arg(short = 'd', long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Name only what is not as it should be
+        #[arg(short, long)]
+        quiet: bool,
+    },
     /// Show a recorded event stream (--progress json) as it was seen then
     Replay {
         /// The recording, or - for standard input
@@ -202,6 +214,10 @@ pub struct Proof {
     /// Each file, or the list that names it, must be signed with this minisign key (text or .pub file)
     #[arg(long, value_name = "KEY")]
     pub signed_by: Option<String>,
+
+    /// Write what was had into a lock file, for -i and for downhaul verify
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// How to talk to servers.

@@ -114,6 +114,16 @@ pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = (u64, Result<Job
     })
 }
 
+/// The lines of a text that are UTF-8 and not too long; the others are left out.
+pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
+    let mut reader = BufReader::new(reader);
+    let all = std::iter::from_fn(move || match next_line(&mut reader) {
+        Ok(line) => line.map(|line| String::from_utf8(line).ok()),
+        Err(e) => (e.kind() == io::ErrorKind::InvalidData).then_some(None),
+    });
+    all.flatten()
+}
+
 /// One line without its end; `None` at the end of the input. A line that is too long is skipped and an error.
 fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();

@@ -10,9 +10,11 @@ mod input;
 mod man;
 mod platform;
 mod printer;
+mod record;
 mod run;
 mod settings;
 mod ui;
+mod verify;
 
 pub use exit::{Exit, TABLE as EXIT_STATUSES};
 pub use settings::ENVIRONMENT;
@@ -47,6 +49,9 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             given(printer::out(&String::from_utf8_lossy(&script)))
         }
         Some(Command::Man) => given(printer::out(&man::page())),
+        Some(Command::Verify { what, output, quiet }) => {
+            verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
+        }
         Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
     };
     exit.into()

@@ -5,6 +5,7 @@ use crate::exit::{self, Exit};
 use crate::input::{self, Input};
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
+use crate::record::Record;
 use crate::settings::{self, Shown, Telling};
 use crate::ui::bars::Total;
 use crate::ui::messages::Messages;
@@ -163,6 +164,16 @@ fn faces(
             }
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
         }
+    }
+    if let Some(path) = &args.proof.record {
+        let record = Record::new(path, &args.files.output);
+        let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
+        faces.push(thread::spawn(move || {
+            if let Err(why) = record.run(facts) {
+                error(&why);
+                shared.end(Exit::Disk);
+            }
+        }));
     }
     if telling.progress == Shown::Json {
         let (facts, session) = (Facts::new(&runtime, session.facts()), session.clone());

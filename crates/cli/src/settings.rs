@@ -2,6 +2,7 @@
 
 use crate::args::{self, Args, Color, Progress};
 use crate::given;
+use crate::printer::Paint;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::settings::{Family, OnError, Resume, Settings, Sync, Verify};
 use std::io::IsTerminal;
@@ -62,6 +63,9 @@ pub(crate) fn resolve(
     if to_stdout && args.telling.progress == Progress::Json {
         return Err("-o - and --progress json both want standard output".into());
     }
+    if to_stdout && args.proof.record.is_some() {
+        return Err("-o - gives the file no name, and --record needs one".into());
+    }
     if args.proof.verify == args::Verify::Off {
         let asked = [
             ("--checksum", args.proof.checksum.is_some()),
@@ -117,6 +121,7 @@ pub(crate) fn resolve(
         },
         checksums: args.proof.checksum_file.as_deref().map(given::checksums).transpose()?,
         signed_by: args.proof.signed_by.as_deref().map(given::key).transpose()?,
+        record: args.proof.record.is_some(),
         retries: args.failure.retries,
         on_error,
         timeout: args.failure.timeout,
@@ -137,7 +142,7 @@ pub(crate) fn resolve(
             (_, true) => Family::V6,
             _ => Family::Any,
         },
-        reserved: telling.log.iter().cloned().collect(),
+        reserved: telling.log.iter().chain(&args.proof.record).cloned().collect(),
     };
     Ok((settings, telling))
 }
@@ -176,6 +181,16 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
         }),
         log,
     }
+}
+
+/// Colours of what goes to standard output.
+pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
+    let screen = std::io::stdout().is_terminal() && env("TERM").as_deref() != Some("dumb");
+    Paint(match args.telling.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => screen && env("NO_COLOR").is_none(),
+    })
 }
 
 /// A proxy that is asked for and will not be used.

@@ -55,6 +55,9 @@ pub enum Fact {
         path: String,
         /// Its size in bytes, if known.
         size: Option<u64>,
+        /// The server's word for this version, strong enough to tell it from others: an entity tag or a date.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validator: Option<String>,
     },
     /// A broken transfer goes on, or what an earlier run left.
     Resumed {
@@ -107,6 +110,9 @@ pub enum Fact {
         seconds: f64,
         /// What was proven: `sha-256 from X-Checksum-SHA256`, `size only`, `nothing (no length was announced)`.
         proven: String,
+        /// Its digests in hexadecimal, as far as they were computed, by the name of the algorithm.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        digests: BTreeMap<String, String>,
         /// What a person should know about it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
@@ -342,7 +348,7 @@ impl Line {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-mod rfc3339 {
+pub(crate) mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(ms: &u64, to: S) -> Result<S::Ok, S::Error> {
@@ -368,7 +374,12 @@ mod tests {
             seq: 7,
             at: 1_795_333_200_123,
             job: Some(3),
-            fact: Fact::Started { url: "http://h/a".into(), path: "a\u{1b}".into(), size: None },
+            fact: Fact::Started {
+                url: "http://h/a".into(),
+                path: "a\u{1b}".into(),
+                size: None,
+                validator: None,
+            },
         };
         let line = Line::Event(event);
         let json = line.to_json();

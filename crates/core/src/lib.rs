@@ -8,7 +8,7 @@
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
 //! into file names, [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
 //! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
-//! [`event`] what is told, [`error`] what can go wrong.
+//! [`event`] what is told, [`record`] what is kept of a run, [`error`] what can go wrong.
 
 pub mod content;
 pub mod digest;
@@ -21,6 +21,7 @@ pub mod name;
 pub mod pace;
 pub mod plan;
 pub mod ranges;
+pub mod record;
 pub mod reply;
 pub mod retry;
 pub mod settings;

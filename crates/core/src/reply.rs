@@ -59,6 +59,17 @@ pub enum Version {
     Unknown,
 }
 
+impl Version {
+    /// As the server wrote it; a date in the form of HTTP.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Version::Etag(tag) => Some(tag.clone()),
+            Version::Modified(at) => Some(httpdate::fmt_http_date(*at)),
+            Version::Unknown => None,
+        }
+    }
+}
+
 /// How much earlier than Date a Last-Modified must be to count as strong: what RFC 7232, section 2.2.2 names;
 /// RFC 9110 leaves it to the reader.
 const STRONG_AFTER: Duration = Duration::from_secs(60);

@@ -36,6 +36,8 @@ pub struct Settings {
     pub checksums: Option<ChecksumList>,
     /// Every file, or the list that names it, must be signed with this key.
     pub signed_by: Option<Key>,
+    /// What is had is recorded, so that every file needs a digest.
+    pub record: bool,
     /// New tries of a file after a failure.
     pub retries: u32,
     /// What to do on failure.
@@ -86,6 +88,7 @@ impl Default for Settings {
             verify: Verify::Auto,
             checksums: None,
             signed_by: None,
+            record: false,
             retries: 3,
             on_error: OnError::Retry,
             timeout: Duration::from_secs(30),

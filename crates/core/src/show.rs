@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use url::Url;
 
 /// What stands for a hidden value.
-const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 /// Query keys whose values are secrets, compared without case, `-` and `_`. Collected from the signed URLs of
 /// S3, Google Cloud Storage, Azure (`sig`), CloudFront (`Signature`, `Policy`), and common login parameters.

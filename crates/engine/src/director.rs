@@ -312,6 +312,7 @@ impl Director {
                 on_error: self.on_error,
                 max_time: self.settings.max_time,
                 verify: self.settings.verify,
+                record: self.settings.record,
                 expected: spec.expected.clone(),
                 connections: self.settings.connections,
                 sizes: if spec.target == Target::Stdout { Sizes::STDOUT } else { Sizes::FILE },

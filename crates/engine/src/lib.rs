@@ -33,6 +33,7 @@ use clock::Clock;
 use director::{Command, Director};
 use disk::Disk;
 use disk::file::Files;
+use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Sample, State};
 use downhaul_core::job::JobSpec;
@@ -42,9 +43,18 @@ use limit::Limit;
 use report::{Reader, Reporter};
 use source::http::Client;
 use source::{Source, Sources};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
+
+/// Digests of a file on the disk. Blocks.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
+    Files.digests(path, algorithms)
+}
 
 /// A run of downloads. Must be started within a tokio runtime with time and network enabled.
 ///

@@ -120,6 +120,7 @@ impl World {
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
             max_time: None,
             verify: Verify::Auto,
+            record: false,
             expected: Vec::new(),
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {

@@ -49,6 +49,7 @@ pub fn poke(bytes: &[u8]) {
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
         verify: Verify::Auto,
+        record: false,
         expected: Vec::new(),
         connections: choices.one_of(&[None, Some(1), Some(4)]),
         sizes: Sizes {

@@ -66,7 +66,7 @@ impl Log {
                 self.names.insert(job, escaped(url).into_owned());
                 return None;
             }
-            Fact::Started { url, path, size } => {
+            Fact::Started { url, path, size, .. } => {
                 let size = size.map_or("unknown size".to_string(), |n| format!("{n} bytes"));
                 ("INFO", format!("started {} -> {} ({size})", escaped(url), escaped(path)))
             }

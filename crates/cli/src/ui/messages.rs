@@ -69,7 +69,7 @@ impl<'a> Messages<'a> {
                 self.known.insert(job, Known { url: url.clone(), path, broke: false });
                 Vec::new()
             }
-            Fact::Started { path, size, url } => {
+            Fact::Started { path, size, url, .. } => {
                 if let Some(known) = self.known.get_mut(&job) {
                     known.path = Some(path.clone()).filter(|path| path != "-");
                 }
@@ -110,7 +110,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
             }
-            Fact::Finished { path, bytes, fetched, seconds, proven, warnings } => {
+            Fact::Finished { path, bytes, fetched, seconds, proven, warnings, .. } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();

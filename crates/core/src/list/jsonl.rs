@@ -4,7 +4,9 @@ use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::job::{self, JobSpec, Target};
 use crate::name::SafeName;
+use crate::show::HIDDEN;
 use serde_json::{Map, Value};
+use url::Url;
 
 /// Digests that lists may name and that cannot be checked: taking them for a remark would let a wrong file
 /// pass.
@@ -21,6 +23,12 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
         }
         _ => return Err(bad("it needs `url` (a text) or `urls` (a list of texts)")),
     };
+    // A record has no secrets: whoever wants the file again must put them back.
+    if urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
+        return Err(bad(format!(
+            "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"
+        )));
+    }
     let target = match keys.remove("out") {
         None | Some(Value::Null) => Target::Server,
         Some(Value::String(name)) => {

@@ -239,6 +239,8 @@ pub struct Rules {
     pub max_time: Option<Duration>,
     /// How much must be proven.
     pub verify: Verify,
+    /// It goes into a record, and that needs a digest.
+    pub record: bool,
     /// Digests the file must have, whatever the server says.
     pub expected: Vec<Expected>,
     /// The connections it shall have; `None`: as many as help.

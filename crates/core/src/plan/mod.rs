@@ -98,6 +98,7 @@ pub struct Plan {
     /// What the file must be: what the person, lists and the server said.
     proof: Proof,
     proven: Option<String>,
+    computed: Vec<Digest>,
     /// Bytes were joined without a validator: only a digest can tell whether they belong together.
     unproven_join: bool,
     /// How often the file changed under our hands. After the second time it comes in one stream or not at all.
@@ -131,8 +132,9 @@ impl Plan {
             placed: None,
             known: None,
             adopting: None,
-            proof: Proof::new(rules.verify, &rules.expected),
+            proof: Proof::new(&rules),
             proven: None,
+            computed: Vec::new(),
             unproven_join: false,
             changes: 0,
             continuing: false,
@@ -683,7 +685,8 @@ impl Plan {
         if let Some(known) = self.known.as_mut().filter(|known| !known.told) {
             known.told = true;
             let url = known.start.url.clone();
-            self.actions.push_back(Action::Tell(Fact::Started { url, path, size }));
+            let validator = known.start.version.text();
+            self.actions.push_back(Action::Tell(Fact::Started { url, path, size, validator }));
         }
     }
 
@@ -766,6 +769,7 @@ impl Plan {
                     return self.failed(now, error);
                 }
                 self.proven = proven.or(self.proven.take());
+                self.computed = computed;
                 self.actions.extend(facts.into_iter().map(Action::Tell));
                 self.state = State::Publishing;
                 self.actions.push_back(Action::Publish);
@@ -802,6 +806,10 @@ impl Plan {
             fetched: self.fetched,
             seconds: now.saturating_sub(self.first_request.unwrap_or(now)).as_secs_f64(),
             proven: self.proven.clone().unwrap_or_default(),
+            digests: std::mem::take(&mut self.computed)
+                .into_iter()
+                .map(|one| (one.algorithm.name().into(), one.to_string()))
+                .collect(),
             warnings: warnings.unwrap_or_default(),
         }));
         self.finish(Outcome::Finished);
@@ -1070,6 +1078,7 @@ mod tests {
             on_error: OnError::Retry,
             max_time: None,
             verify: Verify::Auto,
+            record: false,
             expected: Vec::new(),
             connections: Some(1),
             sizes: Sizes::FILE,

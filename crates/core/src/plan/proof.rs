@@ -3,7 +3,7 @@
 //! Invariant: what the person, the lists and the server said is all here, nothing of it is lost but with the version that
 //! it was said of, and under `--verify off` nothing is here at all.
 
-use super::About;
+use super::{About, Rules};
 use crate::content;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
@@ -13,10 +13,14 @@ use crate::settings::Verify;
 /// The algorithm of what is signed (see [`crate::signature`]).
 const SIGNED: Algorithm = Algorithm::Blake2b;
 
+/// The algorithm of records: the one that everybody can compute.
+const RECORDED: Algorithm = Algorithm::Sha256;
+
 /// What a file must be.
 #[derive(Debug)]
 pub(super) struct Proof {
     verify: Verify,
+    record: bool,
     /// What holds for every version: the words of the person and of lists.
     given: Vec<Expected>,
     /// All of it.
@@ -27,9 +31,10 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    pub(super) fn new(verify: Verify, expected: &[Expected]) -> Proof {
-        let given = if verify == Verify::Off { Vec::new() } else { expected.to_vec() };
-        Proof { verify, all: given.clone(), given, signed: None, html: false, notes: Vec::new() }
+    pub(super) fn new(rules: &Rules) -> Proof {
+        let Rules { verify, record, .. } = *rules;
+        let given = if verify == Verify::Off { Vec::new() } else { rules.expected.clone() };
+        Proof { verify, record, all: given.clone(), given, signed: None, html: false, notes: Vec::new() }
     }
 
     /// What is known from elsewhere.
@@ -70,6 +75,7 @@ impl Proof {
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let mut all: Vec<Algorithm> = self.all.iter().map(|one| one.digest.algorithm).collect();
         all.extend(self.signed.iter().map(|_| SIGNED));
+        all.extend(self.record.then_some(RECORDED));
         all.sort_unstable();
         all.dedup();
         all

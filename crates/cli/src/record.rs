@@ -1,0 +1,108 @@
+//! `--record`: writes what a run got into a lock file.
+//!
+//! Invariant: the file is whole at any time: the new one takes the place of the old one in one step, at the end. Lines of
+//! files that this run did not get stay. Memory: some hundred bytes a file, until then.
+
+use crate::input;
+use crate::ui::{Facts, Next};
+use downhaul_engine::core::digest::Algorithm;
+use downhaul_engine::core::event::{Event, Fact, JobId};
+use downhaul_engine::core::record::Entry;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A record in the making.
+pub(crate) struct Record {
+    path: PathBuf,
+    /// What names are relative to.
+    output: PathBuf,
+    /// Files that are not over: where they were asked for, who answered, and their validator.
+    running: HashMap<JobId, (String, String, Option<String>)>,
+    entries: BTreeMap<JobId, Entry>,
+}
+
+impl Record {
+    pub(crate) fn new(path: &Path, output: &Path) -> Record {
+        let (path, output) = (path.to_path_buf(), output.to_path_buf());
+        Record { path, output, running: HashMap::new(), entries: BTreeMap::new() }
+    }
+
+    /// Takes facts in until the session is over, and writes the record.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub(crate) fn run(mut self, mut facts: Facts) -> Result<(), String> {
+        loop {
+            match facts.next(Duration::from_secs(3600)) {
+                Next::Event(event) => self.take(&event),
+                Next::Nothing => {}
+                Next::End => break,
+            }
+        }
+        self.write().map_err(|e| format!("the record {} cannot be written: {e}", self.path.display()))
+    }
+
+    fn take(&mut self, event: &Event) {
+        let Some(job) = event.job else { return };
+        match &event.fact {
+            Fact::Queued { url, .. } => {
+                self.running.insert(job, (url.clone(), url.clone(), None));
+            }
+            Fact::Started { url, validator, .. } => {
+                if let Some((_, answered, version)) = self.running.get_mut(&job) {
+                    (*answered, *version) = (url.clone(), validator.clone());
+                }
+            }
+            Fact::Skipped { .. } | Fact::Failed { .. } => drop(self.running.remove(&job)),
+            Fact::Finished { path, bytes, digests, .. } => {
+                let Some((url, answered, validator)) = self.running.remove(&job) else { return };
+                let path = Path::new(path);
+                let below = path.strip_prefix(&self.output).ok();
+                // Elsewhere than below the output folder, where only -o leads.
+                let out =
+                    below.or(path.file_name().map(Path::new)).unwrap_or(path).to_string_lossy().into_owned();
+                let digests = digests.iter().filter_map(|(name, hex)| {
+                    let bare = Algorithm::from_name(name)?.name().replace('-', "");
+                    Some((bare, Value::from(hex.as_str())))
+                });
+                let entry = Entry {
+                    final_url: Some(answered).filter(|answered| *answered != url),
+                    url,
+                    out,
+                    size: *bytes,
+                    validator,
+                    date: event.at,
+                    digests: digests.collect(),
+                };
+                self.entries.insert(job, entry);
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let new: HashSet<&str> = self.entries.values().map(|entry| entry.out.as_str()).collect();
+        let stays =
+            |line: &String| Entry::from_json(line).is_some_and(|entry| !new.contains(entry.out.as_str()));
+        let old: Vec<String> = match File::open(&self.path) {
+            Ok(file) => input::lines(file).filter(stays).collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut beside = self.path.as_os_str().to_owned();
+        beside.push(".new");
+        let mut file = BufWriter::new(File::create(&beside)?);
+        for line in old.into_iter().chain(self.entries.values().map(Entry::to_json)) {
+            writeln!(file, "{line}")?;
+        }
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&beside, &self.path)
+    }
+}

@@ -1,0 +1,137 @@
+//! `downhaul verify`: compares files on the disk with checksum lists and records. Changes nothing, and asks nobody.
+
+use crate::exit::Exit;
+use crate::given;
+use crate::input;
+use crate::printer::{self, Paint};
+use downhaul_engine::core::digest::{self, Algorithm, Expected};
+use downhaul_engine::core::list::checksums::{self, Checksums};
+use downhaul_engine::core::record::Entry;
+use downhaul_engine::core::show::escaped;
+use downhaul_engine::digests_of;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What lists are called where a folder is given: these, or anything with such an ending.
+const NAMES: [&str; 8] =
+    ["sha256sums", "sha512sums", "sha384sums", "sha1sums", "md5sums", "b2sums", "b3sums", "checksums.txt"];
+const ENDINGS: [&str; 7] = [".sha256", ".sha512", ".sha384", ".sha1", ".md5", ".b2", ".b3"];
+
+/// And records.
+const RECORDS: [&str; 2] = [".lock", ".jsonl"];
+
+/// What files must be, by name.
+type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
+
+/// Checks what a list, a record, or those in a folder say. Names are relative to `folder`, or to where the list is.
+pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
+    let wanted = match wanted(what, folder) {
+        Ok(wanted) => wanted,
+        Err(why) => {
+            printer::err(&format!("error: {}\n", escaped(&why)));
+            return Exit::Usage;
+        }
+    };
+    let (mut exit, mut counts) = (Exit::Success, BTreeMap::new());
+    for (path, expected) in &wanted {
+        let (word, detail, one) = check(path, expected);
+        exit = exit.min(one);
+        *counts.entry(word).or_insert(0_u64) += 1;
+        if quiet && one == Exit::Success {
+            continue;
+        }
+        let shown = if one == Exit::Success { paint.green(word) } else { paint.red(word) };
+        // Columns line up whatever the colours.
+        let gap = " ".repeat(10 - word.len());
+        if !printer::out(&format!("{shown}{gap}{}{detail}\n", escaped(&path.to_string_lossy()))) {
+            return exit.min(Exit::Failed);
+        }
+    }
+    let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    if !quiet || exit != Exit::Success {
+        printer::err(&format!("{}\n", counts.join(", ")));
+    }
+    exit
+}
+
+/// The word for it, more about it, and what it is worth.
+fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
+    let mut algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        return ("MISSING", String::new(), Exit::Failed);
+    }
+    let computed = match digests_of(path, &algorithms) {
+        Ok(computed) => computed,
+        Err(error) => return ("UNREAD", format!("  ({})", escaped(&error.detail)), Exit::Disk),
+    };
+    match digest::verdict(expected, &computed) {
+        Ok(strongest) => {
+            let by = strongest.map(|one| format!("  ({})", escaped(&one.to_string()))).unwrap_or_default();
+            ("OK", by, Exit::Success)
+        }
+        Err((one, _)) => ("FAILED", format!("  ({})", escaped(&one.to_string())), Exit::Mismatch),
+    }
+}
+
+fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
+    let mut wanted = Wanted::new();
+    if !what.is_dir() {
+        read(what, folder, &mut wanted).map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
+        return match wanted.is_empty() {
+            true => Err(format!("no line of {} is a digest and a name", what.display())),
+            false => Ok(wanted),
+        };
+    }
+    let entries = fs::read_dir(what).map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
+    for entry in entries {
+        let path = entry.map_err(|e| format!("{} cannot be read: {e}", what.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        if path.is_file() && (NAMES.contains(&name.as_str()) || ends(&ENDINGS) || ends(&RECORDS)) {
+            read(&path, folder, &mut wanted)
+                .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+        }
+    }
+    match wanted.is_empty() {
+        true => Err(format!("there is no checksum list and no record in {}", what.display())),
+        false => Ok(wanted),
+    }
+}
+
+/// Reads a list or a record; a line of either says by itself which it is.
+fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<()> {
+    let text = given::read(list, checksums::LONGEST)?;
+    let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
+    let mut want = |file: &str, digest| {
+        let expected = Expected { digest, from: name.clone() };
+        wanted.entry(folder.join(file)).or_default().push(expected);
+    };
+    let mut records = 0;
+    for entry in input::lines(text.as_slice()).filter_map(|line| Entry::from_json(&line)) {
+        records += 1;
+        entry.digests().into_iter().for_each(|digest| want(&entry.out, digest));
+    }
+    if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
+        return Ok(());
+    }
+    let sums = Checksums::read(&text, &name);
+    // A digest alone is of the file that the list is named after.
+    let alone = list.file_stem().unwrap_or_default().to_string_lossy();
+    for entry in sums.entries() {
+        want(if entry.name.is_empty() { &alone } else { &entry.name }, entry.digest.clone());
+    }
+    if sums.unread() > 0 {
+        let lines = if sums.unread() == 1 { "line" } else { "lines" };
+        printer::err(&format!(
+            "warning: {} {lines} of {} could not be read\n",
+            sums.unread(),
+            escaped(&name)
+        ));
+    }
+    Ok(())
+}
