@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// A line of a list longer than this is a mistake: no server takes URLs beyond 64 KiB, and a JSON line holds a few.
-const LONGEST_LINE: usize = 1024 * 1024;
+pub(crate) const LONGEST_LINE: usize = 1024 * 1024;
 
 /// So many mistakes of a list are named; the rest are counted.
 const MISTAKES_SHOWN: usize = 10;

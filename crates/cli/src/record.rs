@@ -8,12 +8,36 @@ use crate::ui::{Facts, Next};
 use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, Fact, JobId};
 use downhaul_engine::core::record::Entry;
+use downhaul_engine::core::show::escaped;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Whether a record may be written there: its first line tells whether what is there is one. Another file would be lost.
+///
+/// # Errors
+/// Why not, for the person.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    // Where none can be made either, that is told when it is written.
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let mut first = Vec::new();
+    let read = BufReader::new(file).take(input::LONGEST_LINE as u64).read_until(b'\n', &mut first);
+    let empty = read.is_ok_and(|bytes| bytes == 0);
+    if empty || Entry::from_json(&String::from_utf8_lossy(&first)).is_some() {
+        return Ok(());
+    }
+    Err(format!("--record {}: it is there, and it is no lock file", escaped(&path.to_string_lossy())))
+}
+
+/// Where the new record stands until it is whole.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
+}
 
 /// A record in the making.
 pub(crate) struct Record {
@@ -96,8 +120,7 @@ impl Record {
         if new.is_empty() {
             return Ok(());
         }
-        let mut beside = self.path.as_os_str().to_owned();
-        beside.push(".new");
+        let beside = beside(&self.path);
         let mut file = BufWriter::new(File::create(&beside)?);
         for line in old.into_iter().chain(self.entries.values().map(Entry::to_json)) {
             writeln!(file, "{line}")?;

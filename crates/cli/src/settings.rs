@@ -3,6 +3,7 @@
 use crate::args::{self, Args, Color, Progress};
 use crate::given;
 use crate::printer::Paint;
+use crate::record;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::settings::{Family, OnError, Resume, Settings, Sync, Verify};
 use std::io::IsTerminal;
@@ -65,6 +66,9 @@ pub(crate) fn resolve(
     }
     if to_stdout && args.proof.record.is_some() {
         return Err("-o - gives the file no name, and --record needs one".into());
+    }
+    if let Some(path) = &args.proof.record {
+        record::check(path)?;
     }
     if args.proof.verify == args::Verify::Off {
         let asked = [
@@ -142,14 +146,20 @@ pub(crate) fn resolve(
             (_, true) => Family::V6,
             _ => Family::Any,
         },
-        reserved: telling.log.iter().chain(&args.proof.record).cloned().collect(),
+        reserved: telling
+            .log
+            .iter()
+            .chain(&args.proof.record)
+            .cloned()
+            .chain(args.proof.record.as_deref().map(record::beside))
+            .collect(),
     };
     Ok((settings, telling))
 }
 
 /// How to tell, without a download (for `replay`).
 pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
-    let screen = std::io::stderr().is_terminal() && env("TERM").as_deref() != Some("dumb");
+    let screen = is_screen(&std::io::stderr());
     let log = match &args.telling.log {
         Some(path) if path.as_os_str() == "none" => None,
         Some(path) => Some(path.clone()),
@@ -170,11 +180,7 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
         quiet: args.telling.quiet,
         verbose: args.telling.verbose,
         explain: args.telling.explain,
-        color: match args.telling.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => screen && env("NO_COLOR").is_none(),
-        },
+        color: colours(args, screen),
         unicode: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).is_some_and(|locale| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
@@ -185,12 +191,20 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
 
 /// Colours of what goes to standard output.
 pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
-    let screen = std::io::stdout().is_terminal() && env("TERM").as_deref() != Some("dumb");
-    Paint(match args.telling.color {
+    Paint(colours(args, is_screen(&std::io::stdout())))
+}
+
+fn colours(args: &Args, screen: bool) -> bool {
+    match args.telling.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => screen && env("NO_COLOR").is_none(),
-    })
+    }
+}
+
+/// A terminal that can do more than type.
+fn is_screen(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && env("TERM").as_deref() != Some("dumb")
 }
 
 /// A proxy that is asked for and will not be used.

@@ -4,7 +4,7 @@ use crate::exit::Exit;
 use crate::given;
 use crate::input;
 use crate::printer::{self, Paint};
-use downhaul_engine::core::digest::{self, Algorithm, Expected};
+use downhaul_engine::core::digest::{self, Expected};
 use downhaul_engine::core::list::checksums::{self, Checksums};
 use downhaul_engine::core::record::Entry;
 use downhaul_engine::core::show::escaped;
@@ -58,9 +58,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
 
 /// The word for it, more about it, and what it is worth.
 fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
-    let mut algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
-    algorithms.sort_unstable();
-    algorithms.dedup();
+    let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         return ("MISSING", String::new(), Exit::Failed);
     }

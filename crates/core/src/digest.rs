@@ -5,6 +5,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A digest algorithm that can be checked. The order is by strength: the last is the strongest.
@@ -31,6 +32,11 @@ pub enum Algorithm {
     Blake2b,
     /// SHA-512.
     Sha512,
+}
+
+/// Each of these once, weakest first.
+pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorithm> {
+    algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Names (the first one is ours, as in RFC 9530 where it has one) and the digest's length in bytes. Names are compared

@@ -23,7 +23,7 @@ use crate::space::Space;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Worker};
 use downhaul_core::content;
-use downhaul_core::digest::{Algorithm, Digest};
+use downhaul_core::digest::{self, Algorithm, Digest};
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
@@ -576,14 +576,14 @@ impl Director {
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let chosen = running.path.clone();
-        let mut algorithms = running.plan.algorithms();
-        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
+        let algorithms = running.plan.algorithms();
+        // A file that is there is read for its digests, and what an earlier run left is looked through.
+        let reads = chosen.is_none() && (!spec.expected.is_empty() || settings.if_exists == IfExists::Update);
+        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads;
         self.block_knowing(id, reply.clone(), quick, move |known| {
             Report::Placed((|| {
                 let known = known?;
-                algorithms.extend(known.algorithms());
-                algorithms.sort_unstable();
-                algorithms.dedup();
+                let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
                 let (path, place) = match chosen {
                     Some(path) => {
                         let shown = path.to_string_lossy().into_owned();

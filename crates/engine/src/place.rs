@@ -196,10 +196,8 @@ fn prove(
     disk: &dyn Disk,
 ) -> Result<Option<String>, Error> {
     let signature = known.signature.as_deref().zip(settings.signed_by.as_ref());
-    let mut algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
-    algorithms.extend(signature.map(|_| Algorithm::Blake2b));
-    algorithms.sort_unstable();
-    algorithms.dedup();
+    let stated = expected.iter().map(|one| one.digest.algorithm);
+    let algorithms = digest::distinct(stated.chain(signature.map(|_| Algorithm::Blake2b)));
     if algorithms.is_empty() {
         return Ok(None);
     }

@@ -5,7 +5,7 @@
 
 use super::{About, Rules};
 use crate::content;
-use crate::digest::{Algorithm, Digest, Expected};
+use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
 use crate::settings::Verify;
@@ -73,12 +73,9 @@ impl Proof {
     }
 
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
-        let mut all: Vec<Algorithm> = self.all.iter().map(|one| one.digest.algorithm).collect();
-        all.extend(self.signed.iter().map(|_| SIGNED));
-        all.extend(self.record.then_some(RECORDED));
-        all.sort_unstable();
-        all.dedup();
-        all
+        let stated = self.all.iter().map(|one| one.digest.algorithm);
+        let signed = self.signed.iter().map(|_| SIGNED);
+        digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
     /// A strong digest will tell whether the bytes are right; so would one of these.
