@@ -248,6 +248,14 @@ pub struct Http {
     #[arg(long)]
     pub allow_downgrade: bool,
 
+    /// Speak HTTP/1.1 only
+    #[arg(long, conflicts_with = "http2")]
+    pub http1: bool,
+
+    /// Speak HTTP/2 only [default: HTTP/2 for many small files over https, else HTTP/1.1]
+    #[arg(long)]
+    pub http2: bool,
+
     /// Use IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,

@@ -21,6 +21,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("net.silent", "A longer --timeout may help."),
     ("net.slow", "A lower --min-speed allows it."),
+    ("http.version", "Leave out --http2: HTTP/1.1 is spoken by every server."),
     ("http.unauthorized", "Give credentials in a header: -H 'Authorization: ...'."),
     (
         "http.forbidden",
@@ -123,6 +124,8 @@ pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String
         (args.files.adopt, "--continue"),
         (args.http.insecure, "--insecure"),
         (args.http.allow_downgrade, "--allow-downgrade"),
+        (args.http.http1, "--http1"),
+        (args.http.http2, "--http2"),
         (args.http.ipv4, "-4"),
         (args.http.ipv6, "-6"),
     ];

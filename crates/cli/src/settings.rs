@@ -5,7 +5,7 @@ use crate::given;
 use crate::printer::Paint;
 use crate::record;
 use downhaul_engine::core::job::IfExists;
-use downhaul_engine::core::settings::{Family, OnError, Resume, Settings, Sync, Verify};
+use downhaul_engine::core::settings::{Family, HttpVersion, OnError, Resume, Settings, Sync, Verify};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -135,6 +135,11 @@ pub(crate) fn resolve(
             .failure
             .min_speed
             .map_or(defaults.min_bytes_a_minute, |rate| rate.saturating_mul(60)),
+        http_version: match (args.http.http1, args.http.http2) {
+            (true, _) => HttpVersion::One,
+            (_, true) => HttpVersion::Two,
+            _ => HttpVersion::Auto,
+        },
         headers: args.http.headers.clone(),
         user_agent: args.http.user_agent.clone().unwrap_or(defaults.user_agent),
         cacert: args.http.cacert.clone(),

@@ -9,6 +9,7 @@ mod common;
 use common::{Place, events, finish};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::Authority;
+use std::collections::HashSet;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ struct Nginx {
     folder: Place,
     plain: u16,
     secure: u16,
+    /// With HTTP/2.
+    h2: u16,
 }
 
 fn size_of(n: u64) -> u64 {
@@ -51,7 +54,7 @@ impl Nginx {
         };
         folder.write("cert.pem", certificate);
         folder.write("key.pem", key);
-        let (plain, secure) = (free_port(), free_port());
+        let (plain, secure, h2) = (free_port(), free_port(), free_port());
         let root = folder.path().display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {root}/tmp-{kind};"))
@@ -61,8 +64,11 @@ impl Nginx {
             "user root; daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
              events {{ worker_connections 256; }}
              http {{ access_log off; {temporary} root {root}/www;
+                 log_format seen '$server_protocol $ssl_session_reused $connection';
+                 ssl_certificate cert.pem; ssl_certificate_key key.pem; ssl_session_cache shared:all:1m;
                  server {{ listen 127.0.0.1:{plain}; }}
-                 server {{ listen 127.0.0.1:{secure} ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem; }} }}"
+                 server {{ listen 127.0.0.1:{secure} ssl; }}
+                 server {{ listen 127.0.0.1:{h2} ssl http2; access_log {root}/seen.log seen; }} }}"
         );
         let config = folder.write("nginx.conf", config);
         let process = Command::new("nginx")
@@ -71,9 +77,9 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx starts");
-        let nginx = Nginx { process, plain, secure, folder };
+        let nginx = Nginx { process, plain, secure, h2, folder };
         let start = Instant::now();
-        while [plain, secure].iter().any(|port| TcpStream::connect(("127.0.0.1", *port)).is_err()) {
+        while [plain, secure, h2].iter().any(|port| TcpStream::connect(("127.0.0.1", *port)).is_err()) {
             assert!(start.elapsed() < Duration::from_secs(10), "nginx does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -81,14 +87,14 @@ impl Nginx {
     }
 
     /// 200 files, eight at once.
-    fn download_all(&self, base: &str) {
+    fn download_all(&self, base: &str, more: &[&str]) {
         let place = Place::new();
         let list: String = (0..FILES).map(|n| format!("{base}/{n}.bin sub/{n}\n")).collect();
         place.write("list", list);
         let ca = self.folder.path().join("ca.pem");
         let ca = ca.to_str().expect("UTF-8");
-        let out =
-            place.run(&["-i", "list", "--parallel", "8", "-d", "out", "--cacert", ca, "--progress", "json"]);
+        let args = ["-i", "list", "--parallel", "8", "-d", "out", "--cacert", ca, "--progress", "json"];
+        let out = place.run(&[&args[..], more].concat());
         assert_eq!(out.status, 0, "{}", out.stderr);
         for n in 0..FILES {
             let bytes =
@@ -130,8 +136,48 @@ fn free_port() -> u16 {
 #[test]
 fn two_hundred_files_plain_and_tls() {
     let Some(nginx) = Nginx::start() else { return };
-    nginx.download_all(&format!("http://127.0.0.1:{}", nginx.plain));
-    nginx.download_all(&format!("https://localhost:{}", nginx.secure));
+    nginx.download_all(&format!("http://127.0.0.1:{}", nginx.plain), &[]);
+    nginx.download_all(&format!("https://localhost:{}", nginx.secure), &[]);
+}
+
+#[test]
+fn two_hundred_files_over_http2() {
+    let Some(nginx) = Nginx::start() else { return };
+    let base = format!("https://localhost:{}", nginx.h2);
+    let seen = |more: &[&str]| {
+        nginx.folder.write("seen.log", "");
+        nginx.download_all(&base, more);
+        String::from_utf8(nginx.folder.file("seen.log").expect("a log")).expect("UTF-8")
+    };
+    let (forced, by_itself, one) = (seen(&["--http2"]), seen(&[]), seen(&["--http1"]));
+    assert!(forced.lines().all(|line| line.starts_with("HTTP/2.0 ")), "{forced}");
+    let connections: HashSet<_> = forced.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(connections.len(), 1);
+    // Every tenth file is large.
+    for version in ["HTTP/2.0 ", "HTTP/1.1 "] {
+        assert!(by_itself.contains(version), "{by_itself}");
+    }
+    assert!(by_itself.contains(" r "), "no TLS session was resumed: {by_itself}");
+    assert!(one.lines().all(|line| line.starts_with("HTTP/1.1 ")), "{one}");
+}
+
+/// By default nginx closes a connection in good order after a thousand requests.
+#[test]
+fn nginx_leaves_and_is_followed() {
+    let Some(nginx) = Nginx::start() else { return };
+    let place = Place::new();
+    // The query makes each a target of its own.
+    let list: String = (0..2500).map(|n| format!("https://localhost:{}/1.bin?{n} {n}\n", nginx.h2)).collect();
+    place.write("list", list);
+    let ca = nginx.folder.path().join("ca.pem");
+    let ca = ca.to_str().expect("UTF-8");
+    for more in [&[][..], &["--http2"]] {
+        let args = ["-i", "list", "-j", "32", "-d", "out", "--cacert", ca, "--retries", "0"];
+        let out = place.run(&[&args[..], &["--if-exists", "overwrite"], more].concat());
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let bytes = content("1", size_of(1));
+        assert!((0..2500).all(|n| place.file(&format!("out/{n}")).as_ref() == Some(&bytes)));
+    }
 }
 
 #[test]

@@ -76,6 +76,7 @@ kinds! {
     NetSilent         "net.silent"             Again  Remote  "the server fell silent";
     NetSlow           "net.slow"               Again  Remote  "the transfer was slower than --min-speed";
     HttpMalformed     "http.malformed"         Person Remote  "the server's reply is not proper HTTP";
+    HttpVersion       "http.version"           Person Remote  "the server does not speak the wanted version of HTTP";
     HttpTruncated     "http.truncated"         Again  Remote  "the body ended before its announced end";
     HttpUnauthorized  "http.unauthorized"      Person Remote  "the server wants a login";
     HttpForbidden     "http.forbidden"         Person Remote  "the server forbids access";

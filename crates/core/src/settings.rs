@@ -50,6 +50,8 @@ pub struct Settings {
     pub max_time: Option<Duration>,
     /// Fewer bytes than this within [`MIN_SPEED_WINDOW`] count as silence.
     pub min_bytes_a_minute: u64,
+    /// Which version of HTTP to speak.
+    pub http_version: HttpVersion,
     /// Headers (name, value) for the origin of each given URL, and for no other.
     pub headers: Vec<(String, String)>,
     /// The User-Agent.
@@ -95,6 +97,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             max_time: None,
             min_bytes_a_minute: 1024,
+            http_version: HttpVersion::Auto,
             headers: Vec::new(),
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
@@ -181,4 +184,15 @@ pub enum Family {
     V4,
     /// IPv6 only.
     V6,
+}
+
+/// Which version of HTTP to speak (`--http1`, `--http2`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/2 for small files over https, where the server has it; HTTP/1.1 for everything else.
+    Auto,
+    /// HTTP/1.1 only.
+    One,
+    /// HTTP/2 only; over plain http, too.
+    Two,
 }

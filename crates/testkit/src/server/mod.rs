@@ -3,6 +3,7 @@
 //!
 //! Plain threads and blocking sockets: a script reads like what goes over the wire.
 
+mod h2;
 pub mod sins;
 pub mod tls;
 
@@ -31,6 +32,11 @@ struct World {
     /// What was put at which path, as it is.
     put: Mutex<HashMap<String, Vec<u8>>>,
     tls: Option<Arc<rustls::ServerConfig>>,
+    /// It also speaks HTTP/2.
+    two: bool,
+    /// TLS handshakes, and those of them that resumed a session.
+    handshakes: AtomicUsize,
+    resumed: AtomicUsize,
     over: AtomicBool,
     /// Connections that are open, and the most there ever were.
     open: AtomicUsize,
@@ -46,6 +52,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Which connection it came on, from 1.
     pub connection: usize,
+    /// 1 or 2: HTTP/1.1 or HTTP/2.
+    pub version: u8,
     /// When.
     pub at: Instant,
 }
@@ -74,23 +82,28 @@ pub(crate) struct Exchange<'a> {
 impl Server {
     /// Starts on a free port of 127.0.0.1.
     pub fn start() -> Server {
-        Server::start_on("127.0.0.1:0", None)
+        Server::start_on("127.0.0.1:0", World::default())
     }
 
     /// Starts on this port of 127.0.0.1.
     pub fn start_at(port: u16) -> Server {
-        Server::start_on(&format!("127.0.0.1:{port}"), None)
+        Server::start_on(&format!("127.0.0.1:{port}"), World::default())
     }
 
     /// Starts with TLS.
     pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Server {
-        Server::start_on("127.0.0.1:0", Some(config))
+        Server::start_on("127.0.0.1:0", World { tls: Some(config), ..World::default() })
     }
 
-    fn start_on(address: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Server {
+    /// Starts with HTTP/2 beside HTTP/1.1, with TLS or (for those who know beforehand) without.
+    pub fn start_h2(tls: Option<Arc<rustls::ServerConfig>>) -> Server {
+        Server::start_on("127.0.0.1:0", World { tls, two: true, ..World::default() })
+    }
+
+    fn start_on(address: &str, world: World) -> Server {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let world = Arc::new(World { tls, ..World::default() });
+        let world = Arc::new(world);
         let shared = world.clone();
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
@@ -131,6 +144,12 @@ impl Server {
         self.world.most_open.load(Ordering::Relaxed)
     }
 
+    /// The TLS handshakes so far, and how many of them resumed a session.
+    pub fn handshakes(&self) -> (usize, usize) {
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        (count(&self.world.handshakes), count(&self.world.resumed))
+    }
+
     /// The requests for targets that hold this text.
     pub fn requests_for(&self, text: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.target.contains(text)).collect()
@@ -149,6 +168,15 @@ impl Request {
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sin, size and name.
+    fn parts(&self) -> (String, u64, String) {
+        let path = self.target.split('?').next().unwrap_or_default();
+        let mut parts = path.trim_start_matches('/').splitn(3, '/');
+        let sin = parts.next().unwrap_or_default().to_string();
+        let size = parts.next().and_then(|size| size.parse().ok()).unwrap_or(0);
+        (sin, size, parts.next().unwrap_or_default().to_string())
     }
 
     /// `first` and `last` of a `Range: bytes=first-[last]`.
@@ -179,12 +207,34 @@ impl World {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Records a request. How many there were before for its target?
+    fn arrived(&self, request: &Request) -> usize {
+        self.requests.lock().expect("no panic").push(request.clone());
+        let mut visits = self.visits.lock().expect("no panic");
+        let count = visits.entry(request.target.clone()).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    fn count_handshake(&self, kind: Option<rustls::HandshakeKind>) {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        let resumed = kind == Some(rustls::HandshakeKind::Resumed);
+        self.resumed.fetch_add(usize::from(resumed), Ordering::Relaxed);
+    }
+
     fn secure_and_talk(&self, stream: TcpStream, connection: usize) {
+        if self.two && h2::is_wanted(&stream, self.tls.is_some()) {
+            return h2::talk(self, stream, connection);
+        }
         match &self.tls {
             None => self.talk(&mut Plain(stream), connection),
             Some(config) => {
                 let Ok(session) = rustls::ServerConnection::new(config.clone()) else { return };
                 let mut secured = rustls::StreamOwned::new(session, stream);
+                if secured.conn.complete_io(&mut secured.sock).is_err() {
+                    return;
+                }
+                self.count_handshake(secured.conn.handshake_kind());
                 self.talk(&mut secured, connection);
                 secured.conn.send_close_notify();
                 let _ = secured.flush();
@@ -195,25 +245,16 @@ impl World {
     fn talk<W: Wire>(&self, wire: &mut W, connection: usize) {
         let mut bucket = (f64::INFINITY, Instant::now());
         while let Some(request) = read_request(wire, connection) {
-            self.requests.lock().expect("no panic").push(request.clone());
-            let visit = {
-                let mut visits = self.visits.lock().expect("no panic");
-                let count = visits.entry(request.target.clone()).or_default();
-                *count += 1;
-                *count - 1
-            };
+            let visit = self.arrived(&request);
             let path = request.target.split('?').next().unwrap_or_default().to_string();
             let put = self.put.lock().expect("no panic").get(&path).cloned();
-            let mut parts = path.trim_start_matches('/').splitn(3, '/');
-            let sin = parts.next().unwrap_or_default();
-            let size = parts.next().and_then(|size| size.parse().ok()).unwrap_or(0);
-            let name = parts.next().unwrap_or_default().to_string();
+            let (sin, size, name) = request.parts();
             let open = self.open.load(Ordering::Relaxed);
             let (over, bucket) = (&self.over, &mut bucket);
             let exchange = Exchange { request: &request, wire, visit, size, name, over, open, bucket };
             let answered = match put {
                 Some(bytes) => sins::answer_with(&bytes, exchange),
-                None => sins::answer(sin, exchange),
+                None => sins::answer(&sin, exchange),
             };
             if !matches!(answered, Ok(true)) {
                 return;
@@ -236,7 +277,7 @@ fn read_request(wire: &mut impl Read, connection: usize) -> Option<Request> {
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
     }
-    Some(Request { target, headers, connection, at: Instant::now() })
+    Some(Request { target, headers, connection, version: 1, at: Instant::now() })
 }
 
 struct Plain(TcpStream);

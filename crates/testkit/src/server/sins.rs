@@ -2,7 +2,7 @@
 //!
 //! Sins that pass ("once") depend on how often the same target was asked for.
 
-use super::Exchange;
+use super::{Exchange, Request, h2};
 use crate::{content, sha256, shared_content};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -73,7 +73,7 @@ pub(crate) const SINS: &[(&str, Script)] = &[
 
 /// The names of all sins.
 pub fn names() -> Vec<&'static str> {
-    SINS.iter().map(|(name, _)| *name).collect()
+    SINS.iter().map(|(name, _)| *name).chain(h2::SINS.iter().copied()).collect()
 }
 
 /// When all test files were last changed: long enough ago to be a strong validator.
@@ -83,6 +83,7 @@ pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     match SINS.iter().find(|(name, _)| *name == sin) {
         Some((_, script)) => script(&mut exchange),
+        None if h2::SINS.contains(&sin) => well_behaved(&mut exchange),
         None => exchange.reply("404 Not Found", &[], b"no such sin\n"),
     }
 }
@@ -92,13 +93,43 @@ pub(super) fn answer_with(bytes: &[u8], mut exchange: Exchange) -> io::Result<bo
     exchange.reply("200 OK", &[], bytes)
 }
 
+/// Status, headers and body of the file or the part of it that was asked for.
+pub(super) fn part(
+    request: &Request,
+    name: &str,
+    size: u64,
+) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
+    let body = shared_content(name, size);
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    let mut headers = vec![
+        ("Date", now),
+        ("Last-Modified", LAST_MODIFIED.to_string()),
+        ("Accept-Ranges", "bytes".to_string()),
+    ];
+    let Some((first, last)) = request.range() else {
+        return ("200 OK".into(), headers, body.to_vec());
+    };
+    let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
+    if first >= size || first > last {
+        headers.push(("Content-Range", format!("bytes */{size}")));
+        return ("416 Range Not Satisfiable".into(), headers, Vec::new());
+    }
+    headers.push(("Content-Range", format!("bytes {first}-{last}/{size}")));
+    let range = usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0);
+    ("206 Partial Content".into(), headers, body[range].to_vec())
+}
+
+pub(super) fn etag(name: &str, size: u64) -> String {
+    format!("\"{}-{size}\"", name.len())
+}
+
 impl Exchange<'_> {
     fn content(&self) -> Vec<u8> {
         content(&self.name, self.size)
     }
 
     fn etag(&self) -> String {
-        format!("\"{}-{}\"", self.name.len(), self.size)
+        etag(&self.name, self.size)
     }
 
     /// A reply with a body of known length.
@@ -169,25 +200,7 @@ impl Exchange<'_> {
 
     /// Status, headers and body of the part that was asked for.
     fn part(&self) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
-        let body = shared_content(&self.name, self.size);
-        let now = httpdate::fmt_http_date(SystemTime::now());
-        let mut headers = vec![
-            ("Date", now),
-            ("Last-Modified", LAST_MODIFIED.to_string()),
-            ("Accept-Ranges", "bytes".to_string()),
-        ];
-        let Some((first, last)) = self.request.range() else {
-            return ("200 OK".into(), headers, body.to_vec());
-        };
-        let size = self.size;
-        let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
-        if first >= size || first > last {
-            headers.push(("Content-Range", format!("bytes */{size}")));
-            return ("416 Range Not Satisfiable".into(), headers, Vec::new());
-        }
-        headers.push(("Content-Range", format!("bytes {first}-{last}/{size}")));
-        let range = usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0);
-        ("206 Partial Content".into(), headers, body[range].to_vec())
+        part(self.request, &self.name, self.size)
     }
 
     /// The head that announces all of what was asked for, and so many bytes of it.

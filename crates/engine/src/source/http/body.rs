@@ -1,8 +1,9 @@
-//! A reply whose head was read: its body, and the way of its lane back into the pool.
+//! A reply whose head was read: its body, what carries it, and the way of a lane back into the pool.
 //!
 //! Invariant: a lane returns only when its body was read to the announced end.
 
 use super::failure;
+use super::h2::Stream as H2Stream;
 use super::lane::{Lane, Pool};
 use bytes::Bytes;
 use downhaul_core::error::Error;
@@ -24,20 +25,39 @@ const READING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A reply.
 pub(super) struct HttpReply {
-    pub(super) head: http::response::Parts,
-    pub(super) body: HttpBody,
+    head: http::response::Parts,
+    body: HttpBody,
 }
 
 /// The bytes of a reply.
 pub(super) struct HttpBody {
-    pub(super) incoming: Incoming,
-    pub(super) lane: Option<Lane>,
-    pub(super) pool: Weak<Pool>,
+    incoming: Incoming,
+    carrier: Carrier,
     /// Where errors happened, for people.
-    pub(super) at: String,
+    at: String,
+}
+
+/// What a body comes over.
+pub(super) enum Carrier {
+    /// A lane, and the pool it comes from.
+    Lane(Lane, Weak<Pool>),
+    /// A stream of a shared HTTP/2 connection.
+    Stream(H2Stream),
+    /// Nothing any more.
+    Over,
 }
 
 impl HttpReply {
+    pub(super) fn new(reply: http::Response<Incoming>, carrier: Carrier, at: String) -> Self {
+        let (head, incoming) = reply.into_parts();
+        let mut body = HttpBody { incoming, carrier, at };
+        // Nobody reads an empty body.
+        if body.incoming.is_end_stream() {
+            body.ended();
+        }
+        HttpReply { head, body }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.head.status
     }
@@ -60,10 +80,20 @@ impl HttpReply {
 }
 
 impl HttpBody {
-    fn give_lane_back(&mut self) {
-        if let (Some(lane), Some(pool)) = (self.lane.take(), self.pool.upgrade()) {
+    /// The body was read to its end.
+    fn ended(&mut self) {
+        if let Carrier::Lane(lane, pool) = std::mem::replace(&mut self.carrier, Carrier::Over)
+            && let Some(pool) = pool.upgrade()
+        {
             pool.put(lane);
         }
+    }
+
+    fn broke(&mut self, error: &hyper::Error) -> Error {
+        if let Carrier::Stream(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
+            stream.broke(error);
+        }
+        failure::of_body(error, &self.at)
     }
 }
 
@@ -71,20 +101,25 @@ impl Stream for HttpBody {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let body = &mut *self;
         loop {
-            return Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            let frame = Pin::new(&mut body.incoming).poll_frame(cx);
+            if let Carrier::Stream(stream) = &mut body.carrier {
+                if frame.is_pending() {
+                    return stream.poll_stalled(cx, &body.at).map(|stalled| Some(Err(stalled)));
+                }
+                stream.heard();
+            }
+            return Poll::Ready(match ready!(frame) {
                 None => {
-                    self.give_lane_back();
+                    body.ended();
                     None
                 }
-                Some(Err(e)) => {
-                    self.lane = None;
-                    Some(Err(failure::of_body(&e, &self.at)))
-                }
+                Some(Err(e)) => Some(Err(body.broke(&e))),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
-                        if self.incoming.is_end_stream() {
-                            self.give_lane_back();
+                        if body.incoming.is_end_stream() {
+                            body.ended();
                         }
                         Some(Ok(data))
                     }

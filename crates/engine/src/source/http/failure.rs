@@ -1,12 +1,13 @@
 //! What went wrong on a connection, named after what it means for the file.
 
 use downhaul_core::error::{Error, Kind};
+use h2::Reason;
 use std::error::Error as _;
 use std::io;
 
 /// A request that got no usable reply head.
 pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
-    if error.is_parse() {
+    if error.is_parse() || is_gibberish(error) {
         return Error::new(Kind::HttpMalformed, at, cause(error));
     }
     Error::new(Kind::NetReset, at, "no reply came: ".to_string() + &cause(error))
@@ -17,14 +18,50 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if io_cause(error).and_then(|io| io.get_ref()).is_some_and(|inner| inner.is::<rustls::Error>()) {
         return Error::new(Kind::TlsFailed, at, cause(error));
     }
+    if error.is_timeout() {
+        return Error::new(Kind::NetSilent, at, "the connection is dead");
+    }
+    // Of one stream, nothing but the length of its body is checked.
+    if h2_cause(error).is_some_and(|h2| h2.is_library() && h2.is_reset()) {
+        return Error::new(Kind::HttpTruncated, at, "its length is not the announced one");
+    }
     let io = io_cause(error).map(io::Error::kind);
     if error.is_incomplete_message() || io == Some(io::ErrorKind::UnexpectedEof) {
         return Error::new(Kind::HttpTruncated, at, "the connection was closed");
     }
-    if error.is_parse() || io == Some(io::ErrorKind::InvalidInput) || io == Some(io::ErrorKind::InvalidData) {
+    if error.is_parse()
+        || is_gibberish(error)
+        || io == Some(io::ErrorKind::InvalidInput)
+        || io == Some(io::ErrorKind::InvalidData)
+    {
         return Error::new(Kind::HttpMalformed, at, cause(error));
     }
     Error::new(Kind::NetReset, at, cause(error))
+}
+
+/// HTTP/2: the server says that it did not look at this request (RFC 9113, section 8.7).
+pub(super) fn is_refusal(error: &hyper::Error) -> bool {
+    h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
+}
+
+/// HTTP/2: the server closes in good order, and did not look at this request (RFC 9113, section 6.8).
+pub(super) fn is_farewell(error: &hyper::Error) -> bool {
+    h2_cause(error)
+        .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))
+}
+
+/// HTTP/2: the server ended this stream alone, for a reason of its own.
+pub(super) fn is_answer(error: &hyper::Error) -> bool {
+    h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.is_remote())
+}
+
+/// HTTP/2: what came is against the protocol.
+fn is_gibberish(error: &hyper::Error) -> bool {
+    h2_cause(error).is_some_and(h2::Error::is_library)
+}
+
+fn h2_cause(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source().and_then(|cause| cause.downcast_ref())
 }
 
 /// The innermost cause says most: the outer ones are "connection error", "error reading a body".
@@ -42,6 +79,9 @@ fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
     let mut inner = error.source();
     while let Some(error) = inner {
         if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        if let Some(io) = error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io) {
             return Some(io);
         }
         inner = error.source();

@@ -1,42 +1,25 @@
-//! Lanes: one lane is one connection to one origin, used for one request after the other.
+//! Lanes: one lane is one HTTP/1.1 connection to one origin, used for one request after the other.
 //!
 //! Invariant: a lane in the pool is idle, and read to the end of its last reply.
 
-use super::body::{HttpBody, HttpReply};
+use super::body::{Carrier, HttpReply};
+use super::failure;
 use super::request::Head;
-use super::{dial, failure, tls};
+use super::wire::{Offer, Wire, Wires};
 use crate::clock;
-use crate::explain::{Stage, spend};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::settings::{Family, Settings};
+use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use url::Url;
-
-/// Bytes read from a connection at a time, at most; less with many files in flight (see [`read_size`]). 16 KiB reads cost three times the processor time of 256 KiB
-/// ones (measured for DESIGN.md); hyper grows towards this while reads fill up. It also bounds a reply's head.
-const READ_MOST: usize = 256 * 1024;
-
-/// What the read buffers of all lanes may take together: a quarter of the 64 MiB of promise 7.
-const READS_TOGETHER: usize = 16 * 1024 * 1024;
-
-/// The longest head of a reply that is read even with many files in flight: what nginx and Apache send at most is
-/// far below.
-const READ_LEAST: usize = 32 * 1024;
-
-fn read_size(lanes: usize) -> usize {
-    (READS_TOGETHER / lanes.max(1)).clamp(READ_LEAST, READ_MOST)
-}
 
 /// An idle lane older than this is not used again: common servers close theirs after 5 s (Apache) to 75 s (nginx),
 /// and a request on a closing one is a wasted round trip.
@@ -55,26 +38,16 @@ pub(super) struct Lane {
 pub(super) struct Pool {
     /// The one that was used last is at the end.
     idle: Mutex<VecDeque<Lane>>,
-    tls: Arc<ClientConfig>,
-    family: Family,
-    connect_timeout: Duration,
-    read_size: usize,
+    wires: Arc<Wires>,
     alive: Arc<()>,
     /// The most lanes there may be, busy or idle.
     most: usize,
 }
 
 impl Pool {
-    pub(super) fn new(settings: &Settings) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Pool {
-            idle: Mutex::default(),
-            tls: tls::config(settings)?,
-            family: settings.family,
-            connect_timeout: settings.connect_timeout,
-            read_size: read_size(settings.max_connections),
-            alive: Arc::default(),
-            most: settings.max_connections,
-        }))
+    pub(super) fn new(settings: &Settings, wires: Arc<Wires>) -> Arc<Self> {
+        let most = settings.max_connections;
+        Arc::new(Pool { idle: Mutex::default(), wires, alive: Arc::default(), most })
     }
 
     /// Sends a request on an idle lane, or on a new one. `patience` is how long the reply's head may take.
@@ -101,6 +74,23 @@ impl Pool {
             Ok(Ok(reply)) => Ok(self.reply(lane, reply, at)),
             Ok(Err(e)) => Err(failure::of_request(&e, &at)),
             Err(_) => Err(silent(&at, patience)),
+        }
+    }
+
+    /// Takes a connection that somebody else made into the pool.
+    pub(super) async fn adopt(&self, wire: Wire, url: &Url) {
+        let origin = url.origin().ascii_serialization();
+        // If nothing comes of it, the next request dials and hears why.
+        if let Ok(lane) = self.lane(wire, origin, &show::url(url)).await {
+            self.put(lane);
+        }
+    }
+
+    /// Closes an idle lane of the origin, if there is one: another connection takes its place.
+    pub(super) fn give_up_one(&self, origin: &str) {
+        let mut idle = self.idle();
+        if let Some(last) = idle.iter().rposition(|lane| lane.origin == origin) {
+            idle.remove(last);
         }
     }
 
@@ -134,28 +124,15 @@ impl Pool {
     }
 
     async fn dial(&self, url: &Url, origin: String) -> Result<Lane, Error> {
-        let at = show::url(url);
         self.thin_out(&mut self.idle(), self.most.saturating_sub(1));
-        let stream = dial::dial(url, self.family, self.connect_timeout).await?;
-        let sender = if url.scheme() == "https" {
-            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
-            let name = ServerName::try_from(host)
-                .map_err(|e| Error::new(Kind::UrlInvalid, at.clone(), e.to_string()))?;
-            // rustls reads 4 KiB at a time from what it is given; from a buffer that costs no system call.
-            let buffered = BufReader::with_capacity(self.read_size, stream);
-            let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
-            let since = clock::instant();
-            let secured = timeout(self.connect_timeout, connector.connect(name, buffered)).await;
-            spend(Stage::Tls, since);
-            match secured {
-                Ok(secured) => self.handshake(secured.map_err(|e| tls::failure(&e, &at))?, &at).await?,
-                Err(_) => {
-                    let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());
-                    return Err(Error::new(Kind::ConnectTimeout, at, detail));
-                }
-            }
-        } else {
-            self.handshake(stream, &at).await?
+        let wire = self.wires.connect(url, Offer::One).await?;
+        self.lane(wire, origin, &show::url(url)).await
+    }
+
+    async fn lane(&self, wire: Wire, origin: String, at: &str) -> Result<Lane, Error> {
+        let sender = match wire {
+            Wire::Plain(stream) => self.handshake(stream, at).await?,
+            Wire::Secure(stream) => self.handshake(stream, at).await?,
         };
         Ok(Lane { _alive: self.alive.clone(), sender, origin, idle_since: clock::instant() })
     }
@@ -165,7 +142,7 @@ impl Pool {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(self.read_size)
+            .max_buf_size(self.wires.read_size)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| failure::of_request(&e, at))?;
@@ -182,8 +159,7 @@ impl Pool {
         reply: http::Response<hyper::body::Incoming>,
         at: String,
     ) -> HttpReply {
-        let (head, incoming) = reply.into_parts();
-        HttpReply { head, body: HttpBody { incoming, lane: Some(lane), pool: Arc::downgrade(self), at } }
+        HttpReply::new(reply, Carrier::Lane(lane, Arc::downgrade(self)), at)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Lane>> {

@@ -1,18 +1,21 @@
-//! HTTP/1.1 over plain and TLS connections.
+//! HTTP over plain and TLS connections.
 //!
-//! A request goes: [`gate`] (has the host asked for a pause?) -> [`lane`] (an idle connection, or [`dial`] and
-//! [`tls`] a new one) -> [`request`] (one request, one reply head) -> [`redirect`] (where to next?), until a 200
-//! or 206 is there. Every header, credential included, belongs to the origin of the URL that was given and goes
-//! nowhere else.
+//! A request goes: [`gate`] (has the host asked for a pause?) -> [`version`] (over a [`lane`], HTTP/1.1, or the [`h2`]
+//! connection of its origin; a new one is a [`wire`], made by [`dial`] and [`tls`]) -> [`request`] (one request, one
+//! reply head) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
+//! belongs to the origin of the URL that was given and goes nowhere else.
 
 mod body;
 mod dial;
 mod failure;
 mod gate;
+mod h2;
 mod lane;
 mod redirect;
 mod request;
 mod tls;
+mod version;
+mod wire;
 
 use super::{Opened, Source, Want};
 use crate::clock;
@@ -30,7 +33,7 @@ use url::Url;
 /// What all requests of a session share.
 pub(crate) struct Client {
     settings: Arc<Settings>,
-    lanes: Arc<lane::Pool>,
+    versions: version::Versions,
     gate: gate::Gate,
 }
 
@@ -46,8 +49,8 @@ impl Client {
     /// # Errors
     /// When the certificates to trust cannot be read.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
-        let lanes = lane::Pool::new(&settings)?;
-        Ok(Client { settings, lanes, gate: gate::Gate::default() })
+        let versions = version::Versions::new(settings.clone())?;
+        Ok(Client { settings, versions, gate: gate::Gate::default() })
     }
 
     pub(crate) fn file(self: &Arc<Self>, url: &Url) -> HttpFile {
@@ -112,7 +115,7 @@ impl HttpFile {
             return Err(error);
         }
         let head = request::head(url, &self.given, &client.settings, want)?;
-        let reply = client.lanes.send(url, head, client.settings.timeout).await?;
+        let reply = client.versions.send(url, head, want.is_plain()).await?;
         let status = reply.status().as_u16();
         if redirect::is(status)
             && let Some(target) = reply.headers().get(http::header::LOCATION)

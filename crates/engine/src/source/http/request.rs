@@ -6,7 +6,8 @@ use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, Request, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use url::Url;
 
@@ -41,6 +42,21 @@ pub(super) fn head(url: &Url, given: &Url, settings: &Settings, want: &Want) -> 
         headers.insert(header::RANGE, value(&range).ok_or_else(|| bad("no range"))?);
     }
     Ok(request)
+}
+
+/// The same request in the form of HTTP/2, which has the whole URL in its head and no Host (RFC 9113, section 8.3.1).
+pub(super) fn as_two(mut head: Head, url: &Url) -> Result<Head, Error> {
+    let bad = |why: String| Error::new(Kind::UrlInvalid, show::url(url), why);
+    let host = head.headers_mut().remove(header::HOST);
+    let mut parts = std::mem::take(head.uri_mut()).into_parts();
+    parts.scheme = url.scheme().parse().ok();
+    if let Some(host) = host {
+        let authority = Authority::try_from(host.as_bytes()).map_err(|e| bad(e.to_string()))?;
+        parts.authority = Some(authority);
+    }
+    *head.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
+    *head.version_mut() = Version::HTTP_2;
+    Ok(head)
 }
 
 /// `503 Service Unavailable`.

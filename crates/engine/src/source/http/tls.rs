@@ -6,7 +6,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +17,13 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When `--cacert` cannot be read.
-pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
+pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let internal = |e: rustls::Error| Error::new(Kind::TlsFailed, "", e.to_string());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(internal)?;
-    let mut config = if settings.insecure {
+    Ok(if settings.insecure {
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(TrustAnybody(provider)))
@@ -39,9 +41,7 @@ pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
                 builder.with_root_certificates(roots).with_no_client_auth()
             }
         }
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    })
 }
 
 /// What a failed handshake means.
@@ -58,6 +58,7 @@ pub(super) fn failure(error: &io::Error, at: &str) -> Error {
             }
             _ => Kind::TlsUntrusted,
         },
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => Kind::HttpVersion,
         _ => Kind::TlsFailed,
     };
     Error::new(kind, at, error.to_string())

@@ -1,0 +1,291 @@
+//! HTTP/2: when it is used, what goes wrong with it, and what must come out. Against the real program.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::content;
+use downhaul_testkit::server::tls::{Authority, Flaw};
+use downhaul_testkit::server::{Request, Server};
+
+/// A server of https with HTTP/2, and a place that trusts it.
+struct Secure {
+    server: Server,
+    place: Place,
+    authority: Authority,
+}
+
+impl Secure {
+    fn start() -> Secure {
+        Secure::start_with(|authority| Server::start_h2(Some(authority.config(Flaw::None))))
+    }
+
+    fn start_with(server: impl Fn(&Authority) -> Server) -> Secure {
+        let authority = Authority::default();
+        let place = Place::new();
+        place.write("ca.pem", authority.pem());
+        Secure { server: server(&authority), place, authority }
+    }
+
+    /// Downloads these files (`SIN/SIZE/NAME`) as `out/NAME`, and checks them.
+    fn get(&self, files: &[String], more: &[&str]) -> Out {
+        let list: String = files.iter().map(|file| self.server.url(file) + "\n").collect();
+        self.place.write("list", list);
+        let args = ["-i", "list", "-d", "out", "--cacert", "ca.pem"];
+        let out = self.place.run(&[&args[..], more].concat());
+        for file in files {
+            let mut parts = file.split(['/', '?']).skip(1);
+            let size = parts.next().and_then(|size| size.parse().ok()).expect("a size");
+            let name = parts.next().expect("a name");
+            self.place.assert_exact(&out, &format!("out/{name}"), &content(name, size));
+        }
+        out
+    }
+
+    /// What came for `NAME`.
+    fn asked(&self, name: &str) -> Vec<Request> {
+        self.server.requests_for(&format!("/{name}"))
+    }
+}
+
+fn small(names: std::ops::Range<u32>) -> Vec<String> {
+    names.map(|n| format!("well_behaved/{}/s{n}", n * 311)).collect()
+}
+
+/// So many small files in a row, one after the other, make the origin one of small files.
+const SEEN: u32 = 8;
+
+fn connections(requests: &[Request]) -> usize {
+    let mut all: Vec<usize> = requests.iter().map(|request| request.connection).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.len()
+}
+
+fn of_version(requests: &[Request], version: u8) -> Vec<Request> {
+    requests.iter().filter(|request| request.version == version).cloned().collect()
+}
+
+#[test]
+fn two_hundred_small_files_share_one_connection() {
+    let secure = Secure::start();
+    secure.get(&small(0..200), &["-j", "8"]);
+    let two = of_version(&secure.server.requests(), 2);
+    assert!(two.len() > 150, "only {} requests went over HTTP/2", two.len());
+    assert_eq!(connections(&two), 1);
+    // The connection took the place of a lane, which lives a moment longer for the server.
+    assert!(secure.server.most_open() <= 9, "{} connections", secure.server.most_open());
+    let head = &two[0];
+    assert_eq!(head.header(":scheme"), Some("https"));
+    assert_eq!(head.header(":authority"), Some(format!("127.0.0.1:{}", secure.server.port()).as_str()));
+    assert_eq!(head.header("accept-encoding"), Some("identity"));
+    for illegal in ["host", "connection", "te", "transfer-encoding"] {
+        assert_eq!(head.header(illegal), None, "{illegal}");
+    }
+}
+
+#[test]
+fn few_files_plain_ones_and_large_ones_stay_on_http1() {
+    let secure = Secure::start();
+    secure.get(&small(0..SEEN), &[]);
+    assert!(of_version(&secure.server.requests(), 2).is_empty(), "nothing was known of the origin yet");
+
+    let secure = Secure::start();
+    let large: Vec<String> = (0..20).map(|n| format!("well_behaved/300000/l{n}")).collect();
+    secure.get(&large, &[]);
+    assert!(of_version(&secure.server.requests(), 2).is_empty(), "they are not small");
+
+    let secure = Secure::start_with(|_| Server::start_h2(None));
+    secure.get(&small(0..50), &[]);
+    assert!(of_version(&secure.server.requests(), 2).is_empty(), "nobody knows beforehand");
+}
+
+#[test]
+fn a_large_file_takes_it_back_and_its_pieces_have_lanes() {
+    let secure = Secure::start();
+    let mut files = small(0..20);
+    files.push("h2_slow/20000000/large".into());
+    files.extend(small(20..26));
+    secure.get(&files, &["-j", "1", "-x", "4"]);
+    let large = secure.asked("large");
+    assert_eq!((large[0].version, large[0].header("range")), (2, None), "nobody knew that it is large");
+    let pieces: Vec<&Request> = large.iter().filter(|request| request.header("range").is_some()).collect();
+    assert!(!pieces.is_empty());
+    assert!(pieces.iter().all(|piece| piece.version == 1));
+    assert!((20..26).all(|n| secure.asked(&format!("s{n}")).iter().all(|request| request.version == 1)));
+}
+
+#[test]
+fn http1_is_forced() {
+    let secure = Secure::start();
+    secure.get(&small(0..50), &["--http1"]);
+    assert!(of_version(&secure.server.requests(), 2).is_empty());
+}
+
+#[test]
+fn http2_is_forced_over_https_and_over_plain_http() {
+    for plain in [false, true] {
+        let secure = if plain { Secure::start_with(|_| Server::start_h2(None)) } else { Secure::start() };
+        let mut files = small(0..50);
+        files.push("well_behaved/20000000/large".into());
+        secure.get(&files, &["--http2", "-j", "8"]);
+        let requests = secure.server.requests();
+        assert_eq!(of_version(&requests, 1).len(), 0, "plain: {plain}");
+        assert_eq!(connections(&requests), 1, "plain: {plain}");
+    }
+}
+
+#[test]
+fn http2_is_forced_and_the_server_has_none() {
+    let secure = Secure::start_with(|authority| Server::start_tls(authority.config(Flaw::None)));
+    let strict = Secure::start_with(|authority| {
+        let mut config = rustls::ServerConfig::clone(&authority.config(Flaw::None));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Server::start_tls(config.into())
+    });
+    let plain = Secure::start_with(|_| Server::start());
+    for one in [&secure, &strict, &plain] {
+        let url = one.server.url("well_behaved/100/f");
+        let out = one.place.run(&[&url, "--http2", "--cacert", "ca.pem"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        for says in ["does not speak the wanted version of HTTP", "Leave out --http2"] {
+            assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+        }
+        assert!(one.place.log().contains("[http.version]"));
+        assert!(!one.place.log().contains("retrying"), "{}", one.place.log());
+    }
+    // By itself it asks there for HTTP/2 at most once, and nothing is lost.
+    for one in [&secure, &strict] {
+        one.get(&small(0..50), &["-j", "1"]);
+        assert!(one.server.handshakes().0 <= 3, "{:?}", one.server.handshakes());
+    }
+}
+
+#[test]
+fn both_are_a_contradiction() {
+    let out = Place::new().run(&["http://127.0.0.1:1/f", "--http1", "--http2"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+}
+
+/// With files before it that make the origin one of small files.
+fn after_small_ones(file: &str) -> Vec<String> {
+    small(0..SEEN + 2).into_iter().chain([file.to_string()]).chain(small(20..30)).collect()
+}
+
+#[test]
+fn a_stalled_connection_is_given_up_for_http1() {
+    for (sin, tries) in [("h2_silent", 0), ("h2_stalls", 1)] {
+        let secure = Secure::start();
+        let file = format!("{sin}/200000/f");
+        let out = secure.get(&after_small_ones(&file), &["-j", "1", "--timeout", "6", "--retries", "1"]);
+        let versions: Vec<u8> = secure.asked("f").iter().map(|request| request.version).collect();
+        assert_eq!(versions, [2, 1], "{sin}");
+        let later = secure.asked("s25");
+        assert_eq!(later[0].version, 1, "{sin}: HTTP/1.1 for the rest of the run");
+        // Before a reply's head, nothing is lost; later it goes on.
+        let told = secure.place.log().matches("nothing came over HTTP/2 for 2 s").count();
+        assert_eq!(told, tries, "{sin}: {}", secure.place.log());
+        assert!(out.took.as_secs_f64() < 5.9, "{sin}: well below the time-out: {:?}", out.took);
+    }
+}
+
+#[test]
+fn a_refused_request_is_asked_again_silently() {
+    for plain in [false, true] {
+        let secure = if plain { Secure::start_with(|_| Server::start_h2(None)) } else { Secure::start() };
+        for sin in ["h2_refused_stream", "h2_gone_before", "h2_leaves"] {
+            if sin == "h2_gone_before" && !plain {
+                continue;
+            }
+            let name = format!("f-{sin}");
+            let out = secure.get(&[format!("{sin}/1000/{name}")], &["--http2", "--retries", "0"]);
+            assert!(!out.stderr.contains("retry"), "{sin}: {}", out.stderr);
+            let again = usize::from(sin != "h2_leaves");
+            assert_eq!(secure.asked(&name).len(), 1 + again, "{sin}");
+        }
+    }
+    // And by itself.
+    let secure = Secure::start();
+    let out = secure.get(&after_small_ones("h2_refused_stream/1000/f"), &["-j", "1", "--retries", "0"]);
+    assert!(!out.stderr.contains("retry"), "{}", out.stderr);
+    assert_eq!(secure.asked("f").len(), 2);
+    let secure = Secure::start();
+    secure.get(&after_small_ones("h2_not_here/1000/f"), &["-j", "1", "--retries", "0"]);
+    let versions: Vec<u8> = secure.asked("f").iter().map(|request| request.version).collect();
+    assert_eq!(versions, [2, 1]);
+}
+
+#[test]
+fn a_server_that_leaves_after_each_request_is_followed() {
+    let secure = Secure::start();
+    let files: Vec<String> = (0..40).map(|n| format!("h2_leaves/2000/s{n}")).collect();
+    secure.get(&files, &["-j", "4", "--retries", "0"]);
+    secure.get(&files, &["-j", "4", "--retries", "0", "--if-exists", "overwrite", "--http2"]);
+}
+
+#[test]
+fn bodies_that_break_are_gone_on_with() {
+    for (sin, code) in [
+        ("h2_reset_in_mid_body", "net.reset"),
+        ("h2_shorter_than_announced", "http.truncated"),
+        ("h2_longer_than_announced", "http.truncated"),
+    ] {
+        for more in [&["-j", "1"][..], &["-j", "1", "--http2"]] {
+            let secure = Secure::start();
+            secure.get(&after_small_ones(&format!("{sin}/200000/f")), more);
+            assert!(secure.place.log().contains(&format!("[{code}]")), "{sin}: {}", secure.place.log());
+            assert_eq!(secure.asked("f")[0].version, 2);
+        }
+    }
+}
+
+#[test]
+fn secrets_stay_with_their_origin() {
+    let secure = Secure::start();
+    let other = Server::start_h2(Some(secure.authority.config(Flaw::None)));
+    let there = other.url("well_behaved/1000/f");
+    let url =
+        secure.server.url(&format!("redirect/1/x?to={there}")).replace("https://", "https://user:pass@");
+    let args = [&url, "--http2", "-o", "f", "--cacert", "ca.pem", "-H", "X-Secret: s", "-H", "Cookie: c=1"];
+    let out = secure.place.run(&args);
+    secure.place.assert_exact(&out, "f", &content("f", 1000));
+    let (first, second) = (&secure.server.requests()[0], &other.requests()[0]);
+    assert_eq!((first.version, second.version), (2, 2));
+    assert_eq!(first.header(":authority"), Some(format!("127.0.0.1:{}", secure.server.port()).as_str()));
+    for name in ["authorization", "x-secret", "cookie"] {
+        assert!(first.header(name).is_some(), "{name}");
+        assert_eq!(second.header(name), None, "{name}");
+    }
+    // A Host that the person gives is the authority.
+    let out = secure.place.run(&[
+        &secure.server.url("well_behaved/1000/g"),
+        "--http2",
+        "--cacert",
+        "ca.pem",
+        "-H",
+        "Host: other.example",
+    ]);
+    secure.place.assert_exact(&out, "g", &content("g", 1000));
+    assert_eq!(secure.asked("g")[0].header(":authority"), Some("other.example"));
+}
+
+#[test]
+fn a_rate_limit_starves_no_stream() {
+    let secure = Secure::start();
+    // Whoever comes later than the large one would find the window of the connection full of it, for seconds.
+    let files = ["17500000/large", "1000/a", "1000/b", "1000/c"].map(|file| format!("well_behaved/{file}"));
+    let more = ["--http2", "-j", "2", "-x", "1", "--limit-rate", "2M", "--timeout", "2", "--retries", "0"];
+    secure.get(&files, &more);
+}
+
+#[test]
+fn tls_sessions_are_resumed() {
+    let secure = Secure::start_with(|authority| Server::start_tls(authority.config(Flaw::None)));
+    // Each reply ends its connection.
+    let files: Vec<String> = (0..5).map(|n| format!("no_length/1000/t{n}")).collect();
+    secure.get(&files, &["-j", "1"]);
+    assert_eq!(secure.server.handshakes(), (5, 4));
+    // From a lane to HTTP/2.
+    let secure = Secure::start();
+    secure.get(&small(0..20), &["-j", "1"]);
+    assert_eq!(secure.server.handshakes(), (2, 1));
+}

@@ -1,0 +1,268 @@
+//! Which version of HTTP a request goes over, and what was learnt about that of each origin.
+//!
+//! Invariant: unless the person forces it, HTTP/2 is for whole files over https only, from origins whose files are
+//! small, as far as was seen; everything else has lanes of its own. One TCP connection for all is good for many small
+//! files, which need no handshakes then, and bad for a large one, whose pieces shall not share one congestion window.
+//! Trouble with HTTP/2 is nobody's failure as long as there is HTTP/1.1: before a reply's head nothing is lost by
+//! asking there.
+//!
+//! An HTTP/2 connection takes the place of a lane, so that no host sees more connections than it would without.
+
+use super::body::HttpReply;
+use super::h2::{Connection, Failed};
+use super::lane::Pool;
+use super::request::Head;
+use super::wire::{Offer, Wires};
+use crate::clock;
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::settings::{HttpVersion, Settings};
+use downhaul_core::show;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
+
+/// A file up to this size is small: on common lines it is over in a few round trips, before a further connection could
+/// help it.
+const SMALL: u64 = 256 * 1024;
+
+/// So many small files in a row make an origin one of small files: as many as pay for one more handshake.
+const IN_A_ROW: u32 = 8;
+
+/// Requests at once on a connection; further ones go over lanes. So many small files fill its window of 16 MiB, so that
+/// none waits because another is not read; and servers allow 100 or more (RFC 9113, section 6.5.2).
+const STREAMS_MOST: usize = 64;
+
+/// HTTP/2 connections at once, each with a window of 16 MiB: together the 64 MiB of promise 7, in the worst case.
+const CONNECTIONS_MOST: usize = 4;
+
+/// A connection that was idle for so long gives up its place for another origin's. Lists name the files of one server
+/// next to each other, or take turns within seconds.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Requests that a server does not look at are sent so often: once more over the same connection, then over another.
+const TRIES: u32 = 3;
+
+/// Origins that are remembered: a list may have a million. Forgetting costs a few more files over HTTP/1.1.
+const REMEMBERED: usize = 1024;
+
+/// Sends requests over what is right for each.
+pub(super) struct Versions {
+    settings: Arc<Settings>,
+    wires: Arc<Wires>,
+    lanes: Arc<Pool>,
+    origins: Mutex<HashMap<String, Arc<Origin>>>,
+    alive: Arc<()>,
+}
+
+/// What was learnt of an origin.
+#[derive(Default)]
+struct Origin {
+    /// Small files in a row.
+    small: AtomicU32,
+    /// It has no HTTP/2, or that stalled.
+    unfit: Arc<AtomicBool>,
+    connection: Mutex<Option<Making>>,
+}
+
+/// A connection that is made by the first who wants it, and by whoever looks, should that one be gone; `None` if the
+/// server has no HTTP/2.
+type Making = Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
+
+impl Versions {
+    /// # Errors
+    /// When the certificates to trust cannot be read.
+    pub(super) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
+        let wires = Arc::new(Wires::new(&settings)?);
+        let lanes = Pool::new(&settings, wires.clone());
+        Ok(Versions { settings, wires, lanes, origins: Mutex::default(), alive: Arc::default() })
+    }
+
+    /// Sends a request; `plain` says that it is for a whole file.
+    pub(super) async fn send(&self, url: &Url, head: Head, plain: bool) -> Result<HttpReply, Error> {
+        let lanes = |head| self.lanes.send(url, head, self.settings.timeout);
+        match self.settings.http_version {
+            HttpVersion::One => return lanes(head).await,
+            HttpVersion::Auto if url.scheme() != "https" => return lanes(head).await,
+            HttpVersion::Auto | HttpVersion::Two => {}
+        }
+        let name = url.origin().ascii_serialization();
+        let origin = self.origin(&name);
+        let reply = match self.send_over_two(&origin, &name, url, &head, plain).await? {
+            Some(reply) => reply,
+            None => lanes(head).await?,
+        };
+        if plain && !self.forced() {
+            origin.learn(&reply);
+        }
+        Ok(reply)
+    }
+
+    /// `None` if it is for the lanes.
+    async fn send_over_two(
+        &self,
+        origin: &Origin,
+        name: &str,
+        url: &Url,
+        head: &Head,
+        plain: bool,
+    ) -> Result<Option<HttpReply>, Error> {
+        let mut refused = None;
+        for tried in 0..TRIES {
+            let Some(making) = self.connection(origin, name, url, plain) else { return Ok(None) };
+            let failed = match making.await {
+                Ok(None) => return Ok(None),
+                Err(error) => Failed::Broken(error),
+                Ok(Some(connection)) => match connection.send(url, head.clone()).await {
+                    Ok(reply) => return Ok(Some(reply)),
+                    Err(failed) => {
+                        // How many requests a server takes at once is known only after its first words, so that
+                        // one refusal does not speak against the connection.
+                        if tried > 0 || !matches!(failed, Failed::Refused(_)) {
+                            origin.leave(&connection);
+                        }
+                        failed
+                    }
+                },
+            };
+            match failed {
+                Failed::Refused(error) | Failed::Gone(error) => refused = Some(error),
+                Failed::Broken(error) if self.forced() => return Err(error),
+                Failed::Broken(_) => {
+                    origin.unfit.store(true, Ordering::Relaxed);
+                    return Ok(None);
+                }
+            }
+        }
+        refused.filter(|_| self.forced()).map_or(Ok(None), Err)
+    }
+
+    /// The HTTP/2 connection that such a request shall use, if any.
+    fn connection(&self, origin: &Origin, name: &str, url: &Url, plain: bool) -> Option<Making> {
+        let forced = self.forced();
+        let unfit = origin.unfit.load(Ordering::Relaxed);
+        if !forced && (unfit || !plain || origin.small.load(Ordering::Relaxed) < IN_A_ROW) {
+            return None;
+        }
+        let mut current = origin.connection();
+        if forced && unfit {
+            // There is nothing else to go to but another connection.
+            *current = None;
+            origin.unfit.store(false, Ordering::Relaxed);
+        }
+        if let Some(making) = &*current {
+            match making.clone().now_or_never() {
+                // Lanes are faster than to wait.
+                None => return forced.then(|| making.clone()),
+                Some(Ok(Some(connection))) if connection.is_open() => {
+                    let has_room = forced || connection.streams() < STREAMS_MOST;
+                    return has_room.then(|| making.clone());
+                }
+                Some(_) => *current = None,
+            }
+        }
+        if !self.make_room() && !forced {
+            return None;
+        }
+        self.lanes.give_up_one(name);
+        Some(current.insert(self.make(url, origin.unfit.clone())).clone())
+    }
+
+    fn make(&self, url: &Url, unfit: Arc<AtomicBool>) -> Making {
+        let (wires, lanes, settings) = (self.wires.clone(), self.lanes.clone(), self.settings.clone());
+        let (url, alive, forced) = (url.clone(), self.alive.clone(), self.forced());
+        let offer = if forced { Offer::Two } else { Offer::Either };
+        async move {
+            let wire = wires.connect(&url, offer).await?;
+            let at = show::url(&url);
+            if wire.agreed_on_two() || (forced && url.scheme() == "http") {
+                let connection = Connection::open(wire, &at, &settings, alive, unfit).await?;
+                return Ok(Some(Arc::new(connection)));
+            }
+            if forced {
+                return Err(Error::new(Kind::HttpVersion, at, "it did not choose HTTP/2"));
+            }
+            unfit.store(true, Ordering::Relaxed);
+            lanes.adopt(wire, &url).await;
+            Ok(None)
+        }
+        .boxed()
+        .shared()
+    }
+
+    /// False if there are too many connections already, and all of them are used.
+    fn make_room(&self) -> bool {
+        if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
+            return true;
+        }
+        let least = if self.forced() { Duration::ZERO } else { IDLE };
+        let now = clock::instant();
+        let origins = self.origins();
+        let idle = origins.values().filter_map(|origin| Some((origin.idle_since()?, origin)));
+        let longest = idle.min_by_key(|(since, _)| *since);
+        match longest.filter(|(since, _)| now.duration_since(*since) >= least) {
+            Some((_, origin)) => origin.connection.try_lock().map(|mut making| *making = None).is_ok(),
+            None => false,
+        }
+    }
+
+    fn origin(&self, name: &str) -> Arc<Origin> {
+        let mut origins = self.origins();
+        if let Some(origin) = origins.get(name) {
+            return origin.clone();
+        }
+        if origins.len() >= REMEMBERED {
+            origins.retain(|_, origin| origin.connection.try_lock().is_ok_and(|making| making.is_some()));
+        }
+        origins.entry(name.to_string()).or_default().clone()
+    }
+
+    fn forced(&self) -> bool {
+        self.settings.http_version == HttpVersion::Two
+    }
+
+    fn origins(&self) -> MutexGuard<'_, HashMap<String, Arc<Origin>>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Origin {
+    /// A large file, or one of unknown size, takes back what small ones gave.
+    fn learn(&self, reply: &HttpReply) {
+        if reply.status() != StatusCode::OK {
+            return;
+        }
+        let length = reply.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= SMALL) {
+            self.small.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.small.store(0, Ordering::Relaxed);
+            *self.connection() = None;
+        }
+    }
+
+    /// Takes no further request to this connection.
+    fn leave(&self, connection: &Arc<Connection>) {
+        let mut current = self.connection();
+        let made = current.clone().and_then(FutureExt::now_or_never);
+        if matches!(made, Some(Ok(Some(one))) if Arc::ptr_eq(&one, connection)) {
+            *current = None;
+        }
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        // One that is being looked at is not idle.
+        let making = self.connection.try_lock().ok()?.clone()?;
+        making.now_or_never()?.ok()??.idle_since()
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<Making>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
