@@ -21,7 +21,10 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("net.silent", "A longer --timeout may help."),
     ("net.slow", "A lower --min-speed allows it."),
-    ("http.version", "Leave out --http2: HTTP/1.1 is spoken by every server."),
+    (
+        "http.version",
+        "Leave out --http2: nearly every server speaks HTTP/1.1. One that does not needs --http2.",
+    ),
     ("http.unauthorized", "Give credentials in a header: -H 'Authorization: ...'."),
     (
         "http.forbidden",

@@ -228,6 +228,7 @@ fn bodies_that_break_are_gone_on_with() {
         ("h2_reset_in_mid_body", "net.reset"),
         ("h2_shorter_than_announced", "http.truncated"),
         ("h2_longer_than_announced", "http.truncated"),
+        ("h2_reset_without_error", "http.truncated"),
     ] {
         for more in [&["-j", "1"][..], &["-j", "1", "--http2"]] {
             let secure = Secure::start();
@@ -236,6 +237,28 @@ fn bodies_that_break_are_gone_on_with() {
             assert_eq!(secure.asked("f")[0].version, 2);
         }
     }
+}
+
+#[test]
+fn a_body_that_always_breaks_is_had_over_http1() {
+    let secure = Secure::start();
+    secure.get(&after_small_ones("h2_breaks_off/200000/f"), &["-j", "1", "--retries", "1"]);
+    let versions: Vec<u8> = secure.asked("f").iter().map(|request| request.version).collect();
+    assert_eq!(versions, [2, 1]);
+}
+
+#[test]
+fn requests_that_wait_for_others_are_not_stalled() {
+    // The server takes six at once, and is busy with them for longer than the time-out.
+    let secure = Secure::start();
+    let files: Vec<String> = (0..10).map(|n| format!("h2_slow/30000/f{n}")).collect();
+    secure.get(&files, &["--http2", "-j", "10", "--timeout", "2", "--retries", "0"]);
+    assert_eq!(connections(&secure.server.requests()), 1);
+    // And by itself.
+    let secure = Secure::start();
+    let files: Vec<String> = small(0..60).into_iter().chain(files).collect();
+    secure.get(&files, &["-j", "10", "--timeout", "3", "--retries", "0"]);
+    assert!(of_version(&secure.asked("f"), 2).len() > 6);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) const SINS: &[&str] = &[
     "h2_silent",
     "h2_stalls",
     "h2_slow",
+    "h2_reset_without_error",
+    "h2_breaks_off",
     "h2_refused_stream",
     "h2_reset_in_mid_body",
     "h2_shorter_than_announced",
@@ -189,6 +191,8 @@ async fn answer(mut x: Exchange) -> Result<(), h2::Error> {
         "h2_silent" => silent().await,
         "h2_stalls" => stalls(&mut x).await,
         "h2_slow" => slow(&mut x).await,
+        "h2_reset_without_error" => reset_without_error(&mut x).await,
+        "h2_breaks_off" => breaks_off(&mut x).await,
         "h2_refused_stream" => refused_stream(&mut x),
         "h2_reset_in_mid_body" => reset_in_mid_body(&mut x).await,
         "h2_shorter_than_announced" => shorter_than_announced(&mut x),
@@ -217,14 +221,43 @@ async fn stalls(x: &mut Exchange) -> Result<(), h2::Error> {
     std::future::pending().await
 }
 
-/// 64 KiB every 10 ms.
+/// Three seconds for the whole of it.
 async fn slow(x: &mut Exchange) -> Result<(), h2::Error> {
     let (mut stream, mut body) = x.head(None)?;
+    let portion = body.len() / 300 + 1;
     while !body.is_empty() {
-        let part = body.split_to(body.len().min(64 * 1024));
+        let part = body.split_to(body.len().min(portion));
         stream.send_data(part, body.is_empty())?;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    Ok(())
+}
+
+/// Half of a body whose length nobody knows, then a reset that says that all is well. Once.
+async fn reset_without_error(x: &mut Exchange) -> Result<(), h2::Error> {
+    if x.visit > 0 {
+        return x.file();
+    }
+    half_and_reset(x, http::Response::builder(), Reason::NO_ERROR).await
+}
+
+/// Half of it, then a reset, always; and nothing by which it could be gone on with.
+async fn breaks_off(x: &mut Exchange) -> Result<(), h2::Error> {
+    let head = http::Response::builder().header("content-length", x.size);
+    half_and_reset(x, head, Reason::INTERNAL_ERROR).await
+}
+
+async fn half_and_reset(
+    x: &mut Exchange,
+    head: http::response::Builder,
+    reason: Reason,
+) -> Result<(), h2::Error> {
+    let body = Bytes::from(sins::part(&x.request, &x.name, x.size).2);
+    let mut stream = x.respond.send_response(head.body(()).expect("a head"), false)?;
+    stream.send_data(body.slice(..body.len() / 2), false)?;
+    // What was sent shall arrive before the reset takes it back.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stream.send_reset(reason);
     Ok(())
 }
 
@@ -242,12 +275,9 @@ async fn reset_in_mid_body(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
     }
-    let (mut stream, body) = x.head(None)?;
-    stream.send_data(body.slice(..body.len() / 2), false)?;
-    // What was sent shall arrive before the reset takes it back.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    stream.send_reset(Reason::INTERNAL_ERROR);
-    Ok(())
+    let etag = sins::etag(&x.name, x.size);
+    let head = http::Response::builder().header("content-length", x.size).header("etag", etag);
+    half_and_reset(x, head, Reason::INTERNAL_ERROR).await
 }
 
 /// The stream ends in good order, and too early. Once.

@@ -6,7 +6,7 @@ use super::failure;
 use super::h2::Stream as H2Stream;
 use super::lane::{Lane, Pool};
 use bytes::Bytes;
-use downhaul_core::error::Error;
+use downhaul_core::error::{Error, Kind};
 use futures_util::StreamExt;
 use futures_util::stream::Stream;
 use http::{HeaderMap, StatusCode};
@@ -89,11 +89,21 @@ impl HttpBody {
         }
     }
 
-    fn broke(&mut self, error: &hyper::Error) -> Error {
-        if let Carrier::Stream(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
-            stream.broke(error);
+    /// Nothing more comes. A stream of HTTP/2 that is reset without an error looks like that too, and has no end.
+    fn closed(&mut self) -> Result<(), Error> {
+        if matches!(self.carrier, Carrier::Stream(_)) && !self.incoming.is_end_stream() {
+            self.leave();
+            return Err(Error::new(Kind::HttpTruncated, &self.at, "the stream was reset before its end"));
         }
-        failure::of_body(error, &self.at)
+        self.ended();
+        Ok(())
+    }
+
+    /// The body broke.
+    fn leave(&mut self) {
+        if let Carrier::Stream(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
+            stream.broke();
+        }
     }
 }
 
@@ -111,11 +121,11 @@ impl Stream for HttpBody {
                 stream.heard();
             }
             return Poll::Ready(match ready!(frame) {
-                None => {
-                    body.ended();
-                    None
+                None => body.closed().err().map(Err),
+                Some(Err(e)) => {
+                    body.leave();
+                    Some(Err(failure::of_body(&e, &body.at)))
                 }
-                Some(Err(e)) => Some(Err(body.broke(&e))),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         if body.incoming.is_end_stream() {

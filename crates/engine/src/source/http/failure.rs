@@ -7,7 +7,12 @@ use std::io;
 
 /// A request that got no usable reply head.
 pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
-    if error.is_parse() || is_gibberish(error) {
+    let h2 = h2_cause(error);
+    if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
+        return Error::new(Kind::HttpVersion, at, "it wants HTTP/1.1 for this");
+    }
+    // What is wrong with all of a connection is not the fault of one of its files.
+    if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(Kind::HttpMalformed, at, cause(error));
     }
     Error::new(Kind::NetReset, at, "no reply came: ".to_string() + &cause(error))
@@ -18,22 +23,18 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if io_cause(error).and_then(|io| io.get_ref()).is_some_and(|inner| inner.is::<rustls::Error>()) {
         return Error::new(Kind::TlsFailed, at, cause(error));
     }
-    if error.is_timeout() {
-        return Error::new(Kind::NetSilent, at, "the connection is dead");
-    }
-    // Of one stream, nothing but the length of its body is checked.
-    if h2_cause(error).is_some_and(|h2| h2.is_library() && h2.is_reset()) {
-        return Error::new(Kind::HttpTruncated, at, "its length is not the announced one");
+    if let Some(h2) = h2_cause(error) {
+        // Of one stream, hardly anything but the length of its body is checked.
+        if h2.is_library() && h2.is_reset() {
+            return Error::new(Kind::HttpTruncated, at, "its length is not the announced one");
+        }
+        return Error::new(Kind::NetReset, at, cause(error));
     }
     let io = io_cause(error).map(io::Error::kind);
     if error.is_incomplete_message() || io == Some(io::ErrorKind::UnexpectedEof) {
         return Error::new(Kind::HttpTruncated, at, "the connection was closed");
     }
-    if error.is_parse()
-        || is_gibberish(error)
-        || io == Some(io::ErrorKind::InvalidInput)
-        || io == Some(io::ErrorKind::InvalidData)
-    {
+    if error.is_parse() || io == Some(io::ErrorKind::InvalidInput) || io == Some(io::ErrorKind::InvalidData) {
         return Error::new(Kind::HttpMalformed, at, cause(error));
     }
     Error::new(Kind::NetReset, at, cause(error))
@@ -53,11 +54,6 @@ pub(super) fn is_farewell(error: &hyper::Error) -> bool {
 /// HTTP/2: the server ended this stream alone, for a reason of its own.
 pub(super) fn is_answer(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.is_remote())
-}
-
-/// HTTP/2: what came is against the protocol.
-fn is_gibberish(error: &hyper::Error) -> bool {
-    h2_cause(error).is_some_and(h2::Error::is_library)
 }
 
 fn h2_cause(error: &hyper::Error) -> Option<&h2::Error> {

@@ -56,6 +56,8 @@ pub(super) fn as_two(mut head: Head, url: &Url) -> Result<Head, Error> {
     }
     *head.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
     *head.version_mut() = Version::HTTP_2;
+    // All files at once, not one after the other: who waits too long is taken for stalled (RFC 9218, section 4.2).
+    head.headers_mut().insert("priority", HeaderValue::from_static("i"));
     Ok(head)
 }
 

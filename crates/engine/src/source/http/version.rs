@@ -39,17 +39,21 @@ const IN_A_ROW: u32 = 8;
 /// none waits because another is not read; and servers allow 100 or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
-/// HTTP/2 connections at once, each with a window of 16 MiB: together the 64 MiB of promise 7, in the worst case.
+/// HTTP/2 connections at once, unless the person wants nothing else. Each may hold a window of 16 MiB, but does so only
+/// while files that are not small are not read: promise 7 bounds what is read, and this what is not.
 const CONNECTIONS_MOST: usize = 4;
 
 /// A connection that was idle for so long gives up its place for another origin's. Lists name the files of one server
 /// next to each other, or take turns within seconds.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Requests that a server does not look at are sent so often: once more over the same connection, then over another.
-const TRIES: u32 = 3;
+/// Requests that a server does not look at are sent so often: once more over the same connection, then over others. A
+/// server that leaves after each request loses those that came together with it; with eight files at once, each is
+/// served by then.
+const TRIES: u32 = 8;
 
-/// Origins that are remembered: a list may have a million. Forgetting costs a few more files over HTTP/1.1.
+/// Origins that are remembered: a list may have a million. Forgetting costs a few more files over HTTP/1.1, or
+/// finding out again that HTTP/2 is of no use there.
 const REMEMBERED: usize = 1024;
 
 /// Sends requests over what is right for each.
@@ -66,7 +70,7 @@ pub(super) struct Versions {
 struct Origin {
     /// Small files in a row.
     small: AtomicU32,
-    /// It has no HTTP/2, or that stalled.
+    /// It has no HTTP/2, or something went wrong with that.
     unfit: Arc<AtomicBool>,
     connection: Mutex<Option<Making>>,
 }
@@ -140,21 +144,25 @@ impl Versions {
                 }
             }
         }
-        refused.filter(|_| self.forced()).map_or(Ok(None), Err)
+        if self.forced() {
+            return refused.map_or(Ok(None), Err);
+        }
+        origin.unfit.store(true, Ordering::Relaxed);
+        Ok(None)
     }
 
     /// The HTTP/2 connection that such a request shall use, if any.
     fn connection(&self, origin: &Origin, name: &str, url: &Url, plain: bool) -> Option<Making> {
         let forced = self.forced();
         let unfit = origin.unfit.load(Ordering::Relaxed);
-        if !forced && (unfit || !plain || origin.small.load(Ordering::Relaxed) < IN_A_ROW) {
-            return None;
-        }
         let mut current = origin.connection();
-        if forced && unfit {
-            // There is nothing else to go to but another connection.
-            *current = None;
-            origin.unfit.store(false, Ordering::Relaxed);
+        if !forced && (unfit || !plain || origin.small.load(Ordering::Relaxed) < IN_A_ROW) {
+            // The lane shall not be one connection more than there would be without HTTP/2.
+            let made = current.as_ref().and_then(|making| making.peek());
+            if unfit || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {
+                *current = None;
+            }
+            return None;
         }
         if let Some(making) = &*current {
             match making.clone().now_or_never() {
@@ -218,7 +226,7 @@ impl Versions {
             return origin.clone();
         }
         if origins.len() >= REMEMBERED {
-            origins.retain(|_, origin| origin.connection.try_lock().is_ok_and(|making| making.is_some()));
+            origins.retain(|_, origin| origin.is_used());
         }
         origins.entry(name.to_string()).or_default().clone()
     }
@@ -254,6 +262,15 @@ impl Origin {
         if matches!(made, Some(Ok(Some(one))) if Arc::ptr_eq(&one, connection)) {
             *current = None;
         }
+    }
+
+    /// It has a connection, is about to have one, or is being looked at.
+    fn is_used(&self) -> bool {
+        let Ok(current) = self.connection.try_lock() else { return true };
+        current.as_ref().is_some_and(|making| match making.peek() {
+            None => true,
+            Some(made) => matches!(made, Ok(Some(connection)) if connection.is_open()),
+        })
     }
 
     fn idle_since(&self) -> Option<Instant> {
