@@ -21,8 +21,17 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(100);
 /// number of connections.
 const STILL_GROWING: f64 = 1.15;
 
+/// But for no longer than so many looks after the first: each takes three round trips, in which slow start grows by eight, and
+/// from ten packets it is beyond the largest receive window by then. What still grows is congestion avoidance, which on a
+/// long line takes minutes: more connections are quicker.
+const SLOW_START_LOOKS: u32 = 3;
+
 /// The share of the ideal gain that makes a doubling worth it.
 const WORTH_IT: f64 = 1.0 / 3.0;
+
+/// Fewer connections are kept if they bring this much of what more did: the difference is what two looks at the same level
+/// differ by. With the measure for a doubling, each step down would give away a tenth.
+const AS_GOOD: f64 = 0.95;
 
 /// Where half as many bring so many times more, measured before and after (goodput halved after a step up), the host
 /// punishes: more are tried after the longest rest, once, and then not again.
@@ -84,6 +93,8 @@ struct Look {
     bytes: u64,
     /// Bytes a second in the look before.
     last: Option<f64>,
+    /// Looks at this level before.
+    before: u32,
 }
 
 /// What a plan may do about connections now.
@@ -245,7 +256,7 @@ impl Pace {
             return;
         }
         let Some(look) = self.look else {
-            self.look = Some(Look { from: now, bytes: self.bytes, last: None });
+            self.look = Some(Look { from: now, bytes: self.bytes, last: None, before: 0 });
             return;
         };
         let time = now.saturating_sub(look.from);
@@ -255,8 +266,9 @@ impl Pace {
         let goodput = self.bytes.saturating_sub(look.bytes) as f64 / time.as_secs_f64();
         // The first look of a level is its slow start.
         let settled = look.last.is_some_and(|last| goodput <= last * STILL_GROWING);
-        self.look = Some(Look { from: now, bytes: self.bytes, last: Some(goodput) });
-        if settled {
+        let (last, before) = (Some(goodput), look.before + 1);
+        self.look = Some(Look { from: now, bytes: self.bytes, last, before });
+        if settled || before > SLOW_START_LOOKS {
             self.judge(now, goodput);
         }
     }
@@ -264,7 +276,7 @@ impl Pace {
     fn judge(&mut self, now: Duration, goodput: f64) {
         self.look = None;
         if let Some((more, before)) = self.tried_from.take() {
-            if is_worth_it(self.level, goodput, more, before) {
+            if goodput < before * AS_GOOD {
                 self.step(now, more, goodput, Why::Better);
             }
             return self.keep(now, false);
@@ -416,6 +428,27 @@ mod tests {
         let levels = settle(&mut pace, 120, |n| if n > 4 { 1e6 } else { 1e6 * n as f64 });
         assert_eq!(levels.iter().filter(|&&level| level > 4).count(), 2, "{levels:?}");
         assert!(pace.steps().iter().any(|step| step.why == Why::Collapse));
+    }
+
+    #[test]
+    fn what_grows_for_long_is_not_waited_for() {
+        // Congestion avoidance on a long line: a fifth more in each look.
+        let (mut pace, steps) = (Pace::new(64), std::cell::Cell::new(0));
+        let levels = settle(&mut pace, 5, |n| {
+            steps.set(steps.get() + 1);
+            1e6 * n as f64 * 1.2_f64.powi(steps.get() / 5)
+        });
+        assert!(pace.lanes() >= 8, "{levels:?}");
+    }
+
+    #[test]
+    fn fewer_are_kept_only_if_they_are_as_good() {
+        // Below eight connections, each one less costs 4 %: too little for a doubling, too much to give away.
+        let mut pace = Pace::new(64);
+        settle(&mut pace, 2, |n| 1e6 * n.min(8) as f64);
+        let levels = settle(&mut pace, 100, |n| 1e8 * (1.0 - 0.04 * 8_usize.saturating_sub(n) as f64));
+        assert!(levels.contains(&6), "{levels:?}");
+        assert_eq!(pace.lanes(), 8, "{levels:?}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What the world does to downloads, for tests, benches and the demo: it **lies**.
 //!
 //! [`server`] misbehaves over real sockets, each script named after its sin; [`net_sim`] does the same without
-//! sockets or time, thousands of times a second, with [`plan_sim`] driving the plan alone; [`fake_disk`] keeps files in memory and fails on demand; [`minisign`] signs whatever it is given.
+//! sockets or time, thousands of times a second, with [`plan_sim`] driving the plan alone; [`line_sim`] is a line to a host,
+//! for the number of connections; [`fake_disk`] keeps files in memory and fails on demand; [`minisign`] signs whatever it is given.
 
 pub mod fake_disk;
+pub mod line_sim;
 pub mod minisign;
 pub mod net_sim;
 pub mod plan_fuzz;

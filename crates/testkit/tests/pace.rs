@@ -1,0 +1,131 @@
+//! How good the number of connections is that [`Pace`](downhaul_core::pace::Pace) finds: raced over a thousand simulated
+//! lines against fixed numbers.
+
+use downhaul_testkit::line_sim::{Choice, Host, Line, race};
+use std::fmt::Write as _;
+
+/// What a person might set by hand.
+const FIXED: [usize; 4] = [1, 4, 16, 64];
+
+/// Bits a second: from a bad phone line to a data centre.
+const RATES: [f64; 5] = [1e6, 1e7, 1e8, 1e9, 1e10];
+
+/// Seconds: from the next room to a satellite.
+const ROUND_TRIPS: [f64; 5] = [0.001, 0.01, 0.03, 0.1, 0.3];
+
+/// Packets lost by chance.
+const LOSSES: [f64; 5] = [0.0, 0.0001, 0.001, 0.01, 0.02];
+
+/// The file takes the line this many seconds at its full rate, so that the ramp counts.
+const SECONDS: f64 = 30.0;
+
+/// Chance is the same in each run and for each choice.
+const SEED: u64 = 1;
+
+/// A cell is fast with this share of the best fixed number's goodput.
+const FAST: f64 = 0.9;
+
+/// A fixed number is enough with this share of the best one's goodput.
+const ENOUGH: f64 = 0.95;
+
+/// A cell has few connections with so many times the smallest number that is enough.
+const FEW: f64 = 2.0;
+
+/// What one cell came to.
+struct Cell {
+    line: Line,
+    /// Of the best fixed number's goodput.
+    share: f64,
+    /// Times the smallest fixed number that is enough.
+    times: f64,
+}
+
+impl Cell {
+    fn is_fast(&self) -> bool {
+        self.share >= FAST
+    }
+
+    fn has_few(&self) -> bool {
+        self.times <= FEW
+    }
+}
+
+fn cell(line: Line) -> Cell {
+    let bytes = line.rate * SECONDS;
+    let fixed = FIXED.map(|count| (count, race(line, bytes, Choice::Fixed(count), SEED).goodput));
+    let best = fixed.iter().map(|one| one.1).fold(0.0, f64::max);
+    let enough = fixed.iter().find(|one| one.1 >= ENOUGH * best).expect("the best one is enough").0;
+    let found = race(line, bytes, Choice::Auto, SEED);
+    Cell { line, share: found.goodput / best, times: found.connections / enough as f64 }
+}
+
+fn lines_of(host: Host) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for bits in RATES {
+        for round_trip in ROUND_TRIPS {
+            lines.extend(LOSSES.map(|loss| Line { rate: bits / 8.0, round_trip, loss, host }));
+        }
+    }
+    lines
+}
+
+fn cells_of(host: Host) -> Vec<Cell> {
+    let lines = lines_of(host);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        // Every so-manieth, since the fast lines at the end take the longest.
+        let of = |first: usize| lines.iter().skip(first).step_by(threads).map(|&line| cell(line)).collect();
+        let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || of(first))).collect();
+        running.into_iter().flat_map(|thread| -> Vec<Cell> { thread.join().expect("no panic") }).collect()
+    })
+}
+
+fn percent(cells: &[Cell], is: fn(&Cell) -> bool) -> f64 {
+    100.0 * cells.iter().filter(|cell| is(cell)).count() as f64 / cells.len() as f64
+}
+
+/// What is reached, in percent of the cells: as fast as asked, and with as few connections. One percent of leeway, a cell,
+/// is taken off, since logarithms and roots differ in their last bits between systems.
+const REACHED: [(Host, f64, f64); 8] = [
+    (Host::Plain, 94.4, 42.4),
+    (Host::Caps(1.0 / 6.0), 97.6, 61.6),
+    (Host::Caps(1.0 / 24.0), 89.6, 99.2),
+    (Host::Slows(6), 86.4, 47.2),
+    (Host::Refuses(6), 86.4, 62.4),
+    (Host::Lottery, 75.2, 52.8),
+    (Host::Shared(2), 99.2, 100.0),
+    (Host::Bursts, 96.0, 62.4),
+];
+
+/// See [`REACHED`].
+const LEEWAY: f64 = 1.0;
+
+/// Aimed at are 95 % of the cells that are fast, and few connections in each. That is **not reached**: 90.6 % are fast, and
+/// 66 % have few connections. This test only sees to it that neither gets worse.
+///
+/// - Not fast enough are lines with 300 ms (78.5 %), where a level takes seconds to be judged, and with 1 ms (85.5 %); hosts
+///   that slow everything down with more than six (86.4 %), refuse more than six (86.4 %), or where connections are a
+///   lottery (75.2 %: no slow one is closed to dial again). 1.3 % of all cells are below 80 % of the best, none below half.
+/// - Too many connections are where one is enough, on lines up to 100 Mbit/s without much loss: a far host gets eight before it
+///   is known what they bring; they are given up slowly; and as long as those that are too many after a step down are busy with
+///   their pieces, the level is raised again to what is in use. Without that last one, more cells have few connections, but
+///   fewer are fast.
+#[test]
+fn a_thousand_lines_against_fixed_numbers() {
+    let mut worse = String::new();
+    for (host, fast, few) in REACHED {
+        let cells = cells_of(host);
+        let (are_fast, have_few) = (percent(&cells, Cell::is_fast), percent(&cells, Cell::has_few));
+        if are_fast >= fast - LEEWAY && have_few >= few - LEEWAY {
+            continue;
+        }
+        let _ = writeln!(worse, "{host:?}: {are_fast} % fast, before {fast}; {have_few} % few, before {few}");
+        for cell in cells.iter().filter(|cell| !cell.is_fast() || !cell.has_few()) {
+            let Line { rate, round_trip, loss, .. } = cell.line;
+            let (share, times) = (cell.share, cell.times);
+            let _ = write!(worse, "  {} Mbit/s, {} ms, {} %: ", rate * 8e-6, round_trip * 1e3, loss * 100.0);
+            let _ = writeln!(worse, "{share:.2} of the best, {times:.2} times the connections");
+        }
+    }
+    assert!(worse.is_empty(), "{worse}");
+}
