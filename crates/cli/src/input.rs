@@ -4,16 +4,22 @@ use crate::args::Args;
 use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::{Error, Kind};
 use downhaul_engine::core::job::{self, JobSpec, Target};
-use downhaul_engine::core::list;
+use downhaul_engine::core::list::{
+    self, AtLine,
+    metalink::{self, Metalink},
+};
 use downhaul_engine::core::name::{SafeName, same_file_key};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// A line of a list longer than this is a mistake: no server takes URLs beyond 64 KiB, and a JSON line holds a few.
 pub(crate) const LONGEST_LINE: usize = 1024 * 1024;
+
+/// So much of a list file is looked at to know whether it is a Metalink document; comments may stand before its root.
+const BEGINNING: u64 = 8 * 1024;
 
 /// So many mistakes of a list are named; the rest are counted.
 const MISTAKES_SHOWN: usize = 10;
@@ -82,21 +88,35 @@ pub fn of(args: &Args) -> Result<Input, String> {
     Ok(Input::Jobs(jobs))
 }
 
+/// The jobs of a list file, each with its line: of a Metalink document, by its name or its root, or of lines.
+///
+/// # Errors
+/// It cannot be read, or is a Metalink document that is too long.
+pub fn read_list_file(path: &Path) -> io::Result<Box<dyn Iterator<Item = AtLine>>> {
+    let mut file = File::open(path)?;
+    let mut beginning = Vec::new();
+    file.by_ref().take(BEGINNING).read_to_end(&mut beginning)?;
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
+    let whole = Cursor::new(beginning).chain(file);
+    if !is_metalink {
+        return Ok(Box::new(read_list(whole)));
+    }
+    let mut document = Vec::new();
+    whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
+    let jobs = Metalink::new(document);
+    Ok(Box::new(jobs.map(|(line, job)| (line, job.map_err(|error| at_line(line, error))))))
+}
+
 /// Reads the jobs of a list, a line at a time. Bad lines come as errors; a reader that fails ends the list.
-pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = (u64, Result<JobSpec, Error>)> {
+pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = AtLine> {
     let mut reader = BufReader::new(reader);
     let mut number = 0;
     let mut over = false;
     std::iter::from_fn(move || {
         while !over {
             number += 1;
-            let at = |mut error: Error| {
-                error.detail = match error.detail.as_str() {
-                    "" => format!("line {number}"),
-                    detail => format!("line {number}: {detail}"),
-                };
-                error
-            };
+            let at = |error| at_line(number, error);
             match next_line(&mut reader) {
                 Ok(None) => over = true,
                 Ok(Some(line)) => match list::line(&line) {
@@ -112,6 +132,14 @@ pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = (u64, Result<Job
         }
         None
     })
+}
+
+fn at_line(number: u64, mut error: Error) -> Error {
+    error.detail = match error.detail.as_str() {
+        "" => format!("line {number}"),
+        detail => format!("line {number}: {detail}"),
+    };
+    error
 }
 
 /// The lines of a text that are UTF-8 and not too long; the others are left out.
@@ -156,12 +184,14 @@ fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 
 /// The first pass over a list file: every mistake is a usage error, with its line number.
 fn check_list(path: &Path) -> Result<u64, String> {
-    let file = File::open(path).map_err(|e| format!("the list {} cannot be read: {e}", path.display()))?;
+    let jobs =
+        read_list_file(path).map_err(|e| format!("the list {} cannot be read: {e}", path.display()))?;
     let mut mistakes = Vec::new();
     let (mut count, mut wrong) = (0, 0);
     let mut seen = Names::default();
-    for (number, job) in read_list(file) {
-        let checked = job.map_err(|e| e.to_string()).and_then(|job| {
+    for (number, job) in jobs {
+        // Errors quote names, and a list may be another's work.
+        let checked = job.map_err(|e| show::escaped(&e.to_string()).into_owned()).and_then(|job| {
             count += 1;
             seen.add(&job, number).map_err(|(name, first)| {
                 format!("lines {first} and {number} would have the same name: {name}")

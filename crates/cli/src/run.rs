@@ -13,6 +13,7 @@ use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::{Facts, explain, json, log::Log};
 use downhaul_engine::core::job::Target;
+use downhaul_engine::core::list::AtLine;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Session, Summary};
@@ -212,19 +213,19 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>) {
                     }
                 }
             }
-            Input::List(path, _) => match File::open(&path) {
-                Ok(file) => feed_list(file, &session, &runtime),
+            Input::List(path, _) => match input::read_list_file(&path) {
+                Ok(jobs) => feed_list(jobs, &session, &runtime),
                 Err(e) => warn(&format!("the list {} cannot be read any more: {e}", path.display())),
             },
-            Input::Stdin => feed_list(std::io::stdin(), &session, &runtime),
+            Input::Stdin => feed_list(input::read_list(std::io::stdin()), &session, &runtime),
         }
         shared.more.store(false, Ordering::Relaxed);
         runtime.block_on(session.close());
     });
 }
 
-fn feed_list(reader: impl std::io::Read, session: &Session, runtime: &tokio::runtime::Handle) {
-    for (_, job) in input::read_list(reader) {
+fn feed_list(jobs: impl Iterator<Item = AtLine>, session: &Session, runtime: &tokio::runtime::Handle) {
+    for (_, job) in jobs {
         let taken = match job {
             Ok(job) => runtime.block_on(session.add(job)),
             Err(error) => runtime.block_on(session.add_failed(error)),

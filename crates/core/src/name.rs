@@ -2,7 +2,8 @@
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
 //! absolute, and holds no NUL; one that came from a server is moreover a single component without control or
-//! bidi characters, without characters that some file system forbids, and not hidden.
+//! bidi characters, without characters that some file system forbids, and not hidden. So is each component of one that came
+//! from the publisher of a set of files.
 
 use crate::show;
 use std::fmt;
@@ -77,6 +78,18 @@ impl SafeName {
             return Err("it is longer than 240 bytes");
         }
         Ok(SafeName(parts.join("/")))
+    }
+
+    /// A name that whoever published a set of files chose (Metalink). It may hold relative folders; each part of it
+    /// becomes what a server's name would become.
+    ///
+    /// # Errors
+    /// A phrase that says what is wrong with it.
+    pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
+        let SafeName(path) = SafeName::from_person(text)?;
+        let parts = path.split('/').map(|part| SafeName::from_server(part).map(|SafeName(part)| part));
+        let parts: Option<Vec<String>> = parts.collect();
+        Ok(SafeName(parts.ok_or("nothing usable is left of a part of it")?.join("/")))
     }
 
     /// The `n`th other name for the same thing: `name (1).ext`.
@@ -212,6 +225,16 @@ mod tests {
     }
 
     #[test]
+    fn publishers_may_use_folders_and_nothing_else() {
+        let publisher = |text: &str| SafeName::from_publisher(text).map(|n| n.0);
+        assert_eq!(publisher("a/b/c d.txt"), Ok("a/b/c d.txt".into()));
+        assert_eq!(publisher(".ssh/a:b\u{1b}"), Ok("_ssh/a_b_".into()));
+        for bad in ["", "/a", "../a", "a/../b", "a\0", "a/", "a/... /b"] {
+            assert!(publisher(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn numbers_go_before_the_extension() {
         let numbered = |text: &str, n| SafeName::from_person(text).expect("safe").numbered(n).0;
         assert_eq!(numbered("a/b.txt", 1), "a/b (1).txt");
@@ -232,7 +255,7 @@ mod tests {
 
         #[test]
         fn no_person_name_leaves_the_folder(text in any::<String>()) {
-            if let Ok(SafeName(name)) = SafeName::from_person(&text) {
+            for SafeName(name) in [SafeName::from_person(&text), SafeName::from_publisher(&text)].into_iter().flatten() {
                 prop_assert!(!name.starts_with('/') && !name.split('/').any(|p| p == ".." || p.is_empty()));
             }
         }

@@ -2,14 +2,20 @@
 //!
 //! ([`checksums`] reads lists of digests, which are about files and not jobs.)
 //!
+//! [`metalink`] reads documents instead of lines, whose files are jobs, too.
+//!
 //! A line is either plain ([`lines`]: URLs and a name) or JSON ([`jsonl`]: it begins with `{`).
 
 pub mod checksums;
 mod jsonl;
 mod lines;
+pub mod metalink;
 
 use crate::error::{Error, Kind};
 use crate::job::JobSpec;
+
+/// A job of a list, or why there is none, and the line where it is.
+pub type AtLine = (u64, Result<JobSpec, Error>);
 
 /// Reads one line of a list. `None` for blank lines and comments.
 ///

@@ -1,0 +1,160 @@
+//! Metalink documents as lists, from the outside: mirrors, digests, names, and what must be refused.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+const SIZE: u64 = 100_000;
+
+/// The SHA-256 of `content("file", 100_000)`, made by another program.
+const SHA256: &str = "f9652068b3dd2c65fdbe6e298a7399c314c4c4272fa5a0220d09ffb8bb8928d4";
+const MD5: &str = "91d13392c437255988e641e23f82b6c3";
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+fn four(inner: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">\n{inner}</metalink>\n"
+    )
+}
+
+/// A file element of version 4.
+fn element(name: &str, digest: &str, urls: &[&str]) -> String {
+    let urls: String = urls.iter().map(|url| format!("  <url>{url}</url>\n")).collect();
+    format!("<file name=\"{name}\">\n  <hash type=\"sha-256\">{digest}</hash>\n{urls}</file>\n")
+}
+
+/// Downloads what this list of that name asks for, over an old file `f`.
+fn run(list: &str, document: &str) -> (Place, Out) {
+    let place = Place::new();
+    place.write(&format!("lists/{list}"), document);
+    place.write("out/f", "old");
+    let list = format!("lists/{list}");
+    let out = place.run(&["-i", &list, "-d", "out", "--if-exists", "overwrite", "--retries", "0"]);
+    (place, out)
+}
+
+/// Nothing was asked for, and the list is to blame for this.
+#[track_caller]
+fn assert_refused(server: &Server, document: &str, says: &[&str]) {
+    let (place, out) = run("set.meta4", document);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+    for says in says {
+        assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
+    }
+    assert_eq!(place.files(), ["lists/set.meta4", "out/f"]);
+    assert_eq!(place.file("out/f").as_deref(), Some(&b"old"[..]));
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_digest_is_right_or_the_old_file_stays() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let (place, out) = run("set.meta4", &four(&element("f", SHA256, &[&url])));
+    place.assert_exact(&out, "out/f", &file());
+    assert!(out.stderr.contains("sha-256 from the Metalink file"), "{}", out.stderr);
+
+    let (place, out) = run("set.meta4", &four(&element("f", &"0".repeat(64), &[&url])));
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(out.stderr.contains("but the Metalink file says"), "{}", out.stderr);
+    assert_eq!(place.file("out/f").as_deref(), Some(&b"old"[..]));
+    assert_eq!(place.files(), ["lists/set.meta4", "out/f"]);
+
+    // All that is known is checked, whatever stands beside it.
+    let two = four(&format!(
+        "<file name='f'><hash type='sha-256'>{SHA256}</hash><hash type='md5'>{}</hash><hash type='x'>y</hash><url>{url}</url></file>",
+        MD5.replace('9', "8")
+    ));
+    let (place, out) = run("set.meta4", &two);
+    assert_eq!((out.status, place.file("out/f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
+}
+
+#[test]
+fn a_dead_mirror_is_left_for_the_next_best() {
+    let server = Server::start();
+    let good = server.put("/d/file", file());
+    let (dead, unused) = (server.url("status/1/dead?status=404"), server.url("status/1/unused?status=404"));
+    let document = four(&format!(
+        "<file name='f'><hash type='sha-256'>{SHA256}</hash><url>{unused}</url><url priority='2'>{good}</url>\
+         <url priority='1'>ftp://example.com/f</url><url priority='1'>{dead}</url></file>"
+    ));
+    let (place, out) = run("set.meta4", &document);
+    place.assert_exact(&out, "out/f", &file());
+    let paths: Vec<String> = server.requests().iter().map(|request| request.target.clone()).collect();
+    assert!(paths.first().is_some_and(|path| path.contains("dead")), "{paths:?}");
+    assert!(server.requests_for("unused").is_empty(), "{paths:?}");
+}
+
+#[test]
+fn version_3_is_read_by_its_root_whatever_its_name() {
+    let server = Server::start();
+    let good = server.put("/d/file", file());
+    let dead = server.url("status/1/dead?status=404");
+    let document = format!(
+        "<metalink version='3.0' xmlns='http://www.metalinker.org/'><files><file name='f'><size>{SIZE}</size>\
+         <verification><hash type='md5'>{MD5}</hash><pieces type='sha1' length='1'><hash piece='0'>0</hash></pieces></verification>\
+         <resources><url type='http' preference='10'>{good}</url><url type='bittorrent' preference='100'>{dead}&amp;torrent</url>\
+         <url type='http' preference='90'>{dead}</url></resources></file></files></metalink>"
+    );
+    for name in ["set.metalink", "set.METALINK", "list"] {
+        let (place, out) = run(name, &document);
+        place.assert_exact(&out, "out/f", &file());
+        assert!(out.stderr.contains("md5 from the Metalink file"), "{name}: {}", out.stderr);
+    }
+    assert!(server.requests_for("torrent").is_empty());
+}
+
+#[test]
+fn names_stay_below_the_output_folder() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let (place, out) = run(
+        "set.meta4",
+        &four(&(element("sub/dir/g", SHA256, &[&url]) + &element(".hidden/h:i", SHA256, &[&url]))),
+    );
+    place.assert_exact(&out, "out/sub/dir/g", &file());
+    place.assert_exact(&out, "out/_hidden/h_i", &file());
+
+    let server = Server::start();
+    let url = server.url("d/file");
+    for name in ["../f", "a/../../f", "/tmp/f", "a&#x2f;..&#47;f"] {
+        let document = four(&(element("f", SHA256, &[&url]) + &element(name, SHA256, &[&url])));
+        assert_refused(&server, &document, &["line 7", "the name is not safe"]);
+    }
+    let twice = four(&(element("f", SHA256, &[&url]) + &element("./f", SHA256, &[&url])));
+    assert_refused(&server, &twice, &["lines 3 and 7 would have the same name: f"]);
+    assert_refused(&server, &four("<file name='&#27;[31m'/>"), &["[31m"]);
+    assert_refused(&server, &four(&element("../\u{202e}f", SHA256, &[&url])), &["\\u{202e}f"]);
+}
+
+#[test]
+fn entity_bombs_and_broken_documents_are_refused() {
+    let server = Server::start();
+    let url = server.url("d/file");
+    let fine = four(&element("f", SHA256, &[&url]));
+    let mut bomb = "<!DOCTYPE metalink [<!ENTITY a0 \"haha\">".to_string();
+    for n in 1..30 {
+        bomb += &format!("<!ENTITY a{n} \"{}\">", format!("&a{};", n - 1).repeat(10));
+    }
+    let bomb = format!("{bomb}]>\n{}", fine.replace(SHA256, "&a29;"));
+    assert_refused(&server, &bomb, &["a document type (<!DOCTYPE ...>) is refused"]);
+    let outside =
+        "<!DOCTYPE metalink [<!ENTITY secret SYSTEM \"file:///etc/hostname\">]>".to_string() + &fine;
+    assert_refused(&server, &outside, &["a document type (<!DOCTYPE ...>) is refused"]);
+    assert_refused(&server, &fine.replace(SHA256, "&secret;"), &["line 4", "uses an entity"]);
+    assert_refused(&server, &fine.replace("</metalink>", ""), &["ends too early"]);
+    assert_refused(&server, "<html></html>", &["neither Metalink 4 nor 3"]);
+    assert_refused(&server, &four(""), &["is empty"]);
+    assert_refused(&server, &" ".repeat(16 * 1024 * 1024 + 1), &["longer than 16 MiB"]);
+    let none = four(&(element("f", SHA256, &["ftp://h/f"]) + &element("g", SHA256, &[])));
+    assert_refused(
+        &server,
+        &none,
+        &["line 3: its URL is neither http nor https (f)", "line 7: it has no URL (g)"],
+    );
+}
