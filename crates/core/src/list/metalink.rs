@@ -5,8 +5,8 @@
 //! URLs that are neither http nor https, torrents, signatures, sizes and the hashes of pieces.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and whole digests. Whatever the document,
-//! what is kept at a time is the document and one file of it; a document type, and with it every entity
-//! that a document could define, is refused before it is read.
+//! what is kept at a time is the document and one file of it; a document type is refused, and with it every entity that a
+//! document could define.
 
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
@@ -22,7 +22,7 @@ use url::Url;
 /// The longest document that is read: a file with a hundred mirrors takes some 10 KiB.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
-/// The most files of a document, so that its names and jobs stay within some megabytes. Longer sets are lists of lines.
+/// The most files of a document: far more than are published together. Longer sets are lists of lines.
 pub const MOST_FILES: u64 = 50_000;
 
 /// The most URLs of a file; the largest sets of mirrors have some hundreds.
@@ -113,8 +113,7 @@ struct File {
     wrong: Option<Error>,
 }
 
-/// Whether this is the beginning of a Metalink document: its first element says so. Anything longer than some kilobytes of
-/// comments before it is taken for something else.
+/// Whether this is the beginning of a Metalink document: its first element says so, as far as these bytes go.
 pub fn begins(bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if !text.starts_with(b"<") {
@@ -581,6 +580,20 @@ mod tests {
                 "5 this line of the list cannot be understood: it has no URL (b)",
             ]
         );
+    }
+
+    #[test]
+    fn what_extensions_hold_is_not_of_the_file() {
+        // As mirror managers write it: the digests of older versions of the file, in elements of their own.
+        let md5 = "0123456789abcdef0123456789abcdef";
+        let document = three(&format!(
+            "<file name='repomd.xml'><mm0:timestamp>1</mm0:timestamp><verification><hash type='sha256'>{SHA256}</hash>\
+             </verification><mm0:alternates xmlns:mm0='http://fedorahosted.org/mirrormanager'><mm0:alternate><verification>\
+             <hash type='md5'>{md5}</hash></verification></mm0:alternate></mm0:alternates><resources maxconnections='1'>\
+             <url protocol='rsync' type='rsync' preference='100'>rsync://h/</url>\
+             <url protocol='https' type='https' location='DE' preference='99'>https://h/</url></resources></file>"
+        ));
+        assert_eq!(read(&document), ["1 repomd.xml: https://h/; sha-256"]);
     }
 
     #[test]
