@@ -648,3 +648,87 @@ fn verify_compares_what_is_on_the_disk() {
         assert!(out.status == 2 && out.stderr.contains(says), "{what}: {}", out.stderr);
     }
 }
+
+#[test]
+fn a_bad_part_is_fetched_again_and_nothing_else() {
+    const LARGE: u64 = 12_000_000;
+    for (size, more) in [(SIZE, &["-x1"][..]), (LARGE, &["-x1"]), (LARGE, &["-x4"])] {
+        // Number 99 never comes: all is well.
+        for bad in [1, 2, 99] {
+            let (server, place) = (Server::start(), Place::new());
+            let url = server.url(&format!("part_digests/{size}/file?bad={bad}"));
+            let out = place.run(&[&[url.as_str(), "-o", "f", "--progress", "json"], more].concat());
+            place.assert_exact(&out, "f", &content("file", size));
+            let parts = server.requests().len() - 1;
+            let events = common::events(&out);
+            let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
+            let fetched = finished["fetched"].as_u64().expect("a number");
+            let refused = |event: &&serde_json::Value| event["error"]["code"] == "digest.part";
+            let refused = events.iter().filter(refused).count();
+            assert_eq!(refused, usize::from(parts >= bad), "{size} {more:?} {bad}: {parts} parts");
+            if refused > 0 {
+                assert!(fetched > size && fetched < 2 * size, "{size} {more:?} {bad}: {fetched} bytes");
+            } else if more == ["-x1"] {
+                assert_eq!(fetched, size, "{size}: {parts} parts");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_that_stays_bad_fails() {
+    let server = Server::start();
+    let bad = |size: u64| server.url(&format!("part_digests/{size}/file?bad=1&always=1"));
+    let (place, out) = over_old(&bad(SIZE), &["--retries", "2"]);
+    assert_untouched(&place, &out, "a part of the content is not what its digest promises");
+    assert!(
+        place.log().contains("[digest.part]") && out.stderr.contains("Content-Digest says"),
+        "{}",
+        place.log()
+    );
+    assert_eq!(server.requests().len(), 3, "the whole, and two retries");
+    let good = server.url(&format!("well_behaved/{SIZE}/file"));
+    let out = place.run(&[&good, "-o", "f", "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "f", &file());
+    let (place, out) = over_old(&bad(SIZE), &["--verify", "off"]);
+    assert!(out.status == 0 && place.file("f") != Some(file()), "nothing was to be checked: {}", out.stderr);
+}
+
+#[test]
+fn a_journal_claims_nothing_of_a_bad_part() {
+    const LARGE: u64 = 12_000_000;
+    for connections in ["-x1", "-x4"] {
+        let server = Server::start();
+        let bad = server.url(&format!("part_digests/{LARGE}/file?bad=1&always=1"));
+        let (place, out) = over_old(&bad, &["--retries", "2", connections]);
+        assert_eq!((out.status, place.file("f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
+        assert!(server.requests().len() <= 1 + 4 * 5, "bounded: {}", server.requests().len());
+        // The next run believes what the journal claims and the disk has, and checks nothing but the size at the end.
+        let good = server.url(&format!("well_behaved/{LARGE}/file"));
+        let out = place.run(&[&good, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
+        place.assert_exact(&out, "f", &content("file", LARGE));
+        let events = common::events(&out);
+        let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
+        assert!(finished["fetched"].as_u64().expect("a number") < LARGE, "what was not refused is kept");
+    }
+}
+
+#[test]
+fn a_whole_digest_is_right_after_a_bad_part() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("part_digests/{SIZE}/file?bad=1"));
+    let out = place.run(&[&url, "-o", "f", "--checksum", &format!("sha256:{}", SHA256.0)]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("sha-256 from --checksum"), "{}", out.stderr);
+}
+
+#[test]
+fn what_has_left_cannot_be_fetched_again() {
+    for size in [SIZE, 12_000_000] {
+        let server = Server::start();
+        let out = Place::new().run(&[&server.url(&format!("part_digests/{size}/file?bad=1")), "-o", "-"]);
+        let exact = out.status == 0 && out.stdout == content("file", size);
+        assert!(exact || (out.status != 0 && out.stderr.contains("Content-Digest says")), "{}", out.stderr);
+    }
+}

@@ -99,6 +99,7 @@ kinds! {
     ResumeRefused     "resume.refused"         Never  Request "the partial file cannot be continued";
     JobMaxTime        "job.max_time"           Never  Remote  "the file took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content "the content is not what its digest promises";
+    DigestPart        "digest.part"            Again  Content "a part of the content is not what its digest promises";
     DigestMissing     "digest.missing"         Person Content "nothing strong is known of what the content must be";
     DigestList        "digest.list"            Person Remote  "the checksum list cannot be had";
     SignatureMissing  "signature.missing"      Person Content "there is no signature";

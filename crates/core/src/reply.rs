@@ -42,7 +42,7 @@ pub struct Reply {
     pub name: Option<SafeName>,
     /// Digests of the whole file.
     pub digests: Vec<Expected>,
-    /// Digests of this body, which is a part of the file (206 only).
+    /// Digests of this body, which is a part of the file (206 only). It counts when all of it came and was checked.
     pub part_digests: Vec<Expected>,
     /// What of the head was ignored and may interest a person.
     pub notes: Vec<String>,

@@ -15,6 +15,7 @@ pub mod disk;
 mod explain;
 mod hashers;
 mod limit;
+mod piece;
 mod place;
 mod proofs;
 pub mod report;

@@ -2,16 +2,17 @@
 //!
 //! Bytes go from the network to the disk and the hasher here and nowhere else; the director only hears how far
 //! they got. Invariant: no byte is written before the director said [`Go`], none is reported or recorded in the journal
-//! before the disk took it. The end of its task may come nearer while it works. Memory: one batch being filled, one being
-//! written, and two with the hasher.
+//! before the disk took it, nor, where the reply has a digest of its own, before all of it came and was right. The end of its
+//! task may come nearer while it works. Memory: one batch being filled, one being written, and two with the hasher.
 
 use crate::clerk::Clerks;
 use crate::clock;
 use crate::disk::{Generation, Part};
 use crate::explain;
 use crate::limit::Limit;
+use crate::piece::Piece;
 use crate::report::Meter;
-use crate::source::{Opened, Source, Want};
+use crate::source::{Body, Opened, Source, Want};
 use crate::verify::{self, end_of};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
@@ -101,56 +102,83 @@ impl Worker {
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
         let (opened, spent) = explain::measured(self.source.open(self.want)).await;
         self.meter.spent().add(spent);
-        let Opened { reply, mut body } = opened?;
+        let Opened { reply, body } = opened?;
+        let piece = Piece::of(&reply, self.settings.verify);
         report(Input::Opened { worker: self.id, reply: Box::new(reply) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
+        let mut piece = piece.filter(|piece| piece.end() <= self.end.load(Ordering::Relaxed));
         let mut writer = Writer::new(self.id, go, self.end, self.workers, self.meter);
-        let mut watch = Watch::new(&self.settings);
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !writer.is_full() {
-            tokio::select! {
-                biased;
-                bytes = body.next() => match bytes {
-                    Some(Ok(mut bytes)) => {
-                        watch.arrived(bytes.len());
-                        let since = clock::instant();
-                        // At least once, also for a chunk of nothing.
-                        loop {
-                            let some = bytes.split_to(self.limit.slice(bytes.len()));
-                            self.limit.wait(some.len()).await;
-                            if writer.take(some) {
-                                writer.flush(report).await?;
-                            }
-                            if bytes.is_empty() || writer.is_full() {
-                                break;
-                            }
-                        }
-                        watch.was_away(since);
-                    }
-                    Some(Err(e)) => {
-                        writer.finish(report).await?;
-                        return Err(e);
-                    }
-                    None => break,
-                },
-                _ = tick.tick() => {
-                    if let Err(e) = watch.check() {
-                        writer.finish(report).await?;
-                        return Err(e);
-                    }
-                    // Reported at once: the plan shall know how far a slow connection really is.
-                    let since = clock::instant();
-                    writer.finish(report).await?;
-                    watch.was_away(since);
-                }
-            }
+        if piece.is_some() {
+            writer.hold_back().await?;
         }
-        writer.finish(report).await?;
-        Ok(Some(()))
+        let came = receive(body, &mut writer, piece.as_mut(), &self.limit, &self.settings, report).await;
+        if piece.is_some_and(|piece| came.is_err() || !piece.is_complete()) {
+            writer.take_back(came.as_ref().err(), report).await?;
+        } else {
+            writer.tell(report).await?;
+        }
+        came.map(Some)
     }
 }
+
+/// Takes in the body, until it ends or there is nothing more to do.
+async fn receive(
+    mut body: Body,
+    writer: &mut Writer,
+    mut piece: Option<&mut Piece>,
+    limit: &Limit,
+    settings: &Settings,
+    report: &impl Fn(Input),
+) -> Result<(), Error> {
+    let mut watch = Watch::new(settings);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !writer.is_full() {
+        tokio::select! {
+            biased;
+            bytes = body.next() => match bytes {
+                Some(Ok(mut bytes)) => {
+                    watch.arrived(bytes.len());
+                    // Before the last of it is written: what is complete then is also right.
+                    piece.as_mut().map_or(Ok(()), |piece| piece.update(&bytes))?;
+                    let since = clock::instant();
+                    // At least once, also for a chunk of nothing.
+                    loop {
+                        let some = bytes.split_to(limit.slice(bytes.len()));
+                        limit.wait(some.len()).await;
+                        if writer.take(some) {
+                            writer.flush(report).await?;
+                        }
+                        if bytes.is_empty() || writer.is_full() {
+                            break;
+                        }
+                    }
+                    watch.was_away(since);
+                }
+                Some(Err(e)) => {
+                    writer.finish(report).await?;
+                    return Err(e);
+                }
+                None => break,
+            },
+            _ = tick.tick() => {
+                if let Err(e) = watch.check() {
+                    writer.finish(report).await?;
+                    return Err(e);
+                }
+                // Reported at once: the plan shall know how far a slow connection really is.
+                let since = clock::instant();
+                writer.finish(report).await?;
+                watch.was_away(since);
+            }
+        }
+    }
+    writer.finish(report).await
+}
+
+/// A batch that was written, whether all of it was new there, and what the journal shall claim of it later.
+type Wrote = (verify::Batch, bool, Vec<u8>);
 
 /// Collects bytes into batches and has one of them written at a time.
 struct Writer {
@@ -165,7 +193,9 @@ struct Writer {
     batch_bytes: usize,
     /// Where the batch begins.
     at: u64,
-    writing: Option<oneshot::Receiver<Result<(verify::Batch, bool), Error>>>,
+    writing: Option<oneshot::Receiver<Result<Wrote, Error>>>,
+    /// What the journal will claim when all of it was right; until then nobody hears of it.
+    held_back: Option<Vec<u8>>,
 }
 
 impl Writer {
@@ -177,7 +207,8 @@ impl Writer {
         meter: Arc<Meter>,
     ) -> Self {
         let (at, batch) = (go.at, Vec::new());
-        Writer { worker, go, end, workers, meter, in_hand: 0, batch, batch_bytes: 0, at, writing: None }
+        let (writing, held_back) = (None, None);
+        Writer { worker, go, end, workers, meter, in_hand: 0, batch, batch_bytes: 0, at, writing, held_back }
     }
 
     /// Adds bytes, without what lies before the beginning or beyond the end. True when the batch should be written.
@@ -217,17 +248,20 @@ impl Writer {
         let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
         let (done, writing) = oneshot::channel();
         self.writing = Some(writing);
+        let held_back = self.held_back.is_some();
         let quick = !journaled && end_of(&batch) - batch.0 <= QUICK;
         let write = move || {
             let fresh = part.write_at(generation, batch.0, &batch.1)?;
+            let mut later = Vec::new();
             // Of what somebody else wrote first, that one's record stands.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.1.iter().for_each(|bytes| crc.update(bytes));
                 let claim = Claim { start: batch.0, end: end_of(&batch), crc: crc.value() };
-                part.record(generation, &journal::claim(claim))?;
+                let record = journal::claim(claim);
+                if held_back { later = record } else { part.record(generation, &record)? }
             }
-            Ok((batch, fresh))
+            Ok((batch, fresh, later))
         };
         // Whoever is dropped meanwhile does not want to know.
         let write = move || drop(done.send(write()));
@@ -242,10 +276,17 @@ impl Writer {
     async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(writing) = self.writing.take() else { return Ok(()) };
         let since = clock::instant();
-        let (batch, fresh) = writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
+        let (batch, fresh, later) =
+            writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
         let disk = since.elapsed();
         let upto = end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
+        if let Some(records) = &mut self.held_back {
+            // The hasher reads it back when it counts.
+            records.extend(later);
+            self.meter.spent().disk += disk;
+            return Ok(());
+        }
         // What is not on the disk as it is here is read back from there.
         let hash = match self.go.feed.as_ref().filter(|_| fresh) {
             Some(feed) => feed.give(batch).await,
@@ -261,10 +302,63 @@ impl Writer {
         Ok(())
     }
 
+    /// From now on nothing counts before all of it was right, where it can be taken back. A worker that was dropped may
+    /// have left something here that was never judged.
+    async fn hold_back(&mut self) -> Result<(), Error> {
+        if self.void().await? {
+            self.held_back = Some(Vec::new());
+        }
+        Ok(())
+    }
+
+    /// All of it was right.
+    async fn tell(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
+        let Some(records) = self.held_back.take() else { return Ok(()) };
+        let (part, generation) = (self.go.part.clone(), self.go.generation);
+        if !records.is_empty() {
+            on_the_disk(move || part.record(generation, &records)).await?;
+        }
+        report(Input::Wrote { worker: self.worker, upto: self.at });
+        self.meter.gave(std::mem::take(&mut self.in_hand));
+        Ok(())
+    }
+
+    /// Not all of it came, or it was wrong.
+    ///
+    /// # Errors
+    /// `output.started` if what was wrong has left for good.
+    async fn take_back(&mut self, why: Option<&Error>, report: &impl Fn(Input)) -> Result<(), Error> {
+        // A write that is under way must not be later than this.
+        let settled = self.settle(report).await;
+        let gone = !self.void().await?;
+        settled?;
+        match why {
+            Some(bad) if gone && bad.kind == Kind::DigestPart && self.at > self.go.at => {
+                Err(Error::new(Kind::OutputStarted, &bad.at, &bad.detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is on the disk of its task counts for nothing. False where that cannot be.
+    async fn void(&self) -> Result<bool, Error> {
+        let (part, generation) = (self.go.part.clone(), self.go.generation);
+        let range = self.go.at..self.end.load(Ordering::Relaxed);
+        on_the_disk(move || part.void(generation, range)).await
+    }
+
     async fn finish(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         self.flush(report).await?;
         self.settle(report).await
     }
+}
+
+/// Runs what waits for the disk on a thread that may.
+async fn on_the_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Error::new(Kind::DiskFailed, "", e.to_string())))
 }
 
 /// A worker may be dropped at any time.

@@ -8,6 +8,7 @@ use downhaul_core::settings::{Resume, Sync};
 use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Part, Publishing, Standing};
 use fastrand::Rng;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -221,6 +222,11 @@ impl Part for FakePart {
             journal.write(journal.bytes.len(), record);
         }
         Ok(())
+    }
+
+    /// Here everything is written anew anyway.
+    fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
+        Ok(true)
     }
 
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error> {

@@ -12,6 +12,7 @@ pub mod plan_fuzz;
 pub mod plan_sim;
 pub mod server;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use std::sync::{Arc, Mutex};
 
 /// The content of a test file: pseudo-random bytes that depend on its name and every offset, so that a byte in the
@@ -47,6 +48,12 @@ pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
     made.truncate(7);
     made.insert(0, (key, bytes.clone()));
     bytes
+}
+
+/// The value of a `Content-Digest` of these bytes.
+pub fn content_digest(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    format!("sha-256=:{}:", BASE64_STANDARD.encode(digest))
 }
 
 /// SHA-256 in hexadecimal, as servers put it into headers.

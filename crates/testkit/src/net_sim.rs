@@ -4,7 +4,7 @@
 //! machine alone, step by step; [`SimSource`] is a [`Source`], so that the whole engine runs in the same worlds (under
 //! tokio's paused clock).
 
-use crate::{content, sha256};
+use crate::{content, content_digest, sha256};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind, Pause};
 use downhaul_core::plan::{Rules, Sizes};
@@ -49,6 +49,8 @@ pub struct World {
     knows_ranges: bool,
     /// A digest in the reply: right, wrong, or none.
     pub(crate) digest: Option<bool>,
+    /// Parts come with digests of their own.
+    digests_parts: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +98,7 @@ impl World {
             announces_length: rng.u8(0..5) > 0,
             knows_ranges: rng.u8(0..5) > 0,
             digest: [None, None, Some(true), Some(false)][rng.usize(0..4)],
+            digests_parts: rng.u8(0..3) == 0,
             rng,
         }
     }
@@ -166,6 +169,16 @@ impl World {
         Meeting { head: Ok(head), body: all[..cut].to_vec(), end }
     }
 
+    /// A wrong byte now and then, where the digest of a part tells. (Of more than was asked for, it does not.)
+    fn spoil(&mut self, want: Want, meeting: &mut Meeting) {
+        let Ok(Reply { range: Some(range), part_digests, .. }) = &meeting.head else { return };
+        let asked = want.to.is_none_or(|to| range.last < to);
+        if asked && !part_digests.is_empty() && !meeting.body.is_empty() && self.rng.u8(0..4) == 0 {
+            let at = self.rng.usize(0..meeting.body.len());
+            meeting.body[at] ^= 1;
+        }
+    }
+
     fn head(&mut self, partial: bool, first: u64, last: u64, size: u64, file: &[u8]) -> Reply {
         let mut headers = HeaderMap::new();
         let mut add = |name: &'static str, value: String| {
@@ -173,6 +186,10 @@ impl World {
         };
         if partial {
             add("content-range", format!("bytes {first}-{last}/{size}"));
+            if self.digests_parts {
+                let part = first as usize..last as usize + 1;
+                add("content-digest", content_digest(&file[part]));
+            }
         } else if self.announces_length {
             add("content-length", size.to_string());
         }
@@ -242,7 +259,9 @@ impl Source for SimSource {
         Box::pin(async move {
             let (meeting, delay, piece) = {
                 let mut world = self.world.lock().expect("no panic");
-                (world.meet(want), world.rng.u64(0..2000), world.rng.usize(1..200_000))
+                let mut meeting = world.meet(want);
+                world.spoil(want, &mut meeting);
+                (meeting, world.rng.u64(0..2000), world.rng.usize(1..200_000))
             };
             tokio::time::sleep(Duration::from_millis(delay)).await;
             let reply = meeting.head?;

@@ -23,6 +23,7 @@ use crate::journal::Start;
 use crate::pace::{News, Room};
 use crate::reply::{Reply, Version};
 use crate::retry::{Budget, PROGRESS, Verdict};
+use crate::settings::Verify;
 use crate::show;
 use proof::Proof;
 use std::collections::VecDeque;
@@ -471,6 +472,11 @@ impl Plan {
                 }
             }
         }
+        let digested = !reply.part_digests.is_empty() && self.rules.verify != Verify::Off;
+        if digested && reply.range.is_some_and(|range| !self.work.judge(worker, range.last)) {
+            self.work.release(worker);
+            return self.actions.push_back(Action::Drop { worker });
+        }
         let primary = self.work.get(worker).is_some_and(|held| held.hedge_of.is_none());
         if primary && let Some(hedge) = self.work.shorten(worker, part.end) {
             self.actions.push_back(Action::Cut { worker: hedge, end: part.end });
@@ -846,6 +852,10 @@ impl Plan {
         if let Some(worker) = twin {
             self.actions.push_back(Action::Drop { worker });
         }
+        if error.kind == Kind::DigestPart {
+            // All of it came, and nothing of it was told.
+            self.fetched = self.fetched.saturating_add(held.end.map_or(0, |end| end.saturating_sub(held.at)));
+        }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
         let news = match held.brought() >= PROGRESS {
             true => News::Broke(wait),
@@ -1063,7 +1073,7 @@ fn concerns_the_file(kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{OnError, Verify};
+    use crate::settings::OnError;
     use http::HeaderMap;
     use url::Url;
 

@@ -57,6 +57,9 @@ pub(super) struct Held {
     asked: Option<u64>,
     /// Its reply was accepted.
     pub(super) receiving: bool,
+    /// Its reply has a digest: it tells nothing before all of it is there and right. So nobody may take any of it, and
+    /// its silence means nothing.
+    pub(super) judged: bool,
     speed: Speed,
 }
 
@@ -93,6 +96,8 @@ pub(super) struct Work {
     pub(super) claimed: RangeSet,
     held: Vec<Held>,
     hedged: u64,
+    /// Parts come with digests.
+    digested: bool,
     /// The shortest time from a request to its first byte.
     pub(super) latency: Duration,
     /// Bytes a second of one connection, from what it was lately.
@@ -142,8 +147,9 @@ impl Work {
     pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
         let speed = Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: self.typical };
         let (plain, asked) = (from == 0 && end.is_none(), end);
-        let (hedge_of, probes, at, receiving) = (None, false, from, false);
-        self.held.push(Held { worker, hedge_of, probes, from, at, end, plain, asked, receiving, speed });
+        let (hedge_of, probes, at, receiving, judged) = (None, false, from, false, false);
+        let held = Held { worker, hedge_of, probes, from, at, end, plain, asked, receiving, judged, speed };
+        self.held.push(held);
     }
 
     /// A worker has a reply: so long does that take.
@@ -211,6 +217,22 @@ impl Work {
         self.written = RangeSet::new();
         self.claimed = RangeSet::new();
         self.size = None;
+        self.digested = false;
+    }
+
+    /// A worker's reply, up to that byte, has a digest. False if another one fetches the same, or brought some of it before
+    /// it broke: then it is of no use, as the bytes of two cannot be told apart on the disk.
+    pub(super) fn judge(&mut self, worker: WorkerId, last: u64) -> bool {
+        self.digested = true;
+        let hedged = self.held.iter().any(|one| one.hedge_of == Some(worker));
+        let Some(held) = self.get_mut(worker) else { return false };
+        // Who brings more than it was asked for is not heard to the end, and cannot be judged.
+        if held.asked.is_some_and(|asked| last >= asked) {
+            return true;
+        }
+        let alone = !hedged && held.hedge_of.is_none();
+        held.judged = alone && held.at == held.from && held.end == held.asked;
+        held.judged
     }
 
     /// A worker wrote all bytes below `upto`. How many of them are new and count.
@@ -293,8 +315,9 @@ impl Work {
     pub(super) fn help(&self, now: Duration, lanes: usize, parts_work: bool, sizes: &Sizes) -> Help {
         let piece = self.piece(lanes, sizes);
         if let Some(gap) = self.free(lanes, piece, sizes) {
-            // Nobody else will come for the rest, or there is too little of it to be worth a request.
-            let all = lanes < 2 || gap.end - gap.start < piece + piece / 2;
+            // Nobody else will come for the rest, or there is too little of it to be worth a request. What is judged as a
+            // whole is also lost as a whole.
+            let all = (lanes < 2 && !self.digested) || gap.end - gap.start < piece + piece / 2;
             return Help::Fetch(if all { gap } else { gap.start..gap.start + piece });
         }
         if lanes < 2 {
@@ -308,7 +331,7 @@ impl Work {
             return Help::Drop(hedge.worker);
         }
         let hedged = |one: &Held| self.held.iter().any(|other| other.hedge_of == Some(one.worker));
-        let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !hedged(one));
+        let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !one.judged && !hedged(one));
         let here = |one: &Held| one.probably_at(now);
         let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(here(one)));
         let slowest = candidates

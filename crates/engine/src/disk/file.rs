@@ -393,6 +393,15 @@ impl Part for PartFile {
         self.append(&mut state, record)
     }
 
+    fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error> {
+        let mut state = self.state();
+        if state.generation != generation || state.gone {
+            return Err(late(&self.path));
+        }
+        state.written.remove(range);
+        Ok(true)
+    }
+
     fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut state = self.state();
         // It takes the place of one that may be on the disk already.

@@ -20,6 +20,7 @@ use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::{Resume, Sync};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -114,6 +115,13 @@ pub trait Part: Send + std::marker::Sync {
     /// # Errors
     /// Whatever the system says.
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
+
+    /// What was written of these bytes counts for nothing: whoever writes them next does so anew. False where they cannot
+    /// be taken back.
+    ///
+    /// # Errors
+    /// It is too late.
+    fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error>;
 
     /// Replaces the journal by this one, in one step.
     ///

@@ -9,6 +9,7 @@ use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -90,6 +91,10 @@ impl Part for Stdout {
 
     fn record(&self, _generation: Generation, _record: &[u8]) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
+        Ok(false)
     }
 
     fn rewrite_journal(&self, _journal: &[u8]) -> Result<(), Error> {

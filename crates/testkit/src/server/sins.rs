@@ -3,7 +3,7 @@
 //! Sins that pass ("once") depend on how often the same target was asked for.
 
 use super::{Exchange, Request, h2};
-use crate::{content, sha256, shared_content};
+use crate::{content, content_digest, sha256, shared_content};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -65,6 +65,7 @@ pub(crate) const SINS: &[(&str, Script)] = &[
     ("cr_in_header", cr_in_header),
     ("named", named),
     ("headers", headers),
+    ("part_digests", part_digests),
     ("checksum", checksum),
     ("checksum_wrong", checksum_wrong),
     ("checksum_malformed", checksum_malformed),
@@ -738,6 +739,25 @@ fn headers(x: &mut Exchange) -> io::Result<bool> {
     let more = more.iter().filter(|(name, _)| name != "break");
     let more: Vec<(&str, &str)> = more.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     if broken { x.only(x.half(), &more) } else { x.file(&more) }
+}
+
+/// Every part comes with its digest. Of the parts, number `bad=N` (from 1) has a wrong byte in its middle;
+/// `always=1`: all of them from there on. The whole breaks off in the middle, without a digest.
+fn part_digests(x: &mut Exchange) -> io::Result<bool> {
+    if x.request.range().is_none() {
+        return x.only(x.half(), &[]);
+    }
+    let (etag, (status, headers, mut body)) = (x.etag(), x.part());
+    let of_part = content_digest(&body);
+    // The first visit was to the whole.
+    let (visit, bad) = (x.visit as u64, x.number("bad").unwrap_or(u64::MAX));
+    if visit == bad || (visit > bad && x.request.query("always").is_some()) {
+        let middle = body.len() / 2;
+        body[middle] ^= 1;
+    }
+    let mut all: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    all.extend([("ETag", etag.as_str()), ("Content-Digest", of_part.as_str())]);
+    x.reply(&status, &all, &body)
 }
 
 /// The right digest; `?upper=1` in capitals.
