@@ -690,6 +690,8 @@ impl Director {
         let Some(at_work) = self.running.get_mut(&id).and_then(|one| one.workers.remove(&worker)) else {
             return;
         };
+        // What it has not begun to write it shall not write later, over what another one brings.
+        at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();
         self.lanes.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(pace) = self.lanes.by_host.get_mut(&at_work.host) {

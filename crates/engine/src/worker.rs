@@ -246,12 +246,13 @@ impl Writer {
         let batch: verify::Batch = (self.at, Arc::new(std::mem::take(&mut self.batch)));
         self.at += std::mem::take(&mut self.batch_bytes) as u64;
         let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
+        let end = self.end.clone();
         let (done, writing) = oneshot::channel();
         self.writing = Some(writing);
         let held_back = self.held_back.is_some();
         let quick = !journaled && end_of(&batch) - batch.0 <= QUICK;
         let write = move || {
-            let fresh = part.write_at(generation, batch.0, &batch.1)?;
+            let fresh = part.write_at(generation, batch.0, &batch.1, &end)?;
             let mut later = Vec::new();
             // Of what somebody else wrote first, that one's record stands.
             if journaled && fresh {

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A disk in memory. Clones are the same disk.
@@ -189,10 +190,16 @@ impl Part for FakePart {
         Ok(state.0)
     }
 
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error> {
+    fn write_at(
+        &self,
+        generation: Generation,
+        offset: u64,
+        data: &[Bytes],
+        end: &AtomicU64,
+    ) -> Result<bool, Error> {
         let state = self.state.lock().expect("no panic");
         let mut inner = self.disk.inner();
-        if generation != state.0 {
+        if generation != state.0 || end.load(Ordering::Relaxed) == 0 {
             return Err(Error::new(Kind::DiskFailed, self.path.to_string_lossy(), "too late"));
         }
         if inner.dark {

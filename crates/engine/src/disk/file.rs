@@ -17,6 +17,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
@@ -355,9 +356,15 @@ impl Part for PartFile {
         Ok(state.generation)
     }
 
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error> {
+    fn write_at(
+        &self,
+        generation: Generation,
+        offset: u64,
+        data: &[Bytes],
+        end: &AtomicU64,
+    ) -> Result<bool, Error> {
         let mut state = self.state();
-        if state.generation != generation || state.gone {
+        if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
         self.compare(&mut state, offset, data)?;
@@ -526,6 +533,8 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
+    static FOREVER: AtomicU64 = AtomicU64::new(u64::MAX);
+
     const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: None, algorithms: &[] };
 
     fn plainly(size: u64) -> Publishing {
@@ -551,7 +560,7 @@ mod tests {
         let (part, found) = open(&target);
         assert_eq!(found, None);
         let generation = part.begin(Beginning { journal: Some(b"start,"), ..SMALL }).expect("begins");
-        part.write_at(generation, 3, &[Bytes::from_static(b"abc")]).expect("writes");
+        part.write_at(generation, 3, &[Bytes::from_static(b"abc")], &FOREVER).expect("writes");
         part.record(generation, b"record").expect("records");
         drop(part);
         assert_eq!(names(folder.path()), ["name.part", "name.part.journal"]);
@@ -562,9 +571,11 @@ mod tests {
         assert_eq!(&bytes[..6], b"\0\0\0abc");
         // A write for what was there before the file began again comes too late.
         let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
-        part.write_at(again - 1, 0, &[Bytes::from_static(b"old")]).expect_err("too late");
+        part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
         part.record(again - 1, b"old").expect_err("too late");
-        part.write_at(again, 0, &[Bytes::from_static(b"n")]).expect("writes");
+        // So does one of a worker that was dropped meanwhile, whose bytes nobody would judge.
+        part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
+        part.write_at(again, 0, &[Bytes::from_static(b"n")], &FOREVER).expect("writes");
         assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
         part.publish(&target, plainly(1)).expect("publishes");
         assert_eq!(names(folder.path()), ["name"]);
@@ -582,10 +593,10 @@ mod tests {
         let generation =
             part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
         let from = 200_000 - OVERLAP;
-        let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])]);
+        let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])], &FOREVER);
         assert_eq!(wrong.map_err(|e| e.kind), Err(Kind::ResumeDamaged));
         let end = Bytes::copy_from_slice(&old[from as usize..]);
-        part.write_at(generation, from, &[end, Bytes::from_static(b"more")]).expect("agrees");
+        part.write_at(generation, from, &[end, Bytes::from_static(b"more")], &FOREVER).expect("agrees");
         let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");
         assert!(journal.len() > b"start,".len(), "the prefix is recorded once its end agreed");
         drop(part);
@@ -605,7 +616,7 @@ mod tests {
         let generation = part.begin(SMALL).expect("begins");
         let write = |offset, data: &[&'static [u8]]| {
             let data: Vec<Bytes> = data.iter().map(|some| Bytes::from_static(some)).collect();
-            part.write_at(generation, offset, &data).expect("writes")
+            part.write_at(generation, offset, &data, &FOREVER).expect("writes")
         };
         assert!(write(2, &[b"llo ", b"", b"the"]));
         // The first write of a byte counts, also where the next one overlaps it.
@@ -615,7 +626,7 @@ mod tests {
             Publishing { modified: Some(SystemTime::UNIX_EPOCH), sync: Sync::Always, ..plainly(11) },
         )
         .expect("publishes");
-        part.write_at(generation, 0, &[Bytes::from_static(b"late")]).expect_err("too late");
+        part.write_at(generation, 0, &[Bytes::from_static(b"late")], &FOREVER).expect_err("too late");
         part.discard();
         assert_eq!(fs::read(&target).expect("is there"), b"hello there");
         assert_eq!(

@@ -22,6 +22,7 @@ use downhaul_core::settings::{Resume, Sync};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 /// A place where files are kept.
@@ -103,12 +104,19 @@ pub trait Part: Send + std::marker::Sync {
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
 
     /// Writes all of `data`, in order, from `offset` on. The first write of a byte counts: what was written before in this
-    /// generation stays as it is. Whether nothing of it was.
+    /// generation stays as it is. Whether nothing of it was. `end` is where the task of whoever writes ends;
+    /// once that is 0, nothing more is written.
     ///
     /// # Errors
     /// `resume.damaged` when bytes of an adopted prefix are not what is there, else whatever the system says; then any
     /// part of it may have been written.
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error>;
+    fn write_at(
+        &self,
+        generation: Generation,
+        offset: u64,
+        data: &[Bytes],
+        end: &AtomicU64,
+    ) -> Result<bool, Error>;
 
     /// Adds a record to the journal.
     ///

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Standard output.
@@ -67,10 +68,19 @@ impl Part for Stdout {
         Ok(generation)
     }
 
-    fn write_at(&self, generation: Generation, offset: u64, data: &[Bytes]) -> Result<bool, Error> {
+    fn write_at(
+        &self,
+        generation: Generation,
+        offset: u64,
+        data: &[Bytes],
+        end: &AtomicU64,
+    ) -> Result<bool, Error> {
         let mut state = self.state();
         if generation != state.generation || state.broken {
             return Err(Error::new(Kind::OutputStarted, "standard output", "an earlier write failed"));
+        }
+        if end.load(Ordering::Relaxed) == 0 {
+            return Err(Error::new(Kind::OutputStarted, "standard output", "too late"));
         }
         if offset > state.left {
             // Of two that begin at the same place, the longer one has all that the other has.
