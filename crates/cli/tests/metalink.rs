@@ -97,7 +97,7 @@ fn version_3_is_read_by_its_root_whatever_its_name() {
     let dead = server.url("status/1/dead?status=404");
     let document = format!(
         "<metalink version='3.0' xmlns='http://www.metalinker.org/'><files><file name='f'><size>{SIZE}</size>\
-         <verification><hash type='md5'>{MD5}</hash><pieces type='sha1' length='1'><hash piece='0'>0</hash></pieces></verification>\
+         <verification><hash type='md5'>{MD5}</hash><pieces type='sha4' length='1'><hash piece='0'>0</hash></pieces></verification>\
          <resources><url type='http' preference='10'>{good}</url><url type='bittorrent' preference='100'>{dead}&amp;torrent</url>\
          <url type='http' preference='90'>{dead}</url></resources></file></files></metalink>"
     );

@@ -80,6 +80,13 @@ pub enum Fact {
         /// The first byte that will be asked for: 0 means that the file starts again.
         from: u64,
     },
+    /// One of several sources is not asked any more: it failed, is slow, has another file, or sent wrong bytes.
+    MirrorLeft {
+        /// Which, without secrets.
+        url: String,
+        /// Why.
+        error: Failure,
+    },
     /// A person is asked what to do; the file waits.
     Question {
         /// Why.
@@ -277,9 +284,11 @@ impl State {
                 self.over = true;
                 false
             }
-            Fact::Resumed { .. } | Fact::Retrying { .. } | Fact::Question { .. } | Fact::Verified { .. } => {
-                false
-            }
+            Fact::Resumed { .. }
+            | Fact::Retrying { .. }
+            | Fact::MirrorLeft { .. }
+            | Fact::Question { .. }
+            | Fact::Verified { .. } => false,
         };
         if let (true, Some(job)) = (ended, event.job) {
             self.started.remove(&job);

@@ -1,6 +1,6 @@
 //! What was asked for: one [`JobSpec`] is one file to be had.
 
-use crate::digest::Expected;
+use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::name::SafeName;
 use crate::show;
@@ -10,13 +10,18 @@ use url::Url;
 /// One file to be had.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSpec {
-    /// Where it is. Several are mirrors: a further one is used when those before it failed, from the start
-    /// (nothing proves that they hold the same bytes). Never empty.
+    /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are used together;
+    /// without, a further one is used when those before it failed, from the start (nothing proves that they hold the same
+    /// bytes). Never empty.
     pub urls: Vec<Url>,
     /// Where it shall go.
     pub target: Target,
     /// Digests it must have, from a list.
     pub expected: Vec<Expected>,
+    /// Digests that its pieces must have, from a list.
+    pub pieces: Option<Pieces>,
+    /// The size it must have in bytes, from a list.
+    pub size: Option<u64>,
     /// Keys of a JSON line that are not ours, passed through to the `queued` event.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -28,9 +33,24 @@ impl JobSpec {
             urls: vec![url],
             target: Target::Server,
             expected: Vec::new(),
+            pieces: None,
+            size: None,
             extra: serde_json::Map::new(),
         }
     }
+}
+
+/// Digests of all pieces of a file, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pieces {
+    /// Bytes of each; the last one may be shorter. At least 1.
+    pub length: u64,
+    /// By which all of them are.
+    pub algorithm: Algorithm,
+    /// One for each piece.
+    pub digests: Vec<Digest>,
+    /// Who says so.
+    pub from: String,
 }
 
 /// Where a file shall go.

@@ -1,8 +1,13 @@
-//! Compares what an earlier run left with its journal, one claim after the other, while what is missing is fetched.
+//! Compares what is on the disk: with the journal of an earlier run, one claim after the other, while what is missing is
+//! fetched; and a piece with its digest.
 
 use crate::disk::Part;
+use crate::hashers::Hashers;
+use downhaul_core::digest::Digest;
+use downhaul_core::error::Error;
 use downhaul_core::journal::{Claim, Crc};
 use downhaul_core::plan::Input;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How much is read at a time: stays in the cache while it is summed.
@@ -19,16 +24,33 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
     report(Input::CheckEnded { number });
 }
 
+/// Whether these bytes have that digest.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn is_as(part: &dyn Part, range: Range<u64>, expected: &Digest) -> Result<bool, Error> {
+    let mut hashers = Hashers::new(&[expected.algorithm]);
+    let whole = read(part, range, |bytes| hashers.update(&[bytes]))?;
+    Ok(whole && hashers.finish().first() == Some(expected))
+}
+
 fn holds(part: &dyn Part, claim: Claim) -> bool {
-    let (mut at, mut crc) = (claim.start, Crc::new());
-    let mut buffer = vec![0; usize::try_from(READ.min(claim.end - claim.start)).unwrap_or(0)];
-    while at < claim.end {
-        let most = usize::try_from((claim.end - at).min(READ)).unwrap_or(0);
-        match part.read_at(at, &mut buffer[..most]) {
-            Ok(read) if read == most => crc.update(&buffer[..most]),
-            _ => return false,
+    let mut crc = Crc::new();
+    let whole = read(part, claim.start..claim.end, |bytes| crc.update(bytes));
+    whole == Ok(true) && crc.value() == claim.crc
+}
+
+/// Reads a range piece by piece. Whether all of it is there.
+fn read(part: &dyn Part, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<bool, Error> {
+    let mut at = range.start;
+    let mut buffer = vec![0; usize::try_from(READ.min(range.end - range.start)).unwrap_or(0)];
+    while at < range.end {
+        let most = usize::try_from((range.end - at).min(READ)).unwrap_or(0);
+        if part.read_at(at, &mut buffer[..most])? != most {
+            return Ok(false);
         }
+        take(&buffer[..most]);
         at += most as u64;
     }
-    crc.value() == claim.crc
+    Ok(true)
 }

@@ -37,6 +37,7 @@ use downhaul_core::settings::{OnError, Resume, Settings, Sync};
 use downhaul_core::show;
 use downhaul_core::signature::Signature;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -306,6 +307,8 @@ impl Director {
             }
             let plan = Plan::new(Rules {
                 sources: spec.urls.len(),
+                size: spec.size,
+                pieces: spec.pieces.clone(),
                 // `update` compares with what the server says; a server's name is known from its reply.
                 look_first: spec.target != Target::Server && self.settings.if_exists != IfExists::Update,
                 retries: self.settings.retries,
@@ -486,17 +489,18 @@ impl Director {
     fn drive(&mut self, id: JobId) {
         loop {
             let now = self.clock.now();
-            let room = self.room_for(id);
+            let rooms = self.rooms_for(id);
             let Some(running) = self.running.get_mut(&id).filter(|running| !running.over) else { return };
-            match running.plan.next(now, &room) {
+            match running.plan.next(now, &rooms) {
                 Action::Wait(wake) => {
                     running.wake = wake;
                     let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
-                    self.lanes.short |= (none && room.most == 0) || (more && room.worth == 0);
+                    let full = |room: &Room| (none && room.most == 0) || (more && room.worth == 0);
+                    self.lanes.short |= rooms.iter().any(full);
                     return;
                 }
-                Action::Pace(news) => {
-                    let host = host_of(&running.spec, running.plan.source());
+                Action::Pace { source, news } => {
+                    let host = host_of(&running.spec, source);
                     if let Some(pace) = self.lanes.by_host.get_mut(host) {
                         pace.hear(now, news);
                     }
@@ -515,6 +519,8 @@ impl Director {
                     }
                 }
                 Action::Drop { worker } => self.take_worker(id, worker),
+                Action::Prove { number, piece, expected } => self.prove(id, number, piece, expected),
+                Action::Void { number, ranges } => self.void(id, number, ranges),
                 Action::Verify => self.verify(id),
                 Action::Publish => self.publish(id),
                 Action::Tell(fact) => {
@@ -532,12 +538,16 @@ impl Director {
         }
     }
 
-    /// What room there is for further connections of a file.
-    fn room_for(&self, id: JobId) -> Room {
+    /// What room there is for further connections of a file, at the host of each of its sources.
+    fn rooms_for(&self, id: JobId) -> Vec<Room> {
+        let Some(running) = self.running.get(&id) else { return Vec::new() };
+        (0..running.sources.len()).map(|source| self.room_at(running, source)).collect()
+    }
+
+    fn room_at(&self, running: &Running, source: usize) -> Room {
         let none = Room { most: 0, worth: 0, not_before: Duration::ZERO };
-        let Some(running) = self.running.get(&id) else { return none };
         let all = self.lanes.all.load(Ordering::Relaxed);
-        let host = host_of(&running.spec, running.plan.source());
+        let host = host_of(&running.spec, source);
         let pace = self.lanes.by_host.get(host);
         let here = pace.map_or(0, Pace::in_use);
         let most = self.settings.max_per_host.saturating_sub(here);
@@ -658,6 +668,27 @@ impl Director {
                 verifier.written(running.plan.prefix());
             }
         }
+    }
+
+    /// Reads a piece back, and compares its digest.
+    fn prove(&self, id: JobId, number: u32, piece: Range<u64>, expected: Digest) {
+        let Some(part) = self.running.get(&id).and_then(|running| running.part.clone()) else { return };
+        self.block(id, false, move || {
+            let good = check::is_as(&*part, piece.clone(), &expected);
+            Report::Input(Input::Proved { number, piece, good })
+        });
+    }
+
+    /// What was written there counts for nothing. What was hashed of it does not either: whoever hashes begins again.
+    fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        running.verifier = None;
+        let generation = running.generation;
+        let Some(part) = running.part.clone() else { return };
+        self.block(id, false, move || {
+            let result = ranges.iter().try_for_each(|range| part.void(generation, range.clone()).map(drop));
+            Report::Input(Input::Voided { number, ranges, result })
+        });
     }
 
     fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, want: Want) {

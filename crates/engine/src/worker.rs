@@ -297,7 +297,7 @@ impl Writer {
         spent.disk += disk;
         spent.hash += hash;
         drop(spent);
-        report(Input::Wrote { worker: self.worker, upto });
+        report(Input::Wrote { worker: self.worker, upto, fresh });
         self.in_hand -= written;
         self.meter.gave(written);
         Ok(())
@@ -319,7 +319,7 @@ impl Writer {
         if !records.is_empty() {
             on_the_disk(move || part.record(generation, &records)).await?;
         }
-        report(Input::Wrote { worker: self.worker, upto: self.at });
+        report(Input::Wrote { worker: self.worker, upto: self.at, fresh: true });
         self.meter.gave(std::mem::take(&mut self.in_hand));
         Ok(())
     }

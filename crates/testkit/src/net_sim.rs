@@ -6,7 +6,9 @@
 
 use crate::{content, content_digest, sha256};
 use bytes::Bytes;
+use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, Kind, Pause};
+use downhaul_core::job::Pieces;
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{OnError, Verify};
@@ -51,6 +53,9 @@ pub struct World {
     pub(crate) digest: Option<bool>,
     /// Parts come with digests of their own.
     digests_parts: bool,
+    /// Somebody said beforehand what the file is, and perhaps its pieces; one of several sources lies now and then.
+    pub(crate) known: bool,
+    liar: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +94,7 @@ impl World {
                 Arc::new(content(&format!("{seed}-{n}"), size))
             })
             .collect();
-        World {
+        let mut world = World {
             versions,
             version: 0,
             sinfulness: rng.u8(0..=80),
@@ -99,8 +104,15 @@ impl World {
             knows_ranges: rng.u8(0..5) > 0,
             digest: [None, None, Some(true), Some(false)][rng.usize(0..4)],
             digests_parts: rng.u8(0..3) == 0,
+            known: false,
+            liar: None,
             rng,
+        };
+        if count == 1 && world.rng.u8(0..3) == 0 {
+            (world.known, world.digest, world.digests_parts) = (true, None, false);
+            world.liar = [None, Some(0), Some(1), Some(2)][world.rng.usize(0..4)];
         }
+        world
     }
 
     /// The world of a seed, with a file large enough for a journal and several connections.
@@ -116,15 +128,18 @@ impl World {
 
     /// The rules of a job in this world.
     pub fn rules(&mut self) -> Rules {
+        let (expected, pieces) = self.proofs();
         Rules {
-            sources: self.rng.usize(1..=2),
+            sources: self.rng.usize(1..=3),
             look_first: self.rng.bool(),
             retries: self.rng.u32(0..6),
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
             max_time: None,
             verify: Verify::Auto,
             record: false,
-            expected: Vec::new(),
+            expected,
+            size: None,
+            pieces,
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {
                 0 => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
@@ -132,6 +147,42 @@ impl World {
             },
             seed: self.rng.u64(..),
         }
+    }
+
+    /// What somebody says beforehand of the whole and of its pieces.
+    fn proofs(&mut self) -> (Vec<Expected>, Option<Pieces>) {
+        let file = self.versions[0].clone();
+        let digest = |bytes: &[u8]| Digest::from_hex(Algorithm::Sha256, &sha256(bytes)).expect("a digest");
+        let length = self.rng.usize(1_000..20_000);
+        let which = if self.known { self.rng.u8(0..3) } else { 3 };
+        let whole = || vec![Expected { digest: digest(&file), from: "a list".into() }];
+        let pieces = || Pieces {
+            length: length as u64,
+            algorithm: Algorithm::Sha256,
+            digests: file.chunks(length).map(digest).collect(),
+            from: "a list".into(),
+        };
+        match which {
+            0 => (whole(), None),
+            1 => (Vec::new(), Some(pieces())),
+            2 => (whole(), Some(pieces())),
+            _ => (Vec::new(), None),
+        }
+    }
+
+    /// Whether a source lies.
+    pub fn has_a_liar(&self) -> bool {
+        self.liar.is_some()
+    }
+
+    /// What a request to one of several sources meets.
+    pub fn meet_at(&mut self, source: usize, want: Want) -> Meeting {
+        let mut meeting = self.meet(want);
+        if self.liar == Some(source) && !meeting.body.is_empty() && self.rng.u8(0..3) == 0 {
+            let at = self.rng.usize(0..meeting.body.len());
+            meeting.body[at] ^= 1;
+        }
+        meeting
     }
 
     /// What a request meets.

@@ -1,8 +1,9 @@
 //! Any list of events, told to a plan: also those that no engine would tell. Nothing may break its invariant, make it
 //! panic, or make it act for ever. Used by a property test, and by a fuzz target.
 
-use downhaul_core::digest::Digest;
+use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::job::Pieces;
 use downhaul_core::journal::{Claim, Start};
 use downhaul_core::pace::Room;
 use downhaul_core::plan::{Action, Answer, Input, Left, Place, Plan, Rules, Sizes};
@@ -43,14 +44,16 @@ impl Choices<'_> {
 pub fn poke(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let rules = Rules {
-        sources: 1 + usize::from(choices.byte() % 2),
+        sources: 1 + usize::from(choices.byte() % 3),
         look_first: choices.byte().is_multiple_of(2),
         retries: u32::from(choices.byte() % 4),
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
         verify: Verify::Auto,
         record: false,
-        expected: Vec::new(),
+        expected: if choices.byte().is_multiple_of(2) { Vec::new() } else { vec![expected()] },
+        size: None,
+        pieces: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(pieces),
         connections: choices.one_of(&[None, Some(1), Some(4)]),
         sizes: Sizes {
             piece_least: 1_000,
@@ -71,7 +74,7 @@ pub fn poke(bytes: &[u8]) {
             Room { most, worth: most.min(usize::from(choices.byte() % 6)), not_before: Duration::ZERO };
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));
-            match plan.next(now, &room) {
+            match plan.next(now, &[room, room, room]) {
                 Action::Wait(_) => break,
                 Action::Finish(_) => return,
                 Action::Fetch { .. } => {
@@ -97,7 +100,10 @@ fn event(choices: &mut Choices) -> Input {
             Some(reply) => Input::Opened { worker, reply: Box::new(reply) },
             None => Input::Ended { worker, result: Err(error(choices)) },
         },
-        7..=9 => Input::Wrote { worker, upto: choices.offset() },
+        7..=9 => {
+            let fresh = choices.byte().is_multiple_of(2);
+            Input::Wrote { worker, upto: choices.offset(), fresh }
+        }
         10 => Input::Ended { worker, result: Ok(()) },
         11 => Input::Ended { worker, result: Err(error(choices)) },
         12 => {
@@ -109,6 +115,22 @@ fn event(choices: &mut Choices) -> Input {
                 good: choices.byte().is_multiple_of(2),
             }
         }
+        13 if choices.byte().is_multiple_of(2) => {
+            let piece = choices.offset() % 20_000;
+            let good = match choices.byte() % 4 {
+                0 => Err(error(choices)),
+                n => Ok(n > 1),
+            };
+            let number = u32::from(choices.byte() % 4);
+            match choices.byte() % 3 {
+                0 => Input::Voided {
+                    number,
+                    ranges: std::iter::once(piece..piece + 2_000).collect(),
+                    result: good.map(drop),
+                },
+                _ => Input::Proved { number, piece: piece..piece + 2_000, good },
+            }
+        }
         13 => Input::CheckEnded { number: u32::from(choices.byte() % 4) },
         14 => Input::Verified(Ok(Vec::<Digest>::new())),
         _ => match choices.byte() % 4 {
@@ -118,6 +140,17 @@ fn event(choices: &mut Choices) -> Input {
             _ => Input::OnError(OnError::Retry),
         },
     }
+}
+
+/// Digests for a file of 20,000 bytes.
+fn pieces(length: u64) -> Pieces {
+    let digests = vec![expected().digest; 20_000_usize.div_ceil(length as usize)];
+    Pieces { length, algorithm: Algorithm::Sha256, digests, from: "a list".into() }
+}
+
+fn expected() -> Expected {
+    let digest = Digest::from_hex(Algorithm::Sha256, &crate::sha256(b"")).expect("a digest");
+    Expected { digest, from: "a list".into() }
 }
 
 fn error(choices: &mut Choices) -> Error {

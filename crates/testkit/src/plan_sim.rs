@@ -12,6 +12,7 @@ use downhaul_core::pace::Pace;
 use downhaul_core::plan::{
     Action, Answer, Begin, Input, Left, OVERLAP, Outcome, Place, Plan, Rules, WorkerId,
 };
+use downhaul_core::ranges::RangeSet;
 use downhaul_engine::source::Want;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -44,6 +45,10 @@ pub struct Seen {
     pub good: usize,
     /// See `good`.
     pub bad: usize,
+    /// Pieces that were wrong.
+    pub wrong_pieces: usize,
+    /// Sources that were named liars.
+    pub liars: usize,
     /// Requests for bytes that another worker was asked for, too.
     pub hedges: usize,
 }
@@ -78,7 +83,11 @@ struct Sim {
     /// Milliseconds that a reply takes at most.
     slowest_reply: u64,
     check: VecDeque<(u32, Option<Claim>)>,
+    /// What is to be told next.
+    later: VecDeque<Input>,
     disk: Vec<u8>,
+    /// What was written since the part file began: the first write of a byte counts.
+    there: RangeSet,
     journal: Vec<u8>,
     adopted: Option<u64>,
     generation: u32,
@@ -102,7 +111,9 @@ pub fn drive_plan(seed: u64) -> Ended {
         named: rules.connections.is_some(),
         slowest_reply: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
         check: VecDeque::new(),
+        later: VecDeque::new(),
         disk: Vec::new(),
+        there: RangeSet::new(),
         journal: Vec::new(),
         adopted: None,
         generation: 0,
@@ -139,6 +150,8 @@ impl Sim {
         let killed_at = if self.world.rng.u8(0..4) == 0 { self.world.rng.usize(0..200) } else { usize::MAX };
         self.lanes.clear();
         self.check.clear();
+        self.later.clear();
+        self.there = RangeSet::new();
         let mut published = None;
         // Every request ends, each costs a try, goes on with progress, or meets an uncounted pause; none of these goes
         // on for ever in a world of this size.
@@ -152,7 +165,7 @@ impl Sim {
                 self.pace.closed();
             }
             let room = self.pace.room(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
-            match plan.next(self.now, &room) {
+            match plan.next(self.now, &[room, room, room]) {
                 Action::Look => {
                     let left = self.adopted.is_some() || !self.journal.is_empty();
                     plan.on(self.now, Input::Looked(Ok(Place::Free { path: "f".into(), left })));
@@ -175,7 +188,7 @@ impl Sim {
                     self.check = claims.into_iter().map(|claim| (number, Some(claim))).collect();
                     self.check.push_back((number, None));
                 }
-                Action::Fetch { worker, from, to, .. } => self.fetch(worker, from, to),
+                Action::Fetch { worker, source, from, to } => self.fetch(worker, source, from, to),
                 Action::Accept { worker, skip, at, end } => {
                     let (now, generation) = (self.now, self.generation);
                     let lane = self.lanes.iter_mut().find(|lane| lane.worker == worker);
@@ -196,6 +209,17 @@ impl Sim {
                     }
                 }
                 Action::Drop { worker } => self.lanes.retain(|lane| lane.worker != worker),
+                Action::Prove { number, piece, expected } => {
+                    let range = usize::try_from(piece.start).expect("small")
+                        ..usize::try_from(piece.end).expect("small");
+                    let good = Ok(sha256(&self.disk[range]) == expected.to_string());
+                    self.seen.wrong_pieces += usize::from(good == Ok(false));
+                    self.later.push_back(Input::Proved { number, piece, good });
+                }
+                Action::Void { number, ranges } => {
+                    ranges.iter().for_each(|range| self.there.remove(range.clone()));
+                    self.later.push_back(Input::Voided { number, ranges, result: Ok(()) });
+                }
                 Action::Verify => {
                     let size =
                         usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
@@ -221,9 +245,13 @@ impl Sim {
                         assert!(attempt <= retries, "seed {seed}: more retries than allowed");
                     }
                     Fact::Resumed { .. } => self.seen.resumed += 1,
+                    Fact::MirrorLeft { error, .. } if error.code == "digest.part" => {
+                        self.seen.liars += 1;
+                        assert!(self.world.has_a_liar(), "seed {seed}: nobody lied: {error:?}");
+                    }
                     _ => {}
                 },
-                Action::Pace(news) => self.pace.hear(self.now, news),
+                Action::Pace { news, .. } => self.pace.hear(self.now, news),
                 Action::Wait(until) => self.wait(&mut plan, until),
                 Action::Finish(outcome) => return Run::Over(outcome, published),
             }
@@ -231,10 +259,10 @@ impl Sim {
         panic!("seed {seed}: a download that does not end: {plan:?}");
     }
 
-    fn fetch(&mut self, worker: WorkerId, from: u64, to: Option<u64>) {
+    fn fetch(&mut self, worker: WorkerId, source: usize, from: u64, to: Option<u64>) {
         self.seen.requests += 1;
         self.pace.opened();
-        let meeting = self.world.meet(Want { from, to });
+        let meeting = self.world.meet_at(source, Want { from, to });
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {
             0 => 0,
@@ -270,6 +298,9 @@ impl Sim {
     /// Lets time pass until something happens.
     fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
         let seed = self.seed;
+        if let Some(input) = self.later.pop_front() {
+            return plan.on(self.now, input);
+        }
         let due = self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((lane.due?, index))).min();
         let check = self.check.front().map(|_| self.now + Duration::from_millis(3));
         let first = [due.map(|(at, _)| at), check, until].into_iter().flatten().min();
@@ -323,7 +354,7 @@ impl Sim {
             plan.on(now, Input::Ended { worker, result });
             // Late news of this worker must change nothing.
             let before = plan.bytes();
-            plan.on(now, Input::Wrote { worker, upto: u64::MAX });
+            plan.on(now, Input::Wrote { worker, upto: u64::MAX, fresh: true });
             assert_eq!(plan.bytes(), before, "seed {}", self.seed);
             return;
         }
@@ -356,14 +387,16 @@ impl Sim {
         if bytes.is_empty() || generation != self.generation {
             return;
         }
-        if let Err(error) = self.write(at, &bytes) {
-            self.lanes.remove(index);
-            return plan.on(now, Input::Ended { worker, result: Err(error) });
+        match self.write(at, &bytes) {
+            Ok(fresh) => plan.on(now, Input::Wrote { worker, upto, fresh }),
+            Err(error) => {
+                self.lanes.remove(index);
+                plan.on(now, Input::Ended { worker, result: Err(error) });
+            }
         }
-        plan.on(now, Input::Wrote { worker, upto });
     }
 
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<bool, Error> {
         let start = usize::try_from(at).expect("small");
         if let Some(length) = self.adopted {
             let compared =
@@ -379,16 +412,25 @@ impl Sim {
         if self.disk.len() < start + bytes.len() {
             self.disk.resize(start + bytes.len(), 0);
         }
-        self.disk[start..start + bytes.len()].copy_from_slice(bytes);
-        if !self.journal.is_empty() {
+        let range = at..at + bytes.len() as u64;
+        let missing = self.there.missing(range.clone());
+        let fresh = missing == [range.clone()];
+        for part in missing {
+            let (from, to) =
+                (usize::try_from(part.start).expect("small"), usize::try_from(part.end).expect("small"));
+            self.disk[from..to].copy_from_slice(&bytes[from - start..to - start]);
+        }
+        self.there.insert(range);
+        if fresh && !self.journal.is_empty() {
             let crc = journal::crc32c(bytes);
             self.journal.extend(journal::claim(Claim { start: at, end: at + bytes.len() as u64, crc }));
         }
-        Ok(())
+        Ok(fresh)
     }
 
     fn begin(&mut self, begin: &Begin) {
         self.generation += 1;
+        self.there = RangeSet::new();
         if !begin.keep {
             self.adopted = None;
             self.disk.clear();

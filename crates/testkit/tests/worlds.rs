@@ -58,6 +58,8 @@ fn plans_in_a_hundred_thousand_worlds() {
             ("kills", count(|(_, seen)| seen.kills > 0)),
             ("good claims", count(|(_, seen)| seen.good > 0)),
             ("bad claims", count(|(_, seen)| seen.bad > 0)),
+            ("wrong pieces", count(|(_, seen)| seen.wrong_pieces > 0)),
+            ("liars", count(|(_, seen)| seen.liars > 0)),
         ] {
             assert!(happened > seeds.len() / 200, "{what}: only {happened} times");
         }

@@ -81,6 +81,9 @@ impl Log {
                 let wait = units::took(*wait);
                 ("WARNING", format!("retrying {name} {place} in {wait} ({which}): {}", why(error)))
             }
+            Fact::MirrorLeft { url, error } => {
+                ("WARNING", format!("{name}: the mirror {} was left: {}", escaped(url), why(error)))
+            }
             Fact::Question { error, .. } => ("ERROR", format!("{name}: {}; asking what to do", why(error))),
             Fact::Verified { algorithm, digest, source } => {
                 ("INFO", format!("verified {name}: {algorithm} {digest} from {}", escaped(source)))

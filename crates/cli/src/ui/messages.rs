@@ -101,6 +101,14 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]
             }
+            Fact::MirrorLeft { url, error } => {
+                if self.quiet {
+                    return Vec::new();
+                }
+                let mark = self.paint.yellow(self.mark("↻", "~"));
+                let (name, why) = (self.name_of(job), escaped(&error.message));
+                vec![format!("{mark} {name}: the mirror {} was left: {why}", escaped(url))]
+            }
             // The prompt asks.
             Fact::Question { .. } => {
                 self.known.entry(job).or_default().broke = true;

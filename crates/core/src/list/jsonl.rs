@@ -61,7 +61,7 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     {
         return Err(bad(format!("`{name}` cannot be checked; {} can", Algorithm::names())));
     }
-    Ok(JobSpec { urls, target, expected, extra: keys })
+    Ok(JobSpec { urls, target, expected, pieces: None, size: None, extra: keys })
 }
 
 fn bad(why: impl Into<String>) -> Error {

@@ -10,7 +10,7 @@
 
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
-use crate::job::{self, JobSpec, Target};
+use crate::job::{self, JobSpec, Pieces, Target};
 use crate::list::AtLine;
 use crate::name::SafeName;
 use quick_xml::XmlVersion;
@@ -39,6 +39,9 @@ const LONGEST_NAME: usize = 4096;
 
 /// The longest URL or hash in bytes: no server takes URLs that are longer.
 const LONGEST_TEXT: usize = 64 * 1024;
+
+/// Whose word a digest is, for people.
+const FROM: &str = "the Metalink file";
 
 const NAMESPACE_4: &str = "urn:ietf:params:xml:ns:metalink";
 const NAMESPACE_3: &str = "http://www.metalinker.org/";
@@ -90,6 +93,9 @@ enum Element {
     Verification,
     Resources,
     Hash,
+    Pieces,
+    PieceHash,
+    Size,
     Url,
     Other,
 }
@@ -97,6 +103,9 @@ enum Element {
 /// An element whose text matters.
 enum Leaf {
     Hash(Algorithm),
+    /// Of the pieces that are open.
+    Piece,
+    Size,
     /// With its place among the URLs of the file: the lowest is the best.
     Url(u32),
 }
@@ -109,6 +118,10 @@ struct File {
     /// All `url` elements, those that are of no use here too.
     urls_seen: usize,
     expected: Vec<Expected>,
+    /// The best digests of pieces so far, and those that are open.
+    pieces: Option<Pieces>,
+    open: Option<Pieces>,
+    size: Option<u64>,
     /// The first thing that was wrong with it.
     wrong: Option<Error>,
 }
@@ -214,6 +227,22 @@ impl Metalink {
                 }
                 Ok(())
             }
+            Element::Pieces => {
+                let algorithm = attribute(start, "type")?.as_deref().and_then(Algorithm::from_name);
+                let length = attribute(start, "length")?.and_then(|length| length.trim().parse().ok());
+                if let Some(file) = &mut self.file {
+                    file.open_pieces(algorithm, length);
+                }
+                Ok(())
+            }
+            Element::PieceHash => {
+                self.leaf = Some((Leaf::Piece, String::new()));
+                Ok(())
+            }
+            Element::Size => {
+                self.leaf = Some((Leaf::Size, String::new()));
+                Ok(())
+            }
             Element::Url => {
                 if let Some(rank) = self.rank(start)? {
                     self.leaf = Some((Leaf::Url(rank), String::new()));
@@ -239,6 +268,9 @@ impl Metalink {
             urls: Vec::new(),
             urls_seen: 0,
             expected: Vec::new(),
+            pieces: None,
+            open: None,
+            size: None,
             wrong: None,
         });
         Ok(())
@@ -264,9 +296,15 @@ impl Metalink {
         let place = self.place();
         self.path.pop();
         match place {
-            Element::Hash | Element::Url => {
+            Element::Hash | Element::PieceHash | Element::Size | Element::Url => {
                 if let (Some((leaf, text)), Some(file)) = (self.leaf.take(), &mut self.file) {
                     file.add(&leaf, text.trim());
+                }
+                None
+            }
+            Element::Pieces => {
+                if let Some(file) = &mut self.file {
+                    file.close_pieces();
                 }
                 None
             }
@@ -277,7 +315,7 @@ impl Metalink {
 
     /// Text of whatever element is open.
     fn text(&mut self, more: &str) -> Result<(), Error> {
-        if !matches!(self.place(), Element::Hash | Element::Url) {
+        if !matches!(self.place(), Element::Hash | Element::PieceHash | Element::Size | Element::Url) {
             return Ok(());
         }
         if let Some((_, text)) = &mut self.leaf {
@@ -289,17 +327,25 @@ impl Metalink {
         Ok(())
     }
 
-    /// What the innermost element is, if it is where the format has it. Hashes of pieces are not.
+    /// What the innermost element is, if it is where the format has it.
     fn place(&self) -> Element {
-        use Element::{File, Files, Hash, Metalink, Other, Resources, Url, Verification};
+        use Element::{
+            File, Files, Hash, Metalink, Other, PieceHash, Pieces, Resources, Size, Url, Verification,
+        };
         let version = self.root.as_ref().map(|root| root.version);
         match (version, self.path.as_slice()) {
             (Some(Version::Four), [Metalink, File]) => File,
             (Some(Version::Four), [Metalink, File, Hash]) => Hash,
             (Some(Version::Four), [Metalink, File, Url]) => Url,
+            (Some(Version::Four), [Metalink, File, Size]) => Size,
+            (Some(Version::Four), [Metalink, File, Pieces]) => Pieces,
+            (Some(Version::Four), [Metalink, File, Pieces, Hash]) => PieceHash,
             (Some(Version::Three), [Metalink, Files, File]) => File,
             (Some(Version::Three), [Metalink, Files, File, Verification, Hash]) => Hash,
             (Some(Version::Three), [Metalink, Files, File, Resources, Url]) => Url,
+            (Some(Version::Three), [Metalink, Files, File, Size]) => Size,
+            (Some(Version::Three), [Metalink, Files, File, Verification, Pieces]) => Pieces,
+            (Some(Version::Three), [Metalink, Files, File, Verification, Pieces, Hash]) => PieceHash,
             _ => Other,
         }
     }
@@ -372,6 +418,8 @@ impl Root {
             "verification" => Element::Verification,
             "resources" => Element::Resources,
             "hash" => Element::Hash,
+            "pieces" => Element::Pieces,
+            "size" => Element::Size,
             "url" => Element::Url,
             _ => Element::Other,
         };
@@ -398,13 +446,47 @@ impl File {
                 Some(_) if self.expected.len() >= MOST_DIGESTS => {
                     self.found(format!("it has more than {MOST_DIGESTS} hashes"));
                 }
-                Some(digest) => self.expected.push(Expected { digest, from: "the Metalink file".into() }),
+                Some(digest) => self.expected.push(Expected { digest, from: FROM.into() }),
             },
+            Leaf::Piece => {
+                let Some(open) = &mut self.open else { return };
+                match Digest::from_hex(open.algorithm, text) {
+                    Some(digest) => open.digests.push(digest),
+                    None => {
+                        let (name, digits) = (open.algorithm.name(), open.algorithm.size() * 2);
+                        self.found(format!("the {name} of its pieces must be {digits} hexadecimal digits"));
+                    }
+                }
+            }
+            // What is no number says nothing.
+            Leaf::Size => self.size = text.parse().ok(),
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
                 self.found(format!("it has more than {MOST_URLS} URLs"));
             }
             // Other protocols, and what is no URL at all: a further mirror stands in for them.
             Leaf::Url(rank) => self.urls.extend(job::parse_url(text).ok().map(|url| (*rank, url))),
+        }
+    }
+
+    /// Digests of pieces begin, of which those are of use that cannot be met on purpose or by accident; for a piece, SHA-1
+    /// will do: the older documents have nothing else.
+    fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
+        let good = algorithm.filter(|one| one.is_strong() || *one == Algorithm::Sha1);
+        self.open = good.zip(length.filter(|&length| length > 0)).map(|(algorithm, length)| Pieces {
+            length,
+            algorithm,
+            digests: Vec::new(),
+            from: FROM.into(),
+        });
+    }
+
+    /// The strongest are kept.
+    fn close_pieces(&mut self) {
+        let better = |one: &Pieces, other: &Pieces| one.algorithm.is_strong() && !other.algorithm.is_strong();
+        if let Some(open) = self.open.take().filter(|open| !open.digests.is_empty())
+            && self.pieces.as_ref().is_none_or(|kept| better(&open, kept))
+        {
+            self.pieces = Some(open);
         }
     }
 
@@ -436,6 +518,8 @@ impl File {
             urls: self.urls.into_iter().map(|(_, url)| url).collect(),
             target: Target::Name(name),
             expected: self.expected,
+            pieces: self.pieces,
+            size: self.size,
             extra: serde_json::Map::new(),
         })
     }
@@ -505,6 +589,8 @@ mod tests {
 
     const SHA256: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+    const SHA1: &str = "0123456789abcdef0123456789abcdef01234567";
+
     fn four(inner: &str) -> String {
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<metalink xmlns=\"{NAMESPACE_4}\">\n{inner}\n</metalink>\n"
@@ -528,7 +614,11 @@ mod tests {
         let Target::Name(name) = &job.target else { panic!("a name") };
         let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
         let digests: Vec<&str> = job.expected.iter().map(|one| one.digest.algorithm.name()).collect();
-        format!("{name}: {}; {}", urls.join(" "), digests.join(" "))
+        let pieces = job.pieces.map_or(String::new(), |pieces| {
+            format!(" {} x {} {}", pieces.digests.len(), pieces.length, pieces.algorithm.name())
+        });
+        let size = job.size.map_or(String::new(), |size| format!("; {size} bytes"));
+        format!("{name}: {}; {}{size}{pieces}", urls.join(" "), digests.join(" "))
     }
 
     #[test]
@@ -558,7 +648,7 @@ mod tests {
         assert_eq!(
             read(&document),
             [
-                "4 dir/a b.iso: http://first/ http://second/?a=1&b=2 https://third/?a&b http://last/; sha-256 md5",
+                "4 dir/a b.iso: http://first/ http://second/?a=1&b=2 https://third/?a&b http://last/; sha-256 md5; 5 bytes 1 x 4 sha-256",
                 "22 c: http://h/c; ",
             ]
         );
@@ -568,7 +658,7 @@ mod tests {
     fn version_3() {
         let document = three(&format!(
             r#"<file name="a"><verification><hash type="sha256">{SHA256}</hash>
-            <pieces type="sha1" length="4"><hash piece="0">00</hash></pieces></verification>
+            <pieces type="sha1" length="4"><hash piece="0">{SHA1}</hash></pieces></verification>
             <resources maxconnections="2"><url>http://last/</url><url type="http" preference="10">http://second/</url>
             <url type="bittorrent" preference="100">http://torrent/</url><url type="HTTPS" preference="100">https://first/</url>
             </resources></file><file name="b"><url>http://not-here/</url><resources/></file>"#
@@ -576,7 +666,7 @@ mod tests {
         assert_eq!(
             read(&document),
             [
-                "1 a: https://first/ http://second/ http://last/; sha-256",
+                "1 a: https://first/ http://second/ http://last/; sha-256 1 x 4 sha-1",
                 "5 this line of the list cannot be understood: it has no URL (b)",
             ]
         );

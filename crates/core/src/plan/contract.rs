@@ -3,10 +3,12 @@
 use crate::digest::{Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
+use crate::job::Pieces;
 use crate::journal::{Claim, Start};
 use crate::pace;
 use crate::reply::Reply;
 use crate::settings::{OnError, Verify};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Which worker of a plan; later ones have higher numbers, so that reports of abandoned ones are recognised.
@@ -68,6 +70,22 @@ pub enum Action {
         /// Whom to drop.
         worker: WorkerId,
     },
+    /// Read this piece back and compare its digest. Answered by `Proved`.
+    Prove {
+        /// Which state of the file this belongs to.
+        number: u32,
+        /// Its bytes.
+        piece: Range<u64>,
+        /// What it must be.
+        expected: Digest,
+    },
+    /// What was written of these bytes counts for nothing, and is written anew. Answered by `Voided`.
+    Void {
+        /// Which state of the file this belongs to.
+        number: u32,
+        /// Which bytes.
+        ranges: Vec<Range<u64>>,
+    },
     /// Finish the digests of what was written. Answered by `Verified`.
     Verify,
     /// Move the part file to its name. Answered by `Published`.
@@ -75,7 +93,12 @@ pub enum Action {
     /// Tell everybody.
     Tell(Fact),
     /// Tell the pace of the source's host.
-    Pace(pace::News),
+    Pace {
+        /// Index into the job's sources.
+        source: usize,
+        /// What is new.
+        news: pace::News,
+    },
     /// Nothing to do before this moment, or before the next input.
     Wait(Option<Duration>),
     /// The file is over.
@@ -115,6 +138,9 @@ pub enum Input {
         worker: WorkerId,
         /// One past the last byte.
         upto: u64,
+        /// All that is new of it is what this worker brought. Else some was there already, by a worker that was dropped
+        /// or fetches the same.
+        fresh: bool,
     },
     /// A worker is through: its body or task ended, or it failed.
     Ended {
@@ -137,6 +163,26 @@ pub enum Input {
         /// Which.
         number: u32,
     },
+    /// The answer to `Prove`.
+    Proved {
+        /// As asked.
+        number: u32,
+        /// As asked.
+        piece: Range<u64>,
+        /// It is what it must be.
+        good: Result<bool, Error>,
+    },
+    /// The answer to `Void`.
+    Voided {
+        /// As asked.
+        number: u32,
+        /// As asked.
+        ranges: Vec<Range<u64>>,
+        /// Whether it could be done.
+        result: Result<(), Error>,
+    },
+    /// The job has so many more sources.
+    Sources(usize),
     /// The answer to `Verify`.
     Verified(Result<Vec<Digest>, Error>),
     /// The answer to `Publish`: the path it has now.
@@ -243,6 +289,10 @@ pub struct Rules {
     pub record: bool,
     /// Digests the file must have, whatever the server says.
     pub expected: Vec<Expected>,
+    /// The size it must have, in bytes.
+    pub size: Option<u64>,
+    /// Digests that its pieces must have.
+    pub pieces: Option<Pieces>,
     /// The connections it shall have; `None`: as many as help.
     pub connections: Option<usize>,
     /// How its bytes are shared out.

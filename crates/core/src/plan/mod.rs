@@ -7,28 +7,36 @@
 //!
 //! The director asks [`Plan::next`] for what to do and reports what happened with [`Plan::on`]. Nothing else
 //! touches a plan, and a plan touches nothing. What it is told and answers is in [`contract`]; who has
-//! which bytes, in [`work`]; what a reply is good for, in [`judge`].
+//! which bytes, in [`work`]; what a reply is good for, in [`judge`]; whom to ask for what, in [`staff`] and [`sources`]; what
+//! is right, in [`proving`]; and what a failure means, in [`failing`].
 
 mod contract;
+mod failing;
 mod judge;
+mod pieces;
 mod proof;
+mod proving;
+mod sources;
+mod staff;
 mod work;
 
 pub use contract::{About, Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Sizes, WorkerId};
 
-use crate::digest::{self, Algorithm, Digest, Expected};
-use crate::error::{Blame, Error, Kind, Retry};
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Error, Kind};
 use crate::event::{Fact, Failure};
 use crate::journal::Start;
 use crate::pace::{News, Room};
 use crate::reply::{Reply, Version};
-use crate::retry::{Budget, PROGRESS, Verdict};
+use crate::retry::{Budget, PROGRESS};
 use crate::settings::Verify;
 use crate::show;
+use pieces::Proving;
 use proof::Proof;
+use sources::Sources;
 use std::collections::VecDeque;
 use std::time::Duration;
-use work::{Help, Work};
+use work::Work;
 
 /// Of a partial file that another tool left, so many bytes are fetched again and compared: what a torn write or a
 /// sparse end may have spoiled, and enough that two different files do not agree by chance.
@@ -73,8 +81,6 @@ struct Known {
     html: bool,
     /// It was told.
     told: bool,
-    /// A part of it came, and was right.
-    parts_work: bool,
 }
 
 /// The state machine of one file. See the module.
@@ -89,7 +95,9 @@ pub struct Plan {
     work: Work,
     workers: WorkerId,
     checks: u32,
-    source: usize,
+    sources: Sources,
+    /// Digests of its pieces, where somebody gave them.
+    pieces: Option<Proving>,
     first_request: Option<Duration>,
     /// The final path, once there is a part file.
     placed: Option<String>,
@@ -128,7 +136,8 @@ impl Plan {
             work: Work::default(),
             workers: 0,
             checks: 0,
-            source: 0,
+            sources: Sources::new(rules.sources),
+            pieces: rules.pieces.clone().map(Proving::new),
             first_request: None,
             placed: None,
             known: None,
@@ -151,12 +160,13 @@ impl Plan {
             plan.state = State::Looking;
             plan.actions.push_back(Action::Look);
         }
+        plan.work.align = plan.pieces.as_ref().map_or(0, Proving::length);
         plan
     }
 
-    /// What to do next, with what room there is for more connections now. Every action comes once; after
-    /// [`Action::Wait`] there is nothing more for now.
-    pub fn next(&mut self, now: Duration, room: &Room) -> Action {
+    /// What to do next, with what room there is for more connections now at the host of each source. Every action comes
+    /// once; after [`Action::Wait`] there is nothing more for now.
+    pub fn next(&mut self, now: Duration, rooms: &[Room]) -> Action {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.drop_workers();
             self.failed(now, Error::new(Kind::JobMaxTime, self.place(), ""));
@@ -169,7 +179,7 @@ impl Plan {
         }
         let mut timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
         if self.state == State::Transferring && self.actions.is_empty() {
-            timer = self.staff(now, room);
+            timer = self.staff(now, rooms);
         }
         match self.actions.pop_front() {
             Some(action) => action,
@@ -211,7 +221,7 @@ impl Plan {
             Input::Opened { worker, reply } if self.state == State::Transferring => {
                 self.opened(now, worker, *reply);
             }
-            Input::Wrote { worker, upto } => self.wrote(now, worker, upto),
+            Input::Wrote { worker, upto, fresh } => self.wrote(now, worker, upto, fresh),
             Input::Ended { worker, result } => self.ended(now, worker, result),
             Input::Checked { number, claim, good } if number == self.checks => {
                 // Claims may overlap: what one of them proved, or what was given up meanwhile, is not claimed any more.
@@ -227,6 +237,11 @@ impl Plan {
                 self.work.claimed = Default::default();
                 self.complete();
             }
+            Input::Proved { number, piece, good } if number == self.checks => self.proved(now, piece, good),
+            Input::Voided { number, ranges, result } if number == self.checks => {
+                self.voided(now, &ranges, result);
+            }
+            Input::Sources(more) => self.sources.add(more),
             Input::Verified(digests) if self.state == State::Verifying => self.verified(now, digests),
             Input::Published(result) if self.state == State::Publishing => match result {
                 Ok(path) => self.published(now, path),
@@ -240,6 +255,8 @@ impl Plan {
             | Input::Opened { .. }
             | Input::Checked { .. }
             | Input::CheckEnded { .. }
+            | Input::Proved { .. }
+            | Input::Voided { .. }
             | Input::Verified(_)
             | Input::Published(_) => {}
         }
@@ -251,9 +268,9 @@ impl Plan {
         self.proof.algorithms()
     }
 
-    /// Which source is asked now.
+    /// Which source is asked first.
     pub fn source(&self) -> usize {
-        self.source
+        self.sources.current()
     }
 
     /// Size of the whole, if known.
@@ -316,7 +333,7 @@ impl Plan {
                 "somebody works for a file that is over",
             ),
             (used <= of, "more retries than allowed"),
-            (self.source < self.rules.sources, "a source that does not exist"),
+            (self.sources.current() < self.sources.len(), "a source that does not exist"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, broken)| *broken);
         match broken.or(self.work.check().err()) {
@@ -325,113 +342,26 @@ impl Plan {
         }
     }
 
-    /// Sends workers for what is missing. When to look again, if there is nothing to do now.
-    fn staff(&mut self, now: Duration, room: &Room) -> Option<Duration> {
-        if self.complete() || room.most == 0 {
-            return None;
-        }
-        let active = self.work.held().len();
-        let ranged = self.is_provable() && (self.work.size.is_some() || self.work.there() > 0);
-        if active == 0 && !ranged {
-            // Of a short one all is compared.
-            let from = self.adopting.map_or(0, |length| length.saturating_sub(OVERLAP));
-            self.fetch(now, from, None);
-            return None;
-        }
-        if active == 0 && self.work.size.is_none() {
-            // Where the file ends is not known, so that only what is there without a gap is of use, once that is known.
-            if self.work.claimed.is_empty() {
-                let prefix = self.work.written.prefix();
-                self.work.written.remove(prefix..u64::MAX);
-                self.fetch(now, prefix, None);
-            }
-            return None;
-        }
-        let lanes = self.lanes(now, room);
-        if active >= lanes {
-            return None;
-        }
-        if now < room.not_before {
-            return Some(room.not_before);
-        }
-        let parts_work = self.known.as_ref().is_some_and(|known| known.parts_work);
-        // A cut or a dead worker makes bytes free, and then there is a task.
-        for _ in 0..2 {
-            match self.work.help(now, lanes, parts_work, &self.rules.sizes) {
-                Help::Fetch(range) => {
-                    self.fetch(now, range.start, Some(range.end));
-                    return None;
-                }
-                Help::Hedge(primary, range) => {
-                    let worker = self.fetch_as(now, range.start, Some(range.end));
-                    self.work.hedge(now, worker, primary, range);
-                    return None;
-                }
-                Help::Cut(worker, end) => {
-                    if let Some(held) = self.work.get_mut(worker) {
-                        held.end = Some(end);
-                    }
-                    self.actions.push_back(Action::Cut { worker, end });
-                }
-                Help::Drop(worker) => {
-                    self.work.leave(worker);
-                    self.grew();
-                    self.actions.push_back(Action::Drop { worker });
-                }
-                Help::Nothing => break,
-            }
-        }
-        Some(now + LOOK_AROUND)
-    }
-
-    /// How many workers there should be.
-    fn lanes(&self, now: Duration, room: &Room) -> usize {
-        if !self.takes_more() || !self.work.is_measured(now) {
-            return 1;
-        }
-        let active = self.work.held().len();
-        let receiving = self.work.held().iter().filter(|one| one.receiving).count();
-        // One finds out whether parts are to be had before many ask for them.
-        let parts_work = self.known.as_ref().is_some_and(|known| known.parts_work);
-        let most = if parts_work { usize::MAX } else { receiving + 1 };
-        (active + room.worth).min(self.rules.connections.unwrap_or(usize::MAX)).min(most).max(1)
-    }
-
-    /// Whether what is written can be told to belong to what follows.
-    fn is_provable(&self) -> bool {
-        let strong = self.proof.has_strong(&[]);
-        self.known.as_ref().is_some_and(|known| {
-            known.joinable && self.changes < 2 && (known.start.version != Version::Unknown || strong)
-        })
-    }
-
-    fn fetch(&mut self, now: Duration, from: u64, to: Option<u64>) {
-        let worker = self.fetch_as(now, from, to);
-        self.work.hold(now, worker, from, to);
-    }
-
-    fn fetch_as(&mut self, now: Duration, from: u64, to: Option<u64>) -> WorkerId {
-        self.first_request.get_or_insert(now);
-        self.workers += 1;
-        self.actions.push_back(Action::Fetch { worker: self.workers, source: self.source, from, to });
-        self.workers
-    }
-
     fn opened(&mut self, now: Duration, worker: WorkerId, reply: Reply) {
         let Some(held) = self.work.get(worker).filter(|held| !held.receiving) else { return };
-        let (from, end, plain) = (held.from, held.end, held.is_plain());
+        let (from, end, plain, source) = (held.from, held.end, held.is_plain(), held.source);
         self.work.opened(now, worker);
+        if let Err(error) = self.has_the_size(reply.size(), &show::url(&reply.url)) {
+            self.actions.push_back(Action::Drop { worker });
+            return self.worker_failed(now, worker, error);
+        }
         if reply.status == 200 {
             // Everything comes, though a part was asked for: it is of use only to who has nothing else.
-            if !plain && self.is_another(&reply) {
+            if !plain && self.is_another(source, &reply) {
                 self.actions.push_back(Action::Drop { worker });
                 let error = Error::new(Kind::RemoteChanged, show::url(&reply.url), "");
                 return self.worker_failed(now, worker, error);
             }
-            if plain || self.work.held().len() == 1 {
+            let others = self.mixes() && self.sources.has_other(source);
+            if plain || (self.work.held().len() == 1 && !others) {
                 return self.start(now, worker, &reply);
             }
-            self.one_only = true;
+            self.one_only = !others;
             let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
             self.actions.push_back(Action::Drop { worker });
             return self.worker_failed(now, worker, error);
@@ -443,7 +373,9 @@ impl Plan {
         }
         let adopted = self.adopting.map(|length| adopted(&reply, length));
         let judged = match (&self.known, &adopted) {
-            (Some(known), None) => judge::part(&known.start, from, end, &reply),
+            (Some(known), None) => {
+                judge::part(&self.start_of(source, &known.start, &reply), from, end, &reply)
+            }
             (_, Some(Ok(start))) => judge::part(start, from, end, &reply),
             (_, Some(Err(error))) => Err(error.clone()),
             (None, None) => return,
@@ -465,9 +397,7 @@ impl Plan {
                 Some(primary) => self.actions.push_back(Action::Cut { worker: primary, end: from }),
                 None => {
                     self.work.release(worker);
-                    if let Some(known) = &mut self.known {
-                        known.parts_work = true;
-                    }
+                    self.sources.gives_parts(source);
                     return self.actions.push_back(Action::Drop { worker });
                 }
             }
@@ -497,21 +427,34 @@ impl Plan {
         if self.work.size.is_none() {
             self.work.size = reply.size();
         }
+        self.sources.opened(source, show::url(&reply.url), &reply.version);
+        self.sources.gives_parts(source);
         if let Some(known) = &mut self.known {
-            known.parts_work = true;
             known.start.size = self.work.size;
             self.unproven_join |= known.start.version == Version::Unknown;
         }
-        // Of what went to standard output nothing new can be computed.
-        if !self.rules.sizes.window_is_memory {
+        // Of what went to standard output nothing new can be computed; and of several sources, the first one's word counts.
+        if !self.rules.sizes.window_is_memory && !self.mixes() {
             self.proof.learn(&reply.digests);
         }
         self.accept(now, worker, part.skip);
     }
 
+    /// What a reply of that source must agree with: of several, each has a version of its own, and all have the digests.
+    fn start_of(&self, source: usize, known: &Start, reply: &Reply) -> Start {
+        if !self.mixes() {
+            return known.clone();
+        }
+        let same = show::url(&reply.url) == known.url;
+        let version = self.sources.version(source).or(Some(&known.version).filter(|_| same));
+        let version = version.cloned().unwrap_or(Version::Unknown);
+        Start { version, digests: self.proof.all().to_vec(), ..known.clone() }
+    }
+
     /// Whether this reply says itself that it is of another file than the one whose bytes are here.
-    fn is_another(&self, reply: &Reply) -> bool {
+    fn is_another(&self, source: usize, reply: &Reply) -> bool {
         let Some(Known { start, .. }) = &self.known else { return false };
+        let start = &self.start_of(source, start, reply);
         let version = start.version != Version::Unknown && start.version != reply.version;
         let size = start.size.zip(reply.size()).is_some_and(|(here, there)| here != there);
         version || size
@@ -535,6 +478,8 @@ impl Plan {
         self.forget();
         self.work.size = reply.size();
         self.continuing = false;
+        let source = self.work.get(worker).map_or(0, |held| held.source);
+        self.sources.opened(source, show::url(&reply.url), &reply.version);
         let (url, version) = (show::url(&reply.url), reply.version.clone());
         let start = Start { url, size: reply.size(), version, digests: reply.digests.clone() };
         for other in self.work.restart(now, worker, reply.size()) {
@@ -558,8 +503,15 @@ impl Plan {
         if let Some(coding) = &reply.coding {
             warnings.push(format!("the server sent it compressed ({coding}); it is saved as sent"));
         }
+        if let Some((pieces, size)) =
+            self.pieces.as_ref().zip(reply.size()).filter(|(pieces, size)| !pieces.fit(*size))
+        {
+            let count = pieces.from().digests.len();
+            warnings.push(format!("{count} digests of pieces do not fit {size} bytes, and were not checked"));
+            (self.pieces, self.work.align) = (None, 0);
+        }
         let html = reply.html;
-        self.known = Some(Known { start, joinable, warnings, html, told: false, parts_work: false });
+        self.known = Some(Known { start, joinable, warnings, html, told: false });
     }
 
     /// The beginning of the file's journal, if it shall have one.
@@ -653,8 +605,8 @@ impl Plan {
                 } else {
                     self.proof.begin(&start.digests);
                     let warnings = Vec::new();
-                    let (joinable, html, told, parts_work) = (true, false, false, false);
-                    self.known = Some(Known { start, joinable, warnings, html, told, parts_work });
+                    let (joinable, html, told) = (true, false, false);
+                    self.known = Some(Known { start, joinable, warnings, html, told });
                 }
                 let bytes = self.work.there();
                 let from = self.work.claimed.prefix();
@@ -696,14 +648,15 @@ impl Plan {
         }
     }
 
-    fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) {
-        let before = self.work.get(worker).map_or(upto, |held| held.at);
-        self.work.wrote(now, worker, upto);
+    fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
+        let (before, source) = self.work.get(worker).map_or((upto, 0), |held| (held.at, held.source));
+        self.work.wrote(now, worker, upto, fresh);
         let new = upto.saturating_sub(before);
         self.fetched = self.fetched.saturating_add(new);
-        self.actions.push_back(Action::Pace(News::Brought(new, self.work.latency)));
+        let news = News::Brought(new, self.work.latency);
+        self.actions.push_back(Action::Pace { source, news });
         if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
-            self.actions.push_back(Action::Pace(News::Works));
+            self.actions.push_back(Action::Pace { source, news: News::Works });
         }
         self.grew();
         self.complete();
@@ -711,7 +664,8 @@ impl Plan {
 
     fn ended(&mut self, now: Duration, worker: WorkerId, result: Result<(), Error>) {
         let Some(held) = self.work.get(worker) else { return };
-        let (at, end, receiving) = (held.at, held.end, held.receiving);
+        let (at, end, receiving, source, rate) =
+            (held.at, held.end, held.receiving, held.source, held.rate());
         let crumb = held.is_a_crumb(PROGRESS);
         match result {
             // It broke behind the end of its task.
@@ -737,7 +691,12 @@ impl Plan {
                     self.proven = Some("end of transfer only".into());
                 }
                 if crumb {
-                    self.actions.push_back(Action::Pace(News::Broke(Duration::ZERO)));
+                    let news = News::Broke(Duration::ZERO);
+                    self.actions.push_back(Action::Pace { source, news });
+                }
+                if self.sources.worked(source, rate) && self.mixes() {
+                    let why = "other mirrors bring many times more";
+                    self.leave(source, &Error::new(Kind::NetSlow, self.sources.url(source), why));
                 }
                 if !self.complete() && self.work.held().is_empty() && !self.is_provable() {
                     let why = "only a part came, and nothing tells whether the next one belongs to it";
@@ -749,59 +708,6 @@ impl Plan {
 
     fn grew(&mut self) {
         self.best = self.best.max(self.work.written.len().saturating_sub(self.left_good));
-    }
-
-    /// Every byte is written: on to the digests.
-    fn complete(&mut self) -> bool {
-        if self.state != State::Transferring || !self.work.is_complete() || !self.work.claimed.is_empty() {
-            return false;
-        }
-        self.drop_workers();
-        self.proven.get_or_insert_with(|| "size only".into());
-        self.state = State::Verifying;
-        self.actions.push_back(Action::Verify);
-        true
-    }
-
-    fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
-        let computed = match computed {
-            Ok(computed) => computed,
-            Err(error) => return self.failed(now, error),
-        };
-        match digest::verdict(self.proof.all(), &computed) {
-            Ok(strongest) => {
-                let (facts, proven) = self.proof.tell(&computed, strongest);
-                if let Err(error) = self.proof.suffices(&self.place()).and_then(|()| self.warn()) {
-                    return self.failed(now, error);
-                }
-                self.proven = proven.or(self.proven.take());
-                self.computed = computed;
-                self.actions.extend(facts.into_iter().map(Action::Tell));
-                self.state = State::Publishing;
-                self.actions.push_back(Action::Publish);
-            }
-            // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
-            // of this one; in one piece it will be.
-            Err(_) if self.unproven_join || self.fetched == 0 => {
-                let why = "its parts do not belong together";
-                self.failed(now, Error::new(Kind::RemoteChanged, self.place(), why));
-            }
-            Err((expected, found)) => {
-                let found = found.map_or("not computed".to_string(), |digest| digest.to_string());
-                let Expected { digest, from } = expected;
-                let detail = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
-                self.failed(now, Error::new(Kind::DigestMismatch, self.place(), detail));
-            }
-        }
-    }
-
-    /// What a person should know of the content as it is.
-    fn warn(&mut self) -> Result<(), Error> {
-        let path = self.place();
-        let Some(known) = &mut self.known else { return Ok(()) };
-        let warnings = self.proof.warnings(&[&path, &known.start.url], known.html)?;
-        known.warnings.extend(warnings);
-        Ok(())
     }
 
     fn published(&mut self, now: Duration, path: String) {
@@ -843,137 +749,6 @@ impl Plan {
             self.drop_workers();
             self.give_up(&Error::new(Kind::RunStopped, self.place(), ""), false, false);
         }
-    }
-
-    /// A worker is of no use any more. If others are at work, the file goes on with these; else it failed.
-    fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
-        let Some((held, twin)) = self.work.release(worker) else { return };
-        self.grew();
-        if let Some(worker) = twin {
-            self.actions.push_back(Action::Drop { worker });
-        }
-        if error.kind == Kind::DigestPart {
-            // All of it came, and nothing of it was told.
-            self.fetched = self.fetched.saturating_add(held.end.map_or(0, |end| end.saturating_sub(held.at)));
-        }
-        let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-        let news = match held.brought() >= PROGRESS {
-            true => News::Broke(wait),
-            false => News::Refused { wait, meant: is_meant(error.kind) },
-        };
-        self.actions.push_back(Action::Pace(news));
-        if self.work.held().is_empty() || concerns_the_file(error.kind) {
-            self.drop_workers();
-            self.failed(now, error);
-        }
-    }
-
-    /// Any failure of the file comes through here; the workers are gone.
-    fn failed(&mut self, now: Duration, error: Error) {
-        if self.stopped {
-            return self.give_up(&error, false, false);
-        }
-        let placing = matches!(self.state, State::Looking | State::Placing(_));
-        let there = self.work.there();
-        self.changes += u32::from(error.kind == Kind::RemoteChanged);
-        // What is wrong here (a full disk, a name that is taken) says nothing against the bytes.
-        let ours = error.kind.blame() == Blame::Disk || error.kind == Kind::FileExists;
-        let whole = self.work.is_complete() && !ours;
-        let good = !starts_again(error.kind) && error.kind != Kind::ResumeDamaged;
-        let can_go_on = self.is_provable() && good && there > 0 && !whole;
-        let leftovers_only = self.fetched == 0 && there > 0;
-        if !can_go_on {
-            self.forget();
-        }
-        if let Some(pause) = error.pause
-            && !pause.counted
-        {
-            self.tell_retry(&error, 0, pause.wait, self.prefix());
-            self.state = State::Waiting { until: now + pause.wait, for_host: true };
-            return;
-        }
-        if leftovers_only && starts_again(error.kind) && error.kind != Kind::DigestMismatch {
-            // Only what an earlier run left was of no use: that costs no try.
-            self.tell_retry(&error, 0, Duration::ZERO, 0);
-            self.state = State::Transferring;
-            return;
-        }
-        let verdict = self.budget.verdict(&error, self.rules.on_error, self.best, can_go_on);
-        if verdict == Verdict::GoOn {
-            let wait = self.budget.short_wait();
-            self.continuing = true;
-            self.tell_retry(&error, 0, wait, self.prefix());
-            self.state = State::Waiting { until: now + wait, for_host: false };
-        } else if self.next_mirror_may_do(&error, verdict, can_go_on, placing) {
-            // A mirror that was not asked yet costs no try. Nothing proves that it has the same bytes.
-            self.source += 1;
-            self.forget();
-            self.tell_retry(&error, 0, Duration::ZERO, 0);
-            self.state = State::Transferring;
-        } else {
-            match verdict {
-                Verdict::GoOn => {}
-                Verdict::TryAgain => {
-                    let asked = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-                    self.budget.spend();
-                    let wait = self.budget.wait().max(asked);
-                    self.again(now, &error, wait);
-                }
-                Verdict::Ask => {
-                    let (used, of) = self.budget.tries();
-                    self.actions.push_back(Action::Tell(Fact::Question {
-                        error: Failure::from(&error),
-                        left: of.saturating_sub(used),
-                    }));
-                    self.state = State::Asking(error);
-                    self.asked = Some(now);
-                }
-                Verdict::GiveUp => self.give_up(&error, false, false),
-                Verdict::Exhausted => self.give_up(&error, true, false),
-                Verdict::StopAll => self.give_up(&error, false, true),
-            }
-        }
-    }
-
-    /// Nothing that was written counts any more.
-    fn forget(&mut self) {
-        self.work.clear();
-        self.known = None;
-        self.adopting = None;
-        self.proof.forget();
-        self.proven = None;
-        self.unproven_join = false;
-        self.left_good = 0;
-        self.checks += 1;
-    }
-
-    /// Whether a mirror that was not asked yet is the answer: it is not to what is wrong here, nor while what was
-    /// written can be gone on with.
-    fn next_mirror_may_do(&self, error: &Error, verdict: Verdict, can_go_on: bool, placing: bool) -> bool {
-        let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
-        let at_its_end = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
-        let more = self.source + 1 < self.rules.sources;
-        more && theirs && !placing && error.kind.retry() != Retry::Never && (!can_go_on || at_its_end)
-    }
-
-    fn again(&mut self, now: Duration, error: &Error, wait: Duration) {
-        if self.work.there() == 0 {
-            // Nothing would be lost: give the next mirror its turn.
-            self.source = (self.source + 1) % self.rules.sources;
-        }
-        self.continuing = self.work.there() > 0;
-        self.tell_retry(error, self.budget.tries().0, wait, self.prefix());
-        self.state = State::Waiting { until: now + wait, for_host: error.pause.is_some() };
-    }
-
-    fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
-        self.actions.push_back(Action::Tell(Fact::Retrying {
-            error: Failure::from(error),
-            attempt,
-            of: self.rules.retries,
-            wait: wait.as_secs_f64(),
-            from,
-        }));
     }
 
     fn skipped(&mut self, path: String, reason: String) {
@@ -1033,43 +808,6 @@ fn adopted(reply: &Reply, length: u64) -> Result<Start, Error> {
     }
 }
 
-/// After these, what was written cannot be trusted to belong to what follows.
-fn starts_again(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::RemoteChanged
-            | Kind::DigestMismatch
-            | Kind::SignatureWrong
-            | Kind::HttpRangeWrong
-            | Kind::HttpRangeIgnored
-            | Kind::HttpEncoding
-    )
-}
-
-/// With these a host says that it wants fewer connections, or no further request of this kind.
-fn is_meant(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::HttpBusy
-            | Kind::ConnectRefused
-            | Kind::HttpForbidden
-            | Kind::HttpUnauthorized
-            | Kind::HttpNotFound
-            | Kind::HttpGone
-            | Kind::HttpStatus
-            | Kind::HttpLater
-    )
-}
-
-/// These are about the file, or about this machine, and not about one connection.
-fn concerns_the_file(kind: Kind) -> bool {
-    matches!(kind.blame(), Blame::Disk | Blame::Content)
-        || matches!(
-            kind,
-            Kind::RemoteChanged | Kind::ResumeDamaged | Kind::OutputClosed | Kind::OutputStarted
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1090,6 +828,8 @@ mod tests {
             verify: Verify::Auto,
             record: false,
             expected: Vec::new(),
+            size: None,
+            pieces: None,
             connections: Some(1),
             sizes: Sizes::FILE,
             seed: 1,
@@ -1111,9 +851,9 @@ mod tests {
         let mut all = Vec::new();
         for _ in 0..100 {
             plan.check().expect("the invariant");
-            match plan.next(now, &ROOM) {
+            match plan.next(now, &[ROOM, ROOM]) {
                 Action::Wait(_) => return all,
-                Action::Pace(_) => {}
+                Action::Pace { .. } => {}
                 action => all.push(action),
             }
         }
@@ -1132,7 +872,7 @@ mod tests {
             steps(&mut plan, NOW)[1],
             Action::Accept { worker: 1, skip: 0, at: 0, end: Some(100_000) }
         );
-        plan.on(NOW, Input::Wrote { worker: 1, upto: bytes });
+        plan.on(NOW, Input::Wrote { worker: 1, upto: bytes, fresh: true });
         plan
     }
 
@@ -1179,7 +919,7 @@ mod tests {
     fn reports_of_dropped_workers_change_nothing() {
         let mut plan = half_done("\"a\"", 70_000);
         plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
-        plan.on(NOW, Input::Wrote { worker: 1, upto: 90_000 });
+        plan.on(NOW, Input::Wrote { worker: 1, upto: 90_000, fresh: true });
         plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
         assert_eq!(plan.bytes(), 70_000);
     }
@@ -1205,7 +945,7 @@ mod tests {
     fn time_for_the_whole_file_is_bounded() {
         let mut plan = Plan::new(Rules { max_time: Some(LATER), ..rules() });
         steps(&mut plan, NOW);
-        assert_eq!(plan.next(NOW, &ROOM), Action::Wait(Some(NOW + LATER)));
+        assert_eq!(plan.next(NOW, &[ROOM]), Action::Wait(Some(NOW + LATER)));
         let actions = steps(&mut plan, NOW + LATER);
         assert_eq!(actions[0], Action::Drop { worker: 1 });
         assert!(matches!(

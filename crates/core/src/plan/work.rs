@@ -6,6 +6,7 @@
 
 use super::{Sizes, WorkerId};
 use crate::ranges::RangeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) worker: WorkerId,
+    /// Where it fetches from.
+    pub(super) source: usize,
     /// It fetches what this one fetches too, and the first to be through wins.
     pub(super) hedge_of: Option<WorkerId>,
     /// A hedge that takes its bytes over as soon as its reply is right: until then nobody knows whether parts are to be
@@ -57,6 +60,8 @@ pub(super) struct Held {
     asked: Option<u64>,
     /// Its reply was accepted.
     pub(super) receiving: bool,
+    /// All that counts of it is what it brought.
+    fresh: bool,
     /// Its reply has a digest: it tells nothing before all of it is there and right. So nobody may take any of it, and
     /// its silence means nothing.
     pub(super) judged: bool,
@@ -67,6 +72,20 @@ impl Held {
     /// It asked for the file as a whole.
     pub(super) fn is_plain(&self) -> bool {
         self.plain
+    }
+
+    /// Bytes a second, lately or in all.
+    pub(super) fn rate(&self) -> f64 {
+        self.speed.of_the_task().unwrap_or(if self.speed.mark == self.speed.since {
+            0.0
+        } else {
+            self.speed.rate
+        })
+    }
+
+    /// Where its bytes are from, if that is known.
+    fn its_own(&self) -> Option<usize> {
+        Some(self.source).filter(|_| self.fresh)
     }
 
     /// Bytes that it brought.
@@ -95,6 +114,14 @@ pub(super) struct Work {
     pub(super) written: RangeSet,
     pub(super) claimed: RangeSet,
     held: Vec<Held>,
+    /// What is written in this run, by who brought it.
+    brought: BTreeMap<usize, RangeSet>,
+    /// What is being taken back on the disk.
+    voiding: RangeSet,
+    /// Pieces that were wrong and whose bytes came from several: such a piece is fetched by one worker alone.
+    contested: RangeSet,
+    /// Tasks begin and end at multiples of this, where that is possible: each piece comes from one source. 0: anywhere.
+    pub(super) align: u64,
     hedged: u64,
     /// Parts come with digests.
     digested: bool,
@@ -144,11 +171,33 @@ impl Work {
     }
 
     /// A worker was asked for these bytes.
-    pub(super) fn hold(&mut self, now: Duration, worker: WorkerId, from: u64, end: Option<u64>) {
+    pub(super) fn hold(
+        &mut self,
+        now: Duration,
+        worker: WorkerId,
+        source: usize,
+        from: u64,
+        end: Option<u64>,
+    ) {
         let speed = Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: self.typical };
         let (plain, asked) = (from == 0 && end.is_none(), end);
-        let (hedge_of, probes, at, receiving, judged) = (None, false, from, false, false);
-        let held = Held { worker, hedge_of, probes, from, at, end, plain, asked, receiving, judged, speed };
+        let judged = end.is_some_and(|end| self.contested.touches(&(from..end)));
+        let (hedge_of, probes, at, receiving, fresh) = (None, false, from, false, true);
+        let held = Held {
+            worker,
+            source,
+            hedge_of,
+            probes,
+            from,
+            at,
+            end,
+            plain,
+            asked,
+            receiving,
+            fresh,
+            judged,
+            speed,
+        };
         self.held.push(held);
     }
 
@@ -181,10 +230,17 @@ impl Work {
         hedge
     }
 
-    pub(super) fn hedge(&mut self, now: Duration, worker: WorkerId, primary: WorkerId, range: Range<u64>) {
+    pub(super) fn hedge(
+        &mut self,
+        now: Duration,
+        worker: WorkerId,
+        source: usize,
+        primary: WorkerId,
+        range: Range<u64>,
+    ) {
         let probes = self.get(primary).is_some_and(|one| one.at < range.start);
         self.hedged += if probes { 0 } else { range.end - range.start };
-        self.hold(now, worker, range.start, Some(range.end));
+        self.hold(now, worker, source, range.start, Some(range.end));
         if let Some(held) = self.get_mut(worker) {
             (held.hedge_of, held.probes) = (Some(primary), probes);
         }
@@ -206,9 +262,10 @@ impl Work {
     pub(super) fn restart(&mut self, now: Duration, worker: WorkerId, size: Option<u64>) -> Vec<WorkerId> {
         self.clear();
         self.size = size;
+        let source = self.get(worker).map_or(0, |held| held.source);
         let mut others = self.release_all();
         others.retain(|&other| other != worker);
-        self.hold(now, worker, 0, size);
+        self.hold(now, worker, source, 0, size);
         others
     }
 
@@ -216,8 +273,78 @@ impl Work {
     pub(super) fn clear(&mut self) {
         self.written = RangeSet::new();
         self.claimed = RangeSet::new();
+        self.brought.clear();
+        self.voiding = RangeSet::new();
+        self.contested = RangeSet::new();
         self.size = None;
         self.digested = false;
+    }
+
+    /// These bytes are there, from that source, if that is known.
+    fn write(&mut self, source: Option<usize>, range: Range<u64>) {
+        if let Some(source) = source {
+            let brought = self.brought.entry(source).or_default();
+            self.written.missing(range.clone()).into_iter().for_each(|part| brought.insert(part));
+        }
+        self.written.insert(range);
+    }
+
+    /// The source that brought all of this; `None` if there are several, or if that is not known for some of it, as it is not
+    /// for what an earlier run left.
+    pub(super) fn brought_by(&self, range: &Range<u64>) -> Option<usize> {
+        self.brought.iter().find(|(_, brought)| brought.contains(range)).map(|(&source, _)| source)
+    }
+
+    /// Those who brought something that is written; who brought least comes first.
+    pub(super) fn contributors(&self) -> Vec<usize> {
+        let mut all: Vec<_> = self.brought.iter().map(|(&source, brought)| (brought.len(), source)).collect();
+        all.retain(|(bytes, _)| *bytes > 0);
+        all.sort_unstable();
+        all.into_iter().map(|(_, source)| source).collect()
+    }
+
+    /// All that a source brought.
+    pub(super) fn all_of(&self, source: usize) -> Vec<Range<u64>> {
+        self.brought.get(&source).into_iter().flat_map(RangeSet::iter).cloned().collect()
+    }
+
+    /// All of which it is not known who brought it.
+    pub(super) fn of_nobody(&self) -> Vec<Range<u64>> {
+        let mut all = self.written.clone();
+        self.brought.values().flat_map(RangeSet::iter).for_each(|range| all.remove(range.clone()));
+        all.iter().cloned().collect()
+    }
+
+    /// Takes these bytes back: they are free when the disk has heard of it.
+    pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
+        for range in ranges {
+            self.written.remove(range.clone());
+            self.brought.values_mut().for_each(|brought| brought.remove(range.clone()));
+            self.voiding.insert(range.clone());
+        }
+    }
+
+    /// The disk has heard of it.
+    pub(super) fn voided(&mut self, ranges: &[Range<u64>]) {
+        ranges.iter().for_each(|range| self.voiding.remove(range.clone()));
+    }
+
+    pub(super) fn contest(&mut self, piece: &Range<u64>) {
+        self.contested.insert(piece.clone());
+    }
+
+    pub(super) fn is_contested(&self, piece: &Range<u64>) -> bool {
+        self.contested.touches(piece)
+    }
+
+    /// Takes all workers of a source off their tasks. Whom nobody needs any more.
+    pub(super) fn release_from(&mut self, source: usize) -> Vec<WorkerId> {
+        let mut gone = Vec::new();
+        while let Some(worker) = self.held.iter().find(|one| one.source == source).map(|one| one.worker) {
+            gone.extend(self.release(worker).and_then(|(_, twin)| twin));
+            gone.push(worker);
+        }
+        gone
     }
 
     /// A worker's reply, up to that byte, has a digest. False if another one fetches the same, or brought some of it before
@@ -236,7 +363,7 @@ impl Work {
     }
 
     /// A worker wrote all bytes below `upto`. How many of them are new and count.
-    pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64) -> u64 {
+    pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) -> u64 {
         let Some(held) = self.held.iter_mut().find(|one| one.worker == worker && one.receiving) else {
             return 0;
         };
@@ -244,6 +371,8 @@ impl Work {
         let Some(new) = upto.checked_sub(held.at).filter(|&new| new > 0) else { return 0 };
         let range = held.at..upto;
         held.at = upto;
+        held.fresh &= fresh;
+        let source = Some(held.source).filter(|_| fresh);
         let (measured, hedge) = (held.speed.add(now, new), held.hedge_of.is_some());
         if let Some(rate) = measured {
             self.is_typical(rate);
@@ -251,7 +380,7 @@ impl Work {
         if hedge {
             return 0;
         }
-        self.written.insert(range);
+        self.write(source, range);
         new
     }
 
@@ -266,8 +395,7 @@ impl Work {
         let through = held.end.is_some_and(|end| held.at >= end);
         if let Some(primary) = held.hedge_of {
             if through {
-                let range = held.from..held.at;
-                self.written.insert(range);
+                self.write(held.its_own(), held.from..held.at);
                 self.held.retain(|one| one.worker != primary);
                 return Some((held, Some(primary)));
             }
@@ -283,9 +411,9 @@ impl Work {
         }
         // The hedge has the task alone now, and what it wrote counts.
         hedge.hedge_of = None;
-        let range = hedge.from..hedge.at;
+        let (range, source) = (hedge.from..hedge.at, hedge.its_own());
         hedge.at = hedge.at.max(held.at).min(hedge.end.unwrap_or(u64::MAX));
-        self.written.insert(range);
+        self.write(source, range);
         Some((held, None))
     }
 
@@ -317,8 +445,15 @@ impl Work {
         if let Some(gap) = self.free(lanes, piece, sizes) {
             // Nobody else will come for the rest, or there is too little of it to be worth a request. What is judged as a
             // whole is also lost as a whole.
+            if self.contested.contains(&(gap.start..gap.start + 1)) {
+                return Help::Fetch(gap.start..self.aligned(gap.start + 1).min(gap.end));
+            }
             let all = (lanes < 2 && !self.digested) || gap.end - gap.start < piece + piece / 2;
-            return Help::Fetch(if all { gap } else { gap.start..gap.start + piece });
+            return Help::Fetch(if all {
+                gap
+            } else {
+                gap.start..self.aligned(gap.start + piece).min(gap.end)
+            });
         }
         if lanes < 2 {
             return Help::Nothing;
@@ -346,7 +481,10 @@ impl Work {
         let round_trip = self.latency.as_secs_f64();
         // The stream that began as the whole file gives up what lies beyond its next piece: work goes on in file order.
         if victim.receiving && rest > piece.max(sizes.split_least).saturating_mul(2) {
-            let split = here(victim) + piece.max(sizes.split_least);
+            let anywhere = here(victim) + piece.max(sizes.split_least);
+            let split =
+                Some(self.aligned(anywhere)).filter(|&split| victim.end.is_none_or(|end| split < end));
+            let split = split.unwrap_or(anywhere);
             return match (parts_work, victim.end) {
                 (false, Some(end)) => Help::Hedge(victim.worker, split..end.min(split.saturating_add(piece))),
                 _ => Help::Cut(victim.worker, split),
@@ -376,6 +514,9 @@ impl Work {
         if self.written.iter().any(|range| self.claimed.touches(range)) {
             return Err("bytes are written and claimed");
         }
+        if self.voiding.iter().any(|range| self.claimed.touches(range) || self.written.touches(range)) {
+            return Err("bytes are taken back and there");
+        }
         let mut seen = RangeSet::new();
         for one in &self.held {
             let range = one.at..one.end.unwrap_or(u64::MAX);
@@ -389,7 +530,11 @@ impl Work {
             if one.end.is_some_and(|end| one.at > end) {
                 return Err("a worker went beyond its end");
             }
-            if self.written.touches(&range) || self.claimed.touches(&range) || seen.touches(&range) {
+            if self.written.touches(&range)
+                || self.claimed.touches(&range)
+                || self.voiding.touches(&range)
+                || seen.touches(&range)
+            {
                 return Err("bytes are held twice, or held and written");
             }
             seen.insert(range);
@@ -417,7 +562,7 @@ impl Work {
     fn free(&self, lanes: usize, piece: u64, sizes: &Sizes) -> Option<Range<u64>> {
         let size = self.size?;
         let mut taken = self.written.clone();
-        self.claimed.iter().for_each(|one| taken.insert(one.clone()));
+        self.claimed.iter().chain(self.voiding.iter()).for_each(|one| taken.insert(one.clone()));
         let base = taken.prefix();
         let ahead = piece.saturating_mul(PIECES_AHEAD).saturating_mul(lanes as u64);
         let window = if sizes.window_is_memory { sizes.window } else { sizes.window.max(ahead) };
@@ -429,6 +574,11 @@ impl Work {
         let limit = if lanes < 2 { u64::MAX } else { base.saturating_add(window) };
         let end = gap.end.min(limit.max(gap.start));
         (gap.start < end).then_some(gap.start..end)
+    }
+
+    /// The next multiple of what tasks are cut to.
+    fn aligned(&self, at: u64) -> u64 {
+        if self.align < 2 { at } else { at.div_ceil(self.align).saturating_mul(self.align) }
     }
 
     fn rate_of(&self, one: &Held, now: Duration) -> f64 {

@@ -49,6 +49,7 @@ pub(crate) const SINS: &[(&str, Script)] = &[
     ("crawling_connection", crawling_connection),
     ("refuses_the_fifth", refuses_the_fifth),
     ("one_request_only", one_request_only),
+    ("gone_after_half", gone_after_half),
     ("ranges_ignored", ranges_ignored),
     ("ranges_ignored_later", ranges_ignored_later),
     ("wrong_part", wrong_part),
@@ -100,7 +101,12 @@ pub(super) fn part(
     name: &str,
     size: u64,
 ) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
-    let body = shared_content(name, size);
+    let mut body = shared_content(name, size).to_vec();
+    // `?lies=N`: byte N is another one, whatever the rest of the script.
+    let lie = request.query("lies").and_then(|at| at.parse().ok());
+    if let Some(byte) = lie.and_then(|at: usize| body.get_mut(at)) {
+        *byte ^= 1;
+    }
     let now = httpdate::fmt_http_date(SystemTime::now());
     let mut headers = vec![
         ("Date", now),
@@ -108,7 +114,7 @@ pub(super) fn part(
         ("Accept-Ranges", "bytes".to_string()),
     ];
     let Some((first, last)) = request.range() else {
-        return ("200 OK".into(), headers, body.to_vec());
+        return ("200 OK".into(), headers, body);
     };
     let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
     if first >= size || first > last {
@@ -604,6 +610,11 @@ fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
 }
 
 /// Everything, whatever was asked for, though parts are promised.
+/// Half of it, and then nobody has ever heard of it.
+fn gone_after_half(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 { x.only(x.half(), &[]) } else { x.reply("404 Not Found", &[], b"") }
+}
+
 fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
     let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };

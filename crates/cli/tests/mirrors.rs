@@ -1,0 +1,179 @@
+//! Several mirrors at once, from the outside: what is mixed, what is not, and who is left.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+use serde_json::Value;
+
+const SIZE: u64 = 24_000_000;
+const PIECE: usize = 1_000_000;
+
+/// A Metalink file: what is proven, and the mirrors, best first.
+fn metalink(proofs: &str, urls: &[String]) -> String {
+    let urls: String = urls.iter().map(|url| format!("<url>{}</url>", url.replace('&', "&amp;"))).collect();
+    format!(
+        "<metalink xmlns='urn:ietf:params:xml:ns:metalink'><file name='f'>{proofs}{urls}</file></metalink>"
+    )
+}
+
+fn whole() -> String {
+    format!("<hash type='sha-256'>{}</hash>", sha256(&content("f", SIZE)))
+}
+
+fn pieces() -> String {
+    let content = content("f", SIZE);
+    let hashes: String =
+        content.chunks(PIECE).map(|piece| format!("<hash>{}</hash>", sha256(piece))).collect();
+    format!("<pieces length='{PIECE}' type='sha-256'>{hashes}</pieces>")
+}
+
+fn run(place: &Place, list: &str, more: &[&str]) -> Out {
+    place.write("set.meta4", list);
+    place.run(&[&["-i", "set.meta4", "--progress", "json"], more].concat())
+}
+
+fn events(out: &Out, kind: &str) -> Vec<Value> {
+    common::events(out).into_iter().filter(|event| event["kind"] == kind).collect()
+}
+
+#[track_caller]
+fn assert_exact(place: &Place, out: &Out) {
+    assert_eq!(out.status, 0, "{}{}", out.stderr, place.log());
+    assert!(place.file("f").as_deref() == Some(&content("f", SIZE)), "the file differs");
+}
+
+fn fetched(out: &Out) -> f64 {
+    events(out, "finished")[0]["fetched"].as_f64().expect("a number") / SIZE as f64
+}
+
+#[test]
+fn one_is_dead_one_lies_and_one_is_slow() {
+    let (liar, slow) = (Server::start(), Server::start());
+    let lying = liar.url(&format!("capped/{SIZE}/f?rate=6000000&lies=14000000"));
+    let urls =
+        ["http://127.0.0.1:1/f".to_string(), lying, slow.url(&format!("capped/{SIZE}/f?rate=1500000"))];
+    for proofs in [pieces() + &whole(), pieces()] {
+        let place = Place::new();
+        let out = run(&place, &metalink(&proofs, &urls), &[]);
+        assert_exact(&place, &out);
+        assert!(fetched(&out) <= 1.2, "{} of it was fetched", fetched(&out));
+        let left = events(&out, "mirror_left");
+        let named = |event: &&Value| event["error"]["code"] == "digest.part";
+        let named: Vec<&Value> = left.iter().filter(named).collect();
+        assert_eq!(named.len(), 1, "{left:?}");
+        assert!(named[0]["url"].as_str().is_some_and(|url| url.contains(&liar.port().to_string())));
+        let warnings = &events(&out, "finished")[0]["warnings"];
+        assert!(warnings.to_string().contains("was left: bytes 14000000 to 14999999 are not"), "{warnings}");
+    }
+    assert!(slow.requests().len() > 1 && liar.requests().len() > 1);
+}
+
+#[test]
+fn with_a_digest_of_the_whole_alone_the_liar_is_found_too() {
+    let (liar, good) = (Server::start(), Server::start());
+    let lying = liar.url(&format!("capped/{SIZE}/f?rate=8000000&lies=14000000"));
+    let honest = good.url(&format!("capped/{SIZE}/f?rate=8000000"));
+    for urls in [[lying.clone(), honest.clone()], [honest, lying]] {
+        let place = Place::new();
+        let out = run(&place, &metalink(&whole(), &urls), &[]);
+        assert_exact(&place, &out);
+        assert!(fetched(&out) <= 2.6, "{} of it was fetched", fetched(&out));
+        let left = events(&out, "mirror_left").to_vec();
+        if fetched(&out) > 1.05 {
+            assert!(
+                left.iter().any(|event| event["url"].as_str().is_some_and(|url| url.contains("lies"))),
+                "{left:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_a_proof_they_stand_in_for_each_other_and_are_never_mixed() {
+    let (first, second) = (Server::start(), Server::start());
+    let place = Place::new();
+    let urls =
+        [first.url(&format!("capped/{SIZE}/f?rate=8000000")), second.url(&format!("well_behaved/{SIZE}/f"))];
+    let out = run(&place, &metalink("", &urls), &[]);
+    assert_exact(&place, &out);
+    assert!(second.requests().is_empty());
+    // Nor under a weak one, or when nothing shall be checked.
+    let md5 = "<hash type='md5'>0123456789abcdef0123456789abcdef</hash>";
+    for (proofs, more) in [(md5.to_string(), &["--verify", "off"][..]), (whole(), &["--verify", "off"])] {
+        let place = Place::new();
+        let out = run(&place, &metalink(&proofs, &urls), more);
+        assert_exact(&place, &out);
+        assert!(second.requests().is_empty());
+    }
+}
+
+#[test]
+fn all_bring_pieces_and_who_has_something_else_is_left() {
+    let (first, second, third) = (Server::start(), Server::start(), Server::start());
+    let (other, whole_only) = (Server::start(), Server::start());
+    let urls = [
+        first.url(&format!("capped/{SIZE}/f?rate=4000000")),
+        other.url("well_behaved/23999999/f"),
+        second.url(&format!("capped/{SIZE}/f?rate=4000000")),
+        whole_only.url(&format!("ranges_ignored/{SIZE}/f")),
+        third.url(&format!("capped/{SIZE}/f?rate=4000000")),
+    ];
+    let place = Place::new();
+    let out = run(&place, &metalink(&whole(), &urls), &[]);
+    assert_exact(&place, &out);
+    assert!(fetched(&out) < 1.1, "{}", fetched(&out));
+    for good in [&first, &second, &third] {
+        assert!(good.requests().len() > 1, "{} requests", good.requests().len());
+    }
+    let left = events(&out, "mirror_left");
+    for (server, code) in [(&other, "remote.changed"), (&whole_only, "http.range_ignored")] {
+        let port = server.port().to_string();
+        assert!(
+            left.iter()
+                .any(|event| event["error"]["code"] == code && event["url"].to_string().contains(&port)),
+            "{code}: {left:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mirror_that_breaks_for_good_is_gone_on_without() {
+    let (breaks, good) = (Server::start(), Server::start());
+    let urls = [
+        breaks.url(&format!("gone_after_half/{SIZE}/f")),
+        good.url(&format!("capped/{SIZE}/f?rate=8000000")),
+    ];
+    let place = Place::new();
+    let out = run(&place, &metalink(&whole(), &urls), &["--retries", "0"]);
+    assert_exact(&place, &out);
+    assert!(fetched(&out) < 1.1, "{}", fetched(&out));
+}
+
+#[test]
+fn a_piece_that_nobody_has_right_fails_and_the_old_file_stays() {
+    let server = Server::start();
+    let urls = [server.url(&format!("well_behaved/{SIZE}/f?lies=14000000"))];
+    let place = Place::new();
+    place.write("f", "old");
+    let out = run(&place, &metalink(&pieces(), &urls), &["--retries", "1", "--if-exists", "overwrite"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert_eq!(place.file("f").as_deref(), Some(&b"old"[..]));
+    let again = server.requests().iter().filter(|request| request.header("range").is_some()).count();
+    assert!(again > 0, "only the piece is fetched again");
+}
+
+#[test]
+fn a_size_that_is_known_is_insisted_on() {
+    let (wrong, right) = (Server::start(), Server::start());
+    let place = Place::new();
+    let urls = [wrong.url("well_behaved/1000/f"), right.url("well_behaved/2000/f")];
+    let out = run(&place, &metalink("<size>2000</size>", &urls), &["--retries", "0"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("f").as_deref(), Some(&content("f", 2000)[..]));
+    let out = run(&Place::new(), &metalink("<size>2000</size>", &urls[..1]), &["--retries", "0"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    let failed = &events(&out, "failed")[0];
+    assert!(failed.to_string().contains("1000 bytes, and must be 2000"), "{failed}");
+}

@@ -1,0 +1,227 @@
+//! What a failure means: for a worker, for a source, and for the file.
+//!
+//! Invariant: every failure of a file ends in exactly one of: it goes on, it waits for the next try, a person is asked, it is
+//! given up. Tries are counted in [`crate::retry`].
+
+use super::sources::Out;
+use super::{Action, Plan, State, WorkerId};
+use crate::error::{Blame, Error, Kind, Retry};
+use crate::event::{Fact, Failure};
+use crate::pace::News;
+use crate::retry::{PROGRESS, Verdict};
+use std::time::Duration;
+
+impl Plan {
+    /// A worker is of no use any more. If others are at work, the file goes on with these; else it failed.
+    pub(super) fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
+        let Some((held, twin)) = self.work.release(worker) else { return };
+        self.grew();
+        if let Some(worker) = twin {
+            self.actions.push_back(Action::Drop { worker });
+        }
+        if error.kind == Kind::DigestPart {
+            // All of it came, and nothing of it was told.
+            self.fetched = self.fetched.saturating_add(held.end.map_or(0, |end| end.saturating_sub(held.at)));
+        }
+        let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+        let news = match held.brought() >= PROGRESS {
+            true => News::Broke(wait),
+            false => News::Refused { wait, meant: is_meant(error.kind) },
+        };
+        self.actions.push_back(Action::Pace { source: held.source, news });
+        if self.does_without(held.source, held.brought() > 0, &error) {
+            return;
+        }
+        if self.work.held().is_empty() || concerns_the_file(error.kind) {
+            self.drop_workers();
+            self.failed(now, error);
+        }
+    }
+
+    /// Whether others can bring what this source did not. It is left if it failed for good, or again.
+    fn does_without(&mut self, source: usize, brought: bool, error: &Error) -> bool {
+        let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
+        if self.state != State::Transferring || !theirs || !self.mixes() {
+            return false;
+        }
+        if self.sources.failed(source, brought) || is_meant(error.kind) || is_of_another_kind(error.kind) {
+            self.leave(source, error);
+        }
+        self.sources.has_other(source)
+    }
+
+    /// A source is not asked any more while there are others.
+    pub(super) fn leave(&mut self, source: usize, error: &Error) {
+        if self.sources.has_other(source) {
+            self.sources.leave(source, Out::Left);
+            for worker in self.work.release_from(source) {
+                self.actions.push_back(Action::Drop { worker });
+            }
+            self.grew();
+            let url = Some(self.sources.url(source)).filter(|url| !url.is_empty()).unwrap_or(&error.at);
+            let (url, error) = (url.to_string(), Failure::from(error));
+            self.actions.push_back(Action::Tell(Fact::MirrorLeft { url, error }));
+        }
+    }
+
+    /// Any failure of the file comes through here; the workers are gone.
+    pub(super) fn failed(&mut self, now: Duration, error: Error) {
+        if self.stopped {
+            return self.give_up(&error, false, false);
+        }
+        let placing = matches!(self.state, State::Looking | State::Placing(_));
+        self.sources.revive();
+        let there = self.work.there();
+        self.changes += u32::from(error.kind == Kind::RemoteChanged);
+        // What is wrong here (a full disk, a name that is taken) says nothing against the bytes.
+        let ours = error.kind.blame() == Blame::Disk || error.kind == Kind::FileExists;
+        let whole = self.work.is_complete() && !ours;
+        let good = !starts_again(error.kind) && error.kind != Kind::ResumeDamaged;
+        let can_go_on = self.is_provable() && good && there > 0 && !whole;
+        let leftovers_only = self.fetched == 0 && there > 0;
+        if !can_go_on {
+            self.forget();
+        }
+        if let Some(pause) = error.pause
+            && !pause.counted
+        {
+            self.tell_retry(&error, 0, pause.wait, self.prefix());
+            self.state = State::Waiting { until: now + pause.wait, for_host: true };
+            return;
+        }
+        if leftovers_only && starts_again(error.kind) && error.kind != Kind::DigestMismatch {
+            // Only what an earlier run left was of no use: that costs no try.
+            self.tell_retry(&error, 0, Duration::ZERO, 0);
+            self.state = State::Transferring;
+            return;
+        }
+        let verdict = self.budget.verdict(&error, self.rules.on_error, self.best, can_go_on);
+        if verdict == Verdict::GoOn {
+            let wait = self.budget.short_wait();
+            self.continuing = true;
+            self.tell_retry(&error, 0, wait, self.prefix());
+            self.state = State::Waiting { until: now + wait, for_host: false };
+        } else if self.next_mirror_may_do(&error, verdict, can_go_on, placing) && self.sources.go_on() {
+            // A mirror that was not asked yet costs no try. Nothing proves that it has the same bytes.
+            self.forget();
+            self.tell_retry(&error, 0, Duration::ZERO, 0);
+            self.state = State::Transferring;
+        } else {
+            match verdict {
+                Verdict::GoOn => {}
+                Verdict::TryAgain => {
+                    let asked = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+                    self.budget.spend();
+                    let wait = self.budget.wait().max(asked);
+                    self.again(now, &error, wait);
+                }
+                Verdict::Ask => {
+                    let (used, of) = self.budget.tries();
+                    self.actions.push_back(Action::Tell(Fact::Question {
+                        error: Failure::from(&error),
+                        left: of.saturating_sub(used),
+                    }));
+                    self.state = State::Asking(error);
+                    self.asked = Some(now);
+                }
+                Verdict::GiveUp => self.give_up(&error, false, false),
+                Verdict::Exhausted => self.give_up(&error, true, false),
+                Verdict::StopAll => self.give_up(&error, false, true),
+            }
+        }
+    }
+
+    /// Whether a mirror that was not asked yet is the answer: it is not to what is wrong here, nor while what was
+    /// written can be gone on with.
+    fn next_mirror_may_do(&self, error: &Error, verdict: Verdict, can_go_on: bool, placing: bool) -> bool {
+        let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
+        let at_its_end = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
+        theirs && !placing && error.kind.retry() != Retry::Never && (!can_go_on || at_its_end)
+    }
+
+    pub(super) fn again(&mut self, now: Duration, error: &Error, wait: Duration) {
+        if self.work.there() == 0 {
+            // Nothing would be lost: give the next mirror its turn.
+            self.sources.take_turns();
+        }
+        self.continuing = self.work.there() > 0;
+        self.tell_retry(error, self.budget.tries().0, wait, self.prefix());
+        self.state = State::Waiting { until: now + wait, for_host: error.pause.is_some() };
+    }
+
+    /// Nothing that was written counts any more.
+    pub(super) fn forget(&mut self) {
+        self.work.clear();
+        self.known = None;
+        self.adopting = None;
+        self.proof.forget();
+        self.proven = None;
+        self.unproven_join = false;
+        self.left_good = 0;
+        self.sources.forget();
+        if let Some(pieces) = &mut self.pieces {
+            pieces.forget();
+        }
+        self.checks += 1;
+    }
+
+    pub(super) fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
+        self.actions.push_back(Action::Tell(Fact::Retrying {
+            error: Failure::from(error),
+            attempt,
+            of: self.rules.retries,
+            wait: wait.as_secs_f64(),
+            from,
+        }));
+    }
+}
+
+/// After these, what was written cannot be trusted to belong to what follows.
+fn starts_again(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::RemoteChanged
+            | Kind::DigestMismatch
+            | Kind::SignatureWrong
+            | Kind::HttpRangeWrong
+            | Kind::HttpRangeIgnored
+            | Kind::HttpEncoding
+    )
+}
+
+/// With these a host says that it wants fewer connections, or no further request of this kind.
+fn is_meant(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::HttpBusy
+            | Kind::ConnectRefused
+            | Kind::HttpForbidden
+            | Kind::HttpUnauthorized
+            | Kind::HttpNotFound
+            | Kind::HttpGone
+            | Kind::HttpStatus
+            | Kind::HttpLater
+    )
+}
+
+/// These are about the file, or about this machine, and not about one connection.
+fn concerns_the_file(kind: Kind) -> bool {
+    matches!(kind.blame(), Blame::Disk | Blame::Content)
+        || matches!(
+            kind,
+            Kind::RemoteChanged | Kind::ResumeDamaged | Kind::OutputClosed | Kind::OutputStarted
+        )
+}
+
+/// With these, what a source has is not what others have, or it cannot give parts of it.
+fn is_of_another_kind(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::DigestMismatch
+            | Kind::RemoteChanged
+            | Kind::HttpRangeIgnored
+            | Kind::HttpRangeWrong
+            | Kind::HttpEncoding
+            | Kind::DigestPart
+    )
+}

@@ -1,0 +1,76 @@
+//! Which pieces of a file are proven by digests of their own.
+//!
+//! Invariant: what is proven was written, and read back from the disk, and is what its digest says; one piece is looked at
+//! at a time.
+
+use crate::digest::Digest;
+use crate::job::Pieces;
+use crate::ranges::RangeSet;
+use std::ops::Range;
+
+#[derive(Debug)]
+pub(super) struct Proving {
+    pieces: Pieces,
+    proven: RangeSet,
+    looked_at: Option<Range<u64>>,
+}
+
+impl Proving {
+    pub(super) fn new(pieces: Pieces) -> Self {
+        Proving { pieces, proven: RangeSet::new(), looked_at: None }
+    }
+
+    /// In bytes; the last one may be shorter.
+    pub(super) fn length(&self) -> u64 {
+        self.pieces.length.max(1)
+    }
+
+    pub(super) fn from(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    /// Whether there are as many digests as a file of this size has pieces.
+    pub(super) fn fit(&self, size: u64) -> bool {
+        size.div_ceil(self.length()) == self.pieces.digests.len() as u64
+    }
+
+    /// The next piece to look at: all of it is written, and it is not proven.
+    pub(super) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
+        if self.looked_at.is_some() {
+            return None;
+        }
+        let length = self.length();
+        let gaps = written
+            .iter()
+            .flat_map(|range| self.proven.missing(range.clone()).into_iter().map(|gap| (gap, range.end)));
+        let mut whole = gaps.filter_map(|(gap, end)| {
+            let start = gap.start.div_ceil(length).checked_mul(length)?;
+            let piece = start..start.saturating_add(length).min(size);
+            (piece.start < gap.end && piece.end <= end).then_some(piece)
+        });
+        let piece = whole.next()?;
+        let digest = self.pieces.digests.get(usize::try_from(piece.start / length).ok()?)?.clone();
+        self.looked_at = Some(piece.clone());
+        Some((piece, digest))
+    }
+
+    /// It was looked at. False if nobody asked for that.
+    pub(super) fn looked(&mut self, piece: &Range<u64>, good: bool) -> bool {
+        if self.looked_at.as_ref() != Some(piece) {
+            return false;
+        }
+        self.looked_at = None;
+        if good {
+            self.proven.insert(piece.clone());
+        }
+        true
+    }
+
+    pub(super) fn all(&self, size: u64) -> bool {
+        self.proven.contains(&(0..size))
+    }
+
+    pub(super) fn forget(&mut self) {
+        (self.proven, self.looked_at) = (RangeSet::new(), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! Whether what is written is right: digests of pieces while they come, digests of the whole in the end, and who is to blame.
+//!
+//! Invariant: nothing is published that is not what every digest says that is known. A source is named a liar only when
+//! all of a wrong piece came from it, or when the file became right by taking its bytes from others.
+
+use super::{Action, Plan, State};
+use crate::digest::{self, Digest, Expected};
+use crate::error::{Error, Kind};
+use crate::event::{Fact, Failure};
+use crate::job::Pieces;
+use crate::settings::Verify;
+use std::ops::Range;
+use std::time::Duration;
+
+impl Plan {
+    /// Every byte is written, and every piece proven: on to the digests.
+    pub(super) fn complete(&mut self) -> bool {
+        self.prove();
+        let whole = self.work.is_complete() && self.work.claimed.is_empty();
+        let proven = self.pieces.as_ref().zip(self.work.size).is_none_or(|(pieces, size)| pieces.all(size));
+        if self.state != State::Transferring || !whole || !proven {
+            return false;
+        }
+        self.drop_workers();
+        self.proven.get_or_insert_with(|| "size only".into());
+        self.state = State::Verifying;
+        self.actions.push_back(Action::Verify);
+        true
+    }
+
+    pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
+        let computed = match computed {
+            Ok(computed) => computed,
+            Err(error) => return self.failed(now, error),
+        };
+        if let Err(error) = self.has_the_size(self.work.size, &self.place()) {
+            return self.failed(now, error);
+        }
+        if digest::verdict(self.proof.all(), &computed).is_err() && self.find_the_liar() {
+            return;
+        }
+        match digest::verdict(self.proof.all(), &computed) {
+            Ok(strongest) => {
+                let (facts, proven) = self.proof.tell(&computed, strongest);
+                if let Err(error) = self.proof.suffices(&self.place()).and_then(|()| self.warn()) {
+                    return self.failed(now, error);
+                }
+                let by_piece = self.pieces.as_ref().map(|pieces| {
+                    let Pieces { algorithm, from, .. } = pieces.from();
+                    format!("{} of each piece from {from}", algorithm.name())
+                });
+                self.proven = proven.or(by_piece).or(self.proven.take());
+                if let Some(liar) = self.sources.convict() {
+                    self.lied(liar, "it sent wrong bytes, which came from others then");
+                }
+                self.computed = computed;
+                self.actions.extend(facts.into_iter().map(Action::Tell));
+                self.state = State::Publishing;
+                self.actions.push_back(Action::Publish);
+            }
+            // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
+            // of this one; in one piece it will be.
+            Err(_) if self.unproven_join || self.fetched == 0 => {
+                let why = "its parts do not belong together";
+                self.failed(now, Error::new(Kind::RemoteChanged, self.place(), why));
+            }
+            Err((expected, found)) => {
+                let found = found.map_or("not computed".to_string(), |digest| digest.to_string());
+                let Expected { digest, from } = expected;
+                let detail = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
+                self.failed(now, Error::new(Kind::DigestMismatch, self.place(), detail));
+            }
+        }
+    }
+
+    /// # Errors
+    /// `digest.mismatch` if the size is known to be wrong.
+    pub(super) fn has_the_size(&self, size: Option<u64>, at: &str) -> Result<(), Error> {
+        match (self.rules.size, size) {
+            (Some(wanted), Some(size)) if wanted != size && self.rules.verify != Verify::Off => {
+                let why = format!("its size is {size} bytes, and must be {wanted}");
+                Err(Error::new(Kind::DigestMismatch, at, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the next piece looked at that is there and not proven.
+    fn prove(&mut self) {
+        let Some((pieces, size)) = self.pieces.as_mut().zip(self.work.size) else { return };
+        // What an earlier run left is looked at when its journal was found right.
+        if let Some((piece, expected)) = pieces.next(&self.work.written, size) {
+            self.actions.push_back(Action::Prove { number: self.checks, piece, expected });
+        }
+    }
+
+    /// A piece was looked at.
+    pub(super) fn proved(&mut self, now: Duration, piece: Range<u64>, good: Result<bool, Error>) {
+        let Some(pieces) = &mut self.pieces else { return };
+        if !pieces.looked(&piece, good == Ok(true)) {
+            return;
+        }
+        match good {
+            Ok(true) => drop(self.complete()),
+            Ok(false) => self.piece_is_wrong(now, piece),
+            Err(error) => {
+                self.drop_workers();
+                self.failed(now, error);
+            }
+        }
+    }
+
+    fn piece_is_wrong(&mut self, now: Duration, piece: Range<u64>) {
+        let by = self.work.brought_by(&piece);
+        let again = self.work.is_contested(&piece);
+        self.take_back(vec![piece.clone()]);
+        self.work.contest(&piece);
+        let from = self.pieces.as_ref().map_or("", |pieces| &pieces.from().from);
+        let why = format!("bytes {} to {} are not what {from} says", piece.start, piece.end - 1);
+        if self.state != State::Transferring {
+            return self.prove();
+        }
+        match by {
+            // All of it came from there.
+            Some(source) if self.mixes() && self.sources.has_other(source) => {
+                for worker in self.work.release_from(source) {
+                    self.actions.push_back(Action::Drop { worker });
+                }
+                self.grew();
+                self.lied(source, &why);
+                self.complete();
+            }
+            // Whose it was cannot be said: the next time it comes from one alone.
+            None if !again => drop(self.complete()),
+            _ => {
+                let at = by.map_or_else(|| self.place(), |source| self.sources.url(source).to_string());
+                self.drop_workers();
+                self.failed(now, Error::new(Kind::DigestPart, at, why));
+            }
+        }
+    }
+
+    /// The whole is wrong: takes back what one of several sources brought, so that it comes from the others. False if that
+    /// was tried with all of them. No source is asked for everything again as long as it is not the last one left.
+    fn find_the_liar(&mut self) -> bool {
+        if !self.mixes() {
+            return false;
+        }
+        let mut ranges = self.work.of_nobody();
+        let (at, what) = if !ranges.is_empty() && self.sources.suspect_nobody() {
+            (self.place(), "some of it is not known to be from one mirror, and comes again")
+        } else {
+            // Whoever brought least is cheapest to do without.
+            let next = self.sources.suspect(&self.work.contributors(), ranges.is_empty());
+            let Some(suspect) = next else { return false };
+            ranges.extend(self.work.all_of(suspect));
+            let what = "what this mirror sent comes from others, to find out whether it is to blame";
+            (self.sources.url(suspect).to_string(), what)
+        };
+        self.take_back(ranges);
+        self.state = State::Transferring;
+        let error = Error::new(Kind::DigestMismatch, at, what);
+        self.tell_retry(&error, 0, Duration::ZERO, self.work.written.prefix());
+        true
+    }
+
+    /// These bytes count for nothing, and are fetched again once the disk knows.
+    fn take_back(&mut self, ranges: Vec<Range<u64>>) {
+        self.work.take_back(&ranges);
+        self.actions.push_back(Action::Void { number: self.checks, ranges });
+    }
+
+    /// The disk knows.
+    pub(super) fn voided(&mut self, now: Duration, ranges: &[Range<u64>], result: Result<(), Error>) {
+        self.work.voided(ranges);
+        if let Err(error) = result {
+            self.drop_workers();
+            self.failed(now, error);
+        }
+    }
+
+    fn lied(&mut self, source: usize, why: &str) {
+        self.sources.leave(source, super::sources::Out::Lied);
+        let url = self.sources.url(source).to_string();
+        if let Some(known) = &mut self.known {
+            known.warnings.push(format!("the mirror {url} was left: {why}"));
+        }
+        let error = Failure::from(&Error::new(Kind::DigestPart, &url, why));
+        self.actions.push_back(Action::Tell(Fact::MirrorLeft { url, error }));
+    }
+
+    /// What a person should know of the content as it is.
+    fn warn(&mut self) -> Result<(), Error> {
+        let path = self.place();
+        let Some(known) = &mut self.known else { return Ok(()) };
+        let warnings = self.proof.warnings(&[&path, &known.start.url], known.html)?;
+        known.warnings.extend(warnings);
+        Ok(())
+    }
+}

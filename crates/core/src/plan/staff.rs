@@ -1,0 +1,147 @@
+//! Who is sent for which bytes: the first request, further connections of the same source, and other sources.
+
+use super::work::Help;
+use super::{Action, LOOK_AROUND, OVERLAP, Plan, WorkerId};
+use crate::pace::Room;
+use crate::reply::Version;
+use crate::settings::Verify;
+use std::time::Duration;
+
+impl Plan {
+    /// Sends workers for what is missing, with what room there is at the host of each source. When to look again, if there
+    /// is nothing to do now.
+    pub(super) fn staff(&mut self, now: Duration, rooms: &[Room]) -> Option<Duration> {
+        if self.complete() {
+            return None;
+        }
+        let active = self.work.held().len();
+        let size_known = self.work.size.is_some();
+        let ranged = self.is_provable() && (size_known || self.work.there() > 0);
+        if active == 0 && !(ranged && size_known) {
+            let source = self.sources.current();
+            if rooms.get(source).is_none_or(|room| room.most == 0) {
+                return None;
+            }
+            if !ranged {
+                // Of a short one all is compared.
+                let from = self.adopting.map_or(0, |length| length.saturating_sub(OVERLAP));
+                self.fetch(now, source, from, None);
+            } else if self.work.claimed.is_empty() {
+                // Where the file ends is not known, so that only what is there without a gap is of use, once that is
+                // known.
+                let prefix = self.work.written.prefix();
+                self.work.written.remove(prefix..u64::MAX);
+                self.fetch(now, source, prefix, None);
+            }
+            return None;
+        }
+        let mut later: Option<Duration> = None;
+        for source in self.asked() {
+            let Some(room) = rooms.get(source).filter(|room| room.most > 0) else { continue };
+            let more = self.more(now, source, room);
+            if more == 0 {
+                continue;
+            }
+            let next = if now < room.not_before {
+                room.not_before
+            } else if self.send(now, source, active + more) {
+                return None;
+            } else {
+                now + LOOK_AROUND
+            };
+            later = Some(later.map_or(next, |later| later.min(next)));
+        }
+        later
+    }
+
+    /// Sends a worker to that source, if one more of `lanes` in all has something to do.
+    fn send(&mut self, now: Duration, source: usize, lanes: usize) -> bool {
+        // A cut or a dead worker makes bytes free, and then there is a task.
+        for _ in 0..2 {
+            match self.work.help(now, lanes, self.sources.parts_work(source), &self.rules.sizes) {
+                Help::Fetch(range) => {
+                    self.fetch(now, source, range.start, Some(range.end));
+                    return true;
+                }
+                Help::Hedge(primary, range) => {
+                    let worker = self.fetch_as(now, source, range.start, Some(range.end));
+                    self.work.hedge(now, worker, source, primary, range);
+                    return true;
+                }
+                Help::Cut(worker, end) => {
+                    if let Some(held) = self.work.get_mut(worker) {
+                        held.end = Some(end);
+                    }
+                    self.actions.push_back(Action::Cut { worker, end });
+                }
+                Help::Drop(worker) => {
+                    self.work.leave(worker);
+                    self.grew();
+                    self.actions.push_back(Action::Drop { worker });
+                }
+                Help::Nothing => return false,
+            }
+        }
+        false
+    }
+
+    /// The sources that may be asked for pieces: those with the fewest workers first.
+    fn asked(&self) -> Vec<usize> {
+        if !self.mixes() {
+            return vec![self.sources.current()];
+        }
+        let mut all = self.sources.askable();
+        all.sort_by_key(|source| self.work.held().iter().filter(|one| one.source == *source).count());
+        all
+    }
+
+    /// How many more workers that source should have.
+    fn more(&self, now: Duration, source: usize, room: &Room) -> usize {
+        let active = self.work.held().len();
+        if active == 0 {
+            return 1;
+        }
+        if !self.takes_more() || !self.work.is_measured(now) {
+            return 0;
+        }
+        let left = self.rules.connections.unwrap_or(usize::MAX).saturating_sub(active);
+        let here = self.work.held().iter().filter(|one| one.source == source);
+        let receiving = here.clone().filter(|one| one.receiving).count();
+        let mine = here.count();
+        if mine == 0 {
+            return left.min(1);
+        }
+        // One finds out whether parts are to be had before many ask for them.
+        let sure =
+            if self.sources.parts_work(source) { usize::MAX } else { (receiving + 1).saturating_sub(mine) };
+        room.worth.min(left).min(sure)
+    }
+
+    /// Bytes of several sources may be joined: what proves the file in the end, or piece by piece, proves that too. Equal
+    /// sizes, tags and dates prove nothing.
+    pub(super) fn mixes(&self) -> bool {
+        let proof = self.pieces.is_some() || self.proof.has_strong(&[]);
+        let checked = self.rules.verify != Verify::Off && !self.rules.sizes.window_is_memory;
+        self.sources.len() > 1 && checked && proof && self.work.size.is_some() && self.is_provable()
+    }
+
+    /// Whether what is written can be told to belong to what follows.
+    pub(super) fn is_provable(&self) -> bool {
+        let strong = self.proof.has_strong(&[]) || self.pieces.is_some();
+        self.known.as_ref().is_some_and(|known| {
+            known.joinable && self.changes < 2 && (known.start.version != Version::Unknown || strong)
+        })
+    }
+
+    fn fetch(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>) {
+        let worker = self.fetch_as(now, source, from, to);
+        self.work.hold(now, worker, source, from, to);
+    }
+
+    fn fetch_as(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>) -> WorkerId {
+        self.first_request.get_or_insert(now);
+        self.workers += 1;
+        self.actions.push_back(Action::Fetch { worker: self.workers, source, from, to });
+        self.workers
+    }
+}
