@@ -215,6 +215,10 @@ pub struct Proof {
     #[arg(long, value_name = "KEY")]
     pub signed_by: Option<String>,
 
+    /// auto (use the mirrors that a server offers, where a digest proves the file), off
+    #[arg(long, value_name = "HOW", default_value = "off", hide_possible_values = true)]
+    pub mirrors: Mirrors,
+
     /// Write what was had into a lock file, for -i and for downhaul verify
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -319,6 +323,15 @@ pub enum OnError {
     Retry,
     Skip,
     Exit,
+}
+
+/// `--mirrors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mirrors {
+    /// Use what is offered.
+    Auto,
+    /// Use what was asked for.
+    Off,
 }
 
 /// `--verify`.

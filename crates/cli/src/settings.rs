@@ -125,6 +125,7 @@ pub(crate) fn resolve(
         },
         checksums: args.proof.checksum_file.as_deref().map(given::checksums).transpose()?,
         signed_by: args.proof.signed_by.as_deref().map(given::key).transpose()?,
+        mirrors: args.proof.mirrors == args::Mirrors::Auto,
         record: args.proof.record.is_some(),
         retries: args.failure.retries,
         on_error,

@@ -177,3 +177,54 @@ fn a_size_that_is_known_is_insisted_on() {
     let failed = &events(&out, "failed")[0];
     assert!(failed.to_string().contains("1000 bytes, and must be 2000"), "{failed}");
 }
+
+/// A URL of the first server, whose replies have this Link.
+fn offering(server: &Server, more: &str, link: &str) -> String {
+    let link: String = url::form_urlencoded::byte_serialize(link.as_bytes()).collect();
+    server.url(&format!("capped/{SIZE}/f?rate=4000000{more}&link={link}"))
+}
+
+#[test]
+fn offered_mirrors_are_used_if_the_person_wants_and_something_proves_the_file() {
+    let (first, second) = (Server::start(), Server::start());
+    let mirror = second.url(&format!("capped/{SIZE}/f?rate=4000000"));
+    let document = metalink(&(pieces() + &whole()), std::slice::from_ref(&mirror));
+    let at = first.put("/d/f.meta4", document);
+    let duplicate = format!("<{mirror}>; rel=duplicate; pri=1");
+    let described = format!("<{at}>; rel=describedby; type=\"application/metalink4+xml\"");
+    // The digest comes from the first server's header, or from the document.
+    for (more, link) in [("&sha256=1", &duplicate), ("", &described)] {
+        let url = offering(&first, more, link);
+        for name in [&["-o", "f"][..], &[]] {
+            let before = second.requests().len();
+            let place = Place::new();
+            let args =
+                [&[url.as_str(), "--mirrors", "auto", "--progress", "json", "-H", "X-Secret: s"], name]
+                    .concat();
+            let out = place.run(&args);
+            assert_exact(&place, &out);
+            let asked = second.requests().split_off(before);
+            assert!(
+                !asked.is_empty() && asked.iter().all(|request| request.header("x-secret").is_none()),
+                "{link}"
+            );
+            let proven = events(&out, "finished")[0]["proven"].to_string();
+            let whose = if more.is_empty() { "the Metalink file" } else { "X-Checksum-SHA256" };
+            assert!(proven.contains(whose), "{proven}");
+        }
+    }
+    let before = second.requests().len();
+    // Not by itself, and not without a digest.
+    for (more, how) in [("&sha256=1", "off"), ("", "auto")] {
+        let url = offering(&first, more, &duplicate);
+        let place = Place::new();
+        let out = place.run(&[&url, "--mirrors", how, "--progress", "json"]);
+        assert_exact(&place, &out);
+    }
+    assert_eq!(second.requests().len(), before);
+    // What the document says is insisted on.
+    let place = Place::new();
+    first.put("/d/f.meta4", metalink(&format!("<hash type='sha-256'>{}</hash>", "0".repeat(64)), &[mirror]));
+    let out = place.run(&[&offering(&first, "", &described), "--mirrors", "auto", "--retries", "0"]);
+    assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+}

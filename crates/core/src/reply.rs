@@ -3,6 +3,9 @@
 
 mod digests;
 mod disposition;
+mod links;
+
+pub use links::Links;
 
 use crate::digest::Expected;
 use crate::error::{Error, Kind};
@@ -44,6 +47,8 @@ pub struct Reply {
     pub digests: Vec<Expected>,
     /// Digests of this body, which is a part of the file (206 only). It counts when all of it came and was checked.
     pub part_digests: Vec<Expected>,
+    /// Where the same file is elsewhere, by the server's word.
+    pub links: Links,
     /// What of the head was ignored and may interest a person.
     pub notes: Vec<String>,
 }
@@ -140,6 +145,7 @@ impl Reply {
             name: headers.get(header::CONTENT_DISPOSITION).and_then(|v| disposition::file_name(v.as_bytes())),
             digests: stated.whole,
             part_digests: stated.part,
+            links: Reply::links(url, headers),
             notes: stated.notes,
         })
     }

@@ -36,6 +36,8 @@ pub struct Settings {
     pub checksums: Option<ChecksumList>,
     /// Every file, or the list that names it, must be signed with this key.
     pub signed_by: Option<Key>,
+    /// Mirrors that a server offers for its file are used too.
+    pub mirrors: bool,
     /// What is had is recorded, so that every file needs a digest.
     pub record: bool,
     /// New tries of a file after a failure.
@@ -88,6 +90,7 @@ impl Default for Settings {
             resume: Resume::Auto,
             sync: Sync::Auto,
             verify: Verify::Auto,
+            mirrors: false,
             checksums: None,
             signed_by: None,
             record: false,

@@ -18,7 +18,7 @@ use crate::place::{self, Taken};
 use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
 use crate::signed;
-use crate::source::{Source, Sources, Want};
+use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Worker};
@@ -32,7 +32,7 @@ use downhaul_core::pace::{News, Pace, Room};
 use downhaul_core::plan::{
     About, Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId,
 };
-use downhaul_core::reply::Reply;
+use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{OnError, Resume, Settings, Sync};
 use downhaul_core::show;
 use downhaul_core::signature::Signature;
@@ -44,6 +44,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use url::Url;
 
 /// Jobs that are read ahead, so that the next file starts without waiting for its list.
 pub(crate) const QUEUE_AHEAD: usize = 64;
@@ -321,7 +322,7 @@ impl Director {
                 sizes: if spec.target == Target::Stdout { Sizes::STDOUT } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id),
             });
-            let sources = spec.urls.iter().map(|url| (self.sources)(url)).collect();
+            let sources = spec.urls.iter().map(|url| (self.sources)(url, By::Person)).collect();
             let running = Running {
                 spec: Arc::new(spec),
                 plan,
@@ -437,7 +438,9 @@ impl Director {
             Report::Gone => return self.remove(id),
             Report::Input(input) => input,
             Report::Known(known) => {
-                running.signature = known.signature;
+                running.signature = known.signature.or(running.signature.take());
+                let more = add_mirrors(running, &self.sources, known.mirrors);
+                running.plan.on(self.clock.now(), Input::Sources(more));
                 Input::Known(known.about)
             }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
@@ -917,13 +920,22 @@ impl Director {
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
-        // With the name, what is known of it was told.
-        if self.proofs.is_idle() || running.path.is_some() {
+        // With the name, what lists say of it was told.
+        let told = self.proofs.is_idle() || running.path.is_some();
+        let offers =
+            reply.as_ref().filter(|reply| self.settings.mirrors && reply.links != Links::default()).cloned();
+        if told && offers.is_none() {
             return self.block(id, quick, move || work(Ok(Known::default())));
         }
         let (proofs, spec, news) = (self.proofs.clone(), running.spec.clone(), self.news.clone());
         tokio::spawn(async move {
-            let known = proofs.about(&spec, reply.as_ref()).await;
+            let mut known = match told {
+                true => Ok(Known::default()),
+                false => proofs.about(&spec, reply.as_ref()).await,
+            };
+            if let (Ok(known), Some(reply)) = (&mut known, &offers) {
+                proofs.add_offers(known, reply).await;
+            }
             if let Ok(known) = &known {
                 let _ = news.send((id, Report::Known(known.clone())));
             }
@@ -988,6 +1000,18 @@ fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
             Ok(journal::read(&rewritten).map(|(start, claims)| Left::Journal { start, claims }))
         }
     }
+}
+
+/// Mirrors that a server offers. How many are new.
+fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> usize {
+    let before = running.sources.len();
+    for url in mirrors {
+        if !running.spec.urls.contains(&url) {
+            running.sources.push(sources(&url, By::Server));
+            Arc::make_mut(&mut running.spec).urls.push(url);
+        }
+    }
+    running.sources.len() - before
 }
 
 /// Whether what was written begins like an HTML page.

@@ -84,7 +84,7 @@ impl Session {
     pub fn start(settings: Settings) -> Result<Session, Error> {
         let settings = Arc::new(settings);
         let client = Arc::new(Client::new(settings.clone())?);
-        let sources: Sources = Arc::new(move |url| Arc::new(client.file(url)) as Arc<dyn Source>);
+        let sources: Sources = Arc::new(move |url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>);
         Ok(Session::start_in(settings, sources, Arc::new(Files), clock::seed()))
     }
 

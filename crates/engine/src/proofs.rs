@@ -6,14 +6,15 @@
 
 use crate::signed;
 use crate::small;
-use crate::source::Sources;
+use crate::source::{By, Sources};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::job::{JobSpec, Target};
 use downhaul_core::list::checksums::{self, Checksums, Named};
+use downhaul_core::list::metalink::Metalink;
 use downhaul_core::name::SafeName;
 use downhaul_core::plan::About;
-use downhaul_core::reply::Reply;
+use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
 use downhaul_core::signature::{self, Signature};
@@ -33,12 +34,18 @@ const FOLDERS_MOST: usize = 256;
 /// What signature files are called.
 const SIGNATURE: &str = ".minisig";
 
+/// The longest document about a file that is fetched because a server says so: a hundred mirrors and the SHA-256 of a
+/// thousand pieces are some 100 KiB.
+const DOCUMENT_MOST: usize = 1024 * 1024;
+
 /// What is known of a file's content before it is there.
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) about: About,
     /// Its own signature, by the key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
+    /// Where it is too, by its server's word.
+    pub(crate) mirrors: Vec<Url>,
 }
 
 impl Known {
@@ -122,7 +129,9 @@ impl Proofs {
             let at = with_ending(url, SIGNATURE);
             let shown = at.as_ref().map(show::url).unwrap_or_default();
             let text = match &at {
-                Some(at) => small::get(&self.sources, &self.settings, at, signature::LONGEST).await?,
+                Some(at) => {
+                    small::get(&self.sources, &self.settings, (at, By::Person), signature::LONGEST).await?
+                }
                 None => None,
             };
             let text = text.ok_or_else(|| {
@@ -132,6 +141,48 @@ impl Proofs {
             known.about.signed = Some(key.to_string());
         }
         Ok(known)
+    }
+
+    /// Adds what the reply offers: mirrors, and a document that says what the file must be. Mirrors need no trust, as they
+    /// are used together only under a digest; whoever says what that is, is the server that was asked.
+    pub(crate) async fn add_offers(&self, known: &mut Known, reply: &Reply) {
+        let Links { duplicates, described_by } = &reply.links;
+        let mut mirrors = duplicates.clone();
+        let settings = &self.settings;
+        let may =
+            |url: &Url| reply.url.scheme() != "https" || url.scheme() == "https" || settings.allow_downgrade;
+        if let Some(at) = described_by.as_ref().filter(|at| may(at)) {
+            match self.described(at, reply).await {
+                Ok(spec) => {
+                    mirrors.extend(spec.urls);
+                    let about = &mut known.about;
+                    about.expected.extend(spec.expected);
+                    (about.pieces, about.size) = (spec.pieces, spec.size);
+                }
+                Err(why) => known.about.notes.push(format!("{}: {why}", show::url(at))),
+            }
+        }
+        mirrors.retain(|url| may(url) && *url != reply.url);
+        known.mirrors = mirrors;
+    }
+
+    /// The file of a document that a reply says to be about it: the only one in it, or the one of its name.
+    async fn described(&self, at: &Url, reply: &Reply) -> Result<JobSpec, String> {
+        let text = small::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
+        let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
+        let mut files: Vec<JobSpec> = Metalink::new(text)
+            .map(|(_, file)| file.map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>()?;
+        if files.len() > 1 {
+            let names = [reply.name.as_ref().map(ToString::to_string), Some(last_segment(&reply.url))];
+            let of_it = |spec: &JobSpec| match &spec.target {
+                Target::Name(name) => names.iter().flatten().any(|one| *one == name.to_string()),
+                _ => false,
+            };
+            files.retain(of_it);
+        }
+        let [_] = &files[..] else { return Err("it does not say which of its files this is".into()) };
+        files.pop().ok_or_else(String::new)
     }
 
     /// Takes in what the lists beside a file say. Whether a signed one names it.
@@ -192,7 +243,7 @@ impl Proofs {
     }
 
     async fn fetch_beside(&self, url: Url) -> Option<Beside> {
-        match small::get(&self.sources, &self.settings, &url, checksums::LONGEST).await {
+        match small::get(&self.sources, &self.settings, (&url, By::Person), checksums::LONGEST).await {
             Ok(text) => Some(self.read(&url, &text?).await),
             Err(error) => Some(Err(error)),
         }
@@ -205,7 +256,8 @@ impl Proofs {
             }
             Some(ChecksumList::Url(url)) => {
                 let cannot = |why: String| Error::new(Kind::DigestList, show::url(url), why);
-                let text = small::get(&self.sources, &self.settings, url, checksums::LONGEST).await;
+                let text =
+                    small::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await;
                 let text = text
                     .map_err(|error| cannot(error.to_string()))?
                     .ok_or_else(|| cannot("it is not there".into()))?;
@@ -223,7 +275,8 @@ impl Proofs {
     async fn read(&self, url: &Url, text: &[u8]) -> Beside {
         let signature = match (&self.settings.signed_by, with_ending(url, SIGNATURE)) {
             (Some(_), Some(at)) => {
-                let found = small::get(&self.sources, &self.settings, &at, signature::LONGEST).await?;
+                let found =
+                    small::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
                 found.map(|text| (text, show::url(&at)))
             }
             _ => None,

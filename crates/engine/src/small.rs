@@ -2,7 +2,7 @@
 //!
 //! Invariant: no more than the bound is ever held, and no part of a text is taken for the whole.
 
-use crate::source::{Opened, Sources, Want};
+use crate::source::{By, Opened, Sources, Want};
 use downhaul_core::error::{Error, Kind, Retry};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
@@ -20,10 +20,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,
-    url: &Url,
+    (url, by): (&Url, By),
     most: usize,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let source = sources(url);
+    let source = sources(url, by);
     let mut tries = 0;
     loop {
         let error = match source.open(Want { from: 0, to: None }).await {

@@ -8,7 +8,7 @@ use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Outcome};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_engine::Session;
-use downhaul_engine::source::{Source, Sources};
+use downhaul_engine::source::{By, Source, Sources};
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::net_sim::{SimSource, World};
 use downhaul_testkit::plan_sim::{Seen, drive_plan};
@@ -118,7 +118,7 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
     for run in 0..4 {
         let here = world.clone();
         let sources: Sources =
-            Arc::new(move |_: &Url| Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>);
+            Arc::new(move |_: &Url, _: By| Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>);
         let session = Session::start_in(settings.clone(), sources, Arc::new(disk.clone()), seed);
         let mut facts = session.facts();
         let mut job = JobSpec::new(Url::parse("http://sim/0").expect("a URL"));
@@ -165,7 +165,7 @@ async fn session(seed: u64) -> u64 {
         ..Settings::default()
     };
     let all = worlds.clone();
-    let sources: Sources = Arc::new(move |url: &Url| {
+    let sources: Sources = Arc::new(move |url: &Url, _: By| {
         let n: usize = url.path().trim_start_matches('/').parse().expect("a number");
         Arc::new(SimSource::new(all[n].clone())) as Arc<dyn Source>
     });

@@ -200,6 +200,10 @@ pub enum Input {
 pub struct About {
     /// What lists say.
     pub expected: Vec<Expected>,
+    /// Digests of its pieces, and its size in bytes.
+    pub pieces: Option<Pieces>,
+    /// See `pieces`.
+    pub size: Option<u64>,
     /// It has a signature of its own, by this key, which whoever verifies its digests checks too.
     pub signed: Option<String>,
     /// It is an HTML page.

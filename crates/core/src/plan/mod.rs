@@ -190,7 +190,11 @@ impl Plan {
     /// Takes in what happened. Reports of workers that were dropped change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
         match input {
-            Input::Known(about) => self.proof.know(about),
+            Input::Known(mut about) => {
+                let (pieces, size) = (about.pieces.take(), about.size.take());
+                self.proof.know(about);
+                self.know_pieces(pieces, size);
+            }
             Input::Looked(place) if self.state == State::Looking => match place {
                 Ok(Place::Free { left: true, .. }) => {
                     self.state = State::Placing(None);

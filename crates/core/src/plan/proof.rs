@@ -39,7 +39,7 @@ impl Proof {
 
     /// What is known from elsewhere.
     pub(super) fn know(&mut self, about: About) {
-        let About { expected, signed, html, notes } = about;
+        let About { expected, signed, html, notes, .. } = about;
         if self.verify != Verify::Off {
             add(&mut self.given, &expected);
             add(&mut self.all, &expected);

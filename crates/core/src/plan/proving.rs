@@ -3,7 +3,7 @@
 //! Invariant: nothing is published that is not what every digest says that is known. A source is named a liar only when
 //! all of a wrong piece came from it, or when the file became right by taking its bytes from others.
 
-use super::{Action, Plan, State};
+use super::{Action, Plan, State, pieces::Proving};
 use crate::digest::{self, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::{Fact, Failure};
@@ -70,6 +70,16 @@ impl Plan {
                 let detail = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
                 self.failed(now, Error::new(Kind::DigestMismatch, self.place(), detail));
             }
+        }
+    }
+
+    /// What was found out of the file's pieces and its size. What a list said before counts.
+    pub(super) fn know_pieces(&mut self, pieces: Option<Pieces>, size: Option<u64>) {
+        self.rules.size = self.rules.size.or(size);
+        let new = pieces.filter(|_| self.pieces.is_none()).map(Proving::new);
+        if let Some(new) = new.filter(|new| self.work.size.is_none_or(|size| new.fit(size))) {
+            self.work.align = new.length();
+            self.pieces = Some(new);
         }
     }
 

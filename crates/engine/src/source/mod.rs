@@ -48,5 +48,14 @@ pub struct Opened {
 /// The bytes of a reply.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
+/// Who named a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The person: headers and credentials that the person gave go there.
+    Person,
+    /// A server: they do not.
+    Server,
+}
+
 /// Makes the source for a URL.
-pub type Sources = Arc<dyn Fn(&Url) -> Arc<dyn Source> + Send + Sync>;
+pub type Sources = Arc<dyn Fn(&Url, By) -> Arc<dyn Source> + Send + Sync>;

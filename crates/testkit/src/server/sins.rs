@@ -562,14 +562,16 @@ fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// `?rate=N`: N bytes a second over each connection, whatever the requests on it; `?sha256=1` with its digest.
+/// `?rate=N`: N bytes a second over each connection, whatever the requests on it; `?sha256=1` with its digest; `?link=...`
+/// with that for a Link.
 fn capped(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
     let digest = x.request.query("sha256").map(|_| sha256(&shared_content(&x.name, x.size)));
-    match digest {
-        Some(digest) => x.trickle(rate, &[("X-Checksum-SHA256", &digest)]),
-        None => x.trickle(rate, &[]),
-    }
+    let link = x.request.query("link");
+    let mut more: Vec<(&str, &str)> = Vec::new();
+    more.extend(digest.as_ref().map(|digest| ("X-Checksum-SHA256", digest.as_str())));
+    more.extend(link.as_ref().map(|link| ("Link", link.as_str())));
+    x.trickle(rate, &more)
 }
 
 /// Of four connections one goes silent after 100,000 bytes; the others are capped.

@@ -17,7 +17,7 @@ mod tls;
 mod version;
 mod wire;
 
-use super::{Opened, Source, Want};
+use super::{By, Opened, Source, Want};
 use crate::clock;
 use downhaul_core::error::{Error, Kind, Pause, Retry};
 use downhaul_core::reply::{self, Reply};
@@ -41,6 +41,7 @@ pub(crate) struct Client {
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Url,
+    by: By,
     /// Where redirects led the last time: going on with a file asks the same server again.
     resolved: Mutex<Option<Url>>,
 }
@@ -53,8 +54,8 @@ impl Client {
         Ok(Client { settings, versions, gate: gate::Gate::default() })
     }
 
-    pub(crate) fn file(self: &Arc<Self>, url: &Url) -> HttpFile {
-        HttpFile { client: self.clone(), given: url.clone(), resolved: Mutex::new(None) }
+    pub(crate) fn file(self: &Arc<Self>, url: &Url, by: By) -> HttpFile {
+        HttpFile { client: self.clone(), given: url.clone(), by, resolved: Mutex::new(None) }
     }
 }
 
@@ -114,7 +115,7 @@ impl HttpFile {
             error.pause = Some(Pause { wait, counted: false });
             return Err(error);
         }
-        let head = request::head(url, &self.given, &client.settings, want)?;
+        let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
         let reply = client.versions.send(url, head, want.is_plain()).await?;
         let status = reply.status().as_u16();
         if redirect::is(status)

@@ -1,6 +1,6 @@
 //! One request's head: what we say, and to whom we say it.
 
-use crate::source::Want;
+use crate::source::{By, Want};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::Settings;
@@ -15,8 +15,13 @@ use url::Url;
 pub(super) type Head = Request<Empty<bytes::Bytes>>;
 
 /// The request for `url`, which is `given` or where redirects led from there. The person's headers and the
-/// credentials of `given` go to its origin (scheme, host, port) only.
-pub(super) fn head(url: &Url, given: &Url, settings: &Settings, want: &Want) -> Result<Head, Error> {
+/// credentials of `given` go to its origin (scheme, host, port) only, and to nobody whom a server named.
+pub(super) fn head(
+    url: &Url,
+    (given, by): (&Url, By),
+    settings: &Settings,
+    want: &Want,
+) -> Result<Head, Error> {
     let bad = |why: &str| Error::new(Kind::UrlInvalid, show::url(url), why);
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
@@ -31,7 +36,7 @@ pub(super) fn head(url: &Url, given: &Url, settings: &Settings, want: &Want) -> 
     if let Some(login) = basic(url) {
         headers.insert(header::AUTHORIZATION, login);
     }
-    if url.origin() == given.origin() {
+    if by == By::Person && url.origin() == given.origin() {
         add(headers, &settings.headers);
     }
     // Offsets and digests are those of the file itself, so that no coding may come between.
