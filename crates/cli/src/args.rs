@@ -89,6 +89,18 @@ pub enum Command {
         #[arg(short, long)]
         quiet: bool,
     },
+    /// Fetch again what is wrong of files on the disk: of a Metalink file with digests of pieces, only the wrong pieces
+    Repair {
+        /// A Metalink file, a record, or a list with digests
+        #[arg(value_name = "LIST")]
+        list: PathBuf,
+        /// Folder that holds the files
+        #[arg(short = 'd', long, value_name = "DIR", default_value = ".")]
+        output: PathBuf,
+        /// Show nothing but problems
+        #[arg(short, long)]
+        quiet: bool,
+    },
     /// Show a recorded event stream (--progress json) as it was seen then
     Replay {
         /// The recording, or - for standard input

@@ -107,9 +107,10 @@ pub(crate) fn resolve(
         max_per_host: usize::from(args.work.max_per_host),
         // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
         max_connections: parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1),
-        resume: match (args.files.no_resume, args.files.adopt) {
-            (true, _) => Resume::Forget,
-            (_, true) => Resume::Adopt,
+        resume: match (&args.command, args.files.no_resume, args.files.adopt) {
+            (Some(args::Command::Repair { .. }), ..) => Resume::Repair,
+            (_, true, _) => Resume::Forget,
+            (_, _, true) => Resume::Adopt,
             _ => Resume::Auto,
         },
         sync: match args.files.sync {

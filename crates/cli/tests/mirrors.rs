@@ -228,3 +228,66 @@ fn offered_mirrors_are_used_if_the_person_wants_and_something_proves_the_file() 
     let out = place.run(&[&offering(&first, "", &described), "--mirrors", "auto", "--retries", "0"]);
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
 }
+
+#[test]
+fn a_damaged_file_is_repaired_with_what_is_wrong_of_it_alone() {
+    let server = Server::start();
+    let urls = [server.url(&format!("well_behaved/{SIZE}/f"))];
+    let right = content("f", SIZE);
+    let damage = |at: &[usize], length: usize| {
+        let mut bytes = right.clone();
+        at.iter().for_each(|&at| bytes[at] ^= 1);
+        bytes.resize(length, 7);
+        bytes
+    };
+    let size = format!("<size>{SIZE}</size>");
+    let whole_length = right.len();
+    for (bytes, pieces_wrong) in [
+        (damage(&[0, 14_000_000], whole_length), 2.0),
+        (damage(&[], 20_500_000), 4.0),
+        (damage(&[], whole_length + 1000), 0.0),
+        (damage(&[], whole_length), 0.0),
+    ] {
+        for proofs in [pieces() + &size, pieces() + &size + &whole()] {
+            let place = Place::new();
+            place.write("set.meta4", metalink(&proofs, &urls));
+            place.write("d/f", &bytes);
+            let before = server.requests().len();
+            let out = place.run(&["repair", "set.meta4", "-d", "d"]);
+            place.assert_exact(&out, "d/f", &right);
+            assert_eq!(place.files(), ["d/f", "set.meta4"]);
+            let asked = server.requests().split_off(before);
+            let lengths = asked.iter().filter_map(|request| {
+                let (first, last) = request.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+                Some(last.parse::<f64>().ok()? - first.parse::<f64>().ok()? + 1.0)
+            });
+            let fetched: f64 = lengths.sum();
+            assert!(fetched <= pieces_wrong * PIECE as f64, "{fetched} of {pieces_wrong} pieces");
+        }
+    }
+    // What is not there is fetched; without digests of pieces all of it is, and without any nothing is touched.
+    let place = Place::new();
+    place.write("set.meta4", metalink(&whole(), &urls));
+    let out = place.run(&["repair", "set.meta4", "-d", "d"]);
+    place.assert_exact(&out, "d/f", &right);
+    place.write("d/f", damage(&[5], whole_length));
+    let out = place.run(&["repair", "set.meta4", "-d", "d"]);
+    place.assert_exact(&out, "d/f", &right);
+    place.write("d/f", "other");
+    place.write("list", format!("{} f\n", urls[0]));
+    let out = place.run(&["repair", "list", "-d", "d"]);
+    assert_eq!(place.file("d/f").as_deref(), Some(&b"other"[..]), "{}", out.stderr);
+    assert!(
+        out.status != 0 && out.stderr.contains("nobody knows what of the file is wrong"),
+        "{}",
+        out.stderr
+    );
+    // A server that has other bytes now: the old file stays as it was.
+    let place = Place::new();
+    place.write("set.meta4", metalink(&(pieces() + &size), &[urls[0].clone() + "?lies=14000001"]));
+    let damaged = damage(&[14_000_000], whole_length);
+    place.write("d/f", &damaged);
+    let out = place.run(&["repair", "set.meta4", "-d", "d"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(place.file("d/f") == Some(damaged));
+}

@@ -136,6 +136,8 @@ pub enum Resume {
     Forget,
     /// Go on, also with a partial file that another tool left under the final name (`--continue`).
     Adopt,
+    /// Keep of a file under the final name what is right, by digests of its pieces (`downhaul repair`).
+    Repair,
 }
 
 /// Which files are forced to disk (`--sync`).

@@ -452,7 +452,8 @@ impl Director {
                 running.path = Some(placed.path);
                 running.part = placed.part;
                 running.generation = placed.generation;
-                running.journaled |= placed.left.is_some();
+                // What is repaired has no journal: whoever breaks that off begins with the file again.
+                running.journaled |= matches!(placed.left, Some(Left::Journal { .. } | Left::Prefix(_)));
                 Input::Placed(Ok(placed.place), placed.left)
             }
             Report::Placed(Err(error)) => Input::Placed(Err(error), None),
@@ -798,7 +799,7 @@ impl Director {
         running.proven = Some(self.clock.now());
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
-            || self.settings.resume == Resume::Adopt;
+            || matches!(self.settings.resume, Resume::Adopt | Resume::Repair);
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
         let how = Publishing {
             size: running.plan.size().unwrap_or_default(),
@@ -992,6 +993,7 @@ fn begin_part(
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
     match found {
         Found::Prefix(length) => Ok(Some(Left::Prefix(length))),
+        Found::Whole(length) => Ok(Some(Left::Whole(length))),
         Found::Journal(bytes) => {
             // What cannot be read says nothing: the file starts again.
             let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };

@@ -135,6 +135,16 @@ pub(crate) fn choose(
         match settings.if_exists {
             // It is what shall be gone on with, and replaced when that is complete.
             _ if settings.resume == Resume::Adopt => return free(path),
+            _ if settings.resume == Resume::Repair => {
+                return match prove(&path, &[]) {
+                    Ok(Some(proof)) => Ok(stays(path, &format!("is as it should be, {proof}"))),
+                    Ok(None) if spec.pieces.is_none() => {
+                        let why = "so nobody knows what of the file is wrong";
+                        Err(Error::new(Kind::DigestMissing, shown, why))
+                    }
+                    _ => free(path),
+                };
+            }
             IfExists::Rename => continue,
             IfExists::Overwrite => return free(path),
             IfExists::Error => return Err(Error::new(Kind::FileExists, shown, "")),
@@ -169,7 +179,7 @@ fn free(path: PathBuf, settings: &Settings, disk: &dyn Disk) -> (PathBuf, Place)
     let left = match settings.resume {
         Resume::Forget => false,
         Resume::Auto => disk.has_left(&path),
-        Resume::Adopt => true,
+        Resume::Adopt | Resume::Repair => true,
     };
     (path, Place::Free { path: shown, left })
 }

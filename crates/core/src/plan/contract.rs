@@ -243,6 +243,8 @@ pub enum Left {
     },
     /// A prefix of so many bytes that another tool left.
     Prefix(u64),
+    /// A file of so many bytes, of which some may be wrong.
+    Whole(u64),
 }
 
 /// A person's answer about one file.

@@ -589,7 +589,7 @@ impl Plan {
                     false => Ok(()),
                 }
             }
-            (Left::Prefix(_), _) => Ok(()),
+            (Left::Prefix(_) | Left::Whole(_), _) => Ok(()),
         }
     }
 
@@ -598,6 +598,10 @@ impl Plan {
             Left::Prefix(length) => {
                 self.forget();
                 self.adopting = Some(length);
+            }
+            Left::Whole(length) => {
+                self.forget();
+                self.repair(length);
             }
             Left::Journal { start, claims } => {
                 self.work.clear();

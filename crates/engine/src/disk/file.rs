@@ -164,6 +164,14 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
     Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
 }
 
+fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failure(&e, path)),
+    }
+}
+
 impl PartFile {
     fn state(&self) -> MutexGuard<'_, State> {
         // What it holds is consistent between any two statements.
@@ -174,6 +182,9 @@ impl PartFile {
     fn find(&self, target: &Path, resume: Resume) -> Result<Option<Found>, Error> {
         if resume == Resume::Forget {
             return Ok(None);
+        }
+        if resume == Resume::Repair {
+            return self.copy(target).map(|length| length.map(Found::Whole));
         }
         let path = journal_path(&self.path);
         let read = || {
@@ -202,11 +213,6 @@ impl PartFile {
 
     /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
-        let mut old = match File::open(target) {
-            Ok(old) => old,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failure(&e, target)),
-        };
         let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
         for (ending, tool) in [(".aria2", "aria2"), (".st", "axel")] {
             if fs::symlink_metadata(with(target, ending)).is_ok() {
@@ -215,9 +221,18 @@ impl PartFile {
                 ));
             }
         }
+        let Some(old) = open_if_there(target)? else { return Ok(None) };
         if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
             return refuse("it has holes: it was not filled from the beginning".into());
         }
+        let Some(length) = self.copy(target)? else { return Ok(None) };
+        self.state().adopted = Some(length.saturating_sub(OVERLAP)..length);
+        Ok(Some(Found::Prefix(length)))
+    }
+
+    /// Begins with what is under the final name. How long that is, if it is there and not empty.
+    fn copy(&self, target: &Path) -> Result<Option<u64>, Error> {
+        let Some(mut old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
         if length == 0 {
             return Ok(None);
@@ -226,8 +241,7 @@ impl PartFile {
         if !platform::share_blocks(&old, &self.file) {
             io::copy(&mut old, &mut &self.file).map_err(|e| failure(&e, &self.path))?;
         }
-        self.state().adopted = Some(length.saturating_sub(OVERLAP)..length);
-        Ok(Some(Found::Prefix(length)))
+        Ok(Some(length))
     }
 
     /// Compares what is to be written with the end of an adopted prefix. Once all of that agreed, the prefix is as good

@@ -73,6 +73,8 @@ pub struct Publishing {
 /// What is there to go on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
+    /// A copy of the file under the final name, so many bytes long.
+    Whole(u64),
     /// The journal of an earlier run, as it is.
     Journal(Vec<u8>),
     /// A prefix of so many bytes, from another tool.
