@@ -223,7 +223,8 @@ pub struct Proof {
     #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
     pub verify: Verify,
 
-    /// Each file, or the list that names it, must be signed with this minisign key (text or .pub file)
+    /// Each file, or the list that names it, must be signed with this minisign key (text or .pub file), or with one of a
+    /// file of OpenPGP keys (in builds with the feature openpgp)
     #[arg(long, value_name = "KEY")]
     pub signed_by: Option<String>,
 

@@ -1,19 +1,20 @@
 //! What the person gives to prove files by: checksum lists and keys, read before anything is downloaded.
 
+use downhaul_engine::check_keys;
 use downhaul_engine::core::job;
 use downhaul_engine::core::list::checksums::{self, Checksums};
 use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::show;
-use downhaul_engine::core::signature::{self, Key};
+use downhaul_engine::core::signature::{self, Key, Keys};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// `--checksum-file`: a list here, with the signature beside it if there is one, or the URL of one.
+/// `--checksum-file`: a list here, with the signature beside it if one is wanted and there, or the URL of one.
 ///
 /// # Errors
 /// Why it is of no use, for the person.
-pub(crate) fn checksums(text: &str) -> Result<ChecksumList, String> {
+pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList, String> {
     if job::has_scheme(text) {
         return job::parse_url(text)
             .map(ChecksumList::Url)
@@ -26,27 +27,35 @@ pub(crate) fn checksums(text: &str) -> Result<ChecksumList, String> {
     if Checksums::read(&list, &name).entries().is_empty() {
         return Err(format!("no line of {} is a digest and a name", show::escaped(text)));
     }
-    let mut signature = path.as_os_str().to_owned();
-    signature.push(".minisig");
-    let signature = match read(Path::new(&signature), signature::LONGEST) {
-        Ok(signature) => Some(signature),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(format!("{} cannot be read: {e}", show::escaped(&signature.to_string_lossy()))),
-    };
+    let mut signature = None;
+    for ending in keys.map(Keys::list_endings).unwrap_or_default() {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        match read(Path::new(&beside), signature::LONGEST) {
+            Ok(text) => {
+                signature = Some((format!("{name}{ending}"), text));
+                break;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => {
+                return Err(format!("{} cannot be read: {e}", show::escaped(&beside.to_string_lossy())));
+            }
+        }
+    }
     Ok(ChecksumList::Text { name, text: list, signature })
 }
 
-/// `--signed-by`: a key, or a file that has one.
+/// `--signed-by`: a key, or a file that has some.
 ///
 /// # Errors
 /// Why it is of no use, for the person.
-pub(crate) fn key(text: &str) -> Result<Key, String> {
-    Key::read(text).or_else(|not_a_key| {
-        let file = read(Path::new(text), signature::LONGEST).map_err(|e| {
+pub(crate) fn keys(text: &str) -> Result<Keys, String> {
+    Key::read(text).map(Keys::Minisign).or_else(|not_a_key| {
+        let file = read(Path::new(text), signature::LONGEST_KEYS).map_err(|e| {
             format!("--signed-by {}: {not_a_key}, nor a file that can be read ({e})", show::escaped(text))
         })?;
-        Key::read(&String::from_utf8_lossy(&file))
-            .map_err(|why| format!("the key in {}: {why}", show::escaped(text)))
+        let keys = Keys::read(&file).and_then(|keys| check_keys(&keys).map(|()| keys));
+        keys.map_err(|why| format!("the key in {}: {why}", show::escaped(text)))
     })
 }
 

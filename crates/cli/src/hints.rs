@@ -49,7 +49,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("digest.list", "Nothing can be checked without it. Is the URL of --checksum-file right?"),
     (
         "signature.missing",
-        "Nothing was saved. Does the author sign with minisign, and beside the file or its list?",
+        "Nothing was saved. Does the author sign with the kind of key that was given, and beside the file or its list?",
     ),
     (
         "signature.wrong",

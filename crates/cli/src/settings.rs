@@ -91,6 +91,9 @@ pub(crate) fn resolve(
         Some(args::OnError::Exit) => OnError::Exit,
     };
     let parallel = args.work.parallel.map(usize::from);
+    let signed_by = args.proof.signed_by.as_deref().map(given::keys).transpose()?;
+    let checksums = args.proof.checksum_file.as_deref();
+    let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let settings = Settings {
         output: args.files.output.clone(),
         if_exists: match args.files.if_exists {
@@ -124,8 +127,8 @@ pub(crate) fn resolve(
             args::Verify::Require => Verify::Require,
             args::Verify::Off => Verify::Off,
         },
-        checksums: args.proof.checksum_file.as_deref().map(given::checksums).transpose()?,
-        signed_by: args.proof.signed_by.as_deref().map(given::key).transpose()?,
+        checksums: checksums.transpose()?,
+        signed_by,
         mirrors: args.proof.mirrors == args::Mirrors::Auto,
         record: args.proof.record.is_some(),
         retries: args.failure.retries,

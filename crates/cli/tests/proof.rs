@@ -455,6 +455,16 @@ fn signatures_of_files() {
     assert!(out.status == 2 && out.stderr.contains("it is not a minisign key"), "{}", out.stderr);
 }
 
+#[cfg(not(feature = "openpgp"))]
+#[test]
+fn an_openpgp_key_needs_a_build_that_has_it() {
+    for name in ["author.asc", "author.gpg"] {
+        let key = format!("{}/tests/openpgp/{name}", env!("CARGO_MANIFEST_DIR"));
+        let out = Place::new().run(&["http://127.0.0.1:9/x", "--signed-by", &key]);
+        assert!(out.status == 2 && out.stderr.contains("which this build does not have"), "{}", out.stderr);
+    }
+}
+
 #[test]
 fn signatures_of_lists() {
     let (server, signer) = (Server::start(), Signer::new(1));

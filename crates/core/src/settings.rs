@@ -2,7 +2,7 @@
 //! face's business.
 
 use crate::job::IfExists;
-use crate::signature::Key;
+use crate::signature::Keys;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -34,8 +34,8 @@ pub struct Settings {
     pub verify: Verify,
     /// A list of digests for all files.
     pub checksums: Option<ChecksumList>,
-    /// Every file, or the list that names it, must be signed with this key.
-    pub signed_by: Option<Key>,
+    /// Every file, or the list that names it, must be signed with one of these.
+    pub signed_by: Option<Keys>,
     /// Mirrors that a server offers for its file are used too.
     pub mirrors: bool,
     /// What is had is recorded, so that every file needs a digest.
@@ -173,8 +173,8 @@ pub enum ChecksumList {
         name: String,
         /// What it says.
         text: Vec<u8>,
-        /// The signature file beside it.
-        signature: Option<Vec<u8>>,
+        /// The signature file beside it: its name, and what it says.
+        signature: Option<(String, Vec<u8>)>,
     },
     /// It is fetched before the first file that needs it.
     Url(Url),

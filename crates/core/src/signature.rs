@@ -1,7 +1,8 @@
-//! Signatures in the form of minisign: reading keys and signature files. The arithmetic is the engine's.
+//! Whose signatures are believed, where they stand, and the form of minisign: its keys and signature files. The arithmetic
+//! is the engine's, and so is all of OpenPGP, which is only recognised here.
 //!
-//! A key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a comment, the signature,
-//! a trusted comment, and a signature of the former two. Invariant: what is read has exactly these parts.
+//! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a comment, the
+//! signature, a trusted comment, and a signature of the former two. Invariant: what is read has exactly these parts.
 //! (The form: <https://jedisct1.github.io/minisign/>.)
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -10,6 +11,19 @@ use std::fmt;
 /// A signature file is four short lines; comments may be long, but not like this.
 pub const LONGEST: usize = 64 * 1024;
 
+/// The longest file of keys that is read: what a project has of OpenPGP keys, with all that others said of them, has some
+/// hundred KiB.
+pub const LONGEST_KEYS: usize = 4 * 1024 * 1024;
+
+/// How OpenPGP keys begin in ASCII (RFC 9580, 6.2.1).
+const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
+
+/// The packet of a public key (RFC 9580, 5: type 6), and its place in the first byte of the two forms of a packet (4.2.1
+/// and 4.2.2; in the old one, the last two bits are the form of its length).
+const OPENPGP_KEY: u8 = 6;
+const OPENPGP_NEW: u8 = 0b1100_0000;
+const OPENPGP_OLD: u8 = 0b1000_0000;
+
 /// The algorithm of a key and of a signature of the content itself, and that of a signature of its BLAKE2b digest.
 const PLAIN: &[u8] = b"Ed";
 const PREHASHED: &[u8] = b"ED";
@@ -17,7 +31,52 @@ const PREHASHED: &[u8] = b"ED";
 /// How the third line begins.
 const TRUSTED: &str = "trusted comment: ";
 
-/// Whose signatures are believed: an Ed25519 key and its number.
+/// Whose signatures are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// Those of this minisign key.
+    Minisign(Key),
+    /// Those of these OpenPGP keys, as their file has them; the engine reads them, if it was built to.
+    OpenPgp(Vec<u8>),
+}
+
+impl Keys {
+    /// Reads a file of keys, whose content says of which kind they are.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub fn read(file: &[u8]) -> Result<Keys, &'static str> {
+        if is_openpgp(file) {
+            return Ok(Keys::OpenPgp(file.to_vec()));
+        }
+        Key::read(&String::from_utf8_lossy(file)).map(Keys::Minisign)
+    }
+
+    /// What the name of a file's own signature ends with, in the order in which they are looked for.
+    pub fn endings(&self) -> &'static [&'static str] {
+        match self {
+            Keys::Minisign(_) => &[".minisig"],
+            Keys::OpenPgp(_) => &[".asc", ".sig"],
+        }
+    }
+
+    /// And that of a list's signature.
+    pub fn list_endings(&self) -> &'static [&'static str] {
+        match self {
+            Keys::Minisign(_) => &[".minisig"],
+            Keys::OpenPgp(_) => &[".gpg", ".asc", ".sig", ".sign"],
+        }
+    }
+}
+
+fn is_openpgp(file: &[u8]) -> bool {
+    let first = file.first().copied().unwrap_or_default();
+    first == (OPENPGP_NEW | OPENPGP_KEY)
+        || (first & !0b11) == (OPENPGP_OLD | (OPENPGP_KEY << 2))
+        || file.windows(OPENPGP_ARMOR.len()).any(|some| some == OPENPGP_ARMOR)
+}
+
+/// An Ed25519 key and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     id: [u8; 8],
@@ -138,6 +197,19 @@ mod tests {
             let bad = signature_text().replacen(from, to, 2);
             assert_ne!(bad, signature_text());
             assert!(Signature::read(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_known_by_their_content() {
+        assert!(matches!(Keys::read(key_line().as_bytes()), Ok(Keys::Minisign(_))));
+        let armor = "Some words.\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n";
+        for file in [armor.as_bytes(), b"\x98\x33", b"\x99\x01", b"\xc6\x33"] {
+            assert_eq!(Keys::read(file), Ok(Keys::OpenPgp(file.to_vec())));
+        }
+        // A signature, a secret key, a user id.
+        for file in [&b"\x88\x33"[..], b"\xc5\x33", b"\xb4\x33", b""] {
+            assert!(Keys::read(file).is_err(), "{file:?}");
         }
     }
 

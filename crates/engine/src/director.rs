@@ -11,19 +11,19 @@ use crate::check;
 use crate::clerk::Clerks;
 use crate::clock::Clock;
 use crate::disk::stdout::Stdout;
-use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing};
+use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing, ReadBack};
 use crate::explain::{self, Explanation, FileStory};
 use crate::limit::Limit;
 use crate::place::{self, Taken};
 use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
-use crate::signed;
+use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Worker};
 use downhaul_core::content;
-use downhaul_core::digest::{self, Algorithm, Digest};
+use downhaul_core::digest::{self, Algorithm};
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
@@ -35,8 +35,8 @@ use downhaul_core::plan::{
 use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{OnError, Resume, Settings, Sync};
 use downhaul_core::show;
-use downhaul_core::signature::Signature;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -764,21 +764,14 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (verifier, part) = (running.verifier.take(), running.part.clone());
         let size = running.plan.size().unwrap_or_default();
-        let signature = running.signature.clone().zip(self.settings.signed_by.clone());
+        let signature = running.signature.clone();
         let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         let page = part
             .clone()
             .filter(|_| content::is_binary(&at) || content::is_binary(running.spec.urls[0].path()));
         let tell = move |input| drop(news.send((id, Report::Input(input))));
-        let tell_digests = move |tell: &dyn Fn(Input), digests: Result<Vec<Digest>, Error>| {
-            let signed = digests.and_then(|digests| match &signature {
-                Some((signature, key)) => signed::check_file(key, signature, &digests, &at).map(|()| digests),
-                None => Ok(digests),
-            });
-            tell(Input::Verified(signed));
-        };
-        if verifier.is_none() && page.is_none() {
-            return tell_digests(&tell, Ok(part.map(|part| part.digests()).unwrap_or_default()));
+        if verifier.is_none() && page.is_none() && signature.is_none() {
+            return tell(Input::Verified(Ok(part.map(|part| part.digests()).unwrap_or_default())));
         }
         tokio::spawn(async move {
             if let Some(part) = page
@@ -788,9 +781,19 @@ impl Director {
             }
             let digests = match verifier {
                 Some(verifier) => verifier.finish(size).await,
-                None => Ok(part.map(|part| part.digests()).unwrap_or_default()),
+                None => Ok(part.as_ref().map(|part| part.digests()).unwrap_or_default()),
             };
-            tell_digests(&tell, digests);
+            let (digests, signature, part) = match (digests, signature, part) {
+                (Ok(digests), Some(signature), Some(part)) => (digests, signature, part),
+                (digests, ..) => return tell(Input::Verified(digests)),
+            };
+            let check = move || {
+                let open = || Ok(Box::new(ReadBack::new(part, size)) as Box<dyn Read>);
+                signature.check_file(&digests, open, &at).map(|()| digests)
+            };
+            let checked = tokio::task::spawn_blocking(check).await;
+            let failed = |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
+            tell(Input::Verified(checked.unwrap_or_else(failed)));
         });
     }
 

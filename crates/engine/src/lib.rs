@@ -35,13 +35,15 @@ use director::{Command, Director};
 use disk::Disk;
 use disk::file::Files;
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::Error;
+use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::{JobId, Sample, State};
 use downhaul_core::job::JobSpec;
 use downhaul_core::plan::Answer;
 use downhaul_core::settings::Settings;
+use downhaul_core::signature::Keys;
 use limit::Limit;
 use report::{Reader, Reporter};
+use signed::Trusted;
 use source::http::Client;
 use source::{Source, Sources};
 use std::path::Path;
@@ -54,7 +56,26 @@ use tokio::task::JoinHandle;
 /// # Errors
 /// Whatever the system says.
 pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
-    Files.digests(path, algorithms)
+    disk::digests(&Files, path, algorithms)
+}
+
+/// Whether keys can be read here, to say so before anything is downloaded: OpenPGP's only where the `openpgp` feature is.
+///
+/// # Errors
+/// Why they are of no use, for a person.
+pub fn check_keys(keys: &Keys) -> Result<(), &'static str> {
+    Trusted::new(keys).map(drop)
+}
+
+/// What is signed of a text, and by which of the keys: with the signature file beside it, or around it (OpenPGP).
+///
+/// # Errors
+/// `signature.missing` or `signature.wrong`, and how.
+pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result<(Vec<u8>, String), Error> {
+    let trusted = Trusted::new(keys).map_err(|why| Error::new(Kind::SignatureWrong, "the key", why))?;
+    let signed = trusted.signed(text, "the text", signature.map(|signature| ("the signature", signature)))?;
+    let (said, by) = signed.ok_or_else(|| Error::new(Kind::SignatureMissing, "the text", ""))?;
+    Ok((said.into_owned(), by))
 }
 
 /// A run of downloads. Must be started within a tokio runtime with time and network enabled.

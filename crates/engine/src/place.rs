@@ -3,10 +3,9 @@
 //!
 //! Invariant: no two files of a run have the same target, part file or journal, and none has the run's log.
 
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::proofs::Known;
-use crate::signed;
-use downhaul_core::digest::{self, Algorithm, Expected};
+use downhaul_core::digest::{self, Expected};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::JobId;
 use downhaul_core::job::{IfExists, JobSpec, Target};
@@ -102,7 +101,7 @@ pub(crate) fn choose(
 ) -> Result<(PathBuf, Place), Error> {
     let prove = |path: &Path, stated: &[Expected]| match settings.verify {
         Verify::Off => Ok(None),
-        _ => prove(path, &[&spec.expected, &known.about.expected, stated].concat(), known, settings, disk),
+        _ => prove(path, &[&spec.expected, &known.about.expected, stated].concat(), known, disk),
     };
     let (base, server_chose) = match (&spec.target, reply) {
         (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
@@ -202,23 +201,20 @@ fn prove(
     path: &Path,
     expected: &[Expected],
     known: &Known,
-    settings: &Settings,
     disk: &dyn Disk,
 ) -> Result<Option<String>, Error> {
-    let signature = known.signature.as_deref().zip(settings.signed_by.as_ref());
-    let stated = expected.iter().map(|one| one.digest.algorithm);
-    let algorithms = digest::distinct(stated.chain(signature.map(|_| Algorithm::Blake2b)));
-    if algorithms.is_empty() {
-        return Ok(None);
-    }
-    let (computed, shown) = (disk.digests(path, &algorithms)?, path.to_string_lossy());
+    let (stated, signed) = (expected.iter().map(|one| one.digest.algorithm), known.about.signed.as_ref());
+    let algorithms = digest::distinct(stated.chain(signed.and_then(|signed| signed.digest)));
+    let shown = path.to_string_lossy();
+    let computed = if algorithms.is_empty() { Vec::new() } else { disk::digests(disk, path, &algorithms)? };
     let strongest = digest::verdict(expected, &computed).map_err(|(one, _)| {
         let detail = format!("the file that is already there is not what {} says", one.from);
         Error::new(Kind::DigestMismatch, shown.as_ref(), detail)
     })?;
-    match signature {
-        Some((signature, key)) => {
-            signed::check_file(key, signature, &computed, &shown).map(|()| Some(format!("signed by {key}")))
+    match &known.signature {
+        Some(signature) => {
+            signature.check_file(&computed, || disk.open(path), &shown)?;
+            Ok(Some(format!("signed by {}", signature.told().by)))
         }
         None => Ok(strongest.map(ToString::to_string)),
     }

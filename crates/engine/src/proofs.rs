@@ -4,7 +4,7 @@
 //! Invariant: a list is fetched once in a run, those beside files once for each folder, and what is wrong with a
 //! signature is a failure, never a list without one.
 
-use crate::signed;
+use crate::signed::{Signature, Trusted};
 use crate::small;
 use crate::source::{By, Sources};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
@@ -17,7 +17,7 @@ use downhaul_core::plan::About;
 use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
-use downhaul_core::signature::{self, Signature};
+use downhaul_core::signature::{self, Keys};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,9 +31,6 @@ const OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 /// Folders whose lists are remembered: those of a list of files come together, and forgetting one costs three requests.
 const FOLDERS_MOST: usize = 256;
 
-/// What signature files are called.
-const SIGNATURE: &str = ".minisig";
-
 /// The longest document about a file that is fetched because a server says so: a hundred mirrors and the SHA-256 of a
 /// thousand pieces are some 100 KiB.
 const DOCUMENT_MOST: usize = 1024 * 1024;
@@ -42,7 +39,7 @@ const DOCUMENT_MOST: usize = 1024 * 1024;
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) about: About,
-    /// Its own signature, by the key of the settings.
+    /// Its own signature, by a key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
     /// Where it is too, by its server's word.
     pub(crate) mirrors: Vec<Url>,
@@ -52,7 +49,7 @@ impl Known {
     /// What must be computed of the file.
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         let listed = self.about.expected.iter().map(|one| one.digest.algorithm);
-        listed.chain(self.signature.iter().map(|_| Algorithm::Blake2b))
+        listed.chain(self.about.signed.iter().filter_map(|signed| signed.digest))
     }
 }
 
@@ -60,6 +57,8 @@ impl Known {
 pub(crate) struct Proofs {
     settings: Arc<Settings>,
     sources: Sources,
+    /// Whose signatures are believed, or why nobody's can be.
+    trusted: Option<Result<Trusted, Error>>,
     given: OnceCell<Result<Arc<List>, Error>>,
     folders: Mutex<HashMap<Url, Arc<OnceCell<Vec<Beside>>>>>,
 }
@@ -77,7 +76,9 @@ type Beside = Result<Arc<List>, Error>;
 
 impl Proofs {
     pub(crate) fn new(settings: Arc<Settings>, sources: Sources) -> Self {
-        Proofs { settings, sources, given: OnceCell::new(), folders: Mutex::default() }
+        let read = |keys| Trusted::new(keys).map_err(|why| Error::new(Kind::SignatureWrong, "the key", why));
+        let trusted = settings.signed_by.as_ref().map(read);
+        Proofs { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
     /// There is nothing to find out about any file.
@@ -125,20 +126,23 @@ impl Proofs {
         if matches!(self.settings.verify, Verify::Find | Verify::Require) {
             signed |= self.look_beside(url, &names, &mut known.about).await?;
         }
-        if let Some(key) = self.settings.signed_by.as_ref().filter(|_| !signed) {
-            let at = with_ending(url, SIGNATURE);
-            let shown = at.as_ref().map(show::url).unwrap_or_default();
-            let text = match &at {
-                Some(at) => {
-                    small::get(&self.sources, &self.settings, (at, By::Person), signature::LONGEST).await?
-                }
-                None => None,
+        if let Some((keys, trusted)) = self.keys()?.filter(|_| !signed) {
+            let endings = keys.endings();
+            let missing = |why| {
+                let first = with_ending(url, endings[0]).as_ref().map(show::url).unwrap_or_default();
+                Err(Error::new(Kind::SignatureMissing, first, why))
             };
-            let text = text.ok_or_else(|| {
-                Error::new(Kind::SignatureMissing, shown.as_str(), "of the file or of its list")
-            })?;
-            known.signature = Some(Arc::new(signed::read(key, &text, &shown)?));
-            known.about.signed = Some(key.to_string());
+            if spec.target == Target::Stdout && trusted.reads_again() {
+                return missing(
+                    "of its list, and what went to standard output cannot be read again for its own",
+                );
+            }
+            let Some((at, text)) = self.signature(url, endings).await? else {
+                return missing("of the file or of its list");
+            };
+            let signature = trusted.signature(&text, &at)?;
+            known.about.signed = Some(signature.told());
+            known.signature = Some(Arc::new(signature));
         }
         Ok(known)
     }
@@ -183,6 +187,24 @@ impl Proofs {
         }
         let [_] = &files[..] else { return Err("it does not say which of its files this is".into()) };
         files.pop().ok_or_else(String::new)
+    }
+
+    /// # Errors
+    /// The keys of the settings are of no use.
+    fn keys(&self) -> Result<Option<(&Keys, &Trusted)>, Error> {
+        let trusted = self.trusted.as_ref().map(Result::as_ref).transpose().map_err(Clone::clone)?;
+        Ok(self.settings.signed_by.as_ref().zip(trusted))
+    }
+
+    /// The first signature that stands beside this URL: where, and what it says.
+    async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
+        for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
+            let found = small::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
+            if let Some(text) = found {
+                return Ok(Some((show::url(&at), text)));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes in what the lists beside a file say. Whether a signed one names it.
@@ -251,9 +273,7 @@ impl Proofs {
 
     async fn fetch_given(&self) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
-            Some(ChecksumList::Text { name, text, signature }) => {
-                self.list(name, text, signature.as_deref().map(|text| (text, format!("{name}{SIGNATURE}"))))
-            }
+            Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
             Some(ChecksumList::Url(url)) => {
                 let cannot = |why: String| Error::new(Kind::DigestList, show::url(url), why);
                 let text =
@@ -273,33 +293,29 @@ impl Proofs {
 
     /// A list that was fetched, with its signature if one is wanted and there.
     async fn read(&self, url: &Url, text: &[u8]) -> Beside {
-        let signature = match (&self.settings.signed_by, with_ending(url, SIGNATURE)) {
-            (Some(_), Some(at)) => {
-                let found =
-                    small::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
-                found.map(|text| (text, show::url(&at)))
-            }
-            _ => None,
+        let signature = match self.keys()? {
+            Some((keys, _)) => self.signature(url, keys.list_endings()).await?,
+            None => None,
         };
-        self.list(
-            &last_segment(url),
-            text,
-            signature.as_ref().map(|(text, at)| (text.as_slice(), at.clone())),
-        )
+        self.list(&last_segment(url), text, signature.as_ref())
     }
 
-    fn list(&self, name: &str, text: &[u8], signature: Option<(&[u8], String)>) -> Beside {
-        let mut label = name.to_string();
-        let signed = match (&self.settings.signed_by, signature) {
-            (Some(key), Some((signature, at))) => {
-                let signature = signed::read(key, signature, &at)?;
-                signed::check_text(key, &signature, text, &at)?;
-                label += &format!(", signed by {key}");
-                true
-            }
-            _ => false,
+    /// A list with the signature beside it, if there is one: what is signed of it, where that is wanted.
+    fn list(&self, name: &str, text: &[u8], beside: Option<&(String, Vec<u8>)>) -> Beside {
+        let beside = beside.map(|(at, signature)| (at.as_str(), signature.as_slice()));
+        let signed = match self.keys()? {
+            Some((_, trusted)) => trusted.signed(text, name, beside)?,
+            None => None,
         };
-        Ok(Arc::new(List { label, sums: Checksums::read(text, name), signed }))
+        let list = match signed {
+            Some((said, by)) => List {
+                label: format!("{name}, signed by {by}"),
+                sums: Checksums::read(&said, name),
+                signed: true,
+            },
+            None => List { label: name.to_string(), sums: Checksums::read(text, name), signed: false },
+        };
+        Ok(Arc::new(list))
     }
 }
 

@@ -1,107 +1,134 @@
-//! Whether a signature is of some content and by some key: the arithmetic beside [`downhaul_core::signature`].
+//! Whether a signature is of some content and by a key that is trusted, whatever its form.
 //!
-//! The digest that is signed is computed while the file arrives, so that a signed file is not read twice. Invariant: both
-//! signatures of a signature file must be right, that of the content and that of its comment.
+//! Invariant: what is wrong with a signature is `signature.wrong`; no form makes less of it than the others.
 
-use crate::hashers::Hashers;
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use downhaul_core::digest::{Algorithm, Digest};
+mod minisign;
+#[cfg_attr(not(feature = "openpgp"), path = "signed/no_openpgp.rs")]
+mod openpgp;
+
+use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::signature::{Key, Signature};
+use downhaul_core::plan::Signed;
+use downhaul_core::signature::{self, Key, Keys};
+use std::borrow::Cow;
+use std::io::Read;
+use std::iter;
 
-/// Reads the signature file at `at` and checks that it is by the key.
-///
-/// # Errors
-/// `signature.wrong`, and how.
-pub(crate) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error> {
-    let wrong = |why: &str| Error::new(Kind::SignatureWrong, at, why);
-    let signature = Signature::read(text).map_err(wrong)?;
-    if !key.made(&signature) {
-        return Err(wrong(&format!("it is by another key than {key}")));
-    }
-    Ok(signature)
+/// Keys, read.
+pub(crate) enum Trusted {
+    Minisign(Key),
+    OpenPgp(openpgp::Certificates),
 }
 
-/// Checks a signature of these bytes.
-///
-/// # Errors
-/// `signature.wrong`, and how.
-pub(crate) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str) -> Result<(), Error> {
-    if !signature.prehashed {
-        return check(key, signature, text, at);
-    }
-    let mut hashers = Hashers::new(&[Algorithm::Blake2b]);
-    hashers.update(&[text]);
-    check_file(key, signature, &hashers.finish(), at)
+/// A signature by one of them, of what is yet to be seen.
+pub(crate) enum Signature {
+    Minisign(Key, signature::Signature),
+    OpenPgp(Box<openpgp::Signature>),
 }
 
-/// Checks a signature of the file that has these digests.
-///
-/// # Errors
-/// `signature.wrong`, and how.
-pub(crate) fn check_file(
-    key: &Key,
-    signature: &Signature,
-    digests: &[Digest],
-    at: &str,
-) -> Result<(), Error> {
-    if !signature.prehashed {
-        let why = "it is in minisign's old form, which needs the whole file at once; sign again with a newer minisign";
-        return Err(Error::new(Kind::SignatureWrong, at, why));
+/// What is signed of a text, and by whom.
+type Said<'t> = (Cow<'t, [u8]>, String);
+
+impl Trusted {
+    /// # Errors
+    /// Why they are of no use, for a person.
+    pub(crate) fn new(keys: &Keys) -> Result<Trusted, &'static str> {
+        match keys {
+            Keys::Minisign(key) => Ok(Trusted::Minisign(key.clone())),
+            Keys::OpenPgp(file) => Ok(Trusted::OpenPgp(openpgp::Certificates::read(file)?)),
+        }
     }
-    match digests.iter().find(|digest| digest.algorithm == Algorithm::Blake2b) {
-        Some(digest) => check(key, signature, &digest.bytes, at),
-        None => Err(Error::new(Kind::SignatureWrong, at, "its digest was not computed")),
+
+    /// Whether a file's own signature can be checked only by reading all of the file again.
+    pub(crate) fn reads_again(&self) -> bool {
+        !matches!(self, Trusted::Minisign(_))
     }
-}
 
-fn check(key: &Key, signature: &Signature, signed: &[u8], at: &str) -> Result<(), Error> {
-    let key = UnparsedPublicKey::new(&ED25519, &key.ed25519);
-    let comment = [&signature.of_content[..], signature.comment.as_bytes()].concat();
-    let wrong = |why: &str| Error::new(Kind::SignatureWrong, at, why);
-    key.verify(signed, &signature.of_content).map_err(|_| wrong("the content is not what was signed"))?;
-    key.verify(&comment, &signature.of_comment).map_err(|_| wrong("its comment is not what was signed"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What minisign made of the content `test`, in both forms, with the key that its author uses for examples.
-    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
-    const NEW: &str = "untrusted comment: signature from minisign secret key\n\
-        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
-        trusted comment: timestamp:1556193335\tfile:test\n\
-        y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n";
-    const OLD: &str = "untrusted comment: signature from minisign secret key\n\
-        RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=\n\
-        trusted comment: timestamp:1555779966\tfile:test\n\
-        QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==\n";
-
-    #[test]
-    fn what_minisign_signed_is_right_and_nothing_else() {
-        let key = Key::read(KEY).expect("a key");
-        assert_eq!(key.to_string(), "E7620F1842B4E81F");
-        for text in [NEW, OLD] {
-            let check = |signature: &str, content: &[u8]| {
-                let signature = read(&key, signature.as_bytes(), "x")?;
-                check_text(&key, &signature, content, "x")
-            };
-            assert_eq!(check(text, b"test"), Ok(()));
-            for (signature, content) in [
-                (text.to_string(), &b"Test"[..]),
-                (text.replace("timestamp:1", "timestamp:2"), b"test"),
-                (text.replace("NCisQ", "NCisR").replace("SfNQ", "SfNR"), b"test"),
-            ] {
-                assert_eq!(check(&signature, content).map_err(|error| error.kind), Err(Kind::SignatureWrong));
+    /// Reads the signature file at `at`.
+    ///
+    /// # Errors
+    /// `signature.wrong`, and how.
+    pub(crate) fn signature(&self, text: &[u8], at: &str) -> Result<Signature, Error> {
+        match self {
+            Trusted::Minisign(key) => Ok(Signature::Minisign(key.clone(), minisign::read(key, text, at)?)),
+            Trusted::OpenPgp(keys) => {
+                let signature = keys.signature(text).map_err(|why| wrong(at, why))?;
+                Ok(Signature::OpenPgp(Box::new(signature)))
             }
         }
-        let signature = read(&key, OLD.as_bytes(), "x").expect("a signature");
-        assert!(
-            check_file(&key, &signature, &[], "x").is_err(),
-            "of a file, only the new form can be checked"
-        );
-        let another = Key::read(&KEY.replacen("RWQf", "RWQg", 1)).expect("a key");
-        assert!(read(&another, NEW.as_bytes(), "x").is_err());
     }
+
+    /// What is signed of the text `name`, by the signature file beside it (where that is, and what it says), and by whom.
+    /// Where either of the two is a text with its signature around it, that is what is signed, whatever else is there.
+    /// `None` where there is no signature.
+    ///
+    /// # Errors
+    /// `signature.wrong`, and how.
+    pub(crate) fn signed<'t>(
+        &self,
+        text: &'t [u8],
+        name: &str,
+        beside: Option<(&str, &[u8])>,
+    ) -> Result<Option<Said<'t>>, Error> {
+        for (at, text) in iter::once((name, text)).chain(beside) {
+            if let Some((said, by)) = self.message(text, at)? {
+                return Ok(Some((Cow::Owned(said), by)));
+            }
+        }
+        let Some((at, signature)) = beside else { return Ok(None) };
+        let signature = self.signature(signature, at)?;
+        signature.check_text(text, at)?;
+        Ok(Some((Cow::Borrowed(text), signature.told().by)))
+    }
+
+    fn message(&self, text: &[u8], at: &str) -> Result<Option<(Vec<u8>, String)>, Error> {
+        let Trusted::OpenPgp(keys) = self else { return Ok(None) };
+        let Some((said, signature)) = keys.message(text).map_err(|why| wrong(at, why))? else {
+            return Ok(None);
+        };
+        signature.check_text(&said, at)?;
+        Ok(Some((said, signature.by().to_string())))
+    }
+}
+
+impl Signature {
+    /// What is to be told of it, and what must be computed of a file that it is of.
+    pub(crate) fn told(&self) -> Signed {
+        match self {
+            Signature::Minisign(key, _) => Signed { by: key.to_string(), digest: Some(minisign::SIGNED) },
+            Signature::OpenPgp(signature) => Signed { by: signature.by().to_string(), digest: None },
+        }
+    }
+
+    /// Checks that it is of these bytes.
+    ///
+    /// # Errors
+    /// `signature.wrong`, and how.
+    pub(crate) fn check_text(&self, text: &[u8], at: &str) -> Result<(), Error> {
+        match self {
+            Signature::Minisign(key, signature) => minisign::check_text(key, signature, text, at),
+            Signature::OpenPgp(signature) => signature.check_text(text, at),
+        }
+    }
+
+    /// Checks that it is of the file that has these digests, and may be opened to be read. May block.
+    ///
+    /// # Errors
+    /// `signature.wrong`, and how; or what kept the file from being read.
+    pub(crate) fn check_file(
+        &self,
+        digests: &[Digest],
+        open: impl FnOnce() -> Result<Box<dyn Read>, Error>,
+        at: &str,
+    ) -> Result<(), Error> {
+        match self {
+            Signature::Minisign(key, signature) => minisign::check_file(key, signature, digests, at),
+            Signature::OpenPgp(signature) => signature.check_file(open()?, at),
+        }
+    }
+}
+
+/// A signature that does not count.
+fn wrong(at: &str, why: impl Into<String>) -> Error {
+    Error::new(Kind::SignatureWrong, at, why)
 }

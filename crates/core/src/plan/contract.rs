@@ -1,6 +1,6 @@
 //! What a plan is told and what it answers: the contract between the one who decides and the one who does.
 
-use crate::digest::{Digest, Expected};
+use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
 use crate::job::Pieces;
@@ -204,12 +204,21 @@ pub struct About {
     pub pieces: Option<Pieces>,
     /// See `pieces`.
     pub size: Option<u64>,
-    /// It has a signature of its own, by this key, which whoever verifies its digests checks too.
-    pub signed: Option<String>,
+    /// It has a signature of its own, which whoever verifies its digests checks too.
+    pub signed: Option<Signed>,
     /// It is an HTML page.
     pub html: bool,
     /// What a person should know.
     pub notes: Vec<String>,
+}
+
+/// A signature of a file itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The key that it is by, for people.
+    pub by: String,
+    /// Which digest of the file is signed, if it is one that is computed while the file arrives.
+    pub digest: Option<Algorithm>,
 }
 
 /// Where a file may go.

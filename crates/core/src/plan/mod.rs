@@ -20,7 +20,9 @@ mod sources;
 mod staff;
 mod work;
 
-pub use contract::{About, Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Sizes, WorkerId};
+pub use contract::{
+    About, Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Signed, Sizes, WorkerId,
+};
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Kind};

@@ -3,15 +3,12 @@
 //! Invariant: what the person, the lists and the server said is all here, nothing of it is lost but with the version that
 //! it was said of, and under `--verify off` nothing is here at all.
 
-use super::{About, Rules};
+use super::{About, Rules, Signed};
 use crate::content;
 use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
 use crate::settings::Verify;
-
-/// The algorithm of what is signed (see [`crate::signature`]).
-const SIGNED: Algorithm = Algorithm::Blake2b;
 
 /// The algorithm of records: the one that everybody can compute.
 const RECORDED: Algorithm = Algorithm::Sha256;
@@ -25,7 +22,7 @@ pub(super) struct Proof {
     given: Vec<Expected>,
     /// All of it.
     all: Vec<Expected>,
-    signed: Option<String>,
+    signed: Option<Signed>,
     html: bool,
     notes: Vec<String>,
 }
@@ -74,7 +71,7 @@ impl Proof {
 
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let stated = self.all.iter().map(|one| one.digest.algorithm);
-        let signed = self.signed.iter().map(|_| SIGNED);
+        let signed = self.signed.iter().filter_map(|signed| signed.digest);
         digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
@@ -108,14 +105,16 @@ impl Proof {
             source: one.from.clone(),
         };
         let mut facts: Vec<Fact> = self.all.iter().map(verified).collect();
-        let signed = computed.iter().find(|one| one.algorithm == SIGNED).zip(self.signed.as_ref());
-        facts.extend(signed.map(|(digest, by)| Fact::Verified {
-            algorithm: SIGNED.name().into(),
-            digest: digest.to_string(),
-            source: format!("the signature by {by}"),
-        }));
+        if let Some(Signed { by, digest }) = &self.signed {
+            let signed = computed.iter().find(|one| Some(one.algorithm) == *digest);
+            facts.extend(signed.map(|digest| Fact::Verified {
+                algorithm: digest.algorithm.name().into(),
+                digest: digest.to_string(),
+                source: format!("the signature by {by}"),
+            }));
+        }
         let by_digest = strongest.map(ToString::to_string);
-        (facts, self.signed.as_ref().map(|by| format!("signed by {by}")).or(by_digest))
+        (facts, self.signed.as_ref().map(|Signed { by, .. }| format!("signed by {by}")).or(by_digest))
     }
 
     /// What a person should know of the content, by its names (path and URL). `html`: its reply said to be a page.

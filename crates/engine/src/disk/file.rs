@@ -4,10 +4,8 @@
 //! Invariant: whoever holds the lock on the part file owns its journal too. Nothing of either is changed before the
 //! lock is ours and the path still leads to the file that is locked. A journal without a part file is of no use.
 
-use super::{Beginning, Disk, Found, Generation, Part, Publishing, Standing, failure, platform};
-use crate::hashers::Hashers;
+use super::{Beginning, Disk, Found, Generation, Part, Publishing, READ, Standing, failure, platform};
 use bytes::Bytes;
-use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::OVERLAP;
@@ -22,10 +20,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
-
-/// How much is read at a time: large enough that the calls cost nothing beside what is done with the bytes, small
-/// enough to stay in the cache.
-const READ: usize = 256 * 1024;
 
 /// After so many bytes, writing them back to the disk is begun, so that forcing them there at the end is short.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
@@ -111,18 +105,8 @@ impl Disk for Files {
         platform::free_space(target)
     }
 
-    fn digests(&self, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
-        let mut file = File::open(path).map_err(|e| failure(&e, path))?;
-        let mut hashers = Hashers::new(algorithms);
-        let mut buffer = vec![0; READ];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(hashers.finish()),
-                Ok(n) => hashers.update(&[&buffer[..n]]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(failure(&e, path)),
-            }
-        }
+    fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
+        Ok(Box::new(File::open(path).map_err(|e| failure(&e, path))?))
     }
 }
 
@@ -544,7 +528,9 @@ pub(super) fn remove(path: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::digests;
     use super::*;
+    use downhaul_core::digest::Algorithm;
     use std::time::SystemTime;
 
     static FOREVER: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -678,7 +664,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("abc");
         fs::write(&path, b"abc").expect("writes");
-        let digests = Files.digests(&path, &[Algorithm::Sha256, Algorithm::Sha1]).expect("hashes");
+        let digests = digests(&Files, &path, &[Algorithm::Sha256, Algorithm::Sha1]).expect("hashes");
         // FIPS 180-4, the examples for "abc".
         assert_eq!(
             digests[0].to_string(),

@@ -15,15 +15,21 @@ mod platform;
 mod platform;
 pub(crate) mod stdout;
 
+use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::{Resume, Sync};
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
+
+/// How much is read at a time: large enough that the calls cost nothing beside what is done with the bytes, small
+/// enough to stay in the cache.
+const READ: usize = 256 * 1024;
 
 /// A place where files are kept.
 pub trait Disk: Send + std::marker::Sync {
@@ -50,11 +56,29 @@ pub trait Disk: Send + std::marker::Sync {
     /// Bytes that a file at this path could still get, if that is known.
     fn free_space(&self, target: &Path) -> Option<u64>;
 
-    /// Digests of a finished file.
+    /// Opens a finished file, to read all of it.
     ///
     /// # Errors
     /// Whatever the system says.
-    fn digests(&self, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error>;
+    fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error>;
+}
+
+/// Digests of a finished file.
+///
+/// # Errors
+/// Whatever the system says.
+pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
+    let mut file = disk.open(path)?;
+    let mut hashers = Hashers::new(algorithms);
+    let mut buffer = vec![0; READ];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hashers.finish()),
+            Ok(n) => hashers.update(&[&buffer[..n]]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(failure(&e, path)),
+        }
+    }
 }
 
 /// How a file gets its final name.
@@ -164,6 +188,28 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Removes it and its journal, as far as that is possible.
     fn discard(&self);
+}
+
+/// Reads the first bytes of a part back, one after the other.
+pub(crate) struct ReadBack {
+    part: Arc<dyn Part>,
+    at: u64,
+    end: u64,
+}
+
+impl ReadBack {
+    pub(crate) fn new(part: Arc<dyn Part>, size: u64) -> Self {
+        ReadBack { part, at: 0, end: size }
+    }
+}
+
+impl Read for ReadBack {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.part.read_at(self.at, &mut buffer[..most]).map_err(io::Error::other)?;
+        self.at += read as u64;
+        Ok(read)
+    }
 }
 
 /// What stands at a path.

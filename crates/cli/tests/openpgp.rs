@@ -1,0 +1,364 @@
+//! OpenPGP keys and signatures, from the outside: which count, of the file itself and of its list. After a failure the old
+//! file is untouched.
+//!
+//! All of them are GnuPG's, made by `openpgp/make`, of `content("file", 100_000)` and a list that names it.
+#![cfg(feature = "openpgp")]
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_engine::core::signature::Keys;
+use downhaul_engine::signed_text;
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use proptest::prelude::*;
+use std::fs;
+
+const SHA256: &str = "f9652068b3dd2c65fdbe6e298a7399c314c4c4272fa5a0220d09ffb8bb8928d4";
+
+fn file() -> Vec<u8> {
+    content("file", 100_000)
+}
+
+/// What was signed as a list.
+fn list() -> String {
+    format!("{SHA256}  file\n- a line that begins with a dash\n")
+}
+
+fn path(name: &str) -> String {
+    format!("{}/tests/openpgp/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(path(name)).expect(name)
+}
+
+/// The fingerprint of the author's primary key, by GnuPG.
+fn author() -> String {
+    String::from_utf8(fixture("author.fingerprint")).expect("UTF-8").trim().to_string()
+}
+
+/// A server that has the file and these beside it.
+fn serve(beside: &[(&str, Vec<u8>)]) -> (Server, String) {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    for (name, bytes) in beside {
+        server.put(&format!("/d/{name}"), bytes.clone());
+    }
+    (server, url)
+}
+
+/// Downloads over an old file of the name `f`, with a key from a fixture.
+fn over_old(url: &str, key: &str, more: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    place.write("f", "old");
+    let key = path(key);
+    let out = place.run(&[&[url, "-o", "f", "--if-exists", "overwrite", "--signed-by", &key], more].concat());
+    (place, out)
+}
+
+#[track_caller]
+fn assert_untouched(place: &Place, out: &Out, says: &str) {
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
+    assert_eq!(place.file("f").as_deref(), Some(&b"old"[..]));
+    assert!(!place.files().iter().any(|name| name.ends_with(".part")), "{:?}", place.files());
+}
+
+/// Downloads the file with this signature beside it, by this key.
+fn signed(key: &str, signature: &str) -> (Place, Out) {
+    let (_server, url) = serve(&[("file.asc", fixture(signature))]);
+    over_old(&url, key, &[])
+}
+
+#[test]
+fn signatures_of_files() {
+    let by = format!("signed by {}", author());
+    for (key, name, signature) in [
+        ("author.asc", "file.asc", "file.asc"),
+        ("author.gpg", "file.asc", "file.asc"),
+        ("author.asc", "file.asc", "file.sig"),
+        ("author.asc", "file.sig", "file.sig"),
+        ("author.gpg", "file.sig", "file.asc"),
+        // Signed by two, of whom one is known.
+        ("author.asc", "file.asc", "file-both.asc"),
+    ] {
+        let (_server, url) = serve(&[(name, fixture(signature))]);
+        let (place, out) = over_old(&url, key, &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(&by) && place.log().contains(&by), "{signature}: {}", out.stderr);
+        let (place, out) = over_old(&url, key, &["--verify", "require"]);
+        place.assert_exact(&out, "f", &file());
+    }
+    for kind in ["rsa", "nistp256"] {
+        let (place, out) = signed(&format!("{kind}.asc"), &format!("file-{kind}.asc"));
+        place.assert_exact(&out, "f", &file());
+    }
+}
+
+#[test]
+fn a_large_file_over_several_connections() {
+    let (server, _) = serve(&[]);
+    let url = server.url("capped/12000000/file?rate=8000000");
+    let beside = |signature: &str| server.put("/capped/12000000/file.asc", fixture(signature));
+    beside("large.sig");
+    let (place, out) = over_old(&url, "author.asc", &["-x4"]);
+    place.assert_exact(&out, "f", &content("file", 12_000_000));
+    assert!(out.stderr.contains(&format!("signed by {}", author())), "{}", out.stderr);
+    assert!(server.requests().iter().any(|one| one.header("range").is_some()));
+    beside("file.sig");
+    let (place, out) = over_old(&url, "author.asc", &["-x4"]);
+    assert_untouched(&place, &out, "the content is not what was signed");
+}
+
+#[test]
+fn several_keys_in_one_file() {
+    let (_server, url) = serve(&[("file.asc", fixture("file.asc"))]);
+    for keys in [
+        [fixture("rsa.asc"), b"\xe4 name, in Latin-1\n".to_vec(), fixture("author.asc")].concat(),
+        [fixture("no-back-signature.gpg"), fixture("author.gpg")].concat(),
+    ] {
+        let place = Place::new();
+        place.write("keys", &keys);
+        let out = place.run(&[&url, "-o", "f", "--signed-by", "keys"]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(&format!("signed by {}", author())), "{}", out.stderr);
+    }
+    // Of two copies of a key, one knows that it was revoked.
+    let place = Place::new();
+    place.write("keys", [fixture("unrevoked.asc"), fixture("revoked.asc")].concat());
+    let (_server, url) = serve(&[("file.asc", fixture("file-revoked.asc"))]);
+    let out = place.run(&[&url, "-o", "f", "--signed-by", "keys"]);
+    assert!(out.status == 3 && out.stderr.contains("was revoked"), "{}", out.stderr);
+}
+
+#[test]
+fn signatures_that_do_not_count() {
+    for (key, signature, says) in [
+        ("author.asc", "file-another.asc", "the content is not what was signed"),
+        ("author.asc", "file-rsa.asc", "it is by another key than"),
+        ("author.asc", "file-weak.asc", "its hash, SHA1, is too weak"),
+        ("author.asc", "file-text.asc", "of a text whose line ends may differ"),
+        ("author.asc", "file-brief.asc", "it has expired"),
+        ("author.asc", "file-future.asc", "of the future"),
+        ("author.asc", "file-notation.asc", "a condition that is not understood"),
+        ("author.asc", "author.asc", "it is not an OpenPGP signature"),
+        ("author.asc", "list.asc", "of a text whose line ends may differ"),
+        ("small.asc", "file-small.asc", "is of a kind that is not known here, or too weak"),
+        (
+            "brainpoolP256r1.asc",
+            "file-brainpoolP256r1.asc",
+            "is of a kind that is not known here, or too weak",
+        ),
+        ("sha1.asc", "file-sha1.asc", "says nothing of itself with a strong signature"),
+        ("certifier.asc", "file-certifier.asc", "is not for signing"),
+        ("expired.asc", "file-late.asc", "had expired when it was made"),
+        ("revoked.asc", "file-revoked.asc", "was revoked"),
+        ("subkey-revoked.asc", "file.asc", "was revoked"),
+        ("adopted.gpg", "file.asc", "is not bound to its key"),
+        ("no-back-signature.gpg", "file.asc", "does not say that it belongs to its key"),
+    ] {
+        let (place, out) = signed(key, signature);
+        assert_untouched(&place, &out, says);
+        assert!(place.log().contains("[signature.wrong]"), "{signature}: {}", place.log());
+    }
+    // What would be wrong with these keys and signatures is nothing else.
+    for (key, signature) in [("unrevoked.asc", "file-revoked.asc"), ("expired.asc", "file-early.asc")] {
+        let (place, out) = signed(key, signature);
+        place.assert_exact(&out, "f", &file());
+    }
+    for noise in [&b""[..], b"<!doctype html>", b"\x88\xff\xff", b"-----BEGIN PGP SIGNATURE-----\n\nAAAA\n"] {
+        let (_server, url) = serve(&[("file.asc", noise.to_vec())]);
+        let (place, out) = over_old(&url, "author.asc", &[]);
+        assert_untouched(&place, &out, "it is not an OpenPGP signature");
+    }
+}
+
+#[test]
+fn a_signature_that_is_missing() {
+    let (server, url) = serve(&[]);
+    let (place, out) = over_old(&url, "author.asc", &[]);
+    assert_untouched(&place, &out, "there is no signature");
+    assert!(
+        out.stderr.contains("/d/file.asc") && place.log().contains("[signature.missing]"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(server.requests_for("/d/file.sig").len(), 1);
+}
+
+#[test]
+fn a_file_that_is_there_and_standard_output() {
+    let (server, url) = serve(&[("file.asc", fixture("file.asc"))]);
+    let place = Place::new();
+    let key = path("author.asc");
+    place.write("f", file());
+    let out = place.run(&[&url, "-o", "f", "--signed-by", &key]);
+    assert!(out.stderr.contains(&format!("already exists, signed by {}", author())), "{}", out.stderr);
+    place.write("f", "old");
+    let out = place.run(&[&url, "-o", "f", "--signed-by", &key]);
+    assert_untouched(&place, &out, "the content is not what was signed");
+    // A pipe cannot be read again; a signed list is enough for it.
+    let out = place.run(&[&url, "-o", "-", "--signed-by", &key]);
+    assert!(
+        out.status == 3 && out.stdout.is_empty() && out.stderr.contains("standard output"),
+        "{}",
+        out.stderr
+    );
+    let sums = server.put("/d/SHA256SUMS", list());
+    server.put("/d/SHA256SUMS.gpg", fixture("list.gpg"));
+    let out = place.run(&[&url, "-o", "-", "--signed-by", &key, "--checksum-file", &sums]);
+    assert!(out.status == 0 && out.stdout == file(), "{}", out.stderr);
+}
+
+#[test]
+fn signatures_of_lists() {
+    let proof = format!("sha-256 from SHA256SUMS, signed by {}", author());
+    for (ending, signature) in [
+        ("gpg", "list.gpg"),
+        ("asc", "list.gpg"),
+        ("asc", "list-text.asc"),
+        ("asc", "list.asc"),
+        ("sig", "list.gpg"),
+        ("sign", "list-text.asc"),
+    ] {
+        let beside = format!("SHA256SUMS.{ending}");
+        let (server, url) =
+            serve(&[("SHA256SUMS", list().into_bytes()), (beside.as_str(), fixture(signature))]);
+        for how in [["--checksum-file", &server.url("d/SHA256SUMS")], ["--verify", "find"]] {
+            let (place, out) = over_old(&url, "author.asc", &how);
+            place.assert_exact(&out, "f", &file());
+            assert!(out.stderr.contains(&proof), "{beside}: {}", out.stderr);
+        }
+        let place = Place::new();
+        place.write("SHA256SUMS", list());
+        place.write(&beside, fixture(signature));
+        let out = place.run(&[&url, "--checksum-file", "SHA256SUMS", "--signed-by", &path("author.asc")]);
+        place.assert_exact(&out, "file", &file());
+        assert!(out.stderr.contains(&proof), "{beside}: {}", out.stderr);
+
+        // The list says another digest: either that is not what was signed, or only what was signed counts.
+        server.put("/d/SHA256SUMS", list().replace("f9", "00"));
+        let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
+        if signature == "list.asc" {
+            place.assert_exact(&out, "f", &file());
+        } else {
+            assert_untouched(&place, &out, "the content is not what was signed");
+        }
+    }
+    let (server, url) = serve(&[("SHA256SUMS", list().into_bytes())]);
+    let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
+    assert_untouched(&place, &out, "there is no signature: of the file or of its list");
+    server.put("/d/SHA256SUMS.sign", fixture("file.asc"));
+    let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
+    assert_untouched(&place, &out, "the content is not what was signed");
+    let (place, out) = over_old(&url, "rsa.asc", &["--verify", "find"]);
+    assert_untouched(&place, &out, "it is by another key than");
+}
+
+#[test]
+fn lists_within_their_signature() {
+    let message = String::from_utf8(fixture("list.asc")).expect("UTF-8");
+    let (server, url) = serve(&[]);
+    let sums = server.url("d/SHA256SUMS.asc");
+    let proof = format!("sha-256 from SHA256SUMS.asc, signed by {}", author());
+    let run = |key: &str, message: &str| {
+        server.put("/d/SHA256SUMS.asc", message);
+        over_old(&url, key, &["--checksum-file", &sums])
+    };
+    for same in [message.clone(), message.replace('\n', "\r\n"), message.replace("  file\n", "  file \t\n")] {
+        let (place, out) = run("author.asc", &same);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(&proof), "{}", out.stderr);
+    }
+    let place = Place::new();
+    place.write("CHECKSUM", &message);
+    let out = place.run(&[&url, "--checksum-file", "CHECKSUM", "--signed-by", &path("author.asc")]);
+    place.assert_exact(&out, "file", &file());
+
+    // Only what was signed is the list: not what is before, after, or in its headers.
+    let wrong = format!("{}  file\n", SHA256.replace("f9", "00"));
+    let (place, out) = run("author.asc", &format!("{message}{wrong}"));
+    place.assert_exact(&out, "f", &file());
+    let begin = "-----BEGIN PGP SIGNED MESSAGE-----\n";
+    for (bad, says) in [
+        (format!("{wrong}{message}"), "there is no signature"),
+        (message.replace(begin, &format!("{begin}{wrong}")), "not a whole signed message"),
+        (message.replace(begin, &format!("{begin}Comment: {wrong}")), "not a whole signed message"),
+        (message.replace("- - a", "- a"), "the content is not what was signed"),
+        (message.replace("- - a", "-a"), "not a whole signed message"),
+        (message.replace("  file\n", "  file\r\r\n"), "not a whole signed message"),
+        (message.replace(SHA256, wrong.trim_end()), "the content is not what was signed"),
+        (message.replace("  file\n", &format!("  file\n{wrong}")), "the content is not what was signed"),
+        (message[..300].to_string(), "it is not an OpenPGP signature"),
+        (message[..100].to_string(), "not a whole signed message"),
+    ] {
+        assert_ne!(bad, message, "{says}");
+        let (place, out) = run("author.asc", &bad);
+        assert_untouched(&place, &out, says);
+    }
+    let (place, out) = run("rsa.asc", &message);
+    assert_untouched(&place, &out, "it is by another key than");
+}
+
+#[test]
+fn keys_that_are_none() {
+    let place = Place::new();
+    place.write(
+        "broken.asc",
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n",
+    );
+    place.write("broken.gpg", b"\x99\x01\x0d\x04");
+    for key in ["broken.asc", "broken.gpg"] {
+        let out = place.run(&["http://127.0.0.1:9/x", "--signed-by", key]);
+        assert!(out.status == 2 && out.stderr.contains("there is no OpenPGP key in it"), "{}", out.stderr);
+    }
+}
+
+/// Some bytes of a fixture are others, cut off or doubled.
+fn damaged(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let bytes = fixture(name);
+    let length = bytes.len();
+    let changes = prop::collection::vec((0..length, any::<u8>()), 0..6);
+    (changes, 0..=length, 0..=length).prop_map(move |(changes, from, to)| {
+        let mut bytes = bytes.clone();
+        changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        match (from + to) % 3 {
+            0 => bytes.truncate(to),
+            1 => bytes.extend_from_within(from.min(to)..from.max(to)),
+            _ => {}
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_damage_is_a_proof_or_a_panic(
+        key in damaged("author.gpg"),
+        rsa in damaged("rsa.asc"),
+        signature in damaged("list.gpg"),
+        armored in damaged("list-text.asc"),
+        message in damaged("list.asc"),
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let (author, text) = (Keys::OpenPgp(fixture("author.asc")), list());
+        let other = text.replace("f9", "00");
+        for signature in [&signature, &armored, &noise] {
+            prop_assert!(signed_text(&author, other.as_bytes(), Some(signature)).is_err());
+            if let Ok((said, _)) = signed_text(&author, text.as_bytes(), Some(signature)) {
+                prop_assert_eq!(said, text.as_bytes());
+            }
+        }
+        if let Ok((said, _)) = signed_text(&author, &message, None) {
+            prop_assert_eq!(String::from_utf8(said), Ok(text.trim_end().replace('\n', "\r\n")));
+        }
+        for key in [key, rsa, noise] {
+            let key = Keys::OpenPgp(key);
+            prop_assert!(signed_text(&key, other.as_bytes(), Some(&fixture("list.gpg"))).is_err());
+            let _ = signed_text(&key, text.as_bytes(), Some(&fixture("list.gpg")));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The arithmetic of minisign, beside [`downhaul_core::signature`].
+//!
+//! The digest that is signed is computed while the file arrives, so that a signed file is not read twice. Invariant: both
+//! signatures of a signature file must be right, that of the content and that of its comment.
+
+use crate::hashers::Hashers;
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use downhaul_core::digest::{Algorithm, Digest};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::signature::{Key, Signature};
+
+/// What is signed: this digest of the content.
+pub(super) const SIGNED: Algorithm = Algorithm::Blake2b;
+
+/// Reads the signature file at `at` and checks that it is by the key.
+///
+/// # Errors
+/// `signature.wrong`, and how.
+pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error> {
+    let wrong = |why: &str| Error::new(Kind::SignatureWrong, at, why);
+    let signature = Signature::read(text).map_err(wrong)?;
+    if !key.made(&signature) {
+        return Err(wrong(&format!("it is by another key than {key}")));
+    }
+    Ok(signature)
+}
+
+/// Checks a signature of these bytes.
+///
+/// # Errors
+/// `signature.wrong`, and how.
+pub(super) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str) -> Result<(), Error> {
+    if !signature.prehashed {
+        return check(key, signature, text, at);
+    }
+    let mut hashers = Hashers::new(&[SIGNED]);
+    hashers.update(&[text]);
+    check_file(key, signature, &hashers.finish(), at)
+}
+
+/// Checks a signature of the file that has these digests.
+///
+/// # Errors
+/// `signature.wrong`, and how.
+pub(super) fn check_file(
+    key: &Key,
+    signature: &Signature,
+    digests: &[Digest],
+    at: &str,
+) -> Result<(), Error> {
+    if !signature.prehashed {
+        let why = "it is in minisign's old form, which needs the whole file at once; sign again with a newer minisign";
+        return Err(Error::new(Kind::SignatureWrong, at, why));
+    }
+    match digests.iter().find(|digest| digest.algorithm == SIGNED) {
+        Some(digest) => check(key, signature, &digest.bytes, at),
+        None => Err(Error::new(Kind::SignatureWrong, at, "its digest was not computed")),
+    }
+}
+
+fn check(key: &Key, signature: &Signature, signed: &[u8], at: &str) -> Result<(), Error> {
+    let key = UnparsedPublicKey::new(&ED25519, &key.ed25519);
+    let comment = [&signature.of_content[..], signature.comment.as_bytes()].concat();
+    let wrong = |why: &str| Error::new(Kind::SignatureWrong, at, why);
+    key.verify(signed, &signature.of_content).map_err(|_| wrong("the content is not what was signed"))?;
+    key.verify(&comment, &signature.of_comment).map_err(|_| wrong("its comment is not what was signed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What minisign made of the content `test`, in both forms, with the key that its author uses for examples.
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const NEW: &str = "untrusted comment: signature from minisign secret key\n\
+        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
+        trusted comment: timestamp:1556193335\tfile:test\n\
+        y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n";
+    const OLD: &str = "untrusted comment: signature from minisign secret key\n\
+        RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=\n\
+        trusted comment: timestamp:1555779966\tfile:test\n\
+        QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==\n";
+
+    #[test]
+    fn what_minisign_signed_is_right_and_nothing_else() {
+        let key = Key::read(KEY).expect("a key");
+        assert_eq!(key.to_string(), "E7620F1842B4E81F");
+        for text in [NEW, OLD] {
+            let check = |signature: &str, content: &[u8]| {
+                let signature = read(&key, signature.as_bytes(), "x")?;
+                check_text(&key, &signature, content, "x")
+            };
+            assert_eq!(check(text, b"test"), Ok(()));
+            for (signature, content) in [
+                (text.to_string(), &b"Test"[..]),
+                (text.replace("timestamp:1", "timestamp:2"), b"test"),
+                (text.replace("NCisQ", "NCisR").replace("SfNQ", "SfNR"), b"test"),
+            ] {
+                assert_eq!(check(&signature, content).map_err(|error| error.kind), Err(Kind::SignatureWrong));
+            }
+        }
+        let signature = read(&key, OLD.as_bytes(), "x").expect("a signature");
+        assert!(
+            check_file(&key, &signature, &[], "x").is_err(),
+            "of a file, only the new form can be checked"
+        );
+        let another = Key::read(&KEY.replacen("RWQf", "RWQg", 1)).expect("a key");
+        assert!(read(&another, NEW.as_bytes(), "x").is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! A build without OpenPGP. Its keys are known and refused; invariant: none is ever read, so that nothing else is called.
+
+use downhaul_core::error::Error;
+use std::io::Read;
+
+pub(crate) enum Certificates {}
+
+pub(crate) enum Signature {}
+
+impl Certificates {
+    pub(super) fn read(_file: &[u8]) -> Result<Certificates, &'static str> {
+        Err("it is of OpenPGP, which this build does not have (cargo build --features openpgp)")
+    }
+
+    pub(super) fn signature(&self, _file: &[u8]) -> Result<Signature, String> {
+        match *self {}
+    }
+
+    pub(super) fn message(&self, _text: &[u8]) -> Result<Option<(Vec<u8>, Signature)>, String> {
+        match *self {}
+    }
+}
+
+impl Signature {
+    pub(super) fn by(&self) -> &str {
+        match *self {}
+    }
+
+    pub(super) fn check_text(&self, _text: &[u8], _at: &str) -> Result<(), Error> {
+        match *self {}
+    }
+
+    pub(super) fn check_file(&self, _file: Box<dyn Read>, _at: &str) -> Result<(), Error> {
+        match *self {}
+    }
+}
