@@ -29,6 +29,9 @@ use pgp::ser::Serialize;
 use pgp::types::{
     Duration, EcdsaPublicParams, EddsaLegacyPublicParams, KeyDetails, PublicParams, Tag, Timestamp,
 };
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{BufReader, Read};
 
 /// How a text with its signature around it begins, and where the text ends (RFC 9580, 7).
@@ -70,17 +73,15 @@ impl Certificates {
     /// # Errors
     /// There is none in it.
     pub(super) fn read(file: &[u8]) -> Result<Certificates, &'static str> {
-        let mut all: Vec<SignedPublicKey> = Vec::new();
+        let mut all: BTreeMap<String, SignedPublicKey> = BTreeMap::new();
         for one in read::<SignedPublicKey>(file, "PUBLIC KEY BLOCK") {
             // A later copy may know of a revocation that an earlier one does not.
-            match all
-                .iter_mut()
-                .find(|other| other.primary_key.fingerprint() == one.primary_key.fingerprint())
-            {
-                Some(other) => merge(other, one),
-                None => all.push(one),
+            match all.entry(name(&one.primary_key)) {
+                Entry::Occupied(mut other) => merge(other.get_mut(), one),
+                Entry::Vacant(place) => _ = place.insert(one),
             }
         }
+        let all: Vec<SignedPublicKey> = all.into_values().collect();
         if all.is_empty() {
             Err("there is no OpenPGP key in it that can be read")
         } else {
@@ -118,8 +119,8 @@ impl Certificates {
         }
         let text = std::str::from_utf8(text).map_err(|_| "it is a signed message, but not text")?;
         let (said, rest) = unwrap(text).ok_or("it is not a whole signed message")?;
-        let signature = rest.get(..signature::LONGEST).unwrap_or(rest);
-        Ok(Some((said.into_bytes(), self.signature(signature.as_bytes())?)))
+        let signature = &rest.as_bytes()[..rest.len().min(signature::LONGEST)];
+        Ok(Some((said.into_bytes(), self.signature(signature)?)))
     }
 
     fn weigh(&self, packet: packet::Signature, now: Timestamp) -> Result<Signature, Refused> {
@@ -216,12 +217,11 @@ fn next_line<'t>(rest: &mut &'t str) -> Option<&'t str> {
 
 /// All that can be read of a kind: packets, or blocks of them in ASCII with anything between.
 fn read<T: Deserializable>(file: &[u8], kind: &str) -> Vec<T> {
-    // Every packet begins with this bit (RFC 9580, 4.2), and no ASCII does.
-    if file.first().is_some_and(|first| first & 0x80 != 0) {
-        return T::from_bytes_many(file).into_iter().flatten().flatten().collect();
-    }
     let text = String::from_utf8_lossy(file);
     let (begin, end) = (format!("-----BEGIN PGP {kind}-----"), format!("-----END PGP {kind}-----"));
+    if !text.contains(&begin) {
+        return T::from_bytes_many(file).into_iter().flatten().flatten().collect();
+    }
     let blocks =
         text.split(&end).filter_map(|some| some.rfind(&begin).map(|at| some[at..].to_string() + &end));
     let all = blocks.filter_map(|block| {
@@ -292,19 +292,18 @@ fn primary(
     if details.revocation_signatures.iter().any(|revocation| revocation.verify_key(key).is_ok()) {
         return Err(format!("{} was revoked", name(key)));
     }
-    let direct = details.direct_signatures.iter().filter(|one| {
-        one.typ() == Some(SignatureType::Key) && sound(one, now).is_ok() && one.verify_key(key).is_ok()
+    let direct = details.direct_signatures.iter().map(|one| (one, None));
+    let named = details.users.iter().flat_map(|user| user.signatures.iter().map(|one| (one, Some(&user.id))));
+    let mut said: Vec<_> = direct.chain(named).filter(|(one, _)| sound(one, now).is_ok()).collect();
+    said.sort_by_key(|(one, _)| Reverse(one.created()));
+    let own = said.into_iter().find(|(one, user)| match (one.typ(), user) {
+        (Some(SignatureType::Key), None) => one.verify_key(key).is_ok(),
+        (Some(SignatureType::CertRevocation), _) => false,
+        (_, Some(user)) => one.verify_certification(key, Tag::UserId, user).is_ok(),
+        _ => false,
     });
-    let named = details.users.iter().flat_map(|user| {
-        user.signatures.iter().filter(|one| {
-            one.is_certification()
-                && one.typ() != Some(SignatureType::CertRevocation)
-                && sound(one, now).is_ok()
-                && one.verify_certification(key, Tag::UserId, &user.id).is_ok()
-        })
-    });
-    let own = direct.chain(named).max_by_key(|one| one.created());
-    let own = own.ok_or_else(|| format!("{} says nothing of itself with a strong signature", name(key)))?;
+    let (own, _) =
+        own.ok_or_else(|| format!("{} says nothing of itself with a strong signature", name(key)))?;
     alive(key, own, made)?;
     Ok(flags(own))
 }
