@@ -23,7 +23,7 @@ use crate::space::Space;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Worker};
 use downhaul_core::content;
-use downhaul_core::digest::{self, Algorithm};
+use downhaul_core::digest::{self, Algorithm, Digest};
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
