@@ -133,7 +133,7 @@ pub struct Files {
     )]
     pub if_exists: IfExists,
 
-    /// Read URLs and names from a list (lines, JSON lines, Metalink); - is standard input
+    /// Read URLs and names from a list (lines, JSON lines, Metalink), a file or a URL; - is standard input
     #[arg(short = 'i', long, value_name = "LIST", conflicts_with_all = ["urls", "save_as"])]
     pub input: Option<PathBuf>,
 

@@ -11,9 +11,11 @@ use downhaul_engine::core::list::{
 use downhaul_engine::core::name::{SafeName, same_file_key};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A line of a list longer than this is a mistake: no server takes URLs beyond 64 KiB, and a JSON line holds a few.
 pub(crate) const LONGEST_LINE: usize = 1024 * 1024;
@@ -29,17 +31,31 @@ const MISTAKES_SHOWN: usize = 10;
 pub enum Input {
     /// The arguments.
     Jobs(Vec<JobSpec>),
-    /// A list file, checked, and how many jobs it has. It is read again while the run goes on.
-    List(PathBuf, u64),
+    /// A list, checked, and how many jobs it has. It is read again while the run goes on.
+    List(List, u64),
     /// Standard input, as it comes.
     Stdin,
 }
 
-/// What the arguments ask for.
+/// A list that can be read twice.
+#[derive(Debug, Clone)]
+pub enum List {
+    /// A file.
+    File(PathBuf),
+    /// What came from a URL, which is shown like this.
+    Fetched(String, Arc<[u8]>),
+}
+
+/// The list that the arguments name by its URL, if they do.
+pub fn list_url(args: &Args) -> Option<&str> {
+    args.files.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
+}
+
+/// What the arguments ask for. `fetched` is the list that they name by its URL.
 ///
 /// # Errors
 /// What is wrong, for the person: usage errors, each a line.
-pub fn of(args: &Args) -> Result<Input, String> {
+pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
     if let Some(list) = &args.files.input {
         if args.proof.checksum.is_some() {
             return Err(
@@ -49,7 +65,8 @@ pub fn of(args: &Args) -> Result<Input, String> {
         if list.as_os_str() == "-" {
             return Ok(Input::Stdin);
         }
-        return check_list(list).map(|count| Input::List(list.clone(), count));
+        let list = fetched.unwrap_or_else(|| List::File(list.clone()));
+        return check_list(&list).map(|count| Input::List(list, count));
     }
     let jobs = match args.urls.as_slice() {
         [] => return Err("nothing to download: give a URL, or a list with -i".into()),
@@ -88,24 +105,39 @@ pub fn of(args: &Args) -> Result<Input, String> {
     Ok(Input::Jobs(jobs))
 }
 
-/// The jobs of a list file, each with its line: of a Metalink document, by its name or its root, or of lines.
-///
-/// # Errors
-/// It cannot be read, or is a Metalink document that is too long.
-pub fn read_list_file(path: &Path) -> io::Result<Box<dyn Iterator<Item = AtLine>>> {
-    let mut file = File::open(path)?;
-    let mut beginning = Vec::new();
-    file.by_ref().take(BEGINNING).read_to_end(&mut beginning)?;
-    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
-    let whole = Cursor::new(beginning).chain(file);
-    if !is_metalink {
-        return Ok(Box::new(read_list(whole)));
+impl List {
+    /// Its jobs, each with its line: of a Metalink document, by its name or its root, or of lines.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn jobs(&self) -> io::Result<Box<dyn Iterator<Item = AtLine>>> {
+        let (mut text, path): (Box<dyn Read>, &Path) = match self {
+            List::File(path) => (Box::new(File::open(path)?), path),
+            // Whoever fetched it heard no name that counts; a document says by itself that it is one.
+            List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), Path::new("")),
+        };
+        let mut beginning = Vec::new();
+        text.by_ref().take(BEGINNING).read_to_end(&mut beginning)?;
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
+        let whole = Cursor::new(beginning).chain(text);
+        if !is_metalink {
+            return Ok(Box::new(read_list(whole)));
+        }
+        let mut document = Vec::new();
+        whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
+        let jobs = Metalink::new(document);
+        Ok(Box::new(jobs.map(|(line, job)| (line, job.map_err(|error| at_line(line, error))))))
     }
-    let mut document = Vec::new();
-    whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
-    let jobs = Metalink::new(document);
-    Ok(Box::new(jobs.map(|(line, job)| (line, job.map_err(|error| at_line(line, error))))))
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            List::File(path) => path.display().fmt(f),
+            List::Fetched(url, _) => f.write_str(url),
+        }
+    }
 }
 
 /// Reads the jobs of a list, a line at a time. Bad lines come as errors; a reader that fails ends the list.
@@ -183,9 +215,8 @@ fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The first pass over a list file: every mistake is a usage error, with its line number.
-fn check_list(path: &Path) -> Result<u64, String> {
-    let jobs =
-        read_list_file(path).map_err(|e| format!("the list {} cannot be read: {e}", path.display()))?;
+fn check_list(list: &List) -> Result<u64, String> {
+    let jobs = list.jobs().map_err(|e| format!("the list {list} cannot be read: {e}"))?;
     let mut mistakes = Vec::new();
     let (mut count, mut wrong) = (0, 0);
     let mut seen = Names::default();
@@ -208,10 +239,10 @@ fn check_list(path: &Path) -> Result<u64, String> {
         mistakes.push(format!("... and {} more", wrong - mistakes.len()));
     }
     if !mistakes.is_empty() {
-        return Err(format!("the list {} has mistakes:\n  {}", path.display(), mistakes.join("\n  ")));
+        return Err(format!("the list {list} has mistakes:\n  {}", mistakes.join("\n  ")));
     }
     if count == 0 {
-        return Err(format!("the list {} is empty", path.display()));
+        return Err(format!("the list {list} is empty"));
     }
     Ok(count)
 }
@@ -323,7 +354,7 @@ mod tests {
 
     fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
         let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
-        match of(&args)? {
+        match of(&args, None)? {
             Input::Jobs(jobs) => Ok(jobs
                 .iter()
                 .map(|job| {

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::exit::{self, Exit};
-use crate::input::{self, Input};
+use crate::input::{self, Input, List};
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
@@ -12,10 +12,10 @@ use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::{Facts, explain, json, log::Log};
-use downhaul_engine::core::job::Target;
-use downhaul_engine::core::list::AtLine;
+use downhaul_engine::core::job::{self, Target};
+use downhaul_engine::core::list::{AtLine, metalink};
 use downhaul_engine::core::settings::{OnError, Settings};
-use downhaul_engine::core::show::escaped;
+use downhaul_engine::core::show::{self, escaped};
 use downhaul_engine::{Session, Summary};
 use std::fs::File;
 use std::io::IsTerminal;
@@ -68,7 +68,11 @@ impl Shared {
 
 /// Downloads what the arguments ask for.
 pub(crate) fn run(args: &Args) -> Exit {
-    let input = match input::of(args) {
+    let fetched = match input::list_url(args).map(|url| fetch_list(args, url)).transpose() {
+        Ok(fetched) => fetched,
+        Err(exit) => return exit,
+    };
+    let input = match input::of(args, fetched) {
         Ok(input) => input,
         Err(why) => return usage(&why),
     };
@@ -84,17 +88,40 @@ pub(crate) fn run(args: &Args) -> Exit {
     if let Some(name) = settings::ignored_proxy() {
         warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(e) => {
-            error(&format!("the program cannot start: {e}"));
-            return Exit::Disk;
-        }
+        Err(exit) => return exit,
     };
     let exit = runtime.block_on(download(args, input, settings, &telling, terminal));
     // What still blocks (a reader of standard input, a name server) is nothing to wait for.
     runtime.shutdown_background();
     exit
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+        error(&format!("the program cannot start: {e}"));
+        Exit::Disk
+    })
+}
+
+/// The list at a URL, all of it, before anything else is done.
+fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
+    let bad = |why: &str| usage(&escaped(why));
+    let url = job::parse_url(url).map_err(|e| bad(&e.to_string()))?;
+    let (settings, _) = settings::resolve(args, false, false, usize::MAX).map_err(|why| bad(&why))?;
+    let runtime = runtime()?;
+    // Ctrl-C ends the program here, as nothing has begun.
+    let text = runtime.block_on(downhaul_engine::fetch_text(settings, &url, metalink::LONGEST));
+    runtime.shutdown_background();
+    let shown = show::url(&url);
+    let failed = |why: &str| {
+        error(&format!("the list {shown} cannot be had: {}", escaped(why)));
+        Exit::Failed
+    };
+    let text =
+        text.map_err(|e| failed(&e.to_string()))?.ok_or_else(|| failed("there is no such document"))?;
+    Ok(List::Fetched(shown.clone(), text.into()))
 }
 
 async fn download(
@@ -213,9 +240,9 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>) {
                     }
                 }
             }
-            Input::List(path, _) => match input::read_list_file(&path) {
+            Input::List(list, _) => match list.jobs() {
                 Ok(jobs) => feed_list(jobs, &session, &runtime),
-                Err(e) => warn(&format!("the list {} cannot be read any more: {e}", path.display())),
+                Err(e) => warn(&format!("the list {list} cannot be read any more: {e}")),
             },
             Input::Stdin => feed_list(input::read_list(std::io::stdin()), &session, &runtime),
         }

@@ -158,3 +158,24 @@ fn entity_bombs_and_broken_documents_are_refused() {
         &["line 3: its URL is neither http nor https (f)", "line 7: it has no URL (g)"],
     );
 }
+
+#[test]
+fn a_list_may_be_at_a_url() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let lists = [
+        server.put("/l/set.meta4", four(&element("f", SHA256, &[&url]))),
+        server.put("/l/list", format!("{url} f\n")),
+    ];
+    for list in &lists {
+        let place = Place::new();
+        let out = place.run(&["-i", list, "-d", "out"]);
+        place.assert_exact(&out, "out/f", &file());
+    }
+    let place = Place::new();
+    let out = place.run(&["-i", &server.url("status/1/x?status=404"), "--retries", "0"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("cannot be had"), "{}", out.stderr);
+    let out = place.run(&["-i", "ftp://h/list"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+}

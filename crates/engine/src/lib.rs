@@ -45,11 +45,12 @@ use limit::Limit;
 use report::{Reader, Reporter};
 use signed::Trusted;
 use source::http::Client;
-use source::{Source, Sources};
+use source::{By, Source, Sources};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
+use url::Url;
 
 /// Digests of a file on the disk. Blocks.
 ///
@@ -78,6 +79,20 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
     Ok((said.into_owned(), by))
 }
 
+/// A small text, all of it in memory. `None` where there is no such thing.
+///
+/// # Errors
+/// What kept it from coming, after as many tries as a file has; it is longer than `most` bytes.
+pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
+    let settings = Arc::new(settings);
+    small::get(&sources_of(&settings)?, &settings, (url, By::Person), most).await
+}
+
+fn sources_of(settings: &Arc<Settings>) -> Result<Sources, Error> {
+    let client = Arc::new(Client::new(settings.clone())?);
+    Ok(Arc::new(move |url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>))
+}
+
 /// A run of downloads. Must be started within a tokio runtime with time and network enabled.
 ///
 /// ```no_run
@@ -104,9 +119,7 @@ impl Session {
     /// When the certificates to trust (`cacert`) cannot be read.
     pub fn start(settings: Settings) -> Result<Session, Error> {
         let settings = Arc::new(settings);
-        let client = Arc::new(Client::new(settings.clone())?);
-        let sources: Sources = Arc::new(move |url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>);
-        Ok(Session::start_in(settings, sources, Arc::new(Files), clock::seed()))
+        Ok(Session::start_in(settings.clone(), sources_of(&settings)?, Arc::new(Files), clock::seed()))
     }
 
     /// Starts a session in another world: other sources, another disk, a chosen seed.

@@ -199,7 +199,8 @@ impl Proofs {
     /// The first signature that stands beside this URL: where, and what it says.
     async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            let found = small::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
+            let found =
+                small::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
             if let Some(text) = found {
                 return Ok(Some((show::url(&at), text)));
             }
