@@ -98,8 +98,14 @@ pub(crate) fn run(args: &Args) -> Exit {
     exit
 }
 
+/// Few threads serve the network: on two cores, one of them was faster than two in every scene of `benches/race`, for less of
+/// the processor (1 GiB: 0.37 s against 0.43 s, with a digest 0.82 s against 1.01 s, over TLS 0.63 s against 0.73 s; 10,000
+/// small files: 0.50 s against 0.57 s), since nobody is woken on another core for each step. It brings more than a GB/s
+/// over TLS; only machines with cores to spare get more. What waits for the disk, and hashing, has threads of its own.
 fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = (cores / 4).clamp(1, 4);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(|e| {
         error(&format!("the program cannot start: {e}"));
         Exit::Disk
     })

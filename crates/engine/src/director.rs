@@ -63,6 +63,9 @@ const FILE_COUNTS: u64 = 16 * 1024;
 /// Hosts that are remembered while nothing comes from them: far more than a list of mirrors has, within a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
+/// News that are heard before the next look at everything else, which goes through all files in flight.
+const NEWS_AT_ONCE: usize = 64;
+
 /// How often to look whether a lossless reader caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -245,6 +248,7 @@ impl Director {
     ) -> Summary {
         let Some(mut news) = self.from_workers.take() else { return Summary::default() };
         let mut more_jobs = true;
+        let mut heard = Vec::new();
         loop {
             self.start_files();
             self.rouse();
@@ -260,7 +264,9 @@ impl Director {
                     None => more_jobs = false,
                 },
                 Some(command) = commands.recv() => self.obey(command),
-                Some((job, news)) = news.recv() => self.hear(job, news),
+                _ = news.recv_many(&mut heard, NEWS_AT_ONCE) => {
+                    heard.drain(..).for_each(|(job, news)| self.hear(job, news));
+                }
                 () = tokio::time::sleep_until(timer), if wake.is_some() => self.wake(),
             }
         }
@@ -766,34 +772,48 @@ impl Director {
         let size = running.plan.size().unwrap_or_default();
         let signature = running.signature.clone();
         let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let page = part
-            .clone()
-            .filter(|_| content::is_binary(&at) || content::is_binary(running.spec.urls[0].path()));
-        let tell = move |input| drop(news.send((id, Report::Input(input))));
-        if verifier.is_none() && page.is_none() && signature.is_none() {
-            return tell(Input::Verified(Ok(part.map(|part| part.digests()).unwrap_or_default())));
+        let named = content::is_binary(&at) || content::is_binary(running.spec.urls[0].path());
+        let page = part.clone().filter(|_| named);
+        let quick = !running.journaled;
+        let there = |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
+        let verdict = |digests| Report::Input(Input::Verified(digests));
+        let to_look = news.clone();
+        let look = move |part: Arc<dyn Part>| {
+            if is_page(&*part) {
+                let about = About { html: true, ..About::default() };
+                let _ = to_look.send((id, Report::Input(Input::Known(about))));
+            }
+        };
+        if verifier.is_none() && signature.is_none() {
+            let digests = Ok(there(&part));
+            return match page {
+                None => drop(news.send((id, verdict(digests)))),
+                Some(page) => self.block(id, quick, move || {
+                    look(page);
+                    verdict(digests)
+                }),
+            };
         }
         tokio::spawn(async move {
-            if let Some(part) = page
-                && tokio::task::spawn_blocking(move || is_page(&*part)).await.unwrap_or(false)
-            {
-                tell(Input::Known(About { html: true, ..About::default() }));
+            if let Some(page) = page {
+                let _ = tokio::task::spawn_blocking(move || look(page)).await;
             }
             let digests = match verifier {
                 Some(verifier) => verifier.finish(size).await,
-                None => Ok(part.as_ref().map(|part| part.digests()).unwrap_or_default()),
+                None => Ok(there(&part)),
             };
-            let (digests, signature, part) = match (digests, signature, part) {
-                (Ok(digests), Some(signature), Some(part)) => (digests, signature, part),
-                (digests, ..) => return tell(Input::Verified(digests)),
+            let checked = match (digests, signature, part) {
+                (Ok(digests), Some(signature), Some(part)) => {
+                    let check = move || {
+                        let open = || Ok(Box::new(ReadBack::new(part, size)) as Box<dyn Read>);
+                        signature.check_file(&digests, open, &at).map(|()| digests)
+                    };
+                    let failed = |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
+                    tokio::task::spawn_blocking(check).await.unwrap_or_else(failed)
+                }
+                (digests, ..) => digests,
             };
-            let check = move || {
-                let open = || Ok(Box::new(ReadBack::new(part, size)) as Box<dyn Read>);
-                signature.check_file(&digests, open, &at).map(|()| digests)
-            };
-            let checked = tokio::task::spawn_blocking(check).await;
-            let failed = |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
-            tell(Input::Verified(checked.unwrap_or_else(failed)));
+            let _ = news.send((id, verdict(checked)));
         });
     }
 
@@ -832,6 +852,7 @@ impl Director {
         self.taken.over(id);
         self.summary.resumable += u64::from(matches!(outcome, Outcome::Failed { resumable: true, .. }));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
+        let finished = matches!(outcome, Outcome::Finished);
         match outcome {
             Outcome::Finished => {
                 self.summary.finished += 1;
@@ -853,12 +874,17 @@ impl Director {
             }
         }
         match part {
-            Some(part) => self.block(id, false, move || {
+            Some(part) if !finished => self.block(id, false, move || {
                 if !keep {
                     part.discard();
                 }
                 Report::Gone
             }),
+            Some(part) => {
+                // Closing it is all that is left, and nobody waits for that.
+                self.clerks.run(move || drop(part));
+                self.remove(id);
+            }
             None => self.remove(id),
         }
     }

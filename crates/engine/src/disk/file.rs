@@ -11,7 +11,7 @@ use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::OVERLAP;
 use downhaul_core::ranges::RangeSet;
 use downhaul_core::settings::{Resume, Sync};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ struct PartFile {
 #[derive(Default)]
 struct State {
     generation: Generation,
+    /// It had no bytes when it was opened, and was given none before its first generation.
+    empty: bool,
     /// What was written in this generation: the first write of a byte counts, so that no duplicate that comes late changes
     /// what was hashed already.
     written: RangeSet,
@@ -88,8 +90,9 @@ impl Disk for Files {
 
     fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
         let path = part_path(target);
-        let file = open_and_lock(&path, target)?;
-        let part = PartFile { file, path, state: Mutex::default() };
+        let (file, meta) = open_and_lock(&path, target)?;
+        let state = State { empty: meta.len() == 0, ..State::default() };
+        let part = PartFile { file, path, state: Mutex::new(state) };
         let found = part.find(target, resume)?;
         Ok((Box::new(part), found))
     }
@@ -110,7 +113,8 @@ impl Disk for Files {
     }
 }
 
-fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
+/// The part file, and what it was when the lock was ours.
+fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
     // The run that held the lock before us may have renamed or removed its part file between our opening
     // and our locking; then ours is not the file at that path any more. Thrice in a row is no accident.
     for _ in 0..3 {
@@ -123,10 +127,6 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
             other => other,
         };
         let file = file.map_err(|e| failure(&e, path))?;
-        let meta = file.metadata().map_err(|e| failure(&e, path))?;
-        if !meta.is_file() {
-            return Err(Error::new(Kind::DiskFailed, path.to_string_lossy(), "it is not a file"));
-        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => break,
@@ -135,7 +135,11 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
             Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
             Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
         }
-        if !platform::is_at(&file, path).map_err(|e| failure(&e, path))? {
+        let meta = file.metadata().map_err(|e| failure(&e, path))?;
+        if !meta.is_file() {
+            return Err(Error::new(Kind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+        }
+        if !platform::is_at(&meta, path).map_err(|e| failure(&e, path))? {
             continue;
         }
         if platform::has_other_names(&meta) {
@@ -143,7 +147,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<File, Error> {
             remove(path);
             continue;
         }
-        return Ok(file);
+        return Ok((file, meta));
     }
     Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
 }
@@ -225,6 +229,7 @@ impl PartFile {
         if !platform::share_blocks(&old, &self.file) {
             io::copy(&mut old, &mut &self.file).map_err(|e| failure(&e, &self.path))?;
         }
+        self.state().empty = false;
         Ok(Some(length))
     }
 
@@ -316,8 +321,8 @@ impl PartFile {
     }
 
     /// Whether the path still leads to our file. If somebody took it away, what is there now is somebody else's.
-    fn is_ours(&self) -> bool {
-        platform::is_at(&self.file, &self.path).unwrap_or(false)
+    fn is_ours(&self, meta: &Metadata) -> bool {
+        platform::is_at(meta, &self.path).unwrap_or(false)
     }
 }
 
@@ -336,7 +341,7 @@ impl Part for PartFile {
         if !beginning.keep {
             state.adopted = None;
             // What is empty already, as with most files, costs no call.
-            if state.generation > 1 || self.file.metadata().is_ok_and(|meta| meta.len() > 0) {
+            if state.generation > 1 || !state.empty {
                 self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
             }
         }
@@ -430,12 +435,13 @@ impl Part for PartFile {
         let mut state = self.state();
         // Duplicates that are still on their way come too late from here on.
         state.generation += 1;
-        let length = self.file.metadata().map_err(|e| failure(&e, &self.path))?.len();
+        let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
+        let length = meta.len();
         if state.adopted.is_some() {
             let why = "the server's file ends before its end could be compared";
             return Err(Error::new(Kind::ResumeDamaged, target.to_string_lossy(), why));
         }
-        if length < how.size || !self.is_ours() {
+        if length < how.size || !self.is_ours(&meta) {
             let why = "somebody changed the part file or took it away";
             return Err(Error::new(Kind::DiskFailed, self.path.to_string_lossy(), why));
         }
@@ -475,7 +481,9 @@ impl Part for PartFile {
 
     fn discard(&self) {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.gone, true) && self.is_ours() {
+        if !std::mem::replace(&mut state.gone, true)
+            && self.file.metadata().is_ok_and(|meta| self.is_ours(&meta))
+        {
             state.journal = None;
             remove(&journal_path(&self.path));
             remove(&self.path);

@@ -61,7 +61,7 @@ pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
 }
 
 /// Whether the open file is what the path leads to: an open file keeps its name here.
-pub(super) fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
+pub(super) fn is_at(_ours: &Metadata, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }
 

@@ -126,9 +126,8 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Whether the open file is what the path leads to.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
+/// Whether an open file is what the path leads to.
+pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
