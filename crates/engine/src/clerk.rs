@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 type Errand = Box<dyn FnOnce() + Send>;
@@ -13,6 +14,11 @@ type Errand = Box<dyn FnOnce() + Send>;
 /// A clerk that does not get on for so long is stuck: a local disk answers in some ten microseconds, a network one in a
 /// few milliseconds.
 const STUCK: Duration = Duration::from_millis(5);
+
+/// How often a clerk without an errand lets others run and looks again before it leaves: some ten microseconds in all. With
+/// many small files the next errand comes within those, and waking a thread takes both sides longer (10,000 files, four at
+/// a time: 0.40 s instead of 0.48 s).
+const LOOKS: u32 = 30;
 
 /// The clerks of a session.
 #[derive(Default)]
@@ -52,18 +58,22 @@ impl Clerks {
         });
     }
 
-    /// The next errand, if there is one and this clerk still has the place.
+    /// The next errand, if this clerk still has the place and one comes soon.
     fn next(&self, number: u64) -> Option<Errand> {
-        let mut state = self.state();
-        if state.clerk != number {
-            return None;
+        for look in 1..=LOOKS {
+            let mut state = self.state();
+            if state.clerk != number {
+                return None;
+            }
+            if let Some(errand) = state.errands.pop_front() {
+                state.taken += 1;
+                return Some(errand);
+            }
+            state.at_work = look < LOOKS;
+            drop(state);
+            thread::yield_now();
         }
-        let errand = state.errands.pop_front();
-        match errand {
-            Some(_) => state.taken += 1,
-            None => state.at_work = false,
-        }
-        errand
+        None
     }
 
     /// Looks whether the clerk gets on, until there is nothing to do.

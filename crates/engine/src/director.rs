@@ -566,7 +566,10 @@ impl Director {
             return Room { most, ..none };
         }
         // What hashes, or the disk, is the limit now.
-        if running.verifier.as_ref().is_some_and(Verifier::is_behind) {
+        let at_work = self.clock.now().saturating_sub(running.came.unwrap_or_default());
+        if running.verifier.as_ref().is_some_and(Verifier::is_behind)
+            || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
+        {
             return none;
         }
         // Those of this host who have none come first.

@@ -16,6 +16,10 @@ const FILES_MOST: usize = 16;
 /// A file that waited for something for more than one part in so many of its time was limited by that.
 const SHARE: u32 = 4;
 
+/// Connections that wait for the disk for more than one part in so many of their time bring more than it takes. For a disk that
+/// is only far away (30 ms for a write, at the ten reports a second that a slow connection makes) they wait less.
+const FULL_SHARE: u32 = 2;
+
 /// Why a run took as long as it did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
@@ -152,6 +156,11 @@ impl Explanation {
     }
 }
 
+/// Whether a further connection would only wait for the disk, as those there are do, which have been at work for so long.
+pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize) -> bool {
+    spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
+}
+
 /// What limited a file, as far as that can be told from this side of the line. `capped`: there is a limit of the rate;
 /// `named`: the connections that the person wants; `steps`: what its host was tried with.
 pub(crate) fn limiter(
@@ -206,6 +215,18 @@ mod tests {
         assert!(!all.wants(Duration::from_secs(5)));
         assert_eq!(all.files.len(), FILES_MOST);
         assert!(all.files.iter().map(|file| file.took.as_secs()).eq((84..100).rev()));
+    }
+
+    #[test]
+    fn a_disk_that_is_waited_for_most_of_the_time_is_full() {
+        let second = Duration::from_secs(1);
+        let waited = |seconds| Spent { disk: second * seconds, ..Spent::default() };
+        assert!(!disk_is_full(&waited(0), Duration::ZERO, 1));
+        assert!(!disk_is_full(&waited(4), second * 10, 1));
+        assert!(disk_is_full(&waited(6), second * 10, 1));
+        // Two share the waiting.
+        assert!(!disk_is_full(&waited(8), second * 10, 2));
+        assert!(disk_is_full(&waited(12), second * 10, 2));
     }
 
     #[test]
