@@ -291,3 +291,24 @@ fn a_damaged_file_is_repaired_with_what_is_wrong_of_it_alone() {
     assert_eq!(out.status, 3, "{}", out.stderr);
     assert!(place.file("d/f") == Some(damaged));
 }
+
+#[test]
+fn pieces_are_proof_enough_and_must_fit() {
+    let server = Server::start();
+    let good = server.url(&format!("well_behaved/{SIZE}/f"));
+    let bad = server.url(&format!("well_behaved/{SIZE}/f?lies=14000000"));
+    let endless = server.url("no_length/3000000/f");
+    // (what is proven, from where, options, exit status)
+    for (proofs, url, more, status) in [
+        (pieces(), &good, &["--verify", "require"][..], 0),
+        (pieces(), &bad, &["--verify", "off"], 0),
+        (pieces(), &endless, &["--retries", "0"], 3),
+        (pieces() + "<size>24000001</size>", &good, &["--retries", "0"], 3),
+        (pieces() + &whole(), &bad, &["--retries", "0"], 3),
+    ] {
+        let place = Place::new();
+        let out = run(&place, &metalink(&proofs, std::slice::from_ref(url)), more);
+        assert_eq!(out.status, status, "{url} {more:?}: {}", out.stderr);
+        assert_eq!(place.file("f").is_some(), status == 0);
+    }
+}

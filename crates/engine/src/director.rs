@@ -778,7 +778,8 @@ impl Director {
         let named = content::is_binary(&at) || content::is_binary(running.spec.urls[0].path());
         let page = part.clone().filter(|_| named);
         let quick = !running.journaled;
-        let there = |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
+        let there =
+            |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
         let verdict = |digests| Report::Input(Input::Verified(digests));
         let to_look = news.clone();
         let look = move |part: Arc<dyn Part>| {
@@ -811,7 +812,8 @@ impl Director {
                         let open = || Ok(Box::new(ReadBack::new(part, size)) as Box<dyn Read>);
                         signature.check_file(&digests, open, &at).map(|()| digests)
                     };
-                    let failed = |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
+                    let failed =
+                        |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
                     tokio::task::spawn_blocking(check).await.unwrap_or_else(failed)
                 }
                 (digests, ..) => digests,

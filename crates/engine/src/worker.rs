@@ -196,6 +196,8 @@ struct Writer {
     writing: Option<oneshot::Receiver<Result<Wrote, Error>>>,
     /// What the journal will claim when all of it was right; until then nobody hears of it.
     held_back: Option<Vec<u8>>,
+    /// All of that is this worker's.
+    fresh: bool,
 }
 
 impl Writer {
@@ -207,8 +209,21 @@ impl Writer {
         meter: Arc<Meter>,
     ) -> Self {
         let (at, batch) = (go.at, Vec::new());
-        let (writing, held_back) = (None, None);
-        Writer { worker, go, end, workers, meter, in_hand: 0, batch, batch_bytes: 0, at, writing, held_back }
+        let (writing, held_back, fresh) = (None, None, true);
+        Writer {
+            worker,
+            go,
+            end,
+            workers,
+            meter,
+            in_hand: 0,
+            batch,
+            batch_bytes: 0,
+            at,
+            writing,
+            held_back,
+            fresh,
+        }
     }
 
     /// Adds bytes, without what lies before the beginning or beyond the end. True when the batch should be written.
@@ -285,6 +300,7 @@ impl Writer {
         if let Some(records) = &mut self.held_back {
             // The hasher reads it back when it counts.
             records.extend(later);
+            self.fresh &= fresh;
             self.meter.spent().disk += disk;
             return Ok(());
         }
@@ -319,7 +335,7 @@ impl Writer {
         if !records.is_empty() {
             on_the_disk(move || part.record(generation, &records)).await?;
         }
-        report(Input::Wrote { worker: self.worker, upto: self.at, fresh: true });
+        report(Input::Wrote { worker: self.worker, upto: self.at, fresh: self.fresh });
         self.meter.gave(std::mem::take(&mut self.in_hand));
         Ok(())
     }

@@ -55,6 +55,10 @@ pub struct World {
     digests_parts: bool,
     /// Somebody said beforehand what the file is, and perhaps its pieces; one of several sources lies now and then.
     pub(crate) known: bool,
+    /// And that was wrong: nobody has such a file.
+    misled: bool,
+    /// There are several sources.
+    several: bool,
     liar: Option<usize>,
 }
 
@@ -105,11 +109,14 @@ impl World {
             digest: [None, None, Some(true), Some(false)][rng.usize(0..4)],
             digests_parts: rng.u8(0..3) == 0,
             known: false,
+            misled: false,
+            several: false,
             liar: None,
             rng,
         };
         if count == 1 && world.rng.u8(0..3) == 0 {
-            (world.known, world.digest, world.digests_parts) = (true, None, false);
+            (world.known, world.digests_parts) = (true, false);
+            world.digest = world.digest.filter(|_| world.rng.bool());
             world.liar = [None, Some(0), Some(1), Some(2)][world.rng.usize(0..4)];
         }
         world
@@ -129,8 +136,10 @@ impl World {
     /// The rules of a job in this world.
     pub fn rules(&mut self) -> Rules {
         let (expected, pieces) = self.proofs();
+        let sources = self.rng.usize(1..=3);
+        self.several = sources > 1;
         Rules {
-            sources: self.rng.usize(1..=3),
+            sources,
             look_first: self.rng.bool(),
             retries: self.rng.u32(0..6),
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
@@ -142,7 +151,8 @@ impl World {
             pieces,
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {
-                0 => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
+                // What cannot be read back is not proven by pieces.
+                0 if !self.known => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
                 _ => SIZES,
             },
             seed: self.rng.u64(..),
@@ -152,7 +162,11 @@ impl World {
     /// What somebody says beforehand of the whole and of its pieces.
     fn proofs(&mut self) -> (Vec<Expected>, Option<Pieces>) {
         let file = self.versions[0].clone();
-        let digest = |bytes: &[u8]| Digest::from_hex(Algorithm::Sha256, &sha256(bytes)).expect("a digest");
+        self.misled = self.known && self.rng.u8(0..8) == 0;
+        let salt: &[u8] = if self.misled { b"x" } else { b"" };
+        let digest = |bytes: &[u8]| {
+            Digest::from_hex(Algorithm::Sha256, &sha256(&[bytes, salt].concat())).expect("a digest")
+        };
         let length = self.rng.usize(1_000..20_000);
         let which = if self.known { self.rng.u8(0..3) } else { 3 };
         let whole = || vec![Expected { digest: digest(&file), from: "a list".into() }];
@@ -170,9 +184,9 @@ impl World {
         }
     }
 
-    /// Whether a source lies.
+    /// Whether a source lies, or seems to.
     pub fn has_a_liar(&self) -> bool {
-        self.liar.is_some()
+        self.liar.is_some() || self.misled
     }
 
     /// What a request to one of several sources meets.
@@ -286,7 +300,11 @@ impl World {
         if !self.versions.iter().any(|version| version.as_slice() == published) {
             return Err(format!("{} bytes that the server never held", published.len()));
         }
-        if self.digest == Some(false) {
+        if self.misled && !self.versions[0].is_empty() {
+            return Err("a wrong promise passed".into());
+        }
+        // Where the file is proven otherwise, one mirror's word is not asked for.
+        if self.digest == Some(false) && !(self.known && self.several) {
             return Err("a wrong digest passed".into());
         }
         Ok(())

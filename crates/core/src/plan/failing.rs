@@ -4,6 +4,7 @@
 //! given up. Tries are counted in [`crate::retry`].
 
 use super::sources::Out;
+use super::work::Held;
 use super::{Action, Plan, State, WorkerId};
 use crate::error::{Blame, Error, Kind, Retry};
 use crate::event::{Fact, Failure};
@@ -29,7 +30,7 @@ impl Plan {
             false => News::Refused { wait, meant: is_meant(error.kind) },
         };
         self.actions.push_back(Action::Pace { source: held.source, news });
-        if self.does_without(held.source, held.brought() > 0, &error) {
+        if self.does_without(now, &held, &error) {
             return;
         }
         if self.work.held().is_empty() || concerns_the_file(error.kind) {
@@ -39,29 +40,59 @@ impl Plan {
     }
 
     /// Whether others can bring what this source did not. It is left if it failed for good, or again.
-    fn does_without(&mut self, source: usize, brought: bool, error: &Error) -> bool {
+    fn does_without(&mut self, now: Duration, held: &Held, error: &Error) -> bool {
+        let source = held.source;
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
         if self.state != State::Transferring || !theirs || !self.mixes() {
             return false;
         }
-        if self.sources.failed(source, brought) || is_meant(error.kind) || is_of_another_kind(error.kind) {
+        // Of a piece that shall come from one alone, a part is of no use.
+        let useless = held.judged && held.at > held.from && self.work.is_contested(&(held.from..held.at));
+        if useless {
+            let part = held.from..held.at;
+            self.take_back(Vec::from_iter([part]));
+        }
+        // A host that serves some connections and refuses another one is no dead one.
+        let working = self.work.held().iter().any(|one| one.source == source && one.receiving);
+        if working && matches!(error.kind, Kind::HttpBusy | Kind::ConnectRefused) {
+            return true;
+        }
+        let again = self.sources.failed(source, held.brought() > 0 && !useless);
+        let for_good = is_meant(error.kind) || is_of_another_kind(error.kind);
+        if again || for_good {
             self.leave(source, error);
         }
-        self.sources.has_other(source)
+        if self.sources.has_other(source) {
+            return true;
+        }
+        // Those that were left may have been left too soon: that costs a try.
+        let (used, of) = self.budget.tries();
+        let last = for_good && self.work.held().is_empty() && used < of;
+        if !last || !self.sources.revive_others(source) {
+            return false;
+        }
+        self.budget.spend();
+        let wait = self.budget.wait();
+        self.again(now, error, wait);
+        true
     }
 
     /// A source is not asked any more while there are others.
     pub(super) fn leave(&mut self, source: usize, error: &Error) {
         if self.sources.has_other(source) {
             self.sources.leave(source, Out::Left);
-            for worker in self.work.release_from(source) {
-                self.actions.push_back(Action::Drop { worker });
-            }
-            self.grew();
+            self.drop_workers_of(source);
             let url = Some(self.sources.url(source)).filter(|url| !url.is_empty()).unwrap_or(&error.at);
             let (url, error) = (url.to_string(), Failure::from(error));
             self.actions.push_back(Action::Tell(Fact::MirrorLeft { url, error }));
         }
+    }
+
+    pub(super) fn drop_workers_of(&mut self, source: usize) {
+        for worker in self.work.release_from(source) {
+            self.actions.push_back(Action::Drop { worker });
+        }
+        self.grew();
     }
 
     /// Any failure of the file comes through here; the workers are gone.
@@ -77,6 +108,8 @@ impl Plan {
         let ours = error.kind.blame() == Blame::Disk || error.kind == Kind::FileExists;
         let whole = self.work.is_complete() && !ours;
         let good = !starts_again(error.kind) && error.kind != Kind::ResumeDamaged;
+        // All mirrors were suspected in turn: what they have is not what was promised.
+        let searched = self.sources.were_suspected() && error.kind == Kind::DigestMismatch;
         let can_go_on = self.is_provable() && good && there > 0 && !whole;
         let leftovers_only = self.fetched == 0 && there > 0;
         if !can_go_on {
@@ -101,7 +134,10 @@ impl Plan {
             self.continuing = true;
             self.tell_retry(&error, 0, wait, self.prefix());
             self.state = State::Waiting { until: now + wait, for_host: false };
-        } else if self.next_mirror_may_do(&error, verdict, can_go_on, placing) && self.sources.go_on() {
+        } else if self.next_mirror_may_do(&error, verdict, can_go_on, placing)
+            && !searched
+            && self.sources.go_on()
+        {
             // A mirror that was not asked yet costs no try. Nothing proves that it has the same bytes.
             self.forget();
             self.tell_retry(&error, 0, Duration::ZERO, 0);

@@ -139,7 +139,7 @@ impl Plan {
             workers: 0,
             checks: 0,
             sources: Sources::new(rules.sources),
-            pieces: rules.pieces.clone().map(Proving::new),
+            pieces: None,
             first_request: None,
             placed: None,
             known: None,
@@ -162,7 +162,7 @@ impl Plan {
             plan.state = State::Looking;
             plan.actions.push_back(Action::Look);
         }
-        plan.work.align = plan.pieces.as_ref().map_or(0, Proving::length);
+        plan.know_pieces(plan.rules.pieces.clone(), None);
         plan
     }
 
@@ -191,6 +191,9 @@ impl Plan {
 
     /// Takes in what happened. Reports of workers that were dropped change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
+        if self.state == State::Over {
+            return;
+        }
         match input {
             Input::Known(mut about) => {
                 let (pieces, size) = (about.pieces.take(), about.size.take());
@@ -378,6 +381,14 @@ impl Plan {
             return self.worker_failed(now, worker, error);
         }
         let adopted = self.adopting.map(|length| adopted(&reply, length));
+        if let Some(known) =
+            self.known.as_ref().filter(|known| self.is_of_another_source(source, known, &reply))
+        {
+            let why = format!("what is here came from {}", known.start.url);
+            let error = Error::new(Kind::RemoteChanged, show::url(&reply.url), why);
+            self.actions.push_back(Action::Drop { worker });
+            return self.worker_failed(now, worker, error);
+        }
         let judged = match (&self.known, &adopted) {
             (Some(known), None) => {
                 judge::part(&self.start_of(source, &known.start, &reply), from, end, &reply)
@@ -457,6 +468,12 @@ impl Plan {
         Start { version, digests: self.proof.all().to_vec(), ..known.clone() }
     }
 
+    /// What an earlier run left may be another mirror's, of which equal sizes and tags prove nothing.
+    fn is_of_another_source(&self, source: usize, known: &Known, reply: &Reply) -> bool {
+        let alone = self.sources.len() < 2 || self.mixes() || self.sources.version(source).is_some();
+        !alone && show::url(&reply.url) != known.start.url
+    }
+
     /// Whether this reply says itself that it is of another file than the one whose bytes are here.
     fn is_another(&self, source: usize, reply: &Reply) -> bool {
         let Some(Known { start, .. }) = &self.known else { return false };
@@ -508,13 +525,6 @@ impl Plan {
         let mut warnings = reply.notes.clone();
         if let Some(coding) = &reply.coding {
             warnings.push(format!("the server sent it compressed ({coding}); it is saved as sent"));
-        }
-        if let Some((pieces, size)) =
-            self.pieces.as_ref().zip(reply.size()).filter(|(pieces, size)| !pieces.fit(*size))
-        {
-            let count = pieces.from().digests.len();
-            warnings.push(format!("{count} digests of pieces do not fit {size} bytes, and were not checked"));
-            (self.pieces, self.work.align) = (None, 0);
         }
         let html = reply.html;
         self.known = Some(Known { start, joinable, warnings, html, told: false });
@@ -634,7 +644,7 @@ impl Plan {
         self.state = State::Transferring;
         let Some(held) = self.work.get(worker) else { return };
         let (at, end) = (held.from, held.end);
-        if let Err(error) = self.proof.suffices(&self.place()) {
+        if let Err(error) = self.is_proven_enough() {
             self.drop_workers();
             return self.failed(now, error);
         }
@@ -659,7 +669,8 @@ impl Plan {
     }
 
     fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
-        let (before, source) = self.work.get(worker).map_or((upto, 0), |held| (held.at, held.source));
+        let Some(held) = self.work.get(worker) else { return };
+        let (before, source) = (held.at, held.source);
         self.work.wrote(now, worker, upto, fresh);
         let new = upto.saturating_sub(before);
         self.fetched = self.fetched.saturating_add(new);

@@ -66,6 +66,13 @@ impl Proving {
         true
     }
 
+    /// These bytes come again.
+    pub(super) fn take_back(&mut self, range: &Range<u64>) {
+        let length = self.length();
+        let (start, end) = (range.start / length * length, range.end.div_ceil(length).saturating_mul(length));
+        self.proven.remove(start..end);
+    }
+
     pub(super) fn all(&self, size: u64) -> bool {
         self.proven.contains(&(0..size))
     }

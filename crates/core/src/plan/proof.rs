@@ -81,6 +81,11 @@ impl Proof {
         self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
     }
 
+    /// The person or a list said what is strong enough to tell who is wrong.
+    pub(super) fn is_given(&self) -> bool {
+        self.given.iter().any(|one| one.digest.algorithm.is_strong())
+    }
+
     /// # Errors
     /// `digest.missing` where something strong must be known, and is not.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {

@@ -19,7 +19,9 @@ impl Plan {
     pub(super) fn complete(&mut self) -> bool {
         self.prove();
         let whole = self.work.is_complete() && self.work.claimed.is_empty();
-        let proven = self.pieces.as_ref().zip(self.work.size).is_none_or(|(pieces, size)| pieces.all(size));
+        // Those that do not fit the file will be told of when it is verified.
+        let known = self.pieces.as_ref().zip(self.work.size);
+        let proven = known.is_none_or(|(pieces, size)| pieces.all(size) || !pieces.fit(size));
         if self.state != State::Transferring || !whole || !proven {
             return false;
         }
@@ -44,7 +46,7 @@ impl Plan {
         match digest::verdict(self.proof.all(), &computed) {
             Ok(strongest) => {
                 let (facts, proven) = self.proof.tell(&computed, strongest);
-                if let Err(error) = self.proof.suffices(&self.place()).and_then(|()| self.warn()) {
+                if let Err(error) = self.is_proven_enough().and_then(|()| self.warn()) {
                     return self.failed(now, error);
                 }
                 let by_piece = self.pieces.as_ref().map(|pieces| {
@@ -75,13 +77,24 @@ impl Plan {
         }
     }
 
-    /// What was found out of the file's pieces and its size. What a list said before counts.
+    /// What is said of the file's pieces and its size. What was said first counts. What goes to standard output cannot be
+    /// read back, so that only its whole is checked.
     pub(super) fn know_pieces(&mut self, pieces: Option<Pieces>, size: Option<u64>) {
         self.rules.size = self.rules.size.or(size);
-        let new = pieces.filter(|_| self.pieces.is_none()).map(Proving::new);
-        if let Some(new) = new.filter(|new| self.work.size.is_none_or(|size| new.fit(size))) {
-            self.work.align = new.length();
-            self.pieces = Some(new);
+        let checked = self.rules.verify != Verify::Off && !self.rules.sizes.window_is_memory;
+        if let Some(pieces) = pieces.filter(|_| checked && self.pieces.is_none()) {
+            let pieces = Proving::new(pieces);
+            self.work.align = pieces.length();
+            self.pieces = Some(pieces);
+        }
+    }
+
+    /// # Errors
+    /// `digest.missing` where something strong must be known, and is not.
+    pub(super) fn is_proven_enough(&self) -> Result<(), Error> {
+        match &self.pieces {
+            Some(pieces) if pieces.from().algorithm.is_strong() => Ok(()),
+            _ => self.proof.suffices(&self.place()),
         }
     }
 
@@ -110,6 +123,11 @@ impl Plan {
         match (self.rules.size, size) {
             (Some(wanted), Some(size)) if wanted != size && self.rules.verify != Verify::Off => {
                 let why = format!("its size is {size} bytes, and must be {wanted}");
+                Err(Error::new(Kind::DigestMismatch, at, why))
+            }
+            (_, Some(size)) if self.pieces.as_ref().is_some_and(|pieces| !pieces.fit(size)) => {
+                let count = self.pieces.as_ref().map_or(0, |pieces| pieces.from().digests.len());
+                let why = format!("it has {size} bytes, which is not what {count} pieces have");
                 Err(Error::new(Kind::DigestMismatch, at, why))
             }
             _ => Ok(()),
@@ -144,37 +162,33 @@ impl Plan {
     fn piece_is_wrong(&mut self, now: Duration, piece: Range<u64>) {
         let by = self.work.brought_by(&piece);
         let again = self.work.is_contested(&piece);
-        self.take_back(vec![piece.clone()]);
-        self.work.contest(&piece);
         let from = self.pieces.as_ref().map_or("", |pieces| &pieces.from().from);
         let why = format!("bytes {} to {} are not what {from} says", piece.start, piece.end - 1);
-        if self.state != State::Transferring {
-            return self.prove();
+        // All of it came from there.
+        let liar = by.filter(|&source| self.mixes() && self.sources.has_other(source));
+        if let Some(source) = liar {
+            self.drop_workers_of(source);
         }
-        match by {
-            // All of it came from there.
-            Some(source) if self.mixes() && self.sources.has_other(source) => {
-                for worker in self.work.release_from(source) {
-                    self.actions.push_back(Action::Drop { worker });
-                }
-                self.grew();
-                self.lied(source, &why);
-                self.complete();
-            }
-            // Whose it was cannot be said: the next time it comes from one alone.
-            None if !again => drop(self.complete()),
-            _ => {
-                let at = by.map_or_else(|| self.place(), |source| self.sources.url(source).to_string());
-                self.drop_workers();
-                self.failed(now, Error::new(Kind::DigestPart, at, why));
-            }
+        self.take_back(vec![piece.clone()]);
+        self.work.contest(&piece);
+        if let Some(source) = liar {
+            self.lied(source, &why);
         }
+        if self.state != State::Transferring || liar.is_some() || (by.is_none() && !again) {
+            // Whose it was cannot be said, or does not matter any more: it comes again, from one alone.
+            self.complete();
+            return;
+        }
+        let at = by.map_or_else(|| self.place(), |source| self.sources.url(source).to_string());
+        self.drop_workers();
+        self.failed(now, Error::new(Kind::DigestPart, at, why));
     }
 
     /// The whole is wrong: takes back what one of several sources brought, so that it comes from the others. False if that
     /// was tried with all of them. No source is asked for everything again as long as it is not the last one left.
     fn find_the_liar(&mut self) -> bool {
-        if !self.mixes() {
+        // What is right piece by piece is right: then somebody said something wrong of the whole.
+        if !self.mixes() || self.pieces.is_some() {
             return false;
         }
         let mut ranges = self.work.of_nobody();
@@ -182,7 +196,9 @@ impl Plan {
             (self.place(), "some of it is not known to be from one mirror, and comes again")
         } else {
             // Whoever brought least is cheapest to do without.
-            let next = self.sources.suspect(&self.work.contributors(), ranges.is_empty());
+            // By one server's word alone, it may be that one whose file is another.
+            let alone = ranges.is_empty() && self.proof.is_given();
+            let next = self.sources.suspect(&self.work.contributors(), alone);
             let Some(suspect) = next else { return false };
             ranges.extend(self.work.all_of(suspect));
             let what = "what this mirror sent comes from others, to find out whether it is to blame";
@@ -195,8 +211,14 @@ impl Plan {
         true
     }
 
-    /// These bytes count for nothing, and are fetched again once the disk knows.
-    fn take_back(&mut self, ranges: Vec<Range<u64>>) {
+    /// These bytes count for nothing, and are fetched again once the disk knows. Nobody may bring what it had of them.
+    pub(super) fn take_back(&mut self, ranges: Vec<Range<u64>>) {
+        for hedge in self.work.release_hedges(&ranges) {
+            self.actions.push_back(Action::Drop { worker: hedge });
+        }
+        if let Some(pieces) = &mut self.pieces {
+            ranges.iter().for_each(|range| pieces.take_back(range));
+        }
         self.work.take_back(&ranges);
         self.actions.push_back(Action::Void { number: self.checks, ranges });
     }

@@ -42,6 +42,8 @@ struct Source {
 pub(super) struct Sources {
     all: Vec<Source>,
     current: usize,
+    /// The furthest one that was gone on to when the one before it had failed.
+    furthest: usize,
     suspect: Option<usize>,
     /// Nothing but its bytes was taken back.
     alone: bool,
@@ -54,7 +56,15 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn new(count: usize) -> Self {
         let all = (0..count.max(1)).map(|_| Source::default()).collect();
-        Sources { all, current: 0, suspect: None, alone: false, cleared: false, suspected: Vec::new() }
+        Sources {
+            all,
+            current: 0,
+            furthest: 0,
+            suspect: None,
+            alone: false,
+            cleared: false,
+            suspected: Vec::new(),
+        }
     }
 
     /// Which is asked first.
@@ -76,11 +86,25 @@ impl Sources {
         self.current = turn.into_iter().find(|&one| !self.lied(one)).unwrap_or(self.current);
     }
 
-    /// Goes to the next one that was not asked first yet. False if there is none.
+    /// Goes to the next one that was not gone on to yet. False if there is none.
     pub(super) fn go_on(&mut self) -> bool {
-        let next = (self.current + 1..self.all.len()).find(|&one| !self.lied(one));
-        self.current = next.unwrap_or(self.current);
+        let next = (self.furthest + 1..self.all.len()).find(|&one| !self.lied(one));
+        if let Some(next) = next {
+            (self.current, self.furthest) = (next, next);
+        }
         next.is_some()
+    }
+
+    /// All but this one and the liars may be asked again. False if there is none.
+    pub(super) fn revive_others(&mut self, than: usize) -> bool {
+        self.revive();
+        self.leave(than, Out::Left);
+        self.has_other(than)
+    }
+
+    /// Somebody was suspected for what is wrong.
+    pub(super) fn were_suspected(&self) -> bool {
+        !self.suspected.is_empty()
     }
 
     /// Those that may be asked for pieces, the current one first.
@@ -194,7 +218,7 @@ impl Sources {
 
     fn acquit(&mut self) {
         if let Some(one) = self.suspect.take().and_then(|one| self.all.get_mut(one)) {
-            one.out = None;
+            one.out = one.out.filter(|why| *why != Out::Suspected);
         }
     }
 

@@ -337,6 +337,18 @@ impl Work {
         self.contested.touches(piece)
     }
 
+    /// Takes hedges off whose task touches these bytes. Who they are.
+    pub(super) fn release_hedges(&mut self, ranges: &[Range<u64>]) -> Vec<WorkerId> {
+        let touches = |one: &Held| {
+            let task = one.from..one.end.unwrap_or(u64::MAX);
+            ranges.iter().any(|range| task.start < range.end && range.start < task.end)
+        };
+        let hedges = self.held.iter().filter(|one| one.hedge_of.is_some() && touches(one));
+        let hedges: Vec<WorkerId> = hedges.map(|one| one.worker).collect();
+        self.held.retain(|one| !hedges.contains(&one.worker));
+        hedges
+    }
+
     /// Takes all workers of a source off their tasks. Whom nobody needs any more.
     pub(super) fn release_from(&mut self, source: usize) -> Vec<WorkerId> {
         let mut gone = Vec::new();
@@ -448,6 +460,9 @@ impl Work {
             if self.contested.contains(&(gap.start..gap.start + 1)) {
                 return Help::Fetch(gap.start..self.aligned(gap.start + 1).min(gap.end));
             }
+            // And nobody else's task has it too.
+            let next = self.contested.iter().map(|one| one.start).find(|&start| start > gap.start);
+            let gap = gap.start..gap.end.min(next.unwrap_or(u64::MAX));
             let all = (lanes < 2 && !self.digested) || gap.end - gap.start < piece + piece / 2;
             return Help::Fetch(if all {
                 gap

@@ -152,6 +152,20 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
     Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
 }
 
+/// What of the data lies below `end`; `None` if all of it does.
+fn data_below(offset: u64, data: &[Bytes], end: u64) -> Option<Vec<Bytes>> {
+    let all: u64 = data.iter().map(|buffer| buffer.len() as u64).sum();
+    let mut room = end.saturating_sub(offset);
+    (all > room).then(|| {
+        let cut = data.iter().map(|buffer| {
+            let some = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
+            room -= some as u64;
+            buffer.slice(..some)
+        });
+        cut.collect()
+    })
+}
+
 fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
@@ -370,6 +384,9 @@ impl Part for PartFile {
         if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
+        // Another one has what lies beyond by now, and may have begun to write it.
+        let mine = data_below(offset, data, end.load(Ordering::Relaxed));
+        let data = mine.as_deref().unwrap_or(data);
         self.compare(&mut state, offset, data)?;
         let range = offset..data.iter().fold(offset, |end, buffer| end + buffer.len() as u64);
         let whole = !state.written.touches(&range);
@@ -392,7 +409,7 @@ impl Part for PartFile {
         if state.journal.is_some() {
             self.write_back(&mut state, &range);
         }
-        Ok(whole)
+        Ok(whole && mine.is_none())
     }
 
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error> {
@@ -583,6 +600,14 @@ mod tests {
         part.record(again - 1, b"old").expect_err("too late");
         // So does one of a worker that was dropped meanwhile, whose bytes nobody would judge.
         part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
+        // Nor does anybody write beyond where its task ends by now.
+        let cut = part.write_at(
+            again,
+            5,
+            &[Bytes::from_static(b"xy"), Bytes::from_static(b"z")],
+            &AtomicU64::new(5),
+        );
+        assert_eq!(cut, Ok(false));
         part.write_at(again, 0, &[Bytes::from_static(b"n")], &FOREVER).expect("writes");
         assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
         part.publish(&target, plainly(1)).expect("publishes");

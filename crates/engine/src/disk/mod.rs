@@ -131,7 +131,7 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Writes all of `data`, in order, from `offset` on. The first write of a byte counts: what was written before in this
     /// generation stays as it is. Whether nothing of it was. `end` is where the task of whoever writes ends;
-    /// once that is 0, nothing more is written.
+    /// what lies beyond is not written, and if that is 0, nothing is.
     ///
     /// # Errors
     /// `resume.damaged` when bytes of an adopted prefix are not what is there, else whatever the system says; then any
