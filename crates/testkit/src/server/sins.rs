@@ -101,12 +101,16 @@ pub(super) fn part(
     name: &str,
     size: u64,
 ) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
-    let mut body = shared_content(name, size).to_vec();
+    let body = shared_content(name, size);
     // `?lies=N`: byte N is another one, whatever the rest of the script.
-    let lie = request.query("lies").and_then(|at| at.parse().ok());
-    if let Some(byte) = lie.and_then(|at: usize| body.get_mut(at)) {
-        *byte ^= 1;
-    }
+    let lie: Option<usize> = request.query("lies").and_then(|at| at.parse().ok());
+    let some = |range: std::ops::Range<usize>| {
+        let mut some = body[range.clone()].to_vec();
+        if let Some(byte) = lie.and_then(|at| some.get_mut(at.checked_sub(range.start)?)) {
+            *byte ^= 1;
+        }
+        some
+    };
     let now = httpdate::fmt_http_date(SystemTime::now());
     let mut headers = vec![
         ("Date", now),
@@ -114,7 +118,7 @@ pub(super) fn part(
         ("Accept-Ranges", "bytes".to_string()),
     ];
     let Some((first, last)) = request.range() else {
-        return ("200 OK".into(), headers, body);
+        return ("200 OK".into(), headers, some(0..body.len()));
     };
     let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
     if first >= size || first > last {
@@ -122,8 +126,8 @@ pub(super) fn part(
         return ("416 Range Not Satisfiable".into(), headers, Vec::new());
     }
     headers.push(("Content-Range", format!("bytes {first}-{last}/{size}")));
-    let range = usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0);
-    ("206 Partial Content".into(), headers, body[range].to_vec())
+    let range = usize::try_from(first).unwrap_or(0)..usize::try_from(last).unwrap_or(0) + 1;
+    ("206 Partial Content".into(), headers, some(range))
 }
 
 pub(super) fn etag(name: &str, size: u64) -> String {
