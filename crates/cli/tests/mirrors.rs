@@ -256,6 +256,7 @@ fn a_damaged_file_is_repaired_with_what_is_wrong_of_it_alone() {
             let out = place.run(&["repair", "set.meta4", "-d", "d"]);
             place.assert_exact(&out, "d/f", &right);
             assert_eq!(place.files(), ["d/f", "set.meta4"]);
+            assert!(!place.log().contains("started  ->"), "it says from where: {}", place.log());
             let asked = server.requests().split_off(before);
             let lengths = asked.iter().filter_map(|request| {
                 let (first, last) = request.header("range")?.strip_prefix("bytes=")?.split_once('-')?;

@@ -245,7 +245,7 @@ impl Sim {
                         assert!(attempt <= retries, "seed {seed}: more retries than allowed");
                     }
                     Fact::Resumed { .. } => self.seen.resumed += 1,
-                    Fact::MirrorLeft { error, .. } if error.code == "digest.part" => {
+                    Fact::MirrorLeft { error, .. } if error.code.starts_with("digest.") => {
                         self.seen.liars += 1;
                         assert!(self.world.has_a_liar(), "seed {seed}: nobody lied: {error:?}");
                     }

@@ -447,6 +447,10 @@ impl Plan {
         self.sources.opened(source, show::url(&reply.url), &reply.version);
         self.sources.gives_parts(source);
         if let Some(known) = &mut self.known {
+            // What is repaired came from nobody knows where.
+            if known.start.url.is_empty() {
+                known.start.url = show::url(&reply.url);
+            }
             known.start.size = self.work.size;
             self.unproven_join |= known.start.version == Version::Unknown;
         }

@@ -55,7 +55,7 @@ impl Plan {
                 });
                 self.proven = proven.or(by_piece).or(self.proven.take());
                 if let Some(liar) = self.sources.convict() {
-                    self.lied(liar, "it sent wrong bytes, which came from others then");
+                    self.lied(liar, Kind::DigestMismatch, "it sent wrong bytes, which came from others then");
                 }
                 self.computed = computed;
                 self.actions.extend(facts.into_iter().map(Action::Tell));
@@ -172,7 +172,7 @@ impl Plan {
         self.take_back(vec![piece.clone()]);
         self.work.contest(&piece);
         if let Some(source) = liar {
-            self.lied(source, &why);
+            self.lied(source, Kind::DigestPart, &why);
         }
         if self.state != State::Transferring || liar.is_some() || (by.is_none() && !again) {
             // Whose it was cannot be said, or does not matter any more: it comes again, from one alone.
@@ -193,16 +193,17 @@ impl Plan {
         }
         let mut ranges = self.work.of_nobody();
         let (at, what) = if !ranges.is_empty() && self.sources.suspect_nobody() {
-            (self.place(), "some of it is not known to be from one mirror, and comes again")
+            (self.place(), "some of it is not known to be from one mirror, and comes again".to_string())
         } else {
-            // Whoever brought least is cheapest to do without.
             // By one server's word alone, it may be that one whose file is another.
             let alone = ranges.is_empty() && self.proof.is_given();
+            // Whoever brought least is cheapest to do without.
             let next = self.sources.suspect(&self.work.contributors(), alone);
             let Some(suspect) = next else { return false };
             ranges.extend(self.work.all_of(suspect));
-            let what = "what this mirror sent comes from others, to find out whether it is to blame";
-            (self.sources.url(suspect).to_string(), what)
+            let url = self.sources.url(suspect).to_string();
+            let what = format!("what {url} sent comes from others, to find out whether it is to blame");
+            (url, what)
         };
         self.take_back(ranges);
         self.state = State::Transferring;
@@ -232,13 +233,13 @@ impl Plan {
         }
     }
 
-    fn lied(&mut self, source: usize, why: &str) {
+    fn lied(&mut self, source: usize, kind: Kind, why: &str) {
         self.sources.leave(source, super::sources::Out::Lied);
         let url = self.sources.url(source).to_string();
         if let Some(known) = &mut self.known {
             known.warnings.push(format!("the mirror {url} was left: {why}"));
         }
-        let error = Failure::from(&Error::new(Kind::DigestPart, &url, why));
+        let error = Failure::from(&Error::new(kind, &url, why));
         self.actions.push_back(Action::Tell(Fact::MirrorLeft { url, error }));
     }
 

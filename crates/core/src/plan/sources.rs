@@ -15,6 +15,7 @@ const FAILURES: u32 = 2;
 /// others have long done.
 const SLOW: f64 = 8.0;
 
+/// Why a source is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
     /// It failed, or is slow, or has another file: it is asked again when nobody else is left.
@@ -82,8 +83,8 @@ impl Sources {
 
     /// The next one, in turn. Nothing is lost by that where nothing of the file is there.
     pub(super) fn take_turns(&mut self) {
-        let turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
-        self.current = turn.into_iter().find(|&one| !self.lied(one)).unwrap_or(self.current);
+        let mut turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
+        self.current = turn.find(|&one| !self.lied(one)).unwrap_or(self.current);
     }
 
     /// Goes to the next one that was not gone on to yet. False if there is none.
@@ -228,5 +229,35 @@ impl Sources {
 
     fn lied(&self, source: usize) -> bool {
         self.all.get(source).is_some_and(|one| one.out == Some(Out::Lied))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_many_times_slower_than_another_is_left() {
+        let mut sources = Sources::new(3);
+        assert!(!sources.worked(0, 1e5), "nobody knows of a faster one");
+        assert!(!sources.worked(1, 7e5), "seven times is no reason");
+        assert!(!sources.worked(0, 1e5));
+        assert!(!sources.worked(2, 9e5));
+        assert!(sources.worked(0, 1e5));
+        sources.leave(0, Out::Left);
+        assert_eq!((sources.current(), sources.askable()), (1, vec![1, 2]));
+    }
+
+    #[test]
+    fn each_is_gone_on_to_once() {
+        let mut sources = Sources::new(3);
+        let mut asked = vec![sources.current()];
+        while sources.go_on() {
+            asked.push(sources.current());
+            // Whoever is left or suspected meanwhile changes who is asked first.
+            sources.leave(sources.current(), Out::Left);
+            sources.revive();
+        }
+        assert_eq!(asked, [0, 1, 2]);
     }
 }
