@@ -427,8 +427,8 @@ impl Plan {
         let primary = self.work.get(worker).is_some_and(|held| held.hedge_of.is_none());
         if primary && let Some(hedge) = self.work.shorten(worker, part.end) {
             self.actions.push_back(Action::Cut { worker: hedge, end: part.end });
-        } else if let Some(held) = self.work.get_mut(worker) {
-            held.end = Some(part.end);
+        } else {
+            self.work.end(worker, part.end);
         }
         if let Some(Ok(start)) = adopted {
             self.adopting = None;

@@ -160,7 +160,7 @@ impl Plan {
     }
 
     fn piece_is_wrong(&mut self, now: Duration, piece: Range<u64>) {
-        let by = self.work.brought_by(&piece);
+        let by = self.work.brought().by(&piece);
         let again = self.work.is_contested(&piece);
         let from = self.pieces.as_ref().map_or("", |pieces| &pieces.from().from);
         let why = format!("bytes {} to {} are not what {from} says", piece.start, piece.end - 1);
@@ -191,16 +191,16 @@ impl Plan {
         if !self.mixes() || self.pieces.is_some() {
             return false;
         }
-        let mut ranges = self.work.of_nobody();
+        let mut ranges = self.work.brought().of_nobody(&self.work.written);
         let (at, what) = if !ranges.is_empty() && self.sources.suspect_nobody() {
             (self.place(), "some of it is not known to be from one mirror, and comes again".to_string())
         } else {
             // By one server's word alone, it may be that one whose file is another.
             let alone = ranges.is_empty() && self.proof.is_given();
             // Whoever brought least is cheapest to do without.
-            let next = self.sources.suspect(&self.work.contributors(), alone);
+            let next = self.sources.suspect(&self.work.brought().contributors(), alone);
             let Some(suspect) = next else { return false };
-            ranges.extend(self.work.all_of(suspect));
+            ranges.extend(self.work.brought().all_of(suspect));
             let url = self.sources.url(suspect).to_string();
             let what = format!("what {url} sent comes from others, to find out whether it is to blame");
             (url, what)

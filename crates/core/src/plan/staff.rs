@@ -69,9 +69,7 @@ impl Plan {
                     return true;
                 }
                 Help::Cut(worker, end) => {
-                    if let Some(held) = self.work.get_mut(worker) {
-                        held.end = Some(end);
-                    }
+                    self.work.end(worker, end);
                     self.actions.push_back(Action::Cut { worker, end });
                 }
                 Help::Drop(worker) => {
