@@ -5,7 +5,7 @@
 
 use super::sources::Out;
 use super::work::Held;
-use super::{Action, Plan, State, WorkerId};
+use super::{Action, Answer, Plan, State, WorkerId};
 use crate::error::{Blame, Error, Kind, Retry};
 use crate::event::{Fact, Failure};
 use crate::pace::News;
@@ -164,6 +164,22 @@ impl Plan {
                 Verdict::Exhausted => self.give_up(&error, true, false),
                 Verdict::StopAll => self.give_up(&error, false, true),
             }
+        }
+    }
+
+    /// The person who was asked says what to do.
+    pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
+        let State::Asking(error) = &self.state else { return };
+        let error = error.clone();
+        self.asked_before += now.saturating_sub(self.asked.take().unwrap_or(now));
+        match answer {
+            Answer::Retry => {
+                // Whoever answers has waited already; only the server's own wish is waited for.
+                let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+                self.budget.spend();
+                self.again(now, &error, wait);
+            }
+            Answer::Skip => self.give_up(&error, false, false),
         }
     }
 

@@ -3,13 +3,11 @@
 //! Invariant: nothing is published that is not what every digest says that is known. A source is named a liar only when
 //! all of a wrong piece came from it, or when the file became right by taking its bytes from others.
 
-use super::{Action, Known, Plan, State, pieces::Proving};
+use super::{Action, Plan, State, pieces::Proving};
 use crate::digest::{self, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::{Fact, Failure};
 use crate::job::Pieces;
-use crate::journal::Start;
-use crate::reply::Version;
 use crate::settings::Verify;
 use std::ops::Range;
 use std::time::Duration;
@@ -95,25 +93,6 @@ impl Plan {
         match &self.pieces {
             Some(pieces) if pieces.from().algorithm.is_strong() => Ok(()),
             _ => self.proof.suffices(&self.place()),
-        }
-    }
-
-    /// A file is there, and digests of its pieces will tell what of it is right. Without them, nothing of it counts.
-    pub(super) fn repair(&mut self, length: u64) {
-        let size = self.rules.size.unwrap_or(length);
-        if self.pieces.as_ref().is_some_and(|pieces| pieces.fit(size)) {
-            let start = Start {
-                url: String::new(),
-                size: Some(size),
-                version: Version::Unknown,
-                digests: Vec::new(),
-            };
-            self.known =
-                Some(Known { start, joinable: true, warnings: Vec::new(), html: false, told: false });
-            self.proof.begin(&[]);
-            self.work.size = Some(size);
-            self.work.written.insert(0..length.min(size));
-            self.left_good = length.min(size);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Who is sent for which bytes: the first request, further connections of the same source, and other sources.
 
 use super::work::Help;
-use super::{Action, LOOK_AROUND, OVERLAP, Plan, WorkerId};
+use super::{Action, OVERLAP, Plan, WorkerId};
 use crate::pace::Room;
-use crate::reply::Version;
 use crate::settings::Verify;
 use std::time::Duration;
+
+/// How often to look whether an idle connection could help a slow one, while nothing else happens.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
 
 impl Plan {
     /// Sends workers for what is missing, with what room there is at the host of each source. When to look again, if there
@@ -121,14 +123,6 @@ impl Plan {
         let proof = self.pieces.is_some() || self.proof.has_strong(&[]);
         let checked = self.rules.verify != Verify::Off && !self.rules.sizes.window_is_memory;
         self.sources.len() > 1 && checked && proof && self.work.size.is_some() && self.is_provable()
-    }
-
-    /// Whether what is written can be told to belong to what follows.
-    pub(super) fn is_provable(&self) -> bool {
-        let strong = self.proof.has_strong(&[]) || self.pieces.is_some();
-        self.known.as_ref().is_some_and(|known| {
-            known.joinable && self.changes < 2 && (known.start.version != Version::Unknown || strong)
-        })
     }
 
     fn fetch(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>) {

@@ -1,0 +1,200 @@
+//! What is done with a reply: the file begins with it, a part of it goes on, or it is refused.
+//!
+//! Invariant: no worker gets its word to go on before its reply was judged, and before there is a part file.
+
+use super::judge::{self, Part};
+use super::resuming::adopted;
+use super::work::Held;
+use super::{Action, Begin, Plan, State, WorkerId};
+use crate::error::{Error, Kind};
+use crate::event::Fact;
+use crate::journal::Start;
+use crate::reply::{Reply, Version};
+use crate::settings::Verify;
+use crate::show;
+use std::time::Duration;
+
+impl Plan {
+    pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, reply: Reply) {
+        let Some(held) = self.work.get(worker).filter(|held| !held.receiving).cloned() else { return };
+        self.work.opened(now, worker);
+        let good = self.has_the_size(reply.size(), &show::url(&reply.url));
+        let good = match reply.status {
+            200 => {
+                good.and_then(|()| self.judge_whole(&held, &reply)).map(|()| self.start(now, worker, &reply))
+            }
+            _ => good
+                .and_then(|()| self.judge_part(&held, &reply))
+                .map(|(part, adopted)| self.go_on(now, &held, &reply, &part, adopted)),
+        };
+        if let Err(error) = good {
+            self.actions.push_back(Action::Drop { worker });
+            self.worker_failed(now, worker, error);
+        }
+    }
+
+    /// Whether everything is of use. Where a part was asked for, it is only to who has nothing else.
+    fn judge_whole(&mut self, held: &Held, reply: &Reply) -> Result<(), Error> {
+        let refuse = |kind| Err(Error::new(kind, show::url(&reply.url), ""));
+        if !held.is_plain() && self.is_another(held.source, reply) {
+            return refuse(Kind::RemoteChanged);
+        }
+        let others = self.mixes() && self.sources.has_other(held.source);
+        if held.is_plain() || (self.work.held().len() == 1 && !others) {
+            return Ok(());
+        }
+        self.one_only = !others;
+        refuse(Kind::HttpRangeIgnored)
+    }
+
+    /// What a part is good for; and what a partial file that another tool left becomes by it, if there is one.
+    fn judge_part(&self, held: &Held, reply: &Reply) -> Result<(Part, Option<Start>), Error> {
+        let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
+        if let Some(known) =
+            self.known.as_ref().filter(|known| self.is_of_another_source(held.source, known, reply))
+        {
+            return refuse(Kind::RemoteChanged, &format!("what is here came from {}", known.start.url));
+        }
+        if let Some(length) = self.adopting {
+            let start = adopted(reply, length)?;
+            return Ok((judge::part(&start, held.from, held.end, reply)?, Some(start)));
+        }
+        let Some(known) = &self.known else {
+            return refuse(Kind::HttpRangeWrong, "everything was asked for");
+        };
+        let start = self.start_of(held.source, &known.start, reply);
+        Ok((judge::part(&start, held.from, held.end, reply)?, None))
+    }
+
+    /// This part is right.
+    fn go_on(&mut self, now: Duration, held: &Held, reply: &Reply, part: &Part, adopted: Option<Start>) {
+        let (worker, source, from) = (held.worker, held.source, held.from);
+        if !self.is_needed(worker, reply, part) {
+            self.work.release(worker);
+            return self.actions.push_back(Action::Drop { worker });
+        }
+        let primary = self.work.get(worker).is_some_and(|held| held.hedge_of.is_none());
+        if primary && let Some(hedge) = self.work.shorten(worker, part.end) {
+            self.actions.push_back(Action::Cut { worker: hedge, end: part.end });
+        } else {
+            self.work.end(worker, part.end);
+        }
+        if let Some(start) = adopted {
+            self.adopting = None;
+            self.work.size = start.size;
+            self.work.written.insert(0..from);
+            self.left_good = from;
+            self.know(start, reply, true);
+            return self.begin(worker, part.skip, true);
+        }
+        if self.work.size.is_none() {
+            self.work.size = reply.size();
+        }
+        self.sources.opened(source, show::url(&reply.url), &reply.version);
+        self.sources.gives_parts(source);
+        if let Some(known) = &mut self.known {
+            // What is repaired came from nobody knows where.
+            if known.start.url.is_empty() {
+                known.start.url = show::url(&reply.url);
+            }
+            known.start.size = self.work.size;
+            self.unproven_join |= known.start.version == Version::Unknown;
+        }
+        // Of what went to standard output nothing new can be computed; and of several sources, the first one's word counts.
+        if !self.rules.sizes.window_is_memory && !self.mixes() {
+            self.proof.learn(&reply.digests);
+        }
+        self.accept(now, worker, part.skip);
+    }
+
+    /// Whether what it brings is not there yet, and can be told from what others bring. If it only tried whether parts are
+    /// to be had, its bytes are its own now.
+    fn is_needed(&mut self, worker: WorkerId, reply: &Reply, part: &Part) -> bool {
+        let Some(held) = self.work.get(worker) else { return false };
+        let (from, source) = (held.from, held.source);
+        if held.at >= part.end {
+            // It began as a hedge, and brings only what its primary brought before it broke.
+            return false;
+        }
+        if held.probes {
+            let Some(primary) = self.work.take_over(worker) else {
+                self.sources.gives_parts(source);
+                return false;
+            };
+            self.actions.push_back(Action::Cut { worker: primary, end: from });
+        }
+        let digested = !reply.part_digests.is_empty() && self.rules.verify != Verify::Off;
+        !digested || reply.range.is_none_or(|range| self.work.judge(worker, range.last))
+    }
+
+    /// This reply brings the whole file: everything that was there counts for nothing.
+    fn start(&mut self, now: Duration, worker: WorkerId, reply: &Reply) {
+        if self.work.there() > 0 {
+            // We asked to go on, and the server sends everything.
+            let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
+            self.tell_retry(&error, 0, Duration::ZERO, 0);
+        }
+        // What another tool left is compared with what comes, from wherever the comparison begins.
+        if let Some(Err(error)) =
+            self.adopting.filter(|_| reply.size().is_some()).map(|length| adopted(reply, length))
+        {
+            self.drop_workers();
+            return self.failed(now, error);
+        }
+        let keep = self.adopting.take().is_some();
+        self.forget();
+        self.work.size = reply.size();
+        self.continuing = false;
+        let source = self.work.get(worker).map_or(0, |held| held.source);
+        self.sources.opened(source, show::url(&reply.url), &reply.version);
+        let (url, version) = (show::url(&reply.url), reply.version.clone());
+        let start = Start { url, size: reply.size(), version, digests: reply.digests.clone() };
+        for other in self.work.restart(now, worker, reply.size()) {
+            self.actions.push_back(Action::Drop { worker: other });
+        }
+        self.know(start, reply, !reply.refuses_ranges && reply.coding.is_none());
+        if self.placed.is_some() {
+            self.begin(worker, 0, keep);
+        } else {
+            let begin = Begin { journal: self.journal(), keep };
+            self.state = State::Placing(Some(worker));
+            self.actions
+                .push_back(Action::Place { reply: Some(Box::new(reply.clone())), begin: Some(begin) });
+        }
+    }
+
+    /// The part file begins for this worker's reply.
+    pub(super) fn begin(&mut self, worker: WorkerId, skip: u64, keep: bool) {
+        self.state = State::Beginning { worker, skip };
+        self.actions.push_back(Action::Begin(Begin { journal: self.journal(), keep }));
+    }
+
+    /// A worker's reply is right, and there is a place for its bytes.
+    pub(super) fn accept(&mut self, now: Duration, worker: WorkerId, skip: u64) {
+        self.state = State::Transferring;
+        let Some(held) = self.work.get(worker) else { return };
+        let (at, end) = (held.from, held.end);
+        if let Err(error) = self.is_proven_enough() {
+            self.drop_workers();
+            return self.failed(now, error);
+        }
+        self.work.accepted(now, worker, end);
+        self.tell_start();
+        if std::mem::take(&mut self.continuing) {
+            let bytes = self.work.there();
+            self.actions.push_back(Action::Tell(Fact::Resumed { from: at, bytes }));
+        }
+        self.actions.push_back(Action::Accept { worker, skip, at, end });
+    }
+
+    /// Tells once that the file is on its way.
+    pub(super) fn tell_start(&mut self) {
+        let (path, size) = (self.place(), self.work.size);
+        if let Some(known) = self.known.as_mut().filter(|known| !known.told) {
+            known.told = true;
+            let url = known.start.url.clone();
+            let validator = known.start.version.text();
+            self.actions.push_back(Action::Tell(Fact::Started { url, path, size, validator }));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Going on with what is on the disk: what an earlier run left, what another tool left, or a file to be repaired.
+//!
+//! Invariant: what was left counts only if it can be told to belong to what comes, and what a journal claims only once its
+//! bytes were found good.
+
+use super::{Action, Left, Place, Plan, State, WorkerId};
+use crate::error::{Error, Kind};
+use crate::event::Fact;
+use crate::journal::{Claim, Start};
+use crate::reply::{Reply, Version};
+use crate::show;
+use std::time::Duration;
+
+/// Of a partial file that another tool left, so many bytes are fetched again and compared: what a torn write or a
+/// sparse end may have spoiled, and enough that two different files do not agree by chance.
+pub const OVERLAP: u64 = 64 * 1024;
+
+impl Plan {
+    /// There is a part file, or none may be; `left` is what was found in it.
+    pub(super) fn placed(
+        &mut self,
+        now: Duration,
+        worker: Option<WorkerId>,
+        place: Result<Place, Error>,
+        left: Option<Left>,
+    ) {
+        match place {
+            Ok(Place::Free { path, .. }) => self.placed = Some(path),
+            Ok(Place::Taken { path, reason }) => {
+                self.drop_workers();
+                return self.skipped(path, reason);
+            }
+            Err(error) => {
+                self.drop_workers();
+                return self.failed(now, error);
+            }
+        }
+        let useful = match &left {
+            None => Ok(()),
+            Some(left) => self.is_useful(left),
+        };
+        match (worker, left, useful) {
+            (Some(worker), None, _) => self.accept(now, worker, 0),
+            (None, None, _) => self.state = State::Transferring,
+            (_, Some(left), Ok(())) => {
+                // What was opened for everything is not what is needed now.
+                self.drop_workers();
+                self.state = State::Transferring;
+                self.go_on_with(left);
+            }
+            (worker, Some(_), Err(error)) => {
+                self.tell_retry(&error, 0, Duration::ZERO, 0);
+                match worker {
+                    None => self.state = State::Transferring,
+                    Some(worker) => self.begin(worker, 0, false),
+                }
+            }
+        }
+    }
+
+    /// Whether a download can go on with what is there, by what is known of the file now.
+    fn is_useful(&self, left: &Left) -> Result<(), Error> {
+        let no = |kind, why: &str| Err(Error::new(kind, self.place(), why));
+        match (left, &self.known) {
+            (_, Some(_)) if !self.is_provable() && matches!(left, Left::Journal { .. }) => {
+                no(Kind::ResumeUnproven, "")
+            }
+            (Left::Journal { start, .. }, Some(known)) => {
+                let same = start.version == known.start.version && start.size == known.start.size;
+                if same { Ok(()) } else { no(Kind::RemoteChanged, "since an earlier run") }
+            }
+            (Left::Journal { start, claims }, None) => {
+                let strong = self.proof.has_strong(&start.digests);
+                match start.version == Version::Unknown && !strong && !claims.is_empty() {
+                    true => no(Kind::ResumeUnproven, ""),
+                    false => Ok(()),
+                }
+            }
+            (Left::Prefix(_) | Left::Whole(_), _) => Ok(()),
+        }
+    }
+
+    fn go_on_with(&mut self, left: Left) {
+        match left {
+            Left::Prefix(length) => {
+                self.forget();
+                self.adopting = Some(length);
+            }
+            Left::Whole(length) => {
+                self.forget();
+                self.repair(length);
+            }
+            Left::Journal { start, claims } => {
+                self.work.clear();
+                self.work.size = start.size;
+                self.work.claimed = claims.iter().map(|claim| claim.start..claim.end).collect();
+                if self.known.is_some() {
+                    // The reply that named it says so.
+                    self.tell_start();
+                } else {
+                    self.know_again(start);
+                }
+                let bytes = self.work.there();
+                let from = self.work.claimed.prefix();
+                if bytes > 0 {
+                    self.actions.push_back(Action::Tell(Fact::Resumed { from, bytes }));
+                }
+                self.checks += 1;
+                self.actions.push_back(Action::Check { number: self.checks, claims });
+            }
+        }
+    }
+
+    /// A claim was looked at. Claims may overlap: what one of them proved, or what was given up meanwhile, is not claimed any
+    /// more.
+    pub(super) fn checked(&mut self, claim: Claim, good: bool) {
+        if good {
+            for range in self.work.claimed.take(claim.start..claim.end) {
+                self.left_good += range.end - range.start;
+                self.work.written.insert(range);
+            }
+        }
+        self.complete();
+    }
+
+    /// All claims were looked at: whatever is left of them is free.
+    pub(super) fn check_ended(&mut self) {
+        self.work.claimed = Default::default();
+        self.complete();
+    }
+
+    /// A file is there, and digests of its pieces will tell what of it is right. Without them, nothing of it counts.
+    fn repair(&mut self, length: u64) {
+        let size = self.rules.size.unwrap_or(length);
+        if self.pieces.as_ref().is_some_and(|pieces| pieces.fit(size)) {
+            let start = Start {
+                url: String::new(),
+                size: Some(size),
+                version: Version::Unknown,
+                digests: Vec::new(),
+            };
+            self.know_again(start);
+            self.work.size = Some(size);
+            self.work.written.insert(0..length.min(size));
+            self.left_good = length.min(size);
+        }
+    }
+}
+
+/// What a partial file of so many bytes is to become, by a reply about its end.
+pub(super) fn adopted(reply: &Reply, length: u64) -> Result<Start, Error> {
+    let url = show::url(&reply.url);
+    match reply.size() {
+        Some(size) if size >= length => {
+            let (version, digests) = (reply.version.clone(), reply.digests.clone());
+            Ok(Start { url, size: Some(size), version, digests })
+        }
+        size => {
+            let whole = size.map_or("unknown".to_string(), |size| format!("{size} bytes"));
+            let why = format!("it has {length} bytes, and the size of the server's file is {whole}");
+            Err(Error::new(Kind::ResumeDamaged, url, why))
+        }
+    }
+}

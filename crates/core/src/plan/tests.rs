@@ -1,0 +1,141 @@
+//! A plan from outside: what it does next when it is told what happened, one step after the other.
+
+use super::*;
+use crate::reply::Reply;
+use crate::settings::OnError;
+use crate::settings::Verify;
+use http::HeaderMap;
+use url::Url;
+
+const NOW: Duration = Duration::from_secs(1);
+const ROOM: Room = Room { most: 100, worth: 100, not_before: Duration::ZERO };
+
+fn rules() -> Rules {
+    Rules {
+        sources: 1,
+        look_first: false,
+        retries: 1,
+        on_error: OnError::Retry,
+        max_time: None,
+        verify: Verify::Auto,
+        record: false,
+        expected: Vec::new(),
+        size: None,
+        pieces: None,
+        connections: Some(1),
+        sizes: Sizes::FILE,
+        seed: 1,
+    }
+}
+
+fn reply(status: u16, headers: &[(&'static str, &str)]) -> Box<Reply> {
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
+        .collect();
+    Box::new(
+        Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &headers).expect("a reply"),
+    )
+}
+
+/// All actions up to the next wait.
+fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        plan.check().expect("the invariant");
+        match plan.next(now, &[ROOM, ROOM]) {
+            Action::Wait(_) => return all,
+            Action::Pace { .. } => {}
+            action => all.push(action),
+        }
+    }
+    panic!("a plan that never waits: {plan:?}");
+}
+
+/// A plan whose first worker has written `bytes` of 100,000.
+fn half_done(etag: &str, bytes: u64) -> Plan {
+    let mut plan = Plan::new(rules());
+    assert_eq!(steps(&mut plan, NOW), [Action::Fetch { worker: 1, source: 0, from: 0, to: None }]);
+    let reply = reply(200, &[("content-length", "100000"), ("etag", etag)]);
+    plan.on(NOW, Input::Opened { worker: 1, reply });
+    steps(&mut plan, NOW);
+    plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), None));
+    assert_eq!(steps(&mut plan, NOW)[1], Action::Accept { worker: 1, skip: 0, at: 0, end: Some(100_000) });
+    plan.on(NOW, Input::Wrote { worker: 1, upto: bytes, fresh: true });
+    plan
+}
+
+fn fetches(actions: &[Action]) -> Vec<u64> {
+    let from = |action: &Action| if let Action::Fetch { from, .. } = action { Some(*from) } else { None };
+    actions.iter().filter_map(from).collect()
+}
+
+const LATER: Duration = Duration::from_secs(100);
+
+#[test]
+fn a_break_goes_on_where_it_stopped_only_with_the_same_version() {
+    let broken = || Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) };
+    for (etag, range, accepted, skip) in [
+        ("\"a\"", "bytes 70000-99999/100000", true, 0),
+        ("\"a\"", "bytes 60000-99999/100000", true, 10_000),
+        ("\"b\"", "bytes 70000-99999/100000", false, 0),
+        ("\"a\"", "bytes 70001-99999/100000", false, 0),
+        ("\"a\"", "bytes 70000-99999/100001", false, 0),
+    ] {
+        let mut plan = half_done("\"a\"", 70_000);
+        plan.on(NOW, broken());
+        assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);
+        let reply = reply(206, &[("content-range", range), ("etag", etag)]);
+        plan.on(LATER, Input::Opened { worker: 2, reply });
+        let goes_on = Action::Accept { worker: 2, skip, at: 70_000, end: Some(100_000) };
+        let actions = steps(&mut plan, LATER);
+        assert_eq!(actions.contains(&goes_on), accepted, "{etag} {range}: {actions:?}");
+        if !accepted {
+            assert!(actions.contains(&Action::Drop { worker: 2 }));
+            assert_eq!(fetches(&steps(&mut plan, LATER * 2)), [0], "it starts again");
+        }
+    }
+}
+
+#[test]
+fn without_a_strong_validator_it_starts_again() {
+    let mut plan = half_done("W/\"a\"", 70_000);
+    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
+    assert_eq!(fetches(&steps(&mut plan, LATER)), [0]);
+}
+
+#[test]
+fn reports_of_dropped_workers_change_nothing() {
+    let mut plan = half_done("\"a\"", 70_000);
+    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
+    plan.on(NOW, Input::Wrote { worker: 1, upto: 90_000, fresh: true });
+    plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
+    assert_eq!(plan.bytes(), 70_000);
+}
+
+#[test]
+fn a_short_clean_end_is_a_truncation() {
+    let mut plan = half_done("\"a\"", 70_000);
+    plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
+    assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);
+}
+
+#[test]
+fn a_further_mirror_is_used_from_the_start_and_costs_no_try() {
+    let mut plan = Plan::new(Rules { sources: 2, retries: 0, ..rules() });
+    steps(&mut plan, NOW);
+    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
+    assert!(steps(&mut plan, NOW).contains(&Action::Fetch { worker: 2, source: 1, from: 0, to: None }));
+    plan.on(NOW, Input::Ended { worker: 2, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
+    assert!(matches!(steps(&mut plan, NOW).last(), Some(Action::Finish(Outcome::Failed { .. }))));
+}
+
+#[test]
+fn time_for_the_whole_file_is_bounded() {
+    let mut plan = Plan::new(Rules { max_time: Some(LATER), ..rules() });
+    steps(&mut plan, NOW);
+    assert_eq!(plan.next(NOW, &[ROOM]), Action::Wait(Some(NOW + LATER)));
+    let actions = steps(&mut plan, NOW + LATER);
+    assert_eq!(actions[0], Action::Drop { worker: 1 });
+    assert!(matches!(actions.last(), Some(Action::Finish(Outcome::Failed { kind: Kind::JobMaxTime, .. }))));
+}

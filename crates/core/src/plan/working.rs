@@ -1,0 +1,75 @@
+//! What workers bring: bytes, until their task ends.
+//!
+//! Invariant: a task is done when all of its bytes are written, or the end of the reply is the end of the file; whatever else
+//! ends a worker is a failure.
+
+use super::{Action, Plan, WorkerId};
+use crate::error::{Error, Kind};
+use crate::pace::News;
+use crate::retry::PROGRESS;
+use std::time::Duration;
+
+impl Plan {
+    pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
+        let Some(held) = self.work.get(worker) else { return };
+        let (before, source) = (held.at, held.source);
+        self.work.wrote(now, worker, upto, fresh);
+        let new = upto.saturating_sub(before);
+        self.fetched = self.fetched.saturating_add(new);
+        let news = News::Brought(new, self.work.latency);
+        self.actions.push_back(Action::Pace { source, news });
+        if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
+            self.actions.push_back(Action::Pace { source, news: News::Works });
+        }
+        self.grew();
+        self.complete();
+    }
+
+    pub(super) fn ended(&mut self, now: Duration, worker: WorkerId, result: Result<(), Error>) {
+        let Some(held) = self.work.get(worker) else { return };
+        let (at, end, receiving, source, rate) =
+            (held.at, held.end, held.receiving, held.source, held.rate());
+        let crumb = held.is_a_crumb(PROGRESS);
+        match result {
+            // It broke behind the end of its task.
+            Err(_) if receiving && end.is_some_and(|end| at >= end) => self.ended(now, worker, Ok(())),
+            Err(error) => self.worker_failed(now, worker, error),
+            // A worker that was never told to go on cannot be through.
+            Ok(()) if !receiving => {
+                let error = Error::new(Kind::HttpTruncated, self.place(), "no reply");
+                self.worker_failed(now, worker, error);
+            }
+            Ok(()) if end.is_some_and(|end| at < end) => {
+                let missing = format!("{} bytes are missing", end.unwrap_or(at) - at);
+                self.worker_failed(now, worker, Error::new(Kind::HttpTruncated, self.place(), missing));
+            }
+            Ok(()) => {
+                let (_, twin) = self.work.release(worker).unzip();
+                if let Some(worker) = twin.flatten() {
+                    self.actions.push_back(Action::Drop { worker });
+                }
+                self.grew();
+                if end.is_none() {
+                    self.work.size = Some(at);
+                    self.proven = Some("end of transfer only".into());
+                }
+                if crumb {
+                    let news = News::Broke(Duration::ZERO);
+                    self.actions.push_back(Action::Pace { source, news });
+                }
+                if self.sources.worked(source, rate) && self.mixes() {
+                    let why = "other mirrors bring many times more";
+                    self.leave(source, &Error::new(Kind::NetSlow, self.sources.url(source), why));
+                }
+                if !self.complete() && self.work.held().is_empty() && !self.is_provable() {
+                    let why = "only a part came, and nothing tells whether the next one belongs to it";
+                    self.failed(now, Error::new(Kind::HttpTruncated, self.place(), why));
+                }
+            }
+        }
+    }
+
+    pub(super) fn grew(&mut self) {
+        self.best = self.best.max(self.work.written.len().saturating_sub(self.left_good));
+    }
+}
