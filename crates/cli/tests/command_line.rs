@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Place, events};
+use downhaul_testkit::server::LAST_MODIFIED;
 use downhaul_testkit::server::Server;
-use downhaul_testkit::server::sins::LAST_MODIFIED;
 use downhaul_testkit::{content, sha256};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -3,7 +3,7 @@
 //! Invariant: one connection is one thread, as with HTTP/1.1; its streams take turns there. Over HTTP/1.1 the files of
 //! these sins are served well.
 
-use super::{Request, World, sins};
+use super::{Request, World, exchange};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -165,7 +165,7 @@ impl Exchange {
 
     /// The head of the file or part that was asked for, and its body to be sent.
     fn head(&mut self, length: Option<u64>) -> Result<(SendStream<Bytes>, Bytes), h2::Error> {
-        let (status, headers, body) = sins::part(&self.request, &self.name, self.size);
+        let (status, headers, body) = exchange::part(&self.request, &self.name, self.size);
         let length = length.unwrap_or(body.len() as u64);
         let mut head = http::Response::builder().status(&status[..3]);
         for (name, value) in headers {
@@ -173,7 +173,7 @@ impl Exchange {
         }
         let head = head
             .header("content-length", length)
-            .header("etag", sins::etag(&self.name, self.size))
+            .header("etag", exchange::etag(&self.name, self.size))
             .body(())
             .expect("a head");
         Ok((self.respond.send_response(head, false)?, body.into()))
@@ -252,7 +252,7 @@ async fn half_and_reset(
     head: http::response::Builder,
     reason: Reason,
 ) -> Result<(), h2::Error> {
-    let body = Bytes::from(sins::part(&x.request, &x.name, x.size).2);
+    let body = Bytes::from(exchange::part(&x.request, &x.name, x.size).2);
     let mut stream = x.respond.send_response(head.body(()).expect("a head"), false)?;
     stream.send_data(body.slice(..body.len() / 2), false)?;
     // What was sent shall arrive before the reset takes it back.
@@ -275,7 +275,7 @@ async fn reset_in_mid_body(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
     }
-    let etag = sins::etag(&x.name, x.size);
+    let etag = exchange::etag(&x.name, x.size);
     let head = http::Response::builder().header("content-length", x.size).header("etag", etag);
     half_and_reset(x, head, Reason::INTERNAL_ERROR).await
 }

@@ -3,10 +3,14 @@
 //!
 //! Plain threads and blocking sockets: a script reads like what goes over the wire.
 
+mod exchange;
 mod h2;
 pub mod sins;
 pub mod tls;
 
+pub use exchange::LAST_MODIFIED;
+
+use exchange::Exchange;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -62,21 +66,6 @@ pub struct Request {
 pub(crate) trait Wire: Read + Write {
     /// Closes with a reset, as a crashed peer does.
     fn reset(&self);
-}
-
-/// One request and the means to answer it.
-pub(crate) struct Exchange<'a> {
-    pub(crate) request: &'a Request,
-    pub(crate) wire: &'a mut dyn Wire,
-    /// How many times this target was asked for before.
-    pub(crate) visit: usize,
-    pub(crate) size: u64,
-    pub(crate) name: String,
-    pub(crate) over: &'a AtomicBool,
-    /// Connections that are open, this one included.
-    pub(crate) open: usize,
-    /// What this connection may still send at once, and when that was so.
-    pub(crate) bucket: &'a mut (f64, Instant),
 }
 
 impl Server {

@@ -1,0 +1,192 @@
+//! One request, and the means to answer it: what a good server says of a test file, whole or in part, and less than that.
+
+use super::{Request, Wire};
+use crate::{content, shared_content};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// When all test files were last changed: long enough ago to be a strong validator.
+pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+
+/// One request and the means to answer it.
+pub(super) struct Exchange<'a> {
+    pub(super) request: &'a Request,
+    pub(super) wire: &'a mut dyn Wire,
+    /// How many times this target was asked for before.
+    pub(super) visit: usize,
+    pub(super) size: u64,
+    pub(super) name: String,
+    pub(super) over: &'a AtomicBool,
+    /// Connections that are open, this one included.
+    pub(super) open: usize,
+    /// What this connection may still send at once, and when that was so.
+    pub(super) bucket: &'a mut (f64, Instant),
+}
+
+impl Exchange<'_> {
+    pub(super) fn content(&self) -> Vec<u8> {
+        content(&self.name, self.size)
+    }
+
+    pub(super) fn etag(&self) -> String {
+        etag(&self.name, self.size)
+    }
+
+    /// A reply with a body of known length.
+    pub(super) fn reply(&mut self, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<bool> {
+        let length = body.len().to_string();
+        let mut all = vec![("Content-Length", length.as_str())];
+        all.extend(headers);
+        self.head(status, &all)?;
+        self.wire.write_all(body)?;
+        self.wire.flush()?;
+        Ok(true)
+    }
+
+    pub(super) fn head(&mut self, status: &str, headers: &[(&str, &str)]) -> io::Result<()> {
+        let mut text = format!("HTTP/1.1 {status}\r\n");
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        self.wire.write_all((text + "\r\n").as_bytes())
+    }
+
+    /// The file or the part that was asked for, as a good server gives it, with further headers.
+    pub(super) fn file(&mut self, more: &[(&str, &str)]) -> io::Result<bool> {
+        let etag = self.etag();
+        let mut headers = vec![("ETag", etag.as_str())];
+        headers.extend(more);
+        self.file_as(&headers)
+    }
+
+    pub(super) fn file_as(&mut self, more: &[(&str, &str)]) -> io::Result<bool> {
+        let (status, headers, body) = self.part();
+        let mut all = borrowed(&headers);
+        all.extend(more);
+        self.reply(&status, &all, &body)
+    }
+
+    /// A number of the query.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.request.query(key)?.parse().ok()
+    }
+
+    /// The part that was asked for, at so many bytes a second over this connection, at most 64 KiB of it at once.
+    pub(super) fn trickle(&mut self, rate: f64, more: &[(&str, &str)]) -> io::Result<bool> {
+        const BURST: f64 = 65_536.0;
+        self.only(0, more)?;
+        let body = self.part().2;
+        let (tokens, at) = &mut *self.bucket;
+        *tokens = tokens.min(BURST);
+        for some in body.chunks(16_384) {
+            loop {
+                let now = Instant::now();
+                *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * rate).min(BURST);
+                *at = now;
+                if *tokens >= some.len() as f64 || self.over.load(Ordering::Relaxed) {
+                    break;
+                }
+                thread::sleep(
+                    Duration::from_secs_f64((some.len() as f64 - *tokens) / rate).min(Duration::from_secs(1)),
+                );
+            }
+            *tokens -= some.len() as f64;
+            self.wire.write_all(some)?;
+        }
+        self.wire.flush()?;
+        Ok(true)
+    }
+
+    /// Status, headers and body of the part that was asked for.
+    pub(super) fn part(&self) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
+        part(self.request, &self.name, self.size)
+    }
+
+    /// The head that announces all of what was asked for, and so many bytes of it.
+    pub(super) fn only(&mut self, bytes: usize, more: &[(&str, &str)]) -> io::Result<bool> {
+        let etag = self.etag();
+        let (status, headers, body) = self.part();
+        let length = body.len().to_string();
+        let mut all = borrowed(&headers);
+        all.extend([("Content-Length", length.as_str()), ("ETag", etag.as_str())]);
+        all.extend(more);
+        self.head(&status, &all)?;
+        self.wire.write_all(&body[..bytes.min(body.len())])?;
+        self.wire.flush()?;
+        Ok(false)
+    }
+
+    pub(super) fn half(&self) -> usize {
+        usize::try_from(self.size / 2).unwrap_or(0)
+    }
+
+    pub(super) fn is_continued(&self) -> bool {
+        self.request.range().is_some_and(|(first, _)| first > 0)
+    }
+
+    /// Sleeps, but not beyond the server's end.
+    pub(super) fn sleep(&self, time: Duration) {
+        let steps = time.as_millis() / 20;
+        for _ in 0..steps {
+            if self.over.load(Ordering::Relaxed) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Raw text as the reply's head, then the file.
+    pub(super) fn raw(&mut self, head: &str) -> io::Result<bool> {
+        let body = self.content();
+        self.wire.write_all(head.as_bytes())?;
+        self.wire.write_all(&body)?;
+        self.wire.flush()?;
+        Ok(false)
+    }
+}
+
+/// Status, headers and body of the file or the part of it that was asked for.
+pub(super) fn part(
+    request: &Request,
+    name: &str,
+    size: u64,
+) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
+    let body = shared_content(name, size);
+    // `?lies=N`: byte N is another one, whatever the rest of the script.
+    let lie: Option<usize> = request.query("lies").and_then(|at| at.parse().ok());
+    let some = |range: std::ops::Range<usize>| {
+        let mut some = body[range.clone()].to_vec();
+        if let Some(byte) = lie.and_then(|at| some.get_mut(at.checked_sub(range.start)?)) {
+            *byte ^= 1;
+        }
+        some
+    };
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    let mut headers = vec![
+        ("Date", now),
+        ("Last-Modified", LAST_MODIFIED.to_string()),
+        ("Accept-Ranges", "bytes".to_string()),
+    ];
+    let Some((first, last)) = request.range() else {
+        return ("200 OK".into(), headers, some(0..body.len()));
+    };
+    let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
+    if first >= size || first > last {
+        headers.push(("Content-Range", format!("bytes */{size}")));
+        return ("416 Range Not Satisfiable".into(), headers, Vec::new());
+    }
+    headers.push(("Content-Range", format!("bytes {first}-{last}/{size}")));
+    let range = usize::try_from(first).unwrap_or(0)..usize::try_from(last).unwrap_or(0) + 1;
+    ("206 Partial Content".into(), headers, some(range))
+}
+
+pub(super) fn etag(name: &str, size: u64) -> String {
+    format!("\"{}-{size}\"", name.len())
+}
+
+/// Headers as they are written.
+pub(super) fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}

@@ -1,0 +1,52 @@
+//! Sins of digests: of the whole or of parts, right and wrong.
+
+use crate::server::exchange::{Exchange, borrowed};
+use crate::{content_digest, sha256};
+use std::io;
+
+/// Every part comes with its digest. Of the parts, number `bad=N` (from 1) has a wrong byte in its middle;
+/// `always=1`: all of them from there on. The whole breaks off in the middle, without a digest.
+pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
+    if x.request.range().is_none() {
+        return x.only(x.half(), &[]);
+    }
+    let (etag, (status, headers, mut body)) = (x.etag(), x.part());
+    let of_part = content_digest(&body);
+    // The first visit was to the whole.
+    let (visit, bad) = (x.visit as u64, x.number("bad").unwrap_or(u64::MAX));
+    if visit == bad || (visit > bad && x.request.query("always").is_some()) {
+        let middle = body.len() / 2;
+        body[middle] ^= 1;
+    }
+    let mut all = borrowed(&headers);
+    all.extend([("ETag", etag.as_str()), ("Content-Digest", of_part.as_str())]);
+    x.reply(&status, &all, &body)
+}
+
+/// The right digest; `?upper=1` in capitals.
+pub(super) fn checksum(x: &mut Exchange) -> io::Result<bool> {
+    let mut digest = sha256(&x.content());
+    if x.request.query("upper").is_some() {
+        digest = digest.to_uppercase();
+    }
+    x.file(&[("X-Checksum-SHA256", &digest)])
+}
+
+pub(super) fn checksum_wrong(x: &mut Exchange) -> io::Result<bool> {
+    let digest = sha256(b"something else");
+    x.file(&[("X-Checksum-SHA256", &digest)])
+}
+
+pub(super) fn checksum_malformed(x: &mut Exchange) -> io::Result<bool> {
+    x.file(&[("X-Checksum-SHA256", "not hexadecimal")])
+}
+
+/// The right digest, and a break in the middle. Once.
+pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
+    let digest = sha256(&x.content());
+    if x.visit == 0 {
+        x.only(x.half(), &[("X-Checksum-SHA256", &digest)])
+    } else {
+        x.file(&[("X-Checksum-SHA256", &digest)])
+    }
+}

@@ -1,0 +1,72 @@
+//! Sins of headers: malformed, untrue, or whatever the query asks for.
+
+use crate::server::exchange::Exchange;
+use std::io;
+
+pub(super) fn gzip_although_identity(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 && x.request.query("break").is_some() {
+        return x.only(x.half(), &[("Content-Encoding", "gzip")]);
+    }
+    x.file(&[("Content-Encoding", "gzip")])
+}
+
+/// The first half plain, the rest in a coding. Once; then plain again.
+pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
+    match (x.visit, x.is_continued()) {
+        (0, _) => x.only(x.half(), &[]),
+        (_, true) => x.file(&[("Content-Encoding", "gzip")]),
+        _ => x.file(&[]),
+    }
+}
+
+pub(super) fn huge_headers(x: &mut Exchange) -> io::Result<bool> {
+    let size = x.size;
+    x.wire.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n").as_bytes())?;
+    for n in 0..1024 {
+        x.wire.write_all(format!("X-Padding-{n}: {}\r\n", "x".repeat(1000)).as_bytes())?;
+    }
+    x.raw("\r\n")
+}
+
+pub(super) fn folded_header(x: &mut Exchange) -> io::Result<bool> {
+    let size = x.size;
+    x.raw(&format!("HTTP/1.1 200 OK\r\nX-Folded: a\r\n  b\r\nContent-Length: {size}\r\n\r\n"))
+}
+
+pub(super) fn two_lengths(x: &mut Exchange) -> io::Result<bool> {
+    let size = x.size;
+    x.raw(&format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nContent-Length: {}\r\n\r\n", size / 2))
+}
+
+pub(super) fn negative_length(x: &mut Exchange) -> io::Result<bool> {
+    x.raw("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n")
+}
+
+pub(super) fn huge_length(x: &mut Exchange) -> io::Result<bool> {
+    x.raw("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999999\r\n\r\n")
+}
+
+pub(super) fn nul_in_header(x: &mut Exchange) -> io::Result<bool> {
+    let size = x.size;
+    x.raw(&format!("HTTP/1.1 200 OK\r\nX-Bad: a\0b\r\nContent-Length: {size}\r\n\r\n"))
+}
+
+pub(super) fn cr_in_header(x: &mut Exchange) -> io::Result<bool> {
+    let size = x.size;
+    x.raw(&format!("HTTP/1.1 200 OK\r\nX-Bad: a\rContent-Length: 1\r\nContent-Length: {size}\r\n\r\n"))
+}
+
+/// `?disposition=VALUE`: a Content-Disposition, as it is.
+pub(super) fn named(x: &mut Exchange) -> io::Result<bool> {
+    let value = x.request.query("disposition").unwrap_or_default();
+    x.file(&[("Content-Disposition", &value)])
+}
+
+/// `?NAME=VALUE...`: these headers too. `break=1`: half of it, the first time.
+pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
+    let more = x.request.queries();
+    let broken = more.iter().any(|(name, _)| name == "break") && x.visit == 0;
+    let more = more.iter().filter(|(name, _)| name != "break");
+    let more: Vec<(&str, &str)> = more.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    if broken { x.only(x.half(), &more) } else { x.file(&more) }
+}

@@ -1,0 +1,105 @@
+//! Sins of pace: slow, silent, or held back, by request or by connection.
+
+use crate::server::exchange::Exchange;
+use crate::{sha256, shared_content};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+pub(super) fn slow_first_byte(x: &mut Exchange) -> io::Result<bool> {
+    x.sleep(Duration::from_secs(30));
+    Ok(false)
+}
+
+pub(super) fn slow_first_byte_once(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 { slow_first_byte(x) } else { x.file(&[]) }
+}
+
+pub(super) fn one_byte_a_second(x: &mut Exchange) -> io::Result<bool> {
+    x.only(0, &[])?;
+    for byte in x.content() {
+        x.wire.write_all(&[byte])?;
+        x.wire.flush()?;
+        if x.over.load(Ordering::Relaxed) {
+            break;
+        }
+        x.sleep(Duration::from_secs(1));
+    }
+    Ok(false)
+}
+
+pub(super) fn silence_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
+    x.only(1000, &[])?;
+    x.sleep(Duration::from_secs(60));
+    Ok(false)
+}
+
+pub(super) fn silence_in_mid_body_once(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit > 0 {
+        return x.file(&[]);
+    }
+    x.only(x.half(), &[])?;
+    x.sleep(Duration::from_secs(60));
+    Ok(false)
+}
+
+/// `?rate=N`: N bytes a second, and `?chunked=1` without a length.
+pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
+    let rate: usize = x.request.query("rate").and_then(|rate| rate.parse().ok()).unwrap_or(100_000);
+    let chunked = x.request.query("chunked").is_some();
+    let body = if chunked {
+        x.head("200 OK", &[("Transfer-Encoding", "chunked")])?;
+        x.content()
+    } else {
+        x.only(0, &[])?;
+        x.part().2
+    };
+    for some in body.chunks((rate / 20).max(1)) {
+        if chunked {
+            x.wire.write_all(format!("{:x}\r\n", some.len()).as_bytes())?;
+        }
+        x.wire.write_all(some)?;
+        if chunked {
+            x.wire.write_all(b"\r\n")?;
+        }
+        x.wire.flush()?;
+        if x.over.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    if chunked {
+        x.wire.write_all(b"0\r\n\r\n")?;
+    }
+    Ok(true)
+}
+
+/// `?rate=N`: N bytes a second over each connection, whatever the requests on it; `?sha256=1` with its digest; `?link=...`
+/// with that for a Link.
+pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
+    let rate = x.number("rate").unwrap_or(1_000_000) as f64;
+    let digest = x.request.query("sha256").map(|_| sha256(&shared_content(&x.name, x.size)));
+    let link = x.request.query("link");
+    let mut more: Vec<(&str, &str)> = Vec::new();
+    more.extend(digest.as_ref().map(|digest| ("X-Checksum-SHA256", digest.as_str())));
+    more.extend(link.as_ref().map(|link| ("Link", link.as_str())));
+    x.trickle(rate, &more)
+}
+
+/// Of four connections one goes silent after 100,000 bytes; the others are capped.
+pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
+    if x.request.connection % 4 != 2 {
+        return capped(x);
+    }
+    x.only(100_000, &[])?;
+    x.sleep(Duration::from_secs(60));
+    Ok(false)
+}
+
+/// Of four connections one runs at a fortieth of the speed of the others.
+pub(super) fn crawling_connection(x: &mut Exchange) -> io::Result<bool> {
+    let rate = x.number("rate").unwrap_or(1_000_000) as f64;
+    let slow = x.request.connection % 4 == 2;
+    x.trickle(if slow { rate / 40.0 } else { rate }, &[])
+}

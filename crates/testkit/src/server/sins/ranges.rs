@@ -1,0 +1,89 @@
+//! Sins against ranges: none, all, or others than were asked for.
+
+use super::pace::capped;
+use crate::server::exchange::Exchange;
+use crate::shared_content;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+pub(super) fn no_ranges(x: &mut Exchange) -> io::Result<bool> {
+    let body = x.content();
+    x.reply("200 OK", &[("Accept-Ranges", "none"), ("ETag", "\"a\"")], &body)
+}
+
+/// Everything, whatever was asked for, though parts are promised.
+pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
+    let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
+    let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };
+    let length = body.len().to_string();
+    x.head("200 OK", &[("Content-Length", &length), ("ETag", &etag), ("Accept-Ranges", "bytes")])?;
+    let rate = x.number("rate").unwrap_or(20_000_000);
+    for some in body[..whole].chunks(65_536) {
+        x.wire.write_all(some)?;
+        thread::sleep(Duration::from_secs_f64(some.len() as f64 / rate as f64));
+    }
+    Ok(whole == body.len())
+}
+
+/// Parts are had at first, and later everything comes.
+pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
+}
+
+/// Asked for the rest, it gives something else and says so.
+pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 {
+        return x.only(x.half(), &[]);
+    }
+    if !x.is_continued() {
+        return x.file(&[]);
+    }
+    let (etag, size, body) = (x.etag(), x.size, x.content());
+    let range = format!("bytes 0-{}/{size}", size - 1);
+    x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
+}
+
+/// `?how=start|end|total|validator|none|multipart|length|coding`: what is wrong with every part.
+pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
+    let Some((first, last)) = x.request.range() else {
+        if x.visit == 0 && x.request.query("break").is_some() {
+            return x.only(x.half(), &[]);
+        }
+        return capped(x);
+    };
+    let (size, etag) = (x.size, x.etag());
+    let last = last.unwrap_or(size - 1).min(size - 1);
+    let how = x.request.query("how").unwrap_or_default();
+    let good = format!("bytes {first}-{last}/{size}");
+    let (range, etag, kind, coding) = match how.as_str() {
+        "start" => (format!("bytes {}-{last}/{size}", first + 1), etag.as_str(), "a/b", ""),
+        "end" => (format!("bytes {first}-{size}/{size}"), etag.as_str(), "a/b", ""),
+        "total" => (format!("bytes {first}-{last}/{}", size + 1), etag.as_str(), "a/b", ""),
+        "validator" => (good, "\"another\"", "a/b", ""),
+        "multipart" => (good, etag.as_str(), "multipart/byteranges; boundary=x", ""),
+        "coding" => (good, etag.as_str(), "a/b", "gzip"),
+        _ => (String::new(), etag.as_str(), "a/b", ""),
+    };
+    // Wrong bytes, so that whoever takes them has a wrong file.
+    let body = vec![b'!'; usize::try_from(last - first + 1).unwrap_or(0)];
+    let mut headers = vec![("ETag", etag), ("Content-Type", kind)];
+    if !range.is_empty() {
+        headers.push(("Content-Range", &range));
+    }
+    if !coding.is_empty() {
+        headers.push(("Content-Encoding", coding));
+    }
+    x.reply("206 Partial Content", &headers, &body)
+}
+
+/// Every part begins 1000 bytes early and ends 1000 bytes late.
+pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
+    let Some((first, last)) = x.request.range() else { return capped(x) };
+    let (size, etag) = (x.size, x.etag());
+    let (first, last) = (first.saturating_sub(1000), (last.unwrap_or(size) + 1000).min(size - 1));
+    let body = shared_content(&x.name, x.size);
+    let part = &body[usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0)];
+    let range = format!("bytes {first}-{last}/{size}");
+    x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
+}

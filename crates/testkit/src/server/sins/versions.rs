@@ -1,0 +1,69 @@
+//! Sins against versions: the file changes, or nothing tells whether it did.
+
+use super::pace::capped;
+use crate::server::exchange::Exchange;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+/// Nothing tells two versions apart.
+pub(super) fn no_validator(x: &mut Exchange) -> io::Result<bool> {
+    let (size, body) = (x.size.to_string(), x.content());
+    if x.visit == 0 {
+        x.head("200 OK", &[("Content-Length", &size), ("Accept-Ranges", "bytes")])?;
+        x.wire.write_all(&body[..body.len() / 2])?;
+        return Ok(false);
+    }
+    x.reply("200 OK", &[("Accept-Ranges", "bytes")], &body)
+}
+
+/// Slow, and nothing tells two versions apart.
+pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
+    let (status, headers, body) = x.part();
+    let length = body.len().to_string();
+    let mut all = vec![("Content-Length", length.as_str())];
+    all.extend(
+        headers
+            .iter()
+            .filter(|(name, _)| *name == "Content-Range")
+            .map(|(name, value)| (*name, value.as_str())),
+    );
+    x.head(&status, &all)?;
+    for some in body.chunks(100_000) {
+        x.wire.write_all(some)?;
+        thread::sleep(Duration::from_millis(25));
+    }
+    Ok(true)
+}
+
+/// The rest is of another version, of the same size.
+pub(super) fn changed_when_continued(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 {
+        return x.only(x.half(), &[]);
+    }
+    x.name = "changed".into();
+    x.file_as(&[("ETag", "\"changed\"")])
+}
+
+/// `?requests=N`: after so many, the file is another one of the same size.
+pub(super) fn changes_after(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit as u64 >= x.number("requests").unwrap_or(2) {
+        x.name = "changed".into();
+    }
+    capped(x)
+}
+
+/// Every request finds a new version, of the same size.
+pub(super) fn changes_always(x: &mut Exchange) -> io::Result<bool> {
+    x.name = "v".repeat(x.visit + 1);
+    capped(x)
+}
+
+/// Half of it; who comes back finds a file of a third of the size.
+pub(super) fn shrinks(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 {
+        return x.only(x.half(), &[]);
+    }
+    x.size /= 3;
+    x.file(&[])
+}
