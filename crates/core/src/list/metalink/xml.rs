@@ -1,0 +1,154 @@
+//! XML, read safely.
+//!
+//! Invariant: what is read is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and with it every entity that a
+//! document could define: text is never more than what is there.
+
+use crate::error::{Error, Kind};
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::reader::Reader;
+use std::borrow::Cow;
+use std::io::Cursor;
+
+/// The longest document that is read: a file with a hundred mirrors takes some 10 KiB.
+pub const LONGEST: usize = 16 * 1024 * 1024;
+
+/// A document that is being read.
+pub(super) struct Document {
+    reader: Reader<Cursor<Vec<u8>>>,
+    /// The line of a place in bytes: where counting goes on.
+    counted: (usize, u64),
+    /// Known before the first element: what is wrong with the document as a whole.
+    refused: Option<String>,
+}
+
+/// What comes next in a document.
+pub(super) enum Token<'a> {
+    /// An element; one that is empty ends with the next token.
+    Start(BytesStart<'a>),
+    End,
+    Text(Cow<'a, str>),
+    /// It says nothing of the content.
+    Nothing,
+    Over,
+}
+
+impl Document {
+    pub(super) fn new(document: Vec<u8>) -> Document {
+        let refused = if document.len() > LONGEST {
+            Some(format!("the document is longer than {} MiB", LONGEST / 1024 / 1024))
+        } else if std::str::from_utf8(&document).is_err() {
+            Some("the document is not UTF-8; save it as UTF-8".to_string())
+        } else {
+            None
+        };
+        let mut reader = Reader::from_reader(Cursor::new(document));
+        reader.config_mut().expand_empty_elements = true;
+        Document { reader, counted: (0, 1), refused }
+    }
+
+    /// Reads on, into this buffer.
+    pub(super) fn next<'a>(&mut self, buffer: &'a mut Vec<u8>) -> Result<Token<'a>, Error> {
+        if let Some(why) = self.refused.take() {
+            return Err(bad(why));
+        }
+        buffer.clear();
+        Ok(match self.reader.read_event_into(buffer).map_err(broken)? {
+            Event::Start(start) => Token::Start(start),
+            Event::End(_) => Token::End,
+            Event::Text(text) => Token::Text(text.xml10_content()),
+            Event::CData(text) => Token::Text(text.xml10_content()),
+            Event::GeneralRef(name) => Token::Text(character(&name)?.to_string().into()),
+            Event::DocType(_) => {
+                return Err(bad("a document type (<!DOCTYPE ...>) is refused: remove it"));
+            }
+            Event::Decl(declaration) => {
+                check_encoding(declaration.encoding().transpose().map_err(broken)?.as_deref())?;
+                Token::Nothing
+            }
+            Event::Eof => Token::Over,
+            // Instructions and comments; elements that are empty come as two events.
+            Event::PI(_) | Event::Comment(_) | Event::Empty(_) => Token::Nothing,
+        })
+    }
+
+    /// The line that was read last. Every line is counted once.
+    pub(super) fn line(&mut self) -> u64 {
+        let document = self.reader.get_ref().get_ref();
+        let here = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(document.len());
+        let (counted, line) = self.counted;
+        let new = document.get(counted..here).unwrap_or_default();
+        let lines = new.iter().filter(|&&byte| byte == b'\n').count();
+        self.counted = (here.max(counted), line + lines as u64);
+        self.counted.1
+    }
+}
+
+/// The name of the root element without its prefix, as far as these bytes go.
+pub(super) fn root(bytes: &[u8]) -> Option<String> {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    if !text.starts_with(b"<") {
+        return None;
+    }
+    // The end may be in the middle of a character.
+    let text = String::from_utf8_lossy(text);
+    let mut reader = Reader::from_str(&text);
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(first) | Event::Empty(first)) => {
+                return Some(first.name().local_name().as_ref().to_string());
+            }
+            Ok(Event::Eof) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The value of an attribute. The first counts: to compare each with all others would take long where there are many.
+pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Error> {
+    for one in start.attributes().with_checks(false) {
+        let one = one.map_err(broken)?;
+        if one.key.as_ref() == name {
+            let value = one.normalized_value(XmlVersion::Implicit1_0).map_err(broken)?;
+            return Ok(Some(value.into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// What `&NAME;` stands for: a character. Anything else would need a definition, and those are refused.
+fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
+    if let Some(character) = reference.resolve_char_ref().map_err(broken)? {
+        return Ok(character);
+    }
+    match reference.as_ref() {
+        "amp" => Ok('&'),
+        "lt" => Ok('<'),
+        "gt" => Ok('>'),
+        "quot" => Ok('"'),
+        "apos" => Ok('\''),
+        _ => Err(bad("it uses an entity, and only those of XML itself are read")),
+    }
+}
+
+fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
+    match encoding {
+        None => Ok(()),
+        Some(name) if ["utf-8", "utf8", "us-ascii"].contains(&name.to_ascii_lowercase().as_str()) => Ok(()),
+        Some(_) => Err(bad("it says that it is not in UTF-8; save it as UTF-8")),
+    }
+}
+
+pub(super) fn bad(why: impl Into<String>) -> Error {
+    Error::new(Kind::ListLine, "", why)
+}
+
+/// Not well-formed XML. What the reader says of it may quote all of a document.
+fn broken(why: impl std::fmt::Display) -> Error {
+    bad(format!("this is not proper XML: {}", beginning(&why.to_string())))
+}
+
+/// As much of a text of the document as a message needs.
+pub(super) fn beginning(text: &str) -> String {
+    text.chars().take(200).collect()
+}
