@@ -1,0 +1,143 @@
+//! What is there to go on with: the journal of an earlier run, or a file under the final name, of which a copy is taken.
+//!
+//! Invariant: what stands under the final name stays as it is. A prefix that another tool left is recorded only when the
+//! server's bytes agreed with its end.
+
+use super::part::{PartFile, State};
+use super::{journal_path, read_full, with};
+use crate::disk::{Found, Part, READ, failure, platform};
+use bytes::Bytes;
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::journal::{self, Claim, Crc};
+use downhaul_core::plan::OVERLAP;
+use downhaul_core::settings::Resume;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
+const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
+
+impl PartFile {
+    /// What is there to go on with.
+    pub(super) fn find(&self, target: &Path, resume: Resume) -> Result<Option<Found>, Error> {
+        if resume == Resume::Forget {
+            return Ok(None);
+        }
+        if resume == Resume::Repair {
+            return self.copy(target).map(|length| length.map(Found::Whole));
+        }
+        let path = journal_path(&self.path);
+        let read = || {
+            let file = platform::open_existing(&path)?;
+            let mut bytes = Vec::new();
+            (&file).take(LONGEST_JOURNAL).read_to_end(&mut bytes)?;
+            Ok((file, bytes))
+        };
+        let mut state = self.state();
+        match read() {
+            Ok((_, bytes)) if bytes.is_empty() => {}
+            Ok((file, bytes)) => {
+                (state.journal, state.claims) = (Some(file), true);
+                return Ok(Some(Found::Journal(bytes)));
+            }
+            Err(e) if io::Error::kind(&e) == io::ErrorKind::NotFound => state.no_journal = true,
+            Err(e) => {
+                // What cannot be read now may be worth something later.
+                state.gone = true;
+                return Err(failure(&e, &path));
+            }
+        }
+        drop(state);
+        if resume == Resume::Adopt { self.adopt(target) } else { Ok(None) }
+    }
+
+    /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
+    fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
+        let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
+        for (ending, tool) in [(".aria2", "aria2"), (".st", "axel")] {
+            if fs::symlink_metadata(with(target, ending)).is_ok() {
+                return refuse(format!(
+                    "its {ending} file says that {tool} did not fill it from the beginning"
+                ));
+            }
+        }
+        let Some(old) = open_if_there(target)? else { return Ok(None) };
+        if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
+            return refuse("it has holes: it was not filled from the beginning".into());
+        }
+        let Some(length) = self.copy(target)? else { return Ok(None) };
+        self.state().adopted = Some(length.saturating_sub(OVERLAP)..length);
+        Ok(Some(Found::Prefix(length)))
+    }
+
+    /// Begins with what is under the final name. How long that is, if it is there and not empty.
+    fn copy(&self, target: &Path) -> Result<Option<u64>, Error> {
+        let Some(mut old) = open_if_there(target)? else { return Ok(None) };
+        let length = old.metadata().map_err(|e| failure(&e, target))?.len();
+        if length == 0 {
+            return Ok(None);
+        }
+        self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
+        if !platform::share_blocks(&old, &self.file) {
+            io::copy(&mut old, &mut &self.file).map_err(|e| failure(&e, &self.path))?;
+        }
+        self.state().empty = false;
+        Ok(Some(length))
+    }
+
+    /// Compares what is to be written with the end of an adopted prefix. Once all of that agreed, the prefix is as good
+    /// as our own.
+    pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
+        let Some(range) = state.adopted.clone() else { return Ok(()) };
+        let mut at = offset;
+        for buffer in data {
+            let both = at.max(range.start)..range.end.min(at + buffer.len() as u64);
+            if !both.is_empty() {
+                let mut there = vec![0; usize::try_from(both.end - both.start).unwrap_or(0)];
+                let read =
+                    read_full(&self.file, both.start, &mut there).map_err(|e| failure(&e, &self.path))?;
+                let skip = usize::try_from(both.start - at).unwrap_or(0);
+                if read < there.len() || there[..] != buffer[skip..skip + there.len()] {
+                    let why = format!("at byte {} and after, the server has other bytes", both.start);
+                    return Err(Error::new(Kind::ResumeDamaged, self.path.to_string_lossy(), why));
+                }
+            }
+            at += buffer.len() as u64;
+        }
+        if at >= range.end && offset <= range.end {
+            state.adopted = None;
+            self.claim_prefix(state, range.start)?;
+        }
+        Ok(())
+    }
+
+    /// Records that all bytes below `end` are there.
+    fn claim_prefix(&self, state: &mut State, end: u64) -> Result<(), Error> {
+        let mut crc = Crc::new();
+        let mut buffer = vec![0; READ];
+        let mut done = 0;
+        while done < end {
+            let most = usize::try_from(end - done).unwrap_or(READ).min(READ);
+            match self.read_at(done, &mut buffer[..most])? {
+                0 => return Ok(()),
+                read => {
+                    crc.update(&buffer[..read]);
+                    done += read as u64;
+                }
+            }
+        }
+        match done {
+            0 => Ok(()),
+            _ => self.append(state, &journal::claim(Claim { start: 0, end: done, crc: crc.value() })),
+        }
+    }
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failure(&e, path)),
+    }
+}

@@ -1,0 +1,146 @@
+//! Part files on a real disk: kept and found again, adopted, locked, published.
+
+use super::*;
+use crate::disk::{Beginning, Publishing, digests};
+use bytes::Bytes;
+use downhaul_core::digest::Algorithm;
+use downhaul_core::plan::OVERLAP;
+use downhaul_core::settings::Sync;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+static FOREVER: AtomicU64 = AtomicU64::new(u64::MAX);
+
+const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: None, algorithms: &[] };
+
+fn plainly(size: u64) -> Publishing {
+    Publishing { size, replace: false, modified: None, sync: Sync::Auto }
+}
+
+fn open(target: &Path) -> (Box<dyn Part>, Option<Found>) {
+    Files.open_part(target, Resume::Auto).expect("opens")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<String> = names.map(|one| one.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_has_a_journal_stays_and_is_found_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("name");
+    let (part, found) = open(&target);
+    assert_eq!(found, None);
+    let generation = part.begin(Beginning { journal: Some(b"start,"), ..SMALL }).expect("begins");
+    part.write_at(generation, 3, &[Bytes::from_static(b"abc")], &FOREVER).expect("writes");
+    part.record(generation, b"record").expect("records");
+    drop(part);
+    assert_eq!(names(folder.path()), ["name.part", "name.part.journal"]);
+    let (part, found) = open(&target);
+    assert_eq!(found, Some(Found::Journal(b"start,record".to_vec())));
+    let mut bytes = [0; 9];
+    assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
+    assert_eq!(&bytes[..6], b"\0\0\0abc");
+    // A write for what was there before the file began again comes too late.
+    let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
+    part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
+    part.record(again - 1, b"old").expect_err("too late");
+    // So does one of a worker that was dropped meanwhile, whose bytes nobody would judge.
+    part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
+    // Nor does anybody write beyond where its task ends by now.
+    let cut =
+        part.write_at(again, 5, &[Bytes::from_static(b"xy"), Bytes::from_static(b"z")], &AtomicU64::new(5));
+    assert_eq!(cut, Ok(false));
+    part.write_at(again, 0, &[Bytes::from_static(b"n")], &FOREVER).expect("writes");
+    assert_eq!(fs::read(folder.path().join("name.part.journal")).expect("is there"), b"new,");
+    part.publish(&target, plainly(1)).expect("publishes");
+    assert_eq!(names(folder.path()), ["name"]);
+    assert_eq!(fs::read(&target).expect("is there"), b"n");
+}
+
+#[test]
+fn what_another_tool_left_is_copied_and_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("name");
+    let old: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+    fs::write(&target, &old).expect("writes");
+    let (part, found) = Files.open_part(&target, Resume::Adopt).expect("opens");
+    assert_eq!(found, Some(Found::Prefix(200_000)));
+    let generation = part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
+    let from = 200_000 - OVERLAP;
+    let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])], &FOREVER);
+    assert_eq!(wrong.map_err(|e| e.kind), Err(Kind::ResumeDamaged));
+    let end = Bytes::copy_from_slice(&old[from as usize..]);
+    part.write_at(generation, from, &[end, Bytes::from_static(b"more")], &FOREVER).expect("agrees");
+    let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");
+    assert!(journal.len() > b"start,".len(), "the prefix is recorded once its end agreed");
+    drop(part);
+    fs::write(folder.path().join("name.aria2"), b"").expect("writes");
+    remove(&folder.path().join("name.part.journal"));
+    let refused = Files.open_part(&target, Resume::Adopt).err().map(|e| e.kind);
+    assert_eq!(refused, Some(Kind::ResumeRefused));
+}
+
+#[test]
+fn a_part_file_is_locked_and_becomes_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("sub/name");
+    let part = open(&target).0;
+    let locked = Files.open_part(&target, Resume::Auto).err().map(|e| e.kind);
+    assert_eq!(locked, Some(Kind::FileLocked));
+    let generation = part.begin(SMALL).expect("begins");
+    let write = |offset, data: &[&'static [u8]]| {
+        let data: Vec<Bytes> = data.iter().map(|some| Bytes::from_static(some)).collect();
+        part.write_at(generation, offset, &data, &FOREVER).expect("writes")
+    };
+    assert!(write(2, &[b"llo ", b"", b"the"]));
+    // The first write of a byte counts, also where the next one overlaps it.
+    assert!(!write(0, &[b"he", b"XXXXXXX", b"re"]));
+    part.publish(
+        &target,
+        Publishing { modified: Some(SystemTime::UNIX_EPOCH), sync: Sync::Always, ..plainly(11) },
+    )
+    .expect("publishes");
+    part.write_at(generation, 0, &[Bytes::from_static(b"late")], &FOREVER).expect_err("too late");
+    part.discard();
+    assert_eq!(fs::read(&target).expect("is there"), b"hello there");
+    assert_eq!(Files.look(&target).expect("looks").expect("is there").modified, Some(SystemTime::UNIX_EPOCH));
+    assert!(!part_path(&target).exists());
+}
+
+#[test]
+fn nothing_is_replaced_unasked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("name");
+    let part = open(&target).0;
+    fs::write(&target, b"old").expect("writes");
+    assert_eq!(part.publish(&target, plainly(0)).map_err(|e| e.kind), Err(Kind::FileExists));
+    assert_eq!(fs::read(&target).expect("is there"), b"old");
+    part.publish(&target, Publishing { replace: true, ..plainly(0) }).expect("replaces");
+    assert_eq!(fs::read(&target).expect("is there"), b"");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_planted_link_is_not_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, victim) = (folder.path().join("name"), folder.path().join("victim"));
+    fs::write(&victim, b"precious").expect("writes");
+    std::os::unix::fs::symlink(&victim, part_path(&target)).expect("links");
+    assert!(Files.open_part(&target, Resume::Auto).is_err());
+    assert_eq!(fs::read(&victim).expect("is there"), b"precious");
+}
+
+#[test]
+fn digests_of_a_finished_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("abc");
+    fs::write(&path, b"abc").expect("writes");
+    let digests = digests(&Files, &path, &[Algorithm::Sha256, Algorithm::Sha1]).expect("hashes");
+    // FIPS 180-4, the examples for "abc".
+    assert_eq!(digests[0].to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(digests[1].to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
