@@ -21,7 +21,8 @@ use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use crate::verify::Verifier;
-use crate::worker::{Go, UNKNOWN_END, Worker};
+use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
+use bytes::Bytes;
 use downhaul_core::content;
 use downhaul_core::digest::{self, Algorithm, Digest};
 use downhaul_core::error::{Blame, Error, Kind};
@@ -124,6 +125,16 @@ struct Placed {
     /// What an earlier run left in it.
     left: Option<Left>,
     generation: Generation,
+    written: Option<Written>,
+}
+
+/// All of a small file was written when its place was made.
+struct Written {
+    bytes: u64,
+    /// All of it was new there.
+    fresh: bool,
+    /// It is an HTML page; `None` where a name does not say that it is none.
+    page: Option<bool>,
 }
 
 /// The connections there are.
@@ -178,6 +189,7 @@ struct Running {
     path: Option<PathBuf>,
     part: Option<Arc<dyn Part>>,
     generation: Generation,
+    written: Option<Written>,
     journaled: bool,
     verifier: Option<Verifier>,
     /// Its own signature.
@@ -198,6 +210,7 @@ struct AtWork {
     host: String,
     go: Option<oneshot::Sender<Go>>,
     end: Arc<AtomicU64>,
+    whole: Whole,
     task: AbortHandle,
 }
 
@@ -339,6 +352,7 @@ impl Director {
                 path: None,
                 part: None,
                 generation: 0,
+                written: None,
                 journaled: false,
                 verifier: None,
                 signature: None,
@@ -457,6 +471,7 @@ impl Director {
                 running.meter.set_name(name_of(&placed.path));
                 running.path = Some(placed.path);
                 running.part = placed.part;
+                running.written = placed.written;
                 running.generation = placed.generation;
                 // What is repaired has no journal: whoever breaks that off begins with the file again.
                 running.journaled |= matches!(placed.left, Some(Left::Journal { .. } | Left::Prefix(_)));
@@ -497,8 +512,8 @@ impl Director {
 
     /// Carries out what the plan of a file wants next.
     fn drive(&mut self, id: JobId) {
+        let now = self.clock.now();
         loop {
-            let now = self.clock.now();
             let rooms = self.rooms_for(id);
             let Some(running) = self.running.get_mut(&id).filter(|running| !running.over) else { return };
             match running.plan.next(now, &rooms) {
@@ -599,6 +614,8 @@ impl Director {
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let chosen = running.path.clone();
+        let whole = running.workers.values().find_map(|one| one.whole.get().cloned());
+        let whole = whole.filter(|_| !running.journaled && spec.target != Target::Stdout);
         let algorithms = running.plan.algorithms();
         // A file that is there is read for its digests, and what an earlier run left is looked through.
         let reads = chosen.is_none() && (!spec.expected.is_empty() || settings.if_exists == IfExists::Update);
@@ -636,7 +653,13 @@ impl Director {
                     }
                     _ => 0,
                 };
-                Ok(Placed { path, place, part, left, generation })
+                let written = match (&part, &begin, whole) {
+                    (Some(part), Some(_), Some(whole)) => {
+                        write_whole(&**part, generation, &whole, &path, &spec)
+                    }
+                    _ => None,
+                };
+                Ok(Placed { path, place, part, left, generation, written })
             })())
         });
     }
@@ -716,9 +739,19 @@ impl Director {
         let end = Arc::new(AtomicU64::new(UNKNOWN_END));
         let workers = self.lanes.all.clone();
         let meter = running.meter.clone();
-        let (limit, end_here) = (self.limit.clone(), end.clone());
-        let work =
-            Worker { id: worker, source, want, meter, settings, limit, go: told, end: end_here, workers };
+        let (limit, whole) = (self.limit.clone(), Whole::default());
+        let work = Worker {
+            id: worker,
+            source,
+            want,
+            meter,
+            settings,
+            limit,
+            go: told,
+            end: end.clone(),
+            whole: whole.clone(),
+            workers,
+        };
         // The director may be gone when a report comes: then nobody needs it.
         let report = move |input| drop(news.send((id, Report::Input(input))));
         let task = tokio::spawn(work.run(report)).abort_handle();
@@ -726,7 +759,7 @@ impl Director {
         let most = self.settings.max_per_host;
         self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened();
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
-        running.workers.insert(worker, AtWork { host, go: Some(go), end, task });
+        running.workers.insert(worker, AtWork { host, go: Some(go), end, whole, task });
     }
 
     /// A worker is through, or not needed any more: its connection is free.
@@ -752,6 +785,13 @@ impl Director {
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Receiving);
         running.came.get_or_insert(self.clock.now());
+        if let Some(Written { bytes, fresh, .. }) = running.written
+            && (skip, at, end) == (0, 0, Some(bytes))
+        {
+            let all = [Input::Wrote { worker, upto: bytes, fresh }, Input::Ended { worker, result: Ok(()) }];
+            all.into_iter().for_each(|input| drop(self.news.send((id, Report::Input(input)))));
+            return;
+        }
         let feed = running.verifier.as_ref().map(Verifier::feed);
         let (generation, journaled) = (running.generation, running.journaled);
         if let (Some(at_work), Some(part)) = (running.workers.get_mut(&worker), running.part.clone())
@@ -775,32 +815,33 @@ impl Director {
         let size = running.plan.size().unwrap_or_default();
         let signature = running.signature.clone();
         let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let named = content::is_binary(&at) || content::is_binary(running.spec.urls[0].path());
-        let page = part.clone().filter(|_| named);
+        let seen = running.written.as_ref().and_then(|written| written.page);
+        let page = part.clone().filter(|_| seen.is_none() && promises_no_page(&at, &running.spec));
         let quick = !running.journaled;
         let there =
             |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
         let verdict = |digests| Report::Input(Input::Verified(digests));
         let to_look = news.clone();
-        let look = move |part: Arc<dyn Part>| {
-            if is_page(&*part) {
+        let look = move |page: bool| {
+            if page {
                 let about = About { html: true, ..About::default() };
                 let _ = to_look.send((id, Report::Input(Input::Known(about))));
             }
         };
+        look(seen == Some(true));
         if verifier.is_none() && signature.is_none() {
             let digests = Ok(there(&part));
             return match page {
                 None => drop(news.send((id, verdict(digests)))),
                 Some(page) => self.block(id, quick, move || {
-                    look(page);
+                    look(is_page(&*page));
                     verdict(digests)
                 }),
             };
         }
         tokio::spawn(async move {
             if let Some(page) = page {
-                let _ = tokio::task::spawn_blocking(move || look(page)).await;
+                let _ = tokio::task::spawn_blocking(move || look(is_page(&*page))).await;
             }
             let digests = match verifier {
                 Some(verifier) => verifier.finish(size).await,
@@ -1023,6 +1064,20 @@ fn begin_part(
     Ok(generation)
 }
 
+/// Writes all of a small file. `None` if that fails: then the worker, who has it too, finds out why.
+fn write_whole(
+    part: &dyn Part,
+    generation: Generation,
+    whole: &[Bytes],
+    path: &Path,
+    spec: &JobSpec,
+) -> Option<Written> {
+    let bytes = whole.iter().map(|some| some.len() as u64).sum();
+    let fresh = part.write_at(generation, 0, whole, &AtomicU64::new(UNKNOWN_END)).ok()?;
+    let page = promises_no_page(&path.to_string_lossy(), spec).then(|| is_page(part));
+    Some(Written { bytes, fresh, page })
+}
+
 /// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
     match found {
@@ -1048,6 +1103,11 @@ fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> u
         }
     }
     running.sources.len() - before
+}
+
+/// The name of a file promises something that is no HTML page.
+fn promises_no_page(at: &str, spec: &JobSpec) -> bool {
+    content::is_binary(at) || content::is_binary(spec.urls[0].path())
 }
 
 /// Whether what was written begins like an HTML page.

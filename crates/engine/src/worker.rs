@@ -1,9 +1,10 @@
 //! One connection at work: open -> wait for the word on the reply -> read -> write -> report.
 //!
-//! Bytes go from the network to the disk and the hasher here and nowhere else; the director only hears how far
-//! they got. Invariant: no byte is written before the director said [`Go`], none is reported or recorded in the journal
-//! before the disk took it, nor, where the reply has a digest of its own, before all of it came and was right. The end of its
-//! task may come nearer while it works. Memory: one batch being filled, one being written, and two with the hasher.
+//! Bytes go from the network to the disk and the hasher here and nowhere else; the director only hears how far they got, but
+//! for a small file that came at once ([`Whole`]): it is written with the making of its place. Invariant: no byte is written
+//! before the director said [`Go`], none is reported or recorded in the journal before the disk took it, nor, where the reply
+//! has a digest of its own, before all of it came and was right. The end of its task may come nearer while it works. Memory:
+//! one batch being filled, one being written, and two with the hasher.
 
 use crate::clerk::Clerks;
 use crate::clock;
@@ -19,9 +20,9 @@ use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::{Input, WorkerId};
 use downhaul_core::settings::{MIN_SPEED_WINDOW, Settings};
-use futures_util::StreamExt;
-use std::sync::Arc;
+use futures_util::{FutureExt, StreamExt, stream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -52,6 +53,13 @@ const QUICK: u64 = 64 * 1024;
 /// hears how far a slow connection is.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often others get their turn before what is not there yet of a small file is waited for: the task that reads the
+/// connection needs one to hand over what came with the head.
+const TURNS: u32 = 3;
+
+/// All of a small file, if it came together with its head: whoever makes a place for the file writes it there in one go.
+pub(crate) type Whole = Arc<OnceLock<Vec<Bytes>>>;
+
 /// The director's word that a reply is right.
 pub(crate) struct Go {
     /// Where the bytes go.
@@ -81,6 +89,7 @@ pub(crate) struct Worker {
     pub(crate) go: oneshot::Receiver<Go>,
     /// Where its task ends; [`UNKNOWN_END`] while nobody knows. The director may bring it nearer.
     pub(crate) end: Arc<AtomicU64>,
+    pub(crate) whole: Whole,
     /// How many workers there are.
     pub(crate) workers: Arc<AtomicUsize>,
 }
@@ -102,8 +111,11 @@ impl Worker {
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
         let (opened, spent) = explain::measured(self.source.open(self.want)).await;
         self.meter.spent().add(spent);
-        let Opened { reply, body } = opened?;
+        let Opened { reply, mut body } = opened?;
         let piece = Piece::of(&reply, self.settings.verify);
+        if reply.status == 200 && reply.length.is_some_and(|length| length <= QUICK) && !self.limit.is_set() {
+            body = self.at_once(reply.length.unwrap_or_default(), body).await;
+        }
         report(Input::Opened { worker: self.id, reply: Box::new(reply) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
@@ -119,6 +131,27 @@ impl Worker {
             writer.tell(report).await?;
         }
         came.map(Some)
+    }
+
+    /// Takes in what is there already of a small file, without waiting. It stays in the body too.
+    async fn at_once(&self, length: u64, mut body: Body) -> Body {
+        let mut came = Vec::new();
+        let mut turns = 0;
+        while turns < TURNS {
+            match body.next().now_or_never() {
+                Some(Some(bytes)) => came.push(bytes),
+                Some(None) => break,
+                None => {
+                    turns += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let all: Vec<Bytes> = came.iter().flatten().cloned().collect();
+        if length > 0 && all.iter().map(|bytes| bytes.len() as u64).sum::<u64>() == length {
+            let _ = self.whole.set(all);
+        }
+        Box::pin(stream::iter(came).chain(body))
     }
 }
 
