@@ -70,6 +70,23 @@ fn one_is_dead_one_lies_and_one_is_slow() {
     assert!(slow.requests().len() > 1 && liar.requests().len() > 1);
 }
 
+/// All of them come in one go with their heads.
+#[test]
+fn small_files_of_which_the_first_mirror_has_others() {
+    let (bad, good) = (Server::start(), Server::start());
+    let right = content("f", 5000);
+    let proofs = format!("<hash type='sha-256'>{}</hash>", sha256(&right));
+    for first in ["well_behaved/5000/f?lies=100", "no_validator/5000/f?lies=100", "page_at_first/5000/f"] {
+        for size in ["<size>5000</size>", ""] {
+            let place = Place::new();
+            let urls = [bad.url(first), good.url("well_behaved/5000/f")];
+            let out = run(&place, &metalink(&(size.to_string() + &proofs), &urls), &[]);
+            place.assert_exact(&out, "f", &right);
+            assert_eq!(place.files(), ["f", "set.meta4"]);
+        }
+    }
+}
+
 #[test]
 fn with_a_digest_of_the_whole_alone_the_liar_is_found_too() {
     let (liar, good) = (Server::start(), Server::start());

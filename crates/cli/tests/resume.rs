@@ -240,6 +240,38 @@ fn damaged_leftovers_are_fetched_again_and_nothing_else_is() {
 }
 
 #[test]
+fn a_short_page_does_not_get_into_what_is_gone_on_with() {
+    let server = Server::start();
+    let place = Place::new();
+    let whole = content("file", 300_000);
+    place.write("file", &whole[..200_000]);
+    let out = place.run(&["-c", &server.url("page_at_first/300000/file")]);
+    place.assert_exact(&out, "file", &whole);
+    // What it would have to be compared with is there no more when the next reply comes.
+    for wrong in ["changes_after/3000/file?requests=1&rate=900000", "page_at_first/6000/other"] {
+        let place = Place::new();
+        let url = server.url(wrong);
+        let name = if wrong.contains("other") { "other" } else { "file" };
+        let mine = content("mine", 2_000);
+        place.write(name, &mine);
+        let out = place.run(&["-c", &url, "--retries", "2"]);
+        assert_eq!(out.status, 1, "{wrong}: {}", out.stderr);
+        assert!(place.file(name) == Some(mine), "{wrong}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn leftovers_of_a_file_that_is_small_now() {
+    let server = Server::start();
+    let place = Place::new();
+    let large = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
+    interrupted(&place, &[&large], "file", 2_000_000, Signal::KILL);
+    let out = place.run(&[&server.url("well_behaved/5000/file")]);
+    place.assert_exact(&out, "file", &content("file", 5000));
+    assert_eq!(place.files(), ["file"]);
+}
+
+#[test]
 fn a_second_run_into_the_same_target_touches_nothing() {
     let server = Server::start();
     let place = Place::new();

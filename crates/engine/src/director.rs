@@ -9,7 +9,7 @@
 
 use crate::check;
 use crate::clerk::Clerks;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::disk::stdout::Stdout;
 use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing, ReadBack};
 use crate::explain::{self, Explanation, FileStory};
@@ -128,13 +128,16 @@ struct Placed {
     written: Option<Written>,
 }
 
-/// All of a small file was written when its place was made.
+/// All of a small file was written when its place was made. It is of one worker and one beginning of the part file, and
+/// holds for no other.
 struct Written {
+    worker: WorkerId,
     bytes: u64,
     /// All of it was new there.
     fresh: bool,
     /// It is an HTML page; `None` where a name does not say that it is none.
     page: Option<bool>,
+    took: Duration,
 }
 
 /// The connections there are.
@@ -190,6 +193,8 @@ struct Running {
     part: Option<Arc<dyn Part>>,
     generation: Generation,
     written: Option<Written>,
+    /// What was written is an HTML page, or is none: that was seen when it was written.
+    page: Option<bool>,
     journaled: bool,
     verifier: Option<Verifier>,
     /// Its own signature.
@@ -353,6 +358,7 @@ impl Director {
                 part: None,
                 generation: 0,
                 written: None,
+                page: None,
                 journaled: false,
                 verifier: None,
                 signature: None,
@@ -614,7 +620,9 @@ impl Director {
         let (spec, settings, taken, disk) =
             (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
         let chosen = running.path.clone();
-        let whole = running.workers.values().find_map(|one| one.whole.get().cloned());
+        // Whose reply this is, is certain where there is one worker only.
+        let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
+        let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !running.journaled && spec.target != Target::Stdout);
         let algorithms = running.plan.algorithms();
         // A file that is there is read for its digests, and what an earlier run left is looked through.
@@ -643,21 +651,20 @@ impl Director {
                     (Some(part), Some(found)) => what_is_left(&**part, found)?,
                     _ => None,
                 };
+                let mut written = None;
                 let generation = match (&part, &begin, &left) {
                     (Some(part), Some(begin), None) => {
-                        begin_part(id, part, begin, size, &space, &*disk, &path, &algorithms)?
+                        let generation =
+                            begin_part(id, part, begin, size, &space, &*disk, &path, &algorithms)?;
+                        written =
+                            whole.and_then(|whole| write_whole(&**part, generation, whole, &path, &spec));
+                        generation
                     }
                     (Some(part), _, Some(Left::Journal { start, .. })) => {
                         start.size.map_or(Ok(()), |size| space.reserve(id, part, size, &*disk, &path))?;
                         0
                     }
                     _ => 0,
-                };
-                let written = match (&part, &begin, whole) {
-                    (Some(part), Some(_), Some(whole)) => {
-                        write_whole(&**part, generation, &whole, &path, &spec)
-                    }
-                    _ => None,
                 };
                 Ok(Placed { path, place, part, left, generation, written })
             })())
@@ -668,6 +675,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.journal.is_some();
+        (running.written, running.page) = (None, None);
         running.verifier = None;
         if let Some(checker) = running.checker.take() {
             checker.abort();
@@ -718,6 +726,7 @@ impl Director {
     /// What was written there counts for nothing. What was hashed of it does not either: whoever hashes begins again.
     fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
         let Some(running) = self.running.get_mut(&id) else { return };
+        (running.written, running.page) = (None, None);
         running.verifier = None;
         let generation = running.generation;
         let Some(part) = running.part.clone() else { return };
@@ -785,11 +794,16 @@ impl Director {
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Receiving);
         running.came.get_or_insert(self.clock.now());
-        if let Some(Written { bytes, fresh, .. }) = running.written
-            && (skip, at, end) == (0, 0, Some(bytes))
+        if let Some(written) = running.written.take()
+            && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)
         {
-            let all = [Input::Wrote { worker, upto: bytes, fresh }, Input::Ended { worker, result: Ok(()) }];
-            all.into_iter().for_each(|input| drop(self.news.send((id, Report::Input(input)))));
+            running.page = written.page;
+            running.meter.spent().disk += written.took;
+            let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
+            for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
+                // The director hears itself.
+                let _ = self.news.send((id, Report::Input(input)));
+            }
             return;
         }
         let feed = running.verifier.as_ref().map(Verifier::feed);
@@ -815,7 +829,7 @@ impl Director {
         let size = running.plan.size().unwrap_or_default();
         let signature = running.signature.clone();
         let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let seen = running.written.as_ref().and_then(|written| written.page);
+        let seen = running.page;
         let page = part.clone().filter(|_| seen.is_none() && promises_no_page(&at, &running.spec));
         let quick = !running.journaled;
         let there =
@@ -1068,14 +1082,15 @@ fn begin_part(
 fn write_whole(
     part: &dyn Part,
     generation: Generation,
-    whole: &[Bytes],
+    (worker, whole): (WorkerId, Vec<Bytes>),
     path: &Path,
     spec: &JobSpec,
 ) -> Option<Written> {
+    let since = clock::instant();
     let bytes = whole.iter().map(|some| some.len() as u64).sum();
-    let fresh = part.write_at(generation, 0, whole, &AtomicU64::new(UNKNOWN_END)).ok()?;
+    let fresh = part.write_at(generation, 0, &whole, &AtomicU64::new(UNKNOWN_END)).ok()?;
     let page = promises_no_page(&path.to_string_lossy(), spec).then(|| is_page(part));
-    Some(Written { bytes, fresh, page })
+    Some(Written { worker, bytes, fresh, page, took: since.elapsed() })
 }
 
 /// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.

@@ -114,7 +114,10 @@ impl Worker {
         let Opened { reply, mut body } = opened?;
         let piece = Piece::of(&reply, self.settings.verify);
         if reply.status == 200 && reply.length.is_some_and(|length| length <= QUICK) && !self.limit.is_set() {
-            body = self.at_once(reply.length.unwrap_or_default(), body).await;
+            let all;
+            (body, all) = at_once(reply.length.unwrap_or_default(), body).await;
+            // Nobody else sets it.
+            let _ = all.map(|all| self.whole.set(all));
         }
         report(Input::Opened { worker: self.id, reply: Box::new(reply) });
         let Ok(go) = self.go.await else { return Ok(None) };
@@ -132,27 +135,33 @@ impl Worker {
         }
         came.map(Some)
     }
+}
 
-    /// Takes in what is there already of a small file, without waiting. It stays in the body too.
-    async fn at_once(&self, length: u64, mut body: Body) -> Body {
-        let mut came = Vec::new();
-        let mut turns = 0;
-        while turns < TURNS {
-            match body.next().now_or_never() {
-                Some(Some(bytes)) => came.push(bytes),
-                Some(None) => break,
-                None => {
-                    turns += 1;
-                    tokio::task::yield_now().await;
-                }
+/// Takes in what is there already of a small file, without waiting: the body as if nothing had been taken, and all of the
+/// file if that was all.
+async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
+    let (mut came, mut there, mut turns) = (Vec::new(), 0, 0);
+    while there < length && turns < TURNS {
+        match body.next().now_or_never() {
+            Some(Some(Ok(bytes))) => {
+                there += bytes.len() as u64;
+                // A body may come in nothings for ever.
+                turns += u32::from(bytes.is_empty());
+                came.push(bytes);
+            }
+            // It is read no further: whoever does may get the same again and again.
+            Some(Some(Err(e))) => {
+                return (Box::pin(stream::iter(came.into_iter().map(Ok).chain([Err(e)]))), None);
+            }
+            Some(None) => return (Box::pin(stream::iter(came.into_iter().map(Ok))), None),
+            None => {
+                turns += 1;
+                tokio::task::yield_now().await;
             }
         }
-        let all: Vec<Bytes> = came.iter().flatten().cloned().collect();
-        if length > 0 && all.iter().map(|bytes| bytes.len() as u64).sum::<u64>() == length {
-            let _ = self.whole.set(all);
-        }
-        Box::pin(stream::iter(came).chain(body))
     }
+    let all = (there > 0 && there == length).then(|| came.clone());
+    (Box::pin(stream::iter(came.into_iter().map(Ok)).chain(body)), all)
 }
 
 /// Takes in the body, until it ends or there is nothing more to do.
@@ -461,5 +470,45 @@ impl Watch {
             self.window_bytes = 0;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Came = Result<&'static str, ()>;
+
+    /// What `at_once` makes of a body that sends this, and then the last of it again and again. It may be read ten times.
+    async fn taken(length: u64, sends: Vec<Came>) -> (Vec<Came>, Option<String>) {
+        let mut left = 10;
+        let mut sends = sends.into_iter().peekable();
+        let mut last = None;
+        let body = stream::poll_fn(move |_| {
+            left -= 1;
+            assert!(left > 0, "read for ever");
+            last = sends.next().or(last);
+            std::task::Poll::Ready(
+                last.map(|one: Came| one.map(Bytes::from).map_err(|()| Error::new(Kind::NetReset, "", ""))),
+            )
+        });
+        let (body, all) = at_once(length, Box::pin(body)).await;
+        let text = |all: Vec<Bytes>| String::from_utf8(all.concat()).expect("text");
+        let rest: Vec<Came> = body
+            .take(2)
+            .map(|one| one.map(|bytes| if bytes.is_empty() { "" } else { "some" }).map_err(|_| ()))
+            .collect()
+            .await;
+        (rest, all.map(text))
+    }
+
+    #[tokio::test]
+    async fn what_comes_at_once_is_taken_and_nothing_is_read_for_ever() {
+        let whole = Some("abcdef".to_string());
+        assert_eq!(taken(6, vec![Ok("abc"), Ok("def")]).await, (vec![Ok("some"); 2], whole));
+        assert_eq!(taken(6, vec![Ok("abc"), Err(())]).await, (vec![Ok("some"), Err(())], None));
+        assert_eq!(taken(6, vec![Err(())]).await, (vec![Err(())], None));
+        assert_eq!(taken(6, vec![Ok("")]).await, (vec![Ok(""); 2], None));
+        assert_eq!(taken(6, vec![Ok("abcdefghi")]).await.1, None);
     }
 }

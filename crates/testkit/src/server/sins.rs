@@ -63,6 +63,7 @@ const SINS: &[(&str, Script)] = &[
     ("changes_after", versions::changes_after),
     ("changes_always", versions::changes_always),
     ("shrinks", versions::shrinks),
+    ("page_at_first", versions::page_at_first),
     ("huge_headers", headers::huge_headers),
     ("folded_header", headers::folded_header),
     ("two_lengths", headers::two_lengths),

@@ -59,6 +59,14 @@ pub(super) fn changes_always(x: &mut Exchange) -> io::Result<bool> {
     capped(x)
 }
 
+/// Who comes first gets a short page, and not as a failure.
+pub(super) fn page_at_first(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit == 0 {
+        return x.reply("200 OK", &[("Content-Type", "text/html")], b"<html>maintenance</html>");
+    }
+    x.file(&[])
+}
+
 /// Half of it; who comes back finds a file of a third of the size.
 pub(super) fn shrinks(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
