@@ -99,6 +99,90 @@ fn few_files_plain_ones_and_large_ones_stay_on_http1() {
     assert!(of_version(&secure.server.requests(), 2).is_empty(), "nobody knows beforehand");
 }
 
+/// Runs a list that says how large its files are, each `(SIN, SIZE, NAME)`, in one of three forms.
+fn listed(secure: &Secure, form: &str, files: &[(&str, u64, String)], more: &[&str]) -> Out {
+    let mut list = String::new();
+    for (sin, size, name) in files {
+        let url = secure.server.url(&format!("{sin}/{size}/{name}"));
+        list += &match form {
+            "metalink" => format!("<file name='{name}'><size>{size}</size><url>{url}</url></file>"),
+            _ => format!("{{\"url\":\"{url}\",\"out\":\"{name}\",\"size\":{size}}}\n"),
+        };
+    }
+    if form == "metalink" {
+        list = format!("<metalink xmlns='urn:ietf:params:xml:ns:metalink'>{list}</metalink>");
+    }
+    secure.place.write("list", list);
+    let out = secure.place.run(&[&["-i", "list", "-d", "out", "--cacert", "ca.pem"], more].concat());
+    for (_, size, name) in files {
+        secure.place.assert_exact(&out, &format!("out/{name}"), &content(name, *size));
+    }
+    out
+}
+
+#[test]
+fn files_that_are_known_to_be_small_use_it_from_the_first_request_on() {
+    let small: Vec<_> = (0..12).map(|n| ("well_behaved", 3000 + n, format!("s{n}"))).collect();
+    for form in ["metalink", "lines"] {
+        for parallel in ["1", "8"] {
+            let secure = Secure::start();
+            listed(&secure, form, &small, &["-j", parallel]);
+            let requests = secure.server.requests();
+            assert!(of_version(&requests, 1).is_empty(), "{form}, {parallel} at once");
+            assert_eq!((requests.len(), connections(&requests)), (12, 1), "{form}, {parallel} at once");
+            assert_eq!(secure.server.handshakes().0, 1, "{form}, {parallel} at once");
+        }
+    }
+    // A lock file says it too; who wrote it did not know yet.
+    let secure = Secure::start();
+    let list: Vec<String> =
+        small[..3].iter().map(|(sin, size, name)| format!("{sin}/{size}/{name}")).collect();
+    secure.get(&list, &["--record", "lock"]);
+    assert!(of_version(&secure.server.requests(), 2).is_empty());
+    let before = secure.server.requests().len();
+    let out = secure.place.run(&["-i", "lock", "-d", "again", "--cacert", "ca.pem"]);
+    secure.place.assert_exact(&out, "again/s2", &content("s2", 3002));
+    let again = secure.server.requests().split_off(before);
+    assert_eq!((again.len(), of_version(&again, 2).len()), (3, 3));
+}
+
+#[test]
+fn a_file_that_is_known_to_be_large_never_does() {
+    for form in ["metalink", "lines"] {
+        let secure = Secure::start();
+        let mut files: Vec<_> = (0..20).map(|n| ("well_behaved", 1000, format!("s{n}"))).collect();
+        files.insert(10, ("well_behaved", 300_000, "large".into()));
+        listed(&secure, form, &files, &["-j", "1"]);
+        assert!(secure.asked("large").iter().all(|request| request.version == 1), "{form}");
+        assert_eq!(of_version(&secure.server.requests(), 2).len(), 20, "{form}: the others still do");
+    }
+    // Neither where its origin is one of small files, as far as was seen.
+    let secure = Secure::start();
+    let small: String = small(0..20).iter().map(|file| secure.server.url(file) + "\n").collect();
+    let large = secure.server.url("well_behaved/300000/large");
+    secure.place.write("list", format!("{small}{{\"url\":\"{large}\",\"size\":300000}}\n"));
+    let out = secure.place.run(&["-i", "list", "-j", "1", "--cacert", "ca.pem"]);
+    secure.place.assert_exact(&out, "large", &content("large", 300_000));
+    assert!(secure.asked("large").iter().all(|request| request.version == 1));
+    assert!(!of_version(&secure.server.requests(), 2).is_empty());
+}
+
+#[test]
+fn what_a_list_says_of_sizes_is_only_a_hint_and_http2_may_be_missing() {
+    // A JSON line has them among what is passed through.
+    let secure = Secure::start();
+    let url = secure.server.url("well_behaved/5000/f");
+    for size in ["7", "-1", "\"5000\"", "0.5", "99999999999999999999"] {
+        secure.place.write("list", format!("{{\"url\":\"{url}\",\"size\":{size}}}\n"));
+        let out = secure.place.run(&["-i", "list", "--if-exists", "overwrite", "--cacert", "ca.pem"]);
+        secure.place.assert_exact(&out, "f", &content("f", 5000));
+    }
+    let without = Secure::start_with(|authority| Server::start_tls(authority.config(Flaw::None)));
+    let small: Vec<_> = (0..12).map(|n| ("well_behaved", 3000 + n, format!("s{n}"))).collect();
+    listed(&without, "metalink", &small, &["-j", "4"]);
+    assert!(without.server.handshakes().0 <= 4, "{:?}", without.server.handshakes());
+}
+
 #[test]
 fn a_large_file_takes_it_back_and_its_pieces_have_lanes() {
     let secure = Secure::start();

@@ -538,7 +538,8 @@ impl Director {
                 }
                 Action::Look => self.look(id),
                 Action::Fetch { worker, source, from, to } => {
-                    self.fetch(id, worker, source, Want { from, to })
+                    let size = listed_size(&running.spec);
+                    self.fetch(id, worker, source, Want { from, to, size })
                 }
                 Action::Place { reply, begin } => self.place(id, reply.as_deref().cloned(), begin),
                 Action::Begin(begin) => self.begin(id, begin),
@@ -1135,6 +1136,12 @@ fn is_page(part: &dyn Part) -> bool {
 /// The host of a source.
 fn host_of(spec: &JobSpec, source: usize) -> &str {
     spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
+}
+
+/// How large a file is, as far as its list says. JSON lines and lock files say it among what else they have, which is not for
+/// us to insist on.
+fn listed_size(spec: &JobSpec) -> Option<u64> {
+    spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }
 
 fn given_name(spec: &JobSpec) -> Option<String> {

@@ -26,7 +26,7 @@ pub(crate) async fn get(
     let source = sources(url, by);
     let mut tries = 0;
     loop {
-        let error = match source.open(Want { from: 0, to: None }).await {
+        let error = match source.open(Want { from: 0, to: None, size: None }).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
                 Ok(text) => return Ok(Some(text)),
                 Err(error) => error,

@@ -262,7 +262,7 @@ impl Sim {
     fn fetch(&mut self, worker: WorkerId, source: usize, from: u64, to: Option<u64>) {
         self.seen.requests += 1;
         self.pace.opened();
-        let meeting = self.world.meet_at(source, Want { from, to });
+        let meeting = self.world.meet_at(source, Want { from, to, size: None });
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {
             0 => 0,

@@ -28,6 +28,8 @@ pub struct Want {
     pub from: u64,
     /// One past the last byte wanted; `None` for all that follow. 0 and `None` is a plain request for everything.
     pub to: Option<u64>,
+    /// How large all of it is, as far as a list says: a hint, by which nothing is checked.
+    pub size: Option<u64>,
 }
 
 impl Want {

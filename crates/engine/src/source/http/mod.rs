@@ -116,7 +116,7 @@ impl HttpFile {
             return Err(error);
         }
         let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
-        let reply = client.versions.send(url, head, want.is_plain()).await?;
+        let reply = client.versions.send(url, head, want).await?;
         let status = reply.status().as_u16();
         if redirect::is(status)
             && let Some(target) = reply.headers().get(http::header::LOCATION)

@@ -1,7 +1,7 @@
 //! Which version of HTTP a request goes over, and what was learnt about that of each origin.
 //!
-//! Invariant: unless the person forces it, HTTP/2 is for whole files over https only, from origins whose files are
-//! small, as far as was seen; everything else has lanes of its own. One TCP connection for all is good for many small
+//! Invariant: unless the person forces it, HTTP/2 is for whole files over https only that are small: by the word of their list
+//! or, where that says nothing, because those of their origin were so far. Everything else has lanes of its own. One TCP connection for all is good for many small
 //! files, which need no handshakes then, and bad for a large one, whose pieces shall not share one congestion window.
 //! Trouble with HTTP/2 is nobody's failure as long as there is HTTP/1.1: before a reply's head nothing is lost by
 //! asking there.
@@ -14,6 +14,7 @@ use super::lane::Pool;
 use super::request::Head;
 use super::wire::{Offer, Wires};
 use crate::clock;
+use crate::source::Want;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
@@ -88,8 +89,8 @@ impl Versions {
         Ok(Versions { settings, wires, lanes, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends a request; `plain` says that it is for a whole file.
-    pub(super) async fn send(&self, url: &Url, head: Head, plain: bool) -> Result<HttpReply, Error> {
+    /// Sends a request, which is for `want`.
+    pub(super) async fn send(&self, url: &Url, head: Head, want: &Want) -> Result<HttpReply, Error> {
         let lanes = |head| self.lanes.send(url, head, self.settings.timeout);
         match self.settings.http_version {
             HttpVersion::One => return lanes(head).await,
@@ -98,11 +99,12 @@ impl Versions {
         }
         let name = url.origin().ascii_serialization();
         let origin = self.origin(&name);
-        let reply = match self.send_over_two(&origin, &name, url, &head, plain).await? {
+        let reply = match self.send_over_two(&origin, &name, url, &head, want).await? {
             Some(reply) => reply,
             None => lanes(head).await?,
         };
-        if plain && !self.forced() {
+        // Where lists say what to expect, nothing is to be found out.
+        if want.is_plain() && want.size.is_none() && !self.forced() {
             origin.learn(&reply);
         }
         Ok(reply)
@@ -115,11 +117,11 @@ impl Versions {
         name: &str,
         url: &Url,
         head: &Head,
-        plain: bool,
+        want: &Want,
     ) -> Result<Option<HttpReply>, Error> {
         let mut refused = None;
         for tried in 0..TRIES {
-            let Some(making) = self.connection(origin, name, url, plain) else { return Ok(None) };
+            let Some(making) = self.connection(origin, name, url, want) else { return Ok(None) };
             let failed = match making.await {
                 Ok(None) => return Ok(None),
                 Err(error) => Failed::Broken(error),
@@ -152,11 +154,13 @@ impl Versions {
     }
 
     /// The HTTP/2 connection that such a request shall use, if any.
-    fn connection(&self, origin: &Origin, name: &str, url: &Url, plain: bool) -> Option<Making> {
+    fn connection(&self, origin: &Origin, name: &str, url: &Url, want: &Want) -> Option<Making> {
         let forced = self.forced();
         let unfit = origin.unfit.load(Ordering::Relaxed);
         let mut current = origin.connection();
-        if !forced && (unfit || !plain || origin.small.load(Ordering::Relaxed) < IN_A_ROW) {
+        let known = want.size.map(|size| size <= SMALL);
+        let small = known.unwrap_or_else(|| origin.small.load(Ordering::Relaxed) >= IN_A_ROW);
+        if !forced && (unfit || !want.is_plain() || !small) {
             // The lane shall not be one connection more than there would be without HTTP/2.
             let made = current.as_ref().and_then(|making| making.peek());
             if unfit || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {
@@ -166,8 +170,8 @@ impl Versions {
         }
         if let Some(making) = &*current {
             match making.clone().now_or_never() {
-                // Lanes are faster than to wait.
-                None => return forced.then(|| making.clone()),
+                // Lanes that were used for what was seen are faster than to wait; where none was needed, a new one is not.
+                None => return (forced || known.is_some()).then(|| making.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
                     let has_room = forced || connection.streams() < STREAMS_MOST;
                     return has_room.then(|| making.clone());
