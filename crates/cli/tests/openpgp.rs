@@ -302,6 +302,53 @@ fn lists_within_their_signature() {
 }
 
 #[test]
+fn a_list_that_is_there_only_within_its_signature_is_found() {
+    let message = fixture("list.asc");
+    for (name, how) in
+        [("SHA256SUMS.asc", "find"), ("SHA256SUMS.gpg", "find"), ("checksums.txt.asc", "require")]
+    {
+        let (server, url) = serve(&[(name, message.clone())]);
+        let asked = || server.requests().iter().filter(|one| one.target == format!("/d/{name}")).count();
+        let (place, out) = over_old(&url, "author.asc", &["--verify", how]);
+        place.assert_exact(&out, "f", &file());
+        let proof = format!("sha-256 from {name}, signed by {}", author());
+        assert!(out.stderr.contains(&proof), "{}", out.stderr);
+        // Once for a folder.
+        let place = Place::new();
+        place.write("list", format!("{url} one\n{url} two\n"));
+        let before = asked();
+        let key = path("author.asc");
+        let out = place.run(&["-i", "list", "--signed-by", &key, "--verify", how]);
+        place.assert_exact(&out, "two", &file());
+        assert_eq!(asked() - before, 1);
+        // Nobody looks for it who has no key for it.
+        let before = asked();
+        place.run(&[&url, "-o", "f", "--verify", how]);
+        assert_eq!(asked(), before);
+    }
+    let text = String::from_utf8(message.clone()).expect("UTF-8");
+    for (beside, key, says) in [
+        // A signature without its list.
+        (fixture("list.gpg"), "author.asc", "there is no signature: of the file or of its list"),
+        (list().into_bytes(), "author.asc", "there is no signature: of the file or of its list"),
+        (
+            text.replace(SHA256, &SHA256.replace("f9", "00")).into_bytes(),
+            "author.asc",
+            "the content is not what was signed",
+        ),
+        (message.clone(), "rsa.asc", "it is by another key than"),
+    ] {
+        let (_server, url) = serve(&[("SHA256SUMS.asc", beside)]);
+        let (place, out) = over_old(&url, key, &["--verify", "find"]);
+        assert_untouched(&place, &out, says);
+    }
+    // The other one is looked at too.
+    let (_server, url) = serve(&[("SHA256SUMS.asc", fixture("list.gpg")), ("SHA256SUMS.gpg", message)]);
+    let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
 fn keys_that_are_none() {
     let place = Place::new();
     place.write(

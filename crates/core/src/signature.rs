@@ -67,6 +67,15 @@ impl Keys {
             Keys::OpenPgp(_) => &[".gpg", ".asc", ".sig", ".sign"],
         }
     }
+
+    /// And that of a list with its signature around it, which may stand for the list itself: as `gpg --clearsign` calls it, and
+    /// as some call all that is of GnuPG.
+    pub fn signed_list_endings(&self) -> &'static [&'static str] {
+        match self {
+            Keys::Minisign(_) => &[],
+            Keys::OpenPgp(_) => &[".asc", ".gpg"],
+        }
+    }
 }
 
 fn is_openpgp(file: &[u8]) -> bool {

@@ -259,7 +259,11 @@ impl Proofs {
         };
         let fetch = async {
             let urls = OF_A_FOLDER.iter().filter_map(|name| folder.join(name).ok());
-            join_all(urls.map(|url| self.fetch_beside(url))).await.into_iter().flatten().collect()
+            let fetch = async |url: Url| match self.fetch_beside(url.clone()).await {
+                None => self.fetch_within_signature(&url).await,
+                list => list,
+            };
+            join_all(urls.map(fetch)).await.into_iter().flatten().collect()
         };
         cell.get_or_init(|| fetch).await;
         cell
@@ -270,6 +274,23 @@ impl Proofs {
             Ok(text) => Some(self.read(&url, &text?).await),
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// A list that is there only with its signature around it. What has none around it is no list, but the signature of one that
+    /// is not there.
+    async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
+        let endings = self.keys().ok()??.0.signed_list_endings();
+        for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
+            match small::get(&self.sources, &self.settings, (&at, By::Person), checksums::LONGEST).await {
+                Ok(None) => {}
+                Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {
+                    Ok(list) if !list.signed => {}
+                    list => return Some(list),
+                },
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
     }
 
     async fn fetch_given(&self) -> Result<Arc<List>, Error> {
