@@ -90,17 +90,7 @@ pub enum Command {
         quiet: bool,
     },
     /// Fetch again what is wrong of files on the disk: of a Metalink file with digests of pieces, only the wrong pieces
-    Repair {
-        /// A Metalink file, a record, or a list with digests
-        #[arg(value_name = "LIST")]
-        list: PathBuf,
-        /// Folder that holds the files
-        #[arg(short = 'd', long, value_name = "DIR", default_value = ".")]
-        output: PathBuf,
-        /// Show nothing but problems
-        #[arg(short, long)]
-        quiet: bool,
-    },
+    Repair(Box<Repair>),
     /// Show a recorded event stream (--progress json) as it was seen then
     Replay {
         /// The recording, or - for standard input
@@ -109,6 +99,48 @@ pub enum Command {
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = positive)]
         speed: f64,
     },
+}
+
+/// What to repair, and how to fetch what is wrong: as in any run.
+#[derive(Debug, Clone, Group)]
+#[command(args_override_self = true, max_term_width = 100)]
+pub struct Repair {
+    /// A Metalink file, a record, or a list with digests; - is standard input
+    #[arg(value_name = "LIST")]
+    pub list: PathBuf,
+
+    /// Folder that holds the files
+    #[arg(short = 'd', long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+
+    /// How much at once.
+    #[command(flatten)]
+    pub work: Work,
+
+    /// What to do when something fails.
+    #[command(flatten)]
+    pub failure: Failure,
+
+    /// What must be proven.
+    #[command(flatten)]
+    pub proof: Proof,
+
+    /// How to talk to servers.
+    #[command(flatten)]
+    pub http: Http,
+
+    /// What to tell.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+impl Args {
+    /// A run that repairs: all that it has of its own counts, as if it had been given to a download.
+    pub fn repairing(&self, repair: &Repair) -> Args {
+        let Repair { list, output, work, failure, proof, http, telling } = repair.clone();
+        let files = Files { input: Some(list), output, ..self.files.clone() };
+        Args { command: self.command.clone(), urls: Vec::new(), files, work, failure, proof, http, telling }
+    }
 }
 
 /// What goes where.

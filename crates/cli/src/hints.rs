@@ -1,6 +1,6 @@
 //! What a person can do about a failure, and the command that goes on.
 
-use crate::args::{Args, IfExists, Verify};
+use crate::args::{Args, Command, IfExists, Verify};
 use downhaul_engine::core::{job, show};
 use std::path::Path;
 
@@ -83,8 +83,11 @@ pub(crate) fn is_silent(code: &str) -> bool {
 }
 
 /// The command that goes on with one file, `None` where it cannot be shown (something in it is secret or cannot be
-/// pasted): then the same command again goes on, since what is complete is skipped.
+/// pasted, or it repairs what is there): then the same command again goes on, since what is complete is skipped.
 pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String> {
+    if matches!(args.command, Some(Command::Repair(_))) {
+        return None;
+    }
     let list = args.proof.checksum_file.as_deref().unwrap_or_default();
     let list_hides = job::parse_url(list).is_ok_and(|url| show::hides(&url));
     let secret = url.contains("***") || list_hides || !args.http.headers.is_empty();

@@ -52,12 +52,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Verify { what, output, quiet }) => {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
         }
-        Some(Command::Repair { list, output, quiet }) => {
-            let mut run = args.clone();
-            (run.files.input, run.files.output) = (Some(list.clone()), output.clone());
-            run.telling.quiet = *quiet;
-            run::run(&run)
-        }
+        Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
         Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
     };
     exit.into()

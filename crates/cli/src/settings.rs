@@ -70,8 +70,10 @@ pub(crate) fn resolve(
     if let Some(path) = &args.proof.record {
         record::check(path)?;
     }
+    let repairs = matches!(args.command, Some(args::Command::Repair(_)));
     if args.proof.verify == args::Verify::Off {
         let asked = [
+            ("repair", repairs),
             ("--checksum", args.proof.checksum.is_some()),
             ("--checksum-file", args.proof.checksum_file.is_some()),
             ("--signed-by", args.proof.signed_by.is_some()),
@@ -110,8 +112,8 @@ pub(crate) fn resolve(
         max_per_host: usize::from(args.work.max_per_host),
         // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
         max_connections: parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1),
-        resume: match (&args.command, args.files.no_resume, args.files.adopt) {
-            (Some(args::Command::Repair { .. }), ..) => Resume::Repair,
+        resume: match (repairs, args.files.no_resume, args.files.adopt) {
+            (true, ..) => Resume::Repair,
             (_, true, _) => Resume::Forget,
             (_, _, true) => Resume::Adopt,
             _ => Resume::Auto,

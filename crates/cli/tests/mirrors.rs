@@ -311,6 +311,74 @@ fn a_damaged_file_is_repaired_with_what_is_wrong_of_it_alone() {
 }
 
 #[test]
+fn a_repair_takes_the_options_of_a_download() {
+    let server = Server::start();
+    let size = format!("<size>{SIZE}</size>");
+    let right = content("f", SIZE);
+    let mut damaged = right.clone();
+    damaged[14_000_000] ^= 1;
+    let repair = |path: &str, more: &[&str]| {
+        let place = Place::new();
+        place.write("set.meta4", metalink(&(pieces() + &size), &[server.url(path)]));
+        place.write("d/f", &damaged);
+        let out = place.run(&[&["repair", "set.meta4", "-d", "d"], more].concat());
+        (place, out)
+    };
+    let path = format!("well_behaved/{SIZE}/f");
+    let told = ["--progress", "json", "--log", "log", "--explain"];
+    let asked = [
+        "-H",
+        "X-Mine: 1",
+        "-A",
+        "me",
+        "-x",
+        "1",
+        "-j",
+        "1",
+        "--limit-rate",
+        "9M",
+        "--http1",
+        "--verify",
+        "require",
+    ];
+    let (place, out) = repair(&path, &[&told[..], &asked].concat());
+    place.assert_exact(&out, "d/f", &right);
+    let last = server.requests().pop().expect("a request");
+    assert_eq!((last.header("x-mine"), last.header("user-agent")), (Some("1"), Some("me")));
+    assert_eq!(events(&out, "finished").len(), 1);
+    assert_eq!(place.files(), ["d/f", "log", "set.meta4"]);
+    // Failures: how often, and how long.
+    let (place, out) = repair(&format!("fails_once/{SIZE}/f"), &["--retries", "0", "-q"]);
+    assert_eq!((out.status, place.file("d/f").as_ref()), (1, Some(&damaged)), "{}", out.stderr);
+    assert!(out.stderr.contains("run the same command again"), "{}", out.stderr);
+    let (_, out) = repair(&format!("slow_first_byte/{SIZE}/f"), &["--retries", "0", "--timeout", "0.5"]);
+    assert!(out.status == 1 && out.stderr.contains("no reply within 0.5 s"), "{}", out.stderr);
+    // What says what the file must be.
+    let (place, out) = repair(&path, &["--checksum-file", "none"]);
+    assert!(
+        out.status == 2 && out.stderr.contains("the checksum list none cannot be read"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(place.file("d/f").as_ref(), Some(&damaged));
+    let (_, out) = repair(&path, &["--verify", "off"]);
+    assert!(
+        out.status == 2 && out.stderr.contains("repair asks for a check, and --verify off for none"),
+        "{}",
+        out.stderr
+    );
+    // What is about other things is no option of it.
+    for other in [["--if-exists", "skip"], ["-o", "x"], ["-i", "x"]] {
+        assert_eq!(repair(&path, &other).1.status, 2, "{other:?}");
+    }
+    let help = Place::new().run(&["repair", "--help"]).stdout;
+    let help = String::from_utf8(help).expect("UTF-8");
+    for says in ["Work:", "Failure:", "Proof:", "HTTP:", "Telling:", "--retries"] {
+        assert!(help.contains(says), "{says}: {help}");
+    }
+}
+
+#[test]
 fn pieces_are_proof_enough_and_must_fit() {
     let server = Server::start();
     let good = server.url(&format!("well_behaved/{SIZE}/f"));
