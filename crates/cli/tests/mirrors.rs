@@ -108,6 +108,42 @@ fn with_a_digest_of_the_whole_alone_the_liar_is_found_too() {
 }
 
 #[test]
+fn a_list_that_no_mirror_agrees_with_makes_nobody_a_liar() {
+    let servers = [Server::start(), Server::start(), Server::start()];
+    let urls = servers.each_ref().map(|server| server.url(&format!("capped/{SIZE}/f?rate=8000000")));
+    let (right, wrong) = (sha256(&content("f", SIZE)[14_000_000..15_000_000]), "0".repeat(64));
+    let misled = pieces().replace(&right, &wrong);
+    assert_ne!(misled, pieces());
+    for (proofs, retries) in [(misled.clone(), "0"), (misled.clone(), "1"), (misled + &whole(), "0")] {
+        let place = Place::new();
+        let out = run(&place, &metalink(&proofs, &urls), &["--retries", retries]);
+        assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+        assert!(events(&out, "mirror_left").is_empty(), "{:?}", events(&out, "mirror_left"));
+        let error = &events(&out, "failed")[0]["error"];
+        let says = "a part of the content is not what its digest promises: bytes 14000000 to 14999999 are not what the Metalink file says, from any of 3 mirrors: its digests and \
+                    their bytes disagree";
+        assert_eq!((&error["code"], &error["message"]), (&"digest.part".into(), &says.into()), "{error}");
+        assert!(!error["at"].to_string().contains("127.0.0.1"), "{error}");
+    }
+    // Where one of them has it right, all others are named, once.
+    let lies = ["&lies=14000000", "&lies=14500000", ""];
+    let urls: Vec<String> = urls.iter().zip(lies).map(|(url, lie)| url.clone() + lie).collect();
+    let place = Place::new();
+    let out = run(&place, &metalink(&pieces(), &urls), &[]);
+    assert_exact(&place, &out);
+    let left = events(&out, "mirror_left");
+    assert!(
+        left.len() <= 2 && left.iter().all(|event| event["url"].to_string().contains("lies")),
+        "{left:?}"
+    );
+    // Where none has, nobody knows who.
+    let place = Place::new();
+    let out = run(&place, &metalink(&pieces(), &urls[..2]), &["--retries", "0"]);
+    assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+    assert!(events(&out, "mirror_left").is_empty(), "{:?}", events(&out, "mirror_left"));
+}
+
+#[test]
 fn without_a_proof_they_stand_in_for_each_other_and_are_never_mixed() {
     let (first, second) = (Server::start(), Server::start());
     let place = Place::new();

@@ -184,9 +184,9 @@ impl World {
         }
     }
 
-    /// Whether a source lies, or seems to.
+    /// Whether a source lies. A wrong promise makes nobody a liar.
     pub fn has_a_liar(&self) -> bool {
-        self.liar.is_some() || self.misled
+        self.liar.is_some()
     }
 
     /// What a request to one of several sources meets.

@@ -6,6 +6,7 @@
 use crate::digest::Digest;
 use crate::job::Pieces;
 use crate::ranges::RangeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -13,11 +14,13 @@ pub(super) struct Proving {
     pieces: Pieces,
     proven: RangeSet,
     looked_at: Option<Range<u64>>,
+    /// By which sources pieces were sent that were wrong, by where these begin.
+    wrong: BTreeMap<u64, Vec<usize>>,
 }
 
 impl Proving {
     pub(super) fn new(pieces: Pieces) -> Self {
-        Proving { pieces, proven: RangeSet::new(), looked_at: None }
+        Proving { pieces, proven: RangeSet::new(), looked_at: None, wrong: BTreeMap::new() }
     }
 
     /// In bytes; the last one may be shorter.
@@ -66,6 +69,20 @@ impl Proving {
         true
     }
 
+    /// That source sent a wrong piece. All that did of this piece so far.
+    pub(super) fn sent_wrong(&mut self, piece: &Range<u64>, source: usize) -> &[usize] {
+        let sent = self.wrong.entry(piece.start).or_default();
+        if !sent.contains(&source) {
+            sent.push(source);
+        }
+        sent
+    }
+
+    /// Those that sent this piece wrong, now that it is right.
+    pub(super) fn take_wrong(&mut self, piece: &Range<u64>) -> Vec<usize> {
+        self.wrong.remove(&piece.start).unwrap_or_default()
+    }
+
     /// These bytes come again.
     pub(super) fn take_back(&mut self, range: &Range<u64>) {
         let length = self.length();
@@ -79,5 +96,6 @@ impl Proving {
 
     pub(super) fn forget(&mut self) {
         (self.proven, self.looked_at) = (RangeSet::new(), None);
+        self.wrong.clear();
     }
 }

@@ -1,9 +1,9 @@
 //! Whether what is written is right: digests of pieces while they come, digests of the whole in the end, and who is to blame.
 //!
 //! Invariant: nothing is published that is not what every digest says that is known. A source is named a liar only when
-//! all of a wrong piece came from it, or when the file became right by taking its bytes from others.
+//! the file, or a piece, became right by taking its bytes from others: who said what they must be may be wrong as well.
 
-use super::{Action, Plan, State, pieces::Proving};
+use super::{Action, Plan, State, pieces::Proving, sources::Out};
 use crate::digest::{self, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::{Fact, Failure};
@@ -38,9 +38,6 @@ impl Plan {
         if let Err(error) = self.has_the_size(self.work.size, &self.place()) {
             return self.failed(now, error);
         }
-        if digest::verdict(self.proof.all(), &computed).is_err() && self.find_the_liar() {
-            return;
-        }
         match digest::verdict(self.proof.all(), &computed) {
             Ok(strongest) => {
                 let (facts, proven) = self.proof.tell(&computed, strongest);
@@ -60,19 +57,26 @@ impl Plan {
                 self.state = State::Publishing;
                 self.actions.push_back(Action::Publish);
             }
-            // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
-            // of this one; in one piece it will be.
-            Err(_) if self.unproven_join || self.fetched == 0 => {
-                let why = "its parts do not belong together";
-                self.failed(now, Error::new(Kind::RemoteChanged, self.place(), why));
-            }
             Err((expected, found)) => {
                 let found = found.map_or("not computed".to_string(), |digest| digest.to_string());
                 let Expected { digest, from } = expected;
-                let detail = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
-                self.failed(now, Error::new(Kind::DigestMismatch, self.place(), detail));
+                let why = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
+                self.whole_is_wrong(now, why);
             }
         }
+    }
+
+    fn whole_is_wrong(&mut self, now: Duration, why: String) {
+        if self.find_the_liar() {
+            return;
+        }
+        // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
+        // of this one; in one piece it will be.
+        let error = match self.unproven_join || self.fetched == 0 {
+            true => Error::new(Kind::RemoteChanged, self.place(), "its parts do not belong together"),
+            false => Error::new(Kind::DigestMismatch, self.place(), why),
+        };
+        self.failed(now, error);
     }
 
     /// What is said of the file's pieces and its size. What was said first counts. What goes to standard output cannot be
@@ -129,7 +133,10 @@ impl Plan {
             return;
         }
         match good {
-            Ok(true) => drop(self.complete()),
+            Ok(true) => {
+                self.piece_is_right(&piece);
+                self.complete();
+            }
             Ok(false) => self.piece_is_wrong(now, piece),
             Err(error) => {
                 self.drop_workers();
@@ -138,29 +145,57 @@ impl Plan {
         }
     }
 
+    /// Whoever sent it otherwise lied.
+    fn piece_is_right(&mut self, piece: &Range<u64>) {
+        let sent_wrong = self.pieces.as_mut().map(|pieces| pieces.take_wrong(piece)).unwrap_or_default();
+        let by = self.work.brought().by(piece);
+        let why = self.is_not_as_said(piece);
+        for liar in sent_wrong.into_iter().filter(|&one| by.is_some_and(|by| by != one)) {
+            self.drop_workers_of(liar);
+            self.lied(liar, Kind::DigestPart, &why);
+        }
+    }
+
     fn piece_is_wrong(&mut self, now: Duration, piece: Range<u64>) {
         let by = self.work.brought().by(&piece);
         let again = self.work.is_contested(&piece);
-        let from = self.pieces.as_ref().map_or("", |pieces| &pieces.from().from);
-        let why = format!("bytes {} to {} are not what {from} says", piece.start, piece.end - 1);
-        // All of it came from there.
-        let liar = by.filter(|&source| self.mixes() && self.sources.has_other(source));
-        if let Some(source) = liar {
+        let why = self.is_not_as_said(&piece);
+        // All of it came from there. Whether that one is wrong, or what the digest says, is told by others.
+        let suspect = by.filter(|_| self.mixes());
+        let sent = match (suspect, &mut self.pieces) {
+            (Some(source), Some(pieces)) => pieces.sent_wrong(&piece, source).to_vec(),
+            _ => Vec::new(),
+        };
+        let suspect = suspect.filter(|_| self.sources.has_other_than(&sent));
+        if let Some(source) = suspect {
             self.drop_workers_of(source);
+            self.sources.leave(source, Out::Suspected);
         }
         self.take_back(vec![piece.clone()]);
         self.work.contest(&piece);
-        if let Some(source) = liar {
-            self.lied(source, Kind::DigestPart, &why);
-        }
-        if self.state != State::Transferring || liar.is_some() || (by.is_none() && !again) {
-            // Whose it was cannot be said, or does not matter any more: it comes again, from one alone.
+        if self.state != State::Transferring || suspect.is_some() || (by.is_none() && !again) {
+            // It comes again: from another one, or, if it cannot be said whose it was, from one alone.
             self.complete();
             return;
         }
-        let at = by.map_or_else(|| self.place(), |source| self.sources.url(source).to_string());
+        let error = match by {
+            Some(_) if sent.len() > 1 => {
+                let disagree = format!(
+                    "{why}, from any of {} mirrors: its digests and their bytes disagree",
+                    sent.len()
+                );
+                Error::new(Kind::DigestPart, self.place(), disagree)
+            }
+            Some(source) => Error::new(Kind::DigestPart, self.sources.url(source), why),
+            None => Error::new(Kind::DigestPart, self.place(), why),
+        };
         self.drop_workers();
-        self.failed(now, Error::new(Kind::DigestPart, at, why));
+        self.failed(now, error);
+    }
+
+    fn is_not_as_said(&self, piece: &Range<u64>) -> String {
+        let from = self.pieces.as_ref().map_or("", |pieces| &pieces.from().from);
+        format!("bytes {} to {} are not what {from} says", piece.start, piece.end.saturating_sub(1))
     }
 
     /// The whole is wrong: takes back what one of several sources brought, so that it comes from the others. False if that
@@ -213,7 +248,7 @@ impl Plan {
     }
 
     fn lied(&mut self, source: usize, kind: Kind, why: &str) {
-        self.sources.leave(source, super::sources::Out::Lied);
+        self.sources.leave(source, Out::Lied);
         let url = self.sources.url(source).to_string();
         if let Some(known) = &mut self.known {
             known.warnings.push(format!("the mirror {url} was left: {why}"));

@@ -116,7 +116,11 @@ impl Sources {
     }
 
     pub(super) fn has_other(&self, than: usize) -> bool {
-        (0..self.all.len()).any(|one| one != than && self.is_usable(one))
+        self.has_other_than(&[than])
+    }
+
+    pub(super) fn has_other_than(&self, these: &[usize]) -> bool {
+        (0..self.all.len()).any(|one| !these.contains(&one) && self.is_usable(one))
     }
 
     /// It has a reply.
