@@ -328,7 +328,7 @@ impl Director {
             let meter =
                 self.reporter.meter(id, given_name(&spec).unwrap_or_else(|| show::url(&spec.urls[0])));
             if let Some(files) = &mut self.files {
-                files.opened();
+                files.opened(false);
             }
             let plan = Plan::new(Rules {
                 sources: spec.urls.len(),
@@ -577,14 +577,14 @@ impl Director {
     }
 
     fn room_at(&self, running: &Running, source: usize) -> Room {
-        let none = Room { most: 0, worth: 0, not_before: Duration::ZERO };
+        let none = Room { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
         let all = self.lanes.all.load(Ordering::Relaxed);
         let host = host_of(&running.spec, source);
         let pace = self.lanes.by_host.get(host);
         let here = pace.map_or(0, Pace::in_use);
         let most = self.settings.max_per_host.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
-        if running.workers.is_empty() || most == 0 || !running.plan.takes_more() {
+        if running.workers.is_empty() || !running.plan.takes_more() {
             return Room { most, ..none };
         }
         // What hashes, or the disk, is the limit now.
@@ -767,22 +767,23 @@ impl Director {
         let task = tokio::spawn(work.run(report)).abort_handle();
         self.lanes.all.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
-        self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened();
+        let first = !running.workers.values().any(|one| one.host == host);
+        self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened(first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(worker, AtWork { host, go: Some(go), end, whole, task });
     }
 
     /// A worker is through, or not needed any more: its connection is free.
     fn take_worker(&mut self, id: JobId, worker: WorkerId) {
-        let Some(at_work) = self.running.get_mut(&id).and_then(|one| one.workers.remove(&worker)) else {
-            return;
-        };
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(at_work) = running.workers.remove(&worker) else { return };
+        let last = !running.workers.values().any(|one| one.host == at_work.host);
         // What it has not begun to write it shall not write later, over what another one brings.
         at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();
         self.lanes.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(pace) = self.lanes.by_host.get_mut(&at_work.host) {
-            pace.closed();
+            pace.closed(last);
             if pace.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
                 self.lanes.by_host.remove(&at_work.host);
             }
@@ -954,7 +955,7 @@ impl Director {
     fn remove(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {
-            files.closed();
+            files.closed(false);
         }
     }
 

@@ -31,9 +31,12 @@ const TIMEOUT: f64 = 0.2;
 /// The queue in front of the line, in seconds of its rate.
 const QUEUE: f64 = 0.1;
 
-/// The plan's: a piece is at least this, or so many round trips, but no longer than so many seconds; what is left of one
-/// is halved down to the last number.
-const PIECE: (f64, f64, f64, f64) = (1048576.0, 20.0, 1.5, 262144.0);
+/// The plan's: a piece is at least this, or so many round trips, but no longer than so many seconds.
+const PIECE: (f64, f64, f64) = (1048576.0, 20.0, 1.5);
+
+/// The plan's: what is left of a piece is shared if that gives at least so many bytes to the other one, and takes two round
+/// trips and so many seconds.
+const SPLIT: (f64, f64) = (65536.0, 0.25);
 
 /// The plan's: a speed is measured over at least this, or over a task of at least this, in seconds.
 const SPAN: (f64, f64) = (0.1, 0.005);
@@ -103,6 +106,7 @@ pub fn race(line: Line, bytes: f64, choice: Choice, seed: u64) -> Raced {
     let mut in_use = 0.0;
     // Half a byte is what rounding may hide.
     while race.got < bytes - 0.5 && race.now < LONGEST {
+        race.stop_some();
         race.staff();
         race.flow(step);
         race.now += step;
@@ -148,6 +152,8 @@ struct Task {
     begun: bool,
     refused: bool,
     left: f64,
+    /// Bytes a second, lately.
+    rate: f64,
     /// Bytes that were not reported, and since when.
     unreported: f64,
     reported: f64,
@@ -204,23 +210,54 @@ impl Race {
             if worth == 0 && !self.tasks.is_empty() {
                 return;
             }
-            let Some(bytes) = self.work() else { return };
+            let Some(bytes) = self.work(self.tasks.len() + worth.max(1)) else { return };
             self.open(bytes);
         }
     }
 
-    /// What one more connection could fetch.
-    fn work(&mut self) -> Option<f64> {
+    /// Takes connections off their tasks that are too many, as the plan would: the slowest. Who is about to end counts already.
+    fn stop_some(&mut self) {
+        let surplus = if self.choice == Choice::Auto { self.pace.room(64, false).surplus } else { 0 };
+        let ends = self.tasks.iter().filter(|one| one.begun && one.left <= one.rate * SPLIT.1).count();
+        let surplus = surplus.saturating_sub(ends);
+        for _ in 0..surplus {
+            let speed = |one: &Task| if one.begun { one.rate } else { -1.0 };
+            let soon = |one: &Task| one.rate * SPLIT.1;
+            let all = self.tasks.iter_mut().enumerate().filter(|(_, one)| !one.begun || one.left > soon(one));
+            let Some((slowest, task)) = all.min_by(|a, b| speed(a.1).total_cmp(&speed(b.1))) else { return };
+            if task.begun {
+                // What is on its way comes.
+                self.free += task.left - soon(task);
+                task.left = soon(task);
+                continue;
+            }
+            self.free += self.tasks.swap_remove(slowest).left;
+            self.closed();
+        }
+    }
+
+    fn closed(&mut self) {
+        self.pace.closed(self.tasks.is_empty());
+    }
+
+    /// What one more connection could fetch, with so many in all.
+    fn work(&mut self, lanes: usize) -> Option<f64> {
         let seconds = (self.latency * PIECE.1).min(PIECE.2);
         let piece = (self.typical * seconds).max(PIECE.0);
         if self.free <= 0.0 {
-            let of_all = |one: &&mut Task| one.begun && one.left > PIECE.3 * 2.0;
-            let victim = self.tasks.iter_mut().filter(of_all).max_by(|a, b| a.left.total_cmp(&b.left))?;
-            let keep = if victim.left > 2.0 * piece { piece } else { victim.left / 2.0 };
+            let seconds = |one: &Task| one.left / one.rate.max(1.0);
+            let receiving = self.tasks.iter_mut().filter(|one| one.begun && one.left > 0.0);
+            let victim = receiving.max_by(|a, b| seconds(a).total_cmp(&seconds(b)))?;
+            // Both are through at the same time.
+            let fair = victim.left * victim.rate / (victim.rate + self.typical);
+            let keep = if victim.left > 2.0 * piece { piece } else { fair };
+            if victim.left - keep < SPLIT.0 || seconds(victim) < 2.0 * self.latency + SPLIT.1 {
+                return None;
+            }
             self.free = victim.left - keep;
             victim.left = keep;
         }
-        Some(if self.free < 1.5 * piece { self.free } else { piece })
+        Some(if lanes < 2 || self.free < 1.5 * piece { self.free } else { piece })
     }
 
     fn open(&mut self, bytes: f64) {
@@ -230,7 +267,8 @@ impl Race {
             Some((tcp, since)) => (tcp.rested(self.now - since), round_trip),
             None => (Tcp::new(self.line, &mut self.rng), 2.0 * round_trip),
         };
-        let refused = matches!(self.line.host, Host::Refuses(most) if self.tasks.len() >= most);
+        let served = self.tasks.iter().filter(|one| !one.refused).count();
+        let refused = matches!(self.line.host, Host::Refuses(most) if served >= most);
         let (asked, starts) = (self.now, self.now + waits);
         self.tasks.push(Task {
             tcp,
@@ -239,12 +277,13 @@ impl Race {
             begun: false,
             refused,
             left: bytes,
+            rate: self.typical,
             unreported: 0.0,
             reported: starts,
             span: 0.0,
             marked: starts,
         });
-        self.pace.opened();
+        self.pace.opened(self.tasks.len() == 1);
     }
 
     /// Lets time pass.
@@ -296,7 +335,7 @@ impl Race {
                     let task = self.tasks.swap_remove(index);
                     self.free += task.left;
                     self.not_before = self.now + 1.0;
-                    self.pace.closed();
+                    self.closed();
                     self.pace.hear(now, News::Refused { wait: Duration::ZERO, meant: true });
                     continue;
                 }
@@ -315,6 +354,7 @@ impl Race {
             if span >= SPAN.0 || (through && span >= SPAN.1) {
                 let rate = std::mem::take(&mut task.span) / span;
                 task.marked = self.now;
+                task.rate = if task.rate == 0.0 { rate } else { (task.rate + rate) / 2.0 };
                 self.typical = if self.typical == 0.0 { rate } else { 0.8 * self.typical + 0.2 * rate };
             }
             if bytes > 0.0 {
@@ -324,7 +364,7 @@ impl Race {
             if through {
                 let task = self.tasks.swap_remove(index);
                 self.idle.push((task.tcp, self.now));
-                self.pace.closed();
+                self.closed();
                 // What is free is given out again before anything else is heard.
                 self.staff();
             }

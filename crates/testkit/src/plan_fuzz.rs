@@ -70,8 +70,8 @@ pub fn poke(bytes: &[u8]) {
     while !choices.0.is_empty() {
         now += Duration::from_millis(u64::from(choices.byte()) * 10);
         let most = usize::from(choices.byte() % 6);
-        let mut room =
-            Room { most, worth: most.min(usize::from(choices.byte() % 6)), not_before: Duration::ZERO };
+        let (worth, surplus) = (most.min(usize::from(choices.byte() % 6)), usize::from(choices.byte() % 3));
+        let mut room = Room { most, worth, surplus, not_before: Duration::ZERO };
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));
             match plan.next(now, &[room, room, room]) {

@@ -162,7 +162,7 @@ impl Sim {
                 return Run::Killed;
             }
             while self.pace.in_use() > self.lanes.len() {
-                self.pace.closed();
+                self.pace.closed(false);
             }
             let room = self.pace.room(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
             match plan.next(self.now, &[room, room, room]) {
@@ -261,7 +261,7 @@ impl Sim {
 
     fn fetch(&mut self, worker: WorkerId, source: usize, from: u64, to: Option<u64>) {
         self.seen.requests += 1;
-        self.pace.opened();
+        self.pace.opened(false);
         let meeting = self.world.meet_at(source, Want { from, to, size: None });
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {

@@ -338,8 +338,8 @@ impl Sizes {
     pub const FILE: Sizes = Sizes {
         // Below, the round trip between two pieces is felt on any line.
         piece_least: 1024 * 1024,
-        // What a common line brings in the time that a request needs.
-        split_least: 256 * 1024,
+        // What a request costs is weighed in seconds; this only keeps tasks from becoming crumbs.
+        split_least: 64 * 1024,
         // A few pieces for two connections; below, one is done before the second is up to speed.
         single_below: 4 * 1024 * 1024,
         // A second's worth on a common line: fetching less again is cheaper than keeping records of it.

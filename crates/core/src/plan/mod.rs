@@ -368,6 +368,15 @@ impl Plan {
         self.actions.push_back(Action::Finish(outcome));
     }
 
+    /// Nothing is wrong with a worker, but nobody needs it. What its hedge wrote may count now.
+    fn dispense_with(&mut self, worker: WorkerId) {
+        let (_, twin) = self.work.release(worker).unzip();
+        self.grew();
+        for worker in twin.flatten().into_iter().chain([worker]) {
+            self.actions.push_back(Action::Drop { worker });
+        }
+    }
+
     fn drop_workers(&mut self) {
         for worker in self.work.release_all() {
             self.actions.push_back(Action::Drop { worker });

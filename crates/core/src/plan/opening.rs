@@ -70,8 +70,7 @@ impl Plan {
     fn go_on(&mut self, now: Duration, held: &Held, reply: &Reply, part: &Part, adopted: Option<Start>) {
         let (worker, source, from) = (held.worker, held.source, held.from);
         if !self.is_needed(worker, reply, part) {
-            self.work.release(worker);
-            return self.actions.push_back(Action::Drop { worker });
+            return self.dispense_with(worker);
         }
         let primary = self.work.get(worker).is_some_and(|held| held.hedge_of.is_none());
         if primary && let Some(hedge) = self.work.shorten(worker, part.end) {

@@ -37,6 +37,9 @@ impl Plan {
             }
             return None;
         }
+        if self.stop_some(now, rooms) {
+            return None;
+        }
         let mut later: Option<Duration> = None;
         for source in self.asked() {
             let Some(room) = rooms.get(source).filter(|room| room.most > 0) else { continue };
@@ -56,6 +59,20 @@ impl Plan {
         later
     }
 
+    /// Has fewer workers where there are too many at the host of a source. Others go on with what they leave.
+    fn stop_some(&mut self, now: Duration, rooms: &[Room]) -> bool {
+        for (source, room) in rooms.iter().enumerate().filter(|(_, room)| room.surplus > 0) {
+            for help in self.work.fewer(now, source, room.surplus) {
+                match help {
+                    Help::Cut(worker, end) => self.cut(worker, end),
+                    Help::Drop(worker) => self.dispense_with(worker),
+                    _ => {}
+                }
+            }
+        }
+        !self.actions.is_empty()
+    }
+
     /// Sends a worker to that source, if one more of `lanes` in all has something to do.
     fn send(&mut self, now: Duration, source: usize, lanes: usize) -> bool {
         // A cut or a dead worker makes bytes free, and then there is a task.
@@ -70,10 +87,7 @@ impl Plan {
                     self.work.hedge(now, worker, source, primary, range);
                     return true;
                 }
-                Help::Cut(worker, end) => {
-                    self.work.end(worker, end);
-                    self.actions.push_back(Action::Cut { worker, end });
-                }
+                Help::Cut(worker, end) => self.cut(worker, end),
                 Help::Drop(worker) => {
                     self.work.leave(worker);
                     self.grew();
@@ -83,6 +97,12 @@ impl Plan {
             }
         }
         false
+    }
+
+    /// A worker's task ends there now.
+    fn cut(&mut self, worker: WorkerId, end: u64) {
+        self.work.end(worker, end);
+        self.actions.push_back(Action::Cut { worker, end });
     }
 
     /// The sources that may be asked for pieces: those with the fewest workers first.

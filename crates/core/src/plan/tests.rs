@@ -8,7 +8,7 @@ use http::HeaderMap;
 use url::Url;
 
 const NOW: Duration = Duration::from_secs(1);
-const ROOM: Room = Room { most: 100, worth: 100, not_before: Duration::ZERO };
+const ROOM: Room = Room { most: 100, worth: 100, surplus: 0, not_before: Duration::ZERO };
 
 fn rules() -> Rules {
     Rules {
@@ -138,4 +138,52 @@ fn time_for_the_whole_file_is_bounded() {
     let actions = steps(&mut plan, NOW + LATER);
     assert_eq!(actions[0], Action::Drop { worker: 1 });
     assert!(matches!(actions.last(), Some(Action::Finish(Outcome::Failed { kind: Kind::JobMaxTime, .. }))));
+}
+
+#[test]
+fn who_is_too_many_is_stopped_and_one_stays() {
+    let sizes = Sizes { journal_from: None, ..Sizes::FILE };
+    let mut plan = Plan::new(Rules { connections: None, sizes, ..rules() });
+    let drive = |plan: &mut Plan, now: Duration, worth: usize, surplus: usize| {
+        let room = Room { worth, surplus, ..ROOM };
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            let action = plan.next(now, &[room]);
+            if matches!(action, Action::Wait(_)) {
+                break;
+            }
+            plan.check().expect("the invariant");
+            all.push(action);
+        }
+        all
+    };
+    steps(&mut plan, NOW);
+    let whole = reply(200, &[("content-length", "100000000"), ("etag", "\"a\"")]);
+    plan.on(NOW, Input::Opened { worker: 1, reply: whole });
+    drive(&mut plan, NOW, 0, 0);
+    plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), None));
+    drive(&mut plan, NOW, 0, 0);
+    let then = NOW * 2;
+    plan.on(then, Input::Wrote { worker: 1, upto: 5_000_000, fresh: true });
+    let probe = drive(&mut plan, then, 1, 0);
+    let asked = probe.iter().find_map(|action| match action {
+        Action::Fetch { worker: 2, from, to: Some(to), .. } => {
+            Some(format!("bytes {from}-{}/100000000", to - 1))
+        }
+        _ => None,
+    });
+    let asked = asked.unwrap_or_else(|| panic!("{probe:?}"));
+    let part = reply(206, &[("content-range", asked.as_str()), ("etag", "\"a\"")]);
+    plan.on(then, Input::Opened { worker: 2, reply: part });
+    drive(&mut plan, then, 1, 0);
+    let before = plan.work.held().len();
+    assert!(before > 2, "{plan:?}");
+    let stopped = [drive(&mut plan, then, 0, 100), drive(&mut plan, then, 0, 100)].concat();
+    let drops = stopped.iter().filter(|action| matches!(action, Action::Drop { .. })).count();
+    assert_eq!(drops, before - 2);
+    assert!(
+        plan.work.held().iter().all(|one| one.receiving),
+        "one stays, and one that is about to end counts already"
+    );
+    assert!(!fetches(&drive(&mut plan, then, 1, 0)).is_empty(), "what they had is free again");
 }

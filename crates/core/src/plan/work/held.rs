@@ -142,6 +142,11 @@ impl Held {
         now.saturating_sub(self.speed.last)
     }
 
+    /// Bytes of it still come.
+    pub(super) fn brings(&self, now: Duration) -> bool {
+        self.receiving && self.silence(now) <= SPAN * 5
+    }
+
     /// By now something of it should have come that can be measured.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && now.saturating_sub(self.speed.since) > SPAN * 2

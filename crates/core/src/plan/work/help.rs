@@ -5,6 +5,7 @@
 
 use super::{Held, Work};
 use crate::plan::{Sizes, WorkerId};
+use crate::retry::PROGRESS;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -59,8 +60,8 @@ impl Work {
         if let Some(hedge) = self.held.iter().find(dead) {
             return Help::Drop(hedge.worker);
         }
-        let hedged = |one: &Held| self.held.iter().any(|other| other.hedge_of == Some(one.worker));
-        let candidates = self.held.iter().filter(|one| one.hedge_of.is_none() && !one.judged && !hedged(one));
+        let candidates =
+            self.held.iter().filter(|one| one.hedge_of.is_none() && !one.judged && !self.is_hedged(one));
         let here = |one: &Held| one.probably_at(now);
         let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(here(one)));
         let slowest = candidates
@@ -100,6 +101,31 @@ impl Work {
             return Help::Hedge(victim.worker, victim.at..victim.at + twice);
         }
         Help::Nothing
+    }
+
+    /// How a source has so many workers less, if it keeps one: those who have no reply yet go, then the slowest. Who brings
+    /// bytes ends its task a little ahead of them, or what is on its way would be lost. Who is about to end counts already, and
+    /// who has something that counts only as a whole is left alone.
+    pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<Help> {
+        let rate = |one: &Held| one.rate_by_now(now, self.latency);
+        let speed = |one: &Held| if one.receiving { rate(one) } else { -1.0 };
+        let soon = |one: &Held| one.probably_at(now).saturating_add((rate(one) * WORTH_SPLITTING) as u64);
+        let mut all: Vec<_> = self.held.iter().filter(|one| one.source == source).collect();
+        all.sort_by(|a, b| speed(a).total_cmp(&speed(b)));
+        all.pop();
+        let ends = |one: &Held| one.brings(now) && one.end.is_some_and(|end| end <= soon(one));
+        let surplus = surplus.saturating_sub(all.iter().filter(|one| ends(one)).count());
+        let rest = all.into_iter().filter(|one| !one.judged && !ends(one)).take(surplus);
+        let twice = |one: &Held| one.hedge_of.is_some() || self.is_hedged(one);
+        rest.map(|one| match one.brings(now) && one.brought() >= PROGRESS && !twice(one) {
+            true => Help::Cut(one.worker, soon(one)),
+            false => Help::Drop(one.worker),
+        })
+        .collect()
+    }
+
+    fn is_hedged(&self, one: &Held) -> bool {
+        self.held.iter().any(|other| other.hedge_of == Some(one.worker))
     }
 
     /// How much of a gap one worker is asked for.
