@@ -212,6 +212,7 @@ struct Running {
 }
 
 struct AtWork {
+    source: usize,
     host: String,
     go: Option<oneshot::Sender<Go>>,
     end: Arc<AtomicU64>,
@@ -599,7 +600,13 @@ impl Director {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
-        pace.map_or(Room { most, ..none }, |pace| pace.room(most, self.settings.connections.is_some()))
+        let mut room =
+            pace.map_or(Room { most, ..none }, |pace| pace.room(most, self.settings.connections.is_some()));
+        // What is slow because it shall be would be stopped with all that it has in hand.
+        if self.limit.is_set() {
+            room.surplus = 0;
+        }
+        room
     }
 
     fn look(&mut self, id: JobId) {
@@ -741,7 +748,7 @@ impl Director {
         let (news, settings) = (self.news.clone(), self.settings.clone());
         let Some(running) = self.running.get_mut(&id) else { return };
         let host = host_of(&running.spec, source).to_string();
-        let Some(source) = running.sources.get(source).cloned() else { return };
+        let Some(opens) = running.sources.get(source).cloned() else { return };
         if running.workers.is_empty() && running.checker.is_none() {
             running.meter.set_phase(Phase::Connecting);
         }
@@ -752,7 +759,7 @@ impl Director {
         let (limit, whole) = (self.limit.clone(), Whole::default());
         let work = Worker {
             id: worker,
-            source,
+            source: opens,
             want,
             meter,
             settings,
@@ -767,17 +774,18 @@ impl Director {
         let task = tokio::spawn(work.run(report)).abort_handle();
         self.lanes.all.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
-        let first = !running.workers.values().any(|one| one.host == host);
+        let first = !running.workers.values().any(|one| one.source == source);
         self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened(first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
-        running.workers.insert(worker, AtWork { host, go: Some(go), end, whole, task });
+        running.workers.insert(worker, AtWork { source, host, go: Some(go), end, whole, task });
     }
 
     /// A worker is through, or not needed any more: its connection is free.
     fn take_worker(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
-        let last = !running.workers.values().any(|one| one.host == at_work.host);
+        // Two sources at one host count as two files: each keeps one.
+        let last = !running.workers.values().any(|one| one.source == at_work.source);
         // What it has not begun to write it shall not write later, over what another one brings.
         at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();

@@ -197,9 +197,20 @@ impl Pace {
         } else {
             usize::MAX
         };
-        let surplus = if named { 0 } else { self.in_use.saturating_sub(limit.max(self.files)) };
+        let surplus = if named || !self.may_stop() { 0 } else { self.in_use.saturating_sub(limit) };
         let worth = limit.saturating_sub(self.in_use).min(most);
         Room { most, worth, surplus, not_before: self.closed_until }
+    }
+
+    /// Those that are too many are stopped only where one file has them all: of several, each would stop some, and files that
+    /// come and go would have connections of others ended that are needed again at once.
+    fn may_stop(&self) -> bool {
+        self.stops && self.files < 2
+    }
+
+    /// The lowest level to try.
+    fn least(&self) -> usize {
+        self.files.clamp(1, self.ceiling)
     }
 
     /// What was done about it, oldest first.
@@ -226,10 +237,15 @@ impl Pace {
         }
         // As many files as the person wants at once have one each, whatever else is worth it.
         if self.files > self.level {
-            (self.level, self.trial_from, self.more) = (self.files.min(self.ceiling), None, None);
-            self.look = None;
+            let trial = self.trial_from.take().filter(|(from, _)| *from > self.level);
+            (self.level, self.more, self.look) = (self.files.min(self.ceiling), None, None);
+            // Fewer than that were tried: that is over.
+            if let Some((_, before)) = trial {
+                self.descends = false;
+                self.keep(now, before, false);
+            }
         }
-        if self.in_use < self.level || (self.stops && self.in_use > self.level) {
+        if self.in_use < self.level || (self.may_stop() && self.in_use > self.level) {
             self.look = None;
             return;
         }
@@ -323,9 +339,9 @@ impl Pace {
             self.keep(now, goodput.max(before), false);
         } else if settled && goodput >= worse {
             self.trial_from = None;
-            if self.descends && self.level > 1 {
+            if self.descends && self.level > self.least() {
                 // Against what was best, or many small losses would be a large one.
-                self.attempt(now, self.level.div_ceil(2), before, Why::Less);
+                self.attempt(now, self.level.div_ceil(2).max(self.least()), before, Why::Less);
             } else {
                 self.keep(now, goodput, false);
             }
@@ -351,12 +367,13 @@ impl Pace {
                 self.rest = REST.1;
                 self.keep(now, goodput, true);
             }
-            Some(_) if self.descends && level > 1 => {
-                self.attempt(now, level.div_ceil(2), goodput, Why::Less);
+            Some(_) if self.descends && level > self.least() => {
+                self.attempt(now, level.div_ceil(2).max(self.least()), goodput, Why::Less);
             }
             Some(_) => self.keep(now, goodput, true),
-            None if self.down_next && level > 1 => {
-                self.attempt(now, (level * 3 / 4).max(level.div_ceil(2)), goodput, Why::Less);
+            None if self.down_next && level > self.least() => {
+                let fewer = (level * 3 / 4).max(level.div_ceil(2)).max(self.least());
+                self.attempt(now, fewer, goodput, Why::Less);
             }
             None if level < self.ceiling => self.attempt(now, level * 2, goodput, Why::Try),
             None => self.keep(now, goodput, true),
@@ -572,5 +589,26 @@ mod tests {
             pace.in_use = pace.lanes();
         }
         assert!(pace.lanes() > 2);
+    }
+
+    /// On a line that is full whatever the number, there is little to try, and ever more rarely.
+    #[test]
+    fn several_files_do_not_make_it_swing() {
+        for latency in [1, 40] {
+            let mut pace = Pace::new(64);
+            (0..4).for_each(|_| pace.opened(true));
+            let step = Duration::from_millis(50);
+            for n in 1..=1200 {
+                while pace.room(100, false).worth > 0 {
+                    pace.opened(false);
+                }
+                while pace.in_use() > pace.lanes().max(4) {
+                    pace.closed(false);
+                }
+                pace.brought(step * n, 1_000_000, Duration::from_millis(latency));
+            }
+            assert!(pace.steps().len() < 24, "{latency} ms: {:?}", pace.steps());
+            assert!(pace.lanes() >= 4);
+        }
     }
 }

@@ -109,7 +109,10 @@ impl Work {
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<Help> {
         let rate = |one: &Held| one.rate_by_now(now, self.latency);
         let speed = |one: &Held| if one.receiving { rate(one) } else { -1.0 };
-        let soon = |one: &Held| one.probably_at(now).saturating_add((rate(one) * WORTH_SPLITTING) as u64);
+        // At the border of a piece, where there are such: it shall be one's alone.
+        let soon = |one: &Held| {
+            self.aligned(one.probably_at(now).saturating_add((rate(one) * WORTH_SPLITTING) as u64))
+        };
         let mut all: Vec<_> = self.held.iter().filter(|one| one.source == source).collect();
         all.sort_by(|a, b| speed(a).total_cmp(&speed(b)));
         all.pop();
