@@ -54,7 +54,13 @@ fn one_is_dead_one_lies_and_one_is_slow() {
     let lying = liar.url(&format!("capped/{SIZE}/f?rate=6000000&lies=14000000"));
     let urls =
         ["http://127.0.0.1:1/f".to_string(), lying, slow.url(&format!("capped/{SIZE}/f?rate=1500000"))];
-    for proofs in [pieces() + &whole(), pieces()] {
+    let mut caught = [false; 2];
+    // Now and then the slow one is asked for the piece in question: then nobody lied.
+    for round in 0..10 {
+        let proofs = [pieces() + &whole(), pieces()][round % 2].clone();
+        if caught[round % 2] {
+            continue;
+        }
         let place = Place::new();
         let out = run(&place, &metalink(&proofs, &urls), &[]);
         assert_exact(&place, &out);
@@ -62,11 +68,17 @@ fn one_is_dead_one_lies_and_one_is_slow() {
         let left = events(&out, "mirror_left");
         let named = |event: &&Value| event["error"]["code"] == "digest.part";
         let named: Vec<&Value> = left.iter().filter(named).collect();
+        if named.is_empty() {
+            assert!(fetched(&out) < 1.03, "no piece came twice, but {} of the file", fetched(&out));
+            continue;
+        }
+        caught[round % 2] = true;
         assert_eq!(named.len(), 1, "{left:?}");
         assert!(named[0]["url"].as_str().is_some_and(|url| url.contains(&liar.port().to_string())));
         let warnings = &events(&out, "finished")[0]["warnings"];
         assert!(warnings.to_string().contains("was left: bytes 14000000 to 14999999 are not"), "{warnings}");
     }
+    assert_eq!(caught, [true; 2], "named with either proof");
     assert!(slow.requests().len() > 1 && liar.requests().len() > 1);
 }
 
