@@ -46,25 +46,9 @@ pub struct Args {
     #[command(flatten)]
     pub files: Files,
 
-    /// How much at once.
+    /// How to do it.
     #[command(flatten)]
-    pub work: Work,
-
-    /// What to do when something fails.
-    #[command(flatten)]
-    pub failure: Failure,
-
-    /// What must be proven.
-    #[command(flatten)]
-    pub proof: Proof,
-
-    /// How to talk to servers.
-    #[command(flatten)]
-    pub http: Http,
-
-    /// What to tell.
-    #[command(flatten)]
-    pub telling: Telling,
+    pub options: Options,
 }
 
 /// What to do instead of downloading.
@@ -113,6 +97,23 @@ pub struct Repair {
     #[arg(short = 'd', long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
 
+    /// How to do it.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+impl Args {
+    /// A run that repairs: all that it has of its own counts, as if it had been given to a download.
+    pub fn repairing(&self, repair: &Repair) -> Args {
+        let Repair { list, output, options } = repair.clone();
+        let files = Files { input: Some(list), output, ..self.files.clone() };
+        Args { command: self.command.clone(), urls: Vec::new(), files, options }
+    }
+}
+
+/// What any run can be told, whether it downloads or repairs.
+#[derive(Debug, Clone, Group)]
+pub struct Options {
     /// How much at once.
     #[command(flatten)]
     pub work: Work,
@@ -132,15 +133,6 @@ pub struct Repair {
     /// What to tell.
     #[command(flatten)]
     pub telling: Telling,
-}
-
-impl Args {
-    /// A run that repairs: all that it has of its own counts, as if it had been given to a download.
-    pub fn repairing(&self, repair: &Repair) -> Args {
-        let Repair { list, output, work, failure, proof, http, telling } = repair.clone();
-        let files = Files { input: Some(list), output, ..self.files.clone() };
-        Args { command: self.command.clone(), urls: Vec::new(), files, work, failure, proof, http, telling }
-    }
 }
 
 /// What goes where.

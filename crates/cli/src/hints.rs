@@ -88,9 +88,9 @@ pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String
     if matches!(args.command, Some(Command::Repair(_))) {
         return None;
     }
-    let list = args.proof.checksum_file.as_deref().unwrap_or_default();
+    let list = args.options.proof.checksum_file.as_deref().unwrap_or_default();
     let list_hides = job::parse_url(list).is_ok_and(|url| show::hides(&url));
-    let secret = url.contains("***") || list_hides || !args.http.headers.is_empty();
+    let secret = url.contains("***") || list_hides || !args.options.http.headers.is_empty();
     let strange = |text: &str| text.chars().any(show::is_unsafe_to_show);
     if url.is_empty() || secret || strange(url) || path.is_some_and(strange) {
         return None;
@@ -108,7 +108,7 @@ pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String
         let how = if args.files.if_exists == IfExists::Update { "update" } else { "overwrite" };
         words.extend(["--if-exists".into(), how.into()]);
     }
-    let proof = &args.proof;
+    let proof = &args.options.proof;
     let checksum = proof.checksum.as_ref().map(|digest| format!("{}:{digest}", digest.algorithm.name()));
     let verify = (proof.verify != Verify::Auto).then(|| format!("{:?}", proof.verify).to_lowercase());
     for (option, value) in [
@@ -121,20 +121,20 @@ pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String
             words.extend([option.into(), quoted(value)]);
         }
     }
-    if let Some(cacert) = &args.http.cacert {
+    if let Some(cacert) = &args.options.http.cacert {
         words.extend(["--cacert".into(), quoted(&cacert.to_string_lossy())]);
     }
-    if let Some(agent) = &args.http.user_agent {
+    if let Some(agent) = &args.options.http.user_agent {
         words.extend(["-A".into(), quoted(agent)]);
     }
     let flags = [
         (args.files.adopt, "--continue"),
-        (args.http.insecure, "--insecure"),
-        (args.http.allow_downgrade, "--allow-downgrade"),
-        (args.http.http1, "--http1"),
-        (args.http.http2, "--http2"),
-        (args.http.ipv4, "-4"),
-        (args.http.ipv6, "-6"),
+        (args.options.http.insecure, "--insecure"),
+        (args.options.http.allow_downgrade, "--allow-downgrade"),
+        (args.options.http.http1, "--http1"),
+        (args.options.http.http2, "--http2"),
+        (args.options.http.ipv4, "-4"),
+        (args.options.http.ipv6, "-6"),
     ];
     words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_string()));
     Some(words.join(" "))

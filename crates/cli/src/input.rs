@@ -57,7 +57,7 @@ pub fn list_url(args: &Args) -> Option<&str> {
 /// What is wrong, for the person: usage errors, each a line.
 pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
     if let Some(list) = &args.files.input {
-        if args.proof.checksum.is_some() {
+        if args.options.proof.checksum.is_some() {
             return Err(
                 "--checksum is for a single URL; a list has digests of its own, or --checksum-file".into()
             );
@@ -89,7 +89,7 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
             more => return Err(format!("-o is for a single URL, and there are {}", more.len())),
         }
     }
-    if let Some(digest) = &args.proof.checksum {
+    if let Some(digest) = &args.options.proof.checksum {
         let expected = Expected { digest: digest.clone(), from: "--checksum".into() };
         match jobs.as_mut_slice() {
             [job] => job.expected.push(expected),

@@ -199,7 +199,7 @@ fn faces(
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
         }
     }
-    if let Some(path) = &args.proof.record {
+    if let Some(path) = &args.options.proof.record {
         let record = Record::new(path, &args.files.output);
         let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
         faces.push(thread::spawn(move || {

@@ -61,22 +61,22 @@ pub(crate) fn resolve(
     can_ask: bool,
     file_limit: usize,
 ) -> Result<(Settings, Telling), String> {
-    if to_stdout && args.telling.progress == Progress::Json {
+    if to_stdout && args.options.telling.progress == Progress::Json {
         return Err("-o - and --progress json both want standard output".into());
     }
-    if to_stdout && args.proof.record.is_some() {
+    if to_stdout && args.options.proof.record.is_some() {
         return Err("-o - gives the file no name, and --record needs one".into());
     }
-    if let Some(path) = &args.proof.record {
+    if let Some(path) = &args.options.proof.record {
         record::check(path)?;
     }
     let repairs = matches!(args.command, Some(args::Command::Repair(_)));
-    if args.proof.verify == args::Verify::Off {
+    if args.options.proof.verify == args::Verify::Off {
         let asked = [
             ("repair", repairs),
-            ("--checksum", args.proof.checksum.is_some()),
-            ("--checksum-file", args.proof.checksum_file.is_some()),
-            ("--signed-by", args.proof.signed_by.is_some()),
+            ("--checksum", args.options.proof.checksum.is_some()),
+            ("--checksum-file", args.options.proof.checksum_file.is_some()),
+            ("--signed-by", args.options.proof.signed_by.is_some()),
         ];
         if let Some((option, _)) = asked.iter().find(|(_, given)| *given) {
             return Err(format!("{option} asks for a check, and --verify off for none"));
@@ -84,7 +84,7 @@ pub(crate) fn resolve(
     }
     let telling = telling(args, to_stdout);
     let defaults = Settings::default();
-    let on_error = match args.failure.on_error {
+    let on_error = match args.options.failure.on_error {
         // Nobody is asked in JSON mode, or where nobody is.
         Some(args::OnError::Ask) | None if telling.progress == Shown::Json || !can_ask => OnError::Retry,
         Some(args::OnError::Ask) | None => OnError::Ask,
@@ -92,9 +92,9 @@ pub(crate) fn resolve(
         Some(args::OnError::Skip) => OnError::Skip,
         Some(args::OnError::Exit) => OnError::Exit,
     };
-    let parallel = args.work.parallel.map(usize::from);
-    let signed_by = args.proof.signed_by.as_deref().map(given::keys).transpose()?;
-    let checksums = args.proof.checksum_file.as_deref();
+    let parallel = args.options.work.parallel.map(usize::from);
+    let signed_by = args.options.proof.signed_by.as_deref().map(given::keys).transpose()?;
+    let checksums = args.options.proof.checksum_file.as_deref();
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let settings = Settings {
         output: args.files.output.clone(),
@@ -107,9 +107,9 @@ pub(crate) fn resolve(
         },
         keep_mtime: !args.files.no_mtime,
         parallel,
-        limit_rate: args.work.limit_rate,
-        connections: args.work.connections.map(usize::from),
-        max_per_host: usize::from(args.work.max_per_host),
+        limit_rate: args.options.work.limit_rate,
+        connections: args.options.work.connections.map(usize::from),
+        max_per_host: usize::from(args.options.work.max_per_host),
         // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
         max_connections: parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1),
         resume: match (repairs, args.files.no_resume, args.files.adopt) {
@@ -123,7 +123,7 @@ pub(crate) fn resolve(
             args::Sync::Always => Sync::Always,
             args::Sync::Never => Sync::Never,
         },
-        verify: match args.proof.verify {
+        verify: match args.options.proof.verify {
             args::Verify::Auto => Verify::Auto,
             args::Verify::Find => Verify::Find,
             args::Verify::Require => Verify::Require,
@@ -131,29 +131,30 @@ pub(crate) fn resolve(
         },
         checksums: checksums.transpose()?,
         signed_by,
-        mirrors: args.proof.mirrors == args::Mirrors::Auto,
-        record: args.proof.record.is_some(),
-        retries: args.failure.retries,
+        mirrors: args.options.proof.mirrors == args::Mirrors::Auto,
+        record: args.options.proof.record.is_some(),
+        retries: args.options.failure.retries,
         on_error,
-        timeout: args.failure.timeout,
-        connect_timeout: args.failure.connect_timeout,
-        max_time: args.failure.max_time,
+        timeout: args.options.failure.timeout,
+        connect_timeout: args.options.failure.connect_timeout,
+        max_time: args.options.failure.max_time,
         min_bytes_a_minute: args
+            .options
             .failure
             .min_speed
             .map_or(defaults.min_bytes_a_minute, |rate| rate.saturating_mul(60)),
-        http_version: match (args.http.http1, args.http.http2) {
+        http_version: match (args.options.http.http1, args.options.http.http2) {
             (true, _) => HttpVersion::One,
             (_, true) => HttpVersion::Two,
             _ => HttpVersion::Auto,
         },
-        headers: args.http.headers.clone(),
-        user_agent: args.http.user_agent.clone().unwrap_or(defaults.user_agent),
-        cacert: args.http.cacert.clone(),
-        insecure: args.http.insecure,
-        max_redirects: args.http.max_redirects,
-        allow_downgrade: args.http.allow_downgrade,
-        family: match (args.http.ipv4, args.http.ipv6) {
+        headers: args.options.http.headers.clone(),
+        user_agent: args.options.http.user_agent.clone().unwrap_or(defaults.user_agent),
+        cacert: args.options.http.cacert.clone(),
+        insecure: args.options.http.insecure,
+        max_redirects: args.options.http.max_redirects,
+        allow_downgrade: args.options.http.allow_downgrade,
+        family: match (args.options.http.ipv4, args.options.http.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
             _ => Family::Any,
@@ -161,9 +162,9 @@ pub(crate) fn resolve(
         reserved: telling
             .log
             .iter()
-            .chain(&args.proof.record)
+            .chain(&args.options.proof.record)
             .cloned()
-            .chain(args.proof.record.as_deref().map(record::beside))
+            .chain(args.options.proof.record.as_deref().map(record::beside))
             .collect(),
     };
     Ok((settings, telling))
@@ -172,7 +173,7 @@ pub(crate) fn resolve(
 /// How to tell, without a download (for `replay`).
 pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
     let screen = is_screen(&std::io::stderr());
-    let log = match &args.telling.log {
+    let log = match &args.options.telling.log {
         Some(path) if path.as_os_str() == "none" => None,
         Some(path) => Some(path.clone()),
         None if to_stdout => None,
@@ -180,7 +181,7 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
         None => Some(PathBuf::from("download_log.txt")),
     };
     Telling {
-        progress: match args.telling.progress {
+        progress: match args.options.telling.progress {
             Progress::Auto if screen => Shown::Bars,
             Progress::Auto => Shown::Plain,
             // Bars need a cursor to move.
@@ -189,9 +190,9 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
             Progress::Json => Shown::Json,
             Progress::None => Shown::Nothing,
         },
-        quiet: args.telling.quiet,
-        verbose: args.telling.verbose,
-        explain: args.telling.explain,
+        quiet: args.options.telling.quiet,
+        verbose: args.options.telling.verbose,
+        explain: args.options.telling.explain,
         color: colours(args, screen),
         unicode: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).is_some_and(|locale| {
             let locale = locale.to_ascii_lowercase();
@@ -207,7 +208,7 @@ pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
 }
 
 fn colours(args: &Args, screen: bool) -> bool {
-    match args.telling.color {
+    match args.options.telling.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => screen && env("NO_COLOR").is_none(),

@@ -7,43 +7,37 @@
 //! How many connections there are, to one host and in all, is counted in [`Lanes`]; a file that has none comes before
 //! one that wants another.
 
-use crate::check;
+mod lanes;
+mod placing;
+mod proving;
+
 use crate::clerk::Clerks;
-use crate::clock::{self, Clock};
-use crate::disk::stdout::Stdout;
-use crate::disk::{Beginning, Disk, Found, Generation, Part, Publishing, ReadBack};
+use crate::clock::Clock;
+use crate::disk::{Disk, Generation, Part};
 use crate::explain::{self, Explanation, FileStory};
 use crate::limit::Limit;
-use crate::place::{self, Taken};
+use crate::place::Taken;
 use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
 use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use crate::verify::Verifier;
-use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
-use bytes::Bytes;
-use downhaul_core::content;
-use downhaul_core::digest::{self, Algorithm, Digest};
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
-use downhaul_core::journal::{self, Claim};
 use downhaul_core::pace::{News, Pace, Room};
-use downhaul_core::plan::{
-    About, Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId,
-};
-use downhaul_core::reply::{Links, Reply};
-use downhaul_core::settings::{OnError, Resume, Settings, Sync};
+use downhaul_core::plan::{Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
+use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::Read;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use lanes::{AtWork, Lanes};
+use placing::{Placed, Written};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use url::Url;
 
@@ -116,39 +110,6 @@ enum Report {
     Gone,
 }
 
-/// What came of making a place for a file.
-struct Placed {
-    path: PathBuf,
-    place: Place,
-    /// Unless nothing is to be done there.
-    part: Option<Arc<dyn Part>>,
-    /// What an earlier run left in it.
-    left: Option<Left>,
-    generation: Generation,
-    written: Option<Written>,
-}
-
-/// All of a small file was written when its place was made. It is of one worker and one beginning of the part file, and
-/// holds for no other.
-struct Written {
-    worker: WorkerId,
-    bytes: u64,
-    /// All of it was new there.
-    fresh: bool,
-    /// It is an HTML page; `None` where a name does not say that it is none.
-    page: Option<bool>,
-    took: Duration,
-}
-
-/// The connections there are.
-#[derive(Default)]
-struct Lanes {
-    by_host: HashMap<String, Pace>,
-    all: Arc<AtomicUsize>,
-    /// Somebody wanted one and got none.
-    short: bool,
-}
-
 pub(crate) struct Director {
     settings: Arc<Settings>,
     sources: Sources,
@@ -209,15 +170,6 @@ struct Running {
     proven: Option<Duration>,
     /// Only its remains are still being removed.
     over: bool,
-}
-
-struct AtWork {
-    source: usize,
-    host: String,
-    go: Option<oneshot::Sender<Go>>,
-    end: Arc<AtomicU64>,
-    whole: Whole,
-    task: AbortHandle,
 }
 
 impl Director {
@@ -507,16 +459,6 @@ impl Director {
         }
     }
 
-    /// Drives those that got no connection before, if there may be one now.
-    fn rouse(&mut self) {
-        if std::mem::take(&mut self.lanes.short) {
-            let mut ids = self.ids();
-            // Those that have none come first.
-            ids.sort_by_key(|id| self.running.get(id).is_none_or(|one| !one.plan.is_starving()));
-            ids.into_iter().for_each(|id| self.drive(id));
-        }
-    }
-
     /// Carries out what the plan of a file wants next.
     fn drive(&mut self, id: JobId) {
         let now = self.clock.now();
@@ -569,342 +511,6 @@ impl Director {
                 Action::Finish(outcome) => self.finish(id, outcome),
             }
         }
-    }
-
-    /// What room there is for further connections of a file, at the host of each of its sources.
-    fn rooms_for(&self, id: JobId) -> Vec<Room> {
-        let Some(running) = self.running.get(&id) else { return Vec::new() };
-        (0..running.sources.len()).map(|source| self.room_at(running, source)).collect()
-    }
-
-    fn room_at(&self, running: &Running, source: usize) -> Room {
-        let none = Room { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
-        let all = self.lanes.all.load(Ordering::Relaxed);
-        let host = host_of(&running.spec, source);
-        let pace = self.lanes.by_host.get(host);
-        let here = pace.map_or(0, Pace::in_use);
-        let most = self.settings.max_per_host.saturating_sub(here);
-        let most = most.min(self.settings.max_connections.saturating_sub(all));
-        if running.workers.is_empty() || !running.plan.takes_more() {
-            return Room { most, ..none };
-        }
-        // What hashes, or the disk, is the limit now.
-        let at_work = self.clock.now().saturating_sub(running.came.unwrap_or_default());
-        if running.verifier.as_ref().is_some_and(Verifier::is_behind)
-            || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
-        {
-            return none;
-        }
-        // Those of this host who have none come first.
-        let starving = self.running.values().filter(|one| {
-            one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
-        });
-        let most = most.saturating_sub(starving.count());
-        let mut room =
-            pace.map_or(Room { most, ..none }, |pace| pace.room(most, self.settings.connections.is_some()));
-        // What is slow because it shall be would be stopped with all that it has in hand.
-        if self.limit.is_set() {
-            room.surplus = 0;
-        }
-        room
-    }
-
-    fn look(&mut self, id: JobId) {
-        let Some(running) = self.running.get(&id) else { return };
-        let (spec, settings, taken, disk) =
-            (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
-        let quick = spec.expected.is_empty();
-        self.block_knowing(id, None, quick, move |known| {
-            let chosen =
-                known.and_then(|known| place::choose(id, &spec, None, &settings, &known, &taken, &*disk));
-            Report::Looked(chosen)
-        });
-    }
-
-    fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let (space, size) = (self.space.clone(), running.plan.size());
-        running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
-        let (spec, settings, taken, disk) =
-            (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
-        let chosen = running.path.clone();
-        // Whose reply this is, is certain where there is one worker only.
-        let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
-        let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
-        let whole = whole.filter(|_| !running.journaled && spec.target != Target::Stdout);
-        let algorithms = running.plan.algorithms();
-        // A file that is there is read for its digests, and what an earlier run left is looked through.
-        let reads = chosen.is_none() && (!spec.expected.is_empty() || settings.if_exists == IfExists::Update);
-        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads;
-        self.block_knowing(id, reply.clone(), quick, move |known| {
-            Report::Placed((|| {
-                let known = known?;
-                let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
-                let (path, place) = match chosen {
-                    Some(path) => {
-                        let shown = path.to_string_lossy().into_owned();
-                        (path, Place::Free { path: shown, left: false })
-                    }
-                    None => place::choose(id, &spec, reply.as_ref(), &settings, &known, &taken, &*disk)?,
-                };
-                let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
-                    (Place::Taken { .. }, _) => (None, None),
-                    (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(Stdout::default())), None),
-                    (Place::Free { .. }, _) => {
-                        let (part, found) = disk.open_part(&path, settings.resume)?;
-                        (Some(Arc::from(part)), found)
-                    }
-                };
-                let left = match (&part, found) {
-                    (Some(part), Some(found)) => what_is_left(&**part, found)?,
-                    _ => None,
-                };
-                let mut written = None;
-                let generation = match (&part, &begin, &left) {
-                    (Some(part), Some(begin), None) => {
-                        let generation =
-                            begin_part(id, part, begin, size, &space, &*disk, &path, &algorithms)?;
-                        written =
-                            whole.and_then(|whole| write_whole(&**part, generation, whole, &path, &spec));
-                        generation
-                    }
-                    (Some(part), _, Some(Left::Journal { start, .. })) => {
-                        start.size.map_or(Ok(()), |size| space.reserve(id, part, size, &*disk, &path))?;
-                        0
-                    }
-                    _ => 0,
-                };
-                Ok(Placed { path, place, part, left, generation, written })
-            })())
-        });
-    }
-
-    fn begin(&mut self, id: JobId, begin: Begin) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let (space, size) = (self.space.clone(), running.plan.size());
-        running.journaled = begin.journal.is_some();
-        (running.written, running.page) = (None, None);
-        running.verifier = None;
-        if let Some(checker) = running.checker.take() {
-            checker.abort();
-        }
-        let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
-        let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
-        self.block(id, false, move || {
-            Report::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
-        });
-    }
-
-    fn check(&mut self, id: JobId, number: u32, claims: Vec<Claim>) {
-        self.start_verifier(id);
-        let news = self.news.clone();
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let Some(part) = running.part.clone() else { return };
-        running.meter.set_total(running.plan.size());
-        running.meter.set_phase(Phase::Checking);
-        let report = move |input| drop(news.send((id, Report::Input(input))));
-        running.checker = Some(tokio::spawn(check::run(number, claims, part, report)).abort_handle());
-    }
-
-    fn start_verifier(&mut self, id: JobId) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let algorithms = running.plan.algorithms();
-        // What goes to standard output is hashed there.
-        if algorithms.is_empty() || running.spec.target == Target::Stdout {
-            return;
-        }
-        // One that does not compute all begins again: it reads back what is there.
-        if running.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
-            running.verifier = running.part.clone().map(|part| Verifier::start(&algorithms, part));
-            if let Some(verifier) = &running.verifier {
-                verifier.written(running.plan.prefix());
-            }
-        }
-    }
-
-    /// Reads a piece back, and compares its digest.
-    fn prove(&self, id: JobId, number: u32, piece: Range<u64>, expected: Digest) {
-        let Some(part) = self.running.get(&id).and_then(|running| running.part.clone()) else { return };
-        self.block(id, false, move || {
-            let good = check::is_as(&*part, piece.clone(), &expected);
-            Report::Input(Input::Proved { number, piece, good })
-        });
-    }
-
-    /// What was written there counts for nothing. What was hashed of it does not either: whoever hashes begins again.
-    fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        (running.written, running.page) = (None, None);
-        running.verifier = None;
-        let generation = running.generation;
-        let Some(part) = running.part.clone() else { return };
-        self.block(id, false, move || {
-            let result = ranges.iter().try_for_each(|range| part.void(generation, range.clone()).map(drop));
-            Report::Input(Input::Voided { number, ranges, result })
-        });
-    }
-
-    fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, want: Want) {
-        let (news, settings) = (self.news.clone(), self.settings.clone());
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let host = host_of(&running.spec, source).to_string();
-        let Some(opens) = running.sources.get(source).cloned() else { return };
-        if running.workers.is_empty() && running.checker.is_none() {
-            running.meter.set_phase(Phase::Connecting);
-        }
-        let (go, told) = oneshot::channel();
-        let end = Arc::new(AtomicU64::new(UNKNOWN_END));
-        let workers = self.lanes.all.clone();
-        let meter = running.meter.clone();
-        let (limit, whole) = (self.limit.clone(), Whole::default());
-        let work = Worker {
-            id: worker,
-            source: opens,
-            want,
-            meter,
-            settings,
-            limit,
-            go: told,
-            end: end.clone(),
-            whole: whole.clone(),
-            workers,
-        };
-        // The director may be gone when a report comes: then nobody needs it.
-        let report = move |input| drop(news.send((id, Report::Input(input))));
-        let task = tokio::spawn(work.run(report)).abort_handle();
-        self.lanes.all.fetch_add(1, Ordering::Relaxed);
-        let most = self.settings.max_per_host;
-        let first = !running.workers.values().any(|one| one.source == source);
-        self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened(first);
-        running.most_workers = running.most_workers.max(running.workers.len() + 1);
-        running.workers.insert(worker, AtWork { source, host, go: Some(go), end, whole, task });
-    }
-
-    /// A worker is through, or not needed any more: its connection is free.
-    fn take_worker(&mut self, id: JobId, worker: WorkerId) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let Some(at_work) = running.workers.remove(&worker) else { return };
-        // Two sources at one host count as two files: each keeps one.
-        let last = !running.workers.values().any(|one| one.source == at_work.source);
-        // What it has not begun to write it shall not write later, over what another one brings.
-        at_work.end.store(0, Ordering::Relaxed);
-        at_work.task.abort();
-        self.lanes.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(pace) = self.lanes.by_host.get_mut(&at_work.host) {
-            pace.closed(last);
-            if pace.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
-                self.lanes.by_host.remove(&at_work.host);
-            }
-        }
-    }
-
-    fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
-        self.start_verifier(id);
-        let Some(running) = self.running.get_mut(&id) else { return };
-        running.meter.set_total(running.plan.size());
-        running.meter.set_phase(Phase::Receiving);
-        running.came.get_or_insert(self.clock.now());
-        if let Some(written) = running.written.take()
-            && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)
-        {
-            running.page = written.page;
-            running.meter.spent().disk += written.took;
-            let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
-            for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
-                // The director hears itself.
-                let _ = self.news.send((id, Report::Input(input)));
-            }
-            return;
-        }
-        let feed = running.verifier.as_ref().map(Verifier::feed);
-        let (generation, journaled) = (running.generation, running.journaled);
-        if let (Some(at_work), Some(part)) = (running.workers.get_mut(&worker), running.part.clone())
-            && let Some(go) = at_work.go.take()
-        {
-            at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
-            // A worker that ended meanwhile has said so.
-            let clerks = self.clerks.clone();
-            let _ = go.send(Go { part, generation, skip, at, journaled, clerks, feed });
-        }
-    }
-
-    fn verify(&mut self, id: JobId) {
-        let news = self.news.clone();
-        let Some(running) = self.running.get_mut(&id) else { return };
-        running.meter.set_phase(Phase::Finishing);
-        running.complete = Some(self.clock.now());
-        self.start_verifier(id);
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let (verifier, part) = (running.verifier.take(), running.part.clone());
-        let size = running.plan.size().unwrap_or_default();
-        let signature = running.signature.clone();
-        let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let seen = running.page;
-        let page = part.clone().filter(|_| seen.is_none() && promises_no_page(&at, &running.spec));
-        let quick = !running.journaled;
-        let there =
-            |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
-        let verdict = |digests| Report::Input(Input::Verified(digests));
-        let to_look = news.clone();
-        let look = move |page: bool| {
-            if page {
-                let about = About { html: true, ..About::default() };
-                let _ = to_look.send((id, Report::Input(Input::Known(about))));
-            }
-        };
-        look(seen == Some(true));
-        if verifier.is_none() && signature.is_none() {
-            let digests = Ok(there(&part));
-            return match page {
-                None => drop(news.send((id, verdict(digests)))),
-                Some(page) => self.block(id, quick, move || {
-                    look(is_page(&*page));
-                    verdict(digests)
-                }),
-            };
-        }
-        tokio::spawn(async move {
-            if let Some(page) = page {
-                let _ = tokio::task::spawn_blocking(move || look(is_page(&*page))).await;
-            }
-            let digests = match verifier {
-                Some(verifier) => verifier.finish(size).await,
-                None => Ok(there(&part)),
-            };
-            let checked = match (digests, signature, part) {
-                (Ok(digests), Some(signature), Some(part)) => {
-                    let check = move || {
-                        let open = || Ok(Box::new(ReadBack::new(part, size)) as Box<dyn Read>);
-                        signature.check_file(&digests, open, &at).map(|()| digests)
-                    };
-                    let failed =
-                        |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
-                    tokio::task::spawn_blocking(check).await.unwrap_or_else(failed)
-                }
-                (digests, ..) => digests,
-            };
-            let _ = news.send((id, verdict(checked)));
-        });
-    }
-
-    fn publish(&mut self, id: JobId) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        running.proven = Some(self.clock.now());
-        let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
-        let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
-            || matches!(self.settings.resume, Resume::Adopt | Resume::Repair);
-        let modified = running.modified.filter(|_| self.settings.keep_mtime);
-        let how = Publishing {
-            size: running.plan.size().unwrap_or_default(),
-            replace,
-            modified,
-            sync: self.settings.sync,
-        };
-        let quick = !running.journaled && self.settings.sync != Sync::Always;
-        self.block(id, quick, move || {
-            let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
-            Report::Input(Input::Published(result))
-        });
     }
 
     fn finish(&mut self, id: JobId, outcome: Outcome) {
@@ -1010,39 +616,6 @@ impl Director {
         std::mem::take(&mut self.summary)
     }
 
-    /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply, what is
-    /// known before anything is asked of a server.
-    fn block_knowing(
-        &self,
-        id: JobId,
-        reply: Option<Reply>,
-        quick: bool,
-        work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
-    ) {
-        let Some(running) = self.running.get(&id) else { return };
-        // With the name, what lists say of it was told.
-        let told = self.proofs.is_idle() || running.path.is_some();
-        let offers =
-            reply.as_ref().filter(|reply| self.settings.mirrors && reply.links != Links::default()).cloned();
-        if told && offers.is_none() {
-            return self.block(id, quick, move || work(Ok(Known::default())));
-        }
-        let (proofs, spec, news) = (self.proofs.clone(), running.spec.clone(), self.news.clone());
-        tokio::spawn(async move {
-            let mut known = match told {
-                true => Ok(Known::default()),
-                false => proofs.about(&spec, reply.as_ref()).await,
-            };
-            if let (Ok(known), Some(reply)) = (&mut known, &offers) {
-                proofs.add_offers(known, reply).await;
-            }
-            if let Ok(known) = &known {
-                let _ = news.send((id, Report::Known(known.clone())));
-            }
-            tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));
-        });
-    }
-
     /// Runs what asks the disk on a thread that may wait for it; what is quick, by the clerks.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let news = self.news.clone();
@@ -1066,58 +639,6 @@ impl Drop for Director {
     }
 }
 
-/// Begins a part file, if the disk has room for it.
-#[expect(clippy::too_many_arguments, reason = "all that a beginning needs, from two places")]
-fn begin_part(
-    job: JobId,
-    part: &Arc<dyn Part>,
-    begin: &Begin,
-    size: Option<u64>,
-    space: &Space,
-    disk: &dyn Disk,
-    path: &Path,
-    algorithms: &[Algorithm],
-) -> Result<Generation, Error> {
-    let journal = begin.journal.as_ref().map(journal::begin);
-    let generation =
-        part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
-    // What is not worth a journal is not worth asking the disk.
-    if let (Some(size), Some(_)) = (size, &journal) {
-        space.reserve(job, part, size, disk, path)?;
-    }
-    Ok(generation)
-}
-
-/// Writes all of a small file. `None` if that fails: then the worker, who has it too, finds out why.
-fn write_whole(
-    part: &dyn Part,
-    generation: Generation,
-    (worker, whole): (WorkerId, Vec<Bytes>),
-    path: &Path,
-    spec: &JobSpec,
-) -> Option<Written> {
-    let since = clock::instant();
-    let bytes = whole.iter().map(|some| some.len() as u64).sum();
-    let fresh = part.write_at(generation, 0, &whole, &AtomicU64::new(UNKNOWN_END)).ok()?;
-    let page = promises_no_page(&path.to_string_lossy(), spec).then(|| is_page(part));
-    Some(Written { worker, bytes, fresh, page, took: since.elapsed() })
-}
-
-/// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
-fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
-    match found {
-        Found::Prefix(length) => Ok(Some(Left::Prefix(length))),
-        Found::Whole(length) => Ok(Some(Left::Whole(length))),
-        Found::Journal(bytes) => {
-            // What cannot be read says nothing: the file starts again.
-            let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
-            let rewritten = journal::rewrite(&start, &claims);
-            part.rewrite_journal(&rewritten)?;
-            Ok(journal::read(&rewritten).map(|(start, claims)| Left::Journal { start, claims }))
-        }
-    }
-}
-
 /// Mirrors that a server offers. How many are new.
 fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> usize {
     let before = running.sources.len();
@@ -1128,18 +649,6 @@ fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> u
         }
     }
     running.sources.len() - before
-}
-
-/// The name of a file promises something that is no HTML page.
-fn promises_no_page(at: &str, spec: &JobSpec) -> bool {
-    content::is_binary(at) || content::is_binary(spec.urls[0].path())
-}
-
-/// Whether what was written begins like an HTML page.
-fn is_page(part: &dyn Part) -> bool {
-    let mut beginning = [0; content::ENOUGH];
-    part.read_at(0, &mut beginning)
-        .is_ok_and(|read| content::is_html(&beginning[..read.min(content::ENOUGH)]))
 }
 
 /// The host of a source.

@@ -89,6 +89,7 @@ pub(crate) struct Worker {
     pub(crate) go: oneshot::Receiver<Go>,
     /// Where its task ends; [`UNKNOWN_END`] while nobody knows. The director may bring it nearer.
     pub(crate) end: Arc<AtomicU64>,
+    /// Where it leaves all of the file, if that came at once.
     pub(crate) whole: Whole,
     /// How many workers there are.
     pub(crate) workers: Arc<AtomicUsize>,
@@ -113,9 +114,10 @@ impl Worker {
         self.meter.spent().add(spent);
         let Opened { reply, mut body } = opened?;
         let piece = Piece::of(&reply, self.settings.verify);
-        if reply.status == 200 && reply.length.is_some_and(|length| length <= QUICK) && !self.limit.is_set() {
+        let small = reply.length.filter(|&length| reply.status == 200 && length <= QUICK);
+        if let Some(length) = small.filter(|_| !self.limit.is_set()) {
             let all;
-            (body, all) = at_once(reply.length.unwrap_or_default(), body).await;
+            (body, all) = at_once(length, body).await;
             // Nobody else sets it.
             let _ = all.map(|all| self.whole.set(all));
         }

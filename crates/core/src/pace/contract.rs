@@ -11,7 +11,7 @@ pub struct Room {
     pub most: usize,
     /// So many more are worth it, for a file that has one already; at most `most`.
     pub worth: usize,
-    /// So many are too many, over all files.
+    /// So many are too many, and to be stopped.
     pub surplus: usize,
     /// But none beside others before this.
     pub not_before: Duration,

@@ -5,8 +5,8 @@
 //! is at least a twelfth of the ideal one (twice the connections, twice the bytes), and a large one quadrupled while it is nearly
 //! ideal; what did not help is taken back at once and measured again, since what the line gave a moment ago may be what it
 //! does not give any more. Then a level is kept for a while, or until the line gives less than it did, and now and then
-//! fewer are tried. Only what was measured while a level was really in use counts: those who are too many are stopped.
-//! Invariant: never more than the ceiling, nor than what a host that refused one, or that slowed everything down, allows;
+//! fewer are tried. Only what was measured while a level was really in use counts: those of a file that is alone who are too
+//! many are stopped; where there are several, they end by themselves. Invariant: never more than the ceiling, nor than what a host that refused one, or that slowed everything down, allows;
 //! never less than one for each file.
 
 mod contract;
@@ -84,7 +84,7 @@ pub struct Pace {
     /// The ceiling is what the host allows.
     limited: bool,
     level: usize,
-    /// Who is too many is stopped.
+    /// Connections are counted, of which some may be stopped; not files.
     stops: bool,
     /// Connections that there are, and files that have one of them or more.
     in_use: usize,

@@ -1,12 +1,10 @@
 //! Which version of HTTP a request goes over, and what was learnt about that of each origin.
 //!
-//! Invariant: unless the person forces it, HTTP/2 is for whole files over https only that are small: by the word of their list
-//! or, where that says nothing, because those of their origin were so far. Everything else has lanes of its own. One TCP connection for all is good for many small
-//! files, which need no handshakes then, and bad for a large one, whose pieces shall not share one congestion window.
-//! Trouble with HTTP/2 is nobody's failure as long as there is HTTP/1.1: before a reply's head nothing is lost by
-//! asking there.
-//!
-//! An HTTP/2 connection takes the place of a lane, so that no host sees more connections than it would without.
+//! Invariant: unless the person forces it, HTTP/2 is for whole files over https only that are small: by the word of their
+//! list or, where that says nothing, because those of their origin were so far. Everything else has lanes of its own. One TCP
+//! connection for all is good for many small files, which need no handshakes then, and bad for a large one, whose pieces shall
+//! not share one congestion window. Trouble with HTTP/2 is nobody's failure as long as there is HTTP/1.1: before a reply's head
+//! nothing is lost by asking there.
 
 use super::body::HttpReply;
 use super::h2::{Connection, Failed};

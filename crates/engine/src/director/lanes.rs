@@ -1,0 +1,171 @@
+//! The connections there are, to one host and in all: whether a file may have another one, who is sent for what, and the word
+//! to go on.
+//!
+//! Invariant: whoever is counted at a host is at work for a file in flight, and is counted once.
+
+use super::{Director, HOSTS_MOST, Report, Running, host_of};
+use crate::explain;
+use crate::source::Want;
+use crate::verify::Verifier;
+use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
+use downhaul_core::event::{JobId, Phase};
+use downhaul_core::pace::{Pace, Room};
+use downhaul_core::plan::{Input, WorkerId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+/// The connections there are.
+#[derive(Default)]
+pub(super) struct Lanes {
+    pub(super) by_host: HashMap<String, Pace>,
+    pub(super) all: Arc<AtomicUsize>,
+    /// Somebody wanted one and got none.
+    pub(super) short: bool,
+}
+
+pub(super) struct AtWork {
+    pub(super) source: usize,
+    pub(super) host: String,
+    pub(super) go: Option<oneshot::Sender<Go>>,
+    pub(super) end: Arc<AtomicU64>,
+    pub(super) whole: Whole,
+    pub(super) task: AbortHandle,
+}
+
+impl Director {
+    /// What room there is for further connections of a file, at the host of each of its sources.
+    pub(super) fn rooms_for(&self, id: JobId) -> Vec<Room> {
+        let Some(running) = self.running.get(&id) else { return Vec::new() };
+        (0..running.sources.len()).map(|source| self.room_at(running, source)).collect()
+    }
+
+    pub(super) fn room_at(&self, running: &Running, source: usize) -> Room {
+        let none = Room { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
+        let all = self.lanes.all.load(Ordering::Relaxed);
+        let host = host_of(&running.spec, source);
+        let pace = self.lanes.by_host.get(host);
+        let here = pace.map_or(0, Pace::in_use);
+        let most = self.settings.max_per_host.saturating_sub(here);
+        let most = most.min(self.settings.max_connections.saturating_sub(all));
+        if running.workers.is_empty() || !running.plan.takes_more() {
+            return Room { most, ..none };
+        }
+        // What hashes, or the disk, is the limit now.
+        let at_work = self.clock.now().saturating_sub(running.came.unwrap_or_default());
+        if running.verifier.as_ref().is_some_and(Verifier::is_behind)
+            || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
+        {
+            return none;
+        }
+        // Those of this host who have none come first.
+        let starving = self.running.values().filter(|one| {
+            one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
+        });
+        let most = most.saturating_sub(starving.count());
+        let mut room =
+            pace.map_or(Room { most, ..none }, |pace| pace.room(most, self.settings.connections.is_some()));
+        // What is slow because it shall be would be stopped with all that it has in hand.
+        if self.limit.is_set() {
+            room.surplus = 0;
+        }
+        room
+    }
+
+    /// Drives those that got no connection before, if there may be one now.
+    pub(super) fn rouse(&mut self) {
+        if std::mem::take(&mut self.lanes.short) {
+            let mut ids = self.ids();
+            // Those that have none come first.
+            ids.sort_by_key(|id| self.running.get(id).is_none_or(|one| !one.plan.is_starving()));
+            ids.into_iter().for_each(|id| self.drive(id));
+        }
+    }
+
+    pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, want: Want) {
+        let (news, settings) = (self.news.clone(), self.settings.clone());
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let host = host_of(&running.spec, source).to_string();
+        let Some(opens) = running.sources.get(source).cloned() else { return };
+        if running.workers.is_empty() && running.checker.is_none() {
+            running.meter.set_phase(Phase::Connecting);
+        }
+        let (go, told) = oneshot::channel();
+        let end = Arc::new(AtomicU64::new(UNKNOWN_END));
+        let workers = self.lanes.all.clone();
+        let meter = running.meter.clone();
+        let (limit, whole) = (self.limit.clone(), Whole::default());
+        let work = Worker {
+            id: worker,
+            source: opens,
+            want,
+            meter,
+            settings,
+            limit,
+            go: told,
+            end: end.clone(),
+            whole: whole.clone(),
+            workers,
+        };
+        // The director may be gone when a report comes: then nobody needs it.
+        let report = move |input| drop(news.send((id, Report::Input(input))));
+        let task = tokio::spawn(work.run(report)).abort_handle();
+        self.lanes.all.fetch_add(1, Ordering::Relaxed);
+        let most = self.settings.max_per_host;
+        let first = !running.workers.values().any(|one| one.source == source);
+        self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened(first);
+        running.most_workers = running.most_workers.max(running.workers.len() + 1);
+        running.workers.insert(worker, AtWork { source, host, go: Some(go), end, whole, task });
+    }
+
+    /// A worker is through, or not needed any more: its connection is free.
+    pub(super) fn take_worker(&mut self, id: JobId, worker: WorkerId) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(at_work) = running.workers.remove(&worker) else { return };
+        // Two sources at one host count as two files: each keeps one.
+        let last = !running.workers.values().any(|one| one.source == at_work.source);
+        // What it has not begun to write it shall not write later, over what another one brings.
+        at_work.end.store(0, Ordering::Relaxed);
+        at_work.task.abort();
+        self.lanes.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some(pace) = self.lanes.by_host.get_mut(&at_work.host) {
+            pace.closed(last);
+            if pace.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
+                self.lanes.by_host.remove(&at_work.host);
+            }
+        }
+    }
+
+    pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
+        self.start_verifier(id);
+        let Some(running) = self.running.get_mut(&id) else { return };
+        running.meter.set_total(running.plan.size());
+        running.meter.set_phase(Phase::Receiving);
+        running.came.get_or_insert(self.clock.now());
+        if let Some(written) = running.written.take()
+            && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)
+        {
+            running.page = written.page;
+            running.meter.spent().disk += written.took;
+            let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
+            for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
+                // The director hears itself.
+                let _ = self.news.send((id, Report::Input(input)));
+            }
+            return;
+        }
+        let feed = running.verifier.as_ref().map(Verifier::feed);
+        let (generation, journaled) = (running.generation, running.journaled);
+        if let (Some(at_work), Some(part)) = (running.workers.get_mut(&worker), running.part.clone())
+            && let Some(go) = at_work.go.take()
+        {
+            at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
+            // A worker that ended meanwhile has said so.
+            let clerks = self.clerks.clone();
+            let _ = go.send(Go { part, generation, skip, at, journaled, clerks, feed });
+        }
+    }
+}

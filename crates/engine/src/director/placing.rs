@@ -1,0 +1,222 @@
+//! Where a file goes: its name is chosen, its part file opened and begun, by threads that may wait for the disk.
+//!
+//! Invariant: nothing is written here but all of a small file that came at once, to a part file that was begun for it.
+
+use super::proving::{is_page, promises_no_page};
+use super::{Director, Report};
+use crate::clock;
+use crate::disk::stdout::Stdout;
+use crate::disk::{Beginning, Disk, Found, Generation, Part};
+use crate::place;
+use crate::proofs::Known;
+use crate::space::Space;
+use crate::worker::UNKNOWN_END;
+use bytes::Bytes;
+use downhaul_core::digest::{self, Algorithm};
+use downhaul_core::error::Error;
+use downhaul_core::event::JobId;
+use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::journal;
+use downhaul_core::plan::{Begin, Left, Place, WorkerId};
+use downhaul_core::reply::{Links, Reply};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// What came of making a place for a file.
+pub(super) struct Placed {
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    /// Unless nothing is to be done there.
+    pub(super) part: Option<Arc<dyn Part>>,
+    /// What an earlier run left in it.
+    pub(super) left: Option<Left>,
+    pub(super) generation: Generation,
+    pub(super) written: Option<Written>,
+}
+
+/// All of a small file was written when its place was made. It is of one worker and one beginning of the part file, and
+/// holds for no other.
+pub(super) struct Written {
+    pub(super) worker: WorkerId,
+    pub(super) bytes: u64,
+    /// All of it was new there.
+    pub(super) fresh: bool,
+    /// It is an HTML page; `None` where a name does not say that it is none.
+    pub(super) page: Option<bool>,
+    pub(super) took: Duration,
+}
+
+impl Director {
+    pub(super) fn look(&mut self, id: JobId) {
+        let Some(running) = self.running.get(&id) else { return };
+        let (spec, settings, taken, disk) =
+            (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
+        let quick = spec.expected.is_empty();
+        self.block_knowing(id, None, quick, move |known| {
+            let chosen =
+                known.and_then(|known| place::choose(id, &spec, None, &settings, &known, &taken, &*disk));
+            Report::Looked(chosen)
+        });
+    }
+
+    pub(super) fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let (space, size) = (self.space.clone(), running.plan.size());
+        running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
+        let (spec, settings, taken, disk) =
+            (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
+        let chosen = running.path.clone();
+        // Whose reply this is, is certain where there is one worker only.
+        let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
+        let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
+        let whole = whole.filter(|_| !running.journaled && spec.target != Target::Stdout);
+        let algorithms = running.plan.algorithms();
+        // A file that is there is read for its digests, and what an earlier run left is looked through.
+        let reads = chosen.is_none() && (!spec.expected.is_empty() || settings.if_exists == IfExists::Update);
+        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads;
+        self.block_knowing(id, reply.clone(), quick, move |known| {
+            Report::Placed((|| {
+                let known = known?;
+                let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
+                let (path, place) = match chosen {
+                    Some(path) => {
+                        let shown = path.to_string_lossy().into_owned();
+                        (path, Place::Free { path: shown, left: false })
+                    }
+                    None => place::choose(id, &spec, reply.as_ref(), &settings, &known, &taken, &*disk)?,
+                };
+                let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
+                    (Place::Taken { .. }, _) => (None, None),
+                    (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(Stdout::default())), None),
+                    (Place::Free { .. }, _) => {
+                        let (part, found) = disk.open_part(&path, settings.resume)?;
+                        (Some(Arc::from(part)), found)
+                    }
+                };
+                let left = match (&part, found) {
+                    (Some(part), Some(found)) => what_is_left(&**part, found)?,
+                    _ => None,
+                };
+                let mut written = None;
+                let generation = match (&part, &begin, &left) {
+                    (Some(part), Some(begin), None) => {
+                        let generation =
+                            begin_part(id, part, begin, size, &space, &*disk, &path, &algorithms)?;
+                        written =
+                            whole.and_then(|whole| write_whole(&**part, generation, whole, &path, &spec));
+                        generation
+                    }
+                    (Some(part), _, Some(Left::Journal { start, .. })) => {
+                        start.size.map_or(Ok(()), |size| space.reserve(id, part, size, &*disk, &path))?;
+                        0
+                    }
+                    _ => 0,
+                };
+                Ok(Placed { path, place, part, left, generation, written })
+            })())
+        });
+    }
+
+    pub(super) fn begin(&mut self, id: JobId, begin: Begin) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let (space, size) = (self.space.clone(), running.plan.size());
+        running.journaled = begin.journal.is_some();
+        (running.written, running.page) = (None, None);
+        running.verifier = None;
+        if let Some(checker) = running.checker.take() {
+            checker.abort();
+        }
+        let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
+        let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
+        self.block(id, false, move || {
+            Report::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
+        });
+    }
+
+    /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply, what is
+    /// known before anything is asked of a server.
+    pub(super) fn block_knowing(
+        &self,
+        id: JobId,
+        reply: Option<Reply>,
+        quick: bool,
+        work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
+    ) {
+        let Some(running) = self.running.get(&id) else { return };
+        // With the name, what lists say of it was told.
+        let told = self.proofs.is_idle() || running.path.is_some();
+        let offers =
+            reply.as_ref().filter(|reply| self.settings.mirrors && reply.links != Links::default()).cloned();
+        if told && offers.is_none() {
+            return self.block(id, quick, move || work(Ok(Known::default())));
+        }
+        let (proofs, spec, news) = (self.proofs.clone(), running.spec.clone(), self.news.clone());
+        tokio::spawn(async move {
+            let mut known = match told {
+                true => Ok(Known::default()),
+                false => proofs.about(&spec, reply.as_ref()).await,
+            };
+            if let (Ok(known), Some(reply)) = (&mut known, &offers) {
+                proofs.add_offers(known, reply).await;
+            }
+            if let Ok(known) = &known {
+                let _ = news.send((id, Report::Known(known.clone())));
+            }
+            tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));
+        });
+    }
+}
+
+/// Begins a part file, if the disk has room for it.
+#[expect(clippy::too_many_arguments, reason = "all that a beginning needs, from two places")]
+fn begin_part(
+    job: JobId,
+    part: &Arc<dyn Part>,
+    begin: &Begin,
+    size: Option<u64>,
+    space: &Space,
+    disk: &dyn Disk,
+    path: &Path,
+    algorithms: &[Algorithm],
+) -> Result<Generation, Error> {
+    let journal = begin.journal.as_ref().map(journal::begin);
+    let generation =
+        part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
+    // What is not worth a journal is not worth asking the disk.
+    if let (Some(size), Some(_)) = (size, &journal) {
+        space.reserve(job, part, size, disk, path)?;
+    }
+    Ok(generation)
+}
+
+/// Writes all of a small file. `None` if that fails: then the worker, who has it too, finds out why.
+fn write_whole(
+    part: &dyn Part,
+    generation: Generation,
+    (worker, whole): (WorkerId, Vec<Bytes>),
+    path: &Path,
+    spec: &JobSpec,
+) -> Option<Written> {
+    let since = clock::instant();
+    let bytes = whole.iter().map(|some| some.len() as u64).sum();
+    let fresh = part.write_at(generation, 0, &whole, &AtomicU64::new(UNKNOWN_END)).ok()?;
+    let page = promises_no_page(&path.to_string_lossy(), spec).then(|| is_page(part));
+    Some(Written { worker, bytes, fresh, page, took: since.elapsed() })
+}
+
+/// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
+fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
+    match found {
+        Found::Prefix(length) => Ok(Some(Left::Prefix(length))),
+        Found::Whole(length) => Ok(Some(Left::Whole(length))),
+        Found::Journal(bytes) => {
+            // What cannot be read says nothing: the file starts again.
+            let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
+            let rewritten = journal::rewrite(&start, &claims);
+            part.rewrite_journal(&rewritten)?;
+            Ok(journal::read(&rewritten).map(|(start, claims)| Left::Journal { start, claims }))
+        }
+    }
+}
