@@ -8,7 +8,7 @@ use downhaul_engine::core::list::{
     self, AtLine,
     metalink::{self, Metalink},
 };
-use downhaul_engine::core::name::{SafeName, same_file_key};
+use downhaul_engine::core::name::{self, SafeName, same_file_key, side_files};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::fmt;
@@ -265,9 +265,9 @@ impl Names {
             Target::Server | Target::Stdout => return Ok(()),
         };
         // The names that a file has while it is unfinished belong to it too.
-        let key = same_file_key(&name);
-        for ending in ["", ".part", ".part.journal"] {
-            let hash = self.hasher.hash_one(key.clone() + ending);
+        let side = side_files(Path::new(&name));
+        for path in [Path::new(&name)].into_iter().chain(side.all()) {
+            let hash = self.hasher.hash_one(same_file_key(&path.to_string_lossy()));
             if let Some(&first) = self.seen.get(&hash) {
                 return Err((show::escaped(&name).into_owned(), first));
             }
@@ -342,6 +342,9 @@ fn save_as(path: &Path) -> Result<Target, String> {
         "" => Err("-o needs a name".into()),
         _ if text.ends_with('/') || path.file_name().is_none() => {
             Err(format!("-o names a file, and {} is a folder; use -d for the folder", path.display()))
+        }
+        _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {
+            Err(format!("-o is not usable: {}", name::TOO_LONG))
         }
         _ => Ok(Target::Path(path.to_path_buf())),
     }

@@ -6,10 +6,12 @@ mod common;
 
 use common::{Out, Place, events, finish};
 use downhaul_engine::core::journal::{self, Claim};
+use downhaul_engine::core::name::side_files;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -41,7 +43,7 @@ fn interrupted(place: &Place, args: &[&str], name: &str, bytes: u64, with: Signa
 
 /// What the journal of a file claims. The length of the part file says nothing: it has holes.
 fn recorded(place: &Place, name: &str) -> Vec<Claim> {
-    let journal = place.file(&format!("{name}.part.journal"));
+    let journal = fs::read(place.path().join(side_files(Path::new(name)).journal)).ok();
     journal.and_then(|bytes| journal::read(&bytes)).map(|(_, claims)| claims).unwrap_or_default()
 }
 
@@ -101,6 +103,21 @@ fn a_name_that_the_server_chose_is_found_again() {
     );
     let journal = format!("{:?}", place.files());
     assert!(!journal.contains("journal"), "{journal}");
+}
+
+#[test]
+fn a_name_as_long_as_the_disk_takes_is_gone_on_with() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
+    let name = "é".repeat(127) + "x";
+    let args = [url.as_str(), "-o", &name, "-x", "2", "--progress", "json"];
+    interrupted(&place, &args, &name, 4_000_000, Signal::TERM);
+    assert_eq!(place.files().len(), 2, "a partial file and its journal: {:?}", place.files());
+    let out = place.run(&args);
+    assert!(out.status == 0 && fetched(&out) < SIZE, "{}", out.stderr);
+    assert_eq!(place.files(), [name.as_str()]);
+    assert!(place.file(&name) == Some(file()));
 }
 
 #[test]

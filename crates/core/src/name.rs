@@ -5,16 +5,24 @@
 //! bidi characters, without characters that some file system forbids, and not hidden. So is each component of one that came
 //! from the publisher of a set of files.
 
+mod side;
+
+pub use side::{SideFiles, side_files};
+
 use crate::show;
+use crc_fast::{CrcAlgorithm, checksum};
 use std::fmt;
 use url::Url;
 
-/// The longest component in bytes. File systems allow 255 (ext4, APFS, NTFS); what is left is room for
-/// ` (123)`, `.part` and `.journal`.
-pub const MAX_BYTES: usize = 240;
+/// The longest name of a file or folder, in bytes: what ext4, XFS, Btrfs, APFS and tmpfs take. NTFS takes 255 UTF-16
+/// units, which are never more than the bytes of UTF-8.
+pub const LONGEST: usize = 255;
 
 /// The name of a file whose URL ends in a slash, as browsers and wget save it.
 const INDEX: &str = "index.html";
+
+/// Why a name that a person gave is refused.
+pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk takes";
 
 /// Names that mean devices on Windows whatever their extension.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul"];
@@ -74,8 +82,8 @@ impl SafeName {
         if parts.is_empty() {
             return Err("it names a folder");
         }
-        if parts.iter().any(|part| part.len() > MAX_BYTES) {
-            return Err("it is longer than 240 bytes");
+        if parts.iter().any(|part| part.len() > LONGEST) {
+            return Err(TOO_LONG);
         }
         Ok(SafeName(parts.join("/")))
     }
@@ -97,7 +105,7 @@ impl SafeName {
         let (folder, file) = self.0.rsplit_once('/').map_or(("", self.0.as_str()), |(dir, file)| (dir, file));
         let (stem, extension) = split_extension(file);
         let mark = format!(" ({n})");
-        let stem = cut_bytes(stem, MAX_BYTES.saturating_sub(mark.len() + extension.len()));
+        let stem = cut_bytes(stem, LONGEST.saturating_sub(mark.len() + extension.len()));
         let file = format!("{stem}{mark}{extension}");
         SafeName(if folder.is_empty() { file } else { format!("{folder}/{file}") })
     }
@@ -130,14 +138,20 @@ fn without_device(name: &str) -> String {
 
 /// Cuts before the extension, unless that is the long part.
 fn cut(name: &str) -> String {
-    if name.len() <= MAX_BYTES {
+    if name.len() <= LONGEST {
         return name.to_string();
     }
     let (stem, extension) = split_extension(name);
     if extension.len() > 20 {
-        return cut_bytes(name, MAX_BYTES).to_string();
+        return cut_bytes(name, LONGEST).to_string();
     }
-    format!("{}{extension}", cut_bytes(stem, MAX_BYTES - extension.len()))
+    format!("{}{extension}", cut_bytes(stem, LONGEST - extension.len()))
+}
+
+/// A short hash that tells names apart whose other parts are the same, as 16 digits of the CRC-64 of NVMe. Nothing depends on
+/// its being hard to find two names with one hash: of two such names in a run, the later one gets a number.
+fn mark(name: &[u8]) -> String {
+    format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }
 
 fn cut_bytes(text: &str, most: usize) -> &str {
@@ -194,10 +208,10 @@ mod tests {
     #[test]
     fn long_names_are_cut_before_the_extension() {
         let name = server(&("x".repeat(4096) + ".tar.gz"));
-        assert_eq!(name.len(), MAX_BYTES);
+        assert_eq!(name.len(), LONGEST);
         assert!(name.ends_with("x.tar.gz"));
-        assert!(server(&"é".repeat(4096)).len() <= MAX_BYTES);
-        assert_eq!(server(&("a.".to_string() + &"y".repeat(4096))).len(), MAX_BYTES);
+        assert!(server(&"é".repeat(4096)).len() <= LONGEST);
+        assert_eq!(server(&("a.".to_string() + &"y".repeat(4096))).len(), LONGEST);
     }
 
     #[test]
@@ -218,7 +232,7 @@ mod tests {
     #[test]
     fn people_may_use_folders_but_not_leave() {
         assert_eq!(SafeName::from_person("a/./b//c.txt").map(|n| n.0), Ok("a/b/c.txt".into()));
-        for bad in ["", "/a", "../a", "a/../b", "a\0", "a/", ".", &"x".repeat(241)] {
+        for bad in ["", "/a", "../a", "a/../b", "a\0", "a/", ".", &"x".repeat(256)] {
             assert!(SafeName::from_person(bad).is_err(), "{bad:?}");
         }
         assert!(SafeName::from_person(&"x".repeat(240)).is_ok());
@@ -240,14 +254,14 @@ mod tests {
         assert_eq!(numbered("a/b.txt", 1), "a/b (1).txt");
         assert_eq!(numbered("b.tar.gz", 2), "b (2).tar.gz");
         assert_eq!(numbered(".profile", 1), ".profile (1)");
-        assert!(numbered(&"x".repeat(240), 12).len() <= MAX_BYTES);
+        assert!(numbered(&"x".repeat(255), 12).len() <= LONGEST);
     }
 
     proptest! {
         #[test]
         fn no_server_text_escapes(text in any::<String>()) {
             if let Some(SafeName(name)) = SafeName::from_server(&text) {
-                prop_assert!(!name.is_empty() && name.len() <= MAX_BYTES && !name.starts_with('.'));
+                prop_assert!(!name.is_empty() && name.len() <= LONGEST && !name.starts_with('.'));
                 prop_assert!(!name.contains(['/', '\\', '\0', ':']) && !name.chars().any(show::is_unsafe_to_show));
                 prop_assert_eq!(SafeName::from_server(&name).map(|n| n.0), Some(name), "cleaning twice changes nothing");
             }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::name::{SideFiles, side_files};
 use downhaul_core::settings::{Resume, Sync};
 use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Part, Publishing, Standing};
 use fastrand::Rng;
@@ -40,6 +41,7 @@ struct FakeFile {
 struct FakePart {
     disk: FakeDisk,
     path: PathBuf,
+    journal: PathBuf,
     state: Mutex<(Generation, bool)>,
 }
 
@@ -116,14 +118,6 @@ impl FakeDisk {
     }
 }
 
-fn part_path(target: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.part", target.display()))
-}
-
-fn journal_path(part: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.journal", part.display()))
-}
-
 impl Disk for FakeDisk {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         let standing =
@@ -132,24 +126,24 @@ impl Disk for FakeDisk {
     }
 
     fn has_left(&self, target: &Path) -> bool {
-        let part = part_path(target);
+        let side = side_files(target);
         let inner = self.inner();
-        inner.files.contains_key(&part) && inner.files.contains_key(&journal_path(&part))
+        inner.files.contains_key(&side.part) && inner.files.contains_key(&side.journal)
     }
 
     fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let path = part_path(target);
-        let journal = self.read(journal_path(&path)).filter(|_| resume != Resume::Forget);
+        let SideFiles { part: path, journal, .. } = side_files(target);
+        let left = self.read(&journal).filter(|_| resume != Resume::Forget);
         self.inner().files.entry(path.clone()).or_default();
-        let state = Mutex::new((0, journal.is_some()));
-        Ok((Box::new(FakePart { disk: self.clone(), path, state }), journal.map(Found::Journal)))
+        let state = Mutex::new((0, left.is_some()));
+        Ok((Box::new(FakePart { disk: self.clone(), path, journal, state }), left.map(Found::Journal)))
     }
 
     fn tidy(&self, target: &Path) {
-        let part = part_path(target);
+        let side = side_files(target);
         let mut inner = self.inner();
-        if !inner.files.contains_key(&part) {
-            inner.files.remove(&journal_path(&part));
+        if !inner.files.contains_key(&side.part) {
+            inner.files.remove(&side.journal);
         }
     }
 
@@ -179,9 +173,9 @@ impl Part for FakePart {
             inner.files.insert(self.path.clone(), FakeFile::default());
             match beginning.journal {
                 Some(journal) => {
-                    inner.files.insert(journal_path(&self.path), FakeFile::new(journal.to_vec()));
+                    inner.files.insert(self.journal.clone(), FakeFile::new(journal.to_vec()));
                 }
-                None => drop(inner.files.remove(&journal_path(&self.path))),
+                None => drop(inner.files.remove(&self.journal)),
             }
         }
         Ok(state.0)
@@ -221,7 +215,7 @@ impl Part for FakePart {
         let mut inner = self.disk.inner();
         if generation == state.0
             && !inner.dark
-            && let Some(journal) = inner.files.get_mut(&journal_path(&self.path))
+            && let Some(journal) = inner.files.get_mut(&self.journal)
         {
             journal.write(journal.bytes.len(), record);
         }
@@ -234,7 +228,7 @@ impl Part for FakePart {
     }
 
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error> {
-        self.disk.inner().files.insert(journal_path(&self.path), FakeFile::new(journal.to_vec()));
+        self.disk.inner().files.insert(self.journal.clone(), FakeFile::new(journal.to_vec()));
         Ok(())
     }
 
@@ -270,7 +264,7 @@ impl Part for FakePart {
             file.sync();
         }
         inner.files.insert(target.to_path_buf(), file);
-        inner.files.remove(&journal_path(&self.path));
+        inner.files.remove(&self.journal);
         *state = (state.0 + 1, false);
         Ok(())
     }
@@ -279,7 +273,7 @@ impl Part for FakePart {
         let mut inner = self.disk.inner();
         if !inner.dark {
             inner.files.remove(&self.path);
-            inner.files.remove(&journal_path(&self.path));
+            inner.files.remove(&self.journal);
         }
     }
 }

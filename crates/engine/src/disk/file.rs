@@ -11,6 +11,7 @@ mod tests;
 
 use super::{Disk, Found, Part, Standing, failure, platform};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::name::side_files;
 use downhaul_core::settings::Resume;
 use part::PartFile;
 use std::fs::{self, File, Metadata, TryLockError};
@@ -20,19 +21,10 @@ use std::path::{Path, PathBuf};
 /// The machine's disks.
 pub(crate) struct Files;
 
-/// `NAME.part`.
-pub(crate) fn part_path(target: &Path) -> PathBuf {
-    with(target, ".part")
-}
-
 fn with(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(ending);
     PathBuf::from(path)
-}
-
-fn journal_path(part: &Path) -> PathBuf {
-    with(part, ".journal")
 }
 
 impl Disk for Files {
@@ -49,22 +41,22 @@ impl Disk for Files {
     }
 
     fn has_left(&self, target: &Path) -> bool {
-        let part = part_path(target);
-        [journal_path(&part), part].iter().all(|path| fs::symlink_metadata(path).is_ok())
+        let side = side_files(target);
+        [side.journal, side.part].iter().all(|path| fs::symlink_metadata(path).is_ok())
     }
 
     fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let path = part_path(target);
-        let (file, meta) = open_and_lock(&path, target)?;
-        let part = PartFile::new(file, path, meta.len() == 0);
+        let side = side_files(target);
+        let (file, meta) = open_and_lock(&side.part, target)?;
+        let part = PartFile::new(file, side, meta.len() == 0);
         let found = part.find(target, resume)?;
         Ok((Box::new(part), found))
     }
 
     fn tidy(&self, target: &Path) {
-        let part = part_path(target);
-        if fs::symlink_metadata(&part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-            remove(&journal_path(&part));
+        let side = side_files(target);
+        if fs::symlink_metadata(&side.part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            remove(&side.journal);
         }
     }
 

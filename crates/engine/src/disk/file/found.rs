@@ -4,7 +4,7 @@
 //! server's bytes agreed with its end.
 
 use super::part::{PartFile, State};
-use super::{journal_path, read_full, with};
+use super::{read_full, with};
 use crate::disk::{Found, Part, READ, failure, platform};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
@@ -27,9 +27,9 @@ impl PartFile {
         if resume == Resume::Repair {
             return self.copy(target).map(|length| length.map(Found::Whole));
         }
-        let path = journal_path(&self.path);
+        let path = &self.journal;
         let read = || {
-            let file = platform::open_existing(&path)?;
+            let file = platform::open_existing(path)?;
             let mut bytes = Vec::new();
             (&file).take(LONGEST_JOURNAL).read_to_end(&mut bytes)?;
             Ok((file, bytes))
@@ -45,7 +45,7 @@ impl PartFile {
             Err(e) => {
                 // What cannot be read now may be worth something later.
                 state.gone = true;
-                return Err(failure(&e, &path));
+                return Err(failure(&e, path));
             }
         }
         drop(state);

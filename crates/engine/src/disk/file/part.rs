@@ -3,10 +3,11 @@
 //! Invariant: the first write of a byte in a generation counts, and nothing is written for an earlier generation, nor once the
 //! file has its name or was removed. Nobody else's file is renamed or removed: the path must still lead to ours.
 
-use super::{journal_path, read_full, remove, rename, with};
+use super::{read_full, remove, rename};
 use crate::disk::{Beginning, Generation, Part, Publishing, failure, platform};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::name::SideFiles;
 use downhaul_core::ranges::RangeSet;
 use downhaul_core::settings::Sync;
 use std::fs::{File, Metadata};
@@ -21,7 +22,11 @@ const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
     pub(super) file: File,
+    /// Where it is.
     pub(super) path: PathBuf,
+    /// Where its journal is, if it has one.
+    pub(super) journal: PathBuf,
+    new_journal: PathBuf,
     state: Mutex<State>,
 }
 
@@ -49,8 +54,9 @@ pub(super) struct State {
 
 impl PartFile {
     /// A file that is locked. `empty`: it has no bytes.
-    pub(super) fn new(file: File, path: PathBuf, empty: bool) -> PartFile {
-        PartFile { file, path, state: Mutex::new(State { empty, ..State::default() }) }
+    pub(super) fn new(file: File, side: SideFiles, empty: bool) -> PartFile {
+        let SideFiles { part: path, journal, new_journal } = side;
+        PartFile { file, path, journal, new_journal, state: Mutex::new(State { empty, ..State::default() }) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -61,26 +67,25 @@ impl PartFile {
     pub(super) fn append(&self, state: &mut State, record: &[u8]) -> Result<(), Error> {
         let Some(journal) = state.journal.as_mut() else { return Ok(()) };
         state.claims = true;
-        journal.write_all(record).map_err(|e| failure(&e, &journal_path(&self.path)))
+        journal.write_all(record).map_err(|e| failure(&e, &self.journal))
     }
 
     fn new_journal(&self, bytes: &[u8], sync: bool) -> Result<File, Error> {
-        let path = journal_path(&self.path);
-        let new = with(&path, ".new");
+        let (path, new) = (&self.journal, &self.new_journal);
         let write = || {
             // Whatever stands there is a leftover, or was planted: it is not written through.
-            remove(&new);
-            let mut file = platform::create_new(&new)?;
+            remove(new);
+            let mut file = platform::create_new(new)?;
             file.write_all(bytes)?;
             if sync {
                 file.sync_data()?;
             }
-            rename(&new, &path)?;
+            rename(new, path)?;
             Ok(file)
         };
         write().map_err(|e: io::Error| {
-            remove(&new);
-            failure(&e, &path)
+            remove(new);
+            failure(&e, path)
         })
     }
 
@@ -125,7 +130,7 @@ impl Part for PartFile {
                 state.no_journal = false;
             }
             None if state.no_journal => {}
-            None => remove(&journal_path(&self.path)),
+            None => remove(&self.journal),
         }
         if let Some(size) = beginning.size.filter(|_| beginning.journal.is_some()) {
             platform::preallocate(&self.file, size).map_err(|e| failure(&e, &self.path))?;
@@ -242,7 +247,7 @@ impl Part for PartFile {
             Ok(()) => {
                 state.gone = true;
                 if state.journal.take().is_some() {
-                    remove(&journal_path(&self.path));
+                    remove(&self.journal);
                 }
                 if how.sync == Sync::Always {
                     platform::sync_folder(target).map_err(|e| failure(&e, target))?;
@@ -262,7 +267,7 @@ impl Part for PartFile {
             && self.file.metadata().is_ok_and(|meta| self.is_ours(&meta))
         {
             state.journal = None;
-            remove(&journal_path(&self.path));
+            remove(&self.journal);
             remove(&self.path);
         }
     }

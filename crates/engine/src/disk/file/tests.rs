@@ -108,7 +108,7 @@ fn a_part_file_is_locked_and_becomes_the_file() {
     part.discard();
     assert_eq!(fs::read(&target).expect("is there"), b"hello there");
     assert_eq!(Files.look(&target).expect("looks").expect("is there").modified, Some(SystemTime::UNIX_EPOCH));
-    assert!(!part_path(&target).exists());
+    assert!(!side_files(&target).part.exists());
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_planted_link_is_not_followed() {
     let folder = tempfile::tempdir().expect("a folder");
     let (target, victim) = (folder.path().join("name"), folder.path().join("victim"));
     fs::write(&victim, b"precious").expect("writes");
-    std::os::unix::fs::symlink(&victim, part_path(&target)).expect("links");
+    std::os::unix::fs::symlink(&victim, side_files(&target).part).expect("links");
     assert!(Files.open_part(&target, Resume::Auto).is_err());
     assert_eq!(fs::read(&victim).expect("is there"), b"precious");
 }
