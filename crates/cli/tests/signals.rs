@@ -87,18 +87,21 @@ fn standard_input_that_never_ends_holds_nothing_up() {
 }
 
 #[test]
-fn nohup_is_respected() {
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let server = Server::start();
-    let place = Place::new();
-    let url = server.url("slow/100000/x?rate=100000");
-    let mut command = std::process::Command::new("sh");
-    let script = format!("trap '' HUP; exec '{}' '{url}' -o x", env!("CARGO_BIN_EXE_downhaul"));
-    command.args(["-c", &script]).current_dir(place.path()).stdin(Stdio::null());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-    wait_for_bytes(&place, "x.part");
-    signal(&child, Signal::HUP);
-    let out = finish(child);
-    place.assert_exact(&out, "x", &content("x", 100_000));
+    // nohup ignores SIGHUP; a shell ignores SIGINT for what a script starts in the background.
+    for (name, which) in [("HUP", Signal::HUP), ("INT", Signal::INT)] {
+        let place = Place::new();
+        let url = server.url("slow/100000/x?rate=100000");
+        let mut command = std::process::Command::new("sh");
+        let script = format!("trap '' {name}; exec '{}' '{url}' -o x", env!("CARGO_BIN_EXE_downhaul"));
+        command.args(["-c", &script]).current_dir(place.path()).stdin(Stdio::null());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        wait_for_bytes(&place, "x.part");
+        signal(&child, which);
+        let out = finish(child);
+        place.assert_exact(&out, "x", &content("x", 100_000));
+    }
 }
 
 #[test]

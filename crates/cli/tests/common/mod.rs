@@ -29,6 +29,7 @@ pub struct Out {
 
 impl Place {
     pub fn new() -> Place {
+        undo_ignored_ctrl_c();
         Place { folder: tempfile::tempdir().expect("a folder") }
     }
 
@@ -114,6 +115,29 @@ impl Place {
         assert_eq!(out.status, status, "{}", out.stderr);
         assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
         assert_eq!(self.files(), Vec::<String>::new());
+    }
+}
+
+/// Sees to it that programs which a test starts are told of Ctrl-C, although the test may have been started with it ignored
+/// (`trap '' INT`, a job in the background of a script): an ignored signal stays ignored in a program that is started, as
+/// the program should respect, while one that is caught has its usual effect there (POSIX, `exec`).
+pub fn undo_ignored_ctrl_c() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        static CAUGHT: std::sync::Once = std::sync::Once::new();
+        CAUGHT.call_once(|| {
+            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+            let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+            if mask >> (SignalKind::interrupt().as_raw_value() - 1) & 1 == 0 {
+                return;
+            }
+            // Caught from now on for as long as this process lives, whatever becomes of the runtime.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let _guard = runtime.enter();
+            drop(signal(SignalKind::interrupt()).expect("a signal that can be caught"));
+        });
     }
 }
 
