@@ -1,5 +1,6 @@
 //! The arguments, as clap sees them, grouped as `--help` shows them.
 
+use crate::again::Again;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use downhaul_engine::core::digest::Digest;
 use std::path::PathBuf;
@@ -49,6 +50,10 @@ pub struct Args {
     /// How to do it.
     #[command(flatten)]
     pub options: Options,
+
+    /// How to give all of it again.
+    #[arg(skip)]
+    pub(crate) again: Again,
 }
 
 /// What to do instead of downloading.
@@ -107,7 +112,8 @@ impl Args {
     pub fn repairing(&self, repair: &Repair) -> Args {
         let Repair { list, output, options } = repair.clone();
         let files = Files { input: Some(list), output, ..self.files.clone() };
-        Args { command: self.command.clone(), urls: Vec::new(), files, options }
+        let (command, again) = (self.command.clone(), self.again.clone());
+        Args { command, urls: Vec::new(), files, options, again }
     }
 }
 
@@ -277,8 +283,8 @@ pub struct Http {
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
 
-    /// Trust every certificate
-    #[arg(long, conflicts_with = "cacert")]
+    /// Trust every certificate, whatever --cacert says
+    #[arg(long)]
     pub insecure: bool,
 
     /// Redirects to follow

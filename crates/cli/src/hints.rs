@@ -1,8 +1,6 @@
-//! What a person can do about a failure, and the command that goes on.
+//! What a person can do about a failure.
 
-use crate::args::{Args, Command, IfExists, Verify};
-use downhaul_engine::core::{job, show};
-use std::path::Path;
+use downhaul_engine::core::show;
 
 /// Advice by error code, where the reason does not say it all.
 const ADVICE: &[(&str, &str)] = &[
@@ -77,98 +75,31 @@ pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
 }
 
+/// What a person should know about the failure of a URL that was given without a scheme, where that may be the reason.
+/// `url` is what was made of it.
+pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
+    let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
+    let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
+    if code == "dns.unresolved" {
+        Some(format!("{rest} was taken for a URL. For a file that holds URLs, use -i."))
+    } else if spoke_no_tls {
+        Some(format!(
+            "The URL was given without a scheme, so https was assumed. For plain http, give http://{rest}"
+        ))
+    } else {
+        None
+    }
+}
+
 /// Exit by Ctrl-C and the like need no advice, and the person skipped knowingly.
 pub(crate) fn is_silent(code: &str) -> bool {
     code == "run.stopped" || code == "output.closed"
 }
 
-/// The command that goes on with one file, `None` where it cannot be shown (something in it is secret or cannot be
-/// pasted, or it repairs what is there): then the same command again goes on, since what is complete is skipped.
-pub(crate) fn go_on(args: &Args, url: &str, path: Option<&str>) -> Option<String> {
-    if matches!(args.command, Some(Command::Repair(_))) {
-        return None;
-    }
-    let list = args.options.proof.checksum_file.as_deref().unwrap_or_default();
-    let list_hides = job::parse_url(list).is_ok_and(|url| show::hides(&url));
-    let secret = url.contains("***") || list_hides || !args.options.http.headers.is_empty();
-    let strange = |text: &str| text.chars().any(show::is_unsafe_to_show);
-    if url.is_empty() || secret || strange(url) || path.is_some_and(strange) {
-        return None;
-    }
-    let mut words = vec!["downhaul".to_string(), quoted(url)];
-    match path {
-        // A path from a run includes the folder.
-        Some(path) => words.extend(["-o".into(), quoted(path)]),
-        None if args.files.output != Path::new(".") => {
-            words.extend(["-d".into(), quoted(&args.files.output.to_string_lossy())]);
-        }
-        None => {}
-    }
-    if matches!(args.files.if_exists, IfExists::Overwrite | IfExists::Update) {
-        let how = if args.files.if_exists == IfExists::Update { "update" } else { "overwrite" };
-        words.extend(["--if-exists".into(), how.into()]);
-    }
-    let proof = &args.options.proof;
-    let checksum = proof.checksum.as_ref().map(|digest| format!("{}:{digest}", digest.algorithm.name()));
-    let verify = (proof.verify != Verify::Auto).then(|| format!("{:?}", proof.verify).to_lowercase());
-    for (option, value) in [
-        ("--checksum", &checksum),
-        ("--checksum-file", &proof.checksum_file),
-        ("--verify", &verify),
-        ("--signed-by", &proof.signed_by),
-    ] {
-        if let Some(value) = value {
-            words.extend([option.into(), quoted(value)]);
-        }
-    }
-    if let Some(cacert) = &args.options.http.cacert {
-        words.extend(["--cacert".into(), quoted(&cacert.to_string_lossy())]);
-    }
-    if let Some(agent) = &args.options.http.user_agent {
-        words.extend(["-A".into(), quoted(agent)]);
-    }
-    let flags = [
-        (args.files.adopt, "--continue"),
-        (args.options.http.insecure, "--insecure"),
-        (args.options.http.allow_downgrade, "--allow-downgrade"),
-        (args.options.http.http1, "--http1"),
-        (args.options.http.http2, "--http2"),
-        (args.options.http.ipv4, "-4"),
-        (args.options.http.ipv6, "-6"),
-    ];
-    words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_string()));
-    Some(words.join(" "))
-}
-
-/// For a POSIX shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.into()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
     use downhaul_engine::core::error::Kind;
-
-    #[test]
-    fn commands_can_be_pasted_and_hold_no_secrets() {
-        let args = |more: &[&str]| Args::try_parse_from(["downhaul"].iter().chain(more)).expect("parses");
-        let go = |more: &[&str], url: &str, path: Option<&str>| go_on(&args(more), url, path);
-        assert_eq!(go(&[], "http://h/a", Some("./it's")), Some(r"downhaul http://h/a -o './it'\''s'".into()));
-        assert_eq!(
-            go(&["-d", "x y", "-4"], "http://h/a?b&c", None),
-            Some("downhaul 'http://h/a?b&c' -d 'x y' -4".into())
-        );
-        assert_eq!(go(&[], "http://h/a?token=***", None), None);
-        assert_eq!(go(&["-H", "Cookie: a"], "http://h/a", None), None);
-        assert_eq!(go(&[], "http://h/a", Some("a\u{1b}")), None);
-    }
 
     #[test]
     fn advice_is_for_codes_that_exist() {

@@ -1,6 +1,7 @@
 //! From arguments and lists to jobs. All that can be known to be wrong is found here, before any request.
 
 use crate::args::Args;
+use clap::CommandFactory;
 use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::{Error, Kind};
 use downhaul_engine::core::job::{self, JobSpec, Target};
@@ -75,7 +76,7 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
             let mut jobs = Vec::new();
             for argument in all {
                 for url in split_urls(argument)? {
-                    jobs.push(JobSpec::new(job::parse_url(url).map_err(|e| bad_url(url, &e))?));
+                    jobs.push(job_for(url)?);
                 }
             }
             jobs
@@ -281,13 +282,20 @@ impl Names {
 fn zip(urls: &str, names: &str) -> Result<Vec<JobSpec>, String> {
     let urls = split_urls(urls)?;
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
+    if let Some(either) = names.iter().find(|name| job::without_scheme(name).is_some()) {
+        let shown = show::escaped(either);
+        return Err(format!(
+            "{shown} can be a URL or a name. For the URL, write https://{shown} (or http://); for a name, write ./{shown}, \
+             or use -o or -d"
+        ));
+    }
     if urls.len() != names.len() {
         return Err(format!("{} but {}", count(urls.len(), "URL"), count(names.len(), "name")));
     }
     let pairs = urls.into_iter().zip(names).enumerate();
     pairs
         .map(|(index, (url, name))| {
-            let mut job = JobSpec::new(job::parse_url(url).map_err(|e| bad_url(url, &e))?);
+            let mut job = job_for(url)?;
             let name = SafeName::from_person(name).map_err(|why| {
                 format!("name {} ({}) is not usable: {why}", index + 1, show::escaped(name))
             })?;
@@ -301,16 +309,64 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
+/// The job for a URL among the arguments, which may lack its scheme.
+fn job_for(text: &str) -> Result<JobSpec, String> {
+    let given = job::parse_given(text);
+    if !job::has_scheme(text) {
+        if Path::new(text).is_file() {
+            return Err(is_a_file(text, given.is_ok()));
+        }
+        if let Some(command) = misspelt_command(text) {
+            return Err(format!(
+                "{} is no URL; did you mean the command downhaul {command}?",
+                show::escaped(text)
+            ));
+        }
+    }
+    // A host alone is its first page. In a list that would rather be a mistake.
+    let given = given.or_else(|error| {
+        let page = Some(format!("{text}/")).filter(|_| !text.contains('/'));
+        page.and_then(|page| job::without_scheme(&page))
+            .map(|url| (url.clone(), url.scheme() == "https"))
+            .ok_or(error)
+    });
+    let (url, assumed_https) = given.map_err(|e| bad_url(text, &e))?;
+    Ok(JobSpec { assumed_https, ..JobSpec::new(url) })
+}
+
+fn is_a_file(text: &str, or_a_url: bool) -> String {
+    let shown = show::escaped(text);
+    let url = if or_a_url { format!("; for the URL, write https://{shown}") } else { String::new() };
+    format!("{shown} is a file here. To download the URLs that it holds, use -i {shown}{url}")
+}
+
 fn bad_url(text: &str, error: &Error) -> String {
     let shown = show::not_a_url(text);
     let mut message = format!("{}: {}", show::escaped(&shown), error.kind.meaning());
     if !error.detail.is_empty() {
         message += &format!(": {}", error.detail);
     }
-    if !text.contains("://") && !shown.is_empty() {
-        message += &format!("; did you mean https://{} ?", show::escaped(&shown));
-    }
     message
+}
+
+/// The command that a word is nearly: with one letter in three changed, missing or too many.
+fn misspelt_command(word: &str) -> Option<String> {
+    let word = word.to_lowercase();
+    let names = Args::command().get_subcommands().map(|one| one.get_name().to_string()).collect::<Vec<_>>();
+    names.into_iter().find(|name| distance(&word, name) <= name.len() / 3)
+}
+
+/// How many letters must be changed, put in or left out to make one word of the other (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.chars().enumerate() {
+            let least = (before + usize::from(a != b)).min(row[j] + 1).min(row[j + 1] + 1);
+            before = std::mem::replace(&mut row[j + 1], least);
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 fn holds_url(text: &str) -> bool {
@@ -318,7 +374,7 @@ fn holds_url(text: &str) -> bool {
 }
 
 /// Splits at commas that `scheme://` follows: commas are legal in URLs.
-fn split_urls(text: &str) -> Result<Vec<&str>, String> {
+pub(crate) fn split_urls(text: &str) -> Result<Vec<&str>, String> {
     let mut parts = Vec::new();
     let mut start = 0;
     for (comma, _) in text.match_indices(',') {
@@ -391,6 +447,24 @@ mod tests {
             Ok(vec![pair("http://h/a", "Server"), pair("http://h/b", "Server")])
         );
         assert_eq!(jobs(&["http://h/a,http://h/b"]).map(|all| all.len()), Ok(2));
+        // Without a scheme, and names that are no URL.
+        assert_eq!(jobs(&["example.com/a"]), Ok(vec![pair("https://example.com/a", "Server")]));
+        assert_eq!(jobs(&["example.com"]), Ok(vec![pair("https://example.com/", "Server")]));
+        assert_eq!(jobs(&["localhost:1/a", "x"]), Ok(vec![pair("http://localhost:1/a", "x")]));
+        assert_eq!(
+            jobs(&["example.com/a", "http://h/b", "h.example/c"]).map(|all| all.len()),
+            Ok(3),
+            "three are no list of names"
+        );
+        for (given, name) in [
+            ("file.txt", "file.txt"),
+            ("sub/file.txt", "sub/file.txt"),
+            ("v1.2/file", "v1.2/file"),
+            ("./data.io/x", "data.io/x"),
+            ("localhost", "localhost"),
+        ] {
+            assert_eq!(jobs(&["http://h/a", given]), Ok(vec![pair("http://h/a", name)]), "{given}");
+        }
         assert_eq!(jobs(&["http://h/a", "-o", "-"]), Ok(vec![pair("http://h/a", "Stdout")]));
     }
 
@@ -405,7 +479,19 @@ mod tests {
             (&["http://h/a", "../x"], "leads out of the output folder"),
             (&["", "x"], "the list of URLs is empty"),
             (&[",http://h/a"], "URL 1 of the list is empty"),
-            (&["example.com/a"], "did you mean https://example.com/a"),
+            (&["example"], "a URL begins with https://"),
+            (&["verfy"], "did you mean the command downhaul verify?"),
+            (&["repare", "list"], "did you mean the command downhaul repair?"),
+            (&["Cargo.toml"], "is a file here. To download the URLs that it holds, use -i Cargo.toml"),
+            (
+                &["http://h/a", "www.example.com/f2"],
+                "www.example.com/f2 can be a URL or a name. For the URL, write https://www.",
+            ),
+            (&["http://h/a", "data.io/x"], "for a name, write ./data.io/x, or use -o or -d"),
+            (&["http://h/a", "localhost/x"], "localhost/x can be a URL or a name"),
+            (&["http://h/a", "10.0.0.1:8080"], "10.0.0.1:8080 can be a URL or a name"),
+            (&["http://h/a,http://h/b", "x, data.io/x"], "data.io/x can be a URL or a name"),
+            (&["example.com/a", "example.com/b"], "example.com/b can be a URL or a name"),
             (&["ftp://h/a"], "only http and https"),
             (&[], "nothing to download"),
             (&["http://h/a", "http://h/b", "-o", "x"], "-o is for a single URL, and there are 2"),

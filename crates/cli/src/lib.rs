@@ -2,6 +2,7 @@
 //!
 //! [`main_with`] is the whole program as a function.
 
+mod again;
 mod args;
 mod exit;
 mod given;
@@ -19,14 +20,15 @@ mod verify;
 pub use exit::{Exit, TABLE as EXIT_STATUSES};
 pub use settings::ENVIRONMENT;
 
+use again::Again;
 use args::{Args, Command};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments (the first is its name) and gives its exit status.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let args = match parse(args) {
         Ok(args) => args,
         Err(e) => {
             // Help and version go to standard output and are no failure.
@@ -56,6 +58,14 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
     };
     exit.into()
+}
+
+/// The arguments, and how to give them again.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let mut command = Args::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let args = Args::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+    Ok(Args { again: Again::of(&command, &matches), ..args })
 }
 
 fn given(all: bool) -> Exit {

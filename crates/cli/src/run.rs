@@ -88,6 +88,9 @@ pub(crate) fn run(args: &Args) -> Exit {
     if let Some(name) = settings::ignored_proxy() {
         warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
     }
+    if settings.insecure && settings.cacert.is_some() {
+        warn("--insecure trusts every certificate, so --cacert makes no difference");
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(exit) => return exit,

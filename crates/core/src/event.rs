@@ -41,6 +41,9 @@ pub enum Fact {
     Queued {
         /// Where it is, without secrets.
         url: String,
+        /// The URL was given without a scheme, and https was assumed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        assumed_https: bool,
         /// The name it was given, if any.
         name: Option<String>,
         /// Keys of a JSON line that are not ours.

@@ -4,6 +4,7 @@ use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::name::SafeName;
 use crate::show;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use url::Url;
 
@@ -14,6 +15,8 @@ pub struct JobSpec {
     /// without, a further one is used when those before it failed, from the start (nothing proves that they hold the same
     /// bytes). Never empty.
     pub urls: Vec<Url>,
+    /// The first of them was given without a scheme, and https was assumed: where that fails, plain http may be meant.
+    pub assumed_https: bool,
     /// Where it shall go.
     pub target: Target,
     /// Digests it must have, from a list.
@@ -31,6 +34,7 @@ impl JobSpec {
     pub fn new(url: Url) -> Self {
         JobSpec {
             urls: vec![url],
+            assumed_https: false,
             target: Target::Server,
             expected: Vec::new(),
             pieces: None,
@@ -91,7 +95,7 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
         return Err(Error::new(
             Kind::UrlInvalid,
             shown(),
-            "it has no scheme; a URL begins with https:// or http://",
+            "a URL begins with https:// or http://, or with the name of a host and a slash",
         ));
     }
     let url = Url::parse(text).map_err(|e| Error::new(Kind::UrlInvalid, shown(), e.to_string()))?;
@@ -99,6 +103,63 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
         "http" | "https" => Ok(url),
         other => Err(Error::new(Kind::UrlScheme, shown(), format!("{other}:// is not"))),
     }
+}
+
+/// Reads a URL as a person gives it: like [`parse_url`], or without a scheme, as browsers and curl take it too. Says whether
+/// https was assumed.
+///
+/// # Errors
+/// As those of [`parse_url`].
+pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
+    match without_scheme(text) {
+        Some(url) => {
+            let assumed = url.scheme() == "https";
+            Ok((url, assumed))
+        }
+        None => parse_url(text).map(|url| (url, false)),
+    }
+}
+
+/// The URL that a text without a scheme can be read as: `localhost`, an address, or a name with a dot, then `:port`, `/` or both.
+/// A name alone (`file.txt`) is none, since it is more often a file. The scheme is https, but http on this machine, where
+/// hardly any server has a certificate, and on port 80, which is that of http.
+pub fn without_scheme(text: &str) -> Option<Url> {
+    let end = text.find(['/', '?', '#']).unwrap_or(text.len());
+    let (authority, path) = text.split_at(end);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let port = match port {
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => Some(port.parse::<u16>().ok()?),
+        Some(_) => return None,
+        None => None,
+    };
+    let is_here = is_host(host)?;
+    if port.is_none() && !path.starts_with('/') {
+        return None;
+    }
+    let scheme = if is_here || port == Some(80) { "http" } else { "https" };
+    parse_url(&format!("{scheme}://{text}")).ok()
+}
+
+/// Whether what stands where a host does is this machine; `None` if it is no host.
+fn is_host(text: &str) -> Option<bool> {
+    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().ok().map(|address| address.is_loopback());
+    }
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Some(address.is_loopback());
+    }
+    if text.eq_ignore_ascii_case("localhost") {
+        return Some(true);
+    }
+    // No top level domain begins with a digit (RFC 1123, section 2.1), and a version (`v1.2`) is no host.
+    let (_, last) = text.rsplit_once('.')?;
+    let labels = text
+        .split('.')
+        .all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)));
+    (labels && !last.starts_with(|c: char| c.is_numeric())).then_some(false)
 }
 
 /// Whether the text begins with `scheme://` (RFC 3986, section 3.1).
@@ -119,7 +180,6 @@ mod tests {
         assert!(parse_url("HTTPS://h:8/").is_ok());
         for (bad, kind) in [
             ("example.com/a", Kind::UrlInvalid),
-            ("localhost:8080/a", Kind::UrlInvalid),
             ("", Kind::UrlInvalid),
             ("http://", Kind::UrlInvalid),
             ("ftp://h/a", Kind::UrlScheme),
@@ -129,5 +189,59 @@ mod tests {
         }
         let secret = parse_url("ftp://u:p@h/a?token=1").expect_err("ftp");
         assert!(!secret.to_string().contains("p@") && !secret.to_string().contains("token"));
+    }
+
+    #[test]
+    fn urls_may_lack_their_scheme() {
+        let given = |text: &str| parse_given(text).map(|(url, assumed)| (url.to_string(), assumed)).ok();
+        for (text, url) in [
+            ("example.com/a?b#c", "https://example.com/a?b#c"),
+            ("www.example.com/", "https://www.example.com/"),
+            ("example.com:8443", "https://example.com:8443/"),
+            ("example.com:8443/a", "https://example.com:8443/a"),
+            ("10.1.2.3/a", "https://10.1.2.3/a"),
+            ("[2001:db8::1]:8443/a", "https://[2001:db8::1]:8443/a"),
+            ("b\u{fc}cher.example/a", "https://xn--bcher-kva.example/a"),
+        ] {
+            assert_eq!(given(text), Some((url.to_string(), true)), "{text}");
+        }
+        for (text, url) in [
+            ("localhost:8080/a", "http://localhost:8080/a"),
+            ("LOCALHOST/a", "http://localhost/a"),
+            ("127.0.0.2/a", "http://127.0.0.2/a"),
+            ("[::1]:8080/a", "http://[::1]:8080/a"),
+            ("example.com:80/a", "http://example.com/a"),
+            ("https://h/a", "https://h/a"),
+        ] {
+            assert_eq!(given(text), Some((url.to_string(), false)), "{text}");
+        }
+        for text in [
+            "file.txt",
+            "localhost",
+            "example.com",
+            "sub/file.txt",
+            "v1.2/file",
+            "1.2/file",
+            "./a.b/c",
+            "../a",
+            "/a.b",
+            "a..b/c",
+            ".b/c",
+            "git@github.com:me/it",
+            "user@example.com/a",
+            "user:pass@example.com/a",
+            "C:/a.b",
+            "c:\\a.b/c",
+            "example.com:http/a",
+            "example.com:99999/a",
+            "a b.c/d",
+            "",
+            "/",
+            ":80/a",
+            "[::1/a",
+            "a.b?c",
+        ] {
+            assert_eq!(given(text), None, "{text}");
+        }
     }
 }

@@ -247,11 +247,21 @@ impl Director {
     fn enqueue(&mut self, job: Result<JobSpec, Error>) {
         self.jobs += 1;
         let id = self.jobs;
-        let (url, name, extra) = match &job {
-            Ok(spec) => (show::url(&spec.urls[0]), given_name(spec), spec.extra.clone()),
-            Err(error) => (error.at.clone(), None, serde_json::Map::new()),
+        let queued = match &job {
+            Ok(spec) => Fact::Queued {
+                url: show::url(&spec.urls[0]),
+                assumed_https: spec.assumed_https,
+                name: given_name(spec),
+                extra: spec.extra.clone(),
+            },
+            Err(error) => Fact::Queued {
+                url: error.at.clone(),
+                assumed_https: false,
+                name: None,
+                extra: serde_json::Map::new(),
+            },
         };
-        self.reporter.tell(Some(id), Fact::Queued { url, name, extra });
+        self.reporter.tell(Some(id), queued);
         match job {
             Ok(spec) => self.queue.push_back((id, spec)),
             Err(error) => self.fail_unstarted(id, &error),

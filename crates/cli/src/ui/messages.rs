@@ -1,6 +1,7 @@
 //! Facts as sentences for people. Every remote word is escaped here, on its way to the screen.
 
 use super::units;
+use crate::again::Again;
 use crate::args::Args;
 use crate::hints;
 use crate::printer::Paint;
@@ -18,12 +19,16 @@ pub(crate) struct Messages<'a> {
     pub(crate) unicode: bool,
     /// Files that are not over: bounded by what is queued ahead and in flight.
     known: HashMap<JobId, Known>,
+    /// Some file failed in a way that another run may do better.
+    another_run_may_do: bool,
 }
 
 #[derive(Default)]
 struct Known {
     url: String,
     path: Option<String>,
+    /// Nobody said that it is https.
+    assumed_https: bool,
     /// It was told that it broke, and why.
     broke: bool,
 }
@@ -36,7 +41,7 @@ impl<'a> Messages<'a> {
         verbose: bool,
         unicode: bool,
     ) -> Self {
-        Messages { args, paint, quiet, verbose, unicode, known: HashMap::new() }
+        Messages { args, paint, quiet, verbose, unicode, known: HashMap::new(), another_run_may_do: false }
     }
 
     /// What a file is called while it is not over.
@@ -60,13 +65,16 @@ impl<'a> Messages<'a> {
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
         let Some(job) = event.job else { return self.summary(&event.fact) };
         match &event.fact {
-            Fact::Queued { url, name, .. } => {
+            Fact::Queued { url, assumed_https, name, .. } => {
                 let folder = self.args.map(|args| &args.files.output);
                 let path = name.as_ref().filter(|name| *name != "-").map(|name| match folder {
                     Some(folder) => folder.join(name).to_string_lossy().into_owned(),
                     None => name.clone(),
                 });
-                self.known.insert(job, Known { url: url.clone(), path, broke: false });
+                self.known.insert(
+                    job,
+                    Known { url: url.clone(), path, assumed_https: *assumed_https, broke: false },
+                );
                 Vec::new()
             }
             Fact::Started { path, size, url, .. } => {
@@ -154,18 +162,19 @@ impl<'a> Messages<'a> {
             }
             Fact::Failed { error, retries, exhausted } => {
                 let (name, reason) = (self.name_of(job), self.reason(job, error));
-                let known = self.known.remove(&job);
-                self.failed(&format!("{name}: {reason}"), known.as_ref(), error, *retries, *exhausted)
+                let assumed = self.known.remove(&job).filter(|known| known.assumed_https);
+                let assumed = assumed.and_then(|known| hints::scheme_was_assumed(&error.code, &known.url));
+                self.failed(&format!("{name}: {reason}"), error, assumed, *retries, *exhausted)
             }
             Fact::Summary { .. } => Vec::new(),
         }
     }
 
     fn failed(
-        &self,
+        &mut self,
         what: &str,
-        known: Option<&Known>,
         error: &Failure,
+        assumed: Option<String>,
         retries: u32,
         exhausted: bool,
     ) -> Vec<String> {
@@ -179,19 +188,12 @@ impl<'a> Messages<'a> {
             String::new()
         };
         let mut lines = vec![format!("{mark} {what}{tries}")];
-        if let Some(advice) = hints::advice(&error.code) {
-            lines.push(format!("  {advice}"));
-        }
-        if let (Some(args), Some(known)) = (self.args, known) {
-            // The same again would fail the same way; what went to standard output is gone.
-            let pointless = ["name.", "url.", "resume."].iter().any(|group| error.code.starts_with(group));
-            let piped = args.files.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-");
-            match hints::go_on(args, &known.url, known.path.as_deref()) {
-                _ if pointless || piped => {}
-                Some(command) => lines.push(format!("  {} {command}", self.paint.dim("To go on:"))),
-                None => lines.push(format!("  {}", self.paint.dim("To go on, run the same command again."))),
-            }
-        }
+        let advice = hints::advice(&error.code).map(str::to_string);
+        lines.extend(advice.into_iter().chain(assumed).map(|advice| format!("  {advice}")));
+        // The same again would fail the same way.
+        let pointless =
+            ["name.", "url.", "list.", "resume."].iter().any(|group| error.code.starts_with(group));
+        self.another_run_may_do |= !pointless;
         if exhausted {
             lines.push("Maximum retries reached. Exiting.".into());
         }
@@ -202,9 +204,10 @@ impl<'a> Messages<'a> {
         let Fact::Summary { files, finished, skipped, failed, bytes, seconds } = fact else {
             return Vec::new();
         };
+        let go_on = self.to_go_on();
         // One file has said it all itself.
         if *files < 2 || (self.quiet && *failed == 0) {
-            return Vec::new();
+            return go_on;
         }
         let speed = if *seconds > 0.0 { *bytes as f64 / seconds } else { 0.0 };
         let mut text = format!("{finished} of {files} files downloaded");
@@ -217,7 +220,28 @@ impl<'a> Messages<'a> {
             units::took(*seconds),
             units::rate(speed)
         );
-        vec![text]
+        [vec![text], go_on].concat()
+    }
+
+    /// How to run the command again, where some file failed and another run may do better: what is complete is not
+    /// fetched again, and what is not is gone on with.
+    fn to_go_on(&self) -> Vec<String> {
+        let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
+        // What went to standard output is gone.
+        if args.files.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            return Vec::new();
+        }
+        let label = |text: &str| self.paint.dim(text);
+        vec![match &args.again {
+            Again::Unshown => label("To go on, run the same command again."),
+            Again::Command(command, hidden) if hidden.is_empty() => {
+                format!("{} {command}", label("To go on:"))
+            }
+            Again::Command(command, hidden) => {
+                let names = hidden.join(", ");
+                format!("{} {command}", label(&format!("To go on, with your own value for {names}:")))
+            }
+        }]
     }
 
     fn verbose_line(&self, line: impl FnOnce() -> String) -> Vec<String> {

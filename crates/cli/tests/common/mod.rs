@@ -134,7 +134,8 @@ pub fn undo_ignored_ctrl_c() {
                 return;
             }
             // Caught from now on for as long as this process lives, whatever becomes of the runtime.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let _guard = runtime.enter();
             drop(signal(SignalKind::interrupt()).expect("a signal that can be caught"));
         });

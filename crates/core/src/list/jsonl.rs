@@ -16,13 +16,15 @@ const UNCHECKABLE: &[&str] = &["sha224", "sha3256", "sha3512", "blake2", "blake2
 pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let urls = match (keys.remove("url"), keys.remove("urls")) {
-        (Some(Value::String(url)), None) => vec![job::parse_url(url.trim())?],
+        (Some(Value::String(url)), None) => vec![job::parse_given(url.trim())?],
         (None, Some(Value::Array(urls))) if !urls.is_empty() => {
             let texts = urls.iter().map(|url| url.as_str().ok_or_else(|| bad("`urls` must hold texts")));
-            texts.map(|text| job::parse_url(text?.trim())).collect::<Result<_, _>>()?
+            texts.map(|text| job::parse_given(text?.trim())).collect::<Result<_, _>>()?
         }
         _ => return Err(bad("it needs `url` (a text) or `urls` (a list of texts)")),
     };
+    let assumed_https = urls.first().is_some_and(|(_, assumed)| *assumed);
+    let urls: Vec<Url> = urls.into_iter().map(|(url, _)| url).collect();
     // A record has no secrets: whoever wants the file again must put them back.
     if urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
         return Err(bad(format!(
@@ -61,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     {
         return Err(bad(format!("`{name}` cannot be checked; {} can", Algorithm::names())));
     }
-    Ok(JobSpec { urls, target, expected, pieces: None, size: None, extra: keys })
+    Ok(JobSpec { urls, assumed_https, target, expected, pieces: None, size: None, extra: keys })
 }
 
 fn bad(why: impl Into<String>) -> Error {

@@ -54,6 +54,11 @@ mod tests {
         assert_eq!(name("http://h/a\thttps://m/a\tname"), "name");
         assert_eq!(name("http://h/a\thttps://m/a name two"), "name two");
         assert_eq!(job("http://h/a,b").urls[0].path(), "/a,b");
+        // Without a scheme, https is assumed; a name may look like a host all the same.
+        let assumed = job("example.com/a\tdata.io/x");
+        assert_eq!((assumed.urls[0].as_str(), assumed.assumed_https), ("https://example.com/a", true));
+        assert_eq!(name("example.com/a\tdata.io/x"), "data.io/x");
+        assert_eq!(job(r#"{"url":"localhost:8080/a"}"#).urls[0].as_str(), "http://localhost:8080/a");
 
         let json = job(r#"{"url":"http://h/a","out":"x/y","sha256":"AB","id":7}"#.replace("AB", &"ab".repeat(32)).as_str());
         assert_eq!(json.extra.get("id"), Some(&7.into()));
@@ -67,7 +72,8 @@ mod tests {
     #[test]
     fn bad_lines_are_errors() {
         for bad in [
-            "example.com/a",
+            "example.com",
+            "README.md what to read first",
             "ftp://h/a",
             "http://h/a ../x",
             "http://h/a http://h/b",

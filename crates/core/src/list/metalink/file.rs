@@ -151,6 +151,7 @@ impl File {
         self.urls.sort_by_key(|(rank, _)| *rank);
         Ok(JobSpec {
             urls: self.urls.into_iter().map(|(_, url)| url).collect(),
+            assumed_https: false,
             target: Target::Name(name),
             expected: self.expected,
             pieces: self.pieces,

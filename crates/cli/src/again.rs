@@ -1,0 +1,242 @@
+//! The command that was given, written out for another run.
+//!
+//! Invariant: it is made from everything that clap found on the command line and from nothing else. So an option that is
+//! added later is in it without being named here, and a run that is repeated is never checked less than the first one.
+
+use crate::input;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use downhaul_engine::core::{job, show};
+
+/// Headers whose values say nothing about the person. All others may carry credentials, and their values are not shown.
+const HARMLESS: [&str; 6] =
+    ["accept", "accept-language", "cache-control", "dnt", "user-agent", "x-requested-with"];
+
+/// How to run the same command again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Again {
+    /// It cannot be shown: something in it is secret, or has characters that cannot be shown or pasted, or its list came
+    /// from standard input.
+    #[default]
+    Unshown,
+    /// It is this, for a POSIX shell. The values of these headers were left out.
+    Command(String, Vec<String>),
+}
+
+impl Again {
+    /// The command that was given.
+    pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
+        let mut words = vec![command.get_name().to_string()];
+        let mut part = Some((command, matches));
+        let mut last = part;
+        while let Some((command, matches)) = part {
+            last = part;
+            part = matches.subcommand().and_then(|(name, inner)| {
+                words.push(name.into());
+                Some((command.find_subcommand(name)?, inner))
+            });
+        }
+        let (mut options, mut positionals, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let Some((command, matches)) = last else { return Again::Unshown };
+        for arg in command.get_arguments() {
+            let id = arg.get_id().as_str();
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            if !arg.get_action().takes_values() {
+                options.push(name(arg));
+                continue;
+            }
+            for value in matches.get_raw(id).into_iter().flatten() {
+                let Some(value) = value.to_str() else { return Again::Unshown };
+                if value.chars().any(show::is_unsafe_to_show)
+                    || hides_something(value)
+                    || is_passing(arg, value)
+                {
+                    return Again::Unshown;
+                }
+                if arg.is_positional() {
+                    positionals.push(value.to_string());
+                    continue;
+                }
+                let (value, hidden) = without_credentials(arg, value);
+                left_out.extend(hidden);
+                // A value that looks like an option has to be tied to its own.
+                if value.starts_with('-') && value != "-" {
+                    options.push(format!("--{}={}", arg.get_long().unwrap_or(id), quoted(&value)));
+                } else {
+                    options.push(format!("{} {}", name(arg), quoted(&value)));
+                }
+            }
+        }
+        let looks_like_an_option = |word: &String| word.starts_with('-') && word != "-";
+        let divided = positionals.iter().any(looks_like_an_option);
+        let positionals: Vec<String> = positionals.iter().map(|word| quoted(word)).collect();
+        match divided {
+            true => words.extend(options.into_iter().chain(["--".into()]).chain(positionals)),
+            false => words.extend(positionals.into_iter().chain(options)),
+        }
+        Again::Command(words.join(" "), left_out)
+    }
+}
+
+/// `-x`, or `--long` where it has no short form.
+fn name(arg: &Arg) -> String {
+    match (arg.get_short(), arg.get_long()) {
+        (Some(short), _) => format!("-{short}"),
+        (None, long) => format!("--{}", long.unwrap_or_default()),
+    }
+}
+
+/// Whether a value is, or holds, a URL with something that is never shown.
+fn hides_something(value: &str) -> bool {
+    let Ok(urls) = input::split_urls(value) else { return false };
+    urls.into_iter().any(|text| match job::parse_given(text) {
+        Ok((url, _)) => show::hides(&url),
+        // It is no URL, or one that cannot be read, of which a part might be a password.
+        Err(_) => text.contains("://") && show::not_a_url(text) != text,
+    })
+}
+
+/// Whether a value means something that will be gone: standard input, or what a shell opened for this command alone.
+fn is_passing(arg: &Arg, value: &str) -> bool {
+    let reads = arg.get_id() == "input" || arg.get_id() == "list";
+    (reads && value == "-") || ["/dev/fd/", "/proc/self/fd/"].iter().any(|fd| value.starts_with(fd))
+}
+
+/// The value of an option, and the name of a header whose own value was replaced.
+fn without_credentials(arg: &Arg, value: &str) -> (String, Option<String>) {
+    match value.split_once(':') {
+        // `@FILE` names a file with headers, and not what is in it.
+        Some((header, _))
+            if arg.get_id() == "headers"
+                && !value.starts_with('@')
+                && !HARMLESS.contains(&header.trim().to_ascii_lowercase().as_str()) =>
+        {
+            (format!("{header}: ..."), Some(header.trim().to_string()))
+        }
+        _ => (value.to_string(), None),
+    }
+}
+
+/// For a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Args;
+    use clap::{CommandFactory, FromArgMatches};
+
+    fn parsed<S: AsRef<str>>(words: &[S]) -> Result<(String, Again), clap::Error> {
+        let mut command = Args::command();
+        let matches = command.try_get_matches_from_mut(words.iter().map(AsRef::as_ref))?;
+        let args = Args::from_arg_matches(&matches)?;
+        Ok((format!("{args:?}"), Again::of(&command, &matches)))
+    }
+
+    fn again(words: &[&str]) -> Option<String> {
+        match parsed(&[&["downhaul"], words].concat()).expect("parses").1 {
+            Again::Command(command, _) => Some(command),
+            Again::Unshown => None,
+        }
+    }
+
+    /// Splits a command as a POSIX shell does, as far as [`quoted`] makes use of it.
+    fn split(command: &str) -> Vec<String> {
+        let (mut words, mut within, mut escaped) = (vec![String::new()], false, false);
+        for c in command.chars() {
+            match c {
+                _ if std::mem::take(&mut escaped) => words.last_mut().expect("a word").push(c),
+                '\'' => within = !within,
+                '\\' if !within => escaped = true,
+                ' ' if !within => words.push(String::new()),
+                _ => words.last_mut().expect("a word").push(c),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_option_comes_back() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let plausible = ["5", "auto", "it's a 'name'", "-x", "Accept: text/plain", "404", &digest];
+        for under in ["", "repair"] {
+            let mut command = Args::command();
+            command.build();
+            let command =
+                if under.is_empty() { &command } else { command.find_subcommand(under).expect(under) };
+            for arg in command.get_arguments() {
+                let id = arg.get_id().as_str();
+                if ["help", "version"].contains(&id) {
+                    continue;
+                }
+                let of_its_own: Vec<String> =
+                    arg.get_possible_values().iter().map(|one| one.get_name().to_string()).collect();
+                let values = of_its_own.iter().map(String::as_str).chain(plausible);
+                let given = |value: &str| {
+                    let option = match (arg.is_positional(), arg.get_action().takes_values()) {
+                        (true, _) => value.to_string(),
+                        (false, true) => format!("--{}={value}", arg.get_long().expect("a long name")),
+                        (false, false) => format!("--{}", arg.get_long().expect("a long name")),
+                    };
+                    let mut words = vec!["downhaul".to_string()];
+                    words.extend(Some(under.to_string()).filter(|under| !under.is_empty()));
+                    words.push(option);
+                    if !arg.is_positional() && id != "input" {
+                        words.push("http://h/a,b".into());
+                    }
+                    words
+                };
+                let tried: Vec<_> = values.filter_map(|value| parsed(&given(value)).ok()).collect();
+                assert!(!tried.is_empty(), "no value of this test is one for {id}: add one");
+                for (args, again) in tried {
+                    let Again::Command(command, left_out) = again else { panic!("{id} is not shown") };
+                    if !left_out.is_empty() {
+                        assert_eq!(id, "headers");
+                        continue;
+                    }
+                    let (repeated, _) = parsed(&split(&command)).unwrap_or_else(|e| panic!("{command}: {e}"));
+                    assert_eq!(repeated, args, "{id}: {command}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn commands_can_be_pasted_and_hold_no_secrets() {
+        assert_eq!(
+            again(&["http://h/a?b&c", "it's", "-x", "4", "-d", "x y"]),
+            Some(r"downhaul 'http://h/a?b&c' 'it'\''s' -d 'x y' -x 4".into())
+        );
+        assert_eq!(
+            again(&["-i", "list", "--retries", "0", "-4"]),
+            Some("downhaul -i list --retries 0 -4".into())
+        );
+        assert_eq!(
+            again(&["http://h/a", "-H", "Authorization: Basic x", "-H", "Accept: a/b"]),
+            Some("downhaul http://h/a -H 'Authorization: ...' -H 'Accept: a/b'".into())
+        );
+        assert_eq!(again(&["repair", "l", "-j", "4"]), Some("downhaul repair l -j 4".into()));
+        for unshown in [
+            &["http://h/a?token=secret"][..],
+            &["http://h/a,http://u:p@h/b"],
+            &["h.example/a?sig=abc"],
+            &["http://u:p@h:x/"],
+            &["-i", "-"],
+            &["-i", "https://h/list?sig=abc"],
+            &["http://h/a", "--checksum-file", "https://h/SUMS?token=abc"],
+            &["http://h/a", "-o", "a\u{1b}"],
+            &["http://h/a", "-o", "/dev/fd/63"],
+        ] {
+            assert_eq!(again(unshown), None, "{unshown:?}");
+        }
+    }
+}
