@@ -94,6 +94,7 @@ kinds! {
     RedirectScheme    "redirect.scheme"        Person Remote  "a redirect leads to something that is not http or https";
     RedirectInvalid   "redirect.invalid"       Person Remote  "a redirect leads nowhere";
     RemoteChanged     "remote.changed"         Again  Remote  "the file changed on the server during the download";
+    RemoteOther       "remote.other"           Again  Remote  "the server sends something else now, such as a login page, and not the file";
     ResumeUnproven    "resume.unproven"        Again  Remote  "nothing proves that what an earlier run left belongs to this file";
     ResumeDamaged     "resume.damaged"         Never  Request "the partial file is not a beginning of what the server has";
     ResumeRefused     "resume.refused"         Never  Request "the partial file cannot be continued";

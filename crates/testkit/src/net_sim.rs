@@ -60,6 +60,8 @@ pub struct World {
     /// There are several sources.
     several: bool,
     liar: Option<usize>,
+    /// Who asks for a part gets something else than the file, now and then.
+    sides: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +114,7 @@ impl World {
             misled: false,
             several: false,
             liar: None,
+            sides: rng.u8(0..6) == 0,
             rng,
         };
         if count == 1 && world.rng.u8(0..3) == 0 {
@@ -184,9 +187,9 @@ impl World {
         }
     }
 
-    /// Whether a source lies. A wrong promise makes nobody a liar.
+    /// Whether a source lies, or sends something else at times. A wrong promise makes nobody a liar.
     pub fn has_a_liar(&self) -> bool {
-        self.liar.is_some()
+        self.liar.is_some() || self.sides
     }
 
     /// What a request to one of several sources meets.
@@ -211,6 +214,10 @@ impl World {
         if sins && self.rng.bool() {
             return Meeting { head: Err(self.failure()), body: Vec::new(), end: Ok(()) };
         }
+        let large = self.versions.iter().all(|version| version.len() > 1_000);
+        if self.sides && large && !want.is_plain() && self.rng.u8(0..3) > 0 {
+            return self.something_else();
+        }
         let partial = !want.is_plain() && self.knows_ranges;
         if partial && from >= size {
             let kind = Kind::HttpRangeWrong;
@@ -232,6 +239,21 @@ impl World {
         let cut = if sins { self.rng.usize(0..=all.len()) } else { all.len() };
         let end = if cut < all.len() { Err(Error::new(Kind::NetReset, "sim", "cut")) } else { Ok(()) };
         Meeting { head: Ok(head), body: all[..cut].to_vec(), end }
+    }
+
+    /// A page, or an error that says to be a success.
+    fn something_else(&mut self) -> Meeting {
+        // Without a length, nothing but its type tells a short text from a new version.
+        let (kind, body) = match self.rng.bool() || !self.announces_length {
+            true => ("text/html", b"<html>Please log in</html>".to_vec()),
+            false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static(kind));
+        headers.insert("content-length", HeaderValue::from(body.len()));
+        let url = Url::parse("http://sim/login").expect("a URL");
+        let head = Reply::read(200, &url, true, &headers);
+        Meeting { head, body, end: Ok(()) }
     }
 
     /// A wrong byte now and then, where the digest of a part tells. (Of more than was asked for, it does not.)

@@ -24,6 +24,14 @@ impl Plan {
             // All of it came, and nothing of it was told.
             self.fetched = self.fetched.saturating_add(held.end.map_or(0, |end| end.saturating_sub(held.at)));
         }
+        let flowing = |one: &&Held| one.receiving && one.source == held.source;
+        let flowing = self.work.held().iter().filter(flowing).count();
+        if flowing > 0
+            && held.brought() < PROGRESS
+            && let Some(growth) = self.sources.growth_mut(held.source)
+        {
+            growth.refused(now, worker, self.workers, flowing);
+        }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
         let news = match held.brought() >= PROGRESS {
             true => News::Broke(wait),
@@ -33,7 +41,10 @@ impl Plan {
         if self.does_without(now, &held, &error) {
             return;
         }
-        if self.work.held().is_empty() || concerns_the_file(error.kind) {
+        // What another connection gets beside a stream that flows can only add to it: such a reply says that this source gives
+        // no more connections, and nothing of the file.
+        let aside = !held.receiving && self.work.held().iter().any(|one| one.receiving);
+        if self.work.held().is_empty() || (concerns_the_file(error.kind) && !aside) {
             self.drop_workers();
             self.failed(now, error);
         }
@@ -253,6 +264,7 @@ fn is_meant(kind: Kind) -> bool {
             | Kind::HttpGone
             | Kind::HttpStatus
             | Kind::HttpLater
+            | Kind::RemoteOther
     )
 }
 

@@ -8,11 +8,12 @@
 //! The director asks [`Plan::next`] for what to do and reports what happened with [`Plan::on`]. Nothing else
 //! touches a plan, and a plan touches nothing. Here is its life; what it is told and answers is in [`contract`]. Whom to ask for
 //! what is in [`staff`] and [`sources`]; what a reply is good for, in [`judge`], and what is done with it, in [`opening`]; what
-//! workers bring, in [`working`]; who has which bytes, in [`work`]; which version that is, in [`known`]; what was there before, in
+//! workers bring, in [`working`]; whether a source may be asked for more connections, in [`growth`]; who has which bytes, in [`work`]; which version that is, in [`known`]; what was there before, in
 //! [`resuming`]; what is right, in [`proving`]; and what a failure means, in [`failing`].
 
 mod contract;
 mod failing;
+mod growth;
 mod judge;
 mod known;
 mod opening;
@@ -36,6 +37,7 @@ use crate::event::{Fact, Failure};
 use crate::pace::Room;
 use crate::retry::Budget;
 use known::Known;
+use opening::First;
 use pieces::Proving;
 use proof::Proof;
 use sources::Sources;
@@ -87,6 +89,8 @@ pub struct Plan {
     /// The final path, once there is a part file.
     placed: Option<String>,
     known: Option<Known>,
+    /// What the first accepted reply of this run was like, and later the one that the file began with again.
+    first: Option<First>,
     /// A prefix that another tool left, until the server's bytes agree with its end.
     adopting: Option<u64>,
     /// What the file must be: what the person, lists and the server said.
@@ -126,6 +130,7 @@ impl Plan {
             first_request: None,
             placed: None,
             known: None,
+            first: None,
             adopting: None,
             proof: Proof::new(&rules),
             proven: None,
@@ -276,6 +281,7 @@ impl Plan {
         self.state == State::Transferring
             && large
             && !self.one_only
+            && self.may_grow()
             && self.is_provable()
             && self.work.held().len() < most
     }

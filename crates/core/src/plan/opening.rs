@@ -14,11 +14,35 @@ use crate::settings::Verify;
 use crate::show;
 use std::time::Duration;
 
+/// A file that comes again with less than this share of its size is not a new version of it, but something else in its place: an
+/// error of some bytes, or a page. Versions of one file differ by less; half or a third of it is a common remainder.
+const FAR_SMALLER: u64 = 16;
+
+/// What a reply says of the kind of thing that the file is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct First {
+    html: bool,
+    size: Option<u64>,
+}
+
+impl First {
+    fn of(reply: &Reply) -> First {
+        First { html: reply.html, size: reply.size() }
+    }
+
+    /// Whether a later reply can be no version of the same file.
+    fn is_other(&self, reply: &Reply) -> bool {
+        let smaller = |(before, now): (u64, u64)| now < before / FAR_SMALLER;
+        (reply.html && !self.html) || self.size.zip(reply.size()).is_some_and(smaller)
+    }
+}
+
 impl Plan {
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, reply: Reply) {
         let Some(held) = self.work.get(worker).filter(|held| !held.receiving).cloned() else { return };
         self.work.opened(now, worker);
-        let good = self.has_the_size(reply.size(), &show::url(&reply.url));
+        let good = self.is_no_other(&reply);
+        let good = good.and_then(|()| self.has_the_size(reply.size(), &show::url(&reply.url)));
         let good = match reply.status {
             200 => {
                 good.and_then(|()| self.judge_whole(&held, &reply)).map(|()| self.start(now, worker, &reply))
@@ -33,10 +57,22 @@ impl Plan {
         }
     }
 
+    /// Where the file was, something else is now: the next try may find the file again.
+    fn is_no_other(&self, reply: &Reply) -> Result<(), Error> {
+        if !self.first.is_some_and(|first| first.is_other(reply)) {
+            return Ok(());
+        }
+        let size = reply.size().map_or(String::new(), |size| format!(" of {size} bytes"));
+        let what = if reply.html { "an HTML page" } else { "a reply" };
+        Err(Error::new(Kind::RemoteOther, show::url(&reply.url), format!("{what}{size}")))
+    }
+
     /// Whether everything is of use. Where a part was asked for, it is only to who has nothing else.
     fn judge_whole(&mut self, held: &Held, reply: &Reply) -> Result<(), Error> {
         let refuse = |kind| Err(Error::new(kind, show::url(&reply.url), ""));
-        if !held.is_plain() && self.is_another(held.source, reply) {
+        // What is shorter than what is here, or a page, is not begun with where a part was asked for: a plain request tells.
+        let other = reply.html || reply.size().is_some_and(|size| size < self.work.there());
+        if !held.is_plain() && (other || self.is_another(held.source, reply)) {
             return refuse(Kind::RemoteChanged);
         }
         let others = self.mixes() && self.sources.has_other(held.source);
@@ -78,6 +114,7 @@ impl Plan {
         } else {
             self.work.end(worker, part.end);
         }
+        self.first.get_or_insert(First::of(reply));
         if let Some(start) = adopted {
             self.adopting = None;
             self.work.size = start.size;
@@ -142,6 +179,7 @@ impl Plan {
         }
         let keep = self.adopting.take().is_some();
         self.forget();
+        self.first = Some(First::of(reply));
         self.work.size = reply.size();
         self.continuing = false;
         let source = self.work.get(worker).map_or(0, |held| held.source);

@@ -3,6 +3,7 @@
 //! Invariant: there is a current source, and it is not one that lied while there is another. Who brought which bytes is
 //! known in [`super::work`].
 
+use super::growth::Growth;
 use crate::reply::Version;
 
 /// So many sources bring pieces at once: enough to fill a line past a slow one, few enough to leave most mirrors in peace.
@@ -37,6 +38,7 @@ struct Source {
     out: Option<Out>,
     /// Bytes a second of one connection.
     rate: f64,
+    growth: Growth,
 }
 
 #[derive(Debug)]
@@ -137,6 +139,15 @@ impl Sources {
 
     pub(super) fn version(&self, source: usize) -> Option<&Version> {
         self.all.get(source)?.version.as_ref()
+    }
+
+    /// Whether more connections of it may be asked for. `None` if there is no such source.
+    pub(super) fn growth(&self, source: usize) -> Option<&Growth> {
+        self.all.get(source).map(|one| &one.growth)
+    }
+
+    pub(super) fn growth_mut(&mut self, source: usize) -> Option<&mut Growth> {
+        self.all.get_mut(source).map(|one| &mut one.growth)
     }
 
     /// A part came from it, and was right.

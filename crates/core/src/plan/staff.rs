@@ -45,6 +45,8 @@ impl Plan {
             let Some(room) = rooms.get(source).filter(|room| room.most > 0) else { continue };
             let more = self.more(now, source, room);
             if more == 0 {
+                let opens = self.sources.growth(source).and_then(|growth| growth.opens(now));
+                later = later.into_iter().chain(opens).min();
                 continue;
             }
             let next = if now < room.not_before {
@@ -134,7 +136,16 @@ impl Plan {
         // One finds out whether parts are to be had before many ask for them.
         let sure =
             if self.sources.parts_work(source) { usize::MAX } else { (receiving + 1).saturating_sub(mine) };
-        room.worth.min(left).min(sure)
+        let allowed = self.sources.growth(source).map_or(0, |growth| growth.room(now, mine));
+        room.worth.min(left).min(sure).min(allowed)
+    }
+
+    /// Whether some source may be asked for more connections than it has, now or later.
+    pub(super) fn may_grow(&self) -> bool {
+        self.asked().into_iter().any(|source| {
+            let mine = self.work.held().iter().filter(|one| one.source == source).count();
+            self.sources.growth(source).is_some_and(|growth| growth.may_grow(mine))
+        })
     }
 
     /// Bytes of several sources may be joined: what proves the file in the end, or piece by piece, proves that too. Equal

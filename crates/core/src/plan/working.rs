@@ -19,6 +19,7 @@ impl Plan {
         let news = News::Brought(new, self.work.latency);
         self.actions.push_back(Action::Pace { source, news });
         if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
+            self.works(source, 0);
             self.actions.push_back(Action::Pace { source, news: News::Works });
         }
         self.grew();
@@ -53,7 +54,9 @@ impl Plan {
                     self.work.size = Some(at);
                     self.proven = Some("end of transfer only".into());
                 }
-                if crumb {
+                if !crumb {
+                    self.works(source, 1);
+                } else {
                     let news = News::Broke(Duration::ZERO);
                     self.actions.push_back(Action::Pace { source, news });
                 }
@@ -66,6 +69,14 @@ impl Plan {
                     self.failed(now, Error::new(Kind::HttpTruncated, self.place(), why));
                 }
             }
+        }
+    }
+
+    /// Connections of a source bring what they were asked for: those at work, and so many that just ended.
+    fn works(&mut self, source: usize, ended: usize) {
+        let at_work = self.work.held().iter().filter(|one| one.source == source && one.receiving).count();
+        if let Some(growth) = self.sources.growth_mut(source) {
+            growth.works(at_work + ended);
         }
     }
 

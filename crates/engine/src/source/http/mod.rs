@@ -97,7 +97,9 @@ impl HttpFile {
                     return Err((Error::new(Kind::RedirectLoop, show::url(&self.given), detail), false));
                 }
                 Answer::Opened(opened) => {
-                    *self.resolved() = Some(url).filter(|url| *url != self.given);
+                    // Whoever is asked for a part and sends everything need not be the one who has the file: a login, say.
+                    let has_it = want.is_plain() || opened.reply.status == 206;
+                    *self.resolved() = Some(url).filter(|url| has_it && *url != self.given);
                     return Ok(*opened);
                 }
             }

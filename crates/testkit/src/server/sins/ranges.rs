@@ -87,3 +87,32 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     let range = format!("bytes {first}-{last}/{size}");
     x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
 }
+
+/// The first stream is good, and capped. Who asks for a part beside it gets something else, `?how=`: `page`, `login` (a redirect
+/// to a page), `quota` (a few bytes of JSON), `ignored` (everything), or a status. `?break=N`: the first stream ends at half, and
+/// what follows is wrong N times; then parts are good.
+pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
+    if x.request.query("login").is_some() {
+        return x.reply("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);
+    }
+    let wrong = x.number("break").map_or(x.request.range().is_some(), |times| (1..=times).contains(&(x.visit as u64)));
+    if x.visit == 0 && x.request.query("break").is_some() {
+        return x.only(x.half(), &[("Content-Type", "application/zip")]);
+    }
+    if !wrong {
+        return capped(x);
+    }
+    match x.request.query("how").unwrap_or_default().as_str() {
+        "page" => x.reply("200 OK", &[("Content-Type", "text/html")], LOGIN),
+        "login" => {
+            let to = format!("/second_connection_gets/{}/{}?login=1", x.size, x.name);
+            x.reply("302 Found", &[("Location", &to)], b"")
+        }
+        "quota" => x.reply("200 OK", &[("Content-Type", "application/json")], br#"{"error":"quota exceeded","connections":1,"used":1}"#),
+        "ignored" => ranges_ignored(x),
+        status => x.reply(&format!("{status} Sin"), &[], b"sorry\n"),
+    }
+}
+
+/// A page that wants a login.
+const LOGIN: &[u8] = b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>";
