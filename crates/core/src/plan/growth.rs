@@ -98,7 +98,11 @@ mod tests {
             growth.refused(SECOND, worker, 8, 4);
         }
         assert!(growth.may_grow(4));
-        assert_eq!((growth.room(SECOND, 3), growth.room(SECOND, 4)), (1, 0), "another may take a place that is free");
+        assert_eq!(
+            (growth.room(SECOND, 3), growth.room(SECOND, 4)),
+            (1, 0),
+            "another may take a place that is free"
+        );
         growth.works(5);
         assert_eq!(growth.room(SECOND, 5), usize::MAX, "one more works");
     }

@@ -95,7 +95,9 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("login").is_some() {
         return x.reply("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);
     }
-    let wrong = x.number("break").map_or(x.request.range().is_some(), |times| (1..=times).contains(&(x.visit as u64)));
+    let wrong = x
+        .number("break")
+        .map_or(x.request.range().is_some(), |times| (1..=times).contains(&(x.visit as u64)));
     if x.visit == 0 && x.request.query("break").is_some() {
         return x.only(x.half(), &[("Content-Type", "application/zip")]);
     }
@@ -108,7 +110,11 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
             let to = format!("/second_connection_gets/{}/{}?login=1", x.size, x.name);
             x.reply("302 Found", &[("Location", &to)], b"")
         }
-        "quota" => x.reply("200 OK", &[("Content-Type", "application/json")], br#"{"error":"quota exceeded","connections":1,"used":1}"#),
+        "quota" => x.reply(
+            "200 OK",
+            &[("Content-Type", "application/json")],
+            br#"{"error":"quota exceeded","connections":1,"used":1}"#,
+        ),
         "ignored" => ranges_ignored(x),
         status => x.reply(&format!("{status} Sin"), &[], b"sorry\n"),
     }
