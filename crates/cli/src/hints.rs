@@ -15,8 +15,13 @@ const ADVICE: &[(&str, &str)] = &[
     ("tls.wrong_host", "You may not be talking to the server you mean. --insecure trusts it anyway."),
     (
         "tls.untrusted",
-        "If the server has a private authority, --cacert FILE trusts it; --insecure trusts anybody.",
+        "--cacert FILE trusts the certificate in FILE: that of a private authority, or the server's own. --insecure trusts anybody.",
     ),
+    (
+        "tls.outdated",
+        "The server needs an update: TLS 1.2 or newer is required. One that wants a certificate of the client may fail like this, too.",
+    ),
+    ("tls.missing", "If it is a server of plain http, the URL begins with http://."),
     ("net.silent", "A longer --timeout may help."),
     ("net.slow", "A lower --min-speed allows it."),
     (

@@ -515,7 +515,7 @@ fn certificate_of_an_unknown_authority() {
     let (place, ca) = (Place::new(), Place::new());
     let url = server.url("well_behaved/1000/file");
     let out = place.run(&[&url, "-o", "f"]);
-    place.assert_failed(&out, 1, "nobody this machine trusts");
+    place.assert_failed(&out, 1, "is not signed by a trusted authority");
     let pem = ca.write("ca.pem", authority.pem());
     let out = place.run(&[&url, "-o", "f", "--cacert", pem.to_str().expect("UTF-8")]);
     place.assert_exact(&out, "f", &content("file", 1000));

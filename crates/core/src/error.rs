@@ -70,7 +70,9 @@ kinds! {
     ConnectFailed     "connect.failed"         Again  Remote  "the host cannot be reached";
     TlsExpired        "tls.expired"            Person Remote  "the server's certificate has expired or is not yet valid";
     TlsWrongHost      "tls.wrong_host"         Person Remote  "the server's certificate is for another host";
-    TlsUntrusted      "tls.untrusted"          Person Remote  "nobody this machine trusts vouches for the server's certificate";
+    TlsUntrusted      "tls.untrusted"          Person Remote  "the server's certificate is not signed by a trusted authority";
+    TlsOutdated       "tls.outdated"           Person Remote  "the server offers only TLS versions or ciphers that are not considered safe";
+    TlsMissing        "tls.missing"            Person Remote  "the server does not speak TLS on this port";
     TlsFailed         "tls.failed"             Again  Remote  "no secure connection could be made";
     NetReset          "net.reset"              Again  Remote  "the connection broke";
     NetSilent         "net.silent"             Again  Remote  "the server fell silent";

@@ -1,7 +1,7 @@
 //! Certificates of all kinds, made on the spot.
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -10,6 +10,32 @@ use std::sync::Arc;
 /// An authority of our own.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate that signs itself and says that it is an authority, as `openssl req -x509` makes it: in PEM form, and a server's
+/// TLS settings with it. Without `names` it has a common name only.
+pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Arc<ServerConfig>) {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).expect("good names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    flaw.expire(&mut params);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    (certificate.pem(), config(&certificate, &key))
+}
+
+fn config(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let chain = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a certificate and its key");
+    Arc::new(config)
 }
 
 /// What is wrong with a certificate.
@@ -23,6 +49,15 @@ pub enum Flaw {
     WrongHost,
     /// Nobody but itself signed it.
     SelfSigned,
+}
+
+impl Flaw {
+    fn expire(self, params: &mut CertificateParams) {
+        if self == Flaw::Expired {
+            params.not_before = date_time_ymd(2000, 1, 1);
+            params.not_after = date_time_ymd(2001, 1, 1);
+        }
+    }
 }
 
 impl Default for Authority {
@@ -43,16 +78,7 @@ impl Authority {
     /// A server's TLS settings with such a certificate.
     pub fn config(&self, flaw: Flaw) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(flaw);
-        let chain = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a certificate and its key");
-        Arc::new(config)
+        config(&certificate, &key)
     }
 
     /// A certificate without flaw and its key in PEM form, for servers that read files.
@@ -67,10 +93,7 @@ impl Authority {
             _ => vec!["127.0.0.1".to_string(), "localhost".to_string()],
         };
         let mut params = CertificateParams::new(names).expect("good names");
-        if flaw == Flaw::Expired {
-            params.not_before = date_time_ymd(2000, 1, 1);
-            params.not_after = date_time_ymd(2001, 1, 1);
-        }
+        flaw.expire(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = match flaw {
             Flaw::SelfSigned => params.self_signed(&key),

@@ -117,7 +117,7 @@ fn explain(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
 }
 
 /// Without "(os error 111)".
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()
 }

@@ -1,5 +1,6 @@
 //! What went wrong on a connection, named after what it means for the file.
 
+use super::tls;
 use downhaul_core::error::{Error, Kind};
 use h2::Reason;
 use std::error::Error as _;
@@ -15,13 +16,16 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(Kind::HttpMalformed, at, cause(error));
     }
+    if let Some(tls) = tls_cause(error) {
+        return tls::failure::of_transfer(tls, at);
+    }
     Error::new(Kind::NetReset, at, "no reply came: ".to_string() + &cause(error))
 }
 
 /// A body that broke.
 pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
-    if io_cause(error).and_then(|io| io.get_ref()).is_some_and(|inner| inner.is::<rustls::Error>()) {
-        return Error::new(Kind::TlsFailed, at, cause(error));
+    if let Some(tls) = tls_cause(error) {
+        return tls::failure::of_transfer(tls, at);
     }
     if let Some(h2) = h2_cause(error) {
         // Of one stream, hardly anything but the length of its body is checked.
@@ -69,6 +73,10 @@ fn cause(error: &hyper::Error) -> String {
         inner = error.source();
     }
     text
+}
+
+fn tls_cause(error: &hyper::Error) -> Option<&rustls::Error> {
+    io_cause(error)?.get_ref()?.downcast_ref()
 }
 
 fn io_cause(error: &hyper::Error) -> Option<&io::Error> {

@@ -1,15 +1,19 @@
-//! Whom to trust, and what it means when trust fails.
+//! Which servers to trust.
+//!
+//! Invariant: whatever is trusted, a server proves that it holds the key of the certificate that it shows.
 
+mod certificate;
+pub(super) mod failure;
+
+use super::dial;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::settings::Settings;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
-use std::io;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +23,7 @@ use std::sync::Arc;
 /// When `--cacert` cannot be read.
 pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let internal = |e: rustls::Error| Error::new(Kind::TlsFailed, "", e.to_string());
+    let internal = |_| Error::new(Kind::TlsFailed, "", "no version of TLS can be spoken here");
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(internal)?;
@@ -29,7 +33,8 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
             .with_custom_certificate_verifier(Arc::new(TrustAnybody(provider)))
             .with_no_client_auth()
     } else if let Some(path) = &settings.cacert {
-        builder.with_root_certificates(roots_of(path)?).with_no_client_auth()
+        let trust = Arc::new(TrustGiven::read(path, provider)?);
+        builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth()
     } else {
         match rustls_platform_verifier::Verifier::new(provider) {
             Ok(verifier) => {
@@ -44,34 +49,70 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     })
 }
 
-/// What a failed handshake means.
-pub(super) fn failure(error: &io::Error, at: &str) -> Error {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let kind = match tls {
-        Some(rustls::Error::InvalidCertificate(why)) => match why {
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => Kind::TlsExpired,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Kind::TlsWrongHost
-            }
-            _ => Kind::TlsUntrusted,
-        },
-        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => Kind::HttpVersion,
-        _ => Kind::TlsFailed,
-    };
-    Error::new(kind, at, error.to_string())
+/// `--cacert`: the certificates of authorities, which sign those of servers, or of servers themselves.
+#[derive(Debug)]
+struct TrustGiven {
+    given: Vec<CertificateDer<'static>>,
+    authorities: Arc<WebPkiServerVerifier>,
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, Error> {
-    let bad = |why: String| Error::new(Kind::TlsUntrusted, path.to_string_lossy(), why);
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
-        let certificate = certificate.map_err(|e| bad(e.to_string()))?;
-        roots.add(certificate).map_err(|e| bad(e.to_string()))?;
+impl TrustGiven {
+    fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
+        let bad = |why: &str| Error::new(Kind::TlsUntrusted, path.to_string_lossy(), why);
+        let unreadable = |e: pem::Error| match e {
+            pem::Error::Io(e) => bad(&dial::plain(&e)),
+            _ => bad("it is not in PEM form"),
+        };
+        let (mut given, mut roots) = (Vec::new(), RootCertStore::empty());
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            let certificate = certificate.map_err(unreadable)?;
+            roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
+            given.push(certificate);
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
+        Ok(TrustGiven { given, authorities })
     }
-    if roots.is_empty() { Err(bad("it holds no certificate in PEM form".into())) } else { Ok(roots) }
+}
+
+impl ServerCertVerifier for TrustGiven {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // The very certificate that was given needs no authority; most of them (`openssl req -x509`) say that they are one
+        // themselves, which no chain of certificates may end with.
+        if self.given.iter().any(|one| one == end_entity) {
+            return certificate::is_good(end_entity, name, now).map(|()| ServerCertVerified::assertion());
+        }
+        self.authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
 }
 
 /// `--insecure`: who the server is does not matter; that it holds the key it shows still does.

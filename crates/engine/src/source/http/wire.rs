@@ -104,7 +104,7 @@ impl Wires {
         spend(Stage::Tls, since);
         match secured {
             Ok(Ok(secured)) => Ok(Wire::Secure(Box::new(secured))),
-            Ok(Err(e)) => Err(tls::failure(&e, &at)),
+            Ok(Err(e)) => Err(tls::failure::of_handshake(&e, &at)),
             Err(_) => {
                 let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());
                 Err(Error::new(Kind::ConnectTimeout, at, detail))

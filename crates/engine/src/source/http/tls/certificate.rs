@@ -1,0 +1,223 @@
+//! What is read of a certificate here: what it takes to hold a certificate that a person gave to its own names and dates.
+//!
+//! The certificates are the person's own, byte for byte: nothing is decided about trust. What is not as RFC 5280 says is
+//! refused.
+
+use rustls::CertificateError;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+
+/// Tags of DER (X.690).
+const INTEGER: u8 = 0x02;
+const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+
+/// Identifiers (RFC 5280, 4.2.1.6 and appendix A.1): the extension with names, and the common name of a subject.
+const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
+const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
+
+/// A certificate, as far as it is read.
+#[derive(Debug, PartialEq, Eq)]
+struct Certificate<'a> {
+    /// Seconds since 1970.
+    not_before: i64,
+    not_after: i64,
+    common_name: Option<&'a str>,
+    /// It has names for hosts, so that the common name is none (RFC 6125, section 6.4.4).
+    has_names: bool,
+}
+
+/// Whether a certificate that the person gave is good now, and for this server.
+///
+/// # Errors
+/// It is not.
+pub(super) fn is_good(
+    der: &CertificateDer<'_>,
+    server: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
+    let Some(certificate) = Certificate::read(der) else {
+        return Err(CertificateError::BadEncoding.into());
+    };
+    let time = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let seconds =
+        |at: i64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(at.try_into().unwrap_or(0)));
+    if time < certificate.not_before {
+        let not_before = seconds(certificate.not_before);
+        return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+    }
+    if time > certificate.not_after {
+        let not_after = seconds(certificate.not_after);
+        return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+    }
+    if certificate.has_names {
+        return verify_server_name(&ParsedCertificate::try_from(der)?, server);
+    }
+    // What `openssl req -x509` makes without further words has a common name only. An authority would have to be trusted
+    // not to sign such a certificate for others; here, the person gave this very one.
+    match certificate.common_name {
+        Some(name) if is_called(server, name) => Ok(()),
+        name => {
+            let presented = name.iter().map(ToString::to_string).collect();
+            Err(CertificateError::NotValidForNameContext { expected: server.to_owned(), presented }.into())
+        }
+    }
+}
+
+fn is_called(server: &ServerName<'_>, name: &str) -> bool {
+    match server {
+        ServerName::DnsName(host) => host.as_ref().eq_ignore_ascii_case(name),
+        ServerName::IpAddress(address) => {
+            name.parse::<std::net::IpAddr>().is_ok_and(|named| IpAddr::from(named) == *address)
+        }
+        _ => false,
+    }
+}
+
+impl<'a> Certificate<'a> {
+    /// `None` if it is not as RFC 5280, section 4.1 says.
+    fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
+        let mut whole = Der(Der(der).expect(SEQUENCE)?);
+        let mut fields = Der(whole.expect(SEQUENCE)?);
+        if fields.peek() == Some(VERSION) {
+            fields.next()?;
+        }
+        fields.expect(INTEGER)?;
+        fields.expect(SEQUENCE)?; // how it is signed
+        fields.expect(SEQUENCE)?; // its issuer
+        let mut validity = Der(fields.expect(SEQUENCE)?);
+        let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
+        let common_name = common_name(fields.expect(SEQUENCE)?)?;
+        fields.expect(SEQUENCE)?; // its key
+        let mut has_names = false;
+        while let Some(tag) = fields.peek() {
+            let (_, value) = fields.next()?;
+            if tag == EXTENSIONS {
+                let mut extensions = Der(Der(value).expect(SEQUENCE)?);
+                while extensions.peek().is_some() {
+                    let mut extension = Der(extensions.expect(SEQUENCE)?);
+                    has_names |= extension.expect(OID)? == SUBJECT_ALT_NAME;
+                }
+            }
+        }
+        Some(Certificate { not_before, not_after, common_name, has_names })
+    }
+}
+
+/// The common name of a subject, the last if there are several; `None` within if there is none.
+fn common_name(subject: &[u8]) -> Option<Option<&str>> {
+    let mut sets = Der(subject);
+    let mut found = None;
+    while sets.peek().is_some() {
+        let mut set = Der(sets.expect(SET)?);
+        while set.peek().is_some() {
+            let mut pair = Der(set.expect(SEQUENCE)?);
+            let is_it = pair.expect(OID)? == COMMON_NAME;
+            let (_, text) = pair.next()?;
+            if is_it {
+                found = std::str::from_utf8(text).ok();
+            }
+        }
+    }
+    Some(found)
+}
+
+/// Seconds since 1970 of `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280, section 4.1.2.5).
+fn time((tag, text): (u8, &[u8])) -> Option<i64> {
+    let digits = text.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |digits: &[u8]| digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+    let (year, rest) = match (tag, digits.len()) {
+        (UTC_TIME, 12) => {
+            let year = number(&digits[..2]);
+            (if year >= 50 { 1900 + year } else { 2000 + year }, &digits[2..])
+        }
+        (GENERALIZED_TIME, 14) => (number(&digits[..4]), &digits[4..]),
+        _ => return None,
+    };
+    let [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map(|at| number(&rest[at..at + 2]));
+    if !(1..=12).contains(&month) {
+        return None;
+    }
+    // Days by the civil calendar, from a year that begins in March (Hinnant, chrono-compatible date algorithms).
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (153 * month + 2) / 5
+        + day
+        - 1
+        - 719_468;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+/// Elements of DER, one after the other.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    /// The content of the next element, if it is such a one.
+    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.next().filter(|(one, _)| *one == tag).map(|(_, content)| content)
+    }
+
+    /// The next element: its tag, and its content.
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, mut rest) = rest.split_first()?;
+        let length = match first {
+            0..=0x7f => usize::from(first),
+            // A certificate of 4 GiB is none.
+            0x81..=0x84 => {
+                let bytes;
+                (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+                bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
+            }
+            _ => return None,
+        };
+        let content;
+        (content, self.0) = rest.split_at_checked(length)?;
+        Some((tag, content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_since_1970() {
+        for (tag, text, seconds) in [
+            (UTC_TIME, "700101000000Z", Some(0)),
+            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
+            (UTC_TIME, "500101000000Z", Some(-631_152_000)),
+            (GENERALIZED_TIME, "20240229120000Z", Some(1_709_208_000)),
+            (GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799)),
+            (UTC_TIME, "20240229120000Z", None),
+            (UTC_TIME, "241301000000Z", None),
+            (UTC_TIME, "24010100000Z", None),
+            (GENERALIZED_TIME, "", None),
+            (0x04, "700101000000Z", None),
+        ] {
+            assert_eq!(time((tag, text.as_bytes())), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_cut_or_noise_is_none() {
+        assert_eq!(Certificate::read(&[]), None);
+        assert_eq!(Certificate::read(&[0x30, 0x82, 0xff, 0xff, 0x30]), None);
+        assert_eq!(Certificate::read(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x30]), None);
+        assert_eq!(Certificate::read(&[0x30; 300]), None);
+    }
+}

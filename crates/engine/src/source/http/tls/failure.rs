@@ -1,0 +1,209 @@
+//! What a failed handshake means, in words for people: those of the library never reach them.
+
+use crate::source::http::dial;
+use downhaul_core::error::{Error, Kind};
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription as Alert, CertificateError, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use std::io;
+use std::time::{Duration, SystemTime};
+
+/// So many names of a certificate that is for others are told.
+const NAMES_TOLD: usize = 4;
+
+/// The failure of a handshake.
+pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => {
+            let (kind, detail) = meaning(tls);
+            Error::new(kind, at, detail)
+        }
+        None => {
+            let detail = match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    "the server closed the connection during the handshake".into()
+                }
+                io::ErrorKind::ConnectionReset => "the connection was reset during the handshake".into(),
+                _ => dial::plain(error),
+            };
+            Error::new(Kind::TlsFailed, at, detail)
+        }
+    }
+}
+
+/// The failure of a connection that was secure, in the middle of something.
+pub(in crate::source::http) fn of_transfer(error: &rustls::Error, at: &str) -> Error {
+    Error::new(Kind::TlsFailed, at, meaning(error).1)
+}
+
+fn meaning(error: &rustls::Error) -> (Kind, String) {
+    use rustls::Error as Tls;
+    let (kind, detail) = match error {
+        Tls::InvalidCertificate(why) => return of_certificate(why),
+        Tls::NoCertificatesPresented => (Kind::TlsUntrusted, "it showed none"),
+        Tls::AlertReceived(Alert::NoApplicationProtocol) | Tls::NoApplicationProtocol => {
+            (Kind::HttpVersion, "it takes none of the versions that were offered")
+        }
+        Tls::AlertReceived(alert) => return of_alert(*alert),
+        Tls::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => (Kind::TlsOutdated, "it chose a version before TLS 1.2"),
+        Tls::PeerIncompatible(_) => (Kind::TlsOutdated, "what it chose is not supported"),
+        Tls::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => {
+            (Kind::TlsOutdated, "it chose a cipher that was not offered")
+        }
+        Tls::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            (Kind::TlsMissing, "what it answered is not TLS")
+        }
+        Tls::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
+            (Kind::TlsOutdated, "its version of TLS is unknown")
+        }
+        Tls::InappropriateMessage { .. }
+        | Tls::InappropriateHandshakeMessage { .. }
+        | Tls::InvalidMessage(_)
+        | Tls::PeerMisbehaved(_)
+        | Tls::PeerSentOversizedRecord => (Kind::TlsFailed, "the server breaks the rules of TLS"),
+        Tls::DecryptError => (Kind::TlsFailed, "what came was damaged on its way"),
+        Tls::FailedToGetCurrentTime => (Kind::TlsFailed, "this machine does not know what time it is"),
+        Tls::FailedToGetRandomBytes => (Kind::TlsFailed, "this machine has no random numbers"),
+        Tls::InvalidCertRevocationList(_) => {
+            (Kind::TlsUntrusted, "whether it was revoked cannot be found out")
+        }
+        _ => (Kind::TlsFailed, ""),
+    };
+    (kind, detail.into())
+}
+
+/// What the server said to refuse (RFC 8446, section 6.2).
+fn of_alert(alert: Alert) -> (Kind, String) {
+    let (kind, detail) = match alert {
+        // Old servers say handshake_failure also to those who show no certificate of their own.
+        Alert::HandshakeFailure => {
+            (Kind::TlsOutdated, "it refused all that were offered (handshake_failure)")
+        }
+        Alert::ProtocolVersion => (Kind::TlsOutdated, "it refused all that were offered (protocol_version)"),
+        Alert::InsufficientSecurity => {
+            (Kind::TlsOutdated, "it refused all that were offered (insufficient_security)")
+        }
+        Alert::UnrecognisedName => (Kind::TlsFailed, "the server does not know this host name"),
+        Alert::CertificateRequired
+        | Alert::NoCertificate
+        | Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied => (Kind::TlsFailed, "the server wants a certificate of the client"),
+        Alert::InternalError => (Kind::TlsFailed, "the server reported an error of its own"),
+        Alert::BadRecordMac | Alert::DecryptError | Alert::DecryptionFailed => {
+            (Kind::TlsFailed, "what the server received was damaged on its way")
+        }
+        other => {
+            return (Kind::TlsFailed, format!("the server refused it (TLS alert {})", u8::from(other)));
+        }
+    };
+    (kind, detail.into())
+}
+
+fn of_certificate(error: &CertificateError) -> (Kind, String) {
+    use CertificateError as Bad;
+    let untrusted = |why: &str| (Kind::TlsUntrusted, why.to_string());
+    match error {
+        Bad::ExpiredContext { not_after, .. } => (Kind::TlsExpired, dated("it expired on", *not_after)),
+        Bad::NotValidYetContext { not_before, .. } => {
+            (Kind::TlsExpired, dated("it is valid from", *not_before))
+        }
+        Bad::Expired | Bad::NotValidYet => (Kind::TlsExpired, String::new()),
+        Bad::NotValidForNameContext { presented, .. } => (Kind::TlsWrongHost, names(presented)),
+        Bad::NotValidForName => (Kind::TlsWrongHost, String::new()),
+        // That no authority signed it is what the kind says.
+        Bad::UnknownIssuer => untrusted(""),
+        Bad::Revoked => untrusted("it was revoked"),
+        Bad::BadSignature => untrusted("its signature is wrong"),
+        Bad::BadEncoding => untrusted("it is malformed"),
+        Bad::UnhandledCriticalExtension => untrusted("it has conditions that are not understood"),
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => untrusted("it is not meant for servers"),
+        Bad::UnsupportedSignatureAlgorithmContext { .. }
+        | Bad::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            untrusted("it is signed in a way that is not considered safe")
+        }
+        Bad::UnknownRevocationStatus
+        | Bad::ExpiredRevocationList
+        | Bad::ExpiredRevocationListContext { .. }
+        | Bad::InvalidOcspResponse => untrusted("whether it was revoked cannot be found out"),
+        Bad::ApplicationVerificationFailure => untrusted("this machine refuses it"),
+        _ => untrusted("it is self-signed, that of an authority, or in a form that is not supported"),
+    }
+}
+
+/// A date, where one can be written.
+fn dated(what: &str, at: UnixTime) -> String {
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at.as_secs()));
+    // Beyond the year 9999 there is no such form.
+    match at
+        .filter(|at| at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|s| s.as_secs() < 253_402_300_800))
+    {
+        Some(at) => format!("{what} {}", httpdate::fmt_http_date(at)),
+        None => String::new(),
+    }
+}
+
+/// Whom a certificate is for. The library writes names as `DnsName("example.com")` and `IpAddress(10.0.0.1)`.
+fn names(presented: &[String]) -> String {
+    let name = |text: &String| {
+        let inner = text.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')')).unwrap_or(text);
+        inner.trim_matches('"').to_string()
+    };
+    let told: Vec<String> = presented.iter().take(NAMES_TOLD).map(name).collect();
+    match presented.len() {
+        0 => "it names no host".into(),
+        all if all > NAMES_TOLD => format!("it is for {} and {} more", told.join(", "), all - NAMES_TOLD),
+        _ => format!("it is for {}", told.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_of_the_library_reaches_a_person() {
+        let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
+        let name = rustls::pki_types::ServerName::try_from("h.example").expect("a name");
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+        let all = [
+            rustls::Error::from(CertificateError::Other(other)),
+            CertificateError::BadEncoding.into(),
+            CertificateError::ExpiredContext { time: at, not_after: at }.into(),
+            CertificateError::NotValidForNameContext {
+                expected: name,
+                presented: vec!["DnsName(\"a.example\")".into(), "IpAddress(10.0.0.1)".into()],
+            }
+            .into(),
+            CertificateError::UnhandledCriticalExtension.into(),
+            rustls::Error::General("UnexpectedEof".into()),
+            PeerMisbehaved::IllegalMiddleboxChangeCipherSpec.into(),
+            PeerIncompatible::NoKxGroupsInCommon.into(),
+            InvalidMessage::InvalidDhParams.into(),
+            rustls::Error::AlertReceived(Alert::Unknown(200)),
+            rustls::Error::HandshakeNotComplete,
+        ];
+        for error in all {
+            let (kind, detail) = meaning(&error);
+            let words = format!("{kind:?} {detail}");
+            let is_of_code = |word: &str| {
+                let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+                word.chars().skip(1).any(|c| c.is_uppercase()) && word.chars().any(|c| c.is_lowercase())
+            };
+            let odd: Vec<&str> = detail.split(' ').filter(|word| is_of_code(word)).collect();
+            assert!(odd.is_empty(), "{words}: {odd:?}");
+        }
+        let (_, detail) = meaning(
+            &CertificateError::NotValidForNameContext {
+                expected: rustls::pki_types::ServerName::try_from("h").expect("a name"),
+                presented: vec!["DnsName(\"a.example\")".into(), "IpAddress(10.0.0.1)".into()],
+            }
+            .into(),
+        );
+        assert_eq!(detail, "it is for a.example, 10.0.0.1");
+    }
+}
