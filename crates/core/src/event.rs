@@ -61,6 +61,9 @@ pub enum Fact {
         /// The server's word for this version, strong enough to tell it from others: an entity tag or a date.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validator: Option<String>,
+        /// What of the reply's head could not be read and was dropped, for a person who looks closely.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// A broken transfer goes on, or what an earlier run left.
     Resumed {
@@ -391,6 +394,7 @@ mod tests {
                 path: "a\u{1b}".into(),
                 size: None,
                 validator: None,
+                notes: Vec::new(),
             },
         };
         let line = Line::Event(event);

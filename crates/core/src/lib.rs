@@ -6,7 +6,7 @@
 //! and a seed for jitter, so that thousands of whole downloads can be simulated in a second.
 //!
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
-//! into file names, [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
+//! into file names, [`head`] and [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
 //! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
 //! [`event`] what is told, [`record`] what is kept of a run, [`error`] what can go wrong.
 
@@ -14,6 +14,7 @@ pub mod content;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod head;
 pub mod job;
 pub mod journal;
 pub mod list;

@@ -5,10 +5,12 @@ mod digests;
 mod disposition;
 mod links;
 
+pub use digests::{Linked, linked};
 pub use links::Links;
 
 use crate::digest::Expected;
 use crate::error::{Error, Kind};
+use crate::head::{self, Refused};
 use crate::name::SafeName;
 use crate::show;
 use http::header::{self, HeaderMap, HeaderName};
@@ -16,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// The head of a 200 or 206.
+/// The head of a reply that brings the file, or a part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// 200 or 206.
+    /// 206, or 200 for every other status that brings all of the file.
     pub status: u16,
     /// The URL that answered, after redirects.
     pub url: Url,
@@ -45,12 +47,16 @@ pub struct Reply {
     pub name: Option<SafeName>,
     /// Digests of the whole file.
     pub digests: Vec<Expected>,
+    /// What a redirect on the way here said of the size of the whole file, in bytes.
+    pub promised_size: Option<u64>,
     /// Digests of this body, which is a part of the file (206 only). It counts when all of it came and was checked.
     pub part_digests: Vec<Expected>,
     /// Where the same file is elsewhere, by the server's word.
     pub links: Links,
     /// What of the head was ignored and may interest a person.
     pub notes: Vec<String>,
+    /// Lines of the head that could not be read, for a person who looks closely. Whoever read the bytes fills it in.
+    pub dropped: Vec<String>,
 }
 
 /// A strong validator of RFC 9110, section 8.8, or none.
@@ -91,7 +97,7 @@ pub struct ContentRange {
 }
 
 impl Reply {
-    /// Reads the head of a reply with status 200 or 206.
+    /// Reads the head of a reply whose status [is no failure](crate::retry::of_status).
     ///
     /// # Errors
     /// `http.malformed` when the head contradicts itself or cannot be read; `http.range_wrong` when only what it says
@@ -99,17 +105,9 @@ impl Reply {
     pub fn read(status: u16, url: &Url, redirected: bool, headers: &HeaderMap) -> Result<Reply, Error> {
         let bad = |why: &str| Error::new(Kind::HttpMalformed, show::url(url), why);
         let wrong = |why: &str| Error::new(Kind::HttpRangeWrong, show::url(url), why);
-        let chunked = match header_text(headers, &header::TRANSFER_ENCODING) {
-            None => false,
-            Some(coding) if coding.eq_ignore_ascii_case("chunked") => true,
-            Some(_) => return Err(bad("it has a transfer coding that nobody asked for")),
-        };
-        let length = match header_text(headers, &header::CONTENT_LENGTH) {
-            // Chunks say where the body ends, whatever else is said (RFC 9112, section 6.3).
-            _ if chunked => None,
-            Some(text) => Some(digits(text).ok_or_else(|| bad("Content-Length is not a number"))?),
-            None => None,
-        };
+        // 203 is the file by way of a proxy; an unknown 2xx counts as 200 (RFC 9110, sections 15 and 15.3.4).
+        let status = if status == 206 { 206 } else { 200 };
+        let length = length(headers).map_err(|why| bad(why.0))?;
         if status == 206 && contradicts_itself(headers, &header::CONTENT_RANGE) {
             return Err(wrong("it has two ranges"));
         }
@@ -144,10 +142,39 @@ impl Reply {
             multipart: content_type.to_ascii_lowercase().starts_with("multipart/byteranges"),
             name: headers.get(header::CONTENT_DISPOSITION).and_then(|v| disposition::file_name(v.as_bytes())),
             digests: stated.whole,
+            promised_size: None,
             part_digests: stated.part,
             links: Reply::links(url, headers),
             notes: stated.notes,
+            dropped: Vec::new(),
         })
+    }
+
+    /// The answer to a request for everything. A 206 that brings the whole file, from the first byte to the last of a known
+    /// total, says the same as a 200; any other stays what it is.
+    #[must_use]
+    pub fn to_everything(mut self) -> Reply {
+        let whole = self.range.filter(|range| range.first == 0 && Some(range.last + 1) == range.total);
+        if let Some(range) = whole.filter(|_| !self.multipart) {
+            self.status = 200;
+            self.length = Some(range.last + 1);
+            self.range = None;
+            // What is of this body is of the file.
+            self.digests.append(&mut self.part_digests);
+        }
+        self
+    }
+
+    /// Takes over what a redirect on the way here said of the file. It holds for this reply, whole or part.
+    pub fn learn(&mut self, linked: Linked) {
+        if self.coding.is_some() {
+            let from = linked.digest.from;
+            return self
+                .notes
+                .push(format!("{from} is of the file before it was compressed and was not used"));
+        }
+        self.promised_size = Some(linked.size);
+        self.digests.push(linked.digest);
     }
 
     /// The size of the whole file, if this reply tells.
@@ -188,6 +215,20 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let until = httpdate::parse_http_date(text).ok()?;
     let server_now = date(headers, &header::DATE).unwrap_or(now);
     Some(until.duration_since(server_now).unwrap_or_default())
+}
+
+/// The length of the body that a head announces.
+///
+/// # Errors
+/// Where there is more than one answer to where the body ends.
+fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
+    let values = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+    let codings = values(header::TRANSFER_ENCODING).filter(|one| !one.eq_ignore_ascii_case(b"identity"));
+    let (length, chunked) = (head::length(values(header::CONTENT_LENGTH))?, head::chunked(codings)?);
+    if chunked && length.is_some() {
+        return Err(head::TWO_ENDS);
+    }
+    Ok(length)
 }
 
 fn version(headers: &HeaderMap, modified: Option<SystemTime>) -> Version {
@@ -319,11 +360,28 @@ mod tests {
     }
 
     #[test]
-    fn chunks_say_where_a_body_ends() {
+    fn there_is_one_answer_to_where_a_body_ends() {
+        let size = |pairs: &[_]| read(200, pairs).map(|reply| reply.size()).map_err(|e| e.detail);
+        assert_eq!(size(&[("transfer-encoding", "Chunked")]), Ok(None));
+        assert_eq!(size(&[("content-length", "4, 4")]), Ok(Some(4)));
+        assert_eq!(size(&[("content-length", "4"), ("transfer-encoding", "identity")]), Ok(Some(4)));
+        assert!(size(&[("content-length", "4, 5")]).is_err());
+        assert!(size(&[("content-length", "5"), ("transfer-encoding", "chunked")]).is_err());
+        assert!(size(&[("transfer-encoding", "gzip, chunked")]).is_err());
+    }
+
+    #[test]
+    fn a_part_that_is_everything_is_the_file() {
+        let digest = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
         let reply =
-            read(200, &[("transfer-encoding", "Chunked"), ("content-length", "5")]).expect("readable");
-        assert_eq!(reply.size(), None);
-        assert!(read(200, &[("transfer-encoding", "gzip, chunked")]).is_err());
+            |range| read(206, &[("content-range", range), ("content-digest", digest)]).expect("readable");
+        let whole = reply("bytes 0-5/6").to_everything();
+        assert_eq!((whole.status, whole.range, whole.length), (200, None, Some(6)));
+        assert_eq!((whole.digests.len(), whole.part_digests.len()), (1, 0), "its digest is of the file now");
+        for part in ["bytes 0-5/*", "bytes 0-4/6", "bytes 1-5/6"] {
+            assert_eq!(reply(part).to_everything(), reply(part), "{part}");
+        }
+        assert_eq!(read(299, &[]).expect("readable").status, 200);
     }
 
     #[test]

@@ -104,10 +104,11 @@ impl Budget {
     }
 }
 
-/// The kind of failure that an HTTP status is; `None` for 200 and 206.
+/// The kind of failure that an HTTP status is; `None` where the body is the file or a part of it. An unknown 2xx counts as
+/// 200 (RFC 9110, section 15); the known ones that are not named here have another body than the file, or none.
 pub fn of_status(status: u16) -> Option<Kind> {
     Some(match status {
-        200 | 206 => return None,
+        200 | 203 | 206 | 209..=225 | 227..=299 => return None,
         401 | 407 => Kind::HttpUnauthorized,
         403 => Kind::HttpForbidden,
         404 => Kind::HttpNotFound,
@@ -124,6 +125,16 @@ pub fn of_status(status: u16) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_statuses_without_the_file_are_refused_and_unknown_ones_count_as_200() {
+        for status in [200, 203, 206, 299] {
+            assert_eq!(of_status(status), None, "{status}");
+        }
+        for status in [201, 202, 204, 205, 207, 208, 226, 304] {
+            assert_eq!(of_status(status), Some(Kind::HttpStatus), "{status}");
+        }
+    }
 
     fn error(kind: Kind) -> Error {
         Error::new(kind, "", "")

@@ -66,9 +66,13 @@ impl Log {
                 self.names.insert(job, escaped(url).into_owned());
                 return None;
             }
-            Fact::Started { url, path, size, .. } => {
+            Fact::Started { url, path, size, notes, .. } => {
                 let size = size.map_or("unknown size".to_string(), |n| format!("{n} bytes"));
-                ("INFO", format!("started {} -> {} ({size})", escaped(url), escaped(path)))
+                let mut text = format!("started {} -> {} ({size})", escaped(url), escaped(path));
+                for note in notes {
+                    text += &format!("; note: {}", escaped(note));
+                }
+                ("INFO", text)
             }
             Fact::Resumed { from, bytes } => {
                 ("INFO", format!("going on with {name} at byte {from}, {bytes} bytes are there"))

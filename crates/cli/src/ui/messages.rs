@@ -77,12 +77,15 @@ impl<'a> Messages<'a> {
                 );
                 Vec::new()
             }
-            Fact::Started { path, size, url, .. } => {
+            Fact::Started { path, size, url, notes, .. } => {
                 if let Some(known) = self.known.get_mut(&job) {
                     known.path = Some(path.clone()).filter(|path| path != "-");
                 }
                 let size = size.map_or("of unknown size".to_string(), units::bytes);
-                self.verbose_line(|| format!("{} from {}, {size}", escaped(path), escaped(url)))
+                let mut lines =
+                    self.verbose_line(|| format!("{} from {}, {size}", escaped(path), escaped(url)));
+                lines.extend(notes.iter().flat_map(|note| self.verbose_line(|| escaped(note).into_owned())));
+                lines
             }
             Fact::Resumed { from, bytes } => {
                 let name = self.name_of(job);

@@ -112,6 +112,8 @@ pub struct Plan {
     asked: Option<Duration>,
     asked_before: Duration,
     stopped: bool,
+    /// What of the head of the last reply could not be read, until it is told.
+    dropped: Vec<String>,
 }
 
 impl Plan {
@@ -144,6 +146,7 @@ impl Plan {
             asked: None,
             asked_before: Duration::ZERO,
             stopped: false,
+            dropped: Vec::new(),
             rules,
         };
         if plan.rules.look_first {

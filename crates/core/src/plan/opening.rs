@@ -38,11 +38,13 @@ impl First {
 }
 
 impl Plan {
-    pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, reply: Reply) {
+    pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut reply: Reply) {
         let Some(held) = self.work.get(worker).filter(|held| !held.receiving).cloned() else { return };
         self.work.opened(now, worker);
+        self.dropped = std::mem::take(&mut reply.dropped);
         let good = self.is_no_other(&reply);
         let good = good.and_then(|()| self.has_the_size(reply.size(), &show::url(&reply.url)));
+        let good = good.and_then(|()| self.is_as_promised(&reply));
         let good = match reply.status {
             200 => {
                 good.and_then(|()| self.judge_whole(&held, &reply)).map(|()| self.start(now, worker, &reply))
@@ -65,6 +67,17 @@ impl Plan {
         let size = reply.size().map_or(String::new(), |size| format!(" of {size} bytes"));
         let what = if reply.html { "an HTML page" } else { "a reply" };
         Err(Error::new(Kind::RemoteOther, show::url(&reply.url), format!("{what}{size}")))
+    }
+
+    /// The size that a redirect promised is checked as its digest is, but before the bytes come.
+    fn is_as_promised(&self, reply: &Reply) -> Result<(), Error> {
+        match (reply.promised_size, reply.size()) {
+            (Some(promised), Some(size)) if promised != size && self.rules.verify != Verify::Off => {
+                let why = format!("its size is {size} bytes, and X-Linked-Size says {promised}");
+                Err(Error::new(Kind::DigestMismatch, show::url(&reply.url), why))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether everything is of use. Where a part was asked for, it is only to who has nothing else.
@@ -231,7 +244,8 @@ impl Plan {
             known.told = true;
             let url = known.start.url.clone();
             let validator = known.start.version.text();
-            self.actions.push_back(Action::Tell(Fact::Started { url, path, size, validator }));
+            let notes = std::mem::take(&mut self.dropped);
+            self.actions.push_back(Action::Tell(Fact::Started { url, path, size, validator, notes }));
         }
     }
 }

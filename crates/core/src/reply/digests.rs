@@ -60,6 +60,30 @@ pub(super) fn read(status: u16, headers: &HeaderMap, length: Option<u64>) -> Sta
     stated
 }
 
+/// What a redirect of a model hub says of the file that it leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linked {
+    /// Its digest.
+    pub digest: Expected,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Reads `X-Linked-Etag: "SHA-256 in hexadecimal"` with `X-Linked-Size`, as Hugging Face's hub sends them with a redirect to
+/// the stored file. Entity tags in another form are no digests.
+pub fn linked(headers: &HeaderMap) -> Option<Linked> {
+    let only = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|first| values.all(|other| other == first))?.to_str().ok()
+    };
+    let tag = only("x-linked-etag")?.trim();
+    let hex = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let digest = Digest::from_hex(Algorithm::Sha256, hex)?;
+    let size = only("x-linked-size")?.trim();
+    let size = size.bytes().all(|byte| byte.is_ascii_digit()).then(|| size.parse().ok())??;
+    Some(Linked { digest: Expected { digest, from: "X-Linked-Etag".into() }, size })
+}
+
 /// One member of a field: the name of its algorithm, and the digest if it can be read.
 type Member = (String, Option<Digest>);
 
@@ -104,16 +128,27 @@ fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<St
     texts.map(|texts| texts.join(", "))
 }
 
-/// `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences).
+/// `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). A member that is something else or cannot
+/// be read says nothing of the others: to skip the whole field for it, as RFC 9651, section 4.2 has it, would let wrong bytes
+/// pass that a good member convicts.
 fn structured(text: &str) -> Option<Vec<Member>> {
-    let dictionary: Dictionary = Parser::new(text).parse().ok()?;
-    let members = dictionary.iter().map(|(key, value)| match value {
+    let parse = |text: &str| Parser::new(text).parse::<Dictionary>().ok();
+    if let Some(dictionary) = parse(text) {
+        return Some(members(&dictionary));
+    }
+    // No byte sequence holds a comma, and pieces of what does (a string, an inner list) are no byte sequence.
+    let one = |text: &str| parse(text).map_or_else(|| vec![(shown(text), None)], |one| members(&one));
+    Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).flat_map(one).collect())
+}
+
+fn members(dictionary: &Dictionary) -> Vec<Member> {
+    let digest = |key: &str, value: &ListEntry| match value {
         ListEntry::Item(Item { bare_item: BareItem::ByteSequence(bytes), .. }) => {
-            Some((key.to_string(), named(key.as_str()).and_then(|one| Digest::from_bytes(one, bytes))))
+            named(key).and_then(|one| Digest::from_bytes(one, bytes))
         }
         _ => None,
-    });
-    members.collect()
+    };
+    dictionary.iter().map(|(key, value)| (shown(key.as_str()), digest(key.as_str(), value))).collect()
 }
 
 /// `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). `id-` digests are of the file without any content coding.
@@ -256,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn structured_fields_are_strict() {
+    fn a_broken_member_of_a_structured_field_is_skipped_alone() {
         let good = format!("sha-256=:{HELLO_256}:");
         for (value, uses, notes) in [
             (good.clone(), 1, 0),
@@ -268,7 +303,13 @@ mod tests {
             ("sha-256=:!:".into(), 0, 1),
             ("sha-256".into(), 0, 1),
             ("sha-256=(:AAAA:)".into(), 0, 1),
-            (format!("{good},"), 0, 1),
+            ("".into(), 0, 0),
+            // Only what is broken is skipped.
+            (format!("a=1, {good}"), 1, 1),
+            (format!("{good}, sha-512=:!:"), 1, 1),
+            (format!("sha-512=\"a\", {good}, B"), 1, 2),
+            (format!("sha-512=\"a, {good}"), 1, 1),
+            (format!("{good},"), 1, 0),
         ] {
             let (found, noted) = used(200, &[&format!("Repr-Digest: {value}")]);
             assert_eq!((found.len(), noted), (uses, notes), "{value}");
@@ -328,6 +369,27 @@ mod tests {
         assert_eq!(used(200, &[hash, gzip, "Content-Encoding: gzip"]).0.len(), 2);
         assert_eq!(used(200, &[hash, "x-goog-stored-content-length: 18"]), (vec![], 1));
         assert_eq!(used(200, &[hash, "x-goog-stored-content-length: 19"]).0.len(), 2);
+    }
+
+    #[test]
+    fn a_redirect_of_a_model_hub_names_a_digest() {
+        let tag = |tag: &str| format!("X-Linked-Etag: {tag}");
+        let hex = "ab".repeat(32);
+        let (good, size) = (tag(&format!("\"{hex}\"")), "X-Linked-Size: 5".to_string());
+        let found = linked(&head(&[&good, &size])).expect("a digest");
+        assert_eq!((found.digest.digest.to_string(), found.size), (hex.clone(), 5));
+        assert_eq!(linked(&head(&[&good, &good, &size])), Some(found), "said twice");
+        for lines in [
+            vec![good.as_str()],
+            vec![&size],
+            vec![&good, "X-Linked-Size: -5"],
+            vec![&tag(&hex), &size],
+            vec![&tag(&format!("W/\"{hex}\"")), &size],
+            vec![&tag("\"0123456789abcdef0123456789abcdef01234567\""), &size],
+            vec![&good, &tag(&format!("\"{}\"", "cd".repeat(32))), &size],
+        ] {
+            assert_eq!(linked(&head(&lines)), None, "{lines:?}");
+        }
     }
 
     proptest! {

@@ -26,6 +26,8 @@ const READING_PATIENCE: Duration = Duration::from_secs(1);
 /// A reply.
 pub(super) struct HttpReply {
     head: http::response::Parts,
+    /// Lines of the head that could not be read, in words for a person.
+    dropped: Vec<String>,
     body: HttpBody,
 }
 
@@ -48,14 +50,19 @@ pub(super) enum Carrier {
 }
 
 impl HttpReply {
-    pub(super) fn new(reply: http::Response<Incoming>, carrier: Carrier, at: String) -> Self {
+    pub(super) fn new(
+        reply: http::Response<Incoming>,
+        carrier: Carrier,
+        at: String,
+        dropped: Vec<String>,
+    ) -> Self {
         let (head, incoming) = reply.into_parts();
         let mut body = HttpBody { incoming, carrier, at };
         // Nobody reads an empty body.
         if body.incoming.is_end_stream() {
             body.ended();
         }
-        HttpReply { head, body }
+        HttpReply { head, dropped, body }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -64,6 +71,10 @@ impl HttpReply {
 
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.head.headers
+    }
+
+    pub(super) fn take_dropped(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.dropped)
     }
 
     pub(super) fn into_body(self) -> HttpBody {

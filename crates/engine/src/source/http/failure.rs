@@ -2,12 +2,18 @@
 
 use super::tls;
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::head::Refused;
 use h2::Reason;
 use std::error::Error as _;
 use std::io;
 
 /// A request that got no usable reply head.
 pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
+    let refused =
+        io_cause(error).and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<Refused>());
+    if let Some(Refused(why)) = refused {
+        return Error::new(Kind::HttpMalformed, at, *why);
+    }
     let h2 = h2_cause(error);
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
         return Error::new(Kind::HttpVersion, at, "it wants HTTP/1.1 for this");

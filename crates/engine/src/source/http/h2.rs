@@ -33,8 +33,9 @@ const WINDOW: u32 = 16 * 1024 * 1024;
 /// they keep all others waiting.
 const UNREAD: u32 = 4;
 
-/// The longest head of a reply that is read: as with lanes, when there are many.
-const HEAD_MOST: u32 = 32 * 1024;
+/// The longest head of a reply that is read: with as many connections and streams as `version` allows, all heads together
+/// take 16 MiB, as those of lanes. A longer one comes over HTTP/1.1, if that may be used.
+const HEAD_MOST: u32 = 64 * 1024;
 
 /// A connection is alive if a PING is answered within this time, however short `--timeout` is: a satellite's round trip
 /// takes 0.6 s, and lines have queues of seconds.
@@ -128,7 +129,7 @@ impl Connection {
                 Ok(Ok(reply)) => {
                     self.served.store(true, Ordering::Relaxed);
                     set(&self.heard, clock::instant());
-                    return Ok(HttpReply::new(reply, Carrier::Stream(stream), at));
+                    return Ok(HttpReply::new(reply, Carrier::Stream(stream), at, Vec::new()));
                 }
                 Ok(Err(e)) => return Err(self.failed(&e, &at)),
                 // It is busy with others, and this one may not even be sent yet.

@@ -4,11 +4,13 @@
 
 use super::body::{Carrier, HttpReply};
 use super::failure;
+use super::heads::{Heads, Lenient};
 use super::request::Head;
 use super::wire::{Offer, Wire, Wires};
 use crate::clock;
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::head::LINES_MOST;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use http_body_util::Empty;
@@ -30,6 +32,7 @@ pub(super) struct Lane {
     /// One of these is in every lane that there is.
     _alive: Arc<()>,
     sender: http1::SendRequest<Empty<Bytes>>,
+    heads: Arc<Heads>,
     origin: String,
     idle_since: Instant,
 }
@@ -60,7 +63,7 @@ impl Pool {
         let at = show::url(url);
         let origin = url.origin().ascii_serialization();
         if let Some(mut lane) = self.idle_lane(&origin).await {
-            match timeout(patience, lane.sender.send_request(head.clone())).await {
+            match timeout(patience, lane.send(head.clone())).await {
                 Ok(Ok(reply)) => return Ok(self.reply(lane, reply, at)),
                 // The server closed the idle connection at the same moment, or something was left over on it from
                 // the file before: that is no failure of this file, and nothing of a GET is lost by asking again on
@@ -70,7 +73,7 @@ impl Pool {
             }
         }
         let mut lane = self.dial(url, origin).await?;
-        match timeout(patience, lane.sender.send_request(head)).await {
+        match timeout(patience, lane.send(head)).await {
             Ok(Ok(reply)) => Ok(self.reply(lane, reply, at)),
             Ok(Err(e)) => Err(failure::of_request(&e, &at)),
             Err(_) => Err(silent(&at, patience)),
@@ -130,19 +133,29 @@ impl Pool {
     }
 
     async fn lane(&self, wire: Wire, origin: String, at: &str) -> Result<Lane, Error> {
+        let heads = Arc::new(Heads::default());
         let sender = match wire {
-            Wire::Plain(stream) => self.handshake(stream, at).await?,
-            Wire::Secure(stream) => self.handshake(stream, at).await?,
+            Wire::Plain(stream) => self.handshake(stream, heads.clone(), at).await?,
+            Wire::Secure(stream) => self.handshake(stream, heads.clone(), at).await?,
         };
-        Ok(Lane { _alive: self.alive.clone(), sender, origin, idle_since: clock::instant() })
+        Ok(Lane { _alive: self.alive.clone(), sender, heads, origin, idle_since: clock::instant() })
     }
 
-    async fn handshake<S>(&self, stream: S, at: &str) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
+    async fn handshake<S>(
+        &self,
+        stream: S,
+        heads: Arc<Heads>,
+        at: &str,
+    ) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let most = self.wires.read_size;
+        // hyper gives up on a head that fills its buffer.
+        let stream = Lenient::new(stream, heads, most - 1);
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(self.wires.read_size)
+            .max_headers(LINES_MOST)
+            .max_buf_size(most)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| failure::of_request(&e, at))?;
@@ -159,7 +172,8 @@ impl Pool {
         reply: http::Response<hyper::body::Incoming>,
         at: String,
     ) -> HttpReply {
-        HttpReply::new(reply, Carrier::Lane(lane, Arc::downgrade(self)), at)
+        let dropped = lane.heads.take_dropped();
+        HttpReply::new(reply, Carrier::Lane(lane, Arc::downgrade(self)), at, dropped)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Lane>> {
@@ -168,6 +182,11 @@ impl Pool {
 }
 
 impl Lane {
+    async fn send(&mut self, head: Head) -> hyper::Result<http::Response<hyper::body::Incoming>> {
+        self.heads.expect();
+        self.sender.send_request(head).await
+    }
+
     fn is_fresh(&self) -> bool {
         clock::instant().duration_since(self.idle_since) < IDLE_LIMIT
     }

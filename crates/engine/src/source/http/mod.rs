@@ -2,7 +2,7 @@
 //!
 //! A request goes: [`gate`] (has the host asked for a pause?) -> [`version`] (over a [`lane`], HTTP/1.1, or the [`h2`]
 //! connection of its origin; a new one is a [`wire`], made by [`dial`] and [`tls`]) -> [`request`] (one request, one
-//! reply head) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
+//! reply head, whose odd lines [`heads`] reads) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
 //! belongs to the origin of the URL that was given and goes nowhere else.
 
 mod body;
@@ -10,6 +10,7 @@ mod dial;
 mod failure;
 mod gate;
 mod h2;
+mod heads;
 mod lane;
 mod redirect;
 mod request;
@@ -20,7 +21,7 @@ mod wire;
 use super::{By, Opened, Source, Want};
 use crate::clock;
 use downhaul_core::error::{Error, Kind, Pause, Retry};
-use downhaul_core::reply::{self, Reply};
+use downhaul_core::reply::{self, Linked, Reply};
 use downhaul_core::retry::{self, LONGEST_PAUSE};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
@@ -85,18 +86,25 @@ impl HttpFile {
     /// Follows redirects from `url` to a 200 or 206. A failure comes with whether it was met after a redirect.
     async fn follow(&self, mut url: Url, want: &Want) -> Result<Opened, (Error, bool)> {
         let mut hops = 0;
+        let mut said = None;
         loop {
             let result = self.ask(&url, want).await.map_err(|error| (error, hops > 0))?;
             match result {
-                Answer::Redirect(next) if hops < self.client.settings.max_redirects => {
+                Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
+                    // The word that is nearest to what was asked for counts, and who speaks without TLS only for itself.
+                    let trusted = url.origin() == self.given.origin() || url.scheme() == "https";
+                    said = said.or(linked.filter(|_| trusted));
                     hops += 1;
                     url = next;
                 }
-                Answer::Redirect(_) => {
+                Answer::Redirect(..) => {
                     let detail = format!("{hops} were followed");
                     return Err((Error::new(Kind::RedirectLoop, show::url(&self.given), detail), false));
                 }
-                Answer::Opened(opened) => {
+                Answer::Opened(mut opened) => {
+                    if let Some(linked) = said {
+                        opened.reply.learn(linked);
+                    }
                     // Whoever is asked for a part and sends everything need not be the one who has the file: a login, say.
                     let has_it = want.is_plain() || opened.reply.status == 206;
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given);
@@ -118,18 +126,23 @@ impl HttpFile {
             return Err(error);
         }
         let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
-        let reply = client.versions.send(url, head, want).await?;
+        let mut reply = client.versions.send(url, head, want).await?;
         let status = reply.status().as_u16();
         if redirect::is(status)
             && let Some(target) = reply.headers().get(http::header::LOCATION)
         {
             let next = redirect::next(url, target.as_bytes(), client.settings.allow_downgrade);
+            let linked = reply::linked(reply.headers());
             reply.discard().await;
-            return next.map(Answer::Redirect);
+            return next.map(|next| Answer::Redirect(next, linked));
         }
         let Some(kind) = retry::of_status(status) else {
             let redirected = *url != self.given;
-            let head = Reply::read(status, url, redirected, reply.headers())?;
+            let mut head = Reply::read(status, url, redirected, reply.headers())?;
+            head.dropped = reply.take_dropped();
+            if want.is_plain() {
+                head = head.to_everything();
+            }
             return Ok(Answer::Opened(Box::new(Opened { reply: head, body: Box::pin(reply.into_body()) })));
         };
         let mut error = Error::new(kind, show::url(url), request::status_line(reply.status()));
@@ -158,7 +171,7 @@ fn may_have_expired(kind: Kind) -> bool {
 
 enum Answer {
     Opened(Box<Opened>),
-    Redirect(Url),
+    Redirect(Url, Option<Linked>),
 }
 
 fn later(wait: Duration) -> String {

@@ -11,8 +11,11 @@ pub(super) fn is(status: u16) -> bool {
 
 /// The URL that a `Location` (relative to `from`) leads to.
 pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
-    // Some servers send UTF-8 where the grammar wants escapes; `Url` escapes it as the browsers do.
-    let text = String::from_utf8_lossy(location);
+    // Some servers send UTF-8 or Latin-1 where the grammar wants escapes: each such byte means itself.
+    let text: String = location
+        .iter()
+        .map(|&byte| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
     let bad = |kind, detail: String| Err(Error::new(kind, show::url(from), detail));
     let mut next = match from.join(text.trim()) {
         Ok(next) => next,
@@ -40,9 +43,9 @@ pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result
 mod tests {
     use super::*;
 
-    fn leads(from: &str, location: &str) -> Result<String, Kind> {
+    fn leads(from: &str, location: impl AsRef<[u8]>) -> Result<String, Kind> {
         let from = Url::parse(from).expect("a URL");
-        next(&from, location.as_bytes(), false).map(String::from).map_err(|e| e.kind)
+        next(&from, location.as_ref(), false).map(String::from).map_err(|e| e.kind)
     }
 
     #[test]
@@ -54,6 +57,17 @@ mod tests {
         assert_eq!(leads("http://h/a", "file:///etc/passwd"), Err(Kind::RedirectScheme));
         assert_eq!(leads("http://h/a", "data:text/plain,x"), Err(Kind::RedirectScheme));
         assert_eq!(leads("http://h/a", "http://[broken"), Err(Kind::RedirectInvalid));
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_mean_themselves() {
+        assert_eq!(leads("http://h/a", b"/M\xfcnchen?\xe4"), Ok("http://h/M%FCnchen?%E4".into()));
+        assert_eq!(leads("http://h/a", "/München"), Ok("http://h/M%C3%BCnchen".into()));
+        assert_eq!(
+            leads("http://h/a", "http://münchen.example/"),
+            Ok("http://xn--mnchen-3ya.example/".into())
+        );
+        assert_eq!(leads("http://h/a", b"http://m\xfcnchen.example/"), Err(Kind::RedirectInvalid));
     }
 
     #[test]

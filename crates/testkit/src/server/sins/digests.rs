@@ -50,3 +50,13 @@ pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
         x.file(&[("X-Checksum-SHA256", &digest)])
     }
 }
+
+/// A redirect to the file, with the digest and size that a model hub states there; `?digest=HEX` and `?size=N` say others.
+pub(super) fn linked(x: &mut Exchange) -> io::Result<bool> {
+    let digest = x.request.query("digest").unwrap_or_else(|| sha256(&x.content()));
+    let size = x.request.query("size").unwrap_or_else(|| x.size.to_string());
+    let to = format!("/{}/{}/{}", x.request.query("to").unwrap_or("well_behaved".into()), x.size, x.name);
+    let tag = format!("\"{digest}\"");
+    let headers = [("Location", to.as_str()), ("X-Linked-Etag", &tag), ("X-Linked-Size", &size)];
+    x.reply("302 Found", &headers, b"")
+}

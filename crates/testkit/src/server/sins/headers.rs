@@ -19,10 +19,11 @@ pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
+/// `?lines=N` of a thousand bytes each, else 1,024 of them.
 pub(super) fn huge_headers(x: &mut Exchange) -> io::Result<bool> {
-    let size = x.size;
+    let (size, lines) = (x.size, x.number("lines").unwrap_or(1024));
     x.wire.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n").as_bytes())?;
-    for n in 0..1024 {
+    for n in 0..lines {
         x.wire.write_all(format!("X-Padding-{n}: {}\r\n", "x".repeat(1000)).as_bytes())?;
     }
     x.raw("\r\n")
@@ -54,6 +55,16 @@ pub(super) fn nul_in_header(x: &mut Exchange) -> io::Result<bool> {
 pub(super) fn cr_in_header(x: &mut Exchange) -> io::Result<bool> {
     let size = x.size;
     x.raw(&format!("HTTP/1.1 200 OK\r\nX-Bad: a\rContent-Length: 1\r\nContent-Length: {size}\r\n\r\n"))
+}
+
+/// `?head=TEXT`: this is the head up to its last line end, each character a byte; the file follows. The connection stays
+/// open, so that whoever misreads where the body ends waits for more.
+pub(super) fn head_as_given(x: &mut Exchange) -> io::Result<bool> {
+    let head = x.request.query("head").unwrap_or_default();
+    let bytes: Vec<u8> = head.chars().map(|one| u8::try_from(u32::from(one)).unwrap_or(b'?')).collect();
+    x.wire.write_all(&bytes)?;
+    x.raw("\r\n")?;
+    Ok(true)
 }
 
 /// `?disposition=VALUE`: a Content-Disposition, as it is.

@@ -122,3 +122,14 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
 
 /// A page that wants a login.
 const LOGIN: &[u8] = b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>";
+
+/// A request for everything is answered with a 206 for all of it; `?total=` says another total.
+pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
+    if x.request.range().is_some() {
+        return x.file(&[]);
+    }
+    let total = x.request.query("total").unwrap_or_else(|| x.size.to_string());
+    let (range, etag) = (format!("bytes 0-{}/{total}", x.size - 1), x.etag());
+    let body = x.content();
+    x.reply("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
+}

@@ -1,0 +1,226 @@
+//! How heads of replies are read: leniently where nothing dangerous follows, and not at all where something may. What is
+//! taken, dropped and refused is listed in `docs/leniency.md`.
+
+mod common;
+
+use common::{Out, Place, events};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+use std::fmt::Write as _;
+
+const SIZE: u64 = 1_000;
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+/// Text as a value of a query.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, byte| {
+        let _ = write!(all, "%{byte:02X}");
+        all
+    })
+}
+
+/// Downloads a file whose reply has these header lines, over a connection that stays open afterwards.
+fn with_lines(server: &Server, lines: &str, more: &[&str]) -> (Place, Out) {
+    with_head(server, &format!("HTTP/1.1 200 OK\r\n{lines}"), more)
+}
+
+fn with_head(server: &Server, head: &str, more: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    let url = server.url(&format!("head_as_given/{SIZE}/file?head={}", escaped(head)));
+    let mut args = vec![url.as_str(), "-o", "f", "--timeout", "2", "--retries", "0"];
+    args.extend(more);
+    let out = place.run(&args);
+    (place, out)
+}
+
+#[test]
+fn odd_header_lines_are_taken_or_dropped() {
+    let server = Server::start();
+    let many: String = (0..900).fold(String::new(), |all, n| all + &format!("X-{n}: a\r\n"));
+    for odd in [
+        "preload\r\n",
+        "<b>Warning</b>: header() failed in /x.php on line 3\r\n",
+        "X-Folded: a\r\n  b\r\n\tc\r\n",
+        " X-First: 1\r\n",
+        "X-Blank : a\r\n",
+        ": no name\r\n",
+        "X-Control: a\u{1b}[2J\r\n",
+        "X-Latin: M\u{fc}nchen\r\n",
+        &many,
+    ] {
+        let (place, out) = with_lines(&server, &format!("{odd}Content-Length: {SIZE}\r\n"), &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(!out.stderr.contains("warning"), "it concerns nobody: {}", out.stderr);
+    }
+    let place = Place::new();
+    let out = place.run(&[&server.url(&format!("huge_headers/{SIZE}/file?lines=200")), "-o", "f"]);
+    place.assert_exact(&out, "f", &file());
+}
+
+#[test]
+fn lengths_and_codings_are_read_as_leniently_as_other_headers() {
+    let server = Server::start();
+    for lines in [
+        format!("Content-Length : {SIZE}\r\n"),
+        format!("Content-Length:\r\n {SIZE}\r\n"),
+        format!("Content-Length: {SIZE}, {SIZE}\r\n"),
+        format!("Content-Length: {SIZE}\r\nContent-Length: {SIZE}\r\n"),
+        format!("Transfer-Encoding: identity\r\nContent-Length: {SIZE}\r\n"),
+    ] {
+        let (place, out) = with_lines(&server, &lines, &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains("size only"), "the length is known: {}", out.stderr);
+    }
+}
+
+#[test]
+fn dropped_lines_are_told_with_verbose_and_in_the_log() {
+    let server = Server::start();
+    let lines = format!("preload\r\nX-Secret: a\u{1}b\r\nContent-Length: {SIZE}\r\n");
+    let (place, out) = with_lines(&server, &lines, &["-v"]);
+    place.assert_exact(&out, "f", &file());
+    for note in [
+        "the header line 'preload' has no colon and was dropped",
+        "the header line 'X-Secret' has a control character in its value and was dropped",
+    ] {
+        assert!(out.stderr.contains(note), "{}", out.stderr);
+        assert!(place.log().contains(note), "{}", place.log());
+    }
+    let (_, out) = with_lines(&server, &lines, &["--progress", "json"]);
+    let started = events(&out).into_iter().find(|event| event["kind"] == "started").expect("it started");
+    assert_eq!(started["notes"].as_array().map(Vec::len), Some(2), "{started}");
+}
+
+#[test]
+fn what_could_hide_another_end_of_the_body_is_refused() {
+    let server = Server::start();
+    for lines in [
+        format!("X-Bad: a\0b\r\nContent-Length: {SIZE}\r\n"),
+        format!("X-Bad\0: a\r\nContent-Length: {SIZE}\r\n"),
+        format!("X-Bad: a\rContent-Length: 1\r\nContent-Length: {SIZE}\r\n"),
+        format!("X-Bad\r: a\r\nContent-Length: {SIZE}\r\n"),
+        format!("Content-Length: {SIZE}\r\nContent-Length: 1\r\n"),
+        format!("Content-Length: {SIZE}, 1\r\n"),
+        format!("Content-Length: {SIZE}\r\n 1\r\n"),
+        format!("Content-Length: +{SIZE}\r\n"),
+        format!("Content-Length {SIZE}\r\n"),
+        format!(" Content-Length: {SIZE}\r\n"),
+        format!("Transfer-Encoding\u{1}: chunked\r\nX-A: {SIZE}\r\n"),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {SIZE}\r\n"),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n".into(),
+        "Content-Length: 1\r\n".repeat(1_001),
+    ] {
+        let (place, out) = with_lines(&server, &lines, &[]);
+        place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
+    }
+    // A redirect with two ends is one, too: what follows it could be anything.
+    let head = "HTTP/1.1 302 Found\r\nLocation: /well_behaved/5/f\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n";
+    let (place, out) = with_head(&server, head, &[]);
+    place.assert_failed(&out, 1, "it has both a Content-Length and a transfer coding");
+}
+
+#[test]
+fn bad_chunk_sizes_are_refused() {
+    let server = Server::start();
+    for size in ["-1", "0x5", "ffffffffffffffffff", "5 5", "five"] {
+        let head = format!("Transfer-Encoding: chunked\r\n\r\n{size}\r\nabcde\r\n0\r\n");
+        let (place, out) = with_lines(&server, &head, &[]);
+        place.assert_failed(&out, 1, "");
+    }
+}
+
+#[test]
+fn interim_replies_are_passed_over() {
+    let server = Server::start();
+    let head = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\npreload\r\n\r\n".repeat(3);
+    let (place, out) =
+        with_head(&server, &format!("{head}HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n"), &["-v"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(!out.stderr.contains("dropped"), "{}", out.stderr);
+}
+
+#[test]
+fn a_part_that_is_everything_is_the_file() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("everything_as_a_part/{SIZE}/file"));
+    let out = place.run(&[&url, "-o", "f"]);
+    place.assert_exact(&out, "f", &file());
+    for total in ["*".to_string(), (SIZE + 1).to_string()] {
+        let place = Place::new();
+        let out = place.run(&[&format!("{url}?total={total}"), "-o", "f", "--retries", "0"]);
+        place.assert_failed(&out, 1, "everything was asked for");
+    }
+}
+
+#[test]
+fn statuses_that_bring_the_file() {
+    let server = Server::start();
+    for status in ["203 Non-Authoritative Information", "299 Miscellaneous"] {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {SIZE}\r\n");
+        let (place, out) = with_head(&server, &head, &[]);
+        place.assert_exact(&out, "f", &file());
+    }
+    for status in ["201", "202", "204", "205", "226"] {
+        let place = Place::new();
+        let url = server.url(&format!("status/{SIZE}/file?status={status}"));
+        let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
+        place.assert_failed(&out, 1, "the server answered with an unusable status");
+    }
+}
+
+#[test]
+fn a_location_in_raw_bytes_keeps_them() {
+    let server = Server::start();
+    let head = format!(
+        "HTTP/1.1 302 Found\r\nLocation: /well_behaved/{SIZE}/caf\u{e9}\r\nContent-Length: {SIZE}\r\n"
+    );
+    let (place, out) = with_head(&server, &head, &[]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("f"), Some(content("caf%E9", SIZE)));
+    assert!(server.requests().iter().any(|one| one.target.ends_with("/caf%E9")), "as it came");
+}
+
+#[test]
+fn the_digest_on_a_redirect_of_a_model_hub_is_checked() {
+    let server = Server::start();
+    let get = |query: &str| {
+        let place = Place::new();
+        let url = server.url(&format!("linked/300000/file?{query}"));
+        let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
+        (place, out)
+    };
+    let (place, out) = get("");
+    place.assert_exact(&out, "f", &content("file", 300_000));
+    assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
+    // Also for what is fetched in parts.
+    let (place, out) = get("to=truncated_body");
+    place.assert_exact(&out, "f", &content("file", 300_000));
+    assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
+
+    let (place, out) = get(&format!("digest={}", sha256(b"another")));
+    place.assert_failed(&out, 3, "the content is not what its digest promises");
+    let (place, out) = get("size=299999");
+    place.assert_failed(&out, 3, "X-Linked-Size says 299999");
+    // A tag in another form is no digest, and says nothing.
+    let (place, out) = get("digest=0123456789abcdef0123456789abcdef01234567");
+    place.assert_exact(&out, "f", &content("file", 300_000));
+    assert!(out.stderr.contains("size only"), "{}", out.stderr);
+}
+
+#[test]
+fn a_broken_member_beside_a_digest_does_not_switch_it_off() {
+    let server = Server::start();
+    let place = Place::new();
+    let wrong = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    for value in [format!("a=1, {wrong}"), format!("sha-512=:!:, {wrong}"), format!("{wrong}, B")] {
+        for name in ["Repr-Digest", "Content-Digest"] {
+            let url = server.url(&format!("headers/{SIZE}/file?{name}={}", escaped(&value)));
+            let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
+            place.assert_failed(&out, 3, "the content is not what its digest promises");
+        }
+    }
+}

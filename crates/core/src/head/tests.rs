@@ -1,0 +1,135 @@
+use super::*;
+use proptest::prelude::*;
+
+/// The head that is meant by this one, and what was dropped of it.
+fn meant(lines: &str) -> (String, Vec<String>) {
+    let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+    assert_eq!(end(head.as_bytes(), 0), Some(head.len()));
+    match tidy(head.as_bytes()).expect("taken") {
+        None => (lines.to_string(), Vec::new()),
+        Some(Tidied { head, dropped }) => {
+            let head = String::from_utf8(head).expect("UTF-8");
+            let lines = head.strip_prefix("HTTP/1.1 200 OK\r\n").and_then(|rest| rest.strip_suffix("\r\n"));
+            (lines.expect("a head").to_string(), dropped)
+        }
+    }
+}
+
+fn refused(lines: &str) -> bool {
+    tidy(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").as_bytes()).is_err()
+}
+
+#[test]
+fn a_proper_head_stays_as_it_is() {
+    let head =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-A:b\nX-Empty:\r\nX-Latin: f\xfcr\r\nX-Tab: a\tb\r\n\r\n";
+    assert_eq!(tidy(head), Ok(None));
+    assert_eq!(tidy(b"HTTP/1.1 200 OK\r\n\r\n"), Ok(None));
+}
+
+#[test]
+fn odd_lines_are_read_or_dropped() {
+    for (lines, is, dropped) in [
+        ("X-A: 1\r\n  2\r\n\t3\r\n", "X-A: 1 2 3\r\n", 0),
+        ("X-A:\r\n 1\r\n", "X-A:  1\r\n", 0),
+        ("Content-Length : 4\r\n", "Content-Length: 4\r\n", 0),
+        ("Content-Length:\r\n 4\r\n", "Content-Length:  4\r\n", 0),
+        ("Transfer-Encoding: Identity\r\nContent-Length: 4\r\n", "Content-Length: 4\r\n", 0),
+        ("preload\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+        ("preload\r\n and more\r\nX-A: 1\r\n", "X-A: 1\r\n", 2),
+        (": nothing\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+        ("<b>Warning</b>: a function failed in x.php: line 3\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+        (" X-First: 1\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+        ("X-Bad: a\u{1b}[2Jb\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+    ] {
+        let (found, notes) = meant(lines);
+        assert_eq!((found.as_str(), notes.len()), (is, dropped), "{lines:?}: {notes:?}");
+    }
+    let (_, notes) = meant("Set-Cookie: secret\u{1}\r\n");
+    assert_eq!(notes, ["the header line 'Set-Cookie' has a control character in its value and was dropped"]);
+}
+
+#[test]
+fn what_is_dangerous_is_refused() {
+    for lines in [
+        "X-A: a\0b\r\n",
+        "X-A\0: b\r\n",
+        "X-A: a\rX-B: c\r\n",
+        "X-A\r: b\r\n",
+        "X-A: b\r\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n",
+        "Content-Length: 4, 5\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: +4\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 4\r\n 5\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding:\r\n chunked\r\n",
+        "Content-Length : 4\r\nTransfer-Encoding: identity\r\nTransfer-Encoding : chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Content-Length 4\r\n",
+        "Content Length: 4\r\nTransfer-Encoding\u{1}: chunked\r\n",
+        "Content-Length: 4\u{1}\r\n",
+        " Content-Length: 4\r\n",
+        "preload\r\n Transfer-Encoding: chunked\r\n",
+        "X Content-Encoding: gzip\r\n",
+    ] {
+        assert!(refused(lines), "{lines:?}");
+    }
+}
+
+#[test]
+fn equal_lengths_count_as_one() {
+    for lines in ["Content-Length: 4, 4\r\n", "Content-Length: 4\r\nContent-Length: 04\r\n"] {
+        assert!(!refused(lines), "{lines:?}");
+    }
+    assert!(!refused("Transfer-Encoding: chunked\r\nTransfer-Encoding: Chunked\r\n"));
+}
+
+#[test]
+fn a_head_is_bounded() {
+    let lines = |count: usize| "X-A: b\r\n".repeat(count);
+    assert!(!refused(&lines(LINES_MOST)) && refused(&lines(LINES_MOST + 1)));
+    let long = |bytes: usize| format!("X-A: {}\r\n", "b".repeat(bytes));
+    assert!(!refused(&long(BYTES_MOST - 100)) && refused(&long(BYTES_MOST)));
+    let (_, notes) = meant(&"preload\r\n".repeat(900));
+    assert_eq!(notes.len(), TOLD_MOST);
+}
+
+#[test]
+fn the_end_is_found_wherever_the_bytes_are_cut() {
+    for head in
+        ["\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\n\r\n", "HTTP/1.1 200 OK\nX-A: b\n\n", "HTTP/1.1 200 OK\r\n\n"]
+    {
+        let bytes = [head.as_bytes(), b"body\r\n\r\n"].concat();
+        for cut in 0..head.len() {
+            assert_eq!(end(&bytes[..cut], 0), None, "{head:?} {cut}");
+            assert_eq!(end(&bytes, cut), Some(head.len()), "{head:?} {cut}");
+        }
+    }
+    assert_eq!(status(b"\r\nHTTP/1.1 103 Early Hints\r\n\r\n"), Some(103));
+    assert_eq!(status(b"garbage"), None);
+}
+
+proptest! {
+    #[test]
+    fn what_was_tidied_is_proper_and_says_the_same(
+        lines in proptest::collection::vec("(Content-Length|Transfer-Encoding|X-[A-B]|[ -~]{0,9})( ?:) ?([0-9]{1,2}|chunked|identity|[\t -~\u{1}]{0,9})|[\t -~]{0,12}", 0..8),
+        ends in proptest::collection::vec(prop_oneof!["\r\n", "\n"], 8),
+    ) {
+        let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+        for (line, end) in lines.iter().zip(&ends).filter(|(line, _)| !line.is_empty()) {
+            head.extend_from_slice(line.as_bytes());
+            head.extend_from_slice(end.as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        if let Ok(Some(Tidied { head: tidied, dropped })) = tidy(&head) {
+            prop_assert_eq!(end(&tidied, 0), Some(tidied.len()));
+            prop_assert_eq!(tidy(&tidied), Ok(None));
+            prop_assert!(dropped.len() <= TOLD_MOST);
+        }
+    }
+}

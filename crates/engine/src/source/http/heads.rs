@@ -1,0 +1,262 @@
+//! A connection that reads the heads of HTTP/1 replies leniently ([`downhaul_core::head`]) before hyper, which is strict,
+//! sees them. Bodies pass untouched.
+//!
+//! Invariant: only what comes after [`Heads::expect`] (called before each request), up to the end of the reply's head, is
+//! looked at. A head that is proper and arrives at once is not copied.
+
+use downhaul_core::head::{self, BYTES_MOST, Refused};
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a connection and the one who sends requests over it know of the heads.
+#[derive(Default)]
+pub(super) struct Heads {
+    /// What comes next is a head.
+    expected: AtomicBool,
+    dropped: Mutex<Vec<String>>,
+}
+
+impl Heads {
+    /// What comes from now on is the head of a reply.
+    pub(super) fn expect(&self) {
+        self.dropped().clear();
+        self.expected.store(true, Ordering::Release);
+    }
+
+    /// Returns which lines of the last head were dropped, in words for a person.
+    pub(super) fn take_dropped(&self) -> Vec<String> {
+        std::mem::take(&mut *self.dropped())
+    }
+
+    fn dropped(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection whose heads are read leniently.
+pub(super) struct Lenient<S> {
+    stream: S,
+    heads: Arc<Heads>,
+    /// The longest head that is read, in bytes.
+    longest: usize,
+    state: State,
+}
+
+enum State {
+    /// What comes belongs to a body.
+    Body,
+    /// A head is coming, and these bytes of it are here: at most the longest head and one read.
+    Head(Vec<u8>),
+    /// These bytes, from this place on, are for hyper before anything else is read.
+    Giving(Vec<u8>, usize),
+}
+
+impl<S> Lenient<S> {
+    /// `longest` is the longest head that is read, in bytes; [`BYTES_MOST`] at most.
+    pub(super) fn new(stream: S, heads: Arc<Heads>, longest: usize) -> Self {
+        Lenient { stream, heads, longest: longest.min(BYTES_MOST), state: State::Body }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Lenient<S> {
+    /// Takes in the first bytes of a head. Gives them back in `buf` if all of it is there and is proper: the common case.
+    fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let came = buf.filled().get(before..).unwrap_or_default();
+        if came.is_empty() || is_proper(came) {
+            self.state = State::Body;
+            return Poll::Ready(Ok(()));
+        }
+        let came = came.to_vec();
+        buf.set_filled(before);
+        self.state = self.look(came, 0)?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in more bytes of a head, with `buf` as the place to read to.
+    fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let State::Head(mut bytes) = std::mem::replace(&mut self.state, State::Body) else {
+            return Poll::Ready(Ok(()));
+        };
+        let (looked_at, came) = (bytes.len(), buf.filled().get(before..).unwrap_or_default());
+        let is_end = came.is_empty();
+        bytes.extend_from_slice(came);
+        buf.set_filled(before);
+        // hyper says what it is when a connection ends within a head.
+        self.state = if is_end { State::Giving(bytes, 0) } else { self.look(bytes, looked_at)? };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Looks at the bytes that a reply begins with: is the head complete, and what shall hyper have of it? `looked_at` is how
+    /// many of them were looked at before, in vain.
+    fn look(&self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
+        let refused = |why: Refused| Err(io::Error::new(ErrorKind::InvalidData, why));
+        loop {
+            let Some(end) = head::end(&bytes, looked_at) else {
+                return if bytes.len() > self.longest {
+                    refused(head::TOO_LONG)
+                } else {
+                    Ok(State::Head(bytes))
+                };
+            };
+            let (head, rest) = bytes.split_at(end);
+            // Interim replies (RFC 9110, section 15.2) say nothing that we need; 101 ends HTTP.
+            if head::status(head).is_some_and(|status| status < 200 && status != 101) {
+                bytes.drain(..end);
+                looked_at = 0;
+                continue;
+            }
+            if head.len() > self.longest {
+                return refused(head::TOO_LONG);
+            }
+            return match head::tidy(head) {
+                Err(why) => refused(why),
+                Ok(None) => Ok(State::Giving(bytes, 0)),
+                Ok(Some(mut tidied)) => {
+                    self.heads.dropped().append(&mut tidied.dropped);
+                    tidied.head.extend_from_slice(rest);
+                    Ok(State::Giving(tidied.head, 0))
+                }
+            };
+        }
+    }
+}
+
+/// Returns whether these bytes begin with a whole, proper head of a final reply.
+fn is_proper(bytes: &[u8]) -> bool {
+    let head = head::end(bytes, 0).and_then(|end| bytes.get(..end));
+    head.is_some_and(|head| {
+        head::status(head).is_some_and(|status| status >= 200) && head::tidy(head) == Ok(None)
+    })
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let me = &mut *self;
+        // `expect` was called before the request was sent, so that it is seen here before the first byte of the reply.
+        if me.heads.expected.swap(false, Ordering::Acquire) {
+            me.state = State::Head(Vec::new());
+        }
+        loop {
+            match &mut me.state {
+                State::Body => return Pin::new(&mut me.stream).poll_read(cx, buf),
+                State::Giving(bytes, at) => {
+                    let rest = bytes.get(*at..).unwrap_or_default();
+                    if rest.is_empty() {
+                        me.state = State::Body;
+                        continue;
+                    }
+                    let some = rest.len().min(buf.remaining());
+                    buf.put_slice(&rest[..some]);
+                    *at += some;
+                    return Poll::Ready(Ok(()));
+                }
+                State::Head(bytes) if bytes.is_empty() => {
+                    let before = buf.filled().len();
+                    ready!(me.poll_first(cx, buf))?;
+                    if buf.filled().len() > before || matches!(me.state, State::Body) {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                State::Head(_) => ready!(me.poll_more(cx, buf))?,
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        all: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, all)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// What hyper gets of these pieces, each of which arrives alone.
+    async fn given(pieces: &[&[u8]], longest: usize) -> (Result<Vec<u8>, String>, Vec<String>) {
+        let (mut server, client) = tokio::io::duplex(1 << 20);
+        let heads = Arc::new(Heads::default());
+        heads.expect();
+        let mut lenient = Lenient::new(client, heads.clone(), longest);
+        let send = async {
+            for piece in pieces {
+                server.write_all(piece).await.expect("writes");
+                tokio::task::yield_now().await;
+            }
+            drop(server);
+        };
+        let mut all = Vec::new();
+        let ((), read) = tokio::join!(send, lenient.read_to_end(&mut all));
+        (read.map(|_| all).map_err(|e| e.to_string()), heads.take_dropped())
+    }
+
+    #[tokio::test]
+    async fn heads_are_tidied_and_bodies_are_not() {
+        let odd = b"HTTP/1.1 200 OK\r\npreload\r\nX-A: 1\r\n 2\r\n\r\nbody\r\npreload\r\n\r\n";
+        let is = b"HTTP/1.1 200 OK\r\nX-A: 1 2\r\n\r\nbody\r\npreload\r\n\r\n".to_vec();
+        for cut in 1..odd.len() {
+            let (given, dropped) = given(&[&odd[..cut], &odd[cut..]], BYTES_MOST).await;
+            assert_eq!((given, dropped.len()), (Ok(is.clone()), 1), "{cut}");
+        }
+        let proper = b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\nbody";
+        for cut in 1..proper.len() {
+            let (given, _) = given(&[&proper[..cut], &proper[cut..]], BYTES_MOST).await;
+            assert_eq!(given, Ok(proper.to_vec()), "{cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn interim_replies_are_left_out() {
+        let early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\npreload\r\n\r\n";
+        let last = b"HTTP/1.1 200 OK\r\n\r\nbody";
+        let (given, dropped) = given(&[early, early, last], BYTES_MOST).await;
+        assert_eq!((given, dropped), (Ok(last.to_vec()), Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_never_arrives() {
+        for bad in
+            [&b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\nContent-Length 4\r\n\r\nbody"]
+        {
+            assert!(given(&[bad], BYTES_MOST).await.0.is_err());
+        }
+        let endless = b"x".repeat(5_000);
+        assert_eq!(given(&[&endless], 4_096).await.0, Err(head::TOO_LONG.to_string()));
+        let cut = b"HTTP/1.1 200 OK\r\nX-A";
+        assert_eq!(given(&[cut], 4_096).await.0, Ok(cut.to_vec()), "hyper says what is missing");
+    }
+}
