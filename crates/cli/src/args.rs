@@ -3,6 +3,7 @@
 use crate::again::Again;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use downhaul_engine::core::digest::Digest;
+use downhaul_engine::core::name::Folders;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -162,6 +163,18 @@ pub struct Files {
         help = "When the file exists: skip, overwrite, rename, update, error"
     )]
     pub if_exists: IfExists,
+
+    /// Where names come from that nobody gave: auto (server, then URL), url (as given), server
+    #[arg(long, value_name = "FROM", default_value = "auto", hide_possible_values = true)]
+    pub names: Names,
+
+    /// Keep folders of the URL below the output folder: the last N, all, or host (all, below the host's name)
+    #[arg(long, value_name = "N|host|all", default_value = "0", value_parser = folders)]
+    pub folders: Folders,
+
+    /// Give files only names that Windows takes, too (there, this is the default)
+    #[arg(long, default_value_t = cfg!(windows))]
+    pub windows_names: bool,
 
     /// Read URLs and names from a list (lines, JSON lines, Metalink), a file or a URL; - is standard input
     #[arg(short = 'i', long, value_name = "LIST", conflicts_with_all = ["urls", "save_as"])]
@@ -351,6 +364,14 @@ pub enum IfExists {
     Error,
 }
 
+/// `--names`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Names {
+    Auto,
+    Url,
+    Server,
+}
+
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
@@ -421,6 +442,14 @@ fn number_or_auto(text: &str, most: u16) -> Result<Connections, String> {
         Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
         _ if text == "auto" => Ok(None),
         _ => Err(format!("it must be auto or a number from 1 to {most}")),
+    }
+}
+
+fn folders(text: &str) -> Result<Folders, String> {
+    match text {
+        "all" => Ok(Folders::All),
+        "host" => Ok(Folders::Host),
+        _ => text.parse().map(Folders::Last).map_err(|_| "it must be a number, all or host".into()),
     }
 }
 

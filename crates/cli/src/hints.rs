@@ -66,6 +66,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("file.exists", "--if-exists overwrite, rename, update or skip decides otherwise."),
     ("file.is_folder", "Choose another name, or move the folder."),
+    ("folder.is_file", "Choose another folder with -d, other names, or move the file."),
     ("file.locked", "Wait for the other run, or choose another name."),
     ("name.taken", "Give the files different names."),
     ("disk.full", "Make room and run the same command again, or choose another folder with -d."),

@@ -5,6 +5,7 @@ use crate::given;
 use crate::printer::Paint;
 use crate::record;
 use downhaul_engine::core::job::IfExists;
+use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::settings::{Family, HttpVersion, OnError, Resume, Settings, Sync, Verify};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -98,6 +99,15 @@ pub(crate) fn resolve(
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let settings = Settings {
         output: args.files.output.clone(),
+        naming: Naming {
+            source: match args.files.names {
+                args::Names::Auto => NameSource::Auto,
+                args::Names::Url => NameSource::Url,
+                args::Names::Server => NameSource::Server,
+            },
+            folders: args.files.folders,
+            windows: args.files.windows_names,
+        },
         if_exists: match args.files.if_exists {
             args::IfExists::Skip => IfExists::Skip,
             args::IfExists::Overwrite => IfExists::Overwrite,

@@ -6,6 +6,7 @@ use crate::input;
 use crate::printer::{self, Paint};
 use downhaul_engine::core::digest::{self, Expected};
 use downhaul_engine::core::list::checksums::{self, Checksums};
+use downhaul_engine::core::name::forms;
 use downhaul_engine::core::record::Entry;
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::digests_of;
@@ -100,6 +101,12 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
     }
 }
 
+/// Where a file is that a list calls so. A run may have given it a name that is safer, or one that Windows takes.
+fn standing(folder: &Path, listed: &str) -> PathBuf {
+    let stands = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
+    folder.join(forms(listed).into_iter().find(stands).unwrap_or_else(|| listed.into()))
+}
+
 /// Reads a list or a record; a line of either says by itself which it is.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<()> {
     let text = given::read(list, checksums::LONGEST)?;
@@ -107,7 +114,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let mut want = |file: &str, digest| {
         let expected = Expected { digest, from: name.clone() };
-        wanted.entry(folder.join(file)).or_default().push(expected);
+        wanted.entry(standing(folder, file)).or_default().push(expected);
     };
     let mut records = 0;
     for entry in input::lines(text.as_slice()).filter_map(|line| Entry::from_json(&line)) {

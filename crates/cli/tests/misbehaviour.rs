@@ -341,15 +341,16 @@ fn headers_that_are_no_http() {
 fn content_disposition_never_leaves_the_folder() {
     let server = Server::start();
     let long = format!("attachment; filename={}.txt", "x".repeat(4096));
-    let cut = format!("{}.txt", "x".repeat(236));
+    // The hash is the same in every version: a second run must find what the first one saved.
+    let cut = format!("{}~2194afd24ad4dab7.txt", "x".repeat(234));
     for (value, name) in [
         ("attachment; filename=\"../../up.txt\"", "___.._up.txt"),
         ("attachment; filename=\"/abs.txt\"", "_abs.txt"),
-        ("attachment; filename=\"C:\\\\x.txt\"", "C__x.txt"),
+        ("attachment; filename=\"C:\\\\x.txt\"", "C:_x.txt"),
         ("attachment; filename*=UTF-8''%1B%5B31mred.txt", "_[31mred.txt"),
         ("attachment; filename*=UTF-8''a%E2%80%AEtxt.exe", "a_txt.exe"),
         ("attachment; filename*=UTF-8''nul%00x", "nul_x"),
-        ("attachment; filename=CON", "_"),
+        ("attachment; filename=-rf", "_rf"),
         ("attachment; filename=.bashrc", "_bashrc"),
         ("attachment; filename=", "file"),
         ("attachment; filename=plain.txt; filename*=UTF-8''n%C3%A4me.txt", "näme.txt"),

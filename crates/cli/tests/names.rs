@@ -44,3 +44,152 @@ fn a_longer_name_is_refused_before_any_request() {
     }
     assert!(server.requests().is_empty());
 }
+
+/// A URL whose reply gives this Content-Disposition.
+fn named(server: &Server, value: &str) -> String {
+    let mut url = url::Url::parse(&server.url("named/1000/file")).expect("a URL");
+    url.query_pairs_mut().append_pair("disposition", value);
+    url.into()
+}
+
+#[test]
+fn a_servers_name_is_cut_to_what_the_disk_takes_and_two_long_ones_stay_two() {
+    let server = Server::start();
+    let place = Place::new();
+    let long = |end: &str| named(&server, &format!("attachment; filename={}{end}.nii.gz", "x".repeat(400)));
+    let out = place.run(&[&long("1"), &long("2"), "-d", "out"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let files = place.files();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files.iter().all(|name| name.len() == "out/".len() + LONGEST && name.ends_with(".nii.gz")));
+    assert_eq!(out.stderr.matches("is longer than the disk takes, and was cut").count(), 2, "{}", out.stderr);
+    // The same names in a second run.
+    let out = place.run(&[&long("1"), &long("2"), "-d", "out"]);
+    assert_eq!((out.status, place.files()), (0, files), "{}", out.stderr);
+}
+
+#[test]
+fn a_long_name_from_a_url_is_downloaded() {
+    let server = Server::start();
+    let place = Place::new();
+    let name = "é".repeat(125);
+    let out = place.run(&[&server.url(&format!("well_behaved/2000000/{name}"))]);
+    assert_eq!((out.status, place.files()), (0, vec![name]), "{}", out.stderr);
+}
+
+#[test]
+fn names_that_only_windows_refuses_stay_as_they_are_elsewhere() {
+    let server = Server::start();
+    for (name, windows) in
+        [("a:b?.txt", "a_b_.txt"), ("con.txt", "_con.txt"), ("aux", "_aux"), ("x.", "x_"), ("a b.txt", "a b.txt")]
+    {
+        let url = named(&server, &format!("attachment; filename=\"{name}\""));
+        let place = Place::new();
+        let out = place.run(&[&url]);
+        assert_eq!((out.status, place.files()), (0, vec![name.to_string()]), "{}", out.stderr);
+        assert!(!out.stderr.contains("warning"), "{}", out.stderr);
+        let place = Place::new();
+        place.write("list", format!("{url}\t{name}\n"));
+        for args in [vec![&*url], vec!["-i", "list", "-d", "d"]] {
+            let out = place.run(&[&args[..], &["--windows-names"]].concat());
+            assert_eq!(out.status, 0, "{}", out.stderr);
+            assert_eq!(out.stderr.contains("was changed"), name != windows, "{}", out.stderr);
+        }
+        let mut expected = [&format!("d/{windows}"), windows, "list"].map(String::from);
+        expected.sort();
+        assert_eq!(place.files(), expected);
+    }
+}
+
+#[test]
+fn verify_finds_a_file_under_the_name_that_a_run_gave_it() {
+    let server = Server::start();
+    let bytes = content("file", 1000);
+    let list = format!("{}  a:b\n", downhaul_testkit::sha256(&bytes));
+    for options in [&[][..], &["--windows-names"]] {
+        let place = Place::new();
+        let url = named(&server, "attachment; filename=\"a:b\"");
+        let list = place.write("SHA256SUMS", &list);
+        let list = list.to_string_lossy();
+        // The list is about the file under the server's name for it, whatever it becomes here.
+        let out = place.run(&[&[&*url, "--checksum-file", &list, "--verify", "require"], options].concat());
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let out = place.run(&["verify", &list]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let out = place.run(&["verify", &list, "-d", "elsewhere"]);
+        assert!(out.status == 1 && String::from_utf8_lossy(&out.stdout).contains("MISSING"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn names_in_other_encodings_are_read_and_escapes_undone() {
+    let server = Server::start();
+    let place = Place::new();
+    for url in [
+        named(&server, "attachment; filename=\"%E5%8D%8E%20a.pdf\""),
+        named(&server, "filename=name1311; charset=x"),
+        server.url("well_behaved/1000/%E9t%E9.txt"),
+    ] {
+        let out = place.run(&[&url]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    assert_eq!(place.files(), ["name1311", "été.txt", "华 a.pdf"]);
+}
+
+#[test]
+fn a_name_can_be_the_urls_whatever_the_server_says() {
+    let server = Server::start();
+    let url = named(&server, "attachment; filename=stated");
+    for (from, name) in [("auto", "stated"), ("server", "stated"), ("url", "file")] {
+        let place = Place::new();
+        let out = place.run(&[&url, "--names", from]);
+        assert_eq!((out.status, place.files()), (0, vec![name.to_string()]), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn folders_of_the_url_are_kept_where_asked_for() {
+    let server = Server::start();
+    let host = format!("127.0.0.1:{}", server.port());
+    server.put("/a/b/.c/f", "bytes");
+    let url = server.url("a/x/../b/.c/f");
+    for (folders, name) in [
+        ("0", "f".to_string()),
+        ("1", "_c/f".into()),
+        ("2", "b/_c/f".into()),
+        ("all", "a/b/_c/f".into()),
+        ("host", format!("{host}/a/b/_c/f")),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&url, "--folders", folders]);
+        assert_eq!((out.status, place.files()), (0, vec![name]), "{}", out.stderr);
+    }
+    let out = Place::new().run(&[&url, "--folders", "some"]);
+    assert!(out.status == 2 && out.stderr.contains("a number, all or host"), "{}", out.stderr);
+}
+
+#[test]
+fn a_file_in_the_place_of_a_folder_is_named_and_stays() {
+    let server = Server::start();
+    let place = Place::new();
+    server.put("/a/b", "bytes");
+    place.write("a", "mine");
+    let out = place.run(&[&server.url("a/b"), "--folders", "all"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("a file is where a folder should be (./a)"), "{}", out.stderr);
+    assert_eq!((place.files(), place.file("a")), (vec!["a".to_string()], Some(b"mine".to_vec())));
+    // A folder in the place of a file that a server named costs it a number.
+    let place = Place::new();
+    place.write("a/b/c", "mine");
+    let out = place.run(&[&server.url("a/b"), "--folders", "all"]);
+    assert_eq!((out.status, place.files()), (0, vec!["a/b (1)".to_string(), "a/b/c".into()]), "{}", out.stderr);
+}
+
+#[test]
+fn a_number_goes_before_a_double_ending() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = ["1", "2"].map(|size| server.url(&format!("well_behaved/{size}/x.nii.gz")));
+    let out = place.run(&[&urls[0], &urls[1], "-j1"]);
+    assert_eq!((out.status, place.files()), (0, vec!["x (1).nii.gz".to_string(), "x.nii.gz".into()]), "{}", out.stderr);
+}

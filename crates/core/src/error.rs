@@ -110,6 +110,7 @@ kinds! {
     ContentHtml       "content.html"           Person Content "an HTML page came where the name promises something else";
     FileExists        "file.exists"            Never  Request "a file of this name already exists";
     FileIsFolder      "file.is_folder"         Never  Disk    "a folder is where the file should be";
+    FolderIsFile      "folder.is_file"         Never  Disk    "a file is where a folder should be";
     FileLocked        "file.locked"            Never  Request "another run is working on this file";
     DiskFull          "disk.full"              Person Disk    "the disk is full";
     DiskPermission    "disk.permission"        Person Disk    "the folder or file may not be written";

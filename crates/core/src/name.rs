@@ -1,15 +1,23 @@
 //! [`SafeName`]: the only way from a server's or a list's words to a file name.
 //!
-//! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
-//! absolute, and holds no NUL; one that came from a server is moreover a single component without control or
-//! bidi characters, without characters that some file system forbids, and not hidden. So is each component of one that came
-//! from the publisher of a set of files.
+//! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never absolute, holds no NUL,
+//! and no component of it is longer than [`LONGEST`]. One that came from a server or a URL is moreover, in each component,
+//! without control and bidi characters, not hidden, and no option of a program. [`SafeName::for_windows`] gives one
+//! that Windows takes.
 
+mod clean;
+mod endings;
+mod naming;
 mod side;
+#[cfg(test)]
+mod tests;
+mod text;
 
+pub use naming::{Folders, NameSource, Naming};
 pub use side::{SideFiles, side_files};
+pub use text::last_segment;
+pub(crate) use text::{decoded, unescaped};
 
-use crate::show;
 use crc_fast::{CrcAlgorithm, checksum};
 use std::fmt;
 use url::Url;
@@ -24,36 +32,40 @@ const INDEX: &str = "index.html";
 /// Why a name that a person gave is refused.
 pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk takes";
 
-/// Names that mean devices on Windows whatever their extension.
-const DEVICES: &[&str] = &["con", "prn", "aux", "nul"];
+/// So many characters of a name that was changed are shown.
+const SHOWN: usize = 80;
 
 /// A relative path that is safe to create below the output folder. See the module for what that means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SafeName(String);
+pub struct SafeName {
+    path: String,
+    /// What it was made from, where it could not stay so.
+    original: Option<String>,
+}
 
 impl SafeName {
     /// A name that a server chose (Content-Disposition). `None` if nothing usable is left of it.
     pub fn from_server(text: &str) -> Option<SafeName> {
-        let replaced: String = text
-            .trim()
-            .chars()
-            .map(|c| if show::is_unsafe_to_show(c) || r#"/\:*?"<>|"#.contains(c) { '_' } else { c })
-            .collect();
-        // Windows drops trailing dots and blanks, so two such names would be one file there.
-        let trimmed = replaced.trim_end_matches(['.', ' ']);
-        let (dots, rest) = trimmed.split_at(trimmed.len() - trimmed.trim_start_matches('.').len());
-        let visible = "_".repeat(dots.len()) + rest;
-        if visible.is_empty() {
-            return None;
-        }
-        Some(SafeName(cut(&without_device(&visible))))
+        clean::component(text).map(|path| SafeName::made_from(text.trim(), path))
     }
 
     /// The name for a URL: its last path segment, percent-decoded once, or `index.html`.
     pub fn from_url(url: &Url) -> SafeName {
-        let segment = url.path_segments().and_then(|mut s| s.next_back()).unwrap_or_default();
-        let decoded = percent_encoding::percent_decode_str(segment).decode_utf8_lossy();
-        SafeName::from_server(&decoded).unwrap_or_else(|| SafeName(INDEX.into()))
+        SafeName::of_last_segment(url).unwrap_or_else(SafeName::index)
+    }
+
+    /// The last path segment of a URL, percent-decoded once, if a name is left of it.
+    pub fn of_last_segment(url: &Url) -> Option<SafeName> {
+        SafeName::from_server(&last_segment(url))
+    }
+
+    /// A segment of the path of `url`, percent-decoded once, if a name is left of it.
+    fn from_segment(url: &Url, segment: &str) -> Option<SafeName> {
+        SafeName::from_server(&text::segment(url, segment))
+    }
+
+    fn index() -> SafeName {
+        SafeName::plain(INDEX.into())
     }
 
     /// A name that the person gave in FILENAMES or a list. It may hold relative folders.
@@ -85,41 +97,95 @@ impl SafeName {
         if parts.iter().any(|part| part.len() > LONGEST) {
             return Err(TOO_LONG);
         }
-        Ok(SafeName(parts.join("/")))
+        Ok(SafeName::plain(parts.join("/")))
     }
 
-    /// A name that whoever published a set of files chose (Metalink). It may hold relative folders; each part of it
+    /// A name that the publisher of a set of files chose (Metalink). It may hold relative folders; each part of it
     /// becomes what a server's name would become.
     ///
     /// # Errors
     /// A phrase that says what is wrong with it.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
-        let SafeName(path) = SafeName::from_person(text)?;
-        let parts = path.split('/').map(|part| SafeName::from_server(part).map(|SafeName(part)| part));
-        let parts: Option<Vec<String>> = parts.collect();
-        Ok(SafeName(parts.ok_or("nothing usable is left of a part of it")?.join("/")))
+        let SafeName { path, .. } = SafeName::from_person(text)?;
+        let parts: Option<Vec<String>> = path.split('/').map(clean::component).collect();
+        let safe = parts.ok_or("nothing usable is left of a part of it")?.join("/");
+        Ok(SafeName::made_from(&path, safe))
+    }
+
+    /// The name as Windows takes it: `a_b` for `a:b`, `_con.txt` for `con.txt`.
+    pub fn for_windows(&self) -> SafeName {
+        let parts: Vec<String> = self.path.split('/').map(clean::for_windows).collect();
+        let name = SafeName::made_from(&self.path, parts.join("/"));
+        SafeName { original: self.original.clone().or(name.original), ..name }
     }
 
     /// The `n`th other name for the same thing: `name (1).ext`.
     pub fn numbered(&self, n: u32) -> SafeName {
-        let (folder, file) = self.0.rsplit_once('/').map_or(("", self.0.as_str()), |(dir, file)| (dir, file));
-        let (stem, extension) = split_extension(file);
-        let mark = format!(" ({n})");
-        let stem = cut_bytes(stem, LONGEST.saturating_sub(mark.len() + extension.len()));
-        let file = format!("{stem}{mark}{extension}");
-        SafeName(if folder.is_empty() { file } else { format!("{folder}/{file}") })
+        let (folder, file) = self.path.rsplit_once('/').map_or(("", self.path.as_str()), |split| split);
+        let (stem, extension) = endings::split_extension(file);
+        let file = clean::with_ending(stem, &format!(" ({n}){extension}"), file);
+        let path = if folder.is_empty() { file } else { format!("{folder}/{file}") };
+        SafeName { path, original: self.original.clone() }
+    }
+
+    /// The same name below these folders.
+    fn below(&self, folders: &[SafeName]) -> SafeName {
+        let all = folders.iter().chain([self]).map(SafeName::as_str);
+        SafeName { path: all.collect::<Vec<_>>().join("/"), original: self.original.clone() }
     }
 
     /// The name, `/` between folders.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.path
+    }
+
+    /// What the name was made from, where it could not stay so: lists may call the file by that.
+    pub fn original(&self) -> Option<&str> {
+        self.original.as_deref()
+    }
+
+    /// What a person should know of the name, if it is not the one that was given. Holds remote text.
+    pub fn note(&self) -> Option<String> {
+        let original = self.original()?;
+        let shown: String = original.chars().take(SHOWN).collect();
+        let more = if shown.len() < original.len() { "..." } else { "" };
+        let why = if original.split('/').any(|part| part.len() > LONGEST) {
+            "is longer than the disk takes, and was cut"
+        } else {
+            "is not safe here, and was changed"
+        };
+        Some(format!("its name \"{shown}{more}\" {why}"))
+    }
+
+    fn plain(path: String) -> SafeName {
+        SafeName { path, original: None }
+    }
+
+    fn made_from(text: &str, path: String) -> SafeName {
+        let original = (text != path).then(|| text.to_string());
+        SafeName { path, original }
     }
 }
 
 impl fmt::Display for SafeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.path)
     }
+}
+
+/// The paths at which a file may be that a checksum list or a record calls `listed`: that name itself, what a run makes
+/// of it where it is a server's word, and what `--windows-names` makes of either. The first one that exists is meant.
+pub fn forms(listed: &str) -> Vec<String> {
+    let mut forms = vec![listed.to_string()];
+    let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
+    for name in names.into_iter().flatten() {
+        for form in [name.for_windows(), name] {
+            if !forms.contains(&form.path) {
+                forms.push(form.path);
+            }
+        }
+    }
+    forms
 }
 
 /// The form of a path in which two paths that are one file are equal: file systems of macOS and Windows do
@@ -128,150 +194,17 @@ pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }
 
-fn without_device(name: &str) -> String {
-    let (stem, rest) = name.split_at(name.find('.').unwrap_or(name.len()));
-    let lower = stem.trim_end().to_ascii_lowercase();
-    let numbered = (lower.len() == 4 && (lower.starts_with("com") || lower.starts_with("lpt")))
-        && lower.ends_with(|c: char| c.is_ascii_digit());
-    if DEVICES.contains(&lower.as_str()) || numbered { format!("_{rest}") } else { name.to_string() }
-}
-
-/// Cuts before the extension, unless that is the long part.
-fn cut(name: &str) -> String {
-    if name.len() <= LONGEST {
-        return name.to_string();
-    }
-    let (stem, extension) = split_extension(name);
-    if extension.len() > 20 {
-        return cut_bytes(name, LONGEST).to_string();
-    }
-    format!("{}{extension}", cut_bytes(stem, LONGEST - extension.len()))
-}
-
 /// A short hash that tells names apart whose other parts are the same, as 16 digits of the CRC-64 of NVMe. Nothing depends on
 /// its being hard to find two names with one hash: of two such names in a run, the later one gets a number.
 fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }
 
+/// The beginning of a text, at most so many bytes of it.
 fn cut_bytes(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     &text[..end]
-}
-
-/// `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`, `(".profile", "")`.
-fn split_extension(file: &str) -> (&str, &str) {
-    let Some(dot) = file.rfind('.').filter(|&dot| dot > 0) else { return (file, "") };
-    let dot = match file[..dot].strip_suffix(".tar") {
-        Some(stem) if !stem.is_empty() => stem.len(),
-        _ => dot,
-    };
-    file.split_at(dot)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn server(text: &str) -> String {
-        SafeName::from_server(text).map(|n| n.0).unwrap_or_default()
-    }
-
-    #[test]
-    fn what_servers_try_becomes_harmless() {
-        for (text, expected) in [
-            ("a.txt", "a.txt"),
-            ("../../etc/passwd", "___.._etc_passwd"),
-            (".bashrc", "_bashrc"),
-            ("..", ""),
-            ("/abs", "_abs"),
-            ("C:\\windows\\x", "C__windows_x"),
-            ("a\u{1b}[31mb", "a_[31mb"),
-            ("a\u{202e}gpj.exe", "a_gpj.exe"),
-            ("nul\0x", "nul_x"),
-            ("CON", "_"),
-            ("con.txt", "_.txt"),
-            ("COM1.log", "_.log"),
-            ("contact.txt", "contact.txt"),
-            ("  spaced name.txt. ", "spaced name.txt"),
-            ("", ""),
-            ("...", ""),
-        ] {
-            assert_eq!(server(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn long_names_are_cut_before_the_extension() {
-        let name = server(&("x".repeat(4096) + ".tar.gz"));
-        assert_eq!(name.len(), LONGEST);
-        assert!(name.ends_with("x.tar.gz"));
-        assert!(server(&"é".repeat(4096)).len() <= LONGEST);
-        assert_eq!(server(&("a.".to_string() + &"y".repeat(4096))).len(), LONGEST);
-    }
-
-    #[test]
-    fn urls_give_their_last_segment() {
-        for (url, expected) in [
-            ("http://h/a/b.iso?x=1#y", "b.iso"),
-            ("http://h/", "index.html"),
-            ("http://h", "index.html"),
-            ("http://h/dir/", "index.html"),
-            ("http://h/a%20b%2Fc%252e.txt", "a b_c%2e.txt"),
-            ("http://h/%2e%2e%2fx", "___x"),
-        ] {
-            let name = SafeName::from_url(&Url::parse(url).expect("a URL")).0;
-            assert_eq!(name, expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn people_may_use_folders_but_not_leave() {
-        assert_eq!(SafeName::from_person("a/./b//c.txt").map(|n| n.0), Ok("a/b/c.txt".into()));
-        for bad in ["", "/a", "../a", "a/../b", "a\0", "a/", ".", &"x".repeat(256)] {
-            assert!(SafeName::from_person(bad).is_err(), "{bad:?}");
-        }
-        assert!(SafeName::from_person(&"x".repeat(240)).is_ok());
-    }
-
-    #[test]
-    fn publishers_may_use_folders_and_nothing_else() {
-        let publisher = |text: &str| SafeName::from_publisher(text).map(|n| n.0);
-        assert_eq!(publisher("a/b/c d.txt"), Ok("a/b/c d.txt".into()));
-        assert_eq!(publisher(".ssh/a:b\u{1b}"), Ok("_ssh/a_b_".into()));
-        for bad in ["", "/a", "../a", "a/../b", "a\0", "a/", "a/... /b"] {
-            assert!(publisher(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn numbers_go_before_the_extension() {
-        let numbered = |text: &str, n| SafeName::from_person(text).expect("safe").numbered(n).0;
-        assert_eq!(numbered("a/b.txt", 1), "a/b (1).txt");
-        assert_eq!(numbered("b.tar.gz", 2), "b (2).tar.gz");
-        assert_eq!(numbered(".profile", 1), ".profile (1)");
-        assert!(numbered(&"x".repeat(255), 12).len() <= LONGEST);
-    }
-
-    proptest! {
-        #[test]
-        fn no_server_text_escapes(text in any::<String>()) {
-            if let Some(SafeName(name)) = SafeName::from_server(&text) {
-                prop_assert!(!name.is_empty() && name.len() <= LONGEST && !name.starts_with('.'));
-                prop_assert!(!name.contains(['/', '\\', '\0', ':']) && !name.chars().any(show::is_unsafe_to_show));
-                prop_assert_eq!(SafeName::from_server(&name).map(|n| n.0), Some(name), "cleaning twice changes nothing");
-            }
-        }
-
-        #[test]
-        fn no_person_name_leaves_the_folder(text in any::<String>()) {
-            for SafeName(name) in [SafeName::from_person(&text), SafeName::from_publisher(&text)].into_iter().flatten() {
-                prop_assert!(!name.starts_with('/') && !name.split('/').any(|p| p == ".." || p.is_empty()));
-            }
-        }
-    }
 }

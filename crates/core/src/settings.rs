@@ -2,6 +2,7 @@
 //! face's business.
 
 use crate::job::IfExists;
+use crate::name::Naming;
 use crate::signature::Keys;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use url::Url;
 pub struct Settings {
     /// Folder to save into; made if missing.
     pub output: PathBuf,
+    /// How files get their names.
+    pub naming: Naming,
     /// What to do when the final name exists.
     pub if_exists: IfExists,
     /// Give a finished file the server's Last-Modified.
@@ -79,6 +82,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             output: PathBuf::from("."),
+            naming: Naming::default(),
             if_exists: IfExists::Skip,
             keep_mtime: true,
             parallel: Some(2),

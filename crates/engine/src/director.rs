@@ -27,7 +27,7 @@ use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::pace::{News, Pace, Room};
-use downhaul_core::plan::{Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
+use downhaul_core::plan::{About, Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
 use lanes::{AtWork, Lanes};
@@ -439,6 +439,10 @@ impl Director {
             Report::Placed(Ok(placed)) => {
                 running.meter.set_name(name_of(&placed.path));
                 running.path = Some(placed.path);
+                if placed.renamed.is_some() {
+                    let about = About { renamed: placed.renamed, ..About::default() };
+                    running.plan.on(self.clock.now(), Input::Known(about));
+                }
                 running.part = placed.part;
                 running.written = placed.written;
                 running.generation = placed.generation;

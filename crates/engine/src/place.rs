@@ -106,11 +106,10 @@ pub(crate) fn choose(
     let (base, server_chose) = match (&spec.target, reply) {
         (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
         (Target::Path(path), _) => (settings.output.join(path), false),
-        (Target::Name(name), _) => (settings.output.join(name.as_str()), false),
-        (Target::Server, reply) => {
-            let url = reply.map_or(&spec.urls[0], |reply| &reply.url);
-            let name = reply.and_then(|reply| reply.name.clone()).unwrap_or_else(|| SafeName::from_url(url));
-            (settings.output.join(name.as_str()), true)
+        (target, reply) => {
+            let name = settings.naming.name_for(spec, reply);
+            let below = name.as_ref().map(SafeName::as_str).unwrap_or_default();
+            (settings.output.join(below), *target == Target::Server)
         }
     };
     for n in 0..MOST_NUMBERED {

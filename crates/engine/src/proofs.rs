@@ -12,7 +12,7 @@ use downhaul_core::error::{Error, Kind};
 use downhaul_core::job::{JobSpec, Target};
 use downhaul_core::list::checksums::{self, Checksums, Named};
 use downhaul_core::list::metalink::Metalink;
-use downhaul_core::name::SafeName;
+use downhaul_core::name::{SafeName, last_segment};
 use downhaul_core::plan::About;
 use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
@@ -355,21 +355,21 @@ impl List {
 fn names(spec: &JobSpec, reply: Option<&Reply>) -> Vec<String> {
     let mut names = Vec::new();
     match &spec.target {
-        Target::Name(name) => names.push(name.to_string()),
+        Target::Name(name) => names.extend(calls(name)),
         Target::Path(path) => names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned())),
         Target::Server | Target::Stdout => {}
     }
     if let Some(reply) = reply {
-        names.extend(reply.name.iter().map(SafeName::to_string));
+        names.extend(reply.name.iter().flat_map(calls));
         names.push(last_segment(&reply.url));
     }
     names.push(last_segment(&spec.urls[0]));
     names
 }
 
-fn last_segment(url: &Url) -> String {
-    let segment = url.path_segments().and_then(|mut all| all.next_back()).unwrap_or_default();
-    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+/// What a list may call a file of this name: by the server's own words, or by what they became.
+fn calls(name: &SafeName) -> impl Iterator<Item = String> {
+    [name.original().map(String::from), Some(name.to_string())].into_iter().flatten()
 }
 
 /// The URL of what stands beside a file under its name and this ending. What else a URL says is about the file alone.

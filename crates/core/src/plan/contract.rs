@@ -208,6 +208,8 @@ pub struct About {
     pub signed: Option<Signed>,
     /// It is an HTML page.
     pub html: bool,
+    /// Its name is not the one that was given: what a person should know of that.
+    pub renamed: Option<String>,
     /// What a person should know.
     pub notes: Vec<String>,
 }

@@ -24,6 +24,7 @@ pub(super) struct Proof {
     all: Vec<Expected>,
     signed: Option<Signed>,
     html: bool,
+    renamed: Option<String>,
     notes: Vec<String>,
 }
 
@@ -31,18 +32,28 @@ impl Proof {
     pub(super) fn new(rules: &Rules) -> Proof {
         let Rules { verify, record, .. } = *rules;
         let given = if verify == Verify::Off { Vec::new() } else { rules.expected.clone() };
-        Proof { verify, record, all: given.clone(), given, signed: None, html: false, notes: Vec::new() }
+        Proof {
+            verify,
+            record,
+            all: given.clone(),
+            given,
+            signed: None,
+            html: false,
+            renamed: None,
+            notes: Vec::new(),
+        }
     }
 
     /// What is known from elsewhere.
     pub(super) fn know(&mut self, about: About) {
-        let About { expected, signed, html, notes, .. } = about;
+        let About { expected, signed, html, renamed, notes, .. } = about;
         if self.verify != Verify::Off {
             add(&mut self.given, &expected);
             add(&mut self.all, &expected);
             self.signed = signed.or(self.signed.take());
         }
         self.html |= html;
+        self.renamed = renamed.or(self.renamed.take());
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
@@ -127,7 +138,7 @@ impl Proof {
     /// # Errors
     /// `content.html` where more than a guess is required.
     pub(super) fn warnings(&self, names: &[&str], html: bool) -> Result<Vec<String>, Error> {
-        let mut warnings = self.notes.clone();
+        let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         if (html || self.html) && names.iter().any(|name| content::is_binary(name)) {
             if self.verify == Verify::Require {
                 return Err(Error::new(Kind::ContentHtml, names.first().copied().unwrap_or_default(), ""));

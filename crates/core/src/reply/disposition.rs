@@ -3,26 +3,26 @@
 //!
 //! Our own because the crate there is fails on `;` within quotes, on the order of the two, and on escaped quotes.
 
-use crate::name::SafeName;
+use crate::name::{self, SafeName};
+use encoding_rs::Encoding;
+use url::Url;
 
-/// The name, made safe. `None` if there is none that can be used.
-pub(super) fn file_name(value: &[u8]) -> Option<SafeName> {
+/// The name, made safe. `None` if there is none that can be used. `url` is the one that answered.
+pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     let parameters = parameters(value);
     let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     let extended =
         of("filename*").and_then(|v| decode_extended(v)).and_then(|text| SafeName::from_server(&text));
-    extended.or_else(|| of("filename").and_then(|v| SafeName::from_server(&text(v))))
+    let plain = || of("filename").and_then(|v| SafeName::from_server(&name::unescaped(&name::decoded(v, url))));
+    extended.or_else(plain)
 }
 
 /// The parameters after the disposition type: names in lower case, values without quotes and escapes.
 fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
-    let mut rest = match value.iter().position(|&b| b == b';') {
-        Some(semicolon) => &value[semicolon + 1..],
-        // Some servers leave out the type: `filename=x`.
-        None => value,
-    };
+    let mut rest = value;
     while !rest.is_empty() {
+        // The type is what has no `=`. Some servers leave it out: `filename=x; charset=y`.
         let Some(equals) = rest.iter().position(|&b| b == b'=' || b == b';') else { break };
         let name = String::from_utf8_lossy(rest[..equals].trim_ascii()).to_ascii_lowercase();
         let was_equals = rest[equals] == b'=';
@@ -31,12 +31,13 @@ fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
             continue;
         }
         let (parameter, beyond) = parameter_value(rest);
+        // Others leave out the `;` behind it: `attachment filename=x`.
+        let name = name.split_ascii_whitespace().next_back().unwrap_or_default().to_string();
         found.push((name, parameter));
         rest = beyond;
     }
     found
 }
-
 /// A quoted string with its escapes undone, or all up to the next `;`. And what follows.
 fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let text = text.trim_ascii_start();
@@ -63,20 +64,8 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&b| b == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
     let bytes: Vec<u8> = percent_encoding::percent_decode(encoded).collect();
-    match charset.to_ascii_lowercase().as_slice() {
-        b"utf-8" => String::from_utf8(bytes).ok(),
-        b"iso-8859-1" => Some(latin1(&bytes)),
-        _ => None,
-    }
-}
-
-/// UTF-8 as nearly all servers send it, else Latin-1 as the grammar has it.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| latin1(bytes))
-}
-
-fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|&b| char::from(b)).collect()
+    let (text, _, malformed) = Encoding::for_label(charset)?.decode(&bytes);
+    (!malformed).then(|| text.into_owned())
 }
 
 #[cfg(test)]
@@ -84,13 +73,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn name(value: &[u8]) -> Option<String> {
+        file_name(value, &Url::parse("http://h/").expect("a URL")).map(|name| name.to_string())
+    }
+
     #[test]
     fn names_as_servers_write_them() {
         for (value, expected) in [
             ("attachment; filename=a.txt", "a.txt"),
             ("attachment; filename=\"a b.txt\"", "a b.txt"),
             ("attachment; filename=\"a;b.txt\"; size=5", "a;b.txt"),
-            ("attachment; filename=\"a\\\"b.txt\"", "a_b.txt"),
+            ("attachment; filename=\"a\\\"b.txt\"", "a\"b.txt"),
             ("attachment; filename=plain.txt; filename*=UTF-8''na%C3%AFve.txt", "naïve.txt"),
             ("attachment; filename*=UTF-8''na%C3%AFve.txt; filename=plain.txt", "naïve.txt"),
             ("attachment; filename*=utf-8''%ff; filename=plain.txt", "plain.txt"),
@@ -99,9 +92,12 @@ mod tests {
             ("ATTACHMENT; FILENAME = a.txt", "a.txt"),
             ("inline; flag; filename=a.txt", "a.txt"),
             ("filename=a.txt", "a.txt"),
+            ("filename=name1311; charset=x", "name1311"),
+            ("filename=\"a;b.txt\"; charset=x", "a;b.txt"),
+            ("attachment filename=a.txt", "a.txt"),
             ("attachment; filename=\"unterminated", "unterminated"),
         ] {
-            assert_eq!(file_name(value.as_bytes()).map(|n| n.to_string()), Some(expected.into()), "{value}");
+            assert_eq!(name(value.as_bytes()).as_deref(), Some(expected), "{value}");
         }
         for none in [
             "",
@@ -110,21 +106,34 @@ mod tests {
             "attachment; filename=\"\"",
             "attachment; filename*=x",
         ] {
-            assert_eq!(file_name(none.as_bytes()), None, "{none}");
+            assert_eq!(name(none.as_bytes()), None, "{none}");
         }
-        assert_eq!(
-            file_name(b"attachment; filename=\"\xe9.txt\"").map(|n| n.to_string()),
-            Some("é.txt".into())
-        );
+    }
+
+    #[test]
+    fn names_in_other_encodings_and_with_escapes() {
+        for (value, expected) in [
+            (&b"attachment; filename=\"\xe9t\xe9.txt\""[..], "été.txt"),
+            (b"attachment; filename=\"\xbb\xaa\xce\xaa\xbc\xbc\xca\xf5\xb1\xa8\xb8\xe6.pdf\"", "华为技术报告.pdf"),
+            (b"attachment; filename=\"\x93\xfa\x96{\x8c\xea\x82\xcc\x83t\x83@\x83C\x83\x8b.zip\"", "日本語のファイル.zip"),
+            (b"attachment; filename=\"\xe5\x8d\x8e.pdf\"", "华.pdf"),
+            (b"attachment; filename=\"%E5%8D%8E%20a.pdf\"", "华 a.pdf"),
+            (b"attachment; filename=%2E%2E%2Fa.pdf", "___a.pdf"),
+            (b"attachment; filename=\"50% of it.pdf\"", "50% of it.pdf"),
+            (b"attachment; filename=\"%FF.pdf\"", "%FF.pdf"),
+            (b"attachment; filename*=GBK''%BB%AA.pdf", "华.pdf"),
+        ] {
+            assert_eq!(name(value).as_deref(), Some(expected), "{}", value.escape_ascii());
+        }
     }
 
     proptest! {
         #[test]
         fn no_value_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = file_name(&bytes);
-            let mut value = b"attachment; filename=".to_vec();
+            let _ = name(&bytes);
+    let mut value = b"attachment; filename=".to_vec();
             value.extend(&bytes);
-            let _ = file_name(&value);
+            let _ = name(&value);
         }
     }
 }

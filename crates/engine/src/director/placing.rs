@@ -30,6 +30,8 @@ pub(super) struct Placed {
     pub(super) place: Place,
     /// Unless nothing is to be done there.
     pub(super) part: Option<Arc<dyn Part>>,
+    /// What a person should know of its name.
+    pub(super) renamed: Option<String>,
     /// What an earlier run left in it.
     pub(super) left: Option<Left>,
     pub(super) generation: Generation,
@@ -114,7 +116,8 @@ impl Director {
                     }
                     _ => 0,
                 };
-                Ok(Placed { path, place, part, left, generation, written })
+                let renamed = settings.naming.name_for(&spec, reply.as_ref()).and_then(|name| name.note());
+                Ok(Placed { path, place, part, renamed, left, generation, written })
             })())
         });
     }

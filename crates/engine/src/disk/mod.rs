@@ -231,6 +231,10 @@ pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
         Is::PermissionDenied | Is::ReadOnlyFilesystem => Kind::DiskPermission,
         Is::FileTooLarge => Kind::DiskTooLarge,
         Is::IsADirectory => Kind::FileIsFolder,
+        Is::NotADirectory => {
+            let file = path.ancestors().find(|one| one.is_file()).unwrap_or(path);
+            return Error::new(Kind::FolderIsFile, file.to_string_lossy(), "");
+        }
         _ if platform::is_too_many_files(error) => Kind::DiskTooManyFiles,
         _ => Kind::DiskFailed,
     };

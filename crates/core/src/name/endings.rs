@@ -1,0 +1,79 @@
+//! Where the extension of a name begins. A number goes before it (`x (1).nii.gz`), and so does a cut.
+
+/// The longest extension: longer ones are no extensions but what follows a dot. `.appimage.zsync` has 15 bytes.
+const LONGEST: usize = 24;
+
+/// Endings of compressed files, which stay together with the ending before them, if that is one of [`COMPRESSED`].
+const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "lzo", "xz", "z", "zst"];
+
+/// Endings of files that are usually compressed: archives, images of disks and of brains, sequences, tables, texts.
+const COMPRESSED: &[&str] = &[
+    "bcf", "bed", "bedgraph", "cpio", "csv", "dat", "dump", "embl", "fa", "faa", "fasta", "fastq", "ffn", "fna",
+    "fq", "gb", "gbff", "gbk", "geojson", "gff", "gff3", "gtf", "html", "img", "iso", "json", "jsonl", "log", "maf",
+    "man", "md", "mgh", "mtx", "nc", "ndjson", "nii", "npy", "nq", "nt", "obo", "owl", "pdb", "pgn", "ps", "qcow2",
+    "raw", "rdf", "sam", "sdf", "sql", "svg", "tar", "tex", "tsv", "ttl", "txt", "vcf", "vmdk", "warc", "wat", "wet",
+    "wig", "xml", "yaml", "yml",
+];
+
+/// Endings of files that belong to the file whose name stands before: indexes (samtools, tabix), signatures.
+const BESIDE: &[&str] = &["asc", "bai", "crai", "csi", "fai", "gzi", "minisig", "sig", "tbi"];
+
+/// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`, `(".profile", "")`,
+/// `("calls", ".vcf.gz.tbi")`. The first half is never empty unless the name is.
+pub(super) fn split_extension(file: &str) -> (&str, &str) {
+    let Some((stem, last)) = split_last(file) else { return (file, "") };
+    let before = match split_last(stem) {
+        Some((shorter, before)) if is_one_of(last, COMPRESSIONS) && is_one_of(before, COMPRESSED) => shorter,
+        Some(_) if is_one_of(last, BESIDE) => split_extension(stem).0,
+        _ => stem,
+    };
+    match file.len() - before.len() {
+        0..=LONGEST => file.split_at(before.len()),
+        _ => file.split_at(stem.len()),
+    }
+}
+
+/// What stands before the last dot, and what behind it, if that can be an extension.
+fn split_last(file: &str) -> Option<(&str, &str)> {
+    let (stem, last) = file.rsplit_once('.')?;
+    let extension = 1..LONGEST;
+    (!stem.is_empty() && extension.contains(&last.len()) && !last.contains(char::is_whitespace)).then_some((stem, last))
+}
+
+fn is_one_of(ending: &str, table: &[&str]) -> bool {
+    table.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_double_endings_stay_together() {
+        for (stem, ending) in [
+            ("archive", ".tar.gz"),
+            ("ARCHIVE", ".TAR.ZST"),
+            ("brain", ".nii.gz"),
+            ("reads_1", ".fastq.gz"),
+            ("reads_1", ".fq.bz2"),
+            ("calls", ".vcf.gz"),
+            ("calls", ".vcf.gz.tbi"),
+            ("x", ".bam.bai"),
+            ("crawl", ".warc.gz"),
+            ("a", ".tar.gz.asc"),
+            ("linux-6.1", ".tar.xz"),
+            ("v1.2", ".gz"),
+            ("photo.2024", ".jpg"),
+            ("photo", ".jpg"),
+            ("README", ""),
+            (".profile", ""),
+            ("tar", ".gz"),
+            ("", ""),
+            ("name.", ""),
+            ("Dr. Who", ""),
+            ("x.a-name-with-a-dot-near-its-beginning", ""),
+        ] {
+            assert_eq!(split_extension(&format!("{stem}{ending}")), (stem, ending));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! How a file is named that nobody gave a name: `--names`, `--folders` and `--windows-names`.
+//!
+//! Invariant: the result depends on the given URL, the URL that answered and the server's word alone, never on what else is
+//! downloaded or in which order replies come.
+
+use super::SafeName;
+use crate::job::{JobSpec, Target};
+use crate::reply::Reply;
+use url::Url;
+
+/// How files get their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Naming {
+    /// Where a name comes from that no list and no person gave.
+    pub source: NameSource,
+    /// Which folders of the URL are kept below the output folder.
+    pub folders: Folders,
+    /// Every name below the output folder is one that Windows takes (`--windows-names`).
+    pub windows: bool,
+}
+
+/// Where a name comes from (`--names`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameSource {
+    /// The server's Content-Disposition, else the URL that answered, else the URL that was given.
+    Auto,
+    /// The URL that was given, whatever the server says.
+    Url,
+    /// The server's Content-Disposition, else the URL that answered.
+    Server,
+}
+
+/// Which folders of the URL's path are kept (`--folders`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folders {
+    /// The last so many.
+    Last(usize),
+    /// All of them.
+    All,
+    /// All of them, below a folder named after the host.
+    Host,
+}
+
+impl Default for Naming {
+    fn default() -> Naming {
+        Naming { source: NameSource::Auto, folders: Folders::Last(0), windows: cfg!(windows) }
+    }
+}
+
+impl Naming {
+    /// The name of a job's file below the output folder, by all that is known so far. `None` where it goes to a path of the person's
+    /// own, or to standard output.
+    pub fn name_for(&self, spec: &JobSpec, reply: Option<&Reply>) -> Option<SafeName> {
+        let given = spec.urls.first()?;
+        match (&spec.target, reply) {
+            (Target::Path(_) | Target::Stdout, _) => None,
+            (Target::Name(name), _) => Some(self.given(name)),
+            (Target::Server, None) => Some(self.by_url(given)),
+            (Target::Server, Some(reply)) => Some(self.by_reply(given, &reply.url, reply.name.as_ref())),
+        }
+    }
+
+    /// The name of a file before anything is known of it but the URL that was given.
+    pub fn by_url(&self, given: &Url) -> SafeName {
+        self.below(given, SafeName::from_url(given))
+    }
+
+    /// The name of a file once a server answered. `answered` is the URL that did, after redirects, and `stated` the name in its
+    /// Content-Disposition.
+    pub fn by_reply(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
+        let answered = || SafeName::of_last_segment(answered);
+        let file = match self.source {
+            NameSource::Url => None,
+            NameSource::Auto => stated.cloned().or_else(answered),
+            NameSource::Server => stated.cloned().or_else(answered).or_else(|| Some(SafeName::index())),
+        };
+        self.below(given, file.unwrap_or_else(|| SafeName::from_url(given)))
+    }
+
+    /// The name that a person or a list gave, as this disk takes it.
+    pub fn given(&self, name: &SafeName) -> SafeName {
+        if self.windows { name.for_windows() } else { name.clone() }
+    }
+
+    /// The name below the folders that are kept of the given URL: what a person sees in it decides, not where a redirect leads.
+    fn below(&self, url: &Url, file: SafeName) -> SafeName {
+        let mut folders: Vec<&str> = url.path_segments().map(Iterator::collect).unwrap_or_default();
+        folders.pop();
+        let folders = folders.into_iter().filter_map(|segment| SafeName::from_segment(url, segment));
+        let mut folders: Vec<SafeName> = folders.collect();
+        match self.folders {
+            Folders::Last(most) => drop(folders.drain(..folders.len().saturating_sub(most))),
+            Folders::All => {}
+            Folders::Host => {
+                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                let host = SafeName::from_server(&format!("{}{port}", url.host_str().unwrap_or_default()));
+                folders.splice(0..0, host);
+            }
+        }
+        self.given(&file.below(&folders))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    #[test]
+    fn names_come_from_where_they_were_asked_for() {
+        let given = url("http://h/d/given.bin?x=1");
+        let (other, none) = (url("http://cdn/blob/answered"), url("http://cdn/?id=1"));
+        let stated = SafeName::from_server("stated.bin");
+        for (source, answered, stated, expected) in [
+            (NameSource::Auto, &other, stated.as_ref(), "stated.bin"),
+            (NameSource::Auto, &other, None, "answered"),
+            (NameSource::Auto, &none, None, "given.bin"),
+            (NameSource::Url, &other, stated.as_ref(), "given.bin"),
+            (NameSource::Server, &other, stated.as_ref(), "stated.bin"),
+            (NameSource::Server, &other, None, "answered"),
+            (NameSource::Server, &none, None, "index.html"),
+        ] {
+            let naming = Naming { source, ..Naming::default() };
+            assert_eq!(naming.by_reply(&given, answered, stated).as_str(), expected, "{source:?} {answered}");
+        }
+    }
+
+    #[test]
+    fn folders_of_the_url_are_kept_and_lead_nowhere_else() {
+        for (text, folders, expected) in [
+            ("http://h/a/b/c/f", Folders::Last(0), "f"),
+            ("http://h/a/b/c/f", Folders::Last(2), "b/c/f"),
+            ("http://h/a/b/c/f", Folders::Last(9), "a/b/c/f"),
+            ("http://h/a/b/", Folders::All, "a/b/index.html"),
+            ("http://h/a//.hidden/b/f", Folders::All, "a/_hidden/b/f"),
+            ("http://h/a/../../b/%2e%2e/c/..%2F..%2Fd/f", Folders::All, "c/___.._d/f"),
+            ("http://h/%20/f", Folders::All, "f"),
+            ("http://h.example/a/f", Folders::Host, "h.example/a/f"),
+            ("http://h:8080/f", Folders::Host, "h:8080/f"),
+            ("http://[::1]:8080/f", Folders::Host, "[::1]:8080/f"),
+        ] {
+            let naming = Naming { folders, windows: false, ..Naming::default() };
+            assert_eq!(naming.by_url(&url(text)).as_str(), expected, "{text}");
+        }
+        let naming = Naming { folders: Folders::Host, windows: true, source: NameSource::Auto };
+        assert_eq!(naming.by_url(&url("http://h:8080/con/a%3Ab.")).as_str(), "h_8080/_con/a_b_");
+    }
+}
