@@ -80,9 +80,13 @@ fn a_long_name_from_a_url_is_downloaded() {
 #[test]
 fn names_that_only_windows_refuses_stay_as_they_are_elsewhere() {
     let server = Server::start();
-    for (name, windows) in
-        [("a:b?.txt", "a_b_.txt"), ("con.txt", "_con.txt"), ("aux", "_aux"), ("x.", "x_"), ("a b.txt", "a b.txt")]
-    {
+    for (name, windows) in [
+        ("a:b?.txt", "a_b_.txt"),
+        ("con.txt", "_con.txt"),
+        ("aux", "_aux"),
+        ("x.", "x_"),
+        ("a b.txt", "a b.txt"),
+    ] {
         let url = named(&server, &format!("attachment; filename=\"{name}\""));
         let place = Place::new();
         let out = place.run(&[&url]);
@@ -117,7 +121,11 @@ fn verify_finds_a_file_under_the_name_that_a_run_gave_it() {
         let out = place.run(&["verify", &list]);
         assert_eq!(out.status, 0, "{}", out.stderr);
         let out = place.run(&["verify", &list, "-d", "elsewhere"]);
-        assert!(out.status == 1 && String::from_utf8_lossy(&out.stdout).contains("MISSING"), "{}", out.stderr);
+        assert!(
+            out.status == 1 && String::from_utf8_lossy(&out.stdout).contains("MISSING"),
+            "{}",
+            out.stderr
+        );
     }
 }
 
@@ -182,7 +190,12 @@ fn a_file_in_the_place_of_a_folder_is_named_and_stays() {
     let place = Place::new();
     place.write("a/b/c", "mine");
     let out = place.run(&[&server.url("a/b"), "--folders", "all"]);
-    assert_eq!((out.status, place.files()), (0, vec!["a/b (1)".to_string(), "a/b/c".into()]), "{}", out.stderr);
+    assert_eq!(
+        (out.status, place.files()),
+        (0, vec!["a/b (1)".to_string(), "a/b/c".into()]),
+        "{}",
+        out.stderr
+    );
 }
 
 #[test]
@@ -191,5 +204,10 @@ fn a_number_goes_before_a_double_ending() {
     let place = Place::new();
     let urls = ["1", "2"].map(|size| server.url(&format!("well_behaved/{size}/x.nii.gz")));
     let out = place.run(&[&urls[0], &urls[1], "-j1"]);
-    assert_eq!((out.status, place.files()), (0, vec!["x (1).nii.gz".to_string(), "x.nii.gz".into()]), "{}", out.stderr);
+    assert_eq!(
+        (out.status, place.files()),
+        (0, vec!["x (1).nii.gz".to_string(), "x.nii.gz".into()]),
+        "{}",
+        out.stderr
+    );
 }

@@ -140,7 +140,9 @@ impl Reply {
                 content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(page)
             }),
             multipart: content_type.to_ascii_lowercase().starts_with("multipart/byteranges"),
-            name: headers.get(header::CONTENT_DISPOSITION).and_then(|v| disposition::file_name(v.as_bytes(), url)),
+            name: headers
+                .get(header::CONTENT_DISPOSITION)
+                .and_then(|v| disposition::file_name(v.as_bytes(), url)),
             digests: stated.whole,
             promised_size: None,
             part_digests: stated.part,

@@ -47,7 +47,8 @@ fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
     let numbered = ["com", "lpt"].iter().find_map(|port| stem.strip_prefix(port));
     // The superscripts are digits to Windows, too.
-    let is_port = |number: &str| matches!(number.as_bytes(), [b'0'..=b'9']) || ["¹", "²", "³"].contains(&number);
+    let is_port =
+        |number: &str| matches!(number.as_bytes(), [b'0'..=b'9']) || ["¹", "²", "³"].contains(&number);
     DEVICES.contains(&stem.as_str()) || numbered.is_some_and(is_port)
 }
 

@@ -8,11 +8,11 @@ const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "lzo", "
 
 /// Endings of files that are usually compressed: archives, images of disks and of brains, sequences, tables, texts.
 const COMPRESSED: &[&str] = &[
-    "bcf", "bed", "bedgraph", "cpio", "csv", "dat", "dump", "embl", "fa", "faa", "fasta", "fastq", "ffn", "fna",
-    "fq", "gb", "gbff", "gbk", "geojson", "gff", "gff3", "gtf", "html", "img", "iso", "json", "jsonl", "log", "maf",
-    "man", "md", "mgh", "mtx", "nc", "ndjson", "nii", "npy", "nq", "nt", "obo", "owl", "pdb", "pgn", "ps", "qcow2",
-    "raw", "rdf", "sam", "sdf", "sql", "svg", "tar", "tex", "tsv", "ttl", "txt", "vcf", "vmdk", "warc", "wat", "wet",
-    "wig", "xml", "yaml", "yml",
+    "bcf", "bed", "bedgraph", "cpio", "csv", "dat", "dump", "embl", "fa", "faa", "fasta", "fastq", "ffn",
+    "fna", "fq", "gb", "gbff", "gbk", "geojson", "gff", "gff3", "gtf", "html", "img", "iso", "json", "jsonl",
+    "log", "maf", "man", "md", "mgh", "mtx", "nc", "ndjson", "nii", "npy", "nq", "nt", "obo", "owl", "pdb",
+    "pgn", "ps", "qcow2", "raw", "rdf", "sam", "sdf", "sql", "svg", "tar", "tex", "tsv", "ttl", "txt", "vcf",
+    "vmdk", "warc", "wat", "wet", "wig", "xml", "yaml", "yml",
 ];
 
 /// Endings of files that belong to the file whose name stands before: indexes (samtools, tabix), signatures.
@@ -37,7 +37,8 @@ pub(super) fn split_extension(file: &str) -> (&str, &str) {
 fn split_last(file: &str) -> Option<(&str, &str)> {
     let (stem, last) = file.rsplit_once('.')?;
     let extension = 1..LONGEST;
-    (!stem.is_empty() && extension.contains(&last.len()) && !last.contains(char::is_whitespace)).then_some((stem, last))
+    (!stem.is_empty() && extension.contains(&last.len()) && !last.contains(char::is_whitespace))
+        .then_some((stem, last))
 }
 
 fn is_one_of(ending: &str, table: &[&str]) -> bool {

@@ -13,7 +13,8 @@ pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     let extended =
         of("filename*").and_then(|v| decode_extended(v)).and_then(|text| SafeName::from_server(&text));
-    let plain = || of("filename").and_then(|v| SafeName::from_server(&name::unescaped(&name::decoded(v, url))));
+    let plain =
+        || of("filename").and_then(|v| SafeName::from_server(&name::unescaped(&name::decoded(v, url))));
     extended.or_else(plain)
 }
 
@@ -114,8 +115,14 @@ mod tests {
     fn names_in_other_encodings_and_with_escapes() {
         for (value, expected) in [
             (&b"attachment; filename=\"\xe9t\xe9.txt\""[..], "été.txt"),
-            (b"attachment; filename=\"\xbb\xaa\xce\xaa\xbc\xbc\xca\xf5\xb1\xa8\xb8\xe6.pdf\"", "华为技术报告.pdf"),
-            (b"attachment; filename=\"\x93\xfa\x96{\x8c\xea\x82\xcc\x83t\x83@\x83C\x83\x8b.zip\"", "日本語のファイル.zip"),
+            (
+                b"attachment; filename=\"\xbb\xaa\xce\xaa\xbc\xbc\xca\xf5\xb1\xa8\xb8\xe6.pdf\"",
+                "华为技术报告.pdf",
+            ),
+            (
+                b"attachment; filename=\"\x93\xfa\x96{\x8c\xea\x82\xcc\x83t\x83@\x83C\x83\x8b.zip\"",
+                "日本語のファイル.zip",
+            ),
             (b"attachment; filename=\"\xe5\x8d\x8e.pdf\"", "华.pdf"),
             (b"attachment; filename=\"%E5%8D%8E%20a.pdf\"", "华 a.pdf"),
             (b"attachment; filename=%2E%2E%2Fa.pdf", "___a.pdf"),
