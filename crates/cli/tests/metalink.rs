@@ -118,7 +118,7 @@ fn names_stay_below_the_output_folder() {
         &four(&(element("sub/dir/g", SHA256, &[&url]) + &element(".hidden/h:i", SHA256, &[&url]))),
     );
     place.assert_exact(&out, "out/sub/dir/g", &file());
-    place.assert_exact(&out, "out/_hidden/h_i", &file());
+    place.assert_exact(&out, "out/_hidden/h:i", &file());
 
     let server = Server::start();
     let url = server.url("d/file");
