@@ -224,6 +224,10 @@ mod tests {
             again(&["http://h/a", "-H", "Authorization: Basic x", "-H", "Accept: a/b"]),
             Some("downhaul http://h/a -H 'Authorization: ...' -H 'Accept: a/b'".into())
         );
+        assert_eq!(
+            again(&["http://h/a", "--retry-on", "404,403", "--retry-on", "410", "-x1", "-x", "2"]),
+            Some("downhaul http://h/a -x 2 --retry-on 404 --retry-on 403 --retry-on 410".into())
+        );
         assert_eq!(again(&["repair", "l", "-j", "4"]), Some("downhaul repair l -j 4".into()));
         for unshown in [
             &["http://h/a?token=secret"][..],

@@ -229,6 +229,10 @@ pub struct Failure {
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub retries: u32,
 
+    /// Statuses that are worth another try as well, separated by commas (404,403)
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = status)]
+    pub retry_on: Vec<u16>,
+
     /// ask, retry, skip or exit [default: ask on a terminal, else retry]
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub on_error: Option<OnError>,
@@ -450,6 +454,14 @@ fn folders(text: &str) -> Result<Folders, String> {
         "all" => Ok(Folders::All),
         "host" => Ok(Folders::Host),
         _ => text.parse().map(Folders::Last).map_err(|_| "it must be a number, all or host".into()),
+    }
+}
+
+/// An HTTP status (RFC 9110, section 15) that a failure may have; those below 200 and those of a whole file or a part are none.
+fn status(text: &str) -> Result<u16, String> {
+    match text.trim().parse() {
+        Ok(code) if (201..=599).contains(&code) && code != 206 => Ok(code),
+        _ => Err("it must be an HTTP status that a failure can have, such as 404".into()),
     }
 }
 

@@ -143,6 +143,8 @@ async fn download(
     let asks = settings.on_error == OnError::Ask;
     let session = match Session::start(settings) {
         Ok(session) => Arc::new(session),
+        // What cannot be known before: --cacert.
+        Err(e) if !e.at.is_empty() => return usage(&escaped(&format!("--cacert {}: {}", e.at, e.detail))),
         Err(e) => return usage(&escaped(&e.to_string())),
     };
     let shared = Arc::new(Shared::default());

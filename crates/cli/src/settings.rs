@@ -144,6 +144,7 @@ pub(crate) fn resolve(
         mirrors: args.options.proof.mirrors == args::Mirrors::Auto,
         record: args.options.proof.record.is_some(),
         retries: args.options.failure.retries,
+        retry_on: args.options.failure.retry_on.clone(),
         on_error,
         timeout: args.options.failure.timeout,
         connect_timeout: args.options.failure.connect_timeout,

@@ -234,6 +234,72 @@ fn expired_link_after_a_redirect_is_resolved_again_once() {
 }
 
 #[test]
+fn a_redirector_that_picks_a_mirror_without_the_file_is_asked_again_as_often_as_retries_allow() {
+    let server = Server::start();
+    let picked = |number: usize| server.requests_for(&format!("mirror={number}&")).len();
+    for (status, code) in [(404, "not_found"), (410, "gone")] {
+        let of = |missing: u32| format!("picks_mirrors?missing={missing}&status={status}");
+        let (place, out) = get(&server, &of(3), &["--retries", "3"]);
+        place.assert_exact(&out, "f", &file());
+        let times: Vec<_> = server
+            .requests_for(&format!("missing=3&status={status}"))
+            .iter()
+            .map(|request| request.at)
+            .collect();
+        assert!(times[6] - times[4] > times[2] - times[0], "waits grow");
+        let (place, out) = get(&server, &of(9), &["--retries", "2"]);
+        place.assert_failed(&out, 1, &status.to_string());
+        assert!(place.log().contains(&format!("[http.{code}]")), "{}", place.log());
+        assert_eq!(
+            server.requests_for(&format!("?missing=9&status={status}")).len(),
+            3,
+            "the first and two more"
+        );
+        let (place, out) = get(&server, &of(8), &["--retries", "0"]);
+        place.assert_failed(&out, 1, &status.to_string());
+        assert_eq!(server.requests_for(&format!("?missing=8&status={status}")).len(), 1);
+    }
+    // Who is forbidden is asked again once.
+    let before = picked(2);
+    let (place, out) = get(&server, "picks_mirrors?missing=7&status=403", &[]);
+    place.assert_failed(&out, 1, "403");
+    assert_eq!(server.requests_for("?missing=7&status=403").len(), 2);
+    assert_eq!(picked(2), before);
+}
+
+#[test]
+fn retry_on_names_statuses_that_are_tried_again() {
+    let server = Server::start();
+    for status in [404, 403, 451, 202] {
+        let on = status.to_string();
+        let (place, out) =
+            get(&server, &format!("fails_once?status={status}"), &["--retry-on", "404,403,451,202"]);
+        place.assert_exact(&out, "f", &file());
+        assert_eq!(server.requests_for(&format!("fails_once/{SIZE}/file?status={status}")).len(), 2);
+        let (place, out) =
+            get(&server, &format!("status?status={status}&on"), &["--retry-on", &on, "--retries", "1"]);
+        place.assert_failed(&out, 1, &on);
+        assert_eq!(
+            server.requests_for(&format!("status={status}&on")).len(),
+            2,
+            "as often as --retries says"
+        );
+        let (place, out) = get(&server, &format!("status?status={status}&off"), &["--retry-on", "400"]);
+        place.assert_failed(&out, 1, &on);
+        assert_eq!(
+            server.requests_for(&format!("status={status}&off")).len(),
+            1,
+            "only those that were named"
+        );
+    }
+    for bad in ["200", "206", "0", "600", "4xx", "404;403"] {
+        let place = Place::new();
+        let out = place.run(&["http://127.0.0.1:1/f", "--retry-on", bad]);
+        place.assert_failed(&out, 2, "an HTTP status");
+    }
+}
+
+#[test]
 fn redirects_are_followed_and_bounded() {
     let server = Server::start();
     let (place, out) = get(&server, "redirect_chain?hops=20", &[]);

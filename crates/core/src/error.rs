@@ -49,7 +49,7 @@ macro_rules! kinds {
             /// What it means, as a short phrase.
             pub fn meaning(self) -> &'static str { match self { $(Kind::$variant => $meaning,)* } }
 
-            /// Whether a new try is worth it. The only place that says so.
+            /// Whether a new try is worth it, in general. [`Error::retry`] says it of one failure.
             pub fn retry(self) -> Retry { match self { $(Kind::$variant => Retry::$retry,)* } }
 
             /// Who has to act.
@@ -143,6 +143,9 @@ pub struct Error {
     pub detail: String,
     /// The server named a time before which it does not want to be asked again.
     pub pause: Option<Pause>,
+    /// The next try may have another answer, although failures of this kind are else tried again on a person's word only: behind a
+    /// redirect, another server may answer, or the person named this status beforehand (`--retry-on`).
+    pub again: bool,
 }
 
 /// A `Retry-After` (RFC 9110, section 10.2.3), resolved to a wait.
@@ -158,7 +161,15 @@ pub struct Pause {
 impl Error {
     /// A failure of a kind at a place, with what was said about it.
     pub fn new(kind: Kind, at: impl Into<String>, detail: impl Into<String>) -> Self {
-        Error { kind, at: at.into(), detail: detail.into(), pause: None }
+        Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false }
+    }
+
+    /// Whether a new try is worth it.
+    pub fn retry(&self) -> Retry {
+        match self.kind.retry() {
+            Retry::Person if self.again => Retry::Again,
+            retry => retry,
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Budget {
             self.best_at_failure = best;
             self.used = 0;
         }
-        match (error.kind.retry(), on_error) {
+        match (error.retry(), on_error) {
             (Retry::Never, OnError::Exit) => Verdict::StopAll,
             (Retry::Never, _) => Verdict::GiveUp,
             (Retry::Again, _) if progressed && can_go_on && error.pause.is_none() => Verdict::GoOn,

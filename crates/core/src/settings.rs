@@ -45,6 +45,8 @@ pub struct Settings {
     pub record: bool,
     /// New tries of a file after a failure.
     pub retries: u32,
+    /// Statuses (as 404) that are tried again like a server that failed, though a person would have to decide it else.
+    pub retry_on: Vec<u16>,
     /// What to do on failure.
     pub on_error: OnError,
     /// How long a server may be silent, before its reply and within a body.
@@ -99,6 +101,7 @@ impl Default for Settings {
             signed_by: None,
             record: false,
             retries: 3,
+            retry_on: Vec::new(),
             on_error: OnError::Retry,
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),

@@ -37,7 +37,7 @@ pub(crate) async fn get(
             }
             Err(error) => error,
         };
-        if error.kind.retry() != Retry::Again || tries >= settings.retries {
+        if error.retry() != Retry::Again || tries >= settings.retries {
             return Err(error);
         }
         // A pause that all files of the host wait for costs no try.

@@ -69,7 +69,7 @@ impl Plan {
             return true;
         }
         let again = self.sources.failed(source, held.brought() > 0 && !useless);
-        let for_good = is_meant(error.kind) || is_of_another_kind(error.kind);
+        let for_good = !error.again && (is_meant(error.kind) || is_of_another_kind(error.kind));
         if again || for_good {
             self.leave(source, error);
         }
@@ -199,7 +199,7 @@ impl Plan {
     fn next_mirror_may_do(&self, error: &Error, verdict: Verdict, can_go_on: bool, placing: bool) -> bool {
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
         let at_its_end = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
-        theirs && !placing && error.kind.retry() != Retry::Never && (!can_go_on || at_its_end)
+        theirs && !placing && error.retry() != Retry::Never && (!can_go_on || at_its_end)
     }
 
     pub(super) fn again(&mut self, now: Duration, error: &Error, wait: Duration) {

@@ -40,6 +40,7 @@ const SINS: &[(&str, Script)] = &[
     ("fails_always", status::fails_always),
     ("status", status::status),
     ("expired_link", status::expired_link),
+    ("picks_mirrors", status::picks_mirrors),
     ("redirect", status::redirect),
     ("redirect_chain", status::redirect_chain),
     ("slow_first_byte", pace::slow_first_byte),

@@ -65,17 +65,22 @@ impl Source for HttpFile {
         async move {
             let known = self.resolved().clone().filter(|_| !want.is_plain());
             let start = known.clone().unwrap_or_else(|| self.given.clone());
-            let (error, redirected) = match self.follow(start, &want).await {
+            let (mut error, mut redirected) = match self.follow(start, &want).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };
             // The next try shall find out anew where to go.
             *self.resolved() = None;
-            // Links that redirects lead to expire, and their servers fail: the first URL is resolved again, once.
-            let stale = known.is_some() && error.kind.retry() == Retry::Person;
-            if stale || (redirected && may_have_expired(error.kind)) {
-                return self.follow(self.given.clone(), &want).await.map_err(|(error, _)| error);
+            // Links that redirects lead to expire: the first URL is resolved again, once.
+            let stale = known.is_some() && error.retry() == Retry::Person;
+            if stale || (redirected && !error.again && may_have_expired(error.kind)) {
+                (error, redirected) = match self.follow(self.given.clone(), &want).await {
+                    Ok(opened) => return Ok(opened),
+                    Err(failure) => failure,
+                };
             }
+            // A redirector may pick a mirror that has the file the next time: these are tries like others, with growing waits.
+            error.again |= redirected && matches!(error.kind, Kind::HttpNotFound | Kind::HttpGone);
             Err(error)
         }
         .boxed()
@@ -146,6 +151,7 @@ impl HttpFile {
             return Ok(Answer::Opened(Box::new(Opened { reply: head, body: Box::pin(reply.into_body()) })));
         };
         let mut error = Error::new(kind, show::url(url), request::status_line(reply.status()));
+        error.again = client.settings.retry_on.contains(&status);
         if kind == Kind::HttpBusy
             && let Some(wait) = reply::retry_after(reply.headers(), clock::wall())
         {
@@ -166,7 +172,7 @@ impl HttpFile {
 }
 
 fn may_have_expired(kind: Kind) -> bool {
-    matches!(kind, Kind::HttpUnauthorized | Kind::HttpForbidden | Kind::HttpNotFound | Kind::HttpGone)
+    matches!(kind, Kind::HttpUnauthorized | Kind::HttpForbidden)
 }
 
 enum Answer {

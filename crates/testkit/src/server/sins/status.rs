@@ -61,6 +61,21 @@ pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
+/// Redirects to a mirror; the first `?missing=N` that it picks do not have the file, and answer with `&status=404`.
+pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
+    let number = |key| x.request.query(key).and_then(|number| number.parse::<usize>().ok());
+    let (missing, status) = (number("missing").unwrap_or(1), number("status").unwrap_or(404));
+    match number("mirror") {
+        None => {
+            let query = format!("mirror={}&missing={missing}&status={status}", x.visit);
+            let mirror = format!("/picks_mirrors/{}/{}?{query}", x.size, x.name);
+            x.reply("302 Found", &[("Location", &mirror)], b"")
+        }
+        Some(mirror) if mirror < missing => x.reply(&format!("{status} Sin"), &[], b"not here\n"),
+        Some(_) => x.file(&[]),
+    }
+}
+
 /// `?to=URL`.
 pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     let to = x.request.query("to").unwrap_or_default();
