@@ -101,6 +101,7 @@ fn hides_something(value: &str) -> bool {
 /// Whether a value means something that will be gone: standard input, or what a shell opened for this command alone.
 fn is_passing(arg: &Arg, value: &str) -> bool {
     let reads = arg.get_id() == "input" || arg.get_id() == "list";
+    let value = value.strip_prefix('@').filter(|_| arg.get_id() == "headers").unwrap_or(value);
     (reads && value == "-") || ["/dev/fd/", "/proc/self/fd/"].iter().any(|fd| value.starts_with(fd))
 }
 
@@ -228,6 +229,7 @@ mod tests {
             again(&["http://h/a", "--retry-on", "404,403", "--retry-on", "410", "-x1", "-x", "2"]),
             Some("downhaul http://h/a -x 2 --retry-on 404 --retry-on 403 --retry-on 410".into())
         );
+        assert_eq!(again(&["http://h/a", "-H", "@x y"]), Some("downhaul http://h/a -H '@x y'".into()));
         assert_eq!(again(&["repair", "l", "-j", "4"]), Some("downhaul repair l -j 4".into()));
         for unshown in [
             &["http://h/a?token=secret"][..],
@@ -239,6 +241,7 @@ mod tests {
             &["http://h/a", "--checksum-file", "https://h/SUMS?token=abc"],
             &["http://h/a", "-o", "a\u{1b}"],
             &["http://h/a", "-o", "/dev/fd/63"],
+            &["http://h/a", "-H", "@/dev/fd/63"],
         ] {
             assert_eq!(again(unshown), None, "{unshown:?}");
         }

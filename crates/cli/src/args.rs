@@ -258,7 +258,7 @@ pub struct Failure {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Proof")]
 pub struct Proof {
-    /// The digest that a single URL's file must have (sha256:..., sha512:..., blake3:..., md5:...)
+    /// The digest that a single URL's file must have (sha256:..., sha512:..., blake3:..., md5:..., or its digits alone)
     #[arg(long, value_name = "ALGO:HEX", value_parser = checksum)]
     pub checksum: Option<Digest>,
 
@@ -266,7 +266,8 @@ pub struct Proof {
     #[arg(long, value_name = "FILE|URL")]
     pub checksum_file: Option<String>,
 
-    /// auto (check what is known), find (look beside the file too), require (something strong), off
+    /// auto (check what is known), find (look beside the file too), listed (a list must name it, MD5 counts), require (something
+    /// strong must be known), off
     #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
     pub verify: Verify,
 
@@ -288,9 +289,9 @@ pub struct Proof {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "HTTP")]
 pub struct Http {
-    /// A header for the servers of the given URLs, and no other
-    #[arg(short = 'H', long = "header", value_name = "'N: V'", value_parser = header)]
-    pub headers: Vec<(String, String)>,
+    /// A header for the servers of the given URLs, and no other; @FILE: all headers in FILE, one a line
+    #[arg(short = 'H', long = "header", value_name = "'N: V'|@FILE", value_parser = header_option)]
+    pub headers: Vec<Header>,
 
     /// What to call ourselves [default: downhaul/VERSION]
     #[arg(short = 'A', long, value_name = "TEXT", value_parser = header_value)]
@@ -376,6 +377,15 @@ pub enum Names {
     Server,
 }
 
+/// `--header`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Header {
+    /// Its name and its value.
+    Line(String, String),
+    /// A file with some, one a line, so that they are in no list of processes.
+    File(PathBuf),
+}
+
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
@@ -407,6 +417,7 @@ pub enum Mirrors {
 pub enum Verify {
     Auto,
     Find,
+    Listed,
     Require,
     Off,
 }
@@ -430,7 +441,7 @@ pub enum Color {
 }
 
 fn checksum(text: &str) -> Result<Digest, String> {
-    Digest::from_pair(text)
+    Digest::from_given(text)
 }
 
 fn connections(text: &str) -> Result<Connections, String> {
@@ -512,7 +523,16 @@ const OURS: [&str; 9] = [
     "expect",
 ];
 
-fn header(text: &str) -> Result<(String, String), String> {
+fn header_option(text: &str) -> Result<Header, String> {
+    match text.strip_prefix('@') {
+        Some("") => Err("@ needs the name of a file".into()),
+        Some(file) => Ok(Header::File(file.into())),
+        None => header(text).map(|(name, value)| Header::Line(name, value)),
+    }
+}
+
+/// Reads `Name: value`. The error does not hold the value, which may be a secret.
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("it must have the form 'Name: value'")?;
     let name = name.trim();
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);

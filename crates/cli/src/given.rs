@@ -1,14 +1,19 @@
-//! What the person gives to prove files by: checksum lists and keys, read before anything is downloaded.
+//! What the person gives in files: checksum lists, keys, and headers, read before anything is downloaded.
 
+use crate::args::{self, Args, Header};
 use downhaul_engine::check_keys;
 use downhaul_engine::core::job;
 use downhaul_engine::core::list::checksums::{self, Checksums};
+use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::show;
 use downhaul_engine::core::signature::{self, Key, Keys};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+/// The longest file of headers: no server takes a head of more than some tens of KiB.
+const LONGEST_HEADERS: usize = 256 * 1024;
 
 /// `--checksum-file`: a list here, with the signature beside it if one is wanted and there, or the URL of one.
 ///
@@ -57,6 +62,52 @@ pub(crate) fn keys(text: &str) -> Result<Keys, String> {
         let keys = Keys::read(&file).and_then(|keys| check_keys(&keys).map(|()| keys));
         keys.map_err(|why| format!("the key in {}: {why}", show::escaped(text)))
     })
+}
+
+/// The arguments with the headers of files among them. A file may be a pipe, which can be read only once.
+///
+/// # Errors
+/// Those of [`headers`].
+pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
+    let mut args = args.clone();
+    let headers = headers(&args.options.http.headers)?;
+    args.options.http.headers = headers.into_iter().map(|(name, value)| Header::Line(name, value)).collect();
+    Ok(args)
+}
+
+/// `-H`: headers, and those of files. Blank lines of a file and those that begin with `#` are left out.
+///
+/// # Errors
+/// What is wrong with a file, without what it says: that may be a secret.
+pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, String> {
+    let mut headers = Vec::new();
+    for option in options {
+        match option {
+            Header::Line(name, value) => headers.push((name.clone(), value.clone())),
+            Header::File(path) => headers.extend(headers_of(path)?),
+        }
+    }
+    Ok(headers)
+}
+
+fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let shown = path.to_string_lossy();
+    let shown = show::escaped(&shown);
+    let text = read(path, LONGEST_HEADERS).map_err(|e| format!("-H @{shown}: it cannot be read: {e}"))?;
+    let mut headers = Vec::new();
+    for (number, line) in (1..).zip(Lines::new(text.as_slice())) {
+        let line = line.ok().and_then(|line| String::from_utf8(line).ok());
+        let header = match line.as_deref().map(str::trim) {
+            Some(line) if line.is_empty() || line.starts_with('#') => continue,
+            Some(line) => args::header(line),
+            None => Err("it is not UTF-8".into()),
+        };
+        headers.push(header.map_err(|why| format!("-H @{shown}: line {number}: {why}"))?);
+    }
+    match headers.is_empty() {
+        true => Err(format!("-H @{shown}: it holds no header")),
+        false => Ok(headers),
+    }
 }
 
 /// All of a file that is not longer than this.

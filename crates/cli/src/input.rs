@@ -2,30 +2,30 @@
 
 use crate::args::Args;
 use clap::CommandFactory;
-use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::{Error, Kind};
 use downhaul_engine::core::job::{self, JobSpec, Target};
 use downhaul_engine::core::list::{
     self, AtLine,
     metalink::{self, Metalink},
+    text::{Lines, Text},
 };
 use downhaul_engine::core::name::{self, SafeName, same_file_key, side_files};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A line of a list longer than this is a mistake: no server takes URLs beyond 64 KiB, and a JSON line holds a few.
-pub(crate) const LONGEST_LINE: usize = 1024 * 1024;
 
 /// So much of a list file is looked at to know whether it is a Metalink document; comments may stand before its root.
 const BEGINNING: u64 = 8 * 1024;
 
 /// So many mistakes of a list are named; the rest are counted.
 const MISTAKES_SHOWN: usize = 10;
+
+/// What is said of a list without jobs.
+pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments";
 
 /// Where the jobs come from.
 #[derive(Debug)]
@@ -91,9 +91,8 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
         }
     }
     if let Some(digest) = &args.options.proof.checksum {
-        let expected = Expected { digest: digest.clone(), from: "--checksum".into() };
         match jobs.as_mut_slice() {
-            [job] => job.expected.push(expected),
+            [job] => job.expect(digest.clone(), "--checksum")?,
             more => return Err(format!("--checksum is for a single URL, and there are {}", more.len())),
         }
     }
@@ -111,25 +110,54 @@ impl List {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn jobs(&self) -> io::Result<Box<dyn Iterator<Item = AtLine>>> {
-        let (mut text, path): (Box<dyn Read>, &Path) = match self {
+    pub fn jobs(&self) -> io::Result<Jobs> {
+        let (text, path): (Box<dyn Read>, &Path) = match self {
             List::File(path) => (Box::new(File::open(path)?), path),
             // Whoever fetched it heard no name that counts; a document says by itself that it is one.
             List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), Path::new("")),
         };
+        let mut text = Text::new(text);
         let mut beginning = Vec::new();
         text.by_ref().take(BEGINNING).read_to_end(&mut beginning)?;
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
         let whole = Cursor::new(beginning).chain(text);
         if !is_metalink {
-            return Ok(Box::new(read_list(whole)));
+            return Ok(Jobs { of_a_document: false, all: Box::new(read_list(whole)) });
         }
         let mut document = Vec::new();
         whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
-        let jobs = Metalink::new(document);
-        Ok(Box::new(jobs.map(|(line, job)| (line, job.map_err(|error| at_line(line, error))))))
+        Ok(Jobs { of_a_document: true, all: Box::new(read_document(document)) })
     }
+}
+
+/// The jobs of a list, each with its line.
+pub struct Jobs {
+    /// It is a Metalink document: another's work, of which a file that is wrong fails by itself.
+    of_a_document: bool,
+    all: Box<dyn Iterator<Item = AtLine>>,
+}
+
+impl Iterator for Jobs {
+    type Item = AtLine;
+
+    fn next(&mut self) -> Option<AtLine> {
+        self.all.next()
+    }
+}
+
+/// Reads the files of a Metalink document. Of two with the same name, the later one is an error.
+fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
+    let mut seen = Names::default();
+    Metalink::new(document).map(move |(line, job)| {
+        let job = job.and_then(|job| match seen.add(&job, line) {
+            Ok(()) => Ok(job),
+            Err((name, first)) => {
+                Err(Error::new(Kind::NameTaken, name, format!("the file of line {first} has it too")))
+            }
+        });
+        (line, job.map_err(|error| at_line(line, error)))
+    })
 }
 
 impl fmt::Display for List {
@@ -143,27 +171,10 @@ impl fmt::Display for List {
 
 /// Reads the jobs of a list, a line at a time. Bad lines come as errors; a reader that fails ends the list.
 pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = AtLine> {
-    let mut reader = BufReader::new(reader);
-    let mut number = 0;
-    let mut over = false;
-    std::iter::from_fn(move || {
-        while !over {
-            number += 1;
-            let at = |error| at_line(number, error);
-            match next_line(&mut reader) {
-                Ok(None) => over = true,
-                Ok(Some(line)) => match list::line(&line) {
-                    Ok(None) => {}
-                    Ok(Some(job)) => return Some((number, Ok(job))),
-                    Err(error) => return Some((number, Err(at(error)))),
-                },
-                Err(e) => {
-                    over = e.kind() != io::ErrorKind::InvalidData;
-                    return Some((number, Err(at(Error::new(Kind::ListLine, "", e.to_string())))));
-                }
-            }
-        }
-        None
+    (1..).zip(Lines::new(reader)).filter_map(|(number, line)| {
+        let unread = |e: io::Error| Error::new(Kind::ListLine, "", e.to_string());
+        let job = line.map_err(unread).and_then(|line| list::line(&line));
+        job.map_err(|error| at_line(number, error)).transpose().map(|job| (number, job))
     })
 }
 
@@ -175,60 +186,30 @@ fn at_line(number: u64, mut error: Error) -> Error {
     error
 }
 
-/// The lines of a text that are UTF-8 and not too long; the others are left out.
+/// The lines of a text that can be read and are not too long; the others are left out.
 pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
-    let mut reader = BufReader::new(reader);
-    let all = std::iter::from_fn(move || match next_line(&mut reader) {
-        Ok(line) => line.map(|line| String::from_utf8(line).ok()),
-        Err(e) => (e.kind() == io::ErrorKind::InvalidData).then_some(None),
-    });
-    all.flatten()
+    Lines::new(reader).filter_map(|line| String::from_utf8(line.ok()?).ok())
 }
 
-/// One line without its end; `None` at the end of the input. A line that is too long is skipped and an error.
-fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let mut any = false;
-    loop {
-        let buffer = match reader.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if buffer.is_empty() {
-            break;
-        }
-        any = true;
-        let end = buffer.iter().position(|&b| b == b'\n');
-        let some = &buffer[..end.unwrap_or(buffer.len())];
-        if line.len() <= LONGEST_LINE {
-            line.extend_from_slice(some);
-        }
-        let used = some.len() + usize::from(end.is_some());
-        reader.consume(used);
-        if end.is_some() {
-            break;
-        }
-    }
-    if line.len() > LONGEST_LINE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is longer than 1 MiB"));
-    }
-    Ok(any.then_some(line))
-}
-
-/// The first pass over a list file: every mistake is a usage error, with its line number.
+/// The first pass over a list: every mistake is a usage error, with its line number. Of a Metalink document, only what is wrong
+/// with it as a whole is: its files fail one by one. Says how many jobs there are.
 fn check_list(list: &List) -> Result<u64, String> {
     let jobs = list.jobs().map_err(|e| format!("the list {list} cannot be read: {e}"))?;
+    let of_a_document = jobs.of_a_document;
     let mut mistakes = Vec::new();
     let (mut count, mut wrong) = (0, 0);
     let mut seen = Names::default();
     for (number, job) in jobs {
-        // Errors quote names, and a list may be another's work.
-        let checked = job.map_err(|e| show::escaped(&e.to_string()).into_owned()).and_then(|job| {
-            count += 1;
-            seen.add(&job, number).map_err(|(name, first)| {
+        let checked = match job {
+            Ok(_) if of_a_document => Ok(()),
+            Err(e) if of_a_document && e.kind != Kind::ListLine => Ok(()),
+            // Errors quote names, and a list may be another's work.
+            Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
+            Ok(job) => seen.add(&job, number).map_err(|(name, first)| {
                 format!("lines {first} and {number} would have the same name: {name}")
-            })
-        });
+            }),
+        };
+        count += u64::from(checked.is_ok());
         if let Err(mistake) = checked {
             wrong += 1;
             if mistakes.len() < MISTAKES_SHOWN {
@@ -242,10 +223,11 @@ fn check_list(list: &List) -> Result<u64, String> {
     if !mistakes.is_empty() {
         return Err(format!("the list {list} has mistakes:\n  {}", mistakes.join("\n  ")));
     }
-    if count == 0 {
-        return Err(format!("the list {list} is empty"));
+    match (count, of_a_document) {
+        (0, true) => Err(format!("the list {list} is empty: the document has no file")),
+        (0, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
+        _ => Ok(count),
     }
-    Ok(count)
 }
 
 /// Finds targets that were asked for twice. Names are kept as hashes, so that long lists stay cheap: two names that
@@ -331,7 +313,8 @@ fn job_for(text: &str) -> Result<JobSpec, String> {
             .ok_or(error)
     });
     let (url, assumed_https) = given.map_err(|e| bad_url(text, &e))?;
-    Ok(JobSpec { assumed_https, ..JobSpec::new(url) })
+    let job = JobSpec::with_digests(url).map_err(|e| bad_url(text, &e))?;
+    Ok(JobSpec { assumed_https, ..job })
 }
 
 fn is_a_file(text: &str, or_a_url: bool) -> String {
@@ -410,6 +393,7 @@ fn save_as(path: &Path) -> Result<Target, String> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use downhaul_engine::core::list::text;
 
     fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
         let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
@@ -505,7 +489,7 @@ mod tests {
 
     #[test]
     fn list_lines_that_are_too_long_are_skipped_with_an_error() {
-        let text = format!("http://h/a\n#{}\nhttp://h/b\n", "x".repeat(LONGEST_LINE * 2));
+        let text = format!("http://h/a\n#{}\nhttp://h/b\n", "x".repeat(text::LONGEST_LINE * 2));
         let all: Vec<_> = read_list(text.as_bytes()).map(|(number, job)| (number, job.is_ok())).collect();
         assert_eq!(all, [(1, true), (2, false), (3, true)]);
     }

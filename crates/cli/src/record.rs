@@ -7,12 +7,13 @@ use crate::input;
 use crate::ui::{Facts, Next};
 use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, Fact, JobId};
+use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::record::Entry;
 use downhaul_engine::core::show::escaped;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,10 +24,9 @@ use std::time::Duration;
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     // Where none can be made either, that is told when it is written.
     let Ok(file) = File::open(path) else { return Ok(()) };
-    let mut first = Vec::new();
-    let read = BufReader::new(file).take(input::LONGEST_LINE as u64).read_until(b'\n', &mut first);
-    let empty = read.is_ok_and(|bytes| bytes == 0);
-    if empty || Entry::from_json(&String::from_utf8_lossy(&first)).is_some() {
+    let first = Lines::new(file).next();
+    let is_record = |line: &Vec<u8>| Entry::from_json(&String::from_utf8_lossy(line)).is_some();
+    if first.is_none_or(|line| line.as_ref().is_ok_and(is_record)) {
         return Ok(());
     }
     Err(format!("--record {}: it is there, and it is no lock file", escaped(&path.to_string_lossy())))

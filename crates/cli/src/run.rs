@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::exit::{self, Exit};
+use crate::given;
 use crate::input::{self, Input, List};
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
@@ -68,6 +69,10 @@ impl Shared {
 
 /// Downloads what the arguments ask for.
 pub(crate) fn run(args: &Args) -> Exit {
+    let args = &match given::with_headers(args) {
+        Ok(args) => args,
+        Err(why) => return usage(&why),
+    };
     let fetched = match input::list_url(args).map(|url| fetch_list(args, url)).transpose() {
         Ok(fetched) => fetched,
         Err(exit) => return exit,
@@ -85,6 +90,12 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(resolved) => resolved,
         Err(why) => return usage(&why),
     };
+    let single = match &input {
+        Input::Jobs(jobs) => jobs.len() == 1,
+        Input::List(_, files) => *files == 1,
+        Input::Stdin => false,
+    };
+    let settings = Settings { single, ..settings };
     if let Some(name) = settings::ignored_proxy() {
         warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
     }
@@ -150,6 +161,7 @@ async fn download(
     let shared = Arc::new(Shared::default());
     let faces = faces(args, telling, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
+    let from_stdin = matches!(input, Input::Stdin);
     feed(input, &session, &shared);
 
     let summary = loop {
@@ -176,6 +188,9 @@ async fn download(
         && summary.resumable > 0
     {
         printer::err("Stopped. The same command again goes on.\n");
+    }
+    if from_stdin && summary.files == 0 && shared.ending().is_none() {
+        return usage(&format!("the list on standard input is empty: {}", input::HAS_NO_URL));
     }
     if telling.explain {
         printer::err(&explain::text(&summary));

@@ -136,10 +136,13 @@ pub(crate) fn resolve(
         verify: match args.options.proof.verify {
             args::Verify::Auto => Verify::Auto,
             args::Verify::Find => Verify::Find,
+            args::Verify::Listed => Verify::Listed,
             args::Verify::Require => Verify::Require,
             args::Verify::Off => Verify::Off,
         },
         checksums: checksums.transpose()?,
+        // Known from the input.
+        single: false,
         signed_by,
         mirrors: args.options.proof.mirrors == args::Mirrors::Auto,
         record: args.options.proof.record.is_some(),
@@ -159,7 +162,7 @@ pub(crate) fn resolve(
             (_, true) => HttpVersion::Two,
             _ => HttpVersion::Auto,
         },
-        headers: args.options.http.headers.clone(),
+        headers: given::headers(&args.options.http.headers)?,
         user_agent: args.options.http.user_agent.clone().unwrap_or(defaults.user_agent),
         cacert: args.options.http.cacert.clone(),
         insecure: args.options.http.insecure,

@@ -15,10 +15,27 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What lists are called where a folder is given: these, or anything with such an ending.
-const NAMES: [&str; 8] =
-    ["sha256sums", "sha512sums", "sha384sums", "sha1sums", "md5sums", "b2sums", "b3sums", "checksums.txt"];
-const ENDINGS: [&str; 7] = [".sha256", ".sha512", ".sha384", ".sha1", ".md5", ".b2", ".b3"];
+/// What lists are called where a folder is given, in lower case: these, with or without `.txt`, or anything with such an ending.
+const NAMES: [&str; 16] = [
+    "sha256sums",
+    "sha512sums",
+    "sha384sums",
+    "sha1sums",
+    "md5sums",
+    "b2sums",
+    "b3sums",
+    "sha256sum",
+    "sha512sum",
+    "sha1sum",
+    "md5sum",
+    "shasums256",
+    "checksum",
+    "checksums",
+    "md5checksums",
+    "sha256checksums",
+];
+const ENDINGS: [&str; 9] =
+    [".sha256", ".sha512", ".sha384", ".sha1", ".md5", ".b2", ".b3", "_checksums.txt", "-checksum"];
 
 /// And records.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
@@ -90,7 +107,8 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
         let path = entry.map_err(|e| format!("{} cannot be read: {e}", what.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        if path.is_file() && (NAMES.contains(&name.as_str()) || ends(&ENDINGS) || ends(&RECORDS)) {
+        let is_list = NAMES.contains(&name.strip_suffix(".txt").unwrap_or(&name));
+        if path.is_file() && (is_list || ends(&ENDINGS) || ends(&RECORDS)) {
             read(&path, folder, &mut wanted)
                 .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
         }
@@ -114,6 +132,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let mut want = |file: &str, digest| {
         let expected = Expected { digest, from: name.clone() };
+        let file = file.strip_prefix("./").unwrap_or(file);
         wanted.entry(standing(folder, file)).or_default().push(expected);
     };
     let mut records = 0;

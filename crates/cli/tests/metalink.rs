@@ -51,6 +51,20 @@ fn assert_refused(server: &Server, document: &str, says: &[&str]) {
     assert!(server.requests().is_empty());
 }
 
+/// The file `f` was fetched, nothing else is there, and the others failed for this.
+#[track_caller]
+fn assert_one_file_failed(server: &Server, document: &str, says: &[&str]) {
+    let before = server.requests().len();
+    let (place, out) = run("set.meta4", document);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    for says in says {
+        assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
+    }
+    assert_eq!(place.files(), ["lists/set.meta4", "out/f"]);
+    assert_eq!(place.file("out/f"), Some(file()));
+    assert_eq!(server.requests().len(), before + 1);
+}
+
 #[test]
 fn a_digest_is_right_or_the_old_file_stays() {
     let server = Server::start();
@@ -120,16 +134,21 @@ fn names_stay_below_the_output_folder() {
     place.assert_exact(&out, "out/sub/dir/g", &file());
     place.assert_exact(&out, "out/_hidden/h:i", &file());
 
-    let server = Server::start();
-    let url = server.url("d/file");
-    for name in ["../f", "a/../../f", "/tmp/f", "a&#x2f;..&#47;f"] {
+    for name in ["../g", "a/../../g", "/tmp/g", "a&#x2f;..&#47;g", ""] {
         let document = four(&(element("f", SHA256, &[&url]) + &element(name, SHA256, &[&url])));
-        assert_refused(&server, &document, &["line 7", "the name is not safe"]);
+        let says = ["the name is not safe as a file name: line 7: "];
+        assert_one_file_failed(&server, &document, &says);
     }
     let twice = four(&(element("f", SHA256, &[&url]) + &element("./f", SHA256, &[&url])));
-    assert_refused(&server, &twice, &["lines 3 and 7 would have the same name: f"]);
-    assert_refused(&server, &four("<file name='&#27;[31m'/>"), &["[31m"]);
-    assert_refused(&server, &four(&element("../\u{202e}f", SHA256, &[&url])), &["\\u{202e}f"]);
+    assert_one_file_failed(
+        &server,
+        &twice,
+        &["f: another file of this run has the same name: line 7: the file of line 3 has it too"],
+    );
+    let odd = element("f", SHA256, &[&url]) + "<file name='&#27;[31m'/>";
+    assert_one_file_failed(&server, &four(&odd), &["\\u{1b}[31m"]);
+    let odd = element("f", SHA256, &[&url]) + &element("../\u{202e}g", SHA256, &[&url]);
+    assert_one_file_failed(&server, &four(&odd), &["\\u{202e}g"]);
 }
 
 #[test]
@@ -151,12 +170,74 @@ fn entity_bombs_and_broken_documents_are_refused() {
     assert_refused(&server, "<html></html>", &["neither Metalink 4 nor 3"]);
     assert_refused(&server, &four(""), &["is empty"]);
     assert_refused(&server, &" ".repeat(16 * 1024 * 1024 + 1), &["longer than 16 MiB"]);
-    let none = four(&(element("f", SHA256, &["ftp://h/f"]) + &element("g", SHA256, &[])));
-    assert_refused(
-        &server,
-        &none,
-        &["line 3: its URL is neither http nor https (f)", "line 7: it has no URL (g)"],
+}
+
+#[test]
+fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let document = four(
+        &(element("g", SHA256, &["ftp://h/f"]) + &element("f", SHA256, &[&url]) + &element("h", SHA256, &[])),
     );
+    let says = [
+        "g: this file of the Metalink document cannot",
+        "line 3: its URL is neither http nor https",
+        "line 11: it has no URL",
+        "1 of 3 files",
+    ];
+    assert_one_file_failed(&server, &document, &says);
+    // Also where none is left.
+    let (place, out) = run("set.meta4", &four(&element("g", SHA256, &["ftp://h/f"])));
+    assert_eq!((out.status, place.file("out/g")), (1, None), "{}", out.stderr);
+    let place = Place::new();
+    let out = place.run(&["-i", &server.put("/l/set.meta4", document), "-d", "out", "--retries", "0"]);
+    assert_eq!((out.status, place.file("out/f")), (1, Some(file())), "{}", out.stderr);
+}
+
+#[test]
+fn a_malformed_hash_is_left_out_and_told() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let short = "<hash type='md5'>91d13392c437255988e641e23f82b6c</hash>";
+    let good = format!("<hash type='sha-256'>{SHA256}</hash>");
+    let (place, out) =
+        run("set.meta4", &four(&format!("<file name='f'>{short}{good}<url>{url}</url></file>")));
+    place.assert_exact(&out, "out/f", &file());
+    assert!(out.stderr.contains("sha-256 from the Metalink file"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("its md5 in the Metalink file is malformed and was ignored"),
+        "{}",
+        out.stderr
+    );
+
+    let wrong = good.replace('9', "8");
+    let (place, out) =
+        run("set.meta4", &four(&format!("<file name='f'>{short}{wrong}<url>{url}</url></file>")));
+    assert_eq!((out.status, place.file("out/f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
+
+    let none = four(&format!("<file name='f'>{short}<hash type='sha3-256'>0</hash><url>{url}</url></file>"));
+    let (place, out) = run("set.meta4", &none);
+    place.assert_exact(&out, "out/f", &file());
+    assert!(out.stderr.contains("the Metalink file has no hash of it that can be checked"), "{}", out.stderr);
+    let place = Place::new();
+    place.write("set.meta4", &none);
+    for verify in ["require", "listed"] {
+        let out = place.run(&["-i", "set.meta4", "-d", "out", "--verify", verify, "--retries", "0"]);
+        assert_eq!((out.status, place.file("out/f")), (3, None), "{}", out.stderr);
+        assert!(out.stderr.contains("no hash of it that can be checked"), "{verify}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn a_document_in_utf_16_is_read() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let document = four(&element("f", SHA256, &[&url])).replace("UTF-8", "UTF-16");
+    let place = Place::new();
+    let bytes: Vec<u8> = format!("\u{feff}{document}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    place.write("set.meta4", bytes);
+    let out = place.run(&["-i", "set.meta4", "-d", "out"]);
+    place.assert_exact(&out, "out/f", &file());
 }
 
 #[test]

@@ -39,19 +39,49 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Names (the first one is ours, as in RFC 9530 where it has one) and the digest's length in bytes. Names are compared
-/// without case and hyphens.
+/// Names (the first one is ours, as in RFC 9530 where it has one) and the digest's length in bytes. Names are compared as
+/// [`bare`] ones.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
     (Algorithm::Crc64Nvme, &["crc64nvme"], 8),
     (Algorithm::Md5, &["md5"], 16),
     (Algorithm::Sha1, &["sha-1"], 20),
-    (Algorithm::Sha256, &["sha-256"], 32),
+    (Algorithm::Sha256, &["sha-256", "sha2-256"], 32),
     (Algorithm::Blake3, &["blake3", "b3"], 32),
-    (Algorithm::Sha384, &["sha-384"], 48),
+    (Algorithm::Sha384, &["sha-384", "sha2-384"], 48),
     (Algorithm::Blake2b, &["blake2b", "blake2b512", "b2"], 64),
-    (Algorithm::Sha512, &["sha-512"], 64),
+    (Algorithm::Sha512, &["sha-512", "sha2-512"], 64),
+];
+
+/// Names of algorithms that lists and URLs have and that cannot be checked here, as [`bare`] names. To take such a digest for
+/// a remark would let a wrong file pass, so that whoever reads one says so.
+const UNCHECKABLE: [&str; 25] = [
+    "sha224",
+    "sha2224",
+    "sha512224",
+    "sha512256",
+    "sha3",
+    "sha3224",
+    "sha3256",
+    "sha3384",
+    "sha3512",
+    "blake2",
+    "blake2s",
+    "blake2s256",
+    "md2",
+    "md4",
+    "md6",
+    "ripemd",
+    "ripemd160",
+    "rmd160",
+    "whirlpool",
+    "tiger",
+    "sm3",
+    "adler32",
+    "xxh64",
+    "xxh128",
+    "xxh3",
 ];
 
 impl Algorithm {
@@ -75,12 +105,40 @@ impl Algorithm {
         self >= Algorithm::Sha256
     }
 
+    /// Whether a list of such digests is one that `--verify listed` takes: archives of genomes have MD5 and nothing else. A CRC
+    /// tells accidents only.
+    pub fn counts_in_lists(self) -> bool {
+        self >= Algorithm::Md5
+    }
+
     /// The algorithm of a name as people and lists write it: `sha256`, `SHA-256`, `b2`.
     pub fn from_name(name: &str) -> Option<Algorithm> {
-        let bare = |name: &str| name.replace('-', "").to_ascii_lowercase();
         let wanted = bare(name);
         let row = TABLE.iter().find(|(_, names, _)| names.iter().any(|name| bare(name) == wanted));
         row.map(|(algorithm, _, _)| *algorithm)
+    }
+
+    /// The algorithm that a digest of so many hexadecimal digits is of, where nothing else says it: as the lists of `md5sum`,
+    /// `sha1sum` and those of SHA-2 are read.
+    pub fn by_length(digits: usize) -> Option<Algorithm> {
+        match digits {
+            32 => Some(Algorithm::Md5),
+            40 => Some(Algorithm::Sha1),
+            64 => Some(Algorithm::Sha256),
+            96 => Some(Algorithm::Sha384),
+            128 => Some(Algorithm::Sha512),
+            _ => None,
+        }
+    }
+
+    /// What a digest of it looks like, for a message.
+    pub fn needs(self) -> String {
+        format!("{} needs {} hexadecimal digits", self.name(), self.size() * 2)
+    }
+
+    /// Whether this names an algorithm that is known, but cannot be checked here: `sha3-256`.
+    pub fn is_uncheckable(name: &str) -> bool {
+        UNCHECKABLE.contains(&bare(name).as_str())
     }
 
     /// The names of all, for a message.
@@ -92,6 +150,11 @@ impl Algorithm {
         // The table is in the order of the variants; the tests hold it to that.
         &TABLE[self as usize]
     }
+}
+
+/// A name without what people write differently: its case, hyphens and underscores.
+fn bare(name: &str) -> String {
+    name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
 /// Written down by name, so that further algorithms change nothing in what was written before.
@@ -143,16 +206,45 @@ impl Digest {
         (bytes.len() == algorithm.size()).then(|| Digest { algorithm, bytes: bytes.to_vec() })
     }
 
-    /// Reads `ALGORITHM:HEX`, as `--checksum` and lists give it.
+    /// Reads hexadecimal digits or base64; `None` unless they are exactly one digest of that algorithm. (No digest has as many
+    /// digits as characters of base64.)
+    pub fn from_text(algorithm: Algorithm, text: &str) -> Option<Digest> {
+        Digest::from_hex(algorithm, text).or_else(|| Digest::from_base64(algorithm, text))
+    }
+
+    /// Reads a digest that names its algorithm: `ALGORITHM:DIGEST` or `ALGORITHM=DIGEST`, in hexadecimal digits or base64, or
+    /// `ALGORITHM-BASE64` as in Subresource Integrity (W3C, section 3.5).
     ///
     /// # Errors
     /// What is wrong with it, for a person.
     pub fn from_pair(text: &str) -> Result<Digest, String> {
-        let (name, hex) = text.split_once(':').ok_or("it must have the form ALGORITHM:HEX")?;
+        let text = text.trim();
+        if let Some(digest) = Digest::from_integrity(text) {
+            return Ok(digest);
+        }
+        let pair = text.split_once(':').or_else(|| text.split_once('='));
+        let (name, digest) = pair.ok_or("it must have the form ALGORITHM:HEX")?;
         let algorithm = Algorithm::from_name(name.trim())
             .ok_or_else(|| format!("the algorithm must be one of {}", Algorithm::names()))?;
-        Digest::from_hex(algorithm, hex.trim())
-            .ok_or_else(|| format!("{} needs {} hexadecimal digits", algorithm.name(), algorithm.size() * 2))
+        Digest::from_text(algorithm, digest.trim()).ok_or_else(|| algorithm.needs())
+    }
+
+    /// Reads a digest as people give it: as a pair, or its hexadecimal digits alone, whose number says which algorithm it is.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub fn from_given(text: &str) -> Result<Digest, String> {
+        let text = text.trim();
+        let alone = Algorithm::by_length(text.len()).and_then(|algorithm| Digest::from_hex(algorithm, text));
+        alone.map_or_else(|| Digest::from_pair(text), Ok)
+    }
+
+    /// `ALGORITHM-BASE64`. The name may have a hyphen itself.
+    fn from_integrity(text: &str) -> Option<Digest> {
+        text.match_indices('-').find_map(|(at, _)| {
+            let (name, digest) = (text.get(..at)?, text.get(at + 1..)?);
+            Digest::from_base64(Algorithm::from_name(name)?, digest)
+        })
     }
 }
 
@@ -257,9 +349,35 @@ mod tests {
             assert_eq!(Digest::from_base64(Algorithm::Sha256, bad), None, "{bad}");
         }
         assert_eq!(Digest::from_pair(&format!("SHA256:{digest}")), Ok(digest));
-        for bad in ["", "sha256", "sha256:", "sha256:zz", "sha3:00", ":"] {
-            assert!(Digest::from_pair(bad).is_err(), "{bad}");
+        for bad in ["", "sha256", "sha256:", "sha256:zz", "sha3:00", ":", "sha256-", "sha256-AAAA", "a-b=c"] {
+            assert!(Digest::from_given(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn digests_are_read_in_every_form_that_people_give() {
+        let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let digest = Digest::from_base64(Algorithm::Sha256, empty).expect("one digest");
+        for form in [
+            format!("{digest}"),
+            format!(" {}\n", digest.to_string().to_uppercase()),
+            format!("sha256:{digest}"),
+            format!("SHA-256 = {digest}"),
+            format!("sha256={empty}"),
+            format!("sha256:{empty}"),
+            format!("sha256-{empty}"),
+            format!("sha-256-{empty}"),
+        ] {
+            assert_eq!(Digest::from_given(&form).as_ref(), Ok(&digest), "{form}");
+        }
+        for (digits, name) in [(32, "md5"), (40, "sha-1"), (64, "sha-256"), (96, "sha-384"), (128, "sha-512")]
+        {
+            let read = Digest::from_given(&"a".repeat(digits)).expect("a digest");
+            assert_eq!(read.algorithm.name(), name);
+        }
+        assert!(Digest::from_pair(&digest.to_string()).is_err(), "a pair names its algorithm");
+        assert!(Algorithm::is_uncheckable("SHA3-256") && !Algorithm::is_uncheckable("sha256"));
+        assert!(UNCHECKABLE.iter().all(|name| Algorithm::from_name(name).is_none() && bare(name) == *name));
     }
 
     proptest::proptest! {
@@ -268,7 +386,7 @@ mod tests {
             for algorithm in Algorithm::all() {
                 let _ = (Digest::from_hex(algorithm, &text), Digest::from_base64(algorithm, &text));
             }
-            let _ = Digest::from_pair(&text);
+            let _ = Digest::from_given(&text);
         }
     }
 }

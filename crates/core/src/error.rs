@@ -62,6 +62,7 @@ kinds! {
     UrlInvalid        "url.invalid"            Never  Request "the URL cannot be understood";
     UrlScheme         "url.scheme"             Never  Request "only http and https are supported";
     ListLine          "list.line"              Never  Request "this line of the list cannot be understood";
+    ListFile          "list.file"              Never  Request "this file of the Metalink document cannot be downloaded";
     NameUnsafe        "name.unsafe"            Never  Request "the name is not safe as a file name";
     NameTaken         "name.taken"             Never  Request "another file of this run has the same name";
     DnsUnresolved     "dns.unresolved"         Again  Remote  "the host name cannot be resolved";
@@ -104,6 +105,7 @@ kinds! {
     DigestMismatch    "digest.mismatch"        Person Content "the content is not what its digest promises";
     DigestPart        "digest.part"            Again  Content "a part of the content is not what its digest promises";
     DigestMissing     "digest.missing"         Person Content "nothing strong is known of what the content must be";
+    DigestUnlisted    "digest.unlisted"        Person Content "no checksum list names this file";
     DigestList        "digest.list"            Person Remote  "the checksum list cannot be had";
     SignatureMissing  "signature.missing"      Person Content "there is no signature";
     SignatureWrong    "signature.wrong"        Person Content "the signature is not of this content and key";

@@ -1,5 +1,7 @@
 //! What was asked for: one [`JobSpec`] is one file to be had.
 
+pub mod fragment;
+
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::name::SafeName;
@@ -25,6 +27,8 @@ pub struct JobSpec {
     pub pieces: Option<Pieces>,
     /// The size it must have in bytes, from a list.
     pub size: Option<u64>,
+    /// What a person should know of it: what its list says and cannot be used.
+    pub notes: Vec<String>,
     /// Keys of a JSON line that are not ours, passed through to the `queued` event.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -39,8 +43,63 @@ impl JobSpec {
             expected: Vec::new(),
             pieces: None,
             size: None,
+            notes: Vec::new(),
             extra: serde_json::Map::new(),
         }
+    }
+
+    /// A file at a URL as people give it ([`parse_given`]). A digest in its fragment ([`fragment::take_digests`]) is expected of the
+    /// file.
+    ///
+    /// # Errors
+    /// Those of [`parse_given`]; `url.invalid` where the fragment is meant as a digest and is none.
+    pub fn given(url: &str) -> Result<Self, Error> {
+        let (url, assumed_https) = parse_given(url)?;
+        JobSpec::with_digests(url).map(|job| JobSpec { assumed_https, ..job })
+    }
+
+    /// A file at a URL. A digest in its fragment is expected of the file.
+    ///
+    /// # Errors
+    /// `url.invalid` where the fragment is meant as a digest and is none.
+    pub fn with_digests(mut url: Url) -> Result<Self, Error> {
+        let digests = fragment::take_digests(&mut url);
+        let mut job = JobSpec::new(url);
+        job.expect_of_url(0, digests)?;
+        Ok(job)
+    }
+
+    /// Adds a mirror as people give it.
+    ///
+    /// # Errors
+    /// Those of [`JobSpec::given`].
+    pub fn add_mirror(&mut self, url: &str) -> Result<(), Error> {
+        let (mut url, _) = parse_given(url)?;
+        let digests = fragment::take_digests(&mut url);
+        self.urls.push(url);
+        self.expect_of_url(self.urls.len() - 1, digests)
+    }
+
+    /// Expects a digest of the file, by the word of `from` (for people).
+    ///
+    /// # Errors
+    /// Another digest of the same algorithm is expected already: no file can have both.
+    pub fn expect(&mut self, digest: Digest, from: &str) -> Result<(), String> {
+        match self.expected.iter().find(|other| other.digest.algorithm == digest.algorithm) {
+            None => self.expected.push(Expected { digest, from: from.into() }),
+            Some(other) if other.digest == digest => {}
+            Some(_) => {
+                return Err(format!("two different {} digests are given for it", digest.algorithm.name()));
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_of_url(&mut self, url: usize, digests: Result<Vec<Digest>, String>) -> Result<(), Error> {
+        let expected =
+            digests.and_then(|digests| digests.into_iter().try_for_each(|one| self.expect(one, "the URL")));
+        let at = || self.urls.get(url).map(show::url).unwrap_or_default();
+        expected.map_err(|why| Error::new(Kind::UrlInvalid, at(), why))
     }
 }
 

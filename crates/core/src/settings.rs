@@ -37,6 +37,8 @@ pub struct Settings {
     pub verify: Verify,
     /// A list of digests for all files.
     pub checksums: Option<ChecksumList>,
+    /// The run is of one file: a list of digests that names no file is about that one.
+    pub single: bool,
     /// Every file, or the list that names it, must be signed with one of these.
     pub signed_by: Option<Keys>,
     /// Mirrors that a server offers for its file are used too.
@@ -98,6 +100,7 @@ impl Default for Settings {
             verify: Verify::Auto,
             mirrors: false,
             checksums: None,
+            single: false,
             signed_by: None,
             record: false,
             retries: 3,
@@ -158,14 +161,17 @@ pub enum Sync {
     Never,
 }
 
-/// How much must be proven of a file (`--verify`). Each but the last does what those before it do.
+/// How much must be proven of a file (`--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
     /// All that is known is checked.
     Auto,
-    /// Digests are also looked for beside the file.
+    /// All that is known is checked, and digests are also looked for beside the file.
     Find,
-    /// A file about which nothing strong is known fails.
+    /// As [`Verify::Find`], and a file that no list names fails. Lists are those that were given, those beside the file, and what
+    /// the list of jobs or the person says of it; MD5 counts.
+    Listed,
+    /// As [`Verify::Find`], and a file about which nothing strong is known fails.
     Require,
     /// Nothing is checked.
     Off,

@@ -305,6 +305,7 @@ impl Director {
                 verify: self.settings.verify,
                 record: self.settings.record,
                 expected: spec.expected.clone(),
+                notes: spec.notes.clone(),
                 connections: self.settings.connections,
                 sizes: if spec.target == Target::Stdout { Sizes::STDOUT } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id),

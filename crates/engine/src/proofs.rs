@@ -1,8 +1,10 @@
 //! What is known of a file from elsewhere than its own replies: checksum lists that were given or stand beside it, and
 //! signatures.
 //!
-//! Invariant: a list is fetched once in a run, those beside files once for each folder, and what is wrong with a
+//! Invariant: a list is fetched once in a run, those beside files ([`beside`]) once for each folder, and what is wrong with a
 //! signature is a failure, never a list without one.
+
+mod beside;
 
 use crate::signed::{Signature, Trusted};
 use crate::small;
@@ -18,18 +20,10 @@ use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
 use downhaul_core::signature::{self, Keys};
-use futures_util::future::join_all;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 use url::Url;
-
-/// Lists that stand beside files, for the folder and for a file.
-const OF_A_FOLDER: [&str; 3] = ["SHA256SUMS", "SHA512SUMS", "checksums.txt"];
-const OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
-
-/// Folders whose lists are remembered: those of a list of files come together, and forgetting one costs three requests.
-const FOLDERS_MOST: usize = 256;
 
 /// The longest document about a file that is fetched because a server says so: a hundred mirrors and the SHA-256 of a
 /// thousand pieces are some 100 KiB.
@@ -60,13 +54,16 @@ pub(crate) struct Proofs {
     /// Whose signatures are believed, or why nobody's can be.
     trusted: Option<Result<Trusted, Error>>,
     given: OnceCell<Result<Arc<List>, Error>>,
-    folders: Mutex<HashMap<Url, Arc<OnceCell<Vec<Beside>>>>>,
+    /// Lists of folders, by their URLs; `None` where there is none.
+    folders: Mutex<HashMap<Url, Arc<OnceCell<Option<Beside>>>>>,
 }
 
 /// A list, and who vouches for it.
 struct List {
     /// What it is called, for people: `SHA256SUMS`, `SHA256SUMS, signed by 0123456789ABCDEF`.
     label: String,
+    /// Its file name.
+    name: String,
     sums: Checksums,
     signed: bool,
 }
@@ -87,7 +84,7 @@ impl Proofs {
         match verify {
             Verify::Off => true,
             Verify::Auto => checksums.is_none() && signed_by.is_none(),
-            Verify::Find | Verify::Require => false,
+            Verify::Find | Verify::Listed | Verify::Require => false,
         }
     }
 
@@ -102,29 +99,30 @@ impl Proofs {
         }
         let names = names(spec, reply);
         let mut signed = false;
+        let at = || names.first().cloned().unwrap_or_default();
+        let verify = self.settings.verify;
         if self.settings.checksums.is_some() {
             let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
-            match list.sums.of(&names) {
-                Named::As(digests) => signed |= list.add(digests, &mut known.about),
-                other => {
-                    let why = match other {
-                        Named::Several => format!("{} has several files of this name", list.label),
-                        _ => format!("{} does not name it", list.label),
-                    };
-                    if self.settings.verify == Verify::Require {
-                        return Err(Error::new(
-                            Kind::DigestMissing,
-                            names.first().cloned().unwrap_or_default(),
-                            why,
-                        ));
-                    }
-                    known.about.notes.push(why);
+            match list.about(&names, self.settings.single) {
+                Ok(digests) => signed |= list.add(digests, &mut known.about),
+                // What the list of jobs says of the file may do.
+                Err(why) if verify == Verify::Require && !has(&spec.expected, Algorithm::is_strong) => {
+                    return Err(Error::new(Kind::DigestMissing, at(), why));
                 }
+                Err(why) if verify == Verify::Listed && !has(&spec.expected, Algorithm::counts_in_lists) => {
+                    return Err(Error::new(Kind::DigestUnlisted, at(), why));
+                }
+                Err(why) => known.about.notes.push(why),
             }
         }
         let url = &spec.urls[0];
-        if matches!(self.settings.verify, Verify::Find | Verify::Require) {
+        if matches!(verify, Verify::Find | Verify::Listed | Verify::Require) {
             signed |= self.look_beside(url, &names, &mut known.about).await?;
+        }
+        let listed = || [&spec.expected[..], &known.about.expected].concat();
+        if verify == Verify::Listed && !has(&listed(), Algorithm::counts_in_lists) {
+            let why = spec.notes.iter().chain(&known.about.notes).next().cloned().unwrap_or_default();
+            return Err(Error::new(Kind::DigestUnlisted, at(), why));
         }
         if let Some((keys, trusted)) = self.keys()?.filter(|_| !signed) {
             let endings = keys.endings();
@@ -162,6 +160,7 @@ impl Proofs {
                     let about = &mut known.about;
                     about.expected.extend(spec.expected);
                     (about.pieces, about.size) = (spec.pieces, spec.size);
+                    about.notes.extend(spec.notes);
                 }
                 Err(why) => known.about.notes.push(format!("{}: {why}", show::url(at))),
             }
@@ -174,9 +173,15 @@ impl Proofs {
     async fn described(&self, at: &Url, reply: &Reply) -> Result<JobSpec, String> {
         let text = small::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
-        let mut files: Vec<JobSpec> = Metalink::new(text)
-            .map(|(_, file)| file.map_err(|error| error.to_string()))
-            .collect::<Result<_, _>>()?;
+        let mut files: Vec<JobSpec> = Vec::new();
+        for (_, file) in Metalink::new(text) {
+            match file {
+                Ok(file) => files.push(file),
+                // Of the document as a whole; a file that cannot be had is another one.
+                Err(error) if error.kind == Kind::ListLine => return Err(error.to_string()),
+                Err(_) => {}
+            }
+        }
         if files.len() > 1 {
             let names = [reply.name.as_ref().map(ToString::to_string), Some(last_segment(&reply.url))];
             let of_it = |spec: &JobSpec| match &spec.target {
@@ -206,91 +211,6 @@ impl Proofs {
             }
         }
         Ok(None)
-    }
-
-    /// Takes in what the lists beside a file say. Whether a signed one names it.
-    async fn look_beside(&self, url: &Url, names: &[String], about: &mut About) -> Result<bool, Error> {
-        let Some(folder) = url.join(".").ok().filter(|folder| folder.path() != url.path()) else {
-            return Ok(false);
-        };
-        let mut signed = false;
-        for list in self.beside(folder).await.get().into_iter().flatten() {
-            let list = self.usable(list, about)?;
-            if let Some((list, Named::As(digests))) = list.map(|list| (list.clone(), list.sums.of(names))) {
-                signed |= list.add(digests, about);
-            }
-        }
-        if !about.expected.is_empty() {
-            return Ok(signed);
-        }
-        let own = OF_A_FILE.iter().filter_map(|ending| with_ending(url, ending));
-        for list in join_all(own.map(|url| self.fetch_beside(url))).await.iter().flatten() {
-            let Some(list) = self.usable(list, about)? else { continue };
-            let digests = match (list.sums.of(names), list.sums.alone()) {
-                (Named::As(digests), _) => digests,
-                (_, Some(digest)) => vec![digest.clone()],
-                _ => continue,
-            };
-            signed |= list.add(digests, about);
-        }
-        Ok(signed)
-    }
-
-    /// A list that cannot be had says nothing; one with a wrong signature says too much.
-    fn usable<'l>(&self, list: &'l Beside, about: &mut About) -> Result<Option<&'l Arc<List>>, Error> {
-        match list {
-            Ok(list) => Ok(Some(list)),
-            Err(error) if error.kind == Kind::SignatureWrong => Err(error.clone()),
-            Err(error) => {
-                about.notes.push(format!("a checksum list beside it was not read: {error}"));
-                Ok(None)
-            }
-        }
-    }
-
-    /// The lists of a folder; fetched when they are asked for the first time.
-    async fn beside(&self, folder: Url) -> Arc<OnceCell<Vec<Beside>>> {
-        let cell = {
-            let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-            if folders.len() >= FOLDERS_MOST {
-                folders.clear();
-            }
-            folders.entry(folder.clone()).or_default().clone()
-        };
-        let fetch = async {
-            let urls = OF_A_FOLDER.iter().filter_map(|name| folder.join(name).ok());
-            let fetch = async |url: Url| match self.fetch_beside(url.clone()).await {
-                None => self.fetch_within_signature(&url).await,
-                list => list,
-            };
-            join_all(urls.map(fetch)).await.into_iter().flatten().collect()
-        };
-        cell.get_or_init(|| fetch).await;
-        cell
-    }
-
-    async fn fetch_beside(&self, url: Url) -> Option<Beside> {
-        match small::get(&self.sources, &self.settings, (&url, By::Person), checksums::LONGEST).await {
-            Ok(text) => Some(self.read(&url, &text?).await),
-            Err(error) => Some(Err(error)),
-        }
-    }
-
-    /// A list that is there only with its signature around it. What has none around it is no list, but the signature of one that
-    /// is not there.
-    async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
-        let endings = self.keys().ok()??.0.signed_list_endings();
-        for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            match small::get(&self.sources, &self.settings, (&at, By::Person), checksums::LONGEST).await {
-                Ok(None) => {}
-                Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {
-                    Ok(list) if !list.signed => {}
-                    list => return Some(list),
-                },
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        None
     }
 
     async fn fetch_given(&self) -> Result<Arc<List>, Error> {
@@ -330,18 +250,51 @@ impl Proofs {
             None => None,
         };
         let list = match signed {
-            Some((said, by)) => List {
-                label: format!("{name}, signed by {by}"),
-                sums: Checksums::read(&said, name),
-                signed: true,
-            },
-            None => List { label: name.to_string(), sums: Checksums::read(text, name), signed: false },
+            Some((said, by)) => {
+                let sums = Checksums::read(&said, name);
+                List { label: format!("{name}, signed by {by}"), name: name.into(), sums, signed: true }
+            }
+            None => {
+                let sums = Checksums::read(text, name);
+                List { label: name.into(), name: name.into(), sums, signed: false }
+            }
         };
         Ok(Arc::new(list))
     }
 }
 
 impl List {
+    /// What it says of a file, by its names; `single`: of the only file of the run.
+    ///
+    /// # Errors
+    /// Why that is nothing, for a person.
+    fn about(&self, names: &[String], single: bool) -> Result<Vec<Digest>, String> {
+        match self.sums.of(names) {
+            Named::As(digests) => return Ok(digests),
+            Named::Several => return Err(format!("{} has several files of this name", self.label)),
+            Named::Not => {}
+        }
+        let alone = self.sums.alone();
+        if !alone.is_empty() {
+            // `a.iso.sha256` is about `a.iso`.
+            let is_named =
+                self.name.rsplit_once('.').is_some_and(|(name, _)| names.iter().any(|one| one == name));
+            let name = &self.label;
+            return match single || is_named {
+                true => Ok(alone),
+                false => Err(format!(
+                    "{name} has a digest and no name, so that it says nothing of one file among several"
+                )),
+            };
+        }
+        let unread = match self.sums.unread() {
+            0 => String::new(),
+            1 => " (a line of it could not be read)".into(),
+            unread => format!(" ({unread} lines of it could not be read)"),
+        };
+        Err(format!("{} does not name it{unread}", self.label))
+    }
+
     /// What it says counts. Whether it is signed.
     fn add(&self, digests: Vec<Digest>, about: &mut About) -> bool {
         about
@@ -349,6 +302,11 @@ impl List {
             .extend(digests.into_iter().map(|digest| Expected { digest, from: self.label.clone() }));
         self.signed
     }
+}
+
+/// Whether some digest is of an algorithm that counts.
+fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
+    expected.iter().any(|one| counts(one.digest.algorithm))
 }
 
 /// What a file may be called in a list: as the person calls it, as the server does, and by its URLs.

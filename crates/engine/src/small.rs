@@ -2,8 +2,11 @@
 //!
 //! Invariant: no more than the bound is ever held, and no part of a text is taken for the whole.
 
+use crate::hashers::Hashers;
 use crate::source::{By, Opened, Sources, Want};
+use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::{Error, Kind, Retry};
+use downhaul_core::job::fragment;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use futures_util::StreamExt;
@@ -13,22 +16,26 @@ use url::Url;
 /// Between two tries, where the host does not say how long.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// All of it, if it is no longer than `most` bytes. `None` where there is no such thing.
+/// All of it, if it is no longer than `most` bytes. `None` where there is no such thing. A digest in the fragment of the URL must
+/// be that of the text.
 ///
 /// # Errors
-/// What kept it from coming, after as many tries as a file has.
+/// What kept it from coming, after as many tries as a file has; `digest.mismatch`.
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,
     (url, by): (&Url, By),
     most: usize,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let source = sources(url, by);
+    let mut plain = url.clone();
+    let digests = fragment::take_digests(&mut plain)
+        .map_err(|why| Error::new(Kind::UrlInvalid, show::url(url), why))?;
+    let source = sources(&plain, by);
     let mut tries = 0;
     loop {
         let error = match source.open(Want { from: 0, to: None, size: None }).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
-                Ok(text) => return Ok(Some(text)),
+                Ok(text) => return is_as(&text, &digests, url).map(|()| Some(text)),
                 Err(error) => error,
             },
             // Who may not list a bucket is told 403 of what is not there.
@@ -43,6 +50,21 @@ pub(crate) async fn get(
         // A pause that all files of the host wait for costs no try.
         tries += u32::from(error.pause.is_none_or(|pause| pause.counted));
         tokio::time::sleep(error.pause.map_or(PAUSE, |pause| pause.wait)).await;
+    }
+}
+
+/// # Errors
+/// The text has another digest than the URL says.
+fn is_as(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
+    let mut hashers = Hashers::new(&digest::distinct(digests.iter().map(|one| one.algorithm)));
+    hashers.update(&[text]);
+    let computed = hashers.finish();
+    match digests.iter().find(|one| !computed.contains(one)) {
+        None => Ok(()),
+        Some(one) => {
+            let why = format!("the URL says that its {} is {one}", one.algorithm.name());
+            Err(Error::new(Kind::DigestMismatch, show::url(url), why))
+        }
     }
 }
 

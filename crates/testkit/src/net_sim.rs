@@ -149,6 +149,7 @@ impl World {
             max_time: None,
             verify: Verify::Auto,
             record: false,
+            notes: Vec::new(),
             expected,
             size: None,
             pieces,

@@ -51,6 +51,7 @@ pub fn poke(bytes: &[u8]) {
         max_time: choices.one_of(&[None, None, Some(Duration::from_secs(30))]),
         verify: Verify::Auto,
         record: false,
+        notes: Vec::new(),
         expected: if choices.byte().is_multiple_of(2) { Vec::new() } else { vec![expected()] },
         size: None,
         pieces: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(pieces),

@@ -1,10 +1,14 @@
-//! Checksum lists: the forms of `sha256sum` and friends (GNU and BSD), and what a list says of a file.
+//! Checksum lists: what a list says of a file.
 //!
-//! `HEX  NAME`, `HEX *NAME`, `\HEX  ESCAPED NAME`; `SHA256 (NAME) = HEX`, also as openssl writes it; a digest alone. The
-//! algorithm is that of the tag, or follows from the digest's length. Invariant: a line is one digest of one file, or
-//! it is not read at all; memory is a small multiple of the text's.
+//! [`forms`] has the forms of a line; [`print_md`] reads what GnuPG writes over several lines. Invariant: a line, or what goes on
+//! over several, is one digest of one file, or it is not read at all; memory is a small multiple of the text's.
 
-use crate::digest::{Algorithm, Digest};
+mod forms;
+mod print_md;
+
+use super::text::Lines;
+use crate::digest::Digest;
+use print_md::Block;
 
 /// The longest list that is read: a distribution's list of every package has some megabytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
@@ -40,14 +44,37 @@ pub enum Named {
 impl Checksums {
     /// Reads a whole list. `name` is its file name: `B2SUMS` and `B3SUMS` have digests as long as those of SHA-2.
     pub fn read(text: &[u8], name: &str) -> Checksums {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let (mut entries, mut unread) = (Vec::new(), 0);
-        for line in text.split(|&byte| byte == b'\n') {
-            match entry(line, name) {
-                Ok(Some(entry)) => entries.push(entry),
-                Ok(None) => {}
-                Err(Unreadable) => unread += 1,
+        let mut open: Option<Block> = None;
+        let mut add = |entry: Option<Entry>| match entry {
+            Some(entry) => entries.push(entry),
+            None => unread += 1,
+        };
+        for line in Lines::new(text) {
+            let line = line.ok().and_then(|line| String::from_utf8(line).ok());
+            let Some(line) = line else {
+                add(None);
+                continue;
+            };
+            if open.as_mut().is_some_and(|block| block.takes(&line)) {
+                continue;
             }
+            if let Some(block) = open.take() {
+                add(block.entry(name));
+            }
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match forms::before_blocks(&line, name) {
+                Some(entry) => add(Some(entry)),
+                None => match Block::begin(&line) {
+                    Some(block) => open = Some(block),
+                    None => add(forms::reversed(&line, name)),
+                },
+            }
+        }
+        if let Some(block) = open {
+            add(block.entry(name));
         }
         entries.sort_by(|a, b| base(&a.name).cmp(base(&b.name)));
         Checksums { entries, unread }
@@ -69,11 +96,18 @@ impl Checksums {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
 
-    /// The digest of a list that has nothing else, not even a name: `NAME.sha256`.
-    pub fn alone(&self) -> Option<&Digest> {
-        match self.entries.as_slice() {
-            [Entry { name, digest }] if name.is_empty() => Some(digest),
-            _ => None,
+    /// The digests of a list that names no file at all (`NAME.sha256`, or what was read from a pipe): of one file, if each is of
+    /// another algorithm. Otherwise empty.
+    pub fn alone(&self) -> Vec<Digest> {
+        let of_one_file = |(at, entry): (usize, &Entry)| {
+            let algorithm = entry.digest.algorithm;
+            entry.name.is_empty()
+                && self.entries.iter().take(at).all(|other| other.digest.algorithm != algorithm)
+        };
+        // Checked one by one: a list of many digests without names ends this soon, since there are few algorithms.
+        match self.entries.iter().enumerate().all(of_one_file) {
+            true => self.entries.iter().map(|entry| entry.digest.clone()).collect(),
+            false => Vec::new(),
         }
     }
 
@@ -108,78 +142,6 @@ fn base(name: &str) -> &str {
 
 fn plain(name: &str) -> &str {
     name.strip_prefix("./").unwrap_or(name)
-}
-
-struct Unreadable;
-
-/// Reads one line. `None` for blank lines and comments.
-fn entry(line: &[u8], list: &str) -> Result<Option<Entry>, Unreadable> {
-    let line = std::str::from_utf8(line).map_err(|_| Unreadable)?;
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.trim().is_empty() || line.starts_with('#') {
-        return Ok(None);
-    }
-    let (line, escaped) = match line.strip_prefix('\\') {
-        Some(rest) => (rest, true),
-        None => (line, false),
-    };
-    let (name, digest) = gnu(line, list).or_else(|| bsd(line)).ok_or(Unreadable)?;
-    let name = if escaped { unescaped(name).ok_or(Unreadable)? } else { name.to_string() };
-    Ok(Some(Entry { name, digest }))
-}
-
-/// `HEX  NAME`, `HEX *NAME` (read as binary, which is the same), or `HEX` alone.
-fn gnu<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
-    let (hex, rest) = line.split_at(line.find([' ', '\t']).unwrap_or(line.len()));
-    let digest = Digest::from_hex(by_length(hex.len(), list)?, hex)?;
-    // A blank or a star says how it was read; a name may begin with either, but only behind one of them.
-    let rest = rest.strip_prefix([' ', '\t']).unwrap_or(rest);
-    Some((rest.strip_prefix([' ', '*']).unwrap_or(rest), digest))
-}
-
-/// `SHA256 (NAME) = HEX`, or without the blanks.
-fn bsd(line: &str) -> Option<(&str, Digest)> {
-    let (tag, rest) = line.split_once('(')?;
-    let (name, hex) = rest.rsplit_once(')')?;
-    let hex = hex.trim_start().strip_prefix('=')?.trim();
-    let tag = tag.trim_end().to_ascii_lowercase();
-    // OpenSSL says which SHA it is of.
-    let algorithm = Algorithm::from_name(&tag.replace("sha2-", "sha"))?;
-    let digest = Digest::from_hex(algorithm, hex)?;
-    (!name.is_empty()).then_some((name, digest))
-}
-
-fn by_length(digits: usize, list: &str) -> Option<Algorithm> {
-    let list = base(list).to_ascii_lowercase();
-    let says = |names: &[&str]| names.iter().any(|name| list.contains(name));
-    Some(match digits {
-        32 => Algorithm::Md5,
-        40 => Algorithm::Sha1,
-        64 if says(&["b3sum", ".b3", "blake3"]) => Algorithm::Blake3,
-        64 => Algorithm::Sha256,
-        96 => Algorithm::Sha384,
-        128 if says(&["b2sum", ".b2", "blake2"]) => Algorithm::Blake2b,
-        128 => Algorithm::Sha512,
-        _ => return None,
-    })
-}
-
-/// GNU writes a line feed, a carriage return and a backslash of a name like this, and a backslash before the line.
-fn unescaped(name: &str) -> Option<String> {
-    let mut plain = String::with_capacity(name.len());
-    let mut chars = name.chars();
-    while let Some(c) = chars.next() {
-        plain.push(match c {
-            '\\' => match chars.next()? {
-                'n' => '\n',
-                'r' => '\r',
-                '\\' => '\\',
-                _ => return None,
-            },
-            c => c,
-        });
-    }
-    Some(plain)
 }
 
 #[cfg(test)]
@@ -221,6 +183,20 @@ mod tests {
             (format!("\\SHA512 (a\\\\b) = {sha512}"), "x", some("a\\b", "sha-512")),
             (format!("BLAKE2b (a) = {sha512}"), "x", some("a", "blake2b")),
             (format!("MD5 (a) = {md5}"), "x", some("a", "md5")),
+            ("SHA256 (a) = 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into(), "x", some("a", "sha-256")),
+            (format!("sha256:{sha256}  a b"), "x", some("a b", "sha-256")),
+            (format!("sha256={sha256} *a"), "x", some("a", "sha-256")),
+            (format!("SHA-512:{sha512}\ta"), "x", some("a", "sha-512")),
+            ("sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=  a".into(), "x", some("a", "sha-256")),
+            ("sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into(), "x", some("", "sha-256")),
+            (format!("a b.iso  {sha256}"), "x", some("a b.iso", "sha-256")),
+            (format!("d/a\t{md5}"), "x", some("d/a", "md5")),
+            (format!("a sha1:{sha1}"), "x", some("a", "sha-1")),
+            (format!("a  {sha256}"), "B3SUMS", some("a", "blake3")),
+            (format!("a: {sha256}"), "x", some("a", "sha-256")),
+            (format!("C:\\a: SHA512 = {sha512}"), "x", some("C:\\a", "sha-512")),
+            (format!("SHA256 = {sha256}"), "x", some("", "sha-256")),
+            (format!("md5: {md5}"), "x", some("", "md5")),
             ("# comment".into(), "x", None),
             (String::new(), "x", None),
             (format!("{sha256}f  a"), "x", None),
@@ -230,7 +206,10 @@ mod tests {
             (format!("SHA512/256 (a) = {sha256}"), "x", None),
             (format!("SHA256 (a) = {md5}"), "x", None),
             (format!("SHA256 () = {sha256}"), "x", None),
+            (format!("a: RMD160 = {sha1}"), "x", None),
+            ("a:".into(), "x", None),
             ("-----BEGIN PGP SIGNED MESSAGE-----".into(), "x", None),
+            ("Hash: SHA256".into(), "x", None),
             ("<!doctype html>".into(), "x", None),
         ] {
             assert_eq!(one(&line, list), expected, "{line}");
@@ -258,8 +237,13 @@ mod tests {
         assert_eq!(first(&["./f2"]), "4");
         assert_eq!(first(&["mine", "f2"]), "4");
         assert_eq!(first(&["mine", ""]), "Not");
-        assert!(Checksums::read(hex("1").as_bytes(), "x").alone().is_some());
-        assert_eq!(Checksums::read(format!("{}  f", hex("1")).as_bytes(), "x").alone(), None);
+        let alone = |text: &str| Checksums::read(text.as_bytes(), "x").alone().len();
+        assert_eq!(alone(&hex("1")), 1);
+        assert_eq!(alone(&format!("{}  -\n", hex("1"))), 1, "of standard input");
+        assert_eq!(alone(&format!("SHA2-256(stdin)= {}\n", hex("1"))), 1);
+        assert_eq!(alone(&format!("md5: {}\nSHA256 = {}\n", "1".repeat(32), hex("1"))), 2);
+        assert_eq!(alone(&format!("{}\n{}\n", hex("1"), hex("2"))), 0, "of several files");
+        assert_eq!(alone(&format!("{}  f", hex("1"))), 0);
     }
 
     #[test]
@@ -271,11 +255,65 @@ mod tests {
         assert_eq!(digests.len(), 2);
     }
 
+    /// What `gpg --print-md` and `--print-mds` of GnuPG 2.2.40 wrote of a file `hi`, under a short name and a long one.
+    #[test]
+    fn what_gnupg_writes_is_read_over_its_lines() {
+        let long = "a-very-long-name-that-is-longer-than-forty-characters-1.2.3.tar.gz";
+        let text = format!(
+            "a.txt:    MD5 = 76 4E FA 88 3D DA 1E 11  DB 47 67 1C 4A 3B BD 9E\n\
+             a.txt:   SHA1 = 55CA 6286 E3E4 F4FB A5D0  4483 33FA 99FC 5A40 4A73\n\
+             a.txt: RMD160 = 1AC2 E29F D645 EDFE 32F3  442C ADF5 A46C 5A0D F960\n\
+             a.txt: SHA384 = 4284B569 4CA6C0D2 CF4789A0 B95AC802 5C818DE5 2304364B E7CD2981\n\
+            \x20               B2D2EDC6 85B32227 7EC25819 962413D8 C9B2C1F5\n\
+             b.txt: 98EA6E4F 216F2FB4 B69FFF9B 3A44842C 38686CA6 85F3F55D C48C5D3F B1107BE4\n\
+             {long}: \n\
+             SHA256 = 98EA6E4F 216F2FB4 B69FFF9B 3A44842C 38686CA6 85F3F55D C48C5D3F B1107BE4\n\
+             {long}: \n\
+             D78ABB05 42736865 F9470452 1609C230 DAC03A2F 369D043A C212D693 3B91410E 06399E37\n\
+            \x20F9C5CC88 436A3173 7330C1C8 ECCB2C2F 9F374D62 F716432A 32D50FAC\n"
+        );
+        let list = Checksums::read(text.as_bytes(), "x");
+        let of = |name: &str| match list.of(&[name.into()]) {
+            Named::As(digests) => {
+                digests.iter().map(|one| format!("{one:.8} {}", one.algorithm.name())).collect()
+            }
+            other => vec![format!("{other:?}")],
+        };
+        let short = |digests: Vec<String>| -> Vec<String> {
+            digests
+                .iter()
+                .map(|one| format!("{} {}", &one[..8], one.split(' ').next_back().unwrap_or("")))
+                .collect()
+        };
+        assert_eq!(short(of("a.txt")), ["764efa88 md5", "55ca6286 sha-1", "4284b569 sha-384"]);
+        assert_eq!(short(of("b.txt")), ["98ea6e4f sha-256"]);
+        assert_eq!(short(of(long)), ["98ea6e4f sha-256", "d78abb05 sha-512"]);
+        assert_eq!(list.unread(), 1, "RIPEMD-160 is not known here");
+    }
+
+    #[test]
+    fn a_list_in_any_encoding_and_with_any_line_end_says_the_same() {
+        let text = format!("{}  é\r\nSHA512 (b) = {}\r\n", "1".repeat(64), "2".repeat(128));
+        let expected = Checksums::read(text.as_bytes(), "x").entries;
+        assert_eq!(expected.len(), 2);
+        let utf16 = |to_bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            format!("\u{feff}{text}").encode_utf16().flat_map(to_bytes).collect()
+        };
+        for bytes in [
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+            text.replace("\r\n", "\r").into_bytes(),
+            format!("\u{feff}{text}").replace("\r\n", "\n").into_bytes(),
+        ] {
+            assert_eq!(Checksums::read(&bytes, "x").entries, expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_list_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), list in "[a-z0-9.]{0,8}") {
             let read = Checksums::read(&bytes, &list);
-            prop_assert!(read.entries().len() <= bytes.len());
+            prop_assert!(read.entries().len() + read.unread() <= bytes.len() + 1);
             for entry in read.entries() {
                 prop_assert!(entry.name.is_empty() || read.of(std::slice::from_ref(&entry.name)) != Named::Not
                     || plain(&entry.name).is_empty());

@@ -1,69 +1,95 @@
 //! `{"url": "...", "out": "...", "sha256": "..."}`: a JSON object a line. Other keys are passed through.
 
-use crate::digest::{Algorithm, Digest, Expected};
+use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Kind};
-use crate::job::{self, JobSpec, Target};
+use crate::job::{JobSpec, Target};
 use crate::name::SafeName;
 use crate::show::HIDDEN;
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Digests that lists may name and that cannot be checked: taking them for a remark would let a wrong file
-/// pass.
-const UNCHECKABLE: &[&str] = &["sha224", "sha3256", "sha3512", "blake2", "blake2s", "hash", "digest"];
+/// Keys that have a digest of any algorithm, which their value names.
+const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
+
+/// What may stand around an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
+const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 
 /// Reads a trimmed line that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-    let urls = match (keys.remove("url"), keys.remove("urls")) {
-        (Some(Value::String(url)), None) => vec![job::parse_given(url.trim())?],
-        (None, Some(Value::Array(urls))) if !urls.is_empty() => {
-            let texts = urls.iter().map(|url| url.as_str().ok_or_else(|| bad("`urls` must hold texts")));
-            texts.map(|text| job::parse_given(text?.trim())).collect::<Result<_, _>>()?
-        }
-        _ => return Err(bad("it needs `url` (a text) or `urls` (a list of texts)")),
-    };
-    let assumed_https = urls.first().is_some_and(|(_, assumed)| *assumed);
-    let urls: Vec<Url> = urls.into_iter().map(|(url, _)| url).collect();
+    let mut job = urls(&mut keys)?;
     // A record has no secrets: whoever wants the file again must put them back.
-    if urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
+    if job.urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
         return Err(bad(format!(
             "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"
         )));
     }
-    let target = match keys.remove("out") {
+    job.target = match keys.remove("out") {
         None | Some(Value::Null) => Target::Server,
         Some(Value::String(name)) => {
             Target::Name(SafeName::from_person(&name).map_err(|why| Error::new(Kind::NameUnsafe, name, why))?)
         }
         Some(_) => return Err(bad("`out` must be a text")),
     };
-    let mut expected = match keys.remove("checksum") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(pair)) => {
-            let digest = Digest::from_pair(&pair).map_err(|why| bad(format!("`checksum`: {why}")))?;
-            vec![Expected { digest, from: "the list".into() }]
+    for name in keys.keys().cloned().collect::<Vec<_>>() {
+        if let Some(digest) = digest(&name, keys.get(&name))? {
+            keys.remove(&name);
+            job.expect(digest, "the list").map_err(bad)?;
         }
-        Some(_) => return Err(bad("`checksum` must be a text: ALGORITHM:HEX")),
+    }
+    job.extra = keys;
+    Ok(job)
+}
+
+/// A file at the URLs of `url` or `urls`.
+fn urls(keys: &mut Map<String, Value>) -> Result<JobSpec, Error> {
+    let urls = match (keys.remove("url"), keys.remove("urls")) {
+        (Some(url), None) => vec![url],
+        (None, Some(Value::Array(urls))) => urls,
+        _ => Vec::new(),
     };
-    let digests: Vec<(String, Algorithm)> =
-        keys.keys().filter_map(|key| Some((key.clone(), Algorithm::from_name(key)?))).collect();
-    for (name, algorithm) in digests {
-        let digest = match keys.remove(&name) {
-            None | Some(Value::Null) => continue,
-            Some(Value::String(hex)) => Digest::from_hex(algorithm, hex.trim()),
-            Some(_) => None,
-        };
-        let digest = digest
-            .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.size() * 2)))?;
-        expected.push(Expected { digest, from: "the list".into() });
+    let needs = || bad("it needs `url` (a text) or `urls` (a list of texts)");
+    let texts = urls.iter().map(|url| url.as_str().map(str::trim).ok_or_else(needs));
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let (first, mirrors) = texts.split_first().ok_or_else(needs)?;
+    let mut job = JobSpec::given(first)?;
+    mirrors.iter().try_for_each(|url| job.add_mirror(url))?;
+    Ok(job)
+}
+
+/// The digest that a key has, if it is one for digests and has one.
+fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
+    let bare = name.replace(['-', '_'], "").to_ascii_lowercase();
+    let algorithm = Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare)));
+    let is_for_any = ANY_ALGORITHM.contains(&bare.as_str());
+    let uncheckable = Algorithm::is_uncheckable(name) || Algorithm::is_uncheckable(within(&bare));
+    if !is_for_any && !uncheckable && algorithm.is_none() {
+        return Ok(None);
     }
-    if let Some(name) =
-        keys.keys().find(|key| UNCHECKABLE.contains(&key.replace('-', "").to_ascii_lowercase().as_str()))
-    {
-        return Err(bad(format!("`{name}` cannot be checked; {} can", Algorithm::names())));
-    }
-    Ok(JobSpec { urls, assumed_https, target, expected, pieces: None, size: None, extra: keys })
+    let text = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.trim(),
+        Some(_) => return Err(bad(format!("`{name}` must be a text"))),
+    };
+    let digest = match algorithm {
+        Some(algorithm) => Digest::from_text(algorithm, text)
+            .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.size() * 2)))?,
+        None if uncheckable => {
+            return Err(bad(format!("`{name}` cannot be checked; {} can", Algorithm::names())));
+        }
+        None if bare == "checksum" => {
+            Digest::from_given(text).map_err(|why| bad(format!("`{name}`: {why}")))?
+        }
+        // Digits alone may be the number of a commit.
+        None => Digest::from_pair(text).map_err(|why| bad(format!("`{name}`: {why}")))?,
+    };
+    Ok(Some(digest))
+}
+
+/// The key without what stands around the name of an algorithm.
+fn within(bare: &str) -> &str {
+    let before = AROUND.iter().find_map(|word| bare.strip_prefix(word)).unwrap_or(bare);
+    AROUND.iter().find_map(|word| before.strip_suffix(word)).unwrap_or(before)
 }
 
 fn bad(why: impl Into<String>) -> Error {

@@ -7,15 +7,14 @@ use crate::name::SafeName;
 /// Reads a trimmed line that is not empty.
 pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     let (first, mut rest) = next_word(text);
-    let (url, assumed_https) = job::parse_given(first)?;
-    let mut job = JobSpec { assumed_https, ..JobSpec::new(url) };
+    let mut job = JobSpec::given(first)?;
     // What follows a TAB and looks like a URL is a mirror; anything else is the name.
     while let Some(after_tab) = rest.strip_prefix('\t') {
         let (word, beyond) = next_word(after_tab.trim_start());
         if !job::has_scheme(word) {
             break;
         }
-        job.urls.push(job::parse_url(word)?);
+        job.add_mirror(word)?;
         rest = beyond;
     }
     let name = rest.trim();

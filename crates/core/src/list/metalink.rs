@@ -1,8 +1,8 @@
 //! Metalink documents, versions 4 (RFC 5854) and 3: files with their mirrors and digests.
 //!
 //! Each `file` is a job: its name and `size`, its `url`s (the best first, by `priority` or `preference`), its `hash`es and those of
-//! its pieces. Hashes of algorithms that are not known here are left out, and so are URLs that are neither http nor https,
-//! torrents and signatures. How XML is read safely is in [`xml`]; which element means what, in [`format`]; what becomes of a
+//! its pieces. Hashes that are malformed or of algorithms that are not known here are left out, and so are URLs that are neither
+//! http nor https, torrents and signatures. How XML is read safely is in [`xml`]; which element means what, in [`format`]; what becomes of a
 //! file, in [`file`].
 //!
 //! Invariant: whatever the document, what is kept at a time is the document and one file of it.
@@ -35,8 +35,8 @@ const LONGEST_TEXT: usize = 64 * 1024;
 
 /// The jobs of a document, one at a time, each with the line of its `file` element.
 ///
-/// A file that cannot be had as the document says is an error, and the next one follows. A document that cannot be read further
-/// is an error too, and the last item.
+/// A file that cannot be had is an error of its own kind (`name.unsafe` or `list.file`), and the next one follows. A document that
+/// cannot be read further is an error too (`list.line`), and the last item.
 pub struct Metalink {
     document: Document,
     /// What the document is read into.
@@ -109,7 +109,7 @@ impl Metalink {
                 self.file_opened(start)?;
                 None
             }
-            Element::Hash => algorithm(start)?.map(Leaf::Hash),
+            Element::Hash => Some(algorithm(start)?.map_or(Leaf::UnknownHash, Leaf::Hash)),
             Element::Pieces => {
                 let (algorithm, length) = (algorithm(start)?, attribute(start, "length")?);
                 if let Some(file) = &mut self.file {

@@ -4,12 +4,14 @@
 //!
 //! [`metalink`] reads documents instead of lines, whose files are jobs, too.
 //!
-//! A line is either plain ([`lines`]: URLs and a name) or JSON ([`jsonl`]: it begins with `{`).
+//! A line is either plain ([`lines`]: URLs and a name) or JSON ([`jsonl`]: it begins with `{`). [`text`] says what a line is,
+//! whatever its encoding and its end.
 
 pub mod checksums;
 mod jsonl;
 mod lines;
 pub mod metalink;
+pub mod text;
 
 use crate::error::{Error, Kind};
 use crate::job::JobSpec;
@@ -17,16 +19,24 @@ use crate::job::JobSpec;
 /// A job of a list, or why there is none, and the line where it is.
 pub type AtLine = (u64, Result<JobSpec, Error>);
 
+/// The line that conda writes before the URLs of an explicit list, each with its digest in the fragment.
+const EXPLICIT: &str = "@EXPLICIT";
+
 /// Reads one line of a list. `None` for blank lines and comments.
 ///
 /// # Errors
 /// `list.line`, `url.*` or `name.unsafe`: what is wrong with the line (without its number, which the reader
 /// of the list knows).
 pub fn line(bytes: &[u8]) -> Result<Option<JobSpec>, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::new(Kind::ListLine, "", "it is not UTF-8"))?;
-    // A byte order mark is what some editors of Windows put before the first line.
+    let bad = |why| Error::new(Kind::ListLine, "", why);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| bad("it is not UTF-8 (UTF-16 is read where it begins with a byte order mark)"))?;
+    if text.contains('\0') {
+        return Err(bad("it holds NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
+    }
+    // Lists that were put together have a byte order mark wherever one of them began.
     let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() || text.starts_with('#') {
+    if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
     }
     if text.starts_with('{') { jsonl::parse(text).map(Some) } else { lines::parse(text).map(Some) }
@@ -60,6 +70,14 @@ mod tests {
         assert_eq!(name("example.com/a\tdata.io/x"), "data.io/x");
         assert_eq!(job(r#"{"url":"localhost:8080/a"}"#).urls[0].as_str(), "http://localhost:8080/a");
 
+        assert_eq!(line(b"@EXPLICIT\n").expect("fine"), None);
+        let conda = format!("https://h/a.conda#{}", "0a".repeat(16));
+        assert_eq!((job(&conda).expected.len(), job(&conda).urls[0].as_str()), (1, "https://h/a.conda"));
+        let mirrors = format!("http://h/a\thttps://m/a#sha256={}\tname", "0a".repeat(32));
+        assert_eq!((job(&mirrors).expected.len(), job(&mirrors).urls.len()), (1, 2));
+        assert_eq!(name(&mirrors), "name");
+        assert_eq!(job("http://h/a#top").expected.len(), 0);
+
         let json = job(r#"{"url":"http://h/a","out":"x/y","sha256":"AB","id":7}"#.replace("AB", &"ab".repeat(32)).as_str());
         assert_eq!(json.extra.get("id"), Some(&7.into()));
         assert_eq!(json.expected.len(), 1);
@@ -67,6 +85,21 @@ mod tests {
         let three = r#"{"url":"http://h/a","md5":"MD5","crc32c":"01020304","checksum":"sha1:SHA1"}"#;
         let three = three.replace("MD5", &"0".repeat(32)).replace("SHA1", &"0".repeat(40));
         assert_eq!(job(&three).expected.len(), 3);
+        for (key, value) in [
+            ("sha256sum", "ab".repeat(32)),
+            ("md5_hash", "ab".repeat(16)),
+            ("checksum-sha256", "ab".repeat(32)),
+            ("md5Hash", "1B2M2Y8AsgTpgAmY7PhCfg==".into()),
+            ("checksum", "ab".repeat(32)),
+            ("checksum", format!("sha256={}", "ab".repeat(32))),
+            ("digest", format!("sha256:{}", "ab".repeat(32))),
+            ("integrity", "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into()),
+        ] {
+            let json = job(&format!(r#"{{"url":"http://h/a","{key}":"{value}"}}"#));
+            assert!(json.expected.len() == 1 && json.extra.is_empty(), "{key}");
+        }
+        let both = format!(r#"{{"url":"http://h/a#md5={0}","md5":"{0}"}}"#, "ab".repeat(16));
+        assert_eq!(job(&both).expected.len(), 1);
     }
 
     #[test]
@@ -87,6 +120,15 @@ mod tests {
             r#"{"url":"http://h/a","sha224":"00"}"#,
             r#"{"url":"http://h/a","checksum":"00"}"#,
             r#"{"url":"http://h/a","checksum":5}"#,
+            r#"{"url":"http://h/a","sha3_256sum":"00"}"#,
+            r#"{"url":"http://h/a","hash":"0000000000000000000000000000000000000000"}"#,
+            r#"{"url":"http://h/a","integrity":"sha256-AAAA"}"#,
+            r#"{"url":"http://h/a#sha256=00"}"#,
+            r#"{"url":"http://h/a#00000000000000000000000000000000","md5":"11111111111111111111111111111111"}"#,
+            "http://h/a#sha256=abc",
+            "http://h/a\thttp://m/a#md5:",
+            "http://h/a#sha3-256=00",
+            "h\0t\0t\0p\0",
             r#"{"urls":[]}"#,
             r#"{"url":"http://h/a","out":"../x"}"#,
             r#"{"url":"http://h/a","out":5}"#,

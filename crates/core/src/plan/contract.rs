@@ -306,6 +306,8 @@ pub struct Rules {
     pub record: bool,
     /// Digests the file must have, whatever the server says.
     pub expected: Vec<Expected>,
+    /// What a person should know of it beforehand.
+    pub notes: Vec<String>,
     /// The size it must have, in bytes.
     pub size: Option<u64>,
     /// Digests that its pieces must have.

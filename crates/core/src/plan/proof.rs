@@ -40,7 +40,7 @@ impl Proof {
             signed: None,
             html: false,
             renamed: None,
-            notes: Vec::new(),
+            notes: rules.notes.clone(),
         }
     }
 
@@ -98,12 +98,19 @@ impl Proof {
     }
 
     /// # Errors
-    /// `digest.missing` where something strong must be known, and is not.
+    /// `digest.missing` where a strong digest must be known, and none is; `digest.unlisted` where a list must name the file, and
+    /// none does.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
+        let note = || self.notes.first().cloned();
         match self.verify {
             Verify::Require if !self.has_strong(&[]) && self.signed.is_none() => {
-                let detail = self.notes.first().cloned().unwrap_or_default();
-                Err(Error::new(Kind::DigestMissing, at, detail))
+                // The strongest of the weak ones says why it does not count.
+                let weak = self.all.iter().max_by_key(|one| one.digest.algorithm);
+                let weak = weak.map(|one| format!("{one} is not strong enough for --verify require"));
+                Err(Error::new(Kind::DigestMissing, at, weak.or_else(note).unwrap_or_default()))
+            }
+            Verify::Listed if !self.given.iter().any(|one| one.digest.algorithm.counts_in_lists()) => {
+                Err(Error::new(Kind::DigestUnlisted, at, note().unwrap_or_default()))
             }
             _ => Ok(()),
         }

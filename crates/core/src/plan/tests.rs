@@ -19,6 +19,7 @@ fn rules() -> Rules {
         max_time: None,
         verify: Verify::Auto,
         record: false,
+        notes: Vec::new(),
         expected: Vec::new(),
         size: None,
         pieces: None,

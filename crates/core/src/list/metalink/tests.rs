@@ -86,7 +86,7 @@ fn version_3() {
         read(&document),
         [
             "1 a: https://first/ http://second/ http://last/; sha-256 1 x 4 sha-1",
-            "5 this line of the list cannot be understood: it has no URL (b)",
+            "5 this file of the Metalink document cannot be downloaded: it has no URL (b)",
         ]
     );
 }
@@ -128,22 +128,43 @@ fn a_file_that_is_wrong_does_not_hide_the_next() {
             "<file name='a'><url>ftp://h/</url><url>x</url></file>".into(),
             "none of its 2 URLs is http or https",
         ),
-        (
-            format!("<file name='a'><hash type='md5'>00</hash>{url}</file>"),
-            "its md5 must be 32 hexadecimal digits",
-        ),
-        (format!("<file name='a'>{}</file>", url.repeat(MOST_URLS + 1)), "more than 1000 URLs"),
-        (
-            format!(
-                "<file name='a'>{}{url}</file>",
-                format!("<hash type='sha256'>{SHA256}</hash>").repeat(65)
-            ),
-            "more than 64 hashes",
-        ),
     ] {
         let read = read(&four(&format!("{file}<file name='b'>{url}</file>")));
         assert!(read.len() == 2 && read[0].contains(says), "{says}: {read:?}");
         assert_eq!(read[1], "3 b: http://h/; ");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_of_a_file_is_noted_and_the_rest_counts() {
+    let url = "<url>http://h/</url>";
+    let good = format!("<hash type='sha256'>{SHA256}</hash>");
+    let malformed = "<hash type='md5'>0123456789abcdef0123456789abcde</hash>";
+    for (inner, digests, says) in [
+        (
+            malformed.to_string(),
+            0,
+            &["no hash of it that can be checked", "its md5 in the Metalink file is malformed"][..],
+        ),
+        (format!("{malformed}{good}"), 1, &["its md5 in the Metalink file is malformed"]),
+        ("<hash type='sha3-256'>00</hash>".into(), 0, &["no hash of it that can be checked"]),
+        (format!("<hash type='sha3-256'>00</hash>{good}"), 1, &[]),
+        (
+            format!("{good}<pieces length='4' type='sha-256'><hash>{SHA256}</hash><hash>0</hash></pieces>"),
+            1,
+            &["a hash of its pieces is malformed"],
+        ),
+        (format!("{good}<size>five</size>"), 1, &["its size is no number"]),
+        (format!("{good}<url>http://m/#sha256=0</url>"), 1, &["that digest was ignored"]),
+        (good.repeat(65), 64, &["more than 64 hashes"]),
+        (format!("{good}{}", url.repeat(MOST_URLS)), 1, &["more than 1000 URLs"]),
+    ] {
+        let document = four(&format!("<file name='a'>{inner}{url}</file>"));
+        let (_, job) = Metalink::new(document.into()).next().expect("a file");
+        let job = job.expect("it can be downloaded");
+        assert_eq!((job.expected.len(), job.notes.len()), (digests, says.len()), "{inner}: {:?}", job.notes);
+        assert!(job.notes.iter().zip(says).all(|(note, says)| note.contains(says)), "{:?}", job.notes);
+        assert!(job.urls.len() <= MOST_URLS && job.pieces.is_none());
     }
 }
 

@@ -134,7 +134,12 @@ fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
 fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
     match encoding {
         None => Ok(()),
-        Some(name) if ["utf-8", "utf8", "us-ascii"].contains(&name.to_ascii_lowercase().as_str()) => Ok(()),
+        // A document in UTF-16 comes here as UTF-8, and still says what it was.
+        Some(name)
+            if ["utf-8", "utf8", "us-ascii", "utf-16"].contains(&name.to_ascii_lowercase().as_str()) =>
+        {
+            Ok(())
+        }
         Some(_) => Err(bad("it says that it is not in UTF-8; save it as UTF-8")),
     }
 }

@@ -1,0 +1,303 @@
+//! Checksum lists in every form that is in use, given or beside the file: what they say is checked, or the run says why not.
+//!
+//! Digests are of `content("file", 100_000)`, made by other programs.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+const MD5: &str = "91d13392c437255988e641e23f82b6c3";
+const SHA1: &str = "4c2303e2b619568377951f13a803035d39d47aed";
+const SHA256: &str = "f9652068b3dd2c65fdbe6e298a7399c314c4c4272fa5a0220d09ffb8bb8928d4";
+const SHA256_BASE64: &str = "+WUgaLPdLGX9vm4pinOZwxTExCcvpaAiDQn/uLuJKNQ=";
+const SHA512: &str = "15c8d0345872ad718194aa309b7fd05eac2ac10d263cbc9dbd2366d848c811041822c89820a3507b768f330756c0c15edcd4c7ba762f3239e3854ecab08922fd";
+
+fn file() -> Vec<u8> {
+    content("file", 100_000)
+}
+
+/// Puts the file at `/d/file`, and gives its URL.
+fn put_file(server: &Server) -> String {
+    server.put("/d/file", file())
+}
+
+fn run(url: &str, more: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    let out = place.run(&[&[url, "-o", "f"], more].concat());
+    (place, out)
+}
+
+/// A digest of the same form that the file does not have.
+fn wrong(digest: &str) -> String {
+    digest.replace('1', "2").replace('9', "8")
+}
+
+/// The digest as GnuPG writes it: capitals in groups of eight, eight of them a line.
+fn in_groups(digest: &str, indent: &str) -> String {
+    let groups: Vec<String> = digest
+        .to_uppercase()
+        .as_bytes()
+        .chunks(8)
+        .map(|group| String::from_utf8_lossy(group).into())
+        .collect();
+    groups.chunks(8).map(|line| line.join(" ")).collect::<Vec<_>>().join(&format!("\n{indent}"))
+}
+
+fn utf16(text: &str, big_endian: bool) -> Vec<u8> {
+    let to_bytes = if big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
+    format!("\u{feff}{text}").encode_utf16().flat_map(to_bytes).collect()
+}
+
+#[test]
+fn lists_of_every_form_are_checked() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let gpg = format!(
+        "other: {}\nfile: SHA512 = {}\n",
+        in_groups(SHA256, "       "),
+        in_groups(SHA512, "               ")
+    );
+    let gpg_long = format!("some/folder/with/a/very/very/long/name/file: \n{}\n", in_groups(SHA512, " "));
+    for (form, digest, algorithm) in [
+        (format!("file  {SHA256}\n"), SHA256, "sha-256"),
+        (format!("./d/file\t{MD5}\n"), MD5, "md5"),
+        (format!("file sha1:{SHA1}\n"), SHA1, "sha-1"),
+        (format!("sha256:{SHA256}  file\n"), SHA256, "sha-256"),
+        (format!("sha512={SHA512} *file\n"), SHA512, "sha-512"),
+        (format!("sha256-{SHA256_BASE64} file\n"), SHA256_BASE64, "sha-256"),
+        (format!("SHA256 (file) = {SHA256_BASE64}\n"), SHA256_BASE64, "sha-256"),
+        (format!("file: {}\n", in_groups(SHA256, "      ")), "F9652068", "sha-256"),
+        (gpg, "15C8D034", "sha-512"),
+        (gpg_long, "15C8D034", "sha-512"),
+    ] {
+        let bad = form.replace(digest, &wrong(digest));
+        assert_ne!(bad, form);
+        for (text, status) in [(form.clone(), 0), (bad, 3)] {
+            for list in [
+                text.clone().into_bytes(),
+                text.replace('\n', "\r\n").into(),
+                utf16(&text, false),
+                utf16(&text, true),
+            ] {
+                let place = Place::new();
+                place.write("sums", list);
+                let out = place.run(&[&url, "-o", "f", "--checksum-file", "sums"]);
+                assert_eq!(out.status, status, "{text}: {}", out.stderr);
+                let says =
+                    if status == 0 { format!("{algorithm} from sums") } else { "but sums says".into() };
+                assert!(out.stderr.contains(&says), "{text}: {}", out.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_digest_without_a_name_is_about_the_only_file_or_the_one_that_its_list_is_named_after() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let other = server.put("/d/other", "other");
+    for text in [
+        format!("{SHA256}\n"),
+        format!("{SHA256}  -\n"),
+        format!("SHA256 = {SHA256}"),
+        format!("SHA2-256(stdin)= {SHA256}"),
+    ] {
+        let place = Place::new();
+        place.write("digest", &text);
+        place.write("file.sha256", &text);
+        place.write("list", format!("{url} one\n"));
+        for args in [vec![url.as_str(), "-o", "f"], vec!["-i", "list"], vec![&url, "g", "-d", "sub"]] {
+            let out = place.run(&[&args[..], &["--checksum-file", "digest"]].concat());
+            assert!(
+                out.status == 0 && out.stderr.contains("sha-256 from digest"),
+                "{args:?}: {}",
+                out.stderr
+            );
+        }
+        let out = place.run(&[&url, &other, "--checksum-file", "digest", "-d", "two"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert_eq!(out.stderr.matches("digest has a digest and no name").count(), 2, "{}", out.stderr);
+        let out =
+            place.run(&[&url, &other, "--checksum-file", "digest", "-d", "three", "--verify", "require"]);
+        assert_eq!((out.status, place.file("three/file")), (3, None), "{}", out.stderr);
+        let out = place.run(&[&url, &other, "--checksum-file", "file.sha256", "-d", "four"]);
+        assert!(out.stderr.contains("sha-256 from file.sha256"), "{}", out.stderr);
+        assert_eq!(out.stderr.matches("has a digest and no name").count(), 1, "{}", out.stderr);
+    }
+    let at_a_url = server.put("/lists/digest", SHA256.replace('f', "e"));
+    let (_, out) = run(&url, &["--checksum-file", &at_a_url]);
+    assert!(out.status == 3 && out.stderr.contains("but digest says"), "{}", out.stderr);
+}
+
+#[test]
+fn checksum_takes_digits_alone_and_other_marks() {
+    let server = Server::start();
+    let url = put_file(&server);
+    for right in [
+        SHA256.to_string(),
+        SHA512.to_uppercase(),
+        MD5.into(),
+        format!("sha256={SHA256}"),
+        format!("sha256-{SHA256_BASE64}"),
+        format!("SHA-256:{SHA256_BASE64}"),
+    ] {
+        let (place, out) = run(&url, &["--checksum", &right]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains("from --checksum"), "{right}: {}", out.stderr);
+    }
+    for (bad, status) in [(SHA256.replace('f', "e"), 3), (SHA256[1..].into(), 2), ("sha256-AAAA".into(), 2)] {
+        let (place, out) = run(&url, &["--checksum", &bad]);
+        assert_eq!((out.status, place.file("f")), (status, None), "{bad}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn lists_beside_the_file_are_found_strong_ones_first() {
+    for (name, text, from) in [
+        ("SHA256SUMS.txt", format!("{SHA256}  file\n"), "sha-256"),
+        ("sha256sum.txt", format!("{SHA256}  file\n"), "sha-256"),
+        ("SHASUMS256.txt", format!("{SHA256}  file\n"), "sha-256"),
+        ("CHECKSUM", format!("SHA256 (file) = {SHA256}\n"), "sha-256"),
+        ("MD5SUMS", format!("{MD5}  file\n"), "md5"),
+        ("md5sum.txt", format!("{MD5}  ./file\n"), "md5"),
+        ("md5checksums.txt", format!("{MD5}  ./file\n"), "md5"),
+        ("file.md5", format!("{MD5}  file\n"), "md5"),
+        ("file.md5", format!("MD5 (file) = {MD5}\n"), "md5"),
+    ] {
+        let server = Server::start();
+        let url = put_file(&server);
+        server.put(&format!("/d/{name}"), text.as_str());
+        let (place, out) = run(&url, &["--verify", "find"]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(&format!("{from} from {name}")), "{name}: {}", out.stderr);
+        server.put(&format!("/d/{name}"), wrong(&text));
+        let (place, out) = run(&url, &["--verify", "find"]);
+        assert_eq!((out.status, place.file("f")), (3, None), "{name}: {}", out.stderr);
+        assert!(out.stderr.contains(&format!("but {name} says")), "{name}: {}", out.stderr);
+    }
+    let server = Server::start();
+    let url = server.put("/d/tool_1.0_linux.tar.gz", file());
+    server.put("/d/tool_1.0_checksums.txt", format!("{SHA256}  tool_1.0_linux.tar.gz\n"));
+    server.put("/d/MD5SUMS", format!("{}  tool_1.0_linux.tar.gz\n", "0".repeat(32)));
+    let (_, out) = run(&url, &["--verify", "find"]);
+    assert!(out.status == 0 && out.stderr.contains("sha-256 from tool_1.0_checksums.txt"), "{}", out.stderr);
+    assert!(server.requests_for("MD5").is_empty(), "a strong list named the file");
+}
+
+#[test]
+fn looking_beside_files_costs_few_requests() {
+    let server = Server::start();
+    let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/file{n}"), file())).collect();
+    let place = Place::new();
+    let out = place.run(&[&urls.join(","), "--verify", "find", "-j5"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    // Ten for the folder, and three for each file beside its own.
+    assert_eq!(server.requests().len(), 10 + 5 * 4);
+
+    let server = Server::start();
+    let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/file{n}"), file())).collect();
+    server.put("/d/SHA256SUMS", (0..5).map(|n| format!("{SHA256}  file{n}\n")).collect::<String>());
+    let out = Place::new().run(&[&urls.join(","), "--verify", "find", "-j5"]);
+    assert_eq!(out.stderr.matches("sha-256 from SHA256SUMS").count(), 5, "{}", out.stderr);
+    assert_eq!(server.requests().len(), 1 + 5);
+}
+
+#[test]
+fn a_list_beside_the_file_that_cannot_be_used_is_told() {
+    for (name, text, says) in [
+        ("file.sha256", utf16(&format!("{SHA256}  file\r\n"), false), "sha-256 from file.sha256"),
+        ("file.sha256", utf16(SHA256, true), "sha-256 from file.sha256"),
+        (
+            "file.sha256",
+            b"see the web site\n".to_vec(),
+            "file.sha256 does not name it (a line of it could not be read)",
+        ),
+        ("file.md5", format!("{MD5}  another\n").into(), "file.md5 does not name it"),
+        (
+            "SHA256SUMS",
+            b"\x00\x01\x02".to_vec(),
+            "SHA256SUMS does not name it (a line of it could not be read)",
+        ),
+        ("SHA256SUMS", b"<!doctype html><p>not found".to_vec(), "size only"),
+        ("SHA256SUMS", format!("{SHA256}  another\n").into(), "size only"),
+    ] {
+        let server = Server::start();
+        let url = put_file(&server);
+        server.put(&format!("/d/{name}"), text);
+        let (place, out) = run(&url, &["--verify", "find"]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(says), "{name} {says}: {}", out.stderr);
+        assert_eq!(out.stderr.contains("warning"), says.contains("does not name"), "{name}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn listed_means_that_a_list_names_every_file_and_md5_will_do() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let listed = |more: &[&str]| run(&url, &[&["--verify", "listed"], more].concat());
+    let (place, out) = listed(&[]);
+    assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+    assert!(out.stderr.contains("no checksum list names this file"), "{}", out.stderr);
+    assert!(place.log().contains("[digest.unlisted]"), "{}", place.log());
+    // What the server says by itself is no list.
+    let header = server.url(&format!("headers/100000/file?Content-MD5={}", "kdEzksQ3JVmI5kHiP4K2ww%3D%3D"));
+    let (_, out) = run(&header, &["--verify", "listed"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+
+    let (place, out) = listed(&["--checksum", &format!("md5:{MD5}")]);
+    place.assert_exact(&out, "f", &file());
+    let (_, out) = listed(&["--checksum", "crc32:0edf6c4f"]);
+    assert_eq!(out.status, 3, "a CRC tells accidents only: {}", out.stderr);
+    let place = Place::new();
+    place.write("SUMS", format!("{MD5}  another\n"));
+    let before = server.requests_for("/d/file").len();
+    let out = place.run(&[&url, "-o", "f", "--verify", "listed", "--checksum-file", "SUMS"]);
+    assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+    assert!(out.stderr.contains("SUMS does not name it"), "{}", out.stderr);
+    assert_eq!(
+        server.requests_for("/d/file").len(),
+        before,
+        "nothing was fetched that would have been thrown away"
+    );
+
+    server.put("/d/md5checksums.txt", format!("{MD5}  ./file\n"));
+    let (place, out) = listed(&[]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("md5 from md5checksums.txt"), "{}", out.stderr);
+    let (place, out) = run(&url, &["--verify", "require"]);
+    assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("md5 from md5checksums.txt is not strong enough for --verify require"),
+        "{}",
+        out.stderr
+    );
+    server.put("/d/md5checksums.txt", format!("{}  ./file\n", MD5.replace('9', "8")));
+    let (place, out) = listed(&[]);
+    assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
+    assert!(out.stderr.contains("but md5checksums.txt says"), "{}", out.stderr);
+}
+
+#[test]
+fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
+    for (name, text) in [
+        ("md5checksums.txt", format!("{MD5}  ./file\n").into_bytes()),
+        ("MD5SUM.txt", format!("file  {MD5}\n").into()),
+        ("SHA256SUMS.txt", utf16(&format!("{SHA256}  file\r\n"), false)),
+        ("tool_1.0_checksums.txt", format!("sha256:{SHA256}  file\n").into()),
+        ("Fedora-40-CHECKSUM", format!("# file: 100000 bytes\nSHA256 (file) = {SHA256}\n").into()),
+        ("CHECKSUM", format!("file: SHA256 = {}\n", in_groups(SHA256, "               ")).into()),
+        ("file.sha256", utf16(SHA256, true)),
+    ] {
+        let place = Place::new();
+        place.write("file", file());
+        place.write(name, text);
+        let out = place.run(&["verify", "."]);
+        let table = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status == 0 && table.contains("OK        ./file"), "{name}: {table}{}", out.stderr);
+        place.write("file", "damaged");
+        assert_eq!(place.run(&["verify", "."]).status, 3, "{name}");
+    }
+}

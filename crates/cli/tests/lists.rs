@@ -1,0 +1,272 @@
+//! Lists as people, editors and other tools write them: any line end, UTF-16, digests in the fragments of URLs; and what is said
+//! of a list that has mistakes or nothing at all.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+/// The MD5 of `content("file", 100_000)`, made by another program.
+const MD5: &str = "91d13392c437255988e641e23f82b6c3";
+
+fn file() -> Vec<u8> {
+    content("file", 100_000)
+}
+
+/// Puts small files at `/d/NAME`, and gives their URLs.
+fn put<const N: usize>(server: &Server, names: [&str; N]) -> [String; N] {
+    names.map(|name| server.put(&format!("/d/{name}"), content(name, 1000)))
+}
+
+/// The text in UTF-16 with a byte order mark, as Windows PowerShell writes it with `>`, or with the bytes the other way.
+fn utf16(text: &str, big_endian: bool) -> Vec<u8> {
+    let to_bytes = if big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
+    format!("\u{feff}{text}").encode_utf16().flat_map(to_bytes).collect()
+}
+
+/// Runs with the list as a file, and on standard input.
+fn both_ways(list: &[u8]) -> [(Place, Out); 2] {
+    let (of_a_file, of_stdin) = (Place::new(), Place::new());
+    of_a_file.write("lists/list", list);
+    let first = of_a_file.run(&["-i", "lists/list", "-d", "out"]);
+    let second = of_stdin.run_with(&["-i", "-", "-d", "out"], list);
+    [(of_a_file, first), (of_stdin, second)]
+}
+
+#[test]
+fn a_list_means_the_same_whatever_its_line_ends_and_encoding() {
+    let server = Server::start();
+    let [a, b] = put(&server, ["a", "b"]);
+    for end in ["\n", "\r", "\r\n"] {
+        let digest = sha256(&content("b", 1000));
+        let text = format!(
+            "# an ä{end}{a} sub/\u{1f600}.bin{end}{end}{{\"url\":\"{b}\",\"out\":\"b\",\"sha256\":\"{digest}\"}}{end}"
+        );
+        for list in [
+            text.clone().into_bytes(),
+            format!("\u{feff}{text}").into(),
+            utf16(&text, false),
+            utf16(&text, true),
+        ] {
+            for (place, out) in both_ways(&list) {
+                place.assert_exact(&out, "out/sub/\u{1f600}.bin", &content("a", 1000));
+                place.assert_exact(&out, "out/b", &content("b", 1000));
+                assert!(out.stderr.contains("sha-256 from the list"), "{end:?}: {}", out.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn text_that_is_in_no_known_encoding_is_refused_with_its_line() {
+    let server = Server::start();
+    let [a] = put(&server, ["a"]);
+    let half = [utf16(&format!("{a}\n"), false), vec![0x00, 0xd8]].concat();
+    let without_mark = utf16(&a, false).split_off(2);
+    for (list, says) in [
+        (half, "line 2: it is not UTF-8"),
+        (without_mark, "line 1: it holds NUL bytes: is it UTF-16 without a byte order mark?"),
+        (b"http://h/\xe4\r".to_vec(), "line 1: it is not UTF-8"),
+    ] {
+        let place = Place::new();
+        place.write("list", list);
+        let out = place.run(&["-i", "list"]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_line_of_standard_input_is_fetched_before_the_next_one_comes() {
+    let server = Server::start();
+    let urls = put(&server, ["a", "b"]);
+    for end in ["\n", "\r", "\r\n"] {
+        let place = Place::new();
+        let mut command = place.command(&["-i", "-", "--progress", "json"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
+        let (mut stdin, mut stdout) =
+            (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        for (number, url) in urls.iter().enumerate() {
+            stdin.write_all(format!("{url}{end}").as_bytes()).expect("it reads");
+            // The reader of the test blocks until this file is there; the pipe stays open.
+            let mut events = Vec::new();
+            while !String::from_utf8_lossy(&events).contains("\"kind\":\"finished\"") {
+                let mut some = [0; 4096];
+                let read = stdout.read(&mut some).expect("reads");
+                assert!(read > 0, "file {number} did not come: {}", String::from_utf8_lossy(&events));
+                events.extend_from_slice(&some[..read]);
+            }
+        }
+        drop(stdin);
+        drop(stdout);
+        assert_eq!(common::finish(child).status, 0);
+    }
+}
+
+#[test]
+fn every_bad_line_is_told_at_once() {
+    let server = Server::start();
+    let [a] = put(&server, ["a"]);
+    let bad: String = (0..13).map(|n| format!("{a}#sha256={n}\r\n")).collect();
+    let place = Place::new();
+    place.write("list", format!("{a}\r\n{bad}"));
+    let out = place.run(&["-i", "list"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+    for says in ["line 2: ", "line 11: ", "sha-256 needs 64 hexadecimal digits", "... and 3 more"] {
+        assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    assert!(!out.stderr.contains("line 12: "), "{}", out.stderr);
+    assert!(server.requests().is_empty(), "nothing was asked of a server");
+}
+
+#[test]
+fn a_list_without_urls_says_what_it_has() {
+    for list in ["", "\n\r\n", "# one comment\r# and another\r", "\u{feff}"] {
+        for (_, out) in both_ways(list.as_bytes()) {
+            assert_eq!(out.status, 2, "{list:?}: {}", out.stderr);
+            assert!(
+                out.stderr.contains("is empty: it has nothing but blank lines and comments"),
+                "{}",
+                out.stderr
+            );
+        }
+    }
+    let place = Place::new();
+    place.write("set.meta4", "<metalink xmlns='urn:ietf:params:xml:ns:metalink'/>");
+    let out = place.run(&["-i", "set.meta4"]);
+    assert!(out.status == 2 && out.stderr.contains("is empty: the document has no file"), "{}", out.stderr);
+}
+
+/// A digest of the same length that the file does not have.
+fn wrong(digest: &str) -> String {
+    let (head, tail) = digest.split_at(digest.len() - 1);
+    format!("{head}{}", if tail == "0" { '1' } else { '0' })
+}
+
+#[test]
+fn a_digest_in_the_fragment_of_a_url_must_be_met() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let digest = sha256(&file());
+    for (mark, digest) in
+        [("sha256=", digest.as_str()), ("sha256:", &digest), ("md5=", MD5), ("", MD5), ("", &digest)]
+    {
+        let right = format!("{url}#egg=x&{mark}{digest}");
+        let right = if mark.is_empty() { format!("{url}#{digest}") } else { right };
+        let bad = right.replace(digest, &wrong(digest));
+        for (given, status) in [(&right, 0), (&bad, 3)] {
+            let place = Place::new();
+            place.write("lists/lines", format!("# platform: linux-64\n@EXPLICIT\n{given}\n"));
+            place.write("lists/json", format!("{{\"url\":\"{given}\"}}\n"));
+            place.write("lists/mirrors", format!("{}\t{given}\tfile\n", server.url("status/1/x?status=404")));
+            for args in [
+                vec![given.as_str()],
+                vec![given.as_str(), "file"],
+                vec!["-i", "lists/lines"],
+                vec!["-i", "lists/json"],
+                vec!["-i", "lists/mirrors"],
+            ] {
+                let out = place.run(&[&args[..], &["-d", "out", "--retries", "0"]].concat());
+                // With a strong digest, the other mirror is asked before one of them is blamed, and that has no file.
+                let is_right = out.status == status
+                    || (status == 3 && out.status == 1 && args.contains(&"lists/mirrors"));
+                assert!(is_right, "{args:?}: {}", out.stderr);
+                let got = place.file("out/file");
+                assert_eq!(got.as_deref() == Some(&file()[..]), status == 0, "{args:?}: {}", out.stderr);
+                if status == 0 {
+                    assert!(out.stderr.contains("from the URL"), "{args:?}: {}", out.stderr);
+                    std::fs::remove_file(place.path().join("out/file")).expect("it is there");
+                }
+            }
+        }
+    }
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|request| !request.target.contains('#') && !request.target.contains(MD5))
+    );
+}
+
+#[test]
+fn a_fragment_that_is_no_digest_says_nothing_and_a_malformed_digest_is_an_error() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    for fragment in ["top", "md5-sums", "page=3", &"ab".repeat(20)] {
+        let place = Place::new();
+        let out = place.run(&[&format!("{url}#{fragment}")]);
+        place.assert_exact(&out, "file", &file());
+        assert!(out.stderr.contains("size only"), "{fragment}: {}", out.stderr);
+    }
+    let before = server.requests().len();
+    let both = format!("{url}#md5={MD5}");
+    for (args, says) in [
+        (vec![format!("{url}#sha256=abc")], "sha-256 needs 64 hexadecimal digits"),
+        (vec![format!("{url}#sha3-256=00")], "sha3-256 cannot be checked"),
+        (vec![both.clone(), "--checksum".into(), format!("md5:{}", wrong(MD5))], "two different md5 digests"),
+    ] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Place::new().assert_failed(&Place::new().run(&args), 2, says);
+    }
+    let place = Place::new();
+    let out = place.run_with(&["-i", "-"], format!("{url}#sha512=00\n{both}\n").as_bytes());
+    assert!(out.status == 1 && out.stderr.contains("line 1: "), "{}", out.stderr);
+    assert_eq!(place.files(), ["file"], "the other line is fetched");
+    assert_eq!(server.requests().len(), before + 1);
+}
+
+#[test]
+fn a_digest_in_the_url_of_a_list_is_that_of_the_list() {
+    let server = Server::start();
+    let [a] = put(&server, ["a"]);
+    let text = format!("{a}\n");
+    let list = server.put("/l/list", text.as_str());
+    let place = Place::new();
+    let out = place.run(&["-i", &format!("{list}#sha256={}", sha256(text.as_bytes()))]);
+    place.assert_exact(&out, "a", &content("a", 1000));
+    let out = Place::new().run(&["-i", &format!("{list}#sha256={}", sha256(b"another"))]);
+    assert!(out.status != 0 && out.stderr.contains("the URL says that its sha-256 is"), "{}", out.stderr);
+    assert_eq!(server.requests_for("/d/a").len(), 1);
+}
+
+#[test]
+fn keys_of_json_lines_that_mean_a_digest_are_used_or_refused() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let digest = sha256(&file());
+    for (key, value) in [
+        ("sha256sum", digest.clone()),
+        ("md5_hash", MD5.into()),
+        ("md5Hash", "kdEzksQ3JVmI5kHiP4K2ww==".into()),
+        ("checksum", digest.clone()),
+        ("checksum", format!("sha256={digest}")),
+        ("digest", format!("sha256:{digest}")),
+        ("integrity", "sha256-+WUgaLPdLGX9vm4pinOZwxTExCcvpaAiDQn/uLuJKNQ=".into()),
+    ] {
+        let place = Place::new();
+        let line = |value: &str| format!("{{\"url\":\"{url}\",\"out\":\"f\",\"{key}\":\"{value}\"}}\n");
+        let out = place.run_with(&["-i", "-"], line(&value).as_bytes());
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains("from the list"), "{key}: {}", out.stderr);
+    }
+    let place = Place::new();
+    let line = |key: &str, value: &str| format!("{{\"url\":\"{url}\",\"{key}\":\"{value}\"}}\n");
+    place.write(
+        "list",
+        [line("sha224", "00"), line("checksum", "sha3-256:00"), line("hash", &"0".repeat(40))].concat(),
+    );
+    let before = server.requests().len();
+    let out = place.run(&["-i", "list"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+    for says in [
+        "line 1: `sha224` cannot be checked; crc32",
+        "line 2: `checksum`: the algorithm must be one of crc32",
+        "line 3: `hash`: it must have the form ALGORITHM:HEX",
+    ] {
+        assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+    }
+    assert_eq!(server.requests().len(), before);
+}

@@ -1,0 +1,80 @@
+//! What `gpg --print-md` writes: `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`, with the digest in groups, over
+//! as many lines as it takes. After a long name, all of it is on the lines that follow.
+//!
+//! Invariant: no more digits are kept than the longest digest has.
+
+use super::{Entry, forms};
+use crate::digest::{Algorithm, Digest};
+
+/// The digits of the longest digest: SHA-512.
+const MOST_DIGITS: usize = 128;
+
+/// A digest of which some lines were read.
+pub(super) struct Block {
+    name: String,
+    algorithm: Tag,
+    digits: String,
+}
+
+enum Tag {
+    None,
+    Known(Algorithm),
+    Unknown,
+}
+
+impl Block {
+    /// Begins with this line, if it has the form of a first one.
+    pub(super) fn begin(line: &str) -> Option<Block> {
+        let (name, rest) = line.rsplit_once(':')?;
+        let name = name.trim().to_string();
+        let mut block = Block { name, algorithm: Tag::None, digits: String::new() };
+        (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
+    }
+
+    /// Takes in a line, if the digest goes on there.
+    pub(super) fn takes(&mut self, line: &str) -> bool {
+        match self.digits.is_empty() {
+            true => self.takes_tagged(line),
+            // Further lines begin below the digits of the first one, or at least with a blank.
+            false => line.starts_with(' ') && self.takes_groups(line),
+        }
+    }
+
+    /// What was read, if it is a digest.
+    pub(super) fn entry(self, list: &str) -> Option<Entry> {
+        let digest = match self.algorithm {
+            Tag::None => forms::hexadecimal(&self.digits, list),
+            Tag::Known(algorithm) => Digest::from_hex(algorithm, &self.digits),
+            Tag::Unknown => None,
+        };
+        Some(Entry { name: self.name, digest: digest? })
+    }
+
+    /// Takes in groups, perhaps behind `SHA256 =`.
+    fn takes_tagged(&mut self, text: &str) -> bool {
+        let Some((tag, groups)) = text.split_once('=') else { return self.takes_groups(text) };
+        let tag = tag.trim();
+        if tag.is_empty() || tag.contains([' ', '\t']) || !self.takes_groups(groups) {
+            return false;
+        }
+        self.algorithm = Algorithm::from_name(tag).map_or(Tag::Unknown, Tag::Known);
+        true
+    }
+
+    /// Takes in groups of hexadecimal digits, if these are some and nothing else.
+    fn takes_groups(&mut self, text: &str) -> bool {
+        let bytes =
+            |group: &str| group.len().is_multiple_of(2) && group.bytes().all(|b| b.is_ascii_hexdigit());
+        let groups = || text.split_ascii_whitespace();
+        let digits: usize = groups().map(str::len).sum();
+        let most = match &self.algorithm {
+            Tag::Known(algorithm) => algorithm.size() * 2,
+            Tag::None | Tag::Unknown => MOST_DIGITS,
+        };
+        if digits == 0 || self.digits.len() + digits > most || !groups().all(bytes) {
+            return false;
+        }
+        groups().for_each(|group| self.digits.push_str(group));
+        true
+    }
+}

@@ -1,0 +1,200 @@
+//! Checksum lists that stand beside a file (`--verify find`, `listed` and `require`).
+//!
+//! They are asked for one after the other, strong ones before weak ones, until one names the file: at most eleven requests for a
+//! folder in a run, and three more for each file that none of these names. Invariant: a weak digest is looked for only where no
+//! list said anything of the file before.
+
+use super::{Beside, Proofs, has, last_segment, with_ending};
+use crate::small;
+use crate::source::By;
+use downhaul_core::content;
+use downhaul_core::digest::Algorithm;
+use downhaul_core::error::{Error, Kind, Retry};
+use downhaul_core::list::checksums;
+use downhaul_core::plan::About;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::OnceCell;
+use url::Url;
+
+/// What lists of a folder are called: by coreutils and Debian, by CI systems, Node.js, Red Hat.
+const STRONG_OF_A_FOLDER: [&str; 7] = [
+    "SHA256SUMS",
+    "SHA512SUMS",
+    "SHA256SUMS.txt",
+    "sha256sum.txt",
+    "SHASUMS256.txt",
+    "checksums.txt",
+    "CHECKSUM",
+];
+
+/// And those of archives that have nothing else: UCSC, NCBI.
+const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"];
+
+/// What stands behind the name of a file for a list of its own.
+const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
+const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
+
+/// Lists that are remembered, also those that are not there: of a hundred folders. Forgetting them costs the requests again.
+const LISTS_MOST: usize = 1024;
+
+/// A place where a list may be.
+struct Candidate {
+    url: Url,
+    /// It is about this file only, so that it need not name it.
+    own: bool,
+    strong: bool,
+}
+
+impl Proofs {
+    /// Takes in what the lists beside a file say. Whether a signed one names it.
+    ///
+    /// # Errors
+    /// The signature of a list is wrong.
+    pub(super) async fn look_beside(
+        &self,
+        url: &Url,
+        names: &[String],
+        about: &mut About,
+    ) -> Result<bool, Error> {
+        let wants_signed = self.keys()?.is_some();
+        let (mut signed, mut found) = (false, false);
+        let mut unusable = Vec::new();
+        for candidate in candidates(url) {
+            let enough = found && (!candidate.strong || has(&about.expected, Algorithm::is_strong));
+            if enough && (signed || !wants_signed) {
+                break;
+            }
+            let list = match self.candidate(&candidate).await {
+                None => continue,
+                Some(Ok(list)) => list,
+                // A list that cannot be fetched says nothing; one with a wrong signature says too much.
+                Some(Err(error)) if error.kind == Kind::SignatureWrong => return Err(error),
+                Some(Err(error)) => {
+                    about.notes.push(format!("a checksum list beside it was not read: {error}"));
+                    if error.kind.retry() == Retry::Again {
+                        // A host in trouble is not asked for the others.
+                        break;
+                    }
+                    continue;
+                }
+            };
+            match list.about(names, candidate.own) {
+                Ok(digests) => {
+                    found = true;
+                    signed |= list.add(digests, about);
+                }
+                Err(why) if candidate.own || list.sums.entries().is_empty() => unusable.push(why),
+                Err(_) => {}
+            }
+        }
+        if !found && !unusable.is_empty() {
+            about.notes.push(format!("beside it: {}", unusable.join("; ")));
+        }
+        Ok(signed)
+    }
+
+    async fn candidate(&self, candidate: &Candidate) -> Option<Beside> {
+        if candidate.own {
+            return self.fetch_beside(&candidate.url).await;
+        }
+        let cell = {
+            let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            if folders.len() >= LISTS_MOST {
+                folders.clear();
+            }
+            folders.entry(candidate.url.clone()).or_default().clone()
+        };
+        let fetch = async || match self.fetch_beside(&candidate.url).await {
+            None => self.fetch_within_signature(&candidate.url).await,
+            list => list,
+        };
+        let cell: Arc<OnceCell<Option<Beside>>> = cell;
+        cell.get_or_init(fetch).await.clone()
+    }
+
+    /// The list at this URL, if there is one. Servers that answer with a page for what they do not have, have none.
+    async fn fetch_beside(&self, url: &Url) -> Option<Beside> {
+        match small::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await {
+            Ok(text) => {
+                let text = text.filter(|text| !content::is_html(text))?;
+                Some(self.read(url, &text).await)
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// A list that is there only with its signature around it. What has none around it is no list, but the signature of one that
+    /// is not there.
+    async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
+        let endings = self.keys().ok()??.0.signed_list_endings();
+        for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
+            match small::get(&self.sources, &self.settings, (&at, By::Person), checksums::LONGEST).await {
+                Ok(None) => {}
+                Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {
+                    Ok(list) if !list.signed => {}
+                    list => return Some(list),
+                },
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+}
+
+/// Where lists of a file may be, in the order in which they are asked for.
+fn candidates(url: &Url) -> Vec<Candidate> {
+    let Some(folder) = url.join(".").ok().filter(|folder| folder.path() != url.path()) else {
+        return Vec::new();
+    };
+    let of_a_release = of_a_release(&last_segment(url));
+    let in_folder = |name: &str| folder.join(name).ok();
+    let candidate = |own, strong| move |url| Candidate { url, own, strong };
+    let strong = STRONG_OF_A_FOLDER.iter().copied().chain(of_a_release.as_deref());
+    let strong = strong.filter_map(in_folder).map(candidate(false, true));
+    let strong_own = STRONG_OF_A_FILE.iter().filter_map(|ending| with_ending(url, ending));
+    let weak = WEAK_OF_A_FOLDER.iter().copied().filter_map(in_folder).map(candidate(false, false));
+    let weak_own = WEAK_OF_A_FILE.iter().filter_map(|ending| with_ending(url, ending));
+    let all = strong.chain(strong_own.map(candidate(true, true))).chain(weak);
+    all.chain(weak_own.map(candidate(true, false))).collect()
+}
+
+/// The list of a release as GoReleaser names it: `NAME_VERSION_checksums.txt` beside `NAME_VERSION_linux_amd64.tar.gz`.
+fn of_a_release(file: &str) -> Option<String> {
+    let mut parts = file.splitn(3, '_');
+    let (name, version, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_version = version.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
+    let plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+~".contains(&b));
+    (is_version && plain(name) && plain(version)).then(|| format!("{name}_{version}_checksums.txt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strong_lists_are_asked_for_first_and_those_of_the_folder_before_those_of_the_file() {
+        let url = Url::parse("http://h/d/tool_1.2.3_linux_amd64.tar.gz?x=1#f").expect("a URL");
+        let all: Vec<String> = candidates(&url).iter().map(|one| one.url.to_string()).collect();
+        assert_eq!(all.len(), 14, "as many as the first lines of this file say");
+        assert_eq!(all[0], "http://h/d/SHA256SUMS");
+        assert_eq!(all[7], "http://h/d/tool_1.2.3_checksums.txt");
+        assert_eq!(all[8], "http://h/d/tool_1.2.3_linux_amd64.tar.gz.sha256");
+        assert_eq!(all[10], "http://h/d/MD5SUMS");
+        assert_eq!(all[13], "http://h/d/tool_1.2.3_linux_amd64.tar.gz.md5");
+        assert!(candidates(&Url::parse("http://h/").expect("a URL")).is_empty());
+    }
+
+    #[test]
+    fn lists_of_a_release_are_named_after_it() {
+        for (file, list) in [
+            ("a_v1.0_linux.zip", Some("a_v1.0_checksums.txt")),
+            ("a-b_0.1.0-rc.1_x.tgz", Some("a-b_0.1.0-rc.1_checksums.txt")),
+            ("a_b_c.zip", None),
+            ("a_1.zip", None),
+            ("a", None),
+            ("a/../b_1_c", None),
+        ] {
+            assert_eq!(of_a_release(file).as_deref(), list, "{file}");
+        }
+    }
+}
