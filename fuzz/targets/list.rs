@@ -1,13 +1,18 @@
-//! Any line is read as a line of a list and of a record without panic, and what was read has URLs and whole digests.
+//! Any line is read as a line of a list and of a record without panic, and what was read has URLs and whole digests. Any bytes are
+//! read as the lines of a text, which hold no line ends.
 #![no_main]
 
-use downhaul_core::list;
+use downhaul_core::list::{self, text::Lines};
 use downhaul_core::record::Entry;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(Some(job)) = list::line(bytes) {
         assert!(!job.urls.is_empty());
         assert!(job.expected.iter().all(|one| one.digest.bytes.len() == one.digest.algorithm.size()));
+    }
+    for line in Lines::new(bytes).flatten() {
+        assert!(!line.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+        let _ = list::line(&line);
     }
     if let Some(entry) = Entry::from_json(&String::from_utf8_lossy(bytes)) {
         assert_eq!(Entry::from_json(&entry.to_json()), Some(entry));

@@ -48,6 +48,10 @@ const ADVICE: &[(&str, &str)] = &[
         "digest.missing",
         "Give a digest with --checksum or --checksum-file, or let --verify auto take the server's word for it.",
     ),
+    (
+        "digest.unlisted",
+        "Give a list with --checksum-file or a digest with --checksum; --verify auto takes the file without one.",
+    ),
     ("digest.part", "The server's copy, or what it says of it, is damaged. Try another mirror."),
     ("digest.list", "Nothing can be checked without it. Is the URL of --checksum-file right?"),
     (

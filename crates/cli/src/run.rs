@@ -13,7 +13,9 @@ use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::{Facts, explain, json, log::Log};
+use downhaul_engine::core::error::Kind;
 use downhaul_engine::core::job::{self, Target};
+use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::list::{AtLine, metalink};
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::{self, escaped};
@@ -135,12 +137,16 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
     let text = runtime.block_on(downhaul_engine::fetch_text(settings, &url, metalink::LONGEST));
     runtime.shutdown_background();
     let shown = show::url(&url);
-    let failed = |why: &str| {
+    let failed = |why: &str, exit| {
         error(&format!("the list {shown} cannot be had: {}", escaped(why)));
-        Exit::Failed
+        exit
     };
-    let text =
-        text.map_err(|e| failed(&e.to_string()))?.ok_or_else(|| failed("there is no such document"))?;
+    let text = text.map_err(|e| {
+        // Of the list itself, where its URL has a digest.
+        let wrong = e.kind == Kind::DigestMismatch;
+        failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
+    })?;
+    let text = text.ok_or_else(|| failed("there is no such document", Exit::Failed))?;
     Ok(List::Fetched(shown.clone(), text.into()))
 }
 
@@ -337,7 +343,7 @@ fn warn(text: &str) {
 /// Shows a recording of `--progress json` through the same screens.
 pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
     use downhaul_engine::core::event::Line;
-    use std::io::{BufRead, BufReader, Read};
+    use std::io::Read;
     let reader: Box<dyn Read> = match file.as_os_str() == "-" {
         true => Box::new(std::io::stdin()),
         false => match File::open(file) {
@@ -350,8 +356,9 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
     let mut screen = Screen::new(telling.progress, messages, Prompt::new(None));
     let mut samples = std::collections::BTreeMap::new();
     let mut now = None;
-    for (number, line) in BufReader::new(reader).lines().enumerate() {
-        let line = line.map_err(|e| e.to_string()).and_then(|line| Line::from_json(&line));
+    for (number, line) in Lines::new(reader).enumerate() {
+        let line = line.map_err(|e| e.to_string());
+        let line = line.and_then(|line| Line::from_json(&String::from_utf8_lossy(&line)));
         let line = match line {
             Ok(line) => line,
             Err(why) => {

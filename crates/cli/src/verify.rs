@@ -4,8 +4,12 @@ use crate::exit::Exit;
 use crate::given;
 use crate::input;
 use crate::printer::{self, Paint};
-use downhaul_engine::core::digest::{self, Expected};
-use downhaul_engine::core::list::checksums::{self, Checksums};
+use downhaul_engine::core::digest::{self, Digest, Expected};
+use downhaul_engine::core::job::Target;
+use downhaul_engine::core::list::{
+    self,
+    checksums::{self, Checksums},
+};
 use downhaul_engine::core::name::forms;
 use downhaul_engine::core::record::Entry;
 use downhaul_engine::core::show::escaped;
@@ -135,12 +139,18 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
         let file = file.strip_prefix("./").unwrap_or(file);
         wanted.entry(standing(folder, file)).or_default().push(expected);
     };
-    let mut records = 0;
-    for entry in input::lines(text.as_slice()).filter_map(|line| Entry::from_json(&line)) {
+    let (mut records, mut unread) = (0, 0);
+    for line in input::lines(text.as_slice()).filter(|line| line.trim_start().starts_with('{')) {
+        let Some((file, digests)) = of_json(&line) else {
+            unread += 1;
+            continue;
+        };
         records += 1;
-        entry.digests().into_iter().for_each(|digest| want(&entry.out, digest));
+        digests.into_iter().for_each(|digest| want(&file, digest));
     }
     if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
+        // Other files of JSON lines, such as recorded events, are none of them.
+        warn_of_unread(if records > 0 { unread } else { 0 }, &name);
         return Ok(());
     }
     let sums = Checksums::read(&text, &name);
@@ -149,13 +159,27 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
     for entry in sums.entries() {
         want(if entry.name.is_empty() { &alone } else { &entry.name }, entry.digest.clone());
     }
-    if sums.unread() > 0 {
-        let lines = if sums.unread() == 1 { "line" } else { "lines" };
-        printer::err(&format!(
-            "warning: {} {lines} of {} could not be read\n",
-            sums.unread(),
-            escaped(&name)
-        ));
-    }
+    warn_of_unread(sums.unread(), &name);
     Ok(())
+}
+
+/// The name and the digests in a line of a record, or in one of a list of JSON lines that has both.
+fn of_json(line: &str) -> Option<(String, Vec<Digest>)> {
+    if let Some(entry) = Entry::from_json(line) {
+        let digests = entry.digests();
+        return Some((entry.out, digests));
+    }
+    let job = list::line(line.as_bytes()).ok()??;
+    let Target::Name(name) = &job.target else { return None };
+    let digests: Vec<Digest> = job.expected.into_iter().map(|one| one.digest).collect();
+    (!digests.is_empty()).then(|| (name.to_string(), digests))
+}
+
+fn warn_of_unread(unread: usize, list: &str) {
+    let lines = match unread {
+        0 => return,
+        1 => "line",
+        _ => "lines",
+    };
+    printer::err(&format!("warning: {unread} {lines} of {} could not be read\n", escaped(list)));
 }

@@ -301,3 +301,18 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
         assert_eq!(place.run(&["verify", "."]).status, 3, "{name}");
     }
 }
+
+#[test]
+fn verify_reads_json_lines_and_says_how_many_it_could_not() {
+    let place = Place::new();
+    place.write("file", file());
+    let good = format!("{{\"url\":\"http://h/x\",\"out\":\"file\",\"sha256sum\":\"{SHA256}\"}}\n");
+    let bad = "{\"url\":\"http://h/y\",\"out\":\"other\",\"sha256\":\"abc\"}\n";
+    place.write("list.jsonl", utf16(&format!("{good}{bad}"), false));
+    let out = place.run(&["verify", "list.jsonl"]);
+    let table = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status == 0 && table.starts_with("OK        file  (sha-256 from list.jsonl)"), "{table}");
+    assert!(out.stderr.contains("warning: 1 line of list.jsonl could not be read"), "{}", out.stderr);
+    place.write("file", "damaged");
+    assert_eq!(place.run(&["verify", "list.jsonl"]).status, 3);
+}

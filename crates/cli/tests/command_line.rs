@@ -418,6 +418,15 @@ fn a_recording_is_replayed_through_the_same_screens() {
     };
     assert_eq!(said(&replayed.stderr), said(&live.stderr));
     recorder.write("broken", "{}\n");
+    // As Windows PowerShell records it.
+    let text = String::from_utf8(recorder.file("recording").expect("a recording")).expect("UTF-8");
+    let utf16 = format!("\u{feff}{}", text.replace('\n', "\r\n"))
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect::<Vec<_>>();
+    recorder.write("utf16", utf16);
+    let replayed = recorder.run(&["replay", "utf16", "--speed", "100"]);
+    assert_eq!((replayed.status, said(&replayed.stderr)), (0, said(&live.stderr)));
     assert_eq!(recorder.run(&["replay", "broken"]).status, 2);
 }
 

@@ -228,8 +228,17 @@ fn a_digest_in_the_url_of_a_list_is_that_of_the_list() {
     let out = place.run(&["-i", &format!("{list}#sha256={}", sha256(text.as_bytes()))]);
     place.assert_exact(&out, "a", &content("a", 1000));
     let out = Place::new().run(&["-i", &format!("{list}#sha256={}", sha256(b"another"))]);
-    assert!(out.status != 0 && out.stderr.contains("the URL says that its sha-256 is"), "{}", out.stderr);
+    assert!(out.status == 3 && out.stderr.contains("the URL says that its sha-256 is"), "{}", out.stderr);
     assert_eq!(server.requests_for("/d/a").len(), 1);
+    // And of a checksum list.
+    let sums = server.put("/l/SUMS", format!("{}  a\n", sha256(&content("a", 1000))));
+    for (digest, status) in
+        [(MD5, 3), (&sha256(format!("{}  a\n", sha256(&content("a", 1000))).as_bytes()), 0)]
+    {
+        let place = Place::new();
+        let out = place.run(&[&a, "--checksum-file", &format!("{sums}#{digest}")]);
+        assert_eq!((out.status, place.file("a").is_some()), (status, status == 0), "{}", out.stderr);
+    }
 }
 
 #[test]

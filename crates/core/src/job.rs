@@ -34,7 +34,8 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// A file at a URL, to be named by the server or the URL.
+    /// A file at a URL, to be named by the server or the URL. The fragment of the URL says nothing here; see
+    /// [`JobSpec::with_digests`].
     pub fn new(url: Url) -> Self {
         JobSpec {
             urls: vec![url],

@@ -221,7 +221,11 @@ impl Proofs {
                 let text =
                     small::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await;
                 let text = text
-                    .map_err(|error| cannot(error.to_string()))?
+                    .map_err(|error| match error.kind {
+                        // Of the list itself, where its URL has a digest.
+                        Kind::DigestMismatch => error,
+                        _ => cannot(error.to_string()),
+                    })?
                     .ok_or_else(|| cannot("it is not there".into()))?;
                 let list = self.read(url, &text).await?;
                 if list.sums.entries().is_empty() {
