@@ -398,7 +398,7 @@ fn a_repair_takes_the_options_of_a_download() {
     // Failures: how often, and how long.
     let (place, out) = repair(&format!("fails_once/{SIZE}/f"), &["--retries", "0", "-q"]);
     assert_eq!((out.status, place.file("d/f").as_ref()), (1, Some(&damaged)), "{}", out.stderr);
-    assert!(out.stderr.contains("run the same command again"), "{}", out.stderr);
+    assert!(out.stderr.contains("To go on: downhaul repair set.meta4 -d d --retries 0 -q"), "{}", out.stderr);
     let (_, out) = repair(&format!("slow_first_byte/{SIZE}/f"), &["--retries", "0", "--timeout", "0.5"]);
     assert!(out.status == 1 && out.stderr.contains("no reply within 0.5 s"), "{}", out.stderr);
     // What says what the file must be.
