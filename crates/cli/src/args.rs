@@ -150,7 +150,7 @@ pub struct Files {
     #[arg(short = 'd', long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
 
-    /// Name for a single URL, any path; - writes to standard output
+    /// Name for a single URL, any path; - writes to standard output, and a pipe or device is written to as it is
     #[arg(short = 'o', long, value_name = "NAME")]
     pub save_as: Option<PathBuf>,
 

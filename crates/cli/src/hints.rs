@@ -70,6 +70,10 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("file.exists", "--if-exists overwrite, rename, update or skip decides otherwise."),
     ("file.is_folder", "Choose another name, or move the folder."),
+    (
+        "file.is_device",
+        "Choose another name. -o writes into a pipe or a terminal, in order, and replaces nothing.",
+    ),
     ("folder.is_file", "Choose another folder with -d, other names, or move the file."),
     ("file.locked", "Wait for the other run, or choose another name."),
     ("name.taken", "Give the files different names."),
@@ -77,7 +81,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("disk.permission", "Choose a folder you may write to with -d."),
     ("disk.too_large", "Choose another disk with -d."),
     ("disk.too_many_files", "Use a smaller -j or -x, or raise the limit (ulimit -n)."),
-    ("output.started", "Save to a file instead of -o -."),
+    ("output.started", "Save to a file instead."),
 ];
 
 /// What a person can do about an error code.

@@ -85,7 +85,7 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
     let mut jobs = jobs;
     if let Some(path) = &args.files.save_as {
         match jobs.as_mut_slice() {
-            [job] if matches!(job.target, Target::Server) => job.target = save_as(path)?,
+            [job] if matches!(job.target, Target::Server) => job.target = save_as(path, &args.files.output)?,
             [_] => return Err("-o names the file, and FILENAMES does too: use one of them".into()),
             more => return Err(format!("-o is for a single URL, and there are {}", more.len())),
         }
@@ -245,7 +245,7 @@ impl Names {
         let name = match &job.target {
             Target::Name(name) => name.to_string(),
             Target::Path(path) => path.to_string_lossy().into_owned(),
-            Target::Server | Target::Stdout => return Ok(()),
+            Target::Server | Target::Stdout | Target::Stream(_) => return Ok(()),
         };
         // The names that a file has while it is unfinished belong to it too.
         let side = side_files(Path::new(&name));
@@ -374,10 +374,17 @@ pub(crate) fn split_urls(text: &str) -> Result<Vec<&str>, String> {
     }
 }
 
-fn save_as(path: &Path) -> Result<Target, String> {
+/// What stands for standard output beside `-`.
+const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Where a shell shows us what it opened for us.
+const OPENED: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
+
+fn save_as(path: &Path, folder: &Path) -> Result<Target, String> {
     let text = path.to_string_lossy();
     match text.as_ref() {
         "-" => Ok(Target::Stdout),
+        stdout if STDOUT.contains(&stdout) => Ok(Target::Stdout),
         "" => Err("-o needs a name".into()),
         _ if text.ends_with('/') || path.file_name().is_none() => {
             Err(format!("-o names a file, and {} is a folder; use -d for the folder", path.display()))
@@ -385,7 +392,12 @@ fn save_as(path: &Path) -> Result<Target, String> {
         _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {
             Err(format!("-o is not usable: {}", name::TOO_LONG))
         }
-        _ => Ok(Target::Path(path.to_path_buf())),
+        opened if OPENED.iter().any(|fds| opened.starts_with(fds)) => Ok(Target::Stream(path.to_path_buf())),
+        // What is neither is written to, and not replaced: a pipe, a device.
+        _ => Ok(match folder.join(path).metadata() {
+            Ok(meta) if !meta.is_file() && !meta.is_dir() => Target::Stream(folder.join(path)),
+            _ => Target::Path(path.to_path_buf()),
+        }),
     }
 }
 

@@ -112,6 +112,7 @@ kinds! {
     ContentHtml       "content.html"           Person Content "an HTML page came where the name promises something else";
     FileExists        "file.exists"            Never  Request "a file of this name already exists";
     FileIsFolder      "file.is_folder"         Never  Disk    "a folder is where the file should be";
+    FileIsDevice      "file.is_device"         Never  Disk    "a pipe or a device is where the file should be";
     FolderIsFile      "folder.is_file"         Never  Disk    "a file is where a folder should be";
     FileLocked        "file.locked"            Never  Request "another run is working on this file";
     DiskFull          "disk.full"              Person Disk    "the disk is full";
@@ -119,8 +120,8 @@ kinds! {
     DiskTooLarge      "disk.too_large"         Person Disk    "the file is too large for this disk or limit";
     DiskTooManyFiles  "disk.too_many_files"    Person Disk    "too many files are open";
     DiskFailed        "disk.failed"            Person Disk    "the disk failed";
-    OutputClosed      "output.closed"          Never  Request "the reader of standard output is gone";
-    OutputStarted     "output.started"         Never  Remote  "bytes already given to standard output cannot be taken back";
+    OutputClosed      "output.closed"          Never  Request "the reader of what is written in order is gone";
+    OutputStarted     "output.started"         Never  Remote  "bytes that were already given away cannot be taken back";
     RunStopped        "run.stopped"            Never  Stopped "the run was stopped before this file was complete";
 }
 

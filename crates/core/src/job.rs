@@ -128,6 +128,16 @@ pub enum Target {
     Path(PathBuf),
     /// To standard output, in order.
     Stdout,
+    /// Into what stands at this path and is no regular file: a pipe, a terminal, a device of characters, or what a shell opened for
+    /// us (`/dev/fd/63`). The bytes go there in order, as to standard output; nothing there is replaced or resumed.
+    Stream(PathBuf),
+}
+
+impl Target {
+    /// Whether bytes go there in order, and cannot be read back or taken back.
+    pub fn is_in_order(&self) -> bool {
+        matches!(self, Target::Stdout | Target::Stream(_))
+    }
 }
 
 /// What to do when the final name exists (`--if-exists`).

@@ -307,7 +307,7 @@ impl Director {
                 expected: spec.expected.clone(),
                 notes: spec.notes.clone(),
                 connections: self.settings.connections,
-                sizes: if spec.target == Target::Stdout { Sizes::STDOUT } else { Sizes::FILE },
+                sizes: if spec.target.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id),
             });
             let sources = spec.urls.iter().map(|url| (self.sources)(url, By::Person)).collect();
@@ -681,7 +681,7 @@ fn given_name(spec: &JobSpec) -> Option<String> {
     match &spec.target {
         Target::Server => None,
         Target::Name(name) => Some(name.to_string()),
-        Target::Path(path) => Some(path.to_string_lossy().into_owned()),
+        Target::Path(path) | Target::Stream(path) => Some(path.to_string_lossy().into_owned()),
         Target::Stdout => Some("-".into()),
     }
 }

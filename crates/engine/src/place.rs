@@ -3,7 +3,7 @@
 //!
 //! Invariant: no two files of a run have the same target, part file or journal, and none has the run's log.
 
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, NoFile};
 use crate::proofs::Known;
 use downhaul_core::digest::{self, Expected};
 use downhaul_core::error::{Error, Kind};
@@ -105,6 +105,10 @@ pub(crate) fn choose(
     };
     let (base, server_chose) = match (&spec.target, reply) {
         (Target::Stdout, _) => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
+        (Target::Stream(path), _) => {
+            let shown = path.to_string_lossy().into_owned();
+            return Ok((path.clone(), Place::Free { path: shown, left: false }));
+        }
         (Target::Path(path), _) => (settings.output.join(path), false),
         (target, reply) => {
             let name = settings.naming.name_for(spec, reply);
@@ -123,11 +127,15 @@ pub(crate) fn choose(
         let free = |path: PathBuf| Ok(free(path, settings, disk));
         let Some(standing) = disk.look(&path)? else { return free(path) };
         disk.tidy(&path);
-        if standing.is_folder {
+        if let Some(instead) = standing.instead {
             if server_chose {
                 continue;
             }
-            return Err(Error::new(Kind::FileIsFolder, path.to_string_lossy(), ""));
+            let kind = match instead {
+                NoFile::Folder => Kind::FileIsFolder,
+                NoFile::Device => Kind::FileIsDevice,
+            };
+            return Err(Error::new(kind, path.to_string_lossy(), ""));
         }
         let shown = path.to_string_lossy().into_owned();
         match settings.if_exists {

@@ -130,9 +130,9 @@ impl Proofs {
                 let first = with_ending(url, endings[0]).as_ref().map(show::url).unwrap_or_default();
                 Err(Error::new(Kind::SignatureMissing, first, why))
             };
-            if spec.target == Target::Stdout && trusted.reads_again() {
+            if spec.target.is_in_order() && trusted.reads_again() {
                 return missing(
-                    "of its list, and what went to standard output cannot be read again for its own",
+                    "of its list, and what was written in order cannot be read again for its own",
                 );
             }
             let Some((at, text)) = self.signature(url, endings).await? else {
@@ -319,7 +319,7 @@ fn names(spec: &JobSpec, reply: Option<&Reply>) -> Vec<String> {
     match &spec.target {
         Target::Name(name) => names.extend(calls(name)),
         Target::Path(path) => names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned())),
-        Target::Server | Target::Stdout => {}
+        Target::Server | Target::Stdout | Target::Stream(_) => {}
     }
     if let Some(reply) = reply {
         names.extend(reply.name.iter().flat_map(calls));

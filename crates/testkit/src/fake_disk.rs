@@ -121,7 +121,7 @@ impl FakeDisk {
 impl Disk for FakeDisk {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         let standing =
-            |file: &FakeFile| Standing { is_folder: false, size: file.bytes.len() as u64, modified: None };
+            |file: &FakeFile| Standing { instead: None, size: file.bytes.len() as u64, modified: None };
         Ok(self.inner().files.get(path).map(standing))
     }
 

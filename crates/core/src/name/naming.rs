@@ -49,11 +49,11 @@ impl Default for Naming {
 
 impl Naming {
     /// The name of a job's file below the output folder, by all that is known so far. `None` where it goes to a path of the person's
-    /// own, or to standard output.
+    /// own, or in order to standard output and the like.
     pub fn name_for(&self, spec: &JobSpec, reply: Option<&Reply>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.target, reply) {
-            (Target::Path(_) | Target::Stdout, _) => None,
+            (Target::Path(_) | Target::Stdout | Target::Stream(_), _) => None,
             (Target::Name(name), _) => Some(self.given(name)),
             (Target::Server, None) => Some(self.by_url(given)),
             (Target::Server, Some(reply)) => Some(self.by_reply(given, &reply.url, reply.name.as_ref())),

@@ -353,7 +353,7 @@ impl Sizes {
         window_is_memory: false,
     };
 
-    /// For standard output: what is ahead of the first missing byte waits in memory.
-    pub const STDOUT: Sizes =
+    /// For what is written in order: what is ahead of the first missing byte waits in memory.
+    pub const IN_ORDER: Sizes =
         Sizes { journal_from: None, window: 16 * 1024 * 1024, window_is_memory: true, ..Sizes::FILE };
 }

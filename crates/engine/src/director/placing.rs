@@ -5,7 +5,7 @@
 use super::proving::{is_page, promises_no_page};
 use super::{Director, Report};
 use crate::clock;
-use crate::disk::stdout::Stdout;
+use crate::disk::in_order::InOrder;
 use crate::disk::{Beginning, Disk, Found, Generation, Part};
 use crate::place;
 use crate::proofs::Known;
@@ -73,11 +73,15 @@ impl Director {
         // Whose reply this is, is certain where there is one worker only.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
-        let whole = whole.filter(|_| !running.journaled && spec.target != Target::Stdout);
+        let whole = whole.filter(|_| !running.journaled && !spec.target.is_in_order());
         let algorithms = running.plan.algorithms();
         // A file that is there is read for its digests, and what an earlier run left is looked through.
+        // Opening a pipe waits for its reader.
+        let waits = matches!(spec.target, Target::Stream(_));
+        let news = self.news.clone();
         let reads = chosen.is_none() && (!spec.expected.is_empty() || settings.if_exists == IfExists::Update);
-        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads;
+        let quick =
+            begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
         self.block_knowing(id, reply.clone(), quick, move |known| {
             Report::Placed((|| {
                 let known = known?;
@@ -91,7 +95,10 @@ impl Director {
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
                     (Place::Taken { .. }, _) => (None, None),
-                    (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(Stdout::default())), None),
+                    (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
+                    (Place::Free { .. }, Target::Stream(path)) => {
+                        (Some(Arc::new(InOrder::open(path, || news.is_closed())?)), None)
+                    }
                     (Place::Free { .. }, _) => {
                         let (part, found) = disk.open_part(&path, settings.resume)?;
                         (Some(Arc::from(part)), found)

@@ -11,7 +11,7 @@ use downhaul_core::content;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::{JobId, Phase};
-use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::job::{IfExists, JobSpec};
 use downhaul_core::journal::Claim;
 use downhaul_core::plan::{About, Input};
 use downhaul_core::settings::{Resume, Sync};
@@ -34,8 +34,8 @@ impl Director {
     pub(super) fn start_verifier(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
-        // What goes to standard output is hashed there.
-        if algorithms.is_empty() || running.spec.target == Target::Stdout {
+        // What is written in order is hashed on its way.
+        if algorithms.is_empty() || running.spec.target.is_in_order() {
             return;
         }
         // One that does not compute all begins again: it reads back what is there.

@@ -9,7 +9,7 @@ mod part;
 #[cfg(test)]
 mod tests;
 
-use super::{Disk, Found, Part, Standing, failure, platform};
+use super::{Disk, Found, NoFile, Part, Standing, failure, platform};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::name::side_files;
 use downhaul_core::settings::Resume;
@@ -31,7 +31,11 @@ impl Disk for Files {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         match fs::metadata(path) {
             Ok(meta) => Ok(Some(Standing {
-                is_folder: !meta.is_file(),
+                instead: match (meta.is_file(), meta.is_dir()) {
+                    (true, _) => None,
+                    (false, true) => Some(NoFile::Folder),
+                    (false, false) => Some(NoFile::Device),
+                },
                 size: meta.len(),
                 modified: meta.modified().ok(),
             })),

@@ -1,19 +1,19 @@
 //! Where bytes are kept: [`Disk`] looks at names and opens part files, [`Part`] is one file being made.
 //!
 //! All calls block; the engine makes them on blocking threads, never on those that serve the network. The second
-//! users of these seams are standard output ([`stdout`]) and the simulated disk of the testkit.
+//! users of these seams are standard output and pipes ([`in_order`]) and the simulated disk of the testkit.
 //!
 //! Invariant: a final name appears only through [`Part::publish`]; until then an older file of that name is
 //! whole.
 
 pub(crate) mod file;
+pub(crate) mod in_order;
 #[cfg(not(unix))]
 #[path = "other.rs"]
 mod platform;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod platform;
-pub(crate) mod stdout;
 
 use crate::hashers::Hashers;
 use bytes::Bytes;
@@ -212,11 +212,20 @@ impl Read for ReadBack {
     }
 }
 
+/// What is no regular file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoFile {
+    /// A folder.
+    Folder,
+    /// A pipe, a socket, a device.
+    Device,
+}
+
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// It is no file that could be replaced: a folder, a device.
-    pub is_folder: bool,
+    /// It is no file that could be replaced; this is what it is instead.
+    pub instead: Option<NoFile>,
     /// Its size in bytes.
     pub size: u64,
     /// When it was last changed.

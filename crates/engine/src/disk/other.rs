@@ -22,6 +22,16 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }
 
+/// Opens what is no regular file, to write to it.
+pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
+    OpenOptions::new().append(true).open(path).map(Some)
+}
+
+/// Not to be had from std.
+pub(super) fn is_block_device(_path: &Path) -> bool {
+    false
+}
+
 /// Reads some bytes.
 pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     file.seek_read(buffer, offset)

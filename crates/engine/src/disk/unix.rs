@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The most buffers one call takes: IOV_MAX of Linux and macOS.
@@ -30,6 +30,35 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
 /// Makes a file to be appended to, where none may stand.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).custom_flags(no_follow()).open(path)
+}
+
+/// Opens what is no regular file, to write to it. `None` while nobody reads from a pipe.
+pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
+    // Appending, since a shell may have opened a file for us at its end (`3>>log`, `/dev/fd/3`).
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let opened = OpenOptions::new()
+        .append(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        // POSIX, `open`: there is no reader; also, a socket cannot be opened.
+        Err(e)
+            if Errno::from_io_error(&e) == Some(Errno::NXIO) && fs::metadata(path)?.file_type().is_fifo() =>
+        {
+            return Ok(None);
+        }
+        Err(e) => return Err(e),
+    };
+    // Only opening must not wait.
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
+    Ok(Some(file))
+}
+
+/// Whether a path leads to a device that holds a file system, or could.
+pub(super) fn is_block_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
 }
 
 fn no_follow() -> i32 {

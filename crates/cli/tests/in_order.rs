@@ -1,0 +1,187 @@
+//! What is no regular file is written in order, as standard output is: devices, pipes, and what a shell opened.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::{Out, Place, finish};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const SIZE: u64 = 3_000_000;
+
+fn make_pipe(place: &Place) -> std::path::PathBuf {
+    let path = place.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    path
+}
+
+/// Runs a command of bash, which knows `>( )`; `None` where there is none.
+fn bash(place: &Place, script: &str) -> Option<Out> {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", script]).current_dir(place.path()).env("downhaul", env!("CARGO_BIN_EXE_downhaul"));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match shell.spawn() {
+        Ok(child) => Some(finish(child)),
+        Err(_) => {
+            common::note("there is no bash here");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_device_is_written_to_and_stays() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("checksum/{SIZE}/f"));
+    let out = place.run(&[&url, "-o", "/dev/null"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(out.stderr.contains("/dev/null") && out.stderr.contains("sha-256"), "{}", out.stderr);
+    assert!(place.files().is_empty(), "{:?}", place.files());
+    assert!(!std::path::Path::new("/dev/null.part").exists());
+    // What is wrong is said, though it went.
+    let out = place.run(&[&server.url(&format!("checksum_wrong/{SIZE}/f")), "-o", "/dev/null"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    // A device that is full is a full disk.
+    if std::path::Path::new("/dev/full").exists() {
+        let out = place.run(&[&url, "-o", "/dev/full"]);
+        assert_eq!(out.status, 5, "{}", out.stderr);
+        assert!(out.stderr.contains("/dev/full"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_pipe_gets_the_bytes_in_order_over_several_connections_and_then_its_end() {
+    let server = Server::start();
+    for sin in ["well_behaved", "truncated_body", "checksum"] {
+        let place = Place::new();
+        let path = make_pipe(&place);
+        let reader = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut bytes)).expect("reads");
+            bytes
+        });
+        let out = place.run(&[&server.url(&format!("{sin}/{SIZE}/f")), "-o", "pipe", "-x", "4"]);
+        assert_eq!(out.status, 0, "{sin}: {}", out.stderr);
+        assert!(reader.join().expect("reads") == content("f", SIZE), "{sin}");
+        assert_eq!(place.files(), ["pipe"], "nothing lies beside it");
+    }
+}
+
+#[test]
+fn a_pipe_without_a_reader_waits_for_one_and_for_ctrl_c() {
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let place = Place::new();
+    let path = make_pipe(&place);
+    let child = place.start(&[&url, "-o", "pipe"]);
+    thread::sleep(Duration::from_millis(500));
+    let late = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut bytes)).expect("reads");
+        bytes
+    });
+    assert_eq!(finish(child).status, 0);
+    assert!(late.join().expect("reads") == content("f", SIZE));
+
+    // Nobody comes; somebody comes, and reads nothing.
+    for reads_nothing in [false, true] {
+        let place = Place::new();
+        let path = make_pipe(&place);
+        let child = place.start(&[&url, "-o", "pipe"]);
+        let silent = reads_nothing.then(|| File::open(&path).expect("opens"));
+        thread::sleep(Duration::from_millis(500));
+        let start = Instant::now();
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, Signal::INT).expect("it runs");
+        let out = finish(child);
+        assert_eq!(out.status, 130, "{}", out.stderr);
+        assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
+        drop(silent);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let server = Server::start();
+    let place = Place::new();
+    let path = make_pipe(&place);
+    let reader = thread::spawn(move || {
+        let mut some = [0; 1000];
+        File::open(path).and_then(|mut pipe| pipe.read_exact(&mut some)).expect("reads");
+    });
+    let out = place.run(&[&server.url(&format!("slow/{SIZE}/f?rate=3000000")), "-o", "pipe"]);
+    assert_eq!((out.status, out.stderr.as_str()), (1, ""), "quietly");
+    reader.join().expect("reads");
+}
+
+#[test]
+fn what_a_shell_opened_is_written_to() {
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let whole = content("f", SIZE);
+    let place = Place::new();
+    let get = format!("\"$downhaul\" {url} -q --log none -o");
+    let Some(out) = bash(&place, &format!("{get} >(sha256sum > sum); status=$?; sleep 0.5; exit $status"))
+    else {
+        return;
+    };
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("sum").as_deref(), Some(format!("{}  -\n", sha256(&whole)).as_bytes()));
+    // A file is added to where the shell said so.
+    place.write("there", "before ");
+    for (script, name, before) in [
+        (format!("{get} /dev/stdout > out"), "out", ""),
+        (format!("{get} /dev/fd/3 3> three"), "three", ""),
+        (format!("{get} /dev/fd/3 3>> there"), "there", "before "),
+    ] {
+        let out = bash(&place, &script).expect("bash");
+        assert_eq!(out.status, 0, "{script}: {}", out.stderr);
+        assert!(place.file(name).is_some_and(|got| got == [before.as_bytes(), &whole].concat()), "{script}");
+    }
+    let out = place.run(&[&url, "-o", "/dev/stdout"]);
+    assert!(out.status == 0 && out.stdout == whole, "{}", out.stderr);
+    let out = place.run(&[&url, "-o", "/dev/stdout", "--progress", "json"]);
+    assert_eq!(out.status, 2, "both want standard output: {}", out.stderr);
+}
+
+#[test]
+fn a_block_device_is_refused() {
+    use rustix::fs::{CWD, FileType, mknodat};
+    let server = Server::start();
+    let place = Place::new();
+    // One that leads nowhere, should it be opened all the same.
+    if mknodat(CWD, place.path().join("disk"), FileType::BlockDevice, 0o600.into(), 0).is_err() {
+        return common::note("only root may make a device");
+    }
+    let out = place.run(&[&server.url("well_behaved/1000/f"), "-o", "disk"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("what is on it would be lost"), "{}", out.stderr);
+}
+
+#[test]
+fn a_pipe_where_a_file_should_be_and_a_folder_are_left_alone() {
+    let server = Server::start();
+    let place = Place::new();
+    make_pipe(&place);
+    let url = server.url("well_behaved/1000/f");
+    // By FILENAMES, files are made.
+    let out = place.run(&[&url, "pipe"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("a pipe or a device is where the file should be"), "{}", out.stderr);
+    assert_eq!(place.files(), ["pipe"]);
+    // No file of a regular name is a stream.
+    place.write("old", "old");
+    let out = place.run(&[&url, "-o", "old", "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "old", &content("f", 1000));
+    std::os::unix::fs::symlink("old", place.path().join("link")).expect("links");
+    let out = place.run(&[&url, "-o", "link", "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "link", &content("f", 1000));
+}

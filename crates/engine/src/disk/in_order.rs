@@ -1,0 +1,200 @@
+//! Standard output, a pipe or a device as a part "file": bytes leave in order, are hashed on their way, and cannot be taken back.
+//!
+//! What comes before its turn waits in memory; how much that can be is bounded by the window of the plan.
+
+use super::{Beginning, Generation, Part, Publishing, platform};
+use crate::hashers::Hashers;
+use bytes::Bytes;
+use downhaul_core::digest::Digest;
+use downhaul_core::error::{Error, Kind};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often a pipe without a reader is tried again: soon enough for a person, and no work for the processor.
+const LOOK_FOR_READER: Duration = Duration::from_millis(20);
+
+/// Where bytes leave in order.
+pub(crate) struct InOrder {
+    /// What it is called.
+    name: String,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` once all has left: then a reader knows that it was all.
+    out: Option<Box<dyn Write + Send>>,
+    generation: Generation,
+    /// How many bytes have left.
+    left: u64,
+    /// What waits for its turn, by offset.
+    waiting: BTreeMap<u64, Vec<Bytes>>,
+    hashers: Hashers,
+    /// Nobody knows how much of the last bytes has left.
+    broken: bool,
+}
+
+impl InOrder {
+    /// Standard output.
+    pub(crate) fn stdout() -> Self {
+        InOrder::to("standard output".into(), Box::new(io::stdout()))
+    }
+
+    /// What stands at a path and is no regular file. Waits until somebody reads from a pipe, or until it is over.
+    ///
+    /// # Errors
+    /// `file.is_device` for a block device, else whatever the system says.
+    pub(crate) fn open(path: &Path, is_over: impl Fn() -> bool) -> Result<Self, Error> {
+        let name = path.to_string_lossy().into_owned();
+        let fail = |e: io::Error| super::failure(&e, path);
+        if platform::is_block_device(path) {
+            // Nobody means to replace a file system by a download; who does can still say so.
+            let why = "it is a block device, and what is on it would be lost. If that is meant, write there from standard output";
+            return Err(Error::new(Kind::FileIsDevice, name, why));
+        }
+        loop {
+            match platform::open_in_order(path).map_err(fail)? {
+                Some(file) => return Ok(InOrder::to(name, Box::new(file))),
+                None if is_over() => {
+                    return Err(Error::new(Kind::OutputClosed, name, "nobody reads from it"));
+                }
+                None => std::thread::sleep(LOOK_FOR_READER),
+            }
+        }
+    }
+
+    fn to(name: String, out: Box<dyn Write + Send>) -> Self {
+        InOrder { name, state: Mutex::new(State::new(out)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self, error: &io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Error::new(Kind::OutputClosed, &self.name, ""),
+            _ => super::failure(error, Path::new(&self.name)),
+        }
+    }
+}
+
+impl State {
+    fn new(out: Box<dyn Write + Send>) -> Self {
+        State {
+            out: Some(out),
+            generation: 0,
+            left: 0,
+            waiting: BTreeMap::new(),
+            hashers: Hashers::default(),
+            broken: false,
+        }
+    }
+
+    /// Lets go what is due: the first bytes of `data` may have left already.
+    fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
+        self.broken = true;
+        let mut known = self.left.saturating_sub(offset);
+        let out = self.out.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        for buffer in data {
+            let skip = known.min(buffer.len() as u64);
+            known -= skip;
+            let fresh = &buffer[usize::try_from(skip).unwrap_or(buffer.len())..];
+            out.write_all(fresh)?;
+            self.hashers.update(&[fresh]);
+            self.left += fresh.len() as u64;
+        }
+        out.flush()?;
+        self.broken = false;
+        Ok(())
+    }
+}
+
+impl Part for InOrder {
+    fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
+        let mut state = self.state();
+        if state.left > 0 {
+            let why = "the download had to start again";
+            return Err(Error::new(Kind::OutputStarted, &self.name, why));
+        }
+        let generation = state.generation + 1;
+        (state.generation, state.hashers) = (generation, Hashers::new(beginning.algorithms));
+        (state.broken, state.waiting) = (false, BTreeMap::new());
+        Ok(generation)
+    }
+
+    fn write_at(
+        &self,
+        generation: Generation,
+        offset: u64,
+        data: &[Bytes],
+        end: &AtomicU64,
+    ) -> Result<bool, Error> {
+        let mut state = self.state();
+        if generation != state.generation || state.broken {
+            return Err(Error::new(Kind::OutputStarted, &self.name, "an earlier write failed"));
+        }
+        if end.load(Ordering::Relaxed) == 0 {
+            return Err(Error::new(Kind::OutputStarted, &self.name, "too late"));
+        }
+        if offset > state.left {
+            // Of two that begin at the same place, the longer one has all that the other has.
+            let length = |data: &[Bytes]| data.iter().map(Bytes::len).sum::<usize>();
+            if state.waiting.get(&offset).is_none_or(|there| length(there) < length(data)) {
+                state.waiting.insert(offset, data.to_vec());
+            }
+            return Ok(true);
+        }
+        state.leave(offset, data).map_err(|e| self.failure(&e))?;
+        while state.waiting.first_key_value().is_some_and(|(&offset, _)| offset <= state.left) {
+            if let Some((offset, data)) = state.waiting.pop_first() {
+                state.leave(offset, &data).map_err(|e| self.failure(&e))?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn record(&self, _generation: Generation, _record: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn rewrite_journal(&self, _journal: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Error> {
+        Ok(0)
+    }
+
+    fn occupied(&self) -> u64 {
+        0
+    }
+
+    fn digests(&self) -> Vec<Digest> {
+        std::mem::take(&mut self.state().hashers).finish()
+    }
+
+    fn device(&self) -> u64 {
+        0
+    }
+
+    fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
+        let left = self.state().left;
+        if left != how.size {
+            let why = format!("{left} bytes of {} have left", how.size);
+            return Err(Error::new(Kind::OutputStarted, &self.name, why));
+        }
+        // A pipe is closed, so that its reader knows that this was all.
+        self.state().out.take().map_or(Ok(()), |mut out| out.flush()).map_err(|e| self.failure(&e))
+    }
+
+    fn discard(&self) {}
+}
