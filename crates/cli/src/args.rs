@@ -321,6 +321,10 @@ pub struct Http {
     #[arg(long)]
     pub http2: bool,
 
+    /// auto (decode what a server sends compressed although it was asked not to), off (save it as sent)
+    #[arg(long, value_name = "HOW", default_value = "off", hide_possible_values = true)]
+    pub decode: Decode,
+
     /// Use IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -401,6 +405,15 @@ pub enum OnError {
     Retry,
     Skip,
     Exit,
+}
+
+/// `--decode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Decode {
+    /// Decode what was not asked for.
+    Auto,
+    /// Save as sent.
+    Off,
 }
 
 /// `--mirrors`.

@@ -37,6 +37,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("http.gone", "Check the URL."),
     ("http.busy", "Try later, or with a smaller -j or -x."),
     ("http.later", "Run the command again then."),
+    ("content.coding", "--decode off saves it as it is sent."),
     ("redirect.too_many", "--max-redirects allows more, if it is no loop."),
     ("redirect.downgrade", "--allow-downgrade follows it, without any protection on the way."),
     ("remote.changed", "The file is being changed on the server; try when that is over."),

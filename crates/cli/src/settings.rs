@@ -163,6 +163,7 @@ pub(crate) fn resolve(
             _ => HttpVersion::Auto,
         },
         headers: given::headers(&args.options.http.headers)?,
+        decode: args.options.http.decode == args::Decode::Auto,
         user_agent: args.options.http.user_agent.clone().unwrap_or(defaults.user_agent),
         cacert: args.options.http.cacert.clone(),
         insecure: args.options.http.insecure,

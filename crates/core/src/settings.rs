@@ -61,6 +61,8 @@ pub struct Settings {
     pub min_bytes_a_minute: u64,
     /// Which version of HTTP to speak.
     pub http_version: HttpVersion,
+    /// Decode what a server sends compressed although it was asked not to; else it is saved as sent.
+    pub decode: bool,
     /// Headers (name, value) for the origin of each given URL, and for no other.
     pub headers: Vec<(String, String)>,
     /// The User-Agent.
@@ -111,6 +113,7 @@ impl Default for Settings {
             max_time: None,
             min_bytes_a_minute: 1024,
             http_version: HttpVersion::Auto,
+            decode: false,
             headers: Vec::new(),
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,

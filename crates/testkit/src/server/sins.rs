@@ -4,12 +4,15 @@
 //! Sins that pass ("once") depend on how often the same target was asked for.
 
 mod body;
+mod coded;
 mod digests;
 mod headers;
 mod pace;
 mod ranges;
 mod status;
 mod versions;
+
+pub use coded::encode;
 
 use super::exchange::Exchange;
 use super::h2;
@@ -73,6 +76,7 @@ const SINS: &[(&str, Script)] = &[
     ("huge_length", headers::huge_length),
     ("nul_in_header", headers::nul_in_header),
     ("cr_in_header", headers::cr_in_header),
+    ("coded", coded::coded),
     ("head_as_given", headers::head_as_given),
     ("everything_as_a_part", ranges::everything_as_a_part),
     ("linked", digests::linked),

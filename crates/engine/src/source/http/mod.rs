@@ -2,10 +2,11 @@
 //!
 //! A request goes: [`gate`] (has the host asked for a pause?) -> [`version`] (over a [`lane`], HTTP/1.1, or the [`h2`]
 //! connection of its origin; a new one is a [`wire`], made by [`dial`] and [`tls`]) -> [`request`] (one request, one
-//! reply head, whose odd lines [`heads`] reads) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
+//! reply head, whose odd lines [`heads`] reads; [`decode`] its body, where that is wanted) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
 //! belongs to the origin of the URL that was given and goes nowhere else.
 
 mod body;
+mod decode;
 mod dial;
 mod failure;
 mod gate;
@@ -148,7 +149,11 @@ impl HttpFile {
             if want.is_plain() {
                 head = head.to_everything();
             }
-            return Ok(Answer::Opened(Box::new(Opened { reply: head, body: Box::pin(reply.into_body()) })));
+            let mut opened = Opened { reply: head, body: Box::pin(reply.into_body()) };
+            if client.settings.decode {
+                opened = decode::decode(opened, client.settings.verify);
+            }
+            return Ok(Answer::Opened(Box::new(opened)));
         };
         let mut error = Error::new(kind, show::url(url), request::status_line(reply.status()));
         error.again = client.settings.retry_on.contains(&status);

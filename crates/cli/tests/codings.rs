@@ -1,0 +1,137 @@
+//! Content codings (Content-Encoding) that a server insists on although `identity` was asked for.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::server::sins::encode;
+use downhaul_testkit::server::{Request, Server};
+use downhaul_testkit::{content, content_digest, sha256};
+
+const SIZE: u64 = 300_000;
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+fn coded(codings: &str) -> Vec<u8> {
+    encode(codings, &file()).expect("encodes")
+}
+
+/// Downloads the file that `coded?QUERY` serves, with these options.
+fn get(server: &Server, query: &str, more: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    let url = server.url(&format!("coded/{SIZE}/file?{query}"));
+    let mut args = vec![url.as_str(), "-o", "f", "--retries", "0"];
+    args.extend(more);
+    let out = place.run(&args);
+    (place, out)
+}
+
+/// A digest as a header states it, as a value of a query.
+fn structured(bytes: &[u8]) -> String {
+    content_digest(bytes).replace('+', "%2B")
+}
+
+fn asked_for_parts(requests: &[Request]) -> bool {
+    requests.iter().any(|request| request.header("range").is_some())
+}
+
+#[test]
+fn it_is_saved_as_sent_and_said_whatever_the_name() {
+    let server = Server::start();
+    for more in [&[][..], &["--decode", "off"]] {
+        let (place, out) = get(&server, "coding=gzip", more);
+        place.assert_exact(&out, "f", &coded("gzip"));
+        assert!(out.stderr.contains("warning: the server sent it compressed (gzip)"), "{}", out.stderr);
+        assert!(out.stderr.contains("saved as sent"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn decode_auto_saves_the_file_itself() {
+    let server = Server::start();
+    for (codings, says) in [
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("raw deflate", "deflate"),
+        ("br", "br"),
+        ("zstd", "zstd"),
+        ("gzip, zstd", "gzip, zstd"),
+    ] {
+        let (place, out) = get(&server, &format!("coding={codings}&says={says}"), &["--decode", "auto"]);
+        place.assert_exact(&out, "f", &file());
+        let told = format!("the server sent it compressed ({says}), and it was decoded");
+        assert!(out.stderr.contains(&told), "{}", out.stderr);
+    }
+    // Nothing is decoded that was not coded, or in a way that is not known.
+    let place = Place::new();
+    let out = place.run(&[&server.url(&format!("well_behaved/{SIZE}/file")), "-o", "f", "--decode", "auto"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(!out.stderr.contains("decoded"), "{}", out.stderr);
+    let (place, out) = get(&server, "coding=identity&says=compress", &["--decode", "auto"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("saved as sent"), "{}", out.stderr);
+}
+
+#[test]
+fn what_is_decoded_comes_whole_over_one_connection() {
+    let server = Server::start();
+    let more = ["--decode", "auto", "--retries", "2", "-x", "8"];
+    let (place, out) = get(&server, "coding=gzip&parts=1&break=1", &more);
+    place.assert_exact(&out, "f", &file());
+    let requests = server.requests();
+    assert!(requests.len() == 2 && !asked_for_parts(&requests), "{requests:?}");
+}
+
+#[test]
+fn a_coding_that_is_cut_or_broken_is_never_a_file() {
+    let server = Server::start();
+    for (query, says) in [
+        ("coding=gzip&cut=5", "the compressed content is cut"),
+        ("coding=zstd&cut=5", "the compressed content is cut"),
+        ("coding=identity&says=gzip", "the compressed content cannot be decoded"),
+        ("coding=gzip&more=this%20is%20no%20gzip%20member", "the compressed content cannot be decoded"),
+    ] {
+        let (place, out) = get(&server, query, &["--decode", "auto"]);
+        place.assert_failed(&out, 1, says);
+    }
+}
+
+#[test]
+fn decoding_stops_at_a_thousand_times_the_size() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("coded/50000000/file?coding=zstd&zeros=1");
+    let out = place.run(&[&url, "-o", "f", "--decode", "auto"]);
+    place.assert_failed(&out, 1, "it becomes more than 1000 times as large");
+    assert_eq!(server.requests().len(), 1, "the next try would do the same");
+}
+
+#[test]
+fn digests_are_checked_on_the_bytes_that_they_are_of() {
+    let server = Server::start();
+    let decode = ["--decode", "auto"];
+    // A header's digest is of the coded bytes (RFC 9530, sections 2 and 3).
+    let right = format!("digest={}", structured(&coded("gzip")));
+    let (place, out) = get(&server, &right, &decode);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("the compressed bytes have the sha-256 from Repr-Digest"), "{}", out.stderr);
+    let of_the_file = format!("digest={}", structured(&file()));
+    let (place, out) = get(&server, &of_the_file, &decode);
+    place.assert_failed(&out, 3, "of the compressed bytes is");
+    let (place, out) = get(&server, &of_the_file, &["--decode", "auto", "--verify", "off"]);
+    place.assert_exact(&out, "f", &file());
+    // Saved as sent, the same digest is of what is saved.
+    let (place, out) = get(&server, &right, &[]);
+    place.assert_exact(&out, "f", &coded("gzip"));
+    assert!(out.stderr.contains("sha-256 from Repr-Digest"), "{}", out.stderr);
+
+    // What a person gives is of the file that they want.
+    let given = format!("sha256:{}", sha256(&file()));
+    let (place, out) = get(&server, "coding=br", &["--decode", "auto", "--checksum", &given]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("sha-256 from --checksum"), "{}", out.stderr);
+    let other = format!("sha256:{}", sha256(b"another"));
+    let (place, out) = get(&server, "coding=br", &["--decode", "auto", "--checksum", &other]);
+    place.assert_failed(&out, 3, "the content is not what its digest promises");
+}

@@ -1,0 +1,279 @@
+//! Content codings that a server insists on although none was asked for: with `--decode auto`, a body is decoded while it
+//! comes.
+//!
+//! What the reply says of its bytes (length, digests, validator for parts) is of the coded ones (RFC 9110, section 8.4;
+//! RFC 9530, sections 2 and 3): digests are checked here, on those, and nothing else of it reaches the plan. Invariants: the
+//! decoded body ends only when the coded one ended as announced, was decoded to its end, and had the right digests. Memory: a
+//! few chunks on each side of the decoder, and its window, which is at most 16 MiB (brotli, RFC 7932, section 9.1).
+
+use crate::hashers::Hashers;
+use crate::source::{Body, Opened};
+use bytes::Bytes;
+use downhaul_core::digest::{self, Expected};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::settings::Verify;
+use downhaul_core::show;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use futures_util::{StreamExt, stream};
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// More codings on top of each other than this are not decoded: one is common, two are a mistake that happens.
+const CODINGS_MOST: usize = 4;
+
+/// What comes out may be so many times as large as what came. Deflate makes at most 1,032 bytes of one (its longest match is
+/// two bits); other codings have no such bound, and a few bytes could fill a disk.
+const GROWTH_MOST: u64 = 1_000;
+
+/// Bytes that are decoded at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Chunks that wait on each side of the decoder, at most.
+const AHEAD: usize = 4;
+
+/// The largest window of zstd as a content coding, as a power of two: 8 MiB (RFC 9659, section 3).
+const ZSTD_WINDOW: u32 = 23;
+
+/// A content coding of RFC 9110, section 8.4.1, RFC 7932 and RFC 8878.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// Makes the body of a whole file in a content coding the file itself. Replies without a coding, parts, and codings that are
+/// not known stay as they are.
+pub(super) fn decode(opened: Opened, verify: Verify) -> Opened {
+    let Opened { mut reply, body } = opened;
+    let coding = reply.coding.clone().filter(|_| reply.status == 200);
+    let Some((name, codings)) =
+        coding.and_then(|name| Some((read(&name)?, name))).map(|(all, name)| (name, all))
+    else {
+        return Opened { reply, body };
+    };
+    let expected = std::mem::take(&mut reply.digests);
+    let expected = if verify == Verify::Off { Vec::new() } else { expected };
+    let mut note = format!("the server sent it compressed ({name}), and it was decoded");
+    if let Some(strongest) = expected.iter().max_by_key(|one| one.digest.algorithm) {
+        note += &format!("; the compressed bytes have the {strongest}");
+    }
+    reply.notes.push(note);
+    (reply.coding, reply.length, reply.refuses_ranges) = (None, None, true);
+    let at = show::url(&reply.url);
+    Opened { reply, body: decoded(body, codings, expected, at) }
+}
+
+/// Reads a Content-Encoding. `None` if not all of it is known, or there is nothing to decode.
+fn read(text: &str) -> Option<Vec<Coding>> {
+    let coding = |name: &str| match name.to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Some(Coding::Gzip),
+        "deflate" => Some(Coding::Deflate),
+        "br" => Some(Coding::Brotli),
+        "zstd" => Some(Coding::Zstd),
+        _ => None,
+    };
+    let names = text.split(',').map(str::trim).filter(|name| !matches!(*name, "" | "identity"));
+    let all: Option<Vec<Coding>> = names.map(coding).collect();
+    all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
+}
+
+/// What the two halves tell the reader of the decoded body.
+enum News {
+    Bytes(Bytes),
+    /// The coded body ended as announced.
+    Ended,
+    /// All of it was decoded, and is right.
+    Decoded,
+    Failed(Error),
+}
+
+/// The decoded body. The coded one is read by a task, and decoded by a thread of its own, since decoders wait for their input.
+/// Both end when nobody reads any more.
+fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String) -> Body {
+    let (to_decoder, coded) = mpsc::channel(AHEAD);
+    let (news, reader) = mpsc::channel(AHEAD);
+    tokio::spawn(forward(body, to_decoder, news.clone()));
+    let input = Input::new(coded, &expected);
+    let whence = at.clone();
+    tokio::task::spawn_blocking(move || {
+        let result = run(&codings, input, &expected, &whence, &news);
+        // Whoever is gone does not want to know.
+        let _ = news.blocking_send(result.map_or_else(News::Failed, |()| News::Decoded));
+    });
+    let state = (reader, false, at);
+    Box::pin(stream::try_unfold(state, |(mut reader, mut ended, at)| async move {
+        loop {
+            match reader.recv().await {
+                Some(News::Bytes(bytes)) => return Ok(Some((bytes, (reader, ended, at)))),
+                Some(News::Ended) => ended = true,
+                Some(News::Decoded) if ended => return Ok(None),
+                Some(News::Failed(error)) => return Err(error),
+                Some(News::Decoded) | None => {
+                    return Err(Error::new(Kind::NetReset, at, "the decoder stopped too early"));
+                }
+            }
+        }
+    }))
+}
+
+/// Gives the coded body to the decoder.
+async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, news: mpsc::Sender<News>) {
+    loop {
+        let next = tokio::select! {
+            next = body.next() => next,
+            () = news.closed() => return,
+        };
+        // What follows after the decoder has ended is read all the same: only its end says that the body is whole.
+        let last = match next {
+            Some(Ok(bytes)) => {
+                let _ = to.send(bytes).await;
+                continue;
+            }
+            Some(Err(error)) => News::Failed(error),
+            None => News::Ended,
+        };
+        // Before `to` is dropped, so that nobody takes a broken body for a whole one.
+        let _ = news.send(last).await;
+        return;
+    }
+}
+
+/// Decodes all of the input and checks its digests.
+fn run(
+    codings: &[Coding],
+    input: Input,
+    expected: &[Expected],
+    at: &str,
+    news: &mpsc::Sender<News>,
+) -> Result<(), Error> {
+    let input = Shared(Arc::new(Mutex::new(input)));
+    // Nothing in a coding is nothing, also where a server leaves out what the coding begins with.
+    if input.has_some() {
+        let broken = |e: io::Error| match e.kind() {
+            ErrorKind::UnexpectedEof => Error::new(Kind::HttpTruncated, at, "the compressed content is cut"),
+            _ => Error::new(Kind::ContentCoding, at, "it is broken"),
+        };
+        let mut decoder = decoder(codings, input.clone()).map_err(broken)?;
+        let (mut chunk, mut bytes) = (vec![0; CHUNK], 0);
+        loop {
+            let read = decoder.read(&mut chunk).map_err(broken)?;
+            bytes += read as u64;
+            if bytes > input.coded().saturating_mul(GROWTH_MOST) {
+                let why = format!("it becomes more than {GROWTH_MOST} times as large");
+                return Err(Error::new(Kind::ContentCoding, at, why));
+            }
+            let some = Bytes::copy_from_slice(chunk.get(..read).unwrap_or_default());
+            if some.is_empty() {
+                break;
+            }
+            if news.blocking_send(News::Bytes(some)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    digest::verdict(expected, &input.finish()).map(drop).map_err(|(one, found)| {
+        let found = found.map_or(String::new(), |digest| digest.to_string());
+        let name = one.digest.algorithm.name();
+        let why = format!("{name} of the compressed bytes is {found}, but {} says {}", one.from, one.digest);
+        Error::new(Kind::DigestMismatch, at, why)
+    })
+}
+
+/// The decoders of these codings, which were applied in this order, one on top of the other.
+fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
+    codings.iter().rev().try_fold(Box::new(input) as Box<dyn Read>, |input, coding| {
+        Ok(match coding {
+            Coding::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Coding::Deflate => deflate(input)?,
+            Coding::Brotli => Box::new(brotli_decompressor::Decompressor::new(input, CHUNK)),
+            Coding::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(input)?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Box::new(decoder)
+            }
+        })
+    })
+}
+
+/// `deflate` is the zlib format (RFC 1950), but some servers send what that wraps (RFC 1951), and every browser takes both.
+fn deflate(mut input: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+    let mut first = Vec::new();
+    input.by_ref().take(2).read_to_end(&mut first)?;
+    // The method is 8, and both bytes as a number are a multiple of 31 (RFC 1950, section 2.2).
+    let is_zlib = matches!(first[..], [cmf, flg] if cmf & 0x0f == 8 && u16::from_be_bytes([cmf, flg]).is_multiple_of(31));
+    let all = Cursor::new(first).chain(input);
+    Ok(if is_zlib { Box::new(ZlibDecoder::new(all)) } else { Box::new(DeflateDecoder::new(all)) })
+}
+
+/// The coded bytes as they come, counted and hashed.
+struct Input {
+    coming: mpsc::Receiver<Bytes>,
+    current: Bytes,
+    hashers: Hashers,
+    coded: u64,
+}
+
+impl Input {
+    fn new(coming: mpsc::Receiver<Bytes>, expected: &[Expected]) -> Input {
+        let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
+        Input { coming, current: Bytes::new(), hashers: Hashers::new(&algorithms), coded: 0 }
+    }
+
+    /// Waits for more if there is none. False at the end.
+    fn fill(&mut self) -> bool {
+        while self.current.is_empty() {
+            let Some(bytes) = self.coming.blocking_recv() else { return false };
+            self.coded += bytes.len() as u64;
+            self.hashers.update(&[&bytes]);
+            self.current = bytes;
+        }
+        true
+    }
+}
+
+/// The input, which the innermost decoder reads and [`run`] asks.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Input>>);
+
+impl Shared {
+    fn input(&self) -> std::sync::MutexGuard<'_, Input> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_some(&self) -> bool {
+        self.input().fill()
+    }
+
+    fn coded(&self) -> u64 {
+        self.input().coded
+    }
+
+    /// The digests of all coded bytes, those that no decoder asked for included.
+    fn finish(&self) -> Vec<digest::Digest> {
+        let mut input = self.input();
+        loop {
+            input.current = Bytes::new();
+            if !input.fill() {
+                return std::mem::take(&mut input.hashers).finish();
+            }
+        }
+    }
+}
+
+impl Read for Shared {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut input = self.input();
+        if !input.fill() {
+            return Ok(0);
+        }
+        let some = input.current.len().min(buffer.len());
+        buffer[..some].copy_from_slice(&input.current.split_to(some));
+        Ok(some)
+    }
+}
+
+#[cfg(test)]
+mod tests;

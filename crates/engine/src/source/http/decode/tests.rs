@@ -1,0 +1,155 @@
+use super::*;
+use downhaul_core::digest::{Algorithm, Digest};
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use std::io::Write as _;
+
+/// `hello` in brotli: a stored meta-block (RFC 7932, section 9.2) in a window of 16 bits, and an empty last one.
+const BROTLI: &[u8] = &[0x40, 0x00, 0x10, b'h', b'e', b'l', b'l', b'o', 0x03];
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("writes");
+    encoder.finish().expect("ends")
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("writes");
+    encoder.finish().expect("ends")
+}
+
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("writes");
+    encoder.finish().expect("ends")
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("encodes")
+}
+
+/// What comes of these bytes, which arrive in pieces of this size. `whole`: the body ends as announced.
+async fn decoded_in(
+    codings: &str,
+    bytes: &[u8],
+    piece: usize,
+    whole: bool,
+    expected: Vec<Expected>,
+) -> Result<Vec<u8>, Kind> {
+    let pieces = bytes.chunks(piece).map(|some| Ok(Bytes::copy_from_slice(some)));
+    let broken = (!whole).then(|| Err(Error::new(Kind::NetReset, "", "")));
+    let body: Vec<_> = pieces.chain(broken).collect();
+    let codings = read(codings).expect("known codings");
+    let mut decoded = decoded(Box::pin(stream::iter(body)), codings, expected, String::new());
+    let mut all = Vec::new();
+    while let Some(some) = decoded.next().await {
+        all.extend_from_slice(&some.map_err(|e| e.kind)?);
+    }
+    Ok(all)
+}
+
+async fn decode_all(codings: &str, bytes: &[u8]) -> Result<Vec<u8>, Kind> {
+    let result = decoded_in(codings, bytes, 1000, true, Vec::new()).await;
+    if bytes.len() < 2000 {
+        assert_eq!(decoded_in(codings, bytes, 1, true, Vec::new()).await, result, "byte by byte");
+    }
+    result
+}
+
+#[tokio::test]
+async fn every_coding_is_decoded() {
+    let long: Vec<u8> = (0..300_000_u32).flat_map(|n| (n % 1009).to_le_bytes()).collect();
+    let two = [gzip(b"hel"), gzip(b"lo")].concat();
+    for (codings, bytes, is) in [
+        ("gzip", gzip(b"hello"), &b"hello"[..]),
+        ("X-GZIP", gzip(b"hello"), b"hello"),
+        ("gzip", two, b"hello"),
+        ("gzip", gzip(&long), &long),
+        ("deflate", zlib(b"hello"), b"hello"),
+        ("deflate", deflate(b"hello"), b"hello"),
+        ("deflate", zlib(&long), &long),
+        ("deflate", deflate(b""), b""),
+        ("br", BROTLI.to_vec(), b"hello"),
+        ("zstd", zstd(b"hello"), b"hello"),
+        ("zstd", [zstd(b"hel"), zstd(b"lo")].concat(), b"hello"),
+        ("zstd", zstd(&long), &long),
+        ("deflate, identity, gzip", gzip(&zlib(b"hello")), b"hello"),
+        ("br, zstd", zstd(BROTLI), b"hello"),
+        ("gzip", Vec::new(), b""),
+    ] {
+        assert_eq!(decode_all(codings, &bytes).await.as_deref(), Ok(is), "{codings}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
+    let bytes: Vec<u8> = (0..100_000_u32).flat_map(|n| (n % 1009).to_le_bytes()).collect();
+    for (codings, coded) in
+        [("gzip", gzip(&bytes)), ("deflate", zlib(&bytes)), ("zstd", zstd(&bytes)), ("br", BROTLI.to_vec())]
+    {
+        for kept in [1, coded.len() / 2, coded.len() - 1] {
+            let cut = decode_all(codings, &coded[..kept]).await;
+            assert!(
+                matches!(cut, Err(Kind::HttpTruncated | Kind::ContentCoding)),
+                "{codings} {kept}: {cut:?}"
+            );
+        }
+        // Nor if it happens to be whole when the connection breaks.
+        let reset = decoded_in(codings, &coded, 1000, false, Vec::new()).await;
+        assert_eq!(reset, Err(Kind::NetReset), "{codings}");
+        let mut broken = coded.clone();
+        broken[0] ^= 0x05;
+        assert!(decode_all(codings, &broken).await.is_err(), "{codings}");
+    }
+    let mut broken = gzip(&bytes);
+    let middle = broken.len() - 6;
+    broken[middle] ^= 1;
+    assert_eq!(decode_all("gzip", &broken).await, Err(Kind::ContentCoding), "its checksum is wrong");
+}
+
+#[tokio::test]
+async fn it_stops_at_a_thousand_times_the_size() {
+    let zeros = vec![0; 8 << 20];
+    // A window of zstd can repeat a byte for ever.
+    let bomb = zstd(&zeros);
+    assert!(bomb.len() < 8 << 10, "{}", bomb.len());
+    assert_eq!(decode_all("zstd", &bomb).await, Err(Kind::ContentCoding));
+    assert_eq!(decode_all("gzip, zstd", &zstd(&gzip(&zeros))).await, Err(Kind::ContentCoding));
+    let halves: Vec<u8> = (0..4_000_000_u32).map(|n| (n / 5000) as u8).collect();
+    assert_eq!(decode_all("gzip", &gzip(&halves)).await, Ok(halves), "a good file shrinks, too");
+}
+
+#[tokio::test]
+async fn a_window_beyond_the_standards_is_refused() {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).expect("encodes");
+    encoder.window_log(24).expect("a window");
+    encoder.write_all(&[7; 100]).expect("writes");
+    let large = encoder.finish().expect("ends");
+    assert_eq!(decode_all("zstd", &large).await, Err(Kind::ContentCoding));
+}
+
+#[tokio::test]
+async fn digests_are_of_the_coded_bytes() {
+    let coded = gzip(b"hello");
+    let of = |bytes: &[u8]| {
+        let mut hashers = Hashers::new(&[Algorithm::Sha256]);
+        hashers.update(&[bytes]);
+        hashers
+            .finish()
+            .into_iter()
+            .map(|digest: Digest| Expected { digest, from: "Repr-Digest".into() })
+            .collect()
+    };
+    let with = |digests: Vec<Expected>| decoded_in("gzip", &coded, 7, true, digests);
+    assert_eq!(with(of(&coded)).await, Ok(b"hello".to_vec()));
+    assert_eq!(with(of(b"hello")).await, Err(Kind::DigestMismatch));
+}
+
+#[test]
+fn codings_that_are_not_known_are_not_decoded() {
+    assert_eq!(read("gzip, br"), Some(vec![Coding::Gzip, Coding::Brotli]));
+    for text in ["", "identity", "compress", "aws-chunked, gzip", "gzip,gzip,gzip,gzip,gzip"] {
+        assert_eq!(read(text), None, "{text}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Sins of content codings, which nobody asked for.
+
+use crate::server::exchange::{Exchange, borrowed};
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use std::io::{self, Write};
+
+/// The file in these codings, `?coding=gzip, br`. `?says=TEXT` says another coding. Of what:
+/// - `zeros=1`: zeros, which become very small;
+/// - `cut=N`: so many bytes are missing at the end, though it ends as announced;
+/// - `more=TEXT`: this follows after it.
+///
+/// And how: `?digest=` is a digest of the coded bytes for Repr-Digest. `parts=1`: parts of the coded bytes are given, with the
+/// tag `?tag=`; in parts, `part_says=` is the coding that they are said to have. `break=1`: half of it, the first time.
+pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
+    let query = |key: &str| x.request.query(key);
+    let codings = query("coding").unwrap_or_else(|| "gzip".into());
+    let content = if query("zeros").is_some() { vec![0; x.size as usize] } else { x.content() };
+    let mut bytes = encode(&codings, &content)?;
+    bytes.truncate(bytes.len() - x.number("cut").unwrap_or(0) as usize);
+    bytes.extend(query("more").unwrap_or_default().bytes());
+
+    let says = query("says").unwrap_or(codings);
+    let tag = query("tag").unwrap_or_else(|| "\"coded\"".into());
+    let range = x.request.range().filter(|_| query("parts").is_some());
+    let part_says = query("part_says").unwrap_or_else(|| says.clone());
+    let mut headers = vec![("ETag", tag)];
+    headers.push(("Content-Encoding", if range.is_some() { part_says } else { says }));
+    headers.extend(query("digest").map(|digest| ("Repr-Digest", digest)));
+    let Some((first, last)) = range else {
+        let headers = borrowed(&headers);
+        if x.visit == 0 && query("break").is_some() {
+            let length = bytes.len().to_string();
+            x.head("200 OK", &[&[("Content-Length", length.as_str())], &headers[..]].concat())?;
+            x.wire.write_all(&bytes[..bytes.len() / 2])?;
+            x.wire.flush()?;
+            return Ok(false);
+        }
+        return x.reply("200 OK", &headers, &bytes);
+    };
+    let total = bytes.len() as u64;
+    let last = last.unwrap_or(u64::MAX).min(total.saturating_sub(1));
+    if first > last {
+        return x.reply("416 Range Not Satisfiable", &[("Content-Range", &format!("bytes */{total}"))], b"");
+    }
+    headers.push(("Content-Range", format!("bytes {first}-{last}/{total}")));
+    let part = &bytes[first as usize..=last as usize];
+    x.reply("206 Partial Content", &borrowed(&headers), part)
+}
+
+/// These bytes in codings, applied in this order. `raw deflate` is `deflate` as some servers misread it.
+pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let level = Compression::fast();
+    codings.split(',').map(str::trim).try_fold(bytes.to_vec(), |bytes, coding| match coding {
+        "gzip" | "x-gzip" => {
+            let mut encoder = GzEncoder::new(Vec::new(), level);
+            encoder.write_all(&bytes)?;
+            encoder.finish()
+        }
+        "deflate" => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(&bytes)?;
+            encoder.finish()
+        }
+        "raw deflate" => {
+            let mut encoder = DeflateEncoder::new(Vec::new(), level);
+            encoder.write_all(&bytes)?;
+            encoder.finish()
+        }
+        "zstd" => zstd::encode_all(&bytes[..], 1),
+        "br" => Ok(brotli_stored(&bytes)),
+        _ => Ok(bytes),
+    })
+}
+
+/// As brotli without compressing (RFC 7932, section 9.2: uncompressed meta-blocks), so that no encoder is needed.
+fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (n, block) in bytes.chunks(1 << 16).enumerate() {
+        // Not the last, four nibbles of length less one, uncompressed; before the first, a window of 16 bits.
+        let head = ((block.len() as u32 - 1) << 3) | (1 << 19);
+        let head = if n == 0 { head << 1 } else { head };
+        out.extend(&head.to_le_bytes()[..3]);
+        out.extend(block);
+    }
+    // The last, and empty; alone, it needs the window, too.
+    out.push(if bytes.is_empty() { 0b110 } else { 0b11 });
+    out
+}
