@@ -290,6 +290,15 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
         ("Fedora-40-CHECKSUM", format!("# file: 100000 bytes\nSHA256 (file) = {SHA256}\n").into()),
         ("CHECKSUM", format!("file: SHA256 = {}\n", in_groups(SHA256, "               ")).into()),
         ("file.sha256", utf16(SHA256, true)),
+        // certutil -hashfile, and Get-FileHash > CHECKSUM, both of Windows.
+        ("sha256sum.txt", format!("SHA256 hash of file:\r\n{SHA256}\r\nCertUtil: done.\r\n").into()),
+        (
+            "CHECKSUM",
+            utf16(
+                &format!("Algorithm  Hash  Path\r\n---  ---  ---\r\nSHA256  {SHA256}  .\\file  \r\n"),
+                false,
+            ),
+        ),
     ] {
         let place = Place::new();
         place.write("file", file());

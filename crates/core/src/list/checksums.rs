@@ -44,38 +44,16 @@ pub enum Named {
 impl Checksums {
     /// Reads a whole list. `name` is its file name: `B2SUMS` and `B3SUMS` have digests as long as those of SHA-2.
     pub fn read(text: &[u8], name: &str) -> Checksums {
-        let (mut entries, mut unread) = (Vec::new(), 0);
-        let mut open: Option<Block> = None;
-        let mut add = |entry: Option<Entry>| match entry {
-            Some(entry) => entries.push(entry),
-            None => unread += 1,
-        };
+        let mut reading = Reading { list: name, entries: Vec::new(), unread: 0, open: None };
         for line in Lines::new(text) {
-            let line = line.ok().and_then(|line| String::from_utf8(line).ok());
-            let Some(line) = line else {
-                add(None);
-                continue;
-            };
-            if open.as_mut().is_some_and(|block| block.takes(&line)) {
-                continue;
-            }
-            if let Some(block) = open.take() {
-                add(block.entry(name));
-            }
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            match forms::before_blocks(&line, name) {
-                Some(entry) => add(Some(entry)),
-                None => match Block::begin(&line) {
-                    Some(block) => open = Some(block),
-                    None => add(forms::reversed(&line, name)),
-                },
+            match line.ok().and_then(|line| String::from_utf8(line).ok()) {
+                // `sha256sum --zero` ends its lines with NUL.
+                Some(line) => line.split('\0').for_each(|line| reading.line(line)),
+                None => reading.add(None),
             }
         }
-        if let Some(block) = open {
-            add(block.entry(name));
-        }
+        reading.close();
+        let Reading { mut entries, unread, .. } = reading;
         entries.sort_by(|a, b| base(&a.name).cmp(base(&b.name)));
         Checksums { entries, unread }
     }
@@ -131,6 +109,48 @@ impl Checksums {
             _ if paths.contains(&name) => digests(name),
             [one] => digests(one),
             _ => Named::Several,
+        }
+    }
+}
+
+/// A list that is being read.
+struct Reading<'l> {
+    /// What it is called.
+    list: &'l str,
+    entries: Vec<Entry>,
+    unread: usize,
+    /// A digest that may go on in the next line.
+    open: Option<Block>,
+}
+
+impl Reading<'_> {
+    fn line(&mut self, line: &str) {
+        if self.open.as_mut().is_some_and(|block| block.takes(line)) {
+            return;
+        }
+        self.close();
+        if line.trim().is_empty() || line.starts_with('#') {
+            return;
+        }
+        match forms::before_blocks(line, self.list) {
+            Some(entry) => self.add(Some(entry)),
+            None => match Block::begin(line) {
+                Some(block) => self.open = Some(block),
+                None => self.add(forms::reversed(line, self.list)),
+            },
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(block) = self.open.take() {
+            self.add(block.entry(self.list));
+        }
+    }
+
+    fn add(&mut self, entry: Option<Entry>) {
+        match entry {
+            Some(entry) => self.entries.push(entry),
+            None => self.unread += 1,
         }
     }
 }
@@ -194,7 +214,14 @@ mod tests {
             (format!("a sha1:{sha1}"), "x", some("a", "sha-1")),
             (format!("a  {sha256}"), "B3SUMS", some("a", "blake3")),
             (format!("a: {sha256}"), "x", some("a", "sha-256")),
-            (format!("C:\\a: SHA512 = {sha512}"), "x", some("C:\\a", "sha-512")),
+            (format!("C:\\a: SHA512 = {sha512}"), "x", some("C:/a", "sha-512")),
+            (
+                format!("SHA256          {sha256}       C:\\Users\\me\\a b.iso   "),
+                "x",
+                some("C:/Users/me/a b.iso", "sha-256"),
+            ),
+            (format!("{sha256}  .\\d\\a"), "x", some("./d/a", "sha-256")),
+            (format!("{sha256}  d\\a"), "x", some("d\\a", "sha-256")),
             (format!("SHA256 = {sha256}"), "x", some("", "sha-256")),
             (format!("md5: {md5}"), "x", some("", "md5")),
             ("# comment".into(), "x", None),
@@ -289,6 +316,25 @@ mod tests {
         assert_eq!(short(of("b.txt")), ["98ea6e4f sha-256"]);
         assert_eq!(short(of(long)), ["98ea6e4f sha-256", "d78abb05 sha-512"]);
         assert_eq!(list.unread(), 1, "RIPEMD-160 is not known here");
+    }
+
+    /// `certutil -hashfile` of Windows writes the digest below the name, older versions in groups.
+    #[test]
+    fn what_certutil_and_zero_terminated_lists_say_is_read() {
+        let hex = "ab".repeat(32);
+        let grouped = "ab ".repeat(32);
+        for text in [
+            format!(
+                "SHA256 hash of a.iso:\r\n{hex}\r\nCertUtil: -hashfile command completed successfully.\r\n"
+            ),
+            format!(
+                "SHA256 hash of file a.iso:\r\n{grouped}\r\nCertUtil: -hashfile command completed successfully.\r\n"
+            ),
+            format!("{hex}  b\0{hex}  a.iso\0{hex}  c\0"),
+        ] {
+            let list = Checksums::read(text.as_bytes(), "x");
+            assert!(matches!(list.of(&["a.iso".into()]), Named::As(_)), "{text:?}: {:?}", list.entries);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The forms of a line of a checksum list.
 //!
 //! `HEX  NAME`, `HEX *NAME`, `\HEX  ESCAPED NAME` (GNU); `SHA256 (NAME) = HEX` (BSD, `cksum`, openssl); `sha256:HEX NAME` and
-//! `sha256-BASE64 NAME` (Subresource Integrity); `NAME  HEX`; and each digest alone. The algorithm is the one that is named, or
+//! `sha256-BASE64 NAME` (Subresource Integrity); `SHA256 HEX NAME` (PowerShell); `NAME  HEX`; and each digest alone. The algorithm is the one that is named, or
 //! follows from the digest's length. Invariant: a digest is exactly as long as its algorithm's are.
 
 use super::{Entry, base};
@@ -16,9 +16,20 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     let (name, digest) = gnu(line, list)
         .or_else(|| bsd(line, list))
         .or_else(|| with_algorithm(line))
+        .or_else(|| table(line))
         .or_else(|| reversed_pair(line))?;
-    let name = if escaped { unescaped(name)? } else { name.to_string() };
+    let name = if escaped { unescaped(name)? } else { written(name) };
     Some(Entry { name: if name == "-" { String::new() } else { name }, digest })
+}
+
+/// A name as it is written in a list. A path of Windows (`C:\DIR\NAME`, `.\NAME`) gets slashes; in names of other systems, a
+/// backslash is a letter like any other.
+pub(super) fn written(name: &str) -> String {
+    let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
+    match has_drive || name.starts_with(".\\") {
+        true => name.replace('\\', "/"),
+        false => name.into(),
+    }
 }
 
 /// `NAME  HEX`.
@@ -27,7 +38,7 @@ pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let name = name.trim_end();
     // Behind such a mark is a digest of an algorithm that is not known here: `SHA3-256 (NAME) = HEX`.
     let marked = name.ends_with(['=', ':']);
-    Some(Entry { name: name.into(), digest: hexadecimal(digits, list).filter(|_| !marked)? })
+    Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }
 
 /// The digest that this is as hexadecimal digits, whose number says the algorithm. `B2SUMS` and `B3SUMS` have digests as long as
@@ -79,6 +90,13 @@ fn with_algorithm(line: &str) -> Option<(&str, Digest)> {
     }
     let (digest, rest) = line.split_at(line.find([' ', '\t'])?);
     Some((behind(rest), Digest::from_pair(digest).ok()?))
+}
+
+/// `SHA256  HEX  NAME`, the table of PowerShell's `Get-FileHash`.
+fn table(line: &str) -> Option<(&str, Digest)> {
+    let (algorithm, rest) = line.split_once([' ', '\t'])?;
+    let (digits, name) = rest.trim_start().split_once([' ', '\t'])?;
+    Some((name.trim(), Digest::from_hex(Algorithm::from_name(algorithm)?, digits)?))
 }
 
 /// `NAME sha256:HEX`.

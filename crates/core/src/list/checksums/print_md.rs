@@ -1,5 +1,6 @@
 //! What `gpg --print-md` writes: `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`, with the digest in groups, over
-//! as many lines as it takes. After a long name, all of it is on the lines that follow.
+//! as many lines as it takes. After a long name, all of it is on the lines that follow; so does `certutil -hashfile` of Windows
+//! write, after `SHA256 hash of NAME:`.
 //!
 //! Invariant: no more digits are kept than the longest digest has.
 
@@ -28,6 +29,9 @@ impl Block {
         let (name, rest) = line.rsplit_once(':')?;
         let name = name.trim().to_string();
         let mut block = Block { name, algorithm: Tag::None, digits: String::new() };
+        if let Some((algorithm, name)) = of_certutil(&block.name) {
+            block = Block { name, algorithm: Tag::Known(algorithm), digits: String::new() };
+        }
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
@@ -47,7 +51,7 @@ impl Block {
             Tag::Known(algorithm) => Digest::from_hex(algorithm, &self.digits),
             Tag::Unknown => None,
         };
-        Some(Entry { name: self.name, digest: digest? })
+        Some(Entry { name: forms::written(&self.name), digest: digest? })
     }
 
     /// Takes in groups, perhaps behind `SHA256 =`.
@@ -77,4 +81,10 @@ impl Block {
         groups().for_each(|group| self.digits.push_str(group));
         true
     }
+}
+
+/// What `certutil` says before a digest: `SHA256 hash of NAME`, in older versions `SHA256 hash of file NAME`.
+fn of_certutil(text: &str) -> Option<(Algorithm, String)> {
+    let (algorithm, name) = text.split_once(" hash of ")?;
+    Some((Algorithm::from_name(algorithm)?, name.strip_prefix("file ").unwrap_or(name).into()))
 }
