@@ -159,7 +159,7 @@ fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
 }
 
 #[test]
-fn retry_after_holds_for_all_files_of_the_host_and_is_counted_once() {
+fn retry_after_holds_for_all_files_of_the_host_and_costs_no_try() {
     let (busy, other) = (Server::start(), Server::start());
     let place = Place::new();
     let mut list = String::new();
@@ -170,15 +170,15 @@ fn retry_after_holds_for_all_files_of_the_host_and_is_counted_once() {
     // Another name of the same machine is another host.
     let elsewhere = other.url("well_behaved/1000/x").replace("127.0.0.1", "localhost");
     place.write("list", format!("{list}{elsewhere} other\n"));
-    let out = place.run(&["-i", "list", "-j9", "--retries", "1", "--progress", "json"]);
+    let out = place.run(&["-i", "list", "-j9", "--retries", "0", "--progress", "json"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     let first = busy.requests()[0].at;
     let early =
         busy.requests().iter().filter(|request| request.at.duration_since(first).as_secs_f64() < 2.9).count();
     assert!(early <= 9, "nobody asks a host that wants a pause: {early}");
     let events = events(&out);
-    let counted = events.iter().filter(|e| e["kind"] == "retrying" && e["attempt"] == 1).count();
-    assert!((1..4).contains(&counted), "one pause costs one try, not one for each file: {counted}");
+    let attempts: Vec<_> = events.iter().filter(|e| e["kind"] == "retrying").map(|e| &e["attempt"]).collect();
+    assert!(!attempts.is_empty() && attempts.iter().all(|one| **one == 0), "a pause is no failure: {attempts:?}");
     let done = |job: u64| {
         let at = |kind: &str| {
             events.iter().find(|e| e["kind"] == kind && e["job"] == job).map(|e| e["at"].to_string())

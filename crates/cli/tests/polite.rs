@@ -73,3 +73,85 @@ fn a_host_that_gives_no_parts_is_asked_for_them_three_times_and_not_again() {
     });
     all.into_iter().for_each(|one| one.join().expect("no panic"));
 }
+
+#[test]
+fn forty_small_files_come_from_a_host_that_allows_five_a_second() {
+    for status in ["429", "503"] {
+        let server = Server::start();
+        let place = Place::new();
+        let url = |n: u32| server.url(&format!("limits_requests/2000/{n}?rate=5&burst=3&status={status}"));
+        let list: String = (0..40).map(|n| format!("{} {n}\n", url(n))).collect();
+        place.write("list", list);
+        let out = place.run(&["-i", "list", "-j", "auto", "--retries", "0"]);
+        for n in 0..40 {
+            place.assert_exact(&out, &n.to_string(), &content(&n.to_string(), 2000));
+        }
+        let requests = server.requests().len();
+        assert!(requests <= 100, "at most 2.5 requests a file: {requests}");
+    }
+}
+
+#[test]
+fn a_host_that_is_always_busy_still_costs_tries() {
+    let server = Server::start();
+    let (place, out) = get(&server, "status", "status=429", &["--retries", "2"]);
+    place.assert_failed(&out, 1, "fewer requests");
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn a_host_that_bans_above_two_connections_is_waited_for() {
+    let all = ["403", "reset"].into_iter().flat_map(|how| [("auto", how), ("4", how)]);
+    let all = all.map(|(connections, how)| {
+        std::thread::spawn(move || {
+            let server = Server::start();
+            let query = format!("most=2&millis=3000&rate=1500000&how={how}");
+            let (place, out) = get(&server, "bans", &query, &["-x", connections, "--retries", "0"]);
+            place.assert_exact(&out, "f", &file());
+            assert_eq!(server.bans(), 1, "-x {connections}, {how}: {}", out.stderr);
+            let refused = server.requests().len();
+            assert!(refused < 40, "-x {connections}, {how}: {refused} requests");
+        })
+    });
+    let all: Vec<_> = all.collect();
+    all.into_iter().for_each(|one| one.join().expect("no panic"));
+}
+
+#[test]
+fn every_way_of_saying_too_much_is_a_pause_and_costs_no_try() {
+    let all = ["ratelimit", "older", "x", "202", "403"].map(|how| {
+        std::thread::spawn(move || {
+            let server = Server::start();
+            let query = format!("how={how}&wait=3");
+            let (place, out) = get(&server, "says_too_much", &query, &["--retries", "0"]);
+            place.assert_exact(&out, "f", &file());
+            // Half a second is what whole seconds may hide of a time.
+            assert!((2.0..8.0).contains(&out.took.as_secs_f64()), "{how}: {:?}", out.took);
+            assert_eq!(server.requests().len(), 2, "{how}");
+            let (place, out) = get(&server, "says_too_much", &format!("how={how}&wait=3600"), &[]);
+            place.assert_failed(&out, 1, "not before ");
+            assert!(out.took.as_secs() < 2, "{how}: {:?}", out.took);
+        })
+    });
+    all.into_iter().for_each(|one| one.join().expect("no panic"));
+}
+
+#[test]
+fn a_quota_that_a_good_reply_used_up_is_waited_for() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = |n: u32| server.url(&format!("uses_up_the_quota/1000/{n}?wait=2"));
+    let out = place.run(&[&url(1), &url(2), "-j1", "--retries", "0"]);
+    place.assert_exact(&out, "1", &content("1", 1000));
+    place.assert_exact(&out, "2", &content("2", 1000));
+    assert_eq!(server.requests().len(), 2, "none was sent in vain");
+    assert!(out.took.as_secs_f64() >= 2.0, "{:?}", out.took);
+}
+
+#[test]
+fn pauses_without_end_are_a_failure_in_the_end() {
+    let server = Server::start();
+    let (place, out) = get(&server, "busy_always", "after=0", &["--retries", "1"]);
+    place.assert_failed(&out, 1, "fewer requests");
+    assert_eq!(server.requests().len(), 12, "ten pauses, and two tries");
+}

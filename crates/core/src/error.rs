@@ -145,21 +145,33 @@ pub struct Error {
     pub at: String,
     /// What the system or the server said about it. May be empty.
     pub detail: String,
-    /// The server named a time before which it does not want to be asked again.
+    /// The host shall be asked again, and not before that is over.
     pub pause: Option<Pause>,
     /// The next try may have another answer, although failures of this kind are else tried again on a person's word only: behind a
     /// redirect, another server may answer, or the person named this status beforehand (`--retry-on`).
     pub again: bool,
 }
 
-/// A `Retry-After` (RFC 9110, section 10.2.3), resolved to a wait.
+/// A wait that is no failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// How long to wait from now on.
     pub wait: Duration,
-    /// False when this host had already asked for a pause after our request was sent: the files of one host
-    /// wait together, and that costs one try, not one for each file.
-    pub counted: bool,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why there is a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The reply named a time (`Retry-After`, or a quota that is used up).
+    Asked,
+    /// The host had asked for it before, so that nothing was sent.
+    Known,
+    /// The host refused without naming a time, and serves others: it is asked for too much at once.
+    Shared,
+    /// The host refuses everything since connections were added.
+    Banned,
 }
 
 impl Error {

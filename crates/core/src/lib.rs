@@ -28,3 +28,4 @@ pub mod retry;
 pub mod settings;
 pub mod show;
 pub mod signature;
+pub mod throttle;

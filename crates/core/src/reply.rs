@@ -233,6 +233,11 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     Ok(length)
 }
 
+/// The server's own time, if it tells.
+pub fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
+    date(headers, &header::DATE)
+}
+
 fn version(headers: &HeaderMap, modified: Option<SystemTime>) -> Version {
     if let Some(tag) = header_text(headers, &header::ETAG)
         && !contradicts_itself(headers, &header::ETAG)

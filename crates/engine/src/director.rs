@@ -26,7 +26,7 @@ use crate::verify::Verifier;
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
-use downhaul_core::pace::{News, Pace, Room};
+use downhaul_core::pace::{Host, News, Pace, Room};
 use downhaul_core::plan::{About, Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
@@ -424,7 +424,7 @@ impl Director {
 
     fn hear(&mut self, id: JobId, news: Report) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        let input = match news {
+        let mut input = match news {
             Report::Gone => return self.remove(id),
             Report::Input(input) => input,
             Report::Known(known) => {
@@ -454,9 +454,18 @@ impl Director {
             Report::Placed(Err(error)) => Input::Placed(Err(error), None),
             Report::Begun(result) => Input::Begun(result.map(|generation| running.generation = generation)),
         };
-        match &input {
-            Input::Opened { reply, .. } => running.modified = reply.last_modified.or(running.modified),
-            Input::Ended { worker, .. } => self.take_worker(id, *worker),
+        match &mut input {
+            Input::Opened { worker, reply } => {
+                running.modified = reply.last_modified.or(running.modified);
+                self.is_served(id, *worker);
+            }
+            Input::Wrote { worker, .. } => self.flows(id, *worker),
+            Input::Ended { worker, result } => {
+                if let Err(error) = result {
+                    self.lost(id, *worker, error);
+                }
+                self.take_worker(id, *worker);
+            }
             _ => {}
         }
         self.tell_plan(id, input);
@@ -490,8 +499,8 @@ impl Director {
                 }
                 Action::Pace { source, news } => {
                     let host = host_of(&running.spec, source);
-                    if let Some(pace) = self.lanes.by_host.get_mut(host) {
-                        pace.hear(now, news);
+                    if let Some(host) = self.lanes.by_host.get_mut(host) {
+                        host.hear(now, news);
                     }
                 }
                 Action::Look => self.look(id),
@@ -601,7 +610,7 @@ impl Director {
         spent.body = complete.saturating_sub(running.came.unwrap_or(complete));
         (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
         let host = host_of(&running.spec, running.plan.source());
-        let steps = self.lanes.by_host.get(host).map_or(&[][..], Pace::steps);
+        let steps = self.lanes.by_host.get(host).map_or(&[][..], Host::steps);
         let named = self.settings.connections;
         let limit = explain::limiter(&spent, self.limit.is_set(), named, running.most_workers, steps);
         let name = running.path.as_deref().map(name_of).unwrap_or_default();
@@ -620,7 +629,7 @@ impl Director {
     fn sum_up(&mut self) -> Summary {
         self.summary.files = self.jobs;
         let hosts = std::mem::take(&mut self.lanes.by_host).into_iter();
-        let mut hosts: Vec<_> = hosts.map(|(host, pace)| (host, pace.steps().to_vec())).collect();
+        let mut hosts: Vec<_> = hosts.map(|(host, one)| (host, one.steps().to_vec())).collect();
         hosts.retain(|(_, steps)| !steps.is_empty());
         hosts.sort_by(|a, b| a.0.cmp(&b.0));
         self.summary.explanation.hosts = hosts;

@@ -13,6 +13,9 @@ use futures_util::StreamExt;
 use std::time::Duration;
 use url::Url;
 
+/// So many pauses cost no try: as many as a file's.
+const PAUSES: u32 = 10;
+
 /// Between two tries, where the host does not say how long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,7 +34,7 @@ pub(crate) async fn get(
     let digests = fragment::take_digests(&mut plain)
         .map_err(|why| Error::new(Kind::UrlInvalid, show::url(url), why))?;
     let source = sources(&plain, by);
-    let mut tries = 0;
+    let (mut tries, mut pauses) = (0, 0);
     loop {
         let error = match source.open(Want { from: 0, to: None, size: None }).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
@@ -44,12 +47,15 @@ pub(crate) async fn get(
             }
             Err(error) => error,
         };
-        if error.retry() != Retry::Again || tries >= settings.retries {
+        // A pause that the host asks for costs no try.
+        if error.pause.is_some() && pauses < PAUSES {
+            pauses += 1;
+        } else if error.retry() == Retry::Again && tries < settings.retries {
+            tries += 1;
+        } else {
             return Err(error);
         }
-        // A pause that all files of the host wait for costs no try.
-        tries += u32::from(error.pause.is_none_or(|pause| pause.counted));
-        tokio::time::sleep(error.pause.map_or(PAUSE, |pause| pause.wait)).await;
+        tokio::time::sleep(error.pause.map_or(PAUSE, |pause| pause.wait.max(PAUSE / 2))).await;
     }
 }
 

@@ -4,10 +4,12 @@
 //! machine alone, step by step; [`SimSource`] is a [`Source`], so that the whole engine runs in the same worlds (under
 //! tokio's paused clock).
 
+pub mod host;
+
 use crate::{content, content_digest, sha256};
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
-use downhaul_core::error::{Error, Kind, Pause};
+use downhaul_core::error::{Error, Kind, Pause, Why};
 use downhaul_core::job::Pieces;
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::reply::Reply;
@@ -310,7 +312,7 @@ impl World {
         let mut error = Error::new(kinds[self.rng.usize(0..kinds.len())], "sim", "");
         if error.kind == Kind::HttpBusy {
             error.pause =
-                Some(Pause { wait: Duration::from_secs(self.rng.u64(0..120)), counted: self.rng.bool() });
+                Some(Pause { wait: Duration::from_secs(self.rng.u64(0..120)), why: Why::Asked });
         }
         error
     }

@@ -13,7 +13,7 @@ pub struct Room {
     pub worth: usize,
     /// So many are too many, and to be stopped.
     pub surplus: usize,
-    /// But none beside others before this.
+    /// But none before this.
     pub not_before: Duration,
 }
 

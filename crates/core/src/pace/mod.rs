@@ -9,9 +9,13 @@
 //! many are stopped; where there are several, they end by themselves. Invariant: never more than the ceiling, nor than what a host that refused one, or that slowed everything down, allows;
 //! never less than one for each file.
 
+mod bans;
 mod contract;
+mod host;
+mod requests;
 
 pub use contract::{News, Room, Step, Why};
+pub use host::{Host, Learned, Lost};
 use std::time::Duration;
 
 /// The most connections to a host when nobody named a number, if each doubling up to there helped: what a line that
@@ -206,6 +210,13 @@ impl Pace {
     /// come and go would have connections of others ended that are needed again at once.
     fn may_stop(&self) -> bool {
         self.stops && self.files < 2
+    }
+
+    /// The host stands no more than these; or it does, after all, up to `most`.
+    pub(super) fn limit(&mut self, now: Duration, most: usize, limited: bool) {
+        (self.ceiling, self.limited) = (most.max(1), limited);
+        (self.trial_from, self.more) = (None, None);
+        self.step(now, self.level.min(self.ceiling), 0.0, Why::Refused);
     }
 
     /// The lowest level to try.

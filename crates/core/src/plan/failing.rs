@@ -6,7 +6,7 @@
 use super::sources::Out;
 use super::work::Held;
 use super::{Action, Answer, Plan, State, WorkerId};
-use crate::error::{Blame, Error, Kind, Retry};
+use crate::error::{Blame, Error, Kind, Retry, Why};
 use crate::event::{Fact, Failure};
 use crate::pace::News;
 use crate::retry::{PROGRESS, Verdict};
@@ -24,16 +24,19 @@ impl Plan {
             // All of it came, and nothing of it was told.
             self.fetched = self.fetched.saturating_add(held.end.map_or(0, |end| end.saturating_sub(held.at)));
         }
+        // What was not even sent refuses nothing.
+        let known = error.pause.is_some_and(|pause| pause.why == Why::Known);
         let flowing = |one: &&Held| one.receiving && one.source == held.source;
         let flowing = self.work.held().iter().filter(flowing).count();
         if flowing > 0
             && held.brought() < PROGRESS
+            && !known
             && let Some(growth) = self.sources.growth_mut(held.source)
         {
             growth.refused(now, worker, self.workers, flowing);
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-        let news = match held.brought() >= PROGRESS {
+        let news = match held.brought() >= PROGRESS || known {
             true => News::Broke(wait),
             false => News::Refused { wait, meant: is_meant(error.kind) },
         };
@@ -126,11 +129,11 @@ impl Plan {
         if !can_go_on {
             self.forget();
         }
-        if let Some(pause) = error.pause
-            && !pause.counted
-        {
-            self.tell_retry(&error, 0, pause.wait, self.prefix());
-            self.state = State::Waiting { until: now + pause.wait, for_host: true };
+        let pause = error.pause.and_then(|pause| self.pauses.take(now, pause, self.fetched));
+        if let Some(wait) = pause {
+            self.continuing = self.work.there() > 0;
+            self.tell_retry(&error, 0, wait, self.prefix());
+            self.state = State::Waiting { until: now + wait, for_host: true };
             return;
         }
         if leftovers_only && starts_again(error.kind) && error.kind != Kind::DigestMismatch {

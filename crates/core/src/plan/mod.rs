@@ -17,6 +17,7 @@ mod growth;
 mod judge;
 mod known;
 mod opening;
+mod pauses;
 mod pieces;
 mod proof;
 mod proving;
@@ -38,6 +39,7 @@ use crate::pace::Room;
 use crate::retry::Budget;
 use known::Known;
 use opening::First;
+use pauses::Pauses;
 use pieces::Proving;
 use proof::Proof;
 use sources::Sources;
@@ -75,6 +77,7 @@ enum State {
 pub struct Plan {
     rules: Rules,
     budget: Budget,
+    pauses: Pauses,
     /// The server gives no parts: one connection it is.
     one_only: bool,
     actions: VecDeque<Action>,
@@ -121,6 +124,7 @@ impl Plan {
     pub fn new(rules: Rules) -> Self {
         let mut plan = Plan {
             budget: Budget::new(rules.retries, rules.seed),
+            pauses: Pauses::default(),
             one_only: false,
             actions: VecDeque::new(),
             state: State::Transferring,
@@ -270,6 +274,11 @@ impl Plan {
     /// flight.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Asking(_) | State::Waiting { for_host: true, .. })
+    }
+
+    /// Bytes of it came in this run.
+    pub fn has_flowed(&self) -> bool {
+        self.fetched > 0
     }
 
     /// It would like a connection, and has none.

@@ -21,8 +21,9 @@ impl Plan {
         let ranged = self.is_provable() && (size_known || self.work.there() > 0);
         if active == 0 && !(ranged && size_known) {
             let source = self.sources.current();
-            if rooms.get(source).is_none_or(|room| room.most == 0) {
-                return None;
+            let room = rooms.get(source).filter(|room| room.most > 0)?;
+            if now < room.not_before {
+                return Some(room.not_before);
             }
             if !ranged {
                 // Of a short one all is compared.

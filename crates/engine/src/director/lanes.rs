@@ -3,13 +3,14 @@
 //!
 //! Invariant: whoever is counted at a host is at work for a file in flight, and is counted once.
 
-use super::{Director, HOSTS_MOST, Report, Running, host_of};
+use super::{Director, HOSTS_MOST, Report, host_of};
 use crate::explain;
 use crate::source::Want;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
 use downhaul_core::event::{JobId, Phase};
-use downhaul_core::pace::{Pace, Room};
+use downhaul_core::error::Error;
+use downhaul_core::pace::{Host, Learned, Lost, Room};
 use downhaul_core::plan::{Input, WorkerId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::task::AbortHandle;
 /// The connections there are.
 #[derive(Default)]
 pub(super) struct Lanes {
-    pub(super) by_host: HashMap<String, Pace>,
+    pub(super) by_host: HashMap<String, Host>,
     pub(super) all: Arc<AtomicUsize>,
     /// Somebody wanted one and got none.
     pub(super) short: bool,
@@ -34,28 +35,33 @@ pub(super) struct AtWork {
     pub(super) end: Arc<AtomicU64>,
     pub(super) whole: Whole,
     pub(super) task: AbortHandle,
+    pub(super) sent: Duration,
+    /// Bytes came over it.
+    pub(super) flowed: bool,
 }
 
 impl Director {
     /// What room there is for further connections of a file, at the host of each of its sources.
-    pub(super) fn rooms_for(&self, id: JobId) -> Vec<Room> {
-        let Some(running) = self.running.get(&id) else { return Vec::new() };
-        (0..running.sources.len()).map(|source| self.room_at(running, source)).collect()
+    pub(super) fn rooms_for(&mut self, id: JobId) -> Vec<Room> {
+        let sources = self.running.get(&id).map_or(0, |running| running.sources.len());
+        (0..sources).map(|source| self.room_at(id, source)).collect()
     }
 
-    pub(super) fn room_at(&self, running: &Running, source: usize) -> Room {
+    fn room_at(&mut self, id: JobId, source: usize) -> Room {
+        let now = self.clock.now();
         let none = Room { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
         let all = self.lanes.all.load(Ordering::Relaxed);
+        let Some(running) = self.running.get(&id) else { return none };
         let host = host_of(&running.spec, source);
-        let pace = self.lanes.by_host.get(host);
-        let here = pace.map_or(0, Pace::in_use);
+        let controller = self.lanes.by_host.get_mut(host);
+        let here = controller.as_ref().map_or(0, |host| host.in_use());
         let most = self.settings.max_per_host.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
         if running.workers.is_empty() || !running.plan.takes_more() {
-            return Room { most, ..none };
+            return controller.map_or(Room { most, ..none }, |host| host.room_for_a_file(now, most));
         }
         // What hashes, or the disk, is the limit now.
-        let at_work = self.clock.now().saturating_sub(running.came.unwrap_or_default());
+        let at_work = now.saturating_sub(running.came.unwrap_or_default());
         if running.verifier.as_ref().is_some_and(Verifier::is_behind)
             || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
         {
@@ -66,8 +72,8 @@ impl Director {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
-        let mut room =
-            pace.map_or(Room { most, ..none }, |pace| pace.room(most, self.settings.connections.is_some()));
+        let named = self.settings.connections.is_some();
+        let mut room = controller.map_or(Room { most, ..none }, |host| host.room(now, most, named));
         // What is slow because it shall be would be stopped with all that it has in hand.
         if self.limit.is_set() {
             room.surplus = 0;
@@ -116,9 +122,40 @@ impl Director {
         self.lanes.all.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
         let first = !running.workers.values().any(|one| one.source == source);
-        self.lanes.by_host.entry(host.clone()).or_insert_with(|| Pace::new(most)).opened(first);
+        let new = || Host::new(most, Learned::default());
+        let sent = self.clock.now();
+        self.lanes.by_host.entry(host.clone()).or_insert_with(new).opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
-        running.workers.insert(worker, AtWork { source, host, go: Some(go), end, whole, task });
+        running.workers.insert(worker, AtWork { source, host, go: Some(go), end, whole, task, sent, flowed: false });
+    }
+
+    /// A worker has a reply that is of use.
+    pub(super) fn is_served(&mut self, id: JobId, worker: WorkerId) {
+        let Some(at_work) = self.running.get(&id).and_then(|running| running.workers.get(&worker)) else { return };
+        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+            host.served(self.clock.now());
+        }
+    }
+
+    /// A worker brought bytes.
+    pub(super) fn flows(&mut self, id: JobId, worker: WorkerId) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(at_work) = running.workers.get_mut(&worker).filter(|one| !one.flowed) else { return };
+        at_work.flowed = true;
+        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+            host.flows(at_work.sent);
+        }
+    }
+
+    /// A worker failed: whether that is a pause, its host knows.
+    pub(super) fn lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
+        let Some(running) = self.running.get(&id) else { return };
+        let Some(at_work) = running.workers.get(&worker) else { return };
+        let (last, flowed) = (running.workers.len() == 1, running.plan.has_flowed());
+        let lost = Lost { sent: at_work.sent, last, flowed };
+        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+            error.pause = host.failed(self.clock.now(), error, lost);
+        }
     }
 
     /// A worker is through, or not needed any more: its connection is free.
@@ -131,9 +168,9 @@ impl Director {
         at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();
         self.lanes.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(pace) = self.lanes.by_host.get_mut(&at_work.host) {
-            pace.closed(last);
-            if pace.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
+        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+            host.closed(last, at_work.flowed);
+            if host.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
                 self.lanes.by_host.remove(&at_work.host);
             }
         }

@@ -1,8 +1,10 @@
 //! One request, and the means to answer it: what a good server says of a test file, whole or in part, and less than that.
 
+use super::sins::quotas::Counted;
 use super::{Request, Wire};
 use crate::{content, shared_content};
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,6 +25,8 @@ pub(super) struct Exchange<'a> {
     pub(super) open: usize,
     /// What this connection may still send at once, and when that was so.
     pub(super) bucket: &'a mut (f64, Instant),
+    /// What is counted over all connections.
+    pub(super) counted: &'a Mutex<Counted>,
 }
 
 impl Exchange<'_> {

@@ -11,6 +11,7 @@ pub mod tls;
 pub use exchange::LAST_MODIFIED;
 
 use exchange::Exchange;
+use sins::quotas::Counted;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -45,6 +46,8 @@ struct World {
     /// Connections that are open, and the most there ever were.
     open: AtomicUsize,
     most_open: AtomicUsize,
+    /// What sins count over all connections.
+    counted: Mutex<Counted>,
 }
 
 /// A request as it arrived.
@@ -131,6 +134,11 @@ impl Server {
     /// The most connections there ever were at once.
     pub fn most_open(&self) -> usize {
         self.world.most_open.load(Ordering::Relaxed)
+    }
+
+    /// How often somebody was banned.
+    pub fn bans(&self) -> usize {
+        self.world.counted.lock().expect("no panic").bans
     }
 
     /// The TLS handshakes so far, and how many of them resumed a session.
@@ -239,8 +247,9 @@ impl World {
             let put = self.put.lock().expect("no panic").get(&path).cloned();
             let (sin, size, name) = request.parts();
             let open = self.open.load(Ordering::Relaxed);
-            let (over, bucket) = (&self.over, &mut bucket);
-            let exchange = Exchange { request: &request, wire, visit, size, name, over, open, bucket };
+            let (over, bucket, counted) = (&self.over, &mut bucket, &self.counted);
+            let exchange =
+                Exchange { request: &request, wire, visit, size, name, over, open, bucket, counted };
             let answered = match put {
                 Some(bytes) => sins::answer_with(&bytes, exchange),
                 None => sins::answer(&sin, exchange),

@@ -8,6 +8,7 @@ mod coded;
 mod digests;
 mod headers;
 mod pace;
+pub(super) mod quotas;
 mod ranges;
 mod status;
 mod versions;
@@ -83,6 +84,10 @@ const SINS: &[(&str, Script)] = &[
     ("named", headers::named),
     ("headers", headers::headers),
     ("part_digests", digests::part_digests),
+    ("limits_requests", quotas::limits_requests),
+    ("bans", quotas::bans),
+    ("says_too_much", quotas::says_too_much),
+    ("uses_up_the_quota", quotas::uses_up_the_quota),
     ("checksum", digests::checksum),
     ("checksum_wrong", digests::checksum_wrong),
     ("checksum_malformed", digests::checksum_malformed),

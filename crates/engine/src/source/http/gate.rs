@@ -1,4 +1,4 @@
-//! Hosts that asked for a pause (`Retry-After`): none of their files asks again before it is over.
+//! Hosts that want a pause: none of their files asks again before it is over.
 
 use crate::clock;
 use std::collections::HashMap;
@@ -6,46 +6,24 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The pauses by host. Invariant: a pause only ever gets longer.
+/// When the pause of each host ends. Invariant: a pause only ever gets longer.
 #[derive(Default)]
-pub(super) struct Gate(Mutex<HashMap<String, Closed>>);
-
-struct Closed {
-    since: Instant,
-    until: Instant,
-}
+pub(super) struct Gate(Mutex<HashMap<String, Instant>>);
 
 impl Gate {
     /// How long the host still wants no requests; `None` if it takes them.
     pub(super) fn closed_for(&self, host: &str) -> Option<Duration> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = clock::instant();
-        hosts
-            .get(host)
-            .and_then(|closed| closed.until.checked_duration_since(now))
-            .filter(|left| !left.is_zero())
+        let left = hosts.get(host)?.checked_duration_since(clock::instant());
+        left.filter(|left| !left.is_zero())
     }
 
-    /// The host asked, in reply to a request sent at `sent`, for a pause. False when it had already asked after
-    /// that moment: then this is the same pause, and costs nothing.
-    pub(super) fn close(&self, host: &str, sent: Instant, wait: Duration) -> bool {
-        let now = clock::instant();
+    /// The host asked for a pause.
+    pub(super) fn close(&self, host: &str, wait: Duration) {
+        let until = clock::instant() + wait;
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = now + wait;
-        match hosts.get_mut(host) {
-            Some(closed) => {
-                let same = closed.since > sent;
-                closed.until = closed.until.max(until);
-                if !same {
-                    closed.since = now;
-                }
-                !same
-            }
-            None => {
-                hosts.insert(host.to_string(), Closed { since: now, until });
-                true
-            }
-        }
+        let end = hosts.entry(host.to_string()).or_insert(until);
+        *end = until.max(*end);
     }
 }
 
@@ -54,17 +32,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_pause_is_counted_once() {
+    async fn the_longest_pause_of_a_host_holds() {
         let gate = Gate::default();
         let second = Duration::from_secs(1);
-        let sent = clock::instant();
-        tokio::time::sleep(second).await;
-        assert!(gate.close("h", sent, second));
-        assert!(!gate.close("h", sent, second * 5), "sent before the pause was known");
-        assert!(gate.close("other", sent, second));
-        assert_eq!(gate.closed_for("h"), Some(second * 5), "the longer one holds");
+        gate.close("h", second * 5);
+        gate.close("h", second);
+        assert_eq!((gate.closed_for("h"), gate.closed_for("other")), (Some(second * 5), None));
         tokio::time::sleep(second * 6).await;
         assert_eq!(gate.closed_for("h"), None);
-        assert!(gate.close("h", clock::instant(), second), "sent after it: a new pause");
     }
 }

@@ -21,11 +21,12 @@ mod wire;
 
 use super::{By, Opened, Source, Want};
 use crate::clock;
-use downhaul_core::error::{Error, Kind, Pause, Retry};
+use downhaul_core::error::{Error, Kind, Pause, Retry, Why};
 use downhaul_core::reply::{self, Linked, Reply};
 use downhaul_core::retry::{self, LONGEST_PAUSE};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
+use downhaul_core::throttle::{self, Circumstances, Wish};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,16 +125,19 @@ impl HttpFile {
     async fn ask(&self, url: &Url, want: &Want) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
-        let sent = clock::instant();
         if let Some(wait) = client.gate.closed_for(host) {
             let mut error =
                 Error::new(Kind::HttpBusy, show::url(url), "the host asked all its files to wait");
-            error.pause = Some(Pause { wait, counted: false });
+            error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
         let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
         let mut reply = client.versions.send(url, head, want).await?;
         let status = reply.status().as_u16();
+        let said = throttle::said(status, reply.headers(), clock::wall());
+        if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
+            client.gate.close(host, wait);
+        }
         if redirect::is(status)
             && let Some(target) = reply.headers().get(http::header::LOCATION)
         {
@@ -155,19 +159,18 @@ impl HttpFile {
             }
             return Ok(Answer::Opened(Box::new(opened)));
         };
-        let mut error = Error::new(kind, show::url(url), request::status_line(reply.status()));
-        error.again = client.settings.retry_on.contains(&status);
-        if kind == Kind::HttpBusy
-            && let Some(wait) = reply::retry_after(reply.headers(), clock::wall())
-        {
-            if wait > LONGEST_PAUSE {
-                error = Error::new(Kind::HttpLater, show::url(url), later(wait));
-            } else {
-                let counted = client.gate.close(host, sent, wait);
-                error.pause = Some(Pause { wait, counted });
-            }
-        }
+        let (at, line) = (show::url(url), request::status_line(reply.status()));
         reply.discard().await;
+        let mut error = match throttle::wish(kind, said.again, Circumstances::default()) {
+            Wish::Pause(wait) => {
+                Error { pause: Some(Pause { wait, why: Why::Asked }), ..Error::new(Kind::HttpBusy, at, line) }
+            }
+            Wish::Fail(Kind::HttpLater) => Error::new(Kind::HttpLater, at, later(said.again.unwrap_or_default())),
+            Wish::Fail(kind) => Error::new(kind, at, line),
+            // What the host is like, the director knows.
+            Wish::Fewer => Error::new(kind, at, line),
+        };
+        error.again = client.settings.retry_on.contains(&status) && error.kind == kind;
         Err(error)
     }
 

@@ -1,0 +1,188 @@
+//! What hosts do not like, remembered for later runs: one small JSON text, `hosts.json`.
+//!
+//! Invariant: it names origins (scheme, host, port) and numbers, and nothing else: no path, no user, no secret. It is bounded, and
+//! what is in it is believed for [`BELIEVED`] and forgotten after [`KEPT`].
+
+use crate::pace::Learned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use url::Url;
+
+/// The version of the form. A text of another version is not read, and replaced.
+const VERSION: u32 = 1;
+
+/// Hosts that are remembered, those that were met last: far more than anybody has trouble with, within 100 KiB.
+const MOST: usize = 500;
+
+/// A text that is longer is none of ours.
+pub const LONGEST: u64 = 256 * 1024;
+
+/// After a day a host may have other limits: one connection more than it took is tried.
+const BELIEVED: Duration = Duration::from_secs(86_400);
+
+/// After a month it has to be found out anew.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// What is known of hosts, by origin.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Hosts(BTreeMap<String, Entry>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// The most connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connections: Option<usize>,
+    /// The most files asked for in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requests: Option<f64>,
+    /// When that was found out, in seconds since 1970.
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: u32,
+    hosts: BTreeMap<String, Entry>,
+}
+
+impl Hosts {
+    /// Reads a text. What is too old, or no origin, is left out.
+    ///
+    /// # Errors
+    /// Why nothing of it can be read, for a person.
+    pub fn read(text: &[u8], now: SystemTime) -> Result<Hosts, &'static str> {
+        if text.len() as u64 > LONGEST {
+            return Err("it is too long");
+        }
+        let text: Text = serde_json::from_slice(text).map_err(|_| "it cannot be understood")?;
+        if text.version != VERSION {
+            return Err("it is of another version");
+        }
+        let mut hosts = Hosts(text.hosts);
+        hosts.0.retain(|origin, entry| is_origin(origin) && entry.is_sane() && entry.age(now) <= KEPT);
+        Ok(hosts)
+    }
+
+    /// What a run shall begin with at this origin.
+    pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
+        let Some(entry) = self.0.get(origin) else { return Learned::default() };
+        let more = usize::from(entry.age(now) > BELIEVED);
+        Learned { connections: entry.connections.map(|most| most.saturating_add(more)), requests: entry.requests }
+    }
+
+    /// Takes in what a run found out.
+    pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
+        let at = seconds(now);
+        let old = self.0.get(origin);
+        let entry = Entry {
+            connections: learned.connections.or(old.and_then(|old| old.connections)),
+            requests: learned.requests.or(old.and_then(|old| old.requests)).map(|rate| (rate * 100.0).round() / 100.0),
+            at,
+        };
+        if is_origin(origin) && entry.is_sane() {
+            self.0.insert(origin.into(), entry);
+        }
+        while self.0.len() > MOST {
+            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.at).map(|(origin, _)| origin.clone());
+            oldest.and_then(|origin| self.0.remove(&origin));
+        }
+    }
+
+    /// As a text.
+    pub fn text(&self) -> Vec<u8> {
+        let text = Text { version: VERSION, hosts: self.0.clone() };
+        let mut text = serde_json::to_vec_pretty(&text).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+}
+
+impl Entry {
+    /// What is from the future is from another clock, and as old as can be.
+    fn age(&self, now: SystemTime) -> Duration {
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(self.at));
+        at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)
+    }
+
+    fn is_sane(&self) -> bool {
+        self.connections != Some(0) && self.requests.is_none_or(|rate| rate > 0.0 && rate.is_finite())
+    }
+}
+
+fn seconds(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Whether a text is scheme, host and port of a URL, and nothing else.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOST: &str = "https://example.com:8443";
+
+    fn at(days: f64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs_f64(86_400.0 * (20_000.0 + days))
+    }
+
+    fn two() -> Learned {
+        Learned { connections: Some(2), requests: Some(4.5) }
+    }
+
+    #[test]
+    fn what_was_learned_is_believed_for_a_day_and_kept_for_a_month() {
+        let mut hosts = Hosts::default();
+        hosts.learn(HOST, two(), at(0.0));
+        let text = hosts.text();
+        let known = |days: f64| Hosts::read(&text, at(days)).expect("readable").known(HOST, at(days));
+        assert_eq!(known(0.9), two());
+        assert_eq!(known(2.0), Learned { connections: Some(3), ..two() }, "one more is tried");
+        assert_eq!(known(31.0), Learned::default());
+        assert_eq!(known(-1.0), Learned::default(), "another clock");
+    }
+
+    #[test]
+    fn only_origins_and_numbers_are_kept() {
+        let mut hosts = Hosts::default();
+        for wrong in ["https://u:p@example.com", "https://example.com/secret", "example.com", "file:///etc", ""] {
+            hosts.learn(wrong, two(), at(0.0));
+        }
+        hosts.learn(HOST, Learned { connections: None, requests: Some(f64::NAN) }, at(0.0));
+        assert_eq!(hosts, Hosts::default());
+        let planted = br#"{"version":1,"hosts":{"https://h/path?token=x":{"connections":1,"at":1728000000}}}"#;
+        assert_eq!(Hosts::read(planted, at(0.0)), Ok(Hosts::default()));
+    }
+
+    #[test]
+    fn what_one_run_learned_stays_when_another_learns_something_else() {
+        let mut hosts = Hosts::default();
+        hosts.learn(HOST, Learned { connections: Some(2), requests: None }, at(0.0));
+        hosts.learn(HOST, Learned { connections: None, requests: Some(4.5) }, at(0.5));
+        assert_eq!(hosts.known(HOST, at(0.5)), two());
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let mut hosts = Hosts::default();
+        for n in 0..MOST + 20 {
+            hosts.learn(&format!("https://host{n}.example"), two(), at(n as f64 / 1000.0));
+        }
+        assert_eq!(hosts.0.len(), MOST);
+        assert!(!hosts.0.contains_key("https://host0.example"), "the oldest goes");
+        assert!((hosts.text().len() as u64) < LONGEST);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,200}") {
+            let _ = Hosts::read(text.as_bytes(), at(0.0));
+        }
+    }
+}

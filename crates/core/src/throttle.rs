@@ -1,0 +1,195 @@
+//! How a host says that it is asked for too much, and what follows from it: *pause*, *fewer*, or *fail*.
+//!
+//! [`said`] reads what a reply says about waiting, [`wish`] decides. Everything that may mean "too much" goes through these two:
+//! 429 and 503, `Retry-After` with any failure, quotas that are used up (`RateLimit` and its older forms), and the bans of hosts that
+//! count connections. Invariant: a pause that is longer than [`LONGEST_PAUSE`] is never waited for.
+
+use crate::error::Kind;
+use crate::reply;
+use crate::retry::LONGEST_PAUSE;
+use http::HeaderMap;
+use sfv::{BareItem, Item, List, ListEntry, Parser};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A `X-RateLimit-Reset` beyond this is a time since 1970 and not a wait, in seconds: no quota is counted over thirty years.
+const EPOCH_FROM: u64 = 1_000_000_000;
+
+/// And beyond this, in milliseconds.
+const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
+
+/// What a reply says about waiting.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// The request that it answers may be sent again after this.
+    pub again: Option<Duration>,
+    /// No request is welcome before this is over, whatever became of that one.
+    pub next: Option<Duration>,
+}
+
+/// What a failure asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The host named a time: one pause, which is no failure.
+    Pause(Duration),
+    /// It named none, and it is our number of connections or requests: fewer, which is no failure either.
+    Fewer,
+    /// A failure of this kind.
+    Fail(Kind),
+}
+
+/// What is known of a host when a request to it failed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Something came from it a moment ago.
+    pub serves_others: bool,
+    /// Connections were added a moment ago to a file that flowed, or it has refused everything since that happened.
+    pub bans: bool,
+}
+
+/// Reads what the head of a reply says about waiting; `now` is the wall clock.
+pub fn said(status: u16, headers: &HeaderMap, now: SystemTime) -> Said {
+    let failed = status >= 400 || status == 202;
+    let used_up = used_up(headers, now);
+    // Who has used up a quota may still ask for what is not there: then that is what is wrong.
+    let refused = matches!(status, 403 | 425 | 429 | 503);
+    let again = reply::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
+    Said { again, next: again.or(used_up) }
+}
+
+/// Decides what a failure of this kind asks for, where the host wants `again` to be waited for.
+pub fn wish(kind: Kind, again: Option<Duration>, host: Circumstances) -> Wish {
+    match again {
+        Some(wait) if wait > LONGEST_PAUSE => Wish::Fail(Kind::HttpLater),
+        Some(wait) => Wish::Pause(wait),
+        None if host.bans && may_be_a_ban(kind) => Wish::Fewer,
+        None if host.serves_others && kind == Kind::HttpBusy => Wish::Fewer,
+        None => Wish::Fail(kind),
+    }
+}
+
+/// How a host that counts connections refuses all of them for a while: it forbids, says that it is busy, or cuts.
+pub fn may_be_a_ban(kind: Kind) -> bool {
+    is_a_refusal(kind) || matches!(kind, Kind::NetReset | Kind::HttpTruncated | Kind::TlsFailed)
+}
+
+/// These are refusals by the host itself, and no accidents on the way.
+pub fn is_a_refusal(kind: Kind) -> bool {
+    matches!(kind, Kind::HttpForbidden | Kind::HttpBusy | Kind::ConnectRefused)
+}
+
+/// The time until a quota is new, if it is used up: `RateLimit: "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10),
+/// `RateLimit: limit=9, remaining=0, reset=55` (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02), also with
+/// `X-`, which is older than all of these and gives the reset as a wait or as a time.
+fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();
+    if structured.is_some() {
+        return structured;
+    }
+    let forms = ["ratelimit", "x-ratelimit", "x-rate-limit"].into_iter().filter_map(|form| {
+        let left: u64 = text(&format!("{form}-remaining"))?.parse().ok()?;
+        let reset: u64 = text(&format!("{form}-reset"))?.parse().ok()?;
+        (left == 0).then(|| until(reset, headers, now))
+    });
+    forms.max()
+}
+
+/// A reset that is a wait in seconds, or a time, by its size.
+fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
+    let since_1970 = match reset {
+        EPOCH_MILLIS_FROM.. => Duration::from_millis(reset),
+        EPOCH_FROM.. => Duration::from_secs(reset),
+        _ => return Duration::from_secs(reset),
+    };
+    // The server's clock need not be ours.
+    let now = reply::date_of(headers).unwrap_or(now);
+    let passed = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_1970.saturating_sub(passed)
+}
+
+/// The longest time of the items of which nothing remains.
+fn of_list(value: &[u8]) -> Option<Duration> {
+    let number = |item: Option<&BareItem>| item.and_then(BareItem::as_integer).map(i64::from);
+    let seconds = |wait: i64| Duration::from_secs(u64::try_from(wait).unwrap_or_default());
+    if let Ok(list) = Parser::new(value).parse::<List>() {
+        let items = list.iter().filter_map(|entry| match entry {
+            ListEntry::Item(item) if number(item.params.get("r")) == Some(0) => number(item.params.get("t")),
+            _ => None,
+        });
+        return items.max().map(seconds);
+    }
+    let dictionary = Parser::new(value).parse::<sfv::Dictionary>().ok()?;
+    let member = |key: &str| match dictionary.get(key) {
+        Some(ListEntry::Item(Item { bare_item, .. })) => number(Some(bare_item)),
+        _ => None,
+    };
+    (member("remaining") == Some(0)).then(|| member("reset")).flatten().map(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn read(status: u16, pairs: &[(&'static str, &str)]) -> (Option<u64>, Option<u64>) {
+        let pairs = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().expect("a value")));
+        let said = said(status, &pairs.collect(), UNIX_EPOCH + Duration::from_secs(NOW));
+        (said.again.map(|wait| wait.as_secs()), said.next.map(|wait| wait.as_secs()))
+    }
+
+    #[test]
+    fn every_way_of_saying_too_much_is_read() {
+        let soon = (NOW + 55).to_string();
+        let soon_ms = ((NOW + 55) * 1000).to_string();
+        for pairs in [
+            vec![("retry-after", "55")],
+            vec![("ratelimit", "\"api\";r=0;t=55")],
+            vec![("ratelimit", "\"day\";r=9;t=9999, \"api\";r=0;t=55")],
+            vec![("ratelimit", "limit=100, remaining=0, reset=55")],
+            vec![("ratelimit-remaining", "0"), ("ratelimit-reset", "55")],
+            vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "55")],
+            vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", soon.as_str())],
+            vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", soon_ms.as_str())],
+            vec![("x-rate-limit-remaining", "0"), ("x-rate-limit-reset", soon.as_str())],
+        ] {
+            for status in [403, 429, 503] {
+                assert_eq!(read(status, &pairs), (Some(55), Some(55)), "{status} {pairs:?}");
+            }
+            let wait = pairs[0].0 != "retry-after";
+            assert_eq!(read(200, &pairs), (None, wait.then_some(55)), "the next one waits: {pairs:?}");
+        }
+        assert_eq!(read(202, &[("retry-after", "5")]), (Some(5), Some(5)));
+        assert_eq!(read(404, &[("ratelimit", "\"api\";r=0;t=5")]), (None, Some(5)), "not there is not there");
+    }
+
+    #[test]
+    fn what_remains_or_cannot_be_read_asks_for_nothing() {
+        for pairs in [
+            vec![("ratelimit", "\"api\";r=1;t=55")],
+            vec![("ratelimit", "\"api\";r=0")],
+            vec![("ratelimit", "0, 5, ;;")],
+            vec![("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "55")],
+            vec![("x-ratelimit-remaining", "0")],
+            vec![("x-ratelimit-remaining", "none"), ("x-ratelimit-reset", "soon")],
+        ] {
+            assert_eq!(read(429, &pairs), (None, None), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn pause_fewer_or_fail() {
+        let (second, none) = (Duration::from_secs(1), Circumstances::default());
+        let serves = Circumstances { serves_others: true, ..none };
+        let bans = Circumstances { bans: true, ..none };
+        assert_eq!(wish(Kind::HttpForbidden, Some(second), none), Wish::Pause(second));
+        assert_eq!(wish(Kind::HttpBusy, Some(LONGEST_PAUSE * 2), bans), Wish::Fail(Kind::HttpLater));
+        assert_eq!(wish(Kind::HttpBusy, None, none), Wish::Fail(Kind::HttpBusy));
+        assert_eq!(wish(Kind::HttpBusy, None, serves), Wish::Fewer);
+        assert_eq!(wish(Kind::HttpForbidden, None, serves), Wish::Fail(Kind::HttpForbidden));
+        assert_eq!(wish(Kind::HttpForbidden, None, bans), Wish::Fewer);
+        assert_eq!(wish(Kind::NetReset, None, bans), Wish::Fewer);
+        assert_eq!(wish(Kind::HttpNotFound, None, bans), Wish::Fail(Kind::HttpNotFound));
+    }
+}

@@ -1,0 +1,163 @@
+//! The file in which runs remember what hosts do not like ([`downhaul_core::hosts`]): read at the start of a run, written at its end.
+//!
+//! Invariant: whoever reads it finds all of one text: it is replaced by a rename, and by one run at a time, which takes in what others
+//! wrote meanwhile. What cannot be read or written is said, and is no failure of a download.
+
+use crate::clock;
+use downhaul_core::hosts::{Hosts, LONGEST};
+use downhaul_core::pace::Learned;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often another run that is writing is waited for, and how long each time: it takes some milliseconds.
+const PATIENCE: (u32, Duration) = (50, Duration::from_millis(20));
+
+/// What is remembered of hosts.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// `None`: nothing is remembered.
+    path: Option<PathBuf>,
+    hosts: Hosts,
+    /// The file was no such file, and why.
+    wrong: Option<String>,
+}
+
+impl Memory {
+    /// Reads the file, if there is one.
+    pub(crate) fn read(path: Option<&Path>) -> Memory {
+        let Some(path) = path else { return Memory::default() };
+        let (hosts, wrong) = match read(path) {
+            Ok(hosts) => (hosts, None),
+            Err(why) => (Hosts::default(), Some(format!("{} is ignored and replaced: {why}", path.display()))),
+        };
+        Memory { path: Some(path.into()), hosts, wrong }
+    }
+
+    /// What a run shall begin with at this origin.
+    pub(crate) fn known(&self, origin: &str) -> Learned {
+        self.hosts.known(origin, clock::wall())
+    }
+
+    /// Takes in what the run found out. What a person should know of that. Blocks.
+    pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
+        let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else { return self.wrong };
+        let kept = keep(&path, learned).map_err(|e| format!("what hosts do not like is not remembered: {e}"));
+        self.wrong.or(kept.err())
+    }
+}
+
+fn read(path: &Path) -> Result<Hosts, String> {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
+    match read {
+        Ok(_) => Hosts::read(&text, clock::wall()).map_err(String::from),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Hosts::default()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this file is no download, and is written here only")]
+fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let lock = private().open(beside(".lock"))?;
+    wait_for(&lock)?;
+    let mut hosts = read(path).unwrap_or_default();
+    for (origin, learned) in learned {
+        hosts.learn(origin, *learned, clock::wall());
+    }
+    let new = beside(".new");
+    // What an earlier run left when it was killed.
+    let _ = fs::remove_file(&new);
+    let mut file = private().create_new(true).open(&new)?;
+    file.write_all(&hosts.text())?;
+    drop(file);
+    fs::rename(new, path)
+}
+
+/// For a file of which nobody else may read anything.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn wait_for(lock: &File) -> io::Result<()> {
+    for _ in 0..PATIENCE.0 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PATIENCE.1),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    Err(ErrorKind::WouldBlock.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "http://h:81";
+
+    fn learned(connections: usize) -> Learned {
+        Learned { connections: Some(connections), requests: None }
+    }
+
+    #[test]
+    fn many_runs_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state/hosts.json");
+        std::thread::scope(|scope| {
+            for n in 0..16 {
+                let path = &path;
+                scope.spawn(move || {
+                    let memory = Memory::read(Some(path));
+                    assert_eq!(memory.keep(&[(format!("http://h{n}"), learned(n + 1))]), None);
+                });
+            }
+        });
+        let memory = Memory::read(Some(&path));
+        for n in 0..16 {
+            assert_eq!(memory.known(&format!("http://h{n}")), learned(n + 1));
+        }
+    }
+
+    #[test]
+    fn garbage_is_said_and_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hosts.json");
+        for garbage in [&b"garbage"[..], b"", b"{\"version\":99,\"hosts\":{}}"] {
+            fs::write(&path, garbage).expect("writes");
+            let note = Memory::read(Some(&path)).keep(&[]).expect("a note");
+            assert!(note.contains("hosts.json is ignored and replaced"), "{note}");
+            assert_eq!(Memory::read(Some(&path)).keep(&[]), None);
+        }
+        assert_eq!(Memory::read(Some(&path)).keep(&[(HOST.into(), learned(2))]), None);
+        assert_eq!(Memory::read(Some(&path)).known(HOST), learned(2));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn who_does_not_learn_leaves_no_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state/hosts.json");
+        assert_eq!(Memory::read(Some(&path)).keep(&[]), None);
+        assert_eq!(Memory::read(None).keep(&[(HOST.into(), learned(2))]), None);
+        assert!(!path.exists() && !folder.path().join("state").exists());
+    }
+}

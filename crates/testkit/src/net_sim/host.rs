@@ -1,0 +1,168 @@
+//! A simulated host that counts: files in a second, and transfers at once, and bans who has too many.
+//!
+//! [`SimHost`] is what all of its files share; each [`SimFile`] is a [`Source`], for the whole engine under tokio's paused clock.
+
+use crate::{content, sha256};
+use bytes::Bytes;
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::reply::Reply;
+use downhaul_engine::source::{Opened, Source, Want};
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
+
+/// Until a reply comes.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// Bytes that come in one go.
+const CHUNK: usize = 64 * 1024;
+
+/// What a host allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Allows {
+    /// Transfers at once; one more is banned.
+    pub transfers: usize,
+    /// For so long, all that go on are cut, and everything is refused.
+    pub ban: Duration,
+    /// Files in a second, and so many more at once; those beyond are refused.
+    pub rate: f64,
+    /// See `rate`.
+    pub burst: f64,
+    /// Bytes a second of each transfer.
+    pub speed: f64,
+}
+
+/// A host.
+#[derive(Debug)]
+pub struct SimHost {
+    allows: Allows,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    transfers: usize,
+    banned_until: Option<Instant>,
+    bans: usize,
+    requests: usize,
+    tokens: f64,
+    since: Instant,
+}
+
+/// A file of that host.
+pub struct SimFile {
+    host: Arc<SimHost>,
+    bytes: Arc<Vec<u8>>,
+}
+
+/// A transfer that goes on, and is counted until it is dropped.
+struct Transfer {
+    host: Arc<SimHost>,
+    rest: Bytes,
+}
+
+impl SimHost {
+    /// A host that was asked for nothing yet. Within a runtime.
+    pub fn new(allows: Allows) -> Arc<SimHost> {
+        let (tokens, since) = (allows.burst + 1.0, Instant::now());
+        let counted =
+            Counted { transfers: 0, banned_until: None, bans: 0, requests: 0, tokens, since };
+        Arc::new(SimHost { allows, counted: Mutex::new(counted) })
+    }
+
+    /// How often somebody was banned, and how many requests there were.
+    pub fn met(&self) -> (usize, usize) {
+        let counted = self.counted();
+        (counted.bans, counted.requests)
+    }
+
+    /// A file of so many bytes, whose content follows from its name.
+    pub fn file(self: &Arc<Self>, name: &str, size: u64) -> SimFile {
+        SimFile { host: self.clone(), bytes: Arc::new(content(name, size)) }
+    }
+
+    /// Whether a request for a whole file, or for a part, is answered now.
+    fn admits(&self, whole: bool) -> Result<(), Error> {
+        let (mut counted, now) = (self.counted(), Instant::now());
+        counted.requests += 1;
+        if counted.is_banned(now) {
+            return Err(Error::new(Kind::HttpForbidden, "sim", "banned"));
+        }
+        if whole {
+            let more = now.duration_since(counted.since).as_secs_f64() * self.allows.rate;
+            (counted.tokens, counted.since) = ((counted.tokens + more).min(self.allows.burst + 1.0), now);
+            if counted.tokens < 1.0 {
+                return Err(Error::new(Kind::HttpBusy, "sim", "429"));
+            }
+            counted.tokens -= 1.0;
+        }
+        if counted.transfers >= self.allows.transfers {
+            counted.banned_until = Some(now + self.allows.ban);
+            counted.bans += 1;
+            return Err(Error::new(Kind::HttpForbidden, "sim", "banned"));
+        }
+        counted.transfers += 1;
+        Ok(())
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().expect("no panic")
+    }
+}
+
+impl Counted {
+    fn is_banned(&self, now: Instant) -> bool {
+        self.banned_until.is_some_and(|until| now < until)
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.host.counted().transfers -= 1;
+    }
+}
+
+impl Source for SimFile {
+    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+        Box::pin(async move {
+            tokio::time::sleep(LATENCY).await;
+            self.host.admits(want.is_plain())?;
+            let all = Bytes::copy_from_slice(&self.bytes);
+            let size = all.len();
+            let at = |byte: u64| usize::try_from(byte).expect("small").min(size);
+            let (from, to) = (at(want.from), want.to.map_or(size, at));
+            let rest = all.slice(from..to);
+            let transfer = Transfer { host: self.host.clone(), rest };
+            let body = stream::unfold(Some(transfer), |transfer| async move {
+                let mut transfer = transfer.filter(|one| !one.rest.is_empty())?;
+                let some = transfer.rest.split_to(CHUNK.min(transfer.rest.len()));
+                let time = some.len() as f64 / transfer.host.allows.speed;
+                tokio::time::sleep(Duration::from_secs_f64(time)).await;
+                if transfer.host.counted().is_banned(Instant::now()) {
+                    return Some((Err(Error::new(Kind::NetReset, "sim", "cut")), None));
+                }
+                Some((Ok(some), Some(transfer)))
+            });
+            Ok(Opened { reply: head(want.is_plain(), (from, to), &self.bytes), body: Box::pin(body) })
+        })
+    }
+}
+
+fn head(whole: bool, (from, to): (usize, usize), bytes: &[u8]) -> Reply {
+    let mut headers = HeaderMap::new();
+    let mut add = |name: &'static str, value: String| {
+        headers.insert(name, HeaderValue::from_str(&value).expect("a value"));
+    };
+    add("etag", format!("\"{}\"", &sha256(bytes)[..16]));
+    if whole {
+        add("content-length", bytes.len().to_string());
+    } else {
+        add("content-range", format!("bytes {from}-{}/{}", to - 1, bytes.len()));
+    }
+    let url = Url::parse("http://sim/file").expect("a URL");
+    Reply::read(if whole { 200 } else { 206 }, &url, false, &headers).expect("a good head")
+}

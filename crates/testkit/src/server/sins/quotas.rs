@@ -1,0 +1,111 @@
+//! Hosts that count requests or connections over all who ask, and what they do to those that are too many.
+
+use crate::server::exchange::Exchange;
+use crate::shared_content;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What a host counts, over all connections.
+#[derive(Default)]
+pub(in crate::server) struct Counted {
+    /// Requests that may be answered at once, and when that was so.
+    bucket: Option<(f64, Instant)>,
+    /// Transfers that go on.
+    transfers: usize,
+    banned_until: Option<Instant>,
+    pub(in crate::server) bans: usize,
+}
+
+/// nginx's `limit_req rate=5r/s burst=3 nodelay` with `limit_req_status 429`: `?rate=5&burst=3`, or `&status=503`.
+pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
+    let rate = x.number("rate").unwrap_or(5) as f64;
+    // One request is always answered, and the burst comes on top.
+    let most = x.number("burst").unwrap_or(3) as f64 + 1.0;
+    let served = {
+        let mut counted = x.counted.lock().expect("no panic");
+        let now = Instant::now();
+        let (tokens, at) = counted.bucket.unwrap_or((most, now));
+        let tokens = (tokens + now.duration_since(at).as_secs_f64() * rate).min(most);
+        let served = tokens >= 1.0;
+        counted.bucket = Some((if served { tokens - 1.0 } else { tokens }, now));
+        served
+    };
+    if served {
+        return x.file(&[]);
+    }
+    let status = x.request.query("status").unwrap_or_else(|| "429".into());
+    x.reply(&format!("{status} Too Many Requests"), &[], b"slow down\n")
+}
+
+/// `?most=2&millis=20000&rate=N`: more transfers than that at once are banned for so long: all are cut, and everything gets 403.
+/// `&how=reset`: connections are reset instead.
+pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
+    let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);
+    let ban = Duration::from_millis(x.number("millis").unwrap_or(20_000));
+    let banned = {
+        let mut counted = x.counted.lock().expect("no panic");
+        let now = Instant::now();
+        let mut banned = counted.banned_until.is_some_and(|until| now < until);
+        if !banned && counted.transfers >= most {
+            counted.banned_until = Some(now + ban);
+            counted.bans += 1;
+            banned = true;
+        }
+        counted.transfers += usize::from(!banned);
+        banned
+    };
+    if banned {
+        if x.request.query("how").as_deref() == Some("reset") {
+            x.wire.reset();
+            return Ok(false);
+        }
+        return x.reply("403 Forbidden", &[("Connection", "close")], b"banned\n").map(|_| false);
+    }
+    let sent = send_until_banned(x);
+    x.counted.lock().expect("no panic").transfers -= 1;
+    sent
+}
+
+fn send_until_banned(x: &mut Exchange) -> io::Result<bool> {
+    let rate = x.number("rate").unwrap_or(1_000_000) as f64;
+    x.only(0, &[])?;
+    let body = x.part().2;
+    for some in body.chunks(16_384) {
+        if x.counted.lock().expect("no panic").banned_until.is_some_and(|until| Instant::now() < until) {
+            x.wire.reset();
+            return Ok(false);
+        }
+        x.wire.write_all(some)?;
+        thread::sleep(Duration::from_secs_f64(some.len() as f64 / rate));
+    }
+    x.wire.flush()?;
+    Ok(true)
+}
+
+/// The first request for a file is too much: `?how=` says how the host says so, and `?wait=2` for how long.
+pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
+    if x.visit > 0 {
+        return x.file(&[]);
+    }
+    let wait = x.number("wait").unwrap_or(2);
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() + wait;
+    let (seconds, time) = (wait.to_string(), at.to_string());
+    let list = format!("\"day\";r=9;t=9999, \"api\";r=0;t={wait}");
+    let (status, headers): (&str, Vec<(&str, &str)>) = match x.request.query("how").unwrap_or_default().as_str() {
+        "ratelimit" => ("429 Too Many Requests", vec![("RateLimit", &list)]),
+        "older" => ("429 Too Many Requests", vec![("RateLimit-Remaining", "0"), ("RateLimit-Reset", &seconds)]),
+        "x" => ("403 Forbidden", vec![("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &time)]),
+        "202" => ("202 Accepted", vec![("Retry-After", &seconds)]),
+        _ => ("403 Forbidden", vec![("Retry-After", &seconds)]),
+    };
+    x.reply(status, &headers, b"too much\n")
+}
+
+/// A good file, and the quota is used up with it: `?wait=2`.
+pub(super) fn uses_up_the_quota(x: &mut Exchange) -> io::Result<bool> {
+    let list = format!("\"api\";r=0;t={}", x.number("wait").unwrap_or(2));
+    let body = shared_content(&x.name, x.size);
+    let etag = x.etag();
+    x.reply("200 OK", &[("ETag", &etag), ("RateLimit", &list)], &body)
+}

@@ -1,0 +1,115 @@
+//! Whole sessions against simulated hosts that count files and connections, with real waits in no time.
+
+use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::name::SafeName;
+use downhaul_core::settings::Settings;
+use downhaul_engine::source::{By, Source, Sources};
+use downhaul_engine::{Session, Summary};
+use downhaul_testkit::content;
+use downhaul_testkit::fake_disk::FakeDisk;
+use downhaul_testkit::net_sim::host::{Allows, SimHost};
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// Hosts by chance.
+const HOSTS: u64 = 150;
+
+const ALL: Allows = Allows {
+    transfers: usize::MAX,
+    ban: Duration::from_secs(20),
+    rate: f64::INFINITY,
+    burst: f64::INFINITY,
+    speed: 1e6,
+};
+
+fn run<T>(what: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(what)
+}
+
+/// Downloads files of these sizes from one host; each that is there must be exact.
+async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: u64) -> Summary {
+    let disk = FakeDisk::failing(0, seed);
+    let (here, all) = (host.clone(), sizes.to_vec());
+    let sources: Sources = Arc::new(move |url: &Url, _: By| {
+        let name = url.path().trim_start_matches('/');
+        let size = all[name.parse::<usize>().expect("a number")];
+        Arc::new(here.file(name, size)) as Arc<dyn Source>
+    });
+    let settings = Settings { output: "out".into(), ..settings };
+    let session = Session::start_in(Arc::new(settings), sources, Arc::new(disk.clone()), seed);
+    for n in 0..sizes.len() {
+        let mut job = JobSpec::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
+        job.target = Target::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
+        session.add(job).await;
+    }
+    let summary = session.finish().await;
+    for (n, &size) in sizes.iter().enumerate() {
+        if let Some(bytes) = disk.read(&Path::new("out").join(format!("f{n}"))) {
+            assert!(bytes == content(&n.to_string(), size), "seed {seed}: f{n}");
+        }
+    }
+    summary
+}
+
+#[test]
+fn a_host_that_bans_for_twenty_seconds_at_the_third_connection_gives_the_file() {
+    run(async {
+        for connections in [None, Some(4)] {
+            let host = SimHost::new(Allows { transfers: 2, ..ALL });
+            let settings = Settings { connections, retries: 0, ..Settings::default() };
+            let summary = download(&host, &[60_000_000], settings, 1).await;
+            let (bans, requests) = host.met();
+            assert_eq!(summary.finished, 1, "{connections:?}: {bans} bans");
+            assert!(bans <= 2 && requests < 200, "{connections:?}: {bans} bans, {requests} requests");
+        }
+    });
+}
+
+#[test]
+fn forty_small_files_cost_a_limited_host_little_more_than_forty_requests() {
+    run(async {
+        let host = SimHost::new(Allows { rate: 5.0, burst: 3.0, ..ALL });
+        let settings = Settings { parallel: None, retries: 0, ..Settings::default() };
+        let summary = download(&host, &[2_000; 40], settings, 1).await;
+        assert_eq!(summary.finished, 40);
+        assert!(host.met().1 <= 100, "{} requests", host.met().1);
+    });
+}
+
+#[test]
+fn hosts_with_quotas_and_bans_by_chance_give_every_file_and_are_spared() {
+    for seed in 0..HOSTS {
+        run(async {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let limited = rng.bool();
+            let allows = Allows {
+                transfers: if rng.bool() { rng.usize(1..6) } else { usize::MAX },
+                ban: Duration::from_secs(rng.u64(1..60)),
+                rate: if limited { 0.5 + rng.f64() * 20.0 } else { f64::INFINITY },
+                burst: if limited { rng.f64() * 10.0 } else { f64::INFINITY },
+                speed: 1e5 + rng.f64() * 1e6,
+            };
+            let host = SimHost::new(allows);
+            // Large files, or small ones; where transfers are counted, files beside each other are too.
+            let large = rng.bool();
+            let count = if large { rng.usize(1..3) } else { rng.usize(1..40) };
+            let size = |rng: &mut fastrand::Rng| if large { rng.u64(5_000_000..20_000_000) } else { rng.u64(1..50_000) };
+            let sizes: Vec<u64> = (0..count).map(|_| size(&mut rng)).collect();
+            let alone = allows.transfers < 6;
+            let settings = Settings {
+                parallel: if alone { Some(1) } else { [None, Some(2), Some(8)][rng.usize(0..3)] },
+                connections: [None, Some(2), Some(8)][rng.usize(0..3)],
+                ..Settings::default()
+            };
+            let summary = download(&host, &sizes, settings, seed).await;
+            let (bans, requests) = host.met();
+            assert_eq!(summary.finished, count as u64, "seed {seed}: {allows:?}: {bans} bans, {requests} requests");
+            assert!(bans <= 2, "seed {seed}: {allows:?}: {bans} bans");
+            assert!(large || requests * 2 <= count * 5 + 10, "seed {seed}: {allows:?}: {requests} requests for {count}");
+        });
+    }
+}
