@@ -178,7 +178,10 @@ fn retry_after_holds_for_all_files_of_the_host_and_costs_no_try() {
     assert!(early <= 9, "nobody asks a host that wants a pause: {early}");
     let events = events(&out);
     let attempts: Vec<_> = events.iter().filter(|e| e["kind"] == "retrying").map(|e| &e["attempt"]).collect();
-    assert!(!attempts.is_empty() && attempts.iter().all(|one| **one == 0), "a pause is no failure: {attempts:?}");
+    assert!(
+        !attempts.is_empty() && attempts.iter().all(|one| **one == 0),
+        "a pause is no failure: {attempts:?}"
+    );
     let done = |job: u64| {
         let at = |kind: &str| {
             events.iter().find(|e| e["kind"] == kind && e["job"] == job).map(|e| e["at"].to_string())

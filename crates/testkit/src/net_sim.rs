@@ -311,8 +311,7 @@ impl World {
         ];
         let mut error = Error::new(kinds[self.rng.usize(0..kinds.len())], "sim", "");
         if error.kind == Kind::HttpBusy {
-            error.pause =
-                Some(Pause { wait: Duration::from_secs(self.rng.u64(0..120)), why: Why::Asked });
+            error.pause = Some(Pause { wait: Duration::from_secs(self.rng.u64(0..120)), why: Why::Asked });
         }
         error
     }

@@ -69,7 +69,8 @@ impl Bans {
         if in_use > self.most {
             if self.stood > 0 {
                 // Several at once are one step.
-                let stood = self.grown.filter(|grown| now == grown.at).map_or(self.stood, |grown| grown.stood);
+                let stood =
+                    self.grown.filter(|grown| now == grown.at).map_or(self.stood, |grown| grown.stood);
                 self.grown = Some(Grown { at: now, stood, further });
             }
             self.most = in_use;
@@ -174,7 +175,11 @@ mod tests {
         assert!(bans.is_likely(now, Kind::HttpForbidden, true));
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(bans.happened(now, Kind::HttpForbidden), SECOND * wait);
-            assert_eq!(bans.happened(now + SECOND / 2, Kind::HttpForbidden), SECOND * wait - SECOND / 2, "another file waits as long");
+            assert_eq!(
+                bans.happened(now + SECOND / 2, Kind::HttpForbidden),
+                SECOND * wait - SECOND / 2,
+                "another file waits as long"
+            );
             assert_eq!(bans.allowed(), 1, "one connection finds out");
             now += SECOND * wait;
         }

@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn ten_pauses_or_ten_minutes_without_a_byte() {
         let minute = Duration::from_secs(60);
-        let (asked, shared) = (Pause { wait: minute, why: Why::Asked }, Pause { wait: minute, why: Why::Shared });
+        let (asked, shared) =
+            (Pause { wait: minute, why: Why::Asked }, Pause { wait: minute, why: Why::Shared });
         let mut pauses = Pauses::default();
         assert!((0..10).all(|_| pauses.take(minute, asked, 5) == Some(minute)));
         assert_eq!(pauses.take(minute, asked, 5), None);

@@ -8,8 +8,8 @@ use crate::explain;
 use crate::source::Want;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
-use downhaul_core::event::{JobId, Phase};
 use downhaul_core::error::Error;
+use downhaul_core::event::{JobId, Phase};
 use downhaul_core::pace::{Host, Learned, Lost, Room};
 use downhaul_core::plan::{Input, WorkerId};
 use std::collections::HashMap;
@@ -126,12 +126,16 @@ impl Director {
         let sent = self.clock.now();
         self.lanes.by_host.entry(host.clone()).or_insert_with(new).opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
-        running.workers.insert(worker, AtWork { source, host, go: Some(go), end, whole, task, sent, flowed: false });
+        running
+            .workers
+            .insert(worker, AtWork { source, host, go: Some(go), end, whole, task, sent, flowed: false });
     }
 
     /// A worker has a reply that is of use.
     pub(super) fn is_served(&mut self, id: JobId, worker: WorkerId) {
-        let Some(at_work) = self.running.get(&id).and_then(|running| running.workers.get(&worker)) else { return };
+        let Some(at_work) = self.running.get(&id).and_then(|running| running.workers.get(&worker)) else {
+            return;
+        };
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
             host.served(self.clock.now());
         }

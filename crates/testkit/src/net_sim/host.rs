@@ -69,8 +69,7 @@ impl SimHost {
     /// A host that was asked for nothing yet. Within a runtime.
     pub fn new(allows: Allows) -> Arc<SimHost> {
         let (tokens, since) = (allows.burst + 1.0, Instant::now());
-        let counted =
-            Counted { transfers: 0, banned_until: None, bans: 0, requests: 0, tokens, since };
+        let counted = Counted { transfers: 0, banned_until: None, bans: 0, requests: 0, tokens, since };
         Arc::new(SimHost { allows, counted: Mutex::new(counted) })
     }
 

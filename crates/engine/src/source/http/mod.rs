@@ -165,7 +165,9 @@ impl HttpFile {
             Wish::Pause(wait) => {
                 Error { pause: Some(Pause { wait, why: Why::Asked }), ..Error::new(Kind::HttpBusy, at, line) }
             }
-            Wish::Fail(Kind::HttpLater) => Error::new(Kind::HttpLater, at, later(said.again.unwrap_or_default())),
+            Wish::Fail(Kind::HttpLater) => {
+                Error::new(Kind::HttpLater, at, later(said.again.unwrap_or_default()))
+            }
             Wish::Fail(kind) => Error::new(kind, at, line),
             // What the host is like, the director knows.
             Wish::Fewer => Error::new(kind, at, line),

@@ -92,13 +92,16 @@ pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() + wait;
     let (seconds, time) = (wait.to_string(), at.to_string());
     let list = format!("\"day\";r=9;t=9999, \"api\";r=0;t={wait}");
-    let (status, headers): (&str, Vec<(&str, &str)>) = match x.request.query("how").unwrap_or_default().as_str() {
-        "ratelimit" => ("429 Too Many Requests", vec![("RateLimit", &list)]),
-        "older" => ("429 Too Many Requests", vec![("RateLimit-Remaining", "0"), ("RateLimit-Reset", &seconds)]),
-        "x" => ("403 Forbidden", vec![("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &time)]),
-        "202" => ("202 Accepted", vec![("Retry-After", &seconds)]),
-        _ => ("403 Forbidden", vec![("Retry-After", &seconds)]),
-    };
+    let (status, headers): (&str, Vec<(&str, &str)>) =
+        match x.request.query("how").unwrap_or_default().as_str() {
+            "ratelimit" => ("429 Too Many Requests", vec![("RateLimit", &list)]),
+            "older" => {
+                ("429 Too Many Requests", vec![("RateLimit-Remaining", "0"), ("RateLimit-Reset", &seconds)])
+            }
+            "x" => ("403 Forbidden", vec![("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &time)]),
+            "202" => ("202 Accepted", vec![("Retry-After", &seconds)]),
+            _ => ("403 Forbidden", vec![("Retry-After", &seconds)]),
+        };
     x.reply(status, &headers, b"too much\n")
 }
 
