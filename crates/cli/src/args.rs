@@ -271,6 +271,10 @@ pub struct Proof {
     #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
     pub verify: Verify,
 
+    /// Take an HTML page where the name promises an archive, data, an image, ...; else that is a failure
+    #[arg(long)]
+    pub accept_html: bool,
+
     /// Each file, or the list that names it, must be signed with this minisign key (text or .pub file), or with one of a
     /// file of OpenPGP keys (in builds with the feature openpgp)
     #[arg(long, value_name = "KEY")]

@@ -63,7 +63,14 @@ const ADVICE: &[(&str, &str)] = &[
         "signature.wrong",
         "Nothing was saved. The file, the signature or the key of --signed-by is not the right one.",
     ),
-    ("content.html", "Open the URL in a browser: it may want a login. --verify auto saves the page."),
+    (
+        "content.html",
+        "Open the URL in a browser: it may want a login (-H 'Authorization: ...' or -H 'Cookie: ...'), or a new link. --accept-html saves the page.",
+    ),
+    (
+        "content.pointer",
+        "Ask for the file itself: on GitHub under media.githubusercontent.com/media/, on others /resolve/ or /media/ in place of /raw/. --verify off saves the pointer.",
+    ),
     ("resume.refused", "Let the tool that left it finish it, or leave out -c and use --if-exists overwrite."),
     (
         "resume.damaged",

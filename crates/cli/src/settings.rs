@@ -140,6 +140,7 @@ pub(crate) fn resolve(
             args::Verify::Require => Verify::Require,
             args::Verify::Off => Verify::Off,
         },
+        accept_html: args.options.proof.accept_html,
         checksums: checksums.transpose()?,
         // Known from the input.
         single: false,

@@ -510,29 +510,6 @@ fn signatures_of_lists() {
 }
 
 #[test]
-fn a_page_is_no_archive() {
-    let server = Server::start();
-    let page = "\n<!DOCTYPE html><title>Log in</title>";
-    let url = server.put("/d/a.zip", page);
-    let place = Place::new();
-    let out = place.run(&[&url]);
-    place.assert_exact(&out, "a.zip", page.as_bytes());
-    assert!(out.stderr.contains("warning: it is an HTML page"), "{}", out.stderr);
-    server.put("/d/a.zip.sha256", downhaul_testkit::sha256(page.as_bytes()));
-    let (place, out) = over_old(&url, &["--verify", "require"]);
-    assert_untouched(&place, &out, "an HTML page came");
-    let place = Place::new();
-    let typed = with_headers(&server, &[("Content-Type", "text/html; charset=utf-8")]);
-    let out = place.run(&[&typed, "-o", "a.iso"]);
-    assert!(out.stderr.contains("warning: it is an HTML page"), "{}", out.stderr);
-    let out = place.run(&[&typed, "-o", "a.html"]);
-    assert!(!out.stderr.contains("warning"), "{}", out.stderr);
-    let zip = server.put("/d/b.zip", file());
-    let out = place.run(&[&zip]);
-    assert!(!out.stderr.contains("warning"), "{}", out.stderr);
-}
-
-#[test]
 fn a_record_reproduces_a_set_exactly_or_fails() {
     let server = Server::start();
     let redirected =

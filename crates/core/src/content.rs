@@ -1,50 +1,490 @@
-//! Whether what came is another kind of thing than its name promises: login pages and captive portals answer 200 with an
-//! HTML page, whatever was asked for.
+//! Whether what came is another thing than its name promises: login pages, pages that warn of viruses, and captive portals
+//! answer 200 with an HTML page, whatever was asked for, and code hosts give a Git LFS pointer in place of the file.
 
-/// Extensions of archives, images and other media, disk images, packages and programs. Pages, texts and whatever has no
-/// extension may be anything.
-const BINARY: &[&str] = &[
-    "7z", "apk", "appimage", "avi", "avif", "bin", "br", "bz2", "cab", "crx", "deb", "dmg", "dll", "exe",
-    "flac", "gem", "gif", "gz", "heic", "img", "iso", "jar", "jpeg", "jpg", "lz", "lz4", "m4a", "mkv", "mov",
-    "mp3", "mp4", "msi", "ogg", "ova", "pdf", "pkg", "png", "qcow2", "rar", "rpm", "snap", "so", "tar",
-    "tgz", "tiff", "txz", "vmdk", "wasm", "wav", "webm", "webp", "whl", "xz", "zip", "zst",
+use encoding_rs::Encoding;
+
+/// Endings that promise something in which an HTML page makes no sense: archives, packages, programs, images, sound, film, fonts,
+/// documents, tables, scientific and machine learning data, signatures. Sorted, in lower case.
+///
+/// Not in it is what may be a page for good reason: `.doc` and `.xls` (many programs export tables as HTML under these names),
+/// `.txt`, `.xml` and its kin, sources of pages (`.php`, `.md`), and everything that is not known here.
+const DATA: &[&str] = &[
+    "7z",
+    "aac",
+    "aif",
+    "aiff",
+    "amr",
+    "ape",
+    "apk",
+    "appimage",
+    "arj",
+    "arrow",
+    "asc",
+    "avi",
+    "avif",
+    "avro",
+    "bai",
+    "bam",
+    "bash",
+    "bat",
+    "bcf",
+    "bed",
+    "bib",
+    "bigwig",
+    "bin",
+    "blend",
+    "bmp",
+    "br",
+    "bw",
+    "bz2",
+    "cab",
+    "cbr",
+    "cbz",
+    "ckpt",
+    "class",
+    "cmd",
+    "conda",
+    "cpio",
+    "cr2",
+    "crai",
+    "cram",
+    "crate",
+    "crt",
+    "crx",
+    "csi",
+    "css",
+    "csv",
+    "dat",
+    "db",
+    "dcm",
+    "deb",
+    "dicom",
+    "dll",
+    "dmg",
+    "dng",
+    "docm",
+    "docx",
+    "dta",
+    "duckdb",
+    "dwg",
+    "egg",
+    "eot",
+    "epub",
+    "exe",
+    "fa",
+    "fai",
+    "fasta",
+    "fastq",
+    "fcs",
+    "feather",
+    "fits",
+    "flac",
+    "flatpak",
+    "fna",
+    "fq",
+    "gbff",
+    "gem",
+    "geojson",
+    "gff",
+    "gff3",
+    "ggml",
+    "gguf",
+    "gif",
+    "glb",
+    "gltf",
+    "gpg",
+    "gpkg",
+    "grb",
+    "grb2",
+    "grib",
+    "gtf",
+    "gz",
+    "gzi",
+    "h5",
+    "h5ad",
+    "hdf",
+    "hdf4",
+    "hdf5",
+    "heic",
+    "heif",
+    "icns",
+    "ico",
+    "img",
+    "ipa",
+    "ipk",
+    "ipynb",
+    "iso",
+    "jar",
+    "jp2",
+    "jpeg",
+    "jpg",
+    "js",
+    "json",
+    "jsonl",
+    "jxl",
+    "keras",
+    "las",
+    "laz",
+    "lz",
+    "lz4",
+    "lzma",
+    "lzo",
+    "m3u8",
+    "m4a",
+    "m4b",
+    "m4v",
+    "mat",
+    "md5",
+    "mdb",
+    "mid",
+    "midi",
+    "minisig",
+    "mjs",
+    "mkv",
+    "mobi",
+    "mov",
+    "mp3",
+    "mp4",
+    "mpeg",
+    "mpg",
+    "mrc",
+    "msi",
+    "msix",
+    "mtx",
+    "nc",
+    "nc4",
+    "ndjson",
+    "nii",
+    "npy",
+    "npz",
+    "nupkg",
+    "odp",
+    "ods",
+    "odt",
+    "oga",
+    "ogg",
+    "ogv",
+    "onnx",
+    "opus",
+    "orc",
+    "otf",
+    "ova",
+    "parquet",
+    "pbf",
+    "pcap",
+    "pcapng",
+    "pdf",
+    "pem",
+    "pkg",
+    "pkl",
+    "png",
+    "pptx",
+    "ps1",
+    "psd",
+    "pt",
+    "pth",
+    "py",
+    "pyc",
+    "qcow2",
+    "rar",
+    "raw",
+    "rda",
+    "rds",
+    "rpm",
+    "rtf",
+    "safetensors",
+    "sam",
+    "sav",
+    "sh",
+    "sha1",
+    "sha256",
+    "sha512",
+    "shp",
+    "sig",
+    "snap",
+    "so",
+    "sql",
+    "sqlite",
+    "sqlite3",
+    "squashfs",
+    "srt",
+    "stl",
+    "svg",
+    "swf",
+    "tar",
+    "tbi",
+    "tbz",
+    "tbz2",
+    "tflite",
+    "tgz",
+    "tif",
+    "tiff",
+    "toml",
+    "torrent",
+    "tsv",
+    "ttf",
+    "txz",
+    "tzst",
+    "vcf",
+    "vdi",
+    "vhd",
+    "vhdx",
+    "vmdk",
+    "vtt",
+    "warc",
+    "wasm",
+    "wav",
+    "weba",
+    "webm",
+    "webp",
+    "whl",
+    "wim",
+    "wma",
+    "wmv",
+    "woff",
+    "woff2",
+    "xapk",
+    "xar",
+    "xlsb",
+    "xlsm",
+    "xlsx",
+    "xpi",
+    "xz",
+    "yaml",
+    "yml",
+    "z",
+    "zarr",
+    "zim",
+    "zip",
+    "zipx",
+    "zst",
 ];
 
-/// How HTML pages begin, as the MIME Sniffing standard (section 7.1) has it, without those that comments share.
-const PAGES: [&[u8]; 2] = [b"<!doctype html", b"<html"];
+/// Endings of pages and of what is often one. Sorted, in lower case. Compressed (`page.html.gz`), they promise nothing either: a
+/// server may send them decoded.
+const PAGES: &[&str] = &[
+    "asp", "aspx", "cgi", "htm", "html", "jsp", "md", "mhtml", "php", "shtml", "txt", "xht", "xhtml", "xml",
+];
 
-/// So many bytes of the beginning are enough to tell.
-pub const ENOUGH: usize = 512;
+/// Endings of compressed files. Sorted.
+const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z", "zst"];
 
-/// Whether a file of this name (or URL) is no HTML page.
-pub fn is_binary(name: &str) -> bool {
-    let name = name.split(['?', '#']).next().unwrap_or_default();
-    let extension =
-        name.rsplit('/').next().and_then(|file| file.rsplit_once('.')).map(|(_, extension)| extension);
-    extension.is_some_and(|one| BINARY.iter().any(|known| one.eq_ignore_ascii_case(known)))
+/// How a Git LFS pointer begins (version 1 of its specification, which also says that pointers have less than 1,024 bytes).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+
+/// See [`LFS_POINTER`].
+const LFS_LONGEST: usize = 1024;
+
+/// How parts of a page begin, by the MIME Sniffing standard (section 7.1): these are HTML where the server says so, too.
+const FRAGMENTS: &[&str] = &[
+    "<a",
+    "<b",
+    "<body",
+    "<br",
+    "<center",
+    "<div",
+    "<font",
+    "<form",
+    "<h1",
+    "<h2",
+    "<head",
+    "<iframe",
+    "<link",
+    "<meta",
+    "<noscript",
+    "<p",
+    "<script",
+    "<span",
+    "<style",
+    "<table",
+    "<title",
+];
+
+/// So many bytes of the beginning are enough to tell, with room for a comment before the page: a licence, or where it was
+/// saved from.
+pub const ENOUGH: usize = 4096;
+
+/// What the ending of a name promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// Something that is no page.
+    Data,
+    /// A page, or what often is one.
+    Page,
+    /// Nothing.
+    Nothing,
 }
 
-/// Whether content that begins like this is an HTML page.
-pub fn is_html(beginning: &[u8]) -> bool {
-    let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
-    PAGES.iter().any(|page| text.get(..page.len()).is_some_and(|start| start.eq_ignore_ascii_case(page)))
+/// What the beginning of a file looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// An HTML page.
+    Page,
+    /// An HTML page if its server says so.
+    Fragment,
+    /// A Git LFS pointer: a text that names the file.
+    LfsPointer,
+    /// Anything else.
+    Other,
+}
+
+/// What a name, or the path of a URL, promises of the file.
+pub fn promise(name: &str) -> Promise {
+    let mut endings = name.rsplit('/').next().unwrap_or_default().rsplit('.').map(str::to_ascii_lowercase);
+    let known = |table: &[&str], ending: &Option<String>| {
+        ending.as_deref().is_some_and(|ending| table.binary_search(&ending).is_ok())
+    };
+    let (last, before) = (endings.next(), endings.next());
+    // The first part of a name is no ending.
+    let (is_ending, has_two) = (before.is_some(), endings.next().is_some());
+    if !is_ending {
+        return Promise::Nothing;
+    }
+    if known(PAGES, &last) || (known(COMPRESSIONS, &last) && has_two && known(PAGES, &before)) {
+        return Promise::Page;
+    }
+    if known(DATA, &last) { Promise::Data } else { Promise::Nothing }
+}
+
+/// What a file looks like whose first bytes these are: all of them, or [`ENOUGH`].
+pub fn look(beginning: &[u8]) -> Look {
+    if beginning.starts_with(LFS_POINTER) && beginning.len() < LFS_LONGEST {
+        return Look::LfsPointer;
+    }
+    let text = match Encoding::for_bom(beginning) {
+        Some((encoding, mark)) => encoding.decode_without_bom_handling(&beginning[mark..]).0,
+        None => String::from_utf8_lossy(beginning),
+    };
+    let (text, cut_in_comment) = without_preamble(&text);
+    if cut_in_comment || FRAGMENTS.iter().any(|tag| begins_with_tag(text, tag)) {
+        return Look::Fragment;
+    }
+    match begins_with_tag(text, "<!doctype html") || begins_with_tag(text, "<html") {
+        true => Look::Page,
+        false => Look::Other,
+    }
+}
+
+/// The text without what may stand before a page: blanks, comments, the declaration of XML. And whether it ends within a comment.
+fn without_preamble(text: &str) -> (&str, bool) {
+    let mut rest = text.trim_start();
+    loop {
+        let (begin, end) = match rest {
+            _ if rest.starts_with("<!--") => ("<!--", "-->"),
+            _ if rest.starts_with("<?") => ("<?", "?>"),
+            _ => return (rest, false),
+        };
+        match rest[begin.len()..].split_once(end) {
+            Some((_, beyond)) => rest = beyond.trim_start(),
+            None => return ("", begin == "<!--"),
+        }
+    }
+}
+
+/// Whether the text begins with a tag, in whatever case, and not with one whose name is longer.
+fn begins_with_tag(text: &str, tag: &str) -> bool {
+    let text = text.as_bytes();
+    let ends =
+        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
+    text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
+        && ends(text.get(tag.len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn names_and_beginnings() {
-        for name in ["a.iso", "d/a.tar.GZ", "http://h/a.zip?x=.html"] {
-            assert!(is_binary(name), "{name}");
+    fn tables_can_be_searched() {
+        for table in [DATA, PAGES, COMPRESSIONS] {
+            assert!(
+                table.is_sorted_by(|a, b| a < b),
+                "{:?}",
+                table.iter().zip(table.iter().skip(1)).find(|(a, b)| a >= b)
+            );
         }
-        for name in ["", "a", "a.html", "a.txt", "a.zip.html", "a.iso/b", "http://h/?a.zip"] {
-            assert!(!is_binary(name), "{name}");
+        assert!(PAGES.iter().all(|ending| DATA.binary_search(ending).is_err()));
+    }
+
+    #[test]
+    fn names_promise_data_or_a_page_or_nothing() {
+        for name in [
+            "a.iso",
+            "d/a.tar.GZ",
+            "x.hdf",
+            "m.safetensors",
+            "t.csv",
+            "t.json",
+            "x.fastq.gz",
+            "/d/install.sh",
+        ] {
+            assert_eq!(promise(name), Promise::Data, "{name}");
         }
-        assert!(is_html(b"\xef\xbb\xbf \r\n<!DOCTYPE HTML PUBLIC") && is_html(b"<html><head>"));
-        assert!(
-            !is_html(b"") && !is_html(b"<htm") && !is_html(b"<?xml version") && !is_html(b"\x1f\x8b<html")
-        );
+        for name in
+            ["a.html", "a.HTM", "a.zip.html", "page.html.gz", "notes.txt", "a.php", "a.xml", "README.md"]
+        {
+            assert_eq!(promise(name), Promise::Page, "{name}");
+        }
+        for name in ["", "a", "zip", "a.iso/b", "a.xls", "a.doc", "a.unheard-of", "a."] {
+            assert_eq!(promise(name), Promise::Nothing, "{name}");
+        }
+        assert_eq!(promise("html.gz"), Promise::Data);
+    }
+
+    #[test]
+    fn pages_are_known_by_how_they_begin() {
+        let wide =
+            |text: &str, order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        for page in [
+            &b"\xef\xbb\xbf \r\n<!DOCTYPE HTML PUBLIC"[..],
+            b"<html><head>",
+            b"<HTML lang=en>",
+            b"<!doctype html>",
+            b"<!-- saved from\nurl --> <!-- twice --><!DOCTYPE html>",
+            b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0\">",
+            b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'>",
+            &wide("\u{feff}<!DOCTYPE html>", u16::to_le_bytes),
+            &wide("\u{feff}\n<html>", u16::to_be_bytes),
+        ] {
+            assert_eq!(look(page), Look::Page, "{}", page.escape_ascii());
+        }
+        for fragment in
+            [&b"<script>location='/login'</script>"[..], b"\n<HEAD>", b"<title>x", b"<p>", b"<!-- endless"]
+        {
+            assert_eq!(look(fragment), Look::Fragment, "{}", fragment.escape_ascii());
+        }
+        for other in [
+            &b""[..],
+            b"<htm",
+            b"<html5lib>",
+            b"<?xml version='1.0'?><svg>",
+            b"<!-- drawn by --><svg>",
+            b"\x1f\x8b<html",
+            b"PK\x03\x04",
+            b"a,b\n1,2\n",
+            b"<address>",
+            b"{\"html\": \"<html>\"}",
+        ] {
+            assert_eq!(look(other), Look::Other, "{}", other.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lfs_pointers_are_known_by_their_first_line_and_size() {
+        let pointer =
+            |more: usize| [LFS_POINTER, b"oid sha256:4d7a\nsize 12345\n", &vec![b'x'; more]].concat();
+        assert_eq!(look(&pointer(0)), Look::LfsPointer);
+        assert_eq!(look(&pointer(2000)), Look::Other);
+        assert_eq!(look(b"version https://git-lfs.github.com/spec/v2\n"), Look::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), tag in "(<!--|<\\?|<html|\u{feff})?.{0,9}") {
+            look(&bytes);
+            look(&[tag.as_bytes(), &bytes].concat());
+            promise(&tag);
+        }
     }
 }

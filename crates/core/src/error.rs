@@ -111,6 +111,7 @@ kinds! {
     SignatureMissing  "signature.missing"      Person Content "there is no signature";
     SignatureWrong    "signature.wrong"        Person Content "the signature is not of this content and key";
     ContentHtml       "content.html"           Person Content "an HTML page came where the name promises something else";
+    ContentPointer    "content.pointer"        Person Content "a Git LFS pointer came in place of the file that it names";
     FileExists        "file.exists"            Never  Request "a file of this name already exists";
     FileIsFolder      "file.is_folder"         Never  Disk    "a folder is where the file should be";
     FileIsDevice      "file.is_device"         Never  Disk    "a pipe or a device is where the file should be";

@@ -35,6 +35,8 @@ pub struct Settings {
     pub sync: Sync,
     /// How much must be proven of a file.
     pub verify: Verify,
+    /// Take an HTML page under whatever name.
+    pub accept_html: bool,
     /// A list of digests for all files.
     pub checksums: Option<ChecksumList>,
     /// The run is of one file: a list of digests that names no file is about that one.
@@ -100,6 +102,7 @@ impl Default for Settings {
             resume: Resume::Auto,
             sync: Sync::Auto,
             verify: Verify::Auto,
+            accept_html: false,
             mirrors: false,
             checksums: None,
             single: false,

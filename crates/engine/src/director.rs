@@ -23,6 +23,7 @@ use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use crate::verify::Verifier;
+use downhaul_core::content::Look;
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
@@ -154,8 +155,8 @@ struct Running {
     part: Option<Arc<dyn Part>>,
     generation: Generation,
     written: Option<Written>,
-    /// What was written is an HTML page, or is none: that was seen when it was written.
-    page: Option<bool>,
+    /// What the file looks like, where that was seen when it was written.
+    look: Option<Look>,
     journaled: bool,
     verifier: Option<Verifier>,
     /// Its own signature.
@@ -322,7 +323,7 @@ impl Director {
                 part: None,
                 generation: 0,
                 written: None,
-                page: None,
+                look: None,
                 journaled: false,
                 verifier: None,
                 signature: None,

@@ -1,5 +1,6 @@
 //! What a plan is told and what it answers: the contract between the one who decides and the one who does.
 
+use crate::content::Look;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
@@ -206,8 +207,8 @@ pub struct About {
     pub size: Option<u64>,
     /// It has a signature of its own, which whoever verifies its digests checks too.
     pub signed: Option<Signed>,
-    /// It is an HTML page.
-    pub html: bool,
+    /// What it looks like, where its name promises something that is no page.
+    pub look: Option<Look>,
     /// Its name is not the one that was given: what a person should know of that.
     pub renamed: Option<String>,
     /// What a person should know.

@@ -4,7 +4,7 @@
 //! it was said of, and under `--verify off` nothing is here at all.
 
 use super::{About, Rules, Signed};
-use crate::content;
+use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
@@ -23,7 +23,10 @@ pub(super) struct Proof {
     /// All of it.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    html: bool,
+    /// What it looks like, where its name promises something that is no page.
+    look: Option<Look>,
+    /// The person gave a strong digest of exactly this file.
+    own: bool,
     renamed: Option<String>,
     notes: Vec<String>,
 }
@@ -36,9 +39,10 @@ impl Proof {
             verify,
             record,
             all: given.clone(),
+            own: given.iter().any(|one| one.digest.algorithm.is_strong()),
             given,
             signed: None,
-            html: false,
+            look: None,
             renamed: None,
             notes: rules.notes.clone(),
         }
@@ -46,13 +50,13 @@ impl Proof {
 
     /// What is known from elsewhere.
     pub(super) fn know(&mut self, about: About) {
-        let About { expected, signed, html, renamed, notes, .. } = about;
+        let About { expected, signed, look, renamed, notes, .. } = about;
         if self.verify != Verify::Off {
             add(&mut self.given, &expected);
             add(&mut self.all, &expected);
             self.signed = signed.or(self.signed.take());
         }
-        self.html |= html;
+        self.look = look.or(self.look);
         self.renamed = renamed.or(self.renamed.take());
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
@@ -73,7 +77,7 @@ impl Proof {
     /// Another version comes.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
-        self.html = false;
+        self.look = None;
     }
 
     pub(super) fn all(&self) -> &[Expected] {
@@ -140,19 +144,33 @@ impl Proof {
         (facts, self.signed.as_ref().map(|Signed { by, .. }| format!("signed by {by}")).or(by_digest))
     }
 
-    /// What a person should know of the content, by its names (path and URL). `html`: its reply said to be a page.
+    /// What a person should know of the content. `says_html`: its server called it a page.
     ///
     /// # Errors
-    /// `content.html` where more than a guess is required.
-    pub(super) fn warnings(&self, names: &[&str], html: bool) -> Result<Vec<String>, Error> {
+    /// `content.html` or `content.pointer` if it is another thing than its name promises. What agrees with a digest that the person gave, or
+    /// with a signature, is what was wanted, whatever it looks like.
+    pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
-        if (html || self.html) && names.iter().any(|name| content::is_binary(name)) {
-            if self.verify == Verify::Require {
-                return Err(Error::new(Kind::ContentHtml, names.first().copied().unwrap_or_default(), ""));
+        let wrong = match self.look {
+            Some(Look::Page) => Some(Kind::ContentHtml),
+            Some(Look::Fragment) if says_html => Some(Kind::ContentHtml),
+            Some(Look::LfsPointer) => Some(Kind::ContentPointer),
+            Some(Look::Other) if says_html => {
+                warnings.push("its server calls it an HTML page, which it does not look like".into());
+                None
             }
-            warnings.push("it is an HTML page, which its name does not promise: a login page?".into());
+            _ => None,
+        };
+        match wrong {
+            Some(kind) if !self.is_meant() => Err(Error::new(kind, at, "")),
+            _ => Ok(warnings),
         }
-        Ok(warnings)
+    }
+
+    /// What was checked is by the person's own word, and not by one that stood beside the file.
+    fn is_meant(&self) -> bool {
+        let looked_beside = matches!(self.verify, Verify::Find | Verify::Require);
+        self.own || self.signed.is_some() || (!looked_beside && self.is_given())
     }
 }
 

@@ -261,7 +261,7 @@ impl Plan {
     fn warn(&mut self) -> Result<(), Error> {
         let path = self.place();
         let Some(known) = &mut self.known else { return Ok(()) };
-        let warnings = self.proof.warnings(&[&path, &known.start.url], known.html)?;
+        let warnings = self.proof.warnings(&path, known.html)?;
         known.warnings.extend(warnings);
         Ok(())
     }

@@ -189,7 +189,7 @@ impl Director {
         if let Some(written) = running.written.take()
             && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)
         {
-            running.page = written.page;
+            running.look = written.look;
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {

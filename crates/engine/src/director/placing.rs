@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is written here but all of a small file that came at once, to a part file that was begun for it.
 
-use super::proving::{is_page, promises_no_page};
+use super::proving::{look_at, promises_data};
 use super::{Director, Report};
 use crate::clock;
 use crate::disk::in_order::InOrder;
@@ -12,6 +12,7 @@ use crate::proofs::Known;
 use crate::space::Space;
 use crate::worker::UNKNOWN_END;
 use bytes::Bytes;
+use downhaul_core::content::Look;
 use downhaul_core::digest::{self, Algorithm};
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
@@ -19,6 +20,7 @@ use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Left, Place, WorkerId};
 use downhaul_core::reply::{Links, Reply};
+use downhaul_core::settings::Settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -45,8 +47,8 @@ pub(super) struct Written {
     pub(super) bytes: u64,
     /// All of it was new there.
     pub(super) fresh: bool,
-    /// It is an HTML page; `None` where a name does not say that it is none.
-    pub(super) page: Option<bool>,
+    /// What it looks like; `None` where its name promises nothing.
+    pub(super) look: Option<Look>,
     pub(super) took: Duration,
 }
 
@@ -113,8 +115,9 @@ impl Director {
                     (Some(part), Some(begin), None) => {
                         let generation =
                             begin_part(id, part, begin, size, &space, &*disk, &path, &algorithms)?;
-                        written =
-                            whole.and_then(|whole| write_whole(&**part, generation, whole, &path, &spec));
+                        written = whole.and_then(|whole| {
+                            write_whole(&**part, generation, whole, &path, &spec, &settings)
+                        });
                         generation
                     }
                     (Some(part), _, Some(Left::Journal { start, .. })) => {
@@ -133,7 +136,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.journal.is_some();
-        (running.written, running.page) = (None, None);
+        (running.written, running.look) = (None, None);
         running.verifier = None;
         if let Some(checker) = running.checker.take() {
             checker.abort();
@@ -208,12 +211,13 @@ fn write_whole(
     (worker, whole): (WorkerId, Vec<Bytes>),
     path: &Path,
     spec: &JobSpec,
+    settings: &Settings,
 ) -> Option<Written> {
     let since = clock::instant();
     let bytes = whole.iter().map(|some| some.len() as u64).sum();
     let fresh = part.write_at(generation, 0, &whole, &AtomicU64::new(UNKNOWN_END)).ok()?;
-    let page = promises_no_page(&path.to_string_lossy(), spec).then(|| is_page(part));
-    Some(Written { worker, bytes, fresh, page, took: since.elapsed() })
+    let look = promises_data(&path.to_string_lossy(), spec, settings).then(|| look_at(part));
+    Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
 /// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.

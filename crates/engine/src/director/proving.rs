@@ -7,14 +7,14 @@ use super::{Director, Report};
 use crate::check;
 use crate::disk::{Part, Publishing, ReadBack};
 use crate::verify::Verifier;
-use downhaul_core::content;
+use downhaul_core::content::{self, Look, Promise};
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec};
 use downhaul_core::journal::Claim;
 use downhaul_core::plan::{About, Input};
-use downhaul_core::settings::{Resume, Sync};
+use downhaul_core::settings::{Resume, Settings, Sync, Verify};
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Director {
     /// What was written there counts for nothing. What was hashed of it does not either: whoever hashes begins again.
     pub(super) fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        (running.written, running.page) = (None, None);
+        (running.written, running.look) = (None, None);
         running.verifier = None;
         let generation = running.generation;
         let Some(part) = running.part.clone() else { return };
@@ -80,33 +80,32 @@ impl Director {
         let size = running.plan.size().unwrap_or_default();
         let signature = running.signature.clone();
         let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let seen = running.page;
-        let page = part.clone().filter(|_| seen.is_none() && promises_no_page(&at, &running.spec));
+        let seen = running.look;
+        let wanted = seen.is_none() && promises_data(&at, &running.spec, &self.settings);
+        let beginning = part.clone().filter(|_| wanted);
         let quick = !running.journaled;
         let there =
             |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
         let verdict = |digests| Report::Input(Input::Verified(digests));
-        let to_look = news.clone();
-        let look = move |page: bool| {
-            if page {
-                let about = About { html: true, ..About::default() };
-                let _ = to_look.send((id, Report::Input(Input::Known(about))));
-            }
+        let to_tell = news.clone();
+        let tell = move |look: Look| {
+            let about = About { look: Some(look), ..About::default() };
+            let _ = to_tell.send((id, Report::Input(Input::Known(about))));
         };
-        look(seen == Some(true));
+        seen.into_iter().for_each(&tell);
         if verifier.is_none() && signature.is_none() {
             let digests = Ok(there(&part));
-            return match page {
+            return match beginning {
                 None => drop(news.send((id, verdict(digests)))),
-                Some(page) => self.block(id, quick, move || {
-                    look(is_page(&*page));
+                Some(part) => self.block(id, quick, move || {
+                    tell(look_at(&*part));
                     verdict(digests)
                 }),
             };
         }
         tokio::spawn(async move {
-            if let Some(page) = page {
-                let _ = tokio::task::spawn_blocking(move || look(is_page(&*page))).await;
+            if let Some(part) = beginning {
+                let _ = tokio::task::spawn_blocking(move || tell(look_at(&*part))).await;
             }
             let digests = match verifier {
                 Some(verifier) => verifier.finish(size).await,
@@ -149,14 +148,20 @@ impl Director {
     }
 }
 
-/// The name of a file promises something that is no HTML page.
-pub(super) fn promises_no_page(at: &str, spec: &JobSpec) -> bool {
-    content::is_binary(at) || content::is_binary(spec.urls[0].path())
+/// Whether the name of a file, or the URL that was given, promises something that is no HTML page, and that is to be checked. A name that
+/// the person gave decides alone where it is that of a page.
+pub(super) fn promises_data(at: &str, spec: &JobSpec, settings: &Settings) -> bool {
+    let of_person = matches!(spec.target, Target::Name(_) | Target::Path(_));
+    let by_name = content::promise(at);
+    !settings.accept_html
+        && settings.verify != Verify::Off
+        && !(of_person && by_name == Promise::Page)
+        && [by_name, content::promise(spec.urls[0].path())].contains(&Promise::Data)
 }
 
-/// Whether what was written begins like an HTML page.
-pub(super) fn is_page(part: &dyn Part) -> bool {
+/// What the beginning of what was written looks like. What cannot be read looks like nothing.
+pub(super) fn look_at(part: &dyn Part) -> Look {
     let mut beginning = [0; content::ENOUGH];
-    part.read_at(0, &mut beginning)
-        .is_ok_and(|read| content::is_html(&beginning[..read.min(content::ENOUGH)]))
+    let read = part.read_at(0, &mut beginning).unwrap_or(0);
+    content::look(&beginning[..read.min(content::ENOUGH)])
 }

@@ -5,6 +5,7 @@
 use super::{Beginning, Generation, Part, Publishing, platform};
 use crate::hashers::Hashers;
 use bytes::Bytes;
+use downhaul_core::content::ENOUGH;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ struct State {
     /// What waits for its turn, by offset.
     waiting: BTreeMap<u64, Vec<Bytes>>,
     hashers: Hashers,
+    /// The first bytes, by which a page is known that came in place of the file.
+    beginning: Vec<u8>,
     /// Nobody knows how much of the last bytes has left.
     broken: bool,
 }
@@ -106,6 +109,8 @@ impl State {
             let fresh = &buffer[usize::try_from(skip).unwrap_or(buffer.len())..];
             out.write_all(fresh)?;
             self.hashers.update(&[fresh]);
+            let room = ENOUGH.saturating_sub(self.beginning.len());
+            self.beginning.extend(&fresh[..room.min(fresh.len())]);
             self.left += fresh.len() as u64;
         }
         out.flush()?;
@@ -170,8 +175,14 @@ impl Part for InOrder {
         Ok(())
     }
 
-    fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, Error> {
-        Ok(0)
+    /// Only the first bytes can be read back.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        let state = self.state();
+        let there =
+            usize::try_from(offset).ok().and_then(|offset| state.beginning.get(offset..)).unwrap_or_default();
+        let read = there.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&there[..read]);
+        Ok(read)
     }
 
     fn occupied(&self) -> u64 {

@@ -83,6 +83,7 @@ const SINS: &[(&str, Script)] = &[
     ("linked", digests::linked),
     ("named", headers::named),
     ("headers", headers::headers),
+    ("text", headers::text),
     ("part_digests", digests::part_digests),
     ("limits_requests", quotas::limits_requests),
     ("bans", quotas::bans),

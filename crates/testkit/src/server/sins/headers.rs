@@ -81,3 +81,14 @@ pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     let more: Vec<(&str, &str)> = more.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     if broken { x.only(x.half(), &more) } else { x.file(&more) }
 }
+
+/// `?body=TEXT&type=TYPE`: this text with this Content-Type, whatever the name. `wide=1`: in UTF-16.
+pub(super) fn text(x: &mut Exchange) -> io::Result<bool> {
+    let body = x.request.query("body").unwrap_or_default();
+    let kind = x.request.query("type").unwrap_or_else(|| "application/octet-stream".into());
+    let bytes = match x.request.query("wide") {
+        Some(_) => format!("\u{feff}{body}").encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        None => body.into_bytes(),
+    };
+    x.reply("200 OK", &[("Content-Type", &kind)], &bytes)
+}

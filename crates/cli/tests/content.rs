@@ -1,0 +1,181 @@
+//! What came is another thing than its name promises: pages and pointers in place of data.
+
+mod common;
+
+use common::{Out, Place};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use downhaul_testkit::sha256;
+
+const PAGE: &str = "\n<!-- saved -->\n<!DOCTYPE html><title>Log in</title>";
+
+const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+
+/// The URL of a text under a name.
+fn text(server: &Server, name: &str, body: &str, more: &[(&str, &str)]) -> String {
+    let mut url = url::Url::parse(&server.url(&format!("text/0/{name}"))).expect("a URL");
+    url.query_pairs_mut().append_pair("body", body).extend_pairs(more);
+    url.into()
+}
+
+/// Over an old file, which stays if the new one is refused.
+fn over_old(name: &str, args: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    place.write(name, "old");
+    let out = place.run(&[args, &["--if-exists", "overwrite"]].concat());
+    (place, out)
+}
+
+#[track_caller]
+fn assert_refused(place: &Place, out: &Out, name: &str, says: &str) {
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
+    assert_eq!((place.files(), place.file(name)), (vec![name.to_string()], Some(b"old".to_vec())));
+}
+
+const HTML: &[(&str, &str)] = &[("type", "text/html; charset=utf-8")];
+
+#[test]
+fn a_page_under_the_name_of_data_is_a_failure_and_nothing_is_saved() {
+    let server = Server::start();
+    let names = [
+        "x.zip",
+        "x.hdf",
+        "x.nc",
+        "x.h5",
+        "x.tif",
+        "x.bam",
+        "x.safetensors",
+        "x.gguf",
+        "x.parquet",
+        "x.csv",
+        "x.json",
+        "x.conda",
+        "x.TAR.GZ",
+        "x.pdf",
+        "x.mp4",
+        "x.jpg",
+        "x.exe",
+        "x.docx",
+    ];
+    for name in names {
+        for more in [HTML, &[]] {
+            let (place, out) = over_old(name, &[&text(&server, name, PAGE, more)]);
+            assert_refused(&place, &out, name, "an HTML page came where the name promises something else");
+            assert!(out.stderr.contains("--accept-html"), "{}", out.stderr);
+        }
+    }
+}
+
+#[test]
+fn every_way_in_which_a_page_begins_is_known() {
+    let server = Server::start();
+    let wide: &[(&str, &str)] = &[("wide", "1")];
+    for (body, more) in [
+        ("<HTML><BODY>", &[][..]),
+        ("<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC>", &[]),
+        ("\u{feff}<!doctype html>", &[]),
+        (PAGE, wide),
+        ("<script>location='/login'</script>", HTML),
+        ("<head><title>Quota", HTML),
+        ("<body>", HTML),
+    ] {
+        let (place, out) = over_old("x.nii.gz", &[&text(&server, "x.nii.gz", body, more)]);
+        assert_refused(&place, &out, "x.nii.gz", "an HTML page came");
+    }
+}
+
+#[test]
+fn a_page_is_taken_where_it_is_wanted_or_nothing_else_was_promised() {
+    let server = Server::start();
+    let saved = |name: &str, args: &[&str]| {
+        let place = Place::new();
+        let out = place.run(args);
+        place.assert_exact(&out, name, PAGE.as_bytes());
+        assert!(!out.stderr.contains("warning"), "{}", out.stderr);
+    };
+    for name in ["x.html", "x", "x.txt", "x.php", "x.xml", "x.xls", "page.html.gz", "x.unheard"] {
+        saved(name, &[&text(&server, name, PAGE, HTML)]);
+    }
+    let url = text(&server, "x.zip", PAGE, HTML);
+    saved("x.zip", &[&url, "--accept-html"]);
+    saved("x.zip", &[&url, "--verify", "off"]);
+    saved("login.html", &[&url, "-o", "login.html"]);
+    // Whoever gives its digest wants exactly this.
+    saved("x.zip", &[&url, "--checksum", &format!("sha256:{}", sha256(PAGE.as_bytes()))]);
+}
+
+#[test]
+fn a_digest_that_stood_beside_a_page_does_not_make_it_data() {
+    let server = Server::start();
+    let url = server.put("/d/x.zip", PAGE);
+    server.put("/d/x.zip.sha256", sha256(PAGE.as_bytes()));
+    for verify in ["require", "find"] {
+        let (place, out) = over_old("x.zip", &[&url, "--verify", verify]);
+        assert_refused(&place, &out, "x.zip", "an HTML page came");
+    }
+}
+
+#[test]
+fn data_that_is_called_a_page_is_saved() {
+    let server = Server::start();
+    for (name, body) in [("x.csv", "a,b\n1,2\n"), ("x.svg", "<?xml version='1.0'?><svg/>"), ("x.json", "{}")]
+    {
+        let place = Place::new();
+        let out = place.run(&[&text(&server, name, body, HTML)]);
+        place.assert_exact(&out, name, body.as_bytes());
+        assert!(out.stderr.contains("its server calls it an HTML page"), "{}", out.stderr);
+        let out = place.run(&[&text(&server, name, body, &[]), "-o", "plain"]);
+        assert!(out.status == 0 && !out.stderr.contains("warning"), "{}", out.stderr);
+    }
+    // A fragment is a page only where its server says so.
+    let place = Place::new();
+    let out = place.run(&[&text(&server, "x.csv", "<b>,<i>\n", &[])]);
+    place.assert_exact(&out, "x.csv", b"<b>,<i>\n");
+    let place = Place::new();
+    let out = place.run(&[&server.url("well_behaved/2000000/x.zip")]);
+    place.assert_exact(&out, "x.zip", &content("x.zip", 2_000_000));
+}
+
+#[test]
+fn a_page_on_standard_output_is_a_failure() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&text(&server, "x.tar.xz", PAGE, HTML), "-o", "-"]);
+    assert_eq!((out.status, &*out.stdout), (3, PAGE.as_bytes()), "what has left cannot be taken back");
+    assert!(out.stderr.contains("an HTML page came"), "{}", out.stderr);
+    let out = place.run(&[&text(&server, "x.html", PAGE, HTML), "-o", "-"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+}
+
+#[test]
+fn a_redirect_to_a_page_fails_by_the_name_that_was_asked_for() {
+    let server = Server::start();
+    let login = server.put("/login", PAGE);
+    let place = Place::new();
+    let out = place.run(&[&server.url(&format!("redirect/0/x.iso?to={login}"))]);
+    place.assert_failed(&out, 3, "an HTML page came");
+}
+
+#[test]
+fn a_git_lfs_pointer_under_the_name_of_data_is_a_failure() {
+    let server = Server::start();
+    let url = text(&server, "model.safetensors", POINTER, &[("type", "text/plain")]);
+    let (place, out) = over_old("model.safetensors", &[&url]);
+    assert_refused(&place, &out, "model.safetensors", "a Git LFS pointer came in place of the file");
+    let place = Place::new();
+    let out = place.run(&[&url, "--verify", "off"]);
+    place.assert_exact(&out, "model.safetensors", POINTER.as_bytes());
+    let out = place.run(&[&text(&server, "pointer.txt", POINTER, &[])]);
+    place.assert_exact(&out, "pointer.txt", POINTER.as_bytes());
+}
+
+#[test]
+fn a_mirror_that_has_a_page_gives_way_to_the_next_one() {
+    let server = Server::start();
+    let place = Place::new();
+    let page = text(&server, "x.zip", PAGE, HTML);
+    place.write("list", format!("{page}\t{}\tx.zip\n", server.url("well_behaved/5000/file")));
+    let out = place.run(&["-i", "list"]);
+    place.assert_exact(&out, "x.zip", &content("file", 5000));
+}
