@@ -7,7 +7,7 @@
 use super::{Beside, Proofs, has, last_segment, with_ending};
 use crate::small;
 use crate::source::By;
-use downhaul_core::content;
+use downhaul_core::content::{self, Look};
 use downhaul_core::digest::Algorithm;
 use downhaul_core::error::{Error, Kind, Retry};
 use downhaul_core::list::checksums;
@@ -116,7 +116,7 @@ impl Proofs {
     async fn fetch_beside(&self, url: &Url) -> Option<Beside> {
         match small::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await {
             Ok(text) => {
-                let text = text.filter(|text| !content::is_html(text))?;
+                let text = text.filter(|text| content::look(text) == Look::Other)?;
                 Some(self.read(url, &text).await)
             }
             Err(error) => Some(Err(error)),
