@@ -411,7 +411,7 @@ fn content_disposition_never_leaves_the_folder() {
     let server = Server::start();
     let long = format!("attachment; filename={}.txt", "x".repeat(4096));
     // The hash is the same in every version: a second run must find what the first one saved.
-    let cut = format!("{}~2194afd24ad4dab7.txt", "x".repeat(234));
+    let cut = format!("{}~262afd24ff4daab7.txt", "x".repeat(234));
     for (value, name) in [
         ("attachment; filename=\"../../up.txt\"", "___.._up.txt"),
         ("attachment; filename=\"/abs.txt\"", "_abs.txt"),

@@ -11,7 +11,7 @@ use downhaul_core::content::{self, Look, Promise};
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::{JobId, Phase};
-use downhaul_core::job::{IfExists, JobSpec};
+use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::journal::Claim;
 use downhaul_core::plan::{About, Input};
 use downhaul_core::settings::{Resume, Settings, Sync, Verify};

@@ -94,6 +94,7 @@ impl State {
             left: 0,
             waiting: BTreeMap::new(),
             hashers: Hashers::default(),
+            beginning: Vec::new(),
             broken: false,
         }
     }
