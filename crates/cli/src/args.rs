@@ -16,7 +16,7 @@ Examples:
   downhaul URL -o - | tar xz                         into a pipe
 
 A download is in NAME.part until it is complete; the same command again goes on with it.
-An existing file is left alone unless you say otherwise.
+An existing file is never replaced unless you say so.
 
 Exit status:
   0 all there   1 some failed   2 usage   3 wrong digest   4 you chose to exit
@@ -158,9 +158,9 @@ pub struct Files {
     #[arg(
         long,
         value_name = "WHAT",
-        default_value = "skip",
+        default_value = "check",
         hide_possible_values = true,
-        help = "When the file exists: skip, overwrite, rename, update, error"
+        help = "When the file exists: check (is it this file?), skip, overwrite, rename, update, error"
     )]
     pub if_exists: IfExists,
 
@@ -195,6 +195,14 @@ pub struct Files {
     /// Keep the time of download instead of the server's Last-Modified
     #[arg(long)]
     pub no_mtime: bool,
+
+    /// Attach the URL to each file, for other programs (extended attribute user.xdg.origin.url)
+    #[arg(long)]
+    pub xattr: bool,
+
+    /// Attach nothing to files: a later run has to ask the server about each
+    #[arg(long, conflicts_with = "xattr")]
+    pub no_xattr: bool,
 }
 
 /// How much at once.
@@ -370,6 +378,7 @@ pub struct Telling {
 /// `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
+    Check,
     Skip,
     Overwrite,
     Rename,

@@ -76,7 +76,10 @@ const ADVICE: &[(&str, &str)] = &[
         "resume.damaged",
         "It stays as it is. Without -c, --if-exists overwrite replaces it once the new file is complete.",
     ),
-    ("file.exists", "--if-exists overwrite, rename, update or skip decides otherwise."),
+    (
+        "file.exists",
+        "-c goes on with it if it is the beginning of the file; --if-exists overwrite replaces it, rename keeps both.",
+    ),
     ("file.is_folder", "Choose another name, or move the folder."),
     (
         "file.is_device",

@@ -14,6 +14,7 @@ mod printer;
 mod record;
 mod run;
 mod settings;
+mod state;
 mod ui;
 mod verify;
 

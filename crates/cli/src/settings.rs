@@ -4,14 +4,17 @@ use crate::args::{self, Args, Color, Progress};
 use crate::given;
 use crate::printer::Paint;
 use crate::record;
+use crate::state;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
-use downhaul_engine::core::settings::{Family, HttpVersion, OnError, Resume, Settings, Sync, Verify};
+use downhaul_engine::core::settings::{
+    Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, Verify,
+};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Environment variables that are read, and what for. `docs/environment.md` is made from this.
-pub const ENVIRONMENT: [(&str, &str); 6] = [
+pub const ENVIRONMENT: [(&str, &str); 7] = [
     ("NO_COLOR", "when set and not empty, `--color auto` means no colours (no-color.org)"),
     ("TERM", "when `dumb`, there are no bars and no colours"),
     (
@@ -27,6 +30,10 @@ pub const ENVIRONMENT: [(&str, &str); 6] = [
         "where the machine's trusted certificates are, if not in their usual place",
     ),
     ("TZ", "the time zone of the log"),
+    (
+        "XDG_STATE_HOME, HOME",
+        "where the folder `downhaul` is with what is remembered between runs: `$XDG_STATE_HOME`, else `$HOME/.local/state`",
+    ),
 ];
 
 /// How people and programs are told.
@@ -109,6 +116,7 @@ pub(crate) fn resolve(
             windows: args.files.windows_names,
         },
         if_exists: match args.files.if_exists {
+            args::IfExists::Check => IfExists::Check,
             args::IfExists::Skip => IfExists::Skip,
             args::IfExists::Overwrite => IfExists::Overwrite,
             args::IfExists::Rename => IfExists::Rename,
@@ -116,6 +124,12 @@ pub(crate) fn resolve(
             args::IfExists::Error => IfExists::Error,
         },
         keep_mtime: !args.files.no_mtime,
+        attributes: match (args.files.no_xattr, args.files.xattr) {
+            (true, _) => Attributes::None,
+            (_, true) => Attributes::Url,
+            _ => Attributes::Record,
+        },
+        key: state_folder().and_then(|folder| state::key(&folder)).unwrap_or_default(),
         parallel,
         limit_rate: args.options.work.limit_rate,
         connections: args.options.work.connections.map(usize::from),
@@ -234,6 +248,15 @@ fn colours(args: &Args, screen: bool) -> bool {
 /// A terminal that can do more than type.
 fn is_screen(output: &impl IsTerminal) -> bool {
     output.is_terminal() && env("TERM").as_deref() != Some("dumb")
+}
+
+/// Where what is remembered between runs is kept, by the XDG Base Directory Specification.
+fn state_folder() -> Option<PathBuf> {
+    // A relative path is to be ignored by that specification.
+    let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
+    let given = env("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);
+    let usual = || env("HOME").map(|home| PathBuf::from(home).join(".local/state")).and_then(absolute);
+    given.or_else(usual).map(|folder| folder.join("downhaul"))
 }
 
 /// A proxy that is asked for and will not be used.

@@ -162,6 +162,7 @@ fn existing_files() {
     let server = Server::start();
     let (url, new) = (good(&server, 1000, "f"), content("f", 1000));
     for (how, status, expected, says) in [
+        ("check", 1, vec![("f", b"old".to_vec())], "it has 3 bytes, and the server's file has 1000"),
         ("skip", 0, vec![("f", b"old".to_vec())], "already exists"),
         ("overwrite", 0, vec![("f", new.clone())], "size only"),
         ("rename", 0, vec![("f", b"old".to_vec()), ("f (1)", new.clone())], "f (1)"),
@@ -185,11 +186,12 @@ fn existing_files() {
 }
 
 #[test]
-fn nothing_is_asked_for_a_named_file_that_is_there() {
+fn skip_asks_nobody_about_a_file_that_is_there() {
     let server = Server::start();
     let place = Place::new();
     place.write("f", "old");
-    assert_eq!(place.run(&[&good(&server, 1000, "x"), "f"]).status, 0);
+    let out = place.run(&[&good(&server, 1000, "x"), "f", "--if-exists", "skip"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(server.requests().is_empty());
 }
 
@@ -360,7 +362,7 @@ fn events_are_complete_and_in_order() {
         server.url("status/1/d?status=404"),
         server.url("slow/250000/e?rate=100000"),
     );
-    let out = place.run_with(&["-i", "-", "--progress", "json"], list.as_bytes());
+    let out = place.run_with(&["-i", "-", "--progress", "json", "--if-exists", "skip"], list.as_bytes());
     assert_eq!(out.status, 1);
     assert_eq!(out.stderr, "", "everything is in the events");
     let events = events(&out);

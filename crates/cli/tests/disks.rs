@@ -44,6 +44,7 @@ fn limited(place: &Place, limit: &str, args: &[&str]) -> Out {
     let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_downhaul")]).args(args).current_dir(place.path());
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     finish(command.spawn().expect("the program starts"))
 }

@@ -690,13 +690,14 @@ fn a_journal_claims_nothing_of_a_bad_part() {
     const LARGE: u64 = 12_000_000;
     for connections in ["-x1", "-x4"] {
         let server = Server::start();
-        let bad = server.url(&format!("part_digests/{LARGE}/file?bad=1&always=1"));
-        let (place, out) = over_old(&bad, &["--retries", "2", connections]);
+        let target = format!("part_digests/{LARGE}/file?bad=1&always=1");
+        let (place, out) = over_old(&server.url(&target), &["--retries", "2", connections]);
         assert_eq!((out.status, place.file("f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
         assert!(server.requests().len() <= 1 + 4 * 5, "bounded: {}", server.requests().len());
         // The next run believes what the journal claims and the disk has, and checks nothing but the size at the end.
-        let good = server.url(&format!("well_behaved/{LARGE}/file"));
-        let out = place.run(&[&good, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
+        server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
+        let again = server.url(&target);
+        let out = place.run(&[&again, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
         place.assert_exact(&out, "f", &content("file", LARGE));
         let events = common::events(&out);
         let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");

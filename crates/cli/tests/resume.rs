@@ -281,9 +281,10 @@ fn a_short_page_does_not_get_into_what_is_gone_on_with() {
 fn leftovers_of_a_file_that_is_small_now() {
     let server = Server::start();
     let place = Place::new();
-    let large = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
-    interrupted(&place, &[&large], "file", 2_000_000, Signal::KILL);
-    let out = place.run(&[&server.url("well_behaved/5000/file")]);
+    let large = format!("capped/{SIZE}/file?rate=8000000");
+    interrupted(&place, &[&server.url(&large)], "file", 2_000_000, Signal::KILL);
+    server.becomes(&large, "well_behaved/5000/file");
+    let out = place.run(&[&server.url(&large)]);
     place.assert_exact(&out, "file", &content("file", 5000));
     assert_eq!(place.files(), ["file"]);
 }

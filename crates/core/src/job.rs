@@ -143,7 +143,10 @@ impl Target {
 /// What to do when the final name exists (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Leave it, and do not download.
+    /// Leave it if it is this file, by a digest that was given, by what is attached to it, or by what the server says;
+    /// else fail.
+    Check,
+    /// Leave it whatever it is, and do not download.
     Skip,
     /// Download, and replace it when the new file is complete.
     Overwrite,

@@ -6,12 +6,13 @@
 //! the disk were found to have its CRC. So nothing that happens to either file can make a wrong byte count.
 
 use crate::digest::Expected;
+use crate::identity::Origin;
 use crate::reply::Version;
 use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use serde::{Deserialize, Serialize};
 
 /// The first line: which form this is. Another form is not read, and the file starts again.
-const FORM: &[u8] = b"downhaul journal 1\n";
+const FORM: &[u8] = b"downhaul journal 2\n";
 
 /// The longest record: a URL of 64 KiB is more than servers take, and a record holds little else.
 const LONGEST_RECORD: usize = 256 * 1024;
@@ -23,12 +24,16 @@ const JOINED_MOST: u64 = 1024 * 1024;
 /// What file this is: enough to tell whether what a server sends now belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// Where it came from, without secrets: for people. What decides is the validator.
+    /// Where it came from, without secrets: for people.
     pub url: String,
+    /// Where it came from: its bytes are continued only from there. `None` where that is not known.
+    pub origin: Option<Origin>,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
-    /// Its validator.
+    /// Its validator, which holds for its origin only.
     pub version: Version,
+    /// The content coding that its bytes have; `None` for none.
+    pub coding: Option<String>,
     /// Digests that the server gave.
     pub digests: Vec<Expected>,
 }
@@ -111,6 +116,17 @@ pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     Some((start, claims))
 }
 
+/// Reads only what file a journal is of, from its beginning: so many bytes are enough.
+pub fn read_start(bytes: &[u8]) -> Option<Start> {
+    match take(&mut bytes.strip_prefix(FORM)?)? {
+        Record::Start(start) => Some(start),
+        Record::Claim(_) => None,
+    }
+}
+
+/// See [`read_start`].
+pub const START_MOST: usize = LONGEST_RECORD + 64;
+
 fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
     checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
 }
@@ -167,6 +183,8 @@ mod tests {
         let digest = Digest::from_hex(Algorithm::Sha256, &"ab".repeat(32)).expect("64 digits");
         Start {
             url: "http://h/f".into(),
+            origin: Some(Origin::of(&url::Url::parse("http://h/f").expect("a URL"), &Default::default())),
+            coding: None,
             size,
             version: Version::Etag("\"a\"".into()),
             digests: vec![Expected { digest, from: "X-Checksum-SHA256".into() }],
@@ -200,6 +218,7 @@ mod tests {
             let whole = ends.iter().filter(|&&end| end <= length).count();
             let expected = (whole > 0).then(|| (start(Some(100)), claims[..whole - 1].to_vec()));
             assert_eq!(read(&bytes[..length]), expected, "{length} bytes");
+            assert_eq!(read_start(&bytes[..length]).is_some(), whole > 0, "{length} bytes");
         }
     }
 

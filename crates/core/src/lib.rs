@@ -7,7 +7,8 @@
 //!
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
 //! into file names, [`head`] and [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
-//! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
+//! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`identity`] whether what lies
+//! here is this file, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
 //! [`event`] what is told, [`record`] what is kept of a run, [`error`] what can go wrong.
 
 pub mod content;
@@ -15,6 +16,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod head;
+pub mod identity;
 pub mod job;
 pub mod journal;
 pub mod list;

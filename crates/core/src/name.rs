@@ -14,7 +14,7 @@ mod tests;
 mod text;
 
 pub use naming::{Folders, NameSource, Naming};
-pub use side::{SideFiles, side_files};
+pub use side::{PART, SideFiles, side_files, tagged_side_files};
 pub use text::last_segment;
 pub(crate) use text::{decoded, unescaped};
 
@@ -186,6 +186,14 @@ pub fn forms(listed: &str) -> Vec<String> {
         }
     }
     forms
+}
+
+/// Reads what [`SafeName::numbered`] made of a name without folders: `name (1).ext` is `name.ext` and 1.
+pub fn unnumbered(file: &str) -> Option<(String, u32)> {
+    let (stem, extension) = endings::split_extension(file);
+    let (stem, number) = stem.strip_suffix(')')?.rsplit_once(" (")?;
+    let number: u32 = number.parse().ok().filter(|n| *n > 0 && !number.starts_with(['0', '+']))?;
+    (!stem.is_empty()).then(|| (format!("{stem}{extension}"), number))
 }
 
 /// The form of a path in which two paths that are one file are equal: file systems of macOS and Windows do

@@ -1,6 +1,7 @@
 //! Every knob, resolved: a plain complete struct. Where the values come from (flags, environment) is the
 //! face's business.
 
+use crate::identity::Key;
 use crate::job::IfExists;
 use crate::name::Naming;
 use crate::signature::Keys;
@@ -19,6 +20,10 @@ pub struct Settings {
     pub if_exists: IfExists,
     /// Give a finished file the server's Last-Modified.
     pub keep_mtime: bool,
+    /// What is attached to a finished file.
+    pub attributes: Attributes,
+    /// By which URLs are hashed in what is attached and in journals.
+    pub key: Key,
     /// Files in flight at once, at least 1; `None`: as many as help.
     pub parallel: Option<usize>,
     /// Bytes a second for everything; `None`: no limit.
@@ -91,8 +96,10 @@ impl Default for Settings {
         Settings {
             output: PathBuf::from("."),
             naming: Naming::default(),
-            if_exists: IfExists::Skip,
+            if_exists: IfExists::Check,
             keep_mtime: true,
+            attributes: Attributes::Record,
+            key: Key::default(),
             parallel: Some(2),
             limit_rate: None,
             connections: None,
@@ -141,6 +148,17 @@ pub enum OnError {
     Skip,
     /// Stop everything.
     Exit,
+}
+
+/// What is attached to a finished file as extended attributes, where the disk has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attributes {
+    /// Nothing (`--no-xattr`).
+    None,
+    /// What it takes to know the file again (`user.downhaul.origin`).
+    Record,
+    /// That, and its URL without secrets, for people and other programs (`user.xdg.origin.url`, `--xattr`).
+    Url,
 }
 
 /// What to do with what an earlier run left of a file.

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Generation, Part};
 use crate::explain::{self, Explanation, FileStory};
 use crate::limit::Limit;
-use crate::place::Taken;
+use crate::place::{Places, Reserved};
 use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
 use crate::signed::Signature;
@@ -26,7 +26,9 @@ use crate::verify::Verifier;
 use downhaul_core::content::Look;
 use downhaul_core::error::{Blame, Error, Kind};
 use downhaul_core::event::{Fact, Failure, JobId, Phase};
-use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::identity::Identity;
+use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::name::SafeName;
 use downhaul_core::pace::{Host, News, Pace, Room};
 use downhaul_core::plan::{About, Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::settings::{OnError, Settings};
@@ -101,7 +103,7 @@ enum Report {
     Input(Input),
     /// What lists and signatures say of the file.
     Known(Known),
-    /// A name was chosen before anything was asked of a server.
+    /// A name was looked at before the file is fetched.
     Looked(Result<(PathBuf, Place), Error>),
     /// A place was made, or is not needed.
     Placed(Result<Placed, Error>),
@@ -115,7 +117,7 @@ pub(crate) struct Director {
     settings: Arc<Settings>,
     sources: Sources,
     disk: Arc<dyn Disk>,
-    taken: Arc<Taken>,
+    places: Arc<Places>,
     proofs: Arc<Proofs>,
     space: Arc<Space>,
     clerks: Arc<Clerks>,
@@ -150,6 +152,8 @@ struct Running {
     sources: Vec<Arc<dyn Source>>,
     workers: BTreeMap<WorkerId, AtWork>,
     checker: Option<AbortHandle>,
+    /// What lists and signatures say of it was told to its plan.
+    told: bool,
     /// The final path, once chosen.
     path: Option<PathBuf>,
     part: Option<Arc<dyn Part>>,
@@ -186,7 +190,7 @@ impl Director {
         let (news, from_workers) = mpsc::unbounded_channel();
         let files = settings.parallel.is_none().then(|| Pace::of_files(FILES_LEAST, settings.max_per_host));
         Director {
-            taken: Arc::new(Taken::new(&settings.reserved)),
+            places: Arc::new(Places::new(settings.clone(), disk.clone())),
             proofs: Arc::new(Proofs::new(settings.clone(), sources.clone())),
             space: Arc::default(),
             clerks: Arc::default(),
@@ -264,7 +268,19 @@ impl Director {
         };
         self.reporter.tell(Some(id), queued);
         match job {
-            Ok(spec) => self.queue.push_back((id, spec)),
+            Ok(spec) => match self.places.reserve(id, &spec) {
+                Reserved::Path => self.queue.push_back((id, spec)),
+                Reserved::Same => {
+                    let path = SafeName::from_url(&spec.urls[0]).to_string();
+                    let reason = "is in the list already, from the same URL: it is fetched once".to_string();
+                    self.reporter.tell(Some(id), Fact::Skipped { path, reason });
+                    self.summary.skipped += 1;
+                }
+                Reserved::Taken => {
+                    let at = given_name(&spec).unwrap_or_default();
+                    self.fail_unstarted(id, &Error::new(Kind::NameTaken, at, ""));
+                }
+            },
             Err(error) => self.fail_unstarted(id, &error),
         }
     }
@@ -294,12 +310,15 @@ impl Director {
             if let Some(files) = &mut self.files {
                 files.opened(false);
             }
+            let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
+            let identity = Identity { origins, proven: false };
+            // Where nothing stands there is nothing to look at.
+            let look_first = !spec.target.is_in_order() && !self.places.is_free(id, &identity);
             let plan = Plan::new(Rules {
-                sources: spec.urls.len(),
+                origins: identity.origins,
                 size: spec.size,
                 pieces: spec.pieces.clone(),
-                // `update` compares with what the server says; a server's name is known from its reply.
-                look_first: spec.target != Target::Server && self.settings.if_exists != IfExists::Update,
+                look_first,
                 retries: self.settings.retries,
                 on_error: self.on_error,
                 max_time: self.settings.max_time,
@@ -319,6 +338,7 @@ impl Director {
                 sources,
                 workers: BTreeMap::new(),
                 checker: None,
+                told: false,
                 path: None,
                 part: None,
                 generation: 0,
@@ -429,13 +449,20 @@ impl Director {
             Report::Gone => return self.remove(id),
             Report::Input(input) => input,
             Report::Known(known) => {
+                running.told = true;
                 running.signature = known.signature.or(running.signature.take());
                 let more = add_mirrors(running, &self.sources, known.mirrors);
+                let more = more.iter().map(|url| self.places.origin(url)).collect();
                 running.plan.on(self.clock.now(), Input::Sources(more));
                 Input::Known(known.about)
             }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
-                running.path = Some(path);
+                // A server may still give the file another name, unless it is gone on with.
+                let settled = running.spec.target != Target::Server
+                    || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
+                if settled && !matches!(place, Place::Ask(_)) {
+                    running.path = Some(path);
+                }
                 place
             })),
             Report::Placed(Ok(placed)) => {
@@ -504,10 +531,13 @@ impl Director {
                         host.hear(now, news);
                     }
                 }
-                Action::Look => self.look(id),
+                Action::Look { reply } => self.look(id, reply),
                 Action::Fetch { worker, source, from, to } => {
                     let size = listed_size(&running.spec);
-                    self.fetch(id, worker, source, Want { from, to, size })
+                    self.fetch(id, worker, source, Want { from, to, size, about: None })
+                }
+                Action::Ask { worker, source, conditions } => {
+                    self.fetch(id, worker, source, Want { about: Some(conditions), ..Want::EVERYTHING });
                 }
                 Action::Place { reply, begin } => self.place(id, reply.as_deref().cloned(), begin),
                 Action::Begin(begin) => self.begin(id, begin),
@@ -550,7 +580,7 @@ impl Director {
         let bytes = running.plan.bytes();
         self.reporter.drop_meter(id);
         self.space.release(id);
-        self.taken.over(id);
+        self.places.over(id);
         self.summary.resumable += u64::from(matches!(outcome, Outcome::Failed { resumable: true, .. }));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
         let finished = matches!(outcome, Outcome::Finished);
@@ -664,16 +694,17 @@ impl Drop for Director {
     }
 }
 
-/// Mirrors that a server offers. How many are new.
-fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> usize {
-    let before = running.sources.len();
+/// Adds the mirrors that a server offers. Returns those that are new.
+fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> Vec<Url> {
+    let mut new = Vec::new();
     for url in mirrors {
         if !running.spec.urls.contains(&url) {
             running.sources.push(sources(&url, By::Server));
-            Arc::make_mut(&mut running.spec).urls.push(url);
+            Arc::make_mut(&mut running.spec).urls.push(url.clone());
+            new.push(url);
         }
     }
-    running.sources.len() - before
+    new
 }
 
 /// The host of a source.

@@ -36,7 +36,7 @@ pub(crate) async fn get(
     let source = sources(&plain, by);
     let (mut tries, mut pauses) = (0, 0);
     loop {
-        let error = match source.open(Want { from: 0, to: None, size: None }).await {
+        let error = match source.open(Want::EVERYTHING).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
                 Ok(text) => return is_as(&text, &digests, url).map(|()| Some(text)),
                 Err(error) => error,

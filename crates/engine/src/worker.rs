@@ -110,7 +110,7 @@ impl Worker {
     }
 
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
-        let (opened, spent) = explain::measured(self.source.open(self.want)).await;
+        let (opened, spent) = explain::measured(self.source.open(self.want.clone())).await;
         self.meter.spent().add(spent);
         let Opened { reply, mut body } = opened?;
         let piece = Piece::of(&reply, self.settings.verify);

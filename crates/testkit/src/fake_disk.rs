@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::identity::{self, Identity, Record};
 use downhaul_core::name::{SideFiles, side_files};
 use downhaul_core::settings::{Resume, Sync};
-use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Part, Publishing, Standing};
+use downhaul_engine::disk::{Beginning, Disk, Found, Generation, Opening, Part, Publishing, Standing};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
@@ -12,6 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -36,6 +38,8 @@ struct FakeFile {
     safe: Vec<u8>,
     /// Writes since the file was last forced to disk: each may be lost, or torn.
     pending: Vec<(usize, Vec<u8>)>,
+    /// What was attached to it when it was complete.
+    record: Option<Record>,
 }
 
 struct FakePart {
@@ -47,7 +51,7 @@ struct FakePart {
 
 impl FakeFile {
     fn new(bytes: Vec<u8>) -> FakeFile {
-        FakeFile { pending: vec![(0, bytes.clone())], bytes, safe: Vec::new() }
+        FakeFile { pending: vec![(0, bytes.clone())], bytes, ..FakeFile::default() }
     }
 
     fn write(&mut self, offset: usize, bytes: &[u8]) {
@@ -69,7 +73,7 @@ impl FakeFile {
             let kept = if whole { bytes.len() } else { rng.usize(0..=bytes.len()) };
             put(&mut self.safe, offset, &bytes[..kept]);
         }
-        FakeFile { bytes: self.safe.clone(), safe: self.safe, pending: Vec::new() }
+        FakeFile { bytes: self.safe.clone(), safe: self.safe, pending: Vec::new(), record: self.record }
     }
 }
 
@@ -120,20 +124,29 @@ impl FakeDisk {
 
 impl Disk for FakeDisk {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
-        let standing =
-            |file: &FakeFile| Standing { instead: None, size: file.bytes.len() as u64, modified: None };
+        let standing = |file: &FakeFile| {
+            let (size, record) = (file.bytes.len() as u64, file.record.clone());
+            let file = identity::Standing { size, modified: Some(SystemTime::UNIX_EPOCH), record };
+            Standing { instead: None, file }
+        };
         Ok(self.inner().files.get(path).map(standing))
     }
 
-    fn has_left(&self, target: &Path) -> bool {
+    fn has_left(&self, target: &Path, _identity: &Identity) -> bool {
         let side = side_files(target);
         let inner = self.inner();
         inner.files.contains_key(&side.part) && inner.files.contains_key(&side.journal)
     }
 
-    fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+    fn names(&self, folder: &Path, _most: usize) -> Option<Vec<String>> {
+        let inner = self.inner();
+        let here = inner.files.keys().filter(|path| path.parent() == Some(folder));
+        Some(here.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
+    }
+
+    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
         let SideFiles { part: path, journal, .. } = side_files(target);
-        let left = self.read(&journal).filter(|_| resume != Resume::Forget);
+        let left = self.read(&journal).filter(|_| how.resume != Resume::Forget);
         self.inner().files.entry(path.clone()).or_default();
         let state = Mutex::new((0, left.is_some()));
         Ok((Box::new(FakePart { disk: self.clone(), path, journal, state }), left.map(Found::Journal)))
@@ -263,6 +276,9 @@ impl Part for FakePart {
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.1) {
             file.sync();
         }
+        file.record = how
+            .attach
+            .map(|what| Record::new(what.origin, how.size, SystemTime::UNIX_EPOCH, what.now, &what.version));
         inner.files.insert(target.to_path_buf(), file);
         inner.files.remove(&self.journal);
         *state = (state.0 + 1, false);

@@ -10,6 +10,7 @@ use crate::{content, content_digest, sha256};
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, Kind, Pause, Why};
+use downhaul_core::identity::{Key, Origin};
 use downhaul_core::job::Pieces;
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::reply::Reply;
@@ -84,6 +85,12 @@ pub struct Meeting {
     pub end: Result<(), Error>,
 }
 
+/// The origins of so many sources.
+pub(crate) fn origins(count: usize) -> Vec<Origin> {
+    let url = |n| Url::parse(&format!("http://sim{n}/file")).expect("a URL");
+    (0..count).map(|n| Origin::of(&url(n), &Key::default())).collect()
+}
+
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64) -> World {
@@ -144,7 +151,7 @@ impl World {
         let sources = self.rng.usize(1..=3);
         self.several = sources > 1;
         Rules {
-            sources,
+            origins: origins(sources),
             look_first: self.rng.bool(),
             retries: self.rng.u32(0..6),
             on_error: if self.rng.bool() { OnError::Retry } else { OnError::Ask },
@@ -352,7 +359,7 @@ impl Source for SimSource {
         Box::pin(async move {
             let (meeting, delay, piece) = {
                 let mut world = self.world.lock().expect("no panic");
-                let mut meeting = world.meet(want);
+                let mut meeting = world.meet(want.clone());
                 world.spoil(want, &mut meeting);
                 (meeting, world.rng.u64(0..2000), world.rng.usize(1..200_000))
             };

@@ -3,6 +3,7 @@
 
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::identity::{Conditions, Origin};
 use downhaul_core::job::Pieces;
 use downhaul_core::journal::{Claim, Start};
 use downhaul_core::pace::Room;
@@ -44,7 +45,7 @@ impl Choices<'_> {
 pub fn poke(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let rules = Rules {
-        sources: 1 + usize::from(choices.byte() % 3),
+        origins: origins(1 + usize::from(choices.byte() % 3)),
         look_first: choices.byte().is_multiple_of(2),
         retries: u32::from(choices.byte() % 4),
         on_error: choices.one_of(&[OnError::Ask, OnError::Retry, OnError::Skip, OnError::Exit]),
@@ -93,6 +94,7 @@ fn event(choices: &mut Choices) -> Input {
     let worker = u32::from(choices.byte() % 8);
     let path = || "f".to_string();
     match choices.byte() % 16 {
+        0 if choices.byte().is_multiple_of(4) => Input::Looked(Ok(Place::Ask(Conditions::default()))),
         0 => Input::Looked(Ok(Place::Free { path: path(), left: choices.byte().is_multiple_of(2) })),
         1 => Input::Placed(Ok(Place::Free { path: path(), left: false }), left(choices)),
         2 => Input::Placed(Err(error(choices)), None),
@@ -143,6 +145,11 @@ fn event(choices: &mut Choices) -> Input {
     }
 }
 
+/// The origins of so many sources.
+fn origins(count: usize) -> Vec<Origin> {
+    crate::net_sim::origins(count)
+}
+
 /// Digests for a file of 20,000 bytes.
 fn pieces(length: u64) -> Pieces {
     let digests = vec![expected().digest; 20_000_usize.div_ceil(length as usize)];
@@ -175,7 +182,14 @@ fn left(choices: &mut Choices) -> Option<Left> {
             });
             let claims = claims.filter(|claim| size.is_none_or(|size| claim.end <= size)).collect();
             Some(Left::Journal {
-                start: Start { url: String::new(), size, version, digests: Vec::new() },
+                start: Start {
+                    url: String::new(),
+                    origin: origins(1).pop(),
+                    size,
+                    version,
+                    coding: None,
+                    digests: Vec::new(),
+                },
                 claims,
             })
         }

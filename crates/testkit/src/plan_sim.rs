@@ -7,6 +7,7 @@ use crate::sha256;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::Fact;
+use downhaul_core::identity::Conditions;
 use downhaul_core::journal::{self, Claim};
 use downhaul_core::pace::Pace;
 use downhaul_core::plan::{
@@ -166,7 +167,17 @@ impl Sim {
             }
             let room = self.pace.room(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
             match plan.next(self.now, &[room, room, room]) {
-                Action::Look => {
+                Action::Look { reply: None } if self.world.rng.u8(0..6) == 0 => {
+                    plan.on(self.now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
+                }
+                Action::Ask { worker, source, conditions } => {
+                    let want = Want { about: Some(conditions), ..Want::EVERYTHING };
+                    self.fetch(worker, source, want);
+                    if let Some(lane) = self.lanes.last_mut() {
+                        lane.meeting.body.clear();
+                    }
+                }
+                Action::Look { .. } => {
                     let left = self.adopted.is_some() || !self.journal.is_empty();
                     plan.on(self.now, Input::Looked(Ok(Place::Free { path: "f".into(), left })));
                 }
@@ -188,7 +199,9 @@ impl Sim {
                     self.check = claims.into_iter().map(|claim| (number, Some(claim))).collect();
                     self.check.push_back((number, None));
                 }
-                Action::Fetch { worker, source, from, to } => self.fetch(worker, source, from, to),
+                Action::Fetch { worker, source, from, to } => {
+                    self.fetch(worker, source, Want { from, to, ..Want::EVERYTHING });
+                }
                 Action::Accept { worker, skip, at, end } => {
                     let (now, generation) = (self.now, self.generation);
                     let lane = self.lanes.iter_mut().find(|lane| lane.worker == worker);
@@ -259,10 +272,11 @@ impl Sim {
         panic!("seed {seed}: a download that does not end: {plan:?}");
     }
 
-    fn fetch(&mut self, worker: WorkerId, source: usize, from: u64, to: Option<u64>) {
+    fn fetch(&mut self, worker: WorkerId, source: usize, want: Want) {
+        let from = want.from;
         self.seen.requests += 1;
         self.pace.opened(false);
-        let meeting = self.world.meet_at(source, Want { from, to, size: None });
+        let meeting = self.world.meet_at(source, want);
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {
             0 => 0,

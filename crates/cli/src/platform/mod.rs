@@ -6,9 +6,11 @@ mod other;
 mod unix;
 
 #[cfg(not(unix))]
-pub(crate) use other::{Signals, Terminal, is_in_front, raise_file_limit};
+pub(crate) use other::{
+    Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, write_private,
+};
 #[cfg(unix)]
-pub(crate) use unix::{Signals, Terminal, is_in_front, raise_file_limit};
+pub(crate) use unix::{Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, write_private};
 
 /// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

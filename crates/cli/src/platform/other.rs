@@ -44,3 +44,14 @@ impl Signals {
         }
     }
 }
+
+/// Makes a folder: below a user's own, others may not look into it.
+pub(crate) fn make_private_folder(path: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Writes a new file.
+pub(crate) fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    std::fs::File::options().write(true).create_new(true).open(path)?.write_all(bytes)
+}

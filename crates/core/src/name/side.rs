@@ -1,13 +1,13 @@
 //! The files that stand beside a target while it is unfinished: [`side_files`] is the only place that knows their names.
 //!
-//! Invariant: the names depend on the target's path alone, so that every run finds what an earlier run left; and each of
-//! them fits into [`LONGEST`] bytes whenever the target's own name does.
+//! Invariant: the names depend on the target's path and the tag alone, so that every run finds what an earlier run left;
+//! and each of them fits into [`LONGEST`] bytes whenever the target's own name does.
 
 use super::{LONGEST, cut_bytes, mark};
 use std::path::{Path, PathBuf};
 
 /// What a partial file's name ends in.
-const PART: &str = ".part";
+pub const PART: &str = ".part";
 /// What its journal's name ends in.
 const JOURNAL: &str = ".part.journal";
 /// What the name of a journal ends in that is being written and will take the place of the old one.
@@ -34,16 +34,28 @@ impl SideFiles {
 /// Returns the side files of a target. Where the target's name leaves no room for the longest ending, all three names
 /// begin with a prefix of it and a hash of the whole name: `PREFIX~HASH.part`.
 pub fn side_files(target: &Path) -> SideFiles {
+    side_files_of(target, "")
+}
+
+/// Returns the side files of a target for a file that is not the one whose partial file has the usual name. Its `tag` (of
+/// at most 16 bytes) stands before the endings: `NAME.TAG.part`.
+pub fn tagged_side_files(target: &Path, tag: &str) -> SideFiles {
+    side_files_of(target, &format!(".{tag}"))
+}
+
+fn side_files_of(target: &Path, tag: &str) -> SideFiles {
     let name = target.file_name().unwrap_or_default();
-    let stem = if name.len() + NEW_JOURNAL.len() <= LONGEST {
+    let most = LONGEST - NEW_JOURNAL.len() - tag.len();
+    let mut stem = if name.len() <= most {
         name.to_owned()
     } else {
         let mark = format!("~{}", mark(name.as_encoded_bytes()));
         // Bytes that are not UTF-8 become marks of three bytes here, which the cut takes into account.
         let shown = name.to_string_lossy();
-        let prefix = cut_bytes(&shown, LONGEST - NEW_JOURNAL.len() - mark.len());
+        let prefix = cut_bytes(&shown, most - mark.len());
         format!("{prefix}{mark}").into()
     };
+    stem.push(tag);
     let with = |ending: &str| {
         let mut name = stem.clone();
         name.push(ending);
@@ -69,6 +81,15 @@ mod tests {
         assert_eq!(new_journal, Path::new("a/b.iso.part.journal.new"));
         let longest = "x".repeat(LONGEST - NEW_JOURNAL.len());
         assert_eq!(part_of(&longest), format!("{longest}.part"));
+    }
+
+    #[test]
+    fn a_tag_stands_before_the_endings() {
+        let side = tagged_side_files(Path::new("a/b.iso"), "0123abcd");
+        assert_eq!(side.part, Path::new("a/b.iso.0123abcd.part"));
+        assert_eq!(side.journal, Path::new("a/b.iso.0123abcd.part.journal"));
+        let long = tagged_side_files(Path::new(&"x".repeat(255)), "0123abcd");
+        assert!(long.all().iter().all(|path| path.as_os_str().len() <= LONGEST));
     }
 
     #[test]

@@ -135,6 +135,12 @@ fn numbers_go_before_the_extension() {
     assert_eq!(numbered("b.tar.gz", 2), "b (2).tar.gz");
     assert_eq!(numbered("x.nii.gz", 1), "x (1).nii.gz");
     assert_eq!(numbered(".profile", 1), ".profile (1)");
+    for (name, base) in [("b (1).txt", "b.txt"), ("b (1).nii.gz", "b.nii.gz"), (".profile (1)", ".profile")] {
+        assert_eq!(unnumbered(name), Some((base.to_string(), 1)));
+    }
+    for name in ["b.txt", "b (0).txt", "b (01).txt", "b(1).txt", " (1).txt", "b (x).txt", "b (1) .txt"] {
+        assert_eq!(unnumbered(name), None, "{name}");
+    }
 }
 
 /// One component, visible, of a length that the disk takes, without anything that acts on a terminal.

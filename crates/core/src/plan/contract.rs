@@ -4,6 +4,7 @@ use crate::content::Look;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
+use crate::identity::{Conditions, Origin};
 use crate::job::Pieces;
 use crate::journal::{Claim, Start};
 use crate::pace;
@@ -19,7 +20,20 @@ pub type WorkerId = u32;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Look whether the wished name is free, before anything is asked of a server. Answered by `Looked`.
-    Look,
+    Look {
+        /// What the server says of the file, where it had to be asked whether what stands there is it.
+        reply: Option<Box<Reply>>,
+    },
+    /// Start a worker that asks source number `source` about the file, without its bytes. Answered by `Opened` (a reply
+    /// without a body, 304 included) or `Ended`.
+    Ask {
+        /// Whom to start.
+        worker: WorkerId,
+        /// Index into the job's sources.
+        source: usize,
+        /// What the server shall compare the file with.
+        conditions: Conditions,
+    },
     /// Choose the name, if need be by the reply, and open the part file. If nothing was left in it by an earlier run,
     /// begin it with `begin`. Answered by `Placed`.
     Place {
@@ -126,7 +140,7 @@ pub enum Input {
     Placed(Result<Place, Error>, Option<Left>),
     /// The answer to `Begin`.
     Begun(Result<(), Error>),
-    /// A worker has a reply (200 or 206) and waits for a word on it.
+    /// A worker has a reply (200 or 206, to `Ask` also 304) and waits for a word on it.
     Opened {
         /// Whose.
         worker: WorkerId,
@@ -182,8 +196,8 @@ pub enum Input {
         /// Whether it could be done.
         result: Result<(), Error>,
     },
-    /// The job has so many more sources.
-    Sources(usize),
+    /// The job has more sources, with these origins.
+    Sources(Vec<Origin>),
     /// The answer to `Verify`.
     Verified(Result<Vec<Digest>, Error>),
     /// The answer to `Publish`: the path it has now.
@@ -234,6 +248,8 @@ pub enum Place {
         /// An earlier run left something there (`Looked` only).
         left: bool,
     },
+    /// A file is there, and only the server can tell whether it is this one (`Looked` only).
+    Ask(Conditions),
     /// Nothing is to be done: the file there stays.
     Taken {
         /// The file that is there.
@@ -291,8 +307,8 @@ pub enum Outcome {
 /// What a plan needs to know of the job and the settings.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// How many sources the job has, at least 1.
-    pub sources: usize,
+    /// The origins of the job's sources, at least one.
+    pub origins: Vec<Origin>,
     /// The name is known and can be looked up before anything is asked of a server.
     pub look_first: bool,
     /// New tries after a failure.

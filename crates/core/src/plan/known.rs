@@ -6,7 +6,6 @@
 use super::Plan;
 use crate::journal::Start;
 use crate::reply::{Reply, Version};
-use crate::show;
 
 /// The version of the file that is being fetched.
 #[derive(Debug)]
@@ -68,26 +67,29 @@ impl Plan {
     }
 
     /// What a reply of that source must agree with: of several, each has a version of its own, and all have the digests.
-    pub(super) fn start_of(&self, source: usize, known: &Start, reply: &Reply) -> Start {
+    pub(super) fn start_of(&self, source: usize, known: &Start) -> Start {
         if !self.mixes() {
             return known.clone();
         }
-        let same = show::url(&reply.url) == known.url;
+        let same = self.sources.origin(source) == known.origin;
         let version = self.sources.version(source).or(Some(&known.version).filter(|_| same));
         let version = version.cloned().unwrap_or(Version::Unknown);
         Start { version, digests: self.proof.all().to_vec(), ..known.clone() }
     }
 
     /// What an earlier run left may be another mirror's, of which equal sizes and tags prove nothing.
-    pub(super) fn is_of_another_source(&self, source: usize, known: &Known, reply: &Reply) -> bool {
-        let alone = self.sources.len() < 2 || self.mixes() || self.sources.version(source).is_some();
-        !alone && show::url(&reply.url) != known.start.url
+    pub(super) fn is_of_another_source(&self, source: usize, known: &Known) -> bool {
+        let same = match (self.sources.origin(source), known.start.origin) {
+            (Some(one), Some(other)) => one.may_continue(other),
+            _ => true,
+        };
+        !same && !self.mixes()
     }
 
     /// Whether this reply says itself that it is of another file than the one whose bytes are here.
     pub(super) fn is_another(&self, source: usize, reply: &Reply) -> bool {
         let Some(Known { start, .. }) = &self.known else { return false };
-        let start = &self.start_of(source, start, reply);
+        let start = &self.start_of(source, start);
         let version = start.version != Version::Unknown && start.version != reply.version;
         let size = start.size.zip(reply.size()).is_some_and(|(here, there)| here != there);
         version || size

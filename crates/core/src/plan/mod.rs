@@ -35,7 +35,9 @@ pub use resuming::OVERLAP;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Kind};
 use crate::event::{Fact, Failure};
+use crate::identity::{Conditions, Identity, Origin};
 use crate::pace::Room;
+use crate::reply::Version;
 use crate::retry::Budget;
 use known::Known;
 use opening::First;
@@ -89,6 +91,8 @@ pub struct Plan {
     /// Digests of its pieces, where somebody gave them.
     pieces: Option<Proving>,
     first_request: Option<Duration>,
+    /// A file stands under the final name, and the server is to be asked about it first.
+    asking: Option<Conditions>,
     /// The final path, once there is a part file.
     placed: Option<String>,
     known: Option<Known>,
@@ -131,9 +135,10 @@ impl Plan {
             work: Work::default(),
             workers: 0,
             checks: 0,
-            sources: Sources::new(rules.sources),
+            sources: Sources::new(&rules.origins),
             pieces: None,
             first_request: None,
+            asking: None,
             placed: None,
             known: None,
             first: None,
@@ -155,7 +160,7 @@ impl Plan {
         };
         if plan.rules.look_first {
             plan.state = State::Looking;
-            plan.actions.push_back(Action::Look);
+            plan.actions.push_back(Action::Look { reply: None });
         }
         plan.know_pieces(plan.rules.pieces.clone(), None);
         plan
@@ -201,6 +206,10 @@ impl Plan {
                     self.actions.push_back(Action::Place { reply: None, begin: None });
                 }
                 Ok(Place::Free { .. }) => self.state = State::Transferring,
+                Ok(Place::Ask(conditions)) => {
+                    self.asking = Some(conditions);
+                    self.state = State::Transferring;
+                }
                 Ok(Place::Taken { path, reason }) => self.skipped(path, reason),
                 Err(error) => self.failed(now, error),
             },
@@ -233,7 +242,7 @@ impl Plan {
             Input::Voided { number, ranges, result } if number == self.checks => {
                 self.voided(now, &ranges, result);
             }
-            Input::Sources(more) => self.sources.add(more),
+            Input::Sources(more) => self.sources.add(&more),
             Input::Verified(digests) if self.state == State::Verifying => self.verified(now, digests),
             Input::Published(result) if self.state == State::Publishing => match result {
                 Ok(path) => self.published(now, path),
@@ -263,6 +272,17 @@ impl Plan {
     /// Which source is asked first.
     pub fn source(&self) -> usize {
         self.sources.current()
+    }
+
+    /// What the file is known by.
+    pub fn identity(&self) -> Identity {
+        Identity { origins: self.sources.origins(), proven: self.proof.has_strong(&[]) }
+    }
+
+    /// What the server calls the version that is fetched, and where it comes from.
+    pub fn fetched_from(&self) -> Option<(Origin, Version)> {
+        let start = &self.known.as_ref()?.start;
+        Some((start.origin?, start.version.clone()))
     }
 
     /// Size of the whole, if known.

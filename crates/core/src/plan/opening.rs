@@ -8,6 +8,7 @@ use super::work::Held;
 use super::{Action, Begin, Plan, State, WorkerId};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
+use crate::identity::Origin;
 use crate::journal::Start;
 use crate::reply::{Reply, Version};
 use crate::settings::Verify;
@@ -41,6 +42,12 @@ impl Plan {
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut reply: Reply) {
         let Some(held) = self.work.get(worker).filter(|held| !held.receiving).cloned() else { return };
         self.work.opened(now, worker);
+        if self.asking.take().is_some() {
+            // It was asked about what stands here, and that is all it is good for.
+            self.drop_workers();
+            self.state = State::Looking;
+            return self.actions.push_back(Action::Look { reply: Some(Box::new(reply)) });
+        }
         self.dropped = std::mem::take(&mut reply.dropped);
         let good = self.is_no_other(&reply);
         let good = good.and_then(|()| self.has_the_size(reply.size(), &show::url(&reply.url)));
@@ -99,19 +106,18 @@ impl Plan {
     /// What a part is good for; and what a partial file that another tool left becomes by it, if there is one.
     fn judge_part(&self, held: &Held, reply: &Reply) -> Result<(Part, Option<Start>), Error> {
         let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
-        if let Some(known) =
-            self.known.as_ref().filter(|known| self.is_of_another_source(held.source, known, reply))
+        if let Some(known) = self.known.as_ref().filter(|known| self.is_of_another_source(held.source, known))
         {
             return refuse(Kind::RemoteChanged, &format!("what is here came from {}", known.start.url));
         }
         if let Some(length) = self.adopting {
-            let start = adopted(reply, length)?;
+            let start = adopted(reply, self.sources.origin(held.source), length)?;
             return Ok((judge::part(&start, held.from, held.end, reply)?, Some(start)));
         }
         let Some(known) = &self.known else {
             return refuse(Kind::HttpRangeWrong, "everything was asked for");
         };
-        let start = self.start_of(held.source, &known.start, reply);
+        let start = self.start_of(held.source, &known.start);
         Ok((judge::part(&start, held.from, held.end, reply)?, None))
     }
 
@@ -142,9 +148,10 @@ impl Plan {
         self.sources.opened(source, show::url(&reply.url), &reply.version);
         self.sources.gives_parts(source);
         if let Some(known) = &mut self.known {
-            // What is repaired came from nobody knows where.
-            if known.start.url.is_empty() {
+            // Where a file that is repaired came from is not known.
+            if known.start.origin.is_none() {
                 known.start.url = show::url(&reply.url);
+                known.start.origin = self.sources.origin(source);
             }
             known.start.size = self.work.size;
             self.unproven_join |= known.start.version == Version::Unknown;
@@ -184,8 +191,10 @@ impl Plan {
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
         // What another tool left is compared with what comes, from wherever the comparison begins.
+        let source = self.work.get(worker).map_or(0, |held| held.source);
+        let origin = self.sources.origin(source);
         if let Some(Err(error)) =
-            self.adopting.filter(|_| reply.size().is_some()).map(|length| adopted(reply, length))
+            self.adopting.filter(|_| reply.size().is_some()).map(|length| adopted(reply, origin, length))
         {
             self.drop_workers();
             return self.failed(now, error);
@@ -195,10 +204,8 @@ impl Plan {
         self.first = Some(First::of(reply));
         self.work.size = reply.size();
         self.continuing = false;
-        let source = self.work.get(worker).map_or(0, |held| held.source);
         self.sources.opened(source, show::url(&reply.url), &reply.version);
-        let (url, version) = (show::url(&reply.url), reply.version.clone());
-        let start = Start { url, size: reply.size(), version, digests: reply.digests.clone() };
+        let start = start_of_reply(reply, origin);
         for other in self.work.restart(now, worker, reply.size()) {
             self.actions.push_back(Action::Drop { worker: other });
         }
@@ -247,5 +254,17 @@ impl Plan {
             let notes = std::mem::take(&mut self.dropped);
             self.actions.push_back(Action::Tell(Fact::Started { url, path, size, validator, notes }));
         }
+    }
+}
+
+/// What the journal says of a file that this reply brings.
+pub(super) fn start_of_reply(reply: &Reply, origin: Option<Origin>) -> Start {
+    Start {
+        url: show::url(&reply.url),
+        origin,
+        size: reply.size(),
+        version: reply.version.clone(),
+        coding: reply.coding.clone(),
+        digests: reply.digests.clone(),
     }
 }

@@ -6,7 +6,9 @@
 use super::{Action, Left, Place, Plan, State, WorkerId};
 use crate::error::{Error, Kind};
 use crate::event::Fact;
+use crate::identity::Origin;
 use crate::journal::{Claim, Start};
+use crate::plan::opening::start_of_reply;
 use crate::reply::{Reply, Version};
 use crate::show;
 use std::time::Duration;
@@ -26,6 +28,8 @@ impl Plan {
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.placed = Some(path),
+            // With a reply in hand there is nothing to ask.
+            Ok(Place::Ask(_)) => {}
             Ok(Place::Taken { path, reason }) => {
                 self.drop_workers();
                 return self.skipped(path, reason);
@@ -62,6 +66,9 @@ impl Plan {
     fn is_useful(&self, left: &Left) -> Result<(), Error> {
         let no = |kind, why: &str| Err(Error::new(kind, self.place(), why));
         match (left, &self.known) {
+            (Left::Journal { start, .. }, _) if !self.identity().may_continue(start.origin) => {
+                no(Kind::ResumeUnproven, "it came from another URL")
+            }
             (_, Some(_)) if !self.is_provable() && matches!(left, Left::Journal { .. }) => {
                 no(Kind::ResumeUnproven, "")
             }
@@ -135,8 +142,10 @@ impl Plan {
         if self.pieces.as_ref().is_some_and(|pieces| pieces.fit(size)) {
             let start = Start {
                 url: String::new(),
+                origin: None,
                 size: Some(size),
                 version: Version::Unknown,
+                coding: None,
                 digests: Vec::new(),
             };
             self.know_again(start);
@@ -148,13 +157,10 @@ impl Plan {
 }
 
 /// What a partial file of so many bytes is to become, by a reply about its end.
-pub(super) fn adopted(reply: &Reply, length: u64) -> Result<Start, Error> {
+pub(super) fn adopted(reply: &Reply, origin: Option<Origin>, length: u64) -> Result<Start, Error> {
     let url = show::url(&reply.url);
     match reply.size() {
-        Some(size) if size >= length => {
-            let (version, digests) = (reply.version.clone(), reply.digests.clone());
-            Ok(Start { url, size: Some(size), version, digests })
-        }
+        Some(size) if size >= length => Ok(start_of_reply(reply, origin)),
         size => {
             let whole = size.map_or("unknown".to_string(), |size| format!("{size} bytes"));
             let why = format!("it has {length} bytes, and the size of the server's file is {whole}");

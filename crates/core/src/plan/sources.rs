@@ -4,6 +4,7 @@
 //! known in [`super::work`].
 
 use super::growth::Growth;
+use crate::identity::Origin;
 use crate::reply::Version;
 
 /// So many sources bring pieces at once: enough to fill a line past a slow one, few enough to leave most mirrors in peace.
@@ -27,8 +28,9 @@ pub(super) enum Out {
     Suspected,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Source {
+    origin: Origin,
     /// What answered, for people.
     url: String,
     /// Its version of the file, once it answered.
@@ -39,6 +41,21 @@ struct Source {
     /// Bytes a second of one connection.
     rate: f64,
     growth: Growth,
+}
+
+impl Source {
+    fn new(origin: Origin) -> Source {
+        Source {
+            origin,
+            url: String::new(),
+            version: None,
+            parts_work: false,
+            failures: 0,
+            out: None,
+            rate: 0.0,
+            growth: Growth::default(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -57,10 +74,9 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn new(count: usize) -> Self {
-        let all = (0..count.max(1)).map(|_| Source::default()).collect();
+    pub(super) fn new(origins: &[Origin]) -> Self {
         Sources {
-            all,
+            all: origins.iter().copied().map(Source::new).collect(),
             current: 0,
             furthest: 0,
             suspect: None,
@@ -79,8 +95,18 @@ impl Sources {
         self.all.len()
     }
 
-    pub(super) fn add(&mut self, count: usize) {
-        self.all.extend((0..count).map(|_| Source::default()));
+    pub(super) fn add(&mut self, origins: &[Origin]) {
+        self.all.extend(origins.iter().copied().map(Source::new));
+    }
+
+    /// Where a source is.
+    pub(super) fn origin(&self, source: usize) -> Option<Origin> {
+        self.all.get(source).map(|one| one.origin)
+    }
+
+    /// Where all of them are.
+    pub(super) fn origins(&self) -> Vec<Origin> {
+        self.all.iter().map(|one| one.origin).collect()
     }
 
     /// The next one, in turn. Nothing is lost by that where nothing of the file is there.
@@ -251,9 +277,14 @@ impl Sources {
 mod tests {
     use super::*;
 
+    fn origins(count: usize) -> Vec<Origin> {
+        let url = |n| url::Url::parse(&format!("http://h{n}/f")).expect("a URL");
+        (0..count).map(|n| Origin::of(&url(n), &Default::default())).collect()
+    }
+
     #[test]
     fn who_is_many_times_slower_than_another_is_left() {
-        let mut sources = Sources::new(3);
+        let mut sources = Sources::new(&origins(3));
         assert!(!sources.worked(0, 1e5), "nobody knows of a faster one");
         assert!(!sources.worked(1, 7e5), "seven times is no reason");
         assert!(!sources.worked(0, 1e5));
@@ -265,7 +296,7 @@ mod tests {
 
     #[test]
     fn each_is_gone_on_to_once() {
-        let mut sources = Sources::new(3);
+        let mut sources = Sources::new(&origins(3));
         let mut asked = vec![sources.current()];
         while sources.go_on() {
             asked.push(sources.current());

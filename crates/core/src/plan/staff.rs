@@ -17,6 +17,15 @@ impl Plan {
             return None;
         }
         let active = self.work.held().len();
+        if let Some(conditions) = self.asking.clone() {
+            let source = self.sources.current();
+            if active == 0 && rooms.get(source).is_some_and(|room| room.most > 0) {
+                let worker = self.next_worker(now);
+                self.work.hold(now, worker, source, 0, None);
+                self.actions.push_back(Action::Ask { worker, source, conditions });
+            }
+            return None;
+        }
         let size_known = self.work.size.is_some();
         let ranged = self.is_provable() && (size_known || self.work.there() > 0);
         if active == 0 && !(ranged && size_known) {
@@ -163,9 +172,14 @@ impl Plan {
     }
 
     fn fetch_as(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>) -> WorkerId {
+        let worker = self.next_worker(now);
+        self.actions.push_back(Action::Fetch { worker, source, from, to });
+        worker
+    }
+
+    fn next_worker(&mut self, now: Duration) -> WorkerId {
         self.first_request.get_or_insert(now);
         self.workers += 1;
-        self.actions.push_back(Action::Fetch { worker: self.workers, source, from, to });
         self.workers
     }
 }

@@ -12,7 +12,7 @@ const ROOM: Room = Room { most: 100, worth: 100, surplus: 0, not_before: Duratio
 
 fn rules() -> Rules {
     Rules {
-        sources: 1,
+        origins: vec![origin("http://h/f")],
         look_first: false,
         retries: 1,
         on_error: OnError::Retry,
@@ -27,6 +27,10 @@ fn rules() -> Rules {
         sizes: Sizes::FILE,
         seed: 1,
     }
+}
+
+fn origin(url: &str) -> Origin {
+    Origin::of(&Url::parse(url).expect("a URL"), &Default::default())
 }
 
 fn reply(status: u16, headers: &[(&'static str, &str)]) -> Box<Reply> {
@@ -123,7 +127,8 @@ fn a_short_clean_end_is_a_truncation() {
 
 #[test]
 fn a_further_mirror_is_used_from_the_start_and_costs_no_try() {
-    let mut plan = Plan::new(Rules { sources: 2, retries: 0, ..rules() });
+    let mut plan =
+        Plan::new(Rules { origins: vec![origin("http://h/f"), origin("http://g/f")], retries: 0, ..rules() });
     steps(&mut plan, NOW);
     plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
     assert!(steps(&mut plan, NOW).contains(&Action::Fetch { worker: 2, source: 1, from: 0, to: None }));

@@ -6,8 +6,8 @@ use super::proving::{look_at, promises_data};
 use super::{Director, Report};
 use crate::clock;
 use crate::disk::in_order::InOrder;
-use crate::disk::{Beginning, Disk, Found, Generation, Part};
-use crate::place;
+use crate::disk::{Beginning, Disk, Found, Generation, Opening, Part};
+use crate::place::Wanted;
 use crate::proofs::Known;
 use crate::space::Space;
 use crate::worker::UNKNOWN_END;
@@ -53,15 +53,29 @@ pub(super) struct Written {
 }
 
 impl Director {
-    pub(super) fn look(&mut self, id: JobId) {
+    /// Looks whether a file's name is free; with a `reply`, whether what stands there is the file.
+    pub(super) fn look(&mut self, id: JobId, reply: Option<Box<Reply>>) {
         let Some(running) = self.running.get(&id) else { return };
-        let (spec, settings, taken, disk) =
-            (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
-        let quick = spec.expected.is_empty();
-        self.block_knowing(id, None, quick, move |known| {
-            let chosen =
-                known.and_then(|known| place::choose(id, &spec, None, &settings, &known, &taken, &*disk));
-            Report::Looked(chosen)
+        let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
+        // A file is read for its digests.
+        let quick = spec.expected.is_empty() && reply.as_ref().is_none_or(|reply| reply.digests.is_empty());
+        // By the name that a server gives later, a list may say something else, or something at all.
+        let preliminary = spec.target == Target::Server;
+        self.block_knowing(id, None, !preliminary, quick, move |known| {
+            Report::Looked((|| {
+                let (known, sure) = match known {
+                    Err(_) if preliminary => (Known::default(), false),
+                    known => (known?, true),
+                };
+                let reply = reply.as_deref();
+                let wanted = Wanted { job: id, spec: &spec, identity: &identity, reply, known: &known };
+                let (path, place) = places.choose(&wanted)?;
+                let place = match place {
+                    Place::Free { path, left } => Place::Free { path, left: left && sure },
+                    place => place,
+                };
+                Ok((path, place))
+            })())
         });
     }
 
@@ -69,8 +83,9 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
-        let (spec, settings, taken, disk) =
-            (running.spec.clone(), self.settings.clone(), self.taken.clone(), self.disk.clone());
+        let (spec, settings, places, disk) =
+            (running.spec.clone(), self.settings.clone(), self.places.clone(), self.disk.clone());
+        let identity = running.plan.identity();
         let chosen = running.path.clone();
         // Whose reply this is, is certain where there is one worker only.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
@@ -81,10 +96,12 @@ impl Director {
         // Opening a pipe waits for its reader.
         let waits = matches!(spec.target, Target::Stream(_));
         let news = self.news.clone();
-        let reads = chosen.is_none() && (!spec.expected.is_empty() || settings.if_exists == IfExists::Update);
+        let compares = matches!(settings.if_exists, IfExists::Update | IfExists::Check)
+            && reply.as_ref().is_some_and(|reply| !reply.digests.is_empty());
+        let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let quick =
             begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
-        self.block_knowing(id, reply.clone(), quick, move |known| {
+        self.block_knowing(id, reply.clone(), true, quick, move |known| {
             Report::Placed((|| {
                 let known = known?;
                 let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
@@ -93,16 +110,23 @@ impl Director {
                         let shown = path.to_string_lossy().into_owned();
                         (path, Place::Free { path: shown, left: false })
                     }
-                    None => place::choose(id, &spec, reply.as_ref(), &settings, &known, &taken, &*disk)?,
+                    None => {
+                        let reply = reply.as_ref();
+                        let wanted =
+                            Wanted { job: id, spec: &spec, identity: &identity, reply, known: &known };
+                        places.choose(&wanted)?
+                    }
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
-                    (Place::Taken { .. }, _) => (None, None),
+                    (Place::Taken { .. } | Place::Ask(_), _) => (None, None),
                     (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
                     (Place::Free { .. }, Target::Stream(path)) => {
                         (Some(Arc::new(InOrder::open(path, || news.is_closed())?)), None)
                     }
                     (Place::Free { .. }, _) => {
-                        let (part, found) = disk.open_part(&path, settings.resume)?;
+                        let fresh = places.was_free(&path, &identity);
+                        let how = Opening { resume: settings.resume, identity: &identity, fresh };
+                        let (part, found) = disk.open_part(&path, how)?;
                         (Some(Arc::from(part)), found)
                     }
                 };
@@ -149,17 +173,17 @@ impl Director {
     }
 
     /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply, what is
-    /// known before anything is asked of a server.
+    /// known before anything is asked of a server. The plan is told too, once, if that `is_final`.
     pub(super) fn block_knowing(
         &self,
         id: JobId,
         reply: Option<Reply>,
+        is_final: bool,
         quick: bool,
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
-        // With the name, what lists say of it was told.
-        let told = self.proofs.is_idle() || running.path.is_some();
+        let told = self.proofs.is_idle() || running.told;
         let offers =
             reply.as_ref().filter(|reply| self.settings.mirrors && reply.links != Links::default()).cloned();
         if told && offers.is_none() {
@@ -174,7 +198,9 @@ impl Director {
             if let (Ok(known), Some(reply)) = (&mut known, &offers) {
                 proofs.add_offers(known, reply).await;
             }
-            if let Ok(known) = &known {
+            if let Ok(known) = &known
+                && is_final
+            {
                 let _ = news.send((id, Report::Known(known.clone())));
             }
             tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));

@@ -5,7 +5,8 @@
 
 use super::{Director, Report};
 use crate::check;
-use crate::disk::{Part, Publishing, ReadBack};
+use crate::clock;
+use crate::disk::{Attach, Part, Publishing, ReadBack};
 use crate::verify::Verifier;
 use downhaul_core::content::{self, Look, Promise};
 use downhaul_core::digest::Digest;
@@ -14,7 +15,8 @@ use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::{IfExists, JobSpec, Target};
 use downhaul_core::journal::Claim;
 use downhaul_core::plan::{About, Input};
-use downhaul_core::settings::{Resume, Settings, Sync, Verify};
+use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
+use downhaul_core::show;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
@@ -134,11 +136,17 @@ impl Director {
         let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
             || matches!(self.settings.resume, Resume::Adopt | Resume::Repair);
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
+        let from = running.plan.fetched_from().filter(|_| self.settings.attributes != Attributes::None);
+        let attach = from.map(|(origin, version)| {
+            let url = (self.settings.attributes == Attributes::Url).then(|| show::url(&running.spec.urls[0]));
+            Attach { origin, version, url, now: clock::wall() }
+        });
         let how = Publishing {
             size: running.plan.size().unwrap_or_default(),
             replace,
             modified,
             sync: self.settings.sync,
+            attach,
         };
         let quick = !running.journaled && self.settings.sync != Sync::Always;
         self.block(id, quick, move || {

@@ -9,10 +9,11 @@ mod part;
 #[cfg(test)]
 mod tests;
 
-use super::{Disk, Found, NoFile, Part, Standing, failure, platform};
+use super::{Disk, Found, NoFile, Opening, Part, Standing, failure, platform};
 use downhaul_core::error::{Error, Kind};
-use downhaul_core::name::side_files;
-use downhaul_core::settings::Resume;
+use downhaul_core::identity::{self, Identity, Record};
+use downhaul_core::journal;
+use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
 use part::PartFile;
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
@@ -30,30 +31,67 @@ fn with(path: &Path, ending: &str) -> PathBuf {
 impl Disk for Files {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         match fs::metadata(path) {
-            Ok(meta) => Ok(Some(Standing {
-                instead: match (meta.is_file(), meta.is_dir()) {
+            Ok(meta) => {
+                let instead = match (meta.is_file(), meta.is_dir()) {
                     (true, _) => None,
                     (false, true) => Some(NoFile::Folder),
                     (false, false) => Some(NoFile::Device),
-                },
-                size: meta.len(),
-                modified: meta.modified().ok(),
-            })),
+                };
+                let record = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
+                let file = identity::Standing { size: meta.len(), modified: meta.modified().ok(), record };
+                Ok(Some(Standing { instead, file }))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(failure(&e, path)),
         }
     }
 
-    fn has_left(&self, target: &Path) -> bool {
-        let side = side_files(target);
-        [side.journal, side.part].iter().all(|path| fs::symlink_metadata(path).is_ok())
+    fn has_left(&self, target: &Path, identity: &Identity) -> bool {
+        let sides = [tagged_side_files(target, &identity.tag()), side_files(target)];
+        sides.iter().any(|side| {
+            let both = exists(&side.journal) && exists(&side.part);
+            both && start_of(&side.journal).is_some_and(|start| identity.may_continue(start.origin))
+        })
     }
 
-    fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let side = side_files(target);
+    fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
+        let usual = side_files(target);
+        exists(&usual.part)
+            && start_of(&usual.journal).is_some_and(|start| !identity.may_continue(start.origin))
+    }
+
+    fn unfinished_by(&self, path: &Path) -> Option<&'static str> {
+        CONTROL_FILES.iter().find(|(ending, _)| exists(&with(path, ending))).map(|(_, tool)| *tool)
+    }
+
+    fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match fs::read_dir(folder) {
+            Ok(entries) => {
+                let mut names = Vec::new();
+                for entry in entries {
+                    names.push(entry.ok()?.file_name().to_string_lossy().into_owned());
+                    if names.len() > most {
+                        return None;
+                    }
+                }
+                Some(names)
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Some(Vec::new()),
+            Err(_) => None,
+        }
+    }
+
+    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        let side = if how.fresh { side_files(target) } else { side_of(target, how.identity) };
         let (file, meta) = open_and_lock(&side.part, target)?;
-        let part = PartFile::new(file, side, meta.len() == 0);
-        let found = part.find(target, resume)?;
+        let empty = meta.len() == 0;
+        let part = PartFile::new(file, side, empty);
+        if how.fresh && empty {
+            part.state().no_journal = true;
+            return Ok((Box::new(part), None));
+        }
+        let found = part.find(target, how.resume)?;
         Ok((Box::new(part), found))
     }
 
@@ -71,6 +109,33 @@ impl Disk for Files {
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
         Ok(Box::new(File::open(path).map_err(|e| failure(&e, path))?))
     }
+}
+
+/// Files beside an unfinished file of another tool, by their endings.
+const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
+
+/// The name under which a record is attached.
+pub(super) const RECORD: &str = "user.downhaul.origin";
+
+/// The name under which programs that follow freedesktop.org attach a URL.
+pub(super) const URL: &str = "user.xdg.origin.url";
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Returns the side files of a job: those of the usual names, unless another URL's partial file has these.
+fn side_of(target: &Path, identity: &Identity) -> SideFiles {
+    let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
+    if exists(&own.part) || Files.is_anothers(target, identity) { own } else { usual }
+}
+
+/// Returns what file a journal is of, if it can be read.
+fn start_of(journal: &Path) -> Option<journal::Start> {
+    let mut bytes = Vec::new();
+    let file = platform::open_existing(journal).ok()?;
+    file.take(journal::START_MOST as u64).read_to_end(&mut bytes).ok()?;
+    journal::read_start(&bytes)
 }
 
 /// The part file, and what it was when the lock was ours.

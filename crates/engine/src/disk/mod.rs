@@ -19,6 +19,8 @@ use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::identity::{self, Identity, Origin};
+use downhaul_core::reply::Version;
 use downhaul_core::settings::{Resume, Sync};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -39,16 +41,30 @@ pub trait Disk: Send + std::marker::Sync {
     /// Whatever the system says, but "not found".
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error>;
 
-    /// Whether an earlier run left something of `target` to go on with.
-    fn has_left(&self, target: &Path) -> bool;
+    /// Whether an earlier run left something of `target` that this job may go on with.
+    fn has_left(&self, target: &Path, identity: &Identity) -> bool;
+
+    /// Whether the partial file of `target` came from a URL that is not this job's.
+    fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
+        false
+    }
+
+    /// The tool that has not finished the file at this path, if a control file beside it says so.
+    fn unfinished_by(&self, _path: &Path) -> Option<&'static str> {
+        None
+    }
+
+    /// The names in a folder, none if it does not exist. `None` if it cannot be read or has more than `most`.
+    fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
     /// Opens and locks the part file of `target`, makes the folders it needs, and finds what is there to go on with.
-    /// Nothing in it is changed before [`Part::begin`].
+    /// Nothing in it is changed before [`Part::begin`]. Where the part file of the usual name came from a URL that is not
+    /// this job's, it stays as it is, and the job has one of another name.
     ///
     /// # Errors
     /// `file.locked` when another run is at work on it, `resume.refused` when what another tool left (asked for with
     /// [`Resume::Adopt`]) is no prefix of a file, else whatever the system says.
-    fn open_part(&self, target: &Path, resume: Resume) -> Result<(Box<dyn Part>, Option<Found>), Error>;
+    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Removes a journal whose part file is gone: the run before stopped between its last two steps.
     fn tidy(&self, target: &Path);
@@ -81,8 +97,19 @@ pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) ->
     }
 }
 
-/// How a file gets its final name.
+/// How a part file is opened.
 #[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    /// What to do with what is there.
+    pub resume: Resume,
+    /// What the job is known by.
+    pub identity: &'a Identity,
+    /// When the folder was looked through, nothing of this target was there: an empty part file is not looked into.
+    pub fresh: bool,
+}
+
+/// How a file gets its final name.
+#[derive(Debug, Clone)]
 pub struct Publishing {
     /// Its size in bytes: whatever is behind that is no part of it.
     pub size: u64,
@@ -92,6 +119,21 @@ pub struct Publishing {
     pub modified: Option<SystemTime>,
     /// Whether it is forced to disk before.
     pub sync: Sync,
+    /// What is attached to it, to know it again.
+    pub attach: Option<Attach>,
+}
+
+/// What is attached to a finished file, where the disk can do that.
+#[derive(Debug, Clone)]
+pub struct Attach {
+    /// Where it came from.
+    pub origin: Origin,
+    /// What the server called this version of it.
+    pub version: Version,
+    /// Its URL without secrets, if that is attached too.
+    pub url: Option<String>,
+    /// The wall clock.
+    pub now: SystemTime,
 }
 
 /// What is there to go on with.
@@ -226,10 +268,8 @@ pub enum NoFile {
 pub struct Standing {
     /// It is no file that could be replaced; this is what it is instead.
     pub instead: Option<NoFile>,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was last changed.
-    pub modified: Option<SystemTime>,
+    /// The file.
+    pub file: identity::Standing,
 }
 
 /// The failure of a disk, named after what a person can do about it.

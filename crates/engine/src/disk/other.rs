@@ -119,3 +119,13 @@ pub(super) fn has_no_locks(_error: &io::Error) -> bool {
 pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     error.raw_os_error() == Some(4)
 }
+
+/// Not to be had from std.
+pub(super) fn attach(_file: &File, _name: &str, _value: &[u8]) -> bool {
+    false
+}
+
+/// Not to be had from std.
+pub(super) fn attached(_path: &Path, _name: &str) -> Option<Vec<u8>> {
+    None
+}

@@ -218,6 +218,33 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Attaches something to a file. False where the disk cannot do that, or the name stands for nothing here.
+pub(super) fn attach(file: &File, name: &str, value: &[u8]) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    return rustix::fs::fsetxattr(file, name, value, rustix::fs::XattrFlags::empty()).is_ok();
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    {
+        let _ = (file, name, value);
+        false
+    }
+}
+
+/// What is attached to the file at a path; `None` if nothing of that name, or more than fits.
+pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        // More than the longest record.
+        let mut value = [0; 512];
+        let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
+        Some(value[..length].to_vec())
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    {
+        let _ = (path, name);
+        None
+    }
+}
+
 /// Whether the file system cannot lock at all.
 pub(super) fn has_no_locks(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS))

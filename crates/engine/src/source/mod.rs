@@ -6,6 +6,7 @@ pub(crate) mod http;
 
 use bytes::Bytes;
 use downhaul_core::error::Error;
+use downhaul_core::identity::Conditions;
 use downhaul_core::reply::Reply;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
@@ -15,14 +16,14 @@ use url::Url;
 
 /// One remote thing.
 pub trait Source: Send + Sync {
-    /// Asks for the thing. What comes back is the head of a 200 or 206 and its body; whether they are right is
+    /// Asks for the thing. What comes back is the head of a 200 or 206 (to a question *about* it, also of a 304) and its body; whether they are right is
     /// for [`downhaul_core::plan`] to judge before a byte of the body is used. Gives up by itself when the other
     /// side is silent.
     fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>>;
 }
 
 /// What a worker asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     /// First byte wanted.
     pub from: u64,
@@ -30,9 +31,15 @@ pub struct Want {
     pub to: Option<u64>,
     /// How large all of it is, as far as a list says: a hint, by which nothing is checked.
     pub size: Option<u64>,
+    /// Only what the thing is is wanted, and none of its bytes: the reply has no body, and may say (304) that nothing
+    /// changed by these conditions.
+    pub about: Option<Conditions>,
 }
 
 impl Want {
+    /// All of it, of which nothing is known.
+    pub const EVERYTHING: Want = Want { from: 0, to: None, size: None, about: None };
+
     /// Everything is wanted.
     pub fn is_plain(&self) -> bool {
         self.from == 0 && self.to.is_none()

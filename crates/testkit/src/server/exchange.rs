@@ -62,7 +62,18 @@ impl Exchange<'_> {
         let etag = self.etag();
         let mut headers = vec![("ETag", etag.as_str())];
         headers.extend(more);
+        if self.is_unchanged() {
+            return self.head("304 Not Modified", &headers).map(|()| true);
+        }
         self.file_as(&headers)
+    }
+
+    /// Whether the client has this version already (RFC 9110, section 13.1).
+    fn is_unchanged(&self) -> bool {
+        match self.request.header("if-none-match") {
+            Some(tag) => tag == self.etag(),
+            None => self.request.header("if-modified-since") == Some(LAST_MODIFIED),
+        }
     }
 
     pub(super) fn file_as(&mut self, more: &[(&str, &str)]) -> io::Result<bool> {

@@ -146,7 +146,7 @@ impl Exchange {
         respond: SendResponse<Bytes>,
         connection: usize,
     ) -> Self {
-        let uri = head.uri();
+        let (uri, method) = (head.uri(), head.method().to_string());
         let target = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         let mut headers = vec![
             (":scheme".to_string(), uri.scheme_str().unwrap_or_default().to_string()),
@@ -157,8 +157,9 @@ impl Exchange {
                 (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             }),
         );
-        let request = Request { target, headers, connection, version: 2, at: Instant::now() };
-        let visit = world.arrived(&request);
+        let request = Request { method, target, headers, connection, version: 2, at: Instant::now() };
+        let request = world.arrived(request);
+        let visit = world.visit(&request);
         let (sin, size, name) = request.parts();
         Exchange { request, respond, sin, visit, size, name }
     }
@@ -181,6 +182,7 @@ impl Exchange {
 
     fn file(&mut self) -> Result<(), h2::Error> {
         let (mut stream, body) = self.head(None)?;
+        let body = if self.request.method == "HEAD" { Bytes::new() } else { body };
         stream.send_data(body, true)
     }
 }

@@ -36,6 +36,8 @@ struct World {
     visits: Mutex<HashMap<String, usize>>,
     /// What was put at which path, as it is.
     put: Mutex<HashMap<String, Vec<u8>>>,
+    /// What is answered instead of a target.
+    instead: Mutex<HashMap<String, String>>,
     tls: Option<Arc<rustls::ServerConfig>>,
     /// It also speaks HTTP/2.
     two: bool,
@@ -53,6 +55,8 @@ struct World {
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// `GET` or `HEAD`.
+    pub method: String,
     /// Path and query.
     pub target: String,
     /// Header names in lower case, in order.
@@ -124,6 +128,13 @@ impl Server {
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) -> String {
         self.world.put.lock().expect("no panic").insert(path.into(), bytes.into());
         self.url(path.trim_start_matches('/'))
+    }
+
+    /// From now on, requests for one target (`/SIN/SIZE/NAME?...`) are answered like those for another: what is at one URL
+    /// changes between two runs.
+    pub fn becomes(&self, target: &str, other: &str) {
+        let slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
+        self.world.instead.lock().expect("no panic").insert(slash(target), slash(other));
     }
 
     /// Every request so far.
@@ -204,9 +215,15 @@ impl World {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Records a request. How many there were before for its target?
-    fn arrived(&self, request: &Request) -> usize {
+    /// Records a request, and returns the one that is answered instead of it.
+    fn arrived(&self, request: Request) -> Request {
         self.requests.lock().expect("no panic").push(request.clone());
+        let other = self.instead.lock().expect("no panic").get(&request.target).cloned();
+        Request { target: other.unwrap_or(request.target), ..request }
+    }
+
+    /// How often this target was asked for before.
+    fn visit(&self, request: &Request) -> usize {
         let mut visits = self.visits.lock().expect("no panic");
         let count = visits.entry(request.target.clone()).or_default();
         *count += 1;
@@ -242,12 +259,20 @@ impl World {
     fn talk<W: Wire>(&self, wire: &mut W, connection: usize) {
         let mut bucket = (f64::INFINITY, Instant::now());
         while let Some(request) = read_request(wire, connection) {
-            let visit = self.arrived(&request);
+            let request = self.arrived(request);
+            let visit = self.visit(&request);
             let path = request.target.split('?').next().unwrap_or_default().to_string();
             let put = self.put.lock().expect("no panic").get(&path).cloned();
             let (sin, size, name) = request.parts();
             let open = self.open.load(Ordering::Relaxed);
             let (over, bucket, counted) = (&self.over, &mut bucket, &self.counted);
+            let mut head_only;
+            let wire: &mut dyn Wire = if request.method == "HEAD" {
+                head_only = HeadOnly { wire, head: Vec::new(), over: false };
+                &mut head_only
+            } else {
+                wire
+            };
             let exchange =
                 Exchange { request: &request, wire, visit, size, name, over, open, bucket, counted };
             let answered = match put {
@@ -268,14 +293,53 @@ fn read_request(wire: &mut impl Read, connection: usize) -> Option<Request> {
         let read = reader.read_line(&mut line).ok()?;
         (read > 0).then(|| line.trim_end().to_string())
     };
-    let target = line()?.split(' ').nth(1)?.to_string();
+    let first = line()?;
+    let (method, rest) = first.split_once(' ')?;
+    let (method, target) = (method.to_string(), rest.split(' ').next()?.to_string());
     let mut headers = Vec::new();
     loop {
         let line = line()?;
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
     }
-    Some(Request { target, headers, connection, version: 1, at: Instant::now() })
+    Some(Request { method, target, headers, connection, version: 1, at: Instant::now() })
+}
+
+/// Lets the head of a reply pass, and keeps its body back: what HEAD is answered with.
+struct HeadOnly<'w, W: Wire> {
+    wire: &'w mut W,
+    /// The head so far.
+    head: Vec<u8>,
+    over: bool,
+}
+
+impl<W: Wire> Read for HeadOnly<'_, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wire.read(buffer)
+    }
+}
+
+impl<W: Wire> Write for HeadOnly<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.over {
+            self.head.extend_from_slice(bytes);
+            if let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") {
+                self.over = true;
+                self.wire.write_all(&self.head[..end + 4])?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wire.flush()
+    }
+}
+
+impl<W: Wire> Wire for HeadOnly<'_, W> {
+    fn reset(&self) {
+        self.wire.reset();
+    }
 }
 
 struct Plain(TcpStream);

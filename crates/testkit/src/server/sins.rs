@@ -43,6 +43,7 @@ const SINS: &[(&str, Script)] = &[
     ("fails_once", status::fails_once),
     ("fails_always", status::fails_always),
     ("status", status::status),
+    ("get_only", status::get_only),
     ("expired_link", status::expired_link),
     ("picks_mirrors", status::picks_mirrors),
     ("redirect", status::redirect),

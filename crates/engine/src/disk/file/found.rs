@@ -3,15 +3,16 @@
 //! Invariant: what stands under the final name stays as it is. A prefix that another tool left is recorded only when the
 //! server's bytes agreed with its end.
 
+use super::Files;
 use super::part::{PartFile, State};
-use super::{read_full, with};
-use crate::disk::{Found, Part, READ, failure, platform};
+use super::read_full;
+use crate::disk::{Disk, Found, Part, READ, failure, platform};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::OVERLAP;
 use downhaul_core::settings::Resume;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -55,12 +56,8 @@ impl PartFile {
     /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
         let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
-        for (ending, tool) in [(".aria2", "aria2"), (".st", "axel")] {
-            if fs::symlink_metadata(with(target, ending)).is_ok() {
-                return refuse(format!(
-                    "its {ending} file says that {tool} did not fill it from the beginning"
-                ));
-            }
+        if let Some(tool) = Files.unfinished_by(target) {
+            return refuse(format!("the file beside it says that {tool} did not fill it from the beginning"));
         }
         let Some(old) = open_if_there(target)? else { return Ok(None) };
         if platform::has_holes(&old).map_err(|e| failure(&e, target))? {

@@ -3,10 +3,11 @@
 //! Invariant: the first write of a byte in a generation counts, and nothing is written for an earlier generation, nor once the
 //! file has its name or was removed. Nobody else's file is renamed or removed: the path must still lead to ours.
 
-use super::{read_full, remove, rename};
-use crate::disk::{Beginning, Generation, Part, Publishing, failure, platform};
+use super::{RECORD, URL, read_full, remove, rename};
+use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
 use bytes::Bytes;
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::identity::Record;
 use downhaul_core::name::SideFiles;
 use downhaul_core::ranges::RangeSet;
 use downhaul_core::settings::Sync;
@@ -100,6 +101,19 @@ impl PartFile {
         if *bytes >= WRITE_BACK {
             platform::begin_write_back(&self.file, dirty.clone());
             state.dirty = Default::default();
+        }
+    }
+
+    /// Attaches to the complete file what it takes to know it again. Where the disk cannot do that, the server is asked.
+    fn attach(&self, what: &Attach) {
+        // Its date is read back: the disk may keep it less exactly than it was set.
+        let Ok(meta) = self.file.metadata() else { return };
+        let Ok(modified) = meta.modified() else { return };
+        let record = Record::new(what.origin, meta.len(), modified, what.now, &what.version);
+        if platform::attach(&self.file, RECORD, &record.to_bytes())
+            && let Some(url) = &what.url
+        {
+            platform::attach(&self.file, URL, url.as_bytes());
         }
     }
 
@@ -234,6 +248,9 @@ impl Part for PartFile {
         if let Some(modified) = how.modified {
             // A time that the disk cannot hold is no reason to lose the file.
             let _ = self.file.set_modified(modified);
+        }
+        if let Some(what) = &how.attach {
+            self.attach(what);
         }
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.journal.is_some()) {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;

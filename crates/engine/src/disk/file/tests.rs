@@ -5,7 +5,7 @@ use crate::disk::{Beginning, Publishing, digests};
 use bytes::Bytes;
 use downhaul_core::digest::Algorithm;
 use downhaul_core::plan::OVERLAP;
-use downhaul_core::settings::Sync;
+use downhaul_core::settings::{Resume, Sync};
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
@@ -13,12 +13,18 @@ static FOREVER: AtomicU64 = AtomicU64::new(u64::MAX);
 
 const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: None, algorithms: &[] };
 
+static NOBODY: Identity = Identity { origins: Vec::new(), proven: true };
+
+fn how(resume: Resume) -> Opening<'static> {
+    Opening { resume, identity: &NOBODY, fresh: false }
+}
+
 fn plainly(size: u64) -> Publishing {
-    Publishing { size, replace: false, modified: None, sync: Sync::Auto }
+    Publishing { size, replace: false, modified: None, sync: Sync::Auto, attach: None }
 }
 
 fn open(target: &Path) -> (Box<dyn Part>, Option<Found>) {
-    Files.open_part(target, Resume::Auto).expect("opens")
+    Files.open_part(target, how(Resume::Auto)).expect("opens")
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -67,7 +73,7 @@ fn what_another_tool_left_is_copied_and_compared() {
     let target = folder.path().join("name");
     let old: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
     fs::write(&target, &old).expect("writes");
-    let (part, found) = Files.open_part(&target, Resume::Adopt).expect("opens");
+    let (part, found) = Files.open_part(&target, how(Resume::Adopt)).expect("opens");
     assert_eq!(found, Some(Found::Prefix(200_000)));
     let generation = part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
     let from = 200_000 - OVERLAP;
@@ -80,7 +86,7 @@ fn what_another_tool_left_is_copied_and_compared() {
     drop(part);
     fs::write(folder.path().join("name.aria2"), b"").expect("writes");
     remove(&folder.path().join("name.part.journal"));
-    let refused = Files.open_part(&target, Resume::Adopt).err().map(|e| e.kind);
+    let refused = Files.open_part(&target, how(Resume::Adopt)).err().map(|e| e.kind);
     assert_eq!(refused, Some(Kind::ResumeRefused));
 }
 
@@ -89,7 +95,7 @@ fn a_part_file_is_locked_and_becomes_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("sub/name");
     let part = open(&target).0;
-    let locked = Files.open_part(&target, Resume::Auto).err().map(|e| e.kind);
+    let locked = Files.open_part(&target, how(Resume::Auto)).err().map(|e| e.kind);
     assert_eq!(locked, Some(Kind::FileLocked));
     let generation = part.begin(SMALL).expect("begins");
     let write = |offset, data: &[&'static [u8]]| {
@@ -107,7 +113,10 @@ fn a_part_file_is_locked_and_becomes_the_file() {
     part.write_at(generation, 0, &[Bytes::from_static(b"late")], &FOREVER).expect_err("too late");
     part.discard();
     assert_eq!(fs::read(&target).expect("is there"), b"hello there");
-    assert_eq!(Files.look(&target).expect("looks").expect("is there").modified, Some(SystemTime::UNIX_EPOCH));
+    assert_eq!(
+        Files.look(&target).expect("looks").expect("is there").file.modified,
+        Some(SystemTime::UNIX_EPOCH)
+    );
     assert!(!side_files(&target).part.exists());
 }
 
@@ -130,7 +139,7 @@ fn a_planted_link_is_not_followed() {
     let (target, victim) = (folder.path().join("name"), folder.path().join("victim"));
     fs::write(&victim, b"precious").expect("writes");
     std::os::unix::fs::symlink(&victim, side_files(&target).part).expect("links");
-    assert!(Files.open_part(&target, Resume::Auto).is_err());
+    assert!(Files.open_part(&target, how(Resume::Auto)).is_err());
     assert_eq!(fs::read(&victim).expect("is there"), b"precious");
 }
 

@@ -29,6 +29,7 @@ use downhaul_core::show;
 use downhaul_core::throttle::{self, Circumstances, Wish};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use url::Url;
@@ -65,6 +66,9 @@ impl Client {
 impl Source for HttpFile {
     fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
         async move {
+            if want.about.is_some() {
+                return self.open_about(want).await;
+            }
             let known = self.resolved().clone().filter(|_| !want.is_plain());
             let start = known.clone().unwrap_or_else(|| self.given.clone());
             let (mut error, mut redirected) = match self.follow(start, &want).await {
@@ -90,6 +94,17 @@ impl Source for HttpFile {
 }
 
 impl HttpFile {
+    /// Asks what the file is. Where HEAD is not answered (links that are signed for GET alone, programs that know nothing
+    /// else), or says no size, the head of a GET tells; whoever gets it leaves its body.
+    async fn open_about(&self, want: Want) -> Result<Opened, Error> {
+        match self.follow(self.given.clone(), &want).await {
+            Ok(opened) if opened.reply.status == 304 || opened.reply.size().is_some() => return Ok(opened),
+            Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
+            _ => {}
+        }
+        self.follow(self.given.clone(), &Want::EVERYTHING).await.map_err(|(error, _)| error)
+    }
+
     /// Follows redirects from `url` to a 200 or 206. A failure comes with whether it was met after a redirect.
     async fn follow(&self, mut url: Url, want: &Want) -> Result<Opened, (Error, bool)> {
         let mut hops = 0;
@@ -146,9 +161,15 @@ impl HttpFile {
             reply.discard().await;
             return next.map(|next| Answer::Redirect(next, linked));
         }
-        let Some(kind) = retry::of_status(status) else {
+        let unchanged = status == 304 && want.about.is_some();
+        let Some(kind) = retry::of_status(status).filter(|_| !unchanged) else {
             let redirected = *url != self.given;
             let mut head = Reply::read(status, url, redirected, reply.headers())?;
+            if want.about.is_some() {
+                head.status = status;
+                reply.discard().await;
+                return Ok(Answer::Opened(Box::new(Opened { reply: head, body: Box::pin(stream::empty()) })));
+            }
             head.dropped = reply.take_dropped();
             if want.is_plain() {
                 head = head.to_everything();
@@ -179,6 +200,20 @@ impl HttpFile {
     fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the server answered, and said that this is not how it is asked.
+fn is_an_answer(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::HttpUnauthorized
+            | Kind::HttpForbidden
+            | Kind::HttpNotFound
+            | Kind::HttpGone
+            | Kind::HttpStatus
+            | Kind::HttpServer
+            | Kind::HttpMalformed
+    )
 }
 
 fn may_have_expired(kind: Kind) -> bool {

@@ -3,11 +3,12 @@
 use crate::source::{By, Want};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, Kind};
+use downhaul_core::identity::Conditions;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
-use http::{HeaderMap, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use url::Url;
 
@@ -27,7 +28,9 @@ pub(super) fn head(
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_string(),
     };
-    let mut request = Request::builder().uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
+    let method = if want.about.is_some() { Method::HEAD } else { Method::GET };
+    let mut request =
+        Request::builder().method(method).uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(header::HOST, host(url).ok_or_else(|| bad("it has no host"))?);
     headers
@@ -41,6 +44,17 @@ pub(super) fn head(
     }
     // Offsets and digests are those of the file itself, so that no coding may come between.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(Conditions { etag, modified }) = &want.about {
+        let conditions = [
+            (header::IF_NONE_MATCH, etag.clone()),
+            (header::IF_MODIFIED_SINCE, modified.map(httpdate::fmt_http_date)),
+        ];
+        for (name, text) in conditions {
+            if let Some(value) = text.as_deref().and_then(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
     if !want.is_plain() {
         let last = want.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
         let range = format!("bytes={}-{last}", want.from);

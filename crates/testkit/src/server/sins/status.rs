@@ -121,3 +121,11 @@ pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
 pub(super) fn gone_after_half(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { x.only(x.half(), &[]) } else { x.reply("404 Not Found", &[], b"") }
 }
+
+/// It knows GET alone, as programs do that answer by themselves.
+pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
+    match x.request.method.as_str() {
+        "GET" => x.file(&[]),
+        _ => x.reply("405 Method Not Allowed", &[("Allow", "GET")], b""),
+    }
+}

@@ -1,0 +1,74 @@
+//! What is remembered between runs, in a folder of the user's own (`$XDG_STATE_HOME/downhaul`).
+//!
+//! Invariant: its files are for the user alone (mode 0600), and a run does without them where they cannot be had.
+
+use crate::platform;
+use downhaul_engine::core::identity::Key;
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Returns the key by which URLs are hashed in what is recorded of files; the first run makes it. `None` where it can neither
+/// be read nor made: then files are known again all the same, but a short secret in a URL could be guessed from its
+/// hash.
+pub(crate) fn key(folder: &Path) -> Option<Key> {
+    let path = folder.join("key");
+    match read(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // Another run may make one at the same time: the first one counts.
+            let _ = make(folder, &path);
+            read(&path).ok()
+        }
+        key => key.ok(),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Key> {
+    let mut bytes = [0; 32];
+    fs::File::open(path)?.read_exact(&mut bytes)?;
+    Ok(Key::new(bytes))
+}
+
+/// Writes a new key and gives it its name in one step, so that no other run reads half of it.
+fn make(folder: &Path, path: &Path) -> io::Result<()> {
+    platform::make_private_folder(folder)?;
+    let new = folder.join(format!("key.{}", std::process::id()));
+    platform::write_private(&new, &random_bytes())?;
+    let linked = fs::hard_link(&new, path);
+    fs::remove_file(&new)?;
+    linked
+}
+
+/// Random bytes of the system: what std seeds its hash tables with has 128 of its bits.
+fn random_bytes() -> [u8; 32] {
+    let random = RandomState::new();
+    let mut bytes = [0; 32];
+    for (n, eight) in bytes.chunks_exact_mut(8).enumerate() {
+        eight.copy_from_slice(&random.hash_one(n).to_le_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_is_for_its_user_alone() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().join("state/downhaul");
+        let one = key(&folder).expect("a key");
+        assert_eq!(key(&folder), Some(one));
+        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1, "nothing else is left");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(folder.join("key")).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        fs::write(folder.join("key"), b"short").expect("writes");
+        assert_eq!(key(&folder), None, "what is not whole is no key");
+    }
+}

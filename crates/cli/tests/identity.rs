@@ -1,0 +1,310 @@
+//! Is what lies here this file? Partial files, finished files and names belong to the URL that they came from.
+
+mod common;
+
+use common::{Out, Place, events, finish};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use std::fs;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Large enough for a journal and several batches.
+const SIZE: u64 = 6_000_000;
+
+/// A run that is ended by Ctrl-C once its partial file has so many bytes.
+fn stopped(place: &Place, args: &[&str], part: &str) -> Out {
+    let child = place.start(args);
+    let start = Instant::now();
+    while fs::metadata(place.path().join(part)).map_or(0, |meta| meta.len()) < 1_500_000 {
+        assert!(start.elapsed() < Duration::from_secs(30), "nothing arrives: {:?}", place.files());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signals");
+    finish(child)
+}
+
+fn set_modified(place: &Place, name: &str, at: SystemTime) {
+    let file = fs::File::options().write(true).open(place.path().join(name)).expect("opens");
+    file.set_modified(at).expect("sets");
+}
+
+#[test]
+fn a_stopped_download_is_never_continued_from_another_url_of_the_same_name_size_and_tag() {
+    let server = Server::start();
+    // Names of one length have one entity tag here, as files of one size and date have it at nginx.
+    let (one, other) = (format!("capped/{SIZE}/one?rate=4000000"), format!("capped/{SIZE}/two?rate=4000000"));
+    let place = Place::new();
+    let out = stopped(&place, &[&server.url(&one), "-o", "mask.nii", "-x1"], "mask.nii.part");
+    assert_eq!(out.status, 130, "{}", out.stderr);
+    let out = place.run(&[&server.url(&other), "-o", "mask.nii"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(place.file("mask.nii") == Some(content("two", SIZE)), "not a byte of the other file");
+    // What the first one left is still its own.
+    assert!(place.files().contains(&"mask.nii.part".to_string()), "{:?}", place.files());
+    fs::rename(place.path().join("mask.nii"), place.path().join("two.nii")).expect("renames");
+    let out = place.run(&[&server.url(&one), "-o", "mask.nii", "--progress", "json"]);
+    place.assert_exact(&out, "mask.nii", &content("one", SIZE));
+    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "it went on");
+    assert_eq!(place.files(), ["mask.nii", "two.nii"]);
+}
+
+#[test]
+fn two_urls_may_be_under_way_to_one_name_and_each_continues_its_own() {
+    let server = Server::start();
+    let urls = ["one", "two"].map(|name| server.url(&format!("capped/{SIZE}/{name}?rate=4000000")));
+    let place = Place::new();
+    stopped(&place, &[&urls[0], "-o", "f", "-x1"], "f.part");
+    let child = place.start(&[&urls[1], "-o", "f", "-x1"]);
+    let start = Instant::now();
+    let own = loop {
+        let own = place.files().into_iter().find(|name| name.ends_with(".part") && name != "f.part");
+        if let Some(own) = own.filter(|own| place.file(own).is_some_and(|part| part.len() > 1_500_000)) {
+            break own;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", place.files());
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signals");
+    finish(child);
+    assert!(own.starts_with("f.") && place.files().len() == 4, "{:?}", place.files());
+    for (name, url) in ["one", "two"].iter().zip(&urls) {
+        let out = place.run(&[url, "-o", "f", "--progress", "json"]);
+        place.assert_exact(&out, "f", &content(name, SIZE));
+        assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "{name} went on");
+        fs::remove_file(place.path().join("f")).expect("removes");
+    }
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
+fn a_link_that_is_signed_anew_goes_on_with_what_is_there() {
+    let server = Server::start();
+    let target = |signature: &str| {
+        format!("capped/{SIZE}/f?rate=4000000&X-Amz-Date={signature}&X-Amz-Signature={signature}")
+    };
+    let place = Place::new();
+    stopped(&place, &[&server.url(&target("1")), "-o", "f", "-x1"], "f.part");
+    let out = place.run(&[&server.url(&target("2")), "-o", "f", "--progress", "json"]);
+    place.assert_exact(&out, "f", &content("f", SIZE));
+    assert!(events(&out).iter().any(|event| event["kind"] == "resumed"), "it went on");
+}
+
+#[test]
+fn a_file_that_was_downloaded_is_known_again_without_a_request() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("well_behaved/1000/f");
+    place.assert_exact(&place.run(&[&url]), "f", &content("f", 1000));
+    let before = server.requests().len();
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(out.stderr.contains("already exists, as downloaded on 20"), "{}", out.stderr);
+    assert_eq!(server.requests().len(), before, "nobody was asked");
+    // Touched, it is compared: with the head of a reply alone.
+    set_modified(&place, "f", SystemTime::now());
+    let out = place.run(&[&url]);
+    assert!(out.status == 0 && out.stderr.contains("already exists, same size"), "{}", out.stderr);
+    assert_eq!(server.requests()[before].method, "HEAD");
+    assert_eq!(server.requests().len(), before + 1);
+}
+
+#[test]
+fn what_another_tool_left_under_the_name_is_no_success() {
+    let server = Server::start();
+    let url = server.url("well_behaved/100000/big.bin");
+    let whole = content("big.bin", 100_000);
+    // Half of it; all of its length but zeros, beside a control file; something longer; a file of another URL.
+    let place = Place::new();
+    place.write("big.bin", &whole[..50_000]);
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("it has 50000 bytes, and the server's file has 100000"), "{}", out.stderr);
+    assert!(out.stderr.contains("-c") && out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
+    assert!(place.file("big.bin").as_deref() == Some(&whole[..50_000]), "it was not touched");
+    for (control, tool) in [("big.bin.aria2", "aria2"), ("big.bin.st", "axel")] {
+        let place = Place::new();
+        place.write("big.bin", vec![0; 100_000]);
+        place.write(control, "x");
+        let out = place.run(&[&url]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains(&format!("{tool} has not finished it")), "{}", out.stderr);
+        assert!(place.file("big.bin") == Some(vec![0; 100_000]));
+    }
+    let place = Place::new();
+    place.assert_exact(
+        &place.run(&[&server.url("well_behaved/100000/gib.bin"), "-o", "big.bin"]),
+        "big.bin",
+        &content("gib.bin", 100_000),
+    );
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("it was downloaded from another URL"), "{}", out.stderr);
+    assert!(place.file("big.bin") == Some(content("gib.bin", 100_000)));
+}
+
+#[test]
+fn a_file_of_the_same_size_is_there_unless_date_or_digest_say_otherwise() {
+    let server = Server::start();
+    let whole = content("f", 1000);
+    let url = server.url("well_behaved/1000/f");
+    let place = Place::new();
+    place.write("f", &whole);
+    let out = place.run(&[&url]);
+    assert!(out.status == 0 && out.stderr.contains("same size"), "{}", out.stderr);
+    set_modified(&place, "f", SystemTime::UNIX_EPOCH);
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("is newer"), "{}", out.stderr);
+    // A digest of the reply is compared with what is there.
+    let url = server.url("checksum/1000/f");
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 1, "newer by its date, whatever its content: {}", out.stderr);
+    place.write("f", &whole);
+    let out = place.run(&[&url]);
+    assert!(out.status == 0 && out.stderr.contains("sha-256 from X-Checksum-SHA256"), "{}", out.stderr);
+    place.write("f", vec![0; 1000]);
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("is not what X-Checksum-SHA256 says"), "{}", out.stderr);
+    assert!(place.file("f") == Some(vec![0; 1000]));
+}
+
+#[test]
+fn a_digest_that_was_given_decides_without_a_request() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("f", content("f", 1000));
+    let url = server.url("well_behaved/1000/f");
+    let right = format!("sha256:{}", downhaul_testkit::sha256(&content("f", 1000)));
+    let wrong = format!("sha256:{}", downhaul_testkit::sha256(b"x"));
+    let out = place.run(&[&url, "--checksum", &right]);
+    assert!(
+        out.status == 0 && out.stderr.contains("already exists, sha-256 from --checksum"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(place.run(&[&url, "--checksum", &wrong]).status, 3);
+    assert!(server.requests().is_empty());
+    assert!(place.file("f") == Some(content("f", 1000)));
+}
+
+#[test]
+fn a_server_that_knows_no_head_is_asked_by_get() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("f", content("f", 1000));
+    let out = place.run(&[&server.url("get_only/1000/f")]);
+    assert!(out.status == 0 && out.stderr.contains("already exists, same size"), "{}", out.stderr);
+    place.write("f", content("f", 900));
+    let out = place.run(&[&server.url("get_only/1000/f")]);
+    assert!(out.status == 1 && out.stderr.contains("it has 900 bytes"), "{}", out.stderr);
+    // Where nothing tells the size, nothing was compared.
+    let out = place.run(&[&server.url("chunked_body/1000/f")]);
+    assert!(out.status == 1 && out.stderr.contains("cannot be compared"), "{}", out.stderr);
+}
+
+#[test]
+fn update_asks_by_the_recorded_tag_and_transfers_nothing_of_an_unchanged_file() {
+    let server = Server::start();
+    let place = Place::new();
+    let target = "well_behaved/1000/f";
+    let url = server.url(target);
+    let run = || place.run(&[&url, "--if-exists", "update"]);
+    place.assert_exact(&run(), "f", &content("f", 1000));
+    let out = run();
+    assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
+    let request = server.requests().pop().expect("a request");
+    assert!(request.header("if-none-match").is_some() && request.method == "HEAD", "{request:?}");
+    server.becomes(target, "well_behaved/1200/g");
+    place.assert_exact(&run(), "f", &content("g", 1200));
+    // What is not known to be from there is compared by size and date.
+    place.write("f", content("f", 900));
+    place.assert_exact(&run(), "f", &content("g", 1200));
+}
+
+#[test]
+fn names_of_a_list_follow_its_order_and_stay_the_same_in_every_run() {
+    let server = Server::start();
+    let place = Place::new();
+    let bodies: Vec<Vec<u8>> = (0..3).map(|n| content(&format!("body{n}"), 1000 + n)).collect();
+    let urls: Vec<String> = (0..3).map(|n| format!("{}/config.json", server.url(&format!("d{n}")))).collect();
+    let list = place.write("list", urls.join("\n"));
+    let list = list.to_string_lossy().into_owned();
+    // The first one is not there yet, and the later ones are faster.
+    for (n, body) in bodies.iter().enumerate().skip(1) {
+        server.put(&format!("/d{n}/config.json"), body.clone());
+    }
+    let out = place.run(&["-i", &list, "-d", "out", "-j", "3", "--retries", "0"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(place.files(), ["list", "out/config (1).json", "out/config (2).json"]);
+    server.put("/d0/config.json", bodies[0].clone());
+    for run in 0..3 {
+        let out = place.run(&["-i", &list, "-d", "out", "-j", "3"]);
+        assert_eq!(out.status, 0, "run {run}: {}", out.stderr);
+        for (name, body) in ["config.json", "config (1).json", "config (2).json"].iter().zip(&bodies) {
+            assert!(place.file(&format!("out/{name}")).as_ref() == Some(body), "run {run}: {name}");
+        }
+        assert_eq!(place.files().len(), 4, "{:?}", place.files());
+    }
+}
+
+#[test]
+fn a_name_that_the_server_gives_to_several_belongs_to_the_url_of_its_file() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = |n: u64| {
+        server.url(&format!("named/{}/get?id={n}&disposition=attachment;filename=data.csv", 1000 + n))
+    };
+    let urls = [url(1), url(2), url(3)].join("\n");
+    let list = place.write("list", urls).to_string_lossy().into_owned();
+    let gone = url(1).split_once("/named").map(|(_, rest)| format!("named{rest}")).expect("a target");
+    server.becomes(&gone, "status/0/x?code=404");
+    let out = place.run(&["-i", &list, "-d", "out", "-j", "1", "--retries", "0"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(place.file("out/data.csv"), Some(content("get", 1002)));
+    assert_eq!(place.file("out/data (1).csv"), Some(content("get", 1003)));
+    server.becomes(&gone, &gone);
+    for _ in 0..2 {
+        let out = place.run(&["-i", &list, "-d", "out", "-j", "3"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let sizes = ["data.csv", "data (1).csv", "data (2).csv"]
+            .map(|name| place.file(&format!("out/{name}")).map_or(0, |bytes| bytes.len()));
+        assert_eq!(sizes, [1002, 1003, 1001], "{:?}", place.files());
+        assert_eq!(place.files().len(), 4, "{:?}", place.files());
+    }
+}
+
+#[test]
+fn the_same_url_twice_is_fetched_once() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("well_behaved/1000/f");
+    let other = server.url("well_behaved/1000/f?other");
+    let out = place.run(&[&url, &url, &other, &other, &url]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files(), ["f", "f (1)"]);
+    assert_eq!(server.requests().len(), 2);
+    assert!(out.stderr.contains("fetched once"), "{}", out.stderr);
+}
+
+#[test]
+fn nothing_is_attached_where_that_is_not_wished_and_the_url_where_it_is() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f?token=secret");
+    let attached = |place: &Place, name: &str| {
+        let mut value = [0; 512];
+        let read = rustix::fs::getxattr(place.path().join("f"), name, &mut value).ok();
+        read.map(|length| String::from_utf8_lossy(&value[..length]).into_owned())
+    };
+    let place = Place::new();
+    place.assert_exact(&place.run(&[&url, "--no-xattr"]), "f", &content("f", 1000));
+    assert_eq!(attached(&place, "user.downhaul.origin"), None);
+    let place = Place::new();
+    place.assert_exact(&place.run(&[&url, "--xattr"]), "f", &content("f", 1000));
+    let shown = attached(&place, "user.xdg.origin.url").expect("attached");
+    assert!(shown.contains("/well_behaved/1000/f") && !shown.contains("secret"), "{shown}");
+    let record = attached(&place, "user.downhaul.origin").expect("attached");
+    assert!(!record.contains("secret") && !record.contains("127.0.0.1"), "{record}");
+}

@@ -1,0 +1,167 @@
+//! What to do about a file that stands where a job's file shall go (`--if-exists`).
+//!
+//! Invariant: a file counts as *already there* only by a digest that was given, by the record that is attached to it, or
+//! after a comparison with what the server says; `skip` alone asks nobody.
+
+use super::{Places, Wanted};
+use crate::disk::{self, NoFile, Standing};
+use crate::proofs::Known;
+use downhaul_core::digest::{self, Expected};
+use downhaul_core::error::{Error, Kind};
+use downhaul_core::identity::{self, Compared, Conditions};
+use downhaul_core::job::IfExists;
+use downhaul_core::plan::Place;
+use downhaul_core::settings::{Resume, Verify};
+use std::path::{Path, PathBuf};
+
+impl Places {
+    /// What is to be done with a path: it is free, what stands there stays, or the server is to be asked.
+    pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
+        let there = match self.was_free(&path, wanted.identity) {
+            true => None,
+            false => self.disk.look(&path)?,
+        };
+        let shown = path.to_string_lossy().into_owned();
+        let left = || self.has_left(&path, wanted.identity);
+        let Some(there) = there else {
+            let left = left();
+            return Ok((path, Place::Free { path: shown, left }));
+        };
+        self.disk.tidy(&path);
+        if let Some(instead) = there.instead {
+            let kind = match instead {
+                NoFile::Folder => Kind::FileIsFolder,
+                NoFile::Device => Kind::FileIsDevice,
+            };
+            return Err(Error::new(kind, shown, ""));
+        }
+        let place = match (self.settings.resume, self.settings.if_exists) {
+            // It is what shall be gone on with, and replaced when that is complete.
+            (Resume::Adopt, _) => None,
+            (Resume::Repair, _) => self.repair(&path, wanted)?,
+            (_, IfExists::Overwrite | IfExists::Rename) => None,
+            (_, IfExists::Error) => return Err(Error::new(Kind::FileExists, shown, "")),
+            (_, IfExists::Skip) => {
+                let proof =
+                    self.prove(&path, wanted, &[])?.map_or(String::new(), |proof| format!(", {proof}"));
+                Some(stays(&path, &format!("already exists{proof}")))
+            }
+            (_, IfExists::Update) => self.update(&path, &there, wanted)?,
+            (_, IfExists::Check) => Some(self.check(&path, &there, wanted)?),
+        };
+        let place = place.unwrap_or_else(|| Place::Free { path: shown, left: left() });
+        Ok((path, place))
+    }
+
+    /// It stays if it is this file; else that is a failure.
+    fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
+        let exists = |why: String| Err(Error::new(Kind::FileExists, path.to_string_lossy(), why));
+        if let Some(proof) = self.prove(path, wanted, &[])? {
+            return Ok(stays(path, &format!("already exists, {proof}")));
+        }
+        let known = there.file.is_known(&wanted.identity.origins);
+        if let identity::Known::Ours(record) = known {
+            let day = record.day();
+            let reason =
+                format!("already exists, as downloaded on {day} (--if-exists update asks the server)");
+            return Ok(stays(path, &reason));
+        }
+        if let Some(tool) = self.disk.unfinished_by(path) {
+            return exists(format!("{tool} has not finished it, by the control file beside it"));
+        }
+        if known == identity::Known::Another {
+            return exists("it was downloaded from another URL".into());
+        }
+        let Some(reply) = wanted.reply else { return Ok(Place::Ask(Conditions::default())) };
+        match identity::compare(&there.file, reply) {
+            Compared::Different(why) => exists(why),
+            Compared::Unknown if reply.digests.is_empty() => {
+                exists("the server does not say how large its file is, so they cannot be compared".into())
+            }
+            compared => match self.prove(path, wanted, &reply.digests) {
+                Ok(Some(proof)) => Ok(stays(path, &format!("already exists, {proof}"))),
+                Ok(None) => match compared {
+                    Compared::Same(what) => Ok(stays(path, &format!("already exists, {what}"))),
+                    _ => exists("nothing of it can be compared with the server's file".into()),
+                },
+                Err(error) if error.kind == Kind::DigestMismatch => exists(error.detail),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// It stays if the server's file is the same. `None` if that is another one, or nothing can be compared.
+    fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+        let up_to_date = Some(stays(path, "is up to date"));
+        let Some(reply) = wanted.reply else {
+            let conditions = match there.file.is_known(&wanted.identity.origins) {
+                identity::Known::Ours(record) => record.conditions(),
+                // What is not known to come from there may be newer and another file all the same.
+                _ => Conditions::default(),
+            };
+            return Ok(Some(Place::Ask(conditions)));
+        };
+        if reply.status == 304 {
+            return Ok(up_to_date);
+        }
+        let same_size = reply.size().map(|size| size == there.file.size);
+        // HTTP dates have whole seconds.
+        let same_time = match (reply.last_modified, there.file.modified) {
+            (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
+            _ => None,
+        };
+        if same_size == Some(false) || same_time == Some(false) {
+            return Ok(None);
+        }
+        let comparable = same_size.is_some() || same_time.is_some();
+        Ok(match self.prove(path, wanted, &reply.digests) {
+            Ok(proof) if comparable || proof.is_some() => up_to_date,
+            _ => None,
+        })
+    }
+
+    /// It stays if it is as it should be; else what is wrong of it is fetched again.
+    fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+        match self.prove(path, wanted, &[]) {
+            Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
+            Ok(None) if wanted.spec.pieces.is_none() => {
+                let why = "so nobody knows what of the file is wrong";
+                Err(Error::new(Kind::DigestMissing, path.to_string_lossy(), why))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks a finished file against what was given for it, what lists say, and what was `stated`. Returns what that proved,
+    /// if anything was to be checked.
+    fn prove(&self, path: &Path, wanted: &Wanted<'_>, stated: &[Expected]) -> Result<Option<String>, Error> {
+        if self.settings.verify == Verify::Off {
+            return Ok(None);
+        }
+        let Known { about, signature, .. } = wanted.known;
+        let expected = [&wanted.spec.expected, &about.expected, stated].concat();
+        let algorithms = expected.iter().map(|one| one.digest.algorithm);
+        let algorithms =
+            digest::distinct(algorithms.chain(about.signed.as_ref().and_then(|signed| signed.digest)));
+        let shown = path.to_string_lossy();
+        let computed = match algorithms.is_empty() {
+            true => Vec::new(),
+            false => disk::digests(&*self.disk, path, &algorithms)?,
+        };
+        let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
+            let detail = format!("the file that is already there is not what {} says", one.from);
+            Error::new(Kind::DigestMismatch, shown.as_ref(), detail)
+        })?;
+        match signature {
+            Some(signature) => {
+                signature.check_file(&computed, || self.disk.open(path), &shown)?;
+                Ok(Some(format!("signed by {}", signature.told().by)))
+            }
+            None => Ok(strongest.map(ToString::to_string)),
+        }
+    }
+}
+
+fn stays(path: &Path, reason: &str) -> Place {
+    Place::Taken { path: path.to_string_lossy().into_owned(), reason: reason.into() }
+}
