@@ -6,7 +6,7 @@
 use crate::input;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use downhaul_engine::core::{job, show};
+use downhaul_engine::core::{job::JobSpec, show};
 
 /// Headers whose values say nothing about the person. All others may carry credentials, and their values are not shown.
 const HARMLESS: [&str; 6] =
@@ -91,8 +91,9 @@ fn name(arg: &Arg) -> String {
 /// Whether a value is, or holds, a URL with something that is never shown.
 fn hides_something(value: &str) -> bool {
     let Ok(urls) = input::split_urls(value) else { return false };
-    urls.into_iter().any(|text| match job::parse_given(text) {
-        Ok((url, _)) => show::hides(&url),
+    urls.into_iter().any(|text| match JobSpec::given(text) {
+        // A digest in the fragment is needed again and no secret; any other fragment is never shown.
+        Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
         // It is no URL, or one that cannot be read, of which a part might be a password.
         Err(_) => text.contains("://") && show::not_a_url(text) != text,
     })
@@ -101,8 +102,9 @@ fn hides_something(value: &str) -> bool {
 /// Whether a value means something that will be gone: standard input, or what a shell opened for this command alone.
 fn is_passing(arg: &Arg, value: &str) -> bool {
     let reads = arg.get_id() == "input" || arg.get_id() == "list";
-    let value = value.strip_prefix('@').filter(|_| arg.get_id() == "headers").unwrap_or(value);
-    (reads && value == "-") || ["/dev/fd/", "/proc/self/fd/"].iter().any(|fd| value.starts_with(fd))
+    let file = value.trim_start_matches('@');
+    let opened = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|opened| file.starts_with(opened));
+    opened || (reads && value == "-")
 }
 
 /// The value of an option, and the name of a header whose own value was replaced.
@@ -230,6 +232,11 @@ mod tests {
             Some("downhaul http://h/a -x 2 --retry-on 404 --retry-on 403 --retry-on 410".into())
         );
         assert_eq!(again(&["http://h/a", "-H", "@x y"]), Some("downhaul http://h/a -H '@x y'".into()));
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(
+            again(&[&format!("http://h/a#sha256={digest}"), "-H", "@my headers"]),
+            Some(format!("downhaul 'http://h/a#sha256={digest}' -H '@my headers'"))
+        );
         assert_eq!(again(&["repair", "l", "-j", "4"]), Some("downhaul repair l -j 4".into()));
         for unshown in [
             &["http://h/a?token=secret"][..],
@@ -241,6 +248,9 @@ mod tests {
             &["http://h/a", "--checksum-file", "https://h/SUMS?token=abc"],
             &["http://h/a", "-o", "a\u{1b}"],
             &["http://h/a", "-o", "/dev/fd/63"],
+            &["http://h/a", "-H", "@/dev/fd/63"],
+            &["-i", "/dev/stdin"],
+            &["http://h/a#access_token=hush"],
             &["http://h/a", "-H", "@/dev/fd/63"],
         ] {
             assert_eq!(again(unshown), None, "{unshown:?}");
