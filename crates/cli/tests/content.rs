@@ -110,7 +110,7 @@ fn a_digest_that_stood_beside_a_page_does_not_make_it_data() {
     let server = Server::start();
     let url = server.put("/d/x.zip", PAGE);
     server.put("/d/x.zip.sha256", sha256(PAGE.as_bytes()));
-    for verify in ["require", "find"] {
+    for verify in ["require", "listed", "find"] {
         let (place, out) = over_old("x.zip", &[&url, "--verify", verify]);
         assert_refused(&place, &out, "x.zip", "an HTML page came");
     }

@@ -169,7 +169,7 @@ impl Proof {
 
     /// What was checked is by the person's own word, and not by one that stood beside the file.
     fn is_meant(&self) -> bool {
-        let looked_beside = matches!(self.verify, Verify::Find | Verify::Require);
+        let looked_beside = self.verify != Verify::Auto;
         self.own || self.signed.is_some() || (!looked_beside && self.is_given())
     }
 }
