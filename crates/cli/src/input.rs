@@ -113,7 +113,7 @@ impl List {
     pub fn jobs(&self) -> io::Result<Jobs> {
         let (text, path): (Box<dyn Read>, &Path) = match self {
             List::File(path) => (Box::new(File::open(path)?), path),
-            // Whoever fetched it heard no name that counts; a document says by itself that it is one.
+            // The name in a URL says nothing; a document says by itself that it is one.
             List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), Path::new("")),
         };
         let mut text = Text::new(text);

@@ -138,7 +138,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
     runtime.shutdown_background();
     let shown = show::url(&url);
     let failed = |why: &str, exit| {
-        error(&format!("the list {shown} cannot be had: {}", escaped(why)));
+        error(&format!("the list {shown} could not be fetched: {}", escaped(why)));
         exit
     };
     let text = text.map_err(|e| {

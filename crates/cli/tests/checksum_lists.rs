@@ -196,6 +196,13 @@ fn looking_beside_files_costs_few_requests() {
     // Ten for the folder, and three for each file beside its own.
     assert_eq!(server.requests().len(), 10 + 5 * 4);
 
+    // What a given list says is enough.
+    let place = Place::new();
+    place.write("SUMS", (0..5).map(|n| format!("{SHA256}  file{n}\n")).collect::<String>());
+    let before = server.requests().len();
+    let out = place.run(&[&urls.join(","), "--verify", "require", "--checksum-file", "SUMS"]);
+    assert_eq!((out.status, server.requests().len()), (0, before + 5), "{}", out.stderr);
+
     let server = Server::start();
     let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/file{n}"), file())).collect();
     server.put("/d/SHA256SUMS", (0..5).map(|n| format!("{SHA256}  file{n}\n")).collect::<String>());

@@ -256,7 +256,7 @@ fn a_list_may_be_at_a_url() {
     let place = Place::new();
     let out = place.run(&["-i", &server.url("status/1/x?status=404"), "--retries", "0"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert!(out.stderr.contains("cannot be had"), "{}", out.stderr);
+    assert!(out.stderr.contains("could not be fetched"), "{}", out.stderr);
     let out = place.run(&["-i", "ftp://h/list"]);
     assert_eq!(out.status, 2, "{}", out.stderr);
 }

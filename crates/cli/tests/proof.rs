@@ -295,7 +295,7 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_had() {
     );
     let out = place.run(&[&url, "-o", "g", "--checksum-file", &server.url("lists/none")]);
     assert_eq!((out.status, place.file("g")), (1, None), "{}", out.stderr);
-    assert!(out.stderr.contains("the checksum list cannot be had: it is not there"), "{}", out.stderr);
+    assert!(out.stderr.contains("the checksum list could not be fetched: it is not there"), "{}", out.stderr);
     place.write("empty", "nothing here\n");
     for (list, says) in [
         ("empty", "no line of empty is a digest"),
@@ -380,7 +380,7 @@ fn require_and_off() {
         let (place, out) = over_old(&with_headers(&server, &headers), &["--verify", "require"]);
         assert_eq!(out.status, status, "{headers:?}: {}", out.stderr);
         if status == 3 {
-            assert_untouched(&place, &out, "nothing strong is known");
+            assert_untouched(&place, &out, "no strong checksum is known");
             assert!(place.log().contains("[digest.missing]"), "{}", place.log());
         }
     }

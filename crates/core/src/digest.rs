@@ -55,7 +55,7 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
 ];
 
 /// Names of algorithms that lists and URLs have and that cannot be checked here, as [`bare`] names. To take such a digest for
-/// a remark would let a wrong file pass, so that whoever reads one says so.
+/// a remark would let a wrong file pass, so that such a digest is refused or told.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",

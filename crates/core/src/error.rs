@@ -105,9 +105,9 @@ kinds! {
     JobMaxTime        "job.max_time"           Never  Remote  "the file took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content "the content is not what its digest promises";
     DigestPart        "digest.part"            Again  Content "a part of the content is not what its digest promises";
-    DigestMissing     "digest.missing"         Person Content "nothing strong is known of what the content must be";
+    DigestMissing     "digest.missing"         Person Content "no strong checksum is known for this file";
     DigestUnlisted    "digest.unlisted"        Person Content "no checksum list names this file";
-    DigestList        "digest.list"            Person Remote  "the checksum list cannot be had";
+    DigestList        "digest.list"            Person Remote  "the checksum list could not be fetched";
     SignatureMissing  "signature.missing"      Person Content "there is no signature";
     SignatureWrong    "signature.wrong"        Person Content "the signature is not of this content and key";
     ContentHtml       "content.html"           Person Content "an HTML page came where the name promises something else";

@@ -195,7 +195,7 @@ pub enum Verify {
     /// As [`Verify::Find`], and a file that no list names fails. Lists are those that were given, those beside the file, and what
     /// the list of jobs or the person says of it; MD5 counts.
     Listed,
-    /// As [`Verify::Find`], and a file about which nothing strong is known fails.
+    /// As [`Verify::Find`], and a file of which no strong digest is known fails.
     Require,
     /// Nothing is checked.
     Off,

@@ -51,7 +51,7 @@ impl Known {
 pub(crate) struct Proofs {
     settings: Arc<Settings>,
     sources: Sources,
-    /// Whose signatures are believed, or why nobody's can be.
+    /// The keys whose signatures count, or why they cannot be used.
     trusted: Option<Result<Trusted, Error>>,
     given: OnceCell<Result<Arc<List>, Error>>,
     /// Lists of folders, by their URLs; `None` where there is none.
@@ -99,30 +99,22 @@ impl Proofs {
         }
         let names = names(spec, reply);
         let mut signed = false;
-        let at = || names.first().cloned().unwrap_or_default();
         let verify = self.settings.verify;
         if self.settings.checksums.is_some() {
-            let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
-            match list.about(&names, self.settings.single) {
-                Ok(digests) => signed |= list.add(digests, &mut known.about),
-                // What the list of jobs says of the file may do.
-                Err(why) if verify == Verify::Require && !has(&spec.expected, Algorithm::is_strong) => {
-                    return Err(Error::new(Kind::DigestMissing, at(), why));
-                }
-                Err(why) if verify == Verify::Listed && !has(&spec.expected, Algorithm::counts_in_lists) => {
-                    return Err(Error::new(Kind::DigestUnlisted, at(), why));
-                }
-                Err(why) => known.about.notes.push(why),
-            }
+            signed |= self.look_in_given(spec, &names, &mut known.about).await?;
         }
         let url = &spec.urls[0];
-        if matches!(verify, Verify::Find | Verify::Listed | Verify::Require) {
+        let counts = |about: &About, counts: fn(Algorithm) -> bool| {
+            has(&spec.expected, counts) || has(&about.expected, counts)
+        };
+        let enough = counts(&known.about, Algorithm::is_strong) && (signed || self.keys()?.is_none());
+        if matches!(verify, Verify::Find | Verify::Listed | Verify::Require) && !enough {
             signed |= self.look_beside(url, &names, &mut known.about).await?;
         }
-        let listed = || [&spec.expected[..], &known.about.expected].concat();
-        if verify == Verify::Listed && !has(&listed(), Algorithm::counts_in_lists) {
+        if verify == Verify::Listed && !counts(&known.about, Algorithm::counts_in_lists) {
             let why = spec.notes.iter().chain(&known.about.notes).next().cloned().unwrap_or_default();
-            return Err(Error::new(Kind::DigestUnlisted, at(), why));
+            let at = names.first().cloned().unwrap_or_default();
+            return Err(Error::new(Kind::DigestUnlisted, at, why));
         }
         if let Some((keys, trusted)) = self.keys()?.filter(|_| !signed) {
             let endings = keys.endings();
@@ -145,8 +137,35 @@ impl Proofs {
         Ok(known)
     }
 
+    /// Takes in what the list of the settings says of a file. Whether it is signed.
+    ///
+    /// # Errors
+    /// The list cannot be fetched, or says nothing of a file about which it must.
+    async fn look_in_given(
+        &self,
+        spec: &JobSpec,
+        names: &[String],
+        about: &mut About,
+    ) -> Result<bool, Error> {
+        let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
+        let why = match list.about(names, self.settings.single) {
+            Ok(digests) => return Ok(list.add(digests, about)),
+            Err(why) => why,
+        };
+        // What the list of jobs says of the file may be enough.
+        let missing = match self.settings.verify {
+            Verify::Require if !has(&spec.expected, Algorithm::is_strong) => Kind::DigestMissing,
+            Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => Kind::DigestUnlisted,
+            _ => {
+                about.notes.push(why);
+                return Ok(false);
+            }
+        };
+        Err(Error::new(missing, names.first().cloned().unwrap_or_default(), why))
+    }
+
     /// Adds what the reply offers: mirrors, and a document that says what the file must be. Mirrors need no trust, as they
-    /// are used together only under a digest; whoever says what that is, is the server that was asked.
+    /// are used together only under a digest, and that comes from the server that was asked.
     pub(crate) async fn add_offers(&self, known: &mut Known, reply: &Reply) {
         let Links { duplicates, described_by } = &reply.links;
         let mut mirrors = duplicates.clone();
@@ -177,7 +196,7 @@ impl Proofs {
         for (_, file) in Metalink::new(text) {
             match file {
                 Ok(file) => files.push(file),
-                // Of the document as a whole; a file that cannot be had is another one.
+                // Of the document as a whole. A file of it that cannot be downloaded is not the one that is wanted.
                 Err(error) if error.kind == Kind::ListLine => return Err(error.to_string()),
                 Err(_) => {}
             }

@@ -18,7 +18,7 @@ const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
-    // A record has no secrets: whoever wants the file again must put them back.
+    // A record has no secrets: they must be put back before the file can be downloaded again.
     if job.urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
         return Err(bad(format!(
             "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"

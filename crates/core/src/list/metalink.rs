@@ -35,7 +35,7 @@ const LONGEST_TEXT: usize = 64 * 1024;
 
 /// The jobs of a document, one at a time, each with the line of its `file` element.
 ///
-/// A file that cannot be had is an error of its own kind (`name.unsafe` or `list.file`), and the next one follows. A document that
+/// A file that cannot be downloaded is an error of its own kind (`name.unsafe` or `list.file`), and the next one follows. A document that
 /// cannot be read further is an error too (`list.line`), and the last item.
 pub struct Metalink {
     document: Document,

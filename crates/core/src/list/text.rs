@@ -12,7 +12,7 @@ pub const LONGEST_LINE: usize = 1024 * 1024;
 /// So much is read at a time: what a pipe of Linux holds.
 const AT_ONCE: usize = 64 * 1024;
 
-/// Stands for half a character of UTF-16: no UTF-8 text has this byte, so that whoever reads the line refuses it.
+/// Stands for half a character of UTF-16: no UTF-8 text has this byte, so that the reader of the line refuses it.
 const INVALID: u8 = 0xff;
 
 /// A text of any of the known encodings, read as UTF-8 without its byte order mark. What is not UTF-8 in a text without a
