@@ -14,6 +14,7 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,8 +99,8 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
     }
     let mut seen = Names::default();
     for (index, job) in jobs.iter().enumerate() {
-        seen.add(job, index as u64 + 1).map_err(|(name, first)| {
-            format!("files {first} and {} would have the same name: {name}", index + 1)
+        seen.add(job, index as u64 + 1).map_err(|Clash { name, first, what }| {
+            format!("files {first} and {} would {what}: {name}", index + 1)
         })?;
     }
     Ok(Input::Jobs(jobs))
@@ -152,8 +153,12 @@ fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
     Metalink::new(document).map(move |(line, job)| {
         let job = job.and_then(|job| match seen.add(&job, line) {
             Ok(()) => Ok(job),
-            Err((name, first)) => {
-                Err(Error::new(Kind::NameTaken, name, format!("the file of line {first} has it too")))
+            Err(Clash { name, first, what }) => {
+                let why = match what {
+                    SAME => format!("the file of line {first} has it too"),
+                    _ => format!("it and the file of line {first} would {what}"),
+                };
+                Err(Error::new(Kind::NameTaken, name, why))
             }
         });
         (line, job.map_err(|error| at_line(line, error)))
@@ -205,8 +210,8 @@ fn check_list(list: &List) -> Result<u64, String> {
             Err(e) if of_a_document && e.kind != Kind::ListLine => Ok(()),
             // Errors quote names, and a list may be another's work.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
-            Ok(job) => seen.add(&job, number).map_err(|(name, first)| {
-                format!("lines {first} and {number} would have the same name: {name}")
+            Ok(job) => seen.add(&job, number).map_err(|Clash { name, first, what }| {
+                format!("lines {first} and {number} would {what}: {name}")
             }),
         };
         count += u64::from(checked.is_ok());
@@ -230,34 +235,65 @@ fn check_list(list: &List) -> Result<u64, String> {
     }
 }
 
-/// Finds targets that were asked for twice. Names are kept as hashes, so that long lists stay cheap: two names that
+/// What two names would do that are one.
+const SAME: &str = "have the same name";
+
+/// What two names would do of which one is a folder of the other.
+const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
+
+/// Finds targets that were asked for twice, or as a file and as a folder. Names are kept as hashes, so that long lists stay cheap: two names that
 /// share all 64 bits are refused as well, which will not happen in anybody's lifetime.
 #[derive(Default)]
 struct Names {
     seen: HashMap<u64, u64>,
-    hasher: std::hash::RandomState,
+    /// The folders that names need.
+    folders: HashMap<u64, u64>,
+    hasher: RandomState,
+}
+
+/// A name that cannot be beside an earlier one.
+struct Clash {
+    name: String,
+    /// Where the earlier one is.
+    first: u64,
+    /// The two `would ...`.
+    what: &'static str,
 }
 
 impl Names {
-    /// `Err` holds the name and where it was first.
-    fn add(&mut self, job: &JobSpec, place: u64) -> Result<(), (String, u64)> {
-        use std::hash::BuildHasher;
+    fn add(&mut self, job: &JobSpec, place: u64) -> Result<(), Clash> {
         let name = match &job.target {
             Target::Name(name) => name.to_string(),
             Target::Path(path) => path.to_string_lossy().into_owned(),
             Target::Server | Target::Stdout | Target::Stream(_) => return Ok(()),
         };
+        let clash =
+            |first: &u64, what| Err(Clash { name: show::escaped(&name).into_owned(), first: *first, what });
+        let path = Path::new(&name);
+        let needed: Vec<u64> = path.ancestors().skip(1).map(|folder| hash(&self.hasher, folder)).collect();
+        if let Some(first) = needed.iter().find_map(|folder| self.seen.get(folder)) {
+            return clash(first, A_FILE_AND_A_FOLDER);
+        }
         // The names that a file has while it is unfinished belong to it too.
-        let side = side_files(Path::new(&name));
-        for path in [Path::new(&name)].into_iter().chain(side.all()) {
-            let hash = self.hasher.hash_one(same_file_key(&path.to_string_lossy()));
-            if let Some(&first) = self.seen.get(&hash) {
-                return Err((show::escaped(&name).into_owned(), first));
+        for path in [path].into_iter().chain(side_files(path).all()) {
+            let hash = hash(&self.hasher, path);
+            if let Some(first) = self.seen.get(&hash) {
+                return clash(first, SAME);
+            }
+            if let Some(first) = self.folders.get(&hash) {
+                return clash(first, A_FILE_AND_A_FOLDER);
             }
             self.seen.insert(hash, place);
         }
+        for folder in needed {
+            self.folders.entry(folder).or_insert(place);
+        }
         Ok(())
     }
+}
+
+fn hash(hasher: &RandomState, path: &Path) -> u64 {
+    hasher.hash_one(same_file_key(&path.to_string_lossy()))
 }
 
 /// `URL1,URL2` with `name1,name2`.

@@ -211,3 +211,23 @@ fn a_number_goes_before_a_double_ending() {
         out.stderr
     );
 }
+
+#[test]
+fn a_name_that_would_be_a_file_and_a_folder_is_refused_before_any_request() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("well_behaved/1000/a");
+    for (one, other) in [("a/b", "a/b/c/d"), ("x/y/z", "x"), ("f.part/g", "f")] {
+        place.write("list", format!("{url} {one}\n{url} {other}\n"));
+        let out = place.run(&["-i", "list"]);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(
+            out.stderr.contains("lines 1 and 2 would need a file and a folder of the same name"),
+            "{}",
+            out.stderr
+        );
+    }
+    assert!(server.requests().is_empty());
+    place.write("list", format!("{url} a/b\n{url} a/c/d\n"));
+    assert_eq!(place.run(&["-i", "list"]).status, 0);
+}
