@@ -106,6 +106,7 @@ pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
     if code == "dns.unresolved" {
+        let rest = rest.strip_suffix('/').unwrap_or(&rest);
         Some(format!("{rest} was taken for a URL. For a file that holds URLs, use -i."))
     } else if spoke_no_tls {
         Some(format!(

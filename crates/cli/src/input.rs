@@ -331,6 +331,14 @@ fn count(n: usize, what: &str) -> String {
 fn job_for(text: &str) -> Result<JobSpec, String> {
     let given = job::parse_given(text);
     if !job::has_scheme(text) {
+        // Commas are legal in URLs, and separate them only before a scheme.
+        if text.split(',').skip(1).any(|part| job::without_scheme(part.trim()).is_some()) {
+            let shown = show::not_a_url(text);
+            let shown = show::escaped(&shown);
+            return Err(format!(
+                "{shown} can be one URL or several: write https:// (or http://) before each"
+            ));
+        }
         if Path::new(text).is_file() {
             return Err(is_a_file(text, given.is_ok()));
         }
@@ -431,7 +439,7 @@ fn save_as(path: &Path, folder: &Path) -> Result<Target, String> {
         opened if OPENED.iter().any(|fds| opened.starts_with(fds)) => Ok(Target::Stream(path.to_path_buf())),
         // What is neither is written to, and not replaced: a pipe, a device.
         _ => Ok(match folder.join(path).metadata() {
-            Ok(meta) if !meta.is_file() && !meta.is_dir() => Target::Stream(folder.join(path)),
+            Ok(meta) if !meta.is_file() && !meta.is_dir() => Target::Stream(path.to_path_buf()),
             _ => Target::Path(path.to_path_buf()),
         }),
     }
@@ -512,6 +520,10 @@ mod tests {
             (&["", "x"], "the list of URLs is empty"),
             (&[",http://h/a"], "URL 1 of the list is empty"),
             (&["example"], "a URL begins with https://"),
+            (
+                &["example.com/a,example.com/b"],
+                "can be one URL or several: write https:// (or http://) before each",
+            ),
             (&["verfy"], "did you mean the command downhaul verify?"),
             (&["repare", "list"], "did you mean the command downhaul repair?"),
             (&["Cargo.toml"], "is a file here. To download the URLs that it holds, use -i Cargo.toml"),

@@ -128,7 +128,7 @@ pub enum Target {
     Path(PathBuf),
     /// To standard output, in order.
     Stdout,
-    /// Into what stands at this path and is no regular file: a pipe, a terminal, a device of characters, or what a shell opened for
+    /// Into what stands at this path (absolute, or below the output folder) and is no regular file: a pipe, a terminal, a device of characters, or what a shell opened for
     /// us (`/dev/fd/63`). The bytes go there in order, as to standard output; nothing there is replaced or resumed.
     Stream(PathBuf),
 }

@@ -92,10 +92,10 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !running.journaled && !spec.target.is_in_order());
         let algorithms = running.plan.algorithms();
-        // A file that is there is read for its digests, and what an earlier run left is looked through.
         // Opening a pipe waits for its reader.
         let waits = matches!(spec.target, Target::Stream(_));
         let news = self.news.clone();
+        // A file that is there is read for its digests, and what an earlier run left is looked through.
         let compares = matches!(settings.if_exists, IfExists::Update | IfExists::Check)
             && reply.as_ref().is_some_and(|reply| !reply.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
@@ -120,8 +120,8 @@ impl Director {
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
                     (Place::Taken { .. } | Place::Ask(_), _) => (None, None),
                     (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
-                    (Place::Free { .. }, Target::Stream(path)) => {
-                        (Some(Arc::new(InOrder::open(path, || news.is_closed())?)), None)
+                    (Place::Free { .. }, Target::Stream(_)) => {
+                        (Some(Arc::new(InOrder::open(&path, || news.is_closed())?)), None)
                     }
                     (Place::Free { .. }, _) => {
                         let fresh = places.was_free(&path, &identity);

@@ -90,8 +90,9 @@ impl Places {
         match &wanted.spec.target {
             Target::Stdout => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
             Target::Stream(path) => {
+                let path = self.settings.output.join(path);
                 let shown = path.to_string_lossy().into_owned();
-                return Ok((path.clone(), Place::Free { path: shown, left: false }));
+                return Ok((path, Place::Free { path: shown, left: false }));
             }
             _ => {}
         }
