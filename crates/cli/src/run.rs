@@ -191,9 +191,14 @@ async fn download(
     if let Some(Exit::Interrupted | Exit::Terminated) = shared.ending()
         && !telling.quiet
         && telling.progress != Shown::Json
-        && summary.resumable > 0
     {
-        printer::err("Stopped. The same command again goes on.\n");
+        match summary.resumable {
+            0 if summary.failed > 0 => {
+                printer::err("Stopped. Nothing that came can be kept: the same command starts again.\n");
+            }
+            0 => {}
+            _ => printer::err("Stopped. The same command again goes on.\n"),
+        }
     }
     if from_stdin && summary.files == 0 && shared.ending().is_none() {
         return usage(&format!("the list on standard input is empty: {}", input::HAS_NO_URL));

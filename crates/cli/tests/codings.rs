@@ -1,11 +1,15 @@
 //! Content codings (Content-Encoding) that a server insists on although `identity` was asked for.
 
+#![cfg(unix)]
+
 mod common;
 
-use common::{Out, Place};
+use common::{Out, Place, finish};
 use downhaul_testkit::server::sins::encode;
 use downhaul_testkit::server::{Request, Server};
 use downhaul_testkit::{content, content_digest, sha256};
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
 
 const SIZE: u64 = 300_000;
 
@@ -134,4 +138,106 @@ fn digests_are_checked_on_the_bytes_that_they_are_of() {
     let other = format!("sha256:{}", sha256(b"another"));
     let (place, out) = get(&server, "coding=br", &["--decode", "auto", "--checksum", &other]);
     place.assert_failed(&out, 3, "the content is not what its digest promises");
+}
+
+/// Large enough for a journal and several connections, as brotli without compressing.
+const LARGE: u64 = 6_000_000;
+
+/// The URL of a large file that `coded?QUERY` serves.
+fn large(server: &Server, query: &str) -> String {
+    server.url(&format!("coded/{LARGE}/large?coding=br&{query}"))
+}
+
+fn large_coded() -> Vec<u8> {
+    encode("br", &content("large", LARGE)).expect("encodes")
+}
+
+#[test]
+fn parts_of_a_coding_are_joined_under_one_strong_tag() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&large(&server, "parts=1&break=1"), "-o", "f.br"]);
+    place.assert_exact(&out, "f.br", &large_coded());
+    let range = server.requests()[1].header("range").map(str::to_string);
+    assert!(range.is_some_and(|range| !range.starts_with("bytes=0-")), "continued, not repeated");
+    assert!(out.stderr.contains("warning: the server sent it compressed (br)"), "{}", out.stderr);
+
+    let place = Place::new();
+    let before = server.requests().len();
+    let out = place.run(&[&large(&server, "parts=1"), "-o", "f.br", "-x", "4", "--limit-rate", "2M"]);
+    place.assert_exact(&out, "f.br", &large_coded());
+    assert!(server.requests().len() > before + 1, "over several connections");
+}
+
+#[test]
+fn parts_of_a_coding_are_never_joined_without_a_strong_tag_or_in_another_coding() {
+    let server = Server::start();
+    for query in ["tag=W/\"weak\"", "tag="] {
+        let place = Place::new();
+        let url = large(&server, &format!("parts=1&break=1&{query}"));
+        let out = place.run(&[&url, "-o", "f.br", "-x", "4"]);
+        place.assert_exact(&out, "f.br", &large_coded());
+        let requests = server.requests_for(&url[url.len() - 12..]);
+        assert!(!asked_for_parts(&requests), "{query}: {requests:?}");
+    }
+    for part_says in ["identity", "gzip"] {
+        let place = Place::new();
+        let url = large(&server, &format!("parts=1&break=1&part_says={part_says}"));
+        let out = place.run(&[&url, "-o", "f.br", "-x", "1"]);
+        place.assert_exact(&out, "f.br", &large_coded());
+        assert!(place.log().contains("[http.encoding]"), "{}", place.log());
+        assert!(out.stderr.contains("another content coding"), "{}", out.stderr);
+    }
+}
+
+/// A run that is stopped with Ctrl-C when two of six megabytes are there.
+fn stopped(place: &Place, url: &str) -> Out {
+    let child = place.start(&[url, "-o", "f.br", "--limit-rate", "2M"]);
+    let since = Instant::now();
+    while !place.path().join("f.br.part").exists() && since.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number")).expect("a process");
+    kill_process(pid, Signal::INT).expect("it runs");
+    finish(child)
+}
+
+#[test]
+fn a_compressed_file_is_gone_on_with_after_ctrl_c() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = large(&server, "parts=1");
+    let out = stopped(&place, &url);
+    assert_eq!(out.status, 130, "{}", out.stderr);
+    assert!(out.stderr.contains("The same command again goes on"), "{}{}", out.stderr, place.log());
+    let out = place.run(&[&url, "-o", "f.br"]);
+    place.assert_exact(&out, "f.br", &large_coded());
+    assert!(out.stderr.contains("that an earlier run left"), "{}", out.stderr);
+    assert!(out.stderr.contains("warning: the server sent it compressed (br)"), "{}", out.stderr);
+}
+
+#[test]
+fn what_was_left_of_a_coding_is_not_joined_with_another_nor_decoded() {
+    let server = Server::start();
+    for (query, more, is) in [
+        ("parts=1", &["--decode", "auto"][..], content("large", LARGE)),
+        ("parts=1&part_says=gzip", &[], large_coded()),
+    ] {
+        let place = Place::new();
+        let url = large(&server, query);
+        assert_eq!(stopped(&place, &url).status, 130);
+        let out = place.run(&[&[url.as_str(), "-o", "f.br"], more].concat());
+        place.assert_exact(&out, "f.br", &is);
+    }
+}
+
+#[test]
+fn ctrl_c_says_that_nothing_can_be_kept_of_what_cannot_be_joined() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = stopped(&place, &large(&server, "tag=W/\"weak\""));
+    assert_eq!(out.status, 130, "{}", out.stderr);
+    assert!(out.stderr.contains("Nothing that came can be kept"), "{}", out.stderr);
+    assert_eq!(place.files(), Vec::<String>::new());
 }

@@ -119,10 +119,6 @@ fn content_encoding_although_identity_was_asked() {
     place.assert_exact(&out, "f", &file());
     assert!(out.stderr.contains("warning: the server sent it compressed (gzip)"), "{}", out.stderr);
     assert_eq!(server.requests()[0].header("accept-encoding"), Some("identity"));
-    let (place, out) = get(&server, "gzip_although_identity?break=1", &[]);
-    place.assert_exact(&out, "f", &file());
-    let requests = server.requests_for("break");
-    assert!(requests.iter().all(|request| request.header("range").is_none()), "parts of it are never joined");
 }
 
 #[test]

@@ -91,7 +91,7 @@ kinds! {
     HttpStatus        "http.status"            Person Remote  "the server answered with an unusable status";
     HttpRangeIgnored  "http.range_ignored"     Again  Remote  "the server does not continue files, so the file starts again";
     HttpRangeWrong    "http.range_wrong"       Again  Remote  "the server sent another range than was asked for";
-    HttpEncoding      "http.encoding"          Again  Remote  "the server sent a part in a content coding, which cannot be joined";
+    HttpEncoding      "http.encoding"          Again  Remote  "the server sent a part in another content coding, or in one that cannot be joined";
     ContentCoding     "content.coding"         Person Remote  "the compressed content cannot be decoded";
     RedirectLoop      "redirect.too_many"      Person Remote  "too many redirects";
     RedirectDowngrade "redirect.downgrade"     Person Remote  "a redirect leaves https for http";

@@ -33,8 +33,10 @@ pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) ->
         let sent = format!("byte {from} was asked for, and {} to {} came", range.first, range.last);
         return refuse(Kind::HttpRangeWrong, &sent);
     }
-    if reply.coding.is_some() {
-        return refuse(Kind::HttpEncoding, "");
+    if reply.coding != known.coding || !may_be_joined(reply) {
+        let coding = |one: &Option<String>| one.clone().unwrap_or_else(|| "none".into());
+        let codings = format!("{} before, {} now", coding(&known.coding), coding(&reply.coding));
+        return refuse(Kind::HttpEncoding, &codings);
     }
     // Where nothing tells two versions apart, only a digest can, at the end.
     if known.version != Version::Unknown && reply.version != known.version {
@@ -59,4 +61,11 @@ pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) ->
     }
     let sent = range.last + 1;
     Ok(Part { skip: from - range.first, end: end.map_or(sent, |end| end.min(sent)) })
+}
+
+/// Whether parts of what this reply is of can be told to belong together. Of what was compressed on the way, two replies may be
+/// two different texts, however equal their names, sizes and dates: only a strong entity tag is of one of them alone (RFC
+/// 9110, section 8.8.3.3). What has no size beforehand is being compressed right now, and an entity tag may then be a wrong one.
+pub(super) fn may_be_joined(reply: &Reply) -> bool {
+    reply.coding.is_none() || (matches!(reply.version, Version::Etag(_)) && reply.size().is_some())
 }

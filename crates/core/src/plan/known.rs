@@ -23,16 +23,16 @@ pub(super) struct Known {
 impl Known {
     /// What an earlier run left of it.
     fn left(start: Start) -> Known {
-        Known { start, joinable: true, warnings: Vec::new(), html: false, told: false }
+        let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
+        let warnings = start.coding.iter().map(said).collect();
+        Known { start, joinable: true, warnings, html: false, told: false }
     }
 
     /// What this reply says of it.
     fn said(start: Start, reply: &Reply, joinable: bool) -> Known {
-        let mut warnings = reply.notes.clone();
-        if let Some(coding) = &reply.coding {
-            warnings.push(format!("the server sent it compressed ({coding}); it is saved as sent"));
-        }
-        Known { warnings, html: reply.html, joinable, ..Known::left(start) }
+        let mut known = Known { html: reply.html, joinable, ..Known::left(start) };
+        known.warnings.splice(0..0, reply.notes.iter().cloned());
+        known
     }
 }
 

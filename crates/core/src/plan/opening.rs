@@ -139,7 +139,7 @@ impl Plan {
             self.work.size = start.size;
             self.work.written.insert(0..from);
             self.left_good = from;
-            self.know(start, reply, true);
+            self.know(start, reply, judge::may_be_joined(reply));
             return self.begin(worker, part.skip, true);
         }
         if self.work.size.is_none() {
@@ -209,7 +209,7 @@ impl Plan {
         for other in self.work.restart(now, worker, reply.size()) {
             self.actions.push_back(Action::Drop { worker: other });
         }
-        self.know(start, reply, !reply.refuses_ranges && reply.coding.is_none());
+        self.know(start, reply, !reply.refuses_ranges && judge::may_be_joined(reply));
         if self.placed.is_some() {
             self.begin(worker, 0, keep);
         } else {

@@ -73,7 +73,9 @@ impl Plan {
                 no(Kind::ResumeUnproven, "")
             }
             (Left::Journal { start, .. }, Some(known)) => {
-                let same = start.version == known.start.version && start.size == known.start.size;
+                let same = start.version == known.start.version
+                    && start.size == known.start.size
+                    && start.coding == known.start.coding;
                 if same { Ok(()) } else { no(Kind::RemoteChanged, "since an earlier run") }
             }
             (Left::Journal { start, claims }, None) => {

@@ -44,16 +44,21 @@ enum Coding {
     Zstd,
 }
 
-/// Makes the body of a whole file in a content coding the file itself. Replies without a coding, parts, and codings that are
-/// not known stay as they are.
-pub(super) fn decode(opened: Opened, verify: Verify) -> Opened {
+/// Makes the body of a whole file in a content coding the file itself. Replies without a coding, and with one that is not known,
+/// stay as they are.
+///
+/// # Errors
+/// `http.encoding` for a part: only the whole can be decoded.
+pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     let Opened { mut reply, body } = opened;
-    let coding = reply.coding.clone().filter(|_| reply.status == 200);
-    let Some((name, codings)) =
-        coding.and_then(|name| Some((read(&name)?, name))).map(|(all, name)| (name, all))
-    else {
-        return Opened { reply, body };
+    let coding = reply.coding.clone();
+    let Some((codings, name)) = coding.and_then(|name| Some((read(&name)?, name))) else {
+        return Ok(Opened { reply, body });
     };
+    if reply.status != 200 {
+        let detail = format!("{name}, and --decode auto needs all of it");
+        return Err(Error::new(Kind::HttpEncoding, show::url(&reply.url), detail));
+    }
     let expected = std::mem::take(&mut reply.digests);
     let expected = if verify == Verify::Off { Vec::new() } else { expected };
     let mut note = format!("the server sent it compressed ({name}), and it was decoded");
@@ -63,7 +68,7 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Opened {
     reply.notes.push(note);
     (reply.coding, reply.length, reply.refuses_ranges) = (None, None, true);
     let at = show::url(&reply.url);
-    Opened { reply, body: decoded(body, codings, expected, at) }
+    Ok(Opened { reply, body: decoded(body, codings, expected, at) })
 }
 
 /// Reads a Content-Encoding. `None` if not all of it is known, or there is nothing to decode.

@@ -176,7 +176,7 @@ impl HttpFile {
             }
             let mut opened = Opened { reply: head, body: Box::pin(reply.into_body()) };
             if client.settings.decode {
-                opened = decode::decode(opened, client.settings.verify);
+                opened = decode::decode(opened, client.settings.verify)?;
             }
             return Ok(Answer::Opened(Box::new(opened)));
         };

@@ -1,9 +1,11 @@
 //! Sins of content codings, which nobody asked for.
 
+use crate::content;
 use crate::server::exchange::{Exchange, borrowed};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::{self, Write};
+use std::sync::Mutex;
 
 /// The file in these codings, `?coding=gzip, br`. `?says=TEXT` says another coding. Of what:
 /// - `zeros=1`: zeros, which become very small;
@@ -15,8 +17,8 @@ use std::io::{self, Write};
 pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     let query = |key: &str| x.request.query(key);
     let codings = query("coding").unwrap_or_else(|| "gzip".into());
-    let content = if query("zeros").is_some() { vec![0; x.size as usize] } else { x.content() };
-    let mut bytes = encode(&codings, &content)?;
+    let zeros = query("zeros").is_some();
+    let mut bytes = encoded_once(&codings, &x.name, x.size, zeros)?;
     bytes.truncate(bytes.len() - x.number("cut").unwrap_or(0) as usize);
     bytes.extend(query("more").unwrap_or_default().bytes());
 
@@ -46,6 +48,20 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     headers.push(("Content-Range", format!("bytes {first}-{last}/{total}")));
     let part = &bytes[first as usize..=last as usize];
     x.reply("206 Partial Content", &borrowed(&headers), part)
+}
+
+/// The file in codings. Encoding takes seconds without optimisation, and several requests ask for the same.
+fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result<Vec<u8>> {
+    static DONE: Mutex<Option<(String, Vec<u8>)>> = Mutex::new(None);
+    let key = format!("{codings} {name} {size} {zeros}");
+    let mut done = DONE.lock().expect("no panic");
+    if let Some((_, bytes)) = done.as_ref().filter(|(one, _)| *one == key) {
+        return Ok(bytes.clone());
+    }
+    let content = if zeros { vec![0; size as usize] } else { content(name, size) };
+    let bytes = encode(codings, &content)?;
+    *done = Some((key, bytes.clone()));
+    Ok(bytes)
 }
 
 /// These bytes in codings, applied in this order. `raw deflate` is `deflate` as some servers misread it.
