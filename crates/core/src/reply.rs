@@ -3,6 +3,7 @@
 
 mod digests;
 mod disposition;
+mod encoded_words;
 mod links;
 
 pub use digests::{Linked, linked};

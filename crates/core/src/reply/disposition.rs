@@ -3,6 +3,7 @@
 //!
 //! Our own because the crate there is fails on `;` within quotes, on the order of the two, and on escaped quotes.
 
+use super::encoded_words;
 use crate::name::{self, SafeName};
 use encoding_rs::Encoding;
 use url::Url;
@@ -13,8 +14,8 @@ pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     let extended =
         of("filename*").and_then(|v| decode_extended(v)).and_then(|text| SafeName::from_server(&text));
-    let plain =
-        || of("filename").and_then(|v| SafeName::from_server(&name::unescaped(&name::decoded(v, url))));
+    let text = |v: &Vec<u8>| name::unescaped(&encoded_words::decoded(&name::decoded(v, url)));
+    let plain = || of("filename").and_then(|v| SafeName::from_server(&text(v)));
     extended.or_else(plain)
 }
 
@@ -39,6 +40,7 @@ fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     }
     found
 }
+
 /// A quoted string with its escapes undone, or all up to the next `;`. And what follows.
 fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let text = text.trim_ascii_start();
@@ -125,6 +127,7 @@ mod tests {
             ),
             (b"attachment; filename=\"\xe5\x8d\x8e.pdf\"", "华.pdf"),
             (b"attachment; filename=\"%E5%8D%8E%20a.pdf\"", "华 a.pdf"),
+            (b"attachment; filename=\"=?UTF-8?B?5Y2OLnBkZg==?=\"", "华.pdf"),
             (b"attachment; filename=%2E%2E%2Fa.pdf", "___a.pdf"),
             (b"attachment; filename=\"50% of it.pdf\"", "50% of it.pdf"),
             (b"attachment; filename=\"%FF.pdf\"", "%FF.pdf"),

@@ -1,0 +1,78 @@
+//! Words as mail encodes them (RFC 2047): `=?UTF-8?B?5Y2OLnBkZg==?=`. RFC 6266 does not allow them in a file name, but programs
+//! made for mail write them, and browsers read them.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use encoding_rs::Encoding;
+
+/// The text with its encoded words decoded. What is malformed stays as it is.
+pub(super) fn decoded(text: &str) -> String {
+    let (mut out, mut rest, mut after_word) = (String::new(), text, false);
+    while let Some((before, beyond)) = rest.split_once("=?") {
+        // Blanks between two words belong to neither (section 6.2).
+        if !(after_word && before.trim().is_empty()) {
+            out += before;
+        }
+        match word(beyond) {
+            Some((decoded, next)) => {
+                out += &decoded;
+                (rest, after_word) = (next, true);
+            }
+            None => {
+                out += "=?";
+                (rest, after_word) = (beyond, false);
+            }
+        }
+    }
+    out + rest
+}
+
+/// One word behind its `=?`, and what follows it.
+fn word(text: &str) -> Option<(String, &str)> {
+    let (charset, rest) = text.split_once('?')?;
+    let (how, rest) = rest.split_once('?')?;
+    let (encoded, rest) = rest.split_once("?=")?;
+    let bytes = match how {
+        "b" | "B" => BASE64_STANDARD.decode(encoded).ok()?,
+        // An underscore is a blank, and everything else as in a URL, but behind `=`.
+        "q" | "Q" => {
+            let escaped = encoded.replace('%', "%25").replace('_', " ").replace('=', "%");
+            percent_encoding::percent_decode_str(&escaped).collect()
+        }
+        _ => return None,
+    };
+    // A language may follow the encoding (RFC 2231, section 5).
+    let label = charset.split('*').next().unwrap_or_default();
+    let (decoded, _, malformed) = Encoding::for_label(label.as_bytes())?.decode(&bytes);
+    (!malformed).then(|| (decoded.into_owned(), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_are_decoded_and_everything_else_stays() {
+        for (text, expected) in [
+            ("=?UTF-8?B?5Y2OLnBkZg==?=", "华.pdf"),
+            ("=?utf-8*de?q?na=C3=AFve_100%.txt?=", "naïve 100%.txt"),
+            ("=?iso-8859-1?Q?=E9t=E9?=.txt", "été.txt"),
+            ("=?UTF-8?Q?a?= =?UTF-8?Q?b?= c", "ab c"),
+            ("=?gb2312?B?u6o=?=.pdf", "华.pdf"),
+            ("=?UTF-8?B?!?=", "=?UTF-8?B?!?="),
+            ("=?UTF-8?Q?=FF?=", "=?UTF-8?Q?=FF?="),
+            ("=?x?Q?a?=", "=?x?Q?a?="),
+            ("what=?.txt", "what=?.txt"),
+            ("a.txt", "a.txt"),
+        ] {
+            assert_eq!(decoded(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(=\\?|UTF-8|\\?[bq]\\?|\\?=|=C3|[a-zé ]){0,20}") {
+            decoded(&text);
+        }
+    }
+}
