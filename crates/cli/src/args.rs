@@ -164,15 +164,15 @@ pub struct Files {
     )]
     pub if_exists: IfExists,
 
-    /// Where names come from that nobody gave: auto (server, then URL), url (as given), server
+    /// What to call a file without a given name: auto (as the server says, else as its URL), url, server
     #[arg(long, value_name = "FROM", default_value = "auto", hide_possible_values = true)]
     pub names: Names,
 
-    /// Keep folders of the URL below the output folder: the last N, all, or host (all, below the host's name)
+    /// Keep folders of the URL: the last N, all, or host (all of them, in a folder named after the host)
     #[arg(long, value_name = "N|host|all", default_value = "0", value_parser = folders)]
     pub folders: Folders,
 
-    /// Give files only names that Windows takes, too (there, this is the default)
+    /// Use only names that Windows takes, too (the default there)
     #[arg(long, default_value_t = cfg!(windows))]
     pub windows_names: bool,
 
@@ -279,7 +279,7 @@ pub struct Proof {
     #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
     pub verify: Verify,
 
-    /// Take an HTML page where the name promises an archive, data, an image, ...; else that is a failure
+    /// Accept an HTML page under a name that promises an archive, data, an image or the like
     #[arg(long)]
     pub accept_html: bool,
 
