@@ -69,6 +69,7 @@ fn lengths_and_codings_are_read_as_leniently_as_other_headers() {
         format!("Content-Length: {SIZE}, {SIZE}\r\n"),
         format!("Content-Length: {SIZE}\r\nContent-Length: {SIZE}\r\n"),
         format!("Transfer-Encoding: identity\r\nContent-Length: {SIZE}\r\n"),
+        format!("Transfer-Encoding:\r\nContent-Length: {SIZE}\r\n"),
     ] {
         let (place, out) = with_lines(&server, &lines, &[]);
         place.assert_exact(&out, "f", &file());
@@ -120,6 +121,21 @@ fn what_could_hide_another_end_of_the_body_is_refused() {
     let head = "HTTP/1.1 302 Found\r\nLocation: /well_behaved/5/f\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n";
     let (place, out) = with_head(&server, head, &[]);
     place.assert_failed(&out, 1, "it has both a Content-Length and a transfer coding");
+}
+
+#[test]
+fn chunks_are_read_as_chunks_however_they_are_announced() {
+    let server = Server::start();
+    let body = "5\r\nhello\r\n0\r\n\r\n";
+    for lines in [
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding : Chunked,",
+        "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    ] {
+        let (place, out) = with_lines(&server, &format!("{lines}\r\n\r\n{body}"), &[]);
+        place.assert_exact(&out, "f", b"hello");
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ const SHOWN_MOST: usize = 40;
 /// Names of headers that decide where a body ends or which bytes it holds.
 const MEANINGFUL: [&str; 4] = ["content-length", "transfer-encoding", "content-range", "content-encoding"];
 
+const TRANSFER: &str = "transfer-encoding";
+
 /// A head that was written anew.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tidied {
@@ -151,13 +153,13 @@ impl<'h> Reader<'h> {
             return self.drop(line, "has no colon");
         };
         let (before, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
-        let name = before.trim_ascii_end();
+        let name = trimmed(before);
         if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
             return self.drop(line, "has no proper name");
         }
         self.changed |= name.len() != before.len();
         self.kept = true;
-        self.fields.push(Field { name, value: Cow::Borrowed(value.trim_ascii()) });
+        self.fields.push(Field { name, value: Cow::Borrowed(trimmed(value)) });
         Ok(())
     }
 
@@ -168,7 +170,7 @@ impl<'h> Reader<'h> {
             Some(field) => {
                 let value = field.value.to_mut();
                 value.push(b' ');
-                value.extend_from_slice(line.trim_ascii());
+                value.extend_from_slice(trimmed(line));
                 Ok(())
             }
             None => self.drop(line, "goes on with nothing"),
@@ -204,19 +206,30 @@ impl<'h> Reader<'h> {
 
     /// There must be one answer to where the body ends (RFC 9112, section 6.3), for whatever reads it.
     fn check_framing(&mut self) -> Result<(), Refused> {
+        // An old way to say that there is no transfer coding (RFC 2616, section 3.6), or an empty one. hyper would read to the
+        // end of the connection.
+        let is_none = |one: &Field| {
+            let mut codings = one.value.split(|&byte| byte == b',').map(trimmed);
+            one.is(TRANSFER) && codings.all(|one| one.is_empty() || one.eq_ignore_ascii_case(b"identity"))
+        };
         let before = self.fields.len();
-        // An old way to say that there is no transfer coding (RFC 2616, section 3.6). hyper would read to the end of the
-        // connection.
-        self.fields
-            .retain(|one| !(one.is("transfer-encoding") && one.value.eq_ignore_ascii_case(b"identity")));
+        self.fields.retain(|one| !is_none(one));
         self.changed |= self.fields.len() != before;
         let values = |name: &'static str| {
             self.fields.iter().filter(move |one| one.is(name)).map(|one| one.value.as_ref())
         };
         let length = length(values("content-length"))?;
-        let chunked = chunked(values("transfer-encoding"))?;
-        if chunked && length.is_some() {
+        if !chunked(values(TRANSFER))? {
+            return Ok(());
+        }
+        if length.is_some() {
             return Err(TWO_ENDS);
+        }
+        // Said in one way only, since readers differ in what they make of `chunked,` or of two lines.
+        if !values(TRANSFER).eq([b"chunked"]) {
+            self.fields.retain(|one| !one.is(TRANSFER));
+            self.fields.push(Field { name: TRANSFER.as_bytes(), value: Cow::Borrowed(b"chunked") });
+            self.changed = true;
         }
         Ok(())
     }
@@ -267,6 +280,14 @@ pub fn chunked<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<bool, Refus
         }
     }
     Ok(chunked)
+}
+
+/// Without blanks and tabs at both ends. Other white space of ASCII is no blank in a head, but a control character.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(|byte| !is_blank(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
 }
 
 /// A character of a header's name (RFC 9110, section 5.6.2).

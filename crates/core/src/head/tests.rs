@@ -35,12 +35,18 @@ fn odd_lines_are_read_or_dropped() {
         ("Content-Length : 4\r\n", "Content-Length: 4\r\n", 0),
         ("Content-Length:\r\n 4\r\n", "Content-Length:  4\r\n", 0),
         ("Transfer-Encoding: Identity\r\nContent-Length: 4\r\n", "Content-Length: 4\r\n", 0),
+        ("Transfer-Encoding: ,\r\nContent-Length: 4\r\n", "Content-Length: 4\r\n", 0),
+        ("Transfer-Encoding:\r\nContent-Length: 4\r\n", "Content-Length: 4\r\n", 0),
+        ("Transfer-Encoding: chunked,\r\n", "transfer-encoding: chunked\r\n", 0),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: Chunked\r\n", "transfer-encoding: chunked\r\n", 0),
         ("preload\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
         ("preload\r\n and more\r\nX-A: 1\r\n", "X-A: 1\r\n", 2),
         (": nothing\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
         ("<b>Warning</b>: a function failed in x.php: line 3\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
         (" X-First: 1\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
         ("X-Bad: a\u{1b}[2Jb\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+        ("X-Bad: a\u{c}\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
+        ("X-Bad\u{b}: a\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
     ] {
         let (found, notes) = meant(lines);
         assert_eq!((found.as_str(), notes.len()), (is, dropped), "{lines:?}: {notes:?}");
@@ -73,6 +79,8 @@ fn what_is_dangerous_is_refused() {
         "Content-Length 4\r\n",
         "Content Length: 4\r\nTransfer-Encoding\u{1}: chunked\r\n",
         "Content-Length: 4\u{1}\r\n",
+        "Content-Length: 4\u{c}\r\n",
+        "Content-Length\u{c}: 4\r\n",
         " Content-Length: 4\r\n",
         "preload\r\n Transfer-Encoding: chunked\r\n",
         "X Content-Encoding: gzip\r\n",
