@@ -6,6 +6,7 @@ use common::{Out, Place};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use serde_json::Value;
+use std::time::Duration;
 
 const SIZE: u64 = 24_000_000;
 const PIECE: usize = 1_000_000;
@@ -444,5 +445,24 @@ fn pieces_are_proof_enough_and_must_fit() {
         let out = run(&place, &metalink(&proofs, std::slice::from_ref(url)), more);
         assert_eq!(out.status, status, "{url} {more:?}: {}", out.stderr);
         assert_eq!(place.file("f").is_some(), status == 0);
+    }
+}
+
+#[test]
+fn what_a_wrong_mirror_said_of_the_size_is_forgotten_with_its_bytes() {
+    let server = Server::start();
+    for (wrong, right) in [(900, 1000), (1100, 1000), (3_000_000, 2_500_000), (2_500_000, 3_000_000)] {
+        let place = Place::new();
+        let bytes = content("f", right);
+        let list = format!(
+            "{{\"urls\": [\"{}\", \"{}\"], \"out\": \"f\", \"sha256\": \"{}\"}}",
+            server.url(&format!("well_behaved/{wrong}/wrong")),
+            server.url(&format!("well_behaved/{right}/f")),
+            sha256(&bytes)
+        );
+        place.write("list", list);
+        let out = place.run(&["-i", "list", "--retries", "0"]);
+        place.assert_exact(&out, "f", &bytes);
+        assert!(out.took < Duration::from_secs(2), "nothing was waited for: {:?}\n{}", out.took, out.stderr);
     }
 }

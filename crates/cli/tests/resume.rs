@@ -457,3 +457,130 @@ fn damage(place: &Place, rng: &mut fastrand::Rng) {
     }
     place.write(name, bytes);
 }
+
+/// A control file of aria2 for pieces of 1 MiB, of which the first byte of the bitfield says which of the first eight are complete.
+fn control_file(size: u64, first: u8) -> Vec<u8> {
+    let mut bitfield = vec![0; size.div_ceil(1 << 20).div_ceil(8) as usize];
+    bitfield[0] = first;
+    let mut bytes = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend((1_u32 << 20).to_be_bytes());
+    bytes.extend(size.to_be_bytes());
+    bytes.extend(0_u64.to_be_bytes());
+    bytes.extend((bitfield.len() as u32).to_be_bytes());
+    bytes.extend(bitfield);
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn a_local_file_that_is_longer_than_the_servers_is_never_replaced_by_continue() {
+    let server = Server::start();
+    for longer in [1, 65_535, 65_536, 200_000] {
+        let place = Place::new();
+        let mine = content("mine", 100_000 + longer);
+        place.write("file", &mine);
+        let out = place.run(&["-c", &server.url("well_behaved/100000/file")]);
+        assert_eq!(out.status, 1, "{longer}: {}", out.stderr);
+        let (here, there) =
+            (format!("it has {} bytes", 100_000 + longer), "the server's file has 100000 bytes");
+        assert!(out.stderr.contains(&here) && out.stderr.contains(there), "{longer}: {}", out.stderr);
+        assert!(place.file("file") == Some(mine), "{longer}: it was touched");
+        assert_eq!(place.files(), ["file"], "{longer}");
+    }
+}
+
+#[test]
+fn what_is_continued_from_another_tool_stays_to_be_compared_whatever_fails_meanwhile() {
+    let server = Server::start();
+    let mine = content("mine", 200_000);
+    for sin in [
+        "wrong_part/300000/file",
+        "truncated_body_without_ranges/300000/file",
+        "fails_once/300000/file",
+        "busy_once/300000/file",
+    ] {
+        let place = Place::new();
+        place.write("file", &mine);
+        let out = place.run(&["-c", &server.url(sin), "--retries", "2"]);
+        assert_eq!(out.status, 1, "{sin}: {}", out.stderr);
+        assert!(place.file("file").as_ref() == Some(&mine), "{sin}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn a_part_whose_whole_is_of_unknown_size_is_continued_up_to_its_end() {
+    let server = Server::start();
+    let whole = content("file", 300_000);
+    for query in ["", "?tag=0", "?most=40000"] {
+        let place = Place::new();
+        place.write("file", &whole[..200_000]);
+        let out = place.run(&["-c", &server.url(&format!("unknown_total/300000/file{query}"))]);
+        place.assert_exact(&out, "file", &whole);
+    }
+    // A part of it, and nothing tells whether the next one belongs to it: all of it comes anew.
+    let place = Place::new();
+    place.write("file", &whole[..200_000]);
+    let out = place.run(&["-c", &server.url("unknown_total/300000/file?tag=0&most=80000")]);
+    place.assert_exact(&out, "file", &whole);
+}
+
+#[test]
+fn what_aria2_marked_as_complete_is_taken_over_and_the_rest_is_fetched() {
+    let server = Server::start();
+    let whole = file();
+    // The first, second and fourth MiB are there.
+    let mut left = vec![0; SIZE as usize];
+    for piece in [0, 1, 3] {
+        left[piece << 20..(piece + 1) << 20].copy_from_slice(&whole[piece << 20..(piece + 1) << 20]);
+    }
+    let url = server.url(&format!("well_behaved/{SIZE}/file"));
+    let place = Place::new();
+    place.write("f", &left);
+    place.write("f.aria2", control_file(SIZE, 0b1101_0000));
+    let out = place.run(&["-c", &url, "-o", "f", "--progress", "json"]);
+    place.assert_exact(&out, "f", &whole);
+    assert!(fetched(&out) < SIZE - (2 << 20), "{} bytes came", fetched(&out));
+    // Of another file, or of one with another size, nothing is taken.
+    for (bytes, size) in [(vec![7; SIZE as usize], SIZE), (left.clone(), SIZE - 1)] {
+        let place = Place::new();
+        place.write("f", &bytes);
+        place.write("f.aria2", control_file(size, 0b1101_0000));
+        let out = place.run(&["-c", &url, "-o", "f"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(place.file("f") == Some(bytes));
+    }
+    // What cannot be read is no reason to believe that the file has no holes.
+    let place = Place::new();
+    place.write("f", &left);
+    place.write("f.aria2", b"garbage");
+    let out = place.run(&["-c", &url, "-o", "f"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("f.aria2"), "{}", out.stderr);
+    assert!(place.file("f") == Some(left));
+}
+
+#[test]
+fn a_download_that_the_real_aria2_left_is_gone_on_with() {
+    if std::process::Command::new("aria2c").arg("-v").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "aria2c is missing");
+        return common::note("aria2c is not installed: skipped");
+    }
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=500000"));
+    let mut aria2 = std::process::Command::new("aria2c");
+    let args =
+        ["-x4", "-s4", "-k1M", "--file-allocation=prealloc", "--auto-save-interval=1", "-q", "-o", "f"];
+    let mut aria2 = aria2.args(args).arg(&url).current_dir(place.path()).spawn().expect("starts");
+    let start = Instant::now();
+    while place.file("f.aria2").is_none() || start.elapsed() < Duration::from_millis(1300) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", place.files());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = aria2.kill();
+    let _ = aria2.wait();
+    let out = place.run(&[&url, "-o", "f"]);
+    assert!(out.status == 1 && out.stderr.contains("aria2 has not finished it"), "{}", out.stderr);
+    let out = place.run(&["-c", &url, "-o", "f"]);
+    place.assert_exact(&out, "f", &file());
+}

@@ -91,6 +91,7 @@ kinds! {
     HttpStatus        "http.status"            Person Remote  "the server answered with an unusable status";
     HttpRangeIgnored  "http.range_ignored"     Again  Remote  "the server does not continue files, so the file starts again";
     HttpRangeWrong    "http.range_wrong"       Again  Remote  "the server sent another range than was asked for";
+    HttpRangePast     "http.range_past"        Again  Remote  "the server's file ends before the part that was asked for";
     HttpEncoding      "http.encoding"          Again  Remote  "the server sent a part in another content coding, or in one that cannot be joined";
     ContentCoding     "content.coding"         Person Remote  "the compressed content cannot be decoded";
     RedirectLoop      "redirect.too_many"      Person Remote  "too many redirects";
@@ -151,6 +152,8 @@ pub struct Error {
     /// The next try may have another answer, although failures of this kind are else tried again on a person's word only: behind a
     /// redirect, another server may answer, or the person named this status beforehand (`--retry-on`).
     pub again: bool,
+    /// The size of the server's file in bytes, where a refusal names it (416; RFC 9110, section 15.5.17).
+    pub size: Option<u64>,
 }
 
 /// A wait that is no failure.
@@ -178,7 +181,7 @@ pub enum Why {
 impl Error {
     /// A failure of a kind at a place, with what was said about it.
     pub fn new(kind: Kind, at: impl Into<String>, detail: impl Into<String>) -> Self {
-        Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false }
+        Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
     }
 
     /// Whether a new try is worth it.

@@ -8,9 +8,10 @@
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
 //! into file names, [`head`] and [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
 //! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`identity`] whether what lies
-//! here is this file, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
+//! here is this file, [`adopt`] what other tools leave, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
 //! [`event`] what is told, [`record`] what is kept of a run, [`error`] what can go wrong.
 
+pub mod adopt;
 pub mod content;
 pub mod digest;
 pub mod error;

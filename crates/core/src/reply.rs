@@ -205,6 +205,13 @@ impl ContentRange {
     }
 }
 
+/// The size of the file that a 416 names (`Content-Range: bytes */SIZE`), if it does.
+pub fn size_of_refusal(headers: &HeaderMap) -> Option<u64> {
+    let text = header_text(headers, &header::CONTENT_RANGE)?;
+    let (unit, size) = text.split_once(' ')?;
+    if unit.eq_ignore_ascii_case("bytes") { digits(size.trim().strip_prefix("*/")?) } else { None }
+}
+
 /// The wait that a `Retry-After` asks for, `None` if there is none or it cannot be read.
 ///
 /// A date is compared with the reply's own Date if it has one, since the server's clock need not be ours;

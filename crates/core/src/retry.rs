@@ -113,7 +113,7 @@ pub fn of_status(status: u16) -> Option<Kind> {
         403 => Kind::HttpForbidden,
         404 => Kind::HttpNotFound,
         410 => Kind::HttpGone,
-        416 => Kind::HttpRangeWrong,
+        416 => Kind::HttpRangePast,
         425 | 429 | 503 => Kind::HttpBusy,
         // Not Implemented and HTTP Version Not Supported stay as they are.
         501 | 505 => Kind::HttpStatus,

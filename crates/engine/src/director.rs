@@ -476,7 +476,7 @@ impl Director {
                 running.written = placed.written;
                 running.generation = placed.generation;
                 // What is repaired has no journal: whoever breaks that off begins with the file again.
-                running.journaled |= matches!(placed.left, Some(Left::Journal { .. } | Left::Prefix(_)));
+                running.journaled |= matches!(placed.left, Some(Left::Journal { .. } | Left::Adopted(_)));
                 Input::Placed(Ok(placed.place), placed.left)
             }
             Report::Placed(Err(error)) => Input::Placed(Err(error), None),

@@ -230,7 +230,7 @@ impl World {
         }
         let partial = !want.is_plain() && self.knows_ranges;
         if partial && from >= size {
-            let kind = Kind::HttpRangeWrong;
+            let kind = Kind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
         // A server that lies about which part it sends says so: whoever does not look, mixes.

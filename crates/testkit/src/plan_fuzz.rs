@@ -1,6 +1,7 @@
 //! Any list of events, told to a plan: also those that no engine would tell. Nothing may break its invariant, make it
 //! panic, or make it act for ever. Used by a property test, and by a fuzz target.
 
+use downhaul_core::adopt::Adopted;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::identity::{Conditions, Origin};
@@ -168,7 +169,7 @@ fn error(choices: &mut Choices) -> Error {
 fn left(choices: &mut Choices) -> Option<Left> {
     match choices.byte() % 3 {
         0 => None,
-        1 => Some(Left::Prefix(choices.offset())),
+        1 => Adopted::prefix(choices.offset()).map(Left::Adopted),
         _ => {
             let size = choices.one_of(&[None, Some(5_000), Some(20_000)]);
             let version = if choices.byte().is_multiple_of(2) {

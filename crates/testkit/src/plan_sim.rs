@@ -4,15 +4,14 @@
 
 use crate::net_sim::{Meeting, World};
 use crate::sha256;
+use downhaul_core::adopt::{Adopted, OVERLAP};
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::Fact;
 use downhaul_core::identity::Conditions;
 use downhaul_core::journal::{self, Claim};
 use downhaul_core::pace::Pace;
-use downhaul_core::plan::{
-    Action, Answer, Begin, Input, Left, OVERLAP, Outcome, Place, Plan, Rules, WorkerId,
-};
+use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, WorkerId};
 use downhaul_core::ranges::RangeSet;
 use downhaul_engine::source::Want;
 use std::collections::VecDeque;
@@ -454,7 +453,7 @@ impl Sim {
 
     fn left(&mut self) -> Option<Left> {
         if let Some(length) = self.adopted {
-            return Some(Left::Prefix(length));
+            return Adopted::prefix(length).map(Left::Adopted);
         }
         let (start, claims) = journal::read(&self.journal)?;
         self.journal = journal::rewrite(&start, &claims);

@@ -1,5 +1,6 @@
 //! What a plan is told and what it answers: the contract between the one who decides and the one who does.
 
+use crate::adopt::Adopted;
 use crate::content::Look;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, Kind};
@@ -269,8 +270,8 @@ pub enum Left {
         /// Which bytes are there.
         claims: Vec<Claim>,
     },
-    /// A prefix of so many bytes that another tool left.
-    Prefix(u64),
+    /// What another tool left.
+    Adopted(Adopted),
     /// A file of so many bytes, of which some may be wrong.
     Whole(u64),
 }

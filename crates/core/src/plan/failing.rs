@@ -3,6 +3,7 @@
 //! Invariant: every failure of a file ends in exactly one of: it goes on, it waits for the next try, a person is asked, it is
 //! given up. Tries are counted in [`crate::retry`].
 
+use super::resuming::is_no_beginning;
 use super::sources::Out;
 use super::work::Held;
 use super::{Action, Answer, Plan, State, WorkerId};
@@ -19,6 +20,12 @@ impl Plan {
         self.grew();
         if let Some(worker) = twin {
             self.actions.push_back(Action::Drop { worker });
+        }
+        if error.kind == Kind::HttpRangePast && self.ends_at(held.from, error.size) {
+            self.work.size = Some(held.from);
+            self.proven = Some("end of transfer only".into());
+            self.complete();
+            return;
         }
         if error.kind == Kind::DigestPart {
             // All of it came, and nothing of it was told.
@@ -51,6 +58,12 @@ impl Plan {
             self.drop_workers();
             self.failed(now, error);
         }
+    }
+
+    /// Whether the file ends there, where no reply said how large it is: there is nothing more to be had.
+    fn ends_at(&self, from: u64, size: Option<u64>) -> bool {
+        let asked = self.open_ended && self.work.size.is_none() && self.work.held().is_empty();
+        asked && self.work.written.prefix() == from && size.is_none_or(|size| size == from)
     }
 
     /// Whether others can bring what this source did not. It is left if it failed for good, or again.
@@ -114,6 +127,10 @@ impl Plan {
         if self.stopped {
             return self.give_up(&error, false, false);
         }
+        let error = match &self.adopting {
+            Some(left) if error.kind == Kind::HttpRangePast => is_no_beginning(left, error.size, &error.at),
+            _ => error,
+        };
         let placing = matches!(self.state, State::Looking | State::Placing(_));
         self.sources.revive();
         let there = self.work.there();
@@ -219,7 +236,9 @@ impl Plan {
     pub(super) fn forget(&mut self) {
         self.work.clear();
         self.known = None;
-        self.adopting = None;
+        // What another tool left stays to be compared, whatever failed meanwhile.
+        self.adopting = self.comparing.take().or(self.adopting.take());
+        self.open_ended = false;
         self.proof.forget();
         self.proven = None;
         self.unproven_join = false;
@@ -250,6 +269,7 @@ fn starts_again(kind: Kind) -> bool {
             | Kind::DigestMismatch
             | Kind::SignatureWrong
             | Kind::HttpRangeWrong
+            | Kind::HttpRangePast
             | Kind::HttpRangeIgnored
             | Kind::HttpEncoding
     )
@@ -288,6 +308,7 @@ fn is_of_another_kind(kind: Kind) -> bool {
             | Kind::RemoteChanged
             | Kind::HttpRangeIgnored
             | Kind::HttpRangeWrong
+            | Kind::HttpRangePast
             | Kind::HttpEncoding
             | Kind::DigestPart
     )

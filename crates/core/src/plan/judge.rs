@@ -53,10 +53,10 @@ pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) ->
     {
         return refuse(Kind::RemoteChanged, "its size is another");
     }
-    let Some(size) = known.size.or(range.total) else {
+    if known.size.or(range.total).is_none() && end.is_some() {
         return refuse(Kind::HttpRangeWrong, "it does not say where the file ends");
-    };
-    if range.last >= size {
+    }
+    if known.size.or(range.total).is_some_and(|size| range.last >= size) {
         return refuse(Kind::HttpRangeWrong, "it goes beyond the end of the file");
     }
     let sent = range.last + 1;

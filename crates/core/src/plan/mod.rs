@@ -30,8 +30,8 @@ mod working;
 pub use contract::{
     About, Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
-pub use resuming::OVERLAP;
 
+use crate::adopt::Adopted;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Kind};
 use crate::event::{Fact, Failure};
@@ -98,8 +98,12 @@ pub struct Plan {
     known: Option<Known>,
     /// What the first accepted reply of this run was like, and later the one that the file began with again.
     first: Option<First>,
-    /// A prefix that another tool left, until the server's bytes agree with its end.
-    adopting: Option<u64>,
+    /// What another tool left, until the server's file began to be compared with its end.
+    adopting: Option<Adopted>,
+    /// The same, until its end was compared.
+    comparing: Option<Adopted>,
+    /// A part ended, and the server did not say whether the file ends there too.
+    open_ended: bool,
     /// What the file must be: what the person, lists and the server said.
     proof: Proof,
     proven: Option<String>,
@@ -143,6 +147,8 @@ impl Plan {
             known: None,
             first: None,
             adopting: None,
+            comparing: None,
+            open_ended: false,
             proof: Proof::new(&rules),
             proven: None,
             computed: Vec::new(),

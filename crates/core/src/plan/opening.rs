@@ -110,20 +110,24 @@ impl Plan {
         {
             return refuse(Kind::RemoteChanged, &format!("what is here came from {}", known.start.url));
         }
-        if let Some(length) = self.adopting {
-            let start = adopted(reply, self.sources.origin(held.source), length)?;
+        if let Some(left) = &self.adopting {
+            let start = adopted(reply, self.sources.origin(held.source), left)?;
             return Ok((judge::part(&start, held.from, held.end, reply)?, Some(start)));
         }
         let Some(known) = &self.known else {
             return refuse(Kind::HttpRangeWrong, "everything was asked for");
         };
+        if self.open_ended && !self.is_provable() {
+            let why = "only a part came, and nothing tells whether the next one belongs to it";
+            return refuse(Kind::HttpTruncated, why);
+        }
         let start = self.start_of(held.source, &known.start);
         Ok((judge::part(&start, held.from, held.end, reply)?, None))
     }
 
     /// This part is right.
     fn go_on(&mut self, now: Duration, held: &Held, reply: &Reply, part: &Part, adopted: Option<Start>) {
-        let (worker, source, from) = (held.worker, held.source, held.from);
+        let (worker, source) = (held.worker, held.source);
         if !self.is_needed(worker, reply, part) {
             return self.dispense_with(worker);
         }
@@ -134,11 +138,14 @@ impl Plan {
             self.work.end(worker, part.end);
         }
         self.first.get_or_insert(First::of(reply));
-        if let Some(start) = adopted {
-            self.adopting = None;
+        self.open_ended = reply.size().is_none();
+        if let (Some(start), Some(left)) = (adopted, self.adopting.take()) {
             self.work.size = start.size;
-            self.work.written.insert(0..from);
-            self.left_good = from;
+            for range in left.before_overlap() {
+                self.left_good += range.end - range.start;
+                self.work.written.insert(range);
+            }
+            self.comparing = Some(left);
             self.know(start, reply, judge::may_be_joined(reply));
             return self.begin(worker, part.skip, true);
         }
@@ -193,14 +200,13 @@ impl Plan {
         // What another tool left is compared with what comes, from wherever the comparison begins.
         let source = self.work.get(worker).map_or(0, |held| held.source);
         let origin = self.sources.origin(source);
-        if let Some(Err(error)) =
-            self.adopting.filter(|_| reply.size().is_some()).map(|length| adopted(reply, origin, length))
-        {
+        if let Some(Err(error)) = self.adopting.as_ref().map(|left| adopted(reply, origin, left)) {
             self.drop_workers();
             return self.failed(now, error);
         }
-        let keep = self.adopting.take().is_some();
         self.forget();
+        self.comparing = self.adopting.take();
+        let keep = self.comparing.is_some();
         self.first = Some(First::of(reply));
         self.work.size = reply.size();
         self.continuing = false;

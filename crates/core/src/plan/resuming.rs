@@ -4,18 +4,14 @@
 //! bytes were found good.
 
 use super::{Action, Left, Place, Plan, State, WorkerId};
+use crate::adopt::Adopted;
 use crate::error::{Error, Kind};
 use crate::event::Fact;
 use crate::identity::Origin;
 use crate::journal::{Claim, Start};
 use crate::plan::opening::start_of_reply;
 use crate::reply::{Reply, Version};
-use crate::show;
 use std::time::Duration;
-
-/// Of a partial file that another tool left, so many bytes are fetched again and compared: what a torn write or a
-/// sparse end may have spoiled, and enough that two different files do not agree by chance.
-pub const OVERLAP: u64 = 64 * 1024;
 
 impl Plan {
     /// There is a part file, or none may be; `left` is what was found in it.
@@ -85,15 +81,15 @@ impl Plan {
                     false => Ok(()),
                 }
             }
-            (Left::Prefix(_) | Left::Whole(_), _) => Ok(()),
+            (Left::Adopted(_) | Left::Whole(_), _) => Ok(()),
         }
     }
 
     fn go_on_with(&mut self, left: Left) {
         match left {
-            Left::Prefix(length) => {
+            Left::Adopted(adopted) => {
                 self.forget();
-                self.adopting = Some(length);
+                self.adopting = Some(adopted);
             }
             Left::Whole(length) => {
                 self.forget();
@@ -158,15 +154,24 @@ impl Plan {
     }
 }
 
-/// What a partial file of so many bytes is to become, by a reply about its end.
-pub(super) fn adopted(reply: &Reply, origin: Option<Origin>, length: u64) -> Result<Start, Error> {
-    let url = show::url(&reply.url);
+/// What a partial file of another tool is to become, by a reply about its end.
+pub(super) fn adopted(reply: &Reply, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
+    let start = start_of_reply(reply, origin);
     match reply.size() {
-        Some(size) if size >= length => Ok(start_of_reply(reply, origin)),
-        size => {
-            let whole = size.map_or("unknown".to_string(), |size| format!("{size} bytes"));
-            let why = format!("it has {length} bytes, and the size of the server's file is {whole}");
-            Err(Error::new(Kind::ResumeDamaged, url, why))
+        Some(size) if size < left.end() || left.size.is_some_and(|whole| whole != size) => {
+            Err(is_no_beginning(left, Some(size), &start.url))
         }
+        // Where the server does not say how large its file is, the other tool may have known.
+        size => Ok(Start { size: size.or(left.size), ..start }),
     }
+}
+
+/// A partial file of another tool is not of the server's file, by the sizes of both.
+pub(super) fn is_no_beginning(left: &Adopted, size: Option<u64>, url: &str) -> Error {
+    let here = match left.size {
+        Some(size) => format!("it is of a file of {size} bytes"),
+        None => format!("it has {} bytes", left.end()),
+    };
+    let there = size.map_or("is shorter".to_string(), |size| format!("has {size} bytes"));
+    Error::new(Kind::ResumeDamaged, url, format!("{here}, and the server's file {there}"))
 }

@@ -1,7 +1,7 @@
 //! Who is sent for which bytes: the first request, further connections of the same source, and other sources.
 
 use super::work::Help;
-use super::{Action, OVERLAP, Plan, WorkerId};
+use super::{Action, Plan, WorkerId};
 use crate::pace::Room;
 use crate::settings::Verify;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Plan {
             return None;
         }
         let size_known = self.work.size.is_some();
-        let ranged = self.is_provable() && (size_known || self.work.there() > 0);
+        let ranged = (self.is_provable() || self.open_ended) && (size_known || self.work.there() > 0);
         if active == 0 && !(ranged && size_known) {
             let source = self.sources.current();
             let room = rooms.get(source).filter(|room| room.most > 0)?;
@@ -36,7 +36,7 @@ impl Plan {
             }
             if !ranged {
                 // Of a short one all is compared.
-                let from = self.adopting.map_or(0, |length| length.saturating_sub(OVERLAP));
+                let from = self.adopting.as_ref().map_or(0, |left| left.overlap().start);
                 self.fetch(now, source, from, None);
             } else if self.work.claimed.is_empty() {
                 // Where the file ends is not known, so that only what is there without a gap is of use, once that is

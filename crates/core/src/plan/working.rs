@@ -23,6 +23,9 @@ impl Plan {
             self.actions.push_back(Action::Pace { source, news: News::Works });
         }
         self.grew();
+        if self.comparing.as_ref().is_some_and(|left| self.work.written.contains(&left.overlap())) {
+            self.comparing = None;
+        }
         self.complete();
     }
 
@@ -64,7 +67,8 @@ impl Plan {
                     let why = "other mirrors bring many times more";
                     self.leave(source, &Error::new(Kind::NetSlow, self.sources.url(source), why));
                 }
-                if !self.complete() && self.work.held().is_empty() && !self.is_provable() {
+                let sized = self.work.size.is_some();
+                if !self.complete() && self.work.held().is_empty() && sized && !self.is_provable() {
                     let why = "only a part came, and nothing tells whether the next one belongs to it";
                     self.failed(now, Error::new(Kind::HttpTruncated, self.place(), why));
                 }

@@ -249,7 +249,7 @@ fn write_whole(
 /// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
     match found {
-        Found::Prefix(length) => Ok(Some(Left::Prefix(length))),
+        Found::Adopted(left) => Ok(Some(Left::Adopted(left))),
         Found::Whole(length) => Ok(Some(Left::Whole(length))),
         Found::Journal(bytes) => {
             // What cannot be read says nothing: the file starts again.

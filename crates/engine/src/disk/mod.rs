@@ -17,6 +17,7 @@ mod platform;
 
 use crate::hashers::Hashers;
 use bytes::Bytes;
+use downhaul_core::adopt::Adopted;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::identity::{self, Identity, Origin};
@@ -143,8 +144,8 @@ pub enum Found {
     Whole(u64),
     /// The journal of an earlier run, as it is.
     Journal(Vec<u8>),
-    /// A prefix of so many bytes, from another tool.
-    Prefix(u64),
+    /// What another tool left.
+    Adopted(Adopted),
 }
 
 /// How a part file begins.

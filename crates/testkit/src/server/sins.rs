@@ -66,6 +66,7 @@ const SINS: &[(&str, Script)] = &[
     ("ranges_ignored_later", ranges::ranges_ignored_later),
     ("wrong_part", ranges::wrong_part),
     ("superset", ranges::superset),
+    ("unknown_total", ranges::unknown_total),
     ("second_connection_gets", ranges::second_connection_gets),
     ("changes_after", versions::changes_after),
     ("changes_always", versions::changes_always),

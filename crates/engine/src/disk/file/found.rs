@@ -5,19 +5,23 @@
 
 use super::Files;
 use super::part::{PartFile, State};
-use super::read_full;
+use super::{read_full, with};
 use crate::disk::{Disk, Found, Part, READ, failure, platform};
 use bytes::Bytes;
+use downhaul_core::adopt::{self, Adopted};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::journal::{self, Claim, Crc};
-use downhaul_core::plan::OVERLAP;
 use downhaul_core::settings::Resume;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
+
+/// A control file of aria2 beyond this is not read: one with pieces of 1 MiB has a bit for each of 128 TiB then.
+const LONGEST_CONTROL: u64 = 16 * 1024 * 1024;
 
 impl PartFile {
     /// What is there to go on with.
@@ -56,16 +60,34 @@ impl PartFile {
     /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
         let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
-        if let Some(tool) = Files.unfinished_by(target) {
-            return refuse(format!("the file beside it says that {tool} did not fill it from the beginning"));
-        }
         let Some(old) = open_if_there(target)? else { return Ok(None) };
-        if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
-            return refuse("it has holes: it was not filled from the beginning".into());
+        let length = old.metadata().map_err(|e| failure(&e, target))?.len();
+        let control = with(target, ".aria2");
+        let left = match open_if_there(&control)? {
+            Some(file) => {
+                let mut bytes = Vec::new();
+                file.take(LONGEST_CONTROL).read_to_end(&mut bytes).map_err(|e| failure(&e, &control))?;
+                match adopt::aria2(&bytes, length) {
+                    Ok(left) => left,
+                    Err(why) => return refuse(format!("{}: {why}", control.display())),
+                }
+            }
+            None => {
+                if let Some(tool) = Files.unfinished_by(target) {
+                    return refuse(format!("the file beside it says that {tool} did not fill it in order"));
+                }
+                if platform::has_holes(&old).map_err(|e| failure(&e, target))? {
+                    return refuse("it has holes: it was not filled from the beginning".into());
+                }
+                Adopted::prefix(length)
+            }
+        };
+        let Some(left) = left else { return Ok(None) };
+        if self.copy(target)? != Some(length) {
+            return refuse("it is being changed".into());
         }
-        let Some(length) = self.copy(target)? else { return Ok(None) };
-        self.state().adopted = Some(length.saturating_sub(OVERLAP)..length);
-        Ok(Some(Found::Prefix(length)))
+        self.state().adopted = Some(left.clone());
+        Ok(Some(Found::Adopted(left)))
     }
 
     /// Begins with what is under the final name. How long that is, if it is there and not empty.
@@ -86,7 +108,7 @@ impl PartFile {
     /// Compares what is to be written with the end of an adopted prefix. Once all of that agreed, the prefix is as good
     /// as our own.
     pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
-        let Some(range) = state.adopted.clone() else { return Ok(()) };
+        let Some(range) = state.adopted.as_ref().map(Adopted::overlap) else { return Ok(()) };
         let mut at = offset;
         for buffer in data {
             let both = at.max(range.start)..range.end.min(at + buffer.len() as u64);
@@ -103,31 +125,30 @@ impl PartFile {
             at += buffer.len() as u64;
         }
         if at >= range.end && offset <= range.end {
-            state.adopted = None;
-            self.claim_prefix(state, range.start)?;
+            for there in state.adopted.take().iter().flat_map(Adopted::before_overlap) {
+                self.claim(state, there)?;
+            }
         }
         Ok(())
     }
 
-    /// Records that all bytes below `end` are there.
-    fn claim_prefix(&self, state: &mut State, end: u64) -> Result<(), Error> {
+    /// Records that these bytes are there.
+    fn claim(&self, state: &mut State, range: Range<u64>) -> Result<(), Error> {
+        let Range { start, end } = range;
         let mut crc = Crc::new();
         let mut buffer = vec![0; READ];
-        let mut done = 0;
-        while done < end {
-            let most = usize::try_from(end - done).unwrap_or(READ).min(READ);
-            match self.read_at(done, &mut buffer[..most])? {
+        let mut at = start;
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(READ).min(READ);
+            match self.read_at(at, &mut buffer[..most])? {
                 0 => return Ok(()),
                 read => {
                     crc.update(&buffer[..read]);
-                    done += read as u64;
+                    at += read as u64;
                 }
             }
         }
-        match done {
-            0 => Ok(()),
-            _ => self.append(state, &journal::claim(Claim { start: 0, end: done, crc: crc.value() })),
-        }
+        self.append(state, &journal::claim(Claim { start, end, crc: crc.value() }))
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
 use bytes::Bytes;
+use downhaul_core::adopt::Adopted;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::identity::Record;
 use downhaul_core::name::SideFiles;
@@ -47,8 +48,8 @@ pub(super) struct State {
     pub(super) no_journal: bool,
     /// Offsets, and how many, of bytes whose way to the disk was not begun.
     dirty: (Range<u64>, u64),
-    /// The end of an adopted prefix, until the server's bytes agreed with it.
-    pub(super) adopted: Option<Range<u64>>,
+    /// What another tool left, until the server's bytes agreed with its end.
+    pub(super) adopted: Option<Adopted>,
     /// It has its final name, or was removed: there is nothing to discard.
     pub(super) gone: bool,
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::disk::{Beginning, Publishing, digests};
 use bytes::Bytes;
+use downhaul_core::adopt::{Adopted, OVERLAP};
 use downhaul_core::digest::Algorithm;
-use downhaul_core::plan::OVERLAP;
 use downhaul_core::settings::{Resume, Sync};
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -74,7 +74,7 @@ fn what_another_tool_left_is_copied_and_compared() {
     let old: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
     fs::write(&target, &old).expect("writes");
     let (part, found) = Files.open_part(&target, how(Resume::Adopt)).expect("opens");
-    assert_eq!(found, Some(Found::Prefix(200_000)));
+    assert_eq!(found, Adopted::prefix(200_000).map(Found::Adopted));
     let generation = part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
     let from = 200_000 - OVERLAP;
     let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])], &FOREVER);

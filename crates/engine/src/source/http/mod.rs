@@ -180,7 +180,11 @@ impl HttpFile {
             }
             return Ok(Answer::Opened(Box::new(opened)));
         };
-        let (at, line) = (show::url(url), request::status_line(reply.status()));
+        let (at, mut line) = (show::url(url), request::status_line(reply.status()));
+        let size = Some(reply.headers()).filter(|_| status == 416).and_then(reply::size_of_refusal);
+        if let Some(size) = size {
+            line += &format!(", its file has {size} bytes");
+        }
         reply.discard().await;
         let mut error = match throttle::wish(kind, said.again, Circumstances::default()) {
             Wish::Pause(wait) => {
@@ -193,6 +197,7 @@ impl HttpFile {
             // What the host is like, the director knows.
             Wish::Fewer => Error::new(kind, at, line),
         };
+        error.size = size;
         error.again = client.settings.retry_on.contains(&status) && error.kind == kind;
         Err(error)
     }

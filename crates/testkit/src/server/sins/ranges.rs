@@ -133,3 +133,19 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     let body = x.content();
     x.reply("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
 }
+
+/// Parts do not say how large the whole is; `?most=N`: nor do they have more than so many bytes. `?tag=0`: and nothing tells versions
+/// apart.
+pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
+    let (status, _, mut body) = x.part();
+    let Some((first, _)) = x.request.range().filter(|_| status.starts_with("206")) else {
+        return x.reply(&status, &[], &body);
+    };
+    body.truncate(x.number("most").map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)));
+    let (range, etag) = (format!("bytes {first}-{}/*", first + body.len() as u64 - 1), x.etag());
+    let mut headers = vec![("Content-Range", range.as_str())];
+    if x.number("tag") != Some(0) {
+        headers.push(("ETag", etag.as_str()));
+    }
+    x.reply(&status, &headers, &body)
+}

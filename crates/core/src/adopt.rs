@@ -1,0 +1,160 @@
+//! What other tools leave of a file: a beginning of it, or a control file that says which parts are there.
+
+use crate::ranges::RangeSet;
+use std::ops::Range;
+
+/// Of what another tool left, so many bytes at its end are fetched again and compared: what a torn write or a sparse end may
+/// have spoiled, and enough that two different files do not agree by chance.
+pub const OVERLAP: u64 = 64 * 1024;
+
+/// What another tool left of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Which bytes are there, in order; none of them is empty, and there is at least one.
+    ranges: Vec<Range<u64>>,
+    /// The size of the whole in bytes, if the tool knew it.
+    pub size: Option<u64>,
+}
+
+impl Adopted {
+    /// The first `length` bytes of a file. `None` if that is nothing.
+    pub fn prefix(length: u64) -> Option<Adopted> {
+        (length > 0).then(|| Adopted { ranges: Vec::from_iter([0..length]), size: None })
+    }
+
+    /// Which bytes are there, in order.
+    pub fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
+    /// Where they end.
+    pub fn end(&self) -> u64 {
+        self.ranges.last().map_or(0, |last| last.end)
+    }
+
+    /// The bytes at their end that are compared with the server's, before anything of them counts.
+    pub fn overlap(&self) -> Range<u64> {
+        self.ranges.last().map_or(0..0, |last| last.start.max(last.end.saturating_sub(OVERLAP))..last.end)
+    }
+
+    /// The bytes before those that are compared.
+    pub fn before_overlap(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let end = self.overlap().start;
+        self.ranges.iter().map(move |range| range.start..range.end.min(end)).filter(|range| !range.is_empty())
+    }
+}
+
+/// Reads the control file of aria2 (`NAME.aria2`, version 1 as its manual describes it) beside a file of `length` bytes: the parts that it
+/// marks as complete, as far as the file has them.
+///
+/// # Errors
+/// Why it cannot be relied on, as a phrase.
+pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static str> {
+    let bad = "it is no control file of aria2 in the form that is known (version 1)";
+    let mut rest = control;
+    let mut take = |count: usize| {
+        let (taken, after) = rest.split_at_checked(count).ok_or(bad)?;
+        rest = after;
+        Ok::<_, &'static str>(taken)
+    };
+    if take(2)? != [0, 1] {
+        return Err(bad);
+    }
+    take(4)?;
+    let info_hash = number(take(4)?);
+    take(usize::try_from(info_hash).map_err(|_| bad)?)?;
+    let piece = number(take(4)?);
+    let total = number(take(8)?);
+    take(8)?;
+    let bits = number(take(4)?);
+    if piece == 0 || total == 0 || bits != total.div_ceil(piece).div_ceil(8) {
+        return Err(bad);
+    }
+    let bitfield = take(usize::try_from(bits).map_err(|_| bad)?)?;
+    // The pieces under way follow. What of them is there is fetched again, but they must be there.
+    let under_way = number(take(4)?);
+    for _ in 0..under_way {
+        take(8)?;
+        let bits = number(take(4)?);
+        take(usize::try_from(bits).map_err(|_| bad)?)?;
+    }
+    let mut there = RangeSet::new();
+    for (byte, eight) in (0_u64..).zip(bitfield) {
+        for bit in (0..8).filter(|bit| eight & (0x80 >> bit) != 0) {
+            let start = (byte * 8 + bit).checked_mul(piece).filter(|start| *start < total).ok_or(bad)?;
+            let end = start.saturating_add(piece).min(total);
+            // The file may have lost its end.
+            if end <= length {
+                there.insert(start..end);
+            }
+        }
+    }
+    let ranges: Vec<Range<u64>> = there.iter().cloned().collect();
+    Ok((!ranges.is_empty()).then_some(Adopted { ranges, size: Some(total) }))
+}
+
+/// A number, the most significant byte first.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn control(piece: u32, total: u64, bitfield: &[u8], under_way: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(piece.to_be_bytes());
+        bytes.extend(total.to_be_bytes());
+        bytes.extend(0_u64.to_be_bytes());
+        bytes.extend((bitfield.len() as u32).to_be_bytes());
+        bytes.extend(bitfield);
+        bytes.extend(under_way);
+        bytes
+    }
+
+    #[test]
+    fn complete_pieces_are_taken_and_nothing_else() {
+        let of = |bits, length| aria2(&control(100, 1050, &[bits, 0b0010_0000], &[0; 4]), length);
+        let ranges = |bits, length| of(bits, length).expect("readable").map(|one| one.ranges);
+        assert_eq!(ranges(0b1100_0001, 1050), Some(vec![0..200, 700..800, 1000..1050]));
+        assert_eq!(ranges(0b1100_0001, 1049), Some(vec![0..200, 700..800]), "its end is lost");
+        assert_eq!(ranges(0, 900), None);
+        let under_way = [&1_u32.to_be_bytes()[..], &[0; 8], &1_u32.to_be_bytes(), &[0xff]].concat();
+        assert!(aria2(&control(100, 1050, &[0x80, 0], &under_way), 1050).is_ok());
+        for bad in [
+            control(0, 1050, &[0; 2], &[0; 4]),
+            control(100, 0, &[0; 2], &[0; 4]),
+            control(100, 1050, &[0; 3], &[0; 4]),
+            control(100, 1050, &[0, 0b0001_0000], &[0; 4]),
+            control(100, 1050, &[0; 2], &under_way[..9]),
+            control(100, 1050, &[0; 2], &[]),
+            vec![0, 0],
+            Vec::new(),
+        ] {
+            assert!(aria2(&bad, 1050).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_last_range_is_compared() {
+        let adopted = Adopted { ranges: vec![0..200_000, 500_000..520_000], size: None };
+        assert_eq!(adopted.overlap(), 500_000..520_000);
+        assert_eq!(adopted.before_overlap().collect::<Vec<_>>(), [0..200_000]);
+        let prefix = Adopted::prefix(200_000).expect("something");
+        assert_eq!(prefix.overlap(), 200_000 - OVERLAP..200_000);
+        assert_eq!(prefix.before_overlap().collect::<Vec<_>>(), Vec::from_iter([0..200_000 - OVERLAP]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_file_makes_it_panic_or_invent_bytes(bytes: Vec<u8>, length: u64, cut in 0..60_usize) {
+            for bytes in [bytes, control(7, 100, &[0xff, 0xfe], &[0; 4])[..cut.min(44)].to_vec()] {
+                if let Ok(Some(adopted)) = aria2(&bytes, length) {
+                    prop_assert!(adopted.end() <= length);
+                }
+            }
+        }
+    }
+}
