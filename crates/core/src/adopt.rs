@@ -19,7 +19,7 @@ pub struct Adopted {
 impl Adopted {
     /// The first `length` bytes of a file. `None` if that is nothing.
     pub fn prefix(length: u64) -> Option<Adopted> {
-        (length > 0).then(|| Adopted { ranges: Vec::from_iter([0..length]), size: None })
+        (length > 0).then(|| Adopted { ranges: std::iter::once(0..length).collect(), size: None })
     }
 
     /// Which bytes are there, in order.
@@ -141,16 +141,16 @@ mod tests {
     fn the_end_of_the_last_range_is_compared() {
         let adopted = Adopted { ranges: vec![0..200_000, 500_000..520_000], size: None };
         assert_eq!(adopted.overlap(), 500_000..520_000);
-        assert_eq!(adopted.before_overlap().collect::<Vec<_>>(), [0..200_000]);
+        assert!(adopted.before_overlap().eq(std::iter::once(0..200_000)));
         let prefix = Adopted::prefix(200_000).expect("something");
         assert_eq!(prefix.overlap(), 200_000 - OVERLAP..200_000);
-        assert_eq!(prefix.before_overlap().collect::<Vec<_>>(), Vec::from_iter([0..200_000 - OVERLAP]));
+        assert!(prefix.before_overlap().eq(std::iter::once(0..200_000 - OVERLAP)));
     }
 
     proptest! {
         #[test]
         fn no_control_file_makes_it_panic_or_invent_bytes(bytes: Vec<u8>, length: u64, cut in 0..60_usize) {
-            for bytes in [bytes, control(7, 100, &[0xff, 0xfe], &[0; 4])[..cut.min(44)].to_vec()] {
+            for bytes in [bytes, control(7, 100, &[0xff, 0xfe], &[0; 4])[..cut.min(40)].to_vec()] {
                 if let Ok(Some(adopted)) = aria2(&bytes, length) {
                     prop_assert!(adopted.end() <= length);
                 }
