@@ -308,3 +308,32 @@ fn nothing_is_attached_where_that_is_not_wished_and_the_url_where_it_is() {
     let record = attached(&place, "user.downhaul.origin").expect("attached");
     assert!(!record.contains("secret") && !record.contains("127.0.0.1"), "{record}");
 }
+
+#[test]
+fn a_run_over_many_finished_files_asks_no_server() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls: Vec<String> = (0..300).map(|n| server.url(&format!("well_behaved/{}/f{n}", 100 + n))).collect();
+    let list = place.write("list", urls.join("\n")).to_string_lossy().into_owned();
+    let args = ["-i", list.as_str(), "-d", "out", "-j", "8"];
+    assert_eq!(place.run(&args).status, 0);
+    assert_eq!(server.requests().len(), 300);
+    let out = place.run(&args);
+    assert!(out.status == 0 && out.stderr.contains("300 already there"), "{}", out.stderr);
+    assert_eq!(server.requests().len(), 300, "nobody was asked");
+}
+
+#[test]
+fn a_page_that_was_saved_as_data_is_no_success_when_the_server_sends_it_again() {
+    let server = Server::start();
+    let page = b"<!DOCTYPE html><html><body>Log in</body></html>".to_vec();
+    let url = server.put("/d/data.h5", page.clone());
+    for how in ["check", "update"] {
+        let place = Place::new();
+        place.write("data.h5", &page);
+        let out = place.run(&[&url, "--if-exists", how]);
+        assert_eq!(out.status, 3, "{how}: {}", out.stderr);
+        assert!(place.file("data.h5").as_ref() == Some(&page), "{how}: it stays");
+        assert_eq!(place.run(&[&url, "--if-exists", how, "--accept-html"]).status, 0, "{how}");
+    }
+}

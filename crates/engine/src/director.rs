@@ -35,6 +35,7 @@ use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
 use lanes::{AtWork, Lanes};
 use placing::{Placed, Written};
+pub(crate) use proving::promises_data;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;

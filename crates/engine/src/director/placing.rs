@@ -61,7 +61,8 @@ impl Director {
         let quick = spec.expected.is_empty() && reply.as_ref().is_none_or(|reply| reply.digests.is_empty());
         // By the name that a server gives later, a list may say something else, or something at all.
         let preliminary = spec.target == Target::Server;
-        self.block_knowing(id, None, !preliminary, quick, move |known| {
+        let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
+        let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
                 let (known, sure) = match known {
                     Err(_) if preliminary => (Known::default(), false),
@@ -76,6 +77,20 @@ impl Director {
                 };
                 Ok((path, place))
             })())
+        };
+        if !preliminary || self.proofs.is_idle() {
+            return self.block_knowing(id, None, !preliminary, quick, work);
+        }
+        // Where nothing stands there is nothing to be known of it, and no list is fetched for that.
+        let (proofs, news) = (self.proofs.clone(), self.news.clone());
+        tokio::spawn(async move {
+            let (places, identity) = by_name;
+            let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
+            if let Ok(Some((path, place))) = free {
+                return drop(news.send((id, Report::Looked(Ok((path, place))))));
+            }
+            let known = proofs.about(&job, None).await;
+            tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));
         });
     }
 

@@ -158,7 +158,7 @@ impl Director {
 
 /// Whether the name of a file, or the URL that was given, promises something that is no HTML page, and that is to be checked. A name that
 /// the person gave decides alone where it is that of a page.
-pub(super) fn promises_data(at: &str, spec: &JobSpec, settings: &Settings) -> bool {
+pub(crate) fn promises_data(at: &str, spec: &JobSpec, settings: &Settings) -> bool {
     let of_person = matches!(spec.target, Target::Name(_) | Target::Path(_));
     let by_name = content::promise(at);
     !settings.accept_html

@@ -4,14 +4,17 @@
 //! after a comparison with what the server says; `skip` alone asks nobody.
 
 use super::{Places, Wanted};
+use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
 use crate::proofs::Known;
+use downhaul_core::content::{self, Look};
 use downhaul_core::digest::{self, Expected};
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::identity::{self, Compared, Conditions};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
 use downhaul_core::settings::{Resume, Verify};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 impl Places {
@@ -81,7 +84,10 @@ impl Places {
             compared => match self.prove(path, wanted, &reply.digests) {
                 Ok(Some(proof)) => Ok(stays(path, &format!("already exists, {proof}"))),
                 Ok(None) => match compared {
-                    Compared::Same(what) => Ok(stays(path, &format!("already exists, {what}"))),
+                    Compared::Same(what) => {
+                        self.is_no_page(path, wanted)?;
+                        Ok(stays(path, &format!("already exists, {what}")))
+                    }
                     _ => exists("nothing of it can be compared with the server's file".into()),
                 },
                 Err(error) if error.kind == Kind::DigestMismatch => exists(error.detail),
@@ -114,10 +120,27 @@ impl Places {
             return Ok(None);
         }
         let comparable = same_size.is_some() || same_time.is_some();
+        self.is_no_page(path, wanted)?;
         Ok(match self.prove(path, wanted, &reply.digests) {
             Ok(proof) if comparable || proof.is_some() => up_to_date,
             _ => None,
         })
+    }
+
+    /// A page that was saved where data was promised is no success a second time either, although the server sends the same.
+    fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
+        let shown = path.to_string_lossy();
+        if !promises_data(&shown, wanted.spec, &self.settings) {
+            return Ok(());
+        }
+        let mut beginning = Vec::new();
+        let read = self.disk.open(path)?.take(content::ENOUGH as u64).read_to_end(&mut beginning);
+        read.map_err(|e| disk::failure(&e, path))?;
+        match content::look(&beginning) {
+            Look::Page => Err(Error::new(Kind::ContentHtml, shown, "it is what is there already")),
+            Look::LfsPointer => Err(Error::new(Kind::ContentPointer, shown, "it is what is there already")),
+            _ => Ok(()),
+        }
     }
 
     /// It stays if it is as it should be; else what is wrong of it is fetched again.

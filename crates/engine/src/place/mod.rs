@@ -80,6 +80,14 @@ impl Places {
         self.folders.is_free(path, &identity.tag())
     }
 
+    /// The place of a job's file, if nothing stands where it shall go, nor what an earlier run left. Blocks.
+    pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
+        let path = self.taken.of(job)?;
+        self.folders.look_through(&path);
+        let shown = path.to_string_lossy().into_owned();
+        self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
+    }
+
     /// The job is over: what it has taken stays so.
     pub(crate) fn over(&self, job: JobId) {
         self.taken.over(job);
