@@ -221,6 +221,10 @@ pub struct Work {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_per_host: u16,
 
+    /// Do not remember what hosts do not like (too many connections or requests) for later runs
+    #[arg(long)]
+    pub no_learn: bool,
+
     /// Bytes a second for everything (500k, 2M)
     #[arg(long, value_name = "RATE", value_parser = limit)]
     pub limit_rate: Option<u64>,

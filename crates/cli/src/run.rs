@@ -188,6 +188,7 @@ async fn download(
         }
     };
     last_words(faces, &shared, &mut signals).await;
+    summary.notes.iter().for_each(|note| warn(&escaped(note)));
     if let Some(Exit::Interrupted | Exit::Terminated) = shared.ending()
         && !telling.quiet
         && telling.progress != Shown::Json

@@ -29,11 +29,12 @@ pub const ENVIRONMENT: [(&str, &str); 7] = [
         "SSL_CERT_FILE, SSL_CERT_DIR",
         "where the machine's trusted certificates are, if not in their usual place",
     ),
-    ("TZ", "the time zone of the log"),
     (
-        "XDG_STATE_HOME, HOME",
-        "where the folder `downhaul` is with what is remembered between runs: `$XDG_STATE_HOME`, else `$HOME/.local/state`",
+        "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
+        "where the folder `downhaul` is with what is remembered between runs: `$XDG_STATE_HOME`, else `$HOME/.local/state` (macOS: \
+         `$HOME/Library/Application Support`); `hosts.json` in it, unless `--no-learn` is given, says what hosts do not like",
     ),
+    ("TZ", "the time zone of the log"),
 ];
 
 /// How people and programs are told.
@@ -189,6 +190,7 @@ pub(crate) fn resolve(
             (_, true) => Family::V6,
             _ => Family::Any,
         },
+        hosts: state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json")),
         reserved: telling
             .log
             .iter()
@@ -250,13 +252,18 @@ fn is_screen(output: &impl IsTerminal) -> bool {
     output.is_terminal() && env("TERM").as_deref() != Some("dumb")
 }
 
-/// Where what is remembered between runs is kept, by the XDG Base Directory Specification.
+/// Where what is remembered between runs is kept: by the XDG Base Directory Specification, and by the customs of other systems.
+/// `None` where there is no such folder.
 fn state_folder() -> Option<PathBuf> {
     // A relative path is to be ignored by that specification.
-    let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
-    let given = env("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);
-    let usual = || env("HOME").map(|home| PathBuf::from(home).join(".local/state")).and_then(absolute);
-    given.or_else(usual).map(|folder| folder.join("downhaul"))
+    let folder = |name| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = if cfg!(windows) {
+        folder("LOCALAPPDATA")
+    } else {
+        let usual = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" };
+        folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(usual)))
+    };
+    Some(state?.join("downhaul"))
 }
 
 /// A proxy that is asked for and will not be used.

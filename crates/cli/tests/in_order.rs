@@ -26,6 +26,7 @@ fn make_pipe(place: &Place) -> std::path::PathBuf {
 fn bash(place: &Place, script: &str) -> Option<Out> {
     let mut shell = Command::new("bash");
     shell.args(["-c", script]).current_dir(place.path()).env("downhaul", env!("CARGO_BIN_EXE_downhaul"));
+    shell.env("XDG_STATE_HOME", place.state());
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     match shell.spawn() {
         Ok(child) => Some(finish(child)),

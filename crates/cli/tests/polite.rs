@@ -155,3 +155,50 @@ fn pauses_without_end_are_a_failure_in_the_end() {
     place.assert_failed(&out, 1, "fewer requests");
     assert_eq!(server.requests().len(), 12, "ten pauses, and two tries");
 }
+
+#[test]
+fn what_a_host_bans_is_remembered_for_later_runs() {
+    let server = Server::start();
+    let place = Place::new();
+    let url =
+        |name: &str| server.url(&format!("bans/{SIZE}/{name}?most=2&millis=2000&rate=2000000&token=secret"));
+    let out = place.run(&[&url("one"), "-o", "one"]);
+    place.assert_exact(&out, "one", &content("one", SIZE));
+    assert_eq!(server.bans(), 1);
+    let remembered = std::fs::read_to_string(place.hosts()).expect("it is remembered");
+    assert!(remembered.contains(server.url("").trim_end_matches('/')), "{remembered}");
+    assert!(!remembered.contains("secret") && !remembered.contains("bans"), "only an origin: {remembered}");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(place.hosts()).expect("a file").permissions().mode() & 0o777, 0o600);
+    for connections in ["auto", "4"] {
+        let out = place.run(&[&url(connections), "-o", connections, "-x", connections]);
+        place.assert_exact(&out, connections, &content(connections, SIZE));
+        assert_eq!(server.bans(), 1, "none in later runs: {}", out.stderr);
+    }
+}
+
+#[test]
+fn who_shall_not_learn_remembers_nothing() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("bans/{SIZE}/file?most=2&millis=2000&rate=2000000"));
+    let out = place.run(&[&url, "-o", "f", "--no-learn"]);
+    place.assert_exact(&out, "f", &file());
+    assert_eq!(server.bans(), 1);
+    assert!(!place.hosts().exists());
+}
+
+#[test]
+fn a_record_of_hosts_that_cannot_be_read_is_said_and_replaced() {
+    let server = Server::start();
+    let place = Place::new();
+    std::fs::create_dir_all(place.hosts().parent().expect("a folder")).expect("a folder");
+    std::fs::write(place.hosts(), "garbage").expect("writes");
+    let url = |n: u32| server.url(&format!("well_behaved/1000/{n}"));
+    let out = place.run(&[&url(1)]);
+    place.assert_exact(&out, "1", &content("1", 1000));
+    assert!(out.stderr.contains("hosts.json is ignored and replaced"), "{}", out.stderr);
+    let out = place.run(&[&url(2)]);
+    place.assert_exact(&out, "2", &content("2", 1000));
+    assert!(!out.stderr.contains("hosts.json"), "{}", out.stderr);
+}

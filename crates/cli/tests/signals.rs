@@ -96,6 +96,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
         let mut command = std::process::Command::new("sh");
         let script = format!("trap '' {name}; exec '{}' '{url}' -o x", env!("CARGO_BIN_EXE_downhaul"));
         command.args(["-c", &script]).current_dir(place.path()).stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", place.state());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         wait_for_bytes(&place, "x.part");
         signal(&child, which);

@@ -70,16 +70,26 @@ impl Hosts {
     pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
         let Some(entry) = self.0.get(origin) else { return Learned::default() };
         let more = usize::from(entry.age(now) > BELIEVED);
-        Learned { connections: entry.connections.map(|most| most.saturating_add(more)), requests: entry.requests }
+        Learned {
+            connections: entry.connections.map(|most| most.saturating_add(more)),
+            requests: entry.requests,
+        }
     }
 
     /// Takes in what a run found out.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
-        let at = seconds(now);
         let old = self.0.get(origin);
+        // That a limit which is believed still holds is no news: one more shall be tried when its day is over.
+        let held = |old: &&Entry| {
+            old.age(now) <= BELIEVED && old.connections == learned.connections && learned.requests.is_none()
+        };
+        let at = old.filter(held).map_or(seconds(now), |old| old.at);
         let entry = Entry {
             connections: learned.connections.or(old.and_then(|old| old.connections)),
-            requests: learned.requests.or(old.and_then(|old| old.requests)).map(|rate| (rate * 100.0).round() / 100.0),
+            requests: learned
+                .requests
+                .or(old.and_then(|old| old.requests))
+                .map(|rate| (rate * 100.0).round() / 100.0),
             at,
         };
         if is_origin(origin) && entry.is_sane() {
@@ -149,14 +159,29 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_is_used_every_hour_is_tried_again_all_the_same() {
+        let (mut hosts, limit) = (Hosts::default(), Learned { connections: Some(2), requests: None });
+        for hour in 0..30 {
+            let now = at(f64::from(hour) / 24.0);
+            let known = hosts.known(HOST, now).connections.unwrap_or(2);
+            assert_eq!(known, if hour == 25 { 3 } else { 2 }, "hour {hour}");
+            // One more is banned, and the limit is found anew.
+            hosts.learn(HOST, limit, now);
+        }
+    }
+
+    #[test]
     fn only_origins_and_numbers_are_kept() {
         let mut hosts = Hosts::default();
-        for wrong in ["https://u:p@example.com", "https://example.com/secret", "example.com", "file:///etc", ""] {
+        for wrong in
+            ["https://u:p@example.com", "https://example.com/secret", "example.com", "file:///etc", ""]
+        {
             hosts.learn(wrong, two(), at(0.0));
         }
         hosts.learn(HOST, Learned { connections: None, requests: Some(f64::NAN) }, at(0.0));
         assert_eq!(hosts, Hosts::default());
-        let planted = br#"{"version":1,"hosts":{"https://h/path?token=x":{"connections":1,"at":1728000000}}}"#;
+        let planted =
+            br#"{"version":1,"hosts":{"https://h/path?token=x":{"connections":1,"at":1728000000}}}"#;
         assert_eq!(Hosts::read(planted, at(0.0)), Ok(Hosts::default()));
     }
 

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod head;
+pub mod hosts;
 pub mod identity;
 pub mod job;
 pub mod journal;

@@ -84,6 +84,8 @@ pub struct Settings {
     pub allow_downgrade: bool,
     /// Which addresses to dial.
     pub family: Family,
+    /// The file in which runs remember what hosts do not like; `None`: nothing is remembered.
+    pub hosts: Option<PathBuf>,
     /// Paths that no download may take, such as the run's own log.
     pub reserved: Vec<PathBuf>,
 }
@@ -132,6 +134,7 @@ impl Default for Settings {
             max_redirects: 20,
             allow_downgrade: false,
             family: Family::Any,
+            hosts: None,
             reserved: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Generation, Part};
 use crate::explain::{self, Explanation, FileStory};
 use crate::limit::Limit;
+use crate::memory::Memory;
 use crate::place::{Places, Reserved};
 use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
@@ -95,6 +96,8 @@ pub struct Summary {
     pub stopped_on_error: bool,
     /// The reader of standard output was gone.
     pub output_closed: bool,
+    /// What a person should know of the run as a whole.
+    pub notes: Vec<String>,
     /// Where the time went.
     pub explanation: Explanation,
 }
@@ -189,6 +192,7 @@ impl Director {
         seed: u64,
     ) -> Self {
         let (news, from_workers) = mpsc::unbounded_channel();
+        let lanes = Lanes::new(Memory::read(settings.hosts.as_deref()));
         let files = settings.parallel.is_none().then(|| Pace::of_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
@@ -212,7 +216,7 @@ impl Director {
             from_workers: Some(from_workers),
             filling: true,
             closing: false,
-            lanes: Lanes::default(),
+            lanes,
             summary: Summary::default(),
         }
     }
@@ -247,6 +251,7 @@ impl Director {
                 () = tokio::time::sleep_until(timer), if wake.is_some() => self.wake(),
             }
         }
+        self.remember().await;
         self.sum_up()
     }
 
@@ -656,6 +661,13 @@ impl Director {
             self.summary.blames.push(kind.blame());
         }
         self.summary.output_closed |= kind == Kind::OutputClosed;
+    }
+
+    /// Keeps what was found out about hosts for later runs.
+    async fn remember(&mut self) {
+        let (memory, learned) = self.lanes.take_learned();
+        let kept = tokio::task::spawn_blocking(move || memory.keep(&learned)).await;
+        self.summary.notes.extend(kept.ok().flatten());
     }
 
     fn sum_up(&mut self) -> Summary {

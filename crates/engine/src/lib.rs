@@ -15,6 +15,7 @@ pub mod disk;
 mod explain;
 mod hashers;
 mod limit;
+mod memory;
 mod piece;
 mod place;
 mod proofs;

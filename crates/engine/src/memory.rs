@@ -30,7 +30,9 @@ impl Memory {
         let Some(path) = path else { return Memory::default() };
         let (hosts, wrong) = match read(path) {
             Ok(hosts) => (hosts, None),
-            Err(why) => (Hosts::default(), Some(format!("{} is ignored and replaced: {why}", path.display()))),
+            Err(why) => {
+                (Hosts::default(), Some(format!("{} is ignored and replaced: {why}", path.display())))
+            }
         };
         Memory { path: Some(path.into()), hosts, wrong }
     }
@@ -42,7 +44,9 @@ impl Memory {
 
     /// Takes in what the run found out. What a person should know of that. Blocks.
     pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
-        let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else { return self.wrong };
+        let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else {
+            return self.wrong;
+        };
         let kept = keep(&path, learned).map_err(|e| format!("what hosts do not like is not remembered: {e}"));
         self.wrong.or(kept.err())
     }

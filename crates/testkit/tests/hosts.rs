@@ -70,6 +70,23 @@ fn a_host_that_bans_for_twenty_seconds_at_the_third_connection_gives_the_file() 
 }
 
 #[test]
+fn a_later_run_is_not_banned_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(async {
+        let host = SimHost::new(Allows { transfers: 2, ..ALL });
+        let settings =
+            Settings { hosts: Some(folder.path().join("hosts.json")), retries: 0, ..Settings::default() };
+        let mut bans = Vec::new();
+        for run in 0..3 {
+            let summary = download(&host, &[60_000_000], settings.clone(), run).await;
+            assert_eq!((summary.finished, summary.notes), (1, Vec::new()));
+            bans.push(host.met().0);
+        }
+        assert!(bans[0] <= 2 && bans[1..].iter().all(|&one| one == bans[0]), "{bans:?}");
+    });
+}
+
+#[test]
 fn forty_small_files_cost_a_limited_host_little_more_than_forty_requests() {
     run(async {
         let host = SimHost::new(Allows { rate: 5.0, burst: 3.0, ..ALL });

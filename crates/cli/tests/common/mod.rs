@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_secs(100);
 /// A folder for runs.
 pub struct Place {
     folder: tempfile::TempDir,
+    /// For what runs remember of hosts: never the real one.
+    state: tempfile::TempDir,
 }
 
 /// How a run ended.
@@ -30,7 +32,10 @@ pub struct Out {
 impl Place {
     pub fn new() -> Place {
         undo_ignored_ctrl_c();
-        Place { folder: tempfile::tempdir().expect("a folder") }
+        Place {
+            folder: tempfile::tempdir().expect("a folder"),
+            state: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -39,9 +44,24 @@ impl Place {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_downhaul"));
-        command.args(args).current_dir(self.path()).env_clear().env("LC_ALL", "C.UTF-8");
+        command
+            .args(args)
+            .current_dir(self.path())
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("XDG_STATE_HOME", self.state.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// The folder for what runs remember.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// The file in which runs remember hosts.
+    pub fn hosts(&self) -> PathBuf {
+        self.state.path().join("downhaul/hosts.json")
     }
 
     /// Runs the program to its end.

@@ -39,6 +39,7 @@ impl Terminal {
         let pair = native_pty_system().openpty(size).expect("a terminal");
         command.cwd(place.path());
         command.env("TERM", "xterm-256color");
+        command.env("XDG_STATE_HOME", place.state());
         command.env("LC_ALL", "C.UTF-8");
         let child = pair.slave.spawn_command(command).expect("the program starts");
         let mut reader = pair.master.try_clone_reader().expect("a reader");

@@ -112,9 +112,10 @@ impl Bans {
         self.ban.map_or(Duration::ZERO, |ban| ban.until)
     }
 
-    /// The limit that a later run shall begin with.
+    /// The limit that a later run shall begin with: one that this run met, or that was known and that it found to hold.
     pub(super) fn learned(&self) -> Option<usize> {
-        self.limit.filter(|limit| limit.proven).map(|limit| limit.most)
+        let found = |limit: &Limit| limit.proven && (self.count > 0 || self.stood >= limit.most);
+        self.limit.filter(found).map(|limit| limit.most)
     }
 
     /// Whether a failure of this kind may be a ban. `flowed`: of a file that had bytes.

@@ -63,7 +63,7 @@ impl Host {
 
     /// What a later run shall begin with, if the host said so itself.
     pub fn learned(&self) -> Option<Learned> {
-        let learned = Learned { connections: self.bans.learned(), requests: self.requests.rate() };
+        let learned = Learned { connections: self.bans.learned(), requests: self.requests.learned() };
         (learned != Learned::default()).then_some(learned)
     }
 

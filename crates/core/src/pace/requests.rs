@@ -44,9 +44,9 @@ impl Requests {
         Requests { rate: rate.map(|rate| rate.max(SLOWEST)), ..Requests::default() }
     }
 
-    /// Requests a second, where there is a limit.
-    pub(super) fn rate(&self) -> Option<f64> {
-        self.rate
+    /// Requests a second, where this run was refused some.
+    pub(super) fn learned(&self) -> Option<f64> {
+        self.rate.filter(|_| self.lowered.is_some())
     }
 
     /// No request for a file before this.
@@ -138,7 +138,7 @@ mod tests {
     fn what_was_found_out_is_begun_with() {
         let mut first = Requests::default();
         fetch(40, 5.0, 4.0, &mut first);
-        let rate = first.rate().expect("a limit");
+        let rate = first.learned().expect("a limit");
         assert!((1.0..12.0).contains(&rate), "{rate}");
         let (asked, _) = fetch(10, 5.0, 4.0, &mut Requests::known(Some(3.0)));
         assert!(asked <= 11, "{asked}");

@@ -5,6 +5,7 @@
 
 use super::{Director, HOSTS_MOST, Report, host_of};
 use crate::explain;
+use crate::memory::Memory;
 use crate::source::Want;
 use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
@@ -24,6 +25,10 @@ use tokio::task::AbortHandle;
 pub(super) struct Lanes {
     pub(super) by_host: HashMap<String, Host>,
     pub(super) all: Arc<AtomicUsize>,
+    /// What earlier runs found out, and under which origin this one remembers what it finds out of a host.
+    memory: Memory,
+    origins: HashMap<String, String>,
+    learned: Vec<(String, Learned)>,
     /// Somebody wanted one and got none.
     pub(super) short: bool,
 }
@@ -38,6 +43,38 @@ pub(super) struct AtWork {
     pub(super) sent: Duration,
     /// Bytes came over it.
     pub(super) flowed: bool,
+}
+
+impl Lanes {
+    pub(super) fn new(memory: Memory) -> Self {
+        Lanes { memory, ..Lanes::default() }
+    }
+
+    /// The controller of a host, made for this origin.
+    fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
+        self.by_host.entry(name.to_string()).or_insert_with(|| {
+            let origin = origin.unwrap_or_default();
+            let known = self.memory.known(&origin);
+            self.origins.insert(name.to_string(), origin);
+            Host::new(most, known)
+        })
+    }
+
+    /// Nothing comes from this host now, and there are too many of them: what it does not like stays.
+    fn forget(&mut self, name: &str) {
+        let learned = self.by_host.remove(name).and_then(|host| host.learned());
+        self.learned.extend(self.origins.remove(name).zip(learned));
+    }
+
+    /// What is to be kept for later runs, and where.
+    pub(super) fn take_learned(&mut self) -> (Memory, Vec<(String, Learned)>) {
+        let hosts = self
+            .by_host
+            .iter()
+            .filter_map(|(name, host)| Some((self.origins.get(name)?.clone(), host.learned()?)));
+        let learned = hosts.chain(std::mem::take(&mut self.learned)).collect();
+        (std::mem::take(&mut self.memory), learned)
+    }
 }
 
 impl Director {
@@ -122,9 +159,9 @@ impl Director {
         self.lanes.all.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
         let first = !running.workers.values().any(|one| one.source == source);
-        let new = || Host::new(most, Learned::default());
         let sent = self.clock.now();
-        self.lanes.by_host.entry(host.clone()).or_insert_with(new).opened(sent, first);
+        let origin = running.spec.urls.get(source).map(|url| url.origin().ascii_serialization());
+        self.lanes.host(&host, origin, most).opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running
             .workers
@@ -175,7 +212,7 @@ impl Director {
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
             host.closed(last, at_work.flowed);
             if host.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
-                self.lanes.by_host.remove(&at_work.host);
+                self.lanes.forget(&at_work.host);
             }
         }
     }
