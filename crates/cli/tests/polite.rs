@@ -173,7 +173,7 @@ fn what_a_host_bans_is_remembered_for_later_runs() {
     for connections in ["auto", "4"] {
         let out = place.run(&[&url(connections), "-o", connections, "-x", connections]);
         place.assert_exact(&out, connections, &content(connections, SIZE));
-        assert_eq!(server.bans(), 1, "none in later runs: {}", out.stderr);
+        assert_eq!(server.bans(), 1, "-x {connections}: none in later runs: {}", out.stderr);
     }
 }
 

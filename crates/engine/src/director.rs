@@ -498,7 +498,8 @@ impl Director {
                 if let Err(error) = result {
                     self.lost(id, *worker, error);
                 }
-                self.take_worker(id, *worker);
+                let cut = result.is_err();
+                self.take_worker(id, *worker, cut);
             }
             _ => {}
         }
@@ -550,11 +551,12 @@ impl Director {
                 Action::Check { number, claims } => self.check(id, number, claims),
                 Action::Accept { worker, skip, at, end } => self.accept(id, worker, skip, at, end),
                 Action::Cut { worker, end } => {
-                    if let Some(at_work) = running.workers.get(&worker) {
+                    if let Some(at_work) = running.workers.get_mut(&worker) {
+                        at_work.cut = true;
                         at_work.end.store(end, Ordering::Relaxed);
                     }
                 }
-                Action::Drop { worker } => self.take_worker(id, worker),
+                Action::Drop { worker } => self.take_worker(id, worker, true),
                 Action::Prove { number, piece, expected } => self.prove(id, number, piece, expected),
                 Action::Void { number, ranges } => self.void(id, number, ranges),
                 Action::Verify => self.verify(id),

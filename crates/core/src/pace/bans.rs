@@ -17,6 +17,10 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// Where connections only broke and the host never refused anything, it may have been the line: the limit is kept for so long.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
+/// A connection that is closed in the middle of a reply counts for its host until that finds out, when it writes on: a round trip, or a
+/// write to a slow disk.
+const NOTICED: Duration = Duration::from_millis(300);
+
 /// What is known of a host's bans.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
@@ -26,6 +30,8 @@ pub(super) struct Bans {
     /// The most connections in use at once.
     most: usize,
     grown: Option<Grown>,
+    /// When a connection was last closed in the middle of a reply.
+    cut: Option<Duration>,
     limit: Option<Limit>,
     ban: Option<Ban>,
     /// How many there were.
@@ -86,9 +92,10 @@ impl Bans {
         }
     }
 
-    /// A connection that had brought bytes is closed.
-    pub(super) fn ebbed(&mut self) {
-        self.flowing = self.flowing.saturating_sub(1);
+    /// A connection is closed that had brought bytes (`flowed`), or in the middle of a reply (`cut`).
+    pub(super) fn closed(&mut self, now: Duration, flowed: bool, cut: bool) {
+        self.flowing = self.flowing.saturating_sub(usize::from(flowed));
+        self.cut = if cut { Some(now) } else { self.cut };
     }
 
     /// The most connections that the host may have now.
@@ -109,7 +116,9 @@ impl Bans {
 
     /// Nothing is asked of it before this.
     pub(super) fn not_before(&self) -> Duration {
-        self.ban.map_or(Duration::ZERO, |ban| ban.until)
+        let banned = self.ban.map_or(Duration::ZERO, |ban| ban.until);
+        let noticed = self.cut.filter(|_| self.limit.is_some()).map_or(Duration::ZERO, |cut| cut + NOTICED);
+        banned.max(noticed)
     }
 
     /// The limit that a later run shall begin with: one that this run met, or that was known and that it found to hold.
@@ -147,7 +156,7 @@ impl Bans {
         if let Some(limit) = &mut self.limit {
             limit.proven |= refused;
         }
-        self.not_before().saturating_sub(now)
+        self.ban.map_or(Duration::ZERO, |ban| ban.until.saturating_sub(now))
     }
 }
 
@@ -199,6 +208,18 @@ mod tests {
         assert!(!bans.is_likely(SECOND, Kind::NetReset, true), "nothing was added");
         bans.opened(SECOND, 2, false);
         assert!(!bans.is_likely(SECOND, Kind::NetReset, true), "another file");
+    }
+
+    #[test]
+    fn where_connections_are_counted_one_that_is_cut_counts_a_moment_longer() {
+        let mut bans = Bans::default();
+        bans.closed(SECOND, true, true);
+        assert_eq!(bans.not_before(), Duration::ZERO, "nobody counts");
+        let mut bans = Bans::known(Some(2));
+        bans.closed(SECOND, true, false);
+        assert_eq!(bans.not_before(), Duration::ZERO, "it was through");
+        bans.closed(SECOND, true, true);
+        assert_eq!(bans.not_before(), SECOND + NOTICED);
     }
 
     #[test]

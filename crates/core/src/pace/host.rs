@@ -76,12 +76,11 @@ impl Host {
         }
     }
 
-    /// A connection is through, which may have been the last one of a file. `flowed`: it had brought bytes.
-    pub fn closed(&mut self, last: bool, flowed: bool) {
+    /// A connection is through, which may have been the last one of a file. `flowed`: it had brought bytes; `cut`: there were more to
+    /// come.
+    pub fn closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
         self.pace.closed(last);
-        if flowed {
-            self.bans.ebbed();
-        }
+        self.bans.closed(now, flowed, cut);
     }
 
     /// A request was answered with what it was for.
@@ -112,7 +111,8 @@ impl Host {
     /// What room there is for further connections of a file. See [`Pace::room`].
     pub fn room(&mut self, now: Duration, most: usize, named: bool) -> Room {
         let most = most.min(self.allowed(now).saturating_sub(self.pace.in_use()));
-        self.pace.room(most, named)
+        let room = self.pace.room(most, named);
+        Room { not_before: room.not_before.max(self.bans.not_before()), ..room }
     }
 
     /// The most connections that the host stands.

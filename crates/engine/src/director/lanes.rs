@@ -43,6 +43,8 @@ pub(super) struct AtWork {
     pub(super) sent: Duration,
     /// Bytes came over it.
     pub(super) flowed: bool,
+    /// It ends before its reply does.
+    pub(super) cut: bool,
 }
 
 impl Lanes {
@@ -163,9 +165,10 @@ impl Director {
         let origin = running.spec.urls.get(source).map(|url| url.origin().ascii_serialization());
         self.lanes.host(&host, origin, most).opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
-        running
-            .workers
-            .insert(worker, AtWork { source, host, go: Some(go), end, whole, task, sent, flowed: false });
+        running.workers.insert(
+            worker,
+            AtWork { source, host, go: Some(go), end, whole, task, sent, flowed: false, cut: false },
+        );
     }
 
     /// A worker has a reply that is of use.
@@ -199,8 +202,8 @@ impl Director {
         }
     }
 
-    /// A worker is through, or not needed any more: its connection is free.
-    pub(super) fn take_worker(&mut self, id: JobId, worker: WorkerId) {
+    /// A worker is through, or not needed any more: its connection is free. `cut`: in the middle of a reply.
+    pub(super) fn take_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
         // Two sources at one host count as two files: each keeps one.
@@ -210,7 +213,7 @@ impl Director {
         at_work.task.abort();
         self.lanes.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
-            host.closed(last, at_work.flowed);
+            host.closed(self.clock.now(), last, at_work.flowed, cut || at_work.cut);
             if host.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
                 self.lanes.forget(&at_work.host);
             }
