@@ -14,7 +14,7 @@ mod tests;
 mod text;
 
 pub use naming::{Folders, NameSource, Naming};
-pub use side::{PART, SideFiles, side_files, tagged_side_files};
+pub use side::{JOURNAL, NEW_JOURNAL, PART, SideFiles, side_files, tagged_side_files};
 pub use text::last_segment;
 pub(crate) use text::{decoded, unescaped};
 

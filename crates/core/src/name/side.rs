@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// What a partial file's name ends in.
 pub const PART: &str = ".part";
 /// What its journal's name ends in.
-const JOURNAL: &str = ".part.journal";
+pub const JOURNAL: &str = ".part.journal";
 /// What the name of a journal ends in that is being written and will take the place of the old one.
-const NEW_JOURNAL: &str = ".part.journal.new";
+pub const NEW_JOURNAL: &str = ".part.journal.new";
 
 /// The files that belong to a target while it is unfinished, all in the target's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

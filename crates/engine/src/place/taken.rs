@@ -4,7 +4,7 @@
 //! several files of one name gets which number depends on the order of the input alone.
 
 use downhaul_core::event::JobId;
-use downhaul_core::name::{PART, SafeName, same_file_key, side_files};
+use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, PART, SafeName, same_file_key, side_files};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Beyond this many files of one name something else is wrong.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
+
+/// What the names of files end in that belong to another one.
+const ENDINGS: [&str; 3] = [PART, JOURNAL, NEW_JOURNAL];
+
+/// The longest of them.
+const LONGEST_ENDING: &str = NEW_JOURNAL;
 
 /// What a job may have instead of the path that it wished for.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,9 +114,23 @@ impl Taken {
 
     /// Whether no other job has a path, or any that belongs to it while it is unfinished.
     fn is_free(&self, names: &Names, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default();
+        if name.len() + LONGEST_ENDING.len() <= LONGEST {
+            // As with nearly all files: the names of what belongs to it are its own with an ending.
+            let mut key = self.key(path);
+            let base = key.len();
+            let free = |key: &str| !names.taken.contains_key(&self.hasher.hash_one(key));
+            let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
+            return owners.chain([key.as_str()]).all(free)
+                && ENDINGS.into_iter().all(|ending| {
+                    key.truncate(base);
+                    key.push_str(ending);
+                    free(&key)
+                });
+        }
         let side = side_files(path);
         let owner = path.to_string_lossy();
-        let owners = [PART, ".part.journal"].map(|ending| owner.strip_suffix(ending).map(PathBuf::from));
+        let owners = ENDINGS.map(|ending| owner.strip_suffix(ending).map(PathBuf::from));
         let mut all =
             side.all().into_iter().chain([path]).chain(owners.iter().filter_map(|one| one.as_deref()));
         all.all(|path| !names.taken.contains_key(&self.hash(path)))
