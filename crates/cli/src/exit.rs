@@ -26,7 +26,7 @@ pub enum Exit {
     Success,
 }
 
-/// (exit, status, meaning), as in CLI.md and the man page.
+/// (exit, status, meaning), as in docs/exit.md and the man page.
 pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Success, 0, "every file is there and passed its checks"),
     (Exit::Failed, 1, "some file failed, was skipped by the person, or was locked by another run"),
