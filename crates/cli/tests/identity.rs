@@ -200,6 +200,11 @@ fn a_server_that_knows_no_head_is_asked_by_get() {
     place.write("f", content("f", 900));
     let out = place.run(&[&server.url("get_only/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("it has 900 bytes"), "{}", out.stderr);
+    // A server that counts what it sends says 0 to HEAD.
+    place.write("f", "");
+    let out = place.run(&[&server.url("head_says_nothing/1000/f")]);
+    assert!(out.status == 1 && out.stderr.contains("the server's file has 1000"), "{}", out.stderr);
+    place.write("f", content("f", 900));
     // Where nothing tells the size, nothing was compared.
     let out = place.run(&[&server.url("chunked_body/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("cannot be compared"), "{}", out.stderr);

@@ -586,3 +586,33 @@ fn a_download_that_the_real_aria2_left_is_gone_on_with() {
     let out = place.run(&["-c", &url, "-o", "f"]);
     place.assert_exact(&out, "f", &file());
 }
+
+#[test]
+fn continue_never_replaces_another_file_in_a_later_run_either() {
+    const LARGE: u64 = 3_000_000;
+    let mine = content("mine", 200_000);
+    // The first run is ended before anything was compared.
+    let server = Server::start();
+    let place = Place::new();
+    place.write("file", &mine);
+    let target = format!("capped/{LARGE}/file?rate=20000");
+    let child = place.start(&["-c", &server.url(&target), "-x1"]);
+    std::thread::sleep(Duration::from_millis(700));
+    signal(&child, Signal::KILL);
+    finish(child);
+    server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
+    for _ in 0..2 {
+        let out = place.run(&["-c", &server.url(&target)]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(place.file("file").as_ref() == Some(&mine), "{}", out.stderr);
+    }
+    // What is there to go on with is of a download that was to replace the file.
+    let place = Place::new();
+    place.write("file", &mine);
+    let target = format!("capped/{SIZE}/file?rate=4000000");
+    let url = server.url(&target);
+    interrupted(&place, &[&url, "--if-exists", "overwrite"], "file", 2_000_000, Signal::KILL);
+    let out = place.run(&["-c", &url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(place.file("file").as_ref() == Some(&mine), "{}", out.stderr);
+}

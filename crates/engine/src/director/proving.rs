@@ -134,7 +134,8 @@ impl Director {
         running.proven = Some(self.clock.now());
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
-            || matches!(self.settings.resume, Resume::Adopt | Resume::Repair);
+            || self.settings.resume == Resume::Repair;
+        let continues = self.settings.resume == Resume::Adopt;
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
         let from = running.plan.fetched_from().filter(|_| self.settings.attributes != Attributes::None);
         let attach = from.map(|(origin, version)| {
@@ -144,6 +145,7 @@ impl Director {
         let how = Publishing {
             size: running.plan.size().unwrap_or_default(),
             replace,
+            continues,
             modified,
             sync: self.settings.sync,
             attach,

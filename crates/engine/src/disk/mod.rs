@@ -116,6 +116,9 @@ pub struct Publishing {
     pub size: u64,
     /// A file that stands there is replaced; else it is left alone.
     pub replace: bool,
+    /// A file that stands there is replaced if it is a beginning of this one, or what its control file marks as complete is a
+    /// part of it; else that is `resume.damaged`.
+    pub continues: bool,
     /// When it was last changed.
     pub modified: Option<SystemTime>,
     /// Whether it is forced to disk before.

@@ -108,7 +108,10 @@ impl Places {
             return Ok(Some(Place::Ask(conditions)));
         };
         if reply.status == 304 {
-            return Ok(up_to_date);
+            // Where nothing was asked by, nothing is said.
+            let known = there.file.is_known(&wanted.identity.origins);
+            let asked = matches!(known, identity::Known::Ours(record) if record.conditions() != Conditions::default());
+            return Ok(up_to_date.filter(|_| asked));
         }
         let same_size = reply.size().map(|size| size == there.file.size);
         // HTTP dates have whole seconds.

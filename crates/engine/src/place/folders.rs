@@ -66,10 +66,11 @@ impl Folders {
     }
 
     fn seen_in(&self, folder: &Path) -> Arc<Seen> {
-        let mut all = self.seen();
-        if let Some(seen) = all.get(folder) {
+        if let Some(seen) = self.seen().get(folder) {
             return seen.clone();
         }
+        // Nothing is locked meanwhile: a disk may take its time, and what is known of other folders is asked for where no
+        // disk may be waited for.
         let mut seen = Seen::default();
         if let Some(names) = self.disk.names(folder, NAMES_MOST) {
             for name in &names {
@@ -84,6 +85,10 @@ impl Folders {
                 numbers.sort_unstable();
                 numbers.dedup();
             }
+        }
+        let mut all = self.seen();
+        if let Some(seen) = all.get(folder) {
+            return seen.clone();
         }
         if all.len() >= FOLDERS_MOST {
             all.clear();

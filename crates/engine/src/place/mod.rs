@@ -134,7 +134,8 @@ impl Places {
             None if self.disk.look(&reserved)?.is_none_or(|there| there.instead.is_none()) => Ok(reserved),
             base => self.first(*job, &base.unwrap_or(wished), |path| {
                 let Some(there) = self.disk.look(path)? else {
-                    return Ok(!self.disk.is_anothers(path, wanted.identity));
+                    let by_origin = Identity { proven: false, ..wanted.identity.clone() };
+                    return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let known = there.file.is_known(&wanted.identity.origins);
                 Ok(there.instead.is_none() && known != identity::Known::Another)
@@ -150,20 +151,24 @@ impl Places {
 
     /// The path under this name, with any number, that has this job's file from an earlier run: finished or not.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
-        let numbers = std::iter::once(0).chain(self.folders.numbers_of(base));
+        let numbers: Vec<u32> = std::iter::once(0).chain(self.folders.numbers_of(base)).collect();
         // A digest proves bytes, and not whose name it is.
         let by_origin = Identity { proven: false, ..wanted.identity.clone() };
-        for n in numbers {
-            let path = numbered(base, n);
-            let is_own = match self.disk.look(&path)? {
-                Some(there) => matches!(
-                    there.file.is_known(&by_origin.origins),
-                    identity::Known::Ours(_) | identity::Known::SignedOtherwise(_)
-                ),
-                None => self.disk.has_left(&path, &by_origin),
-            };
-            if is_own && self.taken.take(wanted.job, &path) {
-                return Ok(Some(path));
+        // One that is signed otherwise may be another job's: its own file comes first.
+        for exactly in [true, false] {
+            for &n in &numbers {
+                let path = numbered(base, n);
+                let is_own = match self.disk.look(&path)? {
+                    Some(there) => match there.file.is_known(&by_origin.origins) {
+                        identity::Known::Ours(_) => exactly,
+                        identity::Known::SignedOtherwise(_) => !exactly,
+                        _ => false,
+                    },
+                    None => exactly && self.disk.has_left(&path, &by_origin),
+                };
+                if is_own && self.taken.take(wanted.job, &path) {
+                    return Ok(Some(path));
+                }
             }
         }
         Ok(None)

@@ -44,6 +44,7 @@ const SINS: &[(&str, Script)] = &[
     ("fails_always", status::fails_always),
     ("status", status::status),
     ("get_only", status::get_only),
+    ("head_says_nothing", status::head_says_nothing),
     ("expired_link", status::expired_link),
     ("picks_mirrors", status::picks_mirrors),
     ("redirect", status::redirect),

@@ -62,16 +62,8 @@ impl PartFile {
         let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
         let Some(old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
-        let control = with(target, ".aria2");
-        let left = match open_if_there(&control)? {
-            Some(file) => {
-                let mut bytes = Vec::new();
-                file.take(LONGEST_CONTROL).read_to_end(&mut bytes).map_err(|e| failure(&e, &control))?;
-                match adopt::aria2(&bytes, length) {
-                    Ok(left) => left,
-                    Err(why) => return refuse(format!("{}: {why}", control.display())),
-                }
-            }
+        let left = match by_control_file(target, length)? {
+            Some(left) => left,
             None => {
                 if let Some(tool) = Files.unfinished_by(target) {
                     return refuse(format!("the file beside it says that {tool} did not fill it in order"));
@@ -88,6 +80,32 @@ impl PartFile {
         }
         self.state().adopted = Some(left.clone());
         Ok(Some(Found::Adopted(left)))
+    }
+
+    /// Whether the complete file continues what stands under the final name: all of that, or all that its control file marks as
+    /// complete, is in it. False if nothing stands there.
+    ///
+    /// # Errors
+    /// `resume.damaged` if it does not.
+    pub(super) fn continues(&self, target: &Path, size: u64) -> Result<bool, Error> {
+        let Some(old) = open_if_there(target)? else { return Ok(false) };
+        let length = old.metadata().map_err(|e| failure(&e, target))?.len();
+        let left = by_control_file(target, length)?.unwrap_or_else(|| Adopted::prefix(length));
+        let (mut here, mut there) = (vec![0; READ], vec![0; READ]);
+        for range in left.iter().flat_map(Adopted::ranges) {
+            let mut at = range.start;
+            while at < range.end {
+                let most = usize::try_from(range.end - at).unwrap_or(READ).min(READ);
+                let (here, there) = (&mut here[..most], &mut there[..most]);
+                let read = read_full(&old, at, there).map_err(|e| failure(&e, target))?;
+                if range.end > size || read < most || self.read_at(at, here)? < most || here != there {
+                    let why = format!("at byte {at} and after, the server has other bytes");
+                    return Err(Error::new(Kind::ResumeDamaged, target.to_string_lossy(), why));
+                }
+                at += most as u64;
+            }
+        }
+        Ok(true)
     }
 
     /// Begins with what is under the final name. How long that is, if it is there and not empty.
@@ -121,10 +139,11 @@ impl PartFile {
                     let why = format!("at byte {} and after, the server has other bytes", both.start);
                     return Err(Error::new(Kind::ResumeDamaged, self.path.to_string_lossy(), why));
                 }
+                state.agreed.insert(both);
             }
             at += buffer.len() as u64;
         }
-        if at >= range.end && offset <= range.end {
+        if state.agreed.contains(&range) {
             for there in state.adopted.take().iter().flat_map(Adopted::before_overlap) {
                 self.claim(state, there)?;
             }
@@ -150,6 +169,21 @@ impl PartFile {
         }
         self.append(state, &journal::claim(Claim { start, end, crc: crc.value() }))
     }
+}
+
+/// What aria2 marked as complete of a file of this length, by the control file beside it. `None` if there is none.
+///
+/// # Errors
+/// `resume.refused` where it cannot be relied on.
+fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>, Error> {
+    let control = with(target, ".aria2");
+    let Some(file) = open_if_there(&control)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(LONGEST_CONTROL).read_to_end(&mut bytes).map_err(|e| failure(&e, &control))?;
+    let refuse = |why| {
+        Error::new(Kind::ResumeRefused, target.to_string_lossy(), format!("{}: {why}", control.display()))
+    };
+    adopt::aria2(&bytes, length).map(Some).map_err(refuse)
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>, Error> {

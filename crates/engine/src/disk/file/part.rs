@@ -50,6 +50,8 @@ pub(super) struct State {
     dirty: (Range<u64>, u64),
     /// What another tool left, until the server's bytes agreed with its end.
     pub(super) adopted: Option<Adopted>,
+    /// What of its end agreed so far.
+    pub(super) agreed: RangeSet,
     /// It has its final name, or was removed: there is nothing to discard.
     pub(super) gone: bool,
 }
@@ -246,6 +248,7 @@ impl Part for PartFile {
             // Somebody added to what an earlier run left.
             self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
         }
+        let replace = how.replace || (how.continues && self.continues(target, how.size)?);
         if let Some(modified) = how.modified {
             // A time that the disk cannot hold is no reason to lose the file.
             let _ = self.file.set_modified(modified);
@@ -256,11 +259,8 @@ impl Part for PartFile {
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.journal.is_some()) {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
         }
-        let renamed = if how.replace {
-            rename(&self.path, target)
-        } else {
-            platform::rename_if_free(&self.path, target)
-        };
+        let renamed =
+            if replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
         match renamed {
             Ok(()) => {
                 state.gone = true;

@@ -95,10 +95,10 @@ impl Source for HttpFile {
 
 impl HttpFile {
     /// Asks what the file is. Where HEAD is not answered (links that are signed for GET alone, programs that know nothing
-    /// else), or says no size, the head of a GET tells; whoever gets it leaves its body.
+    /// else), or says no size or none at all (programs that count what they send), the head of a GET tells; whoever gets it leaves its body.
     async fn open_about(&self, want: Want) -> Result<Opened, Error> {
         match self.follow(self.given.clone(), &want).await {
-            Ok(opened) if opened.reply.status == 304 || opened.reply.size().is_some() => return Ok(opened),
+            Ok(opened) if opened.reply.status == 304 || opened.reply.size() > Some(0) => return Ok(opened),
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }

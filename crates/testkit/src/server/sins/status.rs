@@ -129,3 +129,11 @@ pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
         _ => x.reply("405 Method Not Allowed", &[("Allow", "GET")], b""),
     }
 }
+
+/// It answers HEAD as if the file were empty, as programs do that count what they send.
+pub(super) fn head_says_nothing(x: &mut Exchange) -> io::Result<bool> {
+    match x.request.method.as_str() {
+        "HEAD" => x.reply("200 OK", &[], b""),
+        _ => x.file(&[]),
+    }
+}
