@@ -342,3 +342,26 @@ fn a_page_that_was_saved_as_data_is_no_success_when_the_server_sends_it_again() 
         assert_eq!(place.run(&[&url, "--if-exists", how, "--accept-html"]).status, 0, "{how}");
     }
 }
+
+#[test]
+fn links_of_one_run_that_differ_in_a_token_alone_have_a_file_each() {
+    let server = Server::start();
+    let place = Place::new();
+    let target =
+        |name: &str, n: u64| format!("named/1000/{name}?disposition=attachment;filename=data.csv&token={n}");
+    let list = [1, 2].map(|n| server.url(&target("get", n))).join("\n");
+    let list = place.write("list", list).to_string_lossy().into_owned();
+    let run = || place.run(&["-i", &list, "-d", "out", "-j", "1", "--retries", "0"]);
+    // The first one fails, and the second one gets the name.
+    server.becomes(&target("get", 1), "status/0/x?status=404");
+    assert_eq!(run().status, 1);
+    assert_eq!(place.file("out/data.csv"), Some(content("get", 1000)));
+    // Names of one length have one entity tag here: nothing but the token tells the two apart.
+    server.becomes(&target("get", 1), &target("tap", 1));
+    for _ in 0..2 {
+        let out = run();
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert_eq!(place.file("out/data.csv"), Some(content("get", 1000)));
+        assert_eq!(place.file("out/data (1).csv"), Some(content("tap", 1000)), "{:?}", place.files());
+    }
+}

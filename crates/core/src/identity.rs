@@ -135,6 +135,11 @@ impl Origin {
         }
     }
 
+    /// What all URLs have in common that differ from this one in nothing but how they are signed; `None` if it is not signed.
+    pub fn signed_file(self) -> Option<[u8; 8]> {
+        Some(self.hashes.file).filter(|file| *file != self.hashes.url)
+    }
+
     /// A short text for the name of a partial file, where another file has the usual one. The same in every run.
     pub fn tag(self) -> String {
         self.shown[..4].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -13,6 +13,7 @@ use downhaul_core::error::{Error, Kind};
 use downhaul_core::identity::{self, Compared, Conditions};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
+use downhaul_core::reply::Version;
 use downhaul_core::settings::{Resume, Verify};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ impl Places {
         if let Some(proof) = self.prove(path, wanted, &[])? {
             return Ok(stays(path, &format!("already exists, {proof}")));
         }
-        let known = there.file.is_known(&wanted.identity.origins);
+        let known = self.known(there, wanted.identity);
         if let identity::Known::Ours(record) = known {
             let day = record.day();
             let reason =
@@ -76,6 +77,12 @@ impl Places {
             return exists("it was downloaded from another URL".into());
         }
         let Some(reply) = wanted.reply else { return Ok(Place::Ask(Conditions::default())) };
+        if let identity::Known::SignedOtherwise(record) = known
+            && let (Version::Etag(here), Version::Etag(server)) = (&record.version, &reply.version)
+            && here != server
+        {
+            return exists("the server's file has another entity tag".into());
+        }
         match identity::compare(&there.file, reply) {
             Compared::Different(why) => exists(why),
             Compared::Unknown if reply.digests.is_empty() => {

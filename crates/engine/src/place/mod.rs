@@ -14,7 +14,7 @@ mod taken;
 
 pub(crate) use taken::Reserved;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Standing};
 use crate::proofs::Known;
 use downhaul_core::error::{Error, Kind};
 use downhaul_core::event::JobId;
@@ -24,9 +24,10 @@ use downhaul_core::plan::Place;
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{Resume, Settings};
 use folders::Folders;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taken::{MOST_NUMBERED, Taken, numbered};
 
 /// Where the files of a run go.
@@ -36,6 +37,9 @@ pub(crate) struct Places {
     taken: Taken,
     folders: Folders,
     hasher: RandomState,
+    /// Files whose URLs are signed, and whether several jobs of the run are for URLs that differ in nothing else. What says
+    /// that it signs a URL may be what names the file there.
+    signed: Mutex<HashMap<[u8; 8], bool>>,
 }
 
 /// What choosing a place needs to know of a file.
@@ -52,7 +56,7 @@ pub(crate) struct Wanted<'a> {
 impl Places {
     pub(crate) fn new(settings: Arc<Settings>, disk: Arc<dyn Disk>) -> Self {
         let (taken, folders) = (Taken::new(&settings.reserved), Folders::new(disk.clone()));
-        Places { settings, disk, taken, folders, hasher: RandomState::new() }
+        Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
     }
 
     /// The origin of a file at this URL.
@@ -65,6 +69,9 @@ impl Places {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
         let server_chooses = spec.target == Target::Server;
         let may_change = server_chooses || self.settings.if_exists == IfExists::Rename;
+        if let Some(file) = self.origin(&spec.urls[0]).signed_file() {
+            self.signed().entry(file).and_modify(|several| *several = true).or_default();
+        }
         // A name that a person gave is not shared, whatever it is for.
         let what = if server_chooses { self.what(spec) } else { self.hasher.hash_one(job) };
         self.taken.reserve(job, &wished, what, may_change)
@@ -137,7 +144,7 @@ impl Places {
                     let by_origin = Identity { proven: false, ..wanted.identity.clone() };
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
-                let known = there.file.is_known(&wanted.identity.origins);
+                let known = self.known(&there, wanted.identity);
                 Ok(there.instead.is_none() && known != identity::Known::Another)
             }),
         }
@@ -159,7 +166,7 @@ impl Places {
             for &n in &numbers {
                 let path = numbered(base, n);
                 let is_own = match self.disk.look(&path)? {
-                    Some(there) => match there.file.is_known(&by_origin.origins) {
+                    Some(there) => match self.known(&there, &by_origin) {
                         identity::Known::Ours(_) => exactly,
                         identity::Known::SignedOtherwise(_) => !exactly,
                         _ => false,
@@ -172,6 +179,24 @@ impl Places {
             }
         }
         Ok(None)
+    }
+
+    /// What the record of a file says of it. Where several jobs of the run have URLs that differ in how they are signed alone,
+    /// each has its own file.
+    fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Known<'t> {
+        let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
+        match there.file.is_known(&identity.origins) {
+            identity::Known::SignedOtherwise(_)
+                if signed().any(|file| self.signed().get(&file) == Some(&true)) =>
+            {
+                identity::Known::Another
+            }
+            known => known,
+        }
+    }
+
+    fn signed(&self) -> MutexGuard<'_, HashMap<[u8; 8], bool>> {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first of the numbered paths that no other job has and that will do.

@@ -22,7 +22,7 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 
 /// Bytes read from a connection at a time, at most; less with many files in flight (see [`read_size`]). 16 KiB reads
-/// cost three times the processor time of 256 KiB ones (measured for DESIGN.md); hyper grows towards this while reads
+/// cost three times the processor time of 256 KiB ones (measured); hyper grows towards this while reads
 /// fill up. It also bounds a reply's head.
 const READ_MOST: usize = 256 * 1024;
 
