@@ -122,6 +122,7 @@ fn what_another_tool_left_under_the_name_is_no_success() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("it has 50000 bytes, and the server's file has 100000"), "{}", out.stderr);
     assert!(out.stderr.contains("-c") && out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
+    assert!(!out.stderr.contains("To go on"), "the same again would fail the same way: {}", out.stderr);
     assert!(place.file("big.bin").as_deref() == Some(&whole[..50_000]), "it was not touched");
     for (control, tool) in [("big.bin.aria2", "aria2"), ("big.bin.st", "axel")] {
         let place = Place::new();

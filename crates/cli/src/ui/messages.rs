@@ -194,8 +194,9 @@ impl<'a> Messages<'a> {
         let advice = hints::advice(&error.code).map(str::to_string);
         lines.extend(advice.into_iter().chain(assumed).map(|advice| format!("  {advice}")));
         // The same again would fail the same way.
-        let pointless =
-            ["name.", "url.", "list.", "resume."].iter().any(|group| error.code.starts_with(group));
+        let pointless = ["name.", "url.", "list.", "resume.", "file.exists"]
+            .iter()
+            .any(|one| error.code.starts_with(one));
         self.another_run_may_do |= !pointless;
         if exhausted {
             lines.push("Maximum retries reached. Exiting.".into());
