@@ -3,7 +3,7 @@
 #![no_main]
 
 use downhaul_core::list::{self, text::Lines};
-use downhaul_core::record::Entry;
+use downhaul_core::lock_file::Entry;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(Some(job)) = list::line(bytes) {

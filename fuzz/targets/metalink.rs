@@ -1,7 +1,7 @@
 //! Any bytes are read as a Metalink document without panic, and its jobs have URLs, whole digests, and names that stay below the folder.
 #![no_main]
 
-use downhaul_core::job::Target;
+use downhaul_core::job::Destination;
 use downhaul_core::list::metalink::{self, Metalink};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -11,7 +11,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let Ok(job) = job else { continue };
         assert!(!job.urls.is_empty() && job.urls.len() <= metalink::MOST_URLS);
         assert!(job.expected.iter().all(|one| one.digest.bytes.len() == one.digest.algorithm.size()));
-        let Target::Name(name) = job.target else { panic!("a job without a name") };
+        let Destination::Name(name) = job.destination else { panic!("a job without a name") };
         assert!(!name.as_str().split('/').any(|part| part.is_empty() || part.starts_with('.')));
     }
 });

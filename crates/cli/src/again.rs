@@ -6,7 +6,7 @@
 use crate::input;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use downhaul_engine::core::{job::JobSpec, show};
+use downhaul_engine::core::{job::Job, show};
 
 /// Headers whose values say nothing about the person. All others may carry credentials, and their values are not shown.
 const HARMLESS: [&str; 6] =
@@ -91,7 +91,7 @@ fn name(arg: &Arg) -> String {
 /// Whether a value is, or holds, a URL with something that is never shown.
 fn hides_something(value: &str) -> bool {
     let Ok(urls) = input::split_urls(value) else { return false };
-    urls.into_iter().any(|text| match JobSpec::given(text) {
+    urls.into_iter().any(|text| match Job::given(text) {
         // A digest in the fragment is needed again and no secret; any other fragment is never shown.
         Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
         // It is no URL, or one that cannot be read, of which a part might be a password.

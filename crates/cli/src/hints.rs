@@ -125,12 +125,12 @@ pub(crate) fn is_silent(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use downhaul_engine::core::error::Kind;
+    use downhaul_engine::core::error::ErrorKind;
 
     #[test]
     fn advice_is_for_codes_that_exist() {
         for (code, _) in ADVICE {
-            assert!(Kind::ALL.iter().any(|kind| kind.code() == *code), "{code}");
+            assert!(ErrorKind::ALL.iter().any(|kind| kind.code() == *code), "{code}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::args::Args;
 use clap::CommandFactory;
-use downhaul_engine::core::error::{Error, Kind};
-use downhaul_engine::core::job::{self, JobSpec, Target};
+use downhaul_engine::core::error::{Error, ErrorKind};
+use downhaul_engine::core::job::{self, Destination, Job};
 use downhaul_engine::core::list::{
     self, AtLine,
     metalink::{self, Metalink},
@@ -32,7 +32,7 @@ pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments
 #[derive(Debug)]
 pub enum Input {
     /// The arguments.
-    Jobs(Vec<JobSpec>),
+    Jobs(Vec<Job>),
     /// A list, checked, and how many jobs it has. It is read again while the run goes on.
     List(List, u64),
     /// Standard input, as it comes.
@@ -86,7 +86,9 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
     let mut jobs = jobs;
     if let Some(path) = &args.files.save_as {
         match jobs.as_mut_slice() {
-            [job] if matches!(job.target, Target::Server) => job.target = save_as(path, &args.files.output)?,
+            [job] if matches!(job.destination, Destination::Server) => {
+                job.destination = save_as(path, &args.files.output)?
+            }
             [_] => return Err("-o names the file, and FILENAMES does too: use one of them".into()),
             more => return Err(format!("-o is for a single URL, and there are {}", more.len())),
         }
@@ -158,7 +160,7 @@ fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
                     SAME => format!("the file of line {first} has it too"),
                     _ => format!("it and the file of line {first} would {what}"),
                 };
-                Err(Error::new(Kind::NameTaken, name, why))
+                Err(Error::new(ErrorKind::NameTaken, name, why))
             }
         });
         (line, job.map_err(|error| at_line(line, error)))
@@ -177,7 +179,7 @@ impl fmt::Display for List {
 /// Reads the jobs of a list, a line at a time. Bad lines come as errors; a reader that fails ends the list.
 pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(reader)).filter_map(|(number, line)| {
-        let unread = |e: io::Error| Error::new(Kind::ListLine, "", e.to_string());
+        let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());
         let job = line.map_err(unread).and_then(|line| list::line(&line));
         job.map_err(|error| at_line(number, error)).transpose().map(|job| (number, job))
     })
@@ -207,7 +209,7 @@ fn check_list(list: &List) -> Result<u64, String> {
     for (number, job) in jobs {
         let checked = match job {
             Ok(_) if of_a_document => Ok(()),
-            Err(e) if of_a_document && e.kind != Kind::ListLine => Ok(()),
+            Err(e) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),
             // Errors quote names, and a list may be another's work.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
             Ok(job) => seen.add(&job, number).map_err(|Clash { name, first, what }| {
@@ -261,11 +263,11 @@ struct Clash {
 }
 
 impl Names {
-    fn add(&mut self, job: &JobSpec, place: u64) -> Result<(), Clash> {
-        let name = match &job.target {
-            Target::Name(name) => name.to_string(),
-            Target::Path(path) => path.to_string_lossy().into_owned(),
-            Target::Server | Target::Stdout | Target::Stream(_) => return Ok(()),
+    fn add(&mut self, job: &Job, place: u64) -> Result<(), Clash> {
+        let name = match &job.destination {
+            Destination::Name(name) => name.to_string(),
+            Destination::Path(path) => path.to_string_lossy().into_owned(),
+            Destination::Server | Destination::Stdout | Destination::Stream(_) => return Ok(()),
         };
         let clash =
             |first: &u64, what| Err(Clash { name: show::escaped(&name).into_owned(), first: *first, what });
@@ -297,7 +299,7 @@ fn hash(hasher: &RandomState, path: &Path) -> u64 {
 }
 
 /// `URL1,URL2` with `name1,name2`.
-fn zip(urls: &str, names: &str) -> Result<Vec<JobSpec>, String> {
+fn zip(urls: &str, names: &str) -> Result<Vec<Job>, String> {
     let urls = split_urls(urls)?;
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
     if let Some(either) = names.iter().find(|name| job::without_scheme(name).is_some()) {
@@ -317,7 +319,7 @@ fn zip(urls: &str, names: &str) -> Result<Vec<JobSpec>, String> {
             let name = SafeName::from_person(name).map_err(|why| {
                 format!("name {} ({}) is not usable: {why}", index + 1, show::escaped(name))
             })?;
-            job.target = Target::Name(name);
+            job.destination = Destination::Name(name);
             Ok(job)
         })
         .collect()
@@ -328,7 +330,7 @@ fn count(n: usize, what: &str) -> String {
 }
 
 /// The job for a URL among the arguments, which may lack its scheme.
-fn job_for(text: &str) -> Result<JobSpec, String> {
+fn job_for(text: &str) -> Result<Job, String> {
     let given = job::parse_given(text);
     if !job::has_scheme(text) {
         // Commas are legal in URLs, and separate them only before a scheme.
@@ -357,8 +359,8 @@ fn job_for(text: &str) -> Result<JobSpec, String> {
             .ok_or(error)
     });
     let (url, assumed_https) = given.map_err(|e| bad_url(text, &e))?;
-    let job = JobSpec::with_digests(url).map_err(|e| bad_url(text, &e))?;
-    Ok(JobSpec { assumed_https, ..job })
+    let job = Job::with_digests(url).map_err(|e| bad_url(text, &e))?;
+    Ok(Job { assumed_https, ..job })
 }
 
 fn is_a_file(text: &str, or_a_url: bool) -> String {
@@ -424,11 +426,11 @@ const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 /// Where a shell shows us what it opened for us.
 const OPENED: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
-fn save_as(path: &Path, folder: &Path) -> Result<Target, String> {
+fn save_as(path: &Path, folder: &Path) -> Result<Destination, String> {
     let text = path.to_string_lossy();
     match text.as_ref() {
-        "-" => Ok(Target::Stdout),
-        stdout if STDOUT.contains(&stdout) => Ok(Target::Stdout),
+        "-" => Ok(Destination::Stdout),
+        stdout if STDOUT.contains(&stdout) => Ok(Destination::Stdout),
         "" => Err("-o needs a name".into()),
         _ if text.ends_with('/') || path.file_name().is_none() => {
             Err(format!("-o names a file, and {} is a folder; use -d for the folder", path.display()))
@@ -436,11 +438,13 @@ fn save_as(path: &Path, folder: &Path) -> Result<Target, String> {
         _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {
             Err(format!("-o is not usable: {}", name::TOO_LONG))
         }
-        opened if OPENED.iter().any(|fds| opened.starts_with(fds)) => Ok(Target::Stream(path.to_path_buf())),
+        opened if OPENED.iter().any(|fds| opened.starts_with(fds)) => {
+            Ok(Destination::Stream(path.to_path_buf()))
+        }
         // What is neither is written to, and not replaced: a pipe, a device.
         _ => Ok(match folder.join(path).metadata() {
-            Ok(meta) if !meta.is_file() && !meta.is_dir() => Target::Stream(path.to_path_buf()),
-            _ => Target::Path(path.to_path_buf()),
+            Ok(meta) if !meta.is_file() && !meta.is_dir() => Destination::Stream(path.to_path_buf()),
+            _ => Destination::Path(path.to_path_buf()),
         }),
     }
 }
@@ -457,8 +461,8 @@ mod tests {
             Input::Jobs(jobs) => Ok(jobs
                 .iter()
                 .map(|job| {
-                    let name = match &job.target {
-                        Target::Name(name) => name.to_string(),
+                    let name = match &job.destination {
+                        Destination::Name(name) => name.to_string(),
                         other => format!("{other:?}"),
                     };
                     (job.urls[0].to_string(), name)

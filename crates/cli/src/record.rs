@@ -6,9 +6,9 @@
 use crate::input;
 use crate::ui::{Facts, Next};
 use downhaul_engine::core::digest::Algorithm;
-use downhaul_engine::core::event::{Event, Fact, JobId};
+use downhaul_engine::core::event::{Event, EventKind, JobId};
 use downhaul_engine::core::list::text::Lines;
-use downhaul_engine::core::record::Entry;
+use downhaul_engine::core::lock_file::Entry;
 use downhaul_engine::core::show::escaped;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -72,17 +72,17 @@ impl Record {
 
     fn take(&mut self, event: &Event) {
         let Some(job) = event.job else { return };
-        match &event.fact {
-            Fact::Queued { url, .. } => {
+        match &event.kind {
+            EventKind::Queued { url, .. } => {
                 self.running.insert(job, (url.clone(), url.clone(), None));
             }
-            Fact::Started { url, validator, .. } => {
+            EventKind::Started { url, validator, .. } => {
                 if let Some((_, answered, version)) = self.running.get_mut(&job) {
                     (*answered, *version) = (url.clone(), validator.clone());
                 }
             }
-            Fact::Skipped { .. } | Fact::Failed { .. } => drop(self.running.remove(&job)),
-            Fact::Finished { path, bytes, digests, .. } => {
+            EventKind::Skipped { .. } | EventKind::Failed { .. } => drop(self.running.remove(&job)),
+            EventKind::Finished { path, bytes, digests, .. } => {
                 let Some((url, answered, validator)) = self.running.remove(&job) else { return };
                 let path = Path::new(path);
                 let below = path.strip_prefix(&self.output).ok();

@@ -13,8 +13,8 @@ use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::{Facts, explain, json, log::Log};
-use downhaul_engine::core::error::Kind;
-use downhaul_engine::core::job::{self, Target};
+use downhaul_engine::core::error::ErrorKind;
+use downhaul_engine::core::job::{self, Destination};
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::list::{AtLine, metalink};
 use downhaul_engine::core::settings::{OnError, Settings};
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(why) => return usage(&why),
     };
     let to_stdout =
-        matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.target == Target::Stdout));
+        matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.destination == Destination::Stdout));
     // A pipe on standard input is no hindrance: answers come from the terminal.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let file_limit = platform::raise_file_limit();
@@ -143,7 +143,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
     };
     let text = text.map_err(|e| {
         // Of the list itself, where its URL has a digest.
-        let wrong = e.kind == Kind::DigestMismatch;
+        let wrong = e.kind == ErrorKind::DigestMismatch;
         failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
     })?;
     let text = text.ok_or_else(|| failed("there is no such document", Exit::Failed))?;
@@ -386,9 +386,11 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
                 samples.insert(sample.job, sample);
             }
             Line::Event(event) => {
-                use downhaul_engine::core::event::Fact;
-                if let (Some(job), Fact::Finished { .. } | Fact::Failed { .. } | Fact::Skipped { .. }) =
-                    (event.job, &event.fact)
+                use downhaul_engine::core::event::EventKind;
+                if let (
+                    Some(job),
+                    EventKind::Finished { .. } | EventKind::Failed { .. } | EventKind::Skipped { .. },
+                ) = (event.job, &event.kind)
                 {
                     samples.remove(&job);
                 }

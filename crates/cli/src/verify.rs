@@ -5,13 +5,13 @@ use crate::given;
 use crate::input;
 use crate::printer::{self, Paint};
 use downhaul_engine::core::digest::{self, Digest, Expected};
-use downhaul_engine::core::job::Target;
+use downhaul_engine::core::job::Destination;
 use downhaul_engine::core::list::{
     self,
     checksums::{self, Checksums},
 };
+use downhaul_engine::core::lock_file::Entry;
 use downhaul_engine::core::name::forms;
-use downhaul_engine::core::record::Entry;
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::digests_of;
 use std::collections::BTreeMap;
@@ -170,7 +170,7 @@ fn of_json(line: &str) -> Option<(String, Vec<Digest>)> {
         return Some((entry.out, digests));
     }
     let job = list::line(line.as_bytes()).ok()??;
-    let Target::Name(name) = &job.target else { return None };
+    let Destination::Name(name) = &job.destination else { return None };
     let digests: Vec<Digest> = job.expected.into_iter().map(|one| one.digest).collect();
     (!digests.is_empty()).then(|| (name.to_string(), digests))
 }

@@ -2,7 +2,7 @@
 //! `BLESS=1 cargo test -p downhaul --test docs` writes them.
 
 use downhaul::{ENVIRONMENT, EXIT_STATUSES};
-use downhaul_engine::core::error::{Blame, Kind, Retry};
+use downhaul_engine::core::error::{Blame, ErrorKind, Retry};
 use std::fs;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ fn errors() {
          again*: by itself within `--retries`; only when a person says so; or never. *Status*: what the failure \
          contributes to the exit status, see [exit.md](exit.md).\n\n| code | meaning | tried again | status |\n|---|---|---|---|\n",
     );
-    for kind in Kind::ALL {
+    for kind in ErrorKind::ALL {
         let retry = match kind.retry() {
             Retry::Again => "yes",
             Retry::Person => "on a person's word",

@@ -1,6 +1,6 @@
 //! Everything that can go wrong, as one flat list with stable codes.
 //!
-//! A [`Kind`] alone decides whether a failure is tried again ([`Retry`]), who is to blame ([`Blame`], which
+//! A [`ErrorKind`] alone decides whether a failure is tried again ([`Retry`]), who is to blame ([`Blame`], which
 //! gives the exit status), and which code programs see. Wording for people and hints live in the command
 //! line, not here. `docs/errors.md` is generated from this list.
 
@@ -35,25 +35,25 @@ pub enum Blame {
 
 macro_rules! kinds {
     ($($variant:ident $code:literal $retry:ident $blame:ident $meaning:literal;)*) => {
-        /// The kind of a failure. The code (see [`Kind::code`]) never changes once released.
+        /// The kind of a failure. The code (see [`ErrorKind::code`]) never changes once released.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Kind { $(#[doc = $meaning] $variant,)* }
+        pub enum ErrorKind { $(#[doc = $meaning] $variant,)* }
 
-        impl Kind {
+        impl ErrorKind {
             /// Every kind, in the order of the documentation.
-            pub const ALL: &'static [Kind] = &[$(Kind::$variant,)*];
+            pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$variant,)*];
 
             /// The stable code, as in JSON events and the log: `group.what`.
-            pub fn code(self) -> &'static str { match self { $(Kind::$variant => $code,)* } }
+            pub fn code(self) -> &'static str { match self { $(ErrorKind::$variant => $code,)* } }
 
             /// What it means, as a short phrase.
-            pub fn meaning(self) -> &'static str { match self { $(Kind::$variant => $meaning,)* } }
+            pub fn meaning(self) -> &'static str { match self { $(ErrorKind::$variant => $meaning,)* } }
 
             /// Whether a new try is worth it, in general. [`Error::retry`] says it of one failure.
-            pub fn retry(self) -> Retry { match self { $(Kind::$variant => Retry::$retry,)* } }
+            pub fn retry(self) -> Retry { match self { $(ErrorKind::$variant => Retry::$retry,)* } }
 
             /// Who has to act.
-            pub fn blame(self) -> Blame { match self { $(Kind::$variant => Blame::$blame,)* } }
+            pub fn blame(self) -> Blame { match self { $(ErrorKind::$variant => Blame::$blame,)* } }
         }
     };
 }
@@ -128,7 +128,7 @@ kinds! {
     RunStopped        "run.stopped"            Never  Stopped "the run was stopped before this file was complete";
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }
@@ -142,7 +142,7 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     /// What went wrong.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// Where: a URL without secrets, an address, or a path. May be empty.
     pub at: String,
     /// What the system or the server said about it. May be empty.
@@ -180,7 +180,7 @@ pub enum Why {
 
 impl Error {
     /// A failure of a kind at a place, with what was said about it.
-    pub fn new(kind: Kind, at: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, at: impl Into<String>, detail: impl Into<String>) -> Self {
         Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
     }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn codes_are_unique_and_well_formed() {
         let mut seen = std::collections::HashSet::new();
-        for kind in Kind::ALL {
+        for kind in ErrorKind::ALL {
             assert!(seen.insert(kind.code()), "{} twice", kind.code());
             let (group, what) = kind.code().split_once('.').expect("group.what");
             assert!([group, what].iter().all(|s| s.chars().all(|c| c.is_ascii_lowercase() || c == '_')));

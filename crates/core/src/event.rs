@@ -1,4 +1,4 @@
-//! The public contract of what is told: [`Fact`]s, which are pushed, numbered and never lost, and [`Sample`]s,
+//! The public contract of what is told: [`EventKind`]s, which are pushed, numbered and never lost, and [`Progress`]s,
 //! which are pulled and may be dropped. `docs/events.md` describes the JSON form.
 //!
 //! [`State`] folds facts, so that a screen that comes late or falls behind can catch up. Facts may hold remote
@@ -29,14 +29,14 @@ pub struct Event {
     pub job: Option<JobId>,
     /// What.
     #[serde(flatten)]
-    pub fact: Fact,
+    pub kind: EventKind,
 }
 
 /// Something that happened. Every job is `queued` once and ends in exactly one of `finished`, `skipped`,
 /// `failed`; the run ends in one `summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Fact {
+pub enum EventKind {
     /// The file is known and waits for its turn.
     Queued {
         /// Where it is, without secrets.
@@ -188,7 +188,7 @@ impl From<&Error> for Failure {
 
 /// The numbers of one file in flight at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct Progress {
     /// Which file.
     pub job: JobId,
     /// Its name, or its URL (without secrets) while it has none.
@@ -257,44 +257,44 @@ impl State {
         }
         self.seq = event.seq;
         if let Some(job) = event.job {
-            match &event.fact {
-                Fact::Question { error, left } => drop(self.asking.insert(job, (error.clone(), *left))),
+            match &event.kind {
+                EventKind::Question { error, left } => drop(self.asking.insert(job, (error.clone(), *left))),
                 _ => drop(self.asking.remove(&job)),
             }
         }
-        let ended = match &event.fact {
-            Fact::Queued { .. } => {
+        let ended = match &event.kind {
+            EventKind::Queued { .. } => {
                 self.queued += 1;
                 false
             }
-            Fact::Started { size, .. } => {
+            EventKind::Started { size, .. } => {
                 if let Some(job) = event.job {
                     self.started.insert(job, *size);
                 }
                 false
             }
-            Fact::Finished { bytes, .. } => {
+            EventKind::Finished { bytes, .. } => {
                 self.finished += 1;
                 self.bytes += bytes;
                 true
             }
-            Fact::Skipped { .. } => {
+            EventKind::Skipped { .. } => {
                 self.skipped += 1;
                 true
             }
-            Fact::Failed { .. } => {
+            EventKind::Failed { .. } => {
                 self.failed += 1;
                 true
             }
-            Fact::Summary { .. } => {
+            EventKind::Summary { .. } => {
                 self.over = true;
                 false
             }
-            Fact::Resumed { .. }
-            | Fact::Retrying { .. }
-            | Fact::MirrorLeft { .. }
-            | Fact::Question { .. }
-            | Fact::Verified { .. } => false,
+            EventKind::Resumed { .. }
+            | EventKind::Retrying { .. }
+            | EventKind::MirrorLeft { .. }
+            | EventKind::Question { .. }
+            | EventKind::Verified { .. } => false,
         };
         if let (true, Some(job)) = (ended, event.job) {
             self.started.remove(&job);
@@ -313,7 +313,7 @@ pub enum Line {
     /// A fact.
     Event(Event),
     /// A sample and when it was taken (milliseconds since the Unix epoch).
-    Progress(u64, Sample),
+    Progress(u64, Progress),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -323,7 +323,7 @@ struct ProgressLine {
     at: u64,
     kind: String,
     #[serde(flatten)]
-    sample: Sample,
+    sample: Progress,
 }
 
 impl Line {
@@ -389,7 +389,7 @@ mod tests {
             seq: 7,
             at: 1_795_333_200_123,
             job: Some(3),
-            fact: Fact::Started {
+            kind: EventKind::Started {
                 url: "http://h/a".into(),
                 path: "a\u{1b}".into(),
                 size: None,
@@ -403,7 +403,7 @@ mod tests {
         assert!(json.contains(r#".123Z","job":3,"kind":"started""#) && !json.contains('\u{1b}'), "{json}");
         assert_eq!(Line::from_json(&json), Ok(line));
 
-        let sample = Sample {
+        let sample = Progress {
             job: 3,
             name: "a".into(),
             phase: Phase::Receiving,

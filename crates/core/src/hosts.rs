@@ -3,7 +3,7 @@
 //! Invariant: it names origins (scheme, host, port) and numbers, and nothing else: no path, no user, no secret. It is bounded, and
 //! what is in it is believed for [`BELIEVED`] and forgotten after [`KEPT`].
 
-use crate::pace::Learned;
+use crate::concurrency::Learned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

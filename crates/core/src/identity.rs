@@ -9,7 +9,7 @@
 //! different keys (of another user, or of one without a home folder) say nothing of each other, neither that two URLs are
 //! one nor that they differ.
 
-use crate::reply::{Reply, Version};
+use crate::reply::{Reply, Validator};
 use crate::show;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -207,7 +207,7 @@ pub struct Record {
     /// When it was complete: seconds since the Unix epoch.
     pub at: u64,
     /// What the server called this version of it.
-    pub version: Version,
+    pub version: Validator,
 }
 
 /// The form of a record; another one is not read.
@@ -224,10 +224,10 @@ impl Record {
         size: u64,
         modified: SystemTime,
         now: SystemTime,
-        version: &Version,
+        version: &Validator,
     ) -> Record {
         let version = match version {
-            Version::Etag(tag) if tag.len() > LONGEST_TAG => Version::Unknown,
+            Validator::Etag(tag) if tag.len() > LONGEST_TAG => Validator::Unknown,
             version => version.clone(),
         };
         Record { origin: origin.hashes, size, modified: since_epoch(modified), at: seconds(now), version }
@@ -267,9 +267,9 @@ impl Record {
     /// What tells whether the server still has this version.
     pub fn conditions(&self) -> Conditions {
         match &self.version {
-            Version::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },
-            Version::Modified(at) => Conditions { etag: None, modified: Some(*at) },
-            Version::Unknown => Conditions::default(),
+            Validator::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },
+            Validator::Modified(at) => Conditions { etag: None, modified: Some(*at) },
+            Validator::Unknown => Conditions::default(),
         }
     }
 }
@@ -433,7 +433,7 @@ mod tests {
     fn a_finished_file_is_known_again_until_it_is_touched() {
         let at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5);
         let here = origin("http://h/f?sig=1");
-        let record = Record::new(here, 10, at, at, &Version::Etag("\"a\"".into()));
+        let record = Record::new(here, 10, at, at, &Validator::Etag("\"a\"".into()));
         let standing = Standing { size: 10, modified: Some(at), record: Some(record.clone()) };
         assert_eq!(standing.is_known(&[origin("http://g/f"), here]), Known::Ours(&record));
         assert_eq!(standing.is_known(&[origin("http://h/f?sig=2")]), Known::SignedOtherwise(&record));
@@ -445,7 +445,7 @@ mod tests {
                 10,
                 at,
                 at,
-                &Version::Unknown,
+                &Validator::Unknown,
             )),
             ..standing.clone()
         };
@@ -463,7 +463,7 @@ mod tests {
             size: u64, seconds in 0..4_000_000_000u64, nanos in 0..1_000_000_000u32, garbage: Vec<u8>,
         ) {
             let at = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-            let record = Record::new(origin("http://h/f"), size, at, at, &Version::Unknown);
+            let record = Record::new(origin("http://h/f"), size, at, at, &Validator::Unknown);
             prop_assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
             let _ = Record::from_bytes(&garbage);
         }

@@ -1,9 +1,9 @@
-//! What was asked for: one [`JobSpec`] is one file to be had.
+//! What was asked for: one [`Job`] is one file to be had.
 
 pub mod fragment;
 
 use crate::digest::{Algorithm, Digest, Expected};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::name::SafeName;
 use crate::show;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ use url::Url;
 
 /// One file to be had.
 #[derive(Debug, Clone, PartialEq)]
-pub struct JobSpec {
+pub struct Job {
     /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are used together;
     /// without, a further one is used when those before it failed, from the start (nothing proves that they hold the same
     /// bytes). Never empty.
@@ -20,7 +20,7 @@ pub struct JobSpec {
     /// The first of them was given without a scheme, and https was assumed: where that fails, plain http may be meant.
     pub assumed_https: bool,
     /// Where it shall go.
-    pub target: Target,
+    pub destination: Destination,
     /// Digests it must have, from a list.
     pub expected: Vec<Expected>,
     /// Digests that its pieces must have, from a list.
@@ -33,14 +33,14 @@ pub struct JobSpec {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
-impl JobSpec {
+impl Job {
     /// A file at a URL, to be named by the server or the URL. The fragment of the URL says nothing here; see
-    /// [`JobSpec::with_digests`].
+    /// [`Job::with_digests`].
     pub fn new(url: Url) -> Self {
-        JobSpec {
+        Job {
             urls: vec![url],
             assumed_https: false,
-            target: Target::Server,
+            destination: Destination::Server,
             expected: Vec::new(),
             pieces: None,
             size: None,
@@ -56,7 +56,7 @@ impl JobSpec {
     /// Those of [`parse_given`]; `url.invalid` where the fragment is meant as a digest and is none.
     pub fn given(url: &str) -> Result<Self, Error> {
         let (url, assumed_https) = parse_given(url)?;
-        JobSpec::with_digests(url).map(|job| JobSpec { assumed_https, ..job })
+        Job::with_digests(url).map(|job| Job { assumed_https, ..job })
     }
 
     /// A file at a URL. A digest in its fragment is expected of the file.
@@ -65,7 +65,7 @@ impl JobSpec {
     /// `url.invalid` where the fragment is meant as a digest and is none.
     pub fn with_digests(mut url: Url) -> Result<Self, Error> {
         let digests = fragment::take_digests(&mut url);
-        let mut job = JobSpec::new(url);
+        let mut job = Job::new(url);
         job.expect_of_url(0, digests)?;
         Ok(job)
     }
@@ -73,7 +73,7 @@ impl JobSpec {
     /// Adds a mirror as people give it.
     ///
     /// # Errors
-    /// Those of [`JobSpec::given`].
+    /// Those of [`Job::given`].
     pub fn add_mirror(&mut self, url: &str) -> Result<(), Error> {
         let (mut url, _) = parse_given(url)?;
         let digests = fragment::take_digests(&mut url);
@@ -100,7 +100,7 @@ impl JobSpec {
         let expected =
             digests.and_then(|digests| digests.into_iter().try_for_each(|one| self.expect(one, "the URL")));
         let at = || self.urls.get(url).map(show::url).unwrap_or_default();
-        expected.map_err(|why| Error::new(Kind::UrlInvalid, at(), why))
+        expected.map_err(|why| Error::new(ErrorKind::UrlInvalid, at(), why))
     }
 }
 
@@ -119,7 +119,7 @@ pub struct Pieces {
 
 /// Where a file shall go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum Destination {
     /// Into the output folder, under the name that the server or the URL gives.
     Server,
     /// Below the output folder, under this name.
@@ -133,10 +133,10 @@ pub enum Target {
     Stream(PathBuf),
 }
 
-impl Target {
+impl Destination {
     /// Whether bytes go there in order, and cannot be read back or taken back.
     pub fn is_in_order(&self) -> bool {
-        matches!(self, Target::Stdout | Target::Stream(_))
+        matches!(self, Destination::Stdout | Destination::Stream(_))
     }
 }
 
@@ -166,15 +166,15 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
     let shown = || show::not_a_url(text);
     if !has_scheme(text) {
         return Err(Error::new(
-            Kind::UrlInvalid,
+            ErrorKind::UrlInvalid,
             shown(),
             "a URL begins with https:// or http://, or with the name of a host and a slash",
         ));
     }
-    let url = Url::parse(text).map_err(|e| Error::new(Kind::UrlInvalid, shown(), e.to_string()))?;
+    let url = Url::parse(text).map_err(|e| Error::new(ErrorKind::UrlInvalid, shown(), e.to_string()))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        other => Err(Error::new(Kind::UrlScheme, shown(), format!("{other}:// is not"))),
+        other => Err(Error::new(ErrorKind::UrlScheme, shown(), format!("{other}:// is not"))),
     }
 }
 
@@ -252,11 +252,11 @@ mod tests {
         assert!(parse_url("http://h/a,b").is_ok());
         assert!(parse_url("HTTPS://h:8/").is_ok());
         for (bad, kind) in [
-            ("example.com/a", Kind::UrlInvalid),
-            ("", Kind::UrlInvalid),
-            ("http://", Kind::UrlInvalid),
-            ("ftp://h/a", Kind::UrlScheme),
-            ("file:///etc/passwd", Kind::UrlScheme),
+            ("example.com/a", ErrorKind::UrlInvalid),
+            ("", ErrorKind::UrlInvalid),
+            ("http://", ErrorKind::UrlInvalid),
+            ("ftp://h/a", ErrorKind::UrlScheme),
+            ("file:///etc/passwd", ErrorKind::UrlScheme),
         ] {
             assert_eq!(parse_url(bad).expect_err(bad).kind, kind, "{bad}");
         }

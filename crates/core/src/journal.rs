@@ -7,7 +7,7 @@
 
 use crate::digest::Expected;
 use crate::identity::Origin;
-use crate::reply::Version;
+use crate::reply::Validator;
 use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct Start {
     /// Its size in bytes, if known.
     pub size: Option<u64>,
     /// Its validator, which holds for its origin only.
-    pub version: Version,
+    pub version: Validator,
     /// The content coding that its bytes have; `None` for none.
     pub coding: Option<String>,
     /// Digests that the server gave.
@@ -186,7 +186,7 @@ mod tests {
             origin: Some(Origin::of(&url::Url::parse("http://h/f").expect("a URL"), &Default::default())),
             coding: None,
             size,
-            version: Version::Etag("\"a\"".into()),
+            version: Validator::Etag("\"a\"".into()),
             digests: vec![Expected { digest, from: "X-Checksum-SHA256".into() }],
         }
     }

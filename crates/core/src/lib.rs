@@ -7,11 +7,12 @@
 //!
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
 //! into file names, [`head`] and [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
-//! [`pace`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`identity`] whether what lies
+//! [`concurrency`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`identity`] whether what lies
 //! here is this file, [`adopt`] what other tools leave, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
-//! [`event`] what is told, [`record`] what is kept of a run, [`error`] what can go wrong.
+//! [`event`] what is told, [`lock_file`] what is kept of a run, [`error`] what can go wrong.
 
 pub mod adopt;
+pub mod concurrency;
 pub mod content;
 pub mod digest;
 pub mod error;
@@ -22,11 +23,10 @@ pub mod identity;
 pub mod job;
 pub mod journal;
 pub mod list;
+pub mod lock_file;
 pub mod name;
-pub mod pace;
 pub mod plan;
 pub mod ranges;
-pub mod record;
 pub mod reply;
 pub mod retry;
 pub mod settings;

@@ -10,7 +10,7 @@ pub use digests::{Linked, linked};
 pub use links::Links;
 
 use crate::digest::Expected;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::head::{self, Refused};
 use crate::name::SafeName;
 use crate::show;
@@ -35,7 +35,7 @@ pub struct Reply {
     /// `Accept-Ranges: none` was said: parts are not to be had.
     pub refuses_ranges: bool,
     /// What tells one version of the file from another.
-    pub version: Version,
+    pub version: Validator,
     /// When the file last changed, by the server's word.
     pub last_modified: Option<SystemTime>,
     /// A content coding other than identity.
@@ -62,7 +62,7 @@ pub struct Reply {
 
 /// A strong validator of RFC 9110, section 8.8, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Version {
+pub enum Validator {
     /// A strong entity tag, quotes included.
     Etag(String),
     /// A Last-Modified that is far enough before the reply's Date to be strong (section 8.8.2.2).
@@ -71,13 +71,13 @@ pub enum Version {
     Unknown,
 }
 
-impl Version {
+impl Validator {
     /// As the server wrote it; a date in the form of HTTP.
     pub fn text(&self) -> Option<String> {
         match self {
-            Version::Etag(tag) => Some(tag.clone()),
-            Version::Modified(at) => Some(httpdate::fmt_http_date(*at)),
-            Version::Unknown => None,
+            Validator::Etag(tag) => Some(tag.clone()),
+            Validator::Modified(at) => Some(httpdate::fmt_http_date(*at)),
+            Validator::Unknown => None,
         }
     }
 }
@@ -104,8 +104,8 @@ impl Reply {
     /// `http.malformed` when the head contradicts itself or cannot be read; `http.range_wrong` when only what it says
     /// of its range does.
     pub fn read(status: u16, url: &Url, redirected: bool, headers: &HeaderMap) -> Result<Reply, Error> {
-        let bad = |why: &str| Error::new(Kind::HttpMalformed, show::url(url), why);
-        let wrong = |why: &str| Error::new(Kind::HttpRangeWrong, show::url(url), why);
+        let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
+        let wrong = |why: &str| Error::new(ErrorKind::HttpRangeWrong, show::url(url), why);
         // 203 is the file by way of a proxy; an unknown 2xx counts as 200 (RFC 9110, sections 15 and 15.3.4).
         let status = if status == 206 { 206 } else { 200 };
         let length = length(headers).map_err(|why| bad(why.0))?;
@@ -246,22 +246,22 @@ pub fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
     date(headers, &header::DATE)
 }
 
-fn version(headers: &HeaderMap, modified: Option<SystemTime>) -> Version {
+fn version(headers: &HeaderMap, modified: Option<SystemTime>) -> Validator {
     if let Some(tag) = header_text(headers, &header::ETAG)
         && !contradicts_itself(headers, &header::ETAG)
         && tag.len() >= 2
         && tag.starts_with('"')
         && tag.ends_with('"')
     {
-        return Version::Etag(tag.to_string());
+        return Validator::Etag(tag.to_string());
     }
     match (modified, date(headers, &header::DATE)) {
         (Some(modified), Some(date))
             if date.duration_since(modified).is_ok_and(|age| age >= STRONG_AFTER) =>
         {
-            Version::Modified(modified)
+            Validator::Modified(modified)
         }
-        _ => Version::Unknown,
+        _ => Validator::Unknown,
     }
 }
 
@@ -335,14 +335,14 @@ mod tests {
     #[test]
     fn versions_are_strong_or_unknown() {
         let version = |pairs: &[_]| read(200, pairs).expect("readable").version;
-        assert_eq!(version(&[("etag", "\"a\"")]), Version::Etag("\"a\"".into()));
-        assert_eq!(version(&[("etag", "W/\"a\"")]), Version::Unknown);
+        assert_eq!(version(&[("etag", "\"a\"")]), Validator::Etag("\"a\"".into()));
+        assert_eq!(version(&[("etag", "W/\"a\"")]), Validator::Unknown);
         let modified = ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT");
-        assert_eq!(version(&[modified]), Version::Unknown, "no Date");
-        assert_eq!(version(&[modified, ("date", "Wed, 21 Oct 2015 07:28:59 GMT")]), Version::Unknown);
+        assert_eq!(version(&[modified]), Validator::Unknown, "no Date");
+        assert_eq!(version(&[modified, ("date", "Wed, 21 Oct 2015 07:28:59 GMT")]), Validator::Unknown);
         assert!(matches!(
             version(&[modified, ("date", "Wed, 21 Oct 2015 07:29:00 GMT")]),
-            Version::Modified(_)
+            Validator::Modified(_)
         ));
     }
 

@@ -1,6 +1,6 @@
 //! Whether to try again, and after how long: one budget per file, refilled by progress.
 
-use crate::error::{Error, Kind, Retry};
+use crate::error::{Error, ErrorKind, Retry};
 use crate::settings::OnError;
 use std::time::Duration;
 
@@ -106,19 +106,19 @@ impl Budget {
 
 /// The kind of failure that an HTTP status is; `None` where the body is the file or a part of it. An unknown 2xx counts as
 /// 200 (RFC 9110, section 15); the known ones that are not named here have another body than the file, or none.
-pub fn of_status(status: u16) -> Option<Kind> {
+pub fn of_status(status: u16) -> Option<ErrorKind> {
     Some(match status {
         200 | 203 | 206 | 209..=225 | 227..=299 => return None,
-        401 | 407 => Kind::HttpUnauthorized,
-        403 => Kind::HttpForbidden,
-        404 => Kind::HttpNotFound,
-        410 => Kind::HttpGone,
-        416 => Kind::HttpRangePast,
-        425 | 429 | 503 => Kind::HttpBusy,
+        401 | 407 => ErrorKind::HttpUnauthorized,
+        403 => ErrorKind::HttpForbidden,
+        404 => ErrorKind::HttpNotFound,
+        410 => ErrorKind::HttpGone,
+        416 => ErrorKind::HttpRangePast,
+        425 | 429 | 503 => ErrorKind::HttpBusy,
         // Not Implemented and HTTP Version Not Supported stay as they are.
-        501 | 505 => Kind::HttpStatus,
-        408 | 500..=599 => Kind::HttpServer,
-        _ => Kind::HttpStatus,
+        501 | 505 => ErrorKind::HttpStatus,
+        408 | 500..=599 => ErrorKind::HttpServer,
+        _ => ErrorKind::HttpStatus,
     })
 }
 
@@ -132,18 +132,18 @@ mod tests {
             assert_eq!(of_status(status), None, "{status}");
         }
         for status in [201, 202, 204, 205, 207, 208, 226, 304] {
-            assert_eq!(of_status(status), Some(Kind::HttpStatus), "{status}");
+            assert_eq!(of_status(status), Some(ErrorKind::HttpStatus), "{status}");
         }
     }
 
-    fn error(kind: Kind) -> Error {
+    fn error(kind: ErrorKind) -> Error {
         Error::new(kind, "", "")
     }
 
     #[test]
     fn tries_run_out_and_progress_refills_them() {
         let mut budget = Budget::new(2, 1);
-        let broken = error(Kind::NetReset);
+        let broken = error(ErrorKind::NetReset);
         for _ in 0..2 {
             assert_eq!(budget.verdict(&broken, OnError::Retry, 0, false), Verdict::TryAgain);
             budget.spend();
@@ -161,11 +161,14 @@ mod tests {
     #[test]
     fn in_ask_mode_every_failure_asks_but_going_on() {
         let mut budget = Budget::new(1, 1);
-        assert_eq!(budget.verdict(&error(Kind::HttpNotFound), OnError::Ask, 0, false), Verdict::Ask);
-        assert_eq!(budget.verdict(&error(Kind::NetReset), OnError::Ask, PROGRESS, true), Verdict::GoOn);
+        assert_eq!(budget.verdict(&error(ErrorKind::HttpNotFound), OnError::Ask, 0, false), Verdict::Ask);
+        assert_eq!(budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, true), Verdict::GoOn);
         budget.spend();
-        assert_eq!(budget.verdict(&error(Kind::NetReset), OnError::Ask, PROGRESS, false), Verdict::Exhausted);
-        assert_eq!(budget.verdict(&error(Kind::FileExists), OnError::Ask, 0, false), Verdict::GiveUp);
+        assert_eq!(
+            budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, false),
+            Verdict::Exhausted
+        );
+        assert_eq!(budget.verdict(&error(ErrorKind::FileExists), OnError::Ask, 0, false), Verdict::GiveUp);
     }
 
     #[test]

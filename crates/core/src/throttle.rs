@@ -4,7 +4,7 @@
 //! 429 and 503, `Retry-After` with any failure, quotas that are used up (`RateLimit` and its older forms), and the bans of hosts that
 //! count connections. Invariant: a pause that is longer than [`LONGEST_PAUSE`] is never waited for.
 
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::reply;
 use crate::retry::LONGEST_PAUSE;
 use http::HeaderMap;
@@ -34,7 +34,7 @@ pub enum Wish {
     /// It named none, and it is our number of connections or requests: fewer, which is no failure either.
     Fewer,
     /// A failure of this kind.
-    Fail(Kind),
+    Fail(ErrorKind),
 }
 
 /// What is known of a host when a request to it failed.
@@ -57,24 +57,25 @@ pub fn said(status: u16, headers: &HeaderMap, now: SystemTime) -> Said {
 }
 
 /// Decides what a failure of this kind asks for, where the host wants `again` to be waited for.
-pub fn wish(kind: Kind, again: Option<Duration>, host: Circumstances) -> Wish {
+pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wish {
     match again {
-        Some(wait) if wait > LONGEST_PAUSE => Wish::Fail(Kind::HttpLater),
+        Some(wait) if wait > LONGEST_PAUSE => Wish::Fail(ErrorKind::HttpLater),
         Some(wait) => Wish::Pause(wait),
         None if host.bans && may_be_a_ban(kind) => Wish::Fewer,
-        None if host.serves_others && kind == Kind::HttpBusy => Wish::Fewer,
+        None if host.serves_others && kind == ErrorKind::HttpBusy => Wish::Fewer,
         None => Wish::Fail(kind),
     }
 }
 
 /// How a host that counts connections refuses all of them for a while: it forbids, says that it is busy, or cuts.
-pub fn may_be_a_ban(kind: Kind) -> bool {
-    is_a_refusal(kind) || matches!(kind, Kind::NetReset | Kind::HttpTruncated | Kind::TlsFailed)
+pub fn may_be_a_ban(kind: ErrorKind) -> bool {
+    is_a_refusal(kind)
+        || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
 
 /// These are refusals by the host itself, and no accidents on the way.
-pub fn is_a_refusal(kind: Kind) -> bool {
-    matches!(kind, Kind::HttpForbidden | Kind::HttpBusy | Kind::ConnectRefused)
+pub fn is_a_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)
 }
 
 /// The time until a quota is new, if it is used up: `RateLimit: "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10),
@@ -183,13 +184,16 @@ mod tests {
         let (second, none) = (Duration::from_secs(1), Circumstances::default());
         let serves = Circumstances { serves_others: true, ..none };
         let bans = Circumstances { bans: true, ..none };
-        assert_eq!(wish(Kind::HttpForbidden, Some(second), none), Wish::Pause(second));
-        assert_eq!(wish(Kind::HttpBusy, Some(LONGEST_PAUSE * 2), bans), Wish::Fail(Kind::HttpLater));
-        assert_eq!(wish(Kind::HttpBusy, None, none), Wish::Fail(Kind::HttpBusy));
-        assert_eq!(wish(Kind::HttpBusy, None, serves), Wish::Fewer);
-        assert_eq!(wish(Kind::HttpForbidden, None, serves), Wish::Fail(Kind::HttpForbidden));
-        assert_eq!(wish(Kind::HttpForbidden, None, bans), Wish::Fewer);
-        assert_eq!(wish(Kind::NetReset, None, bans), Wish::Fewer);
-        assert_eq!(wish(Kind::HttpNotFound, None, bans), Wish::Fail(Kind::HttpNotFound));
+        assert_eq!(wish(ErrorKind::HttpForbidden, Some(second), none), Wish::Pause(second));
+        assert_eq!(
+            wish(ErrorKind::HttpBusy, Some(LONGEST_PAUSE * 2), bans),
+            Wish::Fail(ErrorKind::HttpLater)
+        );
+        assert_eq!(wish(ErrorKind::HttpBusy, None, none), Wish::Fail(ErrorKind::HttpBusy));
+        assert_eq!(wish(ErrorKind::HttpBusy, None, serves), Wish::Fewer);
+        assert_eq!(wish(ErrorKind::HttpForbidden, None, serves), Wish::Fail(ErrorKind::HttpForbidden));
+        assert_eq!(wish(ErrorKind::HttpForbidden, None, bans), Wish::Fewer);
+        assert_eq!(wish(ErrorKind::NetReset, None, bans), Wish::Fewer);
+        assert_eq!(wish(ErrorKind::HttpNotFound, None, bans), Wish::Fail(ErrorKind::HttpNotFound));
     }
 }

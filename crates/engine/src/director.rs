@@ -7,36 +7,35 @@
 //! How many connections there are, to one host and in all, is counted in [`Lanes`]; a file that has none comes before
 //! one that wants another.
 
-mod lanes;
+mod connections;
 mod placing;
-mod proving;
+mod verifying;
 
-use crate::clerk::Clerks;
+use crate::checksum_discovery::{Known, Proofs};
 use crate::clock::Clock;
 use crate::disk::{Disk, Generation, Part};
 use crate::explain::{self, Explanation, FileStory};
+use crate::hashing::Verifier;
+use crate::host_memory::Memory;
 use crate::limit::Limit;
-use crate::memory::Memory;
 use crate::place::{Places, Reserved};
-use crate::proofs::{Known, Proofs};
 use crate::report::{Meter, Reporter};
+use crate::short_blocking::Clerks;
 use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
-use crate::verify::Verifier;
+use connections::{AtWork, Lanes};
+use downhaul_core::concurrency::{Allowance, Controller, Host, Observation};
 use downhaul_core::content::Look;
-use downhaul_core::error::{Blame, Error, Kind};
-use downhaul_core::event::{Fact, Failure, JobId, Phase};
+use downhaul_core::error::{Blame, Error, ErrorKind};
+use downhaul_core::event::{EventKind, Failure, JobId, Phase};
 use downhaul_core::identity::Identity;
-use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
-use downhaul_core::pace::{Host, News, Pace, Room};
 use downhaul_core::plan::{About, Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
-use lanes::{AtWork, Lanes};
 use placing::{Placed, Written};
-pub(crate) use proving::promises_data;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +44,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use url::Url;
+pub(crate) use verifying::promises_data;
 
 /// Jobs that are read ahead, so that the next file starts without waiting for its list.
 pub(crate) const QUEUE_AHEAD: usize = 64;
@@ -63,7 +63,7 @@ const FILE_COUNTS: u64 = 16 * 1024;
 /// Hosts that are remembered while nothing comes from them: far more than a list of mirrors has, within a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
-/// News that are heard before the next look at everything else, which goes through all files in flight.
+/// Observation that are heard before the next look at everything else, which goes through all files in flight.
 const NEWS_AT_ONCE: usize = 64;
 
 /// How often to look whether a lossless reader caught up.
@@ -130,10 +130,10 @@ pub(crate) struct Director {
     limit: Arc<Limit>,
     seed: u64,
     /// How many files at once, where that is to be found out.
-    files: Option<Pace>,
+    files: Option<Controller>,
     on_error: OnError,
     jobs: JobId,
-    queue: VecDeque<(JobId, JobSpec)>,
+    queue: VecDeque<(JobId, Job)>,
     running: BTreeMap<JobId, Running>,
     /// Files that were idle and may go on, as soon as there is room: those whose pause is over, and those that a person
     /// wants to have tried again (`true`).
@@ -150,7 +150,7 @@ pub(crate) struct Director {
 }
 
 struct Running {
-    spec: Arc<JobSpec>,
+    spec: Arc<Job>,
     plan: Plan,
     meter: Arc<Meter>,
     sources: Vec<Arc<dyn Source>>,
@@ -193,7 +193,8 @@ impl Director {
     ) -> Self {
         let (news, from_workers) = mpsc::unbounded_channel();
         let lanes = Lanes::new(Memory::read(settings.hosts.as_deref()));
-        let files = settings.parallel.is_none().then(|| Pace::of_files(FILES_LEAST, settings.max_per_host));
+        let files =
+            settings.parallel.is_none().then(|| Controller::of_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
             proofs: Arc::new(Proofs::new(settings.clone(), sources.clone())),
@@ -224,7 +225,7 @@ impl Director {
     /// Runs until `jobs` is closed and every job is over.
     pub(crate) async fn run(
         mut self,
-        mut jobs: mpsc::Receiver<Result<JobSpec, Error>>,
+        mut jobs: mpsc::Receiver<Result<Job, Error>>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Summary {
         let Some(mut news) = self.from_workers.take() else { return Summary::default() };
@@ -255,17 +256,17 @@ impl Director {
         self.sum_up()
     }
 
-    fn enqueue(&mut self, job: Result<JobSpec, Error>) {
+    fn enqueue(&mut self, job: Result<Job, Error>) {
         self.jobs += 1;
         let id = self.jobs;
         let queued = match &job {
-            Ok(spec) => Fact::Queued {
+            Ok(spec) => EventKind::Queued {
                 url: show::url(&spec.urls[0]),
                 assumed_https: spec.assumed_https,
                 name: given_name(spec),
                 extra: spec.extra.clone(),
             },
-            Err(error) => Fact::Queued {
+            Err(error) => EventKind::Queued {
                 url: error.at.clone(),
                 assumed_https: false,
                 name: None,
@@ -279,12 +280,12 @@ impl Director {
                 Reserved::Same => {
                     let path = SafeName::from_url(&spec.urls[0]).to_string();
                     let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                    self.reporter.tell(Some(id), Fact::Skipped { path, reason });
+                    self.reporter.tell(Some(id), EventKind::Skipped { path, reason });
                     self.summary.skipped += 1;
                 }
                 Reserved::Taken => {
                     let at = given_name(&spec).unwrap_or_default();
-                    self.fail_unstarted(id, &Error::new(Kind::NameTaken, at, ""));
+                    self.fail_unstarted(id, &Error::new(ErrorKind::NameTaken, at, ""));
                 }
             },
             Err(error) => self.fail_unstarted(id, &error),
@@ -319,7 +320,7 @@ impl Director {
             let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
             let identity = Identity { origins, proven: false };
             // Where nothing stands there is nothing to look at.
-            let look_first = !spec.target.is_in_order() && !self.places.is_free(id, &identity);
+            let look_first = !spec.destination.is_in_order() && !self.places.is_free(id, &identity);
             let plan = Plan::new(Rules {
                 origins: identity.origins,
                 size: spec.size,
@@ -333,7 +334,7 @@ impl Director {
                 expected: spec.expected.clone(),
                 notes: spec.notes.clone(),
                 connections: self.settings.connections,
-                sizes: if spec.target.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
+                sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id),
             });
             let sources = spec.urls.iter().map(|url| (self.sources)(url, By::Person)).collect();
@@ -437,7 +438,7 @@ impl Director {
 
     fn start_no_more(&mut self) {
         self.closing = true;
-        let stopped = Error::new(Kind::RunStopped, "", "");
+        let stopped = Error::new(ErrorKind::RunStopped, "", "");
         while let Some((id, _)) = self.queue.pop_front() {
             self.fail_unstarted(id, &stopped);
         }
@@ -445,7 +446,7 @@ impl Director {
 
     fn fail_unstarted(&mut self, id: JobId, error: &Error) {
         self.reporter
-            .tell(Some(id), Fact::Failed { error: Failure::from(error), retries: 0, exhausted: false });
+            .tell(Some(id), EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false });
         self.count_failure(error.kind);
     }
 
@@ -464,7 +465,7 @@ impl Director {
             }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
                 // A server may still give the file another name, unless it is gone on with.
-                let settled = running.spec.target != Target::Server
+                let settled = running.spec.destination != Destination::Server
                     || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
                 if settled && !matches!(place, Place::Ask(_)) {
                     running.path = Some(path);
@@ -528,11 +529,11 @@ impl Director {
                 Action::Wait(wake) => {
                     running.wake = wake;
                     let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
-                    let full = |room: &Room| (none && room.most == 0) || (more && room.worth == 0);
+                    let full = |room: &Allowance| (none && room.most == 0) || (more && room.worth == 0);
                     self.lanes.short |= rooms.iter().any(full);
                     return;
                 }
-                Action::Pace { source, news } => {
+                Action::Observe { source, news } => {
                     let host = host_of(&running.spec, source);
                     if let Some(host) = self.lanes.by_host.get_mut(host) {
                         host.hear(now, news);
@@ -563,10 +564,10 @@ impl Director {
                 Action::Publish => self.publish(id),
                 Action::Tell(fact) => {
                     match &fact {
-                        Fact::Retrying { wait, .. } => {
+                        EventKind::Retrying { wait, .. } => {
                             running.meter.set_waiting(Duration::from_secs_f64(*wait))
                         }
-                        Fact::Question { .. } => running.meter.set_phase(Phase::Asking),
+                        EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}
                     }
                     self.reporter.tell(Some(id), fact);
@@ -597,7 +598,7 @@ impl Director {
                 self.summary.finished += 1;
                 self.explain(id);
                 if let Some(files) = &mut self.files {
-                    files.hear(self.clock.now(), News::Brought(FILE_COUNTS + bytes, Duration::ZERO));
+                    files.hear(self.clock.now(), Observation::Brought(FILE_COUNTS + bytes, Duration::ZERO));
                 }
             }
             Outcome::Skipped => self.summary.skipped += 1,
@@ -657,12 +658,12 @@ impl Director {
         self.summary.explanation.add(FileStory { name, bytes, took, connections, spent, limit });
     }
 
-    fn count_failure(&mut self, kind: Kind) {
+    fn count_failure(&mut self, kind: ErrorKind) {
         self.summary.failed += 1;
         if !self.summary.blames.contains(&kind.blame()) {
             self.summary.blames.push(kind.blame());
         }
-        self.summary.output_closed |= kind == Kind::OutputClosed;
+        self.summary.output_closed |= kind == ErrorKind::OutputClosed;
     }
 
     /// Keeps what was found out about hosts for later runs.
@@ -682,7 +683,7 @@ impl Director {
         let Summary { files, finished, skipped, failed, .. } = self.summary;
         let bytes = self.reporter.state().bytes;
         let seconds = self.clock.now().as_secs_f64();
-        self.reporter.tell(None, Fact::Summary { files, finished, skipped, failed, bytes, seconds });
+        self.reporter.tell(None, EventKind::Summary { files, finished, skipped, failed, bytes, seconds });
         std::mem::take(&mut self.summary)
     }
 
@@ -723,22 +724,22 @@ fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> V
 }
 
 /// The host of a source.
-fn host_of(spec: &JobSpec, source: usize) -> &str {
+fn host_of(spec: &Job, source: usize) -> &str {
     spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
 }
 
 /// How large a file is, as far as its list says. JSON lines and lock files say it among what else they have, which is not for
 /// us to insist on.
-fn listed_size(spec: &JobSpec) -> Option<u64> {
+fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }
 
-fn given_name(spec: &JobSpec) -> Option<String> {
-    match &spec.target {
-        Target::Server => None,
-        Target::Name(name) => Some(name.to_string()),
-        Target::Path(path) | Target::Stream(path) => Some(path.to_string_lossy().into_owned()),
-        Target::Stdout => Some("-".into()),
+fn given_name(spec: &Job) -> Option<String> {
+    match &spec.destination {
+        Destination::Server => None,
+        Destination::Name(name) => Some(name.to_string()),
+        Destination::Path(path) | Destination::Stream(path) => Some(path.to_string_lossy().into_owned()),
+        Destination::Stdout => Some("-".into()),
     }
 }
 

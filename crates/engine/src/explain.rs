@@ -5,7 +5,7 @@
 //! need not carry it.
 
 use crate::clock;
-use downhaul_core::pace::{Step, Why};
+use downhaul_core::concurrency::{Step, Why};
 use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;

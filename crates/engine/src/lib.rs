@@ -4,27 +4,27 @@
 //! numbers when asked ([`Session::samples`]), and takes answers ([`Session::answer`]).
 //!
 //! Read in the order that a byte walks: [`director`](self) the one loop, [`source`] where bytes come from, `worker`
-//! one connection at work, [`disk`] where they are kept, `space` whether there is room, `check` what an earlier run left, `verify` what they prove,
+//! one connection at work, [`disk`] where they are kept, `space` whether there is room, `journal_check` what an earlier run left, `hashing` what they prove,
 //! [`report`] what is told, `explain` where the time went.
 
-mod check;
-mod clerk;
+mod checksum_discovery;
+mod chunk_hash;
 mod clock;
 mod director;
 pub mod disk;
 mod explain;
+mod fetch_text;
 mod hashers;
+mod hashing;
+mod host_memory;
+mod journal_check;
 mod limit;
-mod memory;
-mod piece;
 mod place;
-mod proofs;
 pub mod report;
+mod short_blocking;
 mod signed;
-mod small;
 pub mod source;
 mod space;
-mod verify;
 mod worker;
 
 pub use director::Summary;
@@ -36,9 +36,9 @@ use director::{Command, Director};
 use disk::Disk;
 use disk::file::Files;
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::{Error, Kind};
-use downhaul_core::event::{JobId, Sample, State};
-use downhaul_core::job::JobSpec;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::{JobId, Progress, State};
+use downhaul_core::job::Job;
 use downhaul_core::plan::Answer;
 use downhaul_core::settings::Settings;
 use downhaul_core::signature::Keys;
@@ -74,9 +74,9 @@ pub fn check_keys(keys: &Keys) -> Result<(), &'static str> {
 /// # Errors
 /// `signature.missing` or `signature.wrong`, and how.
 pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result<(Vec<u8>, String), Error> {
-    let trusted = Trusted::new(keys).map_err(|why| Error::new(Kind::SignatureWrong, "the key", why))?;
+    let trusted = Trusted::new(keys).map_err(|why| Error::new(ErrorKind::SignatureWrong, "the key", why))?;
     let signed = trusted.signed(text, "the text", signature.map(|signature| ("the signature", signature)))?;
-    let (said, by) = signed.ok_or_else(|| Error::new(Kind::SignatureMissing, "the text", ""))?;
+    let (said, by) = signed.ok_or_else(|| Error::new(ErrorKind::SignatureMissing, "the text", ""))?;
     Ok((said.into_owned(), by))
 }
 
@@ -86,7 +86,7 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
 /// What kept it from coming, after as many tries as a file has; it is longer than `most` bytes.
 pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
     let settings = Arc::new(settings);
-    small::get(&sources_of(&settings)?, &settings, (url, By::Person), most).await
+    fetch_text::get(&sources_of(&settings)?, &settings, (url, By::Person), most).await
 }
 
 fn sources_of(settings: &Arc<Settings>) -> Result<Sources, Error> {
@@ -98,15 +98,15 @@ fn sources_of(settings: &Arc<Settings>) -> Result<Sources, Error> {
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), downhaul_engine::core::error::Error> {
-/// use downhaul_engine::{Session, core::{job::{JobSpec, parse_url}, settings::Settings}};
+/// use downhaul_engine::{Session, core::{job::{Job, parse_url}, settings::Settings}};
 /// let session = Session::start(Settings::default())?;
-/// session.add(JobSpec::new(parse_url("https://example.com/file")?)).await;
+/// session.add(Job::new(parse_url("https://example.com/file")?)).await;
 /// let summary = session.finish().await;
 /// assert_eq!(summary.failed, 0);
 /// # Ok(()) }
 /// ```
 pub struct Session {
-    jobs: Mutex<Option<mpsc::Sender<Result<JobSpec, Error>>>>,
+    jobs: Mutex<Option<mpsc::Sender<Result<Job, Error>>>>,
     commands: mpsc::UnboundedSender<Command>,
     reporter: Arc<Reporter>,
     director: Mutex<Option<JoinHandle<Summary>>>,
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// Adds a job, as soon as there is room in the queue. False when the session takes no more.
-    pub async fn add(&self, job: JobSpec) -> bool {
+    pub async fn add(&self, job: Job) -> bool {
         self.send(Ok(job)).await
     }
 
@@ -151,7 +151,7 @@ impl Session {
         self.send(Err(error)).await
     }
 
-    async fn send(&self, job: Result<JobSpec, Error>) -> bool {
+    async fn send(&self, job: Result<Job, Error>) -> bool {
         let Some(jobs) = self.jobs.lock().await.clone() else { return false };
         jobs.send(job).await.is_ok()
     }
@@ -194,7 +194,7 @@ impl Session {
     }
 
     /// The numbers of all files in flight, by job.
-    pub fn samples(&self) -> Vec<Sample> {
+    pub fn samples(&self) -> Vec<Progress> {
         self.reporter.samples()
     }
 

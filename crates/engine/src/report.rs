@@ -6,7 +6,7 @@
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
-use downhaul_core::event::{self, Event, Fact, JobId, Phase, Sample, State};
+use downhaul_core::event::{self, Event, EventKind, JobId, Phase, Progress, State};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,10 +87,10 @@ impl Reporter {
         Reporter { clock, facts: Mutex::default(), meters: Mutex::default() }
     }
 
-    pub(crate) fn tell(&self, job: Option<JobId>, fact: Fact) {
+    pub(crate) fn tell(&self, job: Option<JobId>, kind: EventKind) {
         let mut facts = lock(&self.facts);
         facts.seq += 1;
-        let event = Arc::new(Event { v: event::VERSION, seq: facts.seq, at: wall_ms(), job, fact });
+        let event = Arc::new(Event { v: event::VERSION, seq: facts.seq, at: wall_ms(), job, kind });
         facts.state.apply(&event);
         facts.lossless.retain(|(to, behind)| {
             behind.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl Reporter {
         lock(&self.meters).remove(&job);
     }
 
-    pub(crate) fn samples(&self) -> Vec<Sample> {
+    pub(crate) fn samples(&self) -> Vec<Progress> {
         let meters = lock(&self.meters);
         meters.iter().map(|(&job, meter)| meter.sample(job)).collect()
     }
@@ -230,7 +230,7 @@ impl Meter {
         self.total.store(total.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
-    fn sample(&self, job: JobId) -> Sample {
+    fn sample(&self, job: JobId) -> Progress {
         const PHASES: [Phase; 6] = [
             Phase::Connecting,
             Phase::Receiving,
@@ -245,7 +245,7 @@ impl Meter {
         let wait = if phase == Phase::Waiting { until.saturating_sub(now).as_secs_f64() } else { 0.0 };
         let total = Some(self.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN);
         let bytes = self.bytes.load(Ordering::Relaxed) + self.ahead.load(Ordering::Relaxed);
-        Sample {
+        Progress {
             job,
             name: lock(&self.name).clone(),
             phase,

@@ -7,7 +7,7 @@ mod minisign;
 mod openpgp;
 
 use downhaul_core::digest::Digest;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::plan::Signed;
 use downhaul_core::signature::{self, Key, Keys};
 use std::borrow::Cow;
@@ -130,5 +130,5 @@ impl Signature {
 
 /// A signature that does not count.
 fn wrong(at: &str, why: impl Into<String>) -> Error {
-    Error::new(Kind::SignatureWrong, at, why)
+    Error::new(ErrorKind::SignatureWrong, at, why)
 }

@@ -2,7 +2,7 @@
 //! before it is full.
 
 use crate::disk::{Disk, Part};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Space {
             if needed > free {
                 let why =
                     format!("{needed} bytes are needed, with the other files in flight, and {free} are free");
-                return Err(Error::new(Kind::DiskFull, path.to_string_lossy(), why));
+                return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
             }
         }
         files.insert(job, (part.clone(), size));

@@ -6,17 +6,17 @@
 //! has a digest of its own, before all of it came and was right. The end of its task may come nearer while it works. Memory:
 //! one batch being filled, one being written, and two with the hasher.
 
-use crate::clerk::Clerks;
+use crate::chunk_hash::Piece;
 use crate::clock;
 use crate::disk::{Generation, Part};
 use crate::explain;
+use crate::hashing::{self, end_of};
 use crate::limit::Limit;
-use crate::piece::Piece;
 use crate::report::Meter;
+use crate::short_blocking::Clerks;
 use crate::source::{Body, Opened, Source, Want};
-use crate::verify::{self, end_of};
 use bytes::Bytes;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::plan::{Input, WorkerId};
 use downhaul_core::settings::{MIN_SPEED_WINDOW, Settings};
@@ -75,7 +75,7 @@ pub(crate) struct Go {
     /// Who does what is quick.
     pub(crate) clerks: Arc<Clerks>,
     /// Who hashes them, if anybody.
-    pub(crate) feed: Option<verify::Feed>,
+    pub(crate) feed: Option<hashing::Feed>,
 }
 
 /// What a worker is given when it starts.
@@ -222,7 +222,7 @@ async fn receive(
 }
 
 /// A batch that was written, whether all of it was new there, and what the journal shall claim of it later.
-type Wrote = (verify::Batch, bool, Vec<u8>);
+type Wrote = (hashing::Batch, bool, Vec<u8>);
 
 /// Collects bytes into batches and has one of them written at a time.
 struct Writer {
@@ -302,7 +302,7 @@ impl Writer {
             self.batch.clear();
             return Ok(());
         }
-        let batch: verify::Batch = (self.at, Arc::new(std::mem::take(&mut self.batch)));
+        let batch: hashing::Batch = (self.at, Arc::new(std::mem::take(&mut self.batch)));
         self.at += std::mem::take(&mut self.batch_bytes) as u64;
         let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
         let end = self.end.clone();
@@ -337,7 +337,7 @@ impl Writer {
         let Some(writing) = self.writing.take() else { return Ok(()) };
         let since = clock::instant();
         let (batch, fresh, later) =
-            writing.await.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
+            writing.await.map_err(|e| Error::new(ErrorKind::DiskFailed, "", e.to_string()))??;
         let disk = since.elapsed();
         let upto = end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
@@ -394,8 +394,8 @@ impl Writer {
         let gone = !self.void().await?;
         settled?;
         match why {
-            Some(bad) if gone && bad.kind == Kind::DigestPart && self.at > self.go.at => {
-                Err(Error::new(Kind::OutputStarted, &bad.at, &bad.detail))
+            Some(bad) if gone && bad.kind == ErrorKind::DigestPart && self.at > self.go.at => {
+                Err(Error::new(ErrorKind::OutputStarted, &bad.at, &bad.detail))
             }
             _ => Ok(()),
         }
@@ -419,7 +419,7 @@ async fn on_the_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Error::new(Kind::DiskFailed, "", e.to_string())))
+    done.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
 }
 
 /// A worker may be dropped at any time.
@@ -461,12 +461,12 @@ impl Watch {
         let now = clock::instant();
         if now.duration_since(self.heard) >= self.timeout {
             let detail = format!("nothing for {} s", self.timeout.as_secs_f64());
-            return Err(Error::new(Kind::NetSilent, "", detail));
+            return Err(Error::new(ErrorKind::NetSilent, "", detail));
         }
         if now.duration_since(self.window_start) >= MIN_SPEED_WINDOW {
             if self.window_bytes < self.min_bytes {
                 let detail = format!("{} bytes in a minute", self.window_bytes);
-                return Err(Error::new(Kind::NetSlow, "", detail));
+                return Err(Error::new(ErrorKind::NetSlow, "", detail));
             }
             self.window_start = now;
             self.window_bytes = 0;
@@ -486,14 +486,15 @@ mod tests {
         let mut left = 10;
         let mut sends = sends.into_iter().peekable();
         let mut last = None;
-        let body = stream::poll_fn(move |_| {
-            left -= 1;
-            assert!(left > 0, "read for ever");
-            last = sends.next().or(last);
-            std::task::Poll::Ready(
-                last.map(|one: Came| one.map(Bytes::from).map_err(|()| Error::new(Kind::NetReset, "", ""))),
-            )
-        });
+        let body =
+            stream::poll_fn(move |_| {
+                left -= 1;
+                assert!(left > 0, "read for ever");
+                last = sends.next().or(last);
+                std::task::Poll::Ready(last.map(|one: Came| {
+                    one.map(Bytes::from).map_err(|()| Error::new(ErrorKind::NetReset, "", ""))
+                }))
+            });
         let (body, all) = at_once(length, Box::pin(body)).await;
         let text = |all: Vec<Bytes>| String::from_utf8(all.concat()).expect("text");
         let rest: Vec<Came> = body

@@ -1,7 +1,7 @@
 //! A disk in memory: it keeps files by path, fails on demand, and forgets on a power cut what was not forced to it.
 
 use bytes::Bytes;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Record};
 use downhaul_core::name::{SideFiles, side_files};
 use downhaul_core::settings::{Resume, Sync};
@@ -204,7 +204,7 @@ impl Part for FakePart {
         let state = self.state.lock().expect("no panic");
         let mut inner = self.disk.inner();
         if generation != state.0 || end.load(Ordering::Relaxed) == 0 {
-            return Err(Error::new(Kind::DiskFailed, self.path.to_string_lossy(), "too late"));
+            return Err(Error::new(ErrorKind::DiskFailed, self.path.to_string_lossy(), "too late"));
         }
         if inner.dark {
             return Ok(true);
@@ -217,7 +217,7 @@ impl Part for FakePart {
         let written = if fails { &all[..all.len() / 2] } else { &all[..] };
         file.write(offset, written);
         if fails {
-            Err(Error::new(Kind::DiskFull, self.path.to_string_lossy(), "simulated"))
+            Err(Error::new(ErrorKind::DiskFull, self.path.to_string_lossy(), "simulated"))
         } else {
             Ok(true)
         }
@@ -269,7 +269,7 @@ impl Part for FakePart {
             return Ok(());
         }
         if !how.replace && inner.files.contains_key(target) {
-            return Err(Error::new(Kind::FileExists, target.to_string_lossy(), ""));
+            return Err(Error::new(ErrorKind::FileExists, target.to_string_lossy(), ""));
         }
         let mut file = inner.files.remove(&self.path).expect("the part file is there");
         file.bytes.truncate(usize::try_from(how.size).expect("small"));

@@ -3,12 +3,12 @@
 //! A fluid model of TCP: each connection has a congestion window (slow start from 10 segments, then CUBIC), and they share
 //! a line of a rate, with a tail-drop queue of 100 ms. What is lost, by chance or because the queue is full, cuts windows.
 //! [`race`] fetches a file over it, in pieces as the plan hands them out, with a fixed number of connections or with as many
-//! as [`Pace`] says, which is told what the director would tell it. Seeded, and the same each time.
+//! as [`Controller`] says, which is told what the director would tell it. Seeded, and the same each time.
 //!
 //! Left out: retransmits hold nothing up, handshakes and requests are never lost, the receive window is open from the
 //! start, HyStart, TLS, the plan's window and hedges, and what disk and processor can do.
 
-use downhaul_core::pace::{News, Pace, Step};
+use downhaul_core::concurrency::{Controller, Observation, Step};
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub enum Host {
 pub enum Choice {
     /// So many, as soon as the first reply is there.
     Fixed(usize),
-    /// [`Pace`].
+    /// [`Controller`].
     Auto,
 }
 
@@ -122,7 +122,7 @@ struct Race {
     choice: Choice,
     rng: Rng,
     now: f64,
-    pace: Pace,
+    pace: Controller,
     tasks: Vec<Task>,
     /// Connections that nobody uses, and since when.
     idle: Vec<(Tcp, f64)>,
@@ -167,7 +167,7 @@ impl Race {
         let mut rng = Rng::with_seed(seed);
         let count = if let Host::Shared(count) = line.host { count } else { 0 };
         let others = (0..count).map(|_| Tcp::new(line, &mut rng)).collect();
-        let (pace, typical) = (Pace::new(64), 0.0);
+        let (pace, typical) = (Controller::new(64), 0.0);
         let (tasks, idle, burst) = (Vec::new(), Vec::new(), (0.0, 0.0));
         let mut race = Race {
             line,
@@ -336,7 +336,7 @@ impl Race {
                     self.free += task.left;
                     self.not_before = self.now + 1.0;
                     self.closed();
-                    self.pace.hear(now, News::Refused { wait: Duration::ZERO, meant: true });
+                    self.pace.hear(now, Observation::Refused { wait: Duration::ZERO, meant: true });
                     continue;
                 }
                 task.begun = true;
@@ -358,8 +358,9 @@ impl Race {
                 self.typical = if self.typical == 0.0 { rate } else { 0.8 * self.typical + 0.2 * rate };
             }
             if bytes > 0.0 {
-                self.pace.hear(now, News::Brought(bytes as u64, Duration::from_secs_f64(self.latency)));
-                self.pace.hear(now, News::Works);
+                self.pace
+                    .hear(now, Observation::Brought(bytes as u64, Duration::from_secs_f64(self.latency)));
+                self.pace.hear(now, Observation::Works);
             }
             if through {
                 let task = self.tasks.swap_remove(index);

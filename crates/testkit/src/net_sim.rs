@@ -9,7 +9,7 @@ pub mod host;
 use crate::{content, content_digest, sha256};
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
-use downhaul_core::error::{Error, Kind, Pause, Why};
+use downhaul_core::error::{Error, ErrorKind, Pause, Why};
 use downhaul_core::identity::{Key, Origin};
 use downhaul_core::job::Pieces;
 use downhaul_core::plan::{Rules, Sizes};
@@ -230,7 +230,7 @@ impl World {
         }
         let partial = !want.is_plain() && self.knows_ranges;
         if partial && from >= size {
-            let kind = Kind::HttpRangePast;
+            let kind = ErrorKind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
         // A server that lies about which part it sends says so: whoever does not look, mixes.
@@ -247,7 +247,7 @@ impl World {
             [usize::try_from(first).unwrap_or(0)..usize::try_from(last + 1).unwrap_or(0).min(file.len())];
         let head = self.head(partial, first, last, size, &file);
         let cut = if sins { self.rng.usize(0..=all.len()) } else { all.len() };
-        let end = if cut < all.len() { Err(Error::new(Kind::NetReset, "sim", "cut")) } else { Ok(()) };
+        let end = if cut < all.len() { Err(Error::new(ErrorKind::NetReset, "sim", "cut")) } else { Ok(()) };
         Meeting { head: Ok(head), body: all[..cut].to_vec(), end }
     }
 
@@ -309,15 +309,15 @@ impl World {
 
     fn failure(&mut self) -> Error {
         let kinds = [
-            Kind::ConnectRefused,
-            Kind::NetSilent,
-            Kind::HttpBusy,
-            Kind::HttpServer,
-            Kind::HttpNotFound,
-            Kind::HttpLater,
+            ErrorKind::ConnectRefused,
+            ErrorKind::NetSilent,
+            ErrorKind::HttpBusy,
+            ErrorKind::HttpServer,
+            ErrorKind::HttpNotFound,
+            ErrorKind::HttpLater,
         ];
         let mut error = Error::new(kinds[self.rng.usize(0..kinds.len())], "sim", "");
-        if error.kind == Kind::HttpBusy {
+        if error.kind == ErrorKind::HttpBusy {
             error.pause = Some(Pause { wait: Duration::from_secs(self.rng.u64(0..120)), why: Why::Asked });
         }
         error

@@ -2,14 +2,14 @@
 //! panic, or make it act for ever. Used by a property test, and by a fuzz target.
 
 use downhaul_core::adopt::Adopted;
+use downhaul_core::concurrency::Allowance;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{Conditions, Origin};
 use downhaul_core::job::Pieces;
 use downhaul_core::journal::{Claim, Start};
-use downhaul_core::pace::Room;
 use downhaul_core::plan::{Action, Answer, Input, Left, Place, Plan, Rules, Sizes};
-use downhaul_core::reply::{Reply, Version};
+use downhaul_core::reply::{Reply, Validator};
 use downhaul_core::settings::{OnError, Verify};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub fn poke(bytes: &[u8]) {
         now += Duration::from_millis(u64::from(choices.byte()) * 10);
         let most = usize::from(choices.byte() % 6);
         let (worth, surplus) = (most.min(usize::from(choices.byte() % 6)), usize::from(choices.byte() % 3));
-        let mut room = Room { most, worth, surplus, not_before: Duration::ZERO };
+        let mut room = Allowance { most, worth, surplus, not_before: Duration::ZERO };
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));
             match plan.next(now, &[room, room, room]) {
@@ -163,7 +163,7 @@ fn expected() -> Expected {
 }
 
 fn error(choices: &mut Choices) -> Error {
-    Error::new(choices.one_of(Kind::ALL), "somewhere", "")
+    Error::new(choices.one_of(ErrorKind::ALL), "somewhere", "")
 }
 
 fn left(choices: &mut Choices) -> Option<Left> {
@@ -173,9 +173,9 @@ fn left(choices: &mut Choices) -> Option<Left> {
         _ => {
             let size = choices.one_of(&[None, Some(5_000), Some(20_000)]);
             let version = if choices.byte().is_multiple_of(2) {
-                Version::Unknown
+                Validator::Unknown
             } else {
-                Version::Etag("\"a\"".into())
+                Validator::Etag("\"a\"".into())
             };
             let claims = (0..choices.byte() % 5).map(|_| {
                 let start = choices.offset() % 20_000;

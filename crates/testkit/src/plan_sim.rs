@@ -5,12 +5,12 @@
 use crate::net_sim::{Meeting, World};
 use crate::sha256;
 use downhaul_core::adopt::{Adopted, OVERLAP};
+use downhaul_core::concurrency::Controller;
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::{Error, Kind};
-use downhaul_core::event::Fact;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::EventKind;
 use downhaul_core::identity::Conditions;
 use downhaul_core::journal::{self, Claim};
-use downhaul_core::pace::Pace;
 use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, WorkerId};
 use downhaul_core::ranges::RangeSet;
 use downhaul_engine::source::Want;
@@ -78,7 +78,7 @@ struct Sim {
     lanes: Vec<Lane>,
     most_lanes: usize,
     /// What the host stands, which all runs of a process would remember.
-    pace: Pace,
+    pace: Controller,
     named: bool,
     /// Milliseconds that a reply takes at most.
     slowest_reply: u64,
@@ -107,7 +107,7 @@ pub fn drive_plan(seed: u64) -> Ended {
         now: Duration::ZERO,
         lanes: Vec::new(),
         most_lanes,
-        pace: Pace::new(64),
+        pace: Controller::new(64),
         named: rules.connections.is_some(),
         slowest_reply: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
         check: VecDeque::new(),
@@ -191,7 +191,7 @@ impl Sim {
                 Action::Begin(begin) => {
                     self.begin(&begin);
                     let fails = self.world.rng.u8(0..50) == 0;
-                    let result = if fails { Err(Error::new(Kind::DiskFull, "sim", "")) } else { Ok(()) };
+                    let result = if fails { Err(Error::new(ErrorKind::DiskFull, "sim", "")) } else { Ok(()) };
                     plan.on(self.now, Input::Begun(result));
                 }
                 Action::Check { number, claims } => {
@@ -246,24 +246,24 @@ impl Sim {
                     self.disk.truncate(size);
                     self.world.judge(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
                     if self.world.rng.u8(0..20) == 0 {
-                        plan.on(self.now, Input::Published(Err(Error::new(Kind::DiskFull, "sim", ""))));
+                        plan.on(self.now, Input::Published(Err(Error::new(ErrorKind::DiskFull, "sim", ""))));
                         continue;
                     }
                     published = Some(self.disk.clone());
                     plan.on(self.now, Input::Published(Ok("f".into())));
                 }
                 Action::Tell(fact) => match fact {
-                    Fact::Retrying { attempt, .. } => {
+                    EventKind::Retrying { attempt, .. } => {
                         assert!(attempt <= retries, "seed {seed}: more retries than allowed");
                     }
-                    Fact::Resumed { .. } => self.seen.resumed += 1,
-                    Fact::MirrorLeft { error, .. } if error.code.starts_with("digest.") => {
+                    EventKind::Resumed { .. } => self.seen.resumed += 1,
+                    EventKind::MirrorLeft { error, .. } if error.code.starts_with("digest.") => {
                         self.seen.liars += 1;
                         assert!(self.world.has_a_liar(), "seed {seed}: nobody lied: {error:?}");
                     }
                     _ => {}
                 },
-                Action::Pace { news, .. } => self.pace.hear(self.now, news),
+                Action::Observe { news, .. } => self.pace.hear(self.now, news),
                 Action::Wait(until) => self.wait(&mut plan, until),
                 Action::Finish(outcome) => return Run::Over(outcome, published),
             }
@@ -373,7 +373,7 @@ impl Sim {
         }
         if lane.speed == 0 && lane.arrived > 0 {
             self.lanes.remove(index);
-            let silent = Error::new(Kind::NetSilent, "sim", "");
+            let silent = Error::new(ErrorKind::NetSilent, "sim", "");
             return plan.on(now, Input::Ended { worker, result: Err(silent) });
         }
         let most = match lane.speed {
@@ -416,7 +416,7 @@ impl Sim {
                 usize::try_from(length - OVERLAP).expect("small")..usize::try_from(length).expect("small");
             let both = start.max(compared.start)..(start + bytes.len()).min(compared.end);
             if !both.is_empty() && self.disk[both.clone()] != bytes[both.start - start..both.end - start] {
-                return Err(Error::new(Kind::ResumeDamaged, "sim", ""));
+                return Err(Error::new(ErrorKind::ResumeDamaged, "sim", ""));
             }
             if start + bytes.len() >= compared.end {
                 self.adopted = None;

@@ -1,6 +1,6 @@
 //! Whole sessions against simulated hosts that count files and connections, with real waits in no time.
 
-use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
 use downhaul_core::settings::Settings;
 use downhaul_engine::source::{By, Source, Sources};
@@ -42,8 +42,8 @@ async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: 
     let settings = Settings { output: "out".into(), ..settings };
     let session = Session::start_in(Arc::new(settings), sources, Arc::new(disk.clone()), seed);
     for n in 0..sizes.len() {
-        let mut job = JobSpec::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
-        job.target = Target::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
+        let mut job = Job::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
+        job.destination = Destination::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
         session.add(job).await;
     }
     let summary = session.finish().await;

@@ -1,4 +1,4 @@
-//! How good the number of connections is that [`Pace`](downhaul_core::pace::Pace) finds: raced over a thousand simulated
+//! How good the number of connections is that [`Controller`](downhaul_core::concurrency::Controller) finds: raced over a thousand simulated
 //! lines against fixed numbers.
 
 use downhaul_testkit::line_sim::{Choice, Host, Line, race};

@@ -2,8 +2,8 @@
 //!
 //! A failing seed prints itself; `WORLD=seed cargo test -p downhaul-testkit --test worlds` runs it alone.
 
-use downhaul_core::event::Fact;
-use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::event::EventKind;
+use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Outcome};
 use downhaul_core::settings::{OnError, Settings};
@@ -121,8 +121,8 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
             Arc::new(move |_: &Url, _: By| Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>);
         let session = Session::start_in(settings.clone(), sources, Arc::new(disk.clone()), seed);
         let mut facts = session.facts();
-        let mut job = JobSpec::new(Url::parse("http://sim/0").expect("a URL"));
-        job.target = Target::Name(SafeName::from_person("f").expect("safe"));
+        let mut job = Job::new(Url::parse("http://sim/0").expect("a URL"));
+        job.destination = Destination::Name(SafeName::from_person("f").expect("safe"));
         session.add(job).await;
         session.close().await;
         let over = session.wait();
@@ -136,7 +136,7 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
             session.wait().await;
         }
         while let Some(event) = facts.next().await {
-            resumed |= matches!(&event.fact, Fact::Resumed { .. }) && run > 0;
+            resumed |= matches!(&event.kind, EventKind::Resumed { .. }) && run > 0;
         }
         if let Some(bytes) = disk.read(target) {
             let world = world.lock().expect("no panic");
@@ -178,14 +178,16 @@ async fn session(seed: u64) -> u64 {
         while let Some(event) = facts.next().await {
             assert_eq!(event.seq, last + 1, "seed {seed}: facts are numbered without gaps");
             last = event.seq;
-            match &event.fact {
-                Fact::Question { .. } => {
+            match &event.kind {
+                EventKind::Question { .. } => {
                     let job = event.job.expect("a question about a file");
                     let answer = if last % 4 == 0 { Answer::Skip } else { Answer::Retry };
                     answering.answer(job, answer);
                 }
-                Fact::Finished { .. } | Fact::Failed { .. } | Fact::Skipped { .. } => ends += 1,
-                Fact::Started { .. } if stop_at == 0 => answering.stop(),
+                EventKind::Finished { .. } | EventKind::Failed { .. } | EventKind::Skipped { .. } => {
+                    ends += 1
+                }
+                EventKind::Started { .. } if stop_at == 0 => answering.stop(),
                 _ => {}
             }
         }
@@ -193,8 +195,8 @@ async fn session(seed: u64) -> u64 {
     });
     let mut added = 0;
     for n in 0..files {
-        let mut job = JobSpec::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
-        job.target = Target::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
+        let mut job = Job::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
+        job.destination = Destination::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
         added += u64::from(session.add(job).await);
     }
     let summary = session.finish().await;

@@ -3,7 +3,7 @@
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
 use super::units::{self, Speed};
-use downhaul_engine::core::event::{JobId, Phase, Sample, State};
+use downhaul_engine::core::event::{JobId, Phase, Progress, State};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Bars {
     }
 
     /// Takes in new numbers, taken at `at`.
-    pub(crate) fn sample(&mut self, at: Duration, samples: &[Sample]) {
+    pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
         for sample in samples {
@@ -56,7 +56,7 @@ impl Bars {
     }
 
     /// A line for each file in flight, at most `rows` in all, and one for the whole; none wider than `columns`.
-    pub(crate) fn lines(&self, samples: &[Sample], columns: usize, rows: usize) -> Vec<String> {
+    pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<String> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
         let names: Vec<String> =
@@ -78,7 +78,7 @@ impl Bars {
         lines
     }
 
-    fn line(&self, sample: &Sample, name: &str, name_columns: usize, columns: usize) -> String {
+    fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> String {
         let name = units::fit(name, name_columns);
         let bare = name.trim_end();
         let prefix = format!("{bare}: {}", &name[bare.len()..]);
@@ -96,7 +96,7 @@ impl Bars {
         units::prefix(&line, columns).to_string()
     }
 
-    fn moving(&self, sample: &Sample, columns: usize) -> String {
+    fn moving(&self, sample: &Progress, columns: usize) -> String {
         let speed = self.speed_of(sample.job);
         let elapsed = units::clock(sample.seconds);
         let rate = speed.map_or("?".to_string(), units::rate);
@@ -149,7 +149,7 @@ impl Bars {
         units::fit(&(" ".repeat(at) + thing), columns)
     }
 
-    fn whole(&self, samples: &[Sample]) -> String {
+    fn whole(&self, samples: &[Progress]) -> String {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);
         let plus = if self.total.more { "+" } else { "" };
@@ -171,13 +171,13 @@ impl Bars {
         text + &format!(", {failed} failed")
     }
 
-    fn seconds_left(&self, sample: &Sample) -> Option<f64> {
+    fn seconds_left(&self, sample: &Progress) -> Option<f64> {
         let speed = self.speed_of(sample.job).filter(|&speed| speed > 0.0)?;
         Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
     /// Bytes still to come, and whether every size is known; files of unknown size count as the mean of the others.
-    fn still_to_come(&self, samples: &[Sample], files: u64) -> Option<(f64, bool)> {
+    fn still_to_come(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;
         if known_files == 0 {
@@ -185,14 +185,14 @@ impl Bars {
         }
         let mean = (self.state.bytes + known.iter().sum::<u64>()) as f64 / known_files as f64;
         let rest =
-            |sample: &Sample| sample.total.map_or(mean, |total| total.saturating_sub(sample.bytes) as f64);
+            |sample: &Progress| sample.total.map_or(mean, |total| total.saturating_sub(sample.bytes) as f64);
         let in_flight: f64 = samples.iter().map(rest).sum();
         let unstarted = files.saturating_sub(self.state.ended() + samples.len() as u64);
         let exact = unstarted == 0 && known.len() == samples.len();
         Some((in_flight + unstarted as f64 * mean, exact))
     }
 
-    fn bytes(&self, samples: &[Sample]) -> u64 {
+    fn bytes(&self, samples: &[Progress]) -> u64 {
         self.state.bytes + samples.iter().map(|sample| sample.bytes).sum::<u64>()
     }
 }
@@ -207,11 +207,11 @@ fn bar_room(columns: usize, before: &str, after: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn sample(job: JobId, name: &str, bytes: u64, total: Option<u64>) -> Sample {
-        Sample { job, name: name.into(), phase: Phase::Receiving, bytes, total, seconds: 12.0, wait: 0.0 }
+    fn sample(job: JobId, name: &str, bytes: u64, total: Option<u64>) -> Progress {
+        Progress { job, name: name.into(), phase: Phase::Receiving, bytes, total, seconds: 12.0, wait: 0.0 }
     }
 
-    fn bars(unicode: bool, steps: &[(u64, Vec<Sample>)]) -> Bars {
+    fn bars(unicode: bool, steps: &[(u64, Vec<Progress>)]) -> Bars {
         let mut bars = Bars { unicode, ..Bars::default() };
         bars.state.queued = 5;
         bars.state.finished = 1;
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn no_line_is_ever_wider_than_the_screen_nor_are_there_more_than_fit() {
         let names = ["short", "日本語のとても長いファイル名.iso", "cafe\u{301}\u{301}", "\u{1b}[31mred", "x"];
-        let samples: Vec<Sample> = (0..100)
+        let samples: Vec<Progress> = (0..100)
             .map(|n| {
                 let total = if n % 3 == 0 { None } else { Some(1 << 40) };
                 let mut one = sample(n, names[n as usize % names.len()], n << 30, total);

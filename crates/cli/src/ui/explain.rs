@@ -1,7 +1,7 @@
 //! `--explain`: where the time of a run went, what limited its files, and why connections were added or dropped.
 
 use super::units;
-use downhaul_engine::core::pace::{Step, Why};
+use downhaul_engine::core::concurrency::{Step, Why};
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 
 use super::units;
 use super::{Facts, Next};
-use downhaul_engine::core::event::{Event, Fact, Failure, JobId};
+use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
 use jiff::{Timestamp, tz::TimeZone};
 use std::collections::HashMap;
@@ -61,12 +61,12 @@ impl Log {
     fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {
         let job = event.job?;
         let name = self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"));
-        Some(match &event.fact {
-            Fact::Queued { url, .. } => {
+        Some(match &event.kind {
+            EventKind::Queued { url, .. } => {
                 self.names.insert(job, escaped(url).into_owned());
                 return None;
             }
-            Fact::Started { url, path, size, notes, .. } => {
+            EventKind::Started { url, path, size, notes, .. } => {
                 let size = size.map_or("unknown size".to_string(), |n| format!("{n} bytes"));
                 let mut text = format!("started {} -> {} ({size})", escaped(url), escaped(path));
                 for note in notes {
@@ -74,10 +74,10 @@ impl Log {
                 }
                 ("INFO", text)
             }
-            Fact::Resumed { from, bytes } => {
+            EventKind::Resumed { from, bytes } => {
                 ("INFO", format!("going on with {name} at byte {from}, {bytes} bytes are there"))
             }
-            Fact::Retrying { error, attempt, of, wait, from } => {
+            EventKind::Retrying { error, attempt, of, wait, from } => {
                 let which =
                     if *attempt == 0 { "not counted".to_string() } else { format!("try {attempt} of {of}") };
                 let place =
@@ -85,14 +85,16 @@ impl Log {
                 let wait = units::took(*wait);
                 ("WARNING", format!("retrying {name} {place} in {wait} ({which}): {}", why(error)))
             }
-            Fact::MirrorLeft { url, error } => {
+            EventKind::MirrorLeft { url, error } => {
                 ("WARNING", format!("{name}: the mirror {} was left: {}", escaped(url), why(error)))
             }
-            Fact::Question { error, .. } => ("ERROR", format!("{name}: {}; asking what to do", why(error))),
-            Fact::Verified { algorithm, digest, source } => {
+            EventKind::Question { error, .. } => {
+                ("ERROR", format!("{name}: {}; asking what to do", why(error)))
+            }
+            EventKind::Verified { algorithm, digest, source } => {
                 ("INFO", format!("verified {name}: {algorithm} {digest} from {}", escaped(source)))
             }
-            Fact::Finished { path, bytes, seconds, proven, warnings, .. } => {
+            EventKind::Finished { path, bytes, seconds, proven, warnings, .. } => {
                 self.names.remove(&job);
                 let mut text = format!(
                     "finished {} ({bytes} bytes, {}, {})",
@@ -105,16 +107,16 @@ impl Log {
                 }
                 ("INFO", text)
             }
-            Fact::Skipped { path, reason } => {
+            EventKind::Skipped { path, reason } => {
                 self.names.remove(&job);
                 ("INFO", format!("skipped {}: {}", escaped(path), escaped(reason)))
             }
-            Fact::Failed { error, retries, .. } => {
+            EventKind::Failed { error, retries, .. } => {
                 self.names.remove(&job);
                 let what = if error.code == "digest.mismatch" { "hash mismatch" } else { "failed" };
                 ("ERROR", format!("{what} {name} after {retries} retries: {}", why(error)))
             }
-            Fact::Summary { .. } => return None,
+            EventKind::Summary { .. } => return None,
         })
     }
 }

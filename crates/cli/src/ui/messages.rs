@@ -5,7 +5,7 @@ use crate::again::Again;
 use crate::args::Args;
 use crate::hints;
 use crate::printer::Paint;
-use downhaul_engine::core::event::{Event, Fact, Failure, JobId};
+use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
 use std::collections::HashMap;
 
@@ -63,9 +63,9 @@ impl<'a> Messages<'a> {
 
     /// The lines that a fact is worth.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
-        let Some(job) = event.job else { return self.summary(&event.fact) };
-        match &event.fact {
-            Fact::Queued { url, assumed_https, name, .. } => {
+        let Some(job) = event.job else { return self.summary(&event.kind) };
+        match &event.kind {
+            EventKind::Queued { url, assumed_https, name, .. } => {
                 let folder = self.args.map(|args| &args.files.output);
                 let path = name.as_ref().filter(|name| *name != "-").map(|name| match folder {
                     Some(folder) => folder.join(name).to_string_lossy().into_owned(),
@@ -77,7 +77,7 @@ impl<'a> Messages<'a> {
                 );
                 Vec::new()
             }
-            Fact::Started { path, size, url, notes, .. } => {
+            EventKind::Started { path, size, url, notes, .. } => {
                 if let Some(known) = self.known.get_mut(&job) {
                     known.path = Some(path.clone()).filter(|path| path != "-");
                 }
@@ -87,7 +87,7 @@ impl<'a> Messages<'a> {
                 lines.extend(notes.iter().flat_map(|note| self.verbose_line(|| escaped(note).into_owned())));
                 lines
             }
-            Fact::Resumed { from, bytes } => {
+            EventKind::Resumed { from, bytes } => {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
                 // What an earlier run left is news; going on after a break was said when it broke.
@@ -97,7 +97,7 @@ impl<'a> Messages<'a> {
                 }
                 self.verbose_line(|| format!("{name} goes on at {from}, with {bytes} there"))
             }
-            Fact::Retrying { error, attempt, of, wait, from } => {
+            EventKind::Retrying { error, attempt, of, wait, from } => {
                 self.known.entry(job).or_default().broke = true;
                 if self.quiet {
                     return Vec::new();
@@ -112,7 +112,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]
             }
-            Fact::MirrorLeft { url, error } => {
+            EventKind::MirrorLeft { url, error } => {
                 if self.quiet {
                     return Vec::new();
                 }
@@ -121,15 +121,15 @@ impl<'a> Messages<'a> {
                 vec![format!("{mark} {name}: the mirror {} was left: {why}", escaped(url))]
             }
             // The prompt asks.
-            Fact::Question { .. } => {
+            EventKind::Question { .. } => {
                 self.known.entry(job).or_default().broke = true;
                 Vec::new()
             }
-            Fact::Verified { algorithm, digest, source } => {
+            EventKind::Verified { algorithm, digest, source } => {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
             }
-            Fact::Finished { path, bytes, fetched, seconds, proven, warnings, .. } => {
+            EventKind::Finished { path, bytes, fetched, seconds, proven, warnings, .. } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();
@@ -155,7 +155,7 @@ impl<'a> Messages<'a> {
                 );
                 lines
             }
-            Fact::Skipped { path, reason } => {
+            EventKind::Skipped { path, reason } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();
@@ -163,13 +163,13 @@ impl<'a> Messages<'a> {
                 let mark = self.paint.dim(self.mark("·", "-"));
                 vec![format!("{mark} {} {}", escaped(path), escaped(reason))]
             }
-            Fact::Failed { error, retries, exhausted } => {
+            EventKind::Failed { error, retries, exhausted } => {
                 let (name, reason) = (self.name_of(job), self.reason(job, error));
                 let assumed = self.known.remove(&job).filter(|known| known.assumed_https);
                 let assumed = assumed.and_then(|known| hints::scheme_was_assumed(&error.code, &known.url));
                 self.failed(&format!("{name}: {reason}"), error, assumed, *retries, *exhausted)
             }
-            Fact::Summary { .. } => Vec::new(),
+            EventKind::Summary { .. } => Vec::new(),
         }
     }
 
@@ -204,8 +204,8 @@ impl<'a> Messages<'a> {
         lines
     }
 
-    fn summary(&self, fact: &Fact) -> Vec<String> {
-        let Fact::Summary { files, finished, skipped, failed, bytes, seconds } = fact else {
+    fn summary(&self, fact: &EventKind) -> Vec<String> {
+        let EventKind::Summary { files, finished, skipped, failed, bytes, seconds } = fact else {
             return Vec::new();
         };
         let go_on = self.to_go_on();

@@ -5,7 +5,7 @@
 use super::messages::Messages;
 use super::units;
 use crate::platform::{Key, Terminal};
-use downhaul_engine::core::event::{Event, Fact, Failure, JobId, State};
+use downhaul_engine::core::event::{Event, EventKind, Failure, JobId, State};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -53,12 +53,15 @@ impl Prompt {
     /// Opens and closes questions as the facts say.
     pub(crate) fn event(&mut self, event: &Event, messages: &Messages) {
         let (Some(job), Some(terminal)) = (event.job, &mut self.terminal) else { return };
-        match &event.fact {
-            Fact::Question { error, left } => {
+        match &event.kind {
+            EventKind::Question { error, left } => {
                 self.open.retain(|(one, _)| *one != job);
                 self.open.push_back((job, question(messages, job, error, *left)));
             }
-            Fact::Retrying { .. } | Fact::Failed { .. } | Fact::Finished { .. } | Fact::Skipped { .. } => {
+            EventKind::Retrying { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Finished { .. }
+            | EventKind::Skipped { .. } => {
                 let first = self.open.front().map(|(first, _)| *first);
                 self.open.retain(|(one, _)| *one != job);
                 if first == Some(job) {

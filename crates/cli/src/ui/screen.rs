@@ -14,7 +14,7 @@ use crate::printer;
 use crate::run::Shared;
 use crate::settings::Shown;
 use downhaul_engine::Session;
-use downhaul_engine::core::event::{Event, JobId, Phase, Sample};
+use downhaul_engine::core::event::{Event, JobId, Phase, Progress};
 use downhaul_engine::core::plan::Answer;
 use downhaul_engine::core::show;
 use std::collections::HashMap;
@@ -95,7 +95,7 @@ impl<'a> Screen<'a> {
     }
 
     /// Paints everything anew. `at` is any clock that goes on.
-    pub(crate) fn paint(&mut self, at: Duration, samples: &[Sample], total: Total) {
+    pub(crate) fn paint(&mut self, at: Duration, samples: &[Progress], total: Total) {
         let (columns, rows) = platform::terminal_size();
         self.bars.total = total;
         self.bars.sample(at, samples);
@@ -140,7 +140,7 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn plain_lines(&mut self, at: Duration, samples: &[Sample]) {
+    fn plain_lines(&mut self, at: Duration, samples: &[Progress]) {
         self.plain.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
         for sample in samples {
             let last = *self.plain.entry(sample.job).or_insert(at);

@@ -1,8 +1,8 @@
 //! `{"url": "...", "out": "...", "sha256": "..."}`: a JSON object a line. Other keys are passed through.
 
 use crate::digest::{Algorithm, Digest};
-use crate::error::{Error, Kind};
-use crate::job::{JobSpec, Target};
+use crate::error::{Error, ErrorKind};
+use crate::job::{Destination, Job};
 use crate::name::SafeName;
 use crate::show::HIDDEN;
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 
 /// Reads a trimmed line that begins with `{`.
-pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
+pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
     // A record has no secrets: they must be put back before the file can be downloaded again.
@@ -24,11 +24,11 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
             "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"
         )));
     }
-    job.target = match keys.remove("out") {
-        None | Some(Value::Null) => Target::Server,
-        Some(Value::String(name)) => {
-            Target::Name(SafeName::from_person(&name).map_err(|why| Error::new(Kind::NameUnsafe, name, why))?)
-        }
+    job.destination = match keys.remove("out") {
+        None | Some(Value::Null) => Destination::Server,
+        Some(Value::String(name)) => Destination::Name(
+            SafeName::from_person(&name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?,
+        ),
         Some(_) => return Err(bad("`out` must be a text")),
     };
     for name in keys.keys().cloned().collect::<Vec<_>>() {
@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
 }
 
 /// A file at the URLs of `url` or `urls`.
-fn urls(keys: &mut Map<String, Value>) -> Result<JobSpec, Error> {
+fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
     let urls = match (keys.remove("url"), keys.remove("urls")) {
         (Some(url), None) => vec![url],
         (None, Some(Value::Array(urls))) => urls,
@@ -52,7 +52,7 @@ fn urls(keys: &mut Map<String, Value>) -> Result<JobSpec, Error> {
     let texts = urls.iter().map(|url| url.as_str().map(str::trim).ok_or_else(needs));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let (first, mirrors) = texts.split_first().ok_or_else(needs)?;
-    let mut job = JobSpec::given(first)?;
+    let mut job = Job::given(first)?;
     mirrors.iter().try_for_each(|url| job.add_mirror(url))?;
     Ok(job)
 }
@@ -93,5 +93,5 @@ fn within(bare: &str) -> &str {
 }
 
 fn bad(why: impl Into<String>) -> Error {
-    Error::new(Kind::ListLine, "", why)
+    Error::new(ErrorKind::ListLine, "", why)
 }

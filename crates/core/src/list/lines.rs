@@ -1,13 +1,13 @@
 //! `URL[<TAB>URL...] [NAME to the end of the line]`: the form of aria2 and wget, with names.
 
-use crate::error::{Error, Kind};
-use crate::job::{self, JobSpec, Target};
+use crate::error::{Error, ErrorKind};
+use crate::job::{self, Destination, Job};
 use crate::name::SafeName;
 
 /// Reads a trimmed line that is not empty.
-pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
+pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let (first, mut rest) = next_word(text);
-    let mut job = JobSpec::given(first)?;
+    let mut job = Job::given(first)?;
     // What follows a TAB and looks like a URL is a mirror; anything else is the name.
     while let Some(after_tab) = rest.strip_prefix('\t') {
         let (word, beyond) = next_word(after_tab.trim_start());
@@ -20,14 +20,15 @@ pub(super) fn parse(text: &str) -> Result<JobSpec, Error> {
     let name = rest.trim();
     if job::has_scheme(name) {
         return Err(Error::new(
-            Kind::ListLine,
+            ErrorKind::ListLine,
             "",
             "mirrors are separated by a TAB, and lines hold one file each",
         ));
     }
     if !name.is_empty() {
-        job.target =
-            Target::Name(SafeName::from_person(name).map_err(|why| Error::new(Kind::NameUnsafe, name, why))?);
+        job.destination = Destination::Name(
+            SafeName::from_person(name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?,
+        );
     }
     Ok(job)
 }

@@ -13,11 +13,11 @@ mod lines;
 pub mod metalink;
 pub mod text;
 
-use crate::error::{Error, Kind};
-use crate::job::JobSpec;
+use crate::error::{Error, ErrorKind};
+use crate::job::Job;
 
 /// A job of a list, or why there is none, and the line where it is.
-pub type AtLine = (u64, Result<JobSpec, Error>);
+pub type AtLine = (u64, Result<Job, Error>);
 
 /// The line that conda writes before the URLs of an explicit list, each with its digest in the fragment.
 const EXPLICIT: &str = "@EXPLICIT";
@@ -27,8 +27,8 @@ const EXPLICIT: &str = "@EXPLICIT";
 /// # Errors
 /// `list.line`, `url.*` or `name.unsafe`: what is wrong with the line (without its number, which the reader
 /// of the list knows).
-pub fn line(bytes: &[u8]) -> Result<Option<JobSpec>, Error> {
-    let bad = |why| Error::new(Kind::ListLine, "", why);
+pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
+    let bad = |why| Error::new(ErrorKind::ListLine, "", why);
     let text = std::str::from_utf8(bytes)
         .map_err(|_| bad("it is not UTF-8 (UTF-16 is read where it begins with a byte order mark)"))?;
     if text.contains('\0') {
@@ -45,19 +45,19 @@ pub fn line(bytes: &[u8]) -> Result<Option<JobSpec>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Target;
+    use crate::job::Destination;
     use proptest::prelude::*;
 
     #[test]
     fn lines_of_all_kinds() {
         let job = |text: &str| line(text.as_bytes()).expect(text).expect(text);
-        let name = |text: &str| match job(text).target {
-            Target::Name(name) => name.to_string(),
+        let name = |text: &str| match job(text).destination {
+            Destination::Name(name) => name.to_string(),
             other => format!("{other:?}"),
         };
         assert_eq!(line(b"  # comment").expect("fine"), None);
         assert_eq!(line(b" \r\n").expect("fine"), None);
-        assert_eq!(job("\u{feff}http://h/a\r\n").target, Target::Server);
+        assert_eq!(job("\u{feff}http://h/a\r\n").destination, Destination::Server);
         assert_eq!(name("http://h/a  my file.txt"), "my file.txt");
         assert_eq!(name("http://h/a\tdir/my file.txt"), "dir/my file.txt");
         assert_eq!(job("http://h/a\thttps://m/a").urls.len(), 2);

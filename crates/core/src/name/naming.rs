@@ -4,7 +4,7 @@
 //! downloaded or in which order replies come.
 
 use super::SafeName;
-use crate::job::{JobSpec, Target};
+use crate::job::{Destination, Job};
 use crate::reply::Reply;
 use url::Url;
 
@@ -50,13 +50,13 @@ impl Default for Naming {
 impl Naming {
     /// The name of a job's file below the output folder, by all that is known so far. `None` where it goes to a path of the person's
     /// own, or in order to standard output and the like.
-    pub fn name_for(&self, spec: &JobSpec, reply: Option<&Reply>) -> Option<SafeName> {
+    pub fn name_for(&self, spec: &Job, reply: Option<&Reply>) -> Option<SafeName> {
         let given = spec.urls.first()?;
-        match (&spec.target, reply) {
-            (Target::Path(_) | Target::Stdout | Target::Stream(_), _) => None,
-            (Target::Name(name), _) => Some(self.given(name)),
-            (Target::Server, None) => Some(self.by_url(given)),
-            (Target::Server, Some(reply)) => Some(self.by_reply(given, &reply.url, reply.name.as_ref())),
+        match (&spec.destination, reply) {
+            (Destination::Path(_) | Destination::Stdout | Destination::Stream(_), _) => None,
+            (Destination::Name(name), _) => Some(self.given(name)),
+            (Destination::Server, None) => Some(self.by_url(given)),
+            (Destination::Server, Some(reply)) => Some(self.by_reply(given, &reply.url, reply.name.as_ref())),
         }
     }
 

@@ -1,14 +1,14 @@
 //! What a plan is told and what it answers: the contract between the one who decides and the one who does.
 
 use crate::adopt::Adopted;
+use crate::concurrency;
 use crate::content::Look;
 use crate::digest::{Algorithm, Digest, Expected};
-use crate::error::{Error, Kind};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind};
+use crate::event::EventKind;
 use crate::identity::{Conditions, Origin};
 use crate::job::Pieces;
 use crate::journal::{Claim, Start};
-use crate::pace;
 use crate::reply::Reply;
 use crate::settings::{OnError, Verify};
 use std::ops::Range;
@@ -107,13 +107,13 @@ pub enum Action {
     /// Move the part file to its name. Answered by `Published`.
     Publish,
     /// Tell everybody.
-    Tell(Fact),
+    Tell(EventKind),
     /// Tell the pace of the source's host.
-    Pace {
+    Observe {
         /// Index into the job's sources.
         source: usize,
         /// What is new.
-        news: pace::News,
+        news: concurrency::Observation,
     },
     /// Nothing to do before this moment, or before the next input.
     Wait(Option<Duration>),
@@ -295,7 +295,7 @@ pub enum Outcome {
     /// Failed.
     Failed {
         /// Why.
-        kind: Kind,
+        kind: ErrorKind,
         /// No further file shall start: retries are used up and a person is watching.
         exhausted: bool,
         /// Everything shall stop.

@@ -7,9 +7,9 @@ use super::resuming::is_no_beginning;
 use super::sources::Out;
 use super::work::Held;
 use super::{Action, Answer, Plan, State, WorkerId};
-use crate::error::{Blame, Error, Kind, Retry, Why};
-use crate::event::{Fact, Failure};
-use crate::pace::News;
+use crate::concurrency::Observation;
+use crate::error::{Blame, Error, ErrorKind, Retry, Why};
+use crate::event::{EventKind, Failure};
 use crate::retry::{PROGRESS, Verdict};
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ impl Plan {
         if let Some(worker) = twin {
             self.actions.push_back(Action::Drop { worker });
         }
-        if error.kind == Kind::HttpRangePast && self.ends_at(held.from, error.size) {
+        if error.kind == ErrorKind::HttpRangePast && self.ends_at(held.from, error.size) {
             self.work.size = Some(held.from);
             self.proven = Some("end of transfer only".into());
             self.complete();
             return;
         }
-        if error.kind == Kind::DigestPart {
+        if error.kind == ErrorKind::DigestPart {
             // All of it came, and nothing of it was told.
             self.fetched = self.fetched.saturating_add(held.end.map_or(0, |end| end.saturating_sub(held.at)));
         }
@@ -44,10 +44,10 @@ impl Plan {
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
         let news = match held.brought() >= PROGRESS || known {
-            true => News::Broke(wait),
-            false => News::Refused { wait, meant: is_meant(error.kind) },
+            true => Observation::Broke(wait),
+            false => Observation::Refused { wait, meant: is_meant(error.kind) },
         };
-        self.actions.push_back(Action::Pace { source: held.source, news });
+        self.actions.push_back(Action::Observe { source: held.source, news });
         if self.does_without(now, &held, &error) {
             return;
         }
@@ -81,7 +81,7 @@ impl Plan {
         }
         // A host that serves some connections and refuses another one is no dead one.
         let working = self.work.held().iter().any(|one| one.source == source && one.receiving);
-        if working && matches!(error.kind, Kind::HttpBusy | Kind::ConnectRefused) {
+        if working && matches!(error.kind, ErrorKind::HttpBusy | ErrorKind::ConnectRefused) {
             return true;
         }
         let again = self.sources.failed(source, held.brought() > 0 && !useless);
@@ -111,7 +111,7 @@ impl Plan {
             self.drop_workers_of(source);
             let url = Some(self.sources.url(source)).filter(|url| !url.is_empty()).unwrap_or(&error.at);
             let (url, error) = (url.to_string(), Failure::from(error));
-            self.actions.push_back(Action::Tell(Fact::MirrorLeft { url, error }));
+            self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
         }
     }
 
@@ -128,19 +128,21 @@ impl Plan {
             return self.give_up(&error, false, false);
         }
         let error = match &self.adopting {
-            Some(left) if error.kind == Kind::HttpRangePast => is_no_beginning(left, error.size, &error.at),
+            Some(left) if error.kind == ErrorKind::HttpRangePast => {
+                is_no_beginning(left, error.size, &error.at)
+            }
             _ => error,
         };
         let placing = matches!(self.state, State::Looking | State::Placing(_));
         self.sources.revive();
         let there = self.work.there();
-        self.changes += u32::from(error.kind == Kind::RemoteChanged);
+        self.changes += u32::from(error.kind == ErrorKind::RemoteChanged);
         // What is wrong here (a full disk, a name that is taken) says nothing against the bytes.
-        let ours = error.kind.blame() == Blame::Disk || error.kind == Kind::FileExists;
+        let ours = error.kind.blame() == Blame::Disk || error.kind == ErrorKind::FileExists;
         let whole = self.work.is_complete() && !ours;
-        let good = !starts_again(error.kind) && error.kind != Kind::ResumeDamaged;
+        let good = !starts_again(error.kind) && error.kind != ErrorKind::ResumeDamaged;
         // All mirrors were suspected in turn: what they have is not what was promised.
-        let searched = self.sources.were_suspected() && error.kind == Kind::DigestMismatch;
+        let searched = self.sources.were_suspected() && error.kind == ErrorKind::DigestMismatch;
         let can_go_on = self.is_provable() && good && there > 0 && !whole;
         let leftovers_only = self.fetched == 0 && there > 0;
         if !can_go_on {
@@ -153,7 +155,7 @@ impl Plan {
             self.state = State::Waiting { until: now + wait, for_host: true };
             return;
         }
-        if leftovers_only && starts_again(error.kind) && error.kind != Kind::DigestMismatch {
+        if leftovers_only && starts_again(error.kind) && error.kind != ErrorKind::DigestMismatch {
             // Only what an earlier run left was of no use: that costs no try.
             self.tell_retry(&error, 0, Duration::ZERO, 0);
             self.state = State::Transferring;
@@ -184,7 +186,7 @@ impl Plan {
                 }
                 Verdict::Ask => {
                     let (used, of) = self.budget.tries();
-                    self.actions.push_back(Action::Tell(Fact::Question {
+                    self.actions.push_back(Action::Tell(EventKind::Question {
                         error: Failure::from(&error),
                         left: of.saturating_sub(used),
                     }));
@@ -251,7 +253,7 @@ impl Plan {
     }
 
     pub(super) fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
-        self.actions.push_back(Action::Tell(Fact::Retrying {
+        self.actions.push_back(Action::Tell(EventKind::Retrying {
             error: Failure::from(error),
             attempt,
             of: self.rules.retries,
@@ -262,54 +264,57 @@ impl Plan {
 }
 
 /// After these, what was written cannot be trusted to belong to what follows.
-fn starts_again(kind: Kind) -> bool {
+fn starts_again(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        Kind::RemoteChanged
-            | Kind::DigestMismatch
-            | Kind::SignatureWrong
-            | Kind::HttpRangeWrong
-            | Kind::HttpRangePast
-            | Kind::HttpRangeIgnored
-            | Kind::HttpEncoding
+        ErrorKind::RemoteChanged
+            | ErrorKind::DigestMismatch
+            | ErrorKind::SignatureWrong
+            | ErrorKind::HttpRangeWrong
+            | ErrorKind::HttpRangePast
+            | ErrorKind::HttpRangeIgnored
+            | ErrorKind::HttpEncoding
     )
 }
 
 /// With these a host says that it wants fewer connections, or no further request of this kind.
-fn is_meant(kind: Kind) -> bool {
+fn is_meant(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        Kind::HttpBusy
-            | Kind::ConnectRefused
-            | Kind::HttpForbidden
-            | Kind::HttpUnauthorized
-            | Kind::HttpNotFound
-            | Kind::HttpGone
-            | Kind::HttpStatus
-            | Kind::HttpLater
-            | Kind::RemoteOther
+        ErrorKind::HttpBusy
+            | ErrorKind::ConnectRefused
+            | ErrorKind::HttpForbidden
+            | ErrorKind::HttpUnauthorized
+            | ErrorKind::HttpNotFound
+            | ErrorKind::HttpGone
+            | ErrorKind::HttpStatus
+            | ErrorKind::HttpLater
+            | ErrorKind::RemoteOther
     )
 }
 
 /// These are about the file, or about this machine, and not about one connection.
-fn concerns_the_file(kind: Kind) -> bool {
+fn concerns_the_file(kind: ErrorKind) -> bool {
     matches!(kind.blame(), Blame::Disk | Blame::Content)
         || matches!(
             kind,
-            Kind::RemoteChanged | Kind::ResumeDamaged | Kind::OutputClosed | Kind::OutputStarted
+            ErrorKind::RemoteChanged
+                | ErrorKind::ResumeDamaged
+                | ErrorKind::OutputClosed
+                | ErrorKind::OutputStarted
         )
 }
 
 /// With these, what a source has is not what others have, or it cannot give parts of it.
-fn is_of_another_kind(kind: Kind) -> bool {
+fn is_of_another_kind(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        Kind::DigestMismatch
-            | Kind::RemoteChanged
-            | Kind::HttpRangeIgnored
-            | Kind::HttpRangeWrong
-            | Kind::HttpRangePast
-            | Kind::HttpEncoding
-            | Kind::DigestPart
+        ErrorKind::DigestMismatch
+            | ErrorKind::RemoteChanged
+            | ErrorKind::HttpRangeIgnored
+            | ErrorKind::HttpRangeWrong
+            | ErrorKind::HttpRangePast
+            | ErrorKind::HttpEncoding
+            | ErrorKind::DigestPart
     )
 }

@@ -1,9 +1,9 @@
 //! Promise 2: whether a reply is what was asked for, before a byte of its body is used.
 
 use crate::digest::Expected;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::journal::Start;
-use crate::reply::{Reply, Version};
+use crate::reply::{Reply, Validator};
 use crate::show;
 
 /// A part that begins earlier than asked is accepted, and its first bytes are skipped, if they are no more than this:
@@ -25,39 +25,39 @@ pub(super) struct Part {
 /// Why no byte of it may be written.
 pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) -> Result<Part, Error> {
     let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
-    let Some(range) = reply.range else { return refuse(Kind::HttpRangeWrong, "it names no range") };
+    let Some(range) = reply.range else { return refuse(ErrorKind::HttpRangeWrong, "it names no range") };
     if reply.multipart {
-        return refuse(Kind::HttpRangeWrong, "it has several parts");
+        return refuse(ErrorKind::HttpRangeWrong, "it has several parts");
     }
     if range.first > from || range.last < from || from - range.first > SKIPPED_MOST {
         let sent = format!("byte {from} was asked for, and {} to {} came", range.first, range.last);
-        return refuse(Kind::HttpRangeWrong, &sent);
+        return refuse(ErrorKind::HttpRangeWrong, &sent);
     }
     if reply.coding != known.coding || !may_be_joined(reply) {
         let coding = |one: &Option<String>| one.clone().unwrap_or_else(|| "none".into());
         let codings = format!("{} before, {} now", coding(&known.coding), coding(&reply.coding));
-        return refuse(Kind::HttpEncoding, &codings);
+        return refuse(ErrorKind::HttpEncoding, &codings);
     }
     // Where nothing tells two versions apart, only a digest can, at the end.
-    if known.version != Version::Unknown && reply.version != known.version {
-        return refuse(Kind::RemoteChanged, "");
+    if known.version != Validator::Unknown && reply.version != known.version {
+        return refuse(ErrorKind::RemoteChanged, "");
     }
     let contradicts = |one: &Expected, other: &Expected| {
         one.digest.algorithm == other.digest.algorithm && one.digest != other.digest
     };
     if reply.digests.iter().any(|one| known.digests.iter().any(|other| contradicts(one, other))) {
-        return refuse(Kind::RemoteChanged, "its digest is another");
+        return refuse(ErrorKind::RemoteChanged, "its digest is another");
     }
     if let (Some(size), Some(total)) = (known.size, range.total)
         && size != total
     {
-        return refuse(Kind::RemoteChanged, "its size is another");
+        return refuse(ErrorKind::RemoteChanged, "its size is another");
     }
     if known.size.or(range.total).is_none() && end.is_some() {
-        return refuse(Kind::HttpRangeWrong, "it does not say where the file ends");
+        return refuse(ErrorKind::HttpRangeWrong, "it does not say where the file ends");
     }
     if known.size.or(range.total).is_some_and(|size| range.last >= size) {
-        return refuse(Kind::HttpRangeWrong, "it goes beyond the end of the file");
+        return refuse(ErrorKind::HttpRangeWrong, "it goes beyond the end of the file");
     }
     let sent = range.last + 1;
     Ok(Part { skip: from - range.first, end: end.map_or(sent, |end| end.min(sent)) })
@@ -67,5 +67,5 @@ pub(super) fn part(known: &Start, from: u64, end: Option<u64>, reply: &Reply) ->
 /// two different texts, however equal their names, sizes and dates: only a strong entity tag is of one of them alone (RFC
 /// 9110, section 8.8.3.3). What has no size beforehand is being compressed right now, and an entity tag may then be a wrong one.
 pub(super) fn may_be_joined(reply: &Reply) -> bool {
-    reply.coding.is_none() || (matches!(reply.version, Version::Etag(_)) && reply.size().is_some())
+    reply.coding.is_none() || (matches!(reply.version, Validator::Etag(_)) && reply.size().is_some())
 }

@@ -5,7 +5,7 @@
 
 use super::Plan;
 use crate::journal::Start;
-use crate::reply::{Reply, Version};
+use crate::reply::{Reply, Validator};
 
 /// The version of the file that is being fetched.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Plan {
     pub(super) fn is_provable(&self) -> bool {
         let strong = self.proof.has_strong(&[]) || self.pieces.is_some();
         self.known.as_ref().is_some_and(|known| {
-            known.joinable && self.changes < 2 && (known.start.version != Version::Unknown || strong)
+            known.joinable && self.changes < 2 && (known.start.version != Validator::Unknown || strong)
         })
     }
 
@@ -62,7 +62,7 @@ impl Plan {
         let from = self.rules.sizes.journal_from?;
         let known = self.known.as_ref().filter(|_| self.work.size.is_none_or(|size| size >= from))?;
         // What cannot be joined now cannot be in a later run either.
-        let worthless = Start { version: Version::Unknown, digests: Vec::new(), ..known.start.clone() };
+        let worthless = Start { version: Validator::Unknown, digests: Vec::new(), ..known.start.clone() };
         Some(if known.joinable { known.start.clone() } else { worthless })
     }
 
@@ -73,7 +73,7 @@ impl Plan {
         }
         let same = self.sources.origin(source) == known.origin;
         let version = self.sources.version(source).or(Some(&known.version).filter(|_| same));
-        let version = version.cloned().unwrap_or(Version::Unknown);
+        let version = version.cloned().unwrap_or(Validator::Unknown);
         Start { version, digests: self.proof.all().to_vec(), ..known.clone() }
     }
 
@@ -90,7 +90,7 @@ impl Plan {
     pub(super) fn is_another(&self, source: usize, reply: &Reply) -> bool {
         let Some(Known { start, .. }) = &self.known else { return false };
         let start = &self.start_of(source, start);
-        let version = start.version != Version::Unknown && start.version != reply.version;
+        let version = start.version != Validator::Unknown && start.version != reply.version;
         let size = start.size.zip(reply.size()).is_some_and(|(here, there)| here != there);
         version || size
     }

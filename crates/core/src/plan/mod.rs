@@ -32,12 +32,12 @@ pub use contract::{
 };
 
 use crate::adopt::Adopted;
+use crate::concurrency::Allowance;
 use crate::digest::{Algorithm, Digest};
-use crate::error::{Error, Kind};
-use crate::event::{Fact, Failure};
+use crate::error::{Error, ErrorKind};
+use crate::event::{EventKind, Failure};
 use crate::identity::{Conditions, Identity, Origin};
-use crate::pace::Room;
-use crate::reply::Version;
+use crate::reply::Validator;
 use crate::retry::Budget;
 use known::Known;
 use opening::First;
@@ -174,10 +174,10 @@ impl Plan {
 
     /// What to do next, with what room there is for more connections now at the host of each source. Every action comes
     /// once; after [`Action::Wait`] there is nothing more for now.
-    pub fn next(&mut self, now: Duration, rooms: &[Room]) -> Action {
+    pub fn next(&mut self, now: Duration, rooms: &[Allowance]) -> Action {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
             self.drop_workers();
-            self.failed(now, Error::new(Kind::JobMaxTime, self.place(), ""));
+            self.failed(now, Error::new(ErrorKind::JobMaxTime, self.place(), ""));
         }
         if let State::Waiting { until, .. } = self.state
             && self.actions.is_empty()
@@ -286,7 +286,7 @@ impl Plan {
     }
 
     /// What the server calls the version that is fetched, and where it comes from.
-    pub fn fetched_from(&self) -> Option<(Origin, Version)> {
+    pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = &self.known.as_ref()?.start;
         Some((start.origin?, start.version.clone()))
     }
@@ -368,7 +368,7 @@ impl Plan {
 
     fn published(&mut self, now: Duration, path: String) {
         let warnings = self.known.as_mut().map(|known| std::mem::take(&mut known.warnings));
-        self.actions.push_back(Action::Tell(Fact::Finished {
+        self.actions.push_back(Action::Tell(EventKind::Finished {
             path,
             bytes: self.work.written.len(),
             fetched: self.fetched,
@@ -388,17 +388,17 @@ impl Plan {
         // A file that is being moved to its name is complete a moment later.
         if !matches!(self.state, State::Publishing | State::Over) {
             self.drop_workers();
-            self.give_up(&Error::new(Kind::RunStopped, self.place(), ""), false, false);
+            self.give_up(&Error::new(ErrorKind::RunStopped, self.place(), ""), false, false);
         }
     }
 
     fn skipped(&mut self, path: String, reason: String) {
-        self.actions.push_back(Action::Tell(Fact::Skipped { path, reason }));
+        self.actions.push_back(Action::Tell(EventKind::Skipped { path, reason }));
         self.finish(Outcome::Skipped);
     }
 
     fn give_up(&mut self, error: &Error, exhausted: bool, stop_all: bool) {
-        self.actions.push_back(Action::Tell(Fact::Failed {
+        self.actions.push_back(Action::Tell(EventKind::Failed {
             error: Failure::from(error),
             retries: self.budget.tries().0,
             exhausted,

@@ -6,11 +6,11 @@ use super::judge::{self, Part};
 use super::resuming::adopted;
 use super::work::Held;
 use super::{Action, Begin, Plan, State, WorkerId};
-use crate::error::{Error, Kind};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind};
+use crate::event::EventKind;
 use crate::identity::Origin;
 use crate::journal::Start;
-use crate::reply::{Reply, Version};
+use crate::reply::{Reply, Validator};
 use crate::settings::Verify;
 use crate::show;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Plan {
         }
         let size = reply.size().map_or(String::new(), |size| format!(" of {size} bytes"));
         let what = if reply.html { "an HTML page" } else { "a reply" };
-        Err(Error::new(Kind::RemoteOther, show::url(&reply.url), format!("{what}{size}")))
+        Err(Error::new(ErrorKind::RemoteOther, show::url(&reply.url), format!("{what}{size}")))
     }
 
     /// The size that a redirect promised is checked as its digest is, but before the bytes come.
@@ -81,7 +81,7 @@ impl Plan {
         match (reply.promised_size, reply.size()) {
             (Some(promised), Some(size)) if promised != size && self.rules.verify != Verify::Off => {
                 let why = format!("its size is {size} bytes, and X-Linked-Size says {promised}");
-                Err(Error::new(Kind::DigestMismatch, show::url(&reply.url), why))
+                Err(Error::new(ErrorKind::DigestMismatch, show::url(&reply.url), why))
             }
             _ => Ok(()),
         }
@@ -93,14 +93,14 @@ impl Plan {
         // What is shorter than what is here, or a page, is not begun with where a part was asked for: a plain request tells.
         let other = reply.html || reply.size().is_some_and(|size| size < self.work.there());
         if !held.is_plain() && (other || self.is_another(held.source, reply)) {
-            return refuse(Kind::RemoteChanged);
+            return refuse(ErrorKind::RemoteChanged);
         }
         let others = self.mixes() && self.sources.has_other(held.source);
         if held.is_plain() || (self.work.held().len() == 1 && !others) {
             return Ok(());
         }
         self.one_only = !others;
-        refuse(Kind::HttpRangeIgnored)
+        refuse(ErrorKind::HttpRangeIgnored)
     }
 
     /// What a part is good for; and what a partial file that another tool left becomes by it, if there is one.
@@ -108,18 +108,18 @@ impl Plan {
         let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
         if let Some(known) = self.known.as_ref().filter(|known| self.is_of_another_source(held.source, known))
         {
-            return refuse(Kind::RemoteChanged, &format!("what is here came from {}", known.start.url));
+            return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {}", known.start.url));
         }
         if let Some(left) = &self.adopting {
             let start = adopted(reply, self.sources.origin(held.source), left)?;
             return Ok((judge::part(&start, held.from, held.end, reply)?, Some(start)));
         }
         let Some(known) = &self.known else {
-            return refuse(Kind::HttpRangeWrong, "everything was asked for");
+            return refuse(ErrorKind::HttpRangeWrong, "everything was asked for");
         };
         if self.open_ended && !self.is_provable() {
             let why = "only a part came, and nothing tells whether the next one belongs to it";
-            return refuse(Kind::HttpTruncated, why);
+            return refuse(ErrorKind::HttpTruncated, why);
         }
         let start = self.start_of(held.source, &known.start);
         Ok((judge::part(&start, held.from, held.end, reply)?, None))
@@ -161,7 +161,7 @@ impl Plan {
                 known.start.origin = self.sources.origin(source);
             }
             known.start.size = self.work.size;
-            self.unproven_join |= known.start.version == Version::Unknown;
+            self.unproven_join |= known.start.version == Validator::Unknown;
         }
         // Of what went to standard output nothing new can be computed; and of several sources, the first one's word counts.
         if !self.rules.sizes.window_is_memory && !self.mixes() {
@@ -194,7 +194,7 @@ impl Plan {
     fn start(&mut self, now: Duration, worker: WorkerId, reply: &Reply) {
         if self.work.there() > 0 {
             // We asked to go on, and the server sends everything.
-            let error = Error::new(Kind::HttpRangeIgnored, show::url(&reply.url), "");
+            let error = Error::new(ErrorKind::HttpRangeIgnored, show::url(&reply.url), "");
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
         // What another tool left is compared with what comes, from wherever the comparison begins.
@@ -245,7 +245,7 @@ impl Plan {
         self.tell_start();
         if std::mem::take(&mut self.continuing) {
             let bytes = self.work.there();
-            self.actions.push_back(Action::Tell(Fact::Resumed { from: at, bytes }));
+            self.actions.push_back(Action::Tell(EventKind::Resumed { from: at, bytes }));
         }
         self.actions.push_back(Action::Accept { worker, skip, at, end });
     }
@@ -258,7 +258,7 @@ impl Plan {
             let url = known.start.url.clone();
             let validator = known.start.version.text();
             let notes = std::mem::take(&mut self.dropped);
-            self.actions.push_back(Action::Tell(Fact::Started { url, path, size, validator, notes }));
+            self.actions.push_back(Action::Tell(EventKind::Started { url, path, size, validator, notes }));
         }
     }
 }

@@ -6,8 +6,8 @@
 use super::{About, Rules, Signed};
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
-use crate::error::{Error, Kind};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind};
+use crate::event::EventKind;
 use crate::settings::Verify;
 
 /// The algorithm of records: the one that everybody can compute.
@@ -111,10 +111,10 @@ impl Proof {
                 // The strongest of the weak ones says why it does not count.
                 let weak = self.all.iter().max_by_key(|one| one.digest.algorithm);
                 let weak = weak.map(|one| format!("{one} is not strong enough for --verify require"));
-                Err(Error::new(Kind::DigestMissing, at, weak.or_else(note).unwrap_or_default()))
+                Err(Error::new(ErrorKind::DigestMissing, at, weak.or_else(note).unwrap_or_default()))
             }
             Verify::Listed if !self.given.iter().any(|one| one.digest.algorithm.counts_in_lists()) => {
-                Err(Error::new(Kind::DigestUnlisted, at, note().unwrap_or_default()))
+                Err(Error::new(ErrorKind::DigestUnlisted, at, note().unwrap_or_default()))
             }
             _ => Ok(()),
         }
@@ -125,16 +125,16 @@ impl Proof {
         &self,
         computed: &[Digest],
         strongest: Option<&Expected>,
-    ) -> (Vec<Fact>, Option<String>) {
-        let verified = |one: &Expected| Fact::Verified {
+    ) -> (Vec<EventKind>, Option<String>) {
+        let verified = |one: &Expected| EventKind::Verified {
             algorithm: one.digest.algorithm.name().into(),
             digest: one.digest.to_string(),
             source: one.from.clone(),
         };
-        let mut facts: Vec<Fact> = self.all.iter().map(verified).collect();
+        let mut facts: Vec<EventKind> = self.all.iter().map(verified).collect();
         if let Some(Signed { by, digest }) = &self.signed {
             let signed = computed.iter().find(|one| Some(one.algorithm) == *digest);
-            facts.extend(signed.map(|digest| Fact::Verified {
+            facts.extend(signed.map(|digest| EventKind::Verified {
                 algorithm: digest.algorithm.name().into(),
                 digest: digest.to_string(),
                 source: format!("the signature by {by}"),
@@ -152,9 +152,9 @@ impl Proof {
     pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {
-            Some(Look::Page) => Some(Kind::ContentHtml),
-            Some(Look::Fragment) if says_html => Some(Kind::ContentHtml),
-            Some(Look::LfsPointer) => Some(Kind::ContentPointer),
+            Some(Look::Page) => Some(ErrorKind::ContentHtml),
+            Some(Look::Fragment) if says_html => Some(ErrorKind::ContentHtml),
+            Some(Look::LfsPointer) => Some(ErrorKind::ContentPointer),
             Some(Look::Other) if says_html => {
                 warnings.push("its server calls it an HTML page, which it does not look like".into());
                 None

@@ -5,8 +5,8 @@
 
 use super::{Action, Plan, State, pieces::Proving, sources::Out};
 use crate::digest::{self, Digest, Expected};
-use crate::error::{Error, Kind};
-use crate::event::{Fact, Failure};
+use crate::error::{Error, ErrorKind};
+use crate::event::{EventKind, Failure};
 use crate::job::Pieces;
 use crate::settings::Verify;
 use std::ops::Range;
@@ -50,7 +50,11 @@ impl Plan {
                 });
                 self.proven = proven.or(by_piece).or(self.proven.take());
                 if let Some(liar) = self.sources.convict() {
-                    self.lied(liar, Kind::DigestMismatch, "it sent wrong bytes, which came from others then");
+                    self.lied(
+                        liar,
+                        ErrorKind::DigestMismatch,
+                        "it sent wrong bytes, which came from others then",
+                    );
                 }
                 self.computed = computed;
                 self.actions.extend(facts.into_iter().map(Action::Tell));
@@ -73,8 +77,8 @@ impl Plan {
         // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
         // of this one; in one piece it will be.
         let error = match self.unproven_join || self.fetched == 0 {
-            true => Error::new(Kind::RemoteChanged, self.place(), "its parts do not belong together"),
-            false => Error::new(Kind::DigestMismatch, self.place(), why),
+            true => Error::new(ErrorKind::RemoteChanged, self.place(), "its parts do not belong together"),
+            false => Error::new(ErrorKind::DigestMismatch, self.place(), why),
         };
         self.failed(now, error);
     }
@@ -106,12 +110,12 @@ impl Plan {
         match (self.rules.size, size) {
             (Some(wanted), Some(size)) if wanted != size && self.rules.verify != Verify::Off => {
                 let why = format!("its size is {size} bytes, and must be {wanted}");
-                Err(Error::new(Kind::DigestMismatch, at, why))
+                Err(Error::new(ErrorKind::DigestMismatch, at, why))
             }
             (_, Some(size)) if self.pieces.as_ref().is_some_and(|pieces| !pieces.fit(size)) => {
                 let count = self.pieces.as_ref().map_or(0, |pieces| pieces.from().digests.len());
                 let why = format!("it has {size} bytes, which is not what {count} pieces have");
-                Err(Error::new(Kind::DigestMismatch, at, why))
+                Err(Error::new(ErrorKind::DigestMismatch, at, why))
             }
             _ => Ok(()),
         }
@@ -152,7 +156,7 @@ impl Plan {
         let why = self.is_not_as_said(piece);
         for liar in sent_wrong.into_iter().filter(|&one| by.is_some_and(|by| by != one)) {
             self.drop_workers_of(liar);
-            self.lied(liar, Kind::DigestPart, &why);
+            self.lied(liar, ErrorKind::DigestPart, &why);
         }
     }
 
@@ -184,10 +188,10 @@ impl Plan {
                     "{why}, from any of {} mirrors: its digests and their bytes disagree",
                     sent.len()
                 );
-                Error::new(Kind::DigestPart, self.place(), disagree)
+                Error::new(ErrorKind::DigestPart, self.place(), disagree)
             }
-            Some(source) => Error::new(Kind::DigestPart, self.sources.url(source), why),
-            None => Error::new(Kind::DigestPart, self.place(), why),
+            Some(source) => Error::new(ErrorKind::DigestPart, self.sources.url(source), why),
+            None => Error::new(ErrorKind::DigestPart, self.place(), why),
         };
         self.drop_workers();
         self.failed(now, error);
@@ -221,7 +225,7 @@ impl Plan {
         };
         self.take_back(ranges);
         self.state = State::Transferring;
-        let error = Error::new(Kind::DigestMismatch, at, what);
+        let error = Error::new(ErrorKind::DigestMismatch, at, what);
         self.tell_retry(&error, 0, Duration::ZERO, self.work.written.prefix());
         true
     }
@@ -247,14 +251,14 @@ impl Plan {
         }
     }
 
-    fn lied(&mut self, source: usize, kind: Kind, why: &str) {
+    fn lied(&mut self, source: usize, kind: ErrorKind, why: &str) {
         self.sources.leave(source, Out::Lied);
         let url = self.sources.url(source).to_string();
         if let Some(known) = &mut self.known {
             known.warnings.push(format!("the mirror {url} was left: {why}"));
         }
         let error = Failure::from(&Error::new(kind, &url, why));
-        self.actions.push_back(Action::Tell(Fact::MirrorLeft { url, error }));
+        self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
     }
 
     /// What a person should know of the content as it is.

@@ -5,12 +5,12 @@
 
 use super::{Action, Left, Place, Plan, State, WorkerId};
 use crate::adopt::Adopted;
-use crate::error::{Error, Kind};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind};
+use crate::event::EventKind;
 use crate::identity::Origin;
 use crate::journal::{Claim, Start};
 use crate::plan::opening::start_of_reply;
-use crate::reply::{Reply, Version};
+use crate::reply::{Reply, Validator};
 use std::time::Duration;
 
 impl Plan {
@@ -63,21 +63,21 @@ impl Plan {
         let no = |kind, why: &str| Err(Error::new(kind, self.place(), why));
         match (left, &self.known) {
             (Left::Journal { start, .. }, _) if !self.identity().may_continue(start.origin) => {
-                no(Kind::ResumeUnproven, "it came from another URL")
+                no(ErrorKind::ResumeUnproven, "it came from another URL")
             }
             (_, Some(_)) if !self.is_provable() && matches!(left, Left::Journal { .. }) => {
-                no(Kind::ResumeUnproven, "")
+                no(ErrorKind::ResumeUnproven, "")
             }
             (Left::Journal { start, .. }, Some(known)) => {
                 let same = start.version == known.start.version
                     && start.size == known.start.size
                     && start.coding == known.start.coding;
-                if same { Ok(()) } else { no(Kind::RemoteChanged, "since an earlier run") }
+                if same { Ok(()) } else { no(ErrorKind::RemoteChanged, "since an earlier run") }
             }
             (Left::Journal { start, claims }, None) => {
                 let strong = self.proof.has_strong(&start.digests);
-                match start.version == Version::Unknown && !strong && !claims.is_empty() {
-                    true => no(Kind::ResumeUnproven, ""),
+                match start.version == Validator::Unknown && !strong && !claims.is_empty() {
+                    true => no(ErrorKind::ResumeUnproven, ""),
                     false => Ok(()),
                 }
             }
@@ -108,7 +108,7 @@ impl Plan {
                 let bytes = self.work.there();
                 let from = self.work.claimed.prefix();
                 if bytes > 0 {
-                    self.actions.push_back(Action::Tell(Fact::Resumed { from, bytes }));
+                    self.actions.push_back(Action::Tell(EventKind::Resumed { from, bytes }));
                 }
                 self.checks += 1;
                 self.actions.push_back(Action::Check { number: self.checks, claims });
@@ -142,7 +142,7 @@ impl Plan {
                 url: String::new(),
                 origin: None,
                 size: Some(size),
-                version: Version::Unknown,
+                version: Validator::Unknown,
                 coding: None,
                 digests: Vec::new(),
             };
@@ -173,5 +173,5 @@ pub(super) fn is_no_beginning(left: &Adopted, size: Option<u64>, url: &str) -> E
         None => format!("it has {} bytes", left.end()),
     };
     let there = size.map_or("is shorter".to_string(), |size| format!("has {size} bytes"));
-    Error::new(Kind::ResumeDamaged, url, format!("{here}, and the server's file {there}"))
+    Error::new(ErrorKind::ResumeDamaged, url, format!("{here}, and the server's file {there}"))
 }

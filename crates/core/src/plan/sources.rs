@@ -5,7 +5,7 @@
 
 use super::growth::Growth;
 use crate::identity::Origin;
-use crate::reply::Version;
+use crate::reply::Validator;
 
 /// So many sources bring pieces at once: enough to fill a line past a slow one, few enough to leave most mirrors in peace.
 const AT_ONCE: usize = 4;
@@ -34,7 +34,7 @@ struct Source {
     /// What answered, for people.
     url: String,
     /// Its version of the file, once it answered.
-    version: Option<Version>,
+    version: Option<Validator>,
     parts_work: bool,
     failures: u32,
     out: Option<Out>,
@@ -152,7 +152,7 @@ impl Sources {
     }
 
     /// It has a reply.
-    pub(super) fn opened(&mut self, source: usize, url: String, version: &Version) {
+    pub(super) fn opened(&mut self, source: usize, url: String, version: &Validator) {
         if let Some(one) = self.all.get_mut(source) {
             one.url = url;
             one.version.get_or_insert_with(|| version.clone());
@@ -163,7 +163,7 @@ impl Sources {
         self.all.get(source).map_or("", |one| &one.url)
     }
 
-    pub(super) fn version(&self, source: usize) -> Option<&Version> {
+    pub(super) fn version(&self, source: usize) -> Option<&Validator> {
         self.all.get(source)?.version.as_ref()
     }
 

@@ -2,7 +2,7 @@
 
 use super::work::Help;
 use super::{Action, Plan, WorkerId};
-use crate::pace::Room;
+use crate::concurrency::Allowance;
 use crate::settings::Verify;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 impl Plan {
     /// Sends workers for what is missing, with what room there is at the host of each source. When to look again, if there
     /// is nothing to do now.
-    pub(super) fn staff(&mut self, now: Duration, rooms: &[Room]) -> Option<Duration> {
+    pub(super) fn staff(&mut self, now: Duration, rooms: &[Allowance]) -> Option<Duration> {
         if self.complete() {
             return None;
         }
@@ -72,7 +72,7 @@ impl Plan {
     }
 
     /// Has fewer workers where there are too many at the host of a source. Others go on with what they leave.
-    fn stop_some(&mut self, now: Duration, rooms: &[Room]) -> bool {
+    fn stop_some(&mut self, now: Duration, rooms: &[Allowance]) -> bool {
         for (source, room) in rooms.iter().enumerate().filter(|(_, room)| room.surplus > 0) {
             for help in self.work.fewer(now, source, room.surplus) {
                 match help {
@@ -128,7 +128,7 @@ impl Plan {
     }
 
     /// How many more workers that source should have.
-    fn more(&self, now: Duration, source: usize, room: &Room) -> usize {
+    fn more(&self, now: Duration, source: usize, room: &Allowance) -> usize {
         let active = self.work.held().len();
         if active == 0 {
             return 1;

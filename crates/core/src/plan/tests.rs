@@ -8,7 +8,7 @@ use http::HeaderMap;
 use url::Url;
 
 const NOW: Duration = Duration::from_secs(1);
-const ROOM: Room = Room { most: 100, worth: 100, surplus: 0, not_before: Duration::ZERO };
+const ROOM: Allowance = Allowance { most: 100, worth: 100, surplus: 0, not_before: Duration::ZERO };
 
 fn rules() -> Rules {
     Rules {
@@ -50,7 +50,7 @@ fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
         plan.check().expect("the invariant");
         match plan.next(now, &[ROOM, ROOM]) {
             Action::Wait(_) => return all,
-            Action::Pace { .. } => {}
+            Action::Observe { .. } => {}
             action => all.push(action),
         }
     }
@@ -79,7 +79,7 @@ const LATER: Duration = Duration::from_secs(100);
 
 #[test]
 fn a_break_goes_on_where_it_stopped_only_with_the_same_version() {
-    let broken = || Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) };
+    let broken = || Input::Ended { worker: 1, result: Err(Error::new(ErrorKind::NetReset, "", "")) };
     for (etag, range, accepted, skip) in [
         ("\"a\"", "bytes 70000-99999/100000", true, 0),
         ("\"a\"", "bytes 60000-99999/100000", true, 10_000),
@@ -105,14 +105,14 @@ fn a_break_goes_on_where_it_stopped_only_with_the_same_version() {
 #[test]
 fn without_a_strong_validator_it_starts_again() {
     let mut plan = half_done("W/\"a\"", 70_000);
-    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
+    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(ErrorKind::NetReset, "", "")) });
     assert_eq!(fetches(&steps(&mut plan, LATER)), [0]);
 }
 
 #[test]
 fn reports_of_dropped_workers_change_nothing() {
     let mut plan = half_done("\"a\"", 70_000);
-    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::NetReset, "", "")) });
+    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(ErrorKind::NetReset, "", "")) });
     plan.on(NOW, Input::Wrote { worker: 1, upto: 90_000, fresh: true });
     plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
     assert_eq!(plan.bytes(), 70_000);
@@ -130,9 +130,9 @@ fn a_further_mirror_is_used_from_the_start_and_costs_no_try() {
     let mut plan =
         Plan::new(Rules { origins: vec![origin("http://h/f"), origin("http://g/f")], retries: 0, ..rules() });
     steps(&mut plan, NOW);
-    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
+    plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(ErrorKind::HttpNotFound, "", "")) });
     assert!(steps(&mut plan, NOW).contains(&Action::Fetch { worker: 2, source: 1, from: 0, to: None }));
-    plan.on(NOW, Input::Ended { worker: 2, result: Err(Error::new(Kind::HttpNotFound, "", "")) });
+    plan.on(NOW, Input::Ended { worker: 2, result: Err(Error::new(ErrorKind::HttpNotFound, "", "")) });
     assert!(matches!(steps(&mut plan, NOW).last(), Some(Action::Finish(Outcome::Failed { .. }))));
 }
 
@@ -143,7 +143,10 @@ fn time_for_the_whole_file_is_bounded() {
     assert_eq!(plan.next(NOW, &[ROOM]), Action::Wait(Some(NOW + LATER)));
     let actions = steps(&mut plan, NOW + LATER);
     assert_eq!(actions[0], Action::Drop { worker: 1 });
-    assert!(matches!(actions.last(), Some(Action::Finish(Outcome::Failed { kind: Kind::JobMaxTime, .. }))));
+    assert!(matches!(
+        actions.last(),
+        Some(Action::Finish(Outcome::Failed { kind: ErrorKind::JobMaxTime, .. }))
+    ));
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn who_is_too_many_is_stopped_and_one_stays() {
     let sizes = Sizes { journal_from: None, ..Sizes::FILE };
     let mut plan = Plan::new(Rules { connections: None, sizes, ..rules() });
     let drive = |plan: &mut Plan, now: Duration, worth: usize, surplus: usize| {
-        let room = Room { worth, surplus, ..ROOM };
+        let room = Allowance { worth, surplus, ..ROOM };
         let mut all = Vec::new();
         for _ in 0..20 {
             let action = plan.next(now, &[room]);

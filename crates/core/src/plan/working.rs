@@ -4,8 +4,8 @@
 //! ends a worker is a failure.
 
 use super::{Action, Plan, WorkerId};
-use crate::error::{Error, Kind};
-use crate::pace::News;
+use crate::concurrency::Observation;
+use crate::error::{Error, ErrorKind};
 use crate::retry::PROGRESS;
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ impl Plan {
         self.work.wrote(now, worker, upto, fresh);
         let new = upto.saturating_sub(before);
         self.fetched = self.fetched.saturating_add(new);
-        let news = News::Brought(new, self.work.latency);
-        self.actions.push_back(Action::Pace { source, news });
+        let news = Observation::Brought(new, self.work.latency);
+        self.actions.push_back(Action::Observe { source, news });
         if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
             self.works(source, 0);
-            self.actions.push_back(Action::Pace { source, news: News::Works });
+            self.actions.push_back(Action::Observe { source, news: Observation::Works });
         }
         self.grew();
         if self.comparing.as_ref().is_some_and(|left| self.work.written.contains(&left.overlap())) {
@@ -40,12 +40,12 @@ impl Plan {
             Err(error) => self.worker_failed(now, worker, error),
             // A worker that was never told to go on cannot be through.
             Ok(()) if !receiving => {
-                let error = Error::new(Kind::HttpTruncated, self.place(), "no reply");
+                let error = Error::new(ErrorKind::HttpTruncated, self.place(), "no reply");
                 self.worker_failed(now, worker, error);
             }
             Ok(()) if end.is_some_and(|end| at < end) => {
                 let missing = format!("{} bytes are missing", end.unwrap_or(at) - at);
-                self.worker_failed(now, worker, Error::new(Kind::HttpTruncated, self.place(), missing));
+                self.worker_failed(now, worker, Error::new(ErrorKind::HttpTruncated, self.place(), missing));
             }
             Ok(()) => {
                 let (_, twin) = self.work.release(worker).unzip();
@@ -60,17 +60,17 @@ impl Plan {
                 if !crumb {
                     self.works(source, 1);
                 } else {
-                    let news = News::Broke(Duration::ZERO);
-                    self.actions.push_back(Action::Pace { source, news });
+                    let news = Observation::Broke(Duration::ZERO);
+                    self.actions.push_back(Action::Observe { source, news });
                 }
                 if self.sources.worked(source, rate) && self.mixes() {
                     let why = "other mirrors bring many times more";
-                    self.leave(source, &Error::new(Kind::NetSlow, self.sources.url(source), why));
+                    self.leave(source, &Error::new(ErrorKind::NetSlow, self.sources.url(source), why));
                 }
                 let sized = self.work.size.is_some();
                 if !self.complete() && self.work.held().is_empty() && sized && !self.is_provable() {
                     let why = "only a part came, and nothing tells whether the next one belongs to it";
-                    self.failed(now, Error::new(Kind::HttpTruncated, self.place(), why));
+                    self.failed(now, Error::new(ErrorKind::HttpTruncated, self.place(), why));
                 }
             }
         }

@@ -2,13 +2,13 @@
 //!
 //! Invariant: nothing is written here but all of a small file that came at once, to a part file that was begun for it.
 
-use super::proving::{look_at, promises_data};
+use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
+use crate::checksum_discovery::Known;
 use crate::clock;
 use crate::disk::in_order::InOrder;
 use crate::disk::{Beginning, Disk, Found, Generation, Opening, Part};
 use crate::place::Wanted;
-use crate::proofs::Known;
 use crate::space::Space;
 use crate::worker::UNKNOWN_END;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use downhaul_core::content::Look;
 use downhaul_core::digest::{self, Algorithm};
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
-use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Left, Place, WorkerId};
 use downhaul_core::reply::{Links, Reply};
@@ -60,7 +60,7 @@ impl Director {
         // A file is read for its digests.
         let quick = spec.expected.is_empty() && reply.as_ref().is_none_or(|reply| reply.digests.is_empty());
         // By the name that a server gives later, a list may say something else, or something at all.
-        let preliminary = spec.target == Target::Server;
+        let preliminary = spec.destination == Destination::Server;
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
@@ -105,10 +105,10 @@ impl Director {
         // Whose reply this is, is certain where there is one worker only.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
-        let whole = whole.filter(|_| !running.journaled && !spec.target.is_in_order());
+        let whole = whole.filter(|_| !running.journaled && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
         // Opening a pipe waits for its reader.
-        let waits = matches!(spec.target, Target::Stream(_));
+        let waits = matches!(spec.destination, Destination::Stream(_));
         let news = self.news.clone();
         // A file that is there is read for its digests, and what an earlier run left is looked through.
         let compares = matches!(settings.if_exists, IfExists::Update | IfExists::Check)
@@ -132,10 +132,10 @@ impl Director {
                         places.choose(&wanted)?
                     }
                 };
-                let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.target) {
+                let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                     (Place::Taken { .. } | Place::Ask(_), _) => (None, None),
-                    (Place::Free { .. }, Target::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
-                    (Place::Free { .. }, Target::Stream(_)) => {
+                    (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
+                    (Place::Free { .. }, Destination::Stream(_)) => {
                         (Some(Arc::new(InOrder::open(&path, || news.is_closed())?)), None)
                     }
                     (Place::Free { .. }, _) => {
@@ -251,7 +251,7 @@ fn write_whole(
     generation: Generation,
     (worker, whole): (WorkerId, Vec<Bytes>),
     path: &Path,
-    spec: &JobSpec,
+    spec: &Job,
     settings: &Settings,
 ) -> Option<Written> {
     let since = clock::instant();

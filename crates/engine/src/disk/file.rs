@@ -10,7 +10,7 @@ mod part;
 mod tests;
 
 use super::{Disk, Found, NoFile, Opening, Part, Standing, failure, platform};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Record};
 use downhaul_core::journal;
 use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
@@ -162,7 +162,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         }
         let meta = file.metadata().map_err(|e| failure(&e, path))?;
         if !meta.is_file() {
-            return Err(Error::new(Kind::DiskFailed, path.to_string_lossy(), "it is not a file"));
+            return Err(Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "it is not a file"));
         }
         if !platform::is_at(&meta, path).map_err(|e| failure(&e, path))? {
             continue;
@@ -174,7 +174,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         }
         return Ok((file, meta));
     }
-    Err(Error::new(Kind::FileLocked, target.to_string_lossy(), ""))
+    Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), ""))
 }
 
 fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

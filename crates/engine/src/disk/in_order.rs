@@ -7,7 +7,7 @@ use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::content::ENOUGH;
 use downhaul_core::digest::Digest;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -57,13 +57,13 @@ impl InOrder {
         if platform::is_block_device(path) {
             // Nobody means to replace a file system by a download; who does can still say so.
             let why = "it is a block device, and what is on it would be lost. If that is meant, write there from standard output";
-            return Err(Error::new(Kind::FileIsDevice, name, why));
+            return Err(Error::new(ErrorKind::FileIsDevice, name, why));
         }
         loop {
             match platform::open_in_order(path).map_err(fail)? {
                 Some(file) => return Ok(InOrder::to(name, Box::new(file))),
                 None if is_over() => {
-                    return Err(Error::new(Kind::OutputClosed, name, "nobody reads from it"));
+                    return Err(Error::new(ErrorKind::OutputClosed, name, "nobody reads from it"));
                 }
                 None => std::thread::sleep(LOOK_FOR_READER),
             }
@@ -80,7 +80,7 @@ impl InOrder {
 
     fn failure(&self, error: &io::Error) -> Error {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Error::new(Kind::OutputClosed, &self.name, ""),
+            io::ErrorKind::BrokenPipe => Error::new(ErrorKind::OutputClosed, &self.name, ""),
             _ => super::failure(error, Path::new(&self.name)),
         }
     }
@@ -125,7 +125,7 @@ impl Part for InOrder {
         let mut state = self.state();
         if state.left > 0 {
             let why = "the download had to start again";
-            return Err(Error::new(Kind::OutputStarted, &self.name, why));
+            return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
         let generation = state.generation + 1;
         (state.generation, state.hashers) = (generation, Hashers::new(beginning.algorithms));
@@ -142,10 +142,10 @@ impl Part for InOrder {
     ) -> Result<bool, Error> {
         let mut state = self.state();
         if generation != state.generation || state.broken {
-            return Err(Error::new(Kind::OutputStarted, &self.name, "an earlier write failed"));
+            return Err(Error::new(ErrorKind::OutputStarted, &self.name, "an earlier write failed"));
         }
         if end.load(Ordering::Relaxed) == 0 {
-            return Err(Error::new(Kind::OutputStarted, &self.name, "too late"));
+            return Err(Error::new(ErrorKind::OutputStarted, &self.name, "too late"));
         }
         if offset > state.left {
             // Of two that begin at the same place, the longer one has all that the other has.
@@ -202,7 +202,7 @@ impl Part for InOrder {
         let left = self.state().left;
         if left != how.size {
             let why = format!("{left} bytes of {} have left", how.size);
-            return Err(Error::new(Kind::OutputStarted, &self.name, why));
+            return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
         // A pipe is closed, so that its reader knows that this was all.
         self.state().out.take().map_or(Ok(()), |mut out| out.flush()).map_err(|e| self.failure(&e))

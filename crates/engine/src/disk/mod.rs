@@ -19,9 +19,9 @@ use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Origin};
-use downhaul_core::reply::Version;
+use downhaul_core::reply::Validator;
 use downhaul_core::settings::{Resume, Sync};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -133,7 +133,7 @@ pub struct Attach {
     /// Where it came from.
     pub origin: Origin,
     /// What the server called this version of it.
-    pub version: Version,
+    pub version: Validator,
     /// Its URL without secrets, if that is attached too.
     pub url: Option<String>,
     /// The wall clock.
@@ -280,16 +280,16 @@ pub struct Standing {
 pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
     use io::ErrorKind as Is;
     let kind = match error.kind() {
-        Is::StorageFull | Is::QuotaExceeded => Kind::DiskFull,
-        Is::PermissionDenied | Is::ReadOnlyFilesystem => Kind::DiskPermission,
-        Is::FileTooLarge => Kind::DiskTooLarge,
-        Is::IsADirectory => Kind::FileIsFolder,
+        Is::StorageFull | Is::QuotaExceeded => ErrorKind::DiskFull,
+        Is::PermissionDenied | Is::ReadOnlyFilesystem => ErrorKind::DiskPermission,
+        Is::FileTooLarge => ErrorKind::DiskTooLarge,
+        Is::IsADirectory => ErrorKind::FileIsFolder,
         Is::NotADirectory => {
             let file = path.ancestors().find(|one| one.is_file()).unwrap_or(path);
-            return Error::new(Kind::FolderIsFile, file.to_string_lossy(), "");
+            return Error::new(ErrorKind::FolderIsFile, file.to_string_lossy(), "");
         }
-        _ if platform::is_too_many_files(error) => Kind::DiskTooManyFiles,
-        _ => Kind::DiskFailed,
+        _ if platform::is_too_many_files(error) => ErrorKind::DiskTooManyFiles,
+        _ => ErrorKind::DiskFailed,
     };
     Error::new(kind, path.to_string_lossy(), error.to_string())
 }

@@ -4,16 +4,16 @@
 //! after a comparison with what the server says; `skip` alone asks nobody.
 
 use super::{Places, Wanted};
+use crate::checksum_discovery::Known;
 use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
-use crate::proofs::Known;
 use downhaul_core::content::{self, Look};
 use downhaul_core::digest::{self, Expected};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Compared, Conditions};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
-use downhaul_core::reply::Version;
+use downhaul_core::reply::Validator;
 use downhaul_core::settings::{Resume, Verify};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,8 @@ impl Places {
         self.disk.tidy(&path);
         if let Some(instead) = there.instead {
             let kind = match instead {
-                NoFile::Folder => Kind::FileIsFolder,
-                NoFile::Device => Kind::FileIsDevice,
+                NoFile::Folder => ErrorKind::FileIsFolder,
+                NoFile::Device => ErrorKind::FileIsDevice,
             };
             return Err(Error::new(kind, shown, ""));
         }
@@ -44,7 +44,7 @@ impl Places {
             (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, wanted)?,
             (_, IfExists::Overwrite | IfExists::Rename) => None,
-            (_, IfExists::Error) => return Err(Error::new(Kind::FileExists, shown, "")),
+            (_, IfExists::Error) => return Err(Error::new(ErrorKind::FileExists, shown, "")),
             (_, IfExists::Skip) => {
                 let proof =
                     self.prove(&path, wanted, &[])?.map_or(String::new(), |proof| format!(", {proof}"));
@@ -59,7 +59,7 @@ impl Places {
 
     /// It stays if it is this file; else that is a failure.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
-        let exists = |why: String| Err(Error::new(Kind::FileExists, path.to_string_lossy(), why));
+        let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         if let Some(proof) = self.prove(path, wanted, &[])? {
             return Ok(stays(path, &format!("already exists, {proof}")));
         }
@@ -78,7 +78,7 @@ impl Places {
         }
         let Some(reply) = wanted.reply else { return Ok(Place::Ask(Conditions::default())) };
         if let identity::Known::SignedOtherwise(record) = known
-            && let (Version::Etag(here), Version::Etag(server)) = (&record.version, &reply.version)
+            && let (Validator::Etag(here), Validator::Etag(server)) = (&record.version, &reply.version)
             && here != server
         {
             return exists("the server's file has another entity tag".into());
@@ -97,7 +97,7 @@ impl Places {
                     }
                     _ => exists("nothing of it can be compared with the server's file".into()),
                 },
-                Err(error) if error.kind == Kind::DigestMismatch => exists(error.detail),
+                Err(error) if error.kind == ErrorKind::DigestMismatch => exists(error.detail),
                 Err(error) => Err(error),
             },
         }
@@ -147,8 +147,10 @@ impl Places {
         let read = self.disk.open(path)?.take(content::ENOUGH as u64).read_to_end(&mut beginning);
         read.map_err(|e| disk::failure(&e, path))?;
         match content::look(&beginning) {
-            Look::Page => Err(Error::new(Kind::ContentHtml, shown, "it is what is there already")),
-            Look::LfsPointer => Err(Error::new(Kind::ContentPointer, shown, "it is what is there already")),
+            Look::Page => Err(Error::new(ErrorKind::ContentHtml, shown, "it is what is there already")),
+            Look::LfsPointer => {
+                Err(Error::new(ErrorKind::ContentPointer, shown, "it is what is there already"))
+            }
             _ => Ok(()),
         }
     }
@@ -159,7 +161,7 @@ impl Places {
             Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
             Ok(None) if wanted.spec.pieces.is_none() => {
                 let why = "so nobody knows what of the file is wrong";
-                Err(Error::new(Kind::DigestMissing, path.to_string_lossy(), why))
+                Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
             }
             _ => Ok(None),
         }
@@ -183,7 +185,7 @@ impl Places {
         };
         let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
             let detail = format!("the file that is already there is not what {} says", one.from);
-            Error::new(Kind::DigestMismatch, shown.as_ref(), detail)
+            Error::new(ErrorKind::DigestMismatch, shown.as_ref(), detail)
         })?;
         match signature {
             Some(signature) => {

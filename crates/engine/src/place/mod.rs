@@ -14,12 +14,12 @@ mod taken;
 
 pub(crate) use taken::Reserved;
 
+use crate::checksum_discovery::Known;
 use crate::disk::{Disk, Standing};
-use crate::proofs::Known;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin};
-use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::plan::Place;
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{Resume, Settings};
@@ -45,7 +45,7 @@ pub(crate) struct Places {
 /// What choosing a place needs to know of a file.
 pub(crate) struct Wanted<'a> {
     pub(crate) job: JobId,
-    pub(crate) spec: &'a JobSpec,
+    pub(crate) spec: &'a Job,
     pub(crate) identity: &'a Identity,
     /// What the server says, once it was asked.
     pub(crate) reply: Option<&'a Reply>,
@@ -65,9 +65,9 @@ impl Places {
     }
 
     /// Reserves the name that the list or the URL gives, when a job is queued. Asks no disk.
-    pub(crate) fn reserve(&self, job: JobId, spec: &JobSpec) -> Reserved {
+    pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
-        let server_chooses = spec.target == Target::Server;
+        let server_chooses = spec.destination == Destination::Server;
         let may_change = server_chooses || self.settings.if_exists == IfExists::Rename;
         if let Some(file) = self.origin(&spec.urls[0]).signed_file() {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
@@ -102,9 +102,9 @@ impl Places {
 
     /// Where a file goes. Blocks: it asks the disk. With a reply, the server's words count too.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
-        match &wanted.spec.target {
-            Target::Stdout => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
-            Target::Stream(path) => {
+        match &wanted.spec.destination {
+            Destination::Stdout => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
+            Destination::Stream(path) => {
                 let path = self.settings.output.join(path);
                 let shown = path.to_string_lossy().into_owned();
                 return Ok((path, Place::Free { path: shown, left: false }));
@@ -121,14 +121,15 @@ impl Places {
         let Wanted { job, spec, reply, .. } = wanted;
         let wished = self.wished(spec).unwrap_or_default();
         let reserved = self.taken.of(*job).unwrap_or_else(|| wished.clone());
-        let said =
-            reply.filter(|_| spec.target == Target::Server).and_then(|reply| self.named(spec, Some(reply)));
+        let said = reply
+            .filter(|_| spec.destination == Destination::Server)
+            .and_then(|reply| self.named(spec, Some(reply)));
         let base = said.filter(|said| *said != wished);
         if self.settings.if_exists == IfExists::Rename {
             let base = base.unwrap_or(wished);
             return self.first(*job, &base, |path| Ok(self.disk.look(path)?.is_none()));
         }
-        if spec.target != Target::Server
+        if spec.destination != Destination::Server
             || (base.is_none() && reserved == wished && self.is_clear(wanted, &wished))
         {
             return Ok(reserved);
@@ -213,25 +214,25 @@ impl Places {
                 return Ok(path);
             }
         }
-        Err(Error::new(Kind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
+        Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
     }
 
     /// What the list or the URL wishes for; `None` for standard output.
-    fn wished(&self, spec: &JobSpec) -> Option<PathBuf> {
-        match &spec.target {
-            Target::Path(path) => Some(self.settings.output.join(path)),
+    fn wished(&self, spec: &Job) -> Option<PathBuf> {
+        match &spec.destination {
+            Destination::Path(path) => Some(self.settings.output.join(path)),
             _ => self.named(spec, None),
         }
     }
 
     /// Where a file goes by its name, which a reply may give. `None` where no name decides.
-    fn named(&self, spec: &JobSpec, reply: Option<&Reply>) -> Option<PathBuf> {
+    fn named(&self, spec: &Job, reply: Option<&Reply>) -> Option<PathBuf> {
         let name = self.settings.naming.name_for(spec, reply)?;
         Some(self.settings.output.join(name.as_str()))
     }
 
     /// What a job is for: two that have this in common are fetched once.
-    fn what(&self, spec: &JobSpec) -> u64 {
+    fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
         self.hasher.hash_one((urls, digests, spec.size, spec.pieces.is_some()))

@@ -6,7 +6,7 @@
 use crate::hashers::Hashers;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::signature::{Key, Signature};
 
 /// What is signed: this digest of the content.
@@ -17,7 +17,7 @@ pub(super) const SIGNED: Algorithm = Algorithm::Blake2b;
 /// # Errors
 /// `signature.wrong`, and how.
 pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error> {
-    let wrong = |why: &str| Error::new(Kind::SignatureWrong, at, why);
+    let wrong = |why: &str| Error::new(ErrorKind::SignatureWrong, at, why);
     let signature = Signature::read(text).map_err(wrong)?;
     if !key.made(&signature) {
         return Err(wrong(&format!("it is by another key than {key}")));
@@ -50,18 +50,18 @@ pub(super) fn check_file(
 ) -> Result<(), Error> {
     if !signature.prehashed {
         let why = "it is in minisign's old form, which needs the whole file at once; sign again with a newer minisign";
-        return Err(Error::new(Kind::SignatureWrong, at, why));
+        return Err(Error::new(ErrorKind::SignatureWrong, at, why));
     }
     match digests.iter().find(|digest| digest.algorithm == SIGNED) {
         Some(digest) => check(key, signature, &digest.bytes, at),
-        None => Err(Error::new(Kind::SignatureWrong, at, "its digest was not computed")),
+        None => Err(Error::new(ErrorKind::SignatureWrong, at, "its digest was not computed")),
     }
 }
 
 fn check(key: &Key, signature: &Signature, signed: &[u8], at: &str) -> Result<(), Error> {
     let key = UnparsedPublicKey::new(&ED25519, &key.ed25519);
     let comment = [&signature.of_content[..], signature.comment.as_bytes()].concat();
-    let wrong = |why: &str| Error::new(Kind::SignatureWrong, at, why);
+    let wrong = |why: &str| Error::new(ErrorKind::SignatureWrong, at, why);
     key.verify(signed, &signature.of_content).map_err(|_| wrong("the content is not what was signed"))?;
     key.verify(&comment, &signature.of_comment).map_err(|_| wrong("its comment is not what was signed"))
 }
@@ -96,7 +96,10 @@ mod tests {
                 (text.replace("timestamp:1", "timestamp:2"), b"test"),
                 (text.replace("NCisQ", "NCisR").replace("SfNQ", "SfNR"), b"test"),
             ] {
-                assert_eq!(check(&signature, content).map_err(|error| error.kind), Err(Kind::SignatureWrong));
+                assert_eq!(
+                    check(&signature, content).map_err(|error| error.kind),
+                    Err(ErrorKind::SignatureWrong)
+                );
             }
         }
         let signature = read(&key, OLD.as_bytes(), "x").expect("a signature");

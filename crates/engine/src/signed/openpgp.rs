@@ -20,7 +20,7 @@
 
 use super::wrong;
 use crate::clock;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::signature;
 use pgp::composed::{Deserializable, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
@@ -173,7 +173,9 @@ impl Signature {
             Signer::Subkey(key) => self.packet.verify(key, content),
         };
         checked.map_err(|error| match error {
-            pgp::errors::Error::IO { source, .. } => Error::new(Kind::DiskFailed, at, source.to_string()),
+            pgp::errors::Error::IO { source, .. } => {
+                Error::new(ErrorKind::DiskFailed, at, source.to_string())
+            }
             _ => wrong(at, "the content is not what was signed"),
         })
     }

@@ -4,7 +4,7 @@
 
 use crate::{content, sha256};
 use bytes::Bytes;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::reply::Reply;
 use downhaul_engine::source::{Opened, Source, Want};
 use futures_util::future::BoxFuture;
@@ -89,20 +89,20 @@ impl SimHost {
         let (mut counted, now) = (self.counted(), Instant::now());
         counted.requests += 1;
         if counted.is_banned(now) {
-            return Err(Error::new(Kind::HttpForbidden, "sim", "banned"));
+            return Err(Error::new(ErrorKind::HttpForbidden, "sim", "banned"));
         }
         if whole {
             let more = now.duration_since(counted.since).as_secs_f64() * self.allows.rate;
             (counted.tokens, counted.since) = ((counted.tokens + more).min(self.allows.burst + 1.0), now);
             if counted.tokens < 1.0 {
-                return Err(Error::new(Kind::HttpBusy, "sim", "429"));
+                return Err(Error::new(ErrorKind::HttpBusy, "sim", "429"));
             }
             counted.tokens -= 1.0;
         }
         if counted.transfers >= self.allows.transfers {
             counted.banned_until = Some(now + self.allows.ban);
             counted.bans += 1;
-            return Err(Error::new(Kind::HttpForbidden, "sim", "banned"));
+            return Err(Error::new(ErrorKind::HttpForbidden, "sim", "banned"));
         }
         counted.transfers += 1;
         Ok(())
@@ -142,7 +142,7 @@ impl Source for SimFile {
                 let time = some.len() as f64 / transfer.host.allows.speed;
                 tokio::time::sleep(Duration::from_secs_f64(time)).await;
                 if transfer.host.counted().is_banned(Instant::now()) {
-                    return Some((Err(Error::new(Kind::NetReset, "sim", "cut")), None));
+                    return Some((Err(Error::new(ErrorKind::NetReset, "sim", "cut")), None));
                 }
                 Some((Ok(some), Some(transfer)))
             });

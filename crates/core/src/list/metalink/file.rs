@@ -6,8 +6,8 @@
 
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};
-use crate::error::{Error, Kind};
-use crate::job::{self, JobSpec, Pieces, Target, fragment};
+use crate::error::{Error, ErrorKind};
+use crate::job::{self, Destination, Job, Pieces, fragment};
 use crate::name::SafeName;
 use url::Url;
 
@@ -167,29 +167,29 @@ impl File {
         }
     }
 
-    pub(super) fn job(mut self) -> Result<JobSpec, Error> {
+    pub(super) fn job(mut self) -> Result<Job, Error> {
         let name = match self.name.len() {
             0..=LONGEST_NAME => SafeName::from_publisher(&self.name),
             _ => Err("it is longer than 4096 bytes"),
         };
-        let name = name.map_err(|why| Error::new(Kind::NameUnsafe, beginning(&self.name), why))?;
+        let name = name.map_err(|why| Error::new(ErrorKind::NameUnsafe, beginning(&self.name), why))?;
         if self.urls.is_empty() {
             let why = match self.urls_seen {
                 0 => "it has no URL".into(),
                 1 => "its URL is neither http nor https".into(),
                 n => format!("none of its {n} URLs is http or https"),
             };
-            return Err(Error::new(Kind::ListFile, beginning(&self.name), why));
+            return Err(Error::new(ErrorKind::ListFile, beginning(&self.name), why));
         }
         if self.expected.is_empty() && self.pieces.is_none() && self.hashes_seen > 0 {
             self.notes.insert(0, "the Metalink file has no hash of it that can be checked".into());
         }
         // Stable: of equals, the one that the document has first.
         self.urls.sort_by_key(|(rank, _)| *rank);
-        Ok(JobSpec {
+        Ok(Job {
             urls: self.urls.into_iter().map(|(_, url)| url).collect(),
             assumed_https: false,
-            target: Target::Name(name),
+            destination: Destination::Name(name),
             expected: self.expected,
             pieces: self.pieces,
             size: self.size,

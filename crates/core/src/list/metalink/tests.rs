@@ -2,7 +2,7 @@
 
 use super::format::{NAMESPACE_3, NAMESPACE_4};
 use super::*;
-use crate::job::{JobSpec, Target};
+use crate::job::{Destination, Job};
 use proptest::prelude::*;
 use url::Url;
 
@@ -25,12 +25,12 @@ fn read(document: &str) -> Vec<String> {
     Metalink::new(document.into()).map(|(line, job)| format!("{line} {}", shown(job))).collect()
 }
 
-fn shown(job: Result<JobSpec, Error>) -> String {
+fn shown(job: Result<Job, Error>) -> String {
     let job = match job {
         Ok(job) => job,
         Err(error) => return error.to_string(),
     };
-    let Target::Name(name) = &job.target else { panic!("a name") };
+    let Destination::Name(name) = &job.destination else { panic!("a name") };
     let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
     let digests: Vec<&str> = job.expected.iter().map(|one| one.digest.algorithm.name()).collect();
     let pieces = job.pieces.map_or(String::new(), |pieces| {
@@ -233,7 +233,7 @@ fn check(document: Vec<u8>) -> Result<(), TestCaseError> {
             !job.urls.is_empty() && job.urls.iter().all(|url| ["http", "https"].contains(&url.scheme()))
         );
         prop_assert!(job.expected.iter().all(|one| one.digest.bytes.len() == one.digest.algorithm.size()));
-        let Target::Name(name) = job.target else { panic!("a name") };
+        let Destination::Name(name) = job.destination else { panic!("a name") };
         prop_assert!(
             !name.as_str().starts_with('/') && name.as_str().split('/').all(|part| !part.starts_with('.'))
         );

@@ -3,7 +3,7 @@
 //! Invariant: what is read is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and with it every entity that a
 //! document could define: text is never more than what is there.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
@@ -145,7 +145,7 @@ fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
 }
 
 pub(super) fn bad(why: impl Into<String>) -> Error {
-    Error::new(Kind::ListLine, "", why)
+    Error::new(ErrorKind::ListLine, "", why)
 }
 
 /// Not well-formed XML. What the reader says of it may quote all of a document.

@@ -9,7 +9,7 @@ use super::{read_full, with};
 use crate::disk::{Disk, Found, Part, READ, failure, platform};
 use bytes::Bytes;
 use downhaul_core::adopt::{self, Adopted};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::settings::Resume;
 use std::fs::File;
@@ -59,7 +59,7 @@ impl PartFile {
 
     /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
-        let refuse = |why: String| Err(Error::new(Kind::ResumeRefused, target.to_string_lossy(), why));
+        let refuse = |why: String| Err(Error::new(ErrorKind::ResumeRefused, target.to_string_lossy(), why));
         let Some(old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
         let left = match by_control_file(target, length)? {
@@ -100,7 +100,7 @@ impl PartFile {
                 let read = read_full(&old, at, there).map_err(|e| failure(&e, target))?;
                 if range.end > size || read < most || self.read_at(at, here)? < most || here != there {
                     let why = format!("at byte {at} and after, the server has other bytes");
-                    return Err(Error::new(Kind::ResumeDamaged, target.to_string_lossy(), why));
+                    return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
                 }
                 at += most as u64;
             }
@@ -137,7 +137,7 @@ impl PartFile {
                 let skip = usize::try_from(both.start - at).unwrap_or(0);
                 if read < there.len() || there[..] != buffer[skip..skip + there.len()] {
                     let why = format!("at byte {} and after, the server has other bytes", both.start);
-                    return Err(Error::new(Kind::ResumeDamaged, self.path.to_string_lossy(), why));
+                    return Err(Error::new(ErrorKind::ResumeDamaged, self.path.to_string_lossy(), why));
                 }
                 state.agreed.insert(both);
             }
@@ -181,7 +181,11 @@ fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>
     let mut bytes = Vec::new();
     file.take(LONGEST_CONTROL).read_to_end(&mut bytes).map_err(|e| failure(&e, &control))?;
     let refuse = |why| {
-        Error::new(Kind::ResumeRefused, target.to_string_lossy(), format!("{}: {why}", control.display()))
+        Error::new(
+            ErrorKind::ResumeRefused,
+            target.to_string_lossy(),
+            format!("{}: {why}", control.display()),
+        )
     };
     adopt::aria2(&bytes, length).map(Some).map_err(refuse)
 }

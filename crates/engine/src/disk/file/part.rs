@@ -7,7 +7,7 @@ use super::{RECORD, URL, read_full, remove, rename};
 use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Record;
 use downhaul_core::name::SideFiles;
 use downhaul_core::ranges::RangeSet;
@@ -238,11 +238,11 @@ impl Part for PartFile {
         let length = meta.len();
         if state.adopted.is_some() {
             let why = "the server's file ends before its end could be compared";
-            return Err(Error::new(Kind::ResumeDamaged, target.to_string_lossy(), why));
+            return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
         }
         if length < how.size || !self.is_ours(&meta) {
             let why = "somebody changed the part file or took it away";
-            return Err(Error::new(Kind::DiskFailed, self.path.to_string_lossy(), why));
+            return Err(Error::new(ErrorKind::DiskFailed, self.path.to_string_lossy(), why));
         }
         if length > how.size {
             // Somebody added to what an earlier run left.
@@ -272,9 +272,11 @@ impl Part for PartFile {
                 }
                 Ok(())
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::new(Kind::FileExists, target.to_string_lossy(), "it appeared during the download"))
-            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
+                ErrorKind::FileExists,
+                target.to_string_lossy(),
+                "it appeared during the download",
+            )),
             Err(e) => Err(failure(&e, target)),
         }
     }
@@ -318,5 +320,5 @@ fn data_below(offset: u64, data: &[Bytes], end: u64) -> Option<Vec<Bytes>> {
 }
 
 fn late(path: &Path) -> Error {
-    Error::new(Kind::DiskFailed, path.to_string_lossy(), "a write came after the file had begun again")
+    Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "a write came after the file had begun again")
 }

@@ -78,7 +78,7 @@ fn what_another_tool_left_is_copied_and_compared() {
     let generation = part.begin(Beginning { keep: true, journal: Some(b"start,"), ..SMALL }).expect("begins");
     let from = 200_000 - OVERLAP;
     let wrong = part.write_at(generation, from, &[Bytes::from(vec![9; 100])], &FOREVER);
-    assert_eq!(wrong.map_err(|e| e.kind), Err(Kind::ResumeDamaged));
+    assert_eq!(wrong.map_err(|e| e.kind), Err(ErrorKind::ResumeDamaged));
     let end = Bytes::copy_from_slice(&old[from as usize..]);
     part.write_at(generation, from, &[end, Bytes::from_static(b"more")], &FOREVER).expect("agrees");
     let journal = fs::read(folder.path().join("name.part.journal")).expect("is there");
@@ -87,7 +87,7 @@ fn what_another_tool_left_is_copied_and_compared() {
     fs::write(folder.path().join("name.aria2"), b"").expect("writes");
     remove(&folder.path().join("name.part.journal"));
     let refused = Files.open_part(&target, how(Resume::Adopt)).err().map(|e| e.kind);
-    assert_eq!(refused, Some(Kind::ResumeRefused));
+    assert_eq!(refused, Some(ErrorKind::ResumeRefused));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_part_file_is_locked_and_becomes_the_file() {
     let target = folder.path().join("sub/name");
     let part = open(&target).0;
     let locked = Files.open_part(&target, how(Resume::Auto)).err().map(|e| e.kind);
-    assert_eq!(locked, Some(Kind::FileLocked));
+    assert_eq!(locked, Some(ErrorKind::FileLocked));
     let generation = part.begin(SMALL).expect("begins");
     let write = |offset, data: &[&'static [u8]]| {
         let data: Vec<Bytes> = data.iter().map(|some| Bytes::from_static(some)).collect();
@@ -126,7 +126,7 @@ fn nothing_is_replaced_unasked() {
     let target = folder.path().join("name");
     let part = open(&target).0;
     fs::write(&target, b"old").expect("writes");
-    assert_eq!(part.publish(&target, plainly(0)).map_err(|e| e.kind), Err(Kind::FileExists));
+    assert_eq!(part.publish(&target, plainly(0)).map_err(|e| e.kind), Err(ErrorKind::FileExists));
     assert_eq!(fs::read(&target).expect("is there"), b"old");
     part.publish(&target, Publishing { replace: true, ..plainly(0) }).expect("replaces");
     assert_eq!(fs::read(&target).expect("is there"), b"");

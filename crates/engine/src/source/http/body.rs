@@ -3,10 +3,10 @@
 //! Invariant: a lane returns only when its body was read to the announced end.
 
 use super::failure;
-use super::h2::Stream as H2Stream;
-use super::lane::{Lane, Pool};
+use super::http1::{Lane, Pool};
+use super::http2::Stream as H2Stream;
 use bytes::Bytes;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use futures_util::StreamExt;
 use futures_util::stream::Stream;
 use http::{HeaderMap, StatusCode};
@@ -104,7 +104,11 @@ impl HttpBody {
     fn closed(&mut self) -> Result<(), Error> {
         if matches!(self.carrier, Carrier::Stream(_)) && !self.incoming.is_end_stream() {
             self.leave();
-            return Err(Error::new(Kind::HttpTruncated, &self.at, "the stream was reset before its end"));
+            return Err(Error::new(
+                ErrorKind::HttpTruncated,
+                &self.at,
+                "the stream was reset before its end",
+            ));
         }
         self.ended();
         Ok(())

@@ -10,12 +10,12 @@ use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
 use bytes::Bytes;
 use downhaul_core::digest::{self, Expected};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Verify;
 use downhaul_core::show;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use futures_util::{StreamExt, stream};
-use std::io::{self, Cursor, ErrorKind, Read};
+use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -57,7 +57,7 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     };
     if reply.status != 200 {
         let detail = format!("{name}, and --decode auto needs all of it");
-        return Err(Error::new(Kind::HttpEncoding, show::url(&reply.url), detail));
+        return Err(Error::new(ErrorKind::HttpEncoding, show::url(&reply.url), detail));
     }
     let expected = std::mem::take(&mut reply.digests);
     let expected = if verify == Verify::Off { Vec::new() } else { expected };
@@ -117,7 +117,7 @@ fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String
                 Some(News::Decoded) if ended => return Ok(None),
                 Some(News::Failed(error)) => return Err(error),
                 Some(News::Decoded) | None => {
-                    return Err(Error::new(Kind::NetReset, at, "the decoder stopped too early"));
+                    return Err(Error::new(ErrorKind::NetReset, at, "the decoder stopped too early"));
                 }
             }
         }
@@ -158,8 +158,10 @@ fn run(
     // Nothing in a coding is nothing, also where a server leaves out what the coding begins with.
     if input.has_some() {
         let broken = |e: io::Error| match e.kind() {
-            ErrorKind::UnexpectedEof => Error::new(Kind::HttpTruncated, at, "the compressed content is cut"),
-            _ => Error::new(Kind::ContentCoding, at, "it is broken"),
+            io::ErrorKind::UnexpectedEof => {
+                Error::new(ErrorKind::HttpTruncated, at, "the compressed content is cut")
+            }
+            _ => Error::new(ErrorKind::ContentCoding, at, "it is broken"),
         };
         let mut decoder = decoder(codings, input.clone()).map_err(broken)?;
         let (mut chunk, mut bytes) = (vec![0; CHUNK], 0);
@@ -168,7 +170,7 @@ fn run(
             bytes += read as u64;
             if bytes > input.coded().saturating_mul(GROWTH_MOST) {
                 let why = format!("it becomes more than {GROWTH_MOST} times as large");
-                return Err(Error::new(Kind::ContentCoding, at, why));
+                return Err(Error::new(ErrorKind::ContentCoding, at, why));
             }
             let some = Bytes::copy_from_slice(chunk.get(..read).unwrap_or_default());
             if some.is_empty() {
@@ -183,7 +185,7 @@ fn run(
         let found = found.map_or(String::new(), |digest| digest.to_string());
         let name = one.digest.algorithm.name();
         let why = format!("{name} of the compressed bytes is {found}, but {} says {}", one.from, one.digest);
-        Error::new(Kind::DigestMismatch, at, why)
+        Error::new(ErrorKind::DigestMismatch, at, why)
     })
 }
 

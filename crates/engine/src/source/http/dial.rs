@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::explain::{Stage, spend};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Family;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -31,13 +31,13 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
         Some(Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
         Some(Host::Domain(name)) => match timeout(patience, tokio::net::lookup_host((name, port))).await {
             Ok(Ok(found)) => found.collect(),
-            Ok(Err(e)) => return Err(Error::new(Kind::DnsUnresolved, name, plain_dns(&e))),
+            Ok(Err(e)) => return Err(Error::new(ErrorKind::DnsUnresolved, name, plain_dns(&e))),
             Err(_) => {
                 let detail = format!("no answer within {} s", patience.as_secs_f64());
-                return Err(Error::new(Kind::DnsUnresolved, name, detail));
+                return Err(Error::new(ErrorKind::DnsUnresolved, name, detail));
             }
         },
-        None => return Err(Error::new(Kind::UrlInvalid, at, "it has no host")),
+        None => return Err(Error::new(ErrorKind::UrlInvalid, at, "it has no host")),
     };
     spend(Stage::Name, since);
     let wanted = in_turn(addresses.into_iter().filter(|a| match family {
@@ -46,7 +46,7 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
         Family::V6 => a.is_ipv6(),
     }));
     if wanted.is_empty() {
-        return Err(Error::new(Kind::DnsUnresolved, at, "it has no address of the wanted family"));
+        return Err(Error::new(ErrorKind::DnsUnresolved, at, "it has no address of the wanted family"));
     }
     let since = clock::instant();
     let raced = timeout(patience, race(&wanted)).await;
@@ -56,7 +56,7 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
         Err(_) => {
             let tried: Vec<String> = wanted.iter().map(ToString::to_string).collect();
             let detail = format!("no answer within {} s from {}", patience.as_secs_f64(), tried.join(", "));
-            Err(Error::new(Kind::ConnectTimeout, at, detail))
+            Err(Error::new(ErrorKind::ConnectTimeout, at, detail))
         }
     }
 }
@@ -106,11 +106,11 @@ fn explain(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
     use io::ErrorKind as Is;
     let all = |kind: Is| failures.iter().all(|(_, e)| e.kind() == kind);
     let kind = if all(Is::ConnectionRefused) {
-        Kind::ConnectRefused
+        ErrorKind::ConnectRefused
     } else if all(Is::TimedOut) {
-        Kind::ConnectTimeout
+        ErrorKind::ConnectTimeout
     } else {
-        Kind::ConnectFailed
+        ErrorKind::ConnectFailed
     };
     let each: Vec<String> = failures.iter().map(|(address, e)| format!("{address}: {}", plain(e))).collect();
     Error::new(kind, at, each.join("; "))
@@ -152,7 +152,7 @@ mod tests {
         let stream = race(&[dead, alive]).await.expect("the second one answers");
         assert_eq!(stream.peer_addr().expect("an address"), alive);
         let error = explain(&race(&[dead]).await.expect_err("nobody answers"), "h:1");
-        assert_eq!(error.kind, Kind::ConnectRefused);
+        assert_eq!(error.kind, ErrorKind::ConnectRefused);
         assert!(error.detail.contains(&dead.to_string()), "{error}");
     }
 }

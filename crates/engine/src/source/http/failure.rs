@@ -1,7 +1,7 @@
 //! What went wrong on a connection, named after what it means for the file.
 
 use super::tls;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::head::Refused;
 use h2::Reason;
 use std::error::Error as _;
@@ -12,20 +12,20 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     let refused =
         io_cause(error).and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<Refused>());
     if let Some(Refused(why)) = refused {
-        return Error::new(Kind::HttpMalformed, at, *why);
+        return Error::new(ErrorKind::HttpMalformed, at, *why);
     }
     let h2 = h2_cause(error);
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
-        return Error::new(Kind::HttpVersion, at, "it wants HTTP/1.1 for this");
+        return Error::new(ErrorKind::HttpVersion, at, "it wants HTTP/1.1 for this");
     }
     // What is wrong with all of a connection is not the fault of one of its files.
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
-        return Error::new(Kind::HttpMalformed, at, cause(error));
+        return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }
     if let Some(tls) = tls_cause(error) {
         return tls::failure::of_transfer(tls, at);
     }
-    Error::new(Kind::NetReset, at, "no reply came: ".to_string() + &cause(error))
+    Error::new(ErrorKind::NetReset, at, "no reply came: ".to_string() + &cause(error))
 }
 
 /// A body that broke.
@@ -36,18 +36,18 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if let Some(h2) = h2_cause(error) {
         // Of one stream, hardly anything but the length of its body is checked.
         if h2.is_library() && h2.is_reset() {
-            return Error::new(Kind::HttpTruncated, at, "its length is not the announced one");
+            return Error::new(ErrorKind::HttpTruncated, at, "its length is not the announced one");
         }
-        return Error::new(Kind::NetReset, at, cause(error));
+        return Error::new(ErrorKind::NetReset, at, cause(error));
     }
     let io = io_cause(error).map(io::Error::kind);
     if error.is_incomplete_message() || io == Some(io::ErrorKind::UnexpectedEof) {
-        return Error::new(Kind::HttpTruncated, at, "the connection was closed");
+        return Error::new(ErrorKind::HttpTruncated, at, "the connection was closed");
     }
     if error.is_parse() || io == Some(io::ErrorKind::InvalidInput) || io == Some(io::ErrorKind::InvalidData) {
-        return Error::new(Kind::HttpMalformed, at, cause(error));
+        return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }
-    Error::new(Kind::NetReset, at, cause(error))
+    Error::new(ErrorKind::NetReset, at, cause(error))
 }
 
 /// HTTP/2: the server says that it did not look at this request (RFC 9113, section 8.7).

@@ -5,7 +5,7 @@
 //! looked at. A head that is proper and arrives at once is not copied.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,7 +97,7 @@ impl<S: AsyncRead + Unpin> Lenient<S> {
     /// Looks at the bytes that a reply begins with: is the head complete, and what shall hyper have of it? `looked_at` is how
     /// many of them were looked at before, in vain.
     fn look(&self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
-        let refused = |why: Refused| Err(io::Error::new(ErrorKind::InvalidData, why));
+        let refused = |why: Refused| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         loop {
             let Some(end) = head::end(&bytes, looked_at) else {
                 return if bytes.len() > self.longest {

@@ -1,6 +1,6 @@
 //! HTTP over plain and TLS connections.
 //!
-//! A request goes: [`gate`] (has the host asked for a pause?) -> [`version`] (over a [`lane`], HTTP/1.1, or the [`h2`]
+//! A request goes: [`retry_after`] (has the host asked for a pause?) -> [`dispatch`] (over a connection of [`http1`], or the [`http2`]
 //! connection of its origin; a new one is a [`wire`], made by [`dial`] and [`tls`]) -> [`request`] (one request, one
 //! reply head, whose odd lines [`heads`] reads; [`decode`] its body, where that is wanted) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
 //! belongs to the origin of the URL that was given and goes nowhere else.
@@ -8,20 +8,20 @@
 mod body;
 mod decode;
 mod dial;
+mod dispatch;
 mod failure;
-mod gate;
-mod h2;
 mod heads;
-mod lane;
+mod http1;
+mod http2;
 mod redirect;
 mod request;
+mod retry_after;
 mod tls;
-mod version;
-mod wire;
+mod transport;
 
 use super::{By, Opened, Source, Want};
 use crate::clock;
-use downhaul_core::error::{Error, Kind, Pause, Retry, Why};
+use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::reply::{self, Linked, Reply};
 use downhaul_core::retry::{self, LONGEST_PAUSE};
 use downhaul_core::settings::Settings;
@@ -37,8 +37,8 @@ use url::Url;
 /// What all requests of a session share.
 pub(crate) struct Client {
     settings: Arc<Settings>,
-    versions: version::Versions,
-    gate: gate::Gate,
+    dispatcher: dispatch::Dispatcher,
+    retry_after: retry_after::RetryAfter,
 }
 
 /// A file behind a URL.
@@ -54,8 +54,8 @@ impl Client {
     /// # Errors
     /// When the certificates to trust cannot be read.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
-        let versions = version::Versions::new(settings.clone())?;
-        Ok(Client { settings, versions, gate: gate::Gate::default() })
+        let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
+        Ok(Client { settings, dispatcher, retry_after: retry_after::RetryAfter::default() })
     }
 
     pub(crate) fn file(self: &Arc<Self>, url: &Url, by: By) -> HttpFile {
@@ -86,7 +86,7 @@ impl Source for HttpFile {
                 };
             }
             // A redirector may pick a mirror that has the file the next time: these are tries like others, with growing waits.
-            error.again |= redirected && matches!(error.kind, Kind::HttpNotFound | Kind::HttpGone);
+            error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
             Err(error)
         }
         .boxed()
@@ -121,7 +121,7 @@ impl HttpFile {
                 }
                 Answer::Redirect(..) => {
                     let detail = format!("{hops} were followed");
-                    return Err((Error::new(Kind::RedirectLoop, show::url(&self.given), detail), false));
+                    return Err((Error::new(ErrorKind::RedirectLoop, show::url(&self.given), detail), false));
                 }
                 Answer::Opened(mut opened) => {
                     if let Some(linked) = said {
@@ -140,18 +140,18 @@ impl HttpFile {
     async fn ask(&self, url: &Url, want: &Want) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
-        if let Some(wait) = client.gate.closed_for(host) {
+        if let Some(wait) = client.retry_after.closed_for(host) {
             let mut error =
-                Error::new(Kind::HttpBusy, show::url(url), "the host asked all its files to wait");
+                Error::new(ErrorKind::HttpBusy, show::url(url), "the host asked all its files to wait");
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
         let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
-        let mut reply = client.versions.send(url, head, want).await?;
+        let mut reply = client.dispatcher.send(url, head, want).await?;
         let status = reply.status().as_u16();
         let said = throttle::said(status, reply.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
-            client.gate.close(host, wait);
+            client.retry_after.close(host, wait);
         }
         if redirect::is(status)
             && let Some(target) = reply.headers().get(http::header::LOCATION)
@@ -187,11 +187,12 @@ impl HttpFile {
         }
         reply.discard().await;
         let mut error = match throttle::wish(kind, said.again, Circumstances::default()) {
-            Wish::Pause(wait) => {
-                Error { pause: Some(Pause { wait, why: Why::Asked }), ..Error::new(Kind::HttpBusy, at, line) }
-            }
-            Wish::Fail(Kind::HttpLater) => {
-                Error::new(Kind::HttpLater, at, later(said.again.unwrap_or_default()))
+            Wish::Pause(wait) => Error {
+                pause: Some(Pause { wait, why: Why::Asked }),
+                ..Error::new(ErrorKind::HttpBusy, at, line)
+            },
+            Wish::Fail(ErrorKind::HttpLater) => {
+                Error::new(ErrorKind::HttpLater, at, later(said.again.unwrap_or_default()))
             }
             Wish::Fail(kind) => Error::new(kind, at, line),
             // What the host is like, the director knows.
@@ -208,21 +209,21 @@ impl HttpFile {
 }
 
 /// Whether the server answered, and said that this is not how it is asked.
-fn is_an_answer(kind: Kind) -> bool {
+fn is_an_answer(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        Kind::HttpUnauthorized
-            | Kind::HttpForbidden
-            | Kind::HttpNotFound
-            | Kind::HttpGone
-            | Kind::HttpStatus
-            | Kind::HttpServer
-            | Kind::HttpMalformed
+        ErrorKind::HttpUnauthorized
+            | ErrorKind::HttpForbidden
+            | ErrorKind::HttpNotFound
+            | ErrorKind::HttpGone
+            | ErrorKind::HttpStatus
+            | ErrorKind::HttpServer
+            | ErrorKind::HttpMalformed
     )
 }
 
-fn may_have_expired(kind: Kind) -> bool {
-    matches!(kind, Kind::HttpUnauthorized | Kind::HttpForbidden)
+fn may_have_expired(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::HttpUnauthorized | ErrorKind::HttpForbidden)
 }
 
 enum Answer {

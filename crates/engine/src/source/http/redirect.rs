@@ -1,6 +1,6 @@
 //! Where a redirect may lead. What may go along is decided in [`super::request`].
 
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
 use url::Url;
 
@@ -19,13 +19,13 @@ pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result
     let bad = |kind, detail: String| Err(Error::new(kind, show::url(from), detail));
     let mut next = match from.join(text.trim()) {
         Ok(next) => next,
-        Err(e) => return bad(Kind::RedirectInvalid, e.to_string()),
+        Err(e) => return bad(ErrorKind::RedirectInvalid, e.to_string()),
     };
     if !matches!(next.scheme(), "http" | "https") {
-        return bad(Kind::RedirectScheme, format!("it leads to {}:", next.scheme()));
+        return bad(ErrorKind::RedirectScheme, format!("it leads to {}:", next.scheme()));
     }
     if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
-        return bad(Kind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
+        return bad(ErrorKind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
     }
     // A server has no credentials to give us. Only userinfo that was ours comes along, within its origin.
     let ours = if next.origin() == from.origin() { (from.username(), from.password()) } else { ("", None) };
@@ -43,7 +43,7 @@ pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result
 mod tests {
     use super::*;
 
-    fn leads(from: &str, location: impl AsRef<[u8]>) -> Result<String, Kind> {
+    fn leads(from: &str, location: impl AsRef<[u8]>) -> Result<String, ErrorKind> {
         let from = Url::parse(from).expect("a URL");
         next(&from, location.as_ref(), false).map(String::from).map_err(|e| e.kind)
     }
@@ -53,10 +53,10 @@ mod tests {
         assert_eq!(leads("http://h/a/b?q", "c"), Ok("http://h/a/c".into()));
         assert_eq!(leads("http://h/a", "//other/x"), Ok("http://other/x".into()));
         assert_eq!(leads("http://h/a", "https://h/a"), Ok("https://h/a".into()));
-        assert_eq!(leads("https://h/a", "http://h/a"), Err(Kind::RedirectDowngrade));
-        assert_eq!(leads("http://h/a", "file:///etc/passwd"), Err(Kind::RedirectScheme));
-        assert_eq!(leads("http://h/a", "data:text/plain,x"), Err(Kind::RedirectScheme));
-        assert_eq!(leads("http://h/a", "http://[broken"), Err(Kind::RedirectInvalid));
+        assert_eq!(leads("https://h/a", "http://h/a"), Err(ErrorKind::RedirectDowngrade));
+        assert_eq!(leads("http://h/a", "file:///etc/passwd"), Err(ErrorKind::RedirectScheme));
+        assert_eq!(leads("http://h/a", "data:text/plain,x"), Err(ErrorKind::RedirectScheme));
+        assert_eq!(leads("http://h/a", "http://[broken"), Err(ErrorKind::RedirectInvalid));
     }
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
             leads("http://h/a", "http://münchen.example/"),
             Ok("http://xn--mnchen-3ya.example/".into())
         );
-        assert_eq!(leads("http://h/a", b"http://m\xfcnchen.example/"), Err(Kind::RedirectInvalid));
+        assert_eq!(leads("http://h/a", b"http://m\xfcnchen.example/"), Err(ErrorKind::RedirectInvalid));
     }
 
     #[test]

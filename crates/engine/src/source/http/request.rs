@@ -2,7 +2,7 @@
 
 use crate::source::{By, Want};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Conditions;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
@@ -23,7 +23,7 @@ pub(super) fn head(
     settings: &Settings,
     want: &Want,
 ) -> Result<Head, Error> {
-    let bad = |why: &str| Error::new(Kind::UrlInvalid, show::url(url), why);
+    let bad = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_string(),
@@ -65,7 +65,7 @@ pub(super) fn head(
 
 /// The same request in the form of HTTP/2, which has the whole URL in its head and no Host (RFC 9113, section 8.3.1).
 pub(super) fn as_two(mut head: Head, url: &Url) -> Result<Head, Error> {
-    let bad = |why: String| Error::new(Kind::UrlInvalid, show::url(url), why);
+    let bad = |why: String| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
     let host = head.headers_mut().remove(header::HOST);
     let mut parts = std::mem::take(head.uri_mut()).into_parts();
     parts.scheme = url.scheme().parse().ok();

@@ -6,7 +6,7 @@ mod certificate;
 pub(super) mod failure;
 
 use super::dial;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Settings;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// When `--cacert` cannot be read.
 pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let internal = |_| Error::new(Kind::TlsFailed, "", "no version of TLS can be spoken here");
+    let internal = |_| Error::new(ErrorKind::TlsFailed, "", "no version of TLS can be spoken here");
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(internal)?;
@@ -58,7 +58,7 @@ struct TrustGiven {
 
 impl TrustGiven {
     fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
-        let bad = |why: &str| Error::new(Kind::TlsUntrusted, path.to_string_lossy(), why);
+        let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
         let unreadable = |e: pem::Error| match e {
             pem::Error::Io(e) => bad(&dial::plain(&e)),
             _ => bad("it is not in PEM form"),

@@ -36,9 +36,9 @@ async fn decoded_in(
     piece: usize,
     whole: bool,
     expected: Vec<Expected>,
-) -> Result<Vec<u8>, Kind> {
+) -> Result<Vec<u8>, ErrorKind> {
     let pieces = bytes.chunks(piece).map(|some| Ok(Bytes::copy_from_slice(some)));
-    let broken = (!whole).then(|| Err(Error::new(Kind::NetReset, "", "")));
+    let broken = (!whole).then(|| Err(Error::new(ErrorKind::NetReset, "", "")));
     let body: Vec<_> = pieces.chain(broken).collect();
     let codings = read(codings).expect("known codings");
     let mut decoded = decoded(Box::pin(stream::iter(body)), codings, expected, String::new());
@@ -49,7 +49,7 @@ async fn decoded_in(
     Ok(all)
 }
 
-async fn decode_all(codings: &str, bytes: &[u8]) -> Result<Vec<u8>, Kind> {
+async fn decode_all(codings: &str, bytes: &[u8]) -> Result<Vec<u8>, ErrorKind> {
     let result = decoded_in(codings, bytes, 1000, true, Vec::new()).await;
     if bytes.len() < 2000 {
         assert_eq!(decoded_in(codings, bytes, 1, true, Vec::new()).await, result, "byte by byte");
@@ -91,13 +91,13 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
         for kept in [1, coded.len() / 2, coded.len() - 1] {
             let cut = decode_all(codings, &coded[..kept]).await;
             assert!(
-                matches!(cut, Err(Kind::HttpTruncated | Kind::ContentCoding)),
+                matches!(cut, Err(ErrorKind::HttpTruncated | ErrorKind::ContentCoding)),
                 "{codings} {kept}: {cut:?}"
             );
         }
         // Nor if it happens to be whole when the connection breaks.
         let reset = decoded_in(codings, &coded, 1000, false, Vec::new()).await;
-        assert_eq!(reset, Err(Kind::NetReset), "{codings}");
+        assert_eq!(reset, Err(ErrorKind::NetReset), "{codings}");
         let mut broken = coded.clone();
         broken[0] ^= 0x05;
         assert!(decode_all(codings, &broken).await.is_err(), "{codings}");
@@ -105,7 +105,7 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
     let mut broken = gzip(&bytes);
     let middle = broken.len() - 6;
     broken[middle] ^= 1;
-    assert_eq!(decode_all("gzip", &broken).await, Err(Kind::ContentCoding), "its checksum is wrong");
+    assert_eq!(decode_all("gzip", &broken).await, Err(ErrorKind::ContentCoding), "its checksum is wrong");
 }
 
 #[tokio::test]
@@ -114,8 +114,8 @@ async fn it_stops_at_a_thousand_times_the_size() {
     // A window of zstd can repeat a byte for ever.
     let bomb = zstd(&zeros);
     assert!(bomb.len() < 8 << 10, "{}", bomb.len());
-    assert_eq!(decode_all("zstd", &bomb).await, Err(Kind::ContentCoding));
-    assert_eq!(decode_all("gzip, zstd", &zstd(&gzip(&zeros))).await, Err(Kind::ContentCoding));
+    assert_eq!(decode_all("zstd", &bomb).await, Err(ErrorKind::ContentCoding));
+    assert_eq!(decode_all("gzip, zstd", &zstd(&gzip(&zeros))).await, Err(ErrorKind::ContentCoding));
     let halves: Vec<u8> = (0..4_000_000_u32).map(|n| (n / 5000) as u8).collect();
     assert_eq!(decode_all("gzip", &gzip(&halves)).await, Ok(halves), "a good file shrinks, too");
 }
@@ -126,7 +126,7 @@ async fn a_window_beyond_the_standards_is_refused() {
     encoder.window_log(24).expect("a window");
     encoder.write_all(&[7; 100]).expect("writes");
     let large = encoder.finish().expect("ends");
-    assert_eq!(decode_all("zstd", &large).await, Err(Kind::ContentCoding));
+    assert_eq!(decode_all("zstd", &large).await, Err(ErrorKind::ContentCoding));
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn digests_are_of_the_coded_bytes() {
     };
     let with = |digests: Vec<Expected>| decoded_in("gzip", &coded, 7, true, digests);
     assert_eq!(with(of(&coded)).await, Ok(b"hello".to_vec()));
-    assert_eq!(with(of(b"hello")).await, Err(Kind::DigestMismatch));
+    assert_eq!(with(of(b"hello")).await, Err(ErrorKind::DigestMismatch));
 }
 
 #[test]

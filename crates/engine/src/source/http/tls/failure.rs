@@ -1,7 +1,7 @@
 //! What a failed handshake means, in words for people: those of the library never reach them.
 
 use crate::source::http::dial;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription as Alert, CertificateError, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 use std::io;
@@ -25,96 +25,98 @@ pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Erro
                 io::ErrorKind::ConnectionReset => "the connection was reset during the handshake".into(),
                 _ => dial::plain(error),
             };
-            Error::new(Kind::TlsFailed, at, detail)
+            Error::new(ErrorKind::TlsFailed, at, detail)
         }
     }
 }
 
 /// The failure of a connection that was secure, in the middle of something.
 pub(in crate::source::http) fn of_transfer(error: &rustls::Error, at: &str) -> Error {
-    Error::new(Kind::TlsFailed, at, meaning(error).1)
+    Error::new(ErrorKind::TlsFailed, at, meaning(error).1)
 }
 
-fn meaning(error: &rustls::Error) -> (Kind, String) {
+fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
     use rustls::Error as Tls;
     let (kind, detail) = match error {
         Tls::InvalidCertificate(why) => return of_certificate(why),
-        Tls::NoCertificatesPresented => (Kind::TlsUntrusted, "it showed none"),
+        Tls::NoCertificatesPresented => (ErrorKind::TlsUntrusted, "it showed none"),
         Tls::AlertReceived(Alert::NoApplicationProtocol) | Tls::NoApplicationProtocol => {
-            (Kind::HttpVersion, "it takes none of the versions that were offered")
+            (ErrorKind::HttpVersion, "it takes none of the dispatcher that were offered")
         }
         Tls::AlertReceived(alert) => return of_alert(*alert),
         Tls::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => (Kind::TlsOutdated, "it chose a version before TLS 1.2"),
-        Tls::PeerIncompatible(_) => (Kind::TlsOutdated, "what it chose is not supported"),
+        ) => (ErrorKind::TlsOutdated, "it chose a version before TLS 1.2"),
+        Tls::PeerIncompatible(_) => (ErrorKind::TlsOutdated, "what it chose is not supported"),
         Tls::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => {
-            (Kind::TlsOutdated, "it chose a cipher that was not offered")
+            (ErrorKind::TlsOutdated, "it chose a cipher that was not offered")
         }
         Tls::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            (Kind::TlsMissing, "what it answered is not TLS")
+            (ErrorKind::TlsMissing, "what it answered is not TLS")
         }
         Tls::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
-            (Kind::TlsOutdated, "its version of TLS is unknown")
+            (ErrorKind::TlsOutdated, "its version of TLS is unknown")
         }
         Tls::InappropriateMessage { .. }
         | Tls::InappropriateHandshakeMessage { .. }
         | Tls::InvalidMessage(_)
         | Tls::PeerMisbehaved(_)
-        | Tls::PeerSentOversizedRecord => (Kind::TlsFailed, "the server breaks the rules of TLS"),
-        Tls::DecryptError => (Kind::TlsFailed, "what came was damaged on its way"),
-        Tls::FailedToGetCurrentTime => (Kind::TlsFailed, "this machine does not know what time it is"),
-        Tls::FailedToGetRandomBytes => (Kind::TlsFailed, "this machine has no random numbers"),
+        | Tls::PeerSentOversizedRecord => (ErrorKind::TlsFailed, "the server breaks the rules of TLS"),
+        Tls::DecryptError => (ErrorKind::TlsFailed, "what came was damaged on its way"),
+        Tls::FailedToGetCurrentTime => (ErrorKind::TlsFailed, "this machine does not know what time it is"),
+        Tls::FailedToGetRandomBytes => (ErrorKind::TlsFailed, "this machine has no random numbers"),
         Tls::InvalidCertRevocationList(_) => {
-            (Kind::TlsUntrusted, "whether it was revoked cannot be found out")
+            (ErrorKind::TlsUntrusted, "whether it was revoked cannot be found out")
         }
-        _ => (Kind::TlsFailed, ""),
+        _ => (ErrorKind::TlsFailed, ""),
     };
     (kind, detail.into())
 }
 
 /// What the server said to refuse (RFC 8446, section 6.2).
-fn of_alert(alert: Alert) -> (Kind, String) {
+fn of_alert(alert: Alert) -> (ErrorKind, String) {
     let (kind, detail) = match alert {
         // Old servers say handshake_failure also to those who show no certificate of their own.
         Alert::HandshakeFailure => {
-            (Kind::TlsOutdated, "it refused all that were offered (handshake_failure)")
+            (ErrorKind::TlsOutdated, "it refused all that were offered (handshake_failure)")
         }
-        Alert::ProtocolVersion => (Kind::TlsOutdated, "it refused all that were offered (protocol_version)"),
+        Alert::ProtocolVersion => {
+            (ErrorKind::TlsOutdated, "it refused all that were offered (protocol_version)")
+        }
         Alert::InsufficientSecurity => {
-            (Kind::TlsOutdated, "it refused all that were offered (insufficient_security)")
+            (ErrorKind::TlsOutdated, "it refused all that were offered (insufficient_security)")
         }
-        Alert::UnrecognisedName => (Kind::TlsFailed, "the server does not know this host name"),
+        Alert::UnrecognisedName => (ErrorKind::TlsFailed, "the server does not know this host name"),
         Alert::CertificateRequired
         | Alert::NoCertificate
         | Alert::BadCertificate
         | Alert::UnsupportedCertificate
         | Alert::CertificateUnknown
         | Alert::UnknownCA
-        | Alert::AccessDenied => (Kind::TlsFailed, "the server wants a certificate of the client"),
-        Alert::InternalError => (Kind::TlsFailed, "the server reported an error of its own"),
+        | Alert::AccessDenied => (ErrorKind::TlsFailed, "the server wants a certificate of the client"),
+        Alert::InternalError => (ErrorKind::TlsFailed, "the server reported an error of its own"),
         Alert::BadRecordMac | Alert::DecryptError | Alert::DecryptionFailed => {
-            (Kind::TlsFailed, "what the server received was damaged on its way")
+            (ErrorKind::TlsFailed, "what the server received was damaged on its way")
         }
         other => {
-            return (Kind::TlsFailed, format!("the server refused it (TLS alert {})", u8::from(other)));
+            return (ErrorKind::TlsFailed, format!("the server refused it (TLS alert {})", u8::from(other)));
         }
     };
     (kind, detail.into())
 }
 
-fn of_certificate(error: &CertificateError) -> (Kind, String) {
+fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
     use CertificateError as Bad;
-    let untrusted = |why: &str| (Kind::TlsUntrusted, why.to_string());
+    let untrusted = |why: &str| (ErrorKind::TlsUntrusted, why.to_string());
     match error {
-        Bad::ExpiredContext { not_after, .. } => (Kind::TlsExpired, dated("it expired on", *not_after)),
+        Bad::ExpiredContext { not_after, .. } => (ErrorKind::TlsExpired, dated("it expired on", *not_after)),
         Bad::NotValidYetContext { not_before, .. } => {
-            (Kind::TlsExpired, dated("it is valid from", *not_before))
+            (ErrorKind::TlsExpired, dated("it is valid from", *not_before))
         }
-        Bad::Expired | Bad::NotValidYet => (Kind::TlsExpired, String::new()),
-        Bad::NotValidForNameContext { presented, .. } => (Kind::TlsWrongHost, names(presented)),
-        Bad::NotValidForName => (Kind::TlsWrongHost, String::new()),
+        Bad::Expired | Bad::NotValidYet => (ErrorKind::TlsExpired, String::new()),
+        Bad::NotValidForNameContext { presented, .. } => (ErrorKind::TlsWrongHost, names(presented)),
+        Bad::NotValidForName => (ErrorKind::TlsWrongHost, String::new()),
         // That no authority signed it is what the kind says.
         Bad::UnknownIssuer => untrusted(""),
         Bad::Revoked => untrusted("it was revoked"),

@@ -4,15 +4,15 @@
 //! nothing.
 
 use super::{Director, Report};
-use crate::check;
 use crate::clock;
 use crate::disk::{Attach, Part, Publishing, ReadBack};
-use crate::verify::Verifier;
+use crate::hashing::Verifier;
+use crate::journal_check;
 use downhaul_core::content::{self, Look, Promise};
 use downhaul_core::digest::Digest;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{JobId, Phase};
-use downhaul_core::job::{IfExists, JobSpec, Target};
+use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal::Claim;
 use downhaul_core::plan::{About, Input};
 use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
@@ -30,14 +30,14 @@ impl Director {
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Checking);
         let report = move |input| drop(news.send((id, Report::Input(input))));
-        running.checker = Some(tokio::spawn(check::run(number, claims, part, report)).abort_handle());
+        running.checker = Some(tokio::spawn(journal_check::run(number, claims, part, report)).abort_handle());
     }
 
     pub(super) fn start_verifier(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
         // What is written in order is hashed on its way.
-        if algorithms.is_empty() || running.spec.target.is_in_order() {
+        if algorithms.is_empty() || running.spec.destination.is_in_order() {
             return;
         }
         // One that does not compute all begins again: it reads back what is there.
@@ -53,7 +53,7 @@ impl Director {
     pub(super) fn prove(&self, id: JobId, number: u32, piece: Range<u64>, expected: Digest) {
         let Some(part) = self.running.get(&id).and_then(|running| running.part.clone()) else { return };
         self.block(id, false, move || {
-            let good = check::is_as(&*part, piece.clone(), &expected);
+            let good = journal_check::is_as(&*part, piece.clone(), &expected);
             Report::Input(Input::Proved { number, piece, good })
         });
     }
@@ -120,7 +120,7 @@ impl Director {
                         signature.check_file(&digests, open, &at).map(|()| digests)
                     };
                     let failed =
-                        |e: tokio::task::JoinError| Err(Error::new(Kind::DiskFailed, "", e.to_string()));
+                        |e: tokio::task::JoinError| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string()));
                     tokio::task::spawn_blocking(check).await.unwrap_or_else(failed)
                 }
                 (digests, ..) => digests,
@@ -160,8 +160,8 @@ impl Director {
 
 /// Whether the name of a file, or the URL that was given, promises something that is no HTML page, and that is to be checked. A name that
 /// the person gave decides alone where it is that of a page.
-pub(crate) fn promises_data(at: &str, spec: &JobSpec, settings: &Settings) -> bool {
-    let of_person = matches!(spec.target, Target::Name(_) | Target::Path(_));
+pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
+    let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
     let by_name = content::promise(at);
     !settings.accept_html
         && settings.verify != Verify::Off

@@ -4,7 +4,7 @@
 
 use crate::hashers::Hashers;
 use downhaul_core::digest::{self, Algorithm, Expected};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::Verify;
 use downhaul_core::show;
@@ -61,7 +61,7 @@ impl Piece {
                     one.from,
                     one.digest
                 );
-                Err(Error::new(Kind::DigestPart, &self.at, why))
+                Err(Error::new(ErrorKind::DigestPart, &self.at, why))
             }
         }
     }

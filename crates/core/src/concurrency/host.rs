@@ -1,11 +1,11 @@
-//! One host: how many connections it gets ([`Pace`]), how many files it is asked for in a second ([`Requests`]), and how many connections
+//! One host: how many connections it gets ([`Controller`]), how many files it is asked for in a second ([`Requests`]), and how many connections
 //! it stands ([`Bans`]).
 //!
 //! Invariant: each of the three decides on its own, and a host gets what all of them allow.
 
 use super::bans::Bans;
 use super::requests::Requests;
-use super::{News, Pace, Room, Step};
+use super::{Allowance, Controller, Observation, Step};
 use crate::error::{Error, Pause, Why};
 use crate::throttle::{self, Circumstances, Wish};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Lost {
 /// The controller of one host.
 #[derive(Debug)]
 pub struct Host {
-    pace: Pace,
+    pace: Controller,
     requests: Requests,
     bans: Bans,
     /// The most connections by other bounds.
@@ -44,7 +44,7 @@ impl Host {
     /// Begins with what is known of it, and never goes beyond `most` connections.
     pub fn new(most: usize, known: Learned) -> Self {
         let (requests, bans) = (Requests::known(known.requests), Bans::known(known.connections));
-        let mut host = Host { pace: Pace::new(most), requests, bans, most };
+        let mut host = Host { pace: Controller::new(most), requests, bans, most };
         if let Some(connections) = known.connections {
             host.pace.limit(Duration::ZERO, connections.min(most), true);
         }
@@ -94,25 +94,25 @@ impl Host {
     }
 
     /// Takes in what a plan learned.
-    pub fn hear(&mut self, now: Duration, news: News) {
-        if matches!(news, News::Brought(..)) {
+    pub fn hear(&mut self, now: Duration, news: Observation) {
+        if matches!(news, Observation::Brought(..)) {
             self.requests.came(now);
         }
         self.pace.hear(now, news);
     }
 
     /// What room there is for the first connection of a file, if by other bounds there may be `most` more.
-    pub fn room_for_a_file(&mut self, now: Duration, most: usize) -> Room {
+    pub fn room_for_a_file(&mut self, now: Duration, most: usize) -> Allowance {
         let most = most.min(self.allowed(now).saturating_sub(self.pace.in_use()));
         let not_before = self.requests.not_before().max(self.bans.not_before());
-        Room { most, worth: 0, surplus: 0, not_before }
+        Allowance { most, worth: 0, surplus: 0, not_before }
     }
 
-    /// What room there is for further connections of a file. See [`Pace::room`].
-    pub fn room(&mut self, now: Duration, most: usize, named: bool) -> Room {
+    /// What room there is for further connections of a file. See [`Controller::room`].
+    pub fn room(&mut self, now: Duration, most: usize, named: bool) -> Allowance {
         let most = most.min(self.allowed(now).saturating_sub(self.pace.in_use()));
         let room = self.pace.room(most, named);
-        Room { not_before: room.not_before.max(self.bans.not_before()), ..room }
+        Allowance { not_before: room.not_before.max(self.bans.not_before()), ..room }
     }
 
     /// The most connections that the host stands.

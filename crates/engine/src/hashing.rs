@@ -9,7 +9,7 @@ use crate::disk::Part;
 use crate::hashers::Hashers;
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl Verifier {
     /// The digests of the whole, which has so many bytes.
     pub(crate) async fn finish(self, size: u64) -> Result<Vec<Digest>, Error> {
         self.prefix.send_replace((size, true));
-        self.digests.await.unwrap_or_else(|e| Err(Error::new(Kind::DiskFailed, "", e.to_string())))
+        self.digests.await.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
     }
 }
 
@@ -147,7 +147,7 @@ async fn hash(
         };
         // A thread is taken for a batch, not for a file: many files may wait for their bytes.
         let done = tokio::task::spawn_blocking(move || work.step(&step).map(|()| work)).await;
-        work = done.map_err(|e| Error::new(Kind::DiskFailed, "", e.to_string()))??;
+        work = done.map_err(|e| Error::new(ErrorKind::DiskFailed, "", e.to_string()))??;
         next.fetch_max(work.hashed, Ordering::Relaxed);
     }
 }
@@ -194,7 +194,7 @@ impl Work {
         let read = self.part.read_at(self.hashed, &mut buffer)?;
         if read < most {
             let missing = format!("{} bytes that were written are not there", most - read);
-            return Err(Error::new(Kind::DiskFailed, "", missing));
+            return Err(Error::new(ErrorKind::DiskFailed, "", missing));
         }
         self.hashers.update(&[&buffer]);
         self.hashed += most as u64;

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 /// When the pause of each host ends. Invariant: a pause only ever gets longer.
 #[derive(Default)]
-pub(super) struct Gate(Mutex<HashMap<String, Instant>>);
+pub(super) struct RetryAfter(Mutex<HashMap<String, Instant>>);
 
-impl Gate {
+impl RetryAfter {
     /// How long the host still wants no requests; `None` if it takes them.
     pub(super) fn closed_for(&self, host: &str) -> Option<Duration> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,7 +33,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_pause_of_a_host_holds() {
-        let gate = Gate::default();
+        let gate = RetryAfter::default();
         let second = Duration::from_secs(1);
         gate.close("h", second * 5);
         gate.close("h", second);

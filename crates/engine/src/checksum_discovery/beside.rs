@@ -5,11 +5,11 @@
 //! list said anything of the file before.
 
 use super::{Beside, Proofs, has, last_segment, with_ending};
-use crate::small;
+use crate::fetch_text;
 use crate::source::By;
 use downhaul_core::content::{self, Look};
 use downhaul_core::digest::Algorithm;
-use downhaul_core::error::{Error, Kind, Retry};
+use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::list::checksums;
 use downhaul_core::plan::About;
 use std::sync::{Arc, PoisonError};
@@ -68,7 +68,7 @@ impl Proofs {
                 None => continue,
                 Some(Ok(list)) => list,
                 // A list that cannot be fetched says nothing; one with a wrong signature says too much.
-                Some(Err(error)) if error.kind == Kind::SignatureWrong => return Err(error),
+                Some(Err(error)) if error.kind == ErrorKind::SignatureWrong => return Err(error),
                 Some(Err(error)) => {
                     about.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
@@ -114,7 +114,7 @@ impl Proofs {
 
     /// The list at this URL, if there is one. Servers that answer with a page for what they do not have, have none.
     async fn fetch_beside(&self, url: &Url) -> Option<Beside> {
-        match small::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await {
+        match fetch_text::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await {
             Ok(text) => {
                 let text = text.filter(|text| content::look(text) == Look::Other)?;
                 Some(self.read(url, &text).await)
@@ -128,7 +128,8 @@ impl Proofs {
     async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            match small::get(&self.sources, &self.settings, (&at, By::Person), checksums::LONGEST).await {
+            match fetch_text::get(&self.sources, &self.settings, (&at, By::Person), checksums::LONGEST).await
+            {
                 Ok(None) => {}
                 Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {
                     Ok(list) if !list.signed => {}

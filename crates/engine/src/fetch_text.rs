@@ -5,7 +5,7 @@
 use crate::hashers::Hashers;
 use crate::source::{By, Opened, Sources, Want};
 use downhaul_core::digest::{self, Digest};
-use downhaul_core::error::{Error, Kind, Retry};
+use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::job::fragment;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
@@ -32,7 +32,7 @@ pub(crate) async fn get(
 ) -> Result<Option<Vec<u8>>, Error> {
     let mut plain = url.clone();
     let digests = fragment::take_digests(&mut plain)
-        .map_err(|why| Error::new(Kind::UrlInvalid, show::url(url), why))?;
+        .map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
     let source = sources(&plain, by);
     let (mut tries, mut pauses) = (0, 0);
     loop {
@@ -42,7 +42,12 @@ pub(crate) async fn get(
                 Err(error) => error,
             },
             // Who may not list a bucket is told 403 of what is not there.
-            Err(error) if matches!(error.kind, Kind::HttpNotFound | Kind::HttpGone | Kind::HttpForbidden) => {
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ErrorKind::HttpNotFound | ErrorKind::HttpGone | ErrorKind::HttpForbidden
+                ) =>
+            {
                 return Ok(None);
             }
             Err(error) => error,
@@ -69,7 +74,7 @@ fn is_as(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
         None => Ok(()),
         Some(one) => {
             let why = format!("the URL says that its {} is {one}", one.algorithm.name());
-            Err(Error::new(Kind::DigestMismatch, show::url(url), why))
+            Err(Error::new(ErrorKind::DigestMismatch, show::url(url), why))
         }
     }
 }
@@ -78,25 +83,25 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
     let Opened { reply, mut body } = opened;
     let fail = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
     if reply.status != 200 {
-        return fail(Kind::HttpRangeWrong, "everything was asked for");
+        return fail(ErrorKind::HttpRangeWrong, "everything was asked for");
     }
     if reply.coding.is_some() {
-        return fail(Kind::HttpEncoding, "");
+        return fail(ErrorKind::HttpEncoding, "");
     }
     let mut text = Vec::new();
     loop {
         match tokio::time::timeout(timeout, body.next()).await {
-            Err(_) => return fail(Kind::NetSilent, ""),
+            Err(_) => return fail(ErrorKind::NetSilent, ""),
             Ok(Some(Ok(bytes))) => text.extend_from_slice(&bytes),
             Ok(Some(Err(error))) => return Err(error),
             Ok(None) => break,
         }
         if text.len() > most {
-            return fail(Kind::HttpMalformed, "it is longer than anything of its kind");
+            return fail(ErrorKind::HttpMalformed, "it is longer than anything of its kind");
         }
     }
     match reply.length {
-        Some(length) if length != text.len() as u64 => fail(Kind::HttpTruncated, ""),
+        Some(length) if length != text.len() as u64 => fail(ErrorKind::HttpTruncated, ""),
         _ => Ok(text),
     }
 }

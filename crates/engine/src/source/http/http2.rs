@@ -7,10 +7,10 @@
 use super::body::{Carrier, HttpReply};
 use super::failure;
 use super::request::{self, Head};
-use super::wire::Wire;
+use super::transport::Transport;
 use crate::clock;
 use bytes::Bytes;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use http_body_util::Empty;
@@ -88,7 +88,7 @@ pub(super) enum Failed {
 impl Connection {
     /// Begins to speak HTTP/2. `unfit` is set when it turns out not to work for this origin.
     pub(super) async fn open(
-        wire: Wire,
+        wire: Transport,
         at: &str,
         settings: &Settings,
         alive: Arc<()>,
@@ -96,8 +96,8 @@ impl Connection {
     ) -> Result<Self, Error> {
         let agreed = wire.agreed_on_two();
         let sender = match wire {
-            Wire::Plain(stream) => handshake(stream, at, settings).await?,
-            Wire::Secure(stream) => handshake(stream, at, settings).await?,
+            Transport::Plain(stream) => handshake(stream, at, settings).await?,
+            Transport::Secure(stream) => handshake(stream, at, settings).await?,
         };
         let only = settings.http_version == HttpVersion::Two;
         Ok(Connection {
@@ -136,7 +136,7 @@ impl Connection {
                 Err(_) if get(&self.heard) + self.patience > clock::instant() => {}
                 Err(_) => {
                     let detail = format!("no reply over HTTP/2 within {} s", self.patience.as_secs_f64());
-                    return Err(Failed::Broken(Error::new(Kind::NetSilent, at, detail)));
+                    return Err(Failed::Broken(Error::new(ErrorKind::NetSilent, at, detail)));
                 }
             }
         }
@@ -168,11 +168,15 @@ impl Connection {
         }
         // Nobody agreed on HTTP/2 before: a server that has none answers in its own words, or closes.
         if !self.agreed && !served && !error.is_timeout() {
-            return Failed::Broken(Error::new(Kind::HttpVersion, at, "it does not answer as HTTP/2 does"));
+            return Failed::Broken(Error::new(
+                ErrorKind::HttpVersion,
+                at,
+                "it does not answer as HTTP/2 does",
+            ));
         }
         // A connection that worked and then broke, between two files or because the server was restarted, is like an
         // idle lane that is closed at the same moment.
-        let broke = served && explained.kind == Kind::NetReset && !failure::is_answer(error);
+        let broke = served && explained.kind == ErrorKind::NetReset && !failure::is_answer(error);
         if error.is_canceled() || error.is_closed() || broke {
             return Failed::Gone(explained);
         }
@@ -231,7 +235,7 @@ impl Stream {
 fn stalled(connection: &Connection, at: &str) -> Error {
     connection.unfit.store(true, Ordering::Relaxed);
     let detail = format!("nothing came over HTTP/2 for {} s", connection.patience.as_secs_f64());
-    Error::new(Kind::NetSilent, at, detail)
+    Error::new(ErrorKind::NetSilent, at, detail)
 }
 
 impl Drop for Stream {

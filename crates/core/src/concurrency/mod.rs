@@ -1,7 +1,7 @@
 //! How many connections a host gets, over all files: each file's first one is the download itself, and more are added
 //! only while they help.
 //!
-//! Arithmetic only: [`Pace::brought`] is told what came, [`Pace::room`] answers. A level is doubled as long as the gain
+//! Arithmetic only: [`Controller::brought`] is told what came, [`Controller::room`] answers. A level is doubled as long as the gain
 //! is at least a twelfth of the ideal one (twice the connections, twice the bytes), and a large one quadrupled while it is nearly
 //! ideal; what did not help is taken back at once and measured again, since what the line gave a moment ago may be what it
 //! does not give any more. Then a level is kept for a while, or until the line gives less than it did, and now and then
@@ -14,7 +14,7 @@ mod contract;
 mod host;
 mod requests;
 
-pub use contract::{News, Room, Step, Why};
+pub use contract::{Allowance, Observation, Step, Why};
 pub use host::{Host, Learned, Lost};
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ const STEPS_MOST: usize = 64;
 
 /// The connections of one host.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Controller {
     ceiling: usize,
     /// The ceiling is what the host allows.
     limited: bool,
@@ -133,20 +133,20 @@ struct Look {
     before: u32,
 }
 
-impl Pace {
+impl Controller {
     /// Begins with one, and never goes beyond `most`.
     pub fn new(most: usize) -> Self {
-        Pace::from(1, most.clamp(1, AUTO_MOST))
+        Controller::from(1, most.clamp(1, AUTO_MOST))
     }
 
     /// Finds out how many files at once are worth it: begins with `least`, and never goes beyond `most`. None that has begun is
     /// stopped.
     pub fn of_files(least: usize, most: usize) -> Self {
-        Pace { stops: false, ..Pace::from(least, most.max(least)) }
+        Controller { stops: false, ..Controller::from(least, most.max(least)) }
     }
 
     fn from(level: usize, ceiling: usize) -> Self {
-        Pace {
+        Controller {
             ceiling,
             limited: false,
             level,
@@ -193,7 +193,7 @@ impl Pace {
     }
 
     /// What a file may do, if by other bounds it may open `most` more. `named`: the person said how many it shall have.
-    pub fn room(&self, most: usize, named: bool) -> Room {
+    pub fn room(&self, most: usize, named: bool) -> Allowance {
         let limit = if !named {
             self.level
         } else if self.limited {
@@ -203,7 +203,7 @@ impl Pace {
         };
         let surplus = if named || !self.may_stop() { 0 } else { self.in_use.saturating_sub(limit) };
         let worth = limit.saturating_sub(self.in_use).min(most);
-        Room { most, worth, surplus, not_before: self.closed_until }
+        Allowance { most, worth, surplus, not_before: self.closed_until }
     }
 
     /// Those that are too many are stopped only where one file has them all: of several, each would stop some, and files that
@@ -230,12 +230,12 @@ impl Pace {
     }
 
     /// Takes in what a plan learned.
-    pub fn hear(&mut self, now: Duration, news: News) {
+    pub fn hear(&mut self, now: Duration, news: Observation) {
         match news {
-            News::Brought(bytes, latency) => self.brought(now, bytes, latency),
-            News::Works => self.refusals = 0,
-            News::Broke(wait) => self.broke(now, wait),
-            News::Refused { wait, meant } => self.refused(now, wait, meant),
+            Observation::Brought(bytes, latency) => self.brought(now, bytes, latency),
+            Observation::Works => self.refusals = 0,
+            Observation::Broke(wait) => self.broke(now, wait),
+            Observation::Refused { wait, meant } => self.refused(now, wait, meant),
         }
     }
 
@@ -458,7 +458,7 @@ mod tests {
     use super::*;
 
     /// Lets a pace see a line on which `n` connections together get `goodput(n)` bytes a second.
-    fn settle(pace: &mut Pace, seconds: u64, goodput: impl Fn(usize) -> f64) -> Vec<usize> {
+    fn settle(pace: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> f64) -> Vec<usize> {
         let mut levels = vec![pace.lanes()];
         let start = pace.rest_until.max(pace.look.map_or(Duration::ZERO, |look| look.from));
         pace.look = None;
@@ -466,7 +466,7 @@ mod tests {
             let now = start + Duration::from_millis(step * 20);
             pace.in_use = pace.lanes();
             let bytes = (goodput(pace.lanes()) / 50.0) as u64;
-            pace.hear(now, News::Brought(bytes, Duration::from_millis(5)));
+            pace.hear(now, Observation::Brought(bytes, Duration::from_millis(5)));
             if levels.last() != Some(&pace.lanes()) {
                 levels.push(pace.lanes());
             }
@@ -476,16 +476,16 @@ mod tests {
 
     #[test]
     fn a_full_line_keeps_one_connection() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         assert!(settle(&mut pace, 3, |_| 1e8).starts_with(&[1, 2, 1]));
-        let levels = settle(&mut Pace::new(64), 60, |_| 1e8);
+        let levels = settle(&mut Controller::new(64), 60, |_| 1e8);
         assert!(levels.iter().all(|&level| level < 3) && levels.len() < 15, "{levels:?}");
     }
 
     #[test]
     fn what_the_line_gave_before_is_not_what_it_gives_now() {
         // The first connection is fast until it meets its first loss.
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         settle(&mut pace, 1, |n| if n == 1 { 3e7 } else { 1e6 * n as f64 });
         let levels = settle(&mut pace, 20, |n| 1e6 * n as f64);
         assert!(pace.lanes() > 16, "{levels:?}");
@@ -493,18 +493,18 @@ mod tests {
 
     #[test]
     fn a_cap_for_each_connection_is_met_with_many() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         let levels = settle(&mut pace, 9, |n| 1e6 * n as f64);
         assert!(levels.starts_with(&[1, 2, 4, 8, 32, 64]), "{levels:?}");
         assert!(levels[6..].iter().all(|&level| level >= 48), "{levels:?}");
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         settle(&mut pace, 9, |n| 1e6 * n.min(4) as f64);
         assert_eq!(pace.lanes(), 4);
     }
 
     #[test]
     fn a_host_that_punishes_is_not_provoked_again() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         let levels = settle(&mut pace, 120, |n| if n > 4 { 1e6 } else { 1e6 * n as f64 });
         assert_eq!(levels.iter().filter(|&&level| level > 4).count(), 2, "{levels:?}");
         assert!(pace.steps().iter().any(|step| step.why == Why::Collapse));
@@ -513,7 +513,7 @@ mod tests {
     #[test]
     fn what_grows_for_long_is_not_waited_for() {
         // Congestion avoidance on a long line: a fifth more in each look.
-        let (mut pace, steps) = (Pace::new(64), std::cell::Cell::new(0));
+        let (mut pace, steps) = (Controller::new(64), std::cell::Cell::new(0));
         let levels = settle(&mut pace, 5, |n| {
             steps.set(steps.get() + 1);
             1e6 * n as f64 * 1.2_f64.powi(steps.get() / 5)
@@ -524,7 +524,7 @@ mod tests {
     #[test]
     fn fewer_are_kept_only_if_they_are_as_good() {
         // Below eight connections, each one less costs 4 %: too little for a doubling, too much to give away.
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         settle(&mut pace, 2, |n| 1e6 * n.min(8) as f64);
         let levels = settle(&mut pace, 100, |n| 1e8 * (1.0 - 0.04 * 8_usize.saturating_sub(n) as f64));
         assert!(levels.contains(&6), "{levels:?}");
@@ -533,13 +533,13 @@ mod tests {
 
     #[test]
     fn what_a_person_names_is_kept_to_and_a_refusal_is_remembered() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         assert_eq!(pace.room(100, true).worth, 100);
         pace.in_use = 6;
-        pace.hear(Duration::ZERO, News::Refused { wait: Duration::ZERO, meant: false });
+        pace.hear(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, meant: false });
         assert_eq!(pace.room(100, true).worth, 100, "once may be an accident");
         pace.in_use = 4;
-        pace.hear(Duration::ZERO, News::Refused { wait: Duration::ZERO, meant: true });
+        pace.hear(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, meant: true });
         assert_eq!(pace.room(100, true).worth, 0);
         assert!(pace.room(100, true).not_before > Duration::ZERO);
         settle(&mut pace, 30, |n| 1e6 * n as f64);
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn files_at_once_share_what_is_worth_it() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         (0..3).for_each(|_| pace.opened(true));
         assert_eq!(pace.room(10, false).worth, 0, "each has its own already");
         assert_eq!(pace.room(10, false).surplus, 0, "and keeps it");
@@ -560,13 +560,16 @@ mod tests {
 
     #[test]
     fn who_is_too_many_is_stopped_at_once() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         settle(&mut pace, 9, |n| 1e6 * n.min(4) as f64);
         assert_eq!(pace.lanes(), 4);
         pace.in_use = 6;
-        assert_eq!(pace.room(10, false), Room { most: 10, worth: 0, surplus: 2, not_before: Duration::ZERO });
+        assert_eq!(
+            pace.room(10, false),
+            Allowance { most: 10, worth: 0, surplus: 2, not_before: Duration::ZERO }
+        );
         assert_eq!(pace.room(10, true).surplus, 0, "a person named their number");
-        let bytes = News::Brought(1, Duration::ZERO);
+        let bytes = Observation::Brought(1, Duration::ZERO);
         pace.hear(Duration::from_secs(99), bytes);
         assert_eq!(pace.lanes(), 4, "who is not stopped yet is no reason for more");
         pace.files = 6;
@@ -575,11 +578,11 @@ mod tests {
 
     #[test]
     fn a_far_host_that_one_connection_empties_has_one_soon() {
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         let (mut now, far) = (Duration::ZERO, Duration::from_millis(40));
         while now < Duration::from_secs(6) {
             pace.in_use = pace.lanes();
-            pace.hear(now, News::Brought(2_000_000, far));
+            pace.hear(now, Observation::Brought(2_000_000, far));
             now += Duration::from_millis(20);
         }
         let levels: Vec<_> = pace.steps().iter().map(|step| step.to).collect();
@@ -589,14 +592,14 @@ mod tests {
     #[test]
     fn a_line_that_gives_less_than_it_did_is_looked_at_anew() {
         // Two are enough until the first losses; the rest that is over sooner is up to 32 s long.
-        let mut pace = Pace::new(64);
+        let mut pace = Controller::new(64);
         settle(&mut pace, 60, |n| 1e6 * n.min(2) as f64);
         assert_eq!(pace.lanes(), 2);
         let before = pace.rest_until;
         pace.in_use = 2;
         for step in 0..100 {
             let now = before - Duration::from_secs(3) + Duration::from_millis(step * 20);
-            pace.hear(now, News::Brought(5_000 * pace.lanes() as u64, Duration::from_millis(5)));
+            pace.hear(now, Observation::Brought(5_000 * pace.lanes() as u64, Duration::from_millis(5)));
             pace.in_use = pace.lanes();
         }
         assert!(pace.lanes() > 2);
@@ -606,7 +609,7 @@ mod tests {
     #[test]
     fn several_files_do_not_make_it_swing() {
         for latency in [1, 40] {
-            let mut pace = Pace::new(64);
+            let mut pace = Controller::new(64);
             (0..4).for_each(|_| pace.opened(true));
             let step = Duration::from_millis(50);
             for n in 1..=1200 {

@@ -5,13 +5,13 @@
 
 use super::{Director, HOSTS_MOST, Report, host_of};
 use crate::explain;
-use crate::memory::Memory;
+use crate::hashing::Verifier;
+use crate::host_memory::Memory;
 use crate::source::Want;
-use crate::verify::Verifier;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
+use downhaul_core::concurrency::{Allowance, Host, Learned, Lost};
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Phase};
-use downhaul_core::pace::{Host, Learned, Lost, Room};
 use downhaul_core::plan::{Input, WorkerId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,14 +81,14 @@ impl Lanes {
 
 impl Director {
     /// What room there is for further connections of a file, at the host of each of its sources.
-    pub(super) fn rooms_for(&mut self, id: JobId) -> Vec<Room> {
+    pub(super) fn rooms_for(&mut self, id: JobId) -> Vec<Allowance> {
         let sources = self.running.get(&id).map_or(0, |running| running.sources.len());
         (0..sources).map(|source| self.room_at(id, source)).collect()
     }
 
-    fn room_at(&mut self, id: JobId, source: usize) -> Room {
+    fn room_at(&mut self, id: JobId, source: usize) -> Allowance {
         let now = self.clock.now();
-        let none = Room { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
+        let none = Allowance { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
         let all = self.lanes.all.load(Ordering::Relaxed);
         let Some(running) = self.running.get(&id) else { return none };
         let host = host_of(&running.spec, source);
@@ -97,7 +97,7 @@ impl Director {
         let most = self.settings.max_per_host.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
         if running.workers.is_empty() || !running.plan.takes_more() {
-            return controller.map_or(Room { most, ..none }, |host| host.room_for_a_file(now, most));
+            return controller.map_or(Allowance { most, ..none }, |host| host.room_for_a_file(now, most));
         }
         // What hashes, or the disk, is the limit now.
         let at_work = now.saturating_sub(running.came.unwrap_or_default());
@@ -112,7 +112,7 @@ impl Director {
         });
         let most = most.saturating_sub(starving.count());
         let named = self.settings.connections.is_some();
-        let mut room = controller.map_or(Room { most, ..none }, |host| host.room(now, most, named));
+        let mut room = controller.map_or(Allowance { most, ..none }, |host| host.room(now, most, named));
         // What is slow because it shall be would be stopped with all that it has in hand.
         if self.limit.is_set() {
             room.surplus = 0;

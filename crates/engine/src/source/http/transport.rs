@@ -1,13 +1,13 @@
 //! A wire is a connection before anything is said on it: dialled, and for https secured.
 //!
-//! Knows of HTTP only the names of its versions, which TLS negotiates (ALPN, RFC 7301). Invariant: one set of TLS
+//! Knows of HTTP only the names of its dispatcher, which TLS negotiates (ALPN, RFC 7301). Invariant: one set of TLS
 //! settings for each set of names, all sharing one store of TLS sessions, so that a further connection to a host
 //! resumes the session of one before it: no certificates are sent or checked again.
 
 use super::{dial, tls};
 use crate::clock;
 use crate::explain::{Stage, spend};
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{Family, Settings};
 use downhaul_core::show;
 use rustls::ClientConfig;
@@ -33,12 +33,12 @@ const READS_TOGETHER: usize = 16 * 1024 * 1024;
 /// far below.
 const READ_LEAST: usize = 32 * 1024;
 
-/// The names of the versions in ALPN.
+/// The names of the dispatcher in ALPN.
 const ONE: &[u8] = b"http/1.1";
 const TWO: &[u8] = b"h2";
 
 /// What it takes to make connections.
-pub(super) struct Wires {
+pub(super) struct Connector {
     one: Arc<ClientConfig>,
     either: Arc<ClientConfig>,
     two: Arc<ClientConfig>,
@@ -47,7 +47,7 @@ pub(super) struct Wires {
     pub(super) read_size: usize,
 }
 
-/// Which versions of HTTP are offered to a server of https.
+/// Which dispatcher of HTTP are offered to a server of https.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
     One,
@@ -56,12 +56,12 @@ pub(super) enum Offer {
 }
 
 /// A connection.
-pub(super) enum Wire {
+pub(super) enum Transport {
     Plain(TcpStream),
     Secure(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
-impl Wires {
+impl Connector {
     /// # Errors
     /// When the certificates to trust cannot be read.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
@@ -71,7 +71,7 @@ impl Wires {
             config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
             Arc::new(config)
         };
-        Ok(Wires {
+        Ok(Connector {
             one: offering(&[ONE]),
             either: offering(&[TWO, ONE]),
             two: offering(&[TWO]),
@@ -82,15 +82,15 @@ impl Wires {
     }
 
     /// A connection to the URL's host and port.
-    pub(super) async fn connect(&self, url: &Url, offer: Offer) -> Result<Wire, Error> {
+    pub(super) async fn connect(&self, url: &Url, offer: Offer) -> Result<Transport, Error> {
         let at = show::url(url);
         let stream = dial::dial(url, self.family, self.connect_timeout).await?;
         if url.scheme() != "https" {
-            return Ok(Wire::Plain(stream));
+            return Ok(Transport::Plain(stream));
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
         let name = ServerName::try_from(host)
-            .map_err(|e| Error::new(Kind::UrlInvalid, at.clone(), e.to_string()))?;
+            .map_err(|e| Error::new(ErrorKind::UrlInvalid, at.clone(), e.to_string()))?;
         let config = match offer {
             Offer::One => &self.one,
             Offer::Either => &self.either,
@@ -103,20 +103,20 @@ impl Wires {
         let secured = timeout(self.connect_timeout, connecting).await;
         spend(Stage::Tls, since);
         match secured {
-            Ok(Ok(secured)) => Ok(Wire::Secure(Box::new(secured))),
+            Ok(Ok(secured)) => Ok(Transport::Secure(Box::new(secured))),
             Ok(Err(e)) => Err(tls::failure::of_handshake(&e, &at)),
             Err(_) => {
                 let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());
-                Err(Error::new(Kind::ConnectTimeout, at, detail))
+                Err(Error::new(ErrorKind::ConnectTimeout, at, detail))
             }
         }
     }
 }
 
-impl Wire {
+impl Transport {
     /// TLS agreed on HTTP/2.
     pub(super) fn agreed_on_two(&self) -> bool {
-        matches!(self, Wire::Secure(stream) if stream.get_ref().1.alpn_protocol() == Some(TWO))
+        matches!(self, Transport::Secure(stream) if stream.get_ref().1.alpn_protocol() == Some(TWO))
     }
 }
 

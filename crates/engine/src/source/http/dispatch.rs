@@ -7,13 +7,13 @@
 //! nothing is lost by asking there.
 
 use super::body::HttpReply;
-use super::h2::{Connection, Failed};
-use super::lane::Pool;
+use super::http1::Pool;
+use super::http2::{Connection, Failed};
 use super::request::Head;
-use super::wire::{Offer, Wires};
+use super::transport::{Connector, Offer};
 use crate::clock;
 use crate::source::Want;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use futures_util::FutureExt;
@@ -56,9 +56,9 @@ const TRIES: u32 = 8;
 const REMEMBERED: usize = 1024;
 
 /// Sends requests over what is right for each.
-pub(super) struct Versions {
+pub(super) struct Dispatcher {
     settings: Arc<Settings>,
-    wires: Arc<Wires>,
+    wires: Arc<Connector>,
     lanes: Arc<Pool>,
     origins: Mutex<HashMap<String, Arc<Origin>>>,
     alive: Arc<()>,
@@ -78,13 +78,13 @@ struct Origin {
 /// server has no HTTP/2.
 type Making = Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
 
-impl Versions {
+impl Dispatcher {
     /// # Errors
     /// When the certificates to trust cannot be read.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
-        let wires = Arc::new(Wires::new(&settings)?);
+        let wires = Arc::new(Connector::new(&settings)?);
         let lanes = Pool::new(&settings, wires.clone());
-        Ok(Versions { settings, wires, lanes, origins: Mutex::default(), alive: Arc::default() })
+        Ok(Dispatcher { settings, wires, lanes, origins: Mutex::default(), alive: Arc::default() })
     }
 
     /// Sends a request, which is for `want`.
@@ -196,7 +196,7 @@ impl Versions {
                 return Ok(Some(Arc::new(connection)));
             }
             if forced {
-                return Err(Error::new(Kind::HttpVersion, at, "it did not choose HTTP/2"));
+                return Err(Error::new(ErrorKind::HttpVersion, at, "it did not choose HTTP/2"));
             }
             unfit.store(true, Ordering::Relaxed);
             lanes.adopt(wire, &url).await;

@@ -4,7 +4,7 @@
 //! number that flowed before is the limit, nothing is asked of the host for a while, and after that by one connection alone until
 //! bytes come. Invariant: a limit once found only falls, unless nothing but broken connections spoke for it and it is old.
 
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::throttle;
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ impl Bans {
     }
 
     /// Whether a failure of this kind may be a ban. `flowed`: of a file that had bytes.
-    pub(super) fn is_likely(&self, now: Duration, kind: Kind, flowed: bool) -> bool {
+    pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let grown = self.grown.filter(|grown| now.saturating_sub(grown.at) <= ANSWER_WITHIN);
         // Who only has more files in flight is told so: one of them that breaks is an accident.
         let answers = grown.is_some_and(|grown| grown.further || throttle::is_a_refusal(kind));
@@ -136,7 +136,7 @@ impl Bans {
     }
 
     /// All connections of a file are gone, and that is a ban: how long the file waits.
-    pub(super) fn happened(&mut self, now: Duration, kind: Kind) -> Duration {
+    pub(super) fn happened(&mut self, now: Duration, kind: ErrorKind) -> Duration {
         let refused = throttle::is_a_refusal(kind);
         match &mut self.ban {
             Some(ban) if now < ban.until => {}
@@ -182,11 +182,11 @@ mod tests {
     fn a_refusal_right_after_growth_falls_back_to_the_level_before_and_waits_longer_and_longer() {
         let mut bans = grown();
         let mut now = SECOND * 4;
-        assert!(bans.is_likely(now, Kind::HttpForbidden, true));
+        assert!(bans.is_likely(now, ErrorKind::HttpForbidden, true));
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert_eq!(bans.happened(now, Kind::HttpForbidden), SECOND * wait);
+            assert_eq!(bans.happened(now, ErrorKind::HttpForbidden), SECOND * wait);
             assert_eq!(
-                bans.happened(now + SECOND / 2, Kind::HttpForbidden),
+                bans.happened(now + SECOND / 2, ErrorKind::HttpForbidden),
                 SECOND * wait - SECOND / 2,
                 "another file waits as long"
             );
@@ -200,14 +200,17 @@ mod tests {
     #[test]
     fn what_has_nothing_to_do_with_growth_is_no_ban() {
         let bans = grown();
-        assert!(!bans.is_likely(SECOND * 14, Kind::HttpForbidden, true), "it stood for long");
-        assert!(!bans.is_likely(SECOND * 4, Kind::HttpForbidden, false), "another file, that never flowed");
+        assert!(!bans.is_likely(SECOND * 14, ErrorKind::HttpForbidden, true), "it stood for long");
+        assert!(
+            !bans.is_likely(SECOND * 4, ErrorKind::HttpForbidden, false),
+            "another file, that never flowed"
+        );
         let mut bans = Bans::default();
         bans.opened(SECOND, 1, false);
         bans.flows(SECOND);
-        assert!(!bans.is_likely(SECOND, Kind::NetReset, true), "nothing was added");
+        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "nothing was added");
         bans.opened(SECOND, 2, false);
-        assert!(!bans.is_likely(SECOND, Kind::NetReset, true), "another file");
+        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "another file");
     }
 
     #[test]
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn broken_connections_alone_are_believed_for_a_minute() {
         let mut bans = grown();
-        bans.happened(SECOND * 4, Kind::NetReset);
+        bans.happened(SECOND * 4, ErrorKind::NetReset);
         bans.flows(SECOND * 6);
         assert!(!bans.lapses(SECOND * 60));
         assert_eq!((bans.allowed(), bans.learned()), (2, None));

@@ -4,10 +4,10 @@
 //! wrote meanwhile. What cannot be read or written is said, and is no failure of a download.
 
 use crate::clock;
+use downhaul_core::concurrency::Learned;
 use downhaul_core::hosts::{Hosts, LONGEST};
-use downhaul_core::pace::Learned;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn read(path: &Path) -> Result<Hosts, String> {
     let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text));
     match read {
         Ok(_) => Hosts::read(&text, clock::wall()).map_err(String::from),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Hosts::default()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Hosts::default()),
         Err(e) => Err(e.to_string()),
     }
 }
@@ -104,7 +104,7 @@ fn wait_for(lock: &File) -> io::Result<()> {
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
-    Err(ErrorKind::WouldBlock.into())
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use super::body::{Carrier, HttpReply};
 use super::failure;
 use super::heads::{Heads, Lenient};
 use super::request::Head;
-use super::wire::{Offer, Wire, Wires};
+use super::transport::{Connector, Offer, Transport};
 use crate::clock;
 use bytes::Bytes;
-use downhaul_core::error::{Error, Kind};
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::head::LINES_MOST;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
@@ -17,6 +17,7 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,16 +42,25 @@ pub(super) struct Lane {
 pub(super) struct Pool {
     /// The one that was used last is at the end.
     idle: Mutex<VecDeque<Lane>>,
-    wires: Arc<Wires>,
+    wires: Arc<Connector>,
     alive: Arc<()>,
     /// The most lanes there may be, busy or idle.
     most: usize,
+    /// A reply had more header lines than hyper takes unasked (100). New connections take [`LINES_MOST`] then; not from the
+    /// start, because hyper clears room for all of them (64 KiB) with each reply.
+    takes_many_lines: AtomicBool,
 }
 
 impl Pool {
-    pub(super) fn new(settings: &Settings, wires: Arc<Wires>) -> Arc<Self> {
+    pub(super) fn new(settings: &Settings, wires: Arc<Connector>) -> Arc<Self> {
         let most = settings.max_connections;
-        Arc::new(Pool { idle: Mutex::default(), wires, alive: Arc::default(), most })
+        Arc::new(Pool {
+            idle: Mutex::default(),
+            wires,
+            alive: Arc::default(),
+            most,
+            takes_many_lines: AtomicBool::new(false),
+        })
     }
 
     /// Sends a request on an idle lane, or on a new one. `patience` is how long the reply's head may take.
@@ -68,20 +78,29 @@ impl Pool {
                 // The server closed the idle connection at the same moment, or something was left over on it from
                 // the file before: that is no failure of this file, and nothing of a GET is lost by asking again on
                 // a new one.
-                Ok(Err(_)) => {}
+                Ok(Err(e)) => drop(self.had_many_lines(&e)),
                 Err(_) => return Err(silent(&at, patience)),
             }
         }
-        let mut lane = self.dial(url, origin).await?;
-        match timeout(patience, lane.send(head)).await {
-            Ok(Ok(reply)) => Ok(self.reply(lane, reply, at)),
-            Ok(Err(e)) => Err(failure::of_request(&e, &at)),
-            Err(_) => Err(silent(&at, patience)),
+        loop {
+            let mut lane = self.dial(url, origin.clone()).await?;
+            match timeout(patience, lane.send(head.clone())).await {
+                Ok(Ok(reply)) => return Ok(self.reply(lane, reply, at)),
+                Ok(Err(e)) if self.had_many_lines(&e) => {}
+                Ok(Err(e)) => return Err(failure::of_request(&e, &at)),
+                Err(_) => return Err(silent(&at, patience)),
+            }
         }
     }
 
+    /// Returns true the first time that a reply cannot be parsed, which may be for the number of its header lines: the next connection
+    /// takes more.
+    fn had_many_lines(&self, error: &hyper::Error) -> bool {
+        error.is_parse() && !self.takes_many_lines.swap(true, Ordering::Relaxed)
+    }
+
     /// Takes a connection that somebody else made into the pool.
-    pub(super) async fn adopt(&self, wire: Wire, url: &Url) {
+    pub(super) async fn adopt(&self, wire: Transport, url: &Url) {
         let origin = url.origin().ascii_serialization();
         // If nothing comes of it, the next request dials and hears why.
         if let Ok(lane) = self.lane(wire, origin, &show::url(url)).await {
@@ -132,11 +151,11 @@ impl Pool {
         self.lane(wire, origin, &show::url(url)).await
     }
 
-    async fn lane(&self, wire: Wire, origin: String, at: &str) -> Result<Lane, Error> {
+    async fn lane(&self, wire: Transport, origin: String, at: &str) -> Result<Lane, Error> {
         let heads = Arc::new(Heads::default());
         let sender = match wire {
-            Wire::Plain(stream) => self.handshake(stream, heads.clone(), at).await?,
-            Wire::Secure(stream) => self.handshake(stream, heads.clone(), at).await?,
+            Transport::Plain(stream) => self.handshake(stream, heads.clone(), at).await?,
+            Transport::Secure(stream) => self.handshake(stream, heads.clone(), at).await?,
         };
         Ok(Lane { _alive: self.alive.clone(), sender, heads, origin, idle_since: clock::instant() })
     }
@@ -153,8 +172,11 @@ impl Pool {
         let most = self.wires.read_size;
         // hyper gives up on a head that fills its buffer.
         let stream = Lenient::new(stream, heads, most - 1);
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(LINES_MOST)
+        let mut builder = http1::Builder::new();
+        if self.takes_many_lines.load(Ordering::Relaxed) {
+            builder.max_headers(LINES_MOST);
+        }
+        let (sender, connection) = builder
             .max_buf_size(most)
             .handshake(TokioIo::new(stream))
             .await
@@ -193,5 +215,5 @@ impl Lane {
 }
 
 fn silent(at: &str, patience: Duration) -> Error {
-    Error::new(Kind::NetSilent, at, format!("no reply within {} s", patience.as_secs_f64()))
+    Error::new(ErrorKind::NetSilent, at, format!("no reply within {} s", patience.as_secs_f64()))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// What a plan may do about connections now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Allowance {
     /// So many more may be opened, by all bounds.
     pub most: usize,
     /// So many more are worth it, for a file that has one already; at most `most`.
@@ -19,7 +19,7 @@ pub struct Room {
 
 /// What a plan learns about the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum Observation {
     /// Bytes came, from a host that takes so long to bring the first one.
     Brought(u64, Duration),
     /// A connection brought enough bytes to be worth it.

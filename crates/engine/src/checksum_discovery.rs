@@ -6,12 +6,12 @@
 
 mod beside;
 
+use crate::fetch_text;
 use crate::signed::{Signature, Trusted};
-use crate::small;
 use crate::source::{By, Sources};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
-use downhaul_core::error::{Error, Kind};
-use downhaul_core::job::{JobSpec, Target};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::job::{Destination, Job};
 use downhaul_core::list::checksums::{self, Checksums, Named};
 use downhaul_core::list::metalink::Metalink;
 use downhaul_core::name::{SafeName, last_segment};
@@ -73,7 +73,8 @@ type Beside = Result<Arc<List>, Error>;
 
 impl Proofs {
     pub(crate) fn new(settings: Arc<Settings>, sources: Sources) -> Self {
-        let read = |keys| Trusted::new(keys).map_err(|why| Error::new(Kind::SignatureWrong, "the key", why));
+        let read =
+            |keys| Trusted::new(keys).map_err(|why| Error::new(ErrorKind::SignatureWrong, "the key", why));
         let trusted = settings.signed_by.as_ref().map(read);
         Proofs { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
@@ -92,7 +93,7 @@ impl Proofs {
     ///
     /// # Errors
     /// What keeps it from being proven as it must be.
-    pub(crate) async fn about(&self, spec: &JobSpec, reply: Option<&Reply>) -> Result<Known, Error> {
+    pub(crate) async fn about(&self, spec: &Job, reply: Option<&Reply>) -> Result<Known, Error> {
         let mut known = Known::default();
         if self.is_idle() {
             return Ok(known);
@@ -114,15 +115,15 @@ impl Proofs {
         if verify == Verify::Listed && !counts(&known.about, Algorithm::counts_in_lists) {
             let why = spec.notes.iter().chain(&known.about.notes).next().cloned().unwrap_or_default();
             let at = names.first().cloned().unwrap_or_default();
-            return Err(Error::new(Kind::DigestUnlisted, at, why));
+            return Err(Error::new(ErrorKind::DigestUnlisted, at, why));
         }
         if let Some((keys, trusted)) = self.keys()?.filter(|_| !signed) {
             let endings = keys.endings();
             let missing = |why| {
                 let first = with_ending(url, endings[0]).as_ref().map(show::url).unwrap_or_default();
-                Err(Error::new(Kind::SignatureMissing, first, why))
+                Err(Error::new(ErrorKind::SignatureMissing, first, why))
             };
-            if spec.target.is_in_order() && trusted.reads_again() {
+            if spec.destination.is_in_order() && trusted.reads_again() {
                 return missing(
                     "of its list, and what was written in order cannot be read again for its own",
                 );
@@ -141,12 +142,7 @@ impl Proofs {
     ///
     /// # Errors
     /// The list cannot be fetched, or says nothing of a file about which it must.
-    async fn look_in_given(
-        &self,
-        spec: &JobSpec,
-        names: &[String],
-        about: &mut About,
-    ) -> Result<bool, Error> {
+    async fn look_in_given(&self, spec: &Job, names: &[String], about: &mut About) -> Result<bool, Error> {
         let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
         let why = match list.about(names, self.settings.single) {
             Ok(digests) => return Ok(list.add(digests, about)),
@@ -154,8 +150,8 @@ impl Proofs {
         };
         // What the list of jobs says of the file may be enough.
         let missing = match self.settings.verify {
-            Verify::Require if !has(&spec.expected, Algorithm::is_strong) => Kind::DigestMissing,
-            Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => Kind::DigestUnlisted,
+            Verify::Require if !has(&spec.expected, Algorithm::is_strong) => ErrorKind::DigestMissing,
+            Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => ErrorKind::DigestUnlisted,
             _ => {
                 about.notes.push(why);
                 return Ok(false);
@@ -189,22 +185,22 @@ impl Proofs {
     }
 
     /// The file of a document that a reply says to be about it: the only one in it, or the one of its name.
-    async fn described(&self, at: &Url, reply: &Reply) -> Result<JobSpec, String> {
-        let text = small::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
+    async fn described(&self, at: &Url, reply: &Reply) -> Result<Job, String> {
+        let text = fetch_text::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
-        let mut files: Vec<JobSpec> = Vec::new();
+        let mut files: Vec<Job> = Vec::new();
         for (_, file) in Metalink::new(text) {
             match file {
                 Ok(file) => files.push(file),
                 // Of the document as a whole. A file of it that cannot be downloaded is not the one that is wanted.
-                Err(error) if error.kind == Kind::ListLine => return Err(error.to_string()),
+                Err(error) if error.kind == ErrorKind::ListLine => return Err(error.to_string()),
                 Err(_) => {}
             }
         }
         if files.len() > 1 {
             let names = [reply.name.as_ref().map(ToString::to_string), Some(last_segment(&reply.url))];
-            let of_it = |spec: &JobSpec| match &spec.target {
-                Target::Name(name) => names.iter().flatten().any(|one| *one == name.to_string()),
+            let of_it = |spec: &Job| match &spec.destination {
+                Destination::Name(name) => names.iter().flatten().any(|one| *one == name.to_string()),
                 _ => false,
             };
             files.retain(of_it);
@@ -224,7 +220,7 @@ impl Proofs {
     async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
             let found =
-                small::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
+                fetch_text::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
             if let Some(text) = found {
                 return Ok(Some((show::url(&at), text)));
             }
@@ -236,13 +232,14 @@ impl Proofs {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
             Some(ChecksumList::Url(url)) => {
-                let cannot = |why: String| Error::new(Kind::DigestList, show::url(url), why);
+                let cannot = |why: String| Error::new(ErrorKind::DigestList, show::url(url), why);
                 let text =
-                    small::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await;
+                    fetch_text::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST)
+                        .await;
                 let text = text
                     .map_err(|error| match error.kind {
                         // Of the list itself, where its URL has a digest.
-                        Kind::DigestMismatch => error,
+                        ErrorKind::DigestMismatch => error,
                         _ => cannot(error.to_string()),
                     })?
                     .ok_or_else(|| cannot("it is not there".into()))?;
@@ -252,7 +249,7 @@ impl Proofs {
                 }
                 Ok(list)
             }
-            None => Err(Error::new(Kind::DigestList, "", "none was given")),
+            None => Err(Error::new(ErrorKind::DigestList, "", "none was given")),
         }
     }
 
@@ -333,12 +330,14 @@ fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
 }
 
 /// What a file may be called in a list: as the person calls it, as the server does, and by its URLs.
-fn names(spec: &JobSpec, reply: Option<&Reply>) -> Vec<String> {
+fn names(spec: &Job, reply: Option<&Reply>) -> Vec<String> {
     let mut names = Vec::new();
-    match &spec.target {
-        Target::Name(name) => names.extend(calls(name)),
-        Target::Path(path) => names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned())),
-        Target::Server | Target::Stdout | Target::Stream(_) => {}
+    match &spec.destination {
+        Destination::Name(name) => names.extend(calls(name)),
+        Destination::Path(path) => {
+            names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()))
+        }
+        Destination::Server | Destination::Stdout | Destination::Stream(_) => {}
     }
     if let Some(reply) = reply {
         names.extend(reply.name.iter().flat_map(calls));
