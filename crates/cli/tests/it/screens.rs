@@ -1,11 +1,7 @@
 //! What a person sees on a terminal: bars, the question, resizing, signals.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::Place;
-use common::terminal::Terminal;
+use crate::common::Place;
+use crate::common::terminal::Terminal;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use portable_pty::CommandBuilder;

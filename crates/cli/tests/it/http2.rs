@@ -1,8 +1,6 @@
 //! HTTP/2: when it is used, what goes wrong with it, and what must come out. Against the real program.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use downhaul_testkit::server::{Request, Server};

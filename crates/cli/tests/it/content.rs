@@ -1,8 +1,6 @@
 //! What came is another thing than its name promises: pages and pointers in place of data.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::sha256;

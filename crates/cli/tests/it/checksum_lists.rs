@@ -2,9 +2,7 @@
 //!
 //! Digests are of `content("file", 100_000)`, made by other programs.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

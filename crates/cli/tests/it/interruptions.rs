@@ -1,8 +1,6 @@
 //! Two hundred interruptions at random moments, over a list with equal names, equal entity tags and a file that changes.
 
-mod common;
-
-use common::{Place, finish};
+use crate::common::{Place, finish};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use fastrand::Rng;

@@ -1,9 +1,7 @@
 //! Lists as people, editors and other tools write them: any line end, UTF-16, digests in the fragments of URLs; and what is said
 //! of a list that has mistakes or nothing at all.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use std::io::{Read, Write};
@@ -102,7 +100,7 @@ fn a_line_of_standard_input_is_fetched_before_the_next_one_comes() {
         }
         drop(stdin);
         drop(stdout);
-        assert_eq!(common::finish(child).status, 0);
+        assert_eq!(crate::common::finish(child).status, 0);
     }
 }
 

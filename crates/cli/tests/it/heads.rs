@@ -1,9 +1,7 @@
 //! How heads of replies are read: leniently where nothing dangerous follows, and not at all where something may. What is
 //! taken, dropped and refused is listed in `docs/leniency.md`.
 
-mod common;
-
-use common::{Out, Place, events};
+use crate::common::{Out, Place, events};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use std::fmt::Write as _;

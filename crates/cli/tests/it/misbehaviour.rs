@@ -1,9 +1,7 @@
 //! What servers and networks do, and what must come out: one test a row of the list of misbehaviour, against the real
 //! program. "Exact" means: byte for byte what the server holds.
 
-mod common;
-
-use common::{Place, events};
+use crate::common::{Place, events};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use downhaul_testkit::{content, sha256};
@@ -11,7 +9,7 @@ use downhaul_testkit::{content, sha256};
 const SIZE: u64 = 300_000;
 
 /// Downloads `SIN/SIZE/file` as `f`.
-fn get(server: &Server, sin: &str, more: &[&str]) -> (Place, common::Out) {
+fn get(server: &Server, sin: &str, more: &[&str]) -> (Place, crate::common::Out) {
     let place = Place::new();
     let (path, query) = sin.split_once('?').map_or((sin, ""), |(path, query)| (path, query));
     let url = server.url(&format!("{path}/{SIZE}/file?{query}"));

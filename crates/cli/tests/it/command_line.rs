@@ -1,8 +1,6 @@
 //! The command line as a contract: forms, lists, existing files, statuses, log, events, and what bad input gets.
 
-mod common;
-
-use common::{Place, events};
+use crate::common::{Place, events};
 use downhaul_testkit::server::LAST_MODIFIED;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
@@ -560,7 +558,7 @@ fn a_second_run_into_the_same_target_touches_nothing() {
         "{}",
         second.stderr
     );
-    let first = common::finish(first);
+    let first = crate::common::finish(first);
     place.assert_exact(&first, "f", &content("f", 200_000));
 }
 
@@ -589,7 +587,7 @@ fn a_proxy_variable_is_one_warning() {
         .env("https_proxy", "http://p")
         .env("http_proxy", "http://p")
         .spawn();
-    let out = common::finish(child.expect("starts"));
+    let out = crate::common::finish(child.expect("starts"));
     assert_eq!(out.stderr.matches("warning: http_proxy is set").count(), 1, "{}", out.stderr);
     assert_eq!(out.status, 0);
 }

@@ -1,7 +1,5 @@
 //! Runs the real program in a folder of its own, with a bound on its time.
 
-#![expect(dead_code, reason = "every test binary uses its own part of this")]
-
 pub mod terminal;
 
 use std::fs;

@@ -1,11 +1,7 @@
 //! Disks that are full, limits that are reached: a clear error that names the place, what is there stays resumable, the
 //! other files go on.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Out, Place, events, finish, note};
+use crate::common::{Out, Place, events, finish, note};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::{Command, Stdio};

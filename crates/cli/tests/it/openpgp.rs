@@ -2,11 +2,7 @@
 //! file is untouched.
 //!
 //! All of them are GnuPG's, made by `openpgp/make`, of `content("file", 100_000)` and a list that names it.
-#![cfg(feature = "openpgp")]
-
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_engine::core::signature::Keys;
 use downhaul_engine::signed_text;
 use downhaul_testkit::content;

@@ -1,9 +1,7 @@
 //! Hosts that have had enough: what further connections and requests get there, and that downhaul takes the hint. A test for each
 //! sin, against the real program.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

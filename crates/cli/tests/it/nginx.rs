@@ -2,11 +2,7 @@
 //!
 //! Where nginx is not installed this says so and does nothing, except in CI, which installs it.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Place, events, finish};
+use crate::common::{Place, events, finish};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::Authority;
 use std::collections::HashSet;
@@ -40,7 +36,7 @@ impl Nginx {
             #[expect(clippy::disallowed_methods, reason = "a test may ask where it runs")]
             let in_ci = std::env::var("CI").is_ok();
             assert!(!in_ci, "nginx must be installed in CI");
-            common::note("nginx is not installed: this test did nothing");
+            crate::common::note("nginx is not installed: this test did nothing");
             return None;
         }
         let folder = Place::new();

@@ -1,10 +1,6 @@
 //! Content codings (Content-Encoding) that a server insists on although `identity` was asked for.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Out, Place, finish};
+use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::sins::encode;
 use downhaul_testkit::server::{Request, Server};
 use downhaul_testkit::{content, content_digest, sha256};

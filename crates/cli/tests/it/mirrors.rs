@@ -1,8 +1,6 @@
 //! Several mirrors at once, from the outside: what is mixed, what is not, and who is left.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use serde_json::Value;
@@ -36,7 +34,7 @@ fn run(place: &Place, list: &str, more: &[&str]) -> Out {
 }
 
 fn events(out: &Out, kind: &str) -> Vec<Value> {
-    common::events(out).into_iter().filter(|event| event["kind"] == kind).collect()
+    crate::common::events(out).into_iter().filter(|event| event["kind"] == kind).collect()
 }
 
 #[track_caller]

@@ -1,8 +1,6 @@
 //! Metalink documents as lists, from the outside: mirrors, digests, names, and what must be refused.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

@@ -1,8 +1,6 @@
 //! Which servers are trusted, and what is said of those that are not, or that speak no TLS that could be.
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::{Authority, Flaw, self_signed};

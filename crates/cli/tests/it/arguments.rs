@@ -1,10 +1,6 @@
 //! What the arguments are taken for, and the command that a failed run suggests.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Out, Place, finish};
+use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use std::process::{Command, Stdio};

@@ -1,8 +1,6 @@
 //! Is what lies here this file? Partial files, finished files and names belong to the URL that they came from.
 
-mod common;
-
-use common::{Out, Place, events, finish};
+use crate::common::{Out, Place, events, finish};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::fs;

@@ -1,10 +1,6 @@
 //! What a file may be called: by the person, by a list, by the URL, by the server.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

@@ -1,10 +1,6 @@
 //! Signals and broken pipes, without a terminal.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Place, finish};
+use crate::common::{Place, finish};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,5 +1,5 @@
 //! The reference pages are made from the code: this fails when they are not what the code says.
-//! `BLESS=1 cargo test -p downhaul --test docs` writes them.
+//! `BLESS=1 cargo test -p downhaul --test it docs::` writes them.
 
 use downhaul::{ENVIRONMENT, EXIT_STATUSES};
 use downhaul_engine::core::error::{Blame, ErrorKind, Retry};

@@ -3,9 +3,7 @@
 //!
 //! The digests are of `content("file", 100_000)`, made by other programs (hashlib, zlib, a bitwise CRC).
 
-mod common;
-
-use common::{Out, Place};
+use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
@@ -651,7 +649,7 @@ fn a_bad_part_is_fetched_again_and_nothing_else() {
             let out = place.run(&[&[url.as_str(), "-o", "f", "--progress", "json"], more].concat());
             place.assert_exact(&out, "f", &content("file", size));
             let parts = server.requests().len() - 1;
-            let events = common::events(&out);
+            let events = crate::common::events(&out);
             let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
             let fetched = finished["fetched"].as_u64().expect("a number");
             let refused = |event: &&serde_json::Value| event["error"]["code"] == "digest.part";
@@ -699,7 +697,7 @@ fn a_journal_claims_nothing_of_a_bad_part() {
         let again = server.url(&target);
         let out = place.run(&[&again, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
         place.assert_exact(&out, "f", &content("file", LARGE));
-        let events = common::events(&out);
+        let events = crate::common::events(&out);
         let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
         assert!(finished["fetched"].as_u64().expect("a number") < LARGE, "what was not refused is kept");
     }

@@ -1,9 +1,7 @@
 //! One file over several connections: what servers do then, and what must come out. A test for each sin, against the
 //! real program.
 
-mod common;
-
-use common::{Out, Place, events};
+use crate::common::{Out, Place, events};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

@@ -1,10 +1,6 @@
 //! What a run leaves, and what the next one makes of it: interrupted, killed, damaged, locked, adopted.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Out, Place, events, finish};
+use crate::common::{Out, Place, events, finish};
 use downhaul_engine::core::journal::{self, Claim};
 use downhaul_engine::core::name::side_files;
 use downhaul_testkit::content;
@@ -565,7 +561,7 @@ fn a_download_that_the_real_aria2_left_is_gone_on_with() {
         #[expect(clippy::disallowed_methods, reason = "a test reads its own environment")]
         let in_ci = std::env::var("CI").is_ok();
         assert!(!in_ci, "aria2c must be installed in CI");
-        return common::note("aria2c is not installed: skipped");
+        return crate::common::note("aria2c is not installed: skipped");
     }
     let server = Server::start();
     let place = Place::new();

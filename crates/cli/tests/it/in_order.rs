@@ -1,10 +1,6 @@
 //! What is no regular file is written in order, as standard output is: devices, pipes, and what a shell opened.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Out, Place, finish};
+use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +27,7 @@ fn bash(place: &Place, script: &str) -> Option<Out> {
     match shell.spawn() {
         Ok(child) => Some(finish(child)),
         Err(_) => {
-            common::note("there is no bash here");
+            crate::common::note("there is no bash here");
             None
         }
     }
@@ -160,7 +156,7 @@ fn a_block_device_is_refused() {
     let place = Place::new();
     // One that leads nowhere, should it be opened all the same.
     if mknodat(CWD, place.path().join("disk"), FileType::BlockDevice, 0o600.into(), 0).is_err() {
-        return common::note("only root may make a device");
+        return crate::common::note("only root may make a device");
     }
     let out = place.run(&[&server.url("well_behaved/1000/f"), "-o", "disk"]);
     assert_eq!(out.status, 5, "{}", out.stderr);

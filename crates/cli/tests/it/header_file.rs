@@ -1,8 +1,6 @@
 //! `-H @FILE`: headers that are in no list of processes, and in nothing that the run tells.
 
-mod common;
-
-use common::Place;
+use crate::common::Place;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 

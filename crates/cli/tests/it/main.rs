@@ -1,0 +1,53 @@
+//! The tests of the program from outside: each runs the real `downhaul` in a folder of its own, against a server on this
+//! machine. All of them are one binary, because each binary would link the whole engine once more.
+//!
+//! `cargo test -p downhaul --test it resume::` runs the tests of one file.
+
+mod common;
+
+// The command line and what it reads.
+#[cfg(unix)]
+mod arguments;
+mod command_line;
+mod header_file;
+mod lists;
+mod metalink;
+#[cfg(unix)]
+mod names;
+
+// The network, and servers that misbehave.
+#[cfg(unix)]
+mod codings;
+mod content;
+mod heads;
+mod http2;
+mod mirrors;
+mod misbehaviour;
+#[cfg(unix)]
+mod nginx;
+mod polite;
+mod several_connections;
+mod tls;
+
+// Digests, checksum lists and signatures.
+mod checksum_lists;
+#[cfg(feature = "openpgp")]
+mod openpgp;
+mod proof;
+
+// Files on the disk, and what one run leaves to the next.
+#[cfg(unix)]
+mod disks;
+mod identity;
+#[cfg(unix)]
+mod in_order;
+mod interruptions;
+#[cfg(unix)]
+mod resume;
+
+// What a person sees, and how the program ends.
+mod docs;
+#[cfg(unix)]
+mod screens;
+#[cfg(unix)]
+mod signals;
