@@ -12,6 +12,7 @@
 use crate::reply::{Reply, Validator};
 use crate::show;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 use url::Url;
@@ -52,19 +53,24 @@ const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 /// The secret by which URLs are hashed. Without one of one's own, a short secret in a URL could be guessed from its
 /// hash.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key([u8; 32]);
+pub struct Key {
+    bytes: [u8; 32],
+    /// What tells hashes by this key from those by another one: the beginning of the hash of nothing.
+    id: [u8; 2],
+}
 
 impl Key {
     /// A key of 32 random bytes, the same in every run.
     pub fn new(bytes: [u8; 32]) -> Key {
-        Key(bytes)
+        let [one, other, ..] = *blake3::keyed_hash(&bytes, b"").as_bytes();
+        Key { bytes, id: [one, other] }
     }
 }
 
 /// The key of those who have none of their own: files are known again, short secrets could be guessed.
 impl Default for Key {
     fn default() -> Key {
-        Key(*b"downhaul: files without a secret")
+        Key::new(*b"downhaul: files without a secret")
     }
 }
 
@@ -142,24 +148,32 @@ impl Origin {
 
     /// A short text for the name of a partial file, where another file has the usual one. The same in every run.
     pub fn tag(self) -> String {
-        self.shown[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        let [a, b, c, d, ..] = self.shown;
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 }
 
 impl Hashes {
     fn of(url: &Url, key: &Key) -> Hashes {
-        let mut whole = url.clone();
-        whole.set_fragment(None);
-        // A password that was changed asks for the same file. (Cannot fail for http and https.)
-        let _ = whole.set_password(None);
-        let mut file = whole.clone();
-        if let Some(query) = whole.query() {
-            let kept: Vec<&str> = query.split('&').filter(|part| !signs(part)).collect();
-            file.set_query(Some(kept.join("&").as_str()).filter(|query| !query.is_empty()));
+        let mut whole = Cow::Borrowed(url);
+        if url.fragment().is_some() || url.password().is_some() {
+            let whole = whole.to_mut();
+            whole.set_fragment(None);
+            // A password that was changed asks for the same file. (Cannot fail for http and https.)
+            let _ = whole.set_password(None);
         }
-        let hash = |text: &str| blake3::keyed_hash(&key.0, text.as_bytes());
-        let [one, other, ..] = *hash("").as_bytes();
-        Hashes { key: [one, other], url: short(hash(whole.as_str())), file: short(hash(file.as_str())) }
+        let hash = |url: &Url| short(blake3::keyed_hash(&key.bytes, url.as_str().as_bytes()));
+        let of_url = hash(&whole);
+        let of_file = match whole.query() {
+            Some(query) if query.split('&').any(signs) => {
+                let kept: Vec<&str> = query.split('&').filter(|part| !signs(part)).collect();
+                let mut file = whole.clone().into_owned();
+                file.set_query(Some(kept.join("&").as_str()).filter(|query| !query.is_empty()));
+                hash(&file)
+            }
+            _ => of_url,
+        };
+        Hashes { key: key.id, url: of_url, file: of_file }
     }
 }
 

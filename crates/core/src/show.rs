@@ -60,6 +60,10 @@ const RANDOM_RUN: usize = 16;
 /// The URL without what must never be shown: userinfo, fragment, and the values of secret query keys (the keys
 /// stay).
 pub fn url(url: &Url) -> String {
+    let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
+    if !may_hide && url.query().is_none() && url.fragment().is_none() {
+        return url.to_string();
+    }
     let mut shown = url.clone();
     // Setting these fails only for URLs that cannot have them; then there is nothing to hide.
     let _ = shown.set_username("");

@@ -4,6 +4,7 @@
 //! call that gives a file its name.
 
 use crate::disk::Disk;
+use downhaul_core::identity::Identity;
 use downhaul_core::name::{LONGEST, PART, same_file_key, unnumbered};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -36,16 +37,19 @@ impl Folders {
         Folders { disk, hasher: RandomState::new(), seen: Mutex::default() }
     }
 
-    /// Whether it is known that nothing stood at a path, nor a partial file of it (its own one has this tag). Asks no disk.
-    pub(super) fn is_free(&self, path: &Path, tag: &str) -> bool {
+    /// Returns whether it is known that nothing stood at a path, nor a partial file of it. Asks no disk.
+    pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        let name = name.to_string_lossy();
+        let seen = self.seen().get(folder).cloned();
+        let Some(names) = seen.as_ref().and_then(|seen| seen.names.as_ref()) else { return false };
+        if names.is_empty() {
+            return true;
+        }
+        let (name, tag) = (name.to_string_lossy(), identity.tag());
         // Names without room for an ending have side files of other names.
         if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
             return false;
         }
-        let seen = self.seen().get(folder).cloned();
-        let Some(names) = seen.as_ref().and_then(|seen| seen.names.as_ref()) else { return false };
         let all = [name.to_string(), format!("{name}{PART}"), format!("{name}.{tag}{PART}")];
         all.iter().all(|name| !names.contains(&self.hash(name)))
     }

@@ -69,7 +69,8 @@ impl Places {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
         let server_chooses = spec.destination == Destination::Server;
         let may_change = server_chooses || self.settings.if_exists == IfExists::Rename;
-        if let Some(file) = self.origin(&spec.urls[0]).signed_file() {
+        let first = &spec.urls[0];
+        if let Some(file) = first.query().and_then(|_| self.origin(first).signed_file()) {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
         }
         // A name that a person gave is not shared, whatever it is for.
@@ -79,12 +80,12 @@ impl Places {
 
     /// Whether it is known, without asking the disk, that nothing stands where a job's file shall go.
     pub(crate) fn is_free(&self, job: JobId, identity: &Identity) -> bool {
-        self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, &identity.tag()))
+        self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
     }
 
     /// Whether nothing stood at this path, nor a partial file, when its folder was looked through.
     pub(crate) fn was_free(&self, path: &Path, identity: &Identity) -> bool {
-        self.folders.is_free(path, &identity.tag())
+        self.folders.is_free(path, identity)
     }
 
     /// The place of a job's file, if nothing stands where it shall go, nor what an earlier run left. Blocks.

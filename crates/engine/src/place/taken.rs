@@ -65,9 +65,10 @@ impl Taken {
     /// Reserves a path for a job. `what` it is for tells whether an earlier job is for the same. Where another job has the
     /// path, the next free number is taken if the name `may_change`.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
-        let base = self.hash(wished);
+        let key = self.key(wished);
+        let base = self.hasher.hash_one(&key);
         let mut names = self.names();
-        if self.is_free(&names, wished) {
+        if self.is_free(&names, wished, key) {
             names.take(job, wished, base, what);
             return Reserved::Path;
         }
@@ -80,7 +81,7 @@ impl Taken {
         let first = names.next.get(&base).copied().unwrap_or(1);
         for n in first..MOST_NUMBERED {
             let path = numbered(wished, n);
-            if self.is_free(&names, &path) {
+            if self.is_free(&names, &path, self.key(&path)) {
                 names.next.insert(base, n + 1);
                 names.take(job, &path, self.hash(&path), what);
                 return Reserved::Path;
@@ -95,7 +96,7 @@ impl Taken {
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
             return true;
         }
-        let free = self.is_free(&names, path);
+        let free = self.is_free(&names, path, self.key(path));
         if free {
             names.take(job, path, self.hash(path), 0);
         }
@@ -112,12 +113,11 @@ impl Taken {
         self.names().by.remove(&job);
     }
 
-    /// Whether no other job has a path, or any that belongs to it while it is unfinished.
-    fn is_free(&self, names: &Names, path: &Path) -> bool {
+    /// Returns whether no other job has a path (of this key), or any that belongs to it while it is unfinished.
+    fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
             // As with nearly all files: the names of what belongs to it are its own with an ending.
-            let mut key = self.key(path);
             let base = key.len();
             let free = |key: &str| !names.taken.contains_key(&self.hasher.hash_one(key));
             let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
