@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Several connections for one file, on the project's own server, which caps each TCP connection at 1 MB/s with a bucket
-# of 64 KiB: how much faster than one they are, what a silent or a crawling one among four costs, and how much of 1 GiB
-# an interrupted run fetches again.
+# Measures several connections for one file. The server of the testkit limits each TCP connection to 1 MB/s, with a
+# bucket of 64 KiB. Three questions: how much faster are several connections than one; what does a connection that
+# delivers nothing, or is very slow, cost among four; and how much of 1 GiB does an interrupted run fetch again.
 #
 #   benches/connections.sh
 #
@@ -34,7 +34,7 @@ echo "  with the default (auto): $auto s"
 three=$(get "capped/32000000/file?$cap" -x 3)
 silent=$(get "silent_connection/32000000/file?$cap" -x 4)
 crawling=$(get "crawling_connection/32000000/file?$cap" -x 4)
-echo "three healthy connections: $three s; with a fourth that goes silent: $silent s ($(ratio "$silent" "$three")); with one at a fortieth: $crawling s ($(ratio "$crawling" "$three"))"
+echo "three good connections: $three s; with a fourth that delivers nothing: $silent s ($(ratio "$silent" "$three")); with one that is forty times slower: $crawling s ($(ratio "$crawling" "$three"))"
 rm -f "$work"/out*
 url="http://127.0.0.1:$port/capped/1073741824/file?rate=250000000"
 target/release/downhaul "$url" -o "$work/out" --log none -q -x 2 & run=$!

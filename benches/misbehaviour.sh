@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What downloaders make of a misbehaving server: exit status, and whether the file is byte for byte right.
+# Runs several downloaders against a server that misbehaves, and prints for each its exit status and whether the file
+# has the right bytes.
 #
 #   benches/misbehaviour.sh
 #
-# Needs cargo; compares with whichever of curl, wget2, aria2c, axel are installed. Everything stays on 127.0.0.1 and in a
-# temporary folder. A cell says `exact` (the right file and success), `corrupt, exit 0` or `no file, exit 0` (a lie), or the
-# exit status of an honest failure.
+# Needs cargo, and uses curl, wget2, aria2c and axel where they are installed. Everything stays on 127.0.0.1 and in a
+# temporary folder. A cell says `exact` (the right file and success), `corrupt, exit 0` or `no file, exit 0` (a wrong
+# result that is reported as a success), or the exit status of a reported failure.
 set -u
 cd "$(dirname "$0")/.."
 cargo build --release --quiet -p downhaul
@@ -17,7 +18,7 @@ for _ in $(seq 50); do [ -s "$work/server" ] && break; sleep 0.1; done
 base=$(head -n 1 "$work/server")
 downhaul=$PWD/target/release/downhaul
 
-# What a user would type for a robust download of one file; only the retries and waits are bounded.
+# The options that a user would give for a reliable download of one file. Only retries and waits are limited.
 run() { # TOOL URL
   case $1 in
     downhaul) "$downhaul" "$2" -o f --log none -q --timeout 3 ;;
@@ -37,14 +38,14 @@ while read -r sin says; do
     dir=$work/$tool-${sin%%\?*}; mkdir -p "$dir"; cd "$dir" || exit 1
     url=${base}${sin%%\?*}/3000000/$tool; [ "$sin" = "${sin#*\?}" ] || url+="?${sin#*\?}"
     timeout 30 bash -c "$(declare -f run); downhaul=$downhaul; run $tool '$url'" >/dev/null 2>&1 </dev/null; status=$?
-    # Only the final name counts. A file that changed on the way may be either version, whole.
+    # Only the final name counts. If the file changed during the download, either version is right, but not a mixture.
     curl -s -o wanted "${base}well_behaved/3000000/$tool"
     curl -s -o wanted.changed "${base}well_behaved/3000000/changed"
     if [ ! -f f ]; then right=missing
     elif cmp -s f wanted; then right=exact
     elif [ "$sin" = changed_when_continued ] && cmp -s f wanted.changed; then right=exact
     else right=corrupt; fi
-    # The server said a digest that this file does not have: to take it is the wrong answer.
+    # The server stated a digest that this file does not have. Accepting the file is the wrong result.
     [ "$sin" = checksum_wrong ] && [ $right = exact ] && right=corrupt
     case $right-$status in
       exact-0) cell=exact ;;
@@ -59,16 +60,16 @@ while read -r sin says; do
   done
   echo
 done <<'SINS'
-well_behaved behaves
+well_behaved makes no mistake
 truncated_body ends the body early, once
 truncated_chunked_body ends a chunked body early, once
 reset_in_mid_body resets the connection in the middle, once
-changed_when_continued has another version of the file after a break
-wrong_range_when_continued sends the wrong part after a break
+changed_when_continued has another version of the file after an interruption
+wrong_range_when_continued sends the wrong range after an interruption
 body_longer_than_announced sends more than announced
 busy_once?after=2 answers 503 with Retry-After: 2, once
 fails_once?status=502 answers 502, once
 expired_link redirects to a link that has expired, once
-silence_in_mid_body_once falls silent in the middle, once
-checksum_wrong says a SHA-256 (X-Checksum-SHA256) that the file does not have
+silence_in_mid_body_once sends nothing more in the middle, once
+checksum_wrong announces a SHA-256 (`X-Checksum-SHA256`) that the file does not have
 SINS

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# One 1 GiB file from nginx on loopback into memory (tmpfs): wall and processor seconds beside curl's.
+# Downloads one file of 1 GiB from nginx on loopback into memory (tmpfs), and prints wall time and processor time beside
+# those of curl.
 #
 #   benches/one-file.sh [RUNS]
 #
-# Interleaved runs, medians. Needs cargo, nginx, curl, and 3 GiB in /dev/shm.
+# The runs of the two alternate; the result is the median. Needs cargo, nginx, curl, and 3 GiB in /dev/shm.
 set -eu
 cd "$(dirname "$0")/.."
 runs=${1:-7}

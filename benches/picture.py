@@ -1,16 +1,16 @@
-"""The picture of a race for the README: bars of wall time from race.json, drawn as an SVG that has its own background, so
-that it can be read on any page. Scenes without a peer are not in it."""
+"""Draws docs/race.svg: bars of wall time from race.json. The SVG has its own background, so that it can be read on any page.
+Scenes without a peer are left out."""
 import html, re
 
 import report
 
 WIDTH, MARGIN, GAP = 828, 16, 24
 COLUMN = (WIDTH - 2 * MARGIN - GAP) / 2
-# Within a column: names, bars, and room for the figure behind the longest bar.
+# A column has names, bars, and space for the number after the longest bar.
 NAMES, FIGURES = 120, 66
 BARS = COLUMN - NAMES - FIGURES
 LINE, BAR, TITLE, BETWEEN, FOOT = 16, 10, 38, 14, 24
-# A bar is cut at so many times the slower of downhaul and the best peer: theirs are the ones to compare.
+# A bar is cut when it is more than this many times as long as the longer one of downhaul and the best peer.
 CUT = 3
 STYLE = """
 text { font: 12px ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }
@@ -29,7 +29,7 @@ def draw(source, path):
     if not scenes:
         raise SystemExit(f"nothing to draw in {source}: run benches/race first")
     heights = [TITLE + LINE * len(scene["tools"]) + BETWEEN for scene in scenes]
-    # Two columns, the left one as soon as it is the longer half.
+    # Two columns. The left one gets scenes until it is at least half of the whole height.
     left = next(n for n in range(1, len(scenes) + 1) if 2 * sum(heights[:n]) >= sum(heights))
     parts = []
     for column, some in enumerate((range(left), range(left, len(scenes)))):
@@ -46,7 +46,7 @@ def draw(source, path):
 
 
 def group(scene, x, y):
-    """A scene: what it is, how downhaul compares with the best peer, and a bar for every tool."""
+    """Draws a scene: its title, how downhaul compares with the best peer, and a bar for each tool."""
     tools, best = scene["tools"], scene["ratios"]["best peer"]
     walls = {name: one["median"]["wall"] for name, one in tools.items()}
     ours = next(iter(walls))
@@ -71,7 +71,7 @@ def group(scene, x, y):
 
 
 def seconds(wall):
-    """Three digits that count."""
+    """Returns a time with three significant digits."""
     if wall < 1:
         return f"{wall * 1e3:.3g} ms"
     return f"{wall:.2f} s" if wall < 10 else f"{wall:.1f} s" if wall < 100 else f"{wall:.0f} s"

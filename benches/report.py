@@ -1,10 +1,10 @@
-"""What `benches/race` says of a scene: medians and ratios, as a table and in race.json. Knows a tool by its name only:
-`downhaul...` is ours, `minimal...` the physical limit, all others are peers."""
+"""The results of a scene of `benches/race`: medians and ratios, as a table and in race.json. The name of a tool says what it
+is: `downhaul...` is this program, `minimal...` the physical limit, and all others are peers."""
 import json, os, re, shutil, statistics, subprocess
 
 
 def versions(root, downhaul):
-    """Tool -> version, of all that take part."""
+    """Returns the version of each tool that takes part."""
     commit = text(["git", "-C", root, "describe", "--always", "--dirty"]).strip()
     found = {"downhaul": f"{number(text([downhaul, '--version']))} ({commit or 'no commit'})"}
     for tool, option in (("curl", "--version"), ("wget2", "--version"), ("aria2c", "--version"), ("axel", "--version"), ("nginx", "-v")):
@@ -35,7 +35,7 @@ def load(path):
 
 
 def scene(path, name, scene, tools, runs, filesystem, versions):
-    """Prints the table of a scene, and puts it into the file, beside what other scenes have there."""
+    """Prints the table of a scene and writes its numbers into the file. The numbers of other scenes stay."""
     for one in tools.values():
         one["median"] = {what: statistics.median(one[what]) if one[what] else None for what in ("wall", "cpu", "peak", "disk")}
     result = {
@@ -51,14 +51,14 @@ def scene(path, name, scene, tools, runs, filesystem, versions):
         "tools": tools,
     }
     print_table(name, result)
-    # Only once it is whole, under its name: a scene may have taken an hour.
+    # The file is replaced by a rename, because a scene may have taken an hour and a half-written file would lose it.
     with open(f"{path}.new", "w") as file:
         json.dump({**load(path), name: result}, file, indent=1)
     os.replace(f"{path}.new", path)
 
 
 def ratios(tools):
-    """downhaul's median by that of the fastest peer and by that of the minimal loop, where there are such."""
+    """Returns downhaul's medians divided by those of the fastest peer, and by those of the minimal loop, if there are any."""
     names = list(tools)
     ours = tools[names[0]]["median"]
     found = {}
@@ -82,13 +82,13 @@ def print_table(name, result):
     head = ["", "wall", "downhaul's : this", "processor", "peak memory"]
     head += ["wall for a file"] if files > 1 else []
     head += [f"wall, to disk ({disk}{warned}, without sync)"] if disk else []
-    print(f"\n{result['title']} ({name}; medians of {result['runs']} interleaved runs, {result['cores']} cores)\n")
+    print(f"\n{result['title']} ({name}; medians of {result['runs']} alternating runs, {result['cores']} cores)\n")
     row(head)
     row(["---"] * len(head), "")
     for tool, one in tools.items():
         wall, cpu, peak, to_disk = (one["median"][what] for what in ("wall", "cpu", "peak", "disk"))
         wrong = f" (wrong {one['wrong']} times)" if one["wrong"] else ""
-        # A tool that was ended has no more than one figure of its own: that it takes longer.
+        # Of a tool that was stopped only one thing is known: that it takes longer.
         more, less = ("> ", "< ") if one["cut"] else ("", "")
         cells = [f"{tool}{wrong}", f"{more}{wall:.3f} s", f"{less}{ours / wall:.2f}", f"{cpu:.2f} s", f"{peak / 2**20:.0f} MiB"]
         cells += [f"{more}{wall / files * 1e6:.0f} µs"] if files > 1 else []

@@ -1,32 +1,33 @@
-"""What `benches/race` races: the files, the servers that hold them, the lines to them, and what each tool is told.
+"""The scenes of `benches/race`: files, servers, lines, and the command of each tool.
 
-Owns the folder it is given (in /dev/shm) and the ports 18481 to 18483. Whatever is started is handed back, to be ended.
+Owns the folder that it is given (in /dev/shm) and the ports 18481 to 18483. Each process that is started is returned to the
+caller, which stops it.
 """
 import dataclasses, functools, hashlib, os, subprocess, time, typing
 
 PLAIN, SECURE, CAPPED = 18481, 18482, 18483
 LARGE, SMALL, SMALL_SIZE = 1 << 30, 10_000, 10 * 1024
-# 2.9 s of a line of 300 Mbit/s: long enough for TCP's slow start to be a part of it only.
+# 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
 WIDE = 100 << 20
-# Seconds after which a tool is ended and not run again in the scene. The slowest that is raced, one connection over a line
-# with losses of 0.1 %, takes about 100 s; a million files take minutes.
+# After so many seconds a tool is stopped and not run again in the scene. The slowest case, one connection over a line that
+# loses 0.1 %, takes about 100 s; a million files take minutes.
 LONGEST, LONGEST_MILLION = 300, 1800
-# A server must be there after a blink; seconds.
+# The most seconds that a server may need to start. It usually needs less than one.
 STARTS = 10
 
 
 @dataclasses.dataclass
 class Scene:
-    """Commands run in an empty folder; one that ends in `> NAME` has its standard output in that file there."""
+    """Each command runs in an empty folder. If it ends with `> NAME`, its standard output goes to that file there."""
 
     title: str
     tools: dict[str, list[str]]
-    # Whether a folder holds what must come out.
+    # Returns True if a folder has the right result.
     right: typing.Callable[[str], bool]
     files: int = 1
-    # What `link` is told: Mbit/s, round trip in ms, loss in percent.
+    # The arguments of `link`: Mbit/s, round trip in ms, loss in percent.
     line: tuple[str, str, str] | None = None
-    # Whether it is also run with the output on a disk, and whether a first run warms up.
+    # `disk`: also run with the output on a disk. `warm`: a first run only warms up.
     disk: bool = False
     warm: bool = True
     longest: int = LONGEST
@@ -37,7 +38,7 @@ class Stage:
         self.work, self.programs, self.million = work, programs, million
 
     def prepare(self):
-        """The files, their certificate, and the lists."""
+        """Makes the files, a certificate, and the lists."""
         work = self.work
         os.chmod(work, 0o755)
         os.makedirs(f"{work}/www/s")
@@ -51,7 +52,7 @@ class Stage:
         with open(f"{work}/www/wide", "wb") as wide:
             for _ in range(WIDE >> 20):
                 wide.write(os.urandom(1 << 20))
-        # Text, because it stands in nginx's configuration, too.
+        # This is text because it is also part of nginx's configuration.
         self.kib = os.urandom(512).hex()
         with open(f"{work}/www/1k", "w") as tiny:
             tiny.write(self.kib)
@@ -75,7 +76,7 @@ class Stage:
             urls.writelines(f"http://127.0.0.1:{PLAIN}/m/{n}.bin\n" for n in range(self.million))
 
     def start(self):
-        """The servers on loopback."""
+        """Starts the servers on loopback."""
         work = self.work
         headers = f"location /sum/ {{ alias {work}/www/; add_header X-Checksum-SHA256 {self.digest}; }}"
         secure = f"ssl_certificate {work}/cert.pem; ssl_certificate_key {work}/key.pem;"
@@ -99,12 +100,12 @@ http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} root
   {servers} }}""")
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen([*prefix, "nginx", "-p", work, "-c", f"{work}/{name}.conf"], **quiet)
-        # It writes that file once it listens.
+        # nginx writes this file when it listens.
         within(STARTS, lambda: os.path.exists(f"{work}/{name}.pid"), f"nginx did not start; see {work}/{name}.log")
         return process
 
     def scenes(self):
-        """Name -> scene."""
+        """Returns the scenes by name."""
         work = self.work
         cert = f"{work}/ca.pem"
         downhaul = [f"{self.programs}/downhaul", "-q", "--log", "none", "--cacert", cert]
@@ -143,16 +144,17 @@ http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} root
             return lambda folder: os.path.exists(f"{folder}/out") and os.path.getsize(f"{folder}/out") == size
 
         limit = {"minimal loop": [minimal, f"127.0.0.1:{PLAIN}", "/large", "out"]}
-        # Four at once are the fastest on two cores.
+        # On two cores, four at once are the fastest.
         limit_of_files = {"minimal loop, 4 at once": [f"{self.programs}/examples/minimal_files", f"127.0.0.1:{PLAIN}", "4", "/s", str(SMALL)]}
         hashing = {"minimal loop, hashing": [minimal, f"127.0.0.1:{PLAIN}", "/large", "out", "sha256"]}
         with_sum = {"downhaul": one(f"{http}/sum/large")["downhaul"]}
-        # With one connection it takes 42 s, whatever the tool.
+        # Tools with one connection are left out: they all take 42 s.
         several = one(f"{capped}/capped/209715200/file?rate=5000000")
         several = {name: command for name, command in several.items() if name not in ("curl", "wget2")}
         refusing = one(f"{capped}/refuses_the_fifth/40000000/file?rate=2000000&how=503")["downhaul"]
         wide = {"tools": one(f"http://{FAR}:{PLAIN}/wide"), "right": out("wide"), "warm": False}
-        # The log and the events are what could pile up; curl and aria2 hold a whole list in memory and are not asked to.
+        # The log and the events are on, because they could fill the memory. curl and aria2 are left out: they keep the whole
+        # list in memory.
         list_of_all = ["-i", f"{work}/million.list"]
         events = ["--log", "log", "--progress", "json", ">", "events"]
         endless = {
@@ -186,12 +188,12 @@ http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} root
         }
 
 
-# As `link` says it.
+# The address that `link` gives to the far end.
 FAR = "10.77.0.1"
 
 
 class Line:
-    """The line of a scene, with a server at its far end. Within it: what to put before a command to run it at the near end."""
+    """The line of a scene, with a server at its far end. `with` gives the prefix that runs a command at the near end."""
 
     def __init__(self, stage, line):
         self.stage, self.line, self.started = stage, line, []
@@ -201,7 +203,7 @@ class Line:
             return []
         try:
             program = f"{self.stage.programs}/link"
-            # The queue is 100 ms. Scenes may take long; this is only so that it ends some day whatever happens here.
+            # The queue is 100 ms. The limit of 12 hours only makes sure that the line ends one day, whatever happens here.
             link = subprocess.Popen([program, *self.line, "100", "43200"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self.started.append(link)
             near, far = ([f"--net={link.stdout.readline().split()[2]}"] for _ in range(2))
@@ -230,7 +232,7 @@ def within(seconds, true, otherwise):
 
 
 def same(one, other):
-    """Whether two files are the same."""
+    """Returns True if two files have the same content."""
     if not os.path.exists(one) or os.path.getsize(one) != os.path.getsize(other):
         return False
     with open(one, "rb") as a, open(other, "rb") as b:
@@ -238,7 +240,7 @@ def same(one, other):
 
 
 def holds(path, content):
-    """Whether a small file has this content; for a million of them, so without Python's buffers."""
+    """Returns True if a small file has this content. Without Python's buffers, because there are a million files."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-//! Any bytes are read as a checksum list without panic, and what was read is found again under its name.
+//! Reads any bytes as a checksum list: this does not panic, and every entry is found again under its name.
 #![no_main]
 
 use downhaul_core::list::checksums::{Checksums, Named};

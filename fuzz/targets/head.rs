@@ -1,5 +1,5 @@
-//! Any bytes are read as the head of an HTTP/1 reply, and what is made of them is proper: an HTTP library that is strict takes
-//! it, finds the same end of the head, and there is one answer to where the body ends.
+//! Reads any bytes as the head of an HTTP/1 response. The repaired head is valid: a strict HTTP library
+//! accepts it and finds the same end of the head, and there is only one possible end of the body.
 #![no_main]
 
 use downhaul_core::head::{self, BYTES_MOST, LINES_MOST};

@@ -1,4 +1,5 @@
-//! Any bytes are read as a journal without panic, and what was read is read again from what is written of it.
+//! Reads any bytes as a journal: this does not panic, and a journal that is written from the result reads the
+//! same.
 #![no_main]
 
 use downhaul_core::journal;

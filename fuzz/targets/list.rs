@@ -1,5 +1,5 @@
-//! Any line is read as a line of a list and of a record without panic, and what was read has URLs and whole digests. Any bytes are
-//! read as the lines of a text, which hold no line ends.
+//! Reads any line as a line of a list and of a lock file: this does not panic, and the result has URLs and
+//! complete digests. Reads any bytes as the lines of a text, which contain no line ends.
 #![no_main]
 
 use downhaul_core::list::{self, text::Lines};

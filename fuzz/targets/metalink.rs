@@ -1,4 +1,5 @@
-//! Any bytes are read as a Metalink document without panic, and its jobs have URLs, whole digests, and names that stay below the folder.
+//! Reads any bytes as a Metalink document: this does not panic, and the jobs have URLs, complete digests, and
+//! names that stay below the output folder.
 #![no_main]
 
 use downhaul_core::job::Destination;

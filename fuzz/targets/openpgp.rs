@@ -1,4 +1,5 @@
-//! Any bytes are read as OpenPGP keys, signatures and signed texts without panic, and prove nothing that was not signed.
+//! Reads any bytes as OpenPGP keys, signatures and signed texts: this does not panic, and no text is accepted
+//! that was not signed.
 #![no_main]
 
 use downhaul_engine::core::signature::Keys;

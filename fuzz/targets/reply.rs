@@ -1,5 +1,5 @@
-//! Any headers are read as a reply without panic: Content-Range, Content-Disposition, lengths, dates, digests. Each line
-//! of the input is a header.
+//! Reads any headers as those of a response: Content-Range, Content-Disposition, lengths, dates and digests.
+//! This does not panic. Each line of the input is a header.
 #![no_main]
 
 use downhaul_core::reply::{Reply, retry_after};

@@ -1,4 +1,4 @@
-//! Any bytes are read as a minisign key and signature without panic.
+//! Reads any bytes as a minisign key and as a minisign signature: this does not panic.
 #![no_main]
 
 use downhaul_core::signature::{Key, Signature};

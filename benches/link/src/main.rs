@@ -1,19 +1,23 @@
-//! An emulated wide-area line: a rate, a round trip, losses and a drop-tail queue between two network namespaces. Real
-//! programs talk real TCP over it, by CUBIC. It is for kernels without netem, and for machines where nothing global may be changed.
+//! Emulates a wide-area line between two network namespaces, with a rate, a round trip, losses and a
+//! drop-tail queue. Real programs use it with real TCP (CUBIC). It is for kernels without netem, and for
+//! machines whose global settings must not change.
 //!
-//! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`; the queue is 100 ms, and after SECONDS (600) it ends by itself.
-//! It says where its two ends are, and holds until its standard input closes or it is killed:
+//! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms, and the line ends after
+//! SECONDS (600). The program prints where the two ends are, and runs until its standard input closes or it
+//! is killed:
 //!
 //! ```text
 //! near 10.77.0.2 /proc/4711/fd/4
 //! far 10.77.0.1 /proc/4711/fd/6
 //! ```
 //!
-//! `nsenter --net=/proc/4711/fd/4 curl http://10.77.0.1/` runs curl at the near end. The namespaces have no name: with the
-//! last process in them they are gone, however this one ended, and several lines can exist at once.
+//! `nsenter --net=/proc/4711/fd/4 curl http://10.77.0.1/` runs curl at the near end. The namespaces have no
+//! name. They disappear with the last process in them, however this program ended, and several lines can
+//! exist at once.
 //!
-//! Needs Linux, root, `/dev/net/tun` and `ip`. Each direction is two threads: one takes packets from the device, loses some,
-//! and says when each will have arrived; the other hands them over at that time. Between them is the line.
+//! Needs Linux, root, `/dev/net/tun` and `ip`. Each direction has two threads. The first takes packets from
+//! the device, drops some, and computes when each of the others arrives. The second delivers them at that
+//! time.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -23,19 +27,21 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The largest IP packet that can come out of a device. Its MTU is 1500, as nearly everywhere on the internet.
+/// The largest IP packet that a device can return. The MTU of the devices is 1500, as nearly everywhere on
+/// the internet.
 const PACKET: usize = 65536;
-/// Packets that may wait inside a device for the thread that takes them: 10,000 are 0.4 s at 300 Mbit/s, far more than it
-/// is ever late. What is dropped is to be dropped by the queue that was asked for.
+/// Packets that may wait inside a device for the thread that takes them. 10,000 are 0.4 s at 300 Mbit/s, far
+/// more than the thread is ever late: only the emulated queue shall drop packets.
 const DEVICE_QUEUE: &str = "10000";
-/// What TCP may keep in flight for one connection. 300 Mbit/s over 80 ms and a queue of 100 ms are 6.75 MB, and the kernel
-/// counts its own bookkeeping too, at most about as much again: 32 MiB, so that the line is what limits.
+/// The bytes that TCP may have in flight on one connection. 300 Mbit/s, 80 ms and a queue of 100 ms need 6.75
+/// MB. The kernel counts its own bookkeeping too, at most about as much again. With 32 MiB the line is the
+/// limit, and not the buffer.
 const SOCKET_BUFFER: &str = "33554432";
-/// A queue and how long the line exists when it is not said. 100 ms is a common size of the buffers of access lines.
+/// The default queue and life time. 100 ms is a common size of the buffers of access lines.
 const QUEUE_MS: f64 = 100.0;
 const SECONDS: f64 = 600.0;
 
-/// What happens to packets in one direction.
+/// The properties of the line in one direction.
 #[derive(Clone, Copy)]
 struct Line {
     bits_per_second: f64,
@@ -86,10 +92,11 @@ fn main() {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("standard input");
 }
 
-/// A new namespace with a device in it. A thread makes it: namespaces of threads are their own.
+/// Returns a new namespace with a device in it. A thread makes it, because each thread has its own
+/// namespaces.
 fn end(address: &'static str) -> End {
     thread::spawn(move || {
-        // SAFETY: takes no memory; concerns this thread only, which ends here.
+        // SAFETY: the call uses no memory, and changes only this thread, which ends here.
         let unshared = unsafe { libc::unshare(libc::CLONE_NEWNET) };
         must(unshared, "a namespace (are you root?)");
         let namespace = File::open("/proc/thread-self/ns/net").expect("its own namespace");
@@ -98,9 +105,10 @@ fn end(address: &'static str) -> End {
         ip("link set lo up");
         ip(&format!("link set line mtu 1500 txqueuelen {DEVICE_QUEUE} up"));
         ip(&format!("address add {address} dev line"));
-        // By the route, because a namespace may choose as its own only what the machine allows everybody.
+        // The congestion control is set by the route: as a setting of the namespace, only those are allowed
+        // that the machine allows to all users.
         ip(&format!("route add 10.77.0.0/24 dev line src {address} congctl cubic"));
-        // Runs must not learn from each other, as they would through what the kernel remembers of a peer.
+        // The kernel must not remember a peer, or one run would influence the next.
         for (name, value) in [
             ("tcp_no_metrics_save", "1"),
             ("tcp_wmem", &format!("4096 65536 {SOCKET_BUFFER}")),
@@ -116,7 +124,7 @@ fn end(address: &'static str) -> End {
 
 /// Makes the open descriptor a device of whole IP packets, called `line`.
 fn name_it(device: RawFd) {
-    // SAFETY: an `ifreq` of zeros is one; TUNSETIFF reads and writes no more than it.
+    // SAFETY: an `ifreq` of zeros is valid, and TUNSETIFF reads and writes only this one.
     let named = unsafe {
         let mut request: libc::ifreq = std::mem::zeroed();
         for (to, from) in request.ifr_name.iter_mut().zip(*b"line") {
@@ -128,14 +136,15 @@ fn name_it(device: RawFd) {
     must(named, "TUNSETIFF");
 }
 
-/// Takes what is sent, drops what is lost or finds the queue full, and says of the rest when it arrives.
+/// Takes packets from a device, drops those that are lost or find the queue full, and passes the others on
+/// with the time of their arrival.
 fn take(mut from: File, line: Line, seed: u64, to: &Sender<(Instant, Vec<u8>)>) {
     let mut random = Random(seed);
     let mut buffer = vec![0; PACKET];
     let mut idle_at = Instant::now();
     loop {
         let length = from.read(&mut buffer).expect("a packet");
-        // The queue is whatever the line has not sent yet.
+        // The queue is what the line has not sent yet.
         let now = Instant::now();
         let begins = idle_at.max(now);
         if begins - now > line.queue || random.unit() < line.loss {
@@ -148,23 +157,24 @@ fn take(mut from: File, line: Line, seed: u64, to: &Sender<(Instant, Vec<u8>)>) 
     }
 }
 
-/// Hands each packet over when its time has come. A sleep may be 0.05 ms too long: then a few go together.
+/// Delivers each packet at its time. A sleep may be 0.05 ms too long; then several packets are delivered
+/// together.
 fn hand_over(mut to: File, line: &Receiver<(Instant, Vec<u8>)>) {
     for (arrives, packet) in line {
         let wait = arrives.saturating_duration_since(Instant::now());
         if !wait.is_zero() {
             thread::sleep(wait);
         }
-        // A device that is full drops it, as a line does.
+        // A full device drops the packet, as a line would.
         let _ = to.write(&packet);
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the losses of a line are the same in every run of it.
+/// SplitMix64 (Steele, Lea, Flood 2014), so that the losses are the same in every run.
 struct Random(u64);
 
 impl Random {
-    /// At least 0, less than 1.
+    /// Returns a number from 0 (included) to 1 (excluded).
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -175,7 +185,7 @@ impl Random {
     }
 }
 
-/// `ip`, in the namespace of this thread.
+/// Runs `ip` in the namespace of this thread.
 fn ip(what: &str) {
     let status = Command::new("ip").args(what.split(' ')).status().expect("ip");
     assert!(status.success(), "ip {what}: {status}");

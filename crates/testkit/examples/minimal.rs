@@ -1,6 +1,7 @@
-//! The physical limit for `benches/race`: one GET over one plain connection, large reads, large writes, nothing else.
+//! The physical limit for `benches/race`: one GET over one plain connection, with large reads and large
+//! writes.
 //!
-//! `minimal HOST:PORT PATH FILE [sha256]`; with `sha256` a thread beside it hashes what arrives.
+//! `minimal HOST:PORT PATH FILE [sha256]`; with `sha256` a second thread hashes what arrives.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -8,7 +9,7 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
 
-/// What downhaul reads at a time, at most.
+/// The most that downhaul reads at a time.
 const READ: usize = 256 * 1024;
 
 fn main() {

@@ -1,5 +1,5 @@
-//! The physical limit for `benches/race` where files are many and small: so many connections at once, each with one request
-//! after the other; every reply is read whole, written to `NAME.part` and renamed. Nothing is checked.
+//! The physical limit for `benches/race` with many small files. Each connection sends one request after the
+//! other. Every response is read completely, written to `NAME.part` and renamed. Nothing is checked.
 //!
 //! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on.
 
@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A reply, with its head.
+/// The longest response, with its head.
 const LONGEST: usize = 64 * 1024;
 
 fn main() {
@@ -24,7 +24,7 @@ fn main() {
             scope.spawn(|| {
                 let mut stream = TcpStream::connect(address).expect("connects");
                 stream.set_nodelay(true).expect("an option");
-                let mut reply = vec![0; LONGEST];
+                let mut response = vec![0; LONGEST];
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= count {
@@ -32,7 +32,7 @@ fn main() {
                     }
                     let name = format!("{number}.bin");
                     write!(stream, "GET {folder}/{name} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("asks");
-                    let body = read(&mut stream, &mut reply);
+                    let body = read(&mut stream, &mut response);
                     let part = format!("{name}.part");
                     fs::write(&part, body).expect("writes");
                     fs::rename(part, name).expect("renames");
@@ -42,21 +42,21 @@ fn main() {
     });
 }
 
-/// Reads one reply, and gives its body.
-fn read<'a>(stream: &mut TcpStream, reply: &'a mut [u8]) -> &'a [u8] {
+/// Reads one response and returns its body.
+fn read<'a>(stream: &mut TcpStream, response: &'a mut [u8]) -> &'a [u8] {
     let mut there = 0;
     let mut whole = None;
     while whole.is_none_or(|(_, end)| there < end) {
-        let read = stream.read(&mut reply[there..]).expect("reads");
+        let read = stream.read(&mut response[there..]).expect("reads");
         assert!(read > 0, "the server closed the connection");
         there += read;
-        if let (None, Some(head)) = (whole, reply[..there].windows(4).position(|some| some == b"\r\n\r\n")) {
-            let text = String::from_utf8_lossy(&reply[..head]).to_ascii_lowercase();
+        if let (None, Some(head)) = (whole, response[..there].windows(4).position(|some| some == b"\r\n\r\n")) {
+            let text = String::from_utf8_lossy(&response[..head]).to_ascii_lowercase();
             let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.expect("a length").trim().parse().expect("a number");
             whole = Some((head + 4, head + 4 + length));
         }
     }
-    let (start, end) = whole.expect("a whole reply");
-    &reply[start..end]
+    let (start, end) = whole.expect("a whole response");
+    &response[start..end]
 }

@@ -1,7 +1,8 @@
-//! The misbehaving server by itself, to point any downloader at: `http://127.0.0.1:PORT/SIN/SIZE/NAME`.
+//! Starts the misbehaving server alone, so that any downloader can be tried with it:
+//! `http://127.0.0.1:PORT/SIN/SIZE/NAME`.
 //!
-//! `cargo run -p downhaul-testkit --example server -- 8080 [SECONDS]`; it ends by itself after ten minutes, or SECONDS.
-//! `GET /well_behaved/SIZE/NAME` is what the file should be.
+//! `cargo run -p downhaul-testkit --example server -- 8080 [SECONDS]`. It ends after ten minutes, or after
+//! SECONDS. `GET /well_behaved/SIZE/NAME` returns the right file.
 
 use downhaul_testkit::server::{Server, sins};
 use std::time::Duration;

@@ -1,8 +1,10 @@
-//! Runs a command and says what it took: `timed SECONDS OUTPUT COMMAND...`, with its standard output in the file OUTPUT.
+//! Runs a command and measures it: `timed SECONDS OUTPUT COMMAND...`. Standard output goes to the file
+//! OUTPUT.
 //!
-//! Prints wall seconds, processor seconds, peak memory in bytes, and how it ended: 0, another exit status, `killed`, or `cut`
-//! after SECONDS. A program because a process starts with the peak memory of the one that it was forked from: 2 MiB here,
-//! more than most tools need where a script starts them. The command ends with this, and this with what started it.
+//! Prints wall seconds, processor seconds, peak memory in bytes, and how the command ended: 0, another exit
+//! status, `killed`, or `cut` after SECONDS. This is a program of its own because a process inherits the peak
+//! memory of the process that forked it: 2 MiB here, but more than most tools use if a script starts them.
+//! The command ends when this program ends, and this program ends when its parent ends.
 
 use std::fs::File;
 use std::io;
@@ -23,18 +25,19 @@ fn main() {
     end_with_parent().expect("prctl");
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(File::create(output).expect("OUTPUT"));
-    // SAFETY: one system call, which takes no memory and no lock.
+    // SAFETY: the function makes one system call, which uses no memory and no lock.
     unsafe { command.pre_exec(end_with_parent) };
     let begin = Instant::now();
     let process = command.spawn().expect("the command").id() as libc::pid_t;
     thread::spawn(move || {
         thread::sleep(longest);
         CUT.store(true, Ordering::Relaxed);
-        // SAFETY: takes no memory. It is the command still: this process ends as soon as that one did.
+        // SAFETY: the call uses no memory. The id still belongs to the command, since this process ends right
+        // after it.
         unsafe { libc::kill(process, libc::SIGKILL) };
     });
     let mut status = 0;
-    // SAFETY: a `rusage` of zeros is one; both are written within their bounds.
+    // SAFETY: a `rusage` of zeros is valid, and the call writes only within the two variables.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         assert_eq!(libc::wait4(process, &mut status, 0, &mut usage), process);
@@ -51,9 +54,9 @@ fn main() {
     println!("{wall} {processor} {} {ended}", usage.ru_maxrss * 1024);
 }
 
-/// This process is killed when the one that started it ends.
+/// Makes the kernel kill this process when its parent ends.
 fn end_with_parent() -> io::Result<()> {
-    // SAFETY: takes no memory.
+    // SAFETY: the call uses no memory.
     let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) };
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
