@@ -69,12 +69,11 @@ pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wi
 
 /// How a host that counts connections refuses all of them for a while: it forbids, says that it is busy, or cuts.
 pub fn may_be_a_ban(kind: ErrorKind) -> bool {
-    is_a_refusal(kind)
-        || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
+    is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
 
 /// These are refusals by the host itself, and no accidents on the way.
-pub fn is_a_refusal(kind: ErrorKind) -> bool {
+pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)
 }
 

@@ -25,7 +25,7 @@ use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use connections::{AtWork, Lanes};
-use downhaul_core::concurrency::{Allowance, Controller, Host, Observation};
+use downhaul_core::concurrency::{Allowance, Controller, Host};
 use downhaul_core::content::Look;
 use downhaul_core::error::{Blame, Error, ErrorKind};
 use downhaul_core::event::{EventKind, Failure, JobId, Phase};
@@ -194,7 +194,7 @@ impl Director {
         let (news, from_workers) = mpsc::unbounded_channel();
         let lanes = Lanes::new(Memory::read(settings.hosts.as_deref()));
         let files =
-            settings.parallel.is_none().then(|| Controller::of_files(FILES_LEAST, settings.max_per_host));
+            settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
             proofs: Arc::new(Proofs::new(settings.clone(), sources.clone())),
@@ -315,7 +315,7 @@ impl Director {
             let meter =
                 self.reporter.meter(id, given_name(&spec).unwrap_or_else(|| show::url(&spec.urls[0])));
             if let Some(files) = &mut self.files {
-                files.opened(false);
+                files.on_opened(false);
             }
             let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
             let identity = Identity { origins, proven: false };
@@ -375,7 +375,7 @@ impl Director {
     /// How many files may be at work at once.
     fn parallel(&self) -> usize {
         match (self.settings.parallel, &self.files) {
-            (None, Some(files)) => files.lanes(),
+            (None, Some(files)) => files.target(),
             (parallel, _) => parallel.unwrap_or(FILES_LEAST),
         }
     }
@@ -536,7 +536,7 @@ impl Director {
                 Action::Observe { source, news } => {
                     let host = host_of(&running.spec, source);
                     if let Some(host) = self.lanes.by_host.get_mut(host) {
-                        host.hear(now, news);
+                        host.on(now, news);
                     }
                 }
                 Action::Look { reply } => self.look(id, reply),
@@ -598,7 +598,7 @@ impl Director {
                 self.summary.finished += 1;
                 self.explain(id);
                 if let Some(files) = &mut self.files {
-                    files.hear(self.clock.now(), Observation::Brought(FILE_COUNTS + bytes, Duration::ZERO));
+                    files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
                 }
             }
             Outcome::Skipped => self.summary.skipped += 1,
@@ -633,7 +633,7 @@ impl Director {
     fn remove(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {
-            files.closed(false);
+            files.on_closed(false);
         }
     }
 

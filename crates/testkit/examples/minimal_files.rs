@@ -50,7 +50,8 @@ fn read<'a>(stream: &mut TcpStream, response: &'a mut [u8]) -> &'a [u8] {
         let read = stream.read(&mut response[there..]).expect("reads");
         assert!(read > 0, "the server closed the connection");
         there += read;
-        if let (None, Some(head)) = (whole, response[..there].windows(4).position(|some| some == b"\r\n\r\n")) {
+        if let (None, Some(head)) = (whole, response[..there].windows(4).position(|some| some == b"\r\n\r\n"))
+        {
             let text = String::from_utf8_lossy(&response[..head]).to_ascii_lowercase();
             let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.expect("a length").trim().parse().expect("a number");

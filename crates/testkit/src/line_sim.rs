@@ -202,7 +202,7 @@ impl Race {
                 // One finds out whether parts are to be had before many ask for them.
                 Choice::Auto if !self.parts_work && self.tasks.len() > receiving => 0,
                 Choice::Auto => {
-                    let room = self.pace.room(64, false);
+                    let room = self.pace.allowance(64, false);
                     if self.now < room.not_before.as_secs_f64() { 0 } else { room.worth }
                 }
             };
@@ -217,7 +217,7 @@ impl Race {
 
     /// Takes connections off their tasks that are too many, as the plan would: the slowest. Who is about to end counts already.
     fn stop_some(&mut self) {
-        let surplus = if self.choice == Choice::Auto { self.pace.room(64, false).surplus } else { 0 };
+        let surplus = if self.choice == Choice::Auto { self.pace.allowance(64, false).surplus } else { 0 };
         let ends = self.tasks.iter().filter(|one| one.begun && one.left <= one.rate * SPLIT.1).count();
         let surplus = surplus.saturating_sub(ends);
         for _ in 0..surplus {
@@ -237,7 +237,7 @@ impl Race {
     }
 
     fn closed(&mut self) {
-        self.pace.closed(self.tasks.is_empty());
+        self.pace.on_closed(self.tasks.is_empty());
     }
 
     /// What one more connection could fetch, with so many in all.
@@ -283,7 +283,7 @@ impl Race {
             span: 0.0,
             marked: starts,
         });
-        self.pace.opened(self.tasks.len() == 1);
+        self.pace.on_opened(self.tasks.len() == 1);
     }
 
     /// Lets time pass.
@@ -336,7 +336,7 @@ impl Race {
                     self.free += task.left;
                     self.not_before = self.now + 1.0;
                     self.closed();
-                    self.pace.hear(now, Observation::Refused { wait: Duration::ZERO, meant: true });
+                    self.pace.on(now, Observation::Refused { wait: Duration::ZERO, deliberate: true });
                     continue;
                 }
                 task.begun = true;
@@ -358,9 +358,14 @@ impl Race {
                 self.typical = if self.typical == 0.0 { rate } else { 0.8 * self.typical + 0.2 * rate };
             }
             if bytes > 0.0 {
-                self.pace
-                    .hear(now, Observation::Brought(bytes as u64, Duration::from_secs_f64(self.latency)));
-                self.pace.hear(now, Observation::Works);
+                self.pace.on(
+                    now,
+                    Observation::Progress {
+                        bytes: bytes as u64,
+                        latency: Duration::from_secs_f64(self.latency),
+                    },
+                );
+                self.pace.on(now, Observation::Works);
             }
             if through {
                 let task = self.tasks.swap_remove(index);

@@ -162,9 +162,9 @@ impl Sim {
                 return Run::Killed;
             }
             while self.pace.in_use() > self.lanes.len() {
-                self.pace.closed(false);
+                self.pace.on_closed(false);
             }
-            let room = self.pace.room(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
+            let room = self.pace.allowance(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
             match plan.next(self.now, &[room, room, room]) {
                 Action::Look { reply: None } if self.world.rng.u8(0..6) == 0 => {
                     plan.on(self.now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
@@ -263,7 +263,7 @@ impl Sim {
                     }
                     _ => {}
                 },
-                Action::Observe { news, .. } => self.pace.hear(self.now, news),
+                Action::Observe { news, .. } => self.pace.on(self.now, news),
                 Action::Wait(until) => self.wait(&mut plan, until),
                 Action::Finish(outcome) => return Run::Over(outcome, published),
             }
@@ -274,7 +274,7 @@ impl Sim {
     fn fetch(&mut self, worker: WorkerId, source: usize, want: Want) {
         let from = want.from;
         self.seen.requests += 1;
-        self.pace.opened(false);
+        self.pace.on_opened(false);
         let meeting = self.world.meet_at(source, want);
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {

@@ -1,24 +1,25 @@
-//! Hosts that ban who opens too many connections: all are cut, and everything is refused for a while.
+//! Hosts that ban a client for too many connections: all connections are cut, and everything is refused for a while.
 //!
-//! What tells a ban from another failure is when it happens: right after connections were added, to a file that flowed. Then the
-//! number that flowed before is the limit, nothing is asked of the host for a while, and after that by one connection alone until
-//! bytes come. Invariant: a limit once found only falls, unless nothing but broken connections spoke for it and it is old.
+//! A ban differs from another failure by when it comes: right after connections were added, and to a file that flowed. Then
+//! the number that flowed before becomes the limit. The host gets no request for a while, and after that one connection alone
+//! until bytes come. Invariant: a limit only falls, unless it is old and only broken connections spoke for it.
 
 use crate::error::ErrorKind;
 use crate::throttle;
 use std::time::Duration;
 
-/// A failure so soon after connections were added may be an answer to them. Watchers of log files need some seconds.
+/// A failure within this time after connections were added may be an answer to them. Watchers of log files need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first wait, doubled with each refusal up to the longest.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Where connections only broke and the host never refused anything, it may have been the line: the limit is kept for so long.
+/// A limit is forgotten after this time if the host never refused anything: connections that only broke may be the line's
+/// fault.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
-/// A connection that is closed in the middle of a reply counts for its host until that finds out, when it writes on: a round trip, or a
-/// write to a slow disk.
+/// A connection that is closed in the middle of a response still counts for its host until the host writes on and notices: a
+/// round trip, or a write to a slow disk.
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// What is known of a host's bans.
@@ -26,36 +27,38 @@ const NOTICED: Duration = Duration::from_millis(300);
 pub(super) struct Bans {
     /// Connections in use that brought bytes, and the most of them at once.
     flowing: usize,
-    stood: usize,
+    most_flowing: usize,
     /// The most connections in use at once.
     most: usize,
-    grown: Option<Grown>,
-    /// When a connection was last closed in the middle of a reply.
+    growth: Option<Growth>,
+    /// When a connection was last closed in the middle of a response.
     cut: Option<Duration>,
     limit: Option<Limit>,
     ban: Option<Ban>,
-    /// How many there were.
+    /// The number of bans so far.
     count: u32,
 }
 
-/// More connections than ever were added.
+/// More connections were opened than ever before.
 #[derive(Debug, Clone, Copy)]
-struct Grown {
+struct Growth {
     at: Duration,
-    /// So many stood before.
-    stood: usize,
-    /// A file that had one already has another one.
+    /// The most connections that flowed at once before.
+    flowed: usize,
+    /// The new connection was a further one of a file that had one already.
     further: bool,
 }
 
+/// The most connections that the host tolerates.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     most: usize,
     since: Duration,
-    /// The host said so, or it happened twice.
+    /// The host refused more, or banned twice.
     proven: bool,
 }
 
+/// A ban that has not ended.
 #[derive(Debug, Clone, Copy)]
 struct Ban {
     since: Duration,
@@ -70,74 +73,37 @@ impl Bans {
         Bans { limit, ..Bans::default() }
     }
 
-    /// A connection was opened: there are so many now.
-    pub(super) fn opened(&mut self, now: Duration, in_use: usize, further: bool) {
+    /// A connection was opened, and `in_use` are open now. `further`: its file had one already.
+    pub(super) fn on_opened(&mut self, now: Duration, in_use: usize, further: bool) {
         if in_use > self.most {
-            if self.stood > 0 {
-                // Several at once are one step.
-                let stood =
-                    self.grown.filter(|grown| now == grown.at).map_or(self.stood, |grown| grown.stood);
-                self.grown = Some(Grown { at: now, stood, further });
+            if self.most_flowing > 0 {
+                // Connections that are opened at the same time are one step.
+                let same = self.growth.filter(|growth| now == growth.at);
+                let flowed = same.map_or(self.most_flowing, |growth| growth.flowed);
+                self.growth = Some(Growth { at: now, flowed, further });
             }
             self.most = in_use;
         }
     }
 
-    /// A connection that was opened at `since` brought its first bytes.
-    pub(super) fn flows(&mut self, since: Duration) {
+    /// A connection that was opened at `opened` brought its first bytes.
+    pub(super) fn on_first_bytes(&mut self, opened: Duration) {
         self.flowing += 1;
-        self.stood = self.stood.max(self.flowing);
-        if self.ban.is_some_and(|ban| since > ban.since) {
+        self.most_flowing = self.most_flowing.max(self.flowing);
+        if self.ban.is_some_and(|ban| opened > ban.since) {
             self.ban = None;
         }
     }
 
-    /// A connection is closed that had brought bytes (`flowed`), or in the middle of a reply (`cut`).
-    pub(super) fn closed(&mut self, now: Duration, flowed: bool, cut: bool) {
+    /// A connection was closed. `flowed`: it had brought bytes. `cut`: it was closed in the middle of a response.
+    pub(super) fn on_closed(&mut self, now: Duration, flowed: bool, cut: bool) {
         self.flowing = self.flowing.saturating_sub(usize::from(flowed));
         self.cut = if cut { Some(now) } else { self.cut };
     }
 
-    /// The most connections that the host may have now.
-    pub(super) fn allowed(&self) -> usize {
-        if self.ban.is_some() { 1 } else { self.limit().unwrap_or(usize::MAX) }
-    }
-
-    /// The most connections that it stands, if that is known.
-    pub(super) fn limit(&self) -> Option<usize> {
-        self.limit.map(|limit| limit.most)
-    }
-
-    /// Forgets a limit that was nothing but an accident, perhaps. Whether there was one.
-    pub(super) fn lapses(&mut self, now: Duration) -> bool {
-        let lapsed = |limit: &Limit| !limit.proven && now.saturating_sub(limit.since) > ACCIDENT;
-        self.ban.is_none() && self.limit.take_if(|limit| lapsed(limit)).is_some()
-    }
-
-    /// Nothing is asked of it before this.
-    pub(super) fn not_before(&self) -> Duration {
-        let banned = self.ban.map_or(Duration::ZERO, |ban| ban.until);
-        let noticed = self.cut.filter(|_| self.limit.is_some()).map_or(Duration::ZERO, |cut| cut + NOTICED);
-        banned.max(noticed)
-    }
-
-    /// The limit that a later run shall begin with: one that this run met, or that was known and that it found to hold.
-    pub(super) fn learned(&self) -> Option<usize> {
-        let found = |limit: &Limit| limit.proven && (self.count > 0 || self.stood >= limit.most);
-        self.limit.filter(found).map(|limit| limit.most)
-    }
-
-    /// Whether a failure of this kind may be a ban. `flowed`: of a file that had bytes.
-    pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
-        let grown = self.grown.filter(|grown| now.saturating_sub(grown.at) <= ANSWER_WITHIN);
-        // Who only has more files in flight is told so: one of them that breaks is an accident.
-        let answers = grown.is_some_and(|grown| grown.further || throttle::is_a_refusal(kind));
-        self.ban.is_some() || (flowed && answers)
-    }
-
-    /// All connections of a file are gone, and that is a ban: how long the file waits.
-    pub(super) fn happened(&mut self, now: Duration, kind: ErrorKind) -> Duration {
-        let refused = throttle::is_a_refusal(kind);
+    /// All connections of a file are gone, and that is a ban. Returns how long the file waits.
+    pub(super) fn on_ban(&mut self, now: Duration, kind: ErrorKind) -> Duration {
+        let refused = throttle::is_refusal(kind);
         match &mut self.ban {
             Some(ban) if now < ban.until => {}
             Some(ban) => {
@@ -147,16 +113,53 @@ impl Bans {
             None => {
                 self.count += 1;
                 self.ban = Some(Ban { since: now, until: now + WAIT.0, waits: 0 });
-                let stood = self.grown.take().map_or(1, |grown| grown.stood).max(1);
-                let most = self.limit.map_or(stood, |limit| limit.most.min(stood));
+                let flowed = self.growth.take().map_or(1, |growth| growth.flowed).max(1);
+                let most = self.limit.map_or(flowed, |limit| limit.most.min(flowed));
                 self.limit = Some(Limit { most, since: now, proven: self.count > 1 });
-                (self.most, self.stood) = (most, most);
+                (self.most, self.most_flowing) = (most, most);
             }
         }
         if let Some(limit) = &mut self.limit {
             limit.proven |= refused;
         }
         self.ban.map_or(Duration::ZERO, |ban| ban.until.saturating_sub(now))
+    }
+
+    /// Returns true if a failure of this kind may be a ban. `flowed`: the file had received bytes.
+    pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
+        let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
+        // A host tells a client that only has more files in flight that it refuses them. One that breaks is an accident.
+        let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
+        self.ban.is_some() || (flowed && answers)
+    }
+
+    /// Returns the most connections that the host may have now.
+    pub(super) fn tolerated(&self) -> usize {
+        if self.ban.is_some() { 1 } else { self.limit().unwrap_or(usize::MAX) }
+    }
+
+    /// Returns the most connections that the host tolerates, if that is known.
+    pub(super) fn limit(&self) -> Option<usize> {
+        self.limit.map(|limit| limit.most)
+    }
+
+    /// Returns the limit that a later run begins with: one that this run met, or a known one that this run found to hold.
+    pub(super) fn learned(&self) -> Option<usize> {
+        let found = |limit: &Limit| limit.proven && (self.count > 0 || self.most_flowing >= limit.most);
+        self.limit.filter(found).map(|limit| limit.most)
+    }
+
+    /// Returns the time before which the host gets no request.
+    pub(super) fn not_before(&self) -> Duration {
+        let banned = self.ban.map_or(Duration::ZERO, |ban| ban.until);
+        let noticed = self.cut.filter(|_| self.limit.is_some()).map_or(Duration::ZERO, |cut| cut + NOTICED);
+        banned.max(noticed)
+    }
+
+    /// Forgets a limit that may have been an accident. Returns true if there was one.
+    pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
+        let is_old = |limit: &Limit| !limit.proven && now.saturating_sub(limit.since) > ACCIDENT;
+        self.ban.is_none() && self.limit.take_if(|limit| is_old(limit)).is_some()
     }
 }
 
@@ -167,72 +170,75 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Two connections flow, and two more are added.
-    fn grown() -> Bans {
+    fn after_growth() -> Bans {
         let mut bans = Bans::default();
-        bans.opened(SECOND, 1, false);
-        bans.flows(SECOND);
-        bans.opened(SECOND * 2, 2, true);
-        bans.flows(SECOND * 2);
-        bans.opened(SECOND * 3, 3, true);
-        bans.opened(SECOND * 3, 4, true);
+        bans.on_opened(SECOND, 1, false);
+        bans.on_first_bytes(SECOND);
+        bans.on_opened(SECOND * 2, 2, true);
+        bans.on_first_bytes(SECOND * 2);
+        bans.on_opened(SECOND * 3, 3, true);
+        bans.on_opened(SECOND * 3, 4, true);
         bans
     }
 
     #[test]
-    fn a_refusal_right_after_growth_falls_back_to_the_level_before_and_waits_longer_and_longer() {
-        let mut bans = grown();
+    fn a_refusal_right_after_growth_restores_the_number_before_and_waits_longer_each_time() {
+        let mut bans = after_growth();
         let mut now = SECOND * 4;
         assert!(bans.is_likely(now, ErrorKind::HttpForbidden, true));
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert_eq!(bans.happened(now, ErrorKind::HttpForbidden), SECOND * wait);
+            assert_eq!(bans.on_ban(now, ErrorKind::HttpForbidden), SECOND * wait);
             assert_eq!(
-                bans.happened(now + SECOND / 2, ErrorKind::HttpForbidden),
+                bans.on_ban(now + SECOND / 2, ErrorKind::HttpForbidden),
                 SECOND * wait - SECOND / 2,
                 "another file waits as long"
             );
-            assert_eq!(bans.allowed(), 1, "one connection finds out");
+            assert_eq!(bans.tolerated(), 1, "one connection finds out");
             now += SECOND * wait;
         }
-        bans.flows(now);
-        assert_eq!((bans.allowed(), bans.learned()), (2, Some(2)));
+        bans.on_first_bytes(now);
+        assert_eq!((bans.tolerated(), bans.learned()), (2, Some(2)));
     }
 
     #[test]
-    fn what_has_nothing_to_do_with_growth_is_no_ban() {
-        let bans = grown();
-        assert!(!bans.is_likely(SECOND * 14, ErrorKind::HttpForbidden, true), "it stood for long");
+    fn a_failure_without_growth_before_it_is_no_ban() {
+        let bans = after_growth();
+        assert!(
+            !bans.is_likely(SECOND * 14, ErrorKind::HttpForbidden, true),
+            "the connections flowed for long"
+        );
         assert!(
             !bans.is_likely(SECOND * 4, ErrorKind::HttpForbidden, false),
-            "another file, that never flowed"
+            "another file, which never flowed"
         );
         let mut bans = Bans::default();
-        bans.opened(SECOND, 1, false);
-        bans.flows(SECOND);
+        bans.on_opened(SECOND, 1, false);
+        bans.on_first_bytes(SECOND);
         assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "nothing was added");
-        bans.opened(SECOND, 2, false);
+        bans.on_opened(SECOND, 2, false);
         assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "another file");
     }
 
     #[test]
-    fn where_connections_are_counted_one_that_is_cut_counts_a_moment_longer() {
+    fn a_host_that_counts_connections_has_time_to_notice_one_that_was_cut() {
         let mut bans = Bans::default();
-        bans.closed(SECOND, true, true);
-        assert_eq!(bans.not_before(), Duration::ZERO, "nobody counts");
+        bans.on_closed(SECOND, true, true);
+        assert_eq!(bans.not_before(), Duration::ZERO, "no limit is known");
         let mut bans = Bans::known(Some(2));
-        bans.closed(SECOND, true, false);
-        assert_eq!(bans.not_before(), Duration::ZERO, "it was through");
-        bans.closed(SECOND, true, true);
+        bans.on_closed(SECOND, true, false);
+        assert_eq!(bans.not_before(), Duration::ZERO, "its response had ended");
+        bans.on_closed(SECOND, true, true);
         assert_eq!(bans.not_before(), SECOND + NOTICED);
     }
 
     #[test]
-    fn broken_connections_alone_are_believed_for_a_minute() {
-        let mut bans = grown();
-        bans.happened(SECOND * 4, ErrorKind::NetReset);
-        bans.flows(SECOND * 6);
-        assert!(!bans.lapses(SECOND * 60));
-        assert_eq!((bans.allowed(), bans.learned()), (2, None));
-        assert!(bans.lapses(SECOND * 70));
-        assert_eq!(bans.allowed(), usize::MAX);
+    fn a_limit_from_broken_connections_alone_lasts_a_minute() {
+        let mut bans = after_growth();
+        bans.on_ban(SECOND * 4, ErrorKind::NetReset);
+        bans.on_first_bytes(SECOND * 6);
+        assert!(!bans.forget_accident(SECOND * 60));
+        assert_eq!((bans.tolerated(), bans.learned()), (2, None));
+        assert!(bans.forget_accident(SECOND * 70));
+        assert_eq!(bans.tolerated(), usize::MAX);
     }
 }

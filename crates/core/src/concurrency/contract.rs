@@ -1,71 +1,78 @@
-//! What a controller is told, what it answers, and how it says what it did.
+//! What a controller is told, what it answers, and the steps that it took.
 //!
 //! Invariant: nothing here computes.
 
 use std::time::Duration;
 
-/// What a plan may do about connections now.
+/// The answer of a controller: what a plan may do about connections now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// So many more may be opened, by all bounds.
+    /// The number of connections that may be opened, by all bounds.
     pub most: usize,
-    /// So many more are worth it, for a file that has one already; at most `most`.
+    /// The number of further connections that are worth it for a file that has one already; at most `most`.
     pub worth: usize,
-    /// So many are too many, and to be stopped.
+    /// The number of connections to stop, since there are too many.
     pub surplus: usize,
-    /// But none before this.
+    /// No connection may be opened before this time.
     pub not_before: Duration,
 }
 
-/// What a plan learns about the host.
+/// What a plan observed at a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observation {
-    /// Bytes came, from a host that takes so long to bring the first one.
-    Brought(u64, Duration),
+    /// Bytes came.
+    Progress {
+        /// Their number.
+        bytes: u64,
+        /// How long the host takes to bring the first byte of a response.
+        latency: Duration,
+    },
     /// A connection brought enough bytes to be worth it.
     Works,
-    /// A connection broke in the middle of its work, and the host asked for such a wait (or none): another may take its
-    /// place, soon.
-    Broke(Duration),
-    /// A connection was refused, or brought next to nothing, and the host asked for such a wait (or none).
-    Refused {
-        /// No connection before this is over.
+    /// A connection ended early, which says nothing about the number of connections. Another one may take its place soon.
+    Broken {
+        /// The wait that the host asked for, or zero.
         wait: Duration,
-        /// It is no accident.
-        meant: bool,
+    },
+    /// A connection was refused, or brought next to nothing.
+    Refused {
+        /// The wait that the host asked for, or zero.
+        wait: Duration,
+        /// The host said so. Otherwise it may be an accident on the way.
+        deliberate: bool,
     },
 }
 
-/// A change of the number of connections.
+/// A change of the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// When.
     pub at: Duration,
-    /// From so many.
+    /// The target before.
     pub from: usize,
-    /// To so many.
+    /// The target after.
     pub to: usize,
-    /// Bytes a second, at the number before; 0 if that says nothing.
+    /// Bytes a second at the target before; 0 if none were measured.
     pub goodput: f64,
     /// Why.
     pub why: Why,
 }
 
-/// Why the number of connections was changed.
+/// Why the target was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The host is far away: a single one would need seconds to be up to speed.
+    /// The host is far away: a single connection would need seconds to be up to speed.
     Far,
-    /// Twice as many are tried.
+    /// More connections are tried.
     Try,
-    /// What was tried is better.
+    /// The target before the trial was better.
     Better,
-    /// More brought too little.
+    /// More connections brought too little.
     NoGain,
-    /// Fewer are tried.
+    /// Fewer connections are tried.
     Less,
-    /// The host refuses more.
+    /// The host refuses more connections.
     Refused,
-    /// With more, everything was slower.
+    /// With more connections, everything was slower.
     Collapse,
 }

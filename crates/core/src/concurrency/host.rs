@@ -1,21 +1,21 @@
-//! One host: how many connections it gets ([`Controller`]), how many files it is asked for in a second ([`Requests`]), and how many connections
-//! it stands ([`Bans`]).
+//! One host: how many connections it gets ([`Controller`]), how many files it is asked for in a second ([`RequestRate`]), and
+//! how many connections it tolerates before it bans ([`Bans`]).
 //!
-//! Invariant: each of the three decides on its own, and a host gets what all of them allow.
+//! Invariant: each of the three decides on its own, and the host gets what all of them allow.
 
 use super::bans::Bans;
-use super::requests::Requests;
+use super::requests::RequestRate;
 use super::{Allowance, Controller, Observation, Step};
 use crate::error::{Error, Pause, Why};
 use crate::throttle::{self, Circumstances, Wish};
 use std::time::Duration;
 
-/// What a host does not like, for later runs.
+/// The limits of a host, which a later run begins with.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Learned {
-    /// It takes no more connections than these.
+    /// The host tolerates no more connections than these.
     pub connections: Option<usize>,
-    /// It takes no more files in a second than these.
+    /// The host serves no more files in a second than these.
     pub requests: Option<f64>,
 }
 
@@ -24,127 +24,127 @@ pub struct Learned {
 pub struct Lost {
     /// When it was opened.
     pub sent: Duration,
-    /// The file has no other one.
+    /// The file has no other connection.
     pub last: bool,
     /// Bytes of the file came in this run.
     pub flowed: bool,
 }
 
-/// The controller of one host.
+/// Everything that limits how much one host is used.
 #[derive(Debug)]
 pub struct Host {
-    pace: Controller,
-    requests: Requests,
+    controller: Controller,
+    requests: RequestRate,
     bans: Bans,
     /// The most connections by other bounds.
     most: usize,
 }
 
 impl Host {
-    /// Begins with what is known of it, and never goes beyond `most` connections.
+    /// Returns a host that begins with what is known of it, and never gets more than `most` connections.
     pub fn new(most: usize, known: Learned) -> Self {
-        let (requests, bans) = (Requests::known(known.requests), Bans::known(known.connections));
-        let mut host = Host { pace: Controller::new(most), requests, bans, most };
+        let (requests, bans) = (RequestRate::known(known.requests), Bans::known(known.connections));
+        let mut host = Host { controller: Controller::new(most), requests, bans, most };
         if let Some(connections) = known.connections {
-            host.pace.limit(Duration::ZERO, connections.min(most), true);
+            host.controller.set_ceiling(Duration::ZERO, connections.min(most), true);
         }
         host
     }
 
-    /// Connections that there are.
+    /// Returns how many connections there are.
     pub fn in_use(&self) -> usize {
-        self.pace.in_use()
+        self.controller.in_use()
     }
 
-    /// What was done about the number of connections, oldest first.
+    /// Returns the changes of the target, oldest first.
     pub fn steps(&self) -> &[Step] {
-        self.pace.steps()
+        self.controller.steps()
     }
 
-    /// What a later run shall begin with, if the host said so itself.
+    /// Returns the limits that this run met, or `None` if it met none.
     pub fn learned(&self) -> Option<Learned> {
         let learned = Learned { connections: self.bans.learned(), requests: self.requests.learned() };
         (learned != Learned::default()).then_some(learned)
     }
 
-    /// A connection was opened, which may be the first one of a file.
-    pub fn opened(&mut self, now: Duration, first: bool) {
-        self.pace.opened(first);
-        self.bans.opened(now, self.pace.in_use(), !first);
+    /// A connection was opened. `first`: its file had none.
+    pub fn on_opened(&mut self, now: Duration, first: bool) {
+        self.controller.on_opened(first);
+        self.bans.on_opened(now, self.controller.in_use(), !first);
         if first {
-            self.requests.sent(now);
+            self.requests.on_sent(now);
         }
     }
 
-    /// A connection is through, which may have been the last one of a file. `flowed`: it had brought bytes; `cut`: there were more to
-    /// come.
-    pub fn closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
-        self.pace.closed(last);
-        self.bans.closed(now, flowed, cut);
+    /// A connection was closed. `last`: its file has no other one. `flowed`: it had brought bytes. `cut`: it was closed in the
+    /// middle of a response.
+    pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
+        self.controller.on_closed(last);
+        self.bans.on_closed(now, flowed, cut);
     }
 
-    /// A request was answered with what it was for.
-    pub fn served(&mut self, now: Duration) {
-        self.requests.served(now);
+    /// A request had the response that it was sent for.
+    pub fn on_served(&mut self, now: Duration) {
+        self.requests.on_served(now);
     }
 
-    /// A connection that was opened at `since` brought its first bytes.
-    pub fn flows(&mut self, since: Duration) {
-        self.bans.flows(since);
+    /// A connection that was opened at `opened` brought its first bytes.
+    pub fn on_first_bytes(&mut self, opened: Duration) {
+        self.bans.on_first_bytes(opened);
     }
 
-    /// Takes in what a plan learned.
-    pub fn hear(&mut self, now: Duration, news: Observation) {
-        if matches!(news, Observation::Brought(..)) {
-            self.requests.came(now);
+    /// Takes in what a plan observed.
+    pub fn on(&mut self, now: Duration, observation: Observation) {
+        if matches!(observation, Observation::Progress { .. }) {
+            self.requests.on_bytes(now);
         }
-        self.pace.hear(now, news);
+        self.controller.on(now, observation);
     }
 
-    /// What room there is for the first connection of a file, if by other bounds there may be `most` more.
-    pub fn room_for_a_file(&mut self, now: Duration, most: usize) -> Allowance {
-        let most = most.min(self.allowed(now).saturating_sub(self.pace.in_use()));
-        let not_before = self.requests.not_before().max(self.bans.not_before());
-        Allowance { most, worth: 0, surplus: 0, not_before }
-    }
-
-    /// What room there is for further connections of a file. See [`Controller::room`].
-    pub fn room(&mut self, now: Duration, most: usize, named: bool) -> Allowance {
-        let most = most.min(self.allowed(now).saturating_sub(self.pace.in_use()));
-        let room = self.pace.room(most, named);
-        Allowance { not_before: room.not_before.max(self.bans.not_before()), ..room }
-    }
-
-    /// The most connections that the host stands.
-    fn allowed(&mut self, now: Duration) -> usize {
-        if self.bans.lapses(now) {
-            self.pace.limit(now, self.most, false);
-        }
-        self.bans.allowed()
-    }
-
-    /// A connection failed: the pause that this is, if it is one.
-    pub fn failed(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
+    /// A connection failed. Returns the pause for its file, if the failure asks for one instead of costing a retry.
+    pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;
         }
         let host = Circumstances {
-            serves_others: self.requests.serves(now),
+            serves_others: self.requests.is_serving(now),
             bans: self.bans.is_likely(now, error.kind, lost.flowed),
         };
         match throttle::wish(error.kind, None, host) {
             Wish::Fewer if host.bans => {
-                let wait = self.bans.happened(now, error.kind);
+                let wait = self.bans.on_ban(now, error.kind);
                 if let Some(limit) = self.bans.limit() {
-                    self.pace.limit(now, limit.min(self.most), true);
+                    self.controller.set_ceiling(now, limit.min(self.most), true);
                 }
                 Some(Pause { wait, why: Why::Banned })
             }
             Wish::Fewer => {
-                let wait = self.requests.refused(now, lost.sent);
+                let wait = self.requests.on_refused(now, lost.sent);
                 Some(Pause { wait, why: Why::Shared })
             }
             Wish::Pause(_) | Wish::Fail(_) => None,
         }
+    }
+
+    /// Returns what is allowed for the first connection of a file, if other bounds allow `most` more connections.
+    pub fn allowance_for_new_file(&mut self, now: Duration, most: usize) -> Allowance {
+        let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
+        let not_before = self.requests.not_before().max(self.bans.not_before());
+        Allowance { most, worth: 0, surplus: 0, not_before }
+    }
+
+    /// Returns what is allowed for further connections of a file. See [`Controller::allowance`].
+    pub fn allowance(&mut self, now: Duration, most: usize, named: bool) -> Allowance {
+        let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
+        let allowance = self.controller.allowance(most, named);
+        Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
+    }
+
+    /// Returns the most connections that the host tolerates now.
+    fn tolerated(&mut self, now: Duration) -> usize {
+        if self.bans.forget_accident(now) {
+            self.controller.set_ceiling(now, self.most, false);
+        }
+        self.bans.tolerated()
     }
 }

@@ -44,8 +44,8 @@ impl Plan {
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
         let news = match held.brought() >= PROGRESS || known {
-            true => Observation::Broke(wait),
-            false => Observation::Refused { wait, meant: is_meant(error.kind) },
+            true => Observation::Broken { wait },
+            false => Observation::Refused { wait, deliberate: is_meant(error.kind) },
         };
         self.actions.push_back(Action::Observe { source: held.source, news });
         if self.does_without(now, &held, &error) {

@@ -16,7 +16,7 @@ impl Plan {
         self.work.wrote(now, worker, upto, fresh);
         let new = upto.saturating_sub(before);
         self.fetched = self.fetched.saturating_add(new);
-        let news = Observation::Brought(new, self.work.latency);
+        let news = Observation::Progress { bytes: new, latency: self.work.latency };
         self.actions.push_back(Action::Observe { source, news });
         if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
             self.works(source, 0);
@@ -60,7 +60,7 @@ impl Plan {
                 if !crumb {
                     self.works(source, 1);
                 } else {
-                    let news = Observation::Broke(Duration::ZERO);
+                    let news = Observation::Broken { wait: Duration::ZERO };
                     self.actions.push_back(Action::Observe { source, news });
                 }
                 if self.sources.worked(source, rate) && self.mixes() {

@@ -97,7 +97,8 @@ impl Director {
         let most = self.settings.max_per_host.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
         if running.workers.is_empty() || !running.plan.takes_more() {
-            return controller.map_or(Allowance { most, ..none }, |host| host.room_for_a_file(now, most));
+            return controller
+                .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
         // What hashes, or the disk, is the limit now.
         let at_work = now.saturating_sub(running.came.unwrap_or_default());
@@ -112,7 +113,7 @@ impl Director {
         });
         let most = most.saturating_sub(starving.count());
         let named = self.settings.connections.is_some();
-        let mut room = controller.map_or(Allowance { most, ..none }, |host| host.room(now, most, named));
+        let mut room = controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
         // What is slow because it shall be would be stopped with all that it has in hand.
         if self.limit.is_set() {
             room.surplus = 0;
@@ -163,7 +164,7 @@ impl Director {
         let first = !running.workers.values().any(|one| one.source == source);
         let sent = self.clock.now();
         let origin = running.spec.urls.get(source).map(|url| url.origin().ascii_serialization());
-        self.lanes.host(&host, origin, most).opened(sent, first);
+        self.lanes.host(&host, origin, most).on_opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(
             worker,
@@ -177,7 +178,7 @@ impl Director {
             return;
         };
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
-            host.served(self.clock.now());
+            host.on_served(self.clock.now());
         }
     }
 
@@ -187,7 +188,7 @@ impl Director {
         let Some(at_work) = running.workers.get_mut(&worker).filter(|one| !one.flowed) else { return };
         at_work.flowed = true;
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
-            host.flows(at_work.sent);
+            host.on_first_bytes(at_work.sent);
         }
     }
 
@@ -198,7 +199,7 @@ impl Director {
         let (last, flowed) = (running.workers.len() == 1, running.plan.has_flowed());
         let lost = Lost { sent: at_work.sent, last, flowed };
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
-            error.pause = host.failed(self.clock.now(), error, lost);
+            error.pause = host.on_failure(self.clock.now(), error, lost);
         }
     }
 
@@ -213,7 +214,7 @@ impl Director {
         at_work.task.abort();
         self.lanes.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
-            host.closed(self.clock.now(), last, at_work.flowed, cut || at_work.cut);
+            host.on_closed(self.clock.now(), last, at_work.flowed, cut || at_work.cut);
             if host.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
                 self.lanes.forget(&at_work.host);
             }

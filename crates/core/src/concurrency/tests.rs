@@ -1,0 +1,186 @@
+//! Tests of the controller on lines whose goodput depends on the number of connections.
+
+use super::phase::Phase;
+use super::*;
+use std::time::Duration;
+
+/// Lets a controller see a line on which `n` connections together get `goodput(n)` bytes a second. Returns its targets, in
+/// order.
+fn settle(controller: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> f64) -> Vec<usize> {
+    let mut targets = vec![controller.target()];
+    let start = held_until(controller).max(controller.window.map_or(Duration::ZERO, |window| window.start()));
+    controller.window = None;
+    for step in 0..seconds * 50 {
+        let now = start + Duration::from_millis(step * 20);
+        controller.usage.connections = controller.target();
+        let bytes = (goodput(controller.target()) / 50.0) as u64;
+        controller.on(now, Observation::Progress { bytes, latency: Duration::from_millis(5) });
+        if targets.last() != Some(&controller.target()) {
+            targets.push(controller.target());
+        }
+    }
+    targets
+}
+
+/// Returns the end of the current hold, or zero.
+fn held_until(controller: &Controller) -> Duration {
+    if let Phase::Hold { until, .. } = controller.phase { until } else { Duration::ZERO }
+}
+
+#[test]
+fn a_full_line_keeps_one_connection() {
+    let mut controller = Controller::new(64);
+    assert!(settle(&mut controller, 3, |_| 1e8).starts_with(&[1, 2, 1]));
+    let targets = settle(&mut Controller::new(64), 60, |_| 1e8);
+    assert!(targets.iter().all(|&target| target < 3) && targets.len() < 15, "{targets:?}");
+}
+
+#[test]
+fn more_connections_are_found_after_an_early_loss() {
+    // The first connection is fast until it meets its first loss.
+    let mut controller = Controller::new(64);
+    settle(&mut controller, 1, |n| if n == 1 { 3e7 } else { 1e6 * n as f64 });
+    let targets = settle(&mut controller, 20, |n| 1e6 * n as f64);
+    assert!(controller.target() > 16, "{targets:?}");
+}
+
+#[test]
+fn a_limit_on_each_connection_is_answered_with_many() {
+    let mut controller = Controller::new(64);
+    let targets = settle(&mut controller, 9, |n| 1e6 * n as f64);
+    assert!(targets.starts_with(&[1, 2, 4, 8, 32, 64]), "{targets:?}");
+    assert!(targets[6..].iter().all(|&target| target >= 48), "{targets:?}");
+    let mut controller = Controller::new(64);
+    settle(&mut controller, 9, |n| 1e6 * n.min(4) as f64);
+    assert_eq!(controller.target(), 4);
+}
+
+#[test]
+fn a_host_that_punishes_is_not_provoked_again() {
+    let mut controller = Controller::new(64);
+    let targets = settle(&mut controller, 120, |n| if n > 4 { 1e6 } else { 1e6 * n as f64 });
+    assert_eq!(targets.iter().filter(|&&target| target > 4).count(), 2, "{targets:?}");
+    assert!(controller.steps().iter().any(|step| step.why == Why::Collapse));
+}
+
+#[test]
+fn congestion_avoidance_is_not_waited_for() {
+    // Congestion avoidance on a long line: a fifth more in each look.
+    let (mut controller, steps) = (Controller::new(64), std::cell::Cell::new(0));
+    let targets = settle(&mut controller, 5, |n| {
+        steps.set(steps.get() + 1);
+        1e6 * n as f64 * 1.2_f64.powi(steps.get() / 5)
+    });
+    assert!(controller.target() >= 8, "{targets:?}");
+}
+
+#[test]
+fn fewer_connections_stay_only_if_they_are_as_good() {
+    // Below eight connections, each one less costs 4 %: too little for a doubling, too much to give away.
+    let mut controller = Controller::new(64);
+    settle(&mut controller, 2, |n| 1e6 * n.min(8) as f64);
+    let targets = settle(&mut controller, 100, |n| 1e8 * (1.0 - 0.04 * 8_usize.saturating_sub(n) as f64));
+    assert!(targets.contains(&6), "{targets:?}");
+    assert_eq!(controller.target(), 8, "{targets:?}");
+}
+
+#[test]
+fn a_number_that_the_user_named_is_used_and_a_refusal_is_remembered() {
+    let mut controller = Controller::new(64);
+    assert_eq!(controller.allowance(100, true).worth, 100);
+    controller.usage.connections = 6;
+    controller.on(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, deliberate: false });
+    assert_eq!(controller.allowance(100, true).worth, 100, "once may be an accident");
+    controller.usage.connections = 4;
+    controller.on(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, deliberate: true });
+    assert_eq!(controller.allowance(100, true).worth, 0);
+    assert!(controller.allowance(100, true).not_before > Duration::ZERO);
+    settle(&mut controller, 30, |n| 1e6 * n as f64);
+    assert_eq!(controller.target(), 4);
+}
+
+#[test]
+fn files_share_the_target() {
+    let mut controller = Controller::new(64);
+    (0..3).for_each(|_| controller.on_opened(true));
+    assert_eq!(controller.allowance(10, false).worth, 0, "each has its own already");
+    assert_eq!(controller.allowance(10, false).surplus, 0, "and keeps it");
+    settle(&mut controller, 9, |n| 1e6 * n.min(12) as f64);
+    controller.usage.connections = 9;
+    assert_eq!(controller.allowance(10, false).worth, 3);
+    assert_eq!(controller.allowance(2, false).worth, 2);
+}
+
+#[test]
+fn surplus_connections_are_stopped_at_once() {
+    let mut controller = Controller::new(64);
+    settle(&mut controller, 9, |n| 1e6 * n.min(4) as f64);
+    assert_eq!(controller.target(), 4);
+    controller.usage.connections = 6;
+    assert_eq!(
+        controller.allowance(10, false),
+        Allowance { most: 10, worth: 0, surplus: 2, not_before: Duration::ZERO }
+    );
+    assert_eq!(controller.allowance(10, true).surplus, 0, "a person named their number");
+    let bytes = Observation::Progress { bytes: 1, latency: Duration::ZERO };
+    controller.on(Duration::from_secs(99), bytes);
+    assert_eq!(controller.target(), 4, "who is not stopped yet is no reason for more");
+    controller.usage.files = 6;
+    assert_eq!(controller.allowance(10, false).surplus, 0, "each file keeps one");
+}
+
+#[test]
+fn a_far_host_goes_back_to_one_connection_soon_if_one_is_enough() {
+    let mut controller = Controller::new(64);
+    let (mut now, far) = (Duration::ZERO, Duration::from_millis(40));
+    while now < Duration::from_secs(6) {
+        controller.usage.connections = controller.target();
+        controller.on(now, Observation::Progress { bytes: 2_000_000, latency: far });
+        now += Duration::from_millis(20);
+    }
+    let targets: Vec<_> = controller.steps().iter().map(|step| step.to).collect();
+    assert!(targets.starts_with(&[8, 16, 8, 4, 2, 1]), "{targets:?}");
+}
+
+#[test]
+fn a_hold_ends_when_the_goodput_falls() {
+    // Two are enough until the first losses; the rest that is over sooner is up to 32 s long.
+    let mut controller = Controller::new(64);
+    settle(&mut controller, 60, |n| 1e6 * n.min(2) as f64);
+    assert_eq!(controller.target(), 2);
+    let before = held_until(&controller);
+    controller.usage.connections = 2;
+    for step in 0..100 {
+        let now = before - Duration::from_secs(3) + Duration::from_millis(step * 20);
+        controller.on(
+            now,
+            Observation::Progress {
+                bytes: 5_000 * controller.target() as u64,
+                latency: Duration::from_millis(5),
+            },
+        );
+        controller.usage.connections = controller.target();
+    }
+    assert!(controller.target() > 2);
+}
+
+/// On a line that is full whatever the number, there is little to try, and ever more rarely.
+#[test]
+fn several_files_do_not_make_the_target_swing() {
+    for latency in [1, 40] {
+        let mut controller = Controller::new(64);
+        (0..4).for_each(|_| controller.on_opened(true));
+        let step = Duration::from_millis(50);
+        for n in 1..=1200 {
+            while controller.allowance(100, false).worth > 0 {
+                controller.on_opened(false);
+            }
+            while controller.in_use() > controller.target().max(4) {
+                controller.on_closed(false);
+            }
+            controller.on_progress(step * n, 1_000_000, Duration::from_millis(latency));
+        }
+        assert!(controller.steps().len() < 24, "{latency} ms: {:?}", controller.steps());
+        assert!(controller.target() >= 4);
+    }
+}
