@@ -77,8 +77,11 @@ mod tests {
 
     #[test]
     fn the_first_in_order_counts() {
-        let all =
-            |blames: &[Blame]| Exit::of(&Summary { blames: blames.to_vec(), ..Summary::default() }).status();
+        let all = |blames: &[Blame]| {
+            let mut summary = Summary::default();
+            summary.blames = blames.to_vec();
+            Exit::of(&summary).status()
+        };
         assert_eq!(all(&[]), 0);
         assert_eq!(all(&[Blame::Remote]), 1);
         assert_eq!(all(&[Blame::Remote, Blame::Content]), 3);

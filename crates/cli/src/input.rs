@@ -360,7 +360,7 @@ fn job_for(text: &str) -> Result<Job, String> {
     });
     let (url, assumed_https) = given.map_err(|e| bad_url(text, &e))?;
     let job = Job::with_digests(url).map_err(|e| bad_url(text, &e))?;
-    Ok(Job { assumed_https, ..job })
+    Ok(job.with_assumed_https(assumed_https))
 }
 
 fn is_a_file(text: &str, or_a_url: bool) -> String {

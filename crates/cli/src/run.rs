@@ -88,16 +88,15 @@ pub(crate) fn run(args: &Args) -> Exit {
     // A pipe on standard input is no hindrance: answers come from the terminal.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let file_limit = platform::raise_file_limit();
-    let (settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
+    let (mut settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
         Ok(resolved) => resolved,
         Err(why) => return usage(&why),
     };
-    let single = match &input {
+    settings.single = match &input {
         Input::Jobs(jobs) => jobs.len() == 1,
         Input::List(_, files) => *files == 1,
         Input::Stdin => false,
     };
-    let settings = Settings { single, ..settings };
     if let Some(name) = settings::ignored_proxy() {
         warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
     }
@@ -273,7 +272,7 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>) {
         match input {
             Input::Jobs(jobs) => {
                 for job in jobs {
-                    if !runtime.block_on(session.add(job)) {
+                    if runtime.block_on(session.add(job)).is_err() {
                         break;
                     }
                 }
@@ -295,7 +294,7 @@ fn feed_list(jobs: impl Iterator<Item = AtLine>, session: &Session, runtime: &to
             Ok(job) => runtime.block_on(session.add(job)),
             Err(error) => runtime.block_on(session.add_failed(error)),
         };
-        if !taken {
+        if taken.is_err() {
             return;
         }
     }

@@ -105,100 +105,97 @@ pub(crate) fn resolve(
     let signed_by = args.options.proof.signed_by.as_deref().map(given::keys).transpose()?;
     let checksums = args.options.proof.checksum_file.as_deref();
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
-    let settings = Settings {
-        output: args.files.output.clone(),
-        naming: Naming {
-            source: match args.files.names {
-                args::Names::Auto => NameSource::Auto,
-                args::Names::Url => NameSource::Url,
-                args::Names::Server => NameSource::Server,
-            },
-            folders: args.files.folders,
-            windows: args.files.windows_names,
+    let mut settings = Settings::default();
+    settings.output = args.files.output.clone();
+    settings.naming = Naming {
+        source: match args.files.names {
+            args::Names::Auto => NameSource::Auto,
+            args::Names::Url => NameSource::Url,
+            args::Names::Server => NameSource::Server,
         },
-        if_exists: match args.files.if_exists {
-            args::IfExists::Check => IfExists::Check,
-            args::IfExists::Skip => IfExists::Skip,
-            args::IfExists::Overwrite => IfExists::Overwrite,
-            args::IfExists::Rename => IfExists::Rename,
-            args::IfExists::Update => IfExists::Update,
-            args::IfExists::Error => IfExists::Error,
-        },
-        keep_mtime: !args.files.no_mtime,
-        attributes: match (args.files.no_xattr, args.files.xattr) {
-            (true, _) => Attributes::None,
-            (_, true) => Attributes::Url,
-            _ => Attributes::Record,
-        },
-        key: state_folder().and_then(|folder| state::key(&folder)).unwrap_or_default(),
-        parallel,
-        limit_rate: args.options.work.limit_rate,
-        connections: args.options.work.connections.map(usize::from),
-        max_per_host: usize::from(args.options.work.max_per_host),
-        // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
-        max_connections: parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1),
-        resume: match (repairs, args.files.no_resume, args.files.adopt) {
-            (true, ..) => Resume::Repair,
-            (_, true, _) => Resume::Forget,
-            (_, _, true) => Resume::Adopt,
-            _ => Resume::Auto,
-        },
-        sync: match args.files.sync {
-            args::Sync::Auto => Sync::Auto,
-            args::Sync::Always => Sync::Always,
-            args::Sync::Never => Sync::Never,
-        },
-        verify: match args.options.proof.verify {
-            args::Verify::Auto => Verify::Auto,
-            args::Verify::Find => Verify::Find,
-            args::Verify::Listed => Verify::Listed,
-            args::Verify::Require => Verify::Require,
-            args::Verify::Off => Verify::Off,
-        },
-        accept_html: args.options.proof.accept_html,
-        checksums: checksums.transpose()?,
-        // Known from the input.
-        single: false,
-        signed_by,
-        mirrors: args.options.proof.mirrors == args::Mirrors::Auto,
-        record: args.options.proof.record.is_some(),
-        retries: args.options.failure.retries,
-        retry_on: args.options.failure.retry_on.clone(),
-        on_error,
-        timeout: args.options.failure.timeout,
-        connect_timeout: args.options.failure.connect_timeout,
-        max_time: args.options.failure.max_time,
-        min_bytes_a_minute: args
-            .options
-            .failure
-            .min_speed
-            .map_or(defaults.min_bytes_a_minute, |rate| rate.saturating_mul(60)),
-        http_version: match (args.options.http.http1, args.options.http.http2) {
-            (true, _) => HttpVersion::One,
-            (_, true) => HttpVersion::Two,
-            _ => HttpVersion::Auto,
-        },
-        headers: given::headers(&args.options.http.headers)?,
-        decode: args.options.http.decode == args::Decode::Auto,
-        user_agent: args.options.http.user_agent.clone().unwrap_or(defaults.user_agent),
-        cacert: args.options.http.cacert.clone(),
-        insecure: args.options.http.insecure,
-        max_redirects: args.options.http.max_redirects,
-        allow_downgrade: args.options.http.allow_downgrade,
-        family: match (args.options.http.ipv4, args.options.http.ipv6) {
-            (true, _) => Family::V4,
-            (_, true) => Family::V6,
-            _ => Family::Any,
-        },
-        hosts: state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json")),
-        reserved: telling
-            .log
-            .iter()
-            .chain(&args.options.proof.record)
-            .cloned()
-            .chain(args.options.proof.record.as_deref().map(record::beside))
-            .collect(),
+        folders: args.files.folders,
+        windows: args.files.windows_names,
     };
+    settings.if_exists = match args.files.if_exists {
+        args::IfExists::Check => IfExists::Check,
+        args::IfExists::Skip => IfExists::Skip,
+        args::IfExists::Overwrite => IfExists::Overwrite,
+        args::IfExists::Rename => IfExists::Rename,
+        args::IfExists::Update => IfExists::Update,
+        args::IfExists::Error => IfExists::Error,
+    };
+    settings.keep_mtime = !args.files.no_mtime;
+    settings.attributes = match (args.files.no_xattr, args.files.xattr) {
+        (true, _) => Attributes::None,
+        (_, true) => Attributes::Url,
+        _ => Attributes::Record,
+    };
+    settings.key = state_folder().and_then(|folder| state::key(&folder)).unwrap_or_default();
+    settings.parallel = parallel;
+    settings.limit_rate = args.options.work.limit_rate;
+    settings.connections = args.options.work.connections.map(usize::from);
+    settings.max_per_host = usize::from(args.options.work.max_per_host);
+    // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
+    settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
+    settings.resume = match (repairs, args.files.no_resume, args.files.adopt) {
+        (true, ..) => Resume::Repair,
+        (_, true, _) => Resume::Forget,
+        (_, _, true) => Resume::Adopt,
+        _ => Resume::Auto,
+    };
+    settings.sync = match args.files.sync {
+        args::Sync::Auto => Sync::Auto,
+        args::Sync::Always => Sync::Always,
+        args::Sync::Never => Sync::Never,
+    };
+    settings.verify = match args.options.proof.verify {
+        args::Verify::Auto => Verify::Auto,
+        args::Verify::Find => Verify::Find,
+        args::Verify::Listed => Verify::Listed,
+        args::Verify::Require => Verify::Require,
+        args::Verify::Off => Verify::Off,
+    };
+    settings.accept_html = args.options.proof.accept_html;
+    settings.checksums = checksums.transpose()?;
+    // Known from the input.
+    settings.single = false;
+    settings.signed_by = signed_by;
+    settings.mirrors = args.options.proof.mirrors == args::Mirrors::Auto;
+    settings.record = args.options.proof.record.is_some();
+    settings.retries = args.options.failure.retries;
+    settings.retry_on = args.options.failure.retry_on.clone();
+    settings.on_error = on_error;
+    settings.timeout = args.options.failure.timeout;
+    settings.connect_timeout = args.options.failure.connect_timeout;
+    settings.max_time = args.options.failure.max_time;
+    settings.min_bytes_a_minute =
+        args.options.failure.min_speed.map_or(defaults.min_bytes_a_minute, |rate| rate.saturating_mul(60));
+    settings.http_version = match (args.options.http.http1, args.options.http.http2) {
+        (true, _) => HttpVersion::One,
+        (_, true) => HttpVersion::Two,
+        _ => HttpVersion::Auto,
+    };
+    settings.headers = given::headers(&args.options.http.headers)?;
+    settings.decode = args.options.http.decode == args::Decode::Auto;
+    settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);
+    settings.cacert = args.options.http.cacert.clone();
+    settings.insecure = args.options.http.insecure;
+    settings.max_redirects = args.options.http.max_redirects;
+    settings.allow_downgrade = args.options.http.allow_downgrade;
+    settings.family = match (args.options.http.ipv4, args.options.http.ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        _ => Family::Any,
+    };
+    settings.hosts =
+        state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
+    settings.reserved = telling
+        .log
+        .iter()
+        .chain(&args.options.proof.record)
+        .cloned()
+        .chain(args.options.proof.record.as_deref().map(record::beside))
+        .collect();
     Ok((settings, telling))
 }
 

@@ -37,6 +37,7 @@ macro_rules! kinds {
     ($($variant:ident $code:literal $retry:ident $blame:ident $meaning:literal;)*) => {
         /// The kind of a failure. The code (see [`ErrorKind::code`]) never changes once released.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum ErrorKind { $(#[doc = $meaning] $variant,)* }
 
         impl ErrorKind {
@@ -137,9 +138,13 @@ impl fmt::Display for ErrorKind {
 /// One failure: what kind, where, and what the system or the server said.
 ///
 /// `at` and `detail` may hold remote text: a face escapes them before they reach a screen or a log. They
-/// never hold secrets (URLs come in through [`crate::show::url`]). The cause is kept as text, not as a boxed
-/// error, because a failure is cloned, recorded as JSON and replayed.
+/// never hold secrets (URLs come in through [`crate::show::url`]).
+///
+/// [`source`](std::error::Error::source) returns `None`: what caused the failure is kept as text in `detail`, because a
+/// failure is cloned, compared, recorded as JSON and replayed, which a boxed error cannot be. Programs decide by
+/// [`kind`](Error::kind).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub struct Error {
     /// What went wrong.
     pub kind: ErrorKind,
@@ -182,6 +187,13 @@ impl Error {
     /// A failure of a kind at a place, with what was said about it.
     pub fn new(kind: ErrorKind, at: impl Into<String>, detail: impl Into<String>) -> Self {
         Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
+    }
+
+    /// Sets the pause that the host asks for before it is asked again.
+    #[must_use]
+    pub fn with_pause(mut self, pause: Pause) -> Self {
+        self.pause = Some(pause);
+        self
     }
 
     /// Whether a new try is worth it.

@@ -5,18 +5,42 @@
 //! text (a face escapes it before a terminal or a log sees it) and never hold secrets.
 
 use crate::error::Error;
+use crate::job::Job;
+use crate::show;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// The version of the JSON form. Fields may be added within a version, never removed or changed.
 pub const VERSION: u8 = 1;
 
-/// Which file of the run, counted from 1 in the order of the input.
-pub type JobId = u64;
+/// Identifies a job of a session. Jobs are counted from 1 in the order in which they were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(u64);
 
-/// A numbered fact.
+impl JobId {
+    /// Returns the identifier of the job that was added as number `number`.
+    pub const fn new(number: u64) -> Self {
+        JobId(number)
+    }
+
+    /// Returns the number of the job, from 1.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Something that happened in a session, with its number and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// [`VERSION`].
     pub v: u8,
@@ -36,8 +60,10 @@ pub struct Event {
 /// `failed`; the run ends in one `summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EventKind {
     /// The file is known and waits for its turn.
+    #[non_exhaustive]
     Queued {
         /// Where it is, without secrets.
         url: String,
@@ -51,6 +77,7 @@ pub enum EventKind {
         extra: serde_json::Map<String, serde_json::Value>,
     },
     /// The first usable reply is here; bytes follow.
+    #[non_exhaustive]
     Started {
         /// The URL that answered, without secrets.
         url: String,
@@ -66,6 +93,7 @@ pub enum EventKind {
         notes: Vec<String>,
     },
     /// A broken transfer goes on, or what an earlier run left.
+    #[non_exhaustive]
     Resumed {
         /// The first byte that is still to come.
         from: u64,
@@ -74,6 +102,7 @@ pub enum EventKind {
         bytes: u64,
     },
     /// A try failed and another follows.
+    #[non_exhaustive]
     Retrying {
         /// Why.
         error: Failure,
@@ -87,6 +116,7 @@ pub enum EventKind {
         from: u64,
     },
     /// One of several sources is not asked any more: it failed, is slow, has another file, or sent wrong bytes.
+    #[non_exhaustive]
     MirrorLeft {
         /// Which, without secrets.
         url: String,
@@ -94,6 +124,7 @@ pub enum EventKind {
         error: Failure,
     },
     /// A person is asked what to do; the file waits.
+    #[non_exhaustive]
     Question {
         /// Why.
         error: Failure,
@@ -101,6 +132,7 @@ pub enum EventKind {
         left: u32,
     },
     /// A digest matched.
+    #[non_exhaustive]
     Verified {
         /// `sha-256`.
         algorithm: String,
@@ -110,6 +142,7 @@ pub enum EventKind {
         source: String,
     },
     /// The file is complete under its name.
+    #[non_exhaustive]
     Finished {
         /// Where it is.
         path: String,
@@ -131,6 +164,7 @@ pub enum EventKind {
         warnings: Vec<String>,
     },
     /// Nothing was to be done.
+    #[non_exhaustive]
     Skipped {
         /// The file that is already there.
         path: String,
@@ -138,6 +172,7 @@ pub enum EventKind {
         reason: String,
     },
     /// The file could not be had.
+    #[non_exhaustive]
     Failed {
         /// Why.
         error: Failure,
@@ -147,6 +182,7 @@ pub enum EventKind {
         exhausted: bool,
     },
     /// The run is over.
+    #[non_exhaustive]
     Summary {
         /// Files that were queued.
         files: u64,
@@ -163,8 +199,50 @@ pub enum EventKind {
     },
 }
 
+impl Event {
+    /// Returns the event number `seq`, which happened at `at` (milliseconds since the Unix epoch).
+    pub fn new(seq: u64, at: u64, job: Option<JobId>, kind: EventKind) -> Self {
+        Event { v: VERSION, seq, at, job, kind }
+    }
+}
+
+impl EventKind {
+    /// Returns the event that a job was added.
+    pub fn queued(job: &Job) -> Self {
+        EventKind::Queued {
+            url: show::url(&job.urls[0]),
+            assumed_https: job.assumed_https,
+            name: job.destination.given_name(),
+            extra: job.extra.clone(),
+        }
+    }
+
+    /// Returns the event that a job was added which failed before it began, such as a bad line of a list.
+    pub fn queued_without_job(error: &Error) -> Self {
+        let (name, extra) = (None, serde_json::Map::new());
+        EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
+    }
+
+    /// Returns the event that nothing was to be done for a file.
+    pub fn skipped(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        EventKind::Skipped { path: path.into(), reason: reason.into() }
+    }
+
+    /// Returns the event that a run is over, which came to `state` in `took`.
+    pub fn summary(state: &State, took: Duration) -> Self {
+        let &State { queued: files, finished, skipped, failed, bytes, .. } = state;
+        EventKind::Summary { files, finished, skipped, failed, bytes, seconds: took.as_secs_f64() }
+    }
+
+    /// Returns the event that a file failed before anything was tried.
+    pub fn failed(error: &Error) -> Self {
+        EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false }
+    }
+}
+
 /// A failure as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// The stable code, see `docs/errors.md`.
     pub code: String,
@@ -188,6 +266,7 @@ impl From<&Error> for Failure {
 
 /// The numbers of one file in flight at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Progress {
     /// Which file.
     pub job: JobId,
@@ -210,6 +289,7 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Phase {
     /// Looking up, dialling, waiting for the reply.
     Connecting,
@@ -227,6 +307,7 @@ pub enum Phase {
 
 /// The facts so far, folded.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct State {
     /// The last fact that is folded in.
     pub seq: u64,
@@ -246,6 +327,13 @@ pub struct State {
     pub asking: BTreeMap<JobId, (Failure, u32)>,
     /// The run is over.
     pub over: bool,
+}
+
+impl Progress {
+    /// Returns the numbers of a file that just began.
+    pub fn new(job: JobId, name: impl Into<String>, phase: Phase) -> Self {
+        Progress { job, name: name.into(), phase, bytes: 0, total: None, seconds: 0.0, wait: 0.0 }
+    }
 }
 
 impl State {
@@ -388,7 +476,7 @@ mod tests {
             v: VERSION,
             seq: 7,
             at: 1_795_333_200_123,
-            job: Some(3),
+            job: Some(JobId::new(3)),
             kind: EventKind::Started {
                 url: "http://h/a".into(),
                 path: "a\u{1b}".into(),
@@ -404,7 +492,7 @@ mod tests {
         assert_eq!(Line::from_json(&json), Ok(line));
 
         let sample = Progress {
-            job: 3,
+            job: JobId::new(3),
             name: "a".into(),
             phase: Phase::Receiving,
             bytes: 5,

@@ -12,6 +12,7 @@ use url::Url;
 
 /// One file to be had.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Job {
     /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are used together;
     /// without, a further one is used when those before it failed, from the start (nothing proves that they hold the same
@@ -68,6 +69,47 @@ impl Job {
         let mut job = Job::new(url);
         job.expect_of_url(0, digests)?;
         Ok(job)
+    }
+
+    /// Sets where the file shall go.
+    #[must_use]
+    pub fn with_destination(mut self, destination: Destination) -> Self {
+        self.destination = destination;
+        self
+    }
+
+    /// Saves the file to this path, absolute or below the output folder.
+    #[must_use]
+    pub fn to_path(self, path: impl Into<PathBuf>) -> Self {
+        self.with_destination(Destination::Path(path.into()))
+    }
+
+    /// Adds a URL from which the same file can be fetched.
+    #[must_use]
+    pub fn with_mirror(mut self, url: Url) -> Self {
+        self.urls.push(url);
+        self
+    }
+
+    /// Adds a digest that the file must have. Only one of each algorithm makes sense, as a file cannot have two.
+    #[must_use]
+    pub fn with_checksum(mut self, digest: Digest) -> Self {
+        self.expected.push(Expected { digest, from: "the caller".into() });
+        self
+    }
+
+    /// Sets the size in bytes that the file must have.
+    #[must_use]
+    pub fn with_size(mut self, size: u64) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    /// Says whether https was only assumed for the first URL (see [`parse_given`]).
+    #[must_use]
+    pub fn with_assumed_https(mut self, assumed_https: bool) -> Self {
+        self.assumed_https = assumed_https;
+        self
     }
 
     /// Adds a mirror as people give it.
@@ -137,6 +179,16 @@ impl Destination {
     /// Whether bytes go there in order, and cannot be read back or taken back.
     pub fn is_in_order(&self) -> bool {
         matches!(self, Destination::Stdout | Destination::Stream(_))
+    }
+
+    /// Returns the name that the file was given, for people; `None` if the server or the URL names it.
+    pub fn given_name(&self) -> Option<String> {
+        match self {
+            Destination::Server => None,
+            Destination::Name(name) => Some(name.to_string()),
+            Destination::Path(path) | Destination::Stream(path) => Some(path.to_string_lossy().into_owned()),
+            Destination::Stdout => Some("-".into()),
+        }
     }
 }
 

@@ -9,8 +9,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// All that a session needs to know. [`Settings::default`] are the program's defaults.
+/// The settings of a session. [`Settings::default`] returns the program's defaults; fields can be assigned, or set with
+/// the `with_` methods.
+///
+/// ```
+/// # use downhaul_core::settings::Settings;
+/// let settings = Settings::default().with_output("downloads").with_parallel(Some(4)).with_retries(5);
+/// assert_eq!(settings.parallel, Some(4));
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Settings {
     /// Folder to save into; made if missing.
     pub output: PathBuf,
@@ -138,6 +146,61 @@ impl Default for Settings {
             reserved: Vec::new(),
         }
     }
+}
+
+macro_rules! setters {
+    ($($setter:ident $field:ident $type:ty,)*) => {
+        /// Setters, one for each field.
+        impl Settings {$(
+            #[doc = concat!("Sets [`", stringify!($field), "`](Settings::", stringify!($field), ").")]
+            #[must_use]
+            pub fn $setter(mut self, $field: $type) -> Self {
+                self.$field = $field.into();
+                self
+            }
+        )*}
+    };
+}
+
+setters! {
+    with_output output impl Into<PathBuf>,
+    with_naming naming Naming,
+    with_if_exists if_exists IfExists,
+    with_keep_mtime keep_mtime bool,
+    with_attributes attributes Attributes,
+    with_key key Key,
+    with_parallel parallel Option<usize>,
+    with_limit_rate limit_rate Option<u64>,
+    with_connections connections Option<usize>,
+    with_max_per_host max_per_host usize,
+    with_max_connections max_connections usize,
+    with_resume resume Resume,
+    with_sync sync Sync,
+    with_verify verify Verify,
+    with_accept_html accept_html bool,
+    with_checksums checksums Option<ChecksumList>,
+    with_single single bool,
+    with_signed_by signed_by Option<Keys>,
+    with_mirrors mirrors bool,
+    with_record record bool,
+    with_retries retries u32,
+    with_retry_on retry_on Vec<u16>,
+    with_on_error on_error OnError,
+    with_timeout timeout Duration,
+    with_connect_timeout connect_timeout Duration,
+    with_max_time max_time Option<Duration>,
+    with_min_bytes_a_minute min_bytes_a_minute u64,
+    with_http_version http_version HttpVersion,
+    with_decode decode bool,
+    with_headers headers Vec<(String, String)>,
+    with_user_agent user_agent impl Into<String>,
+    with_cacert cacert Option<PathBuf>,
+    with_insecure insecure bool,
+    with_max_redirects max_redirects u32,
+    with_allow_downgrade allow_downgrade bool,
+    with_family family Family,
+    with_hosts hosts Option<PathBuf>,
+    with_reserved reserved Vec<PathBuf>,
 }
 
 /// What to do when a try failed (`--on-error`).

@@ -20,6 +20,7 @@ use crate::host_memory::Memory;
 use crate::limit::Limit;
 use crate::place::{Places, Reserved};
 use crate::report::{Meter, Reporter};
+use crate::session::Added;
 use crate::short_blocking::Clerks;
 use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
@@ -28,7 +29,7 @@ use connections::{AtWork, Lanes};
 use downhaul_core::concurrency::{Allowance, Controller, Host};
 use downhaul_core::content::Look;
 use downhaul_core::error::{Blame, Error, ErrorKind};
-use downhaul_core::event::{EventKind, Failure, JobId, Phase};
+use downhaul_core::event::{EventKind, JobId, Phase};
 use downhaul_core::identity::Identity;
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
@@ -79,6 +80,7 @@ pub(crate) enum Command {
 
 /// How a session ended.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Files that were queued.
     pub files: u64,
@@ -132,7 +134,7 @@ pub(crate) struct Director {
     /// How many files at once, where that is to be found out.
     files: Option<Controller>,
     on_error: OnError,
-    jobs: JobId,
+    jobs: u64,
     queue: VecDeque<(JobId, Job)>,
     running: BTreeMap<JobId, Running>,
     /// Files that were idle and may go on, as soon as there is room: those whose pause is over, and those that a person
@@ -225,7 +227,7 @@ impl Director {
     /// Runs until `jobs` is closed and every job is over.
     pub(crate) async fn run(
         mut self,
-        mut jobs: mpsc::Receiver<Result<Job, Error>>,
+        mut jobs: mpsc::Receiver<Added>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Summary {
         let Some(mut news) = self.from_workers.take() else { return Summary::default() };
@@ -256,22 +258,11 @@ impl Director {
         self.sum_up()
     }
 
-    fn enqueue(&mut self, job: Result<Job, Error>) {
+    fn enqueue(&mut self, (id, job): Added) {
         self.jobs += 1;
-        let id = self.jobs;
         let queued = match &job {
-            Ok(spec) => EventKind::Queued {
-                url: show::url(&spec.urls[0]),
-                assumed_https: spec.assumed_https,
-                name: given_name(spec),
-                extra: spec.extra.clone(),
-            },
-            Err(error) => EventKind::Queued {
-                url: error.at.clone(),
-                assumed_https: false,
-                name: None,
-                extra: serde_json::Map::new(),
-            },
+            Ok(job) => EventKind::queued(job),
+            Err(error) => EventKind::queued_without_job(error),
         };
         self.reporter.tell(Some(id), queued);
         match job {
@@ -280,11 +271,11 @@ impl Director {
                 Reserved::Same => {
                     let path = SafeName::from_url(&spec.urls[0]).to_string();
                     let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                    self.reporter.tell(Some(id), EventKind::Skipped { path, reason });
+                    self.reporter.tell(Some(id), EventKind::skipped(path, reason));
                     self.summary.skipped += 1;
                 }
                 Reserved::Taken => {
-                    let at = given_name(&spec).unwrap_or_default();
+                    let at = spec.destination.given_name().unwrap_or_default();
                     self.fail_unstarted(id, &Error::new(ErrorKind::NameTaken, at, ""));
                 }
             },
@@ -312,8 +303,9 @@ impl Director {
         }
         while !self.queue.is_empty() && self.may_start() {
             let Some((id, spec)) = self.queue.pop_front() else { return };
-            let meter =
-                self.reporter.meter(id, given_name(&spec).unwrap_or_else(|| show::url(&spec.urls[0])));
+            let meter = self
+                .reporter
+                .meter(id, spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0])));
             if let Some(files) = &mut self.files {
                 files.on_opened(false);
             }
@@ -335,7 +327,7 @@ impl Director {
                 notes: spec.notes.clone(),
                 connections: self.settings.connections,
                 sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
-                seed: self.seed.wrapping_add(id),
+                seed: self.seed.wrapping_add(id.get()),
             });
             let sources = spec.urls.iter().map(|url| (self.sources)(url, By::Person)).collect();
             let running = Running {
@@ -445,8 +437,7 @@ impl Director {
     }
 
     fn fail_unstarted(&mut self, id: JobId, error: &Error) {
-        self.reporter
-            .tell(Some(id), EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false });
+        self.reporter.tell(Some(id), EventKind::failed(error));
         self.count_failure(error.kind);
     }
 
@@ -680,10 +671,7 @@ impl Director {
         hosts.retain(|(_, steps)| !steps.is_empty());
         hosts.sort_by(|a, b| a.0.cmp(&b.0));
         self.summary.explanation.hosts = hosts;
-        let Summary { files, finished, skipped, failed, .. } = self.summary;
-        let bytes = self.reporter.state().bytes;
-        let seconds = self.clock.now().as_secs_f64();
-        self.reporter.tell(None, EventKind::Summary { files, finished, skipped, failed, bytes, seconds });
+        self.reporter.tell(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
         std::mem::take(&mut self.summary)
     }
 
@@ -732,15 +720,6 @@ fn host_of(spec: &Job, source: usize) -> &str {
 /// us to insist on.
 fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
-}
-
-fn given_name(spec: &Job) -> Option<String> {
-    match &spec.destination {
-        Destination::Server => None,
-        Destination::Name(name) => Some(name.to_string()),
-        Destination::Path(path) | Destination::Stream(path) => Some(path.to_string_lossy().into_owned()),
-        Destination::Stdout => Some("-".into()),
-    }
 }
 
 fn name_of(path: &std::path::Path) -> String {

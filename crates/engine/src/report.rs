@@ -6,7 +6,7 @@
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
-use downhaul_core::event::{self, Event, EventKind, JobId, Phase, Progress, State};
+use downhaul_core::event::{Event, EventKind, JobId, Phase, Progress, State};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,7 +90,7 @@ impl Reporter {
     pub(crate) fn tell(&self, job: Option<JobId>, kind: EventKind) {
         let mut facts = lock(&self.facts);
         facts.seq += 1;
-        let event = Arc::new(Event { v: event::VERSION, seq: facts.seq, at: wall_ms(), job, kind });
+        let event = Arc::new(Event::new(facts.seq, wall_ms(), job, kind));
         facts.state.apply(&event);
         facts.lossless.retain(|(to, behind)| {
             behind.fetch_add(1, Ordering::Relaxed);
@@ -245,15 +245,12 @@ impl Meter {
         let wait = if phase == Phase::Waiting { until.saturating_sub(now).as_secs_f64() } else { 0.0 };
         let total = Some(self.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN);
         let bytes = self.bytes.load(Ordering::Relaxed) + self.ahead.load(Ordering::Relaxed);
-        Progress {
-            job,
-            name: lock(&self.name).clone(),
-            phase,
-            bytes: total.map_or(bytes, |total| bytes.min(total)),
-            total,
-            seconds: now.saturating_sub(self.started).as_secs_f64(),
-            wait,
-        }
+        let mut sample = Progress::new(job, lock(&self.name).clone(), phase);
+        sample.bytes = total.map_or(bytes, |total| bytes.min(total));
+        sample.total = total;
+        sample.seconds = now.saturating_sub(self.started).as_secs_f64();
+        sample.wait = wait;
+        sample
     }
 }
 

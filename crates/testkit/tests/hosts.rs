@@ -39,12 +39,17 @@ async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: 
         let size = all[name.parse::<usize>().expect("a number")];
         Arc::new(here.file(name, size)) as Arc<dyn Source>
     });
-    let settings = Settings { output: "out".into(), ..settings };
-    let session = Session::start_in(Arc::new(settings), sources, Arc::new(disk.clone()), seed);
+    let settings = settings.with_output("out");
+    let session = Session::builder(settings)
+        .sources(sources)
+        .disk(Arc::new(disk.clone()))
+        .seed(seed)
+        .start()
+        .expect("starts");
     for n in 0..sizes.len() {
         let mut job = Job::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
         job.destination = Destination::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
-        session.add(job).await;
+        session.add(job).await.expect("is open");
     }
     let summary = session.finish().await;
     for (n, &size) in sizes.iter().enumerate() {
@@ -60,7 +65,7 @@ fn a_host_that_bans_for_twenty_seconds_at_the_third_connection_gives_the_file() 
     run(async {
         for connections in [None, Some(4)] {
             let host = SimHost::new(Allows { transfers: 2, ..ALL });
-            let settings = Settings { connections, retries: 0, ..Settings::default() };
+            let settings = Settings::default().with_connections(connections).with_retries(0);
             let summary = download(&host, &[60_000_000], settings, 1).await;
             let (bans, requests) = host.met();
             assert_eq!(summary.finished, 1, "{connections:?}: {bans} bans");
@@ -74,8 +79,7 @@ fn a_later_run_is_not_banned_again() {
     let folder = tempfile::tempdir().expect("a folder");
     run(async {
         let host = SimHost::new(Allows { transfers: 2, ..ALL });
-        let settings =
-            Settings { hosts: Some(folder.path().join("hosts.json")), retries: 0, ..Settings::default() };
+        let settings = Settings::default().with_hosts(Some(folder.path().join("hosts.json"))).with_retries(0);
         let mut bans = Vec::new();
         for run in 0..3 {
             let summary = download(&host, &[60_000_000], settings.clone(), run).await;
@@ -90,7 +94,7 @@ fn a_later_run_is_not_banned_again() {
 fn forty_small_files_cost_a_limited_host_little_more_than_forty_requests() {
     run(async {
         let host = SimHost::new(Allows { rate: 5.0, burst: 3.0, ..ALL });
-        let settings = Settings { parallel: None, retries: 0, ..Settings::default() };
+        let settings = Settings::default().with_parallel(None).with_retries(0);
         let summary = download(&host, &[2_000; 40], settings, 1).await;
         assert_eq!(summary.finished, 40);
         assert!(host.met().1 <= 100, "{} requests", host.met().1);
@@ -119,11 +123,9 @@ fn hosts_with_quotas_and_bans_by_chance_give_every_file_and_are_spared() {
             };
             let sizes: Vec<u64> = (0..count).map(|_| size(&mut rng)).collect();
             let alone = allows.transfers < 6;
-            let settings = Settings {
-                parallel: if alone { Some(1) } else { [None, Some(2), Some(8)][rng.usize(0..3)] },
-                connections: [None, Some(2), Some(8)][rng.usize(0..3)],
-                ..Settings::default()
-            };
+            let settings = Settings::default()
+                .with_parallel(if alone { Some(1) } else { [None, Some(2), Some(8)][rng.usize(0..3)] })
+                .with_connections([None, Some(2), Some(8)][rng.usize(0..3)]);
             let summary = download(&host, &sizes, settings, seed).await;
             let (bans, requests) = host.met();
             assert_eq!(

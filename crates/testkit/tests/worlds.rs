@@ -106,24 +106,26 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let world = Arc::new(Mutex::new(World::large(seed)));
     let mut disk = FakeDisk::failing(0, seed);
-    let settings = Settings {
-        output: "out".into(),
-        connections: [None, Some(1), Some(4)][rng.usize(0..3)],
-        retries: 8,
-        ..Settings::default()
-    };
-    let settings = Arc::new(settings);
+    let settings = Settings::default()
+        .with_output("out")
+        .with_connections([None, Some(1), Some(4)][rng.usize(0..3)])
+        .with_retries(8);
     let target = Path::new("out/f");
     let mut resumed = false;
     for run in 0..4 {
         let here = world.clone();
         let sources: Sources =
             Arc::new(move |_: &Url, _: By| Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>);
-        let session = Session::start_in(settings.clone(), sources, Arc::new(disk.clone()), seed);
+        let session = Session::builder(settings.clone())
+            .sources(sources)
+            .disk(Arc::new(disk.clone()))
+            .seed(seed)
+            .start()
+            .expect("starts");
         let mut facts = session.facts();
         let mut job = Job::new(Url::parse("http://sim/0").expect("a URL"));
         job.destination = Destination::Name(SafeName::from_person("f").expect("safe"));
-        session.add(job).await;
+        session.add(job).await.expect("is open");
         session.close().await;
         let over = session.wait();
         if run == 3 {
@@ -157,19 +159,24 @@ async fn session(seed: u64) -> u64 {
     let worlds: Vec<Arc<Mutex<World>>> =
         (0..files).map(|n| Arc::new(Mutex::new(World::new(seed * 100 + n)))).collect();
     let disk = FakeDisk::failing(if rng.u8(0..4) == 0 { 5 } else { 0 }, seed);
-    let settings = Settings {
-        output: "out".into(),
-        parallel: [None, Some(1), Some(2), Some(3)][rng.usize(0..4)],
-        retries: rng.u32(0..6),
-        on_error: if rng.bool() { OnError::Ask } else { OnError::Retry },
-        ..Settings::default()
-    };
+    let settings = Settings::default()
+        .with_output("out")
+        .with_parallel([None, Some(1), Some(2), Some(3)][rng.usize(0..4)])
+        .with_retries(rng.u32(0..6))
+        .with_on_error(if rng.bool() { OnError::Ask } else { OnError::Retry });
     let all = worlds.clone();
     let sources: Sources = Arc::new(move |url: &Url, _: By| {
         let n: usize = url.path().trim_start_matches('/').parse().expect("a number");
         Arc::new(SimSource::new(all[n].clone())) as Arc<dyn Source>
     });
-    let session = Arc::new(Session::start_in(Arc::new(settings), sources, Arc::new(disk.clone()), seed));
+    let session = Arc::new(
+        Session::builder(settings)
+            .sources(sources)
+            .disk(Arc::new(disk.clone()))
+            .seed(seed)
+            .start()
+            .expect("starts"),
+    );
     let mut facts = session.facts();
     let answering = session.clone();
     let stop_at = rng.u8(0..10);
@@ -197,7 +204,7 @@ async fn session(seed: u64) -> u64 {
     for n in 0..files {
         let mut job = Job::new(Url::parse(&format!("http://sim/{n}")).expect("a URL"));
         job.destination = Destination::Name(SafeName::from_person(&format!("f{n}")).expect("safe"));
-        added += u64::from(session.add(job).await);
+        added += u64::from(session.add(job).await.is_ok());
     }
     let summary = session.finish().await;
     let ends = person.await.expect("no panic");

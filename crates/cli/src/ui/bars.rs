@@ -90,7 +90,7 @@ impl Bars {
             Phase::Asking => "waiting for your answer".to_string(),
             Phase::Finishing if sample.total.is_none() => "finishing".to_string(),
             Phase::Checking => format!("checking {} that an earlier run left", units::bytes(sample.bytes)),
-            Phase::Receiving | Phase::Finishing => self.moving(sample, rest),
+            _ => self.moving(sample, rest),
         };
         let line = prefix + units::prefix(&body, rest);
         units::prefix(&line, columns).to_string()
@@ -207,8 +207,10 @@ fn bar_room(columns: usize, before: &str, after: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn sample(job: JobId, name: &str, bytes: u64, total: Option<u64>) -> Progress {
-        Progress { job, name: name.into(), phase: Phase::Receiving, bytes, total, seconds: 12.0, wait: 0.0 }
+    fn sample(job: u64, name: &str, bytes: u64, total: Option<u64>) -> Progress {
+        let mut sample = Progress::new(JobId::new(job), name, Phase::Receiving);
+        (sample.bytes, sample.total, sample.seconds) = (bytes, total, 12.0);
+        sample
     }
 
     fn bars(unicode: bool, steps: &[(u64, Vec<Progress>)]) -> Bars {

@@ -74,10 +74,10 @@ impl Log {
                 }
                 ("INFO", text)
             }
-            EventKind::Resumed { from, bytes } => {
+            EventKind::Resumed { from, bytes, .. } => {
                 ("INFO", format!("going on with {name} at byte {from}, {bytes} bytes are there"))
             }
-            EventKind::Retrying { error, attempt, of, wait, from } => {
+            EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 let which =
                     if *attempt == 0 { "not counted".to_string() } else { format!("try {attempt} of {of}") };
                 let place =
@@ -85,13 +85,13 @@ impl Log {
                 let wait = units::took(*wait);
                 ("WARNING", format!("retrying {name} {place} in {wait} ({which}): {}", why(error)))
             }
-            EventKind::MirrorLeft { url, error } => {
+            EventKind::MirrorLeft { url, error, .. } => {
                 ("WARNING", format!("{name}: the mirror {} was left: {}", escaped(url), why(error)))
             }
             EventKind::Question { error, .. } => {
                 ("ERROR", format!("{name}: {}; asking what to do", why(error)))
             }
-            EventKind::Verified { algorithm, digest, source } => {
+            EventKind::Verified { algorithm, digest, source, .. } => {
                 ("INFO", format!("verified {name}: {algorithm} {digest} from {}", escaped(source)))
             }
             EventKind::Finished { path, bytes, seconds, proven, warnings, .. } => {
@@ -107,7 +107,7 @@ impl Log {
                 }
                 ("INFO", text)
             }
-            EventKind::Skipped { path, reason } => {
+            EventKind::Skipped { path, reason, .. } => {
                 self.names.remove(&job);
                 ("INFO", format!("skipped {}: {}", escaped(path), escaped(reason)))
             }
@@ -116,7 +116,8 @@ impl Log {
                 let what = if error.code == "digest.mismatch" { "hash mismatch" } else { "failed" };
                 ("ERROR", format!("{what} {name} after {retries} retries: {}", why(error)))
             }
-            EventKind::Summary { .. } => return None,
+            // Later versions may tell more.
+            _ => return None,
         })
     }
 }

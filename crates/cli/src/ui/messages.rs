@@ -87,7 +87,7 @@ impl<'a> Messages<'a> {
                 lines.extend(notes.iter().flat_map(|note| self.verbose_line(|| escaped(note).into_owned())));
                 lines
             }
-            EventKind::Resumed { from, bytes } => {
+            EventKind::Resumed { from, bytes, .. } => {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
                 // What an earlier run left is news; going on after a break was said when it broke.
@@ -97,7 +97,7 @@ impl<'a> Messages<'a> {
                 }
                 self.verbose_line(|| format!("{name} goes on at {from}, with {bytes} there"))
             }
-            EventKind::Retrying { error, attempt, of, wait, from } => {
+            EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 self.known.entry(job).or_default().broke = true;
                 if self.quiet {
                     return Vec::new();
@@ -112,7 +112,7 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]
             }
-            EventKind::MirrorLeft { url, error } => {
+            EventKind::MirrorLeft { url, error, .. } => {
                 if self.quiet {
                     return Vec::new();
                 }
@@ -125,7 +125,7 @@ impl<'a> Messages<'a> {
                 self.known.entry(job).or_default().broke = true;
                 Vec::new()
             }
-            EventKind::Verified { algorithm, digest, source } => {
+            EventKind::Verified { algorithm, digest, source, .. } => {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
             }
@@ -155,7 +155,7 @@ impl<'a> Messages<'a> {
                 );
                 lines
             }
-            EventKind::Skipped { path, reason } => {
+            EventKind::Skipped { path, reason, .. } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();
@@ -163,13 +163,14 @@ impl<'a> Messages<'a> {
                 let mark = self.paint.dim(self.mark("·", "-"));
                 vec![format!("{mark} {} {}", escaped(path), escaped(reason))]
             }
-            EventKind::Failed { error, retries, exhausted } => {
+            EventKind::Failed { error, retries, exhausted, .. } => {
                 let (name, reason) = (self.name_of(job), self.reason(job, error));
                 let assumed = self.known.remove(&job).filter(|known| known.assumed_https);
                 let assumed = assumed.and_then(|known| hints::scheme_was_assumed(&error.code, &known.url));
                 self.failed(&format!("{name}: {reason}"), error, assumed, *retries, *exhausted)
             }
-            EventKind::Summary { .. } => Vec::new(),
+            // The summary comes last; later versions may tell more.
+            _ => Vec::new(),
         }
     }
 
@@ -205,7 +206,7 @@ impl<'a> Messages<'a> {
     }
 
     fn summary(&self, fact: &EventKind) -> Vec<String> {
-        let EventKind::Summary { files, finished, skipped, failed, bytes, seconds } = fact else {
+        let EventKind::Summary { files, finished, skipped, failed, bytes, seconds, .. } = fact else {
             return Vec::new();
         };
         let go_on = self.to_go_on();

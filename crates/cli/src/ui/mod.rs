@@ -11,8 +11,8 @@ pub(crate) mod prompt;
 pub(crate) mod screen;
 pub(crate) mod units;
 
+use downhaul_engine::Reader;
 use downhaul_engine::core::event::Event;
-use downhaul_engine::report::Reader;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;

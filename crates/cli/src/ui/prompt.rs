@@ -54,7 +54,7 @@ impl Prompt {
     pub(crate) fn event(&mut self, event: &Event, messages: &Messages) {
         let (Some(job), Some(terminal)) = (event.job, &mut self.terminal) else { return };
         match &event.kind {
-            EventKind::Question { error, left } => {
+            EventKind::Question { error, left, .. } => {
                 self.open.retain(|(one, _)| *one != job);
                 self.open.push_back((job, question(messages, job, error, *left)));
             }

@@ -183,26 +183,26 @@ mod tests {
     fn numbers_follow_the_order_of_the_input_and_equal_things_come_once() {
         let taken = Taken::new(&[PathBuf::from("log")]);
         let wished = Path::new("config.json");
-        assert_eq!(taken.reserve(1, wished, 11, true), Reserved::Path);
-        assert_eq!(taken.reserve(2, wished, 12, true), Reserved::Path);
-        assert_eq!(taken.reserve(3, wished, 11, true), Reserved::Same);
-        assert_eq!(taken.reserve(4, wished, 12, true), Reserved::Same);
-        assert_eq!(taken.reserve(5, Path::new("./config.json"), 13, true), Reserved::Path);
-        assert_eq!(taken.reserve(6, wished, 14, false), Reserved::Taken);
-        assert_eq!(taken.reserve(7, Path::new("log"), 15, false), Reserved::Taken);
-        assert_eq!(path_of(&taken, 1), "config.json");
-        assert_eq!(path_of(&taken, 2), "config (1).json");
-        assert_eq!(path_of(&taken, 5), "./config (2).json");
-        assert!(taken.take(1, wished) && !taken.take(2, wished));
+        assert_eq!(taken.reserve(JobId::new(1), wished, 11, true), Reserved::Path);
+        assert_eq!(taken.reserve(JobId::new(2), wished, 12, true), Reserved::Path);
+        assert_eq!(taken.reserve(JobId::new(3), wished, 11, true), Reserved::Same);
+        assert_eq!(taken.reserve(JobId::new(4), wished, 12, true), Reserved::Same);
+        assert_eq!(taken.reserve(JobId::new(5), Path::new("./config.json"), 13, true), Reserved::Path);
+        assert_eq!(taken.reserve(JobId::new(6), wished, 14, false), Reserved::Taken);
+        assert_eq!(taken.reserve(JobId::new(7), Path::new("log"), 15, false), Reserved::Taken);
+        assert_eq!(path_of(&taken, JobId::new(1)), "config.json");
+        assert_eq!(path_of(&taken, JobId::new(2)), "config (1).json");
+        assert_eq!(path_of(&taken, JobId::new(5)), "./config (2).json");
+        assert!(taken.take(JobId::new(1), wished) && !taken.take(JobId::new(2), wished));
     }
 
     #[test]
     fn nothing_is_named_like_what_belongs_to_another_file_while_it_is_unfinished() {
         let taken = Taken::new(&[]);
-        assert_eq!(taken.reserve(1, Path::new("a"), 1, false), Reserved::Path);
-        assert_eq!(taken.reserve(2, Path::new("a.part"), 2, false), Reserved::Taken);
-        assert_eq!(taken.reserve(3, Path::new("b.part.journal"), 3, false), Reserved::Path);
-        assert_eq!(taken.reserve(4, Path::new("b"), 4, false), Reserved::Taken);
+        assert_eq!(taken.reserve(JobId::new(1), Path::new("a"), 1, false), Reserved::Path);
+        assert_eq!(taken.reserve(JobId::new(2), Path::new("a.part"), 2, false), Reserved::Taken);
+        assert_eq!(taken.reserve(JobId::new(3), Path::new("b.part.journal"), 3, false), Reserved::Path);
+        assert_eq!(taken.reserve(JobId::new(4), Path::new("b"), 4, false), Reserved::Taken);
     }
 
     proptest! {
@@ -213,7 +213,7 @@ mod tests {
             let run = || {
                 let taken = Taken::new(&[]);
                 let reserve = |(job, (name, what)): (usize, &(String, u64))| {
-                    let job = job as JobId;
+                    let job = JobId::new(job as u64);
                     let reserved = taken.reserve(job, Path::new(name), *what, true);
                     (reserved == Reserved::Path).then(|| taken.of(job)).flatten()
                 };

@@ -187,10 +187,9 @@ impl HttpFile {
         }
         reply.discard().await;
         let mut error = match throttle::wish(kind, said.again, Circumstances::default()) {
-            Wish::Pause(wait) => Error {
-                pause: Some(Pause { wait, why: Why::Asked }),
-                ..Error::new(ErrorKind::HttpBusy, at, line)
-            },
+            Wish::Pause(wait) => {
+                Error::new(ErrorKind::HttpBusy, at, line).with_pause(Pause { wait, why: Why::Asked })
+            }
             Wish::Fail(ErrorKind::HttpLater) => {
                 Error::new(ErrorKind::HttpLater, at, later(said.again.unwrap_or_default()))
             }

@@ -1,0 +1,241 @@
+//! The session: what a program holds to run downloads.
+//!
+//! A [`Session`] owns the queue that leads to the director and the handle of the director's task. It decides nothing
+//! itself. Invariant: jobs reach the director in the order of their identifiers.
+
+use crate::clock::{self, Clock};
+use crate::director::{self, Command, Director, Summary};
+use crate::disk::Disk;
+use crate::disk::file::Files;
+use crate::limit::Limit;
+use crate::report::{Reader, Reporter};
+use crate::source::Sources;
+use crate::sources_of;
+use downhaul_core::error::Error;
+use downhaul_core::event::{JobId, Progress, State};
+use downhaul_core::job::Job;
+use downhaul_core::plan::Answer;
+use downhaul_core::settings::Settings;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// The session takes no more jobs: it was closed or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the session takes no more jobs")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// A job with its identifier, or the error of one that failed before it began.
+pub(crate) type Added = (JobId, Result<Job, Error>);
+
+/// Chooses the parts of a session before it starts; see [`Session::builder`].
+pub struct Builder {
+    settings: Settings,
+    sources: Option<Sources>,
+    disk: Arc<dyn Disk>,
+    seed: u64,
+}
+
+impl Builder {
+    /// Replaces HTTP by other sources of bytes.
+    #[must_use]
+    pub fn sources(mut self, sources: Sources) -> Self {
+        self.sources = Some(sources);
+        self
+    }
+
+    /// Replaces the disk on which files are saved.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// Chooses the seed that spreads the waits between retries, so that a run can be repeated.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Starts the session.
+    ///
+    /// # Errors
+    /// The certificates to trust ([`Settings::cacert`]) cannot be read.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time and network enabled.
+    pub fn start(self) -> Result<Session, Error> {
+        let Builder { settings, sources, disk, seed } = self;
+        let settings = Arc::new(settings);
+        let sources = match sources {
+            Some(sources) => sources,
+            None => sources_of(&settings)?,
+        };
+        let clock = Clock::start();
+        let reporter = Arc::new(Reporter::new(clock));
+        let (jobs, jobs_in) = mpsc::channel(director::QUEUE_AHEAD);
+        let (commands, commands_in) = mpsc::unbounded_channel();
+        let limit = Arc::new(Limit::new(settings.limit_rate));
+        let director = Director::new(settings, sources, disk, reporter.clone(), limit.clone(), clock, seed);
+        let director = tokio::spawn(director.run(jobs_in, commands_in));
+        Ok(Session {
+            jobs: Mutex::new(Some(jobs)),
+            added: AtomicU64::new(0),
+            commands,
+            reporter,
+            director: tokio::sync::Mutex::new(Some(director)),
+            limit,
+        })
+    }
+}
+
+/// A run of downloads. Must be started within a tokio runtime with time and network enabled.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use downhaul_engine::{Job, Session, Settings};
+/// let session = Session::start(Settings::default().with_output("downloads"))?;
+/// session.add(Job::given("https://example.com/file")?).await?;
+/// let summary = session.finish().await;
+/// assert_eq!(summary.failed, 0);
+/// # Ok(()) }
+/// ```
+pub struct Session {
+    jobs: Mutex<Option<mpsc::Sender<Added>>>,
+    /// How many jobs were added.
+    added: AtomicU64,
+    commands: mpsc::UnboundedSender<Command>,
+    reporter: Arc<Reporter>,
+    director: tokio::sync::Mutex<Option<JoinHandle<Summary>>>,
+    limit: Arc<Limit>,
+}
+
+impl Session {
+    /// Starts a session on the real network and disk.
+    ///
+    /// # Errors
+    /// The certificates to trust ([`Settings::cacert`]) cannot be read.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time and network enabled.
+    pub fn start(settings: Settings) -> Result<Session, Error> {
+        Session::builder(settings).start()
+    }
+
+    /// Returns a builder, for a session with other sources than HTTP or with a chosen seed.
+    pub fn builder(settings: Settings) -> Builder {
+        Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::seed() }
+    }
+
+    /// Adds a job and returns its identifier. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// The session takes no more jobs.
+    pub async fn add(&self, job: Job) -> Result<JobId, Closed> {
+        self.send(Ok(job)).await
+    }
+
+    /// Adds a job that failed before it began, such as a bad line of a list. It is reported like any other.
+    ///
+    /// # Errors
+    /// The session takes no more jobs.
+    pub async fn add_failed(&self, error: Error) -> Result<JobId, Closed> {
+        self.send(Err(error)).await
+    }
+
+    async fn send(&self, job: Result<Job, Error>) -> Result<JobId, Closed> {
+        let jobs = self.jobs().clone().ok_or(Closed)?;
+        let place = jobs.reserve().await.map_err(|_| Closed)?;
+        // The lock keeps the order of the queue that of the identifiers.
+        let _order = self.jobs();
+        let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
+        place.send((id, job));
+        Ok(id)
+    }
+
+    fn jobs(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Added>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers the question about a file.
+    pub fn answer(&self, job: JobId, answer: Answer) {
+        // A director that has ended has no questions.
+        let _ = self.commands.send(Command::Answer(job, answer));
+    }
+
+    /// Answers all questions, now and later, with "retry".
+    pub fn retry_all(&self) {
+        let _ = self.commands.send(Command::RetryAll);
+    }
+
+    /// Sets the bytes a second that all jobs together may take; `None` removes the limit.
+    pub fn limit_rate(&self, rate: Option<u64>) {
+        self.limit.set(rate);
+    }
+
+    /// Stops everything: files in flight fail with `run.stopped`. No unfinished file has its final name. What a later
+    /// run can resume stays in partial files.
+    pub fn stop(&self) {
+        let _ = self.commands.send(Command::Stop);
+    }
+
+    /// Returns a reader that gets every event from now on. While it is far behind, no new file starts.
+    pub fn facts(&self) -> Reader {
+        self.reporter.reader(true)
+    }
+
+    /// Returns a reader for a screen: when it is far behind, it misses events. [`Session::state`] has their sum.
+    pub fn facts_for_a_screen(&self) -> Reader {
+        self.reporter.reader(false)
+    }
+
+    /// Returns the sum of all events so far.
+    pub fn state(&self) -> State {
+        self.reporter.state()
+    }
+
+    /// Returns the numbers of all files in flight, by job.
+    pub fn samples(&self) -> Vec<Progress> {
+        self.reporter.samples()
+    }
+
+    /// Says that no more jobs will come: the session ends when those that are there have ended.
+    pub async fn close(&self) {
+        self.jobs().take();
+    }
+
+    /// Waits for the end of the session. The first caller gets the summary, later ones an empty one.
+    ///
+    /// # Panics
+    /// The engine itself panicked, which is a bug.
+    pub async fn wait(&self) -> Summary {
+        let mut director = self.director.lock().await;
+        let summary = match director.as_mut() {
+            Some(director) => match director.await {
+                Ok(summary) => summary,
+                // A panic in the director is a bug; hiding it would make a failed run look like an empty one.
+                Err(e) => std::panic::resume_unwind(e.into_panic()),
+            },
+            None => Summary::default(),
+        };
+        *director = None;
+        summary
+    }
+
+    /// Calls [`Session::close`], then [`Session::wait`].
+    pub async fn finish(&self) -> Summary {
+        self.close().await;
+        self.wait().await
+    }
+}
