@@ -46,6 +46,7 @@ mod interruptions;
 mod resume;
 
 // What a person sees, and how the program ends.
+mod book;
 mod docs;
 #[cfg(unix)]
 mod screens;
