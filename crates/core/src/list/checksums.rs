@@ -1,7 +1,8 @@
-//! Checksum lists: what a list says of a file.
+//! Reads checksum lists and finds the digests of a file in them.
 //!
-//! [`forms`] has the forms of a line; [`print_md`] reads what GnuPG writes over several lines. Invariant: a line, or what goes on
-//! over several, is one digest of one file, or it is not read at all; memory is a small multiple of the text's.
+//! `forms` has the forms of a line; `print_md` reads entries of GnuPG that span several lines. Invariant: an
+//! entry is one digest of one file. A line that cannot be read as part of an entry is counted and skipped.
+//! The memory is a small multiple of the text.
 
 mod forms;
 mod print_md;
@@ -10,39 +11,41 @@ use super::text::Lines;
 use crate::digest::Digest;
 use print_md::Block;
 
-/// The longest list that is read: a distribution's list of every package has some megabytes.
+/// The longest list that is read, in bytes. The list of all packages of a distribution has some megabytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
-/// What a list says, by the last part of the names.
+/// The entries of a checksum list.
 #[derive(Debug, Default)]
 pub struct Checksums {
-    /// Sorted by [`base`] of their names.
+    /// Sorted by the last parts of their names.
     entries: Vec<Entry>,
     unread: usize,
 }
 
-/// A line: a digest, and the name of the file as the list has it (empty when the digest stands alone).
+/// One digest of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The name, unescaped; a path when the list has one.
+    /// The name of the file as the list has it, unescaped. It may be a path, and is empty if there is only a
+    /// digest.
     pub name: String,
     /// Its digest.
     pub digest: Digest,
 }
 
-/// What a list says of one file.
+/// The digests that a list has for one file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
-    /// These are its digests; never empty.
+    /// These digests, at least one.
     As(Vec<Digest>),
-    /// It is not in the list.
+    /// The list does not name the file.
     Not,
-    /// The list has several files of that name in different folders.
+    /// The list names several files of that name, in different folders.
     Several,
 }
 
 impl Checksums {
-    /// Reads a whole list. `name` is its file name: `B2SUMS` and `B3SUMS` have digests as long as those of SHA-2.
+    /// Reads a list. `name` is its file name, which tells digests of equal length apart: those of `B2SUMS`
+    /// and `B3SUMS` are as long as those of SHA-2.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, entries: Vec::new(), unread: 0, open: None };
         for line in Lines::new(text) {
@@ -58,31 +61,32 @@ impl Checksums {
         Checksums { entries, unread }
     }
 
-    /// Lines that could not be read: signatures around the list, digests of other algorithms.
+    /// Returns how many lines could not be read, such as signatures around the list and digests of unknown
+    /// algorithms.
     pub fn unread(&self) -> usize {
         self.unread
     }
 
-    /// Every line that was read.
+    /// Returns all entries.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// What it says of a file that goes by these names, the best known first: the first of them that it has is meant. A
-    /// path that is the same counts before a last part that is.
+    /// Returns the digests of a file that has these names. The first name that the list has decides. An equal
+    /// path counts before an equal last part.
     pub fn of(&self, names: &[String]) -> Named {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
 
-    /// The digests of a list that names no file at all (`NAME.sha256`, or what was read from a pipe): of one file, if each is of
-    /// another algorithm. Otherwise empty.
+    /// Returns the digests of a list without names (such as `NAME.sha256`), if all can belong to one file:
+    /// each has another algorithm. Otherwise returns none.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;
             entry.name.is_empty()
                 && self.entries.iter().take(at).all(|other| other.digest.algorithm != algorithm)
         };
-        // Checked one by one: a list of many digests without names ends this soon, since there are few algorithms.
+        // This ends soon even for a long list, since there are few algorithms.
         match self.entries.iter().enumerate().all(of_one_file) {
             true => self.entries.iter().map(|entry| entry.digest.clone()).collect(),
             false => Vec::new(),
@@ -115,11 +119,11 @@ impl Checksums {
 
 /// A list that is being read.
 struct Reading<'l> {
-    /// What it is called.
+    /// The file name of the list.
     list: &'l str,
     entries: Vec<Entry>,
     unread: usize,
-    /// A digest that may go on in the next line.
+    /// An entry that may continue on the next line.
     open: Option<Block>,
 }
 
@@ -155,11 +159,12 @@ impl Reading<'_> {
     }
 }
 
-/// The last part of a path.
+/// Returns the last part of a path.
 fn base(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
+/// Returns a path without `./` at its beginning.
 fn plain(name: &str) -> &str {
     name.strip_prefix("./").unwrap_or(name)
 }
@@ -282,7 +287,8 @@ mod tests {
         assert_eq!(digests.len(), 2);
     }
 
-    /// What `gpg --print-md` and `--print-mds` of GnuPG 2.2.40 wrote of a file `hi`, under a short name and a long one.
+    /// The output of `gpg --print-md` and `--print-mds` of GnuPG 2.2.40 for a file with a short and with a
+    /// long name.
     #[test]
     fn what_gnupg_writes_is_read_over_its_lines() {
         let long = "a-very-long-name-that-is-longer-than-forty-characters-1.2.3.tar.gz";
@@ -315,10 +321,10 @@ mod tests {
         assert_eq!(short(of("a.txt")), ["764efa88 md5", "55ca6286 sha-1", "4284b569 sha-384"]);
         assert_eq!(short(of("b.txt")), ["98ea6e4f sha-256"]);
         assert_eq!(short(of(long)), ["98ea6e4f sha-256", "d78abb05 sha-512"]);
-        assert_eq!(list.unread(), 1, "RIPEMD-160 is not known here");
+        assert_eq!(list.unread(), 1, "RIPEMD-160 is unknown");
     }
 
-    /// `certutil -hashfile` of Windows writes the digest below the name, older versions in groups.
+    /// `certutil -hashfile` of Windows writes the digest below the name; older versions write it in groups.
     #[test]
     fn what_certutil_and_zero_terminated_lists_say_is_read() {
         let hex = "ab".repeat(32);

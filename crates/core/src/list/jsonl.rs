@@ -1,4 +1,5 @@
-//! `{"url": "...", "out": "...", "sha256": "..."}`: a JSON object a line. Other keys are passed through.
+//! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
+//! events.
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
@@ -8,17 +9,17 @@ use crate::show::HIDDEN;
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Keys that have a digest of any algorithm, which their value names.
+/// Keys whose value is a digest that names its algorithm.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
-/// What may stand around an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
+/// Words that may be around the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
 const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 
 /// Reads a trimmed line that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
-    // A record has no secrets: they must be put back before the file can be downloaded again.
+    // A lock file has no secrets. The person must put them back before the file can be downloaded again.
     if job.urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
         return Err(bad(format!(
             "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"
@@ -41,7 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// A file at the URLs of `url` or `urls`.
+/// Returns a job for the URLs in `url` or `urls`.
 fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
     let urls = match (keys.remove("url"), keys.remove("urls")) {
         (Some(url), None) => vec![url],
@@ -57,7 +58,7 @@ fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// The digest that a key has, if it is one for digests and has one.
+/// Returns the digest in the value of a key, or `None` if the key is not for digests or has no value.
 fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
     let bare = name.replace(['-', '_'], "").to_ascii_lowercase();
     let algorithm = Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare)));
@@ -80,13 +81,13 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
         None if bare == "checksum" => {
             Digest::from_given(text).map_err(|why| bad(format!("`{name}`: {why}")))?
         }
-        // Digits alone may be the number of a commit.
+        // Without an algorithm, forty digits may be a commit.
         None => Digest::from_pair(text).map_err(|why| bad(format!("`{name}`: {why}")))?,
     };
     Ok(Some(digest))
 }
 
-/// The key without what stands around the name of an algorithm.
+/// Returns a key without the words around the name of an algorithm.
 fn within(bare: &str) -> &str {
     let before = AROUND.iter().find_map(|word| bare.strip_prefix(word)).unwrap_or(bare);
     AROUND.iter().find_map(|word| before.strip_suffix(word)).unwrap_or(before)

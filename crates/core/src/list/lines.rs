@@ -1,4 +1,5 @@
-//! `URL[<TAB>URL...] [NAME to the end of the line]`: the form of aria2 and wget, with names.
+//! Reads plain lines: `URL[<TAB>URL...] [NAME to the end of the line]`. This is the form of aria2 and wget,
+//! with names.
 
 use crate::error::{Error, ErrorKind};
 use crate::job::{self, Destination, Job};
@@ -8,7 +9,7 @@ use crate::name::SafeName;
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let (first, mut rest) = next_word(text);
     let mut job = Job::given(first)?;
-    // What follows a TAB and looks like a URL is a mirror; anything else is the name.
+    // A URL after a TAB is a mirror. Anything else is the name.
     while let Some(after_tab) = rest.strip_prefix('\t') {
         let (word, beyond) = next_word(after_tab.trim_start());
         if !job::has_scheme(word) {
@@ -33,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// Splits before the first blank or TAB.
+/// Splits a text before its first blank or TAB.
 fn next_word(text: &str) -> (&str, &str) {
     text.split_at(text.find([' ', '\t']).unwrap_or(text.len()))
 }

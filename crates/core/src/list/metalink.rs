@@ -1,11 +1,12 @@
-//! Metalink documents, versions 4 (RFC 5854) and 3: files with their mirrors and digests.
+//! Reads Metalink documents of versions 4 (RFC 5854) and 3: files with their mirrors and digests.
 //!
-//! Each `file` is a job: its name and `size`, its `url`s (the best first, by `priority` or `preference`), its `hash`es and those of
-//! its pieces. Hashes that are malformed or of algorithms that are not known here are left out, and so are URLs that are neither
-//! http nor https, torrents and signatures. How XML is read safely is in [`xml`]; which element means what, in [`format`]; what becomes of a
-//! file, in [`file`].
+//! Each `file` is a job with its name, its `size`, its `url`s (the best first, by `priority` or
+//! `preference`), its `hash`es and its chunk hashes (`pieces`). Malformed hashes and those of unknown
+//! algorithms are left out. So are torrents, signatures, and URLs that are neither http nor https.
 //!
-//! Invariant: whatever the document, what is kept at a time is the document and one file of it.
+//! `xml` reads XML safely, `format` says what each element means, and `file` makes a job of a file.
+//!
+//! Invariant: the memory is that of the document and of one file of it.
 
 mod file;
 mod format;
@@ -24,40 +25,41 @@ use format::{Element, Root};
 use quick_xml::events::BytesStart;
 use xml::{Document, Token, attribute, bad};
 
-/// The most files of a document: far more than are published together. Longer sets are lists of lines.
+/// The most files of a document. This is far more than anyone publishes together; a longer set can be a list
+/// of lines.
 const MOST_FILES: u64 = 50_000;
 
-/// The deepest nesting of elements: the format needs five, its extensions a few more.
+/// The deepest nesting of elements. The format needs five levels, its extensions a few more.
 const DEEPEST: usize = 32;
 
-/// The longest URL or hash in bytes: no server takes URLs that are longer.
+/// The longest URL or hash in bytes. Servers accept no longer URLs.
 const LONGEST_TEXT: usize = 64 * 1024;
 
-/// The jobs of a document, one at a time, each with the line of its `file` element.
+/// Returns the jobs of a document, one at a time, each with the line of its `file` element.
 ///
-/// A file that cannot be downloaded is an error of its own kind (`name.unsafe` or `list.file`), and the next one follows. A document that
-/// cannot be read further is an error too (`list.line`), and the last item.
+/// For a file that cannot be downloaded it returns `name.unsafe` or `list.file`, and continues with the next
+/// file. If the document cannot be read further, the last item is `list.line`.
 pub struct Metalink {
     document: Document,
-    /// What the document is read into.
+    /// The memory that tokens are read into.
     buffer: Vec<u8>,
     root: Option<Root>,
-    /// The elements that are open, the root first.
+    /// The open elements, the root first.
     path: Vec<Element>,
     file: Option<File>,
-    /// The URL or hash that is open, and its text so far.
+    /// The open URL or hash, and its text so far.
     leaf: Option<(Leaf, String)>,
     files: u64,
     over: bool,
 }
 
-/// Whether this is the beginning of a Metalink document: its first element says so, as far as these bytes go.
+/// Returns whether these bytes are the beginning of a Metalink document: their first element is `metalink`.
 pub fn begins(bytes: &[u8]) -> bool {
     xml::root(bytes).is_some_and(|name| name == "metalink")
 }
 
 impl Metalink {
-    /// Reads a whole document, which should be no longer than [`LONGEST`].
+    /// Reads a document. One that is longer than [`LONGEST`] is an error.
     pub fn new(document: Vec<u8>) -> Metalink {
         Metalink {
             document: Document::new(document),
@@ -71,11 +73,11 @@ impl Metalink {
         }
     }
 
-    /// Reads to the end of the next file. An error is of the whole document.
+    /// Reads to the end of the next file. An error concerns the whole document.
     fn next_job(&mut self) -> Result<Option<AtLine>, Error> {
         loop {
             let mut finished = None;
-            // Taken out, so that the token does not borrow the rest of us.
+            // Taken out of `self`, because the token borrows it.
             let mut buffer = std::mem::take(&mut self.buffer);
             match self.document.next(&mut buffer)? {
                 Token::Start(start) => self.opened(&start)?,
@@ -144,12 +146,12 @@ impl Metalink {
         Ok(())
     }
 
-    /// What the innermost element is, if it is where the format has it.
+    /// Returns the meaning of the innermost element, which depends on the elements around it.
     fn place(&self) -> Element {
         self.root.as_ref().map_or(Element::Other, |root| root.place(&self.path))
     }
 
-    /// An element ended; if it is a file, here is its job.
+    /// Handles the end of an element. Returns the job if it is a file.
     fn closed(&mut self) -> Option<AtLine> {
         let place = self.place();
         self.path.pop();
@@ -171,7 +173,7 @@ impl Metalink {
         }
     }
 
-    /// Text of whatever element is open.
+    /// Adds text to the open URL or hash. Text of other elements is ignored.
     fn text(&mut self, more: &str) -> Result<(), Error> {
         if !matches!(self.place(), Element::Hash | Element::PieceHash | Element::Size | Element::Url) {
             return Ok(());
@@ -217,7 +219,7 @@ impl Iterator for Metalink {
     }
 }
 
-/// The algorithm of a hash, if it is known here.
+/// Returns the algorithm of a hash, if it is known.
 fn algorithm(start: &BytesStart<'_>) -> Result<Option<Algorithm>, Error> {
     Ok(attribute(start, "type")?.as_deref().and_then(Algorithm::from_name))
 }

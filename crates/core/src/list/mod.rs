@@ -1,11 +1,10 @@
-//! Text into jobs, one line at a time, so that a list of any length costs the memory of one line.
+//! Reads jobs from lists, one line at a time, so that a list of any length needs the memory of one line.
 //!
-//! ([`checksums`] reads lists of digests, which are about files and not jobs.)
+//! A line is either plain (`lines`: URLs and a name) or JSON (`jsonl`: it begins with `{`). [`text`] splits a
+//! text into lines, whatever its encoding and its line ends. [`metalink`] reads documents, whose files are
+//! jobs too.
 //!
-//! [`metalink`] reads documents instead of lines, whose files are jobs, too.
-//!
-//! A line is either plain ([`lines`]: URLs and a name) or JSON ([`jsonl`]: it begins with `{`). [`text`] says what a line is,
-//! whatever its encoding and its end.
+//! [`checksums`] reads checksum lists. Their lines are about files, and not about jobs.
 
 pub mod checksums;
 mod jsonl;
@@ -16,17 +15,16 @@ pub mod text;
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 
-/// A job of a list, or why there is none, and the line where it is.
+/// The number of a line, and its job or the error in it.
 pub type AtLine = (u64, Result<Job, Error>);
 
 /// The line that conda writes before the URLs of an explicit list, each with its digest in the fragment.
 const EXPLICIT: &str = "@EXPLICIT";
 
-/// Reads one line of a list. `None` for blank lines and comments.
+/// Reads one line of a list. Returns `None` for blank lines and comments.
 ///
 /// # Errors
-/// `list.line`, `url.*` or `name.unsafe`: what is wrong with the line (without its number, which the reader
-/// of the list knows).
+/// `list.line`, `url.*` or `name.unsafe`, without the number of the line, which only the caller knows.
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     let bad = |why| Error::new(ErrorKind::ListLine, "", why);
     let text = std::str::from_utf8(bytes)
@@ -34,7 +32,7 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     if text.contains('\0') {
         return Err(bad("it holds NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
     }
-    // Lists that were put together have a byte order mark wherever one of them began.
+    // A text that was joined from several has a byte order mark at the beginning of each.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
@@ -64,7 +62,7 @@ mod tests {
         assert_eq!(name("http://h/a\thttps://m/a\tname"), "name");
         assert_eq!(name("http://h/a\thttps://m/a name two"), "name two");
         assert_eq!(job("http://h/a,b").urls[0].path(), "/a,b");
-        // Without a scheme, https is assumed; a name may look like a host all the same.
+        // A URL without a scheme gets https. A name may look like a host.
         let assumed = job("example.com/a\tdata.io/x");
         assert_eq!((assumed.urls[0].as_str(), assumed.assumed_https), ("https://example.com/a", true));
         assert_eq!(name("example.com/a\tdata.io/x"), "data.io/x");

@@ -1,34 +1,34 @@
-//! Texts that people give (lists, checksum lists, header files), as lines of UTF-8, whatever editor or shell wrote them.
+//! Reads texts (lists, checksum lists, header files) as lines of UTF-8, whatever editor or shell wrote them.
 //!
-//! A line ends with CR, LF or CRLF. A byte order mark says how a text is encoded: UTF-8, or UTF-16 as Windows PowerShell
-//! writes it with `>`. Without one it is UTF-8. Invariant: memory is that of one line, and a line is handed out as soon as
-//! its end was read, so that a pipe may stay open.
+//! A line ends with CR, LF or CRLF. A byte order mark says how a text is encoded: UTF-8, or UTF-16 as Windows
+//! PowerShell writes it with `>`. Without a mark it is UTF-8. Invariant: the memory is that of one line, and
+//! a line is returned as soon as its end was read, so that a pipe may stay open.
 
 use std::io::{self, BufRead, Read};
 
-/// A line longer than this is a mistake: no server takes URLs beyond 64 KiB, and a JSON line holds a few of them.
+/// The longest line. Servers accept URLs of at most 64 KiB, and a JSON line has a few of them.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
-/// So much is read at a time: what a pipe of Linux holds.
+/// The bytes that are read at a time: the size of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
-/// Stands for half a character of UTF-16: no UTF-8 text has this byte, so that the reader of the line refuses it.
+/// Replaces half a character of UTF-16. No UTF-8 text has this byte, so the line is refused later.
 const INVALID: u8 = 0xff;
 
-/// A text of any of the known encodings, read as UTF-8 without its byte order mark. What is not UTF-8 in a text without a
-/// mark stays as it is.
+/// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is passed
+/// on as it is, even if it is not UTF-8.
 pub struct Text<R> {
     reader: R,
     decoder: Decoder,
     raw: Vec<u8>,
-    /// What was decoded, of which the first `used` bytes were consumed.
+    /// Decoded bytes. The first `used` of them were consumed.
     decoded: Vec<u8>,
     used: usize,
     over: bool,
 }
 
 impl<R: Read> Text<R> {
-    /// Reads this as a text.
+    /// Reads a text from this reader.
     pub fn new(reader: R) -> Text<R> {
         let raw = vec![0; AT_ONCE];
         Text {
@@ -70,20 +70,20 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-/// The lines of a text, without their ends.
+/// Returns the lines of a text, without their ends.
 ///
-/// A line longer than [`LONGEST_LINE`] is skipped and comes as an error of the kind `InvalidData`. Any other error ends the
-/// text.
+/// A line longer than [`LONGEST_LINE`] is skipped, and an error of the kind `InvalidData` is returned for it.
+/// Any other error ends the text.
 pub struct Lines<R> {
     text: Text<R>,
-    /// The last line ended with CR: an LF that follows belongs to that end. It is waited for only when the next line is
-    /// asked for.
+    /// The last line ended with CR, so an LF that follows belongs to it. It is read only when the next line
+    /// is requested.
     after_cr: bool,
     over: bool,
 }
 
 impl<R: Read> Lines<R> {
-    /// The lines of this text.
+    /// Reads lines from this reader.
     pub fn new(reader: R) -> Lines<R> {
         Lines { text: Text::new(reader), after_cr: false, over: false }
     }
@@ -136,16 +136,16 @@ impl<R: Read> Iterator for Lines<R> {
     }
 }
 
-/// From bytes as they come to UTF-8.
+/// Decodes bytes to UTF-8 as they arrive.
 enum Decoder {
-    /// Nothing is known but these first bytes.
+    /// The encoding is not known yet. These are the first bytes.
     Beginning(Vec<u8>),
     Utf8,
     Utf16 {
         big_endian: bool,
-        /// The first byte of a unit.
+        /// The first byte of a 16-bit unit.
         half: Option<u8>,
-        /// The first unit of a character that has two.
+        /// The first unit of a character that has two of them.
         high: Option<u16>,
     },
 }
@@ -179,7 +179,8 @@ impl Decoder {
     }
 }
 
-/// How a text is encoded, and how many bytes its mark has. `None` as long as these bytes could be the beginning of a mark.
+/// Returns the decoder of a text and the length of its byte order mark. Returns `None` while more bytes are
+/// needed.
 fn by_mark(beginning: &[u8], over: bool) -> Option<(Decoder, usize)> {
     let utf16 = |big_endian| Decoder::Utf16 { big_endian, half: None, high: None };
     match beginning {
@@ -191,7 +192,7 @@ fn by_mark(beginning: &[u8], over: bool) -> Option<(Decoder, usize)> {
     }
 }
 
-/// Adds a unit of UTF-16: a character, or the first or second half of one.
+/// Decodes one unit of UTF-16: a character, or the first or second half of one.
 fn add_unit(high: &mut Option<u16>, unit: u16, into: &mut Vec<u8>) {
     let first = high.take();
     if (0xd800..0xdc00).contains(&unit) {
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A reader that gives its bytes in small portions, as a pipe may.
+    /// A reader that returns its bytes in small portions, as a pipe may.
     struct Portions<'a>(&'a [u8], usize);
 
     impl Read for Portions<'_> {
@@ -261,11 +262,11 @@ mod tests {
 
     #[test]
     fn a_line_is_there_before_the_text_goes_on() {
-        /// Fails the test when it is asked for more than it has.
+        /// A reader that fails the test when more is read than it has.
         struct Open<'a>(&'a [u8]);
         impl Read for Open<'_> {
             fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-                assert!(!self.0.is_empty(), "nothing more has come");
+                assert!(!self.0.is_empty(), "nothing more has arrived");
                 self.0.read(into)
             }
         }

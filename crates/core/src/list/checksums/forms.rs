@@ -1,13 +1,20 @@
-//! The forms of a line of a checksum list.
+//! Reads the lines of checksum lists, in all their forms.
 //!
-//! `HEX  NAME`, `HEX *NAME`, `\HEX  ESCAPED NAME` (GNU); `SHA256 (NAME) = HEX` (BSD, `cksum`, openssl); `sha256:HEX NAME` and
-//! `sha256-BASE64 NAME` (Subresource Integrity); `SHA256 HEX NAME` (PowerShell); `NAME  HEX`; and each digest alone. The algorithm is the one that is named, or
-//! follows from the digest's length. Invariant: a digest is exactly as long as its algorithm's are.
+//! - GNU: `HEX  NAME`, `HEX *NAME`, `\HEX  ESCAPED NAME`
+//! - BSD, `cksum` and openssl: `SHA256 (NAME) = HEX`
+//! - Subresource Integrity: `sha256-BASE64 NAME`, and likewise `sha256:HEX NAME`
+//! - PowerShell: `SHA256 HEX NAME`
+//! - reversed: `NAME  HEX`
+//! - a digest alone, in each of these forms
+//!
+//! The algorithm is named in the line or follows from the length of the digest. Invariant: a digest has the
+//! length of its algorithm.
 
 use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
 
-/// Reads a line in any of the forms that are certain before it is known whether the line is the beginning of several.
+/// Reads a line that is certainly complete. Returns `None` if it may be the first one of an entry with
+/// several lines.
 pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     let (line, escaped) = match line.strip_prefix('\\') {
         Some(rest) => (rest, true),
@@ -22,8 +29,8 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     Some(Entry { name: if name == "-" { String::new() } else { name }, digest })
 }
 
-/// A name as it is written in a list. A path of Windows (`C:\DIR\NAME`, `.\NAME`) gets slashes; in names of other systems, a
-/// backslash is a letter like any other.
+/// Returns a name of a list with slashes if it is a Windows path (`C:\DIR\NAME`, `.\NAME`). In other names a
+/// backslash is an ordinary character.
 pub(super) fn written(name: &str) -> String {
     let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
     match has_drive || name.starts_with(".\\") {
@@ -32,17 +39,17 @@ pub(super) fn written(name: &str) -> String {
     }
 }
 
-/// `NAME  HEX`.
+/// Reads `NAME  HEX`.
 pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let (name, digits) = line.trim().rsplit_once([' ', '\t'])?;
     let name = name.trim_end();
-    // Behind such a mark is a digest of an algorithm that is not known here: `SHA3-256 (NAME) = HEX`.
+    // After such a character the digest is one of an unknown algorithm: `SHA3-256 (NAME) = HEX`.
     let marked = name.ends_with(['=', ':']);
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }
 
-/// The digest that this is as hexadecimal digits, whose number says the algorithm. `B2SUMS` and `B3SUMS` have digests as long as
-/// those of SHA-2.
+/// Reads hexadecimal digits as a digest. Their number says the algorithm. In lists such as `B2SUMS` and
+/// `B3SUMS` the name of the list decides, because these digests are as long as those of SHA-2.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));
@@ -54,20 +61,21 @@ pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     Digest::from_hex(algorithm, digits)
 }
 
-/// `HEX  NAME`, `HEX *NAME` (read as binary, which is the same), or `HEX` alone.
+/// Reads `HEX  NAME`, `HEX *NAME` (the star means that the file was read as binary), or `HEX` alone.
 fn gnu<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     let (digits, rest) = line.split_at(line.find([' ', '\t']).unwrap_or(line.len()));
     Some((behind(rest), hexadecimal(digits, list)?))
 }
 
-/// The name behind a digest. A blank or a star says how the file was read; a name may begin with either, but only behind one of
-/// them.
+/// Returns the name after a digest. The separator is a blank, and then one more blank or a star. Only after
+/// those may the name itself begin with one.
 fn behind(rest: &str) -> &str {
     let rest = rest.strip_prefix([' ', '\t']).unwrap_or(rest);
     rest.strip_prefix([' ', '*']).unwrap_or(rest)
 }
 
-/// `SHA256 (NAME) = HEX`, or without the blanks, as openssl writes it: of standard input, without a tag too.
+/// Reads `SHA256 (NAME) = HEX`. openssl writes it without blanks, and for standard input also without an
+/// algorithm.
 fn bsd<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     let (tag, rest) = line.split_once('(')?;
     let (name, digest) = rest.rsplit_once(')')?;
@@ -83,7 +91,7 @@ fn bsd<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     (!name.is_empty()).then_some((name, digest))
 }
 
-/// `sha256:HEX NAME`, or with another mark between them; `SHA256 = HEX` without a name.
+/// Reads `sha256:HEX NAME`, also with `=` or `-` instead of the colon, and `SHA256 = HEX` without a name.
 fn with_algorithm(line: &str) -> Option<(&str, Digest)> {
     if let Ok(digest) = Digest::from_pair(line) {
         return Some(("", digest));
@@ -92,20 +100,20 @@ fn with_algorithm(line: &str) -> Option<(&str, Digest)> {
     Some((behind(rest), Digest::from_pair(digest).ok()?))
 }
 
-/// `SHA256  HEX  NAME`, the table of PowerShell's `Get-FileHash`.
+/// Reads `SHA256  HEX  NAME`, the table of PowerShell's `Get-FileHash`.
 fn table(line: &str) -> Option<(&str, Digest)> {
     let (algorithm, rest) = line.split_once([' ', '\t'])?;
     let (digits, name) = rest.trim_start().split_once([' ', '\t'])?;
     Some((name.trim(), Digest::from_hex(Algorithm::from_name(algorithm)?, digits)?))
 }
 
-/// `NAME sha256:HEX`.
+/// Reads `NAME sha256:HEX`.
 fn reversed_pair(line: &str) -> Option<(&str, Digest)> {
     let (name, pair) = line.trim().rsplit_once([' ', '\t'])?;
     Some((name.trim_end(), Digest::from_pair(pair).ok()?))
 }
 
-/// GNU writes a line feed, a carriage return and a backslash of a name like this, and a backslash before the line.
+/// Undoes the escapes of GNU: `\n`, `\r` and `\\` in a name whose line begins with a backslash.
 fn unescaped(name: &str) -> Option<String> {
     let mut plain = String::with_capacity(name.len());
     let mut chars = name.chars();

@@ -1,16 +1,18 @@
-//! What `gpg --print-md` writes: `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`, with the digest in groups, over
-//! as many lines as it takes. After a long name, all of it is on the lines that follow; so does `certutil -hashfile` of Windows
-//! write, after `SHA256 hash of NAME:`.
+//! Reads entries with several lines, as `gpg --print-md` and `certutil -hashfile` write them.
+//!
+//! GnuPG writes `NAME: 98EA6E4F 216F2FB4 ...` or `NAME: SHA256 = 98EA6E4F ...`. The digest is in groups and
+//! may continue on further lines. After a long name it begins on the next line. `certutil` of Windows writes
+//! the digest on the line after `SHA256 hash of NAME:`.
 //!
 //! Invariant: no more digits are kept than the longest digest has.
 
 use super::{Entry, forms};
 use crate::digest::{Algorithm, Digest};
 
-/// The digits of the longest digest: SHA-512.
+/// The digits of the longest digest, a SHA-512.
 const MOST_DIGITS: usize = 128;
 
-/// A digest of which some lines were read.
+/// An entry of which some lines were read.
 pub(super) struct Block {
     name: String,
     algorithm: Tag,
@@ -24,7 +26,7 @@ enum Tag {
 }
 
 impl Block {
-    /// Begins with this line, if it has the form of a first one.
+    /// Begins an entry with this line, if it has the form of a first line.
     pub(super) fn begin(line: &str) -> Option<Block> {
         let (name, rest) = line.rsplit_once(':')?;
         let name = name.trim().to_string();
@@ -35,16 +37,16 @@ impl Block {
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
-    /// Takes in a line, if the digest goes on there.
+    /// Adds a line if the digest continues there. Returns whether it does.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         match self.digits.is_empty() {
             true => self.takes_tagged(line),
-            // Further lines begin below the digits of the first one, or at least with a blank.
+            // Further lines are indented.
             false => line.starts_with(' ') && self.takes_groups(line),
         }
     }
 
-    /// What was read, if it is a digest.
+    /// Returns the entry, if its digits are a digest.
     pub(super) fn entry(self, list: &str) -> Option<Entry> {
         let digest = match self.algorithm {
             Tag::None => forms::hexadecimal(&self.digits, list),
@@ -54,7 +56,7 @@ impl Block {
         Some(Entry { name: forms::written(&self.name), digest: digest? })
     }
 
-    /// Takes in groups, perhaps behind `SHA256 =`.
+    /// Adds groups, with or without `SHA256 =` before them. Returns whether the text has this form.
     fn takes_tagged(&mut self, text: &str) -> bool {
         let Some((tag, groups)) = text.split_once('=') else { return self.takes_groups(text) };
         let tag = tag.trim();
@@ -65,7 +67,7 @@ impl Block {
         true
     }
 
-    /// Takes in groups of hexadecimal digits, if these are some and nothing else.
+    /// Adds groups of hexadecimal digits. Returns whether the text is such groups and nothing else.
     fn takes_groups(&mut self, text: &str) -> bool {
         let bytes =
             |group: &str| group.len().is_multiple_of(2) && group.bytes().all(|b| b.is_ascii_hexdigit());
@@ -83,7 +85,8 @@ impl Block {
     }
 }
 
-/// What `certutil` says before a digest: `SHA256 hash of NAME`, in older versions `SHA256 hash of file NAME`.
+/// Reads the line that `certutil` writes before a digest: `SHA256 hash of NAME`, in older versions
+/// `SHA256 hash of file NAME`.
 fn of_certutil(text: &str) -> Option<(Algorithm, String)> {
     let (algorithm, name) = text.split_once(" hash of ")?;
     Some((Algorithm::from_name(algorithm)?, name.strip_prefix("file ").unwrap_or(name).into()))

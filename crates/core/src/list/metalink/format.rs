@@ -1,6 +1,6 @@
-//! What the two versions of the format say: which element is which, and what it means where it stands.
+//! Says what each element means in the two versions of the format, by its name and its place.
 //!
-//! Invariant: an element counts only in the namespace of its root, and only where its version has it.
+//! Invariant: an element counts only in the namespace of its root, and only where its version allows it.
 
 use super::xml::{attribute, bad};
 use crate::error::Error;
@@ -9,13 +9,13 @@ use quick_xml::events::BytesStart;
 pub(super) const NAMESPACE_4: &str = "urn:ietf:params:xml:ns:metalink";
 pub(super) const NAMESPACE_3: &str = "http://www.metalinker.org/";
 
-/// Where a URL without a priority stands: behind all others (RFC 5854, section 4.2.16.2).
+/// The priority of a URL that states none: after all others (RFC 5854, section 4.2.16.2).
 const LAST: u32 = 999_999;
 
-/// What the root element says of all others.
+/// The root element: its version and namespace apply to all others.
 pub(super) struct Root {
     version: Version,
-    /// Before the names of elements that are Metalink's: `m:` or nothing.
+    /// The prefix of Metalink's elements: `m:` or nothing.
     prefix: String,
 }
 
@@ -25,7 +25,7 @@ enum Version {
     Four,
 }
 
-/// An element that matters, or one that does not.
+/// An element that is used, or [`Element::Other`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     Metalink,
@@ -56,7 +56,7 @@ impl Root {
         Ok(Root { version, prefix })
     }
 
-    /// Which element this is, by its name in the root's namespace.
+    /// Returns which element this is, by its name in the root's namespace.
     pub(super) fn element(&self, start: &BytesStart<'_>) -> Result<Element, Error> {
         let name = start.name();
         let Some(local) = name.as_ref().strip_prefix(self.prefix.as_str()) else { return Ok(Element::Other) };
@@ -79,7 +79,8 @@ impl Root {
         Ok(if renamed { Element::Other } else { element })
     }
 
-    /// What the innermost element of this path is, if it is where the format has it.
+    /// Returns the innermost element of this path, or [`Element::Other`] if the format does not allow it
+    /// there.
     pub(super) fn place(&self, path: &[Element]) -> Element {
         use Element::{
             File, Files, Hash, Metalink, Other, PieceHash, Pieces, Resources, Size, Url, Verification,
@@ -101,7 +102,8 @@ impl Root {
         }
     }
 
-    /// The place of a URL among those of its file. `None` if it is not the file's: version 3 has torrents among them.
+    /// Returns the rank of a URL among those of its file; the lowest is the best. Returns `None` if the URL
+    /// does not lead to the file itself, such as that of a torrent in version 3.
     pub(super) fn rank(&self, start: &BytesStart<'_>) -> Result<Option<u32>, Error> {
         let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
         if self.version == Version::Four {
@@ -117,7 +119,7 @@ impl Root {
     }
 }
 
-/// The namespace that an element declares for a prefix (`m:` or nothing).
+/// Returns the namespace that an element declares for a prefix (`m:` or nothing).
 fn declared(start: &BytesStart<'_>, prefix: &str) -> Result<Option<String>, Error> {
     match prefix.strip_suffix(':') {
         Some(prefix) => attribute(start, &format!("xmlns:{prefix}")),

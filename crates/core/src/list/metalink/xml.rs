@@ -1,7 +1,7 @@
-//! XML, read safely.
+//! Reads XML safely.
 //!
-//! Invariant: what is read is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and with it every entity that a
-//! document could define: text is never more than what is there.
+//! Invariant: a document is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and with it all
+//! entities that a document could define, so that text never becomes longer than the document.
 
 use crate::error::{Error, ErrorKind};
 use quick_xml::XmlVersion;
@@ -10,25 +10,25 @@ use quick_xml::reader::Reader;
 use std::borrow::Cow;
 use std::io::Cursor;
 
-/// The longest document that is read: a file with a hundred mirrors takes some 10 KiB.
+/// The longest document that is read, in bytes. A file with a hundred mirrors needs some 10 KiB.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
 /// A document that is being read.
 pub(super) struct Document {
     reader: Reader<Cursor<Vec<u8>>>,
-    /// The line of a place in bytes: where counting goes on.
+    /// A position in bytes and its line, from which the next count continues.
     counted: (usize, u64),
-    /// Known before the first element: what is wrong with the document as a whole.
+    /// Why the document as a whole is refused, if it is.
     refused: Option<String>,
 }
 
-/// What comes next in a document.
+/// The next part of a document.
 pub(super) enum Token<'a> {
-    /// An element; one that is empty ends with the next token.
+    /// The start of an element. For an empty one, `End` follows.
     Start(BytesStart<'a>),
     End,
     Text(Cow<'a, str>),
-    /// It says nothing of the content.
+    /// Something without meaning here, such as a comment.
     Nothing,
     Over,
 }
@@ -47,7 +47,7 @@ impl Document {
         Document { reader, counted: (0, 1), refused }
     }
 
-    /// Reads on, into this buffer.
+    /// Returns the next token, which borrows this buffer.
     pub(super) fn next<'a>(&mut self, buffer: &'a mut Vec<u8>) -> Result<Token<'a>, Error> {
         if let Some(why) = self.refused.take() {
             return Err(bad(why));
@@ -67,12 +67,12 @@ impl Document {
                 Token::Nothing
             }
             Event::Eof => Token::Over,
-            // Instructions and comments; elements that are empty come as two events.
+            // `Empty` does not occur: the reader returns two events for an empty element.
             Event::PI(_) | Event::Comment(_) | Event::Empty(_) => Token::Nothing,
         })
     }
 
-    /// The line that was read last. Every line is counted once.
+    /// Returns the line that was read last. Every line is counted only once.
     pub(super) fn line(&mut self) -> u64 {
         let document = self.reader.get_ref().get_ref();
         let here = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(document.len());
@@ -84,13 +84,13 @@ impl Document {
     }
 }
 
-/// The name of the root element without its prefix, as far as these bytes go.
+/// Returns the name of the root element without its prefix, if it is within these bytes.
 pub(super) fn root(bytes: &[u8]) -> Option<String> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if !text.starts_with(b"<") {
         return None;
     }
-    // The end may be in the middle of a character.
+    // These bytes may end within a character.
     let text = String::from_utf8_lossy(text);
     let mut reader = Reader::from_str(&text);
     loop {
@@ -104,7 +104,8 @@ pub(super) fn root(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// The value of an attribute. The first counts: to compare each with all others would take long where there are many.
+/// Returns the value of an attribute. If there are several of that name, the first counts: looking for
+/// duplicates would take long in an element with many attributes.
 pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Error> {
     for one in start.attributes().with_checks(false) {
         let one = one.map_err(broken)?;
@@ -116,7 +117,8 @@ pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<Str
     Ok(None)
 }
 
-/// What `&NAME;` stands for: a character. Anything else would need a definition, and those are refused.
+/// Returns the character that `&NAME;` stands for. Other entities would need a definition, and definitions
+/// are refused.
 fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
     if let Some(character) = reference.resolve_char_ref().map_err(broken)? {
         return Ok(character);
@@ -134,7 +136,7 @@ fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
 fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
     match encoding {
         None => Ok(()),
-        // A document in UTF-16 comes here as UTF-8, and still says what it was.
+        // A document in UTF-16 was converted to UTF-8, and still names its first encoding.
         Some(name)
             if ["utf-8", "utf8", "us-ascii", "utf-16"].contains(&name.to_ascii_lowercase().as_str()) =>
         {
@@ -148,12 +150,13 @@ pub(super) fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why)
 }
 
-/// Not well-formed XML. What the reader says of it may quote all of a document.
+/// Returns the error for XML that is not well-formed. The reader's message is cut, since it may quote a whole
+/// document.
 fn broken(why: impl std::fmt::Display) -> Error {
     bad(format!("this is not proper XML: {}", beginning(&why.to_string())))
 }
 
-/// As much of a text of the document as a message needs.
+/// Returns as much of a text of the document as a message needs.
 pub(super) fn beginning(text: &str) -> String {
     text.chars().take(200).collect()
 }
