@@ -1,9 +1,10 @@
-//! [`SafeName`]: the only way from a server's or a list's words to a file name.
+//! [`SafeName`]: makes file names from what servers, URLs, lists and people say. There is no other way to do
+//! so.
 //!
-//! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never absolute, holds no NUL,
-//! and no component of it is longer than [`LONGEST`]. One that came from a server or a URL is moreover, in each component,
-//! without control and bidi characters, not hidden, and no option of a program. [`SafeName::for_windows`] gives one
-//! that Windows takes.
+//! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
+//! absolute, has no NUL, and no component of it is longer than [`LONGEST`]. If it came from a server or a
+//! URL, its components also have no control or bidi characters, are not hidden, and do not look like an
+//! option of a program. [`SafeName::for_windows`] returns a name that Windows accepts.
 
 mod clean;
 mod endings;
@@ -22,44 +23,46 @@ use crc_fast::{CrcAlgorithm, checksum};
 use std::fmt;
 use url::Url;
 
-/// The longest name of a file or folder, in bytes: what ext4, XFS, Btrfs, APFS and tmpfs take. NTFS takes 255 UTF-16
-/// units, which are never more than the bytes of UTF-8.
+/// The longest name of a file or folder in bytes, on ext4, XFS, Btrfs, APFS and tmpfs. NTFS accepts 255
+/// UTF-16 units; a name never has more of them than bytes of UTF-8.
 pub const LONGEST: usize = 255;
 
 /// The name of a file whose URL ends in a slash, as browsers and wget save it.
 const INDEX: &str = "index.html";
 
-/// Why a name that a person gave is refused.
+/// The reason for which a name with a longer component is refused.
 pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk takes";
 
-/// So many characters of a name that was changed are shown.
+/// The most characters that are shown of a name that was changed.
 const SHOWN: usize = 80;
 
-/// A relative path that is safe to create below the output folder. See the module for what that means.
+/// A relative path that is safe to create below the output folder. The documentation of the module says what
+/// is safe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SafeName {
     path: String,
-    /// What it was made from, where it could not stay so.
+    /// The name before it was changed, if it was.
     original: Option<String>,
 }
 
 impl SafeName {
-    /// A name that a server chose (Content-Disposition). `None` if nothing usable is left of it.
+    /// Returns a safe form of a name that a server chose (Content-Disposition), or `None` if nothing usable
+    /// is left.
     pub fn from_server(text: &str) -> Option<SafeName> {
         clean::component(text).map(|path| SafeName::made_from(text.trim(), path))
     }
 
-    /// The name for a URL: its last path segment, percent-decoded once, or `index.html`.
+    /// Returns the name for a URL: its last path segment, percent-decoded once, or `index.html`.
     pub fn from_url(url: &Url) -> SafeName {
         SafeName::of_last_segment(url).unwrap_or_else(SafeName::index)
     }
 
-    /// The last path segment of a URL, percent-decoded once, if a name is left of it.
+    /// Returns the last path segment of a URL, percent-decoded once, if it is usable as a name.
     pub fn of_last_segment(url: &Url) -> Option<SafeName> {
         SafeName::from_server(&last_segment(url))
     }
 
-    /// A segment of the path of `url`, percent-decoded once, if a name is left of it.
+    /// Returns a segment of the path of `url`, percent-decoded once, if it is usable as a name.
     fn from_segment(url: &Url, segment: &str) -> Option<SafeName> {
         SafeName::from_server(&text::segment(url, segment))
     }
@@ -68,10 +71,10 @@ impl SafeName {
         SafeName::plain(INDEX.into())
     }
 
-    /// A name that the person gave in FILENAMES or a list. It may hold relative folders.
+    /// Returns a name that the person gave in FILENAMES or a list. It may have relative folders.
     ///
     /// # Errors
-    /// A phrase that says what is wrong with it.
+    /// What is wrong with the name, as part of a sentence.
     pub fn from_person(text: &str) -> Result<SafeName, &'static str> {
         if text.is_empty() {
             return Err("it is empty");
@@ -100,11 +103,11 @@ impl SafeName {
         Ok(SafeName::plain(parts.join("/")))
     }
 
-    /// A name that the publisher of a set of files chose (Metalink). It may hold relative folders; each part of it
-    /// becomes what a server's name would become.
+    /// Returns a safe form of a name that the publisher of a set of files chose (Metalink). It may have
+    /// relative folders. Each component is changed as a server's name would be.
     ///
     /// # Errors
-    /// A phrase that says what is wrong with it.
+    /// What is wrong with the name, as part of a sentence.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
         let SafeName { path, .. } = SafeName::from_person(text)?;
         let parts: Option<Vec<String>> = path.split('/').map(clean::component).collect();
@@ -112,14 +115,14 @@ impl SafeName {
         Ok(SafeName::made_from(&path, safe))
     }
 
-    /// The name as Windows takes it: `a_b` for `a:b`, `_con.txt` for `con.txt`.
+    /// Returns a form of the name that Windows accepts: `a_b` for `a:b`, `_con.txt` for `con.txt`.
     pub fn for_windows(&self) -> SafeName {
         let parts: Vec<String> = self.path.split('/').map(clean::for_windows).collect();
         let name = SafeName::made_from(&self.path, parts.join("/"));
         SafeName { original: self.original.clone().or(name.original), ..name }
     }
 
-    /// The `n`th other name for the same thing: `name (1).ext`.
+    /// Returns the `n`th alternative name: `name (1).ext`.
     pub fn numbered(&self, n: u32) -> SafeName {
         let (folder, file) = self.path.rsplit_once('/').map_or(("", self.path.as_str()), |split| split);
         let (stem, extension) = endings::split_extension(file);
@@ -128,23 +131,24 @@ impl SafeName {
         SafeName { path, original: self.original.clone() }
     }
 
-    /// The same name below these folders.
+    /// Returns the same name below these folders.
     fn below(&self, folders: &[SafeName]) -> SafeName {
         let all = folders.iter().chain([self]).map(SafeName::as_str);
         SafeName { path: all.collect::<Vec<_>>().join("/"), original: self.original.clone() }
     }
 
-    /// The name, `/` between folders.
+    /// Returns the name, with `/` between folders.
     pub fn as_str(&self) -> &str {
         &self.path
     }
 
-    /// What the name was made from, where it could not stay so: lists may call the file by that.
+    /// Returns the name before it was changed, if it was. Checksum lists may name the file in this form.
     pub fn original(&self) -> Option<&str> {
         self.original.as_deref()
     }
 
-    /// What a person should know of the name, if it is not the one that was given. Holds remote text.
+    /// Returns what a person should know about the name, if it was changed. The text has characters that a
+    /// server chose.
     pub fn note(&self) -> Option<String> {
         let original = self.original()?;
         let shown: String = original.chars().take(SHOWN).collect();
@@ -173,8 +177,8 @@ impl fmt::Display for SafeName {
     }
 }
 
-/// The paths at which a file may be that a checksum list or a record calls `listed`: that name itself, what a run makes
-/// of it where it is a server's word, and what `--windows-names` makes of either. The first one that exists is meant.
+/// Returns the paths at which a file may be that a checksum list or a lock file calls `listed`: that name
+/// itself, its safe form, and the forms of both for Windows. The first one that exists is meant.
 pub fn forms(listed: &str) -> Vec<String> {
     let mut forms = vec![listed.to_string()];
     let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
@@ -188,7 +192,7 @@ pub fn forms(listed: &str) -> Vec<String> {
     forms
 }
 
-/// Reads what [`SafeName::numbered`] made of a name without folders: `name (1).ext` is `name.ext` and 1.
+/// Undoes [`SafeName::numbered`] for a name without folders: returns `name.ext` and 1 for `name (1).ext`.
 pub fn unnumbered(file: &str) -> Option<(String, u32)> {
     let (stem, extension) = endings::split_extension(file);
     let (stem, number) = stem.strip_suffix(')')?.rsplit_once(" (")?;
@@ -196,19 +200,19 @@ pub fn unnumbered(file: &str) -> Option<(String, u32)> {
     (!stem.is_empty()).then(|| (format!("{stem}{extension}"), number))
 }
 
-/// The form of a path in which two paths that are one file are equal: file systems of macOS and Windows do
-/// not tell case apart.
+/// Returns a form of a path that is equal for two paths of one file: file systems of macOS and Windows ignore
+/// case.
 pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }
 
-/// A short hash that tells names apart whose other parts are the same, as 16 digits of the CRC-64 of NVMe. Nothing depends on
-/// its being hard to find two names with one hash: of two such names in a run, the later one gets a number.
+/// Returns a short hash (16 digits of CRC-64/NVME) that tells names apart that are otherwise equal. It need
+/// not be hard to find two names with one hash: if there are two in a run, the later one gets a number.
 fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }
 
-/// The beginning of a text, at most so many bytes of it.
+/// Returns the beginning of a text, at most `most` bytes of it.
 fn cut_bytes(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {

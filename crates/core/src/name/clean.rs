@@ -1,26 +1,28 @@
-//! One component of a path, made safe: what a server or a URL may call a file, and what Windows takes of it.
+//! Makes one component of a path safe, and makes it acceptable for Windows.
 //!
-//! Invariant: both functions give one component of 1 to [`LONGEST`] bytes, and change nothing when they are applied to
-//! what they gave.
+//! Invariant: both functions return one component of 1 to [`LONGEST`] bytes. Applied to their own result,
+//! they change nothing.
 
 use super::endings::split_extension;
 use super::{LONGEST, cut_bytes, mark};
 use crate::show;
 
-/// Characters that no name on a Windows disk may hold, besides control characters (Microsoft, "Naming Files, Paths, and
+/// Characters that Windows forbids in names, besides control characters (Microsoft, "Naming Files, Paths, and
 /// Namespaces").
 const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 
-/// Names that mean devices on Windows whatever their extension (the same page; `conin$` and `conout$` belong to the console).
+/// Names of devices on Windows, with any extension (the same page; `conin$` and `conout$` belong to the
+/// console).
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
-/// What stands for everything that may not be in a name.
+/// The character that replaces all others that may not be in a name.
 const INSTEAD: char = '_';
 
-/// Makes a server's words one safe component. `None` if they hold nothing but dots and blanks.
+/// Returns one safe component for a name that a server chose, or `None` if it has only dots and blanks.
 ///
-/// Replaced are both slashes (a backslash leads to another folder on Windows), whatever [`show::is_unsafe_to_show`] names, and
-/// dots and dashes at the beginning: a file shall not be hidden, nor be taken for an option by the next program.
+/// It replaces both slashes (a backslash leads to another folder on Windows), the characters of
+/// [`show::is_unsafe_to_show`], and dots and dashes at the beginning. So the file is not hidden, and no other
+/// program takes its name for an option.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
     if text.chars().all(|c| c == '.' || c.is_whitespace()) {
@@ -33,8 +35,8 @@ pub(super) fn component(text: &str) -> Option<String> {
     Some(fitted(visible, text))
 }
 
-/// Makes a component one that Windows takes: without the characters it forbids, without dots and blanks at the end (it
-/// drops them, so that two names would be one file), and no name of a device.
+/// Returns a component that Windows accepts. Forbidden characters are replaced. So are dots and blanks at the
+/// end, which Windows drops, so that two names would be one file. Names of devices get a `_`.
 pub(super) fn for_windows(component: &str) -> String {
     let forbidden = |c: char| NOT_ON_WINDOWS.contains(&c) || c.is_control();
     let allowed: String = component.chars().map(|c| if forbidden(c) { INSTEAD } else { c }).collect();
@@ -46,13 +48,14 @@ pub(super) fn for_windows(component: &str) -> String {
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
     let numbered = ["com", "lpt"].iter().find_map(|port| stem.strip_prefix(port));
-    // The superscripts are digits to Windows, too.
+    // Windows treats these superscripts as digits.
     let is_port =
         |number: &str| matches!(number.as_bytes(), [b'0'..=b'9']) || ["¹", "²", "³"].contains(&number);
     DEVICES.contains(&stem.as_str()) || numbered.is_some_and(is_port)
 }
 
-/// The name, or as much of it as fits, with a hash of the `whole` that it stands for before its extension.
+/// Returns the name if it fits. Otherwise it cuts the name before its extension and adds a hash of the
+/// `whole` name.
 fn fitted(name: String, whole: &str) -> String {
     if name.len() <= LONGEST {
         return name;
@@ -61,8 +64,8 @@ fn fitted(name: String, whole: &str) -> String {
     with_ending(stem, extension, whole)
 }
 
-/// `stem` and `ending` as one name. What does not fit is cut from the stem, and a hash of `whole` follows it, so that two names
-/// that differ only in what was cut stay two.
+/// Returns `stem` and `ending` as one name. If it is too long, the stem is cut and a hash of `whole` is
+/// added, so that two names that differ only in the part that was cut stay different.
 pub(super) fn with_ending(stem: &str, ending: &str, whole: &str) -> String {
     if stem.len() + ending.len() <= LONGEST {
         return format!("{stem}{ending}");

@@ -1,12 +1,15 @@
-//! Where the extension of a name begins. A number goes before it (`x (1).nii.gz`), and so does a cut.
+//! Finds the extension of a name. Numbers are put before it (`x (1).nii.gz`), and long names are cut before
+//! it.
 
-/// The longest extension: longer ones are no extensions but what follows a dot. `.appimage.zsync` has 15 bytes.
+/// The longest extension in bytes. Longer text after a dot is not an extension. `.appimage.zsync` has 15
+/// bytes.
 const LONGEST: usize = 24;
 
-/// Endings of compressed files, which stay together with the ending before them, if that is one of [`COMPRESSED`].
+/// Endings of compressed files. An ending of [`COMPRESSED`] before them belongs to the extension.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "lzo", "xz", "z", "zst"];
 
-/// Endings of files that are usually compressed: archives, images of disks and of brains, sequences, tables, texts.
+/// Endings of files that are often compressed: archives, images of disks and of brains, sequences, tables,
+/// texts.
 const COMPRESSED: &[&str] = &[
     "bcf", "bed", "bedgraph", "cpio", "csv", "dat", "dump", "embl", "fa", "faa", "fasta", "fastq", "ffn",
     "fna", "fq", "gb", "gbff", "gbk", "geojson", "gff", "gff3", "gtf", "html", "img", "iso", "json", "jsonl",
@@ -15,11 +18,12 @@ const COMPRESSED: &[&str] = &[
     "vmdk", "warc", "wat", "wet", "wig", "xml", "yaml", "yml",
 ];
 
-/// Endings of files that belong to the file whose name stands before: indexes (samtools, tabix), signatures.
+/// Endings of files that belong to another file, whose name comes before them: indexes (samtools, tabix) and
+/// signatures.
 const BESIDE: &[&str] = &["asc", "bai", "crai", "csi", "fai", "gzi", "minisig", "sig", "tbi"];
 
-/// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`, `(".profile", "")`,
-/// `("calls", ".vcf.gz.tbi")`. The first half is never empty unless the name is.
+/// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`,
+/// `(".profile", "")`, `("calls", ".vcf.gz.tbi")`. The first half is empty only if the name is.
 pub(super) fn split_extension(file: &str) -> (&str, &str) {
     let Some((stem, last)) = split_last(file) else { return (file, "") };
     let before = match split_last(stem) {
@@ -33,7 +37,7 @@ pub(super) fn split_extension(file: &str) -> (&str, &str) {
     }
 }
 
-/// What stands before the last dot, and what behind it, if that can be an extension.
+/// Splits a name at its last dot, if an extension may follow it.
 fn split_last(file: &str) -> Option<(&str, &str)> {
     let (stem, last) = file.rsplit_once('.')?;
     let extension = 1..LONGEST;

@@ -1,56 +1,56 @@
-//! The files that stand beside a target while it is unfinished: [`side_files`] is the only place that knows their names.
+//! The names of the files that are beside an unfinished file. Only [`side_files`] knows them.
 //!
-//! Invariant: the names depend on the target's path and the tag alone, so that every run finds what an earlier run left;
-//! and each of them fits into [`LONGEST`] bytes whenever the target's own name does.
+//! Invariant: the names depend only on the final path and the tag, so that every run finds what an earlier
+//! run left. Each of them fits into [`LONGEST`] bytes if the final name does.
 
 use super::{LONGEST, cut_bytes, mark};
 use std::path::{Path, PathBuf};
 
-/// What a partial file's name ends in.
+/// The ending of a partial file.
 pub const PART: &str = ".part";
-/// What its journal's name ends in.
+/// The ending of its journal.
 pub const JOURNAL: &str = ".part.journal";
-/// What the name of a journal ends in that is being written and will take the place of the old one.
+/// The ending of a journal that is being written and will replace the old one.
 pub const NEW_JOURNAL: &str = ".part.journal.new";
 
-/// The files that belong to a target while it is unfinished, all in the target's folder.
+/// The files that belong to an unfinished file, all in the folder of its final path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SideFiles {
     /// The bytes so far: `NAME.part`.
     pub part: PathBuf,
-    /// Which of these bytes can be trusted: `NAME.part.journal`.
+    /// Which of these bytes were written: `NAME.part.journal`.
     pub journal: PathBuf,
     /// A journal that is being written: `NAME.part.journal.new`.
     pub new_journal: PathBuf,
 }
 
 impl SideFiles {
-    /// All of them, for whoever reserves or removes them.
+    /// Returns all three paths.
     pub fn all(&self) -> [&Path; 3] {
         [&self.part, &self.journal, &self.new_journal]
     }
 }
 
-/// Returns the side files of a target. Where the target's name leaves no room for the longest ending, all three names
-/// begin with a prefix of it and a hash of the whole name: `PREFIX~HASH.part`.
-pub fn side_files(target: &Path) -> SideFiles {
-    side_files_of(target, "")
+/// Returns the side files of the file whose final path this is. If its name leaves no space for the longest
+/// ending, all three begin with a part of the name and a hash of the whole name: `PREFIX~HASH.part`.
+pub fn side_files(path: &Path) -> SideFiles {
+    side_files_of(path, "")
 }
 
-/// Returns the side files of a target for a file that is not the one whose partial file has the usual name. Its `tag` (of
-/// at most 16 bytes) stands before the endings: `NAME.TAG.part`.
-pub fn tagged_side_files(target: &Path, tag: &str) -> SideFiles {
-    side_files_of(target, &format!(".{tag}"))
+/// Returns the side files of a file with the same final path as another one, whose partial file has the usual
+/// name. The `tag` (at most 16 bytes) is put before the endings: `NAME.TAG.part`.
+pub fn tagged_side_files(path: &Path, tag: &str) -> SideFiles {
+    side_files_of(path, &format!(".{tag}"))
 }
 
-fn side_files_of(target: &Path, tag: &str) -> SideFiles {
-    let name = target.file_name().unwrap_or_default();
+fn side_files_of(path: &Path, tag: &str) -> SideFiles {
+    let name = path.file_name().unwrap_or_default();
     let most = LONGEST - NEW_JOURNAL.len() - tag.len();
     let mut stem = if name.len() <= most {
         name.to_owned()
     } else {
         let mark = format!("~{}", mark(name.as_encoded_bytes()));
-        // Bytes that are not UTF-8 become marks of three bytes here, which the cut takes into account.
+        // Each byte that is not UTF-8 becomes a replacement character of three bytes before the name is cut.
         let shown = name.to_string_lossy();
         let prefix = cut_bytes(&shown, most - mark.len());
         format!("{prefix}{mark}").into()
@@ -59,7 +59,7 @@ fn side_files_of(target: &Path, tag: &str) -> SideFiles {
     let with = |ending: &str| {
         let mut name = stem.clone();
         name.push(ending);
-        target.with_file_name(name)
+        path.with_file_name(name)
     };
     SideFiles { part: with(PART), journal: with(JOURNAL), new_journal: with(NEW_JOURNAL) }
 }

@@ -1,4 +1,4 @@
-//! What a name may be: examples, and properties that hold for any words.
+//! Tests of names: examples, and properties that hold for any text.
 
 use super::*;
 use crate::show;
@@ -143,7 +143,7 @@ fn numbers_go_before_the_extension() {
     }
 }
 
-/// One component, visible, of a length that the disk takes, without anything that acts on a terminal.
+/// Returns whether a name is one visible component that fits, without characters that act on a terminal.
 fn is_one_safe_component(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with(['.', '-'])
@@ -158,7 +158,7 @@ fn windows_takes(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-/// Words as servers say them: any text, and text that is mostly of what is special in names.
+/// Texts that servers may send: any text, and text that is mostly of characters with a meaning in names.
 fn words() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -206,7 +206,7 @@ proptest! {
             if front { format!("{end}{padding}") } else { format!("{padding}{end}") }
         };
         let (one, other) = (long(&one), long(&other));
-        // What a leading dot becomes is the same for some.
+        // Different names with a dot at the beginning can have one safe form.
         let distinct = one.trim_start_matches('.') != other.trim_start_matches('.');
         prop_assert!(!distinct || server(&one) != server(&other));
     }

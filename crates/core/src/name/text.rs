@@ -1,27 +1,28 @@
-//! Bytes of an unknown encoding, as they stand in URLs and headers, into text.
+//! Converts bytes of URLs and headers, whose encoding is unknown, to text.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use percent_encoding::percent_decode;
 use url::{Host, Url};
 
-/// The last segment of a URL's path, percent-decoded once. Empty if the path ends in a slash.
+/// Returns the last segment of a URL's path, percent-decoded once. It is empty if the path ends with a slash.
 pub fn last_segment(url: &Url) -> String {
     segment(url, url.path_segments().and_then(|mut all| all.next_back()).unwrap_or_default())
 }
 
-/// A segment of the path of `url`, percent-decoded once.
+/// Returns a segment of the path of `url`, percent-decoded once.
 pub(super) fn segment(url: &Url, segment: &str) -> String {
     let bytes: Vec<u8> = percent_decode(segment.as_bytes()).collect();
     decoded(&bytes, url)
 }
 
-/// The text whose percent escapes are undone. As it is where what they hold is not UTF-8: then they are no escapes.
+/// Percent-decodes a text once. Returns it unchanged if the result is not UTF-8, since then it was not
+/// percent-encoded.
 pub(crate) fn unescaped(text: &str) -> String {
     percent_decode(text.as_bytes()).decode_utf8().map_or_else(|_| text.to_string(), Into::into)
 }
 
-/// Bytes as text: UTF-8 where they are, else in the encoding that they look most like, as browsers guess that of old pages.
-/// `url` says where they come from; the country of its host is a hint.
+/// Returns bytes as text: as UTF-8 if they are valid, else in their most likely encoding, which is guessed as
+/// browsers do it for old pages. The country of the host in `url` is a hint.
 pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_string();
@@ -33,7 +34,7 @@ pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     guess.decode_without_bom_handling(bytes).0.into_owned()
 }
 
-/// The last label of a host's name. The detector takes lower case ASCII only, which is what a parsed URL holds.
+/// Returns the last label of a host's name, in lower case ASCII, as the detector requires it.
 fn country(url: &Url) -> Option<String> {
     let Some(Host::Domain(domain)) = url.host() else { return None };
     let label = domain.trim_end_matches('.').rsplit('.').next()?.to_ascii_lowercase();
