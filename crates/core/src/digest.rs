@@ -1,26 +1,26 @@
-//! Digests: which algorithms there are, what was expected and by whom, and the verdict.
+//! Digests: their algorithms, their text forms, and how computed digests are compared with expected ones.
 //!
-//! All that is known is checked and any mismatch fails; the strongest match is what is reported as proof. The
-//! hashing itself is the engine's.
+//! All expected digests are compared, and any mismatch fails the file. The strongest match is reported. The
+//! engine computes the digests.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A digest algorithm that can be checked. The order is by strength: the last is the strongest.
+/// A digest algorithm. The order is by strength: the last is the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Algorithm {
-    /// CRC-32 (ISO-HDLC, as in gzip): like all CRCs, it proves only that nothing broke by accident.
+    /// CRC-32 (ISO-HDLC, as in gzip). Like all CRCs, it detects only accidental damage.
     Crc32,
     /// CRC-32C (Castagnoli, RFC 3720).
     Crc32c,
-    /// CRC-64/NVME, as S3 gives it.
+    /// CRC-64/NVME, as S3 states it.
     Crc64Nvme,
-    /// MD5: collisions cost seconds.
+    /// MD5. Collisions take seconds to find.
     Md5,
-    /// SHA-1: collisions are to be had.
+    /// SHA-1. Collisions are known.
     Sha1,
     /// SHA-256.
     Sha256,
@@ -28,19 +28,19 @@ pub enum Algorithm {
     Blake3,
     /// SHA-384.
     Sha384,
-    /// BLAKE2b of 512 bits, as `b2sum` makes it.
+    /// BLAKE2b of 512 bits, as `b2sum` computes it.
     Blake2b,
     /// SHA-512.
     Sha512,
 }
 
-/// Each of these once, weakest first.
+/// Returns each of these algorithms once, the weakest first.
 pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorithm> {
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Names (the first one is ours, as in RFC 9530 where it has one) and the digest's length in bytes. Names are compared as
-/// [`bare`] ones.
+/// The names of each algorithm and the length of its digests in bytes. The first name is shown; it is that of
+/// RFC 9530 if there is one. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -54,8 +54,8 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Sha512, &["sha-512", "sha2-512"], 64),
 ];
 
-/// Names of algorithms that lists and URLs have and that cannot be checked here, as [`bare`] names. To take such a digest for
-/// a remark would let a wrong file pass, so that such a digest is refused or told.
+/// Algorithms that occur in lists and URLs and cannot be computed here, as [`bare`] names. A digest of one of
+/// them is refused or reported: ignoring it silently would accept a wrong file.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",
@@ -85,41 +85,41 @@ const UNCHECKABLE: [&str; 25] = [
 ];
 
 impl Algorithm {
-    /// Every algorithm, weakest first.
+    /// Returns all algorithms, the weakest first.
     pub fn all() -> impl Iterator<Item = Algorithm> {
         TABLE.iter().map(|(algorithm, _, _)| *algorithm)
     }
 
-    /// The name for people, as in RFC 9530: `sha-256`.
+    /// Returns the name that is shown, as in RFC 9530: `sha-256`.
     pub fn name(self) -> &'static str {
         self.row().1[0]
     }
 
-    /// The digest's length in bytes.
+    /// Returns the length of a digest in bytes.
     pub fn size(self) -> usize {
         self.row().2
     }
 
-    /// Whether it can stand for the content alone, whoever made it.
+    /// Returns whether a matching digest proves the content, even if someone tried to deceive.
     pub fn is_strong(self) -> bool {
         self >= Algorithm::Sha256
     }
 
-    /// Whether a list of such digests is one that `--verify listed` takes: archives of genomes have MD5 and nothing else. A CRC
-    /// tells accidents only.
+    /// Returns whether `--verify listed` accepts lists of such digests. MD5 counts, because archives of
+    /// genomes offer nothing else. A CRC does not, because it detects only accidental damage.
     pub fn counts_in_lists(self) -> bool {
         self >= Algorithm::Md5
     }
 
-    /// The algorithm of a name as people and lists write it: `sha256`, `SHA-256`, `b2`.
+    /// Returns the algorithm of a name as people and lists write it: `sha256`, `SHA-256`, `b2`.
     pub fn from_name(name: &str) -> Option<Algorithm> {
         let wanted = bare(name);
         let row = TABLE.iter().find(|(_, names, _)| names.iter().any(|name| bare(name) == wanted));
         row.map(|(algorithm, _, _)| *algorithm)
     }
 
-    /// The algorithm that a digest of so many hexadecimal digits is of, where nothing else says it: as the lists of `md5sum`,
-    /// `sha1sum` and those of SHA-2 are read.
+    /// Returns the most common algorithm whose digests have so many hexadecimal digits: MD5, SHA-1 or SHA-2.
+    /// It is used where nothing else names the algorithm, as in the lists of `md5sum` and `sha256sum`.
     pub fn by_length(digits: usize) -> Option<Algorithm> {
         match digits {
             32 => Some(Algorithm::Md5),
@@ -131,33 +131,33 @@ impl Algorithm {
         }
     }
 
-    /// What a digest of it looks like, for a message.
+    /// Returns a message that says how many digits a digest has.
     pub fn needs(self) -> String {
         format!("{} needs {} hexadecimal digits", self.name(), self.size() * 2)
     }
 
-    /// Whether this names an algorithm that is known, but cannot be checked here: `sha3-256`.
+    /// Returns whether a name is that of a known algorithm that cannot be computed here: `sha3-256`.
     pub fn is_uncheckable(name: &str) -> bool {
         UNCHECKABLE.contains(&bare(name).as_str())
     }
 
-    /// The names of all, for a message.
+    /// Returns the names of all algorithms, for a message.
     pub fn names() -> String {
         Algorithm::all().map(Algorithm::name).collect::<Vec<_>>().join(", ")
     }
 
     fn row(self) -> &'static (Algorithm, &'static [&'static str], usize) {
-        // The table is in the order of the variants; the tests hold it to that.
+        // The table has the order of the variants; a test checks that.
         &TABLE[self as usize]
     }
 }
 
-/// A name without what people write differently: its case, hyphens and underscores.
+/// Returns a name in lower case, without hyphens and underscores, which people write in different ways.
 fn bare(name: &str) -> String {
     name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
-/// Written down by name, so that further algorithms change nothing in what was written before.
+/// Algorithms are stored by name, so that new ones do not change the meaning of older journals.
 impl From<Algorithm> for String {
     fn from(algorithm: Algorithm) -> String {
         algorithm.name().into()
@@ -172,17 +172,18 @@ impl TryFrom<String> for Algorithm {
     }
 }
 
-/// A digest of some algorithm.
+/// A digest and its algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
-    /// What it was computed with.
+    /// The algorithm that computed it.
     pub algorithm: Algorithm,
     /// The digest, [`Algorithm::size`] bytes.
     pub bytes: Vec<u8>,
 }
 
 impl Digest {
-    /// Reads hexadecimal digits of either case; `None` unless they are exactly one digest of that algorithm.
+    /// Reads hexadecimal digits of either case. Returns `None` if they are not exactly one digest of that
+    /// algorithm.
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Digest> {
         let hex = hex.as_bytes();
         if hex.len() != algorithm.size() * 2 {
@@ -193,30 +194,31 @@ impl Digest {
         Some(Digest { algorithm, bytes: bytes.collect::<Option<Vec<u8>>>()? })
     }
 
-    /// Reads base64 (RFC 4648, section 4, padded); `None` unless it is exactly one digest of that algorithm.
+    /// Reads base64 with padding (RFC 4648, section 4). Returns `None` if it is not exactly one digest of
+    /// that algorithm.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Digest> {
-        // No digest needs more, and longer ones need not be decoded to be refused.
+        // A longer text cannot be a digest, and is refused without decoding it.
         let sane = text.len() <= 2 * algorithm.size() + 4;
         let bytes = if sane { BASE64_STANDARD.decode(text).ok() } else { None };
         Digest::from_bytes(algorithm, &bytes?)
     }
 
-    /// `None` unless these are as many bytes as the algorithm's digests have.
+    /// Returns a digest of these bytes, or `None` if their number is wrong for the algorithm.
     pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Digest> {
         (bytes.len() == algorithm.size()).then(|| Digest { algorithm, bytes: bytes.to_vec() })
     }
 
-    /// Reads hexadecimal digits or base64; `None` unless they are exactly one digest of that algorithm. (No digest has as many
-    /// digits as characters of base64.)
+    /// Reads hexadecimal digits or base64. Returns `None` if the text is not exactly one digest of that
+    /// algorithm. The two forms differ in length for every algorithm.
     pub fn from_text(algorithm: Algorithm, text: &str) -> Option<Digest> {
         Digest::from_hex(algorithm, text).or_else(|| Digest::from_base64(algorithm, text))
     }
 
-    /// Reads a digest that names its algorithm: `ALGORITHM:DIGEST` or `ALGORITHM=DIGEST`, in hexadecimal digits or base64, or
-    /// `ALGORITHM-BASE64` as in Subresource Integrity (W3C, section 3.5).
+    /// Reads a digest that names its algorithm: `ALGORITHM:DIGEST` or `ALGORITHM=DIGEST`, in hexadecimal
+    /// digits or base64, or `ALGORITHM-BASE64` as in Subresource Integrity (W3C, section 3.5).
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// What is wrong with the text, for people.
     pub fn from_pair(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         if let Some(digest) = Digest::from_integrity(text) {
@@ -229,17 +231,18 @@ impl Digest {
         Digest::from_text(algorithm, digest.trim()).ok_or_else(|| algorithm.needs())
     }
 
-    /// Reads a digest as people give it: as a pair, or its hexadecimal digits alone, whose number says which algorithm it is.
+    /// Reads a digest as people write it: as a pair, or its hexadecimal digits alone, whose number says the
+    /// algorithm.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// What is wrong with the text, for people.
     pub fn from_given(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         let alone = Algorithm::by_length(text.len()).and_then(|algorithm| Digest::from_hex(algorithm, text));
         alone.map_or_else(|| Digest::from_pair(text), Ok)
     }
 
-    /// `ALGORITHM-BASE64`. The name may have a hyphen itself.
+    /// Reads `ALGORITHM-BASE64`. The name may have a hyphen too.
     fn from_integrity(text: &str) -> Option<Digest> {
         text.match_indices('-').find_map(|(at, _)| {
             let (name, digest) = (text.get(..at)?, text.get(at + 1..)?);
@@ -248,33 +251,36 @@ impl Digest {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Lower-case hexadecimal digits.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
 
-/// A digest that the file must have, and who said so.
+/// A digest that a file must have, and what states it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The digest.
     pub digest: Digest,
-    /// Who said so, for people: `X-Checksum-SHA256`, `the list`.
+    /// What states it, for people: `X-Checksum-SHA256`, `the list`.
     pub from: String,
 }
 
-/// As it is reported when it was met: `sha-256 from X-Checksum-SHA256`.
+/// The form that is shown when the digest matched: `sha-256 from X-Checksum-SHA256`.
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {}", self.digest.algorithm.name(), self.from)
     }
 }
 
-/// Compares what was computed with all that was expected.
+/// Compares computed digests with all expected ones.
 ///
-/// `Ok` holds the strongest match, `None` when nothing was expected; `Err` the first expectation that was not
-/// met, and what was computed instead (`None` when its algorithm was not computed at all).
+/// Returns the strongest match, or `None` if nothing was expected.
+///
+/// # Errors
+/// The first expected digest that does not match, and the computed one (`None` if that algorithm was not
+/// computed).
 pub fn verdict<'e>(
     expected: &'e [Expected],
     computed: &[Digest],
@@ -341,7 +347,7 @@ mod tests {
 
     #[test]
     fn base64_and_pairs_are_strict() {
-        // Of nothing, as `openssl dgst -binary | base64` gives it.
+        // The digest of no bytes, as `openssl dgst -binary | base64` prints it.
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let digest = Digest::from_base64(Algorithm::Sha256, empty).expect("one digest");
         assert!(digest.to_string().starts_with("e3b0c44298fc1c14"));

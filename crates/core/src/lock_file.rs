@@ -1,50 +1,51 @@
-//! The record of a run (a lock file): a line of JSON for each file, which is also a line of a list, so that the same files
-//! are had again or the run fails.
+//! The format of lock files (`--record`): one line of JSON for each file of a run. Each line is also a line
+//! of a list, so that a later run downloads the same files or fails.
 //!
-//! Invariant: a record holds no secrets (its URLs are as [`crate::show::url`] shows them), and every line has a strong digest.
+//! Invariant: a lock file has no secrets (its URLs are those of [`crate::show::url`]), and every line has a
+//! strong digest.
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One file.
+/// The line of one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where it was asked for, without secrets.
+    /// The URL that was given, without secrets.
     pub url: String,
     /// Its name below the output folder.
     pub out: String,
     /// Its size in bytes.
     pub size: u64,
-    /// The URL that answered, without secrets, if it is another.
+    /// The URL after redirects, without secrets, if it is a different one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_url: Option<String>,
-    /// The server's word for this version: an entity tag or a date.
+    /// The validator: an ETag or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// When it was complete: milliseconds since the Unix epoch; RFC 3339 in UTC in JSON.
+    /// When the file was complete, in milliseconds since the Unix epoch; in JSON as RFC 3339 in UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
-    /// Its digests in hexadecimal, by names as lists have them: `sha256`.
+    /// Its digests in hexadecimal, by the names that lists use: `sha256`.
     #[serde(flatten)]
     pub digests: Map<String, Value>,
 }
 
 impl Entry {
-    /// The line, without a line end.
+    /// Returns the line, without a line end.
     pub fn to_json(&self) -> String {
-        // Only maps with keys that are no texts cannot be written; here are none.
+        // Serialization fails only for maps whose keys are not text, and there are none here.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads a line. `None` unless it is one of a record, with a strong digest.
+    /// Reads a line. Returns `None` if it is not a line of a lock file with a strong digest.
     pub fn from_json(line: &str) -> Option<Entry> {
         let entry: Entry = serde_json::from_str(line).ok()?;
         entry.digests().iter().any(|one| one.algorithm.is_strong()).then_some(entry)
     }
 
-    /// Its digests; other keys, and what is no digest, are left out.
+    /// Returns the digests. Other keys and malformed digests are left out.
     pub fn digests(&self) -> Vec<Digest> {
         let digest =
             |(name, hex): (&String, &Value)| Digest::from_hex(Algorithm::from_name(name)?, hex.as_str()?);

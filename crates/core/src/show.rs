@@ -1,16 +1,17 @@
-//! Remote and secret text on its way to a person: [`url`] leaves out what must never be shown, [`escaped`]
-//! makes what could move a cursor or reverse a line visible instead.
+//! Makes text safe to show: [`url`] removes secrets from a URL, and [`escaped`] replaces characters that
+//! could move the cursor or reverse a line.
 //!
-//! Everything that leaves the program (screen, log, events) goes through here.
+//! Invariant: all text from outside passes through here before it reaches the screen, the log or the events.
 
 use std::borrow::Cow;
 use url::Url;
 
-/// What stands for a hidden value.
+/// The text that replaces a secret value.
 pub(crate) const HIDDEN: &str = "***";
 
-/// Query keys whose values are secrets, compared without case, `-` and `_`. Collected from the signed URLs of
-/// S3, Google Cloud Storage, Azure (`sig`), CloudFront (`Signature`, `Policy`), and common login parameters.
+/// Query keys whose values are secrets, compared without case, `-`, `_` and `.`. They are those of signed
+/// URLs of S3, Google Cloud Storage, Azure (`sig`) and CloudFront (`Signature`, `Policy`), and common
+/// parameters of logins.
 const SECRET_KEYS: &[&str] = &[
     "token",
     "sig",
@@ -53,19 +54,19 @@ const SECRET_KEYS: &[&str] = &[
     "securitytoken",
 ];
 
-/// Runs of this many letters and digits that look random are taken for secrets: 128 bits in hex are 32, in
-/// base64 22; the identifiers of common files (versions, dates, architectures) stay below 16.
+/// A run of this many letters and digits that looks random is taken for a secret. 128 bits are 32 hexadecimal
+/// digits, or 22 characters of base64. Identifiers in common names (versions, dates, architectures) are
+/// shorter than 16.
 const RANDOM_RUN: usize = 16;
 
-/// The URL without what must never be shown: userinfo, fragment, and the values of secret query keys (the keys
-/// stay).
+/// Returns a URL without its secrets: userinfo, fragment, and the values of secret query keys. The keys stay.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
     if !may_hide && url.query().is_none() && url.fragment().is_none() {
         return url.to_string();
     }
     let mut shown = url.clone();
-    // Setting these fails only for URLs that cannot have them; then there is nothing to hide.
+    // These calls fail only for URLs that cannot have userinfo; then there is nothing to hide.
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
@@ -75,18 +76,18 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
-/// Whether [`url`] left anything out, so that what it gave is not the URL itself.
+/// Returns whether [`url`] removes anything from this URL.
 pub fn hides(whole: &Url) -> bool {
     let mut plain = whole.clone();
     plain.set_fragment(None);
     url(whole) != plain.as_str()
 }
 
-/// Text that should have been a URL and is none, for an error message: everything that might be a secret is
-/// left out, at the price of showing less.
+/// Returns a text that should have been a URL, for an error message. All that may be a secret is removed,
+/// even if little is left.
 pub fn not_a_url(text: &str) -> String {
     let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
-    // A password may hold any character: whatever stands before the last `@` may be one.
+    // A password may have any character, so all text before the last `@` may be part of one.
     let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
     let scheme = scheme.rsplit('@').next().unwrap_or_default();
     let before_query = rest.split(['?', '#']).next().unwrap_or_default();
@@ -105,7 +106,7 @@ fn query_without_secrets(query: &str) -> String {
         .split('&')
         .map(|pair| match pair.split_once('=') {
             Some((key, value)) if is_secret(key, value) => Cow::Owned(format!("{key}={HIDDEN}")),
-            // A query without keys can be nothing but a token.
+            // A query without a key may be a token.
             None if looks_random(pair) => Cow::Borrowed(HIDDEN),
             _ => Cow::Borrowed(pair),
         })
@@ -127,13 +128,13 @@ fn is_secret(key: &str, value: &str) -> bool {
         || holds_a_url_with_secrets(value)
 }
 
-/// `?next=https://user:password@host/`: secrets within a URL that is itself a value.
+/// Returns whether a value is a URL with secrets: `?next=https://user:password@host/`.
 fn holds_a_url_with_secrets(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     decoded.contains("://") && Url::parse(&decoded).is_ok_and(|inner| hides(&inner))
 }
 
-/// Long and random: a run of letters and digits that mixes kinds, or a UUID.
+/// Returns whether a value looks random: a UUID, or a long run of letters and digits of mixed kinds.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     let uuid = decoded.len() == 36
@@ -151,8 +152,8 @@ fn looks_random(value: &str) -> bool {
     })
 }
 
-/// The text with every character that could act on a terminal or mislead the eye replaced by its code point
-/// in the form `\u{1b}`: control characters, and the marks that reverse or hide text.
+/// Returns a text whose unsafe characters are replaced by their code points, such as `\u{1b}`: control
+/// characters, and those that reverse or hide text.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe_to_show) {
         return Cow::Borrowed(text);
@@ -168,8 +169,8 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Control characters (Unicode category Cc), line and paragraph separators, and format characters that are
-/// invisible or change the direction of text (UAX #9 and its neighbours).
+/// Returns whether a character is a control character (Unicode category Cc), a line or paragraph separator,
+/// or a format character that is invisible or changes the direction of text (UAX #9 and similar ones).
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,50 +1,52 @@
-//! Whose signatures are believed, where they stand, and the form of minisign: its keys and signature files. The arithmetic
-//! is the engine's, and so is all of OpenPGP, which is only recognised here.
+//! Reads keys and signature files of minisign, and says where signatures are. The engine does the arithmetic
+//! and everything about OpenPGP, whose keys are only recognised here.
 //!
-//! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a comment, the
-//! signature, a trusted comment, and a signature of the former two. Invariant: what is read has exactly these parts.
-//! (The form: <https://jedisct1.github.io/minisign/>.)
+//! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
+//! comment, the signature, a trusted comment, and a signature of the former two. Invariant: a key or a
+//! signature is accepted only with exactly these parts. (<https://jedisct1.github.io/minisign/> describes the
+//! format.)
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
 
-/// A signature file is four short lines; comments may be long, but not like this.
+/// The longest signature file in bytes. It has four short lines, of which the comments may be longer.
 pub const LONGEST: usize = 64 * 1024;
 
-/// The longest file of keys that is read: what a project has of OpenPGP keys, with all that others said of them, has some
-/// hundred KiB.
+/// The longest file of keys that is read, in bytes. The OpenPGP keys of a project, with the signatures on
+/// them, have some hundred KiB.
 pub const LONGEST_KEYS: usize = 4 * 1024 * 1024;
 
-/// How OpenPGP keys begin in ASCII (RFC 9580, 6.2.1).
+/// The first line of OpenPGP keys in ASCII (RFC 9580, section 6.2.1).
 const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
-/// The packet of a public key (RFC 9580, 5: type 6), and its place in the first byte of the two forms of a packet (4.2.1
-/// and 4.2.2; in the old one, the last two bits are the form of its length).
+/// The type of a public key packet (RFC 9580, section 5), and the first bits of the two packet formats
+/// (sections 4.2.1 and 4.2.2). In the old format the last two bits are the form of the length.
 const OPENPGP_KEY: u8 = 6;
 const OPENPGP_NEW: u8 = 0b1100_0000;
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
-/// The algorithm of a key and of a signature of the content itself, and that of a signature of its BLAKE2b digest.
+/// The algorithm of keys and of signatures of the content itself, and that of signatures of its BLAKE2b
+/// digest.
 const PLAIN: &[u8] = b"Ed";
 const PREHASHED: &[u8] = b"ED";
 
-/// How the third line begins.
+/// The beginning of the third line.
 const TRUSTED: &str = "trusted comment: ";
 
-/// Whose signatures are believed.
+/// The keys whose signatures count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keys {
-    /// Those of this minisign key.
+    /// A minisign key.
     Minisign(Key),
-    /// Those of these OpenPGP keys, as their file has them; the engine reads them, if it was built to.
+    /// A file of OpenPGP keys. The engine reads it, if it was built with that feature.
     OpenPgp(Vec<u8>),
 }
 
 impl Keys {
-    /// Reads a file of keys, whose content says of which kind they are.
+    /// Reads a file of keys. Its content says which kind they are.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// What is wrong with it, for people.
     pub fn read(file: &[u8]) -> Result<Keys, &'static str> {
         if is_openpgp(file) {
             return Ok(Keys::OpenPgp(file.to_vec()));
@@ -52,7 +54,7 @@ impl Keys {
         Key::read(&String::from_utf8_lossy(file)).map(Keys::Minisign)
     }
 
-    /// What the name of a file's own signature ends with, in the order in which they are looked for.
+    /// Returns the endings of a file's own signature, in the order in which they are looked for.
     pub fn endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[".minisig"],
@@ -60,7 +62,7 @@ impl Keys {
         }
     }
 
-    /// And that of a list's signature.
+    /// Returns the endings of a checksum list's signature, in the order in which they are looked for.
     pub fn list_endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[".minisig"],
@@ -68,8 +70,8 @@ impl Keys {
         }
     }
 
-    /// And that of a list with its signature around it, which may stand for the list itself: as `gpg --clearsign` calls it, and
-    /// as some call all that is of GnuPG.
+    /// Returns the endings of a list that contains its signature, and may be used as the list itself.
+    /// `gpg --clearsign` writes `.asc`; some projects use `.gpg`.
     pub fn signed_list_endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[],
@@ -85,7 +87,7 @@ fn is_openpgp(file: &[u8]) -> bool {
         || file.windows(OPENPGP_ARMOR.len()).any(|some| some == OPENPGP_ARMOR)
 }
 
-/// An Ed25519 key and its number.
+/// An Ed25519 key and its identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     id: [u8; 8],
@@ -93,15 +95,16 @@ pub struct Key {
     pub ed25519: [u8; 32],
 }
 
-/// A signature as its file has it.
+/// The content of a signature file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     id: [u8; 8],
-    /// It is of the content's BLAKE2b-512 digest; else, in the old form, of the content itself.
+    /// The signature is of the content's BLAKE2b-512 digest. Otherwise, in the old form, it is of the content
+    /// itself.
     pub prehashed: bool,
-    /// The Ed25519 signature of that.
+    /// The Ed25519 signature of the content, or of its digest.
     pub of_content: [u8; 64],
-    /// What the signer said with it.
+    /// The trusted comment.
     pub comment: String,
     /// The Ed25519 signature of `of_content` followed by `comment`.
     pub of_comment: [u8; 64],
@@ -111,7 +114,7 @@ impl Key {
     /// Reads a key: its base64 form, or the text of a `.pub` file.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// What is wrong with it, for people.
     pub fn read(text: &str) -> Result<Key, &'static str> {
         let line = text.trim().lines().last().unwrap_or_default().trim();
         let bytes = BASE64_STANDARD.decode(line).map_err(|_| "it is not a minisign key")?;
@@ -121,13 +124,13 @@ impl Key {
         Ok(Key { id: *id, ed25519 })
     }
 
-    /// Whether that signature says to be of this key.
+    /// Returns whether a signature names this key. It says nothing about whether the signature is right.
     pub fn made(&self, signature: &Signature) -> bool {
         self.id == signature.id
     }
 }
 
-/// The key's number, as minisign shows it.
+/// The identifier of the key, as minisign shows it.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016X}", u64::from_le_bytes(self.id))
@@ -138,7 +141,7 @@ impl Signature {
     /// Reads the text of a `.minisig` file.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// What is wrong with it, for people.
     pub fn read(text: &[u8]) -> Result<Signature, &'static str> {
         let bad = "it is not a minisign signature";
         let text = std::str::from_utf8(text).map_err(|_| bad)?;
@@ -216,7 +219,7 @@ mod tests {
         for file in [armor.as_bytes(), b"\x98\x33", b"\x99\x01", b"\xc6\x33"] {
             assert_eq!(Keys::read(file), Ok(Keys::OpenPgp(file.to_vec())));
         }
-        // A signature, a secret key, a user id.
+        // Packets of a signature, a secret key and a user id.
         for file in [&b"\x88\x33"[..], b"\xc5\x33", b"\xb4\x33", b""] {
             assert!(Keys::read(file).is_err(), "{file:?}");
         }
