@@ -10,6 +10,7 @@ pub mod minisign;
 pub mod net_sim;
 pub mod plan_fuzz;
 pub mod plan_sim;
+mod plan_trace;
 pub mod server;
 
 use base64::prelude::{BASE64_STANDARD, Engine};

@@ -1,6 +1,7 @@
 //! Any list of events, told to a plan: also those that no engine would tell. Nothing may break its invariant, make it
 //! panic, or make it act for ever. Used by a property test, and by a fuzz target.
 
+use crate::plan_trace::Trace;
 use downhaul_core::adopt::Adopted;
 use downhaul_core::concurrency::Allowance;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
@@ -39,11 +40,11 @@ impl Choices<'_> {
     }
 }
 
-/// Tells a plan the events that these bytes mean.
+/// Tells a plan the events that these bytes mean. Returns a fingerprint of its actions.
 ///
 /// # Panics
 /// When the plan breaks its invariant or acts for ever.
-pub fn poke(bytes: &[u8]) {
+pub fn poke(bytes: &[u8]) -> u64 {
     let mut choices = Choices(bytes);
     let rules = Rules {
         origins: origins(1 + usize::from(choices.byte() % 3)),
@@ -70,6 +71,7 @@ pub fn poke(bytes: &[u8]) {
     };
     let mut plan = Plan::new(rules);
     let mut now = Duration::ZERO;
+    let mut trace = Trace::new();
     while !choices.0.is_empty() {
         now += Duration::from_millis(u64::from(choices.byte()) * 10);
         let most = usize::from(choices.byte() % 6);
@@ -77,9 +79,11 @@ pub fn poke(bytes: &[u8]) {
         let mut room = Allowance { most, worth, surplus, not_before: Duration::ZERO };
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));
-            match plan.next(now, &[room, room, room]) {
+            let action = plan.next(now, &[room, room, room]);
+            trace.add(now, &action);
+            match action {
                 Action::Wait(_) => break,
-                Action::Finish(_) => return,
+                Action::Finish(_) => return trace.value(),
                 Action::Fetch { .. } => {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
                 }
@@ -89,6 +93,7 @@ pub fn poke(bytes: &[u8]) {
         let input = event(&mut choices);
         plan.on(now, input);
     }
+    trace.value()
 }
 
 fn event(choices: &mut Choices) -> Input {

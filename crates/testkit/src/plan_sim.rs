@@ -3,6 +3,7 @@
 //! may have damaged meanwhile. The plan's invariant is asserted after every step.
 
 use crate::net_sim::{Meeting, World};
+use crate::plan_trace::Trace;
 use crate::sha256;
 use downhaul_core::adopt::{Adopted, OVERLAP};
 use downhaul_core::concurrency::Controller;
@@ -51,6 +52,8 @@ pub struct Seen {
     pub liars: usize,
     /// Requests for bytes that another worker was asked for, too.
     pub hedges: usize,
+    /// A fingerprint of all actions of all runs: equal where two versions of the plan did the same.
+    pub trace: u64,
 }
 
 /// A connection.
@@ -92,6 +95,7 @@ struct Sim {
     adopted: Option<u64>,
     generation: u32,
     seen: Seen,
+    trace: Trace,
 }
 
 /// Runs a download through the world of a seed, restarts included.
@@ -118,6 +122,7 @@ pub fn drive_plan(seed: u64) -> Ended {
         adopted: None,
         generation: 0,
         seen: Seen::default(),
+        trace: Trace::new(),
         world,
     };
     if sim.world.rng.u8(0..16) == 0 {
@@ -131,11 +136,12 @@ pub fn drive_plan(seed: u64) -> Ended {
             Run::Over(outcome, published) => {
                 let finished = matches!(outcome, Outcome::Finished);
                 assert_eq!(finished, published.is_some(), "seed {seed}");
-                return Ended { outcome, published, seen: sim.seen };
+                return Ended { outcome, published, seen: Seen { trace: sim.trace.value(), ..sim.seen } };
             }
         }
     }
-    Ended { outcome: Outcome::Skipped, published: None, seen: sim.seen }
+    let seen = Seen { trace: sim.trace.value(), ..sim.seen };
+    Ended { outcome: Outcome::Skipped, published: None, seen }
 }
 
 enum Run {
@@ -165,7 +171,9 @@ impl Sim {
                 self.pace.on_closed(false);
             }
             let room = self.pace.allowance(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
-            match plan.next(self.now, &[room, room, room]) {
+            let action = plan.next(self.now, &[room, room, room]);
+            self.trace.add(self.now, &action);
+            match action {
                 Action::Look { reply: None } if self.world.rng.u8(0..6) == 0 => {
                     plan.on(self.now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
                 }

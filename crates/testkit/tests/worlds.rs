@@ -66,6 +66,20 @@ fn plans_in_a_hundred_thousand_worlds() {
     }
 }
 
+/// Prints one number for all that plans do in many worlds. Whoever restructures the plan compares it before and after.
+#[test]
+#[ignore = "it compares two versions of the plan and asserts nothing by itself"]
+fn fingerprint_of_all_actions() {
+    let worlds = seeds(PLANS / 5).into_iter().map(|seed| drive_plan(seed).seen.trace);
+    let lists = seeds(PLANS / 5).into_iter().map(|seed| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let bytes: Vec<u8> = (0..400).map(|_| rng.u8(..)).collect();
+        downhaul_testkit::plan_fuzz::poke(&bytes)
+    });
+    let sum = worlds.chain(lists).fold(0_u64, |sum, trace| sum.rotate_left(1) ^ trace);
+    println!("fingerprint of all actions: {sum:016x}");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(50_000))]
 
