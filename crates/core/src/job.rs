@@ -24,8 +24,8 @@ pub struct Job {
     pub destination: Destination,
     /// Digests it must have, from a list.
     pub expected: Vec<Expected>,
-    /// Digests that its pieces must have, from a list.
-    pub pieces: Option<Pieces>,
+    /// Digests that its chunks must have, from a list.
+    pub chunks: Option<ChunkHashes>,
     /// The size it must have in bytes, from a list.
     pub size: Option<u64>,
     /// What a person should know of it: what its list says and cannot be used.
@@ -43,7 +43,7 @@ impl Job {
             assumed_https: false,
             destination: Destination::Server,
             expected: Vec::new(),
-            pieces: None,
+            chunks: None,
             size: None,
             notes: Vec::new(),
             extra: serde_json::Map::new(),
@@ -146,14 +146,14 @@ impl Job {
     }
 }
 
-/// Digests of all pieces of a file, in order.
+/// The digests of all chunks of a file, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pieces {
+pub struct ChunkHashes {
     /// Bytes of each; the last one may be shorter. At least 1.
     pub length: u64,
     /// By which all of them are.
     pub algorithm: Algorithm,
-    /// One for each piece.
+    /// One for each chunk.
     pub digests: Vec<Digest>,
     /// Who says so.
     pub from: String,

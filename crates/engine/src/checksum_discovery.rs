@@ -15,7 +15,7 @@ use downhaul_core::job::{Destination, Job};
 use downhaul_core::list::checksums::{self, Checksums, Named};
 use downhaul_core::list::metalink::Metalink;
 use downhaul_core::name::{SafeName, last_segment};
-use downhaul_core::plan::About;
+use downhaul_core::plan::Findings;
 use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
@@ -32,7 +32,7 @@ const DOCUMENT_MOST: usize = 1024 * 1024;
 /// What is known of a file's content before it is there.
 #[derive(Clone, Default)]
 pub(crate) struct Known {
-    pub(crate) about: About,
+    pub(crate) findings: Findings,
     /// Its own signature, by a key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
     /// Where it is too, by its server's word.
@@ -42,8 +42,8 @@ pub(crate) struct Known {
 impl Known {
     /// What must be computed of the file.
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
-        let listed = self.about.expected.iter().map(|one| one.digest.algorithm);
-        listed.chain(self.about.signed.iter().filter_map(|signed| signed.digest))
+        let listed = self.findings.expected.iter().map(|one| one.digest.algorithm);
+        listed.chain(self.findings.signed.iter().filter_map(|signed| signed.digest))
     }
 }
 
@@ -102,18 +102,18 @@ impl Proofs {
         let mut signed = false;
         let verify = self.settings.verify;
         if self.settings.checksums.is_some() {
-            signed |= self.look_in_given(spec, &names, &mut known.about).await?;
+            signed |= self.look_in_given(spec, &names, &mut known.findings).await?;
         }
         let url = &spec.urls[0];
-        let counts = |about: &About, counts: fn(Algorithm) -> bool| {
-            has(&spec.expected, counts) || has(&about.expected, counts)
+        let counts = |findings: &Findings, counts: fn(Algorithm) -> bool| {
+            has(&spec.expected, counts) || has(&findings.expected, counts)
         };
-        let enough = counts(&known.about, Algorithm::is_strong) && (signed || self.keys()?.is_none());
+        let enough = counts(&known.findings, Algorithm::is_strong) && (signed || self.keys()?.is_none());
         if matches!(verify, Verify::Find | Verify::Listed | Verify::Require) && !enough {
-            signed |= self.look_beside(url, &names, &mut known.about).await?;
+            signed |= self.look_beside(url, &names, &mut known.findings).await?;
         }
-        if verify == Verify::Listed && !counts(&known.about, Algorithm::counts_in_lists) {
-            let why = spec.notes.iter().chain(&known.about.notes).next().cloned().unwrap_or_default();
+        if verify == Verify::Listed && !counts(&known.findings, Algorithm::counts_in_lists) {
+            let why = spec.notes.iter().chain(&known.findings.notes).next().cloned().unwrap_or_default();
             let at = names.first().cloned().unwrap_or_default();
             return Err(Error::new(ErrorKind::DigestUnlisted, at, why));
         }
@@ -132,7 +132,7 @@ impl Proofs {
                 return missing("of the file or of its list");
             };
             let signature = trusted.signature(&text, &at)?;
-            known.about.signed = Some(signature.told());
+            known.findings.signed = Some(signature.told());
             known.signature = Some(Arc::new(signature));
         }
         Ok(known)
@@ -142,10 +142,15 @@ impl Proofs {
     ///
     /// # Errors
     /// The list cannot be fetched, or says nothing of a file about which it must.
-    async fn look_in_given(&self, spec: &Job, names: &[String], about: &mut About) -> Result<bool, Error> {
+    async fn look_in_given(
+        &self,
+        spec: &Job,
+        names: &[String],
+        findings: &mut Findings,
+    ) -> Result<bool, Error> {
         let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
         let why = match list.about(names, self.settings.single) {
-            Ok(digests) => return Ok(list.add(digests, about)),
+            Ok(digests) => return Ok(list.add(digests, findings)),
             Err(why) => why,
         };
         // What the list of jobs says of the file may be enough.
@@ -153,7 +158,7 @@ impl Proofs {
             Verify::Require if !has(&spec.expected, Algorithm::is_strong) => ErrorKind::DigestMissing,
             Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => ErrorKind::DigestUnlisted,
             _ => {
-                about.notes.push(why);
+                findings.notes.push(why);
                 return Ok(false);
             }
         };
@@ -172,12 +177,12 @@ impl Proofs {
             match self.described(at, reply).await {
                 Ok(spec) => {
                     mirrors.extend(spec.urls);
-                    let about = &mut known.about;
-                    about.expected.extend(spec.expected);
-                    (about.pieces, about.size) = (spec.pieces, spec.size);
-                    about.notes.extend(spec.notes);
+                    let findings = &mut known.findings;
+                    findings.expected.extend(spec.expected);
+                    (findings.chunks, findings.size) = (spec.chunks, spec.size);
+                    findings.notes.extend(spec.notes);
                 }
-                Err(why) => known.about.notes.push(format!("{}: {why}", show::url(at))),
+                Err(why) => known.findings.notes.push(format!("{}: {why}", show::url(at))),
             }
         }
         mirrors.retain(|url| may(url) && *url != reply.url);
@@ -316,8 +321,8 @@ impl List {
     }
 
     /// What it says counts. Whether it is signed.
-    fn add(&self, digests: Vec<Digest>, about: &mut About) -> bool {
-        about
+    fn add(&self, digests: Vec<Digest>, findings: &mut Findings) -> bool {
+        findings
             .expected
             .extend(digests.into_iter().map(|digest| Expected { digest, from: self.label.clone() }));
         self.signed

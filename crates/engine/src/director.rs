@@ -33,7 +33,9 @@ use downhaul_core::event::{EventKind, JobId, Phase};
 use downhaul_core::identity::Identity;
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
-use downhaul_core::plan::{About, Action, Answer, Input, Left, Outcome, Place, Plan, Rules, Sizes, WorkerId};
+use downhaul_core::plan::{
+    Action, Answer, Findings, Input, Leftover, Outcome, Place, Plan, Rules, Sizes, WorkerId,
+};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
 use placing::{Placed, Written};
@@ -316,7 +318,7 @@ impl Director {
             let plan = Plan::new(Rules {
                 origins: identity.origins,
                 size: spec.size,
-                pieces: spec.pieces.clone(),
+                chunks: spec.chunks.clone(),
                 look_first,
                 retries: self.settings.retries,
                 on_error: self.on_error,
@@ -452,7 +454,7 @@ impl Director {
                 let more = add_mirrors(running, &self.sources, known.mirrors);
                 let more = more.iter().map(|url| self.places.origin(url)).collect();
                 running.plan.on(self.clock.now(), Input::Sources(more));
-                Input::Known(known.about)
+                Input::Found(known.findings)
             }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
                 // A server may still give the file another name, unless it is gone on with.
@@ -467,14 +469,15 @@ impl Director {
                 running.meter.set_name(name_of(&placed.path));
                 running.path = Some(placed.path);
                 if placed.renamed.is_some() {
-                    let about = About { renamed: placed.renamed, ..About::default() };
-                    running.plan.on(self.clock.now(), Input::Known(about));
+                    let findings = Findings { renamed: placed.renamed, ..Findings::default() };
+                    running.plan.on(self.clock.now(), Input::Found(findings));
                 }
                 running.part = placed.part;
                 running.written = placed.written;
                 running.generation = placed.generation;
                 // What is repaired has no journal: whoever breaks that off begins with the file again.
-                running.journaled |= matches!(placed.left, Some(Left::Journal { .. } | Left::Adopted(_)));
+                running.journaled |=
+                    matches!(placed.left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
                 Input::Placed(Ok(placed.place), placed.left)
             }
             Report::Placed(Err(error)) => Input::Placed(Err(error), None),
@@ -540,7 +543,7 @@ impl Director {
                 }
                 Action::Place { reply, begin } => self.place(id, reply.as_deref().cloned(), begin),
                 Action::Begin(begin) => self.begin(id, begin),
-                Action::Check { number, claims } => self.check(id, number, claims),
+                Action::CheckJournal { number, claims } => self.check(id, number, claims),
                 Action::Accept { worker, skip, at, end } => self.accept(id, worker, skip, at, end),
                 Action::Cut { worker, end } => {
                     if let Some(at_work) = running.workers.get_mut(&worker) {
@@ -549,8 +552,8 @@ impl Director {
                     }
                 }
                 Action::Drop { worker } => self.take_worker(id, worker, true),
-                Action::Prove { number, piece, expected } => self.prove(id, number, piece, expected),
-                Action::Void { number, ranges } => self.void(id, number, ranges),
+                Action::VerifyChunk { number, chunk, expected } => self.prove(id, number, chunk, expected),
+                Action::Discard { number, ranges } => self.void(id, number, ranges),
                 Action::Verify => self.verify(id),
                 Action::Publish => self.publish(id),
                 Action::Tell(fact) => {

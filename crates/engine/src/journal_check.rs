@@ -19,9 +19,9 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
         let part = part.clone();
         // What cannot be read cannot be trusted, and is fetched again.
         let good = tokio::task::spawn_blocking(move || holds(&*part, claim)).await.unwrap_or(false);
-        report(Input::Checked { number, claim, good });
+        report(Input::ClaimChecked { number, claim, good });
     }
-    report(Input::CheckEnded { number });
+    report(Input::JournalChecked { number });
 }
 
 /// Whether these bytes have that digest.

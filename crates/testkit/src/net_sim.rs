@@ -11,7 +11,7 @@ use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind, Pause, Why};
 use downhaul_core::identity::{Key, Origin};
-use downhaul_core::job::Pieces;
+use downhaul_core::job::ChunkHashes;
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::reply::Reply;
 use downhaul_core::settings::{OnError, Verify};
@@ -32,7 +32,7 @@ const COMMON: u64 = 100_000;
 
 /// The plan's numbers, shrunk to the size of these files.
 const SIZES: Sizes = Sizes {
-    piece_least: 5_000,
+    segment_least: 5_000,
     split_least: 1_000,
     single_below: 10_000,
     journal_from: Some(15_000),
@@ -161,7 +161,7 @@ impl World {
             notes: Vec::new(),
             expected,
             size: None,
-            pieces,
+            chunks: pieces,
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {
                 // What cannot be read back is not proven by pieces.
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// What somebody says beforehand of the whole and of its pieces.
-    fn proofs(&mut self) -> (Vec<Expected>, Option<Pieces>) {
+    fn proofs(&mut self) -> (Vec<Expected>, Option<ChunkHashes>) {
         let file = self.versions[0].clone();
         self.misled = self.known && self.rng.u8(0..8) == 0;
         let salt: &[u8] = if self.misled { b"x" } else { b"" };
@@ -183,7 +183,7 @@ impl World {
         let length = self.rng.usize(1_000..20_000);
         let which = if self.known { self.rng.u8(0..3) } else { 3 };
         let whole = || vec![Expected { digest: digest(&file), from: "a list".into() }];
-        let pieces = || Pieces {
+        let pieces = || ChunkHashes {
             length: length as u64,
             algorithm: Algorithm::Sha256,
             digests: file.chunks(length).map(digest).collect(),

@@ -7,9 +7,9 @@ use downhaul_core::concurrency::Allowance;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{Conditions, Origin};
-use downhaul_core::job::Pieces;
+use downhaul_core::job::ChunkHashes;
 use downhaul_core::journal::{Claim, Start};
-use downhaul_core::plan::{Action, Answer, Input, Left, Place, Plan, Rules, Sizes};
+use downhaul_core::plan::{Action, Answer, Input, Leftover, Place, Plan, Rules, Sizes};
 use downhaul_core::reply::{Reply, Validator};
 use downhaul_core::settings::{OnError, Verify};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -57,10 +57,10 @@ pub fn poke(bytes: &[u8]) -> u64 {
         notes: Vec::new(),
         expected: if choices.byte().is_multiple_of(2) { Vec::new() } else { vec![expected()] },
         size: None,
-        pieces: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(pieces),
+        chunks: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(pieces),
         connections: choices.one_of(&[None, Some(1), Some(4)]),
         sizes: Sizes {
-            piece_least: 1_000,
+            segment_least: 1_000,
             split_least: 100,
             single_below: 2_000,
             journal_from: choices.one_of(&[None, Some(3_000)]),
@@ -118,7 +118,7 @@ fn event(choices: &mut Choices) -> Input {
         12 => {
             let (start, number) = (choices.offset(), u32::from(choices.byte() % 4));
             let end = start.saturating_add(choices.offset()).max(start.saturating_add(1));
-            Input::Checked {
+            Input::ClaimChecked {
                 number,
                 claim: Claim { start, end, crc: 0 },
                 good: choices.byte().is_multiple_of(2),
@@ -132,15 +132,15 @@ fn event(choices: &mut Choices) -> Input {
             };
             let number = u32::from(choices.byte() % 4);
             match choices.byte() % 3 {
-                0 => Input::Voided {
+                0 => Input::Discarded {
                     number,
                     ranges: std::iter::once(piece..piece + 2_000).collect(),
                     result: good.map(drop),
                 },
-                _ => Input::Proved { number, piece: piece..piece + 2_000, good },
+                _ => Input::ChunkVerified { number, chunk: piece..piece + 2_000, good },
             }
         }
-        13 => Input::CheckEnded { number: u32::from(choices.byte() % 4) },
+        13 => Input::JournalChecked { number: u32::from(choices.byte() % 4) },
         14 => Input::Verified(Ok(Vec::<Digest>::new())),
         _ => match choices.byte() % 4 {
             0 => Input::Answer(Answer::Retry),
@@ -157,9 +157,9 @@ fn origins(count: usize) -> Vec<Origin> {
 }
 
 /// Digests for a file of 20,000 bytes.
-fn pieces(length: u64) -> Pieces {
+fn pieces(length: u64) -> ChunkHashes {
     let digests = vec![expected().digest; 20_000_usize.div_ceil(length as usize)];
-    Pieces { length, algorithm: Algorithm::Sha256, digests, from: "a list".into() }
+    ChunkHashes { length, algorithm: Algorithm::Sha256, digests, from: "a list".into() }
 }
 
 fn expected() -> Expected {
@@ -171,10 +171,10 @@ fn error(choices: &mut Choices) -> Error {
     Error::new(choices.one_of(ErrorKind::ALL), "somewhere", "")
 }
 
-fn left(choices: &mut Choices) -> Option<Left> {
+fn left(choices: &mut Choices) -> Option<Leftover> {
     match choices.byte() % 3 {
         0 => None,
-        1 => Adopted::prefix(choices.offset()).map(Left::Adopted),
+        1 => Adopted::prefix(choices.offset()).map(Leftover::Adopted),
         _ => {
             let size = choices.one_of(&[None, Some(5_000), Some(20_000)]);
             let version = if choices.byte().is_multiple_of(2) {
@@ -187,7 +187,7 @@ fn left(choices: &mut Choices) -> Option<Left> {
                 Claim { start, end: start + 1 + choices.offset() % 5_000, crc: 0 }
             });
             let claims = claims.filter(|claim| size.is_none_or(|size| claim.end <= size)).collect();
-            Some(Left::Journal {
+            Some(Leftover::Journal {
                 start: Start {
                     url: String::new(),
                     origin: origins(1).pop(),

@@ -12,7 +12,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::EventKind;
 use downhaul_core::identity::Conditions;
 use downhaul_core::journal::{self, Claim};
-use downhaul_core::plan::{Action, Answer, Begin, Input, Left, Outcome, Place, Plan, Rules, WorkerId};
+use downhaul_core::plan::{Action, Answer, Begin, Input, Leftover, Outcome, Place, Plan, Rules, WorkerId};
 use downhaul_core::ranges::RangeSet;
 use downhaul_engine::source::Want;
 use std::collections::VecDeque;
@@ -202,7 +202,7 @@ impl Sim {
                     let result = if fails { Err(Error::new(ErrorKind::DiskFull, "sim", "")) } else { Ok(()) };
                     plan.on(self.now, Input::Begun(result));
                 }
-                Action::Check { number, claims } => {
+                Action::CheckJournal { number, claims } => {
                     self.check = claims.into_iter().map(|claim| (number, Some(claim))).collect();
                     self.check.push_back((number, None));
                 }
@@ -229,16 +229,16 @@ impl Sim {
                     }
                 }
                 Action::Drop { worker } => self.lanes.retain(|lane| lane.worker != worker),
-                Action::Prove { number, piece, expected } => {
-                    let range = usize::try_from(piece.start).expect("small")
-                        ..usize::try_from(piece.end).expect("small");
+                Action::VerifyChunk { number, chunk, expected } => {
+                    let range = usize::try_from(chunk.start).expect("small")
+                        ..usize::try_from(chunk.end).expect("small");
                     let good = Ok(sha256(&self.disk[range]) == expected.to_string());
                     self.seen.wrong_pieces += usize::from(good == Ok(false));
-                    self.later.push_back(Input::Proved { number, piece, good });
+                    self.later.push_back(Input::ChunkVerified { number, chunk, good });
                 }
-                Action::Void { number, ranges } => {
+                Action::Discard { number, ranges } => {
                     ranges.iter().for_each(|range| self.there.remove(range.clone()));
-                    self.later.push_back(Input::Voided { number, ranges, result: Ok(()) });
+                    self.later.push_back(Input::Discarded { number, ranges, result: Ok(()) });
                 }
                 Action::Verify => {
                     let size =
@@ -338,14 +338,14 @@ impl Sim {
             Some((at, index)) if at <= self.now => self.lane(plan, index),
             _ if check.is_some_and(|check| check <= self.now) => {
                 let Some((number, claim)) = self.check.pop_front() else { return };
-                let Some(claim) = claim else { return plan.on(self.now, Input::CheckEnded { number }) };
+                let Some(claim) = claim else { return plan.on(self.now, Input::JournalChecked { number }) };
                 let good = self.holds(claim);
                 if good {
                     self.seen.good += 1
                 } else {
                     self.seen.bad += 1
                 }
-                plan.on(self.now, Input::Checked { number, claim, good });
+                plan.on(self.now, Input::ClaimChecked { number, claim, good });
             }
             _ => {}
         }
@@ -459,14 +459,14 @@ impl Sim {
         self.journal = begin.journal.as_ref().map(journal::begin).unwrap_or_default();
     }
 
-    fn left(&mut self) -> Option<Left> {
+    fn left(&mut self) -> Option<Leftover> {
         if let Some(length) = self.adopted {
-            return Adopted::prefix(length).map(Left::Adopted);
+            return Adopted::prefix(length).map(Leftover::Adopted);
         }
         let (start, claims) = journal::read(&self.journal)?;
         self.journal = journal::rewrite(&start, &claims);
         let (start, claims) = journal::read(&self.journal)?;
-        Some(Left::Journal { start, claims })
+        Some(Leftover::Journal { start, claims })
     }
 
     fn holds(&self, claim: Claim) -> bool {

@@ -37,7 +37,7 @@ fn action_text(action: &Action) -> String {
             format!("place {} {begin:?}", reply.is_some())
         }
         Action::Begin(begin) => format!("begin {} {}", begin.journal.is_some(), begin.keep),
-        Action::Check { number, claims } => {
+        Action::CheckJournal { number, claims } => {
             let claims: Vec<_> = claims.iter().map(|claim| (claim.start, claim.end, claim.crc)).collect();
             format!("check {number} {claims:?}")
         }
@@ -45,8 +45,8 @@ fn action_text(action: &Action) -> String {
         Action::Accept { worker, skip, at, end } => format!("accept {worker} {skip} {at} {end:?}"),
         Action::Cut { worker, end } => format!("cut {worker} {end}"),
         Action::Drop { worker } => format!("drop {worker}"),
-        Action::Prove { number, piece, expected } => format!("verify {number} {piece:?} {expected}"),
-        Action::Void { number, ranges } => format!("discard {number} {ranges:?}"),
+        Action::VerifyChunk { number, chunk, expected } => format!("verify {number} {chunk:?} {expected}"),
+        Action::Discard { number, ranges } => format!("discard {number} {ranges:?}"),
         Action::Verify => "verify".into(),
         Action::Publish => "publish".into(),
         Action::Tell(event) => event_text(event),

@@ -7,7 +7,7 @@ use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
 use crate::identity::{Conditions, Origin};
-use crate::job::Pieces;
+use crate::job::ChunkHashes;
 use crate::journal::{Claim, Start};
 use crate::reply::Reply;
 use crate::settings::{OnError, Verify};
@@ -45,8 +45,8 @@ pub enum Action {
     },
     /// Begin the part file (again): nothing that was written counts, but for what `keep` says. Answered by `Begun`.
     Begin(Begin),
-    /// Compare what an earlier run left with its journal. Answered by `Checked` for each claim, and `CheckEnded`.
-    Check {
+    /// Compare what an earlier run left with its journal. Answered by `ClaimChecked` for each claim, and `JournalChecked`.
+    CheckJournal {
         /// Which check this is.
         number: u32,
         /// What to compare.
@@ -86,17 +86,17 @@ pub enum Action {
         /// Whom to drop.
         worker: WorkerId,
     },
-    /// Read this piece back and compare its digest. Answered by `Proved`.
-    Prove {
+    /// Read this piece back and compare its digest. Answered by `ChunkVerified`.
+    VerifyChunk {
         /// Which state of the file this belongs to.
         number: u32,
         /// Its bytes.
-        piece: Range<u64>,
+        chunk: Range<u64>,
         /// What it must be.
         expected: Digest,
     },
-    /// What was written of these bytes counts for nothing, and is written anew. Answered by `Voided`.
-    Void {
+    /// What was written of these bytes counts for nothing, and is written anew. Answered by `Discarded`.
+    Discard {
         /// Which state of the file this belongs to.
         number: u32,
         /// Which bytes.
@@ -134,11 +134,11 @@ pub struct Begin {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// What is known of the content beside what its server says. Comes before `Looked` or `Placed`, and may come again.
-    Known(About),
+    Found(Findings),
     /// The answer to `Look`.
     Looked(Result<Place, Error>),
     /// The answer to `Place`, with what an earlier run left.
-    Placed(Result<Place, Error>, Option<Left>),
+    Placed(Result<Place, Error>, Option<Leftover>),
     /// The answer to `Begin`.
     Begun(Result<(), Error>),
     /// A worker has a reply (200 or 206, to `Ask` also 304) and waits for a word on it.
@@ -166,7 +166,7 @@ pub enum Input {
         result: Result<(), Error>,
     },
     /// What was claimed was compared with what is on the disk.
-    Checked {
+    ClaimChecked {
         /// By which check.
         number: u32,
         /// What.
@@ -175,21 +175,21 @@ pub enum Input {
         good: bool,
     },
     /// A check is through; what it did not speak of could not be read.
-    CheckEnded {
+    JournalChecked {
         /// Which.
         number: u32,
     },
-    /// The answer to `Prove`.
-    Proved {
+    /// The answer to `VerifyChunk`.
+    ChunkVerified {
         /// As asked.
         number: u32,
         /// As asked.
-        piece: Range<u64>,
+        chunk: Range<u64>,
         /// It is what it must be.
         good: Result<bool, Error>,
     },
-    /// The answer to `Void`.
-    Voided {
+    /// The answer to `Discard`.
+    Discarded {
         /// As asked.
         number: u32,
         /// As asked.
@@ -213,12 +213,12 @@ pub enum Input {
 
 /// What is known of a file's content from elsewhere than its own replies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub struct Findings {
     /// What lists say.
     pub expected: Vec<Expected>,
     /// Digests of its pieces, and its size in bytes.
-    pub pieces: Option<Pieces>,
-    /// See `pieces`.
+    pub chunks: Option<ChunkHashes>,
+    /// See `chunks`.
     pub size: Option<u64>,
     /// It has a signature of its own, which whoever verifies its digests checks too.
     pub signed: Option<Signed>,
@@ -262,7 +262,7 @@ pub enum Place {
 
 /// What was found in a part file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Left {
+pub enum Leftover {
     /// What an earlier run of ours left.
     Journal {
         /// What file it is.
@@ -329,7 +329,7 @@ pub struct Rules {
     /// The size it must have, in bytes.
     pub size: Option<u64>,
     /// Digests that its pieces must have.
-    pub pieces: Option<Pieces>,
+    pub chunks: Option<ChunkHashes>,
     /// The connections it shall have; `None`: as many as help.
     pub connections: Option<usize>,
     /// How its bytes are shared out.
@@ -342,7 +342,7 @@ pub struct Rules {
 #[derive(Debug, Clone)]
 pub struct Sizes {
     /// The smallest piece that is handed out while there are others.
-    pub piece_least: u64,
+    pub segment_least: u64,
     /// The smallest part that a worker gives up to another one.
     pub split_least: u64,
     /// Files below this have one connection.
@@ -359,7 +359,7 @@ impl Sizes {
     /// For files on a disk.
     pub const FILE: Sizes = Sizes {
         // Below, the round trip between two pieces is felt on any line.
-        piece_least: 1024 * 1024,
+        segment_least: 1024 * 1024,
         // What a request costs is weighed in seconds; this only keeps tasks from becoming crumbs.
         split_least: 64 * 1024,
         // A few pieces for two connections; below, one is done before the second is up to speed.

@@ -12,23 +12,21 @@
 //! [`resuming`]; what is right, in [`proving`]; and what a failure means, in [`failing`].
 
 mod contract;
-mod failing;
+mod failures;
 mod growth;
-mod judge;
-mod known;
-mod opening;
+mod identity;
+mod ledger;
 mod pauses;
-mod pieces;
-mod proof;
-mod proving;
-mod resuming;
+mod progress;
+mod responses;
+mod resume;
+mod schedule;
 mod sources;
-mod staff;
-mod work;
-mod working;
+mod validate;
+mod verification;
 
 pub use contract::{
-    About, Action, Answer, Begin, Input, Left, Outcome, Place, Rules, Signed, Sizes, WorkerId,
+    Action, Answer, Begin, Findings, Input, Leftover, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
 
 use crate::adopt::Adopted;
@@ -39,15 +37,15 @@ use crate::event::{EventKind, Failure};
 use crate::identity::{Conditions, Identity, Origin};
 use crate::reply::Validator;
 use crate::retry::Budget;
-use known::Known;
-use opening::First;
+use identity::RemoteFile;
+use ledger::SegmentLedger;
 use pauses::Pauses;
-use pieces::Proving;
-use proof::Proof;
+use responses::First;
 use sources::Sources;
 use std::collections::VecDeque;
 use std::time::Duration;
-use work::Work;
+use verification::Chunks;
+use verification::Expectations;
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
@@ -84,18 +82,18 @@ pub struct Plan {
     one_only: bool,
     actions: VecDeque<Action>,
     state: State,
-    work: Work,
+    ledger: SegmentLedger,
     workers: WorkerId,
     checks: u32,
     sources: Sources,
     /// Digests of its pieces, where somebody gave them.
-    pieces: Option<Proving>,
+    chunks: Option<Chunks>,
     first_request: Option<Duration>,
     /// A file stands under the final name, and the server is to be asked about it first.
     asking: Option<Conditions>,
     /// The final path, once there is a part file.
     placed: Option<String>,
-    known: Option<Known>,
+    remote_file: Option<RemoteFile>,
     /// What the first accepted reply of this run was like, and later the one that the file began with again.
     first: Option<First>,
     /// What another tool left, until the server's file began to be compared with its end.
@@ -105,7 +103,7 @@ pub struct Plan {
     /// A part ended, and the server did not say whether the file ends there too.
     open_ended: bool,
     /// What the file must be: what the person, lists and the server said.
-    proof: Proof,
+    expectations: Expectations,
     proven: Option<String>,
     computed: Vec<Digest>,
     /// Bytes were joined without a validator: only a digest can tell whether they belong together.
@@ -136,20 +134,20 @@ impl Plan {
             one_only: false,
             actions: VecDeque::new(),
             state: State::Transferring,
-            work: Work::default(),
+            ledger: SegmentLedger::default(),
             workers: 0,
             checks: 0,
             sources: Sources::new(&rules.origins),
-            pieces: None,
+            chunks: None,
             first_request: None,
             asking: None,
             placed: None,
-            known: None,
+            remote_file: None,
             first: None,
             adopting: None,
             comparing: None,
             open_ended: false,
-            proof: Proof::new(&rules),
+            expectations: Expectations::new(&rules),
             proven: None,
             computed: Vec::new(),
             unproven_join: false,
@@ -168,7 +166,7 @@ impl Plan {
             plan.state = State::Looking;
             plan.actions.push_back(Action::Look { reply: None });
         }
-        plan.know_pieces(plan.rules.pieces.clone(), None);
+        plan.know_pieces(plan.rules.chunks.clone(), None);
         plan
     }
 
@@ -187,7 +185,7 @@ impl Plan {
         }
         let mut timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
         if self.state == State::Transferring && self.actions.is_empty() {
-            timer = self.staff(now, rooms);
+            timer = self.schedule(now, rooms);
         }
         match self.actions.pop_front() {
             Some(action) => action,
@@ -201,9 +199,9 @@ impl Plan {
             return;
         }
         match input {
-            Input::Known(mut about) => {
-                let (pieces, size) = (about.pieces.take(), about.size.take());
-                self.proof.know(about);
+            Input::Found(mut findings) => {
+                let (pieces, size) = (findings.chunks.take(), findings.size.take());
+                self.expectations.know(findings);
                 self.know_pieces(pieces, size);
             }
             Input::Looked(place) if self.state == State::Looking => match place {
@@ -242,10 +240,12 @@ impl Plan {
             }
             Input::Wrote { worker, upto, fresh } => self.wrote(now, worker, upto, fresh),
             Input::Ended { worker, result } => self.ended(now, worker, result),
-            Input::Checked { number, claim, good } if number == self.checks => self.checked(claim, good),
-            Input::CheckEnded { number } if number == self.checks => self.check_ended(),
-            Input::Proved { number, piece, good } if number == self.checks => self.proved(now, piece, good),
-            Input::Voided { number, ranges, result } if number == self.checks => {
+            Input::ClaimChecked { number, claim, good } if number == self.checks => self.checked(claim, good),
+            Input::JournalChecked { number } if number == self.checks => self.check_ended(),
+            Input::ChunkVerified { number, chunk, good } if number == self.checks => {
+                self.proved(now, chunk, good)
+            }
+            Input::Discarded { number, ranges, result } if number == self.checks => {
                 self.voided(now, &ranges, result);
             }
             Input::Sources(more) => self.sources.add(&more),
@@ -260,10 +260,10 @@ impl Plan {
             // Late news of something that was given up.
             Input::Looked(_)
             | Input::Opened { .. }
-            | Input::Checked { .. }
-            | Input::CheckEnded { .. }
-            | Input::Proved { .. }
-            | Input::Voided { .. }
+            | Input::ClaimChecked { .. }
+            | Input::JournalChecked { .. }
+            | Input::ChunkVerified { .. }
+            | Input::Discarded { .. }
             | Input::Verified(_)
             | Input::Published(_) => {}
         }
@@ -272,7 +272,7 @@ impl Plan {
     /// The algorithms whose digests `Verify` must compute. Settled when `Accept`, `Check` or `Verify` is given:
     /// parts may bring more than the first reply did.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        self.proof.algorithms()
+        self.expectations.algorithms()
     }
 
     /// Which source is asked first.
@@ -282,18 +282,18 @@ impl Plan {
 
     /// What the file is known by.
     pub fn identity(&self) -> Identity {
-        Identity { origins: self.sources.origins(), proven: self.proof.has_strong(&[]) }
+        Identity { origins: self.sources.origins(), proven: self.expectations.has_strong(&[]) }
     }
 
     /// What the server calls the version that is fetched, and where it comes from.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
-        let start = &self.known.as_ref()?.start;
+        let start = &self.remote_file.as_ref()?.start;
         Some((start.origin?, start.version.clone()))
     }
 
     /// Size of the whole, if known.
     pub fn size(&self) -> Option<u64> {
-        self.work.size
+        self.ledger.size
     }
 
     /// A person is being asked about this file, or its host asked for a pause: it holds no place among those in
@@ -309,29 +309,29 @@ impl Plan {
 
     /// It would like a connection, and has none.
     pub fn is_starving(&self) -> bool {
-        self.state == State::Transferring && self.work.held().is_empty()
+        self.state == State::Transferring && self.ledger.assignments().is_empty()
     }
 
     /// It can use a further connection, if there are some to be had.
     pub fn takes_more(&self) -> bool {
-        let large = self.work.size.is_some_and(|size| size >= self.rules.sizes.single_below);
+        let large = self.ledger.size.is_some_and(|size| size >= self.rules.sizes.single_below);
         let most = self.rules.connections.unwrap_or(usize::MAX);
         self.state == State::Transferring
             && large
             && !self.one_only
             && self.may_grow()
             && self.is_provable()
-            && self.work.held().len() < most
+            && self.ledger.assignments().len() < most
     }
 
     /// How many bytes are on the disk and count, or are being checked.
     pub fn bytes(&self) -> u64 {
-        self.work.there()
+        self.ledger.there()
     }
 
     /// All bytes below this are written.
     pub fn prefix(&self) -> u64 {
-        self.work.written.prefix()
+        self.ledger.written.prefix()
     }
 
     /// The invariant of the module.
@@ -340,37 +340,37 @@ impl Plan {
     /// What is broken.
     pub fn check(&self) -> Result<(), String> {
         let (used, of) = self.budget.tries();
-        let alone = self.known.is_some() || self.work.held().len() < 2;
+        let alone = self.remote_file.is_some() || self.ledger.assignments().len() < 2;
         let rules = [
             (
-                self.work.written.len() <= self.best.saturating_add(self.left_good),
+                self.ledger.written.len() <= self.best.saturating_add(self.left_good),
                 "more is written than ever was",
             ),
-            (self.work.there() == 0 || self.placed.is_some(), "bytes were written without a place"),
+            (self.ledger.there() == 0 || self.placed.is_some(), "bytes were written without a place"),
             (
-                !matches!(self.state, State::Verifying | State::Publishing) || self.work.is_complete(),
+                !matches!(self.state, State::Verifying | State::Publishing) || self.ledger.is_complete(),
                 "an incomplete file is published",
             ),
             (alone, "several workers fetch what nobody knows"),
             (
-                self.state != State::Over || self.work.held().is_empty(),
+                self.state != State::Over || self.ledger.assignments().is_empty(),
                 "somebody works for a file that is over",
             ),
             (used <= of, "more retries than allowed"),
             (self.sources.current() < self.sources.len(), "a source that does not exist"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, broken)| *broken);
-        match broken.or(self.work.check().err()) {
+        match broken.or(self.ledger.check().err()) {
             Some(broken) => Err(format!("{broken}: {self:?}")),
             None => Ok(()),
         }
     }
 
     fn published(&mut self, now: Duration, path: String) {
-        let warnings = self.known.as_mut().map(|known| std::mem::take(&mut known.warnings));
+        let warnings = self.remote_file.as_mut().map(|known| std::mem::take(&mut known.warnings));
         self.actions.push_back(Action::Tell(EventKind::Finished {
             path,
-            bytes: self.work.written.len(),
+            bytes: self.ledger.written.len(),
             fetched: self.fetched,
             seconds: now.saturating_sub(self.first_request.unwrap_or(now)).as_secs_f64(),
             proven: self.proven.clone().unwrap_or_default(),
@@ -403,7 +403,7 @@ impl Plan {
             retries: self.budget.tries().0,
             exhausted,
         }));
-        let resumable = self.journal().is_some() && self.is_provable() && self.work.there() > 0;
+        let resumable = self.journal().is_some() && self.is_provable() && self.ledger.there() > 0;
         self.finish(Outcome::Failed { kind: error.kind, exhausted, stop_all, resumable });
     }
 
@@ -414,7 +414,7 @@ impl Plan {
 
     /// Nothing is wrong with a worker, but nobody needs it. What its hedge wrote may count now.
     fn dispense_with(&mut self, worker: WorkerId) {
-        let (_, twin) = self.work.release(worker).unzip();
+        let (_, twin) = self.ledger.release(worker).unzip();
         self.grew();
         for worker in twin.flatten().into_iter().chain([worker]) {
             self.actions.push_back(Action::Drop { worker });
@@ -422,7 +422,7 @@ impl Plan {
     }
 
     fn drop_workers(&mut self) {
-        for worker in self.work.release_all() {
+        for worker in self.ledger.release_all() {
             self.actions.push_back(Action::Drop { worker });
         }
     }

@@ -22,7 +22,7 @@ fn rules() -> Rules {
         notes: Vec::new(),
         expected: Vec::new(),
         size: None,
-        pieces: None,
+        chunks: None,
         connections: Some(1),
         sizes: Sizes::FILE,
         seed: 1,
@@ -185,13 +185,13 @@ fn who_is_too_many_is_stopped_and_one_stays() {
     let part = reply(206, &[("content-range", asked.as_str()), ("etag", "\"a\"")]);
     plan.on(then, Input::Opened { worker: 2, reply: part });
     drive(&mut plan, then, 1, 0);
-    let before = plan.work.held().len();
+    let before = plan.ledger.assignments().len();
     assert!(before > 2, "{plan:?}");
     let stopped = [drive(&mut plan, then, 0, 100), drive(&mut plan, then, 0, 100)].concat();
     let drops = stopped.iter().filter(|action| matches!(action, Action::Drop { .. })).count();
     assert_eq!(drops, before - 2);
     assert!(
-        plan.work.held().iter().all(|one| one.receiving),
+        plan.ledger.assignments().iter().all(|one| one.receiving),
         "one stays, and one that is about to end counts already"
     );
     assert!(!fetches(&drive(&mut plan, then, 1, 0)).is_empty(), "what they had is free again");

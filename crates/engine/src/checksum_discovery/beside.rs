@@ -11,7 +11,7 @@ use downhaul_core::content::{self, Look};
 use downhaul_core::digest::Algorithm;
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::list::checksums;
-use downhaul_core::plan::About;
+use downhaul_core::plan::Findings;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -54,13 +54,13 @@ impl Proofs {
         &self,
         url: &Url,
         names: &[String],
-        about: &mut About,
+        findings: &mut Findings,
     ) -> Result<bool, Error> {
         let wants_signed = self.keys()?.is_some();
         let (mut signed, mut found) = (false, false);
         let mut unusable = Vec::new();
         for candidate in candidates(url) {
-            let enough = found && (!candidate.strong || has(&about.expected, Algorithm::is_strong));
+            let enough = found && (!candidate.strong || has(&findings.expected, Algorithm::is_strong));
             if enough && (signed || !wants_signed) {
                 break;
             }
@@ -70,7 +70,7 @@ impl Proofs {
                 // A list that cannot be fetched says nothing; one with a wrong signature says too much.
                 Some(Err(error)) if error.kind == ErrorKind::SignatureWrong => return Err(error),
                 Some(Err(error)) => {
-                    about.notes.push(format!("a checksum list beside it was not read: {error}"));
+                    findings.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
                         // A host in trouble is not asked for the others.
                         break;
@@ -81,14 +81,14 @@ impl Proofs {
             match list.about(names, candidate.own) {
                 Ok(digests) => {
                     found = true;
-                    signed |= list.add(digests, about);
+                    signed |= list.add(digests, findings);
                 }
                 Err(why) if candidate.own || list.sums.entries().is_empty() => unusable.push(why),
                 Err(_) => {}
             }
         }
         if !found && !unusable.is_empty() {
-            about.notes.push(format!("beside it: {}", unusable.join("; ")));
+            findings.notes.push(format!("beside it: {}", unusable.join("; ")));
         }
         Ok(signed)
     }

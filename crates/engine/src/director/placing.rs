@@ -18,7 +18,7 @@ use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
-use downhaul_core::plan::{Begin, Left, Place, WorkerId};
+use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
 use downhaul_core::reply::{Links, Reply};
 use downhaul_core::settings::Settings;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(super) struct Placed {
     /// What a person should know of its name.
     pub(super) renamed: Option<String>,
     /// What an earlier run left in it.
-    pub(super) left: Option<Left>,
+    pub(super) left: Option<Leftover>,
     pub(super) generation: Generation,
     pub(super) written: Option<Written>,
 }
@@ -159,7 +159,7 @@ impl Director {
                         });
                         generation
                     }
-                    (Some(part), _, Some(Left::Journal { start, .. })) => {
+                    (Some(part), _, Some(Leftover::Journal { start, .. })) => {
                         start.size.map_or(Ok(()), |size| space.reserve(id, part, size, &*disk, &path))?;
                         0
                     }
@@ -262,16 +262,16 @@ fn write_whole(
 }
 
 /// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
-fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Left>, Error> {
+fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
-        Found::Adopted(left) => Ok(Some(Left::Adopted(left))),
-        Found::Whole(length) => Ok(Some(Left::Whole(length))),
+        Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),
+        Found::Whole(length) => Ok(Some(Leftover::Whole(length))),
         Found::Journal(bytes) => {
             // What cannot be read says nothing: the file starts again.
             let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
             let rewritten = journal::rewrite(&start, &claims);
             part.rewrite_journal(&rewritten)?;
-            Ok(journal::read(&rewritten).map(|(start, claims)| Left::Journal { start, claims }))
+            Ok(journal::read(&rewritten).map(|(start, claims)| Leftover::Journal { start, claims }))
         }
     }
 }

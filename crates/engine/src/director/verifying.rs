@@ -14,7 +14,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal::Claim;
-use downhaul_core::plan::{About, Input};
+use downhaul_core::plan::{Findings, Input};
 use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
 use downhaul_core::show;
 use std::io::Read;
@@ -54,7 +54,7 @@ impl Director {
         let Some(part) = self.running.get(&id).and_then(|running| running.part.clone()) else { return };
         self.block(id, false, move || {
             let good = journal_check::is_as(&*part, piece.clone(), &expected);
-            Report::Input(Input::Proved { number, piece, good })
+            Report::Input(Input::ChunkVerified { number, chunk: piece, good })
         });
     }
 
@@ -67,7 +67,7 @@ impl Director {
         let Some(part) = running.part.clone() else { return };
         self.block(id, false, move || {
             let result = ranges.iter().try_for_each(|range| part.void(generation, range.clone()).map(drop));
-            Report::Input(Input::Voided { number, ranges, result })
+            Report::Input(Input::Discarded { number, ranges, result })
         });
     }
 
@@ -91,8 +91,8 @@ impl Director {
         let verdict = |digests| Report::Input(Input::Verified(digests));
         let to_tell = news.clone();
         let tell = move |look: Look| {
-            let about = About { look: Some(look), ..About::default() };
-            let _ = to_tell.send((id, Report::Input(Input::Known(about))));
+            let findings = Findings { look: Some(look), ..Findings::default() };
+            let _ = to_tell.send((id, Report::Input(Input::Found(findings))));
         };
         seen.into_iter().for_each(&tell);
         if verifier.is_none() && signature.is_none() {

@@ -159,7 +159,7 @@ impl Places {
     fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.prove(path, wanted, &[]) {
             Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
-            Ok(None) if wanted.spec.pieces.is_none() => {
+            Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so nobody knows what of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
             }
@@ -173,11 +173,11 @@ impl Places {
         if self.settings.verify == Verify::Off {
             return Ok(None);
         }
-        let Known { about, signature, .. } = wanted.known;
-        let expected = [&wanted.spec.expected, &about.expected, stated].concat();
+        let Known { findings, signature, .. } = wanted.known;
+        let expected = [&wanted.spec.expected, &findings.expected, stated].concat();
         let algorithms = expected.iter().map(|one| one.digest.algorithm);
         let algorithms =
-            digest::distinct(algorithms.chain(about.signed.as_ref().and_then(|signed| signed.digest)));
+            digest::distinct(algorithms.chain(findings.signed.as_ref().and_then(|signed| signed.digest)));
         let shown = path.to_string_lossy();
         let computed = match algorithms.is_empty() {
             true => Vec::new(),

@@ -236,7 +236,7 @@ impl Places {
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
-        self.hasher.hash_one((urls, digests, spec.size, spec.pieces.is_some()))
+        self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some()))
     }
 
     /// What was left of a file, if anything was that this job may go on with.

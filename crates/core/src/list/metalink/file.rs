@@ -7,7 +7,7 @@
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
-use crate::job::{self, Destination, Job, Pieces, fragment};
+use crate::job::{self, ChunkHashes, Destination, Job, fragment};
 use crate::name::SafeName;
 use url::Url;
 
@@ -49,8 +49,8 @@ pub(super) struct File {
     /// All hashes of the whole file and sets of those of its pieces, those that are of no use here too.
     hashes_seen: usize,
     /// The best digests of pieces so far, and those that are open.
-    pieces: Option<Pieces>,
-    open: Option<Pieces>,
+    pieces: Option<ChunkHashes>,
+    open: Option<ChunkHashes>,
     /// A hash of the open pieces is malformed.
     open_is_wrong: bool,
     size: Option<u64>,
@@ -138,7 +138,7 @@ impl File {
     pub(super) fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
         self.hashes_seen += 1;
         let good = algorithm.filter(|one| one.is_strong() || *one == Algorithm::Sha1);
-        self.open = good.zip(length.filter(|&length| length > 0)).map(|(algorithm, length)| Pieces {
+        self.open = good.zip(length.filter(|&length| length > 0)).map(|(algorithm, length)| ChunkHashes {
             length,
             algorithm,
             digests: Vec::new(),
@@ -153,7 +153,9 @@ impl File {
             self.note("a hash of its pieces is malformed; those hashes were ignored".into());
             self.open = None;
         }
-        let better = |one: &Pieces, other: &Pieces| one.algorithm.is_strong() && !other.algorithm.is_strong();
+        let better = |one: &ChunkHashes, other: &ChunkHashes| {
+            one.algorithm.is_strong() && !other.algorithm.is_strong()
+        };
         if let Some(open) = self.open.take().filter(|open| !open.digests.is_empty())
             && self.pieces.as_ref().is_none_or(|kept| better(&open, kept))
         {
@@ -191,7 +193,7 @@ impl File {
             assumed_https: false,
             destination: Destination::Name(name),
             expected: self.expected,
-            pieces: self.pieces,
+            chunks: self.pieces,
             size: self.size,
             notes: self.notes,
             extra: serde_json::Map::new(),

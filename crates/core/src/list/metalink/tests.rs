@@ -33,7 +33,7 @@ fn shown(job: Result<Job, Error>) -> String {
     let Destination::Name(name) = &job.destination else { panic!("a name") };
     let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
     let digests: Vec<&str> = job.expected.iter().map(|one| one.digest.algorithm.name()).collect();
-    let pieces = job.pieces.map_or(String::new(), |pieces| {
+    let pieces = job.chunks.map_or(String::new(), |pieces| {
         format!(" {} x {} {}", pieces.digests.len(), pieces.length, pieces.algorithm.name())
     });
     let size = job.size.map_or(String::new(), |size| format!("; {size} bytes"));
@@ -164,7 +164,7 @@ fn what_cannot_be_used_of_a_file_is_noted_and_the_rest_counts() {
         let job = job.expect("it can be downloaded");
         assert_eq!((job.expected.len(), job.notes.len()), (digests, says.len()), "{inner}: {:?}", job.notes);
         assert!(job.notes.iter().zip(says).all(|(note, says)| note.contains(says)), "{:?}", job.notes);
-        assert!(job.urls.len() <= MOST_URLS && job.pieces.is_none());
+        assert!(job.urls.len() <= MOST_URLS && job.chunks.is_none());
     }
 }
 

@@ -3,11 +3,17 @@
 //! Invariant: nothing is published that is not what every digest says that is known. A source is named a liar only when
 //! the file, or a piece, became right by taking its bytes from others: who said what they must be may be wrong as well.
 
-use super::{Action, Plan, State, pieces::Proving, sources::Out};
+mod chunks;
+mod expectations;
+
+pub(super) use chunks::Chunks;
+pub(super) use expectations::Expectations;
+
+use super::{Action, Plan, State, sources::Out};
 use crate::digest::{self, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Failure};
-use crate::job::Pieces;
+use crate::job::ChunkHashes;
 use crate::settings::Verify;
 use std::ops::Range;
 use std::time::Duration;
@@ -16,9 +22,9 @@ impl Plan {
     /// Every byte is written, and every piece proven: on to the digests.
     pub(super) fn complete(&mut self) -> bool {
         self.prove();
-        let whole = self.work.is_complete() && self.work.claimed.is_empty();
+        let whole = self.ledger.is_complete() && self.ledger.claimed.is_empty();
         // Those that do not fit the file will be told of when it is verified.
-        let known = self.pieces.as_ref().zip(self.work.size);
+        let known = self.chunks.as_ref().zip(self.ledger.size);
         let proven = known.is_none_or(|(pieces, size)| pieces.all(size) || !pieces.fit(size));
         if self.state != State::Transferring || !whole || !proven {
             return false;
@@ -35,17 +41,17 @@ impl Plan {
             Ok(computed) => computed,
             Err(error) => return self.failed(now, error),
         };
-        if let Err(error) = self.has_the_size(self.work.size, &self.place()) {
+        if let Err(error) = self.has_the_size(self.ledger.size, &self.place()) {
             return self.failed(now, error);
         }
-        match digest::verdict(self.proof.all(), &computed) {
+        match digest::verdict(self.expectations.all(), &computed) {
             Ok(strongest) => {
-                let (facts, proven) = self.proof.tell(&computed, strongest);
+                let (facts, proven) = self.expectations.tell(&computed, strongest);
                 if let Err(error) = self.is_proven_enough().and_then(|()| self.warn()) {
                     return self.failed(now, error);
                 }
-                let by_piece = self.pieces.as_ref().map(|pieces| {
-                    let Pieces { algorithm, from, .. } = pieces.from();
+                let by_piece = self.chunks.as_ref().map(|pieces| {
+                    let ChunkHashes { algorithm, from, .. } = pieces.from();
                     format!("{} of each piece from {from}", algorithm.name())
                 });
                 self.proven = proven.or(by_piece).or(self.proven.take());
@@ -85,22 +91,22 @@ impl Plan {
 
     /// What is said of the file's pieces and its size. What was said first counts. What goes to standard output cannot be
     /// read back, so that only its whole is checked.
-    pub(super) fn know_pieces(&mut self, pieces: Option<Pieces>, size: Option<u64>) {
+    pub(super) fn know_pieces(&mut self, pieces: Option<ChunkHashes>, size: Option<u64>) {
         self.rules.size = self.rules.size.or(size);
         let checked = self.rules.verify != Verify::Off && !self.rules.sizes.window_is_memory;
-        if let Some(pieces) = pieces.filter(|_| checked && self.pieces.is_none()) {
-            let pieces = Proving::new(pieces);
-            self.work.align = pieces.length();
-            self.pieces = Some(pieces);
+        if let Some(pieces) = pieces.filter(|_| checked && self.chunks.is_none()) {
+            let pieces = Chunks::new(pieces);
+            self.ledger.align = pieces.length();
+            self.chunks = Some(pieces);
         }
     }
 
     /// # Errors
     /// `digest.missing` where something strong must be known, and is not.
     pub(super) fn is_proven_enough(&self) -> Result<(), Error> {
-        match &self.pieces {
+        match &self.chunks {
             Some(pieces) if pieces.from().algorithm.is_strong() => Ok(()),
-            _ => self.proof.suffices(&self.place()),
+            _ => self.expectations.suffices(&self.place()),
         }
     }
 
@@ -112,8 +118,8 @@ impl Plan {
                 let why = format!("its size is {size} bytes, and must be {wanted}");
                 Err(Error::new(ErrorKind::DigestMismatch, at, why))
             }
-            (_, Some(size)) if self.pieces.as_ref().is_some_and(|pieces| !pieces.fit(size)) => {
-                let count = self.pieces.as_ref().map_or(0, |pieces| pieces.from().digests.len());
+            (_, Some(size)) if self.chunks.as_ref().is_some_and(|pieces| !pieces.fit(size)) => {
+                let count = self.chunks.as_ref().map_or(0, |pieces| pieces.from().digests.len());
                 let why = format!("it has {size} bytes, which is not what {count} pieces have");
                 Err(Error::new(ErrorKind::DigestMismatch, at, why))
             }
@@ -123,16 +129,16 @@ impl Plan {
 
     /// Has the next piece looked at that is there and not proven.
     fn prove(&mut self) {
-        let Some((pieces, size)) = self.pieces.as_mut().zip(self.work.size) else { return };
+        let Some((pieces, size)) = self.chunks.as_mut().zip(self.ledger.size) else { return };
         // What an earlier run left is looked at when its journal was found right.
-        if let Some((piece, expected)) = pieces.next(&self.work.written, size) {
-            self.actions.push_back(Action::Prove { number: self.checks, piece, expected });
+        if let Some((piece, expected)) = pieces.next(&self.ledger.written, size) {
+            self.actions.push_back(Action::VerifyChunk { number: self.checks, chunk: piece, expected });
         }
     }
 
     /// A piece was looked at.
     pub(super) fn proved(&mut self, now: Duration, piece: Range<u64>, good: Result<bool, Error>) {
-        let Some(pieces) = &mut self.pieces else { return };
+        let Some(pieces) = &mut self.chunks else { return };
         if !pieces.looked(&piece, good == Ok(true)) {
             return;
         }
@@ -151,8 +157,8 @@ impl Plan {
 
     /// Whoever sent it otherwise lied.
     fn piece_is_right(&mut self, piece: &Range<u64>) {
-        let sent_wrong = self.pieces.as_mut().map(|pieces| pieces.take_wrong(piece)).unwrap_or_default();
-        let by = self.work.brought().by(piece);
+        let sent_wrong = self.chunks.as_mut().map(|pieces| pieces.take_wrong(piece)).unwrap_or_default();
+        let by = self.ledger.provenance().by(piece);
         let why = self.is_not_as_said(piece);
         for liar in sent_wrong.into_iter().filter(|&one| by.is_some_and(|by| by != one)) {
             self.drop_workers_of(liar);
@@ -161,12 +167,12 @@ impl Plan {
     }
 
     fn piece_is_wrong(&mut self, now: Duration, piece: Range<u64>) {
-        let by = self.work.brought().by(&piece);
-        let again = self.work.is_contested(&piece);
+        let by = self.ledger.provenance().by(&piece);
+        let again = self.ledger.is_contested(&piece);
         let why = self.is_not_as_said(&piece);
         // All of it came from there. Whether that one is wrong, or what the digest says, is told by others.
         let suspect = by.filter(|_| self.mixes());
-        let sent = match (suspect, &mut self.pieces) {
+        let sent = match (suspect, &mut self.chunks) {
             (Some(source), Some(pieces)) => pieces.sent_wrong(&piece, source).to_vec(),
             _ => Vec::new(),
         };
@@ -176,7 +182,7 @@ impl Plan {
             self.sources.leave(source, Out::Suspected);
         }
         self.take_back(vec![piece.clone()]);
-        self.work.contest(&piece);
+        self.ledger.contest(&piece);
         if self.state != State::Transferring || suspect.is_some() || (by.is_none() && !again) {
             // It comes again: from another one, or, if it cannot be said whose it was, from one alone.
             self.complete();
@@ -198,7 +204,7 @@ impl Plan {
     }
 
     fn is_not_as_said(&self, piece: &Range<u64>) -> String {
-        let from = self.pieces.as_ref().map_or("", |pieces| &pieces.from().from);
+        let from = self.chunks.as_ref().map_or("", |pieces| &pieces.from().from);
         format!("bytes {} to {} are not what {from} says", piece.start, piece.end.saturating_sub(1))
     }
 
@@ -206,19 +212,19 @@ impl Plan {
     /// was tried with all of them. No source is asked for everything again as long as it is not the last one left.
     fn find_the_liar(&mut self) -> bool {
         // What is right piece by piece is right: then somebody said something wrong of the whole.
-        if !self.mixes() || self.pieces.is_some() {
+        if !self.mixes() || self.chunks.is_some() {
             return false;
         }
-        let mut ranges = self.work.brought().of_nobody(&self.work.written);
+        let mut ranges = self.ledger.provenance().of_nobody(&self.ledger.written);
         let (at, what) = if !ranges.is_empty() && self.sources.suspect_nobody() {
             (self.place(), "some of it is not known to be from one mirror, and comes again".to_string())
         } else {
             // By one server's word alone, it may be that one whose file is another.
-            let alone = ranges.is_empty() && self.proof.is_given();
+            let alone = ranges.is_empty() && self.expectations.is_given();
             // Whoever brought least is cheapest to do without.
-            let next = self.sources.suspect(&self.work.brought().contributors(), alone);
+            let next = self.sources.suspect(&self.ledger.provenance().contributors(), alone);
             let Some(suspect) = next else { return false };
-            ranges.extend(self.work.brought().all_of(suspect));
+            ranges.extend(self.ledger.provenance().all_of(suspect));
             let url = self.sources.url(suspect).to_string();
             let what = format!("what {url} sent comes from others, to find out whether it is to blame");
             (url, what)
@@ -226,25 +232,25 @@ impl Plan {
         self.take_back(ranges);
         self.state = State::Transferring;
         let error = Error::new(ErrorKind::DigestMismatch, at, what);
-        self.tell_retry(&error, 0, Duration::ZERO, self.work.written.prefix());
+        self.tell_retry(&error, 0, Duration::ZERO, self.ledger.written.prefix());
         true
     }
 
     /// These bytes count for nothing, and are fetched again once the disk knows. Nobody may bring what it had of them.
     pub(super) fn take_back(&mut self, ranges: Vec<Range<u64>>) {
-        for hedge in self.work.release_hedges(&ranges) {
+        for hedge in self.ledger.release_hedges(&ranges) {
             self.actions.push_back(Action::Drop { worker: hedge });
         }
-        if let Some(pieces) = &mut self.pieces {
+        if let Some(pieces) = &mut self.chunks {
             ranges.iter().for_each(|range| pieces.take_back(range));
         }
-        self.work.take_back(&ranges);
-        self.actions.push_back(Action::Void { number: self.checks, ranges });
+        self.ledger.take_back(&ranges);
+        self.actions.push_back(Action::Discard { number: self.checks, ranges });
     }
 
     /// The disk knows.
     pub(super) fn voided(&mut self, now: Duration, ranges: &[Range<u64>], result: Result<(), Error>) {
-        self.work.voided(ranges);
+        self.ledger.voided(ranges);
         if let Err(error) = result {
             self.drop_workers();
             self.failed(now, error);
@@ -254,7 +260,7 @@ impl Plan {
     fn lied(&mut self, source: usize, kind: ErrorKind, why: &str) {
         self.sources.leave(source, Out::Lied);
         let url = self.sources.url(source).to_string();
-        if let Some(known) = &mut self.known {
+        if let Some(known) = &mut self.remote_file {
             known.warnings.push(format!("the mirror {url} was left: {why}"));
         }
         let error = Failure::from(&Error::new(kind, &url, why));
@@ -264,8 +270,8 @@ impl Plan {
     /// What a person should know of the content as it is.
     fn warn(&mut self) -> Result<(), Error> {
         let path = self.place();
-        let Some(known) = &mut self.known else { return Ok(()) };
-        let warnings = self.proof.warnings(&path, known.html)?;
+        let Some(known) = &mut self.remote_file else { return Ok(()) };
+        let warnings = self.expectations.warnings(&path, known.html)?;
         known.warnings.extend(warnings);
         Ok(())
     }

@@ -3,13 +3,13 @@
 //! Invariant: what was left counts only if it can be told to belong to what comes, and what a journal claims only once its
 //! bytes were found good.
 
-use super::{Action, Left, Place, Plan, State, WorkerId};
+use super::{Action, Leftover, Place, Plan, State, WorkerId};
 use crate::adopt::Adopted;
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
 use crate::identity::Origin;
 use crate::journal::{Claim, Start};
-use crate::plan::opening::start_of_reply;
+use crate::plan::responses::start_of_reply;
 use crate::reply::{Reply, Validator};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Plan {
         now: Duration,
         worker: Option<WorkerId>,
         place: Result<Place, Error>,
-        left: Option<Left>,
+        left: Option<Leftover>,
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.placed = Some(path),
@@ -59,59 +59,59 @@ impl Plan {
     }
 
     /// Whether a download can go on with what is there, by what is known of the file now.
-    fn is_useful(&self, left: &Left) -> Result<(), Error> {
+    fn is_useful(&self, left: &Leftover) -> Result<(), Error> {
         let no = |kind, why: &str| Err(Error::new(kind, self.place(), why));
-        match (left, &self.known) {
-            (Left::Journal { start, .. }, _) if !self.identity().may_continue(start.origin) => {
+        match (left, &self.remote_file) {
+            (Leftover::Journal { start, .. }, _) if !self.identity().may_continue(start.origin) => {
                 no(ErrorKind::ResumeUnproven, "it came from another URL")
             }
-            (_, Some(_)) if !self.is_provable() && matches!(left, Left::Journal { .. }) => {
+            (_, Some(_)) if !self.is_provable() && matches!(left, Leftover::Journal { .. }) => {
                 no(ErrorKind::ResumeUnproven, "")
             }
-            (Left::Journal { start, .. }, Some(known)) => {
+            (Leftover::Journal { start, .. }, Some(known)) => {
                 let same = start.version == known.start.version
                     && start.size == known.start.size
                     && start.coding == known.start.coding;
                 if same { Ok(()) } else { no(ErrorKind::RemoteChanged, "since an earlier run") }
             }
-            (Left::Journal { start, claims }, None) => {
-                let strong = self.proof.has_strong(&start.digests);
+            (Leftover::Journal { start, claims }, None) => {
+                let strong = self.expectations.has_strong(&start.digests);
                 match start.version == Validator::Unknown && !strong && !claims.is_empty() {
                     true => no(ErrorKind::ResumeUnproven, ""),
                     false => Ok(()),
                 }
             }
-            (Left::Adopted(_) | Left::Whole(_), _) => Ok(()),
+            (Leftover::Adopted(_) | Leftover::Whole(_), _) => Ok(()),
         }
     }
 
-    fn go_on_with(&mut self, left: Left) {
+    fn go_on_with(&mut self, left: Leftover) {
         match left {
-            Left::Adopted(adopted) => {
+            Leftover::Adopted(adopted) => {
                 self.forget();
                 self.adopting = Some(adopted);
             }
-            Left::Whole(length) => {
+            Leftover::Whole(length) => {
                 self.forget();
                 self.repair(length);
             }
-            Left::Journal { start, claims } => {
-                self.work.clear();
-                self.work.size = start.size;
-                self.work.claimed = claims.iter().map(|claim| claim.start..claim.end).collect();
-                if self.known.is_some() {
+            Leftover::Journal { start, claims } => {
+                self.ledger.clear();
+                self.ledger.size = start.size;
+                self.ledger.claimed = claims.iter().map(|claim| claim.start..claim.end).collect();
+                if self.remote_file.is_some() {
                     // The reply that named it says so.
                     self.tell_start();
                 } else {
                     self.know_again(start);
                 }
-                let bytes = self.work.there();
-                let from = self.work.claimed.prefix();
+                let bytes = self.ledger.there();
+                let from = self.ledger.claimed.prefix();
                 if bytes > 0 {
                     self.actions.push_back(Action::Tell(EventKind::Resumed { from, bytes }));
                 }
                 self.checks += 1;
-                self.actions.push_back(Action::Check { number: self.checks, claims });
+                self.actions.push_back(Action::CheckJournal { number: self.checks, claims });
             }
         }
     }
@@ -120,9 +120,9 @@ impl Plan {
     /// more.
     pub(super) fn checked(&mut self, claim: Claim, good: bool) {
         if good {
-            for range in self.work.claimed.take(claim.start..claim.end) {
+            for range in self.ledger.claimed.take(claim.start..claim.end) {
                 self.left_good += range.end - range.start;
-                self.work.written.insert(range);
+                self.ledger.written.insert(range);
             }
         }
         self.complete();
@@ -130,14 +130,14 @@ impl Plan {
 
     /// All claims were looked at: whatever is left of them is free.
     pub(super) fn check_ended(&mut self) {
-        self.work.claimed = Default::default();
+        self.ledger.claimed = Default::default();
         self.complete();
     }
 
     /// A file is there, and digests of its pieces will tell what of it is right. Without them, nothing of it counts.
     fn repair(&mut self, length: u64) {
         let size = self.rules.size.unwrap_or(length);
-        if self.pieces.as_ref().is_some_and(|pieces| pieces.fit(size)) {
+        if self.chunks.as_ref().is_some_and(|pieces| pieces.fit(size)) {
             let start = Start {
                 url: String::new(),
                 origin: None,
@@ -147,8 +147,8 @@ impl Plan {
                 digests: Vec::new(),
             };
             self.know_again(start);
-            self.work.size = Some(size);
-            self.work.written.insert(0..length.min(size));
+            self.ledger.size = Some(size);
+            self.ledger.written.insert(0..length.min(size));
             self.left_good = length.min(size);
         }
     }

@@ -2,15 +2,15 @@
 //!
 //! Invariant (promise 1): every byte is in exactly one of: written, claimed (on the disk since an earlier run, and not
 //! checked yet), held by one worker, free. A hedge holds bytes that its primary holds too, and they count only if it
-//! is through first. [`Work::check`] states it.
+//! is through first. [`SegmentLedger::check`] states it.
 
-mod brought;
-mod held;
-mod help;
+mod assignment;
+mod next_assignment;
+mod provenance;
 
-pub(super) use brought::Brought;
-pub(super) use held::Held;
-pub(super) use help::Help;
+pub(super) use assignment::Assignment;
+pub(super) use next_assignment::NextAssignment;
+pub(super) use provenance::Provenance;
 
 use super::WorkerId;
 use crate::ranges::RangeSet;
@@ -23,15 +23,15 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// The bytes of a file and who has them.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct SegmentLedger {
     pub(super) size: Option<u64>,
     pub(super) written: RangeSet,
     pub(super) claimed: RangeSet,
-    held: Vec<Held>,
-    brought: Brought,
+    assignments: Vec<Assignment>,
+    provenance: Provenance,
     /// What is being taken back on the disk.
     voiding: RangeSet,
-    /// Pieces that were wrong and whose bytes came from several: such a piece is fetched by one worker alone.
+    /// ChunkHashes that were wrong and whose bytes came from several: such a piece is fetched by one worker alone.
     contested: RangeSet,
     /// Tasks begin and end at multiples of this, where that is possible: each piece comes from one source. 0: anywhere.
     pub(super) align: u64,
@@ -46,7 +46,7 @@ pub(super) struct Work {
     patience: Duration,
 }
 
-impl Work {
+impl SegmentLedger {
     /// The bytes that are on the disk, checked or not.
     pub(super) fn there(&self) -> u64 {
         self.written.len() + self.claimed.len()
@@ -56,25 +56,25 @@ impl Work {
         self.size.is_some_and(|size| self.written.contains(&(0..size)))
     }
 
-    pub(super) fn held(&self) -> &[Held] {
-        &self.held
+    pub(super) fn assignments(&self) -> &[Assignment] {
+        &self.assignments
     }
 
-    pub(super) fn get(&self, worker: WorkerId) -> Option<&Held> {
-        self.held.iter().find(|one| one.worker == worker)
+    pub(super) fn get(&self, worker: WorkerId) -> Option<&Assignment> {
+        self.assignments.iter().find(|one| one.worker == worker)
     }
 
     /// Who brought what is written.
-    pub(super) fn brought(&self) -> &Brought {
-        &self.brought
+    pub(super) fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
-    fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Held> {
-        self.held.iter_mut().find(|one| one.worker == worker)
+    fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Assignment> {
+        self.assignments.iter_mut().find(|one| one.worker == worker)
     }
 
     /// A worker was asked for these bytes.
-    pub(super) fn hold(
+    pub(super) fn assign(
         &mut self,
         now: Duration,
         worker: WorkerId,
@@ -82,9 +82,9 @@ impl Work {
         from: u64,
         end: Option<u64>,
     ) {
-        let mut held = Held::new(now, worker, source, from, end, self.typical);
+        let mut held = Assignment::new(now, worker, source, from, end, self.typical);
         held.judged = end.is_some_and(|end| self.contested.touches(&(from..end)));
-        self.held.push(held);
+        self.assignments.push(held);
     }
 
     /// A worker has a reply: so long does that take.
@@ -114,7 +114,9 @@ impl Work {
     /// A worker's task ends there now, and so does its hedge's. Who that is.
     pub(super) fn shorten(&mut self, worker: WorkerId, end: u64) -> Option<WorkerId> {
         let mut hedge = None;
-        for one in self.held.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker)) {
+        for one in
+            self.assignments.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker))
+        {
             one.end = Some(one.end.map_or(end, |old| old.min(end)));
             // A hedge may be further than its primary.
             one.at = one.at.min(end.max(one.from));
@@ -133,7 +135,7 @@ impl Work {
     ) {
         let probes = self.get(primary).is_some_and(|one| one.at < range.start);
         self.hedged += if probes { 0 } else { range.end - range.start };
-        self.hold(now, worker, source, range.start, Some(range.end));
+        self.assign(now, worker, source, range.start, Some(range.end));
         if let Some(held) = self.get_mut(worker) {
             (held.hedge_of, held.probes) = (Some(primary), probes);
         }
@@ -158,7 +160,7 @@ impl Work {
         let source = self.get(worker).map_or(0, |held| held.source);
         let mut others = self.release_all();
         others.retain(|&other| other != worker);
-        self.hold(now, worker, source, 0, size);
+        self.assign(now, worker, source, 0, size);
         others
     }
 
@@ -166,7 +168,7 @@ impl Work {
     pub(super) fn clear(&mut self) {
         self.written = RangeSet::new();
         self.claimed = RangeSet::new();
-        self.brought = Brought::default();
+        self.provenance = Provenance::default();
         self.voiding = RangeSet::new();
         self.contested = RangeSet::new();
         self.size = None;
@@ -176,7 +178,7 @@ impl Work {
     /// These bytes are there, from that source, if that is known.
     fn write(&mut self, source: Option<usize>, range: Range<u64>) {
         if let Some(source) = source {
-            self.brought.insert(source, self.written.missing(range.clone()));
+            self.provenance.insert(source, self.written.missing(range.clone()));
         }
         self.written.insert(range);
     }
@@ -185,7 +187,7 @@ impl Work {
     pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
         for range in ranges {
             self.written.remove(range.clone());
-            self.brought.remove(range);
+            self.provenance.remove(range);
             self.voiding.insert(range.clone());
         }
     }
@@ -205,20 +207,22 @@ impl Work {
 
     /// Takes hedges off whose task touches these bytes. Who they are.
     pub(super) fn release_hedges(&mut self, ranges: &[Range<u64>]) -> Vec<WorkerId> {
-        let touches = |one: &Held| {
+        let touches = |one: &Assignment| {
             let task = one.from..one.end.unwrap_or(u64::MAX);
             ranges.iter().any(|range| task.start < range.end && range.start < task.end)
         };
-        let hedges = self.held.iter().filter(|one| one.hedge_of.is_some() && touches(one));
+        let hedges = self.assignments.iter().filter(|one| one.hedge_of.is_some() && touches(one));
         let hedges: Vec<WorkerId> = hedges.map(|one| one.worker).collect();
-        self.held.retain(|one| !hedges.contains(&one.worker));
+        self.assignments.retain(|one| !hedges.contains(&one.worker));
         hedges
     }
 
     /// Takes all workers of a source off their tasks. Whom nobody needs any more.
     pub(super) fn release_from(&mut self, source: usize) -> Vec<WorkerId> {
         let mut gone = Vec::new();
-        while let Some(worker) = self.held.iter().find(|one| one.source == source).map(|one| one.worker) {
+        while let Some(worker) =
+            self.assignments.iter().find(|one| one.source == source).map(|one| one.worker)
+        {
             gone.extend(self.release(worker).and_then(|(_, twin)| twin));
             gone.push(worker);
         }
@@ -229,7 +233,7 @@ impl Work {
     /// it broke: then it is of no use, as the bytes of two cannot be told apart on the disk.
     pub(super) fn judge(&mut self, worker: WorkerId, last: u64) -> bool {
         self.digested = true;
-        let hedged = self.held.iter().any(|one| one.hedge_of == Some(worker));
+        let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
         let Some(held) = self.get_mut(worker) else { return false };
         let alone = !hedged && held.hedge_of.is_none();
         held.judge(last, alone)
@@ -250,9 +254,9 @@ impl Work {
 
     /// Takes a worker off its task. What it did not write is free again, or its hedge's. `Some` with the worker that
     /// fetches the same and is not needed any more.
-    pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Held, Option<WorkerId>)> {
-        let index = self.held.iter().position(|one| one.worker == worker)?;
-        let held = self.held.swap_remove(index);
+    pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Assignment, Option<WorkerId>)> {
+        let index = self.assignments.iter().position(|one| one.worker == worker)?;
+        let held = self.assignments.swap_remove(index);
         if let Some(rate) = held.rate_of_short_task() {
             self.is_typical(rate);
         }
@@ -260,17 +264,17 @@ impl Work {
         if let Some(primary) = held.hedge_of {
             if through {
                 self.write(held.its_own(), held.from..held.at);
-                self.held.retain(|one| one.worker != primary);
+                self.assignments.retain(|one| one.worker != primary);
                 return Some((held, Some(primary)));
             }
             return Some((held, None));
         }
-        let Some(hedge) = self.held.iter_mut().find(|one| one.hedge_of == Some(worker)) else {
+        let Some(hedge) = self.assignments.iter_mut().find(|one| one.hedge_of == Some(worker)) else {
             return Some((held, None));
         };
         let twin = hedge.worker;
         if through {
-            self.held.retain(|one| one.worker != twin);
+            self.assignments.retain(|one| one.worker != twin);
             return Some((held, Some(twin)));
         }
         // The hedge has the task alone now, and what it wrote counts.
@@ -288,7 +292,7 @@ impl Work {
 
     /// Whether it is known what a connection brings, or that it is next to nothing.
     pub(super) fn is_measured(&self, now: Duration) -> bool {
-        self.typical > 0.0 || self.held.iter().any(|one| one.is_slow(now))
+        self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
     }
 
     /// A worker that is silent is left. The next one has more time, or a slow server would never be heard out.
@@ -298,7 +302,7 @@ impl Work {
     }
 
     pub(super) fn release_all(&mut self) -> Vec<WorkerId> {
-        self.held.drain(..).map(|one| one.worker).collect()
+        self.assignments.drain(..).map(|one| one.worker).collect()
     }
 
     /// # Errors
@@ -311,10 +315,10 @@ impl Work {
             return Err("bytes are taken back and there");
         }
         let mut seen = RangeSet::new();
-        for one in &self.held {
+        for one in &self.assignments {
             let range = one.at..one.end.unwrap_or(u64::MAX);
             if let Some(primary) = one.hedge_of {
-                let others = self.held.iter().filter(|other| other.hedge_of == Some(primary)).count();
+                let others = self.assignments.iter().filter(|other| other.hedge_of == Some(primary)).count();
                 if others != 1 || self.get(primary).is_none() {
                     return Err("a hedge without its primary, or two of them");
                 }
@@ -339,11 +343,11 @@ impl Work {
             .max();
         match (end, self.size) {
             (Some(end), Some(size)) if end > size => Err("more is written than the file has"),
-            _ => self.brought.check(&self.written),
+            _ => self.provenance.check(&self.written),
         }
     }
 
-    fn is_silent(&self, one: &Held, now: Duration) -> bool {
+    fn is_silent(&self, one: &Assignment, now: Duration) -> bool {
         one.silence(now) > SILENCE.max(self.patience)
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: this looks and changes nothing. Free bytes go first, in file order and within the window; nothing is taken
 //! from anybody whose part is judged as a whole; at most a fiftieth of a file is fetched twice.
 
-use super::{Held, Work};
+use super::{Assignment, SegmentLedger};
 use crate::plan::{Sizes, WorkerId};
 use crate::retry::PROGRESS;
 use std::ops::Range;
@@ -29,7 +29,7 @@ const WORTH_SPLITTING: f64 = 0.25;
 
 /// What can be done so that another worker has something to do.
 #[derive(Debug, PartialEq)]
-pub(in crate::plan) enum Help {
+pub(in crate::plan) enum NextAssignment {
     /// Free bytes are there: fetch these.
     Fetch(Range<u64>),
     /// This worker shall stop there: the rest becomes free.
@@ -42,35 +42,43 @@ pub(in crate::plan) enum Help {
     Nothing,
 }
 
-impl Work {
+impl SegmentLedger {
     /// What one more worker could do beside the others, with `lanes` of them in all. Unless `parts_work`, nothing is
     /// taken from anybody before the reply is there.
-    pub(in crate::plan) fn help(&self, now: Duration, lanes: usize, parts_work: bool, sizes: &Sizes) -> Help {
+    pub(in crate::plan) fn next_assignment(
+        &self,
+        now: Duration,
+        lanes: usize,
+        parts_work: bool,
+        sizes: &Sizes,
+    ) -> NextAssignment {
         let piece = self.piece(lanes, sizes);
         if let Some(gap) = self.free(lanes, piece, sizes) {
-            return Help::Fetch(self.task(gap, piece, lanes));
+            return NextAssignment::Fetch(self.task(gap, piece, lanes));
         }
         if lanes < 2 {
-            return Help::Nothing;
+            return NextAssignment::Nothing;
         }
         // A hedge that is dead itself is in the way of the next one.
-        let dead = |one: &&Held| {
+        let dead = |one: &&Assignment| {
             one.hedge_of.is_some() && one.end.is_some_and(|end| one.at < end) && self.is_silent(one, now)
         };
-        if let Some(hedge) = self.held.iter().find(dead) {
-            return Help::Drop(hedge.worker);
+        if let Some(hedge) = self.assignments.iter().find(dead) {
+            return NextAssignment::Drop(hedge.worker);
         }
-        let candidates =
-            self.held.iter().filter(|one| one.hedge_of.is_none() && !one.judged && !self.is_hedged(one));
-        let here = |one: &Held| one.probably_at(now);
-        let left = |one: &Held| one.end.map_or(0, |end| end.saturating_sub(here(one)));
+        let candidates = self
+            .assignments
+            .iter()
+            .filter(|one| one.hedge_of.is_none() && !one.judged && !self.is_hedged(one));
+        let here = |one: &Assignment| one.probably_at(now);
+        let left = |one: &Assignment| one.end.map_or(0, |end| end.saturating_sub(here(one)));
         let slowest = candidates
             .filter(|one| left(one) > 0)
             .map(|one| (one, left(one) as f64 / one.rate_by_now(now, self.latency).max(1.0)))
             .max_by(|(_, a), (_, b)| a.total_cmp(b));
-        let Some((victim, seconds)) = slowest else { return Help::Nothing };
+        let Some((victim, seconds)) = slowest else { return NextAssignment::Nothing };
         if parts_work && self.is_silent(victim, now) {
-            return Help::Drop(victim.worker);
+            return NextAssignment::Drop(victim.worker);
         }
         let rest = left(victim);
         let round_trip = self.latency.as_secs_f64();
@@ -81,54 +89,56 @@ impl Work {
                 Some(self.aligned(anywhere)).filter(|&split| victim.end.is_none_or(|end| split < end));
             let split = split.unwrap_or(anywhere);
             return match (parts_work, victim.end) {
-                (false, Some(end)) => Help::Hedge(victim.worker, split..end.min(split.saturating_add(piece))),
-                _ => Help::Cut(victim.worker, split),
+                (false, Some(end)) => {
+                    NextAssignment::Hedge(victim.worker, split..end.min(split.saturating_add(piece)))
+                }
+                _ => NextAssignment::Cut(victim.worker, split),
             };
         }
         if !parts_work {
-            return Help::Nothing;
+            return NextAssignment::Nothing;
         }
         let (mine, theirs) = (self.typical.max(1.0), victim.rate_by_now(now, self.latency));
         let keep = ((rest as f64 * theirs / (mine + theirs)).ceil() as u64).max(1);
         let split = here(victim) + keep.min(rest);
         let given = rest - keep.min(rest);
         if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + WORTH_SPLITTING {
-            return Help::Cut(victim.worker, split);
+            return NextAssignment::Cut(victim.worker, split);
         }
         let twice = victim.end.map_or(0, |end| end.saturating_sub(victim.at));
         let affordable = self.size.is_some_and(|size| self.hedged + twice <= size / HEDGED_MOST);
         if affordable && seconds > rest as f64 / mine + round_trip {
-            return Help::Hedge(victim.worker, victim.at..victim.at + twice);
+            return NextAssignment::Hedge(victim.worker, victim.at..victim.at + twice);
         }
-        Help::Nothing
+        NextAssignment::Nothing
     }
 
     /// How a source has so many workers less, if it keeps one: those who have no reply yet go, then the slowest. Who brings
     /// bytes ends its task a little ahead of them, or what is on its way would be lost. Who is about to end counts already, and
     /// who has something that counts only as a whole is left alone.
-    pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<Help> {
-        let rate = |one: &Held| one.rate_by_now(now, self.latency);
-        let speed = |one: &Held| if one.receiving { rate(one) } else { -1.0 };
+    pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
+        let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
+        let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
         // At the border of a piece, where there are such: it shall be one's alone.
-        let soon = |one: &Held| {
+        let soon = |one: &Assignment| {
             self.aligned(one.probably_at(now).saturating_add((rate(one) * WORTH_SPLITTING) as u64))
         };
-        let mut all: Vec<_> = self.held.iter().filter(|one| one.source == source).collect();
+        let mut all: Vec<_> = self.assignments.iter().filter(|one| one.source == source).collect();
         all.sort_by(|a, b| speed(a).total_cmp(&speed(b)));
         all.pop();
-        let ends = |one: &Held| one.brings(now) && one.end.is_some_and(|end| end <= soon(one));
+        let ends = |one: &Assignment| one.brings(now) && one.end.is_some_and(|end| end <= soon(one));
         let surplus = surplus.saturating_sub(all.iter().filter(|one| ends(one)).count());
         let rest = all.into_iter().filter(|one| !one.judged && !ends(one)).take(surplus);
-        let twice = |one: &Held| one.hedge_of.is_some() || self.is_hedged(one);
+        let twice = |one: &Assignment| one.hedge_of.is_some() || self.is_hedged(one);
         rest.map(|one| match one.brings(now) && one.brought() >= PROGRESS && !twice(one) {
-            true => Help::Cut(one.worker, soon(one)),
-            false => Help::Drop(one.worker),
+            true => NextAssignment::Cut(one.worker, soon(one)),
+            false => NextAssignment::Drop(one.worker),
         })
         .collect()
     }
 
-    fn is_hedged(&self, one: &Held) -> bool {
-        self.held.iter().any(|other| other.hedge_of == Some(one.worker))
+    fn is_hedged(&self, one: &Assignment) -> bool {
+        self.assignments.iter().any(|other| other.hedge_of == Some(one.worker))
     }
 
     /// How much of a gap one worker is asked for.
@@ -151,7 +161,7 @@ impl Work {
         let (shortest, longest) = PIECE_SECONDS;
         let seconds = (self.latency.as_secs_f64() * PIECE_ROUND_TRIPS).clamp(shortest, longest);
         let wish = (self.typical * seconds) as u64;
-        wish.max(sizes.piece_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
+        wish.max(sizes.segment_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
     }
 
     /// The first free bytes within the window.
@@ -162,7 +172,7 @@ impl Work {
         let base = taken.prefix();
         let ahead = piece.saturating_mul(PIECES_AHEAD).saturating_mul(lanes as u64);
         let window = if sizes.window_is_memory { sizes.window } else { sizes.window.max(ahead) };
-        for one in &self.held {
+        for one in &self.assignments {
             taken.insert(one.at..one.end.unwrap_or(size));
         }
         let gap = taken.first_gap(size)?;

@@ -3,11 +3,11 @@
 //! Invariant: what the person, the lists and the server said is all here, nothing of it is lost but with the version that
 //! it was said of, and under `--verify off` nothing is here at all.
 
-use super::{About, Rules, Signed};
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
+use crate::plan::{Findings, Rules, Signed};
 use crate::settings::Verify;
 
 /// The algorithm of records: the one that everybody can compute.
@@ -15,7 +15,7 @@ const RECORDED: Algorithm = Algorithm::Sha256;
 
 /// What a file must be.
 #[derive(Debug)]
-pub(super) struct Proof {
+pub(in crate::plan) struct Expectations {
     verify: Verify,
     record: bool,
     /// What holds for every version: the words of the person and of lists.
@@ -31,11 +31,11 @@ pub(super) struct Proof {
     notes: Vec<String>,
 }
 
-impl Proof {
-    pub(super) fn new(rules: &Rules) -> Proof {
+impl Expectations {
+    pub(in crate::plan) fn new(rules: &Rules) -> Expectations {
         let Rules { verify, record, .. } = *rules;
         let given = if verify == Verify::Off { Vec::new() } else { rules.expected.clone() };
-        Proof {
+        Expectations {
             verify,
             record,
             all: given.clone(),
@@ -49,8 +49,8 @@ impl Proof {
     }
 
     /// What is known from elsewhere.
-    pub(super) fn know(&mut self, about: About) {
-        let About { expected, signed, look, renamed, notes, .. } = about;
+    pub(in crate::plan) fn know(&mut self, about: Findings) {
+        let Findings { expected, signed, look, renamed, notes, .. } = about;
         if self.verify != Verify::Off {
             add(&mut self.given, &expected);
             add(&mut self.all, &expected);
@@ -62,49 +62,49 @@ impl Proof {
     }
 
     /// What the server says of the version that is fetched from now on.
-    pub(super) fn begin(&mut self, stated: &[Expected]) {
+    pub(in crate::plan) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
     }
 
     /// What the server says of this version too.
-    pub(super) fn learn(&mut self, stated: &[Expected]) {
+    pub(in crate::plan) fn learn(&mut self, stated: &[Expected]) {
         if self.verify != Verify::Off {
             add(&mut self.all, stated);
         }
     }
 
     /// Another version comes.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::plan) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
     }
 
-    pub(super) fn all(&self) -> &[Expected] {
+    pub(in crate::plan) fn all(&self) -> &[Expected] {
         &self.all
     }
 
-    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
+    pub(in crate::plan) fn algorithms(&self) -> Vec<Algorithm> {
         let stated = self.all.iter().map(|one| one.digest.algorithm);
         let signed = self.signed.iter().filter_map(|signed| signed.digest);
         digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
     /// A strong digest will tell whether the bytes are right; so would one of these.
-    pub(super) fn has_strong(&self, stated: &[Expected]) -> bool {
+    pub(in crate::plan) fn has_strong(&self, stated: &[Expected]) -> bool {
         let stated = stated.iter().filter(|_| self.verify != Verify::Off);
         self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
     }
 
     /// The person or a list said what is strong enough to tell who is wrong.
-    pub(super) fn is_given(&self) -> bool {
+    pub(in crate::plan) fn is_given(&self) -> bool {
         self.given.iter().any(|one| one.digest.algorithm.is_strong())
     }
 
     /// # Errors
     /// `digest.missing` where a strong digest must be known, and none is; `digest.unlisted` where a list must name the file, and
     /// none does.
-    pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
+    pub(in crate::plan) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {
             Verify::Require if !self.has_strong(&[]) && self.signed.is_none() => {
@@ -121,7 +121,7 @@ impl Proof {
     }
 
     /// The digests are right: what is to be told of them, and how the file was proven. `strongest` is the best of them.
-    pub(super) fn tell(
+    pub(in crate::plan) fn tell(
         &self,
         computed: &[Digest],
         strongest: Option<&Expected>,
@@ -149,7 +149,7 @@ impl Proof {
     /// # Errors
     /// `content.html` or `content.pointer` if it is another thing than its name promises. What agrees with a digest that the person gave, or
     /// with a signature, is what was wanted, whatever it looks like.
-    pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
+    pub(in crate::plan) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {
             Some(Look::Page) => Some(ErrorKind::ContentHtml),

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 #[derive(Debug, Default)]
-pub(in crate::plan) struct Brought(BTreeMap<usize, RangeSet>);
+pub(in crate::plan) struct Provenance(BTreeMap<usize, RangeSet>);
 
-impl Brought {
+impl Provenance {
     /// The source that brought all of this; `None` if there are several, or if that is not known for some of it.
     pub(in crate::plan) fn by(&self, range: &Range<u64>) -> Option<usize> {
         self.0.iter().find(|(_, brought)| brought.contains(range)).map(|(&source, _)| source)

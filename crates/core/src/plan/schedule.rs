@@ -1,6 +1,6 @@
 //! Who is sent for which bytes: the first request, further connections of the same source, and other sources.
 
-use super::work::Help;
+use super::ledger::NextAssignment;
 use super::{Action, Plan, WorkerId};
 use crate::concurrency::Allowance;
 use crate::settings::Verify;
@@ -12,22 +12,22 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 impl Plan {
     /// Sends workers for what is missing, with what room there is at the host of each source. When to look again, if there
     /// is nothing to do now.
-    pub(super) fn staff(&mut self, now: Duration, rooms: &[Allowance]) -> Option<Duration> {
+    pub(super) fn schedule(&mut self, now: Duration, rooms: &[Allowance]) -> Option<Duration> {
         if self.complete() {
             return None;
         }
-        let active = self.work.held().len();
+        let active = self.ledger.assignments().len();
         if let Some(conditions) = self.asking.clone() {
             let source = self.sources.current();
             if active == 0 && rooms.get(source).is_some_and(|room| room.most > 0) {
                 let worker = self.next_worker(now);
-                self.work.hold(now, worker, source, 0, None);
+                self.ledger.assign(now, worker, source, 0, None);
                 self.actions.push_back(Action::Ask { worker, source, conditions });
             }
             return None;
         }
-        let size_known = self.work.size.is_some();
-        let ranged = (self.is_provable() || self.open_ended) && (size_known || self.work.there() > 0);
+        let size_known = self.ledger.size.is_some();
+        let ranged = (self.is_provable() || self.open_ended) && (size_known || self.ledger.there() > 0);
         if active == 0 && !(ranged && size_known) {
             let source = self.sources.current();
             let room = rooms.get(source).filter(|room| room.most > 0)?;
@@ -38,11 +38,11 @@ impl Plan {
                 // Of a short one all is compared.
                 let from = self.adopting.as_ref().map_or(0, |left| left.overlap().start);
                 self.fetch(now, source, from, None);
-            } else if self.work.claimed.is_empty() {
+            } else if self.ledger.claimed.is_empty() {
                 // Where the file ends is not known, so that only what is there without a gap is of use, once that is
                 // known.
-                let prefix = self.work.written.prefix();
-                self.work.written.remove(prefix..u64::MAX);
+                let prefix = self.ledger.written.prefix();
+                self.ledger.written.remove(prefix..u64::MAX);
                 self.fetch(now, source, prefix, None);
             }
             return None;
@@ -74,10 +74,10 @@ impl Plan {
     /// Has fewer workers where there are too many at the host of a source. Others go on with what they leave.
     fn stop_some(&mut self, now: Duration, rooms: &[Allowance]) -> bool {
         for (source, room) in rooms.iter().enumerate().filter(|(_, room)| room.surplus > 0) {
-            for help in self.work.fewer(now, source, room.surplus) {
+            for help in self.ledger.fewer(now, source, room.surplus) {
                 match help {
-                    Help::Cut(worker, end) => self.cut(worker, end),
-                    Help::Drop(worker) => self.dispense_with(worker),
+                    NextAssignment::Cut(worker, end) => self.cut(worker, end),
+                    NextAssignment::Drop(worker) => self.dispense_with(worker),
                     _ => {}
                 }
             }
@@ -89,23 +89,24 @@ impl Plan {
     fn send(&mut self, now: Duration, source: usize, lanes: usize) -> bool {
         // A cut or a dead worker makes bytes free, and then there is a task.
         for _ in 0..2 {
-            match self.work.help(now, lanes, self.sources.parts_work(source), &self.rules.sizes) {
-                Help::Fetch(range) => {
+            match self.ledger.next_assignment(now, lanes, self.sources.parts_work(source), &self.rules.sizes)
+            {
+                NextAssignment::Fetch(range) => {
                     self.fetch(now, source, range.start, Some(range.end));
                     return true;
                 }
-                Help::Hedge(primary, range) => {
+                NextAssignment::Hedge(primary, range) => {
                     let worker = self.fetch_as(now, source, range.start, Some(range.end));
-                    self.work.hedge(now, worker, source, primary, range);
+                    self.ledger.hedge(now, worker, source, primary, range);
                     return true;
                 }
-                Help::Cut(worker, end) => self.cut(worker, end),
-                Help::Drop(worker) => {
-                    self.work.leave(worker);
+                NextAssignment::Cut(worker, end) => self.cut(worker, end),
+                NextAssignment::Drop(worker) => {
+                    self.ledger.leave(worker);
                     self.grew();
                     self.actions.push_back(Action::Drop { worker });
                 }
-                Help::Nothing => return false,
+                NextAssignment::Nothing => return false,
             }
         }
         false
@@ -113,7 +114,7 @@ impl Plan {
 
     /// A worker's task ends there now.
     fn cut(&mut self, worker: WorkerId, end: u64) {
-        self.work.end(worker, end);
+        self.ledger.end(worker, end);
         self.actions.push_back(Action::Cut { worker, end });
     }
 
@@ -123,21 +124,23 @@ impl Plan {
             return vec![self.sources.current()];
         }
         let mut all = self.sources.askable();
-        all.sort_by_key(|source| self.work.held().iter().filter(|one| one.source == *source).count());
+        all.sort_by_key(|source| {
+            self.ledger.assignments().iter().filter(|one| one.source == *source).count()
+        });
         all
     }
 
     /// How many more workers that source should have.
     fn more(&self, now: Duration, source: usize, room: &Allowance) -> usize {
-        let active = self.work.held().len();
+        let active = self.ledger.assignments().len();
         if active == 0 {
             return 1;
         }
-        if !self.takes_more() || !self.work.is_measured(now) {
+        if !self.takes_more() || !self.ledger.is_measured(now) {
             return 0;
         }
         let left = self.rules.connections.unwrap_or(usize::MAX).saturating_sub(active);
-        let here = self.work.held().iter().filter(|one| one.source == source);
+        let here = self.ledger.assignments().iter().filter(|one| one.source == source);
         let receiving = here.clone().filter(|one| one.receiving).count();
         let mine = here.count();
         if mine == 0 {
@@ -153,7 +156,7 @@ impl Plan {
     /// Whether some source may be asked for more connections than it has, now or later.
     pub(super) fn may_grow(&self) -> bool {
         self.asked().into_iter().any(|source| {
-            let mine = self.work.held().iter().filter(|one| one.source == source).count();
+            let mine = self.ledger.assignments().iter().filter(|one| one.source == source).count();
             self.sources.growth(source).is_some_and(|growth| growth.may_grow(mine))
         })
     }
@@ -161,14 +164,14 @@ impl Plan {
     /// Bytes of several sources may be joined: what proves the file in the end, or piece by piece, proves that too. Equal
     /// sizes, tags and dates prove nothing.
     pub(super) fn mixes(&self) -> bool {
-        let proof = self.pieces.is_some() || self.proof.has_strong(&[]);
+        let proof = self.chunks.is_some() || self.expectations.has_strong(&[]);
         let checked = self.rules.verify != Verify::Off && !self.rules.sizes.window_is_memory;
-        self.sources.len() > 1 && checked && proof && self.work.size.is_some() && self.is_provable()
+        self.sources.len() > 1 && checked && proof && self.ledger.size.is_some() && self.is_provable()
     }
 
     fn fetch(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>) {
         let worker = self.fetch_as(now, source, from, to);
-        self.work.hold(now, worker, source, from, to);
+        self.ledger.assign(now, worker, source, from, to);
     }
 
     fn fetch_as(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>) -> WorkerId {

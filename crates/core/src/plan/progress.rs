@@ -11,26 +11,26 @@ use std::time::Duration;
 
 impl Plan {
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
-        let Some(held) = self.work.get(worker) else { return };
+        let Some(held) = self.ledger.get(worker) else { return };
         let (before, source) = (held.at, held.source);
-        self.work.wrote(now, worker, upto, fresh);
+        self.ledger.wrote(now, worker, upto, fresh);
         let new = upto.saturating_sub(before);
         self.fetched = self.fetched.saturating_add(new);
-        let news = Observation::Progress { bytes: new, latency: self.work.latency };
+        let news = Observation::Progress { bytes: new, latency: self.ledger.latency };
         self.actions.push_back(Action::Observe { source, news });
-        if self.work.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
+        if self.ledger.get(worker).is_some_and(|held| held.brought() >= PROGRESS) {
             self.works(source, 0);
             self.actions.push_back(Action::Observe { source, news: Observation::Works });
         }
         self.grew();
-        if self.comparing.as_ref().is_some_and(|left| self.work.written.contains(&left.overlap())) {
+        if self.comparing.as_ref().is_some_and(|left| self.ledger.written.contains(&left.overlap())) {
             self.comparing = None;
         }
         self.complete();
     }
 
     pub(super) fn ended(&mut self, now: Duration, worker: WorkerId, result: Result<(), Error>) {
-        let Some(held) = self.work.get(worker) else { return };
+        let Some(held) = self.ledger.get(worker) else { return };
         let (at, end, receiving, source, rate) =
             (held.at, held.end, held.receiving, held.source, held.rate());
         let crumb = held.is_a_crumb(PROGRESS);
@@ -48,13 +48,13 @@ impl Plan {
                 self.worker_failed(now, worker, Error::new(ErrorKind::HttpTruncated, self.place(), missing));
             }
             Ok(()) => {
-                let (_, twin) = self.work.release(worker).unzip();
+                let (_, twin) = self.ledger.release(worker).unzip();
                 if let Some(worker) = twin.flatten() {
                     self.actions.push_back(Action::Drop { worker });
                 }
                 self.grew();
                 if end.is_none() {
-                    self.work.size = Some(at);
+                    self.ledger.size = Some(at);
                     self.proven = Some("end of transfer only".into());
                 }
                 if !crumb {
@@ -67,8 +67,8 @@ impl Plan {
                     let why = "other mirrors bring many times more";
                     self.leave(source, &Error::new(ErrorKind::NetSlow, self.sources.url(source), why));
                 }
-                let sized = self.work.size.is_some();
-                if !self.complete() && self.work.held().is_empty() && sized && !self.is_provable() {
+                let sized = self.ledger.size.is_some();
+                if !self.complete() && self.ledger.assignments().is_empty() && sized && !self.is_provable() {
                     let why = "only a part came, and nothing tells whether the next one belongs to it";
                     self.failed(now, Error::new(ErrorKind::HttpTruncated, self.place(), why));
                 }
@@ -78,13 +78,14 @@ impl Plan {
 
     /// Connections of a source bring what they were asked for: those at work, and so many that just ended.
     fn works(&mut self, source: usize, ended: usize) {
-        let at_work = self.work.held().iter().filter(|one| one.source == source && one.receiving).count();
+        let at_work =
+            self.ledger.assignments().iter().filter(|one| one.source == source && one.receiving).count();
         if let Some(growth) = self.sources.growth_mut(source) {
             growth.works(at_work + ended);
         }
     }
 
     pub(super) fn grew(&mut self) {
-        self.best = self.best.max(self.work.written.len().saturating_sub(self.left_good));
+        self.best = self.best.max(self.ledger.written.len().saturating_sub(self.left_good));
     }
 }

@@ -1,7 +1,7 @@
 //! One worker, the bytes that are its task, and how fast it brings them.
 //!
 //! Invariant: it goes forward only, never beyond the end of its task, and not before its reply was accepted. Only
-//! [`super::Work`] changes it.
+//! [`super::SegmentLedger`] changes it.
 
 use crate::plan::WorkerId;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const SHORTEST_TASK: Duration = Duration::from_millis(5);
 
 /// A worker and the bytes that are its task.
 #[derive(Debug, Clone)]
-pub(in crate::plan) struct Held {
+pub(in crate::plan) struct Assignment {
     pub(in crate::plan) worker: WorkerId,
     /// Where it fetches from.
     pub(in crate::plan) source: usize,
@@ -42,7 +42,7 @@ pub(in crate::plan) struct Held {
     speed: Speed,
 }
 
-impl Held {
+impl Assignment {
     /// A worker that was asked for these bytes, where `typical` bytes a second are to be expected.
     pub(super) fn new(
         now: Duration,
@@ -52,7 +52,7 @@ impl Held {
         end: Option<u64>,
         typical: f64,
     ) -> Self {
-        Held {
+        Assignment {
             worker,
             source,
             hedge_of: None,

@@ -3,9 +3,9 @@
 //! Invariant: every failure of a file ends in exactly one of: it goes on, it waits for the next try, a person is asked, it is
 //! given up. Tries are counted in [`crate::retry`].
 
-use super::resuming::is_no_beginning;
+use super::ledger::Assignment;
+use super::resume::is_no_beginning;
 use super::sources::Out;
-use super::work::Held;
 use super::{Action, Answer, Plan, State, WorkerId};
 use crate::concurrency::Observation;
 use crate::error::{Blame, Error, ErrorKind, Retry, Why};
@@ -16,13 +16,13 @@ use std::time::Duration;
 impl Plan {
     /// A worker is of no use any more. If others are at work, the file goes on with these; else it failed.
     pub(super) fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
-        let Some((held, twin)) = self.work.release(worker) else { return };
+        let Some((held, twin)) = self.ledger.release(worker) else { return };
         self.grew();
         if let Some(worker) = twin {
             self.actions.push_back(Action::Drop { worker });
         }
         if error.kind == ErrorKind::HttpRangePast && self.ends_at(held.from, error.size) {
-            self.work.size = Some(held.from);
+            self.ledger.size = Some(held.from);
             self.proven = Some("end of transfer only".into());
             self.complete();
             return;
@@ -33,8 +33,8 @@ impl Plan {
         }
         // What was not even sent refuses nothing.
         let known = error.pause.is_some_and(|pause| pause.why == Why::Known);
-        let flowing = |one: &&Held| one.receiving && one.source == held.source;
-        let flowing = self.work.held().iter().filter(flowing).count();
+        let flowing = |one: &&Assignment| one.receiving && one.source == held.source;
+        let flowing = self.ledger.assignments().iter().filter(flowing).count();
         if flowing > 0
             && held.brought() < PROGRESS
             && !known
@@ -53,8 +53,8 @@ impl Plan {
         }
         // What another connection gets beside a stream that flows can only add to it: such a reply says that this source gives
         // no more connections, and nothing of the file.
-        let aside = !held.receiving && self.work.held().iter().any(|one| one.receiving);
-        if self.work.held().is_empty() || (concerns_the_file(error.kind) && !aside) {
+        let aside = !held.receiving && self.ledger.assignments().iter().any(|one| one.receiving);
+        if self.ledger.assignments().is_empty() || (concerns_the_file(error.kind) && !aside) {
             self.drop_workers();
             self.failed(now, error);
         }
@@ -62,25 +62,25 @@ impl Plan {
 
     /// Whether the file ends there, where no reply said how large it is: there is nothing more to be had.
     fn ends_at(&self, from: u64, size: Option<u64>) -> bool {
-        let asked = self.open_ended && self.work.size.is_none() && self.work.held().is_empty();
-        asked && self.work.written.prefix() == from && size.is_none_or(|size| size == from)
+        let asked = self.open_ended && self.ledger.size.is_none() && self.ledger.assignments().is_empty();
+        asked && self.ledger.written.prefix() == from && size.is_none_or(|size| size == from)
     }
 
     /// Whether others can bring what this source did not. It is left if it failed for good, or again.
-    fn does_without(&mut self, now: Duration, held: &Held, error: &Error) -> bool {
+    fn does_without(&mut self, now: Duration, held: &Assignment, error: &Error) -> bool {
         let source = held.source;
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
         if self.state != State::Transferring || !theirs || !self.mixes() {
             return false;
         }
         // Of a piece that shall come from one alone, a part is of no use.
-        let useless = held.judged && held.at > held.from && self.work.is_contested(&(held.from..held.at));
+        let useless = held.judged && held.at > held.from && self.ledger.is_contested(&(held.from..held.at));
         if useless {
             let part = held.from..held.at;
             self.take_back(Vec::from_iter([part]));
         }
         // A host that serves some connections and refuses another one is no dead one.
-        let working = self.work.held().iter().any(|one| one.source == source && one.receiving);
+        let working = self.ledger.assignments().iter().any(|one| one.source == source && one.receiving);
         if working && matches!(error.kind, ErrorKind::HttpBusy | ErrorKind::ConnectRefused) {
             return true;
         }
@@ -94,7 +94,7 @@ impl Plan {
         }
         // Those that were left may have been left too soon: that costs a try.
         let (used, of) = self.budget.tries();
-        let last = for_good && self.work.held().is_empty() && used < of;
+        let last = for_good && self.ledger.assignments().is_empty() && used < of;
         if !last || !self.sources.revive_others(source) {
             return false;
         }
@@ -116,7 +116,7 @@ impl Plan {
     }
 
     pub(super) fn drop_workers_of(&mut self, source: usize) {
-        for worker in self.work.release_from(source) {
+        for worker in self.ledger.release_from(source) {
             self.actions.push_back(Action::Drop { worker });
         }
         self.grew();
@@ -135,11 +135,11 @@ impl Plan {
         };
         let placing = matches!(self.state, State::Looking | State::Placing(_));
         self.sources.revive();
-        let there = self.work.there();
+        let there = self.ledger.there();
         self.changes += u32::from(error.kind == ErrorKind::RemoteChanged);
         // What is wrong here (a full disk, a name that is taken) says nothing against the bytes.
         let ours = error.kind.blame() == Blame::Disk || error.kind == ErrorKind::FileExists;
-        let whole = self.work.is_complete() && !ours;
+        let whole = self.ledger.is_complete() && !ours;
         let good = !starts_again(error.kind) && error.kind != ErrorKind::ResumeDamaged;
         // All mirrors were suspected in turn: what they have is not what was promised.
         let searched = self.sources.were_suspected() && error.kind == ErrorKind::DigestMismatch;
@@ -150,7 +150,7 @@ impl Plan {
         }
         let pause = error.pause.and_then(|pause| self.pauses.take(now, pause, self.fetched));
         if let Some(wait) = pause {
-            self.continuing = self.work.there() > 0;
+            self.continuing = self.ledger.there() > 0;
             self.tell_retry(&error, 0, wait, self.prefix());
             self.state = State::Waiting { until: now + wait, for_host: true };
             return;
@@ -225,28 +225,28 @@ impl Plan {
     }
 
     pub(super) fn again(&mut self, now: Duration, error: &Error, wait: Duration) {
-        if self.work.there() == 0 {
+        if self.ledger.there() == 0 {
             // Nothing would be lost: give the next mirror its turn.
             self.sources.take_turns();
         }
-        self.continuing = self.work.there() > 0;
+        self.continuing = self.ledger.there() > 0;
         self.tell_retry(error, self.budget.tries().0, wait, self.prefix());
         self.state = State::Waiting { until: now + wait, for_host: error.pause.is_some() };
     }
 
     /// Nothing that was written counts any more.
     pub(super) fn forget(&mut self) {
-        self.work.clear();
-        self.known = None;
+        self.ledger.clear();
+        self.remote_file = None;
         // What another tool left stays to be compared, whatever failed meanwhile.
         self.adopting = self.comparing.take().or(self.adopting.take());
         self.open_ended = false;
-        self.proof.forget();
+        self.expectations.forget();
         self.proven = None;
         self.unproven_join = false;
         self.left_good = 0;
         self.sources.forget();
-        if let Some(pieces) = &mut self.pieces {
+        if let Some(pieces) = &mut self.chunks {
             pieces.forget();
         }
         self.checks += 1;
