@@ -66,19 +66,19 @@ fn event_text(event: &EventKind) -> String {
     let code = |error: &Failure| error.code.clone();
     match event {
         EventKind::Started { path, size, validator, .. } => format!("started {path} {size:?} {validator:?}"),
-        EventKind::Resumed { from, bytes } => format!("resumed {from} {bytes}"),
-        EventKind::Retrying { error, attempt, of, wait, from } => {
+        EventKind::Resumed { from, bytes, .. } => format!("resumed {from} {bytes}"),
+        EventKind::Retrying { error, attempt, of, wait, from, .. } => {
             format!("retrying {} {attempt} {of} {wait} {from}", code(error))
         }
         EventKind::MirrorLeft { error, .. } => format!("mirror left {}", code(error)),
-        EventKind::Question { error, left } => format!("question {} {left}", code(error)),
+        EventKind::Question { error, left, .. } => format!("question {} {left}", code(error)),
         EventKind::Verified { algorithm, digest, .. } => format!("verified {algorithm} {digest}"),
         EventKind::Finished { bytes, fetched, seconds, digests, warnings, .. } => {
             format!("finished {bytes} {fetched} {seconds} {digests:?} {}", warnings.len())
         }
-        EventKind::Failed { error, retries, exhausted } => {
+        EventKind::Failed { error, retries, exhausted, .. } => {
             format!("failed {} {retries} {exhausted}", code(error))
         }
-        EventKind::Queued { .. } | EventKind::Skipped { .. } | EventKind::Summary { .. } => "other".into(),
+        _ => "other".into(),
     }
 }
