@@ -33,8 +33,8 @@ impl Backoff {
         self.failures > 1
     }
 
-    /// A tenth of a second, doubled with each failure in a row, at most 13 s: a host that counts requests by the minute
-    /// may need a third of a minute.
+    /// A tenth of a second, doubled with each failure in a row, at most 13 s: a host that counts requests by
+    /// the minute may need a third of a minute.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.failures.min(8))
     }

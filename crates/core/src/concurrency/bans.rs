@@ -1,25 +1,28 @@
-//! Hosts that ban a client for too many connections: all connections are cut, and everything is refused for a while.
+//! Hosts that ban a client for too many connections: all connections are cut, and everything is refused for a
+//! while.
 //!
-//! A ban differs from another failure by when it comes: right after connections were added, and to a file that flowed. Then
-//! the number that flowed before becomes the limit. The host gets no request for a while, and after that one connection alone
-//! until bytes come. Invariant: a limit only falls, unless it is old and only broken connections spoke for it.
+//! A ban differs from another failure by when it comes: right after connections were added, and to a file
+//! that flowed. Then the number that flowed before becomes the limit. The host gets no request for a while,
+//! and after that one connection alone until bytes come. Invariant: a limit only falls, unless it is old and
+//! only broken connections spoke for it.
 
 use crate::error::ErrorKind;
 use crate::throttle;
 use std::time::Duration;
 
-/// A failure within this time after connections were added may be an answer to them. Watchers of log files need some seconds.
+/// A failure within this time after connections were added may be an answer to them. Watchers of log files
+/// need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first wait, doubled with each refusal up to the longest.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A limit is forgotten after this time if the host never refused anything: connections that only broke may be the line's
-/// fault.
+/// A limit is forgotten after this time if the host never refused anything: connections that only broke may
+/// be the line's fault.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
-/// A connection that is closed in the middle of a response still counts for its host until the host writes on and notices: a
-/// round trip, or a write to a slow disk.
+/// A connection that is closed in the middle of a response still counts for its host until the host writes on
+/// and notices: a round trip, or a write to a slow disk.
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// What is known of a host's bans.
@@ -95,7 +98,8 @@ impl Bans {
         }
     }
 
-    /// A connection was closed. `flowed`: it had brought bytes. `cut`: it was closed in the middle of a response.
+    /// A connection was closed. `flowed`: it had brought bytes. `cut`: it was closed in the middle of a
+    /// response.
     pub(super) fn on_closed(&mut self, now: Duration, flowed: bool, cut: bool) {
         self.flowing = self.flowing.saturating_sub(usize::from(flowed));
         self.cut = if cut { Some(now) } else { self.cut };
@@ -128,7 +132,8 @@ impl Bans {
     /// Returns true if a failure of this kind may be a ban. `flowed`: the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // A host tells a client that only has more files in flight that it refuses them. One that breaks is an accident.
+        // A host tells a client that only has more files in flight that it refuses them. One that breaks is
+        // an accident.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }
@@ -143,7 +148,8 @@ impl Bans {
         self.limit.map(|limit| limit.most)
     }
 
-    /// Returns the limit that a later run begins with: one that this run met, or a known one that this run found to hold.
+    /// Returns the limit that a later run begins with: one that this run met, or a known one that this run
+    /// found to hold.
     pub(super) fn learned(&self) -> Option<usize> {
         let found = |limit: &Limit| limit.proven && (self.count > 0 || self.most_flowing >= limit.most);
         self.limit.filter(found).map(|limit| limit.most)

@@ -29,7 +29,8 @@ pub enum Observation {
     },
     /// A connection brought enough bytes to be worth it.
     Works,
-    /// A connection ended early, which says nothing about the number of connections. Another one may take its place soon.
+    /// A connection ended early, which says nothing about the number of connections. Another one may take its
+    /// place soon.
     Broken {
         /// The wait that the host asked for, or zero.
         wait: Duration,

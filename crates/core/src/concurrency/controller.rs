@@ -1,7 +1,7 @@
 //! The controller: what it is told, what it answers, and its bounds. What it decides is in [`super::phase`].
 //!
-//! Invariant: the target is at least 1 and at most the ceiling, and a window is measured only while exactly the target's
-//! number of connections is in use.
+//! Invariant: the target is at least 1 and at most the ceiling, and a window is measured only while exactly
+//! the target's number of connections is in use.
 
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
@@ -9,18 +9,20 @@ use super::window::{Measurement, MeasurementWindow};
 use super::{Allowance, Observation, Step, Why};
 use std::time::Duration;
 
-/// The most connections to a host when the user named no number: what a line that loses one packet in a hundred needs to be
-/// filled. The default of `--max-per-host`.
+/// The most connections to a host when the user named no number: what a line that loses one packet in a
+/// hundred needs to be filled. The default of `--max-per-host`.
 const AUTO_MOST: usize = 64;
 
-/// A host that takes this long to answer begins with [`FAR_TARGET`] connections for a file, as soon as it is known to serve
-/// ranges: on such lines a single connection needs seconds to be up to speed, and every loss throws it back.
+/// A host that takes this long to answer begins with [`FAR_TARGET`] connections for a file, as soon as it is
+/// known to serve ranges: on such lines a single connection needs seconds to be up to speed, and every loss
+/// throws it back.
 const FAR: Duration = Duration::from_millis(10);
 
 /// Half of what people set aria2 to by hand. What does not help is halved again without a hold.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// How many steps are kept, to be told when somebody asks why. The first ones are the ramp, the last ones the result.
+/// How many steps are kept, to be told when somebody asks why. The first ones are the ramp, the last ones the
+/// result.
 const STEPS_MOST: usize = 64;
 
 /// Decides the number of connections to one host, or the number of files at once.
@@ -73,8 +75,8 @@ impl Controller {
         Controller::starting_at(1, most.clamp(1, AUTO_MOST), true)
     }
 
-    /// Returns a controller of files at once that begins with `least`, and never wants more than `most`. No file that has
-    /// begun is stopped.
+    /// Returns a controller of files at once that begins with `least`, and never wants more than `most`. No
+    /// file that has begun is stopped.
     pub fn for_files(least: usize, most: usize) -> Self {
         Controller::starting_at(least, most.max(least), false)
     }
@@ -112,8 +114,8 @@ impl Controller {
         &self.steps
     }
 
-    /// Returns how many more connections a file may have, if other bounds allow `most` more. `named`: the user said how many
-    /// connections each file has.
+    /// Returns how many more connections a file may have, if other bounds allow `most` more. `named`: the
+    /// user said how many connections each file has.
     pub fn allowance(&self, most: usize, named: bool) -> Allowance {
         let limit = match (named, self.limited) {
             (false, _) => self.target,
@@ -178,8 +180,8 @@ impl Controller {
         self.window = None;
     }
 
-    /// The host refused a connection: it gets no more than there are now. What may be an accident (not `deliberate`) has to
-    /// happen twice in a row for that.
+    /// The host refused a connection: it gets no more than there are now. What may be an accident (not
+    /// `deliberate`) has to happen twice in a row for that.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();
@@ -196,7 +198,8 @@ impl Controller {
         self.set_target(now, self.target.min(self.ceiling), 0.0, Why::Refused);
     }
 
-    /// No more connections than the target bring anything: a host that punishes more of them is not provoked again.
+    /// No more connections than the target bring anything: a host that punishes more of them is not provoked
+    /// again.
     pub(super) fn lower_ceiling_to_target(&mut self) {
         self.ceiling = self.target;
     }
@@ -239,7 +242,8 @@ impl Controller {
         }
     }
 
-    /// Raises the target to the number of files: as many files as the user wants at once have one connection each.
+    /// Raises the target to the number of files: as many files as the user wants at once have one connection
+    /// each.
     fn grant_each_file_one(&mut self, now: Duration) {
         if self.usage.files <= self.target {
             return;
@@ -253,8 +257,8 @@ impl Controller {
         }
     }
 
-    /// Surplus connections are stopped only where one file has them all. Of several files each would stop some, and files that
-    /// come and go would end connections of others that are needed again at once.
+    /// Surplus connections are stopped only where one file has them all. Of several files each would stop
+    /// some, and files that come and go would end connections of others that are needed again at once.
     fn may_stop(&self) -> bool {
         self.usage.may_stop && self.usage.files < 2
     }

@@ -1,5 +1,5 @@
-//! One host: how many connections it gets ([`Controller`]), how many files it is asked for in a second ([`RequestRate`]), and
-//! how many connections it tolerates before it bans ([`Bans`]).
+//! One host: how many connections it gets ([`Controller`]), how many files it is asked for in a second
+//! ([`RequestRate`]), and how many connections it tolerates before it bans ([`Bans`]).
 //!
 //! Invariant: each of the three decides on its own, and the host gets what all of them allow.
 
@@ -76,8 +76,8 @@ impl Host {
         }
     }
 
-    /// A connection was closed. `last`: its file has no other one. `flowed`: it had brought bytes. `cut`: it was closed in the
-    /// middle of a response.
+    /// A connection was closed. `last`: its file has no other one. `flowed`: it had brought bytes. `cut`: it
+    /// was closed in the middle of a response.
     pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
         self.controller.on_closed(last);
         self.bans.on_closed(now, flowed, cut);
@@ -101,7 +101,8 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// A connection failed. Returns the pause for its file, if the failure asks for one instead of costing a retry.
+    /// A connection failed. Returns the pause for its file, if the failure asks for one instead of costing a
+    /// retry.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;
@@ -126,7 +127,8 @@ impl Host {
         }
     }
 
-    /// Returns what is allowed for the first connection of a file, if other bounds allow `most` more connections.
+    /// Returns what is allowed for the first connection of a file, if other bounds allow `most` more
+    /// connections.
     pub fn allowance_for_new_file(&mut self, now: Duration, most: usize) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
         let not_before = self.requests.not_before().max(self.bans.not_before());

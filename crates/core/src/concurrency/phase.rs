@@ -1,16 +1,16 @@
 //! What the controller is doing, and what it decides after each measurement.
 //!
-//! Invariant: in [`Phase::TryMore`] the target is above `from`, in [`Phase::TryFewer`] below it. See the table in the
-//! module's documentation.
+//! Invariant: in [`Phase::TryMore`] the target is above `from`, in [`Phase::TryFewer`] below it. See the
+//! table in the module's documentation.
 
 use super::controller::FAR_TARGET;
 use super::window::Measurement;
 use super::{Controller, Why};
 use std::time::Duration;
 
-/// More connections are worth it if they bring this share of the ideal gain. Two doublings that bring a little less, a
-/// seventh in all, are given up. With a third, which is more polite to others on the line, a tenth fewer of the simulated
-/// lines come within a tenth of the best fixed number.
+/// More connections are worth it if they bring this share of the ideal gain. Two doublings that bring a
+/// little less, a seventh in all, are given up. With a third, which is more polite to others on the line, a
+/// tenth fewer of the simulated lines come within a tenth of the best fixed number.
 const WORTH_IT: f64 = 0.08;
 
 /// A gain of this share is believed at once. A smaller one is believed only when slow start is over.
@@ -20,23 +20,23 @@ const OBVIOUS: f64 = 1.0 / 3.0;
 /// next step is then two doublings.
 const NEARLY_IDEAL: f64 = 0.8;
 
-/// Fewer connections stay if they bring this share of what more brought: two windows at the same target differ by as much.
-/// With the measure for a doubling, each step down would give away a tenth.
+/// Fewer connections stay if they bring this share of what more brought: two windows at the same target
+/// differ by as much. With the measure for a doubling, each step down would give away a tenth.
 const AS_GOOD: f64 = 0.95;
 
 /// Fewer connections are given up at once if they bring less than this share: nothing makes up for that.
 const MUCH_WORSE: f64 = 0.7;
 
-/// A target is held as long as the line gives this share of what it gave then: on a line with losses, the first seconds
-/// are not what follows.
+/// A target is held as long as the line gives this share of what it gave then: on a line with losses, the
+/// first seconds are not what follows.
 const FELL: f64 = 0.85;
 
-/// The host punishes if half as many connections bring more than this factor, measured before and after. More are tried
-/// once again after the longest hold, and then never.
+/// If fewer connections bring more than so many times what more brought, measured before and after, the host
+/// punishes. More are tried once again after the longest hold, and then never.
 const COLLAPSE: f64 = 2.0;
 
-/// How long a target is held before another one is tried, at first and at most. Doubled each time that nothing better was
-/// found.
+/// How long a target is held before another one is tried, at first and at most. Doubled each time that
+/// nothing better was found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
 /// What the controller is doing.
@@ -82,7 +82,8 @@ pub(super) enum Direction {
 }
 
 impl Controller {
-    /// Returns true if what a short window shows is beyond doubt: more connections bring nearly the ideal gain.
+    /// Returns true if what a short window shows is beyond doubt: more connections bring nearly the ideal
+    /// gain.
     pub(super) fn is_beyond_doubt(&self, goodput: f64) -> bool {
         matches!(self.phase, Phase::TryMore { from, before }
             if gain(from, before, self.target, goodput) >= NEARLY_IDEAL)
@@ -162,7 +163,8 @@ impl Controller {
             self.hold(now, goodput.max(before), Direction::More);
         } else if settled && goodput >= enough {
             if self.steps_down && self.target > self.least() {
-                // The next one is compared with the best goodput, or many small losses would become a large one.
+                // The next one is compared with the best goodput, or many small losses would become a large
+                // one.
                 self.try_fewer(now, self.target.div_ceil(2), before);
             } else {
                 self.hold(now, goodput, Direction::More);

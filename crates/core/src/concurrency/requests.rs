@@ -1,8 +1,8 @@
 //! How many files a host is asked for in a second, once it has refused some because there were too many.
 //!
-//! Additive increase, multiplicative decrease, as TCP finds its share (Chiu and Jain 1989). A refusal halves the rate at which
-//! the host served lately. Each file that it serves raises the rate, by one a second in a second. Invariant: there is no limit
-//! before the first refusal, and the limit is never below [`SLOWEST`].
+//! Additive increase, multiplicative decrease, as TCP finds its share (Chiu and Jain 1989). A refusal halves
+//! the rate at which the host served lately. Each file that it serves raises the rate, by one a second in a
+//! second. Invariant: there is no limit before the first refusal, and the limit is never below [`SLOWEST`].
 
 use std::time::Duration;
 
@@ -18,8 +18,9 @@ const INCREASE: f64 = 1.0;
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// A host that refuses a file without a reason within this time after it sent something gets too many requests. This is longer
-/// than the time between two files at common limits, and shorter than servers need to restart.
+/// A host that refuses a file without a reason within this time after it sent something gets too many
+/// requests. This is longer than the time between two files at common limits, and shorter than servers need
+/// to restart.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.
@@ -100,8 +101,8 @@ impl RequestRate {
 mod tests {
     use super::*;
 
-    /// Fetches files, one after the other and as soon as allowed, from a host with a bucket of tokens. Returns the number of
-    /// requests, and when the last file has come.
+    /// Fetches files, one after the other and as soon as allowed, from a host with a bucket of tokens.
+    /// Returns the number of requests, and when the last file has come.
     fn fetch(files: usize, a_second: f64, burst: f64, requests: &mut RequestRate) -> (usize, Duration) {
         let (mut tokens, mut now, mut asked, mut left) = (burst, Duration::ZERO, 0, files);
         let step = Duration::from_millis(10);

@@ -4,8 +4,8 @@ use super::phase::Phase;
 use super::*;
 use std::time::Duration;
 
-/// Lets a controller see a line on which `n` connections together get `goodput(n)` bytes a second. Returns its targets, in
-/// order.
+/// Lets a controller see a line on which `n` connections together get `goodput(n)` bytes a second. Returns
+/// its targets, in order.
 fn settle(controller: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> f64) -> Vec<usize> {
     let mut targets = vec![controller.target()];
     let start = held_until(controller).max(controller.window.map_or(Duration::ZERO, |window| window.start()));

@@ -1,31 +1,31 @@
 //! One measurement of the goodput, while exactly the target's number of connections is in use.
 //!
-//! Invariant: a window covers one target only. The controller drops it when the target or the number of connections
-//! changes.
+//! Invariant: a window covers one target only. The controller drops it when the target or the number of
+//! connections changes.
 
 use std::time::Duration;
 
-/// A window is at least this long. On a near line this is three times the deepest queue that is common (100 ms): a shorter
-/// window would measure the queue.
+/// A window is at least this long. On a near line this is three times the deepest queue that is common (100
+/// ms): a shorter window would measure the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
 /// A window is also at least so many times as long as a request takes to bring its first byte.
 const LATENCIES: f64 = 1.5;
 
-/// A gain that is nearly ideal is seen in a window of this length already. In a shorter one, a transfer over loopback or a
-/// LAN is measured by the scheduler's moods.
+/// A gain that is nearly ideal is seen in a window of this length already. In a shorter one, a transfer over
+/// loopback or a LAN is measured by the scheduler's moods.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// While nothing was tried yet, a window lasts so many latencies, if that is less than [`LENGTH`]: on a near line a try
-/// costs little, and on a long one slow start takes eight round trips.
+/// While nothing was tried yet, a window lasts so many latencies, if that is less than [`LENGTH`]: on a near
+/// line a try costs little, and on a long one slow start takes eight round trips.
 const RAMP_LATENCIES: u32 = 8;
 
-/// A goodput that grew by more than this factor between two windows is still in TCP's slow start, which says nothing about
-/// the number of connections.
+/// A goodput that grew by more than this factor between two windows is still in TCP's slow start, which says
+/// nothing about the number of connections.
 const STILL_GROWING: f64 = 1.15;
 
-/// After so many windows at one target, slow start is over, also on a long line. What still grows then is congestion
-/// avoidance, which on such a line takes minutes: more connections are quicker.
+/// After so many windows at one target, slow start is over, also on a long line. What still grows then is
+/// congestion avoidance, which on such a line takes minutes: more connections are quicker.
 const SLOW_START_WINDOWS: u32 = 3;
 
 /// What a new connection sends in its first round trip (RFC 6928), in bytes. It doubles with each.
