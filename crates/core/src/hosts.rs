@@ -1,7 +1,7 @@
-//! What hosts do not like, remembered for later runs: one small JSON text, `hosts.json`.
+//! The limits of hosts, remembered for later runs in one small JSON text, `hosts.json`.
 //!
-//! Invariant: it names origins (scheme, host, port) and numbers, and nothing else: no path, no user, no secret. It is bounded, and
-//! what is in it is believed for [`BELIEVED`] and forgotten after [`KEPT`].
+//! Invariant: the text holds origins (scheme, host, port) and numbers, and nothing else: no path, no user, no
+//! secret. It is bounded. A limit is believed for [`BELIEVED`] and forgotten after [`KEPT`].
 
 use crate::concurrency::Learned;
 use serde::{Deserialize, Serialize};
@@ -9,22 +9,23 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
-/// The version of the form. A text of another version is not read, and replaced.
+/// The version of the format. A text of another version is ignored and replaced.
 const VERSION: u32 = 1;
 
-/// Hosts that are remembered, those that were met last: far more than anybody has trouble with, within 100 KiB.
+/// The number of hosts that are remembered, those met last: far more than give anyone trouble, within 100
+/// KiB.
 const MOST: usize = 500;
 
-/// A text that is longer is none of ours.
+/// The longest text in bytes. A longer one was not written by downhaul.
 pub const LONGEST: u64 = 256 * 1024;
 
-/// After a day a host may have other limits: one connection more than it took is tried.
+/// After a day a host may have other limits: one connection more than before is tried.
 const BELIEVED: Duration = Duration::from_secs(86_400);
 
-/// After a month it has to be found out anew.
+/// After a month a limit has to be found anew.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// What is known of hosts, by origin.
+/// The limits of hosts, by origin.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Hosts(BTreeMap<String, Entry>);
 
@@ -37,7 +38,7 @@ struct Entry {
     /// The most files asked for in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
-    /// When that was found out, in seconds since 1970.
+    /// When that was found, in seconds since 1970.
     at: u64,
 }
 
@@ -49,10 +50,10 @@ struct Text {
 }
 
 impl Hosts {
-    /// Reads a text. What is too old, or no origin, is left out.
+    /// Reads a text. Entries that are too old, or without an origin, are left out.
     ///
     /// # Errors
-    /// Why nothing of it can be read, for a person.
+    /// Returns why the text cannot be read, in words for the user.
     pub fn read(text: &[u8], now: SystemTime) -> Result<Hosts, &'static str> {
         if text.len() as u64 > LONGEST {
             return Err("it is too long");
@@ -62,11 +63,11 @@ impl Hosts {
             return Err("it is of another version");
         }
         let mut hosts = Hosts(text.hosts);
-        hosts.0.retain(|origin, entry| is_origin(origin) && entry.is_sane() && entry.age(now) <= KEPT);
+        hosts.0.retain(|origin, entry| is_origin(origin) && entry.is_valid() && entry.age(now) <= KEPT);
         Ok(hosts)
     }
 
-    /// What a run shall begin with at this origin.
+    /// Returns the limits that a run begins with at this origin.
     pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
         let Some(entry) = self.0.get(origin) else { return Learned::default() };
         let more = usize::from(entry.age(now) > BELIEVED);
@@ -76,10 +77,11 @@ impl Hosts {
         }
     }
 
-    /// Takes in what a run found out.
+    /// Takes in the limits that a run found.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
         let old = self.0.get(origin);
-        // That a limit which is believed still holds is no news: one more shall be tried when its day is over.
+        // A limit that is still believed keeps its date, so that one more connection is tried when its day is
+        // over.
         let held = |old: &&Entry| {
             old.age(now) <= BELIEVED && old.connections == learned.connections && learned.requests.is_none()
         };
@@ -92,7 +94,7 @@ impl Hosts {
                 .map(|rate| (rate * 100.0).round() / 100.0),
             at,
         };
-        if is_origin(origin) && entry.is_sane() {
+        if is_origin(origin) && entry.is_valid() {
             self.0.insert(origin.into(), entry);
         }
         while self.0.len() > MOST {
@@ -101,7 +103,7 @@ impl Hosts {
         }
     }
 
-    /// As a text.
+    /// Returns the text of the file.
     pub fn text(&self) -> Vec<u8> {
         let text = Text { version: VERSION, hosts: self.0.clone() };
         let mut text = serde_json::to_vec_pretty(&text).unwrap_or_default();
@@ -111,13 +113,13 @@ impl Hosts {
 }
 
 impl Entry {
-    /// What is from the future is from another clock, and as old as can be.
+    /// Returns the age. An entry from the future is of another clock, and counts as old.
     fn age(&self, now: SystemTime) -> Duration {
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(self.at));
         at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)
     }
 
-    fn is_sane(&self) -> bool {
+    fn is_valid(&self) -> bool {
         self.connections != Some(0) && self.requests.is_none_or(|rate| rate > 0.0 && rate.is_finite())
     }
 }
@@ -126,7 +128,7 @@ fn seconds(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Whether a text is scheme, host and port of a URL, and nothing else.
+/// Returns true if a text is scheme, host and port of a URL, and nothing else.
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
 }
@@ -142,18 +144,18 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs_f64(86_400.0 * (20_000.0 + days))
     }
 
-    fn two() -> Learned {
+    fn both_limits() -> Learned {
         Learned { connections: Some(2), requests: Some(4.5) }
     }
 
     #[test]
-    fn what_was_learned_is_believed_for_a_day_and_kept_for_a_month() {
+    fn limits_are_believed_for_a_day_and_kept_for_a_month() {
         let mut hosts = Hosts::default();
-        hosts.learn(HOST, two(), at(0.0));
+        hosts.learn(HOST, both_limits(), at(0.0));
         let text = hosts.text();
         let known = |days: f64| Hosts::read(&text, at(days)).expect("readable").known(HOST, at(days));
-        assert_eq!(known(0.9), two());
-        assert_eq!(known(2.0), Learned { connections: Some(3), ..two() }, "one more is tried");
+        assert_eq!(known(0.9), both_limits());
+        assert_eq!(known(2.0), Learned { connections: Some(3), ..both_limits() }, "one more is tried");
         assert_eq!(known(31.0), Learned::default());
         assert_eq!(known(-1.0), Learned::default(), "another clock");
     }
@@ -165,7 +167,7 @@ mod tests {
             let now = at(f64::from(hour) / 24.0);
             let known = hosts.known(HOST, now).connections.unwrap_or(2);
             assert_eq!(known, if hour == 25 { 3 } else { 2 }, "hour {hour}");
-            // One more is banned, and the limit is found anew.
+            // One more connection is banned, and the limit is found anew.
             hosts.learn(HOST, limit, now);
         }
     }
@@ -176,7 +178,7 @@ mod tests {
         for wrong in
             ["https://u:p@example.com", "https://example.com/secret", "example.com", "file:///etc", ""]
         {
-            hosts.learn(wrong, two(), at(0.0));
+            hosts.learn(wrong, both_limits(), at(0.0));
         }
         hosts.learn(HOST, Learned { connections: None, requests: Some(f64::NAN) }, at(0.0));
         assert_eq!(hosts, Hosts::default());
@@ -186,18 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn what_one_run_learned_stays_when_another_learns_something_else() {
+    fn different_limits_of_two_runs_are_both_kept() {
         let mut hosts = Hosts::default();
         hosts.learn(HOST, Learned { connections: Some(2), requests: None }, at(0.0));
         hosts.learn(HOST, Learned { connections: None, requests: Some(4.5) }, at(0.5));
-        assert_eq!(hosts.known(HOST, at(0.5)), two());
+        assert_eq!(hosts.known(HOST, at(0.5)), both_limits());
     }
 
     #[test]
-    fn it_is_bounded() {
+    fn the_number_of_hosts_is_bounded() {
         let mut hosts = Hosts::default();
         for n in 0..MOST + 20 {
-            hosts.learn(&format!("https://host{n}.example"), two(), at(n as f64 / 1000.0));
+            hosts.learn(&format!("https://host{n}.example"), both_limits(), at(n as f64 / 1000.0));
         }
         assert_eq!(hosts.0.len(), MOST);
         assert!(!hosts.0.contains_key("https://host0.example"), "the oldest goes");

@@ -1,8 +1,9 @@
-//! How a host says that it is asked for too much, and what follows from it: *pause*, *fewer*, or *fail*.
+//! How a host says that it gets too many requests, and what follows from it: *pause*, *fewer*, or *fail*.
 //!
-//! [`said`] reads what a reply says about waiting, [`wish`] decides. Everything that may mean "too much" goes through these two:
-//! 429 and 503, `Retry-After` with any failure, quotas that are used up (`RateLimit` and its older forms), and the bans of hosts that
-//! count connections. Invariant: a pause that is longer than [`LONGEST_PAUSE`] is never waited for.
+//! [`said`] reads what a response says about waiting, and [`wish`] decides. Everything that may mean "too
+//! much" goes through these two: 429 and 503, `Retry-After` with any failure, quotas that are used up
+//! (`RateLimit` and its older forms), and the bans of hosts that count connections. Invariant: a pause that
+//! is longer than [`LONGEST_PAUSE`] is never waited for.
 
 use crate::error::ErrorKind;
 use crate::reply;
@@ -11,29 +12,31 @@ use http::HeaderMap;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A `X-RateLimit-Reset` beyond this is a time since 1970 and not a wait, in seconds: no quota is counted over thirty years.
+/// An `X-RateLimit-Reset` from this number on is a time in seconds since 1970 and not a wait: no quota is
+/// counted over thirty years.
 const EPOCH_FROM: u64 = 1_000_000_000;
 
-/// And beyond this, in milliseconds.
+/// And from this number on, it is a time in milliseconds since 1970.
 const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 
-/// What a reply says about waiting.
+/// What a response says about waiting.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
-    /// The request that it answers may be sent again after this.
+    /// The request that it answers may be sent again after this time.
     pub again: Option<Duration>,
-    /// No request is welcome before this is over, whatever became of that one.
+    /// The host wants no further request before this time is over, however it answered this one.
     pub next: Option<Duration>,
 }
 
 /// What a failure asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// The host named a time: one pause, which is no failure.
+    /// The host named a time: one pause, which costs no retry.
     Pause(Duration),
-    /// It named none, and it is our number of connections or requests: fewer, which is no failure either.
+    /// The host named no time, and the cause is the number of connections or requests: fewer of them, which
+    /// costs no retry either.
     Fewer,
-    /// A failure of this kind.
+    /// It is a failure of this kind.
     Fail(ErrorKind),
 }
 
@@ -42,21 +45,22 @@ pub enum Wish {
 pub struct Circumstances {
     /// Something came from it a moment ago.
     pub serves_others: bool,
-    /// Connections were added a moment ago to a file that flowed, or it has refused everything since that happened.
+    /// Connections were added a moment ago to a file that flowed, or the host has refused everything since
+    /// then.
     pub bans: bool,
 }
 
-/// Reads what the head of a reply says about waiting; `now` is the wall clock.
+/// Returns what the head of a response says about waiting. `now` is the wall clock.
 pub fn said(status: u16, headers: &HeaderMap, now: SystemTime) -> Said {
     let failed = status >= 400 || status == 202;
     let used_up = used_up(headers, now);
-    // Who has used up a quota may still ask for what is not there: then that is what is wrong.
+    // A 404 is a 404, even where a quota is used up.
     let refused = matches!(status, 403 | 425 | 429 | 503);
     let again = reply::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
     Said { again, next: again.or(used_up) }
 }
 
-/// Decides what a failure of this kind asks for, where the host wants `again` to be waited for.
+/// Decides what a failure of this kind asks for. `again` is the wait that the host named.
 pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wish {
     match again {
         Some(wait) if wait > LONGEST_PAUSE => Wish::Fail(ErrorKind::HttpLater),
@@ -67,19 +71,21 @@ pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wi
     }
 }
 
-/// How a host that counts connections refuses all of them for a while: it forbids, says that it is busy, or cuts.
+/// Returns true if a host that counts connections may refuse with this: it forbids, says that it is busy, or
+/// cuts.
 pub fn may_be_a_ban(kind: ErrorKind) -> bool {
     is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
 
-/// These are refusals by the host itself, and no accidents on the way.
+/// Returns true if the host itself refuses, and it is no accident on the way.
 pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)
 }
 
-/// The time until a quota is new, if it is used up: `RateLimit: "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10),
-/// `RateLimit: limit=9, remaining=0, reset=55` (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02), also with
-/// `X-`, which is older than all of these and gives the reset as a wait or as a time.
+/// Returns the time until a quota is renewed, if it is used up: `RateLimit: "api";r=0;t=55`
+/// (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55` (draft 07), and
+/// `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02), also with `X-`, which is older than all of
+/// these and gives the reset as a wait or as a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();
@@ -94,7 +100,7 @@ fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     forms.max()
 }
 
-/// A reset that is a wait in seconds, or a time, by its size.
+/// Returns the wait for a reset, which is a wait in seconds or a time, by its size.
 fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     let since_1970 = match reset {
         EPOCH_MILLIS_FROM.. => Duration::from_millis(reset),
@@ -107,7 +113,7 @@ fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     since_1970.saturating_sub(passed)
 }
 
-/// The longest time of the items of which nothing remains.
+/// Returns the longest time of the items of which nothing remains.
 fn of_list(value: &[u8]) -> Option<Duration> {
     let number = |item: Option<&BareItem>| item.and_then(BareItem::as_integer).map(i64::from);
     let seconds = |wait: i64| Duration::from_secs(u64::try_from(wait).unwrap_or_default());
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_saying_too_much_is_read() {
+    fn every_form_of_too_much_is_read() {
         let soon = (NOW + 55).to_string();
         let soon_ms = ((NOW + 55) * 1000).to_string();
         for pairs in [
@@ -161,11 +167,11 @@ mod tests {
             assert_eq!(read(200, &pairs), (None, wait.then_some(55)), "the next one waits: {pairs:?}");
         }
         assert_eq!(read(202, &[("retry-after", "5")]), (Some(5), Some(5)));
-        assert_eq!(read(404, &[("ratelimit", "\"api\";r=0;t=5")]), (None, Some(5)), "not there is not there");
+        assert_eq!(read(404, &[("ratelimit", "\"api\";r=0;t=5")]), (None, Some(5)), "a 404 is a 404");
     }
 
     #[test]
-    fn what_remains_or_cannot_be_read_asks_for_nothing() {
+    fn a_quota_that_remains_or_cannot_be_read_asks_for_nothing() {
         for pairs in [
             vec![("ratelimit", "\"api\";r=1;t=55")],
             vec![("ratelimit", "\"api\";r=0")],

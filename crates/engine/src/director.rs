@@ -4,7 +4,7 @@
 //! The director owns every decision about files in flight and touches no byte and no file itself: workers and
 //! blocking tasks do, and send news. Invariant: a job is in the queue, or running, or over; at most
 //! `settings.parallel` of those running are at work (not waiting for a person, nor because a host asked for a pause).
-//! How many connections there are, to one host and in all, is counted in [`Lanes`]; a file that has none comes before
+//! How many connections there are, to one host and in all, is counted in [`Connections`]; a file that has none comes before
 //! one that wants another.
 
 mod connections;
@@ -25,7 +25,7 @@ use crate::short_blocking::Clerks;
 use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
-use connections::{AtWork, Lanes};
+use connections::{AtWork, Connections};
 use downhaul_core::concurrency::{Allowance, Controller, Host};
 use downhaul_core::content::Look;
 use downhaul_core::error::{Blame, Error, ErrorKind};
@@ -149,7 +149,7 @@ pub(crate) struct Director {
     filling: bool,
     /// No new file starts any more.
     closing: bool,
-    lanes: Lanes,
+    connections: Connections,
     summary: Summary,
 }
 
@@ -196,7 +196,7 @@ impl Director {
         seed: u64,
     ) -> Self {
         let (news, from_workers) = mpsc::unbounded_channel();
-        let lanes = Lanes::new(Memory::read(settings.hosts.as_deref()));
+        let connections = Connections::new(Memory::read(settings.hosts.as_deref()));
         let files =
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
@@ -221,7 +221,7 @@ impl Director {
             from_workers: Some(from_workers),
             filling: true,
             closing: false,
-            lanes,
+            connections,
             summary: Summary::default(),
         }
     }
@@ -237,7 +237,7 @@ impl Director {
         let mut heard = Vec::new();
         loop {
             self.start_files();
-            self.rouse();
+            self.drive_waiting();
             if (!more_jobs || self.closing) && self.queue.is_empty() && self.running.is_empty() {
                 break;
             }
@@ -486,15 +486,15 @@ impl Director {
         match &mut input {
             Input::Opened { worker, reply } => {
                 running.modified = reply.last_modified.or(running.modified);
-                self.is_served(id, *worker);
+                self.on_served(id, *worker);
             }
-            Input::Wrote { worker, .. } => self.flows(id, *worker),
+            Input::Wrote { worker, .. } => self.on_bytes(id, *worker),
             Input::Ended { worker, result } => {
                 if let Err(error) = result {
-                    self.lost(id, *worker, error);
+                    self.on_lost(id, *worker, error);
                 }
                 let cut = result.is_err();
-                self.take_worker(id, *worker, cut);
+                self.remove_worker(id, *worker, cut);
             }
             _ => {}
         }
@@ -517,19 +517,19 @@ impl Director {
     fn drive(&mut self, id: JobId) {
         let now = self.clock.now();
         loop {
-            let rooms = self.rooms_for(id);
+            let allowances = self.allowances(id);
             let Some(running) = self.running.get_mut(&id).filter(|running| !running.over) else { return };
-            match running.plan.next(now, &rooms) {
+            match running.plan.next(now, &allowances) {
                 Action::Wait(wake) => {
                     running.wake = wake;
                     let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
-                    let full = |room: &Allowance| (none && room.most == 0) || (more && room.worth == 0);
-                    self.lanes.short |= rooms.iter().any(full);
+                    let full = |one: &Allowance| (none && one.most == 0) || (more && one.worth == 0);
+                    self.connections.wanted |= allowances.iter().any(full);
                     return;
                 }
                 Action::Observe { source, news } => {
                     let host = host_of(&running.spec, source);
-                    if let Some(host) = self.lanes.by_host.get_mut(host) {
+                    if let Some(host) = self.connections.hosts.get_mut(host) {
                         host.on(now, news);
                     }
                 }
@@ -551,7 +551,7 @@ impl Director {
                         at_work.end.store(end, Ordering::Relaxed);
                     }
                 }
-                Action::Drop { worker } => self.take_worker(id, worker, true),
+                Action::Drop { worker } => self.remove_worker(id, worker, true),
                 Action::VerifyChunk { number, chunk, expected } => self.prove(id, number, chunk, expected),
                 Action::Discard { number, ranges } => self.void(id, number, ranges),
                 Action::Verify => self.verify(id),
@@ -644,7 +644,7 @@ impl Director {
         spent.body = complete.saturating_sub(running.came.unwrap_or(complete));
         (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
         let host = host_of(&running.spec, running.plan.source());
-        let steps = self.lanes.by_host.get(host).map_or(&[][..], Host::steps);
+        let steps = self.connections.hosts.get(host).map_or(&[][..], Host::steps);
         let named = self.settings.connections;
         let limit = explain::limiter(&spent, self.limit.is_set(), named, running.most_workers, steps);
         let name = running.path.as_deref().map(name_of).unwrap_or_default();
@@ -662,14 +662,14 @@ impl Director {
 
     /// Keeps what was found out about hosts for later runs.
     async fn remember(&mut self) {
-        let (memory, learned) = self.lanes.take_learned();
+        let (memory, learned) = self.connections.take_learned();
         let kept = tokio::task::spawn_blocking(move || memory.keep(&learned)).await;
         self.summary.notes.extend(kept.ok().flatten());
     }
 
     fn sum_up(&mut self) -> Summary {
         self.summary.files = self.jobs;
-        let hosts = std::mem::take(&mut self.lanes.by_host).into_iter();
+        let hosts = std::mem::take(&mut self.connections.hosts).into_iter();
         let mut hosts: Vec<_> = hosts.map(|(host, one)| (host, one.steps().to_vec())).collect();
         hosts.retain(|(_, steps)| !steps.is_empty());
         hosts.sort_by(|a, b| a.0.cmp(&b.0));

@@ -1,8 +1,8 @@
 //! Where the time of a run went, what limited its files, and why connections were added or dropped.
 //!
-//! Invariant: bounded, whatever the number of files: the [`FILES_MOST`] that took longest are kept. What a request spends
-//! before its reply is noted where it is spent ([`spend`]), for the task that opens it ([`measured`]): the seams between
-//! need not carry it.
+//! Invariant: memory is bounded, whatever the number of files: the [`FILES_MOST`] that took longest are kept.
+//! The time that a request takes before its response is noted where it passes ([`spend`]), for the task that
+//! opens it ([`measured`]), so that no function between has to carry it.
 
 use crate::clock;
 use downhaul_core::concurrency::{Step, Why};
@@ -10,20 +10,21 @@ use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Files whose story is kept: a screenful.
+/// The number of files that are explained: a screenful.
 const FILES_MOST: usize = 16;
 
 /// A file that waited for something for more than one part in so many of its time was limited by that.
 const SHARE: u32 = 4;
 
-/// Connections that wait for the disk for more than one part in so many of their time bring more than it takes. For a disk that
-/// is only far away (30 ms for a write, at the ten reports a second that a slow connection makes) they wait less.
+/// Connections that wait for the disk for more than one part in so many of their time bring more than it
+/// takes. They wait less for a disk that is only far away (30 ms for a write, at the ten reports a second
+/// that a slow connection makes).
 const FULL_SHARE: u32 = 2;
 
 /// Why a run took as long as it did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
-    /// Hosts, each with what was done about its connections, oldest first.
+    /// Each host, with the changes of its number of connections, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
     /// The files that took longest, longest first.
     pub files: Vec<FileStory>,
@@ -36,7 +37,7 @@ pub struct FileStory {
     pub name: String,
     /// Bytes fetched.
     pub bytes: u64,
-    /// From its first request to its name.
+    /// The time from its first request until it had its name.
     pub took: Duration,
     /// The most connections at once.
     pub connections: usize,
@@ -55,13 +56,13 @@ pub struct Spent {
     pub connect: Duration,
     /// The TLS handshake.
     pub tls: Duration,
-    /// From the request to the reply's head, redirects included.
+    /// From the request to the head of the response, redirects included.
     pub first_byte: Duration,
     /// Waiting for the disk, while bytes came.
     pub disk: Duration,
     /// Waiting for the hasher, while bytes came.
     pub hash: Duration,
-    /// While bytes came, in all.
+    /// All of the time while bytes came.
     pub body: Duration,
     /// From the last byte to the digests.
     pub verify: Duration,
@@ -74,13 +75,13 @@ pub struct Spent {
 pub enum Limiter {
     /// `--limit-rate`.
     Rate,
-    /// The way to its first byte took longer than its bytes.
+    /// The time before its first byte was longer than the time after it.
     FirstByte,
     /// The disk.
     Disk,
     /// The processor: hashing.
     Processor,
-    /// The person's own number of connections.
+    /// The number of connections that the user named.
     Named,
     /// The host refuses more connections.
     Refused,
@@ -88,13 +89,13 @@ pub enum Limiter {
     Punished,
     /// More connections bring no more: the line, or the server as a whole, is full.
     Line,
-    /// Every connection brings as much as the others, as many as there may be: a cap of the server, or losses on the line.
+    /// Each connection has a limit of its own, however many there are: the server's, or losses on the line.
     EachConnection,
-    /// It was over before more connections could show what they bring, or one is all that it could have.
+    /// It ended before more connections could show what they bring, or it could have only one.
     Unknown,
 }
 
-/// What is spent before a reply.
+/// A stage before the response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stage {
     Name,
@@ -106,7 +107,7 @@ tokio::task_local! {
     static OPENING: Cell<Spent>;
 }
 
-/// Opens something, and says what was spent on the way.
+/// Opens something. Returns it with the time that each stage took.
 pub(crate) async fn measured<T>(open: impl Future<Output = T>) -> (T, Spent) {
     let since = clock::instant();
     OPENING
@@ -119,10 +120,10 @@ pub(crate) async fn measured<T>(open: impl Future<Output = T>) -> (T, Spent) {
         .await
 }
 
-/// Notes what was spent on a stage of opening something.
+/// Notes the time that a stage of opening something took.
 pub(crate) fn spend(stage: Stage, since: Instant) {
     let took = since.elapsed();
-    // Whoever opens something unmeasured does not want to know.
+    // Outside of `measured`, the time is not asked for.
     let _ = OPENING.try_with(|opening| {
         let mut spent = opening.get();
         match stage {
@@ -135,6 +136,7 @@ pub(crate) fn spend(stage: Stage, since: Instant) {
 }
 
 impl Spent {
+    /// Adds the stages before the body.
     pub(crate) fn add(&mut self, other: Spent) {
         self.name += other.name;
         self.connect += other.connect;
@@ -144,11 +146,12 @@ impl Spent {
 }
 
 impl Explanation {
-    /// Whether a file that took so long would be kept.
+    /// Returns true if a file that took so long would be kept.
     pub(crate) fn wants(&self, took: Duration) -> bool {
         self.files.len() < FILES_MOST || self.files.last().is_some_and(|last| last.took < took)
     }
 
+    /// Keeps a file, if it is among those that took longest.
     pub(crate) fn add(&mut self, story: FileStory) {
         let at = self.files.partition_point(|other| other.took >= story.took);
         self.files.insert(at, story);
@@ -156,13 +159,15 @@ impl Explanation {
     }
 }
 
-/// Whether a further connection would only wait for the disk, as those there are do, which have been at work for so long.
+/// Returns true if a further connection would only wait for the disk, as the others do, which have been at
+/// work for that time.
 pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize) -> bool {
     spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }
 
-/// What limited a file, as far as that can be told from this side of the line. `capped`: there is a limit of the rate;
-/// `named`: the connections that the person wants; `steps`: what its host was tried with.
+/// Returns what limited a file, as far as that can be seen from this side of the line. `capped`: there is a
+/// `--limit-rate`. `named`: the number of connections that the user named. `steps`: the changes of the number
+/// of connections to its host.
 pub(crate) fn limiter(
     spent: &Spent,
     capped: bool,
@@ -170,16 +175,16 @@ pub(crate) fn limiter(
     connections: usize,
     steps: &[Step],
 ) -> Limiter {
-    let lanes = u32::try_from(connections.max(1)).unwrap_or(1);
-    let before = (spent.name + spent.connect + spent.tls + spent.first_byte) / lanes;
+    let count = u32::try_from(connections.max(1)).unwrap_or(1);
+    let before = (spent.name + spent.connect + spent.tls + spent.first_byte) / count;
     let last = |why: &[Why]| steps.iter().rev().find(|step| why.contains(&step.why)).map(|step| step.why);
     if capped {
         Limiter::Rate
     } else if before > spent.body {
         Limiter::FirstByte
-    } else if spent.disk / lanes * SHARE > spent.body {
+    } else if spent.disk / count * SHARE > spent.body {
         Limiter::Disk
-    } else if spent.hash / lanes * SHARE > spent.body {
+    } else if spent.hash / count * SHARE > spent.body {
         Limiter::Processor
     } else if named.is_some_and(|named| connections >= named) {
         Limiter::Named
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_are_kept() {
+    fn the_files_that_took_longest_are_kept() {
         let mut all = Explanation::default();
         for took in 0..100 {
             if all.wants(Duration::from_secs(took)) {
@@ -218,19 +223,19 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_waited_for_most_of_the_time_is_full() {
+    fn a_disk_is_full_if_connections_mostly_wait_for_it() {
         let second = Duration::from_secs(1);
         let waited = |seconds| Spent { disk: second * seconds, ..Spent::default() };
         assert!(!disk_is_full(&waited(0), Duration::ZERO, 1));
         assert!(!disk_is_full(&waited(4), second * 10, 1));
         assert!(disk_is_full(&waited(6), second * 10, 1));
-        // Two share the waiting.
+        // The time is the sum over two connections.
         assert!(!disk_is_full(&waited(8), second * 10, 2));
         assert!(disk_is_full(&waited(12), second * 10, 2));
     }
 
     #[test]
-    fn what_limits_is_what_was_waited_for() {
+    fn the_limiter_is_what_took_the_time() {
         let second = Duration::from_secs(1);
         let spent = Spent { body: second * 10, ..Spent::default() };
         let step = |why| Step { at: second, from: 1, to: 2, goodput: 1.0, why };

@@ -1,7 +1,9 @@
-//! The file in which runs remember what hosts do not like ([`downhaul_core::hosts`]): read at the start of a run, written at its end.
+//! The file in which runs remember the limits of hosts ([`downhaul_core::hosts`]). It is read at the start of
+//! a run and written at its end.
 //!
-//! Invariant: whoever reads it finds all of one text: it is replaced by a rename, and by one run at a time, which takes in what others
-//! wrote meanwhile. What cannot be read or written is said, and is no failure of a download.
+//! Invariant: a reader always finds one whole text. The file is replaced by a rename, by one run at a time,
+//! which takes in what other runs wrote meanwhile. A file that cannot be read or written is reported, and
+//! fails no download.
 
 use crate::clock;
 use downhaul_core::concurrency::Learned;
@@ -11,16 +13,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often another run that is writing is waited for, and how long each time: it takes some milliseconds.
-const PATIENCE: (u32, Duration) = (50, Duration::from_millis(20));
+/// How often and how long to wait for another run that is writing. That takes some milliseconds.
+const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
-/// What is remembered of hosts.
+/// The remembered limits of hosts.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// `None`: nothing is remembered.
+    /// The file, if limits are remembered at all.
     path: Option<PathBuf>,
     hosts: Hosts,
-    /// The file was no such file, and why.
+    /// Why the file could not be read.
     wrong: Option<String>,
 }
 
@@ -37,17 +39,17 @@ impl Memory {
         Memory { path: Some(path.into()), hosts, wrong }
     }
 
-    /// What a run shall begin with at this origin.
+    /// Returns the limits that a run begins with at this origin.
     pub(crate) fn known(&self, origin: &str) -> Learned {
         self.hosts.known(origin, clock::wall())
     }
 
-    /// Takes in what the run found out. What a person should know of that. Blocks.
+    /// Writes the limits that the run found. Returns what the user should know of that, if anything. Blocks.
     pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
         let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else {
             return self.wrong;
         };
-        let kept = keep(&path, learned).map_err(|e| format!("what hosts do not like is not remembered: {e}"));
+        let kept = keep(&path, learned).map_err(|e| format!("could not remember the limits of hosts: {e}"));
         self.wrong.or(kept.err())
     }
 }
@@ -79,7 +81,7 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
         hosts.learn(origin, *learned, clock::wall());
     }
     let new = beside(".new");
-    // What an earlier run left when it was killed.
+    // A run that was killed may have left it.
     let _ = fs::remove_file(&new);
     let mut file = private().create_new(true).open(&new)?;
     file.write_all(&hosts.text())?;
@@ -87,7 +89,7 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-/// For a file of which nobody else may read anything.
+/// Returns the options for a file that only its owner may read.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
@@ -97,10 +99,10 @@ fn private() -> OpenOptions {
 }
 
 fn wait_for(lock: &File) -> io::Result<()> {
-    for _ in 0..PATIENCE.0 {
+    for _ in 0..WAITS.0 {
         match lock.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(PATIENCE.1),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(WAITS.1),
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_said_and_replaced() {
+    fn garbage_is_reported_and_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("hosts.json");
         for garbage in [&b"garbage"[..], b"", b"{\"version\":99,\"hosts\":{}}"] {
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_learn_leaves_no_file() {
+    fn a_run_that_learned_nothing_leaves_no_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state/hosts.json");
         assert_eq!(Memory::read(Some(&path)).keep(&[]), None);

@@ -1,5 +1,7 @@
-//! `--limit-rate`: one limit for all workers of a session, exact for the bytes that are accepted, and fair: who comes first
-//! is served first, a slice at a time.
+//! `--limit-rate`: one limit for all workers of a session. It is exact for the bytes that are accepted, and
+//! fair: workers are served in the order in which they ask, a slice at a time.
+//!
+//! Invariant: no byte is accepted before its time has been waited for.
 
 use crate::clock;
 use std::sync::{Mutex, PoisonError};
@@ -12,37 +14,38 @@ const SLICES_A_SECOND: u64 = 50;
 /// Smaller slices would cost more time than they take.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// Time that was not used may be made up for, as long as it is no more than this: a hiccup must not cost speed.
+/// Time that was not used may be made up for, up to this: a short interruption must not cost speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
-/// The limit. Clones of the settings do not share it; a session has one.
+/// The limit of a session.
 pub(crate) struct Limit(Mutex<State>);
 
 struct State {
-    /// Bytes a second; `None`: no limit.
+    /// Bytes a second, if there is a limit.
     rate: Option<u64>,
-    /// When everything that was accepted is paid for.
+    /// When the time of everything that was accepted is over.
     paid: Instant,
 }
 
 impl Limit {
+    /// Returns a limit of so many bytes a second, or none.
     pub(crate) fn new(rate: Option<u64>) -> Self {
         Limit(Mutex::new(State { rate, paid: clock::instant() }))
     }
 
-    /// From now on so many bytes a second.
+    /// Changes the limit to so many bytes a second, or none.
     pub(crate) fn set(&self, rate: Option<u64>) {
         let mut state = self.state();
         state.rate = rate;
         state.paid = clock::instant();
     }
 
-    /// There is one.
+    /// Returns true if there is a limit.
     pub(crate) fn is_set(&self) -> bool {
         self.state().rate.is_some()
     }
 
-    /// How many of `bytes` may be accepted together; all of them where there is no limit.
+    /// Returns how many of `bytes` may be accepted together: all of them where there is no limit.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
         match self.state().rate {
             None => bytes,
@@ -76,7 +79,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_exact_fair_and_can_be_changed() {
+    async fn the_limit_is_exact_fair_and_can_be_changed() {
         let limit = Arc::new(Limit::new(Some(100_000)));
         let start = clock::instant();
         let workers: Vec<_> = (0..4)

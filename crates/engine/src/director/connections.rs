@@ -1,7 +1,8 @@
-//! The connections there are, to one host and in all: whether a file may have another one, who is sent for what, and the word
-//! to go on.
+//! The open connections, to each host and in all: it decides with the plans and the hosts which file may have
+//! another one, starts the workers, and lets them write.
 //!
-//! Invariant: whoever is counted at a host is at work for a file in flight, and is counted once.
+//! Invariant: each connection that is counted at a host belongs to one worker of a file in flight, and is
+//! counted once.
 
 use super::{Director, HOSTS_MOST, Report, host_of};
 use crate::explain;
@@ -20,41 +21,48 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// The connections there are.
+/// The open connections of a session.
 #[derive(Default)]
-pub(super) struct Lanes {
-    pub(super) by_host: HashMap<String, Host>,
-    pub(super) all: Arc<AtomicUsize>,
-    /// What earlier runs found out, and under which origin this one remembers what it finds out of a host.
+pub(super) struct Connections {
+    pub(super) hosts: HashMap<String, Host>,
+    /// Their number, which the workers read to share the memory.
+    pub(super) count: Arc<AtomicUsize>,
+    /// A file wanted a connection and got none.
+    pub(super) wanted: bool,
+    /// The limits that earlier runs found.
     memory: Memory,
+    /// The origin of each host, under which its limits are remembered.
     origins: HashMap<String, String>,
+    /// The limits that this run found at hosts that are not in `hosts` any more.
     learned: Vec<(String, Learned)>,
-    /// Somebody wanted one and got none.
-    pub(super) short: bool,
 }
 
+/// A worker that has a connection.
 pub(super) struct AtWork {
     pub(super) source: usize,
     pub(super) host: String,
+    /// Lets the worker write, until it was let.
     pub(super) go: Option<oneshot::Sender<Go>>,
+    /// One past the last byte that the worker may write.
     pub(super) end: Arc<AtomicU64>,
     pub(super) whole: Whole,
     pub(super) task: AbortHandle,
+    /// When its request was sent.
     pub(super) sent: Duration,
-    /// Bytes came over it.
+    /// Bytes came over the connection.
     pub(super) flowed: bool,
-    /// It ends before its reply does.
+    /// The worker stops before its response ends.
     pub(super) cut: bool,
 }
 
-impl Lanes {
+impl Connections {
     pub(super) fn new(memory: Memory) -> Self {
-        Lanes { memory, ..Lanes::default() }
+        Connections { memory, ..Connections::default() }
     }
 
-    /// The controller of a host, made for this origin.
+    /// Returns the host of that name, which is made for this origin if it is new.
     fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
-        self.by_host.entry(name.to_string()).or_insert_with(|| {
+        self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
             let known = self.memory.known(&origin);
             self.origins.insert(name.to_string(), origin);
@@ -62,16 +70,16 @@ impl Lanes {
         })
     }
 
-    /// Nothing comes from this host now, and there are too many of them: what it does not like stays.
+    /// Forgets a host without connections, but keeps the limits that this run found.
     fn forget(&mut self, name: &str) {
-        let learned = self.by_host.remove(name).and_then(|host| host.learned());
+        let learned = self.hosts.remove(name).and_then(|host| host.learned());
         self.learned.extend(self.origins.remove(name).zip(learned));
     }
 
-    /// What is to be kept for later runs, and where.
+    /// Takes the limits that later runs begin with, and where they are remembered.
     pub(super) fn take_learned(&mut self) -> (Memory, Vec<(String, Learned)>) {
         let hosts = self
-            .by_host
+            .hosts
             .iter()
             .filter_map(|(name, host)| Some((self.origins.get(name)?.clone(), host.learned()?)));
         let learned = hosts.chain(std::mem::take(&mut self.learned)).collect();
@@ -80,19 +88,19 @@ impl Lanes {
 }
 
 impl Director {
-    /// What room there is for further connections of a file, at the host of each of its sources.
-    pub(super) fn rooms_for(&mut self, id: JobId) -> Vec<Allowance> {
+    /// Returns what each host of a file's sources allows that file now.
+    pub(super) fn allowances(&mut self, id: JobId) -> Vec<Allowance> {
         let sources = self.running.get(&id).map_or(0, |running| running.sources.len());
-        (0..sources).map(|source| self.room_at(id, source)).collect()
+        (0..sources).map(|source| self.allowance_at(id, source)).collect()
     }
 
-    fn room_at(&mut self, id: JobId, source: usize) -> Allowance {
+    fn allowance_at(&mut self, id: JobId, source: usize) -> Allowance {
         let now = self.clock.now();
         let none = Allowance { most: 0, worth: 0, surplus: 0, not_before: Duration::ZERO };
-        let all = self.lanes.all.load(Ordering::Relaxed);
+        let all = self.connections.count.load(Ordering::Relaxed);
         let Some(running) = self.running.get(&id) else { return none };
         let host = host_of(&running.spec, source);
-        let controller = self.lanes.by_host.get_mut(host);
+        let controller = self.connections.hosts.get_mut(host);
         let here = controller.as_ref().map_or(0, |host| host.in_use());
         let most = self.settings.max_per_host.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
@@ -100,37 +108,39 @@ impl Director {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
-        // What hashes, or the disk, is the limit now.
+        // Hashing or the disk is the limit now: more connections would only wait for it.
         let at_work = now.saturating_sub(running.came.unwrap_or_default());
         if running.verifier.as_ref().is_some_and(Verifier::is_behind)
             || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
         {
             return none;
         }
-        // Those of this host who have none come first.
+        // Files of this host that have no connection come first.
         let starving = self.running.values().filter(|one| {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
         let named = self.settings.connections.is_some();
-        let mut room = controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // What is slow because it shall be would be stopped with all that it has in hand.
+        let mut allowance =
+            controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
+        // A connection that is slow because of --limit-rate would be stopped with all that it has received.
         if self.limit.is_set() {
-            room.surplus = 0;
+            allowance.surplus = 0;
         }
-        room
+        allowance
     }
 
-    /// Drives those that got no connection before, if there may be one now.
-    pub(super) fn rouse(&mut self) {
-        if std::mem::take(&mut self.lanes.short) {
+    /// Drives the files that wanted a connection and got none.
+    pub(super) fn drive_waiting(&mut self) {
+        if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
-            // Those that have none come first.
+            // Files that have no connection come first.
             ids.sort_by_key(|id| self.running.get(id).is_none_or(|one| !one.plan.is_starving()));
             ids.into_iter().for_each(|id| self.drive(id));
         }
     }
 
+    /// Starts a worker that sends a request to a source of a file.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, want: Want) {
         let (news, settings) = (self.news.clone(), self.settings.clone());
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -141,7 +151,7 @@ impl Director {
         }
         let (go, told) = oneshot::channel();
         let end = Arc::new(AtomicU64::new(UNKNOWN_END));
-        let workers = self.lanes.all.clone();
+        let workers = self.connections.count.clone();
         let meter = running.meter.clone();
         let (limit, whole) = (self.limit.clone(), Whole::default());
         let work = Worker {
@@ -156,15 +166,15 @@ impl Director {
             whole: whole.clone(),
             workers,
         };
-        // The director may be gone when a report comes: then nobody needs it.
+        // The director may be gone when a report comes, which is then not needed.
         let report = move |input| drop(news.send((id, Report::Input(input))));
         let task = tokio::spawn(work.run(report)).abort_handle();
-        self.lanes.all.fetch_add(1, Ordering::Relaxed);
+        self.connections.count.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
         let first = !running.workers.values().any(|one| one.source == source);
         let sent = self.clock.now();
         let origin = running.spec.urls.get(source).map(|url| url.origin().ascii_serialization());
-        self.lanes.host(&host, origin, most).on_opened(sent, first);
+        self.connections.host(&host, origin, most).on_opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(
             worker,
@@ -172,55 +182,58 @@ impl Director {
         );
     }
 
-    /// A worker has a reply that is of use.
-    pub(super) fn is_served(&mut self, id: JobId, worker: WorkerId) {
+    /// A worker has a response that is of use.
+    pub(super) fn on_served(&mut self, id: JobId, worker: WorkerId) {
         let Some(at_work) = self.running.get(&id).and_then(|running| running.workers.get(&worker)) else {
             return;
         };
-        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
             host.on_served(self.clock.now());
         }
     }
 
     /// A worker brought bytes.
-    pub(super) fn flows(&mut self, id: JobId, worker: WorkerId) {
+    pub(super) fn on_bytes(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.get_mut(&worker).filter(|one| !one.flowed) else { return };
         at_work.flowed = true;
-        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
             host.on_first_bytes(at_work.sent);
         }
     }
 
-    /// A worker failed: whether that is a pause, its host knows.
-    pub(super) fn lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
+    /// A worker failed. Its host decides if that is a pause.
+    pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
         let (last, flowed) = (running.workers.len() == 1, running.plan.has_flowed());
         let lost = Lost { sent: at_work.sent, last, flowed };
-        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
             error.pause = host.on_failure(self.clock.now(), error, lost);
         }
     }
 
-    /// A worker is through, or not needed any more: its connection is free. `cut`: in the middle of a reply.
-    pub(super) fn take_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
+    /// A worker has ended or is not needed any more: its connection counts no longer. `cut`: it is closed in
+    /// the middle of a response.
+    pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
-        // Two sources at one host count as two files: each keeps one.
+        // Two sources at one host count as two files: each keeps one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
-        // What it has not begun to write it shall not write later, over what another one brings.
+        // Bytes that it has not begun to write must not be written over what another worker brings.
         at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();
-        self.lanes.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(host) = self.lanes.by_host.get_mut(&at_work.host) {
+        self.connections.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
             host.on_closed(self.clock.now(), last, at_work.flowed, cut || at_work.cut);
-            if host.in_use() == 0 && self.lanes.by_host.len() > HOSTS_MOST {
-                self.lanes.forget(&at_work.host);
+            if host.in_use() == 0 && self.connections.hosts.len() > HOSTS_MOST {
+                self.connections.forget(&at_work.host);
             }
         }
     }
 
+    /// Lets a worker write the body of its response: `skip` bytes are left out, and the rest goes to the
+    /// offset `at`, up to `end` if that is known.
     pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -234,7 +247,7 @@ impl Director {
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
-                // The director hears itself.
+                // The director reports to itself.
                 let _ = self.news.send((id, Report::Input(input)));
             }
             return;
@@ -245,7 +258,7 @@ impl Director {
             && let Some(go) = at_work.go.take()
         {
             at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
-            // A worker that ended meanwhile has said so.
+            // A worker that ended meanwhile has reported that.
             let clerks = self.clerks.clone();
             let _ = go.send(Go { part, generation, skip, at, journaled, clerks, feed });
         }
