@@ -1,11 +1,11 @@
-//! The only clock and the only source of chance in the engine.
+//! The only clock and the only random numbers of the engine.
 //!
-//! Monotonic time is tokio's, so that a test can run a simulated world in no time (`start_paused`).
+//! Monotonic time is tokio's, so that a test can run a simulated world without waiting (`start_paused`).
 
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Time since the session's start.
+/// Measures the time since the start of the session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
@@ -21,27 +21,27 @@ impl Clock {
         instant().duration_since(self.start)
     }
 
-    /// The moment at which `now()` will be `at`, for sleeping.
+    /// Returns the moment at which [`Clock::now`] will be `at`, for sleeping.
     pub(crate) fn instant_of(&self, at: Duration) -> Instant {
-        // A time that cannot be represented is as good as never.
+        // A time that cannot be represented is far enough away to be replaced by a year.
         self.start.checked_add(at).unwrap_or_else(|| self.start + Duration::from_secs(86_400 * 365))
     }
 }
 
-/// The present moment, for measuring how long something took.
+/// Returns the present moment, for measuring durations.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
-/// The wall clock.
+/// Returns the time of the wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// A seed for jitter.
-#[expect(clippy::disallowed_methods, reason = "this is where chance comes from")]
+/// Returns a random seed for jitter.
+#[expect(clippy::disallowed_methods, reason = "this is the source of random numbers")]
 pub(crate) fn seed() -> u64 {
     fastrand::u64(..)
 }

@@ -1,7 +1,7 @@
-//! Several digests of the same bytes, each by the crate that is fastest at it.
+//! Computes several digests of the same bytes, each with the crate that is fastest at it.
 //!
-//! Invariant: all of them have had the same bytes, in the same order. Several share the work between threads, so that
-//! asking for many does not make a fast line wait.
+//! Invariant: all digests see the same bytes, in the same order. Several digests are computed on several
+//! threads, so that they do not slow down a fast line.
 
 use aws_lc_rs::digest::{self as sha, Context};
 use blake2::{Blake2b512, Digest as _};
@@ -10,10 +10,10 @@ use downhaul_core::digest::{Algorithm, Digest};
 use md5::Md5;
 use std::thread;
 
-/// From so many bytes on, starting a thread (20 µs) is little beside the time that MD5 takes for them (400 µs).
+/// From so many bytes on, a thread is worth its start (20 µs): MD5 needs 400 µs for them.
 const WORTH_A_THREAD: usize = 256 * 1024;
 
-/// The digests of one sequence of bytes in the making.
+/// The unfinished digests of one sequence of bytes.
 #[derive(Default)]
 pub(crate) struct Hashers(Vec<(Algorithm, Hasher)>);
 
@@ -30,7 +30,7 @@ impl Hashers {
         Hashers(algorithms.iter().map(|&algorithm| (algorithm, Hasher::new(algorithm))).collect())
     }
 
-    /// Takes in these bytes, one buffer after the other.
+    /// Adds these bytes, one buffer after the other.
     pub(crate) fn update(&mut self, buffers: &[&[u8]]) {
         let bytes: usize = buffers.iter().map(|one| one.len()).sum();
         match self.0.split_first_mut() {
@@ -85,7 +85,8 @@ impl Hasher {
 
     fn finish(self, algorithm: Algorithm) -> Vec<u8> {
         match self {
-            // The last bytes of the 64 bits that fit every CRC, most significant first, as servers give them.
+            // Every CRC fits into 64 bits. These are its last bytes, the most significant first, as servers
+            // send them.
             Hasher::Crc(crc) => crc.finalize().to_be_bytes()[8 - algorithm.size()..].to_vec(),
             Hasher::Sha(context) => context.finish().as_ref().to_vec(),
             Hasher::Md5(md5) => md5.finalize().to_vec(),
@@ -99,7 +100,7 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    /// The check values of the catalogue of CRCs, and what the reference programs give.
+    /// The check values of the catalogue of CRCs, and the results of the reference programs.
     #[test]
     fn known_answers() {
         for (algorithm, of_digits) in [

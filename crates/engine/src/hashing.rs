@@ -1,8 +1,9 @@
-//! Hashes the finished prefix of a file while the rest still arrives, off the threads that serve the network.
+//! Hashes a file while it arrives, on other threads than those that serve the network.
 //!
-//! Bytes that come in order are taken from memory, shared with the disk and not copied; the queue is bounded, so that a
-//! slow hash slows the transfer and does not fill the memory. Bytes that came out of order are read back when their turn
-//! comes. Invariant: every byte is hashed once, in order, and not before it was written.
+//! Bytes that arrive in order are taken from memory, shared with the disk and not copied. The queue is
+//! bounded, so that a slow hash slows down the transfer and does not fill the memory. Bytes that arrived out
+//! of order are read back from the disk when it is their turn. Invariant: every byte is hashed once, in
+//! order, and not before it was written.
 
 use crate::clock;
 use crate::disk::Part;
@@ -17,41 +18,42 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Batches that may wait for the hasher beside the one being hashed, so that neither side waits for a hiccup of the
-/// other.
+/// Batches that may wait for the hasher while it works on another one, so that a short delay of one side does
+/// not stop the other.
 const WAITING: usize = 1;
 
 /// Bytes that are read back at a time.
 const READ_BACK: u64 = 1024 * 1024;
 
-/// Workers that wait for the hasher for one part in so many of the time could not bring more.
+/// Hashing is the limit if workers wait for the hasher for more than this fraction (1/8) of the time.
 const WAITING_SHARE: u32 = 8;
 
-/// How far hashing may be behind before no further connection is added: 20 ms of SHA-256 at 1.8 GB/s.
+/// The bytes that hashing may be behind before no further connection is added: 20 ms of SHA-256 at 1.8 GB/s.
 const BEHIND: u64 = 32 * 1024 * 1024;
 
-/// Bytes as they were written: an offset and buffers.
+/// Bytes that were written: an offset and buffers.
 pub(crate) type Batch = (u64, Arc<Vec<Bytes>>);
 
-/// Where a worker puts what it wrote.
+/// Passes written bytes from workers to the hasher.
 #[derive(Clone)]
 pub(crate) struct Feed {
     batches: mpsc::Sender<Batch>,
-    /// The first byte that nobody fed.
+    /// The first byte that was not passed yet.
     next: Arc<AtomicU64>,
     /// Microseconds that workers waited for the hasher.
     waited: Arc<AtomicU64>,
 }
 
 impl Feed {
-    /// Gives a batch to the hasher if it is its turn, and waits while the hasher is behind. For how long.
+    /// Passes a batch to the hasher if it is next in order. Waits while the hasher is behind, and returns for
+    /// how long.
     pub(crate) async fn give(&self, batch: Batch) -> Duration {
         let end = end_of(&batch);
         let next = self.next.load(Ordering::Relaxed);
         if batch.0 <= next && next < end {
             self.next.store(end, Ordering::Relaxed);
             let since = clock::instant();
-            // The hasher's own failure is told when its digests are asked for.
+            // A failure of the hasher is returned with its digests.
             let _ = self.batches.send(batch).await;
             let waited = since.elapsed();
             self.waited.fetch_add(u64::try_from(waited.as_micros()).unwrap_or_default(), Ordering::Relaxed);
@@ -65,10 +67,10 @@ pub(crate) fn end_of((offset, buffers): &Batch) -> u64 {
     offset + buffers.iter().map(|bytes| bytes.len() as u64).sum::<u64>()
 }
 
-/// The digests of one file in the making.
+/// Computes the digests of one file while it arrives.
 pub(crate) struct Verifier {
     feed: Feed,
-    /// What is written without a gap, and whether that is all.
+    /// The length of the prefix that is written without a gap, and whether the file is complete.
     prefix: watch::Sender<(u64, bool)>,
     digests: JoinHandle<Result<Vec<Digest>, Error>>,
     algorithms: Vec<Algorithm>,
@@ -94,7 +96,7 @@ impl Verifier {
         self.feed.clone()
     }
 
-    /// All bytes below this are written.
+    /// Says that all bytes below this offset are written.
     pub(crate) fn written(&self, prefix: u64) {
         self.prefix.send_if_modified(|written| {
             let grew = prefix > written.0;
@@ -103,22 +105,22 @@ impl Verifier {
         });
     }
 
-    /// Hashing is what takes the time: workers wait for it, or much is written without a gap and not hashed. More
-    /// connections would only make it more.
+    /// Returns whether hashing is the limit: workers wait for it, or much of the written prefix is not hashed
+    /// yet. More connections would not help then.
     pub(crate) fn is_behind(&self) -> bool {
         let waited = Duration::from_micros(self.feed.waited.load(Ordering::Relaxed));
         waited * WAITING_SHARE > self.since.elapsed()
             || self.prefix.borrow().0.saturating_sub(self.feed.next.load(Ordering::Relaxed)) > BEHIND
     }
 
-    /// The digests of the whole, which has so many bytes.
+    /// Returns the digests of the whole file, which has `size` bytes.
     pub(crate) async fn finish(self, size: u64) -> Result<Vec<Digest>, Error> {
         self.prefix.send_replace((size, true));
         self.digests.await.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
     }
 }
 
-/// Hashes until all is hashed, or nobody wants to know any more.
+/// Hashes until the whole file is hashed, or the [`Verifier`] was dropped.
 async fn hash(
     mut work: Work,
     mut fed: mpsc::Receiver<Batch>,
@@ -133,7 +135,8 @@ async fn hash(
         if last && work.hashed >= prefix {
             return Ok(work.hashers.finish());
         }
-        // What was fed in order is in the queue before it counts as written.
+        // Bytes that were passed in order are in the queue before they count as written, so the queue is
+        // looked at first.
         let step = match fed.try_recv() {
             Ok(batch) => Step::Take(batch),
             Err(_) if prefix > work.hashed => Step::ReadBack(prefix),
@@ -145,7 +148,7 @@ async fn hash(
                 },
             },
         };
-        // A thread is taken for a batch, not for a file: many files may wait for their bytes.
+        // Each batch takes a thread for a moment. A thread for each file would wait most of the time.
         let done = tokio::task::spawn_blocking(move || work.step(&step).map(|()| work)).await;
         work = done.map_err(|e| Error::new(ErrorKind::DiskFailed, "", e.to_string()))??;
         next.fetch_max(work.hashed, Ordering::Relaxed);
@@ -157,7 +160,7 @@ enum Step {
     ReadBack(u64),
 }
 
-/// The digests so far, and of how many bytes they are.
+/// The unfinished digests, and how many bytes they have seen.
 struct Work {
     hashers: Hashers,
     hashed: u64,
@@ -174,7 +177,8 @@ impl Work {
     }
 
     fn take(&mut self, (offset, buffers): &Batch) {
-        // Bytes beyond a gap are read back later; those before it are known: a hedge, or a worker that broke off.
+        // Bytes beyond a gap are read back later. Bytes that were hashed before are skipped: two connections
+        // may deliver them.
         let Some(mut known) = self.hashed.checked_sub(*offset) else { return };
         let fresh: Vec<&[u8]> = buffers
             .iter()

@@ -1,5 +1,5 @@
-//! Compares what is on the disk: with the journal of an earlier run, one claim after the other, while what is missing is
-//! fetched; and a piece with its digest.
+//! Compares bytes on the disk: with the journal of an earlier run, one claim after the other, while missing
+//! bytes are fetched; and a chunk with its digest.
 
 use crate::disk::Part;
 use crate::hashers::Hashers;
@@ -10,24 +10,24 @@ use downhaul_core::plan::Input;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How much is read at a time: stays in the cache while it is summed.
+/// The bytes that are read at a time. They stay in the processor's cache while they are hashed.
 const READ: u64 = 256 * 1024;
 
-/// Reports a `Checked` for each claim, and then `CheckEnded`.
+/// Compares all claims. Reports [`Input::Checked`] for each, and then [`Input::CheckEnded`].
 pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, report: impl Fn(Input)) {
     for claim in claims {
         let part = part.clone();
-        // What cannot be read cannot be trusted, and is fetched again.
+        // Bytes that cannot be read are fetched again.
         let good = tokio::task::spawn_blocking(move || holds(&*part, claim)).await.unwrap_or(false);
         report(Input::ClaimChecked { number, claim, good });
     }
     report(Input::JournalChecked { number });
 }
 
-/// Whether these bytes have that digest.
+/// Returns whether these bytes have that digest.
 ///
 /// # Errors
-/// They cannot be read.
+/// The bytes cannot be read.
 pub(crate) fn is_as(part: &dyn Part, range: Range<u64>, expected: &Digest) -> Result<bool, Error> {
     let mut hashers = Hashers::new(&[expected.algorithm]);
     let whole = read(part, range, |bytes| hashers.update(&[bytes]))?;
@@ -40,7 +40,7 @@ fn holds(part: &dyn Part, claim: Claim) -> bool {
     whole == Ok(true) && crc.value() == claim.crc
 }
 
-/// Reads a range piece by piece. Whether all of it is there.
+/// Reads a range in several steps. Returns whether all of it is there.
 fn read(part: &dyn Part, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<bool, Error> {
     let mut at = range.start;
     let mut buffer = vec![0; usize::try_from(READ.min(range.end - range.start)).unwrap_or(0)];

@@ -1,8 +1,10 @@
-//! Does what is quick and asks the disk: looking, opening, a small write, a rename. One thread does all of it, one thing
-//! after the other, so that with many small files nobody is woken for each; while it is stuck, another takes its place.
+//! Runs short blocking calls to the disk, such as a look, an open, a small write or a rename.
 //!
-//! What is not quick (large writes, forcing to disk, reading back) takes a thread of its own and does not come here.
-//! Invariant: while errands wait there is a clerk, and somebody who watches whether it gets on.
+//! One thread (the clerk) runs all of these calls (errands), one after the other, so that many small files do
+//! not wake a thread each. If a call is stuck, another thread takes over. Long calls (large writes, forcing
+//! to disk, reading back) take threads of their own and do not come here.
+//!
+//! Invariant: while errands wait, there is a clerk, and a task that watches whether it makes progress.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +13,14 @@ use std::time::Duration;
 
 type Errand = Box<dyn FnOnce() + Send>;
 
-/// A clerk that does not get on for so long is stuck: a local disk answers in some ten microseconds, a network one in a
-/// few milliseconds.
+/// A clerk that makes no progress for so long is stuck: a local disk answers within some ten microseconds, a
+/// network disk within a few milliseconds.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// How often a clerk without an errand lets others run and looks again before it leaves: a few microseconds in all. With
-/// many small files the next errand often comes within those, and waking a thread takes both sides longer (10,000 files:
-/// 0.39 s instead of 0.41 s with one look; more than five only take more of the processor).
+/// How often a clerk without an errand yields and looks again before it ends, which takes a few microseconds
+/// in all. With many small files the next errand often arrives within that time, and waking a thread takes
+/// longer (10,000 files: 0.39 s instead of 0.41 s with one look; more than five looks only take more
+/// processor time).
 const LOOKS: u32 = 5;
 
 /// The clerks of a session.
@@ -28,15 +31,15 @@ pub(crate) struct Clerks(Mutex<State>);
 struct State {
     errands: VecDeque<Errand>,
     at_work: bool,
-    /// The number of the clerk that takes errands; whoever has another number was replaced, and leaves.
+    /// The number of the clerk that takes errands. A thread with another number was replaced, and ends.
     clerk: u64,
-    /// How many errands were taken up.
+    /// How many errands were begun.
     taken: u64,
     watched: bool,
 }
 
 impl Clerks {
-    /// Has this done soon, on a thread that may wait for the disk.
+    /// Runs this soon, on a thread that may wait for the disk.
     pub(crate) fn run(self: &Arc<Self>, errand: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         state.errands.push_back(Box::new(errand));
@@ -58,7 +61,7 @@ impl Clerks {
         });
     }
 
-    /// The next errand, if this clerk still has the place and one comes soon.
+    /// Returns the next errand, if this clerk was not replaced and an errand arrives soon.
     fn next(&self, number: u64) -> Option<Errand> {
         for look in 1..=LOOKS {
             let mut state = self.state();
@@ -76,7 +79,7 @@ impl Clerks {
         None
     }
 
-    /// Looks whether the clerk gets on, until there is nothing to do.
+    /// Watches whether the clerk makes progress, until there is nothing to do.
     async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {
@@ -93,7 +96,7 @@ impl Clerks {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Consistent between any two statements.
+        // A poisoned lock is fine: the state is consistent between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,7 +115,7 @@ mod tests {
             let (done, mut all) = mpsc::unbounded_channel();
             for n in 0..1000 {
                 let done = done.clone();
-                clerks.run(move || done.send(n).expect("somebody listens"));
+                clerks.run(move || done.send(n).expect("a receiver"));
                 if n % 100 == round {
                     tokio::task::yield_now().await;
                 }

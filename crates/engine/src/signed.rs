@@ -1,6 +1,6 @@
-//! Whether a signature is of some content and by a key that is trusted, whatever its form.
+//! Verifies signatures of files and texts with the keys that were given, whatever their format.
 //!
-//! Invariant: what is wrong with a signature is `signature.wrong`; no form makes less of it than the others.
+//! Invariant: each problem with a signature is `signature.wrong`, in every format.
 
 mod minisign;
 #[cfg_attr(not(feature = "openpgp"), path = "signed/no_openpgp.rs")]
@@ -14,24 +14,26 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::iter;
 
-/// Keys, read.
+/// The keys whose signatures count.
 pub(crate) enum Trusted {
     Minisign(Key),
     OpenPgp(openpgp::Certificates),
 }
 
-/// A signature by one of them, of what is yet to be seen.
+/// A signature by one of these keys. Its content is verified later.
 pub(crate) enum Signature {
     Minisign(Key, signature::Signature),
     OpenPgp(Box<openpgp::Signature>),
 }
 
-/// What is signed of a text, and by whom.
+/// The signed content of a text, and the name of the key.
 type Said<'t> = (Cow<'t, [u8]>, String);
 
 impl Trusted {
+    /// Reads the keys.
+    ///
     /// # Errors
-    /// Why they are of no use, for a person.
+    /// Why they cannot be used, for people.
     pub(crate) fn new(keys: &Keys) -> Result<Trusted, &'static str> {
         match keys {
             Keys::Minisign(key) => Ok(Trusted::Minisign(key.clone())),
@@ -39,7 +41,7 @@ impl Trusted {
         }
     }
 
-    /// Whether a file's own signature can be checked only by reading all of the file again.
+    /// Returns whether a file's own signature can be verified only by reading the whole file again.
     pub(crate) fn reads_again(&self) -> bool {
         !matches!(self, Trusted::Minisign(_))
     }
@@ -47,7 +49,7 @@ impl Trusted {
     /// Reads the signature file at `at`.
     ///
     /// # Errors
-    /// `signature.wrong`, and how.
+    /// `signature.wrong`, with the reason.
     pub(crate) fn signature(&self, text: &[u8], at: &str) -> Result<Signature, Error> {
         match self {
             Trusted::Minisign(key) => Ok(Signature::Minisign(key.clone(), minisign::read(key, text, at)?)),
@@ -58,12 +60,12 @@ impl Trusted {
         }
     }
 
-    /// What is signed of the text `name`, by the signature file beside it (where that is, and what it says), and by whom.
-    /// Where either of the two is a text with its signature around it, that is what is signed, whatever else is there.
-    /// `None` where there is no signature.
+    /// Returns the signed content of the text `name` and the name of the key, or `None` if there is no
+    /// signature. `beside` is the signature file: its place and its content. If the text or the signature
+    /// file contains signed content together with its signature, that content is returned.
     ///
     /// # Errors
-    /// `signature.wrong`, and how.
+    /// `signature.wrong`, with the reason.
     pub(crate) fn signed<'t>(
         &self,
         text: &'t [u8],
@@ -92,7 +94,7 @@ impl Trusted {
 }
 
 impl Signature {
-    /// What is to be told of it, and what must be computed of a file that it is of.
+    /// Returns the name of the key, and the algorithm of the digest that must be computed of a signed file.
     pub(crate) fn told(&self) -> Signed {
         match self {
             Signature::Minisign(key, _) => Signed { by: key.to_string(), digest: Some(minisign::SIGNED) },
@@ -100,10 +102,10 @@ impl Signature {
         }
     }
 
-    /// Checks that it is of these bytes.
+    /// Verifies that these bytes were signed.
     ///
     /// # Errors
-    /// `signature.wrong`, and how.
+    /// `signature.wrong`, with the reason.
     pub(crate) fn check_text(&self, text: &[u8], at: &str) -> Result<(), Error> {
         match self {
             Signature::Minisign(key, signature) => minisign::check_text(key, signature, text, at),
@@ -111,10 +113,11 @@ impl Signature {
         }
     }
 
-    /// Checks that it is of the file that has these digests, and may be opened to be read. May block.
+    /// Verifies that a file was signed. `digests` are its digests, and `open` opens it for reading. May
+    /// block.
     ///
     /// # Errors
-    /// `signature.wrong`, and how; or what kept the file from being read.
+    /// `signature.wrong`, with the reason, or the error of reading the file.
     pub(crate) fn check_file(
         &self,
         digests: &[Digest],
@@ -128,7 +131,7 @@ impl Signature {
     }
 }
 
-/// A signature that does not count.
+/// Returns the error for a signature that does not count.
 fn wrong(at: &str, why: impl Into<String>) -> Error {
     Error::new(ErrorKind::SignatureWrong, at, why)
 }

@@ -1,5 +1,5 @@
-//! What the files in flight will still take from their disks, so that a disk that is too small for all of them is known
-//! before it is full.
+//! Adds up the space that the files in flight still need, so that a disk that is too small for all of them is
+//! noticed before it is full.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A part file, and how large it will be.
+/// A partial file and its final size.
 type Growing = (Arc<dyn Part>, u64);
 
-/// The files in flight whose size is known and worth counting.
+/// The files in flight that are counted, because their size is known and not small.
 #[derive(Default)]
 pub(crate) struct Space(Mutex<BTreeMap<JobId, Growing>>);
 
 impl Space {
-    /// Reserves room for a file of so many bytes. Blocks: it asks the disk.
+    /// Reserves space for a file of `size` bytes. Blocks, because it asks the disk.
     ///
     /// # Errors
-    /// `disk.full` when what is free is not enough for all files in flight on that disk.
+    /// `disk.full` if the free space is not enough for all files in flight on that disk.
     pub(crate) fn reserve(
         &self,
         job: JobId,
@@ -45,7 +45,7 @@ impl Space {
         Ok(())
     }
 
-    /// The file is over.
+    /// Gives up the space of a file that ended.
     pub(crate) fn release(&self, job: JobId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }

@@ -1,8 +1,8 @@
-//! Real files: `NAME.part` beside `NAME`, locked while it is written, renamed when complete; beside it, unless it is
-//! small, its journal.
+//! Partial files on real disks: `NAME.part` beside `NAME`, locked while it is written, and renamed when
+//! complete. Unless it is small, its journal is beside it.
 //!
-//! Invariant: whoever holds the lock on the part file owns its journal too. Nothing of either is changed before the
-//! lock is ours and the path still leads to the file that is locked. A journal without a part file is of no use.
+//! Invariant: the lock on the partial file also covers its journal. Neither is changed before this run has
+//! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
 
 mod found;
 mod part;
@@ -19,7 +19,7 @@ use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The machine's disks.
+/// The disks of this machine.
 pub(crate) struct Files;
 
 fn with(path: &Path, ending: &str) -> PathBuf {
@@ -111,26 +111,27 @@ impl Disk for Files {
     }
 }
 
-/// Files beside an unfinished file of another tool, by their endings.
+/// The endings of files that other tools keep beside an unfinished file.
 const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
 
-/// The name under which a record is attached.
+/// The extended attribute that has the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";
 
-/// The name under which programs that follow freedesktop.org attach a URL.
+/// The extended attribute that has the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the side files of a job: those of the usual names, unless another URL's partial file has these.
+/// Returns the side files of a job. They have the usual names, unless the partial file of another URL has
+/// these.
 fn side_of(target: &Path, identity: &Identity) -> SideFiles {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     if exists(&own.part) || Files.is_anothers(target, identity) { own } else { usual }
 }
 
-/// Returns what file a journal is of, if it can be read.
+/// Returns the first record of a journal, which identifies the file, if it can be read.
 fn start_of(journal: &Path) -> Option<journal::Start> {
     let mut bytes = Vec::new();
     let file = platform::open_existing(journal).ok()?;
@@ -138,10 +139,10 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&bytes)
 }
 
-/// The part file, and what it was when the lock was ours.
+/// Opens a partial file, or makes it, and locks it. Returns it with its metadata.
 fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
-    // The run that held the lock before us may have renamed or removed its part file between our opening
-    // and our locking; then ours is not the file at that path any more. Thrice in a row is no accident.
+    // Another run may have renamed or removed the partial file between this run's opening and locking it.
+    // Then another file is at that path now. Three times in a row is not an accident.
     for _ in 0..3 {
         let file = match platform::open_part(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -155,8 +156,8 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => break,
-            // Some network file systems have no locks; without one a second run is not noticed, and that is
-            // better than no download.
+            // Some network file systems have no locks. Without a lock a second run is not noticed, but the
+            // download works.
             Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
             Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
         }
@@ -168,7 +169,8 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
             continue;
         }
         if platform::has_other_names(&meta) {
-            // A finished file whose part file was not removed any more, or a trap: it is not written through.
+            // It is a second name of another file: of a finished one, or one that someone placed here. That
+            // file must not be changed.
             remove(path);
             continue;
         }
@@ -202,7 +204,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a part file or journal that is of no use any more, or has got another name"
+    reason = "a partial file or journal that is not needed any more, or has a new name"
 )]
 pub(super) fn remove(path: &Path) {
     let _ = fs::remove_file(path);

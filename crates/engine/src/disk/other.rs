@@ -1,4 +1,4 @@
-//! What std does not offer, elsewhere (Windows). Kept portable; tested on Unix only.
+//! The functions of `unix.rs` for other systems (Windows). They are not tested.
 
 use bytes::Bytes;
 use std::fs::{File, Metadata, OpenOptions};
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::windows::fs::FileExt;
 use std::path::Path;
 
-/// Opens a part file, or makes it.
+/// Opens a partial file, or makes it.
 pub(super) fn open_part(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
@@ -17,70 +17,70 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).open(path)
 }
 
-/// Makes a file to be appended to, where none may stand.
+/// Makes a new file that is appended to. Fails if there is one already.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }
 
-/// Opens what is no regular file, to write to it.
+/// Opens a pipe or a device for writing.
 pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
     OpenOptions::new().append(true).open(path).map(Some)
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn is_block_device(_path: &Path) -> bool {
     false
 }
 
-/// Reads some bytes.
+/// Reads bytes at an offset. Returns how many were read.
 pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     file.seek_read(buffer, offset)
 }
 
-/// Bytes of the disk that a file occupies.
+/// Returns how many bytes of the disk a file occupies.
 pub(super) fn occupied(meta: &Metadata) -> u64 {
     meta.len()
 }
 
-/// Files are not sparse here unless somebody asked for it.
+/// Returns false: files are sparse here only if a program asked for that.
 pub(super) fn has_holes(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn share_blocks(_from: &File, _to: &File) -> bool {
     false
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn preallocate(_file: &File, _size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The system sees to it.
+/// Does nothing: the system writes in the background.
 pub(super) fn begin_write_back(_file: &File, _range: Range<u64>) {}
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn free_space(_path: &Path) -> Option<u64> {
     None
 }
 
-/// Names are kept by the file system's own journal.
+/// Does nothing: the file system's own journal keeps names.
 pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the open file is what the path leads to: an open file keeps its name here.
+/// Returns whether there is a file at the path. An open file keeps its name here, so it is this one.
 pub(super) fn is_at(_ours: &Metadata, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn has_other_names(_meta: &Metadata) -> bool {
     false
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn device(_file: &File) -> u64 {
     0
 }
@@ -102,7 +102,7 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::
     Ok(())
 }
 
-/// Renames unless something stands at `to`.
+/// Renames a file, unless there is one at `to`.
 pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     if to.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -110,22 +110,22 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     super::file::rename(from, to)
 }
 
-/// Every file system here has locks.
+/// Returns false: every file system here has locks.
 pub(super) fn has_no_locks(_error: &io::Error) -> bool {
     false
 }
 
-/// ERROR_TOO_MANY_OPEN_FILES.
+/// Returns whether an error is ERROR_TOO_MANY_OPEN_FILES.
 pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     error.raw_os_error() == Some(4)
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn attach(_file: &File, _name: &str, _value: &[u8]) -> bool {
     false
 }
 
-/// Not to be had from std.
+/// std does not offer this.
 pub(super) fn attached(_path: &Path, _name: &str) -> Option<Vec<u8>> {
     None
 }

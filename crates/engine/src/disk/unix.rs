@@ -1,4 +1,4 @@
-//! What std does not offer, on Unix.
+//! Calls to the disk that std does not offer, for Unix.
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -8,10 +8,10 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The most buffers one call takes: IOV_MAX of Linux and macOS.
+/// The most buffers of one call: IOV_MAX of Linux and macOS.
 const MOST_BUFFERS: usize = 1024;
 
-/// Opens a part file, or makes it with the mode that the umask gives. A symbolic link is not followed.
+/// Opens a partial file, or makes it with the mode that the umask gives. A symbolic link is not followed.
 pub(super) fn open_part(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -27,12 +27,12 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
 }
 
-/// Makes a file to be appended to, where none may stand.
+/// Makes a new file that is appended to. Fails if there is one already.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).custom_flags(no_follow()).open(path)
 }
 
-/// Opens what is no regular file, to write to it. `None` while nobody reads from a pipe.
+/// Opens a pipe or a device for writing. Returns `None` while no program reads from a pipe.
 pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
     // Appending, since a shell may have opened a file for us at its end (`3>>log`, `/dev/fd/3`).
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
@@ -42,7 +42,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
         .open(path);
     let file = match opened {
         Ok(file) => file,
-        // POSIX, `open`: there is no reader; also, a socket cannot be opened.
+        // POSIX, `open`: the pipe has no reader. A socket, which cannot be opened, has the same error.
         Err(e)
             if Errno::from_io_error(&e) == Some(Errno::NXIO) && fs::metadata(path)?.file_type().is_fifo() =>
         {
@@ -56,7 +56,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Whether a path leads to a device that holds a file system, or could.
+/// Returns whether a path leads to a block device, which may contain a file system.
 pub(super) fn is_block_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
 }
@@ -66,19 +66,19 @@ fn no_follow() -> i32 {
     i32::try_from(flags.bits()).unwrap_or_default()
 }
 
-/// Reads some bytes.
+/// Reads bytes at an offset. Returns how many were read.
 pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     file.read_at(buffer, offset)
 }
 
-/// Bytes of the disk that a file occupies.
+/// Returns how many bytes of the disk a file occupies.
 pub(super) fn occupied(meta: &Metadata) -> u64 {
     // POSIX leaves the unit of st_blocks open; all systems that matter count in 512 bytes.
     meta.blocks() * 512
 }
 
-/// Whether parts of a file were never written: its last byte lies further than it has blocks for, or the file system
-/// says so.
+/// Returns whether parts of a file were never written, either because the file system says so, or because the
+/// file has too few blocks for its length.
 pub(super) fn has_holes(file: &File) -> io::Result<bool> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)) {
@@ -86,16 +86,17 @@ pub(super) fn has_holes(file: &File) -> io::Result<bool> {
             rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
             return Ok(hole < file.metadata()?.len());
         }
-        // An empty file has no data and no hole; some file systems do not know.
+        // An empty file has no data and no hole, and some file systems cannot say.
         Err(Errno::NXIO | Errno::INVAL | Errno::NOTSUP) => {}
         Err(e) => return Err(e.into()),
     }
     let meta = file.metadata()?;
-    // A few blocks less may be compression or inline data.
+    // A few missing blocks may be due to compression or inline data.
     Ok(occupied(&meta) + 64 * 1024 < meta.len() / 2)
 }
 
-/// Makes `to` a copy of `from` that shares its blocks, where the file system can.
+/// Makes `to` a copy of `from` that shares its blocks, if the file system can do that. Returns whether it
+/// did.
 pub(super) fn share_blocks(from: &File, to: &File) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::fs::ioctl_ficlone(to, from).is_ok();
@@ -106,7 +107,7 @@ pub(super) fn share_blocks(from: &File, to: &File) -> bool {
     }
 }
 
-/// Reserves room for a file, where that is a matter of records and not of writing zeros; elsewhere nothing is done.
+/// Reserves space for a file, if the file system does that without writing zeros. Otherwise does nothing.
 pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -118,7 +119,7 @@ pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
             return Ok(());
         }
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size) {
-            // Where it is not to be had, writing says when the disk is full.
+            // If the file system cannot do that, a later write reports a full disk.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
             Err(e) => Err(e.into()),
         }
@@ -130,9 +131,9 @@ pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
-/// Begins to write these bytes to the disk, and does not wait for it.
+/// Asks the system to write these bytes to the disk, and does not wait.
 pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
-    // On Linux this advice starts writing what is dirty; only what is clean already leaves the cache.
+    // On Linux this advice starts to write dirty pages. Only pages that are clean already leave the cache.
     #[cfg(target_os = "linux")]
     if let Some(length) = std::num::NonZeroU64::new(range.end - range.start) {
         let _ = rustix::fs::fadvise(file, range.start, Some(length), rustix::fs::Advice::DontNeed);
@@ -141,21 +142,21 @@ pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
     let _ = (file, range);
 }
 
-/// Bytes that are free for us where a file is or will be.
+/// Returns how many bytes this user may write on the disk of a file that exists or will exist.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Some file systems of FUSE do not know, and say 0.
+    // Some FUSE file systems do not know, and return 0.
     let system = rustix::fs::statvfs(folder).ok().filter(|system| system.f_blocks > 0)?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
-/// Brings a new name in a folder to the disk.
+/// Forces a new name in a folder to the disk.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-/// Whether an open file is what the path leads to.
+/// Returns whether the path leads to this open file.
 pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
@@ -164,17 +165,17 @@ pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the file is known under further names.
+/// Returns whether a file has further names (hard links).
 pub(super) fn has_other_names(meta: &Metadata) -> bool {
     meta.nlink() > 1
 }
 
-/// The file system that a file is on.
+/// Returns the identifier of the file system that has this file.
 pub(super) fn device(file: &File) -> u64 {
     file.metadata().map_or(0, |meta| meta.dev())
 }
 
-/// Writes all buffers in as few calls as possible.
+/// Writes all buffers, in as few calls as possible.
 pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::Result<()> {
     for some in data.chunks(MOST_BUFFERS) {
         let mut slices: Vec<IoSlice> =
@@ -195,13 +196,13 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::
     Ok(())
 }
 
-/// Renames unless something stands at `to`.
+/// Renames a file, unless there is one at `to`.
 pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // File systems without it (NFS, some of FUSE) say so in these two ways.
+            // File systems without this call (NFS, some of FUSE) return one of these errors.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             other => return other.map_err(Into::into),
         }
@@ -212,13 +213,14 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-        // No links here either (FAT): look, then rename. Between the two lies a moment.
+        // The file system has no hard links either (FAT), so this looks first and then renames. Another
+        // program may act in between.
         Err(_) if std::fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => super::file::rename(from, to),
     }
 }
 
-/// Attaches something to a file. False where the disk cannot do that, or the name stands for nothing here.
+/// Sets an extended attribute of a file. Returns false if the disk cannot do that.
 pub(super) fn attach(file: &File, name: &str, value: &[u8]) -> bool {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     return rustix::fs::fsetxattr(file, name, value, rustix::fs::XattrFlags::empty()).is_ok();
@@ -229,11 +231,12 @@ pub(super) fn attach(file: &File, name: &str, value: &[u8]) -> bool {
     }
 }
 
-/// What is attached to the file at a path; `None` if nothing of that name, or more than fits.
+/// Returns an extended attribute of the file at a path, or `None` if there is none of that name, or it is too
+/// long.
 pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
-        // More than the longest record.
+        // The longest record is shorter.
         let mut value = [0; 512];
         let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
         Some(value[..length].to_vec())
@@ -245,12 +248,12 @@ pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether the file system cannot lock at all.
+/// Returns whether an error says that the file system has no locks.
 pub(super) fn has_no_locks(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS))
 }
 
-/// Whether the process or the system has no file descriptors left.
+/// Returns whether an error says that the process or the system has no file descriptors left.
 pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -1,7 +1,8 @@
-//! What stood in the folders of a run when its first file came there: one look at a folder instead of three for each file.
+//! Remembers which names were in a folder when the first file of the run came there. One look at a folder
+//! replaces three looks for each file.
 //!
-//! Invariant: what is said to be free was free when the folder was looked through. What appears later is found out by the
-//! call that gives a file its name.
+//! Invariant: a path that is called free was free when its folder was read. If a file appears later, the call
+//! that gives a file its name notices it.
 
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
@@ -11,10 +12,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A folder with more names is not remembered: that is some megabytes, and as long as a look at some thousand files takes.
+/// The most names of a folder that is remembered. More would take many megabytes, and as long to read as
+/// thousands of looks.
 const NAMES_MOST: usize = 200_000;
 
-/// So many folders are remembered: lists name files of one folder next to each other.
+/// The most folders that are remembered. Files of one folder are usually next to each other in a list.
 const FOLDERS_MOST: usize = 256;
 
 pub(super) struct Folders {
@@ -23,10 +25,10 @@ pub(super) struct Folders {
     seen: Mutex<HashMap<PathBuf, Arc<Seen>>>,
 }
 
-/// What was in a folder.
+/// The names that were in a folder.
 #[derive(Default)]
 struct Seen {
-    /// The hashes of all names; `None` if they are not known.
+    /// The hashes of all names, or `None` if the folder could not be read.
     names: Option<HashSet<u64>>,
     /// The numbers of names such as `name (1).ext`, by the hash of the name without it.
     numbers: HashMap<u64, Vec<u32>>,
@@ -37,7 +39,7 @@ impl Folders {
         Folders { disk, hasher: RandomState::new(), seen: Mutex::default() }
     }
 
-    /// Returns whether it is known that nothing stood at a path, nor a partial file of it. Asks no disk.
+    /// Returns whether it is known that a path and its partial file did not exist. Does not ask the disk.
     pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
         let seen = self.seen().get(folder).cloned();
@@ -46,7 +48,7 @@ impl Folders {
             return true;
         }
         let (name, tag) = (name.to_string_lossy(), identity.tag());
-        // Names without room for an ending have side files of other names.
+        // The side files of so long a name have other names.
         if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
             return false;
         }
@@ -54,15 +56,15 @@ impl Folders {
         all.iter().all(|name| !names.contains(&self.hash(name)))
     }
 
-    /// The numbers of the files that stood beside `base` under its name and a number, in order. Looks the folder through if
-    /// that was not done yet, and blocks.
+    /// Returns the numbers of existing files that have the name of `base` and a number, in order. Blocks,
+    /// since it may read the folder.
     pub(super) fn numbers_of(&self, base: &Path) -> Vec<u32> {
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
         let seen = self.seen_in(folder);
         seen.numbers.get(&self.hash(&name.to_string_lossy())).cloned().unwrap_or_default()
     }
 
-    /// Looks the folder of a path through, once. Blocks.
+    /// Reads the folder of a path, if that was not done yet. Blocks.
     pub(super) fn look_through(&self, path: &Path) {
         if let Some(folder) = path.parent() {
             self.seen_in(folder);
@@ -73,12 +75,12 @@ impl Folders {
         if let Some(seen) = self.seen().get(folder) {
             return seen.clone();
         }
-        // Nothing is locked meanwhile: a disk may take its time, and what is known of other folders is asked for where no
-        // disk may be waited for.
+        // The lock is not held while the disk is read: other folders are looked up on threads that must not
+        // wait for a disk.
         let mut seen = Seen::default();
         if let Some(names) = self.disk.names(folder, NAMES_MOST) {
             for name in &names {
-                // A partial file stands for its file.
+                // A partial file counts as its file.
                 let whole = name.strip_suffix(PART).unwrap_or(name);
                 if let Some((base, number)) = unnumbered(whole) {
                     seen.numbers.entry(self.hash(&base)).or_default().push(number);

@@ -1,7 +1,7 @@
-//! The paths that the files of a run have, in the order of its input.
+//! Reserves the paths of a run's files, in the order of its input.
 //!
-//! Invariant: no two files of a run have the same target, partial file or journal, and none has the run's log. Which of
-//! several files of one name gets which number depends on the order of the input alone.
+//! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
+//! of the log. The number that a file of an equal name gets depends only on the order of the input.
 
 use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, PART, SafeName, same_file_key, side_files};
@@ -10,44 +10,44 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Beyond this many files of one name something else is wrong.
+/// The most files of one name. More are a sign of another problem.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
-/// What the names of files end in that belong to another one.
+/// The endings of side files.
 const ENDINGS: [&str; 3] = [PART, JOURNAL, NEW_JOURNAL];
 
-/// The longest of them.
+/// The longest of these endings.
 const LONGEST_ENDING: &str = NEW_JOURNAL;
 
-/// What a job may have instead of the path that it wished for.
+/// The result of a reservation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reserved {
-    /// This path is the job's.
+    /// The job has a path.
     Path,
-    /// An earlier job asks for the same thing.
+    /// An earlier job is for the same thing.
     Same,
-    /// Another job has the path, and no other one will do.
+    /// Another job has the path, and the name may not change.
     Taken,
 }
 
-/// The paths, as hashes: a run of a million files remembers them in some forty megabytes. Two paths that share a hash cost the
-/// later one a number.
+/// The reserved paths, as hashes. A million files need some forty megabytes. If two paths have one hash, the
+/// later one gets a number.
 pub(super) struct Taken {
     names: Mutex<Names>,
     hasher: RandomState,
-    /// What relative paths begin with: the folder that the run was started in.
+    /// The folder that relative paths belong to: the one in which the run was started.
     here: PathBuf,
 }
 
 #[derive(Default)]
 struct Names {
-    /// What each path was reserved for.
+    /// What each path was reserved for, by the hash of the path.
     taken: HashMap<u64, u64>,
-    /// What got a number, by its path without it.
+    /// What got a number, with the hash of its path without the number.
     numbered: HashSet<(u64, u64)>,
-    /// The number to try next, for paths that were wished for more than once.
+    /// The number to try next, for each path that was requested more than once.
     next: HashMap<u64, u32>,
-    /// The paths of jobs that are not over. The first is the one that was reserved.
+    /// The paths of jobs that have not ended. The first one was reserved.
     by: HashMap<JobId, Vec<PathBuf>>,
 }
 
@@ -62,8 +62,8 @@ impl Taken {
         taken
     }
 
-    /// Reserves a path for a job. `what` it is for tells whether an earlier job is for the same. Where another job has the
-    /// path, the next free number is taken if the name `may_change`.
+    /// Reserves a path for a job. `what` is a hash of what the job downloads; an equal one means the same
+    /// thing. If another job has the path and the name `may_change`, the job gets the next free number.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
         let key = self.key(wished);
         let base = self.hasher.hash_one(&key);
@@ -90,7 +90,7 @@ impl Taken {
         Reserved::Taken
     }
 
-    /// Takes a further path for a job. False if another job has it.
+    /// Reserves a further path for a job. Returns false if another job has it.
     pub(super) fn take(&self, job: JobId, path: &Path) -> bool {
         let mut names = self.names();
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
@@ -103,21 +103,21 @@ impl Taken {
         free
     }
 
-    /// The path that was reserved for a job.
+    /// Returns the path that was reserved for a job.
     pub(super) fn of(&self, job: JobId) -> Option<PathBuf> {
         self.names().by.get(&job)?.first().cloned()
     }
 
-    /// The job is over: what it has taken stays so.
+    /// Forgets a job that ended. Its paths stay reserved.
     pub(super) fn over(&self, job: JobId) {
         self.names().by.remove(&job);
     }
 
-    /// Returns whether no other job has a path (of this key), or any that belongs to it while it is unfinished.
+    /// Returns whether no other job has this path (`key` is its key), or one of its side files.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
-            // As with nearly all files: the names of what belongs to it are its own with an ending.
+            // Nearly all files: the names of side files are the name with an ending.
             let base = key.len();
             let free = |key: &str| !names.taken.contains_key(&self.hasher.hash_one(key));
             let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
@@ -141,7 +141,7 @@ impl Taken {
     }
 
     fn key(&self, path: &Path) -> String {
-        // Without what says nothing: `./`, doubled slashes.
+        // Components drop `./` and doubled slashes, which have no meaning.
         let path: PathBuf = self.here.join(path).components().collect();
         same_file_key(&path.to_string_lossy())
     }
@@ -158,7 +158,7 @@ impl Names {
     }
 }
 
-/// `name (1).ext`; 0 is the name itself.
+/// Returns `name (1).ext` for 1, and the name itself for 0.
 pub(super) fn numbered(base: &Path, n: u32) -> PathBuf {
     if n == 0 {
         return base.to_path_buf();
@@ -226,7 +226,7 @@ mod tests {
             let before = all.len();
             all.dedup();
             prop_assert_eq!(all.len(), before);
-            // What is left out is there already: the same thing was wished for before.
+            // A job without a path is for the same thing as an earlier one.
             for (n, path) in paths.iter().enumerate() {
                 prop_assert!(path.is_some() || wishes[..n].iter().any(|(_, what)| *what == wishes[n].1));
             }

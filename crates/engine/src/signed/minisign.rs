@@ -1,7 +1,7 @@
-//! The arithmetic of minisign, beside [`downhaul_core::signature`].
+//! Verifies minisign signatures, which [`downhaul_core::signature`] reads.
 //!
-//! The digest that is signed is computed while the file arrives, so that a signed file is not read twice. Invariant: both
-//! signatures of a signature file must be right, that of the content and that of its comment.
+//! The signed digest is computed while the file arrives, so that a signed file is not read twice. Invariant:
+//! both signatures in a signature file must be right, that of the content and that of the comment.
 
 use crate::hashers::Hashers;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -9,13 +9,13 @@ use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::signature::{Key, Signature};
 
-/// What is signed: this digest of the content.
+/// The algorithm of the digest that is signed.
 pub(super) const SIGNED: Algorithm = Algorithm::Blake2b;
 
-/// Reads the signature file at `at` and checks that it is by the key.
+/// Reads the signature file at `at`, and checks that it names the key.
 ///
 /// # Errors
-/// `signature.wrong`, and how.
+/// `signature.wrong`, with the reason.
 pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error> {
     let wrong = |why: &str| Error::new(ErrorKind::SignatureWrong, at, why);
     let signature = Signature::read(text).map_err(wrong)?;
@@ -25,10 +25,10 @@ pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error>
     Ok(signature)
 }
 
-/// Checks a signature of these bytes.
+/// Verifies a signature of these bytes.
 ///
 /// # Errors
-/// `signature.wrong`, and how.
+/// `signature.wrong`, with the reason.
 pub(super) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str) -> Result<(), Error> {
     if !signature.prehashed {
         return check(key, signature, text, at);
@@ -38,10 +38,10 @@ pub(super) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str
     check_file(key, signature, &hashers.finish(), at)
 }
 
-/// Checks a signature of the file that has these digests.
+/// Verifies a signature of the file that has these digests.
 ///
 /// # Errors
-/// `signature.wrong`, and how.
+/// `signature.wrong`, with the reason.
 pub(super) fn check_file(
     key: &Key,
     signature: &Signature,
@@ -70,7 +70,8 @@ fn check(key: &Key, signature: &Signature, signed: &[u8], at: &str) -> Result<()
 mod tests {
     use super::*;
 
-    /// What minisign made of the content `test`, in both forms, with the key that its author uses for examples.
+    /// Signatures of the content `test` by minisign, in both forms, with the key that its author uses for
+    /// examples.
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     const NEW: &str = "untrusted comment: signature from minisign secret key\n\
         RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\

@@ -1,4 +1,5 @@
-//! A build without OpenPGP. Its keys are known and refused; invariant: none is ever read, so that nothing else is called.
+//! Replaces `openpgp.rs` in builds without OpenPGP: its keys are refused. Invariant: no key is ever read, so
+//! that no other function can be called.
 
 use downhaul_core::error::Error;
 use std::io::Read;

@@ -1,22 +1,24 @@
-//! Signatures in the form of OpenPGP (RFC 9580, and RFC 4880 before it): which of them count.
+//! Decides which OpenPGP signatures count (RFC 9580, and RFC 4880 before it; section numbers are those of RFC
+//! 9580).
 //!
-//! Packets and arithmetic are the `pgp` crate's; what is good enough is decided here. Invariant: a signature counts if
+//! The `pgp` crate reads packets and does the arithmetic. Invariant: a signature counts only if all of these
+//! are true:
 //!
-//! - it is of a binary or a text document (5.2.1; of a file, binary only, since the other kind leaves the line ends open), has
-//!   version 4 or 6, a strong hash and a strong key, no condition that is not understood, and says when it was made: not in
-//!   the future, and not so long ago that it has expired;
-//! - it is by the primary key of a given certificate or by one of its subkeys, for signing by what the primary key says of
-//!   it; a subkey also says itself that it belongs there (5.2.1.9, the back signature);
-//! - that key and the primary key were there and had not expired when it was made, and were not revoked by the primary
-//!   key, for whatever reason and whenever;
-//! - everything that the certificate says for this is itself signed as strongly, has not expired, and is the newest that
-//!   it says of the key. A revocation counts with any hash.
+//! - It is of a binary or a text document (5.2.1). For a file only binary counts, because a text signature
+//!   ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no critical condition that is
+//!   not understood. It says when it was made: not in the future, and it has not expired since.
+//! - It is by the primary key of a given certificate, or by a subkey that the primary key allows to sign. The
+//!   subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
+//! - That key and the primary key existed and had not expired when the signature was made. The primary key
+//!   has revoked neither, for any reason and at any time.
+//! - All statements of the certificate that are used for this are signed as strongly, have not expired, and
+//!   are the newest about the key. A revocation counts with any hash.
 //!
-//! Not looked at: whose the certificate is (no web of trust, nor names: the person gave the key); revocations by others
-//! (5.2.3.23), and those that are not in the person's file; whether a signature was made when it says it was. A key that has
-//! expired since is no reason to refuse what it signed before.
+//! These are not considered: the owner of the certificate (there is no web of trust, because the person gave
+//! the key), revocations by others (5.2.3.23), revocations that are not in the given file, and whether the
+//! stated time of a signature is true. If a key has expired since, its older signatures still count.
 //!
-//! Of several signatures, the first that is by a given key and fulfils this is the one that must be right.
+//! If there are several signatures, the first one by a given key that meets these conditions must be right.
 
 use super::wrong;
 use crate::clock;
@@ -34,26 +36,27 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::{BufReader, Read};
 
-/// How a text with its signature around it begins, and where the text ends (RFC 9580, 7).
+/// The first line of a text that contains its signature, and the line that ends the text (RFC 9580, section
+/// 7).
 const MESSAGE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 
-/// Signatures that are looked at in one file: a distribution's releases have some three.
+/// The most signatures that are considered in one file. Releases of distributions have about three.
 const SIGNATURES_MOST: usize = 16;
 
-/// The fewest bits of an RSA key (RFC 9580, 12.4, and NIST SP 800-57: 112 bits of security).
+/// The fewest bits of an RSA key (RFC 9580, section 12.4, and NIST SP 800-57: 112 bits of security).
 const RSA_LEAST: u16 = 2048;
 
-/// How far in the future a signature may be, in seconds: a day, for clocks that run in the wrong zone.
+/// How far in the future a signature may be made, in seconds. A day allows for clocks in the wrong time zone.
 const AHEAD: u32 = 86_400;
 
-/// How much of a file is read at a time.
+/// The bytes of a file that are read at a time.
 const READ: usize = 256 * 1024;
 
-/// Whose signatures are believed: the certificates of the person's file, one for each primary key.
+/// The certificates of the given file, one for each primary key. Their signatures count.
 pub(crate) struct Certificates(Vec<SignedPublicKey>);
 
-/// A signature that counts, if it is of the right bytes.
+/// A signature that counts if its content is right.
 pub(crate) struct Signature {
     packet: packet::Signature,
     key: Signer,
@@ -61,21 +64,21 @@ pub(crate) struct Signature {
     by: String,
 }
 
-/// The key that made it.
+/// The key that made a signature.
 enum Signer {
     Primary(PublicKey),
     Subkey(PublicSubkey),
 }
 
 impl Certificates {
-    /// Reads a file of certificates, in ASCII or binary. What of it cannot be read is nobody's key.
+    /// Reads a file of certificates, in ASCII or binary. Parts that cannot be read are ignored.
     ///
     /// # Errors
-    /// There is none in it.
+    /// The file has no certificate.
     pub(super) fn read(file: &[u8]) -> Result<Certificates, &'static str> {
         let mut all: BTreeMap<String, SignedPublicKey> = BTreeMap::new();
         for one in read::<SignedPublicKey>(file, "PUBLIC KEY BLOCK") {
-            // A later copy may know of a revocation that an earlier one does not.
+            // A later copy may have a revocation that an earlier one lacks.
             match all.entry(name(&one.primary_key)) {
                 Entry::Occupied(mut other) => merge(other.get_mut(), one),
                 Entry::Vacant(place) => _ = place.insert(one),
@@ -92,7 +95,7 @@ impl Certificates {
     /// Reads a signature file, in ASCII or binary.
     ///
     /// # Errors
-    /// Why none of its signatures counts.
+    /// The reason for which none of its signatures counts.
     pub(super) fn signature(&self, file: &[u8]) -> Result<Signature, String> {
         let now = Timestamp::try_from(clock::wall()).unwrap_or(Timestamp::from_secs(u32::MAX));
         let mut why = "it is not an OpenPGP signature".to_string();
@@ -100,7 +103,8 @@ impl Certificates {
         for (n, DetachedSignature { signature }) in signatures.enumerate() {
             match self.weigh(signature, now) {
                 Ok(signature) => return Ok(signature),
-                // What is wrong with one by a given key says more than that others are by other keys.
+                // A reason that concerns a signature by a given key is more useful than that others are by
+                // other keys.
                 Err(refused) if n == 0 || refused.known => why = refused.why,
                 Err(_) => {}
             }
@@ -108,11 +112,11 @@ impl Certificates {
         Err(why)
     }
 
-    /// Reads a text with its signature around it: what was signed, and the signature, which is yet to be checked. `None`
-    /// where it is no such text.
+    /// Reads a text that contains its signature. Returns the signed content and the signature, which is not
+    /// verified yet, or `None` if it is not such a text.
     ///
     /// # Errors
-    /// Why it does not count.
+    /// The reason for which the signature does not count.
     pub(super) fn message(&self, text: &[u8]) -> Result<Option<(Vec<u8>, Signature)>, String> {
         if !text.starts_with(MESSAGE.as_bytes()) {
             return Ok(None);
@@ -139,30 +143,37 @@ impl Certificates {
     }
 }
 
-/// Why a signature does not count.
+/// A signature that does not count.
 struct Refused {
-    /// It is by a given key.
+    /// The signature is by a given key.
     known: bool,
     why: String,
 }
 
 impl Signature {
-    /// Whose it is.
+    /// Returns the fingerprint of the certificate.
     pub(super) fn by(&self) -> &str {
         &self.by
     }
 
+    /// Verifies that these bytes were signed.
+    ///
     /// # Errors
     /// `signature.wrong`.
     pub(super) fn check_text(&self, text: &[u8], at: &str) -> Result<(), Error> {
         self.check(text, at)
     }
 
+    /// Verifies that this file was signed.
+    ///
     /// # Errors
-    /// `signature.wrong`, or what kept the file from being read.
+    /// `signature.wrong`, or the error of reading the file.
     pub(super) fn check_file(&self, file: Box<dyn Read>, at: &str) -> Result<(), Error> {
         if self.packet.typ() != Some(SignatureType::Binary) {
-            return Err(wrong(at, "it is of a text whose line ends may differ, not of these very bytes"));
+            return Err(wrong(
+                at,
+                "it is a signature of a text, which ignores line ends, and not of these exact bytes",
+            ));
         }
         self.check(BufReader::with_capacity(READ, file), at)
     }
@@ -181,14 +192,15 @@ impl Signature {
     }
 }
 
-/// What was signed of a text with its signature around it, and what follows it (RFC 9580, 7). Lines end as they did when they were signed; what is
-/// not a line of the text is no part of it.
+/// Splits a text that contains its signature (RFC 9580, section 7). Returns the signed content, with the line
+/// ends that it had when it was signed, and the rest, which begins with the signature.
 fn unwrap(text: &str) -> Option<(String, &str)> {
     let mut rest = text;
     if next_line(&mut rest)? != MESSAGE {
         return None;
     }
-    // The only header there is (7.1). It may promise what it likes: the signature itself says its hash.
+    // `Hash` is the only allowed header (7.1). Its value is ignored, since the signature itself names its
+    // hash.
     loop {
         match next_line(&mut rest)? {
             "" => break,
@@ -198,7 +210,7 @@ fn unwrap(text: &str) -> Option<(String, &str)> {
     let mut said = String::with_capacity(rest.len());
     while !rest.starts_with(SIGNATURE) {
         let line = next_line(&mut rest)?;
-        // Only what is escaped begins with a dash (7.2).
+        // A line that begins with a dash is escaped (7.2).
         let line = if line.starts_with('-') { line.strip_prefix("- ")? } else { line };
         if line.contains('\r') {
             return None;
@@ -217,7 +229,7 @@ fn next_line<'t>(rest: &mut &'t str) -> Option<&'t str> {
     Some(line.strip_suffix('\r').unwrap_or(line))
 }
 
-/// All that can be read of a kind: packets, or blocks of them in ASCII with anything between.
+/// Reads all objects of a kind: binary packets, or blocks in ASCII with other text between them.
 fn read<T: Deserializable>(file: &[u8], kind: &str) -> Vec<T> {
     let text = String::from_utf8_lossy(file);
     let (begin, end) = (format!("-----BEGIN PGP {kind}-----"), format!("-----END PGP {kind}-----"));
@@ -233,7 +245,7 @@ fn read<T: Deserializable>(file: &[u8], kind: &str) -> Vec<T> {
     all.flatten().collect()
 }
 
-/// Adds what another copy of a certificate says.
+/// Adds the statements of another copy of a certificate.
 fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     let details = &mut certificate.details;
     details.revocation_signatures.extend(other.details.revocation_signatures);
@@ -248,7 +260,8 @@ fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     }
 }
 
-/// The key of a certificate that made this signature, or why it does not count. `None` if none of its keys did.
+/// Returns the key of a certificate that made this signature, or the reason for which it does not count.
+/// Returns `None` if none of the certificate's keys made it.
 fn signer(
     certificate: &SignedPublicKey,
     signature: &packet::Signature,
@@ -266,7 +279,8 @@ fn signer(
         let flags = primary(certificate, made, now)?;
         match subkey {
             Some(subkey) => self::subkey(certificate, subkey, made, now),
-            // Who says nothing of what the key is for allows this (RFC 4880, 5.2.3.21).
+            // A certificate that does not say what the key is for allows it to sign (RFC 4880, section
+            // 5.2.3.21).
             None if flags.is_none_or(|flags| flags.sign()) => {
                 Ok(Signer::Primary(certificate.primary_key.clone()))
             }
@@ -275,7 +289,8 @@ fn signer(
     })())
 }
 
-/// Whether the signature says to be by this key. The fingerprint counts before the shorter number.
+/// Returns whether a signature names this key. If it has a fingerprint, the shorter key identifier does not
+/// count.
 fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     match signature.issuer_fingerprint().as_slice() {
         [] => signature.issuer_key_id().contains(&&key.legacy_key_id()),
@@ -283,7 +298,8 @@ fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     }
 }
 
-/// Checks the primary key, as of when something was made. What it is for, if it says so.
+/// Checks the primary key at the time when something was signed. Returns what the key is for, if the
+/// certificate says so.
 fn primary(
     certificate: &SignedPublicKey,
     made: Timestamp,
@@ -304,13 +320,12 @@ fn primary(
         (_, Some(user)) => one.verify_certification(key, Tag::UserId, user).is_ok(),
         _ => false,
     });
-    let (own, _) =
-        own.ok_or_else(|| format!("{} says nothing of itself with a strong signature", name(key)))?;
+    let (own, _) = own.ok_or_else(|| format!("{} has no strong signature of its own", name(key)))?;
     alive(key, own, made)?;
     Ok(flags(own))
 }
 
-/// Checks a subkey, as of when something was made with it.
+/// Checks a subkey at the time when something was signed with it.
 fn subkey(
     certificate: &SignedPublicKey,
     subkey: &SignedPublicSubKey,
@@ -337,19 +352,20 @@ fn subkey(
         .embedded_signature()
         .filter(|back| sound(back, now).is_ok() && back.verify_primary_key_binding(key, primary).is_ok());
     if back.is_none() {
-        return Err(format!("the subkey {} does not say that it belongs to its key", name(key)));
+        return Err(format!("the subkey {} does not confirm that it belongs to its key", name(key)));
     }
     alive(key, binding, made)?;
     Ok(Signer::Subkey(key.clone()))
 }
 
-/// Checks what any signature must fulfil, but for being right. When it was made.
+/// Checks all conditions of a signature, except that it is right. Returns when it was made.
 fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, String> {
     let config = signature.config().ok_or("its version is not known")?;
     if !matches!(config.version(), SignatureVersion::V4 | SignatureVersion::V6) {
-        return Err("its form is of before 1998, which does not say enough".into());
+        return Err("its version is older than 4 (1998) and says too little".into());
     }
-    // What RFC 9580 (9.5) does not advise against. SHA-224 is shorter than all else here.
+    // The hashes that RFC 9580 (9.5) does not advise against, without SHA-224, which is shorter than all
+    // others here.
     let hash = config.hash_alg;
     if !matches!(
         hash,
@@ -361,7 +377,8 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     ) {
         return Err(format!("its hash, {hash}, is too weak"));
     }
-    // A notation that must be understood (5.2.3.7 and 5.2.3.24): none is. Other unknown conditions fail in `verify`.
+    // A critical notation (5.2.3.7 and 5.2.3.24) must be understood, and no notation is. `verify` refuses
+    // other unknown conditions.
     let condition =
         |part: &packet::Subpacket| part.is_critical && matches!(part.data, SubpacketData::Notation(_));
     if config.hashed_subpackets().any(condition) {
@@ -369,7 +386,7 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     }
     let made = signature.created().ok_or("it does not say when it was made")?;
     if made.as_secs() > now.as_secs().saturating_add(AHEAD) {
-        return Err("it says to be of the future".into());
+        return Err("it states a time in the future".into());
     }
     match end(made, signature.signature_expiration_time()) {
         Some(end) if end <= u64::from(now.as_secs()) => Err("it has expired".into()),
@@ -377,11 +394,13 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     }
 }
 
-/// Checks that a key is of a kind that is known, signs, is not deprecated (RFC 9580, 9.1: DSA is), and is long enough.
+/// Checks that a key can sign, that its kind is known and not deprecated (as DSA is: RFC 9580, section 9.1),
+/// and that it is long enough.
 fn strong(key: &impl KeyDetails) -> Result<(), String> {
     let strong = match key.public_params() {
         PublicParams::RSA(params) => {
-            // It begins with its modulus, and that with its length in bits (RFC 9580, 3.2 and 5.5.5.1).
+            // The parameters begin with the modulus, and the modulus with its length in bits (RFC 9580, 3.2
+            // and 5.5.5.1).
             let bytes = params.to_bytes().unwrap_or_default();
             bytes.first_chunk().is_some_and(|&bits| u16::from_be_bytes(bits) >= RSA_LEAST)
         }
@@ -392,14 +411,14 @@ fn strong(key: &impl KeyDetails) -> Result<(), String> {
     };
     match strong {
         true => Ok(()),
-        false => Err(format!("{} is of a kind that is not known here, or too weak", name(key))),
+        false => Err(format!("{} is of an unknown kind, or too weak", name(key))),
     }
 }
 
-/// Checks that a key was there and had not expired, by the newest that is said of it.
+/// Checks that a key existed and had not expired at a time, by the newest statement about it.
 fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> Result<(), String> {
     if made < key.created_at() {
-        return Err(format!("it says to be older than its key {}", name(key)));
+        return Err(format!("it states a time before its key {} was made", name(key)));
     }
     match end(key.created_at(), newest.key_expiration_time()) {
         Some(end) if end <= u64::from(made.as_secs()) => {
@@ -409,7 +428,7 @@ fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> 
     }
 }
 
-/// When something expires; a time of 0 is never (RFC 9580, 5.2.3.13 and 5.2.3.18).
+/// Returns when something expires. A time of 0 means never (RFC 9580, 5.2.3.13 and 5.2.3.18).
 fn end(begin: Timestamp, after: Option<Duration>) -> Option<u64> {
     let after = std::time::Duration::from(after?).as_secs();
     (after > 0).then(|| u64::from(begin.as_secs()) + after)

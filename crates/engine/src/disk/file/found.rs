@@ -1,7 +1,8 @@
-//! What is there to go on with: the journal of an earlier run, or a file under the final name, of which a copy is taken.
+//! Finds what a run can continue: the journal of an earlier run, or a file under the final name, which is
+//! copied.
 //!
-//! Invariant: what stands under the final name stays as it is. A prefix that another tool left is recorded only when the
-//! server's bytes agreed with its end.
+//! Invariant: the file under the final name is not changed. A prefix that another tool left gets into the
+//! journal only when the server's bytes agreed with its end.
 
 use super::Files;
 use super::part::{PartFile, State};
@@ -17,14 +18,15 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// A journal beyond this is not read: it would be one of a file of many terabytes, or none at all.
+/// The longest journal that is read, in bytes. A longer one would belong to a file of many terabytes, or is
+/// not a journal.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
-/// A control file of aria2 beyond this is not read: one with pieces of 1 MiB has a bit for each of 128 TiB then.
+/// The longest control file of aria2 that is read, in bytes. With pieces of 1 MiB it describes 128 TiB.
 const LONGEST_CONTROL: u64 = 16 * 1024 * 1024;
 
 impl PartFile {
-    /// What is there to go on with.
+    /// Returns what this run can continue, if anything.
     pub(super) fn find(&self, target: &Path, resume: Resume) -> Result<Option<Found>, Error> {
         if resume == Resume::Forget {
             return Ok(None);
@@ -48,7 +50,7 @@ impl PartFile {
             }
             Err(e) if io::Error::kind(&e) == io::ErrorKind::NotFound => state.no_journal = true,
             Err(e) => {
-                // What cannot be read now may be worth something later.
+                // A journal that cannot be read now may be readable later, so it is kept.
                 state.gone = true;
                 return Err(failure(&e, path));
             }
@@ -57,7 +59,8 @@ impl PartFile {
         if resume == Resume::Adopt { self.adopt(target) } else { Ok(None) }
     }
 
-    /// Takes a copy of what another tool left under the final name: it stays as it is until ours is complete.
+    /// Copies what another tool left under the final name. That file is not changed until the new one is
+    /// complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
         let refuse = |why: String| Err(Error::new(ErrorKind::ResumeRefused, target.to_string_lossy(), why));
         let Some(old) = open_if_there(target)? else { return Ok(None) };
@@ -82,11 +85,12 @@ impl PartFile {
         Ok(Some(Found::Adopted(left)))
     }
 
-    /// Whether the complete file continues what stands under the final name: all of that, or all that its control file marks as
-    /// complete, is in it. False if nothing stands there.
+    /// Returns whether the complete file continues the file under the final name: it has all bytes of that
+    /// file, or all that the control file marks as complete. Returns false if there is no file under the
+    /// final name.
     ///
     /// # Errors
-    /// `resume.damaged` if it does not.
+    /// `resume.damaged` if it has other bytes.
     pub(super) fn continues(&self, target: &Path, size: u64) -> Result<bool, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(false) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -108,7 +112,8 @@ impl PartFile {
         Ok(true)
     }
 
-    /// Begins with what is under the final name. How long that is, if it is there and not empty.
+    /// Begins the partial file with a copy of the file under the final name. Returns its length if it exists
+    /// and is not empty.
     fn copy(&self, target: &Path) -> Result<Option<u64>, Error> {
         let Some(mut old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -123,8 +128,8 @@ impl PartFile {
         Ok(Some(length))
     }
 
-    /// Compares what is to be written with the end of an adopted prefix. Once all of that agreed, the prefix is as good
-    /// as our own.
+    /// Compares bytes that will be written with the end of an adopted prefix. When all of that end agreed,
+    /// the prefix counts as if this run had written it.
     pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
         let Some(range) = state.adopted.as_ref().map(Adopted::overlap) else { return Ok(()) };
         let mut at = offset;
@@ -151,7 +156,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// Records that these bytes are there.
+    /// Adds these bytes to the journal.
     fn claim(&self, state: &mut State, range: Range<u64>) -> Result<(), Error> {
         let Range { start, end } = range;
         let mut crc = Crc::new();
@@ -171,10 +176,11 @@ impl PartFile {
     }
 }
 
-/// What aria2 marked as complete of a file of this length, by the control file beside it. `None` if there is none.
+/// Returns what aria2 marked as complete in the control file beside a file of this length, or `None` if there
+/// is no control file.
 ///
 /// # Errors
-/// `resume.refused` where it cannot be relied on.
+/// `resume.refused` if the control file cannot be relied on.
 fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>, Error> {
     let control = with(target, ".aria2");
     let Some(file) = open_if_there(&control)? else { return Ok(None) };

@@ -1,7 +1,8 @@
-//! A part file that is locked: written, recorded, published or removed.
+//! A locked partial file: it is written, its journal is kept, and it is published or removed.
 //!
-//! Invariant: the first write of a byte in a generation counts, and nothing is written for an earlier generation, nor once the
-//! file has its name or was removed. Nobody else's file is renamed or removed: the path must still lead to ours.
+//! Invariant: the first write of a byte in a generation counts. Nothing is written for an earlier generation,
+//! or after the file got its name or was removed. A file is renamed or removed only if the path still leads
+//! to this one.
 
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
@@ -19,52 +20,53 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// After so many bytes, writing them back to the disk is begun, so that forcing them there at the end is short.
+/// After so many bytes the system is asked to write them to the disk, so that forcing them there at the end
+/// is short.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
     pub(super) file: File,
-    /// Where it is.
+    /// The path of the partial file.
     pub(super) path: PathBuf,
-    /// Where its journal is, if it has one.
+    /// The path of its journal, if it has one.
     pub(super) journal: PathBuf,
     new_journal: PathBuf,
     state: Mutex<State>,
 }
 
-/// One lock for all that changes the files: the system writes to a file one call at a time anyway.
+/// Everything that changes, under one lock: the system writes to a file one call at a time anyway.
 #[derive(Default)]
 pub(super) struct State {
     generation: Generation,
-    /// It had no bytes when it was opened, and was given none before its first generation.
+    /// The file had no bytes when it was opened, and got none before its first generation.
     pub(super) empty: bool,
-    /// What was written in this generation: the first write of a byte counts, so that no duplicate that comes late changes
-    /// what was hashed already.
+    /// The ranges that were written in this generation. Only the first write of a byte counts, so that a late
+    /// duplicate does not change bytes that were hashed already.
     written: RangeSet,
     pub(super) journal: Option<File>,
-    /// The journal claims something.
+    /// The journal has at least one claim.
     pub(super) claims: bool,
-    /// There is none at its path.
+    /// There is no journal at its path.
     pub(super) no_journal: bool,
-    /// Offsets, and how many, of bytes whose way to the disk was not begun.
+    /// A range with bytes that the system was not yet asked to write to the disk, and their number.
     dirty: (Range<u64>, u64),
-    /// What another tool left, until the server's bytes agreed with its end.
+    /// What another tool left, until the server's bytes agreed with the end of it.
     pub(super) adopted: Option<Adopted>,
-    /// What of its end agreed so far.
+    /// The parts of that end that agreed so far.
     pub(super) agreed: RangeSet,
-    /// It has its final name, or was removed: there is nothing to discard.
+    /// The file has its final name or was removed, so there is nothing to discard.
     pub(super) gone: bool,
 }
 
 impl PartFile {
-    /// A file that is locked. `empty`: it has no bytes.
+    /// Returns a partial file for a locked file. `empty` says that it has no bytes.
     pub(super) fn new(file: File, side: SideFiles, empty: bool) -> PartFile {
         let SideFiles { part: path, journal, new_journal } = side;
         PartFile { file, path, journal, new_journal, state: Mutex::new(State { empty, ..State::default() }) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // What it holds is consistent between any two statements.
+        // A poisoned lock is fine: the state is consistent between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,7 +79,8 @@ impl PartFile {
     fn new_journal(&self, bytes: &[u8], sync: bool) -> Result<File, Error> {
         let (path, new) = (&self.journal, &self.new_journal);
         let write = || {
-            // Whatever stands there is a leftover, or was planted: it is not written through.
+            // A file that is there was left by an earlier run, or someone placed it there. It is removed, not
+            // written to.
             remove(new);
             let mut file = platform::create_new(new)?;
             file.write_all(bytes)?;
@@ -93,7 +96,7 @@ impl PartFile {
         })
     }
 
-    /// Begins to bring to the disk what was written.
+    /// Asks the system to write bytes to the disk when there are enough of them. Does not wait.
     fn write_back(&self, state: &mut State, range: &Range<u64>) {
         let (dirty, bytes) = &mut state.dirty;
         *bytes += range.end - range.start;
@@ -107,9 +110,10 @@ impl PartFile {
         }
     }
 
-    /// Attaches to the complete file what it takes to know it again. Where the disk cannot do that, the server is asked.
+    /// Stores the record in an extended attribute, by which later runs recognise the file. If the disk cannot
+    /// do that, later runs ask the server.
     fn attach(&self, what: &Attach) {
-        // Its date is read back: the disk may keep it less exactly than it was set.
+        // The date is read back, since the disk may store it less exactly than it was set.
         let Ok(meta) = self.file.metadata() else { return };
         let Ok(modified) = meta.modified() else { return };
         let record = Record::new(what.origin, meta.len(), modified, what.now, &what.version);
@@ -120,7 +124,8 @@ impl PartFile {
         }
     }
 
-    /// Whether the path still leads to our file. If somebody took it away, what is there now is somebody else's.
+    /// Returns whether the path still leads to this file. Otherwise the file at the path belongs to another
+    /// program.
     fn is_ours(&self, meta: &Metadata) -> bool {
         platform::is_at(meta, &self.path).unwrap_or(false)
     }
@@ -136,7 +141,7 @@ impl Part for PartFile {
         (state.written, state.claims, state.journal) = (RangeSet::new(), false, None);
         if !beginning.keep {
             state.adopted = None;
-            // What is empty already, as with most files, costs no call.
+            // Most files are empty already, and cost no call here.
             if state.generation > 1 || !state.empty {
                 self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
             }
@@ -166,7 +171,8 @@ impl Part for PartFile {
         if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
-        // Another one has what lies beyond by now, and may have begun to write it.
+        // Bytes beyond `end` were assigned to another connection meanwhile, which may have begun to write
+        // them.
         let mine = data_below(offset, data, end.load(Ordering::Relaxed));
         let data = mine.as_deref().unwrap_or(data);
         self.compare(&mut state, offset, data)?;
@@ -213,7 +219,7 @@ impl Part for PartFile {
 
     fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut state = self.state();
-        // It takes the place of one that may be on the disk already.
+        // It is forced to the disk, because it replaces a journal that may be there already.
         state.journal = Some(self.new_journal(bytes, true)?);
         Ok(())
     }
@@ -232,7 +238,7 @@ impl Part for PartFile {
 
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
         let mut state = self.state();
-        // Duplicates that are still on their way come too late from here on.
+        // From here on, duplicates that are still in flight are too late.
         state.generation += 1;
         let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
         let length = meta.len();
@@ -241,16 +247,16 @@ impl Part for PartFile {
             return Err(Error::new(ErrorKind::ResumeDamaged, target.to_string_lossy(), why));
         }
         if length < how.size || !self.is_ours(&meta) {
-            let why = "somebody changed the part file or took it away";
+            let why = "another program changed, moved or removed the partial file";
             return Err(Error::new(ErrorKind::DiskFailed, self.path.to_string_lossy(), why));
         }
         if length > how.size {
-            // Somebody added to what an earlier run left.
+            // Another program appended bytes to what an earlier run left.
             self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
         }
         let replace = how.replace || (how.continues && self.continues(target, how.size)?);
         if let Some(modified) = how.modified {
-            // A time that the disk cannot hold is no reason to lose the file.
+            // A time that the disk cannot store must not fail the file.
             let _ = self.file.set_modified(modified);
         }
         if let Some(what) = &how.attach {
@@ -293,7 +299,7 @@ impl Part for PartFile {
     }
 }
 
-/// A part file whose journal claims nothing is of no use to anybody once it is let go.
+/// A partial file whose journal has no claims cannot be resumed, so it is removed.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();
@@ -305,7 +311,7 @@ impl Drop for PartFile {
     }
 }
 
-/// What of the data lies below `end`; `None` if all of it does.
+/// Returns the part of the data that lies below `end`, or `None` if all of it does.
 fn data_below(offset: u64, data: &[Bytes], end: u64) -> Option<Vec<Bytes>> {
     let all: u64 = data.iter().map(|buffer| buffer.len() as u64).sum();
     let mut room = end.saturating_sub(offset);

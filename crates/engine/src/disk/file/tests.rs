@@ -1,4 +1,4 @@
-//! Part files on a real disk: kept and found again, adopted, locked, published.
+//! Tests of partial files on a real disk: they are kept and found again, adopted, locked and published.
 
 use super::*;
 use crate::disk::{Beginning, Publishing, digests};
@@ -50,13 +50,13 @@ fn what_has_a_journal_stays_and_is_found_again() {
     let mut bytes = [0; 9];
     assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
     assert_eq!(&bytes[..6], b"\0\0\0abc");
-    // A write for what was there before the file began again comes too late.
+    // A write for an earlier generation is too late.
     let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
     part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
     part.record(again - 1, b"old").expect_err("too late");
-    // So does one of a worker that was dropped meanwhile, whose bytes nobody would judge.
+    // So is a write of a worker that was stopped meanwhile.
     part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
-    // Nor does anybody write beyond where its task ends by now.
+    // A worker does not write beyond the end of its segment, even if that moved.
     let cut =
         part.write_at(again, 5, &[Bytes::from_static(b"xy"), Bytes::from_static(b"z")], &AtomicU64::new(5));
     assert_eq!(cut, Ok(false));
@@ -103,7 +103,7 @@ fn a_part_file_is_locked_and_becomes_the_file() {
         part.write_at(generation, offset, &data, &FOREVER).expect("writes")
     };
     assert!(write(2, &[b"llo ", b"", b"the"]));
-    // The first write of a byte counts, also where the next one overlaps it.
+    // The first write of a byte counts, also if the next write overlaps it.
     assert!(!write(0, &[b"he", b"XXXXXXX", b"re"]));
     part.publish(
         &target,
