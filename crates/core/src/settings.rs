@@ -114,7 +114,7 @@ impl Default for Settings {
             limit_rate: None,
             connections: None,
             // CLI contract. aria2 allows 16 to a server; over all files of a list a few times that is common.
-            max_per_host: 64,
+            max_per_host: crate::concurrency::AUTO_MOST,
             max_connections: 64,
             resume: Resume::Auto,
             sync: Sync::Auto,

@@ -6,7 +6,7 @@ use crate::net_sim::{Meeting, World};
 use crate::plan_trace::Trace;
 use crate::sha256;
 use downhaul_core::adopt::{Adopted, OVERLAP};
-use downhaul_core::concurrency::Controller;
+use downhaul_core::concurrency::{AUTO_MOST, Controller};
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::EventKind;
@@ -111,7 +111,7 @@ pub fn drive_plan(seed: u64) -> Ended {
         now: Duration::ZERO,
         lanes: Vec::new(),
         most_lanes,
-        pace: Controller::new(64),
+        pace: Controller::new(AUTO_MOST),
         named: rules.connections.is_some(),
         slowest_reply: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
         check: VecDeque::new(),

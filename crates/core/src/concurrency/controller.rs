@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The most connections to a host when the user named no number: what a line that loses one packet in a
 /// hundred needs to be filled. The default of `--max-per-host`.
-const AUTO_MOST: usize = 64;
+pub const AUTO_MOST: usize = 64;
 
 /// A host that takes this long to answer begins with [`FAR_TARGET`] connections for a file, as soon as it is
 /// known to serve ranges: on such lines a single connection needs seconds to be up to speed, and every loss
@@ -70,7 +70,7 @@ pub(super) struct Usage {
 }
 
 impl Controller {
-    /// Returns a controller of connections that begins with one, and never wants more than `most` or 64.
+    /// Returns a controller of connections that begins with one, and never wants more than `most` or [`AUTO_MOST`].
     pub fn new(most: usize) -> Self {
         Controller::starting_at(1, most.clamp(1, AUTO_MOST), true)
     }

@@ -49,5 +49,5 @@ mod tests;
 mod window;
 
 pub use contract::{Allowance, Observation, Step, Why};
-pub use controller::Controller;
+pub use controller::{AUTO_MOST, Controller};
 pub use host::{Host, Learned, Lost};

@@ -29,6 +29,12 @@ pub use contract::{
     Action, Answer, Begin, Findings, Input, Leftover, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
 
+// For the simulated line of the tests, which assigns segments as a plan does.
+#[doc(hidden)]
+pub use ledger::{
+    SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
+};
+
 use crate::adopt::Adopted;
 use crate::concurrency::Allowance;
 use crate::digest::{Algorithm, Digest};

@@ -7,11 +7,11 @@ use crate::plan::WorkerId;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Speed is measured over spans of at least this.
-const SPAN: Duration = Duration::from_millis(100);
+/// A rate is measured over spans of at least this.
+pub const SPAN: Duration = Duration::from_millis(100);
 
-/// A task shorter than this says nothing about speed: its bytes may have waited in a buffer.
-const SHORTEST_TASK: Duration = Duration::from_millis(5);
+/// A segment that took less than this says nothing about the rate: its bytes may have waited in a buffer.
+pub const SHORTEST_SEGMENT: Duration = Duration::from_millis(5);
 
 /// A worker and the bytes that are its task.
 #[derive(Debug, Clone)]
@@ -210,6 +210,6 @@ impl Speed {
     /// The rate of a task that was too short for spans.
     fn of_the_task(&self) -> Option<f64> {
         let time = self.last.saturating_sub(self.since);
-        (time >= SHORTEST_TASK && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())
+        (time >= SHORTEST_SEGMENT && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())
     }
 }

@@ -9,7 +9,9 @@ mod next_assignment;
 mod provenance;
 
 pub(super) use assignment::Assignment;
+pub use assignment::{SHORTEST_SEGMENT, SPAN};
 pub(super) use next_assignment::NextAssignment;
+pub use next_assignment::{SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, WORTH_SPLITTING};
 pub(super) use provenance::Provenance;
 
 use super::WorkerId;
@@ -20,6 +22,11 @@ use std::time::Duration;
 /// A worker that brought nothing for this long (or four times what a reply took, if that is more) is taken for dead as
 /// soon as another one could do its work.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// Returns the typical rate of a connection, in bytes a second, after one of them measured `rate`. 0: none did before.
+pub fn typical_rate(before: f64, rate: f64) -> f64 {
+    if before == 0.0 { rate } else { 0.8 * before + 0.2 * rate }
+}
 
 /// The bytes of a file and who has them.
 #[derive(Debug, Default)]
@@ -287,7 +294,7 @@ impl SegmentLedger {
 
     /// One connection brings so much, at times.
     fn is_typical(&mut self, rate: f64) {
-        self.typical = if self.typical == 0.0 { rate } else { 0.8 * self.typical + 0.2 * rate };
+        self.typical = typical_rate(self.typical, rate);
     }
 
     /// Whether it is known what a connection brings, or that it is next to nothing.

@@ -9,12 +9,12 @@ use crate::retry::PROGRESS;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A piece is what one connection brings in so many round trips: one of them is lost between two pieces.
-const PIECE_ROUND_TRIPS: f64 = 20.0;
+/// A segment is what one connection brings in so many round trips: one of them is lost between two segments.
+pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
-/// The shortest and the longest time for a piece, in seconds. Shorter ones cost more in requests than they bring; longer
-/// ones keep hashing waiting for the one at the head.
-const PIECE_SECONDS: (f64, f64) = (0.01, 1.5);
+/// The shortest and the longest time for a segment, in seconds. Shorter ones cost more in requests than they
+/// bring. Longer ones keep hashing waiting for the first one.
+pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
 /// How many pieces for each connection the window holds: one at work and some in reserve, so that a slow one at the head
 /// does not stop the others at once.
@@ -25,7 +25,7 @@ const HEDGED_MOST: u64 = 50;
 
 /// What a worker has before it for less than this is not split, in seconds: its last report may be so old, and the bytes
 /// in question be there already.
-const WORTH_SPLITTING: f64 = 0.25;
+pub const WORTH_SPLITTING: f64 = 0.25;
 
 /// What can be done so that another worker has something to do.
 #[derive(Debug, PartialEq)]
@@ -158,8 +158,8 @@ impl SegmentLedger {
 
     fn piece(&self, lanes: usize, sizes: &Sizes) -> u64 {
         let share = sizes.window / (2 * lanes.max(1) as u64);
-        let (shortest, longest) = PIECE_SECONDS;
-        let seconds = (self.latency.as_secs_f64() * PIECE_ROUND_TRIPS).clamp(shortest, longest);
+        let (shortest, longest) = SEGMENT_SECONDS;
+        let seconds = (self.latency.as_secs_f64() * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);
         let wish = (self.typical * seconds) as u64;
         wish.max(sizes.segment_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
     }

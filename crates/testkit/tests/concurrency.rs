@@ -1,10 +1,10 @@
-//! How good the number of connections is that [`Controller`](downhaul_core::concurrency::Controller) finds: raced over a thousand simulated
-//! lines against fixed numbers.
+//! How good is the number of connections that [`Controller`](downhaul_core::concurrency::Controller) finds?
+//! It races against fixed numbers over a thousand simulated lines.
 
 use downhaul_testkit::line_sim::{Choice, Host, Line, race};
 use std::fmt::Write as _;
 
-/// What a person might set by hand.
+/// Numbers that a user might set by hand.
 const FIXED: [usize; 4] = [1, 4, 16, 64];
 
 /// Bits a second: from a bad phone line to a data centre.
@@ -16,27 +16,27 @@ const ROUND_TRIPS: [f64; 5] = [0.001, 0.01, 0.03, 0.1, 0.3];
 /// Packets lost by chance.
 const LOSSES: [f64; 5] = [0.0, 0.0001, 0.001, 0.01, 0.02];
 
-/// The file takes the line this many seconds at its full rate, so that the ramp counts.
+/// The file takes so many seconds at the full rate of the line, so that the ramp counts.
 const SECONDS: f64 = 30.0;
 
 /// Chance is the same in each run and for each choice.
 const SEED: u64 = 1;
 
-/// A cell is fast with this share of the best fixed number's goodput.
+/// A line counts as fast if the controller reaches this share of the best fixed number's goodput.
 const FAST: f64 = 0.9;
 
 /// A fixed number is enough with this share of the best one's goodput.
 const ENOUGH: f64 = 0.95;
 
-/// A cell has few connections with so many times the smallest number that is enough.
+/// A line counts as having few connections up to so many times the smallest number that is enough.
 const FEW: f64 = 2.0;
 
-/// What one cell came to.
+/// The result for one line.
 struct Cell {
     line: Line,
-    /// Of the best fixed number's goodput.
+    /// The share of the best fixed number's goodput.
     share: f64,
-    /// Times the smallest fixed number that is enough.
+    /// How many times the smallest fixed number that is enough.
     times: f64,
 }
 
@@ -73,7 +73,7 @@ fn cells_of(host: Host) -> Vec<Cell> {
     let lines = lines_of(host);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        // Every so-manieth, since the fast lines at the end take the longest.
+        // Each thread takes every n-th line, since the fast lines at the end take the longest.
         let of = |first: usize| lines.iter().skip(first).step_by(threads).map(|&line| cell(line)).collect();
         let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || of(first))).collect();
         running.into_iter().flat_map(|thread| -> Vec<Cell> { thread.join().expect("no panic") }).collect()
@@ -84,8 +84,8 @@ fn percent(cells: &[Cell], is: fn(&Cell) -> bool) -> f64 {
     100.0 * cells.iter().filter(|cell| is(cell)).count() as f64 / cells.len() as f64
 }
 
-/// What is reached, in percent of the cells: as fast as asked, and with as few connections. One percent of leeway, a cell,
-/// is taken off, since logarithms and roots differ in their last bits between systems.
+/// What is reached, in percent of the lines: those that are fast, and those with few connections. A leeway of
+/// one percent is allowed, since logarithms and roots differ in their last bits between systems.
 const REACHED: [(Host, f64, f64); 8] = [
     (Host::Plain, 98.4, 66.4),
     (Host::Caps(1.0 / 6.0), 93.6, 98.4),
@@ -100,17 +100,18 @@ const REACHED: [(Host, f64, f64); 8] = [
 /// See [`REACHED`].
 const LEEWAY: f64 = 1.0;
 
-/// Aimed at are 95 % of the cells that are fast, and few connections in each. That is **not reached**: 94.3 % are fast, and
-/// 85.4 % have few connections. This test only sees to it that neither gets worse.
+/// The aim is that 95 % of the lines are fast, and that each has few connections. That is **not reached**:
+/// 94.3 % are fast, and 85.4 % have few connections. This test only ensures that neither gets worse.
 ///
-/// - Not fast enough are lines with 1 ms (89 %), where the queue of 100 ms hides what a further connection brings, and with 300 ms
-///   (89.5 %), where a level takes seconds to be judged; hosts that slow everything down with more than six (90.4 %); and lines
-///   that are shared with other downloads (91.2 %: there each further connection takes from the others, and the best fixed
-///   number is 64). 0.8 % of all cells are below 80 % of the best, one of them below half.
-/// - Too many connections are where one is enough (40.9 % of these cells have few): a far host gets eight before it is known what
-///   they bring, and if fewer of them look worse for a moment, because windows need seconds to grow into what was given up, they
-///   stay. A host whose connections are a lottery is dealt with by the way: a step down stops the slowest ones, and the next
-///   step up draws again.
+/// - Not fast enough are: lines with 1 ms (89 %), where the queue of 100 ms hides what a further connection
+///   brings; lines with 300 ms (89.5 %), where a target takes seconds to be judged; hosts that slow
+///   everything down with more than six connections (90.4 %); and lines that are shared with other downloads
+///   (91.2 %), where each further connection takes from the others and the best fixed number is 64. Of all
+///   lines, 0.8 % are below 80 % of the best number, and one is below half of it.
+/// - Too many connections are used where one is enough (40.9 % of these lines have few). A far host gets
+///   eight before it is known what they bring. They stay if fewer of them look worse for a moment, because
+///   windows need seconds to grow into what was given up. A host whose connections are a lottery is dealt
+///   with as well: a step down stops the slowest ones, and the next step up draws again.
 #[test]
 fn a_thousand_lines_against_fixed_numbers() {
     let mut worse = String::new();

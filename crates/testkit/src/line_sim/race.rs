@@ -1,0 +1,318 @@
+//! One file on its way over the line: its connections, and the segments that they are asked for.
+//!
+//! Invariant: each byte is free, asked for by one connection, or has come.
+
+use super::tcp::{QUEUE, Tcp};
+use super::{Choice, Host, Line};
+use downhaul_core::concurrency::{AUTO_MOST, Controller, Observation};
+use downhaul_core::plan::{
+    SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, Sizes, WORTH_SPLITTING, typical_rate,
+};
+use fastrand::Rng;
+use std::time::Duration;
+
+/// A connection reports ten times a second, or when a batch is full, as the engine's workers do. In seconds.
+const REPORT_EVERY: f64 = 0.1;
+
+/// The largest batch of a worker, in bytes.
+const BATCH_MOST: f64 = 1024.0 * 1024.0;
+
+/// What one batch of each worker may take together, in bytes.
+const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
+
+/// The sizes that the plan uses for files on a disk.
+const SIZES: Sizes = Sizes::FILE;
+
+/// The state of a race.
+pub(super) struct Race {
+    line: Line,
+    choice: Choice,
+    rng: Rng,
+    pub(super) now: f64,
+    pub(super) controller: Controller,
+    pub(super) connections: Vec<Connection>,
+    /// Connections that are not in use, and since when.
+    idle: Vec<(Tcp, f64)>,
+    /// Connections of other downloads on the line.
+    others: Vec<Tcp>,
+    /// The share of the line that other traffic takes, and until when.
+    burst: (f64, f64),
+    /// Bytes in the queue.
+    queue: f64,
+    /// Bytes that no connection was asked for, and bytes that came.
+    free: f64,
+    pub(super) got: f64,
+    /// The shortest time from a request to its first byte.
+    latency: f64,
+    /// Bytes a second of one connection.
+    typical: f64,
+    /// The host is known to serve ranges.
+    ranges_work: bool,
+    /// When a connection may be opened again after one of a fixed number was refused.
+    not_before: f64,
+}
+
+/// A connection and the segment that it was asked for.
+pub(super) struct Connection {
+    tcp: Tcp,
+    asked: f64,
+    /// When its first byte comes.
+    starts: f64,
+    begun: bool,
+    refused: bool,
+    /// Bytes of its segment that have not come.
+    left: f64,
+    /// Bytes a second, lately.
+    rate: f64,
+    /// Bytes that came and were not reported, and when the last report was.
+    unreported: f64,
+    reported: f64,
+    /// Bytes of the span whose rate is being measured, and when it began.
+    span: f64,
+    marked: f64,
+}
+
+impl Race {
+    pub(super) fn new(line: Line, bytes: f64, choice: Choice, seed: u64) -> Race {
+        let mut rng = Rng::with_seed(seed);
+        let count = if let Host::Shared(count) = line.host { count } else { 0 };
+        let others = (0..count).map(|_| Tcp::new(line, &mut rng)).collect();
+        let (connections, idle, burst) = (Vec::new(), Vec::new(), (0.0, 0.0));
+        let mut race = Race {
+            line,
+            choice,
+            rng,
+            now: 0.0,
+            controller: Controller::new(AUTO_MOST),
+            connections,
+            idle,
+            others,
+            burst,
+            queue: 0.0,
+            free: bytes,
+            got: 0.0,
+            latency: f64::MAX,
+            typical: 0.0,
+            ranges_work: false,
+            not_before: 0.0,
+        };
+        race.open(bytes);
+        race
+    }
+
+    /// Opens the connections that are allowed, as the plan would.
+    pub(super) fn open_allowed(&mut self) {
+        loop {
+            let receiving = self.connections.iter().filter(|one| one.begun).count();
+            let worth = match self.choice {
+                // The length of a segment is known only when the rate of a connection is.
+                _ if self.typical == 0.0 || self.now < self.not_before => 0,
+                Choice::Fixed(count) => count.saturating_sub(self.connections.len()),
+                // One connection finds out whether the host serves ranges, before many ask for them.
+                Choice::Auto if !self.ranges_work && self.connections.len() > receiving => 0,
+                Choice::Auto => {
+                    let allowance = self.controller.allowance(AUTO_MOST, false);
+                    if self.now < allowance.not_before.as_secs_f64() { 0 } else { allowance.worth }
+                }
+            };
+            // A file that has no connection gets one in any case.
+            if worth == 0 && !self.connections.is_empty() {
+                return;
+            }
+            let Some(bytes) = self.next_segment(self.connections.len() + worth.max(1)) else { return };
+            self.open(bytes);
+        }
+    }
+
+    /// Stops the slowest of the connections above the target, as the plan would. A connection that is about
+    /// to end its segment counts as stopped.
+    pub(super) fn stop_surplus(&mut self) {
+        let surplus =
+            if self.choice == Choice::Auto { self.controller.allowance(AUTO_MOST, false).surplus } else { 0 };
+        let ends =
+            self.connections.iter().filter(|one| one.begun && one.left <= one.rate * WORTH_SPLITTING).count();
+        let surplus = surplus.saturating_sub(ends);
+        for _ in 0..surplus {
+            let speed = |one: &Connection| if one.begun { one.rate } else { -1.0 };
+            let soon = |one: &Connection| one.rate * WORTH_SPLITTING;
+            let all =
+                self.connections.iter_mut().enumerate().filter(|(_, one)| !one.begun || one.left > soon(one));
+            let Some((slowest, connection)) = all.min_by(|a, b| speed(a.1).total_cmp(&speed(b.1))) else {
+                return;
+            };
+            if connection.begun {
+                // Bytes that are on their way still come.
+                self.free += connection.left - soon(connection);
+                connection.left = soon(connection);
+                continue;
+            }
+            self.free += self.connections.swap_remove(slowest).left;
+            self.closed();
+        }
+    }
+
+    fn closed(&mut self) {
+        self.controller.on_closed(self.connections.is_empty());
+    }
+
+    /// Returns how many bytes one more connection is asked for, with `count` of them in all. `None`: there is
+    /// nothing for it to do.
+    fn next_segment(&mut self, count: usize) -> Option<f64> {
+        let (shortest, longest) = SEGMENT_SECONDS;
+        let seconds = (self.latency * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);
+        let segment = (self.typical * seconds).max(SIZES.segment_least as f64);
+        if self.free <= 0.0 {
+            let seconds = |one: &Connection| one.left / one.rate.max(1.0);
+            let receiving = self.connections.iter_mut().filter(|one| one.begun && one.left > 0.0);
+            let victim = receiving.max_by(|a, b| seconds(a).total_cmp(&seconds(b)))?;
+            // Both end at the same time.
+            let fair = victim.left * victim.rate / (victim.rate + self.typical);
+            let keep = if victim.left > 2.0 * segment { segment } else { fair };
+            if victim.left - keep < SIZES.split_least as f64
+                || seconds(victim) < 2.0 * self.latency + WORTH_SPLITTING
+            {
+                return None;
+            }
+            self.free = victim.left - keep;
+            victim.left = keep;
+        }
+        Some(if count < 2 || self.free < 1.5 * segment { self.free } else { segment })
+    }
+
+    /// Opens a connection and asks it for so many bytes.
+    fn open(&mut self, bytes: f64) {
+        self.free -= bytes;
+        let round_trip = self.round_trip();
+        let (tcp, waits) = match self.idle.pop() {
+            Some((tcp, since)) => (tcp.rested(self.now - since), round_trip),
+            None => (Tcp::new(self.line, &mut self.rng), 2.0 * round_trip),
+        };
+        let served = self.connections.iter().filter(|one| !one.refused).count();
+        let refused = matches!(self.line.host, Host::Refuses(most) if served >= most);
+        let (asked, starts) = (self.now, self.now + waits);
+        self.connections.push(Connection {
+            tcp,
+            asked,
+            starts,
+            begun: false,
+            refused,
+            left: bytes,
+            rate: self.typical,
+            unreported: 0.0,
+            reported: starts,
+            span: 0.0,
+            marked: starts,
+        });
+        self.controller.on_opened(self.connections.len() == 1);
+    }
+
+    /// Lets time pass, in seconds.
+    pub(super) fn flow(&mut self, step: f64) {
+        let round_trip = self.round_trip();
+        let slowed = match self.line.host {
+            Host::Slows(above) if self.connections.len() > above => 0.25,
+            _ => 1.0,
+        };
+        let mut sent = self.burst(step);
+        for connection in &mut self.connections {
+            let works = connection.begun && connection.left > 0.0;
+            connection.tcp.send(self.now, round_trip, if works { step * slowed } else { 0.0 });
+            sent += connection.tcp.sent;
+        }
+        for other in &mut self.others {
+            other.send(self.now, round_trip, step);
+            sent += other.sent;
+        }
+        // What the line carries, what waits in the queue, and what does not fit into it.
+        let arrives = (self.queue + sent).min(self.line.rate * step);
+        let waits = self.queue + sent - arrives;
+        self.queue = waits.min(QUEUE * self.line.rate);
+        let dropped = (waits - self.queue) / sent.max(1.0);
+        // While connections send, the queue is taken to hold their bytes.
+        let share = if sent > 0.0 { arrives / sent } else { 0.0 };
+        for connection in &mut self.connections {
+            let came = (connection.tcp.sent * share).min(connection.left);
+            connection.left -= came;
+            connection.unreported += came;
+            connection.span += came;
+            self.got += came;
+        }
+        let now = self.now;
+        let all = self.connections.iter_mut().map(|connection| &mut connection.tcp).chain(&mut self.others);
+        for tcp in all.filter(|tcp| tcp.sent > 0.0) {
+            tcp.acknowledged(now, round_trip, self.line.loss, dropped, share.min(1.0), &mut self.rng);
+        }
+    }
+
+    /// Tells the controller what the director would, and ends the connections whose segments have come.
+    pub(super) fn report(&mut self) {
+        let batch = (BATCHES_TOGETHER / self.connections.len().max(1) as f64).min(BATCH_MOST);
+        for index in (0..self.connections.len()).rev() {
+            let connection = &self.connections[index];
+            match connection.begun {
+                false if self.now >= connection.starts => self.start(index),
+                false => {}
+                true => self.report_one(index, batch),
+            }
+        }
+    }
+
+    /// The response of a connection begins, or the host refuses it.
+    fn start(&mut self, index: usize) {
+        if self.connections[index].refused {
+            self.free += self.connections.swap_remove(index).left;
+            self.not_before = self.now + 1.0;
+            self.closed();
+            let refused = Observation::Refused { wait: Duration::ZERO, deliberate: true };
+            return self.controller.on(Duration::from_secs_f64(self.now), refused);
+        }
+        let connection = &mut self.connections[index];
+        connection.begun = true;
+        self.latency = self.latency.min(connection.starts - connection.asked);
+        self.ranges_work |= self.connections.len() > 1;
+    }
+
+    /// Reports what a connection brought, if a batch is full, it is time, or its segment has come.
+    fn report_one(&mut self, index: usize, batch: f64) {
+        let now = Duration::from_secs_f64(self.now);
+        let connection = &mut self.connections[index];
+        let (since, complete) = (self.now - connection.reported, connection.left <= 0.0);
+        if !complete && since < REPORT_EVERY && connection.unreported < batch {
+            return;
+        }
+        let bytes = std::mem::take(&mut connection.unreported);
+        connection.reported = self.now;
+        let span = self.now - connection.marked;
+        if span >= SPAN.as_secs_f64() || (complete && span >= SHORTEST_SEGMENT.as_secs_f64()) {
+            let rate = std::mem::take(&mut connection.span) / span;
+            connection.marked = self.now;
+            connection.rate = if connection.rate == 0.0 { rate } else { (connection.rate + rate) / 2.0 };
+            self.typical = typical_rate(self.typical, rate);
+        }
+        if bytes > 0.0 {
+            let latency = Duration::from_secs_f64(self.latency);
+            self.controller.on(now, Observation::Progress { bytes: bytes as u64, latency });
+            self.controller.on(now, Observation::Works);
+        }
+        if complete {
+            let connection = self.connections.swap_remove(index);
+            self.idle.push((connection.tcp, self.now));
+            self.closed();
+            // Free bytes are assigned again before the next report.
+            self.open_allowed();
+        }
+    }
+
+    /// Returns the bytes of other traffic in this step.
+    fn burst(&mut self, step: f64) -> f64 {
+        if self.line.host == Host::Bursts && self.now >= self.burst.1 {
+            self.burst = (self.rng.f64() * 0.5, self.now + 0.5 + self.rng.f64());
+        }
+        self.burst.0 * self.line.rate * step
+    }
+
+    /// Returns the round trip now, with the queue.
+    fn round_trip(&self) -> f64 {
+        self.line.round_trip + self.queue / self.line.rate
+    }
+}

@@ -1,0 +1,142 @@
+//! The congestion control of one simulated TCP connection.
+
+use super::{Host, Line};
+use fastrand::Rng;
+
+/// Bytes that a packet carries: Ethernet's.
+const SEGMENT: f64 = 1460.0;
+
+/// The first congestion window (RFC 6928), in segments.
+const FIRST_WINDOW: f64 = 10.0;
+
+/// The largest receive window that Linux gives on its own (`tcp_rmem`), in segments.
+const RECEIVE_WINDOW: f64 = 6.0 * 1024.0 * 1024.0 / SEGMENT;
+
+/// CUBIC's constants (RFC 9438): how fast it grows, and what a loss leaves of a window.
+const CUBIC: (f64, f64) = (0.4, 0.7);
+
+/// A loss in a window that is too small for three duplicate acknowledgements is noticed by a timeout of at
+/// least so many seconds.
+const TIMEOUT: f64 = 0.2;
+
+/// The queue in front of the line, in seconds of the line's rate.
+pub(super) const QUEUE: f64 = 0.1;
+
+/// One connection's congestion control. Windows are in segments.
+pub(super) struct Tcp {
+    window: f64,
+    /// Slow start ends there.
+    threshold: f64,
+    /// The window at the last loss, when that was, and when CUBIC is back at it.
+    before: f64,
+    lost_at: f64,
+    back: f64,
+    /// Packets until the next one is lost by chance.
+    until_loss: f64,
+    /// It waits for a timeout until then.
+    silent: f64,
+    /// Losses before this time belong to the last one.
+    recovers: f64,
+    /// The most bytes a second that the host gives it.
+    cap: f64,
+    /// Bytes in this step.
+    pub(super) sent: f64,
+}
+
+impl Tcp {
+    /// Returns a new connection over this line.
+    pub(super) fn new(line: Line, rng: &mut Rng) -> Tcp {
+        let cap = match line.host {
+            Host::Caps(share) => share * line.rate,
+            Host::Lottery if rng.bool() => line.rate / 50.0,
+            Host::Lottery => line.rate / 4.0,
+            _ => f64::MAX,
+        };
+        Tcp {
+            window: FIRST_WINDOW,
+            threshold: f64::MAX,
+            before: 0.0,
+            lost_at: 0.0,
+            back: 0.0,
+            until_loss: packets_until_loss(line.loss, rng),
+            silent: 0.0,
+            recovers: 0.0,
+            cap,
+            sent: 0.0,
+        }
+    }
+
+    /// Returns the connection after a pause. A window does not survive a pause (RFC 5681): after one that is
+    /// longer than a timeout, the connection begins anew.
+    pub(super) fn rested(mut self, time: f64) -> Tcp {
+        if time > 1.0 {
+            self.threshold = self.threshold.min(self.window * 0.75);
+            self.window = FIRST_WINDOW;
+        }
+        self
+    }
+
+    /// Sends for `step` seconds.
+    pub(super) fn send(&mut self, now: f64, round_trip: f64, step: f64) {
+        let rate = (self.window.min(RECEIVE_WINDOW) * SEGMENT / round_trip).min(self.cap);
+        self.sent = if now < self.silent { 0.0 } else { rate * step };
+    }
+
+    /// The bytes that were sent are acknowledged or lost: a share `dropped` because the queue was full,
+    /// others by chance.
+    pub(super) fn acknowledged(
+        &mut self,
+        now: f64,
+        round_trip: f64,
+        loss: f64,
+        dropped: f64,
+        share: f64,
+        rng: &mut Rng,
+    ) {
+        let packets = self.sent * share / SEGMENT;
+        self.until_loss -= packets;
+        let by_chance = self.until_loss <= 0.0;
+        if by_chance {
+            self.until_loss = packets_until_loss(loss, rng);
+        }
+        let lost = by_chance || (dropped > 0.0 && rng.f64() > (1.0 - dropped).powf(packets));
+        if lost && now >= self.recovers {
+            self.lose(now, round_trip);
+        } else if self.window < self.threshold {
+            self.window = (self.window + packets).min(self.threshold);
+        } else {
+            self.grow(now, round_trip);
+        }
+        self.window = self.window.min(RECEIVE_WINDOW * 2.0);
+    }
+
+    fn lose(&mut self, now: f64, round_trip: f64) {
+        let (growth, kept) = CUBIC;
+        let window = self.window.min(RECEIVE_WINDOW);
+        // Fast convergence: a connection that loses below its last loss makes room for others.
+        self.before = if window < self.before { window * (1.0 + kept) / 2.0 } else { window };
+        self.threshold = (window * kept).max(2.0);
+        self.recovers = now + round_trip;
+        self.window = self.threshold;
+        if window < 4.0 {
+            self.silent = now + TIMEOUT.max(2.0 * round_trip);
+            self.window = 1.0;
+        }
+        self.lost_at = now;
+        self.back = ((self.before - self.threshold).max(0.0) / growth).cbrt();
+    }
+
+    fn grow(&mut self, now: f64, round_trip: f64) {
+        let since = now - self.lost_at;
+        let cubic = CUBIC.0 * (since - self.back).powi(3) + self.before;
+        let reno = self.threshold + 0.53 * since / round_trip;
+        // It grows by at most half in a round trip.
+        let fastest = self.window * (1.0 + 0.5 * (self.sent / SEGMENT / self.window).min(1.0));
+        self.window = cubic.max(reno).clamp(self.window, fastest);
+    }
+}
+
+/// Returns how many packets pass until the next one is lost by chance.
+fn packets_until_loss(loss: f64, rng: &mut Rng) -> f64 {
+    if loss > 0.0 { -(1.0 - rng.f64()).ln() / loss } else { f64::MAX }
+}
