@@ -3,7 +3,7 @@
 #![no_main]
 
 use downhaul_core::head::{self, BYTES_MOST, LINES_MOST};
-use downhaul_core::reply::Reply;
+use downhaul_core::http_response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -36,7 +36,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut map = HeaderMap::new();
     headers.iter().map(pair).for_each(|(name, value)| drop(map.append(name, value)));
     let url = url::Url::parse("http://h/f").expect("a URL");
-    let reply = Reply::read(200, &url, false, &map).expect("one answer to where its body ends");
+    let remote = http_response::read(200, &url, &map, true).expect("one answer to where its body ends");
     let codings: Vec<_> = map.get_all("transfer-encoding").iter().map(HeaderValue::as_bytes).collect();
-    assert!(codings.is_empty() || (codings == [b"chunked"] && reply.length.is_none()), "{codings:?}");
+    assert!(codings.is_empty() || (codings == [b"chunked"] && remote.size.is_none()), "{codings:?}");
 });

@@ -2,7 +2,8 @@
 //! This does not panic. Each line of the input is a header.
 #![no_main]
 
-use downhaul_core::reply::{Reply, retry_after};
+use downhaul_core::http_response::{read, retry_after};
+use downhaul_core::remote::Span;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -15,16 +16,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         }
     }
     let url = url::Url::parse("http://h/f").expect("a URL");
-    for status in [200, 206] {
-        if let Ok(reply) = Reply::read(status, &url, false, &headers)
-            && let Some(range) = reply.range
-        {
-            assert!(range.first <= range.last && range.total.is_none_or(|total| range.last < total));
+    for (status, asked_for_all) in [(200, true), (206, true), (206, false)] {
+        let Ok(remote) = read(status, &url, &headers, asked_for_all) else { continue };
+        if let Span::Range(range) = &remote.span {
+            assert!(range.start < range.end && remote.size.is_none_or(|size| range.end <= size));
         }
-        if let Ok(reply) = Reply::read(status, &url, false, &headers) {
-            let stated = reply.digests.iter().chain(&reply.part_digests);
-            stated.for_each(|one| assert_eq!(one.digest.bytes.len(), one.digest.algorithm.size()));
-        }
+        let stated = remote.digests.iter().chain(&remote.range_digests);
+        stated.for_each(|one| assert_eq!(one.digest.bytes.len(), one.digest.algorithm.size()));
     }
     let _ = retry_after(&headers, std::time::SystemTime::UNIX_EPOCH);
 });

@@ -9,7 +9,7 @@
 //! different keys (of another user, or of one without a home folder) say nothing of each other, neither that two URLs are
 //! one nor that they differ.
 
-use crate::reply::{Reply, Validator};
+use crate::remote::{Remote, Validator};
 use crate::show;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -340,13 +340,13 @@ pub enum Compared {
 }
 
 /// Compares a file that stands here with the head of a reply. (Digests of the reply are compared by whoever can read the file.)
-pub fn compare(standing: &Standing, reply: &Reply) -> Compared {
-    let Some(size) = reply.size() else { return Compared::Unknown };
+pub fn compare(standing: &Standing, remote: &Remote) -> Compared {
+    let Some(size) = remote.size else { return Compared::Unknown };
     if size != standing.size {
         let here = standing.size;
         return Compared::Different(format!("it has {here} bytes, and the server's file has {size}"));
     }
-    match (reply.last_modified, standing.modified) {
+    match (remote.modified, standing.modified) {
         // HTTP dates have whole seconds.
         (Some(there), Some(here)) if seconds(there) == seconds(here) => Compared::Same("same size and date"),
         (Some(there), Some(here)) if there > here => {

@@ -7,7 +7,7 @@
 
 use crate::digest::Expected;
 use crate::identity::Origin;
-use crate::reply::Validator;
+use crate::remote::Validator;
 use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use serde::{Deserialize, Serialize};
 

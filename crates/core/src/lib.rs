@@ -6,7 +6,7 @@
 //! and a seed for jitter, so that thousands of whole downloads can be simulated in a second.
 //!
 //! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
-//! into file names, [`head`] and [`reply`] what a server said, [`plan`] the state machine of one file with its [`ranges`] and its
+//! into file names, [`remote`] what a source says of a file, read from HTTP by [`head`] and [`http_response`], [`plan`] the state machine of one file with its [`ranges`] and its
 //! [`concurrency`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`identity`] whether what lies
 //! here is this file, [`adopt`] what other tools leave, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
 //! [`event`] what is told, [`lock_file`] what is kept of a run, [`error`] what can go wrong.
@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 pub mod head;
 pub mod hosts;
+pub mod http_response;
 pub mod identity;
 pub mod job;
 pub mod journal;
@@ -27,7 +28,7 @@ pub mod lock_file;
 pub mod name;
 pub mod plan;
 pub mod ranges;
-pub mod reply;
+pub mod remote;
 pub mod retry;
 pub mod settings;
 pub mod show;

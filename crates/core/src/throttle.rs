@@ -6,7 +6,7 @@
 //! is longer than [`LONGEST_PAUSE`] is never waited for.
 
 use crate::error::ErrorKind;
-use crate::reply;
+use crate::http_response;
 use crate::retry::LONGEST_PAUSE;
 use http::HeaderMap;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
@@ -56,7 +56,7 @@ pub fn said(status: u16, headers: &HeaderMap, now: SystemTime) -> Said {
     let used_up = used_up(headers, now);
     // A 404 is a 404, even where a quota is used up.
     let refused = matches!(status, 403 | 425 | 429 | 503);
-    let again = reply::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
+    let again = http_response::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
     Said { again, next: again.or(used_up) }
 }
 
@@ -108,7 +108,7 @@ fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
         _ => return Duration::from_secs(reset),
     };
     // The server's clock need not be ours.
-    let now = reply::date_of(headers).unwrap_or(now);
+    let now = http_response::date_of(headers).unwrap_or(now);
     let passed = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     since_1970.saturating_sub(passed)
 }

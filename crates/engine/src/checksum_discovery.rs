@@ -16,7 +16,7 @@ use downhaul_core::list::checksums::{self, Checksums, Named};
 use downhaul_core::list::metalink::Metalink;
 use downhaul_core::name::{SafeName, last_segment};
 use downhaul_core::plan::Findings;
-use downhaul_core::reply::{Links, Reply};
+use downhaul_core::remote::{Links, Remote};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
 use downhaul_core::signature::{self, Keys};
@@ -93,12 +93,12 @@ impl Proofs {
     ///
     /// # Errors
     /// What keeps it from being proven as it must be.
-    pub(crate) async fn about(&self, spec: &Job, reply: Option<&Reply>) -> Result<Known, Error> {
+    pub(crate) async fn about(&self, spec: &Job, remote: Option<&Remote>) -> Result<Known, Error> {
         let mut known = Known::default();
         if self.is_idle() {
             return Ok(known);
         }
-        let names = names(spec, reply);
+        let names = names(spec, remote);
         let mut signed = false;
         let verify = self.settings.verify;
         if self.settings.checksums.is_some() {
@@ -167,14 +167,14 @@ impl Proofs {
 
     /// Adds what the reply offers: mirrors, and a document that says what the file must be. Mirrors need no trust, as they
     /// are used together only under a digest, and that comes from the server that was asked.
-    pub(crate) async fn add_offers(&self, known: &mut Known, reply: &Reply) {
-        let Links { duplicates, described_by } = &reply.links;
+    pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
+        let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
         let settings = &self.settings;
         let may =
-            |url: &Url| reply.url.scheme() != "https" || url.scheme() == "https" || settings.allow_downgrade;
+            |url: &Url| remote.url.scheme() != "https" || url.scheme() == "https" || settings.allow_downgrade;
         if let Some(at) = described_by.as_ref().filter(|at| may(at)) {
-            match self.described(at, reply).await {
+            match self.described(at, remote).await {
                 Ok(spec) => {
                     mirrors.extend(spec.urls);
                     let findings = &mut known.findings;
@@ -185,12 +185,12 @@ impl Proofs {
                 Err(why) => known.findings.notes.push(format!("{}: {why}", show::url(at))),
             }
         }
-        mirrors.retain(|url| may(url) && *url != reply.url);
+        mirrors.retain(|url| may(url) && *url != remote.url);
         known.mirrors = mirrors;
     }
 
     /// The file of a document that a reply says to be about it: the only one in it, or the one of its name.
-    async fn described(&self, at: &Url, reply: &Reply) -> Result<Job, String> {
+    async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
         let mut files: Vec<Job> = Vec::new();
@@ -203,7 +203,7 @@ impl Proofs {
             }
         }
         if files.len() > 1 {
-            let names = [reply.name.as_ref().map(ToString::to_string), Some(last_segment(&reply.url))];
+            let names = [remote.name.as_ref().map(ToString::to_string), Some(last_segment(&remote.url))];
             let of_it = |spec: &Job| match &spec.destination {
                 Destination::Name(name) => names.iter().flatten().any(|one| *one == name.to_string()),
                 _ => false,
@@ -335,7 +335,7 @@ fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
 }
 
 /// What a file may be called in a list: as the person calls it, as the server does, and by its URLs.
-fn names(spec: &Job, reply: Option<&Reply>) -> Vec<String> {
+fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
     let mut names = Vec::new();
     match &spec.destination {
         Destination::Name(name) => names.extend(calls(name)),
@@ -344,9 +344,9 @@ fn names(spec: &Job, reply: Option<&Reply>) -> Vec<String> {
         }
         Destination::Server | Destination::Stdout | Destination::Stream(_) => {}
     }
-    if let Some(reply) = reply {
-        names.extend(reply.name.iter().flat_map(calls));
-        names.push(last_segment(&reply.url));
+    if let Some(remote) = remote {
+        names.extend(remote.name.iter().flat_map(calls));
+        names.push(last_segment(&remote.url));
     }
     names.push(last_segment(&spec.urls[0]));
     names

@@ -5,7 +5,7 @@
 use crate::hashers::Hashers;
 use downhaul_core::digest::{self, Algorithm, Expected};
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::reply::Reply;
+use downhaul_core::remote::{Remote, Span};
 use downhaul_core::settings::Verify;
 use downhaul_core::show;
 
@@ -23,12 +23,15 @@ pub(crate) struct Piece {
 
 impl Piece {
     /// `None` where nothing is said of the part, or nothing is to be checked.
-    pub(crate) fn of(reply: &Reply, verify: Verify) -> Option<Piece> {
-        let range = reply.range.filter(|_| verify != Verify::Off && !reply.part_digests.is_empty())?;
-        let expected = reply.part_digests.clone();
+    pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<Piece> {
+        let Span::Range(range) = &remote.span else { return None };
+        if verify == Verify::Off || remote.range_digests.is_empty() {
+            return None;
+        }
+        let expected = remote.range_digests.clone();
         let algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
-        let (end, left) = (range.last + 1, range.last - range.first + 1);
-        Some(Piece { expected, hashers: Hashers::new(&algorithms), end, left, at: show::url(&reply.url) })
+        let (end, left) = (range.end, range.end.saturating_sub(range.start));
+        Some(Piece { expected, hashers: Hashers::new(&algorithms), end, left, at: show::url(&remote.url) })
     }
 
     pub(crate) fn end(&self) -> u64 {

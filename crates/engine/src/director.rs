@@ -484,8 +484,8 @@ impl Director {
             Report::Begun(result) => Input::Begun(result.map(|generation| running.generation = generation)),
         };
         match &mut input {
-            Input::Opened { worker, reply } => {
-                running.modified = reply.last_modified.or(running.modified);
+            Input::Opened { worker, remote } => {
+                running.modified = remote.modified.or(running.modified);
                 self.on_served(id, *worker);
             }
             Input::Wrote { worker, .. } => self.on_bytes(id, *worker),
@@ -533,7 +533,7 @@ impl Director {
                         host.on(now, news);
                     }
                 }
-                Action::Look { reply } => self.look(id, reply),
+                Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {
                     let size = listed_size(&running.spec);
                     self.fetch(id, worker, source, Want { from, to, size, about: None })
@@ -541,7 +541,7 @@ impl Director {
                 Action::Ask { worker, source, conditions } => {
                     self.fetch(id, worker, source, Want { about: Some(conditions), ..Want::EVERYTHING });
                 }
-                Action::Place { reply, begin } => self.place(id, reply.as_deref().cloned(), begin),
+                Action::Place { remote, begin } => self.place(id, remote.as_deref().cloned(), begin),
                 Action::Begin(begin) => self.begin(id, begin),
                 Action::CheckJournal { number, claims } => self.check(id, number, claims),
                 Action::Accept { worker, skip, at, end } => self.accept(id, worker, skip, at, end),

@@ -80,12 +80,12 @@ fn is_as(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
 }
 
 async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>, Error> {
-    let Opened { reply, mut body } = opened;
-    let fail = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
-    if reply.status != 200 {
+    let Opened { remote, mut body } = opened;
+    let fail = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
+    if !remote.is_whole() {
         return fail(ErrorKind::HttpRangeWrong, "everything was asked for");
     }
-    if reply.coding.is_some() {
+    if remote.coding.is_some() {
         return fail(ErrorKind::HttpEncoding, "");
     }
     let mut text = Vec::new();
@@ -100,7 +100,7 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
             return fail(ErrorKind::HttpMalformed, "it is longer than anything of its kind");
         }
     }
-    match reply.length {
+    match remote.size {
         Some(length) if length != text.len() as u64 => fail(ErrorKind::HttpTruncated, ""),
         _ => Ok(text),
     }

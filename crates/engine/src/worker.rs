@@ -112,16 +112,16 @@ impl Worker {
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
         let (opened, spent) = explain::measured(self.source.open(self.want.clone())).await;
         self.meter.spent().add(spent);
-        let Opened { reply, mut body } = opened?;
-        let piece = Piece::of(&reply, self.settings.verify);
-        let small = reply.length.filter(|&length| reply.status == 200 && length <= QUICK);
+        let Opened { remote, mut body } = opened?;
+        let piece = Piece::of(&remote, self.settings.verify);
+        let small = remote.size.filter(|&size| remote.is_whole() && size <= QUICK);
         if let Some(length) = small.filter(|_| !self.limit.is_set()) {
             let all;
             (body, all) = at_once(length, body).await;
             // Nobody else sets it.
             let _ = all.map(|all| self.whole.set(all));
         }
-        report(Input::Opened { worker: self.id, reply: Box::new(reply) });
+        report(Input::Opened { worker: self.id, remote: Box::new(remote) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
         let mut piece = piece.filter(|piece| piece.end() <= self.end.load(Ordering::Relaxed));

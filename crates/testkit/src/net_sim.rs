@@ -6,20 +6,19 @@
 
 pub mod host;
 
-use crate::{content, content_digest, sha256};
+use crate::{content, sha256};
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind, Pause, Why};
 use downhaul_core::identity::{Key, Origin};
 use downhaul_core::job::ChunkHashes;
 use downhaul_core::plan::{Rules, Sizes};
-use downhaul_core::reply::Reply;
+use downhaul_core::remote::{self, Remote, Span};
 use downhaul_core::settings::{OnError, Verify};
 use downhaul_engine::source::{Opened, Source, Want};
 use fastrand::Rng;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
@@ -78,11 +77,17 @@ enum Validator {
 #[derive(Debug, Clone)]
 pub struct Meeting {
     /// The reply's head, or why there is none.
-    pub head: Result<Reply, Error>,
+    pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,
     /// How the body ends.
     pub end: Result<(), Error>,
+}
+
+/// The digest that a server states of these bytes.
+fn stated(bytes: &[u8], from: &str) -> Expected {
+    let digest = Digest::from_hex(Algorithm::Sha256, &sha256(bytes)).expect("a digest");
+    Expected { digest, from: from.into() }
 }
 
 /// The origins of so many sources.
@@ -254,57 +259,48 @@ impl World {
     /// A page, or an error that says to be a success.
     fn something_else(&mut self) -> Meeting {
         // Without a length, nothing but its type tells a short text from a new version.
-        let (kind, body) = match self.rng.bool() || !self.announces_length {
+        let (content_type, body) = match self.rng.bool() || !self.announces_length {
             true => ("text/html", b"<html>Please log in</html>".to_vec()),
             false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),
         };
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", HeaderValue::from_static(kind));
-        headers.insert("content-length", HeaderValue::from(body.len()));
-        let url = Url::parse("http://sim/login").expect("a URL");
-        let head = Reply::read(200, &url, true, &headers);
-        Meeting { head, body, end: Ok(()) }
+        let mut remote = Remote::whole(Url::parse("http://sim/login").expect("a URL"));
+        remote.content_type = Some(content_type.into());
+        remote.size = Some(body.len() as u64);
+        remote.can_resume = true;
+        Meeting { head: Ok(remote), body, end: Ok(()) }
     }
 
     /// A wrong byte now and then, where the digest of a part tells. (Of more than was asked for, it does not.)
     fn spoil(&mut self, want: Want, meeting: &mut Meeting) {
-        let Ok(Reply { range: Some(range), part_digests, .. }) = &meeting.head else { return };
-        let asked = want.to.is_none_or(|to| range.last < to);
-        if asked && !part_digests.is_empty() && !meeting.body.is_empty() && self.rng.u8(0..4) == 0 {
+        let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
+        let asked = want.to.is_none_or(|to| range.end <= to);
+        if asked && !range_digests.is_empty() && !meeting.body.is_empty() && self.rng.u8(0..4) == 0 {
             let at = self.rng.usize(0..meeting.body.len());
             meeting.body[at] ^= 1;
         }
     }
 
-    fn head(&mut self, partial: bool, first: u64, last: u64, size: u64, file: &[u8]) -> Reply {
-        let mut headers = HeaderMap::new();
-        let mut add = |name: &'static str, value: String| {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value"));
-        };
-        if partial {
-            add("content-range", format!("bytes {first}-{last}/{size}"));
-            if self.digests_parts {
-                let part = first as usize..last as usize + 1;
-                add("content-digest", content_digest(&file[part]));
-            }
-        } else if self.announces_length {
-            add("content-length", size.to_string());
-        }
-        match self.validator {
-            Validator::Strong => add("etag", format!("\"{}\"", self.version)),
-            Validator::Weak => add("etag", format!("W/\"{}\"", self.version)),
-            Validator::None => {}
-        }
-        if !partial && self.rng.u8(0..12) == 0 {
-            add("accept-ranges", "none".into());
-        }
-        match self.digest {
-            Some(true) => add("x-checksum-sha256", sha256(file)),
-            Some(false) => add("x-checksum-sha256", sha256(b"another file")),
-            None => {}
-        }
+    fn head(&mut self, partial: bool, first: u64, last: u64, size: u64, file: &[u8]) -> Remote {
         let url = Url::parse("http://sim/file").expect("a URL");
-        Reply::read(if partial { 206 } else { 200 }, &url, false, &headers).expect("a good head")
+        let mut remote = match partial {
+            true => Remote::range(url, first..last + 1, Some(size)),
+            false => Remote::whole(url),
+        };
+        if partial && self.digests_parts {
+            let range = first as usize..last as usize + 1;
+            remote.range_digests = vec![stated(&file[range], "Content-Digest")];
+        }
+        remote.size = Some(size).filter(|_| partial || self.announces_length);
+        if let Validator::Strong = self.validator {
+            remote.validator = remote::Validator::Etag(format!("\"{}\"", self.version));
+        }
+        remote.can_resume = partial || self.rng.u8(0..12) > 0;
+        remote.digests = match self.digest.filter(|_| !partial) {
+            Some(true) => vec![stated(file, "X-Checksum-SHA256")],
+            Some(false) => vec![stated(b"another file", "X-Checksum-SHA256")],
+            None => Vec::new(),
+        };
+        remote
     }
 
     fn failure(&mut self) -> Error {
@@ -364,7 +360,7 @@ impl Source for SimSource {
                 (meeting, world.rng.u64(0..2000), world.rng.usize(1..200_000))
             };
             tokio::time::sleep(Duration::from_millis(delay)).await;
-            let reply = meeting.head?;
+            let remote = meeting.head?;
             let pieces: Vec<Bytes> = meeting.body.chunks(piece).map(Bytes::copy_from_slice).collect();
             // Some replies come in one go with their head.
             let pause = if delay % 4 == 0 { 0 } else { delay / 10 };
@@ -375,7 +371,7 @@ impl Source for SimSource {
                 Ok(piece)
             });
             let end = stream::iter(meeting.end.err().map(Err));
-            Ok(Opened { reply, body: Box::pin(pieces.chain(end)) })
+            Ok(Opened { remote, body: Box::pin(pieces.chain(end)) })
         })
     }
 }

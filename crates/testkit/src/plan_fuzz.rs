@@ -10,9 +10,8 @@ use downhaul_core::identity::{Conditions, Origin};
 use downhaul_core::job::ChunkHashes;
 use downhaul_core::journal::{Claim, Start};
 use downhaul_core::plan::{Action, Answer, Input, Leftover, Place, Plan, Rules, Sizes};
-use downhaul_core::reply::{Reply, Validator};
+use downhaul_core::remote::{Remote, Validator};
 use downhaul_core::settings::{OnError, Verify};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 use url::Url;
 
@@ -105,10 +104,7 @@ fn event(choices: &mut Choices) -> Input {
         1 => Input::Placed(Ok(Place::Free { path: path(), left: false }), left(choices)),
         2 => Input::Placed(Err(error(choices)), None),
         3 => Input::Begun(if !choices.byte().is_multiple_of(4) { Ok(()) } else { Err(error(choices)) }),
-        4..=6 => match reply(choices) {
-            Some(reply) => Input::Opened { worker, reply: Box::new(reply) },
-            None => Input::Ended { worker, result: Err(error(choices)) },
-        },
+        4..=6 => Input::Opened { worker, remote: Box::new(remote(choices)) },
         7..=9 => {
             let fresh = choices.byte().is_multiple_of(2);
             Input::Wrote { worker, upto: choices.offset(), fresh }
@@ -202,21 +198,27 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
     }
 }
 
-fn reply(choices: &mut Choices) -> Option<Reply> {
-    let mut headers = HeaderMap::new();
-    let mut add = |name: &'static str, value: String| {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value"));
+/// Any facts, also those that contradict each other: a source need not be the HTTP one.
+fn remote(choices: &mut Choices) -> Remote {
+    let url = Url::parse("http://h/f").expect("a URL");
+    let mut remote = match choices.byte() % 16 {
+        0 => Remote::unchanged(url),
+        1..=8 => {
+            let (first, size) = (choices.offset(), choices.one_of(&[5_000, 20_000, u64::MAX]));
+            let end = first.saturating_add(choices.offset());
+            let end = if choices.byte().is_multiple_of(8) { end } else { end.min(size) };
+            Remote::range(url, first..end, Some(size))
+        }
+        _ => Remote::whole(url),
     };
-    let status = choices.one_of(&[200, 206]);
-    if !choices.byte().is_multiple_of(4) {
-        add("etag", choices.one_of(&["\"a\"", "\"b\"", "W/\"a\""]).into());
+    if remote.is_whole() && !choices.byte().is_multiple_of(4) {
+        remote.size = Some(choices.one_of(&[0, 1, 5_000, 20_000, u64::MAX]));
     }
-    if status == 206 {
-        let (first, size) = (choices.offset(), choices.one_of(&[5_000, 20_000, u64::MAX]));
-        let last = first.saturating_add(choices.offset()).min(size - 1);
-        add("content-range", format!("bytes {first}-{last}/{size}"));
-    } else if !choices.byte().is_multiple_of(4) {
-        add("content-length", choices.one_of(&[0, 1, 5_000, 20_000, u64::MAX]).to_string());
-    }
-    Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &headers).ok()
+    remote.can_resume = !choices.byte().is_multiple_of(8);
+    remote.validator = match choices.byte() % 4 {
+        0 => Validator::Unknown,
+        1 | 2 => Validator::Etag("\"a\"".into()),
+        _ => Validator::Etag("\"b\"".into()),
+    };
+    remote
 }

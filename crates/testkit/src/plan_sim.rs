@@ -174,7 +174,7 @@ impl Sim {
             let action = plan.next(self.now, &[room, room, room]);
             self.trace.add(self.now, &action);
             match action {
-                Action::Look { reply: None } if self.world.rng.u8(0..6) == 0 => {
+                Action::Look { remote: None } if self.world.rng.u8(0..6) == 0 => {
                     plan.on(self.now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
                 }
                 Action::Ask { worker, source, conditions } => {
@@ -212,7 +212,7 @@ impl Sim {
                 Action::Accept { worker, skip, at, end } => {
                     let (now, generation) = (self.now, self.generation);
                     let lane = self.lanes.iter_mut().find(|lane| lane.worker == worker);
-                    let lane = lane.unwrap_or_else(|| panic!("seed {seed}: no reply to accept"));
+                    let lane = lane.unwrap_or_else(|| panic!("seed {seed}: no response to accept"));
                     (lane.accepted, lane.skip, lane.at, lane.end) = (true, skip, at, end);
                     (lane.due, lane.generation) = (Some(now), generation);
                 }
@@ -359,7 +359,7 @@ impl Sim {
         if !lane.accepted {
             lane.due = None;
             match lane.meeting.head.clone() {
-                Ok(reply) => plan.on(now, Input::Opened { worker, reply: Box::new(reply) }),
+                Ok(remote) => plan.on(now, Input::Opened { worker, remote: Box::new(remote) }),
                 Err(error) => {
                     self.lanes.remove(index);
                     plan.on(now, Input::Ended { worker, result: Err(error) });

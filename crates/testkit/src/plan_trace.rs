@@ -30,11 +30,11 @@ impl Trace {
 
 fn action_text(action: &Action) -> String {
     match action {
-        Action::Look { reply } => format!("look {}", reply.is_some()),
+        Action::Look { remote } => format!("look {}", remote.is_some()),
         Action::Ask { worker, source, .. } => format!("ask {worker} {source}"),
-        Action::Place { reply, begin } => {
+        Action::Place { remote, begin } => {
             let begin = begin.as_ref().map(|begin| (begin.journal.is_some(), begin.keep));
-            format!("place {} {begin:?}", reply.is_some())
+            format!("place {} {begin:?}", remote.is_some())
         }
         Action::Begin(begin) => format!("begin {} {}", begin.journal.is_some(), begin.keep),
         Action::CheckJournal { number, claims } => {

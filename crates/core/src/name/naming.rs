@@ -5,7 +5,7 @@
 
 use super::SafeName;
 use crate::job::{Destination, Job};
-use crate::reply::Reply;
+use crate::remote::Remote;
 use url::Url;
 
 /// How files get their names.
@@ -50,13 +50,15 @@ impl Default for Naming {
 impl Naming {
     /// The name of a job's file below the output folder, by all that is known so far. `None` where it goes to a path of the person's
     /// own, or in order to standard output and the like.
-    pub fn name_for(&self, spec: &Job, reply: Option<&Reply>) -> Option<SafeName> {
+    pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
-        match (&spec.destination, reply) {
+        match (&spec.destination, remote) {
             (Destination::Path(_) | Destination::Stdout | Destination::Stream(_), _) => None,
             (Destination::Name(name), _) => Some(self.given(name)),
             (Destination::Server, None) => Some(self.by_url(given)),
-            (Destination::Server, Some(reply)) => Some(self.by_reply(given, &reply.url, reply.name.as_ref())),
+            (Destination::Server, Some(remote)) => {
+                Some(self.by_reply(given, &remote.url, remote.name.as_ref()))
+            }
         }
     }
 

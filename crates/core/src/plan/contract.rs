@@ -9,7 +9,7 @@ use crate::event::EventKind;
 use crate::identity::{Conditions, Origin};
 use crate::job::ChunkHashes;
 use crate::journal::{Claim, Start};
-use crate::reply::Reply;
+use crate::remote::Remote;
 use crate::settings::{OnError, Verify};
 use std::ops::Range;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub enum Action {
     /// Look whether the wished name is free, before anything is asked of a server. Answered by `Looked`.
     Look {
         /// What the server says of the file, where it had to be asked whether what stands there is it.
-        reply: Option<Box<Reply>>,
+        remote: Option<Box<Remote>>,
     },
     /// Start a worker that asks source number `source` about the file, without its bytes. Answered by `Opened` (a reply
     /// without a body, 304 included) or `Ended`.
@@ -39,7 +39,7 @@ pub enum Action {
     /// begin it with `begin`. Answered by `Placed`.
     Place {
         /// The reply that names the file; `None` when its name is known and something was left of it.
-        reply: Option<Box<Reply>>,
+        remote: Option<Box<Remote>>,
         /// How the part file begins. `None`: not yet.
         begin: Option<Begin>,
     },
@@ -146,7 +146,7 @@ pub enum Input {
         /// Whose.
         worker: WorkerId,
         /// Its head.
-        reply: Box<Reply>,
+        remote: Box<Remote>,
     },
     /// A worker gave all bytes of its task below `upto` to the disk.
     Wrote {

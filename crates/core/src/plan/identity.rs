@@ -5,7 +5,7 @@
 
 use super::Plan;
 use crate::journal::Start;
-use crate::reply::{Reply, Validator};
+use crate::remote::{Remote, Validator};
 
 /// The version of the file that is being fetched.
 #[derive(Debug)]
@@ -29,18 +29,18 @@ impl RemoteFile {
     }
 
     /// What this reply says of it.
-    fn said(start: Start, reply: &Reply, joinable: bool) -> RemoteFile {
-        let mut known = RemoteFile { html: reply.html, joinable, ..RemoteFile::left(start) };
-        known.warnings.splice(0..0, reply.notes.iter().cloned());
+    fn said(start: Start, remote: &Remote, joinable: bool) -> RemoteFile {
+        let mut known = RemoteFile { html: remote.is_html(), joinable, ..RemoteFile::left(start) };
+        known.warnings.splice(0..0, remote.notes.iter().cloned());
         known
     }
 }
 
 impl Plan {
     /// This is the version from now on, as the reply says.
-    pub(super) fn know(&mut self, start: Start, reply: &Reply, joinable: bool) {
+    pub(super) fn know(&mut self, start: Start, remote: &Remote, joinable: bool) {
         self.expectations.begin(&start.digests);
-        self.remote_file = Some(RemoteFile::said(start, reply, joinable));
+        self.remote_file = Some(RemoteFile::said(start, remote, joinable));
     }
 
     /// This is the version from now on, as it was in an earlier run.
@@ -87,11 +87,11 @@ impl Plan {
     }
 
     /// Whether this reply says itself that it is of another file than the one whose bytes are here.
-    pub(super) fn is_another(&self, source: usize, reply: &Reply) -> bool {
+    pub(super) fn is_another(&self, source: usize, remote: &Remote) -> bool {
         let Some(RemoteFile { start, .. }) = &self.remote_file else { return false };
         let start = &self.start_of(source, start);
-        let version = start.version != Validator::Unknown && start.version != reply.version;
-        let size = start.size.zip(reply.size()).is_some_and(|(here, there)| here != there);
+        let version = start.version != Validator::Unknown && start.version != remote.validator;
+        let size = start.size.zip(remote.size).is_some_and(|(here, there)| here != there);
         version || size
     }
 }

@@ -41,7 +41,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Failure};
 use crate::identity::{Conditions, Identity, Origin};
-use crate::reply::Validator;
+use crate::remote::Validator;
 use crate::retry::Budget;
 use identity::RemoteFile;
 use ledger::SegmentLedger;
@@ -170,7 +170,7 @@ impl Plan {
         };
         if plan.rules.look_first {
             plan.state = State::Looking;
-            plan.actions.push_back(Action::Look { reply: None });
+            plan.actions.push_back(Action::Look { remote: None });
         }
         plan.know_pieces(plan.rules.chunks.clone(), None);
         plan
@@ -213,7 +213,7 @@ impl Plan {
             Input::Looked(place) if self.state == State::Looking => match place {
                 Ok(Place::Free { left: true, .. }) => {
                     self.state = State::Placing(None);
-                    self.actions.push_back(Action::Place { reply: None, begin: None });
+                    self.actions.push_back(Action::Place { remote: None, begin: None });
                 }
                 Ok(Place::Free { .. }) => self.state = State::Transferring,
                 Ok(Place::Ask(conditions)) => {
@@ -241,8 +241,8 @@ impl Plan {
                     }
                 }
             }
-            Input::Opened { worker, reply } if self.state == State::Transferring => {
-                self.opened(now, worker, *reply);
+            Input::Opened { worker, remote } if self.state == State::Transferring => {
+                self.opened(now, worker, *remote);
             }
             Input::Wrote { worker, upto, fresh } => self.wrote(now, worker, upto, fresh),
             Input::Ended { worker, result } => self.ended(now, worker, result),

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
 use crate::identity::Origin;
 use crate::journal::Start;
-use crate::reply::{Reply, Validator};
+use crate::remote::{Remote, Span, Validator};
 use crate::settings::Verify;
 use crate::show;
 use std::time::Duration;
@@ -27,38 +27,38 @@ pub(super) struct First {
 }
 
 impl First {
-    fn of(reply: &Reply) -> First {
-        First { html: reply.html, size: reply.size() }
+    fn of(remote: &Remote) -> First {
+        First { html: remote.is_html(), size: remote.size }
     }
 
     /// Whether a later reply can be no version of the same file.
-    fn is_other(&self, reply: &Reply) -> bool {
+    fn is_other(&self, remote: &Remote) -> bool {
         let smaller = |(before, now): (u64, u64)| now < before / FAR_SMALLER;
-        (reply.html && !self.html) || self.size.zip(reply.size()).is_some_and(smaller)
+        (remote.is_html() && !self.html) || self.size.zip(remote.size).is_some_and(smaller)
     }
 }
 
 impl Plan {
-    pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut reply: Reply) {
+    pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
         let Some(held) = self.ledger.get(worker).filter(|held| !held.receiving).cloned() else { return };
         self.ledger.opened(now, worker);
         if self.asking.take().is_some() {
             // It was asked about what stands here, and that is all it is good for.
             self.drop_workers();
             self.state = State::Looking;
-            return self.actions.push_back(Action::Look { reply: Some(Box::new(reply)) });
+            return self.actions.push_back(Action::Look { remote: Some(Box::new(remote)) });
         }
-        self.dropped = std::mem::take(&mut reply.dropped);
-        let good = self.is_no_other(&reply);
-        let good = good.and_then(|()| self.has_the_size(reply.size(), &show::url(&reply.url)));
-        let good = good.and_then(|()| self.is_as_promised(&reply));
-        let good = match reply.status {
-            200 => good
-                .and_then(|()| self.validate_whole(&held, &reply))
-                .map(|()| self.start(now, worker, &reply)),
-            _ => good
-                .and_then(|()| self.validate_part(&held, &reply))
-                .map(|(part, adopted)| self.go_on(now, &held, &reply, &part, adopted)),
+        self.dropped = std::mem::take(&mut remote.dropped);
+        let good = self.is_no_other(&remote);
+        let good = good.and_then(|()| self.has_the_size(remote.size, &show::url(&remote.url)));
+        let good = good.and_then(|()| self.is_as_promised(&remote));
+        let good = match remote.span {
+            Span::Whole => good
+                .and_then(|()| self.validate_whole(&held, &remote))
+                .map(|()| self.start(now, worker, &remote)),
+            Span::Range(_) | Span::Unchanged => good
+                .and_then(|()| self.validate_part(&held, &remote))
+                .map(|(part, adopted)| self.go_on(now, &held, &remote, &part, adopted)),
         };
         if let Err(error) = good {
             self.actions.push_back(Action::Drop { worker });
@@ -67,32 +67,32 @@ impl Plan {
     }
 
     /// Where the file was, something else is now: the next try may find the file again.
-    fn is_no_other(&self, reply: &Reply) -> Result<(), Error> {
-        if !self.first.is_some_and(|first| first.is_other(reply)) {
+    fn is_no_other(&self, remote: &Remote) -> Result<(), Error> {
+        if !self.first.is_some_and(|first| first.is_other(remote)) {
             return Ok(());
         }
-        let size = reply.size().map_or(String::new(), |size| format!(" of {size} bytes"));
-        let what = if reply.html { "an HTML page" } else { "a reply" };
-        Err(Error::new(ErrorKind::RemoteOther, show::url(&reply.url), format!("{what}{size}")))
+        let size = remote.size.map_or(String::new(), |size| format!(" of {size} bytes"));
+        let what = if remote.is_html() { "an HTML page" } else { "a response" };
+        Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
     /// The size that a redirect promised is checked as its digest is, but before the bytes come.
-    fn is_as_promised(&self, reply: &Reply) -> Result<(), Error> {
-        match (reply.promised_size, reply.size()) {
-            (Some(promised), Some(size)) if promised != size && self.rules.verify != Verify::Off => {
-                let why = format!("its size is {size} bytes, and X-Linked-Size says {promised}");
-                Err(Error::new(ErrorKind::DigestMismatch, show::url(&reply.url), why))
+    fn is_as_promised(&self, remote: &Remote) -> Result<(), Error> {
+        match (&remote.stated_size, remote.size) {
+            (Some(stated), Some(size)) if stated.size != size && self.rules.verify != Verify::Off => {
+                let why = format!("its size is {size} bytes, and {} says {}", stated.from, stated.size);
+                Err(Error::new(ErrorKind::DigestMismatch, show::url(&remote.url), why))
             }
             _ => Ok(()),
         }
     }
 
     /// Whether everything is of use. Where a part was asked for, it is only to who has nothing else.
-    fn validate_whole(&mut self, held: &Assignment, reply: &Reply) -> Result<(), Error> {
-        let refuse = |kind| Err(Error::new(kind, show::url(&reply.url), ""));
+    fn validate_whole(&mut self, held: &Assignment, remote: &Remote) -> Result<(), Error> {
+        let refuse = |kind| Err(Error::new(kind, show::url(&remote.url), ""));
         // What is shorter than what is here, or a page, is not begun with where a part was asked for: a plain request tells.
-        let other = reply.html || reply.size().is_some_and(|size| size < self.ledger.there());
-        if !held.is_plain() && (other || self.is_another(held.source, reply)) {
+        let other = remote.is_html() || remote.size.is_some_and(|size| size < self.ledger.there());
+        if !held.is_plain() && (other || self.is_another(held.source, remote)) {
             return refuse(ErrorKind::RemoteChanged);
         }
         let others = self.mixes() && self.sources.has_other(held.source);
@@ -104,16 +104,16 @@ impl Plan {
     }
 
     /// What a part is good for; and what a partial file that another tool left becomes by it, if there is one.
-    fn validate_part(&self, held: &Assignment, reply: &Reply) -> Result<(Part, Option<Start>), Error> {
-        let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&reply.url), why));
+    fn validate_part(&self, held: &Assignment, remote: &Remote) -> Result<(Part, Option<Start>), Error> {
+        let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
         if let Some(known) =
             self.remote_file.as_ref().filter(|known| self.is_of_another_source(held.source, known))
         {
             return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {}", known.start.url));
         }
         if let Some(left) = &self.adopting {
-            let start = adopted(reply, self.sources.origin(held.source), left)?;
-            return Ok((validate::part(&start, held.from, held.end, reply)?, Some(start)));
+            let start = adopted(remote, self.sources.origin(held.source), left)?;
+            return Ok((validate::part(&start, held.from, held.end, remote)?, Some(start)));
         }
         let Some(known) = &self.remote_file else {
             return refuse(ErrorKind::HttpRangeWrong, "everything was asked for");
@@ -123,7 +123,7 @@ impl Plan {
             return refuse(ErrorKind::HttpTruncated, why);
         }
         let start = self.start_of(held.source, &known.start);
-        Ok((validate::part(&start, held.from, held.end, reply)?, None))
+        Ok((validate::part(&start, held.from, held.end, remote)?, None))
     }
 
     /// This part is right.
@@ -131,12 +131,12 @@ impl Plan {
         &mut self,
         now: Duration,
         held: &Assignment,
-        reply: &Reply,
+        remote: &Remote,
         part: &Part,
         adopted: Option<Start>,
     ) {
         let (worker, source) = (held.worker, held.source);
-        if !self.is_needed(worker, reply, part) {
+        if !self.is_needed(worker, remote, part) {
             return self.dispense_with(worker);
         }
         let primary = self.ledger.get(worker).is_some_and(|held| held.hedge_of.is_none());
@@ -145,8 +145,8 @@ impl Plan {
         } else {
             self.ledger.end(worker, part.end);
         }
-        self.first.get_or_insert(First::of(reply));
-        self.open_ended = reply.size().is_none();
+        self.first.get_or_insert(First::of(remote));
+        self.open_ended = remote.size.is_none();
         if let (Some(start), Some(left)) = (adopted, self.adopting.take()) {
             self.ledger.size = start.size;
             for range in left.before_overlap() {
@@ -154,18 +154,18 @@ impl Plan {
                 self.ledger.written.insert(range);
             }
             self.comparing = Some(left);
-            self.know(start, reply, validate::may_be_joined(reply));
+            self.know(start, remote, remote.can_resume);
             return self.begin(worker, part.skip, true);
         }
         if self.ledger.size.is_none() {
-            self.ledger.size = reply.size();
+            self.ledger.size = remote.size;
         }
-        self.sources.opened(source, show::url(&reply.url), &reply.version);
+        self.sources.opened(source, show::url(&remote.url), &remote.validator);
         self.sources.gives_parts(source);
         if let Some(known) = &mut self.remote_file {
             // Where a file that is repaired came from is not known.
             if known.start.origin.is_none() {
-                known.start.url = show::url(&reply.url);
+                known.start.url = show::url(&remote.url);
                 known.start.origin = self.sources.origin(source);
             }
             known.start.size = self.ledger.size;
@@ -173,14 +173,14 @@ impl Plan {
         }
         // Of what went to standard output nothing new can be computed; and of several sources, the first one's word counts.
         if !self.rules.sizes.window_is_memory && !self.mixes() {
-            self.expectations.learn(&reply.digests);
+            self.expectations.learn(&remote.digests);
         }
         self.accept(now, worker, part.skip);
     }
 
     /// Whether what it brings is not there yet, and can be told from what others bring. If it only tried whether parts are
     /// to be had, its bytes are its own now.
-    fn is_needed(&mut self, worker: WorkerId, reply: &Reply, part: &Part) -> bool {
+    fn is_needed(&mut self, worker: WorkerId, remote: &Remote, part: &Part) -> bool {
         let Some(held) = self.ledger.get(worker) else { return false };
         let (from, source) = (held.from, held.source);
         if held.at >= part.end {
@@ -194,43 +194,46 @@ impl Plan {
             };
             self.actions.push_back(Action::Cut { worker: primary, end: from });
         }
-        let digested = !reply.part_digests.is_empty() && self.rules.verify != Verify::Off;
-        !digested || reply.range.is_none_or(|range| self.ledger.judge(worker, range.last))
+        let digested = !remote.range_digests.is_empty() && self.rules.verify != Verify::Off;
+        match &remote.span {
+            Span::Range(range) if digested => self.ledger.judge(worker, range.end.saturating_sub(1)),
+            _ => true,
+        }
     }
 
     /// This reply brings the whole file: everything that was there counts for nothing.
-    fn start(&mut self, now: Duration, worker: WorkerId, reply: &Reply) {
+    fn start(&mut self, now: Duration, worker: WorkerId, remote: &Remote) {
         if self.ledger.there() > 0 {
             // We asked to go on, and the server sends everything.
-            let error = Error::new(ErrorKind::HttpRangeIgnored, show::url(&reply.url), "");
+            let error = Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), "");
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
         // What another tool left is compared with what comes, from wherever the comparison begins.
         let source = self.ledger.get(worker).map_or(0, |held| held.source);
         let origin = self.sources.origin(source);
-        if let Some(Err(error)) = self.adopting.as_ref().map(|left| adopted(reply, origin, left)) {
+        if let Some(Err(error)) = self.adopting.as_ref().map(|left| adopted(remote, origin, left)) {
             self.drop_workers();
             return self.failed(now, error);
         }
         self.forget();
         self.comparing = self.adopting.take();
         let keep = self.comparing.is_some();
-        self.first = Some(First::of(reply));
-        self.ledger.size = reply.size();
+        self.first = Some(First::of(remote));
+        self.ledger.size = remote.size;
         self.continuing = false;
-        self.sources.opened(source, show::url(&reply.url), &reply.version);
-        let start = start_of_reply(reply, origin);
-        for other in self.ledger.restart(now, worker, reply.size()) {
+        self.sources.opened(source, show::url(&remote.url), &remote.validator);
+        let start = start_of_reply(remote, origin);
+        for other in self.ledger.restart(now, worker, remote.size) {
             self.actions.push_back(Action::Drop { worker: other });
         }
-        self.know(start, reply, !reply.refuses_ranges && validate::may_be_joined(reply));
+        self.know(start, remote, remote.can_resume);
         if self.placed.is_some() {
             self.begin(worker, 0, keep);
         } else {
             let begin = Begin { journal: self.journal(), keep };
             self.state = State::Placing(Some(worker));
             self.actions
-                .push_back(Action::Place { reply: Some(Box::new(reply.clone())), begin: Some(begin) });
+                .push_back(Action::Place { remote: Some(Box::new(remote.clone())), begin: Some(begin) });
         }
     }
 
@@ -272,13 +275,13 @@ impl Plan {
 }
 
 /// What the journal says of a file that this reply brings.
-pub(super) fn start_of_reply(reply: &Reply, origin: Option<Origin>) -> Start {
+pub(super) fn start_of_reply(remote: &Remote, origin: Option<Origin>) -> Start {
     Start {
-        url: show::url(&reply.url),
+        url: show::url(&remote.url),
         origin,
-        size: reply.size(),
-        version: reply.version.clone(),
-        coding: reply.coding.clone(),
-        digests: reply.digests.clone(),
+        size: remote.size,
+        version: remote.validator.clone(),
+        coding: remote.coding.clone(),
+        digests: remote.digests.clone(),
     }
 }

@@ -10,7 +10,7 @@ use crate::event::EventKind;
 use crate::identity::Origin;
 use crate::journal::{Claim, Start};
 use crate::plan::responses::start_of_reply;
-use crate::reply::{Reply, Validator};
+use crate::remote::{Remote, Validator};
 use std::time::Duration;
 
 impl Plan {
@@ -155,9 +155,9 @@ impl Plan {
 }
 
 /// What a partial file of another tool is to become, by a reply about its end.
-pub(super) fn adopted(reply: &Reply, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
-    let start = start_of_reply(reply, origin);
-    match reply.size() {
+pub(super) fn adopted(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
+    let start = start_of_reply(remote, origin);
+    match remote.size {
         Some(size) if size < left.end() || left.size.is_some_and(|whole| whole != size) => {
             Err(is_no_beginning(left, Some(size), &start.url))
         }

@@ -5,7 +5,7 @@
 
 use super::growth::Growth;
 use crate::identity::Origin;
-use crate::reply::Validator;
+use crate::remote::Validator;
 
 /// So many sources bring pieces at once: enough to fill a line past a slow one, few enough to leave most mirrors in peace.
 const AT_ONCE: usize = 4;

@@ -1,7 +1,8 @@
 //! A plan from outside: what it does next when it is told what happened, one step after the other.
 
 use super::*;
-use crate::reply::Reply;
+use crate::http_response;
+use crate::remote::Remote;
 use crate::settings::OnError;
 use crate::settings::Verify;
 use http::HeaderMap;
@@ -33,13 +34,14 @@ fn origin(url: &str) -> Origin {
     Origin::of(&Url::parse(url).expect("a URL"), &Default::default())
 }
 
-fn reply(status: u16, headers: &[(&'static str, &str)]) -> Box<Reply> {
+fn response(status: u16, headers: &[(&'static str, &str)]) -> Box<Remote> {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
         .collect();
     Box::new(
-        Reply::read(status, &Url::parse("http://h/f").expect("a URL"), false, &headers).expect("a reply"),
+        http_response::read(status, &Url::parse("http://h/f").expect("a URL"), &headers, false)
+            .expect("a response"),
     )
 }
 
@@ -61,8 +63,8 @@ fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
 fn half_done(etag: &str, bytes: u64) -> Plan {
     let mut plan = Plan::new(rules());
     assert_eq!(steps(&mut plan, NOW), [Action::Fetch { worker: 1, source: 0, from: 0, to: None }]);
-    let reply = reply(200, &[("content-length", "100000"), ("etag", etag)]);
-    plan.on(NOW, Input::Opened { worker: 1, reply });
+    let remote = response(200, &[("content-length", "100000"), ("etag", etag)]);
+    plan.on(NOW, Input::Opened { worker: 1, remote });
     steps(&mut plan, NOW);
     plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), None));
     assert_eq!(steps(&mut plan, NOW)[1], Action::Accept { worker: 1, skip: 0, at: 0, end: Some(100_000) });
@@ -90,8 +92,8 @@ fn a_break_goes_on_where_it_stopped_only_with_the_same_version() {
         let mut plan = half_done("\"a\"", 70_000);
         plan.on(NOW, broken());
         assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);
-        let reply = reply(206, &[("content-range", range), ("etag", etag)]);
-        plan.on(LATER, Input::Opened { worker: 2, reply });
+        let remote = response(206, &[("content-range", range), ("etag", etag)]);
+        plan.on(LATER, Input::Opened { worker: 2, remote });
         let goes_on = Action::Accept { worker: 2, skip, at: 70_000, end: Some(100_000) };
         let actions = steps(&mut plan, LATER);
         assert_eq!(actions.contains(&goes_on), accepted, "{etag} {range}: {actions:?}");
@@ -167,8 +169,8 @@ fn who_is_too_many_is_stopped_and_one_stays() {
         all
     };
     steps(&mut plan, NOW);
-    let whole = reply(200, &[("content-length", "100000000"), ("etag", "\"a\"")]);
-    plan.on(NOW, Input::Opened { worker: 1, reply: whole });
+    let whole = response(200, &[("content-length", "100000000"), ("etag", "\"a\"")]);
+    plan.on(NOW, Input::Opened { worker: 1, remote: whole });
     drive(&mut plan, NOW, 0, 0);
     plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), None));
     drive(&mut plan, NOW, 0, 0);
@@ -182,8 +184,8 @@ fn who_is_too_many_is_stopped_and_one_stays() {
         _ => None,
     });
     let asked = asked.unwrap_or_else(|| panic!("{probe:?}"));
-    let part = reply(206, &[("content-range", asked.as_str()), ("etag", "\"a\"")]);
-    plan.on(then, Input::Opened { worker: 2, reply: part });
+    let part = response(206, &[("content-range", asked.as_str()), ("etag", "\"a\"")]);
+    plan.on(then, Input::Opened { worker: 2, remote: part });
     drive(&mut plan, then, 1, 0);
     let before = plan.ledger.assignments().len();
     assert!(before > 2, "{plan:?}");

@@ -19,7 +19,7 @@ use downhaul_core::event::JobId;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
-use downhaul_core::reply::{Links, Reply};
+use downhaul_core::remote::{Links, Remote};
 use downhaul_core::settings::Settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,11 +54,12 @@ pub(super) struct Written {
 
 impl Director {
     /// Looks whether a file's name is free; with a `reply`, whether what stands there is the file.
-    pub(super) fn look(&mut self, id: JobId, reply: Option<Box<Reply>>) {
+    pub(super) fn look(&mut self, id: JobId, remote: Option<Box<Remote>>) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
         // A file is read for its digests.
-        let quick = spec.expected.is_empty() && reply.as_ref().is_none_or(|reply| reply.digests.is_empty());
+        let quick =
+            spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
         // By the name that a server gives later, a list may say something else, or something at all.
         let preliminary = spec.destination == Destination::Server;
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
@@ -68,8 +69,8 @@ impl Director {
                     Err(_) if preliminary => (Known::default(), false),
                     known => (known?, true),
                 };
-                let reply = reply.as_deref();
-                let wanted = Wanted { job: id, spec: &spec, identity: &identity, reply, known: &known };
+                let remote = remote.as_deref();
+                let wanted = Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                 let (path, place) = places.choose(&wanted)?;
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
@@ -94,7 +95,7 @@ impl Director {
         });
     }
 
-    pub(super) fn place(&mut self, id: JobId, reply: Option<Reply>, begin: Option<Begin>) {
+    pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
@@ -112,11 +113,11 @@ impl Director {
         let news = self.news.clone();
         // A file that is there is read for its digests, and what an earlier run left is looked through.
         let compares = matches!(settings.if_exists, IfExists::Update | IfExists::Check)
-            && reply.as_ref().is_some_and(|reply| !reply.digests.is_empty());
+            && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let quick =
             begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
-        self.block_knowing(id, reply.clone(), true, quick, move |known| {
+        self.block_knowing(id, remote.clone(), true, quick, move |known| {
             Report::Placed((|| {
                 let known = known?;
                 let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
@@ -126,9 +127,9 @@ impl Director {
                         (path, Place::Free { path: shown, left: false })
                     }
                     None => {
-                        let reply = reply.as_ref();
+                        let remote = remote.as_ref();
                         let wanted =
-                            Wanted { job: id, spec: &spec, identity: &identity, reply, known: &known };
+                            Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                         places.choose(&wanted)?
                     }
                 };
@@ -165,7 +166,7 @@ impl Director {
                     }
                     _ => 0,
                 };
-                let renamed = settings.naming.name_for(&spec, reply.as_ref()).and_then(|name| name.note());
+                let renamed = settings.naming.name_for(&spec, remote.as_ref()).and_then(|name| name.note());
                 Ok(Placed { path, place, part, renamed, left, generation, written })
             })())
         });
@@ -192,15 +193,17 @@ impl Director {
     pub(super) fn block_knowing(
         &self,
         id: JobId,
-        reply: Option<Reply>,
+        remote: Option<Remote>,
         is_final: bool,
         quick: bool,
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
         let told = self.proofs.is_idle() || running.told;
-        let offers =
-            reply.as_ref().filter(|reply| self.settings.mirrors && reply.links != Links::default()).cloned();
+        let offers = remote
+            .as_ref()
+            .filter(|remote| self.settings.mirrors && remote.links != Links::default())
+            .cloned();
         if told && offers.is_none() {
             return self.block(id, quick, move || work(Ok(Known::default())));
         }
@@ -208,10 +211,10 @@ impl Director {
         tokio::spawn(async move {
             let mut known = match told {
                 true => Ok(Known::default()),
-                false => proofs.about(&spec, reply.as_ref()).await,
+                false => proofs.about(&spec, remote.as_ref()).await,
             };
-            if let (Ok(known), Some(reply)) = (&mut known, &offers) {
-                proofs.add_offers(known, reply).await;
+            if let (Ok(known), Some(remote)) = (&mut known, &offers) {
+                proofs.add_offers(known, remote).await;
             }
             if let Ok(known) = &known
                 && is_final

@@ -21,7 +21,7 @@ use downhaul_core::adopt::Adopted;
 use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Origin};
-use downhaul_core::reply::Validator;
+use downhaul_core::remote::Validator;
 use downhaul_core::settings::{Resume, Sync};
 use std::io::{self, Read};
 use std::ops::Range;

@@ -13,7 +13,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Compared, Conditions};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
-use downhaul_core::reply::Validator;
+use downhaul_core::remote::{Span, Validator};
 use downhaul_core::settings::{Resume, Verify};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -76,19 +76,19 @@ impl Places {
         if known == identity::Known::Another {
             return exists("it was downloaded from another URL".into());
         }
-        let Some(reply) = wanted.reply else { return Ok(Place::Ask(Conditions::default())) };
+        let Some(remote) = wanted.remote else { return Ok(Place::Ask(Conditions::default())) };
         if let identity::Known::SignedOtherwise(record) = known
-            && let (Validator::Etag(here), Validator::Etag(server)) = (&record.version, &reply.version)
+            && let (Validator::Etag(here), Validator::Etag(server)) = (&record.version, &remote.validator)
             && here != server
         {
             return exists("the server's file has another entity tag".into());
         }
-        match identity::compare(&there.file, reply) {
+        match identity::compare(&there.file, remote) {
             Compared::Different(why) => exists(why),
-            Compared::Unknown if reply.digests.is_empty() => {
+            Compared::Unknown if remote.digests.is_empty() => {
                 exists("the server does not say how large its file is, so they cannot be compared".into())
             }
-            compared => match self.prove(path, wanted, &reply.digests) {
+            compared => match self.prove(path, wanted, &remote.digests) {
                 Ok(Some(proof)) => Ok(stays(path, &format!("already exists, {proof}"))),
                 Ok(None) => match compared {
                     Compared::Same(what) => {
@@ -106,7 +106,7 @@ impl Places {
     /// It stays if the server's file is the same. `None` if that is another one, or nothing can be compared.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         let up_to_date = Some(stays(path, "is up to date"));
-        let Some(reply) = wanted.reply else {
+        let Some(remote) = wanted.remote else {
             let conditions = match there.file.is_known(&wanted.identity.origins) {
                 identity::Known::Ours(record) => record.conditions(),
                 // What is not known to come from there may be newer and another file all the same.
@@ -114,15 +114,15 @@ impl Places {
             };
             return Ok(Some(Place::Ask(conditions)));
         };
-        if reply.status == 304 {
+        if remote.span == Span::Unchanged {
             // Where nothing was asked by, nothing is said.
             let known = there.file.is_known(&wanted.identity.origins);
             let asked = matches!(known, identity::Known::Ours(record) if record.conditions() != Conditions::default());
             return Ok(up_to_date.filter(|_| asked));
         }
-        let same_size = reply.size().map(|size| size == there.file.size);
+        let same_size = remote.size.map(|size| size == there.file.size);
         // HTTP dates have whole seconds.
-        let same_time = match (reply.last_modified, there.file.modified) {
+        let same_time = match (remote.modified, there.file.modified) {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
@@ -131,7 +131,7 @@ impl Places {
         }
         let comparable = same_size.is_some() || same_time.is_some();
         self.is_no_page(path, wanted)?;
-        Ok(match self.prove(path, wanted, &reply.digests) {
+        Ok(match self.prove(path, wanted, &remote.digests) {
             Ok(proof) if comparable || proof.is_some() => up_to_date,
             _ => None,
         })

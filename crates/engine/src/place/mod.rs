@@ -21,7 +21,7 @@ use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin};
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::plan::Place;
-use downhaul_core::reply::Reply;
+use downhaul_core::remote::Remote;
 use downhaul_core::settings::{Resume, Settings};
 use folders::Folders;
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) spec: &'a Job,
     pub(crate) identity: &'a Identity,
     /// What the server says, once it was asked.
-    pub(crate) reply: Option<&'a Reply>,
+    pub(crate) remote: Option<&'a Remote>,
     /// What lists and signatures say.
     pub(crate) known: &'a Known,
 }
@@ -119,12 +119,12 @@ impl Places {
 
     /// Which path a job has, or gets now.
     fn path_for(&self, wanted: &Wanted<'_>) -> Result<PathBuf, Error> {
-        let Wanted { job, spec, reply, .. } = wanted;
+        let Wanted { job, spec, remote, .. } = wanted;
         let wished = self.wished(spec).unwrap_or_default();
         let reserved = self.taken.of(*job).unwrap_or_else(|| wished.clone());
-        let said = reply
+        let said = remote
             .filter(|_| spec.destination == Destination::Server)
-            .and_then(|reply| self.named(spec, Some(reply)));
+            .and_then(|remote| self.named(spec, Some(remote)));
         let base = said.filter(|said| *said != wished);
         if self.settings.if_exists == IfExists::Rename {
             let base = base.unwrap_or(wished);
@@ -227,8 +227,8 @@ impl Places {
     }
 
     /// Where a file goes by its name, which a reply may give. `None` where no name decides.
-    fn named(&self, spec: &Job, reply: Option<&Reply>) -> Option<PathBuf> {
-        let name = self.settings.naming.name_for(spec, reply)?;
+    fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
+        let name = self.settings.naming.name_for(spec, remote)?;
         Some(self.settings.output.join(name.as_str()))
     }
 

@@ -7,7 +7,7 @@ pub(crate) mod http;
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
-use downhaul_core::reply::Reply;
+use downhaul_core::remote::Remote;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 use std::pin::Pin;
@@ -49,7 +49,7 @@ impl Want {
 /// A reply.
 pub struct Opened {
     /// Its head.
-    pub reply: Reply,
+    pub remote: Remote,
     /// Its bytes, as they arrive. Ends with `None` only when the body ended as announced.
     pub body: Body,
 }

@@ -5,11 +5,10 @@
 use crate::{content, sha256};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::reply::Reply;
+use downhaul_core::remote::{Remote, Validator};
 use downhaul_engine::source::{Opened, Source, Want};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -146,22 +145,19 @@ impl Source for SimFile {
                 }
                 Some((Ok(some), Some(transfer)))
             });
-            Ok(Opened { reply: head(want.is_plain(), (from, to), &self.bytes), body: Box::pin(body) })
+            Ok(Opened { remote: remote(want.is_plain(), (from, to), &self.bytes), body: Box::pin(body) })
         })
     }
 }
 
-fn head(whole: bool, (from, to): (usize, usize), bytes: &[u8]) -> Reply {
-    let mut headers = HeaderMap::new();
-    let mut add = |name: &'static str, value: String| {
-        headers.insert(name, HeaderValue::from_str(&value).expect("a value"));
-    };
-    add("etag", format!("\"{}\"", &sha256(bytes)[..16]));
-    if whole {
-        add("content-length", bytes.len().to_string());
-    } else {
-        add("content-range", format!("bytes {from}-{}/{}", to - 1, bytes.len()));
-    }
+fn remote(whole: bool, (from, to): (usize, usize), bytes: &[u8]) -> Remote {
     let url = Url::parse("http://sim/file").expect("a URL");
-    Reply::read(if whole { 200 } else { 206 }, &url, false, &headers).expect("a good head")
+    let size = bytes.len() as u64;
+    let mut remote = match whole {
+        true => Remote::whole(url),
+        false => Remote::range(url, from as u64..to as u64, Some(size)),
+    };
+    (remote.size, remote.can_resume) = (Some(size), true);
+    remote.validator = Validator::Etag(format!("\"{}\"", &sha256(bytes)[..16]));
+    remote
 }

@@ -50,25 +50,25 @@ enum Coding {
 /// # Errors
 /// `http.encoding` for a part: only the whole can be decoded.
 pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
-    let Opened { mut reply, body } = opened;
-    let coding = reply.coding.clone();
+    let Opened { mut remote, body } = opened;
+    let coding = remote.coding.clone();
     let Some((codings, name)) = coding.and_then(|name| Some((read(&name)?, name))) else {
-        return Ok(Opened { reply, body });
+        return Ok(Opened { remote, body });
     };
-    if reply.status != 200 {
+    if !remote.is_whole() {
         let detail = format!("{name}, and --decode auto needs all of it");
-        return Err(Error::new(ErrorKind::HttpEncoding, show::url(&reply.url), detail));
+        return Err(Error::new(ErrorKind::HttpEncoding, show::url(&remote.url), detail));
     }
-    let expected = std::mem::take(&mut reply.digests);
+    let expected = std::mem::take(&mut remote.digests);
     let expected = if verify == Verify::Off { Vec::new() } else { expected };
     let mut note = format!("the server sent it compressed ({name}), and it was decoded");
     if let Some(strongest) = expected.iter().max_by_key(|one| one.digest.algorithm) {
         note += &format!("; the compressed bytes have the {strongest}");
     }
-    reply.notes.push(note);
-    (reply.coding, reply.length, reply.refuses_ranges) = (None, None, true);
-    let at = show::url(&reply.url);
-    Ok(Opened { reply, body: decoded(body, codings, expected, at) })
+    remote.notes.push(note);
+    (remote.coding, remote.size, remote.can_resume) = (None, None, false);
+    let at = show::url(&remote.url);
+    Ok(Opened { remote, body: decoded(body, codings, expected, at) })
 }
 
 /// Reads a Content-Encoding. `None` if not all of it is known, or there is nothing to decode.

@@ -22,7 +22,8 @@ mod transport;
 use super::{By, Opened, Source, Want};
 use crate::clock;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
-use downhaul_core::reply::{self, Linked, Reply};
+use downhaul_core::http_response::{self, Linked};
+use downhaul_core::remote::Span;
 use downhaul_core::retry::{self, LONGEST_PAUSE};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
@@ -98,7 +99,7 @@ impl HttpFile {
     /// else), or says no size or none at all (programs that count what they send), the head of a GET tells; whoever gets it leaves its body.
     async fn open_about(&self, want: Want) -> Result<Opened, Error> {
         match self.follow(self.given.clone(), &want).await {
-            Ok(opened) if opened.reply.status == 304 || opened.reply.size() > Some(0) => return Ok(opened),
+            Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }
@@ -125,10 +126,10 @@ impl HttpFile {
                 }
                 Answer::Opened(mut opened) => {
                     if let Some(linked) = said {
-                        opened.reply.learn(linked);
+                        http_response::learn(&mut opened.remote, linked);
                     }
                     // Whoever is asked for a part and sends everything need not be the one who has the file: a login, say.
-                    let has_it = want.is_plain() || opened.reply.status == 206;
+                    let has_it = want.is_plain() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given);
                     return Ok(*opened);
                 }
@@ -157,31 +158,29 @@ impl HttpFile {
             && let Some(target) = reply.headers().get(http::header::LOCATION)
         {
             let next = redirect::next(url, target.as_bytes(), client.settings.allow_downgrade);
-            let linked = reply::linked(reply.headers());
+            let linked = http_response::linked(reply.headers());
             reply.discard().await;
             return next.map(|next| Answer::Redirect(next, linked));
         }
         let unchanged = status == 304 && want.about.is_some();
         let Some(kind) = retry::of_status(status).filter(|_| !unchanged) else {
-            let redirected = *url != self.given;
-            let mut head = Reply::read(status, url, redirected, reply.headers())?;
+            let mut remote = http_response::read(status, url, reply.headers(), want.is_plain())?;
             if want.about.is_some() {
-                head.status = status;
+                if unchanged {
+                    remote.span = Span::Unchanged;
+                }
                 reply.discard().await;
-                return Ok(Answer::Opened(Box::new(Opened { reply: head, body: Box::pin(stream::empty()) })));
+                return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
             }
-            head.dropped = reply.take_dropped();
-            if want.is_plain() {
-                head = head.to_everything();
-            }
-            let mut opened = Opened { reply: head, body: Box::pin(reply.into_body()) };
+            remote.dropped = reply.take_dropped();
+            let mut opened = Opened { remote, body: Box::pin(reply.into_body()) };
             if client.settings.decode {
                 opened = decode::decode(opened, client.settings.verify)?;
             }
             return Ok(Answer::Opened(Box::new(opened)));
         };
         let (at, mut line) = (show::url(url), request::status_line(reply.status()));
-        let size = Some(reply.headers()).filter(|_| status == 416).and_then(reply::size_of_refusal);
+        let size = Some(reply.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
         if let Some(size) = size {
             line += &format!(", its file has {size} bytes");
         }
@@ -207,6 +206,11 @@ impl HttpFile {
     }
 }
 
+/// Returns true if a response to a question about the file tells enough.
+fn says_what_it_is(opened: &Opened) -> bool {
+    opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
+}
+
 /// Whether the server answered, and said that this is not how it is asked.
 fn is_an_answer(kind: ErrorKind) -> bool {
     matches!(
@@ -218,6 +222,7 @@ fn is_an_answer(kind: ErrorKind) -> bool {
             | ErrorKind::HttpStatus
             | ErrorKind::HttpServer
             | ErrorKind::HttpMalformed
+            | ErrorKind::HttpRangeWrong
     )
 }
 

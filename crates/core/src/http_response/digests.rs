@@ -13,8 +13,8 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 pub(super) struct Stated {
     /// Of the whole file.
     pub(super) whole: Vec<Expected>,
-    /// Of the part that this body is (206 only).
-    pub(super) part: Vec<Expected>,
+    /// Of exactly the bytes of this body (206 only).
+    pub(super) range: Vec<Expected>,
     /// What was not used, and why.
     pub(super) notes: Vec<String>,
 }
@@ -40,18 +40,18 @@ enum Form {
     Base64,
 }
 
-/// Reads what a reply with this status, and a body of this length, says.
-pub(super) fn read(status: u16, headers: &HeaderMap, length: Option<u64>) -> Stated {
+/// Reads what a response with a body of this length says. `is_range`: it is a 206.
+pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> Stated {
     let mut stated = Stated::default();
-    let Stated { whole, part, notes } = &mut stated;
+    let Stated { whole, range, notes } = &mut stated;
     // The representation is the file, whatever part of it this is (RFC 9530, section 3).
     fields(headers, "Repr-Digest", structured, whole, notes);
     // RFC 3230, section 4.3.2: of the instance, likewise.
     fields(headers, "Digest", |text| Some(instance(text, headers)), whole, notes);
     // Of what this message holds (RFC 9530, section 2).
-    let content = if status == 206 { part } else { &mut *whole };
+    let content = if is_range { range } else { &mut *whole };
     fields(headers, "Content-Digest", structured, content, notes);
-    if status == 200 {
+    if !is_range {
         SINGLE
             .iter()
             .for_each(|(name, algorithm, form)| single(headers, name, *algorithm, *form, whole, notes));
@@ -263,7 +263,7 @@ mod tests {
 
     /// What is used, as `HEADER algorithm`, and how many notes there are.
     fn used(status: u16, lines: &[&str]) -> (Vec<String>, usize) {
-        let stated = read(status, &head(lines), Some(19));
+        let stated = read(status == 206, &head(lines), Some(19));
         let name = |one: &Expected| format!("{} {}", one.from, one.digest.algorithm.name());
         (stated.whole.iter().map(name).collect(), stated.notes.len())
     }
@@ -276,18 +276,18 @@ mod tests {
     #[test]
     fn examples_of_rfc_9530() {
         let two = format!("Repr-Digest: sha-256=:{HELLO_256}:, sha-512=:{HELLO_512}:");
-        let stated = read(200, &head(&[&two]), Some(19));
+        let stated = read(false, &head(&[&two]), Some(19));
         let hello = |one, text| Digest::from_base64(one, text).expect("a digest");
         let digests: Vec<Digest> = stated.whole.into_iter().map(|one| one.digest).collect();
         assert_eq!(digests, [hello(Algorithm::Sha256, HELLO_256), hello(Algorithm::Sha512, HELLO_512)]);
 
         // Appendix B: the last nine bytes of it.
         let content = "Content-Digest: sha-256=:jjcgBDWNAtbYUXI37CVG3gRuGOAjaaDRGpIUFsdyepQ=:";
-        let stated = read(206, &head(&[content, &format!("Repr-Digest: sha-256=:{HELLO_256}:")]), Some(9));
-        assert_eq!((stated.whole.len(), stated.part.len(), stated.notes.len()), (1, 1, 0));
+        let stated = read(true, &head(&[content, &format!("Repr-Digest: sha-256=:{HELLO_256}:")]), Some(9));
+        assert_eq!((stated.whole.len(), stated.range.len(), stated.notes.len()), (1, 1, 0));
         assert_eq!(stated.whole[0].from, "Repr-Digest");
-        let stated = read(200, &head(&[content]), Some(9));
-        assert_eq!((stated.whole.len(), stated.part.len()), (1, 0), "of a 200 it is of the whole");
+        let stated = read(false, &head(&[content]), Some(9));
+        assert_eq!((stated.whole.len(), stated.range.len()), (1, 0), "of a 200 it is of the whole");
     }
 
     #[test]
@@ -406,8 +406,8 @@ mod tests {
                 headers.append(NAMES[which], value);
             }
             for status in [200, 206] {
-                let stated = read(status, &headers, Some(5));
-                for one in stated.whole.iter().chain(&stated.part) {
+                let stated = read(status == 206, &headers, Some(5));
+                for one in stated.whole.iter().chain(&stated.range) {
                     prop_assert_eq!(one.digest.bytes.len(), one.digest.algorithm.size());
                 }
                 prop_assert!(stated.notes.iter().all(|note| note.len() < 300));

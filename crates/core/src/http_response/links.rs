@@ -2,8 +2,8 @@
 //!
 //! Invariant: what cannot be read is left out, with all after it in the same header; there are at most [`MOST`] mirrors.
 
-use super::Reply;
 use crate::job;
+use crate::remote::Links;
 use http::{HeaderMap, header};
 use url::Url;
 
@@ -13,44 +13,33 @@ const MOST: usize = 100;
 /// The media type of the documents (RFC 6249, section 2).
 const METALINK: &str = "application/metalink4+xml";
 
-/// What a reply says about the same file elsewhere.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Links {
-    /// Where the file is too, best first (`rel=duplicate`; RFC 6249, section 3).
-    pub duplicates: Vec<Url>,
-    /// A Metalink document about it (`rel=describedby`; section 5).
-    pub described_by: Option<Url>,
-}
-
-impl Reply {
-    /// Reads the links of a reply to a request for `base`.
-    pub(super) fn links(base: &Url, headers: &HeaderMap) -> Links {
-        let mut duplicates = Vec::new();
-        let mut described_by = None;
-        for value in headers.get_all(header::LINK) {
-            let Ok(text) = value.to_str() else { continue };
-            let mut rest = text;
-            while let Some((link, after)) = next(rest) {
-                rest = after;
-                let Some(url) =
-                    base.join(&link.target).ok().and_then(|url| job::parse_url(url.as_str()).ok())
-                else {
-                    continue;
-                };
-                if link.is("duplicate") && duplicates.len() < MOST && url != *base {
-                    let priority = link.parameter("pri").and_then(|text| text.parse::<u32>().ok());
-                    duplicates.push((priority.unwrap_or(u32::MAX), url));
-                } else if link.is("describedby")
-                    && link.parameter("type").is_some_and(|kind| kind.eq_ignore_ascii_case(METALINK))
-                {
-                    described_by.get_or_insert(url);
-                }
+/// Reads the links of the response that `base` gave: mirrors by `rel=duplicate` (RFC 6249, section 3), and a document by
+/// `rel=describedby` (section 5).
+pub(super) fn read(base: &Url, headers: &HeaderMap) -> Links {
+    let mut duplicates = Vec::new();
+    let mut described_by = None;
+    for value in headers.get_all(header::LINK) {
+        let Ok(text) = value.to_str() else { continue };
+        let mut rest = text;
+        while let Some((link, after)) = next(rest) {
+            rest = after;
+            let Some(url) = base.join(&link.target).ok().and_then(|url| job::parse_url(url.as_str()).ok())
+            else {
+                continue;
+            };
+            if link.is("duplicate") && duplicates.len() < MOST && url != *base {
+                let priority = link.parameter("pri").and_then(|text| text.parse::<u32>().ok());
+                duplicates.push((priority.unwrap_or(u32::MAX), url));
+            } else if link.is("describedby")
+                && link.parameter("type").is_some_and(|kind| kind.eq_ignore_ascii_case(METALINK))
+            {
+                described_by.get_or_insert(url);
             }
         }
-        // Stable: of equals, the one that was named first.
-        duplicates.sort_by_key(|(priority, _)| *priority);
-        Links { duplicates: duplicates.into_iter().map(|(_, url)| url).collect(), described_by }
     }
+    // Stable: of equals, the one that was named first.
+    duplicates.sort_by_key(|(priority, _)| *priority);
+    Links { duplicates: duplicates.into_iter().map(|(_, url)| url).collect(), described_by }
 }
 
 struct Link {
@@ -122,7 +111,7 @@ mod tests {
         for value in values {
             headers.append(header::LINK, HeaderValue::from_str(value).expect("a value"));
         }
-        Reply::links(&Url::parse("https://h/d/f").expect("a URL"), &headers)
+        read(&Url::parse("https://h/d/f").expect("a URL"), &headers)
     }
 
     #[test]
