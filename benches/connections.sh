@@ -8,11 +8,11 @@
 # Takes about two minutes. Needs cargo, and 3 GiB in /dev/shm.
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --release --quiet -p downhaul
-cargo build --release --quiet -p downhaul-testkit --example server
+cargo build --profile dist --quiet -p downhaul
+cargo build --profile dist --quiet -p downhaul-testkit --example server
 work=$(mktemp -d /dev/shm/downhaul-bench.XXXXXX)
 port=18474
-target/release/examples/server $port 900 >/dev/null & server=$!
+target/dist/examples/server $port 900 >/dev/null & server=$!
 trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
 sleep 0.5
 get() { # PATH OPTIONS...: seconds
@@ -20,7 +20,7 @@ get() { # PATH OPTIONS...: seconds
   rm -f "$work"/out*
   local start end
   start=$(date +%s.%N)
-  target/release/downhaul "$url" -o "$work/out" --log none -q "$@"
+  target/dist/downhaul "$url" -o "$work/out" --log none -q "$@"
   end=$(date +%s.%N)
   awk -v a="$start" -v b="$end" 'BEGIN {printf "%.2f", b - a}'
 }
@@ -37,10 +37,10 @@ crawling=$(get "crawling_connection/32000000/file?$cap" -x 4)
 echo "three good connections: $three s; with a fourth that delivers nothing: $silent s ($(ratio "$silent" "$three")); with one that is forty times slower: $crawling s ($(ratio "$crawling" "$three"))"
 rm -f "$work"/out*
 url="http://127.0.0.1:$port/capped/1073741824/file?rate=250000000"
-target/release/downhaul "$url" -o "$work/out" --log none -q -x 2 & run=$!
+target/dist/downhaul "$url" -o "$work/out" --log none -q -x 2 & run=$!
 while [ "$(stat -c %b "$work/out.part" 2>/dev/null || echo 0)" -lt 1048576 ]; do sleep 0.02; done
 kill -9 $run; wait $run 2>/dev/null || true
-events=$(target/release/downhaul "$url" -o "$work/out" --log none -x 2 --progress json)
+events=$(target/dist/downhaul "$url" -o "$work/out" --log none -x 2 --progress json)
 there=$(grep -o '"kind":"resumed","from":[0-9]*,"bytes":[0-9]*' <<<"$events" | grep -o '[0-9]*$')
 fetched=$(grep -o '"fetched":[0-9]*' <<<"$events" | grep -o '[0-9]*$')
 awk -v there="$there" -v fetched="$fetched" 'BEGIN {size = 1073741824

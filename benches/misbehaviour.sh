@@ -9,14 +9,14 @@
 # result that is reported as a success), or the exit status of a reported failure.
 set -u
 cd "$(dirname "$0")/.."
-cargo build --release --quiet -p downhaul
-cargo build --release --quiet -p downhaul-testkit --example server
+cargo build --profile dist --quiet -p downhaul
+cargo build --profile dist --quiet -p downhaul-testkit --example server
 work=$(mktemp -d)
 trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
-target/release/examples/server 0 600 >"$work/server" & server=$!
+target/dist/examples/server 0 600 >"$work/server" & server=$!
 for _ in $(seq 50); do [ -s "$work/server" ] && break; sleep 0.1; done
 base=$(head -n 1 "$work/server")
-downhaul=$PWD/target/release/downhaul
+downhaul=$PWD/target/dist/downhaul
 
 # The options that a user would give for a reliable download of one file. Only retries and waits are limited.
 run() { # TOOL URL

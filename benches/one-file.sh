@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 runs=${1:-7}
-cargo build --release --quiet -p downhaul
+cargo build --profile dist --quiet -p downhaul
 work=$(mktemp -d /dev/shm/downhaul-bench.XXXXXX)
 port=18473
 trap 'kill $(cat "$work/pid") 2>/dev/null; rm -rf "$work"' EXIT
@@ -29,11 +29,11 @@ measure() { # NAME COMMAND...: a line of wall, user and system seconds
 }
 for _ in $(seq "$runs"); do
   measure curl curl -s -o "$work/out" "$url"
-  measure downhaul target/release/downhaul "$url" -o "$work/out" --log none -q
+  measure downhaul target/dist/downhaul "$url" -o "$work/out" --log none -q
   cmp -s "$work/www/1g" "$work/out" || { echo "not exact"; exit 1; }
 done
 column() { awk -v c="$2" '{print c == 0 ? $2 + $3 : $c}' "$work/$1" | sort -n | awk '{a[NR] = $1} END {printf "%.2f", a[int((NR + 1) / 2)]}'; }
 echo "1 GiB over plain HTTP on loopback, output on tmpfs, medians of $runs interleaved runs ($(nproc) cores)"
 echo "| | wall | processor |"; echo "|---|---|---|"
 for name in curl downhaul; do echo "| $name | $(column $name 1) s | $(column $name 0) s |"; done
-curl --version | head -n 1 | cut -d' ' -f1-2; target/release/downhaul --version; nginx -v 2>&1
+curl --version | head -n 1 | cut -d' ' -f1-2; target/dist/downhaul --version; nginx -v 2>&1

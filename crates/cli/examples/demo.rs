@@ -1,11 +1,10 @@
-//! The main job on a machine without internet: a local server with a handful of files, and the real program on them.
-//!
-//! `cargo run --release --example demo`
+//! Downloads seven files with the real program from a misbehaving server on this machine: `cargo run
+//! --example demo`. It needs no internet connection.
 
 use downhaul_testkit::server::Server;
 use std::process::ExitCode;
 
-/// What the server holds, and why it is here.
+/// The files, and what each of them shows.
 const FILES: &[(&str, &str)] = &[
     ("slow/6000000/slow.iso?rate=1200000", "slow: time to look at its bar"),
     ("checksum/40000000/verified.tar", "comes with its SHA-256, which is checked while it arrives"),
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
     let args = ["downhaul", "-j", "3", "--on-error", "retry"];
     let status = downhaul::main_with(args.into_iter().map(Into::into).chain(urls.iter().map(Into::into)));
     say(&format!("\nThe files and the log are in {}.", folder.display()));
-    // One file is corrupt: the status is 3, and that is what the demo wants to see.
+    // One file is corrupt, so that the status must be 3.
     if status == ExitCode::from(3) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

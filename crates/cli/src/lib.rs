@@ -4,6 +4,7 @@
 
 mod again;
 mod args;
+mod completions;
 mod exit;
 mod given;
 mod hints;
@@ -46,11 +47,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let exit = match &args.command {
         None => run::run(&args),
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Args::command(), "downhaul", &mut script);
-            given(printer::out(&String::from_utf8_lossy(&script)))
-        }
+        Some(Command::Completions { shell }) => given(printer::out(&completions::script(*shell))),
         Some(Command::Man) => given(printer::out(&man::page())),
         Some(Command::Verify { what, output, quiet }) => {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))

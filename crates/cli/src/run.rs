@@ -186,27 +186,32 @@ async fn download(
             }
         }
     };
-    last_words(faces, &shared, &mut signals).await;
-    summary.notes.iter().for_each(|note| warn(&escaped(note)));
-    if let Some(Exit::Interrupted | Exit::Terminated) = shared.ending()
-        && !telling.quiet
-        && telling.progress != Shown::Json
-    {
-        match summary.resumable {
-            0 if summary.failed > 0 => {
-                printer::err("Stopped. Nothing that came can be kept: the same command starts again.\n");
-            }
-            0 => {}
-            _ => printer::err("Stopped. The same command again goes on.\n"),
-        }
-    }
+    last_words(move || faces.into_iter().for_each(|face| drop(face.join())), &shared, &mut signals).await;
+    let closing = closing(&summary, telling, shared.ending());
+    last_words(move || printer::err(&closing), &shared, &mut signals).await;
     if from_stdin && summary.files == 0 && shared.ending().is_none() {
         return usage(&format!("the list on standard input is empty: {}", input::HAS_NO_URL));
     }
-    if telling.explain {
-        printer::err(&explain::text(&summary));
-    }
     conclude(&summary, shared.ending())
+}
+
+/// Returns what is written to standard error after the screen has ended.
+fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>) -> String {
+    let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
+    let is_stopped = matches!(ending, Some(Exit::Interrupted | Exit::Terminated));
+    if is_stopped && !telling.quiet && telling.progress != Shown::Json {
+        text += match summary.resumable {
+            0 if summary.failed > 0 => {
+                "Stopped. Nothing that came can be kept: the same command starts again.\n"
+            }
+            0 => "",
+            _ => "Stopped. The same command again goes on.\n",
+        };
+    }
+    if telling.explain {
+        text += &explain::text(summary);
+    }
+    text
 }
 
 /// The faces, each on a thread of its own.
@@ -300,14 +305,15 @@ fn feed_list(jobs: impl Iterator<Item = AtLine>, session: &Session, runtime: &to
     }
 }
 
-/// Waits for the faces, but not for ever, and never against a second Ctrl-C.
-async fn last_words(faces: Vec<JoinHandle<()>>, shared: &Shared, signals: &mut Signals) {
-    let joined = tokio::task::spawn_blocking(move || faces.into_iter().for_each(|face| drop(face.join())));
-    tokio::pin!(joined);
+/// Runs what writes the last output, on a thread of its own. A run that was stopped does not wait longer than
+/// [`LAST_WORDS`] for it, and a second Ctrl-C ends the wait and the program.
+async fn last_words(write: impl FnOnce() + Send + 'static, shared: &Shared, signals: &mut Signals) {
+    let written = tokio::task::spawn_blocking(write);
+    tokio::pin!(written);
     loop {
         let stopping = shared.ending().is_some();
         tokio::select! {
-            _ = &mut joined => return,
+            _ = &mut written => return,
             () = tokio::time::sleep(LAST_WORDS), if stopping => return,
             signal = signals.next() => match signal {
                 Signal::Interrupt => leave_at_once(Exit::Interrupted),

@@ -1,8 +1,12 @@
-//! What the world does to downloads, for tests, benches and the demo: it **lies**.
+//! Simulates what servers, networks and disks do to downloads, for tests, benches and the demo.
 //!
-//! [`server`] misbehaves over real sockets, each script named after its sin; [`net_sim`] does the same without
-//! sockets or time, thousands of times a second, with [`plan_sim`] driving the plan alone; [`line_sim`] is a line to a host,
-//! for the number of connections; [`fake_disk`] keeps files in memory and fails on demand; [`minisign`] signs whatever it is given.
+//! - [`server`] misbehaves over real sockets. Each kind of misbehaviour is a *sin* and has a script of the
+//!   same name.
+//! - [`net_sim`] does the same without sockets and without waiting, thousands of times a second.
+//! - [`plan_sim`] drives the plan of one file alone.
+//! - [`line_sim`] is a line to a host, to test the number of connections.
+//! - [`fake_disk`] keeps files in memory and fails on demand.
+//! - [`minisign`] signs files.
 
 pub mod fake_disk;
 pub mod line_sim;
@@ -16,8 +20,8 @@ pub mod server;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::sync::{Arc, Mutex};
 
-/// The content of a test file: pseudo-random bytes that depend on its name and every offset, so that a byte in the
-/// wrong place is seen.
+/// Returns the content of a test file: pseudo-random bytes that follow from its name and from their offset,
+/// so that a byte in the wrong place is found.
 pub fn content(name: &str, size: u64) -> Vec<u8> {
     let mut seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         // FNV-1a.
@@ -36,7 +40,7 @@ pub fn content(name: &str, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// [`content`], made once for each file: servers are asked for parts of a large one many times.
+/// Returns [`content`], and keeps it, because servers are asked for ranges of a large file many times.
 pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
     static MADE: Mutex<Vec<(String, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
     let mut made = MADE.lock().expect("no panic");
@@ -45,19 +49,19 @@ pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
         return bytes.clone();
     }
     let bytes = Arc::new(content(name, size));
-    // A handful, so that tests with many files stay small.
+    // Only a few, so that tests with many files need little memory.
     made.truncate(7);
     made.insert(0, (key, bytes.clone()));
     bytes
 }
 
-/// The value of a `Content-Digest` of these bytes.
+/// Returns the `Content-Digest` of these bytes.
 pub fn content_digest(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     format!("sha-256=:{}:", BASE64_STANDARD.encode(digest))
 }
 
-/// SHA-256 in hexadecimal, as servers put it into headers.
+/// Returns the SHA-256 of these bytes in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,38 +1,38 @@
-//! Signs like minisign, with keys that follow from a number.
+//! Signs files as minisign does, with keys that follow from a number.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use blake2::{Blake2b512, Digest};
 
-/// Somebody who signs.
+/// A key pair.
 pub struct Signer {
     id: [u8; 8],
     pair: Ed25519KeyPair,
 }
 
 impl Signer {
-    /// Another number is another key.
+    /// Returns the key pair of this number.
     pub fn new(number: u8) -> Signer {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[number; 32]).expect("any 32 bytes are a seed");
         Signer { id: [number; 8], pair }
     }
 
-    /// The public key, as `--signed-by` takes it.
+    /// Returns the public key, as `--signed-by` takes it.
     pub fn key(&self) -> String {
         BASE64_STANDARD.encode([b"Ed", &self.id[..], self.pair.public_key().as_ref()].concat())
     }
 
-    /// The `.pub` file.
+    /// Returns the text of the `.pub` file.
     pub fn key_file(&self) -> String {
         format!("untrusted comment: minisign public key\n{}\n", self.key())
     }
 
-    /// The `.minisig` file of some content.
+    /// Returns the text of the `.minisig` file for this content.
     pub fn sign(&self, content: &[u8]) -> String {
         self.signature(b"ED", &Blake2b512::digest(content))
     }
 
-    /// The same in the old form, of the content itself.
+    /// Returns a signature in the old form, which signs the content itself instead of its digest.
     pub fn sign_as_of_old(&self, content: &[u8]) -> String {
         self.signature(b"Ed", content)
     }

@@ -1,4 +1,4 @@
-//! What the arguments are taken for, and the command that a failed run suggests.
+//! How arguments are understood, and the command that a failed run suggests.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
@@ -9,7 +9,7 @@ fn path_of(server: &Server, size: u64, name: &str) -> String {
     format!("127.0.0.1:{}/well_behaved/{size}/{name}", server.port())
 }
 
-/// The command that the run suggests.
+/// Returns the command that the run suggests.
 #[track_caller]
 fn suggested(out: &Out) -> &str {
     let line = out.stderr.lines().find(|line| line.contains("To go on"));
@@ -17,7 +17,7 @@ fn suggested(out: &Out) -> &str {
     &line[line.find("downhaul").unwrap_or_else(|| panic!("no command: {line}"))..]
 }
 
-/// Pastes a command into a shell, in the folder of the run.
+/// Runs a command in a shell, in the folder of the run.
 fn paste(place: &Place, command: &str) -> Out {
     let programs = Place::new();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_downhaul"), programs.path().join("downhaul"))
@@ -46,14 +46,14 @@ fn a_second_url_without_a_scheme_is_never_taken_for_a_name() {
         place.assert_failed(&out, 2, &format!("{second} can be a URL or a name"));
         assert!(out.stderr.contains(&format!("write https://{second}")), "{}", out.stderr);
         assert!(out.stderr.contains(&format!("write ./{second}")), "{}", out.stderr);
-        // What the message says works.
+        // Both commands that the message suggests work.
         let out = place.run(&[&url, &format!("./{second}")]);
         place.assert_exact(&out, second, &content("f1", 1000));
         let place = Place::new();
         let out = place.run(&[&url, "-o", second]);
         place.assert_exact(&out, second, &content("f1", 1000));
     }
-    // What can only be a name is one.
+    // Some words can only be names.
     for name in ["file.txt", "sub/file.txt", "v1.2/file"] {
         let place = Place::new();
         let out = place.run(&[&server.url("well_behaved/1000/f1"), name]);
@@ -77,7 +77,7 @@ fn urls_may_lack_their_scheme() {
 #[test]
 fn where_https_was_assumed_and_is_not_spoken_the_error_says_how_to_ask_for_http() {
     let server = Server::start();
-    // An address of this machine that is no loopback address by its form.
+    // An address of this machine that does not look like a loopback address.
     let url = path_of(&server, 1000, "a").replace("127.0.0.1", "0.0.0.0");
     for by_a_list in [false, true] {
         let place = Place::new();
@@ -92,7 +92,7 @@ fn where_https_was_assumed_and_is_not_spoken_the_error_says_how_to_ask_for_http(
         let out = place.run(&[&http]);
         place.assert_exact(&out, "a", &content("a", 1000));
     }
-    // Whoever says https is not told so.
+    // The message does not come if the URL itself says https.
     let place = Place::new();
     let out = place.run(&[&format!("https://{url}"), "--retries", "0"]);
     assert!(out.status == 1 && !out.stderr.contains("assumed"), "{}", out.stderr);
@@ -116,7 +116,7 @@ fn a_file_with_urls_and_a_misspelt_command_are_known() {
 }
 
 #[test]
-fn the_suggested_command_checks_what_the_first_one_checked() {
+fn the_suggested_command_verifies_what_the_first_one_verified() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f");
     let (right, wrong) = (sha256(&content("f", 1000)), "ab".repeat(32));
@@ -136,12 +136,12 @@ fn the_suggested_command_checks_what_the_first_one_checked() {
         let out = place.run(&[&args[..], &more].concat());
         assert_eq!(out.status, 3, "{}", out.stderr);
         let command = suggested(&out).to_string();
-        // The same is refused again, by the command as it stands.
+        // The suggested command fails in the same way.
         let out = paste(&place, &command);
         assert_eq!(out.status, 3, "{command}: {}", out.stderr);
         assert_eq!(suggested(&out), command);
         assert_eq!(place.files(), list.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
-        // When what was wrong is put right, it does what was wanted.
+        // When the list is corrected, the suggested command succeeds.
         let Some((name, _, good)) = list else { continue };
         place.write(name, good);
         let out = paste(&place, &command);
@@ -155,7 +155,7 @@ fn the_suggested_command_checks_what_the_first_one_checked() {
 }
 
 #[test]
-fn the_suggested_command_goes_on_with_what_is_there() {
+fn the_suggested_command_resumes_partial_files() {
     let server = Server::start();
     let place = Place::new();
     let urls = [

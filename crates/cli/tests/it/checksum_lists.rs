@@ -1,6 +1,7 @@
-//! Checksum lists in every form that is in use, given or beside the file: what they say is checked, or the run says why not.
+//! Checksum lists in every form that is in use, given or beside the file: their digests are verified, or the
+//! run says why not.
 //!
-//! Digests are of `content("file", 100_000)`, made by other programs.
+//! The digests are of `content("file", 100_000)`. Other programs computed them.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -16,7 +17,7 @@ fn file() -> Vec<u8> {
     content("file", 100_000)
 }
 
-/// Puts the file at `/d/file`, and gives its URL.
+/// Puts the file at `/d/file` and returns its URL.
 fn put_file(server: &Server) -> String {
     server.put("/d/file", file())
 }
@@ -27,12 +28,12 @@ fn run(url: &str, more: &[&str]) -> (Place, Out) {
     (place, out)
 }
 
-/// A digest of the same form that the file does not have.
+/// Returns a wrong digest of the same form.
 fn wrong(digest: &str) -> String {
     digest.replace('1', "2").replace('9', "8")
 }
 
-/// The digest as GnuPG writes it: capitals in groups of eight, eight of them a line.
+/// Returns the digest as GnuPG writes it: in capitals, in groups of eight, and eight groups on each line.
 fn in_groups(digest: &str, indent: &str) -> String {
     let groups: Vec<String> = digest
         .to_uppercase()
@@ -130,7 +131,7 @@ fn a_digest_without_a_name_is_about_the_only_file_or_the_one_that_its_list_is_na
 }
 
 #[test]
-fn checksum_takes_digits_alone_and_other_marks() {
+fn checksum_accepts_a_bare_digest_and_other_separators() {
     let server = Server::start();
     let url = put_file(&server);
     for right in [
@@ -191,10 +192,10 @@ fn looking_beside_files_costs_few_requests() {
     let place = Place::new();
     let out = place.run(&[&urls.join(","), "--verify", "find", "-j5"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    // Ten for the folder, and three for each file beside its own.
+    // Ten requests for the folder, and for each file three besides its own.
     assert_eq!(server.requests().len(), 10 + 5 * 4);
 
-    // What a given list says is enough.
+    // If a given list has the digest, nothing is looked for beside the file.
     let place = Place::new();
     place.write("SUMS", (0..5).map(|n| format!("{SHA256}  file{n}\n")).collect::<String>());
     let before = server.requests().len();
@@ -210,7 +211,7 @@ fn looking_beside_files_costs_few_requests() {
 }
 
 #[test]
-fn a_list_beside_the_file_that_cannot_be_used_is_told() {
+fn a_list_beside_the_file_that_cannot_be_used_is_reported() {
     for (name, text, says) in [
         ("file.sha256", utf16(&format!("{SHA256}  file\r\n"), false), "sha-256 from file.sha256"),
         ("file.sha256", utf16(SHA256, true), "sha-256 from file.sha256"),
@@ -239,7 +240,7 @@ fn a_list_beside_the_file_that_cannot_be_used_is_told() {
 }
 
 #[test]
-fn listed_means_that_a_list_names_every_file_and_md5_will_do() {
+fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     let server = Server::start();
     let url = put_file(&server);
     let listed = |more: &[&str]| run(&url, &[&["--verify", "listed"], more].concat());
@@ -247,7 +248,7 @@ fn listed_means_that_a_list_names_every_file_and_md5_will_do() {
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
     assert!(out.stderr.contains("no checksum list names this file"), "{}", out.stderr);
     assert!(place.log().contains("[digest.unlisted]"), "{}", place.log());
-    // What the server says by itself is no list.
+    // A digest in a header is not a list.
     let header = server.url(&format!("headers/100000/file?Content-MD5={}", "kdEzksQ3JVmI5kHiP4K2ww%3D%3D"));
     let (_, out) = run(&header, &["--verify", "listed"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
@@ -295,7 +296,7 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
         ("Fedora-40-CHECKSUM", format!("# file: 100000 bytes\nSHA256 (file) = {SHA256}\n").into()),
         ("CHECKSUM", format!("file: SHA256 = {}\n", in_groups(SHA256, "               ")).into()),
         ("file.sha256", utf16(SHA256, true)),
-        // certutil -hashfile, and Get-FileHash > CHECKSUM, both of Windows.
+        // `certutil -hashfile` and `Get-FileHash > CHECKSUM` of Windows.
         ("sha256sum.txt", format!("SHA256 hash of file:\r\n{SHA256}\r\nCertUtil: done.\r\n").into()),
         (
             "CHECKSUM",
@@ -317,7 +318,7 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
 }
 
 #[test]
-fn verify_reads_json_lines_and_says_how_many_it_could_not() {
+fn verify_reads_json_lines_and_counts_those_that_it_cannot_read() {
     let place = Place::new();
     place.write("file", file());
     let good = format!("{{\"url\":\"http://h/x\",\"out\":\"file\",\"sha256sum\":\"{SHA256}\"}}\n");

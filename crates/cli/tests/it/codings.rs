@@ -1,11 +1,10 @@
-//! Content codings (Content-Encoding) that a server insists on although `identity` was asked for.
+//! Content codings (Content-Encoding) of servers that use them although only `identity` was accepted.
 
-use crate::common::{Out, Place, finish};
+use crate::common::{Out, Place, finish, send};
 use downhaul_testkit::server::sins::encode;
 use downhaul_testkit::server::{Request, Server};
 use downhaul_testkit::{content, content_digest, sha256};
-use rustix::process::{Pid, Signal, kill_process};
-use std::time::{Duration, Instant};
+use rustix::process::Signal;
 
 const SIZE: u64 = 300_000;
 
@@ -27,7 +26,7 @@ fn get(server: &Server, query: &str, more: &[&str]) -> (Place, Out) {
     (place, out)
 }
 
-/// A digest as a header states it, as a value of a query.
+/// Returns a digest in the form of a header, escaped as a value of a query.
 fn structured(bytes: &[u8]) -> String {
     content_digest(bytes).replace('+', "%2B")
 }
@@ -37,7 +36,7 @@ fn asked_for_parts(requests: &[Request]) -> bool {
 }
 
 #[test]
-fn it_is_saved_as_sent_and_said_whatever_the_name() {
+fn a_compressed_body_is_saved_as_sent_with_a_warning() {
     let server = Server::start();
     for more in [&[][..], &["--decode", "off"]] {
         let (place, out) = get(&server, "coding=gzip", more);
@@ -48,7 +47,7 @@ fn it_is_saved_as_sent_and_said_whatever_the_name() {
 }
 
 #[test]
-fn decode_auto_saves_the_file_itself() {
+fn decode_auto_saves_the_decoded_file() {
     let server = Server::start();
     for (codings, says) in [
         ("gzip", "gzip"),
@@ -63,7 +62,7 @@ fn decode_auto_saves_the_file_itself() {
         let told = format!("the server sent it compressed ({says}), and it was decoded");
         assert!(out.stderr.contains(&told), "{}", out.stderr);
     }
-    // Nothing is decoded that was not coded, or in a way that is not known.
+    // A body without a coding or with an unknown one is not decoded.
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("well_behaved/{SIZE}/file")), "-o", "f", "--decode", "auto"]);
     place.assert_exact(&out, "f", &file());
@@ -74,7 +73,7 @@ fn decode_auto_saves_the_file_itself() {
 }
 
 #[test]
-fn what_is_decoded_comes_whole_over_one_connection() {
+fn a_file_that_is_decoded_uses_one_connection() {
     let server = Server::start();
     let more = ["--decode", "auto", "--retries", "2", "-x", "8"];
     let (place, out) = get(&server, "coding=gzip&parts=1&break=1", &more);
@@ -84,7 +83,7 @@ fn what_is_decoded_comes_whole_over_one_connection() {
 }
 
 #[test]
-fn a_coding_that_is_cut_or_broken_is_never_a_file() {
+fn a_truncated_or_damaged_coding_fails() {
     let server = Server::start();
     for (query, says) in [
         ("coding=gzip&cut=5", "the compressed content is cut"),
@@ -108,10 +107,10 @@ fn decoding_stops_at_a_thousand_times_the_size() {
 }
 
 #[test]
-fn digests_are_checked_on_the_bytes_that_they_are_of() {
+fn each_digest_is_compared_with_the_coded_or_decoded_bytes_that_it_is_of() {
     let server = Server::start();
     let decode = ["--decode", "auto"];
-    // A header's digest is of the coded bytes (RFC 9530, sections 2 and 3).
+    // The digest of a header is of the coded bytes (RFC 9530, sections 2 and 3).
     let right = format!("digest={}", structured(&coded("gzip")));
     let (place, out) = get(&server, &right, &decode);
     place.assert_exact(&out, "f", &file());
@@ -121,12 +120,12 @@ fn digests_are_checked_on_the_bytes_that_they_are_of() {
     place.assert_failed(&out, 3, "of the compressed bytes is");
     let (place, out) = get(&server, &of_the_file, &["--decode", "auto", "--verify", "off"]);
     place.assert_exact(&out, "f", &file());
-    // Saved as sent, the same digest is of what is saved.
+    // If the body is saved as sent, the saved file has this digest.
     let (place, out) = get(&server, &right, &[]);
     place.assert_exact(&out, "f", &coded("gzip"));
     assert!(out.stderr.contains("sha-256 from Repr-Digest"), "{}", out.stderr);
 
-    // What a person gives is of the file that they want.
+    // A given digest is of the decoded file.
     let given = format!("sha256:{}", sha256(&file()));
     let (place, out) = get(&server, "coding=br", &["--decode", "auto", "--checksum", &given]);
     place.assert_exact(&out, "f", &file());
@@ -136,10 +135,10 @@ fn digests_are_checked_on_the_bytes_that_they_are_of() {
     place.assert_failed(&out, 3, "the content is not what its digest promises");
 }
 
-/// Large enough for a journal and several connections, as brotli without compressing.
+/// Large enough for a journal and several connections, in brotli without compression.
 const LARGE: u64 = 6_000_000;
 
-/// The URL of a large file that `coded?QUERY` serves.
+/// Returns the URL of a large file that `coded?QUERY` serves.
 fn large(server: &Server, query: &str) -> String {
     server.url(&format!("coded/{LARGE}/large?coding=br&{query}"))
 }
@@ -149,7 +148,7 @@ fn large_coded() -> Vec<u8> {
 }
 
 #[test]
-fn parts_of_a_coding_are_joined_under_one_strong_tag() {
+fn ranges_of_a_coded_body_are_joined_under_one_strong_etag() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&large(&server, "parts=1&break=1"), "-o", "f.br"]);
@@ -166,7 +165,7 @@ fn parts_of_a_coding_are_joined_under_one_strong_tag() {
 }
 
 #[test]
-fn parts_of_a_coding_are_never_joined_without_a_strong_tag_or_in_another_coding() {
+fn ranges_of_a_coded_body_are_not_joined_without_a_strong_etag_or_in_another_coding() {
     let server = Server::start();
     for query in ["tag=W/\"weak\"", "tag="] {
         let place = Place::new();
@@ -186,21 +185,16 @@ fn parts_of_a_coding_are_never_joined_without_a_strong_tag_or_in_another_coding(
     }
 }
 
-/// A run that is stopped with Ctrl-C when two of six megabytes are there.
+/// Stops a run with Ctrl-C when two of six megabytes are there.
 fn stopped(place: &Place, url: &str) -> Out {
-    let child = place.start(&[url, "-o", "f.br", "--limit-rate", "2M"]);
-    let since = Instant::now();
-    while !place.path().join("f.br.part").exists() && since.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::thread::sleep(Duration::from_millis(1_500));
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a number")).expect("a process");
-    kill_process(pid, Signal::INT).expect("it runs");
+    let child = place.start(&[url, "-o", "f.br", "-x", "1", "--limit-rate", "2M"]);
+    place.wait_for_bytes("f.br.part", 2_000_000);
+    send(Signal::INT, &child);
     finish(child)
 }
 
 #[test]
-fn a_compressed_file_is_gone_on_with_after_ctrl_c() {
+fn a_compressed_file_is_resumed_after_ctrl_c() {
     let server = Server::start();
     let place = Place::new();
     let url = large(&server, "parts=1");
@@ -214,7 +208,7 @@ fn a_compressed_file_is_gone_on_with_after_ctrl_c() {
 }
 
 #[test]
-fn what_was_left_of_a_coding_is_not_joined_with_another_nor_decoded() {
+fn a_partial_file_in_one_coding_is_not_joined_with_another_coding_or_decoded() {
     let server = Server::start();
     for (query, more, is) in [
         ("parts=1", &["--decode", "auto"][..], content("large", LARGE)),
@@ -229,7 +223,7 @@ fn what_was_left_of_a_coding_is_not_joined_with_another_nor_decoded() {
 }
 
 #[test]
-fn ctrl_c_says_that_nothing_can_be_kept_of_what_cannot_be_joined() {
+fn ctrl_c_says_that_nothing_is_kept_if_ranges_cannot_be_joined() {
     let server = Server::start();
     let place = Place::new();
     let out = stopped(&place, &large(&server, "tag=W/\"weak\""));

@@ -1,4 +1,5 @@
-//! The command line as a contract: forms, lists, existing files, statuses, log, events, and what bad input gets.
+//! The command line as a contract: forms, lists, existing files, exit statuses, log, events, and the messages
+//! for wrong input.
 
 use crate::common::{Place, events};
 use downhaul_testkit::server::LAST_MODIFIED;
@@ -49,7 +50,7 @@ fn standard_output_carries_the_bytes_and_nothing_else() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(out.stdout == content("a", 3_000_000));
     assert!(place.files().is_empty() && place.log().is_empty(), "no file and no log");
-    // Continued after a break; but what has left cannot be taken back.
+    // The output is continued after an interruption. Bytes that were written cannot be taken back.
     let out = place.run(&[&server.url("truncated_body/3000000/a"), "-o", "-"]);
     assert!(out.status == 0 && out.stdout == content("a", 3_000_000), "{}", out.stderr);
     let out = place.run(&[&server.url("truncated_body_without_ranges/300000/a"), "-o", "-"]);
@@ -91,7 +92,7 @@ fn lists_of_lines_and_of_json() {
 }
 
 #[test]
-fn a_digest_of_a_list_is_checked() {
+fn a_digest_from_a_list_is_verified() {
     let server = Server::start();
     let place = Place::new();
     let line = format!(
@@ -103,7 +104,7 @@ fn a_digest_of_a_list_is_checked() {
     let out = place.run(&["-i", "list/l", "-d", "out"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
     assert_eq!(place.files(), ["list/l"]);
-    // A file that is already there is checked too, and not touched.
+    // An existing file is verified too, and not changed.
     place.write("out/f", "old");
     let out = place.run(&["-i", "list/l", "-d", "out"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
@@ -112,7 +113,7 @@ fn a_digest_of_a_list_is_checked() {
 }
 
 #[test]
-fn a_further_mirror_is_used_when_the_first_fails() {
+fn the_next_mirror_is_used_when_the_first_fails() {
     let server = Server::start();
     let place = Place::new();
     let list = format!("{}\t{}\tf\n", server.url("status/1/x?status=404"), good(&server, 1000, "m"));
@@ -167,7 +168,7 @@ fn existing_files() {
         ("update", 0, vec![("f", new.clone())], "size only"),
         ("error", 1, vec![("f", b"old".to_vec())], "already exists"),
     ] {
-        // By the server's name, and by the person's.
+        // With the name by the server, and with a given name.
         for args in [vec![url.as_str()], vec![url.as_str(), "-o", "f"], vec![url.as_str(), "f"]] {
             let place = Place::new();
             place.write("f", "old");
@@ -184,7 +185,7 @@ fn existing_files() {
 }
 
 #[test]
-fn skip_asks_nobody_about_a_file_that_is_there() {
+fn skip_sends_no_request_for_a_file_that_exists() {
     let server = Server::start();
     let place = Place::new();
     place.write("f", "old");
@@ -202,7 +203,7 @@ fn update_fetches_only_what_differs() {
     place.assert_exact(&update(&url), "f", &content("f", 1000));
     let out = update(&url);
     assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
-    // Another size; another time; another content under a known digest.
+    // The file on the server has another size, another time, or another digest.
     place.assert_exact(&update(&good(&server, 1001, "f")), "f", &content("f", 1001));
     let file = std::fs::File::options().write(true).open(place.path().join("f")).expect("opens");
     file.set_modified(SystemTime::UNIX_EPOCH).expect("sets");
@@ -265,7 +266,7 @@ fn two_files_are_in_flight_by_default_and_as_many_as_asked() {
 }
 
 #[test]
-fn connections_are_used_again() {
+fn connections_are_reused() {
     let server = Server::start();
     let place = Place::new();
     let list: String = (0..50).map(|n| good(&server, 1000, &n.to_string()) + "\n").collect();
@@ -276,7 +277,7 @@ fn connections_are_used_again() {
 }
 
 #[test]
-fn requests_are_plain_gets_that_say_who_asks() {
+fn requests_are_plain_gets_with_a_user_agent() {
     let server = Server::start();
     let place = Place::new();
     place.run(&[&good(&server, 10, "a"), "-A", "me/1", "-H", "X-One: 1", "-H", "Accept: text/html"]);
@@ -293,7 +294,7 @@ fn requests_are_plain_gets_that_say_who_asks() {
 }
 
 #[test]
-fn the_log_tells_the_story() {
+fn the_log_records_each_step() {
     let server = Server::start();
     let place = Place::new();
     let urls = [
@@ -335,7 +336,7 @@ fn the_log_tells_the_story() {
     ] {
         assert!(log.contains(says), "{says} is not in\n{log}");
     }
-    // Appended, elsewhere, or not at all.
+    // The log is appended to, written elsewhere, or not written.
     let other = Place::new();
     other.run(&[&urls[0], "--log", "my.log"]);
     assert!(other.file("my.log").is_some() && other.log().is_empty());
@@ -418,7 +419,7 @@ fn a_recording_is_replayed_through_the_same_screens() {
     };
     assert_eq!(said(&replayed.stderr), said(&live.stderr));
     recorder.write("broken", "{}\n");
-    // As Windows PowerShell records it.
+    // A recording in UTF-16, as Windows PowerShell writes it.
     let text = String::from_utf8(recorder.file("recording").expect("a recording")).expect("UTF-8");
     let utf16 = format!("\u{feff}{}", text.replace('\n', "\r\n"))
         .encode_utf16()
@@ -509,7 +510,7 @@ fn bad_input_gets_a_clear_error_and_loses_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn folders_that_cannot_be_used() {
+fn folders_that_cannot_be_used_fail_with_status_5() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start();
     let url = good(&server, 1000, "f");
@@ -517,7 +518,7 @@ fn folders_that_cannot_be_used() {
     place.write("a-file", "x");
     let out = place.run(&[&url, "-d", "a-file/sub"]);
     assert!(out.status == 5 && out.stderr.contains("a-file/sub"), "{}", out.stderr);
-    // A folder where a file should be.
+    // There is a folder with the name of the file.
     place.write("f/inside", "x");
     for args in [vec![url.as_str(), "f"], vec![url.as_str(), "-o", "f"]] {
         let out = place.run(&args);
@@ -530,14 +531,15 @@ fn folders_that_cannot_be_used() {
     let folder = place.path().join("locked");
     std::fs::create_dir(&folder).expect("a folder");
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).expect("a mode");
-    if std::fs::write(folder.join("probe"), "x").is_ok() {
-        // The superuser may write everywhere but to where nothing can be written.
-        let out = place.run(&[&url, "-d", "/proc/downhaul"]);
-        assert_eq!(out.status, 5, "{}", out.stderr);
+    let out = place.run(&[&url, "-d", "locked"]);
+    if rustix::process::geteuid().is_root() {
+        // The superuser may write to every folder, except where the system allows no files at all.
+        place.assert_exact(&out, "locked/f", &content("f", 1000));
     } else {
-        let out = place.run(&[&url, "-d", "locked"]);
         assert!(out.status == 5 && out.stderr.contains("may not be written"), "{}", out.stderr);
     }
+    let out = place.run(&[&url, "-d", "/proc/downhaul"]);
+    assert_eq!(out.status, 5, "{}", out.stderr);
 }
 
 #[test]
@@ -546,12 +548,7 @@ fn a_second_run_into_the_same_target_touches_nothing() {
     let place = Place::new();
     let slow = server.url("slow/200000/f?rate=100000");
     let first = place.start(&[&slow, "-o", "f"]);
-    for _ in 0..200 {
-        if place.file("f.part").is_some_and(|bytes| !bytes.is_empty()) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    place.wait_for_bytes("f.part", 1);
     let second = place.run(&[&slow, "-o", "f"]);
     assert!(
         second.status == 1 && second.stderr.contains("another run is working on this file"),
@@ -563,7 +560,7 @@ fn a_second_run_into_the_same_target_touches_nothing() {
 }
 
 #[test]
-fn on_error_decides() {
+fn on_error_skips_retries_or_exits() {
     let server = Server::start();
     let (bad, slow) = (server.url("fails_always/1/x?status=500"), server.url("slow/100000/y?rate=50000"));
     let place = Place::new();
@@ -573,7 +570,7 @@ fn on_error_decides() {
     let out = place.run(&[&bad, &slow, "--on-error", "exit"]);
     assert_eq!(out.status, 4, "{}", out.stderr);
     assert!(place.files().is_empty(), "{:?}", place.files());
-    // Where nobody can be asked, `ask` is `retry`.
+    // Without a terminal, `ask` means `retry`.
     let out = place.run(&[&bad, "--on-error", "ask", "--retries", "1"]);
     assert!(out.status == 1 && out.stderr.contains("after 1 retry"), "{}", out.stderr);
 }

@@ -1,4 +1,4 @@
-//! What came is another thing than its name promises: pages and pointers in place of data.
+//! Responses that are not what the name of the file promises: pages and pointers instead of data.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -9,14 +9,14 @@ const PAGE: &str = "\n<!-- saved -->\n<!DOCTYPE html><title>Log in</title>";
 
 const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
 
-/// The URL of a text under a name.
+/// Returns the URL of a text under this name.
 fn text(server: &Server, name: &str, body: &str, more: &[(&str, &str)]) -> String {
     let mut url = url::Url::parse(&server.url(&format!("text/0/{name}"))).expect("a URL");
     url.query_pairs_mut().append_pair("body", body).extend_pairs(more);
     url.into()
 }
 
-/// Over an old file, which stays if the new one is refused.
+/// Downloads over an old file, which must stay if the new one is refused.
 fn over_old(name: &str, args: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write(name, "old");
@@ -99,7 +99,7 @@ fn a_page_is_taken_where_it_is_wanted_or_nothing_else_was_promised() {
     saved("x.zip", &[&url, "--accept-html"]);
     saved("x.zip", &[&url, "--verify", "off"]);
     saved("login.html", &[&url, "-o", "login.html"]);
-    // Whoever gives its digest wants exactly this.
+    // A given digest says that exactly this file is wanted.
     saved("x.zip", &[&url, "--checksum", &format!("sha256:{}", sha256(PAGE.as_bytes()))]);
 }
 
@@ -126,7 +126,7 @@ fn data_that_is_called_a_page_is_saved() {
         let out = place.run(&[&text(&server, name, body, &[]), "-o", "plain"]);
         assert!(out.status == 0 && !out.stderr.contains("warning"), "{}", out.stderr);
     }
-    // A fragment is a page only where its server says so.
+    // A fragment of HTML is a page only if its Content-Type says so.
     let place = Place::new();
     let out = place.run(&[&text(&server, "x.csv", "<b>,<i>\n", &[])]);
     place.assert_exact(&out, "x.csv", b"<b>,<i>\n");

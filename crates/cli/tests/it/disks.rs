@@ -1,12 +1,12 @@
-//! Disks that are full, limits that are reached: a clear error that names the place, what is there stays resumable, the
-//! other files go on.
+//! Full disks and limits that are reached. The error names the path, the partial file can be resumed, and the
+//! other files continue.
 
 use crate::common::{Out, Place, events, finish, note};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::{Command, Stdio};
 
-/// A small file system of its own, gone when dropped. `None` where mounting is not allowed.
+/// A small file system, which is unmounted when it is dropped. There is none where mounting is not allowed.
 struct SmallDisk {
     place: Place,
 }
@@ -35,7 +35,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Runs the program under a limit of the shell's.
+/// Runs the program under a limit (`ulimit`).
 fn limited(place: &Place, limit: &str, args: &[&str]) -> Out {
     let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -46,7 +46,7 @@ fn limited(place: &Place, limit: &str, args: &[&str]) -> Out {
 }
 
 #[test]
-fn disk_full_is_known_before_a_byte_is_fetched_if_the_size_is() {
+fn a_full_disk_fails_before_the_first_byte_if_the_size_is_known() {
     let Some(disk) = SmallDisk::new(6) else { return };
     let server = Server::start();
     let urls = [server.url("capped/8000000/big?rate=8000000"), server.url("well_behaved/100000/small")];
@@ -62,7 +62,7 @@ fn disk_full_is_known_before_a_byte_is_fetched_if_the_size_is() {
 }
 
 #[test]
-fn the_files_in_flight_are_counted_together() {
+fn space_is_counted_for_all_files_in_flight_together() {
     let Some(disk) = SmallDisk::new(12) else { return };
     let server = Server::start();
     let url = |name: &str| server.url(&format!("capped/8000000/{name}?rate=4000000"));
@@ -73,10 +73,10 @@ fn the_files_in_flight_are_counted_together() {
 }
 
 #[test]
-fn disk_full_on_the_way_leaves_what_is_there_to_go_on_with() {
+fn a_disk_that_becomes_full_leaves_a_partial_file_to_resume() {
     let Some(disk) = SmallDisk::new(5) else { return };
     let server = Server::start();
-    // The size is known to the server only, so that the disk is full in the middle.
+    // The response does not say the size, so that the disk becomes full in the middle.
     let url = server.url("grows/8000000/big");
     let small = server.url("well_behaved/1000/small");
     let out = disk.place.run(&[&url, &small, "-d", "out", "--progress", "json"]);
@@ -97,12 +97,12 @@ fn disk_full_on_the_way_leaves_what_is_there_to_go_on_with() {
 }
 
 #[test]
-fn file_too_large_for_a_limit() {
+fn a_file_beyond_the_size_limit_fails_and_the_others_continue() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url("capped/8000000/file?rate=8000000");
     let small = server.url("well_behaved/1000/small");
-    // In the shell's units of 512 or 1024 bytes: 2 or 4 MB.
+    // The shell counts in 512 or 1024 bytes, so the limit is 2 or 4 MB.
     let out = limited(&place, "-f 4000", &[&url, &small]);
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("too large for this disk or limit"), "{}", out.stderr);
@@ -113,22 +113,21 @@ fn file_too_large_for_a_limit() {
 }
 
 #[test]
-fn too_many_open_files() {
+fn few_file_descriptors_mean_few_connections_or_a_clear_error() {
     let server = Server::start();
     let urls: Vec<String> = (0..30).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
     let args: Vec<&str> = urls.iter().map(String::as_str).chain(["-j", "30"]).collect();
-    // Few: connections stay within a quarter of them, and everything goes well.
+    // With few descriptors, connections use at most a quarter of them, and all files are downloaded.
     let place = Place::new();
     let out = limited(&place, "-n 40", &args);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.files().len(), 30);
     assert!(server.most_open() <= 11, "{} connections", server.most_open());
-    // Too few: it says so, and nothing wrong is left.
+    // With too few, the run says so, and no wrong file is left.
     let place = Place::new();
     let out = limited(&place, "-n 10", &args);
-    if out.status != 0 {
-        assert!(out.stderr.to_lowercase().contains("too many open files"), "{}", out.stderr);
-    }
+    assert_ne!(out.status, 0, "{}", out.stderr);
+    assert!(out.stderr.to_lowercase().contains("too many open files"), "{}", out.stderr);
     for name in place.files() {
         assert_eq!(place.file(&name), Some(content(&name, 20_000)), "{name}");
     }

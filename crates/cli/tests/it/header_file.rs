@@ -1,4 +1,4 @@
-//! `-H @FILE`: headers that are in no list of processes, and in nothing that the run tells.
+//! `-H @FILE`: headers that do not appear in the list of processes or in the output of the run.
 
 use crate::common::Place;
 use downhaul_testkit::content;
@@ -23,7 +23,7 @@ fn headers_of_a_file_are_sent_and_never_shown() {
         assert_eq!((request.header("x-one"), request.header("x-two")), (Some("1"), Some("2")));
         assert!(!out.stderr.contains("hunter2") && !place.log().contains("hunter2"), "{}", out.stderr);
     }
-    // What goes on names the file.
+    // The suggested command names the file.
     let missing = server.url("status/1/x?status=404");
     let out = place.run(&[&missing, "-H", "@secret headers", "--retries", "0"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
@@ -46,7 +46,7 @@ fn a_header_file_may_be_a_pipe_which_is_read_once() {
 }
 
 #[test]
-fn a_header_file_that_is_wrong_is_told_without_what_it_holds() {
+fn a_malformed_header_file_is_reported_without_its_content() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f");
     let place = Place::new();

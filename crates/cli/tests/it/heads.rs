@@ -1,5 +1,5 @@
-//! How heads of replies are read: leniently where nothing dangerous follows, and not at all where something may. What is
-//! taken, dropped and refused is listed in `docs/leniency.md`.
+//! How response heads are read: leniently where that is safe, and strictly where it is not.
+//! `docs/leniency.md` lists what is accepted, dropped and refused.
 
 use crate::common::{Out, Place, events};
 use downhaul_testkit::server::Server;
@@ -12,7 +12,7 @@ fn file() -> Vec<u8> {
     content("file", SIZE)
 }
 
-/// Text as a value of a query.
+/// Returns the text escaped as a value of a query.
 fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut all, byte| {
         let _ = write!(all, "%{byte:02X}");
@@ -20,7 +20,7 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// Downloads a file whose reply has these header lines, over a connection that stays open afterwards.
+/// Downloads a file whose response has these header lines. The connection stays open after it.
 fn with_lines(server: &Server, lines: &str, more: &[&str]) -> (Place, Out) {
     with_head(server, &format!("HTTP/1.1 200 OK\r\n{lines}"), more)
 }
@@ -35,7 +35,7 @@ fn with_head(server: &Server, head: &str, more: &[&str]) -> (Place, Out) {
 }
 
 #[test]
-fn odd_header_lines_are_taken_or_dropped() {
+fn odd_header_lines_are_accepted_or_dropped() {
     let server = Server::start();
     let many: String = (0..900).fold(String::new(), |all, n| all + &format!("X-{n}: a\r\n"));
     for odd in [
@@ -51,7 +51,7 @@ fn odd_header_lines_are_taken_or_dropped() {
     ] {
         let (place, out) = with_lines(&server, &format!("{odd}Content-Length: {SIZE}\r\n"), &[]);
         place.assert_exact(&out, "f", &file());
-        assert!(!out.stderr.contains("warning"), "it concerns nobody: {}", out.stderr);
+        assert!(!out.stderr.contains("warning"), "there is nothing to warn of: {}", out.stderr);
     }
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("huge_headers/{SIZE}/file?lines=200")), "-o", "f"]);
@@ -76,7 +76,7 @@ fn lengths_and_codings_are_read_as_leniently_as_other_headers() {
 }
 
 #[test]
-fn dropped_lines_are_told_with_verbose_and_in_the_log() {
+fn dropped_header_lines_are_reported_with_verbose_and_in_the_log() {
     let server = Server::start();
     let lines = format!("preload\r\nX-Secret: a\u{1}b\r\nContent-Length: {SIZE}\r\n");
     let (place, out) = with_lines(&server, &lines, &["-v"]);
@@ -94,7 +94,7 @@ fn dropped_lines_are_told_with_verbose_and_in_the_log() {
 }
 
 #[test]
-fn what_could_hide_another_end_of_the_body_is_refused() {
+fn heads_that_allow_two_ends_of_the_body_are_refused() {
     let server = Server::start();
     for lines in [
         format!("X-Bad: a\0b\r\nContent-Length: {SIZE}\r\n"),
@@ -115,7 +115,7 @@ fn what_could_hide_another_end_of_the_body_is_refused() {
         let (place, out) = with_lines(&server, &lines, &[]);
         place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
     }
-    // A redirect with two ends is one, too: what follows it could be anything.
+    // A redirect with two ends is refused too, because anything could follow it.
     let head = "HTTP/1.1 302 Found\r\nLocation: /well_behaved/5/f\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n";
     let (place, out) = with_head(&server, head, &[]);
     place.assert_failed(&out, 1, "it has both a Content-Length and a transfer coding");
@@ -147,7 +147,7 @@ fn bad_chunk_sizes_are_refused() {
 }
 
 #[test]
-fn interim_replies_are_passed_over() {
+fn interim_responses_are_skipped() {
     let server = Server::start();
     let head = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\npreload\r\n\r\n".repeat(3);
     let (place, out) =
@@ -157,7 +157,7 @@ fn interim_replies_are_passed_over() {
 }
 
 #[test]
-fn a_part_that_is_everything_is_the_file() {
+fn a_206_for_the_whole_file_is_accepted() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("everything_as_a_part/{SIZE}/file"));
@@ -210,7 +210,7 @@ fn the_digest_on_a_redirect_of_a_model_hub_is_checked() {
     let (place, out) = get("");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
-    // Also for what is fetched in parts.
+    // The same holds for ranges.
     let (place, out) = get("to=truncated_body");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
@@ -219,14 +219,14 @@ fn the_digest_on_a_redirect_of_a_model_hub_is_checked() {
     place.assert_failed(&out, 3, "the content is not what its digest promises");
     let (place, out) = get("size=299999");
     place.assert_failed(&out, 3, "X-Linked-Size says 299999");
-    // A tag in another form is no digest, and says nothing.
+    // An ETag in another form is not a digest and is ignored.
     let (place, out) = get("digest=0123456789abcdef0123456789abcdef01234567");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("size only"), "{}", out.stderr);
 }
 
 #[test]
-fn a_broken_member_beside_a_digest_does_not_switch_it_off() {
+fn a_malformed_member_does_not_disable_the_digest_beside_it() {
     let server = Server::start();
     let place = Place::new();
     let wrong = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";

@@ -1,11 +1,11 @@
-//! HTTP/2: when it is used, what goes wrong with it, and what must come out. Against the real program.
+//! HTTP/2: when it is used, and what happens when it fails.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use downhaul_testkit::server::{Request, Server};
 
-/// A server of https with HTTP/2, and a place that trusts it.
+/// A server with TLS and HTTP/2, and a place that trusts it.
 struct Secure {
     server: Server,
     place: Place,
@@ -24,7 +24,7 @@ impl Secure {
         Secure { server: server(&authority), place, authority }
     }
 
-    /// Downloads these files (`SIN/SIZE/NAME`) as `out/NAME`, and checks them.
+    /// Downloads these files (`SIN/SIZE/NAME`) as `out/NAME`, and asserts that they are exact.
     fn get(&self, files: &[String], more: &[&str]) -> Out {
         let list: String = files.iter().map(|file| self.server.url(file) + "\n").collect();
         self.place.write("list", list);
@@ -39,7 +39,7 @@ impl Secure {
         out
     }
 
-    /// What came for `NAME`.
+    /// Returns the requests for `NAME`.
     fn asked(&self, name: &str) -> Vec<Request> {
         self.server.requests_for(&format!("/{name}"))
     }
@@ -49,7 +49,7 @@ fn small(names: std::ops::Range<u32>) -> Vec<String> {
     names.map(|n| format!("well_behaved/{}/s{n}", n * 311)).collect()
 }
 
-/// So many small files in a row, one after the other, make the origin one of small files.
+/// After this many small files in a row, the origin counts as one of small files.
 const SEEN: u32 = 8;
 
 fn connections(requests: &[Request]) -> usize {
@@ -70,7 +70,7 @@ fn two_hundred_small_files_share_one_connection() {
     let two = of_version(&secure.server.requests(), 2);
     assert!(two.len() > 150, "only {} requests went over HTTP/2", two.len());
     assert_eq!(connections(&two), 1);
-    // The connection took the place of a lane, which lives a moment longer for the server.
+    // It replaced an HTTP/1.1 connection, which the server closes a moment later.
     assert!(secure.server.most_open() <= 9, "{} connections", secure.server.most_open());
     let head = &two[0];
     assert_eq!(head.header(":scheme"), Some("https"));
@@ -94,10 +94,10 @@ fn few_files_plain_ones_and_large_ones_stay_on_http1() {
 
     let secure = Secure::start_with(|_| Server::start_h2(None));
     secure.get(&small(0..50), &[]);
-    assert!(of_version(&secure.server.requests(), 2).is_empty(), "nobody knows beforehand");
+    assert!(of_version(&secure.server.requests(), 2).is_empty(), "nothing is known of the files before");
 }
 
-/// Runs a list that says how large its files are, each `(SIN, SIZE, NAME)`, in one of three forms.
+/// Downloads a list that states the sizes of its files `(SIN, SIZE, NAME)`, in one of three forms.
 fn listed(secure: &Secure, form: &str, files: &[(&str, u64, String)], more: &[&str]) -> Out {
     let mut list = String::new();
     for (sin, size, name) in files {
@@ -119,7 +119,7 @@ fn listed(secure: &Secure, form: &str, files: &[(&str, u64, String)], more: &[&s
 }
 
 #[test]
-fn files_that_are_known_to_be_small_use_it_from_the_first_request_on() {
+fn files_that_are_known_to_be_small_use_http2_from_the_first_request_on() {
     let small: Vec<_> = (0..12).map(|n| ("well_behaved", 3000 + n, format!("s{n}"))).collect();
     for form in ["metalink", "lines"] {
         for parallel in ["1", "8"] {
@@ -131,7 +131,7 @@ fn files_that_are_known_to_be_small_use_it_from_the_first_request_on() {
             assert_eq!(secure.server.handshakes().0, 1, "{form}, {parallel} at once");
         }
     }
-    // A lock file says it too; who wrote it did not know yet.
+    // A lock file states the sizes too. The run that wrote it did not know them yet.
     let secure = Secure::start();
     let list: Vec<String> =
         small[..3].iter().map(|(sin, size, name)| format!("{sin}/{size}/{name}")).collect();
@@ -145,7 +145,7 @@ fn files_that_are_known_to_be_small_use_it_from_the_first_request_on() {
 }
 
 #[test]
-fn a_file_that_is_known_to_be_large_never_does() {
+fn a_file_that_is_known_to_be_large_never_uses_http2() {
     for form in ["metalink", "lines"] {
         let secure = Secure::start();
         let mut files: Vec<_> = (0..20).map(|n| ("well_behaved", 1000, format!("s{n}"))).collect();
@@ -154,7 +154,7 @@ fn a_file_that_is_known_to_be_large_never_does() {
         assert!(secure.asked("large").iter().all(|request| request.version == 1), "{form}");
         assert_eq!(of_version(&secure.server.requests(), 2).len(), 20, "{form}: the others still do");
     }
-    // Neither where its origin is one of small files, as far as was seen.
+    // The same holds for an origin that had only small files so far.
     let secure = Secure::start();
     let small: String = small(0..20).iter().map(|file| secure.server.url(file) + "\n").collect();
     let large = secure.server.url("well_behaved/300000/large");
@@ -166,8 +166,8 @@ fn a_file_that_is_known_to_be_large_never_does() {
 }
 
 #[test]
-fn what_a_list_says_of_sizes_is_only_a_hint_and_http2_may_be_missing() {
-    // A JSON line has them among what is passed through.
+fn sizes_from_a_list_are_only_a_hint_and_http2_may_be_missing() {
+    // A JSON line keeps the sizes among the keys that are passed through.
     let secure = Secure::start();
     let url = secure.server.url("well_behaved/5000/f");
     for size in ["7", "-1", "\"5000\"", "0.5", "99999999999999999999"] {
@@ -182,14 +182,14 @@ fn what_a_list_says_of_sizes_is_only_a_hint_and_http2_may_be_missing() {
 }
 
 #[test]
-fn a_large_file_takes_it_back_and_its_pieces_have_lanes() {
+fn a_large_file_ends_http2_and_its_segments_use_http1() {
     let secure = Secure::start();
     let mut files = small(0..20);
     files.push("h2_slow/20000000/large".into());
     files.extend(small(20..26));
     secure.get(&files, &["-j", "1", "-x", "4"]);
     let large = secure.asked("large");
-    assert_eq!((large[0].version, large[0].header("range")), (2, None), "nobody knew that it is large");
+    assert_eq!((large[0].version, large[0].header("range")), (2, None), "its size was not known before");
     let pieces: Vec<&Request> = large.iter().filter(|request| request.header("range").is_some()).collect();
     assert!(!pieces.is_empty());
     assert!(pieces.iter().all(|piece| piece.version == 1));
@@ -235,7 +235,7 @@ fn http2_is_forced_and_the_server_has_none() {
         assert!(one.place.log().contains("[http.version]"));
         assert!(!one.place.log().contains("retrying"), "{}", one.place.log());
     }
-    // By itself it asks there for HTTP/2 at most once, and nothing is lost.
+    // By default HTTP/2 is tried at most once there, and no file fails.
     for one in [&secure, &strict] {
         one.get(&small(0..50), &["-j", "1"]);
         assert!(one.server.handshakes().0 <= 3, "{:?}", one.server.handshakes());
@@ -243,12 +243,12 @@ fn http2_is_forced_and_the_server_has_none() {
 }
 
 #[test]
-fn both_are_a_contradiction() {
+fn http1_and_http2_together_are_a_usage_error() {
     let out = Place::new().run(&["http://127.0.0.1:1/f", "--http1", "--http2"]);
     assert_eq!(out.status, 2, "{}", out.stderr);
 }
 
-/// With files before it that make the origin one of small files.
+/// Downloads small files first, so that the origin counts as one of small files.
 fn after_small_ones(file: &str) -> Vec<String> {
     small(0..SEEN + 2).into_iter().chain([file.to_string()]).chain(small(20..30)).collect()
 }
@@ -263,7 +263,7 @@ fn a_stalled_connection_is_given_up_for_http1() {
         assert_eq!(versions, [2, 1], "{sin}");
         let later = secure.asked("s25");
         assert_eq!(later[0].version, 1, "{sin}: HTTP/1.1 for the rest of the run");
-        // Before a reply's head, nothing is lost; later it goes on.
+        // Before the head of a response, nothing is lost. Later, the file continues.
         let told = secure.place.log().matches("nothing came over HTTP/2 for 2 s").count();
         assert_eq!(told, tries, "{sin}: {}", secure.place.log());
         assert!(out.took.as_secs_f64() < 5.9, "{sin}: well below the time-out: {:?}", out.took);
@@ -271,7 +271,7 @@ fn a_stalled_connection_is_given_up_for_http1() {
 }
 
 #[test]
-fn a_refused_request_is_asked_again_silently() {
+fn a_refused_request_is_sent_again_without_a_message() {
     for plain in [false, true] {
         let secure = if plain { Secure::start_with(|_| Server::start_h2(None)) } else { Secure::start() };
         for sin in ["h2_refused_stream", "h2_gone_before", "h2_leaves"] {
@@ -285,7 +285,7 @@ fn a_refused_request_is_asked_again_silently() {
             assert_eq!(secure.asked(&name).len(), 1 + again, "{sin}");
         }
     }
-    // And by itself.
+    // The same holds for the default.
     let secure = Secure::start();
     let out = secure.get(&after_small_ones("h2_refused_stream/1000/f"), &["-j", "1", "--retries", "0"]);
     assert!(!out.stderr.contains("retry"), "{}", out.stderr);
@@ -297,7 +297,7 @@ fn a_refused_request_is_asked_again_silently() {
 }
 
 #[test]
-fn a_server_that_leaves_after_each_request_is_followed() {
+fn a_connection_that_the_server_ends_after_each_request_is_replaced() {
     let secure = Secure::start();
     let files: Vec<String> = (0..40).map(|n| format!("h2_leaves/2000/s{n}")).collect();
     secure.get(&files, &["-j", "4", "--retries", "0"]);
@@ -305,7 +305,7 @@ fn a_server_that_leaves_after_each_request_is_followed() {
 }
 
 #[test]
-fn bodies_that_break_are_gone_on_with() {
+fn interrupted_bodies_are_continued() {
     for (sin, code) in [
         ("h2_reset_in_mid_body", "net.reset"),
         ("h2_shorter_than_announced", "http.truncated"),
@@ -322,7 +322,7 @@ fn bodies_that_break_are_gone_on_with() {
 }
 
 #[test]
-fn a_body_that_always_breaks_is_had_over_http1() {
+fn a_body_that_always_breaks_is_downloaded_over_http1() {
     let secure = Secure::start();
     secure.get(&after_small_ones("h2_breaks_off/200000/f"), &["-j", "1", "--retries", "1"]);
     let versions: Vec<u8> = secure.asked("f").iter().map(|request| request.version).collect();
@@ -330,13 +330,13 @@ fn a_body_that_always_breaks_is_had_over_http1() {
 }
 
 #[test]
-fn requests_that_wait_for_others_are_not_stalled() {
-    // The server takes six at once, and is busy with them for longer than the time-out.
+fn requests_that_wait_for_a_free_stream_are_not_stalled() {
+    // The server allows six streams at once, and sends them for longer than the timeout.
     let secure = Secure::start();
     let files: Vec<String> = (0..10).map(|n| format!("h2_slow/30000/f{n}")).collect();
     secure.get(&files, &["--http2", "-j", "10", "--timeout", "2", "--retries", "0"]);
     assert_eq!(connections(&secure.server.requests()), 1);
-    // And by itself.
+    // The same holds for the default.
     let secure = Secure::start();
     let files: Vec<String> = small(0..60).into_iter().chain(files).collect();
     secure.get(&files, &["-j", "10", "--timeout", "3", "--retries", "0"]);
@@ -360,7 +360,7 @@ fn secrets_stay_with_their_origin() {
         assert!(first.header(name).is_some(), "{name}");
         assert_eq!(second.header(name), None, "{name}");
     }
-    // A Host that the person gives is the authority.
+    // A given Host header becomes the authority.
     let out = secure.place.run(&[
         &secure.server.url("well_behaved/1000/g"),
         "--http2",
@@ -376,7 +376,7 @@ fn secrets_stay_with_their_origin() {
 #[test]
 fn a_rate_limit_starves_no_stream() {
     let secure = Secure::start();
-    // Whoever comes later than the large one would find the window of the connection full of it, for seconds.
+    // Later files must not wait for seconds because the large one fills the window of the connection.
     let files = ["17500000/large", "1000/a", "1000/b", "1000/c"].map(|file| format!("well_behaved/{file}"));
     let more = ["--http2", "-j", "2", "-x", "1", "--limit-rate", "2M", "--timeout", "2", "--retries", "0"];
     secure.get(&files, &more);
@@ -385,11 +385,11 @@ fn a_rate_limit_starves_no_stream() {
 #[test]
 fn tls_sessions_are_resumed() {
     let secure = Secure::start_with(|authority| Server::start_tls(authority.config(Flaw::None)));
-    // Each reply ends its connection.
+    // The server closes the connection after each response.
     let files: Vec<String> = (0..5).map(|n| format!("no_length/1000/t{n}")).collect();
     secure.get(&files, &["-j", "1"]);
     assert_eq!(secure.server.handshakes(), (5, 4));
-    // From a lane to HTTP/2.
+    // A session of HTTP/1.1 is resumed for HTTP/2.
     let secure = Secure::start();
     secure.get(&small(0..20), &["-j", "1"]);
     assert_eq!(secure.server.handshakes(), (2, 1));

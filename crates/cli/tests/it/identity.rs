@@ -1,24 +1,24 @@
-//! Is what lies here this file? Partial files, finished files and names belong to the URL that they came from.
+//! Whether an existing file is the requested one: partial files, finished files and names belong to the URL
+//! that they came from.
 
-use crate::common::{Out, Place, events, finish};
+use crate::common::{Out, PATIENCE, Place, events, finish, poll, send};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use rustix::process::Signal;
 use std::fs;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 /// Large enough for a journal and several batches.
 const SIZE: u64 = 6_000_000;
 
-/// A run that is ended by Ctrl-C once its partial file has so many bytes.
+/// How much of a partial file must be there before a run is stopped.
+const ENOUGH: u64 = 1_500_000;
+
+/// Stops a run with Ctrl-C once its partial file has [`ENOUGH`] bytes.
 fn stopped(place: &Place, args: &[&str], part: &str) -> Out {
     let child = place.start(args);
-    let start = Instant::now();
-    while fs::metadata(place.path().join(part)).map_or(0, |meta| meta.len()) < 1_500_000 {
-        assert!(start.elapsed() < Duration::from_secs(30), "nothing arrives: {:?}", place.files());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signals");
+    place.wait_for_bytes(part, ENOUGH);
+    send(Signal::INT, &child);
     finish(child)
 }
 
@@ -30,7 +30,8 @@ fn set_modified(place: &Place, name: &str, at: SystemTime) {
 #[test]
 fn a_stopped_download_is_never_continued_from_another_url_of_the_same_name_size_and_tag() {
     let server = Server::start();
-    // Names of one length have one entity tag here, as files of one size and date have it at nginx.
+    // Names of the same length have the same ETag on this server, as files of the same size and date do on
+    // nginx.
     let (one, other) = (format!("capped/{SIZE}/one?rate=4000000"), format!("capped/{SIZE}/two?rate=4000000"));
     let place = Place::new();
     let out = stopped(&place, &[&server.url(&one), "-o", "mask.nii", "-x1"], "mask.nii.part");
@@ -38,7 +39,7 @@ fn a_stopped_download_is_never_continued_from_another_url_of_the_same_name_size_
     let out = place.run(&[&server.url(&other), "-o", "mask.nii"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(place.file("mask.nii") == Some(content("two", SIZE)), "not a byte of the other file");
-    // What the first one left is still its own.
+    // The partial file of the first URL is still there.
     assert!(place.files().contains(&"mask.nii.part".to_string()), "{:?}", place.files());
     fs::rename(place.path().join("mask.nii"), place.path().join("two.nii")).expect("renames");
     let out = place.run(&[&server.url(&one), "-o", "mask.nii", "--progress", "json"]);
@@ -54,17 +55,11 @@ fn two_urls_may_be_under_way_to_one_name_and_each_continues_its_own() {
     let place = Place::new();
     stopped(&place, &[&urls[0], "-o", "f", "-x1"], "f.part");
     let child = place.start(&[&urls[1], "-o", "f", "-x1"]);
-    let start = Instant::now();
-    let own = loop {
-        let own = place.files().into_iter().find(|name| name.ends_with(".part") && name != "f.part");
-        if let Some(own) = own.filter(|own| place.file(own).is_some_and(|part| part.len() > 1_500_000)) {
-            break own;
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", place.files());
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signals");
+    let of_another_url = |name: &String| name.ends_with(".part") && name != "f.part";
+    let own =
+        poll(PATIENCE, || place.files().into_iter().find(of_another_url)).expect("a second partial file");
+    place.wait_for_bytes(&own, ENOUGH);
+    send(Signal::INT, &child);
     finish(child);
     assert!(own.starts_with("f.") && place.files().len() == 4, "{:?}", place.files());
     for (name, url) in ["one", "two"].iter().zip(&urls) {
@@ -77,7 +72,7 @@ fn two_urls_may_be_under_way_to_one_name_and_each_continues_its_own() {
 }
 
 #[test]
-fn a_link_that_is_signed_anew_goes_on_with_what_is_there() {
+fn a_newly_signed_link_resumes_the_partial_file() {
     let server = Server::start();
     let target = |signature: &str| {
         format!("capped/{SIZE}/f?rate=4000000&X-Amz-Date={signature}&X-Amz-Signature={signature}")
@@ -90,7 +85,7 @@ fn a_link_that_is_signed_anew_goes_on_with_what_is_there() {
 }
 
 #[test]
-fn a_file_that_was_downloaded_is_known_again_without_a_request() {
+fn a_finished_file_is_recognised_without_a_request() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url("well_behaved/1000/f");
@@ -99,8 +94,8 @@ fn a_file_that_was_downloaded_is_known_again_without_a_request() {
     let out = place.run(&[&url]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(out.stderr.contains("already exists, as downloaded on 20"), "{}", out.stderr);
-    assert_eq!(server.requests().len(), before, "nobody was asked");
-    // Touched, it is compared: with the head of a reply alone.
+    assert_eq!(server.requests().len(), before, "no request was sent");
+    // A file with a new time is compared with the head of a response only.
     set_modified(&place, "f", SystemTime::now());
     let out = place.run(&[&url]);
     assert!(out.status == 0 && out.stderr.contains("already exists, same size"), "{}", out.stderr);
@@ -109,11 +104,12 @@ fn a_file_that_was_downloaded_is_known_again_without_a_request() {
 }
 
 #[test]
-fn what_another_tool_left_under_the_name_is_no_success() {
+fn an_unfinished_file_of_another_tool_is_not_a_success() {
     let server = Server::start();
     let url = server.url("well_behaved/100000/big.bin");
     let whole = content("big.bin", 100_000);
-    // Half of it; all of its length but zeros, beside a control file; something longer; a file of another URL.
+    // Half of the file; zeros of the same length beside a control file; something longer; a file of another
+    // URL.
     let place = Place::new();
     place.write("big.bin", &whole[..50_000]);
     let out = place.run(&[&url]);
@@ -144,7 +140,7 @@ fn what_another_tool_left_under_the_name_is_no_success() {
 }
 
 #[test]
-fn a_file_of_the_same_size_is_there_unless_date_or_digest_say_otherwise() {
+fn a_file_of_the_same_size_counts_as_there_unless_date_or_digest_differ() {
     let server = Server::start();
     let whole = content("f", 1000);
     let url = server.url("well_behaved/1000/f");
@@ -156,7 +152,7 @@ fn a_file_of_the_same_size_is_there_unless_date_or_digest_say_otherwise() {
     let out = place.run(&[&url]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("is newer"), "{}", out.stderr);
-    // A digest of the reply is compared with what is there.
+    // A digest in the response is compared with the existing file.
     let url = server.url("checksum/1000/f");
     let out = place.run(&[&url]);
     assert_eq!(out.status, 1, "newer by its date, whatever its content: {}", out.stderr);
@@ -171,7 +167,7 @@ fn a_file_of_the_same_size_is_there_unless_date_or_digest_say_otherwise() {
 }
 
 #[test]
-fn a_digest_that_was_given_decides_without_a_request() {
+fn a_given_digest_decides_without_a_request() {
     let server = Server::start();
     let place = Place::new();
     place.write("f", content("f", 1000));
@@ -190,7 +186,7 @@ fn a_digest_that_was_given_decides_without_a_request() {
 }
 
 #[test]
-fn a_server_that_knows_no_head_is_asked_by_get() {
+fn a_server_without_head_is_asked_with_get() {
     let server = Server::start();
     let place = Place::new();
     place.write("f", content("f", 1000));
@@ -199,18 +195,18 @@ fn a_server_that_knows_no_head_is_asked_by_get() {
     place.write("f", content("f", 900));
     let out = place.run(&[&server.url("get_only/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("it has 900 bytes"), "{}", out.stderr);
-    // A server that counts what it sends says 0 to HEAD.
+    // A server that counts the bytes that it sends answers HEAD with a length of 0.
     place.write("f", "");
     let out = place.run(&[&server.url("head_says_nothing/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("the server's file has 1000"), "{}", out.stderr);
     place.write("f", content("f", 900));
-    // Where nothing tells the size, nothing was compared.
+    // If no response says the size, nothing was compared.
     let out = place.run(&[&server.url("chunked_body/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("cannot be compared"), "{}", out.stderr);
 }
 
 #[test]
-fn update_asks_by_the_recorded_tag_and_transfers_nothing_of_an_unchanged_file() {
+fn update_sends_the_recorded_etag_and_transfers_no_unchanged_file() {
     let server = Server::start();
     let place = Place::new();
     let target = "well_behaved/1000/f";
@@ -223,7 +219,7 @@ fn update_asks_by_the_recorded_tag_and_transfers_nothing_of_an_unchanged_file() 
     assert!(request.header("if-none-match").is_some() && request.method == "HEAD", "{request:?}");
     server.becomes(target, "well_behaved/1200/g");
     place.assert_exact(&run(), "f", &content("g", 1200));
-    // What is not known to be from there is compared by size and date.
+    // A file of unknown origin is compared by size and date.
     place.write("f", content("f", 900));
     place.assert_exact(&run(), "f", &content("g", 1200));
 }
@@ -236,7 +232,7 @@ fn names_of_a_list_follow_its_order_and_stay_the_same_in_every_run() {
     let urls: Vec<String> = (0..3).map(|n| format!("{}/config.json", server.url(&format!("d{n}")))).collect();
     let list = place.write("list", urls.join("\n"));
     let list = list.to_string_lossy().into_owned();
-    // The first one is not there yet, and the later ones are faster.
+    // The first file is slow, so that the later ones finish before it.
     for (n, body) in bodies.iter().enumerate().skip(1) {
         server.put(&format!("/d{n}/config.json"), body.clone());
     }
@@ -294,7 +290,7 @@ fn the_same_url_twice_is_fetched_once() {
 }
 
 #[test]
-fn nothing_is_attached_where_that_is_not_wished_and_the_url_where_it_is() {
+fn no_xattr_attaches_nothing_and_xattr_attaches_the_url() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f?token=secret");
     let attached = |place: &Place, name: &str| {
@@ -314,7 +310,7 @@ fn nothing_is_attached_where_that_is_not_wished_and_the_url_where_it_is() {
 }
 
 #[test]
-fn a_run_over_many_finished_files_asks_no_server() {
+fn a_run_over_many_finished_files_sends_no_request() {
     let server = Server::start();
     let place = Place::new();
     let urls: Vec<String> = (0..300).map(|n| server.url(&format!("well_behaved/{}/f{n}", 100 + n))).collect();
@@ -324,11 +320,11 @@ fn a_run_over_many_finished_files_asks_no_server() {
     assert_eq!(server.requests().len(), 300);
     let out = place.run(&args);
     assert!(out.status == 0 && out.stderr.contains("300 already there"), "{}", out.stderr);
-    assert_eq!(server.requests().len(), 300, "nobody was asked");
+    assert_eq!(server.requests().len(), 300, "no request was sent");
 }
 
 #[test]
-fn a_page_that_was_saved_as_data_is_no_success_when_the_server_sends_it_again() {
+fn a_page_that_was_saved_as_data_fails_when_the_server_sends_it_again() {
     let server = Server::start();
     let page = b"<!DOCTYPE html><html><body>Log in</body></html>".to_vec();
     let url = server.put("/d/data.h5", page.clone());
@@ -351,11 +347,11 @@ fn links_of_one_run_that_differ_in_a_token_alone_have_a_file_each() {
     let list = [1, 2].map(|n| server.url(&target("get", n))).join("\n");
     let list = place.write("list", list).to_string_lossy().into_owned();
     let run = || place.run(&["-i", &list, "-d", "out", "-j", "1", "--retries", "0"]);
-    // The first one fails, and the second one gets the name.
+    // The first URL fails, and the second one gets the name.
     server.becomes(&target("get", 1), "status/0/x?status=404");
     assert_eq!(run().status, 1);
     assert_eq!(place.file("out/data.csv"), Some(content("get", 1000)));
-    // Names of one length have one entity tag here: nothing but the token tells the two apart.
+    // Names of the same length have the same ETag on this server, so that only the token differs.
     server.becomes(&target("get", 1), &target("tap", 1));
     for _ in 0..2 {
         let out = run();

@@ -1,24 +1,25 @@
-//! Two hundred interruptions at random moments, over a list with equal names, equal entity tags and a file that changes.
+//! Two hundred interruptions at random moments, with a list that has equal names, equal ETags and a file that
+//! changes.
 
-use crate::common::{Place, finish};
+use crate::common::{Place, finish, send};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use fastrand::Rng;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::time::Duration;
 
-/// Lists that are interrupted, and how often each is.
+/// The number of lists, and how often each of them is interrupted.
 const LISTS: u64 = 20;
 const TIMES: u64 = 10;
 
 /// Large enough for a journal and several interruptions.
 const SIZE: u64 = 2_500_000;
 
-/// What may be under a name, once anything is.
+/// The contents that a file of each name may have.
 type Right = Vec<(String, Vec<Vec<u8>>)>;
 
 #[test]
-fn no_interruption_mixes_files_of_a_list_or_loses_one_and_calls_it_a_success() {
+fn interrupted_lists_never_mix_files_or_report_a_missing_file_as_a_success() {
     std::thread::scope(|all| {
         for some in 0..4 {
             all.spawn(move || (some..LISTS).step_by(4).for_each(interrupt_one_list));
@@ -38,8 +39,8 @@ fn interrupt_one_list(seed: u64) {
         std::thread::sleep(Duration::from_millis(rng.u64(5..350)));
         let signal = if rng.bool() { Signal::INT } else { Signal::KILL };
         if child.try_wait().expect("waits").is_none() {
-            let pid = Pid::from_raw(child.id().cast_signed()).expect("a process");
-            let _ = kill_process(pid, signal);
+            // A run that has just ended keeps its number until it is waited for, so this never fails.
+            send(signal, &child);
         }
         let out = finish(child);
         check(seed, &place, &right, out.status == 0, &out.stderr);
@@ -54,7 +55,8 @@ fn interrupt_one_list(seed: u64) {
     assert_eq!(place.files().len(), right.len() + 1, "list {seed}: {:?}", place.files());
 }
 
-/// Files of one name, size and entity tag in three folders; two that the server names alike; and one that changes.
+/// Returns a list and what is right for it: three files with the same name, size and ETag in different
+/// folders; two that the server gives the same name; and one that changes.
 fn list(server: &Server, rng: &mut Rng) -> (String, Right) {
     let mut lines = Vec::new();
     let mut right = Right::new();
@@ -74,7 +76,7 @@ fn list(server: &Server, rng: &mut Rng) -> (String, Right) {
     (lines.join("\n"), right)
 }
 
-/// What is there is right; and if the run said so, everything is there.
+/// Asserts that every file that exists is right, and that all files exist if the run succeeded.
 #[track_caller]
 fn check(seed: u64, place: &Place, right: &Right, all: bool, said: &str) {
     let there: Vec<Option<Vec<u8>>> =

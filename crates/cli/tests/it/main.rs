@@ -1,5 +1,5 @@
-//! The tests of the program from outside: each runs the real `downhaul` in a folder of its own, against a server on this
-//! machine. All of them are one binary, because each binary would link the whole engine once more.
+//! The tests of the program from outside. Each runs the real `downhaul` in a folder of its own, against a
+//! server on this machine. All of them are one binary, because each binary would link the whole engine again.
 //!
 //! `cargo test -p downhaul --test it resume::` runs the tests of one file.
 
@@ -9,6 +9,8 @@ mod common;
 #[cfg(unix)]
 mod arguments;
 mod command_line;
+#[cfg(unix)]
+mod completions;
 mod header_file;
 mod lists;
 mod metalink;
@@ -35,7 +37,7 @@ mod checksum_lists;
 mod openpgp;
 mod proof;
 
-// Files on the disk, and what one run leaves to the next.
+// Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]
 mod disks;
 mod identity;

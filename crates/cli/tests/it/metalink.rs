@@ -1,4 +1,4 @@
-//! Metalink documents as lists, from the outside: mirrors, digests, names, and what must be refused.
+//! Metalink documents as lists: mirrors, digests, names, and documents that must be refused.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -6,7 +6,7 @@ use downhaul_testkit::server::Server;
 
 const SIZE: u64 = 100_000;
 
-/// The SHA-256 of `content("file", 100_000)`, made by another program.
+/// The SHA-256 of `content("file", 100_000)`, computed by another program.
 const SHA256: &str = "f9652068b3dd2c65fdbe6e298a7399c314c4c4272fa5a0220d09ffb8bb8928d4";
 const MD5: &str = "91d13392c437255988e641e23f82b6c3";
 
@@ -20,13 +20,13 @@ fn four(inner: &str) -> String {
     )
 }
 
-/// A file element of version 4.
+/// Returns a file element of version 4.
 fn element(name: &str, digest: &str, urls: &[&str]) -> String {
     let urls: String = urls.iter().map(|url| format!("  <url>{url}</url>\n")).collect();
     format!("<file name=\"{name}\">\n  <hash type=\"sha-256\">{digest}</hash>\n{urls}</file>\n")
 }
 
-/// Downloads what this list of that name asks for, over an old file `f`.
+/// Downloads a list that has this name and text, over an old file `f`.
 fn run(list: &str, document: &str) -> (Place, Out) {
     let place = Place::new();
     place.write(&format!("lists/{list}"), document);
@@ -36,7 +36,7 @@ fn run(list: &str, document: &str) -> (Place, Out) {
     (place, out)
 }
 
-/// Nothing was asked for, and the list is to blame for this.
+/// Asserts that no request was sent, and that the message about the list says this.
 #[track_caller]
 fn assert_refused(server: &Server, document: &str, says: &[&str]) {
     let (place, out) = run("set.meta4", document);
@@ -49,7 +49,7 @@ fn assert_refused(server: &Server, document: &str, says: &[&str]) {
     assert!(server.requests().is_empty());
 }
 
-/// The file `f` was fetched, nothing else is there, and the others failed for this.
+/// Asserts that only the file `f` was downloaded, and that the others failed for this reason.
 #[track_caller]
 fn assert_one_file_failed(server: &Server, document: &str, says: &[&str]) {
     let before = server.requests().len();
@@ -77,7 +77,7 @@ fn a_digest_is_right_or_the_old_file_stays() {
     assert_eq!(place.file("out/f").as_deref(), Some(&b"old"[..]));
     assert_eq!(place.files(), ["lists/set.meta4", "out/f"]);
 
-    // All that is known is checked, whatever stands beside it.
+    // Every known digest is verified, also beside unknown ones.
     let two = four(&format!(
         "<file name='f'><hash type='sha-256'>{SHA256}</hash><hash type='md5'>{}</hash><hash type='x'>y</hash><url>{url}</url></file>",
         MD5.replace('9', "8")
@@ -87,7 +87,7 @@ fn a_digest_is_right_or_the_old_file_stays() {
 }
 
 #[test]
-fn a_dead_mirror_is_left_for_the_next_best() {
+fn a_dead_mirror_is_dropped_for_the_next_best() {
     let server = Server::start();
     let good = server.put("/d/file", file());
     let (dead, unused) = (server.url("status/1/dead?status=404"), server.url("status/1/unused?status=404"));
@@ -103,7 +103,7 @@ fn a_dead_mirror_is_left_for_the_next_best() {
 }
 
 #[test]
-fn version_3_is_read_by_its_root_whatever_its_name() {
+fn version_3_is_recognised_by_its_root_element() {
     let server = Server::start();
     let good = server.put("/d/file", file());
     let dead = server.url("status/1/dead?status=404");
@@ -184,7 +184,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
         "1 of 3 files",
     ];
     assert_one_file_failed(&server, &document, &says);
-    // Also where none is left.
+    // The same holds if no hash is left.
     let (place, out) = run("set.meta4", &four(&element("g", SHA256, &["ftp://h/f"])));
     assert_eq!((out.status, place.file("out/g")), (1, None), "{}", out.stderr);
     let place = Place::new();
@@ -193,7 +193,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
 }
 
 #[test]
-fn a_malformed_hash_is_left_out_and_told() {
+fn a_malformed_hash_is_ignored_and_reported() {
     let server = Server::start();
     let url = server.put("/d/file", file());
     let short = "<hash type='md5'>91d13392c437255988e641e23f82b6c</hash>";

@@ -1,5 +1,5 @@
-//! What servers and networks do, and what must come out: one test a row of the list of misbehaviour, against the real
-//! program. "Exact" means: byte for byte what the server holds.
+//! What misbehaving servers and networks do, and what must follow: one test for each kind of misbehaviour.
+//! "Exact" means that the file has the bytes that the server has.
 
 use crate::common::{Place, events};
 use downhaul_testkit::server::Server;
@@ -70,7 +70,7 @@ fn reset_in_mid_body() {
 }
 
 #[test]
-fn file_changes_before_it_is_continued() {
+fn a_file_that_changed_is_not_continued() {
     let server = Server::start();
     let (place, out) = get(&server, "changed_when_continued", &[]);
     place.assert_exact(&out, "f", &content("changed", SIZE));
@@ -91,7 +91,7 @@ fn body_longer_than_announced() {
     let server = Server::start();
     let place = Place::new();
     let path = format!("body_longer_than_announced/{SIZE}/file");
-    // The surplus must not be taken for the reply to the next request on that connection.
+    // The surplus must not be read as the response to the next request on that connection.
     let (one, two) = (server.url(&path), server.url(&(path + "?2")));
     let out = place.run(&[&format!("{one},{two}"), "f,g", "-j1"]);
     place.assert_exact(&out, "f", &file());
@@ -153,7 +153,7 @@ fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
 }
 
 #[test]
-fn retry_after_holds_for_all_files_of_the_host_and_costs_no_try() {
+fn retry_after_holds_for_all_files_of_the_host_and_is_not_counted_as_a_retry() {
     let (busy, other) = (Server::start(), Server::start());
     let place = Place::new();
     let mut list = String::new();
@@ -169,7 +169,7 @@ fn retry_after_holds_for_all_files_of_the_host_and_costs_no_try() {
     let first = busy.requests()[0].at;
     let early =
         busy.requests().iter().filter(|request| request.at.duration_since(first).as_secs_f64() < 2.9).count();
-    assert!(early <= 9, "nobody asks a host that wants a pause: {early}");
+    assert!(early <= 9, "requests during the pause: {early}");
     let events = events(&out);
     let attempts: Vec<_> = events.iter().filter(|e| e["kind"] == "retrying").map(|e| &e["attempt"]).collect();
     assert!(
@@ -186,7 +186,7 @@ fn retry_after_holds_for_all_files_of_the_host_and_costs_no_try() {
 }
 
 #[test]
-fn server_failures_pass() {
+fn server_errors_that_end_are_retried() {
     let server = Server::start();
     for status in [500, 502, 504, 408, 429, 503, 520, 521, 522, 523, 524] {
         let (place, out) = get(&server, &format!("fails_once?status={status}"), &[]);
@@ -196,7 +196,7 @@ fn server_failures_pass() {
 }
 
 #[test]
-fn server_failures_that_do_not_pass_use_the_budget_up() {
+fn server_errors_that_last_use_up_the_retries() {
     let server = Server::start();
     let (place, out) = get(&server, "fails_always?status=502", &["--retries", "2"]);
     place.assert_failed(&out, 1, "the server failed: 502");
@@ -206,7 +206,7 @@ fn server_failures_that_do_not_pass_use_the_budget_up() {
 }
 
 #[test]
-fn no_pointless_retries() {
+fn failures_that_cannot_change_are_not_retried() {
     let server = Server::start();
     for (status, code) in [(401, "unauthorized"), (403, "forbidden"), (404, "not_found"), (410, "gone")] {
         let (place, out) = get(&server, &format!("status?status={status}"), &[]);
@@ -256,7 +256,7 @@ fn a_redirector_that_picks_a_mirror_without_the_file_is_asked_again_as_often_as_
         place.assert_failed(&out, 1, &status.to_string());
         assert_eq!(server.requests_for(&format!("?missing=8&status={status}")).len(), 1);
     }
-    // Who is forbidden is asked again once.
+    // A 403 is retried only once.
     let before = picked(2);
     let (place, out) = get(&server, "picks_mirrors?missing=7&status=403", &[]);
     place.assert_failed(&out, 1, "403");
@@ -265,7 +265,7 @@ fn a_redirector_that_picks_a_mirror_without_the_file_is_asked_again_as_often_as_
 }
 
 #[test]
-fn retry_on_names_statuses_that_are_tried_again() {
+fn retry_on_adds_statuses_that_are_retried() {
     let server = Server::start();
     for status in [404, 403, 451, 202] {
         let on = status.to_string();
@@ -355,7 +355,7 @@ fn secrets_stay_with_their_origin() {
     for name in ["authorization", "cookie", "x-api-key", "referer"] {
         assert_eq!(then.header(name), None, "{name} went to another port");
     }
-    // Within the origin they go along.
+    // Within the same origin they are sent.
     let url = first.url("redirect/1/x?to=/well_behaved/1000/file");
     place.run(&[&[url.as_str(), "-o", "g"], &secrets[..]].concat());
     assert_eq!(first.requests_for("/well_behaved/")[0].header("cookie"), Some("secret=1"));
@@ -404,7 +404,7 @@ fn headers_that_are_no_http() {
 fn content_disposition_never_leaves_the_folder() {
     let server = Server::start();
     let long = format!("attachment; filename={}.txt", "x".repeat(4096));
-    // The hash is the same in every version: a second run must find what the first one saved.
+    // The hash must never change, so that a second run finds the file of the first one.
     let cut = format!("{}~262afd24ff4daab7.txt", "x".repeat(234));
     for (value, name) in [
         ("attachment; filename=\"../../up.txt\"", "___.._up.txt"),
@@ -438,7 +438,7 @@ fn two_downloads_with_one_name() {
     place.assert_exact(&out, "same.txt", &content("same.txt", 1000));
     place.assert_exact(&out, "same (1).txt", &content("same.txt", 2000));
     place.assert_exact(&out, "same (2).txt", &content("same.txt", 3000));
-    // Again: each is known to be there, under the name it had.
+    // In a second run each file is found under its name.
     let again = place.run(&[&urls[0], &urls[1], &urls[2], "-j1"]);
     assert_eq!(again.status, 0);
     assert_eq!(place.files(), ["same (1).txt", "same (2).txt", "same.txt"]);
@@ -456,7 +456,7 @@ fn a_name_that_differs_only_in_case() {
 }
 
 #[test]
-fn the_log_and_part_files_are_reserved() {
+fn the_names_of_the_log_and_of_partial_files_are_reserved() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&server.url("well_behaved/1000/download_log.txt")]);
@@ -538,7 +538,7 @@ fn address_refused() {
 fn first_address_dead_second_alive() {
     let server = Server::start();
     let place = Place::new();
-    // `localhost` is ::1 and 127.0.0.1; the server listens on the latter only.
+    // `localhost` is ::1 and 127.0.0.1. The server listens only on the latter.
     let url = server.url("well_behaved/1000/file").replace("127.0.0.1", "localhost");
     let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
     place.assert_exact(&out, "f", &content("file", 1000));

@@ -1,10 +1,10 @@
-//! What a file may be called: by the person, by a list, by the URL, by the server.
+//! Names of files: given ones, and those from a list, a URL or a server.
 
 use crate::common::Place;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// The longest name that the disks of this machine take, in bytes.
+/// The longest name on the usual file systems of Linux, in bytes (`NAME_MAX`).
 const LONGEST: usize = 255;
 
 #[test]
@@ -41,7 +41,7 @@ fn a_longer_name_is_refused_before_any_request() {
     assert!(server.requests().is_empty());
 }
 
-/// A URL whose reply gives this Content-Disposition.
+/// Returns a URL whose response has this Content-Disposition.
 fn named(server: &Server, value: &str) -> String {
     let mut url = url::Url::parse(&server.url("named/1000/file")).expect("a URL");
     url.query_pairs_mut().append_pair("disposition", value);
@@ -59,7 +59,7 @@ fn a_servers_name_is_cut_to_what_the_disk_takes_and_two_long_ones_stay_two() {
     assert_eq!(files.len(), 2, "{files:?}");
     assert!(files.iter().all(|name| name.len() == "out/".len() + LONGEST && name.ends_with(".nii.gz")));
     assert_eq!(out.stderr.matches("is longer than the disk takes, and was cut").count(), 2, "{}", out.stderr);
-    // The same names in a second run.
+    // A second run finds the same names.
     let out = place.run(&[&long("1"), &long("2"), "-d", "out"]);
     assert_eq!((out.status, place.files()), (0, files), "{}", out.stderr);
 }
@@ -111,7 +111,7 @@ fn verify_finds_a_file_under_the_name_that_a_run_gave_it() {
         let url = named(&server, "attachment; filename=\"a:b\"");
         let list = place.write("SHA256SUMS", &list);
         let list = list.to_string_lossy();
-        // The list is about the file under the server's name for it, whatever it becomes here.
+        // The list names the file as the server does, also if it is called something else here.
         let out = place.run(&[&[&*url, "--checksum-file", &list, "--verify", "require"], options].concat());
         assert_eq!(out.status, 0, "{}", out.stderr);
         let out = place.run(&["verify", &list]);
@@ -141,7 +141,7 @@ fn names_in_other_encodings_are_read_and_escapes_undone() {
 }
 
 #[test]
-fn a_name_can_be_the_urls_whatever_the_server_says() {
+fn names_url_takes_the_name_from_the_url() {
     let server = Server::start();
     let url = named(&server, "attachment; filename=stated");
     for (from, name) in [("auto", "stated"), ("server", "stated"), ("url", "file")] {
@@ -182,7 +182,7 @@ fn a_file_in_the_place_of_a_folder_is_named_and_stays() {
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("a file is where a folder should be (./a)"), "{}", out.stderr);
     assert_eq!((place.files(), place.file("a")), (vec!["a".to_string()], Some(b"mine".to_vec())));
-    // A folder in the place of a file that a server named costs it a number.
+    // If there is a folder with the name that a server gives, the file gets a number.
     let place = Place::new();
     place.write("a/b/c", "mine");
     let out = place.run(&[&server.url("a/b"), "--folders", "all"]);
@@ -195,7 +195,7 @@ fn a_file_in_the_place_of_a_folder_is_named_and_stays() {
 }
 
 #[test]
-fn a_number_goes_before_a_double_ending() {
+fn a_number_is_put_before_a_double_extension() {
     let server = Server::start();
     let place = Place::new();
     let urls = ["1", "2"].map(|size| server.url(&format!("well_behaved/{size}/x.nii.gz")));

@@ -1,16 +1,16 @@
-//! Against a real nginx: many files, plain and TLS, every byte equal, log and events complete.
+//! Many files from a real nginx, with and without TLS: every byte is equal, and the log and the events are
+//! complete.
 //!
-//! Where nginx is not installed this says so and does nothing, except in CI, which installs it.
+//! Without nginx these tests say so and are skipped, except in CI, which installs it.
 
-use crate::common::{Place, events, finish};
+use crate::common::{Place, events, finish, is_installed, wait_until};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::Authority;
 use std::collections::HashSet;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// The files: 200 of mixed sizes, from empty to some MiB.
+/// The number of files. Their sizes go from 0 to some MiB.
 const FILES: u64 = 200;
 
 struct Nginx {
@@ -32,11 +32,7 @@ fn size_of(n: u64) -> u64 {
 
 impl Nginx {
     fn start() -> Option<Nginx> {
-        if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
-            #[expect(clippy::disallowed_methods, reason = "a test may ask where it runs")]
-            let in_ci = std::env::var("CI").is_ok();
-            assert!(!in_ci, "nginx must be installed in CI");
-            crate::common::note("nginx is not installed: this test did nothing");
+        if !is_installed("nginx") {
             return None;
         }
         let folder = Place::new();
@@ -55,7 +51,8 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {root}/tmp-{kind};"))
             .concat();
-        // `user` is for runs by the superuser, whose folders nobody else may read; others get a warning.
+        // `user` is for tests run by the superuser, so that nginx may read their folders. Others get a
+        // warning.
         let config = format!(
             "user root; daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
              events {{ worker_connections 256; }}
@@ -74,15 +71,12 @@ impl Nginx {
             .spawn()
             .expect("nginx starts");
         let nginx = Nginx { process, plain, secure, h2, folder };
-        let start = Instant::now();
-        while [plain, secure, h2].iter().any(|port| TcpStream::connect(("127.0.0.1", *port)).is_err()) {
-            assert!(start.elapsed() < Duration::from_secs(10), "nginx does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let listens = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
+        wait_until("nginx listens", || [plain, secure, h2].iter().all(listens));
         Some(nginx)
     }
 
-    /// 200 files, eight at once.
+    /// Downloads all files, eight at once.
     fn download_all(&self, base: &str, more: &[&str]) {
         let place = Place::new();
         let list: String = (0..FILES).map(|n| format!("{base}/{n}.bin sub/{n}\n")).collect();
@@ -118,7 +112,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The quick way down for nginx is SIGTERM to its master.
+        // SIGTERM to its first process stops nginx quickly.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
@@ -157,12 +151,12 @@ fn two_hundred_files_over_http2() {
     assert!(one.lines().all(|line| line.starts_with("HTTP/1.1 ")), "{one}");
 }
 
-/// By default nginx closes a connection in good order after a thousand requests.
+/// By default nginx closes a connection after a thousand requests.
 #[test]
-fn nginx_leaves_and_is_followed() {
+fn connections_that_nginx_closes_are_replaced() {
     let Some(nginx) = Nginx::start() else { return };
     let place = Place::new();
-    // The query makes each a target of its own.
+    // The query makes every target different.
     let list: String = (0..2500).map(|n| format!("https://localhost:{}/1.bin?{n} {n}\n", nginx.h2)).collect();
     place.write("list", list);
     let ca = nginx.folder.path().join("ca.pem");
@@ -187,11 +181,11 @@ fn a_server_that_was_stopped_is_a_clear_failure() {
 }
 
 #[test]
-fn beyond_four_gib() {
+fn a_file_beyond_four_gib_is_exact() {
     use std::os::unix::fs::FileExt;
     const SIZE: u64 = (4 << 30) + 3_000_001;
     let Some(nginx) = Nginx::start() else { return };
-    // Mostly holes here, and marks where offsets could go wrong.
+    // The file has mostly holes, and marks at offsets that could go wrong.
     let big = std::fs::File::create(nginx.folder.path().join("www/big.bin")).expect("a file");
     big.set_len(SIZE).expect("sparse");
     let marks = [0, (1 << 31) - 3, (1 << 32) - 3, (1 << 32) + 1_234_567, SIZE - 7];

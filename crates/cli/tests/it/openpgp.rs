@@ -1,7 +1,7 @@
-//! OpenPGP keys and signatures, from the outside: which count, of the file itself and of its list. After a failure the old
-//! file is untouched.
+//! OpenPGP keys and signatures: which ones count, for the file itself and for its list. After a failure the
+//! old file is unchanged.
 //!
-//! All of them are GnuPG's, made by `openpgp/make`, of `content("file", 100_000)` and a list that names it.
+//! `openpgp/make` made all of them with GnuPG, for `content("file", 100_000)` and for a list that names it.
 use crate::common::{Out, Place};
 use downhaul_engine::core::signature::Keys;
 use downhaul_engine::signed_text;
@@ -16,7 +16,7 @@ fn file() -> Vec<u8> {
     content("file", 100_000)
 }
 
-/// What was signed as a list.
+/// Returns the text that was signed as a list.
 fn list() -> String {
     format!("{SHA256}  file\n- a line that begins with a dash\n")
 }
@@ -29,12 +29,12 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(path(name)).expect(name)
 }
 
-/// The fingerprint of the author's primary key, by GnuPG.
+/// Returns the fingerprint of the author's primary key, as GnuPG prints it.
 fn author() -> String {
     String::from_utf8(fixture("author.fingerprint")).expect("UTF-8").trim().to_string()
 }
 
-/// A server that has the file and these beside it.
+/// Starts a server that has the file and these documents beside it.
 fn serve(beside: &[(&str, Vec<u8>)]) -> (Server, String) {
     let server = Server::start();
     let url = server.put("/d/file", file());
@@ -44,7 +44,7 @@ fn serve(beside: &[(&str, Vec<u8>)]) -> (Server, String) {
     (server, url)
 }
 
-/// Downloads over an old file of the name `f`, with a key from a fixture.
+/// Downloads over an old file `f`, with the key of a fixture.
 fn over_old(url: &str, key: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write("f", "old");
@@ -61,7 +61,7 @@ fn assert_untouched(place: &Place, out: &Out, says: &str) {
     assert!(!place.files().iter().any(|name| name.ends_with(".part")), "{:?}", place.files());
 }
 
-/// Downloads the file with this signature beside it, by this key.
+/// Downloads the file with this signature beside it, and with this key.
 fn signed(key: &str, signature: &str) -> (Place, Out) {
     let (_server, url) = serve(&[("file.asc", fixture(signature))]);
     over_old(&url, key, &[])
@@ -76,7 +76,7 @@ fn signatures_of_files() {
         ("author.asc", "file.asc", "file.sig"),
         ("author.asc", "file.sig", "file.sig"),
         ("author.gpg", "file.sig", "file.asc"),
-        // Signed by two, of whom one is known.
+        // Two keys signed it, and one of them is given.
         ("author.asc", "file.asc", "file-both.asc"),
     ] {
         let (_server, url) = serve(&[(name, fixture(signature))]);
@@ -120,7 +120,7 @@ fn several_keys_in_one_file() {
         place.assert_exact(&out, "f", &file());
         assert!(out.stderr.contains(&format!("signed by {}", author())), "{}", out.stderr);
     }
-    // Of two copies of a key, one knows that it was revoked.
+    // One of two copies of the key has its revocation.
     let place = Place::new();
     place.write("keys", [fixture("unrevoked.asc"), fixture("revoked.asc")].concat());
     let (_server, url) = serve(&[("file.asc", fixture("file-revoked.asc"))]);
@@ -154,7 +154,7 @@ fn signatures_that_do_not_count() {
         assert_untouched(&place, &out, says);
         assert!(place.log().contains("[signature.wrong]"), "{signature}: {}", place.log());
     }
-    // What would be wrong with these keys and signatures is nothing else.
+    // These keys and signatures are right in every other respect.
     for (key, signature) in [("unrevoked.asc", "file-revoked.asc"), ("expired.asc", "file-early.asc")] {
         let (place, out) = signed(key, signature);
         place.assert_exact(&out, "f", &file());
@@ -190,7 +190,7 @@ fn a_file_that_is_there_and_standard_output() {
     place.write("f", "old");
     let out = place.run(&[&url, "-o", "f", "--signed-by", &key]);
     assert_untouched(&place, &out, "the content is not what was signed");
-    // A pipe cannot be read again; a signed list is enough for it.
+    // A pipe cannot be read again, but a signed list suffices for it.
     let out = place.run(&[&url, "-o", "-", "--signed-by", &key]);
     assert!(
         out.status == 3 && out.stdout.is_empty() && out.stderr.contains("was written in order"),
@@ -229,7 +229,7 @@ fn signatures_of_lists() {
         place.assert_exact(&out, "file", &file());
         assert!(out.stderr.contains(&proof), "{beside}: {}", out.stderr);
 
-        // The list says another digest: either that is not what was signed, or only what was signed counts.
+        // The list has another digest. Either the signature does not match, or only the signed text counts.
         server.put("/d/SHA256SUMS", list().replace("f9", "00"));
         let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
         if signature == "list.asc" {
@@ -268,7 +268,7 @@ fn lists_within_their_signature() {
     let out = place.run(&[&url, "--checksum-file", "CHECKSUM", "--signed-by", &path("author.asc")]);
     place.assert_exact(&out, "file", &file());
 
-    // Only what was signed is the list: not what is before, after, or in its headers.
+    // Only the signed text is the list, and not what is before, after or in its headers.
     let wrong = format!("{}  file\n", SHA256.replace("f9", "00"));
     let (place, out) = run("author.asc", &format!("{message}{wrong}"));
     place.assert_exact(&out, "f", &file());
@@ -305,7 +305,7 @@ fn a_list_that_is_there_only_within_its_signature_is_found() {
         place.assert_exact(&out, "f", &file());
         let proof = format!("sha-256 from {name}, signed by {}", author());
         assert!(out.stderr.contains(&proof), "{}", out.stderr);
-        // Once for a folder.
+        // It is fetched once for a folder.
         let place = Place::new();
         place.write("list", format!("{url} one\n{url} two\n"));
         let before = asked();
@@ -313,14 +313,14 @@ fn a_list_that_is_there_only_within_its_signature_is_found() {
         let out = place.run(&["-i", "list", "--signed-by", &key, "--verify", how]);
         place.assert_exact(&out, "two", &file());
         assert_eq!(asked() - before, 1);
-        // Nobody looks for it who has no key for it.
+        // Without an OpenPGP key it is not looked for.
         let before = asked();
         place.run(&[&url, "-o", "f", "--verify", how]);
         assert_eq!(asked(), before);
     }
     let text = String::from_utf8(message.clone()).expect("UTF-8");
     for (beside, key, says) in [
-        // A signature without its list.
+        // There is a signature without its list.
         (fixture("list.gpg"), "author.asc", "there is no signature: of the file or of its list"),
         (list().into_bytes(), "author.asc", "there is no signature: of the file or of its list"),
         (
@@ -334,7 +334,7 @@ fn a_list_that_is_there_only_within_its_signature_is_found() {
         let (place, out) = over_old(&url, key, &["--verify", "find"]);
         assert_untouched(&place, &out, says);
     }
-    // The other one is looked at too.
+    // The other signature is verified too.
     let (_server, url) = serve(&[("SHA256SUMS.asc", fixture("list.gpg")), ("SHA256SUMS.gpg", message)]);
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
     place.assert_exact(&out, "f", &file());
@@ -354,7 +354,7 @@ fn keys_that_are_none() {
     }
 }
 
-/// Some bytes of a fixture are others, cut off or doubled.
+/// Returns a fixture with some bytes changed, cut off or doubled.
 fn damaged(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let bytes = fixture(name);
     let length = bytes.len();

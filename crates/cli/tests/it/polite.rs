@@ -1,5 +1,4 @@
-//! Hosts that have had enough: what further connections and requests get there, and that downhaul takes the hint. A test for each
-//! sin, against the real program.
+//! Hosts that limit connections or requests, and how downhaul adapts to them. There is a test for each sin.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -23,7 +22,7 @@ fn file() -> Vec<u8> {
 }
 
 #[test]
-fn what_a_second_connection_gets_instead_of_a_part_never_replaces_the_file() {
+fn a_wrong_response_to_a_second_connection_never_replaces_the_file() {
     for how in ["page", "login", "quota", "ignored"] {
         for connections in ["auto", "4"] {
             let server = Server::start();
@@ -56,7 +55,7 @@ fn a_page_after_a_break_is_no_new_version_of_the_file() {
 }
 
 #[test]
-fn a_host_that_gives_no_parts_is_asked_for_them_three_times_and_not_again() {
+fn a_host_without_ranges_is_asked_for_them_three_times_and_not_again() {
     let wait = std::thread::spawn;
     let all = ["416", "403", "500", "ignored", "page"].map(|how| {
         wait(move || {
@@ -90,7 +89,7 @@ fn forty_small_files_come_from_a_host_that_allows_five_a_second() {
 }
 
 #[test]
-fn a_host_that_is_always_busy_still_costs_tries() {
+fn a_host_that_is_always_busy_uses_up_the_retries() {
     let server = Server::start();
     let (place, out) = get(&server, "status", "status=429", &["--retries", "2"]);
     place.assert_failed(&out, 1, "fewer requests");
@@ -116,14 +115,14 @@ fn a_host_that_bans_above_two_connections_is_waited_for() {
 }
 
 #[test]
-fn every_way_of_saying_too_much_is_a_pause_and_costs_no_try() {
+fn every_form_of_too_many_requests_is_a_pause_and_not_a_retry() {
     let all = ["ratelimit", "older", "x", "202", "403"].map(|how| {
         std::thread::spawn(move || {
             let server = Server::start();
             let query = format!("how={how}&wait=3");
             let (place, out) = get(&server, "says_too_much", &query, &["--retries", "0"]);
             place.assert_exact(&out, "f", &file());
-            // Half a second is what whole seconds may hide of a time.
+            // A date has whole seconds, so that half a second may be missing.
             assert!((2.0..8.0).contains(&out.took.as_secs_f64()), "{how}: {:?}", out.took);
             assert_eq!(server.requests().len(), 2, "{how}");
             let (place, out) = get(&server, "says_too_much", &format!("how={how}&wait=3600"), &[]);
@@ -135,7 +134,7 @@ fn every_way_of_saying_too_much_is_a_pause_and_costs_no_try() {
 }
 
 #[test]
-fn a_quota_that_a_good_reply_used_up_is_waited_for() {
+fn a_quota_that_a_good_response_used_up_is_waited_for() {
     let server = Server::start();
     let place = Place::new();
     let url = |n: u32| server.url(&format!("uses_up_the_quota/1000/{n}?wait=2"));
@@ -147,7 +146,7 @@ fn a_quota_that_a_good_reply_used_up_is_waited_for() {
 }
 
 #[test]
-fn pauses_without_end_are_a_failure_in_the_end() {
+fn pauses_without_progress_fail_in_the_end() {
     let server = Server::start();
     let (place, out) = get(&server, "busy_always", "after=0", &["--retries", "1"]);
     place.assert_failed(&out, 1, "fewer requests");
@@ -176,7 +175,7 @@ fn what_a_host_bans_is_remembered_for_later_runs() {
 }
 
 #[test]
-fn who_shall_not_learn_remembers_nothing() {
+fn no_learn_remembers_nothing() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("bans/{SIZE}/file?most=2&millis=2000&rate=2000000"));
@@ -187,7 +186,7 @@ fn who_shall_not_learn_remembers_nothing() {
 }
 
 #[test]
-fn a_record_of_hosts_that_cannot_be_read_is_said_and_replaced() {
+fn an_unreadable_record_of_hosts_is_reported_and_replaced() {
     let server = Server::start();
     let place = Place::new();
     std::fs::create_dir_all(place.hosts().parent().expect("a folder")).expect("a folder");

@@ -1,7 +1,8 @@
-//! What is proven of a file, by whom, and what happens when it is not what it should be: from the outside, with a right
-//! and a wrong case for each header, algorithm and form. After a failure the old file is untouched.
+//! Verification of files by digests, checksum lists and signatures, with a right and a wrong case for each
+//! header, algorithm and form. After a failure the old file is unchanged.
 //!
-//! The digests are of `content("file", 100_000)`, made by other programs (hashlib, zlib, a bitwise CRC).
+//! The digests are of `content("file", 100_000)`. Other programs computed them (hashlib, zlib, a bitwise
+//! CRC).
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -36,14 +37,14 @@ fn file() -> Vec<u8> {
     content("file", SIZE)
 }
 
-/// The URL of the file with these headers.
+/// Returns the URL of the file with these headers.
 fn with_headers(server: &Server, headers: &[(&str, &str)]) -> String {
     let mut url = url::Url::parse(&server.url(&format!("headers/{SIZE}/file"))).expect("a URL");
     url.query_pairs_mut().extend_pairs(headers);
     url.into()
 }
 
-/// Downloads over an old file of the name `f`.
+/// Downloads over an old file `f`.
 fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write("f", "old");
@@ -51,7 +52,7 @@ fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
     (place, out)
 }
 
-/// The run failed verification with this, and nothing but the old file is there.
+/// Asserts that verification failed with this message, and that only the old file is there.
 #[track_caller]
 fn assert_untouched(place: &Place, out: &Out, says: &str) {
     assert_eq!(out.status, 3, "{}", out.stderr);
@@ -60,14 +61,14 @@ fn assert_untouched(place: &Place, out: &Out, says: &str) {
     assert!(!place.files().iter().any(|name| name.ends_with(".part")), "{:?}", place.files());
 }
 
-/// A digest of the right length that the file does not have.
+/// Returns a wrong digest of the same length.
 fn wrong(right: &str) -> String {
     let (head, tail) = right.split_at(1);
     if head == "0" { format!("1{tail}") } else { format!("0{tail}") }
 }
 
 #[test]
-fn every_header_is_checked() {
+fn every_digest_header_is_verified() {
     let server = Server::start();
     let structured = |name: &str, digest: &str| format!("{name}=:{digest}:");
     for (header, form, digest, proof) in [
@@ -102,7 +103,7 @@ fn every_header_is_checked() {
         assert_untouched(&place, &out, &format!("but {header} says"));
         assert!(place.log().contains("hash mismatch"), "{}", place.log());
     }
-    // All that is known is checked; the strongest is what is reported.
+    // Every known digest is verified, and the strongest one is reported.
     let both = [("Content-MD5", MD5.1), ("Repr-Digest", &structured("sha-256", SHA256.1))];
     let (place, out) = over_old(&with_headers(&server, &both), &[]);
     place.assert_exact(&out, "f", &file());
@@ -114,7 +115,7 @@ fn every_header_is_checked() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_noted_and_proves_nothing() {
+fn digests_that_cannot_be_used_are_noted_and_verify_nothing() {
     let server = Server::start();
     let crc = format!("crc32c={}", wrong(CRC32C.1));
     for (headers, note) in [
@@ -135,7 +136,7 @@ fn what_cannot_be_checked_is_noted_and_proves_nothing() {
 }
 
 #[test]
-fn a_digest_survives_a_break() {
+fn a_digest_is_verified_after_an_interruption() {
     let server = Server::start();
     let digest = format!("sha-256=:{}:", SHA256.1);
     let (place, out) = over_old(&with_headers(&server, &[("break", "1"), ("Repr-Digest", &digest)]), &[]);
@@ -145,11 +146,11 @@ fn a_digest_survives_a_break() {
 }
 
 #[test]
-fn what_a_206_says_of_the_whole_counts_too() {
+fn a_206_with_a_digest_of_the_whole_file_counts() {
     let server = Server::start();
     for (digest, right) in [(SHA256.1.to_string(), true), (wrong(SHA256.1), false)] {
         let place = Place::new();
-        // The first reply is to a request for the end of it.
+        // The first response is to a request for the end of the file.
         place.write("f", &file()[..90_000]);
         let digest = format!("sha-256=:{digest}:");
         let out = place.run(&[&with_headers(&server, &[("Repr-Digest", &digest)]), "-o", "f", "-c"]);
@@ -159,7 +160,7 @@ fn what_a_206_says_of_the_whole_counts_too() {
         assert!(out.stderr.contains(says), "{}", out.stderr);
         assert_eq!(place.file("f").map(|bytes| bytes.len()), Some(length));
     }
-    // These may mean the part or the whole.
+    // These headers may mean the range or the whole file.
     let place = Place::new();
     place.write("f", &file()[..90_000]);
     let out =
@@ -167,13 +168,13 @@ fn what_a_206_says_of_the_whole_counts_too() {
     place.assert_exact(&out, "f", &file());
 }
 
-/// Puts the file at `/d/file`, and gives its URL.
+/// Puts the file at `/d/file` and returns its URL.
 fn put_file(server: &Server) -> String {
     server.put("/d/file", file())
 }
 
 #[test]
-fn a_digest_that_the_person_gives() {
+fn a_given_digest_is_verified() {
     let server = Server::start();
     let url = put_file(&server);
     for (algorithm, digest, name) in [
@@ -192,7 +193,7 @@ fn a_digest_that_the_person_gives() {
         assert_untouched(&place, &out, "but --checksum says");
     }
     let empty = server.put("/d/empty", "");
-    // Of nothing, as b3sum gives it.
+    // The digest of an empty file, as b3sum prints it.
     let blake3 = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
     let (place, out) = over_old(&empty, &["--checksum", blake3]);
     place.assert_exact(&out, "f", b"");
@@ -270,7 +271,7 @@ fn checksum_lists_of_every_form() {
 }
 
 #[test]
-fn a_list_that_does_not_name_the_file_or_cannot_be_had() {
+fn a_list_that_does_not_name_the_file_or_cannot_be_fetched() {
     let server = Server::start();
     let url = put_file(&server);
     let place = Place::new();
@@ -333,8 +334,6 @@ fn digests_are_found_beside_the_file() {
         ("file.sha256", format!("{}  file\n", SHA256.0), "sha-256 from file.sha256"),
         ("file.sha256", format!("{}\n", SHA256.0), "sha-256 from file.sha256"),
         ("file.sha512", format!("{}\n", SHA512.0), "sha-512 from file.sha512"),
-        ("file.sha512", format!("{}  another\n", wrong(SHA512.0)), "size only"),
-        ("SHA256SUMS", "<!doctype html><p>not found".into(), "size only"),
     ] {
         let server = Server::start();
         let url = put_file(&server) + "?x=1";
@@ -342,15 +341,25 @@ fn digests_are_found_beside_the_file() {
         let (place, out) = over_old(&url, &["--verify", "find"]);
         place.assert_exact(&out, "f", &file());
         assert!(out.stderr.contains(from), "{name}: {}", out.stderr);
-        if from != "size only" {
-            let digest = text.split([' ', '\n']).find(|word| word.len() >= 64).expect("a digest");
-            server.put(&format!("/d/{name}"), text.replace(digest, &wrong(digest)));
-            let (place, out) = over_old(&url, &["--verify", "find"]);
-            assert_untouched(&place, &out, &format!("but {name} says"));
-        }
-        server.requests();
-        let (_, out) = over_old(&url, &[]);
-        assert!(out.stderr.contains("size only"), "by default nothing is asked for: {}", out.stderr);
+        let digest = text.split([' ', '\n']).find(|word| word.len() >= 64).expect("a digest");
+        server.put(&format!("/d/{name}"), text.replace(digest, &wrong(digest)));
+        let (place, out) = over_old(&url, &["--verify", "find"]);
+        assert_untouched(&place, &out, &format!("but {name} says"));
+    }
+    // Lists that say nothing about the file, and no list, which is the default.
+    for (name, text, more) in [
+        ("file.sha512", format!("{}  another\n", wrong(SHA512.0)), &["--verify", "find"][..]),
+        ("SHA256SUMS", "<!doctype html><p>not found".into(), &["--verify", "find"]),
+        ("SHA256SUMS", format!("{}  file\n", SHA256.0), &[]),
+    ] {
+        let server = Server::start();
+        let url = put_file(&server) + "?x=1";
+        server.put(&format!("/d/{name}"), text);
+        let (place, out) = over_old(&url, more);
+        place.assert_exact(&out, "f", &file());
+        assert!(!out.stderr.contains(&format!("from {name}")), "{name}: {}", out.stderr);
+        let asked = !server.requests_for(name).is_empty();
+        assert_eq!(asked, !more.is_empty(), "a list beside the file is fetched only with --verify find");
     }
     let server = Server::start();
     let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/file{n}"), file())).collect();
@@ -366,23 +375,18 @@ fn digests_are_found_beside_the_file() {
 }
 
 #[test]
-fn require_and_off() {
+fn verify_require_and_verify_off() {
     let server = Server::start();
     let strong = format!("sha-256=:{}:", SHA256.1);
-    for (headers, status) in [
-        (vec![("Repr-Digest", strong.as_str())], 0),
-        (vec![("Content-MD5", MD5.1)], 3),
-        (vec![("Repr-Digest", "sha-256=abc")], 3),
-        (vec![], 3),
-    ] {
+    let (place, out) =
+        over_old(&with_headers(&server, &[("Repr-Digest", &strong)]), &["--verify", "require"]);
+    place.assert_exact(&out, "f", &file());
+    for headers in [vec![("Content-MD5", MD5.1)], vec![("Repr-Digest", "sha-256=abc")], vec![]] {
         let (place, out) = over_old(&with_headers(&server, &headers), &["--verify", "require"]);
-        assert_eq!(out.status, status, "{headers:?}: {}", out.stderr);
-        if status == 3 {
-            assert_untouched(&place, &out, "no strong checksum is known");
-            assert!(place.log().contains("[digest.missing]"), "{}", place.log());
-        }
+        assert_untouched(&place, &out, "no strong checksum is known");
+        assert!(place.log().contains("[digest.missing]"), "{headers:?}: {}", place.log());
     }
-    // It looks beside the file, too.
+    // Lists beside the file are looked for too.
     let url = put_file(&server);
     server.put("/d/SHA256SUMS", format!("{}  file\n", SHA256.0));
     let (place, out) = over_old(&url, &["--verify", "require"]);
@@ -394,7 +398,7 @@ fn require_and_off() {
 }
 
 #[test]
-fn a_file_that_is_already_there_is_checked_too() {
+fn an_existing_file_is_verified_too() {
     let server = Server::start();
     let url = put_file(&server);
     let right = format!("sha256:{}", SHA256.0);
@@ -487,7 +491,7 @@ fn signatures_of_lists() {
         let out = place.run(&[&url, "--checksum-file", "SHA256SUMS", "--signed-by", &signer.key()]);
         assert!(out.status == 0 && out.stderr.contains(proof), "{}", out.stderr);
     }
-    // Signed is the list, and the list says another digest.
+    // The list is signed, and has another digest.
     let bad = format!("{}  file\n", wrong(SHA256.0));
     server.put("/d/SHA256SUMS", bad.as_str());
     let signed = |args: &[&str]| over_old(&url, &[&["--signed-by", &signer.key()], args].concat());
@@ -498,7 +502,7 @@ fn signatures_of_lists() {
     server.put("/d/SHA256SUMS.minisig", signer.sign(bad.as_bytes()));
     let (place, out) = signed(&["--checksum-file", &list]);
     assert_untouched(&place, &out, "but SHA256SUMS, signed by 0101010101010101 says");
-    // A list without a signature is no signature; the file's own would do.
+    // A list without a signature does not count. A signature of the file itself would.
     let plain = server.put("/lists/SHA256SUMS", sums.as_str());
     let (place, out) = signed(&["--checksum-file", &plain]);
     assert_untouched(&place, &out, "there is no signature: of the file or of its list");
@@ -508,7 +512,7 @@ fn signatures_of_lists() {
 }
 
 #[test]
-fn a_record_reproduces_a_set_exactly_or_fails() {
+fn a_lock_file_reproduces_a_set_exactly_or_fails() {
     let server = Server::start();
     let redirected =
         server.url(&format!("redirect/1/x?to={}", server.url(&format!("well_behaved/{SIZE}/file"))));
@@ -527,7 +531,7 @@ fn a_record_reproduces_a_set_exactly_or_fails() {
     assert!(lines[1]["validator"].is_string() && lines[0].get("final_url").is_none());
     assert!(!record.contains("abc") && record.contains("id=1&token=***"), "{record}");
 
-    // The secret must be put back.
+    // The secret of the URL must be filled in.
     let out = place.run(&["-i", "set.lock", "-d", "second"]);
     assert!(out.status == 2 && out.stderr.contains("line 1: a secret was left out"), "{}", out.stderr);
     place.write("set.lock", record.replace("&token=***", ""));
@@ -541,7 +545,7 @@ fn a_record_reproduces_a_set_exactly_or_fails() {
     assert_eq!((out.status, place.file("third/file")), (3, None), "{}", out.stderr);
     assert_eq!(place.file("third/sub/b"), Some(file()));
 
-    // What a later run gets takes the place of what it was; the rest stays.
+    // A later run replaces the entries of its files and keeps the others.
     let new = server.put("/d/new", file());
     let out = place.run(&[
         &new,
@@ -559,14 +563,14 @@ fn a_record_reproduces_a_set_exactly_or_fails() {
         ["sub/b", "new", "file"].into_iter().filter(|name| record.contains(&format!("\"{name}\""))).collect();
     assert_eq!((names.len(), record.lines().count()), (3, 3), "{record}");
     assert_eq!(record.matches(SHA256.0).count(), 2);
-    // A run that gets nothing changes nothing.
+    // A run that downloads nothing changes nothing.
     place.run(&[&server.url("d/none"), "--record", "set.lock"]);
     assert_eq!(place.file("set.lock"), Some(record.into_bytes()));
     assert!(!place.files().iter().any(|name| name.ends_with(".new")));
 }
 
 #[test]
-fn a_record_that_cannot_be_written_is_told() {
+fn a_lock_file_that_cannot_be_written_is_reported() {
     let server = Server::start();
     let place = Place::new();
     let url = put_file(&server);
@@ -639,10 +643,11 @@ fn verify_compares_what_is_on_the_disk() {
 }
 
 #[test]
-fn a_bad_part_is_fetched_again_and_nothing_else() {
+fn a_wrong_chunk_is_fetched_again_and_nothing_else() {
     const LARGE: u64 = 12_000_000;
+    let mut refused_in_all = 0;
     for (size, more) in [(SIZE, &["-x1"][..]), (LARGE, &["-x1"]), (LARGE, &["-x4"])] {
-        // Number 99 never comes: all is well.
+        // The response number 99 never comes, so that every digest is right.
         for bad in [1, 2, 99] {
             let (server, place) = (Server::start(), Place::new());
             let url = server.url(&format!("part_digests/{size}/file?bad={bad}"));
@@ -655,17 +660,21 @@ fn a_bad_part_is_fetched_again_and_nothing_else() {
             let refused = |event: &&serde_json::Value| event["error"]["code"] == "digest.part";
             let refused = events.iter().filter(refused).count();
             assert_eq!(refused, usize::from(parts >= bad), "{size} {more:?} {bad}: {parts} parts");
-            if refused > 0 {
-                assert!(fetched > size && fetched < 2 * size, "{size} {more:?} {bad}: {fetched} bytes");
-            } else if more == ["-x1"] {
-                assert_eq!(fetched, size, "{size}: {parts} parts");
-            }
+            let allowed = match refused {
+                0 if more == ["-x1"] => size..size + 1,
+                // Connections that end may leave some bytes that come twice.
+                0 => size..size + size / 2,
+                _ => size + 1..2 * size,
+            };
+            assert!(allowed.contains(&fetched), "{size} {more:?} {bad}: {fetched} bytes");
+            refused_in_all += refused;
         }
     }
+    assert!(refused_in_all > 0, "no chunk was wrong");
 }
 
 #[test]
-fn a_part_that_stays_bad_fails() {
+fn a_chunk_that_stays_wrong_fails() {
     let server = Server::start();
     let bad = |size: u64| server.url(&format!("part_digests/{size}/file?bad=1&always=1"));
     let (place, out) = over_old(&bad(SIZE), &["--retries", "2"]);
@@ -684,7 +693,7 @@ fn a_part_that_stays_bad_fails() {
 }
 
 #[test]
-fn a_journal_claims_nothing_of_a_bad_part() {
+fn the_journal_lists_nothing_of_a_wrong_chunk() {
     const LARGE: u64 = 12_000_000;
     for connections in ["-x1", "-x4"] {
         let server = Server::start();
@@ -692,7 +701,7 @@ fn a_journal_claims_nothing_of_a_bad_part() {
         let (place, out) = over_old(&server.url(&target), &["--retries", "2", connections]);
         assert_eq!((out.status, place.file("f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
         assert!(server.requests().len() <= 1 + 4 * 5, "bounded: {}", server.requests().len());
-        // The next run believes what the journal claims and the disk has, and checks nothing but the size at the end.
+        // The next run trusts the journal where the disk agrees, and compares only the size at the end.
         server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
         let again = server.url(&target);
         let out = place.run(&[&again, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
@@ -704,7 +713,7 @@ fn a_journal_claims_nothing_of_a_bad_part() {
 }
 
 #[test]
-fn a_whole_digest_is_right_after_a_bad_part() {
+fn the_digest_of_the_whole_file_is_right_after_a_wrong_chunk() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("part_digests/{SIZE}/file?bad=1"));
@@ -714,7 +723,7 @@ fn a_whole_digest_is_right_after_a_bad_part() {
 }
 
 #[test]
-fn what_has_left_cannot_be_fetched_again() {
+fn a_wrong_chunk_fails_if_it_went_to_standard_output() {
     for size in [SIZE, 12_000_000] {
         let server = Server::start();
         let out = Place::new().run(&[&server.url(&format!("part_digests/{size}/file?bad=1")), "-o", "-"]);

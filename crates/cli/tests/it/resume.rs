@@ -1,49 +1,43 @@
-//! What a run leaves, and what the next one makes of it: interrupted, killed, damaged, locked, adopted.
+//! What a run leaves behind, and what the next run does with it: interrupted, killed, damaged, locked and
+//! adopted files.
 
-use crate::common::{Out, Place, events, finish};
+use crate::common::{Out, Place, events, finish, is_installed, send, wait_until};
 use downhaul_engine::core::journal::{self, Claim};
 use downhaul_engine::core::name::side_files;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::fs;
 use std::path::Path;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 const SIZE: u64 = 8_000_000;
 
-/// What a connection may have in its hands when its task is cut short: the next one fetches it again.
+/// The bytes that a connection may have received but not written when its segment is cut. They are fetched
+/// again.
 const ONE_BATCH: u64 = 1024 * 1024;
 
 fn file() -> Vec<u8> {
     content("file", SIZE)
 }
 
-fn signal(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-    kill_process(pid, signal).expect("it runs");
-}
-
-/// Runs until so many bytes are recorded, and ends the run with a signal.
+/// Starts a run, and ends it with a signal once its journal lists this many bytes.
 fn interrupted(place: &Place, args: &[&str], name: &str, bytes: u64, with: Signal) -> Out {
     let child = place.start(args);
-    let start = Instant::now();
-    while recorded(place, name).iter().map(|claim| claim.end - claim.start).sum::<u64>() < bytes {
-        assert!(start.elapsed() < Duration::from_secs(30), "nothing arrives: {:?}", place.files());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    signal(&child, with);
+    let listed = || recorded(place, name).iter().map(|claim| claim.end - claim.start).sum::<u64>();
+    wait_until(&format!("the journal of {name} lists {bytes} bytes"), || listed() >= bytes);
+    send(with, &child);
     finish(child)
 }
 
-/// What the journal of a file claims. The length of the part file says nothing: it has holes.
+/// Returns the ranges that the journal of a file lists. The length of the partial file says nothing: it has
+/// holes.
 fn recorded(place: &Place, name: &str) -> Vec<Claim> {
     let journal = fs::read(place.path().join(side_files(Path::new(name)).journal)).ok();
     journal.and_then(|bytes| journal::read(&bytes)).map(|(_, claims)| claims).unwrap_or_default()
 }
 
-/// How many bytes of what the journal of a file claims are in its part file.
+/// Returns how many of the bytes that the journal of a file lists are in its partial file.
 fn intact(place: &Place, name: &str) -> u64 {
     let part = place.file(&format!("{name}.part")).unwrap_or_default();
     let bytes = |claim: &Claim| part.get(claim.start as usize..claim.end as usize).map(journal::crc32c);
@@ -51,14 +45,14 @@ fn intact(place: &Place, name: &str) -> u64 {
     claims.map(|claim| claim.end - claim.start).sum()
 }
 
-/// Bytes that the runs after the first one fetched.
+/// Returns the number of bytes that this run received.
 fn fetched(out: &Out) -> u64 {
     let finished = events(out).into_iter().find(|event| event["kind"] == "finished").expect("finished");
     finished["fetched"].as_u64().expect("a number")
 }
 
 #[test]
-fn every_way_to_end_a_run_is_gone_on_with() {
+fn a_run_that_ended_in_any_way_is_resumed() {
     for (with, status) in [(Signal::INT, 130), (Signal::TERM, 75), (Signal::HUP, 75), (Signal::KILL, -1)] {
         let server = Server::start();
         let place = Place::new();
@@ -87,7 +81,7 @@ fn a_name_that_the_server_chose_is_found_again() {
     let place = Place::new();
     let args = |signature: u32| server.url(&format!("capped/{SIZE}/file?rate=4000000&sig={signature}"));
     interrupted(&place, &[&args(1)], "file", 4_000_000, Signal::TERM);
-    // A newly signed link to the same file goes on.
+    // A newly signed link to the same file resumes it.
     let out = place.run(&[&args(2), "--progress", "json"]);
     place.assert_exact(&out, "file", &file());
     let resumed = events(&out).into_iter().find(|event| event["kind"] == "resumed").expect("resumed");
@@ -102,7 +96,7 @@ fn a_name_that_the_server_chose_is_found_again() {
 }
 
 #[test]
-fn a_name_as_long_as_the_disk_takes_is_gone_on_with() {
+fn a_name_as_long_as_the_disk_allows_is_resumed() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
@@ -170,7 +164,7 @@ fn file_without_a_validator_starts_again_unless_a_digest_decides() {
     let again = events(&out).into_iter().find(|event| event["error"]["code"] == "resume.unproven");
     assert!(again.is_some_and(|event| event["from"] == 0), "it says so");
     assert!(fetched(&out) >= SIZE);
-    // With a digest from a list, which decides at the end, it goes on.
+    // With a digest from a list, which decides at the end, the file is resumed.
     let line = format!(
         "{{\"url\":\"{weak}\",\"out\":\"g\",\"sha256\":\"{}\"}}\n",
         downhaul_testkit::sha256(&file())
@@ -183,17 +177,13 @@ fn file_without_a_validator_starts_again_unless_a_digest_decides() {
 }
 
 #[test]
-fn what_is_whole_already_is_not_asked_for_again() {
+fn a_complete_partial_file_needs_no_request() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=40000000"));
-    // A folder in the way of the final name lets everything arrive, and then nothing be published.
+    // A folder at the final name lets everything arrive, and then prevents the rename.
     let child = place.start(&[&url, "-o", "f"]);
-    let start = Instant::now();
-    while place.file("f.part").is_none_or(|part| part.is_empty()) && start.elapsed() < Duration::from_secs(20)
-    {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    place.wait_for_bytes("f.part", 1);
     fs::create_dir(place.path().join("f")).expect("a folder");
     let out = finish(child);
     assert_ne!(out.status, 0, "{}", out.stderr);
@@ -201,9 +191,7 @@ fn what_is_whole_already_is_not_asked_for_again() {
     let asked = server.requests().len();
     let out = place.run(&[&url, "-o", "f", "--progress", "json"]);
     place.assert_exact(&out, "f", &file());
-    if fetched(&out) == 0 {
-        assert_eq!(server.requests().len(), asked, "nothing was asked of the server");
-    }
+    assert_eq!((fetched(&out), server.requests().len()), (0, asked), "no request was sent");
 }
 
 #[test]
@@ -216,7 +204,7 @@ fn file_that_shrank_starts_again() {
 }
 
 #[test]
-fn damaged_leftovers_are_fetched_again_and_nothing_else_is() {
+fn damaged_bytes_of_a_partial_file_are_fetched_again_and_nothing_else() {
     let server = Server::start();
     for damage in ["flip", "truncate", "journal_cut", "journal_flip", "journal_gone", "part_gone", "swap"] {
         let place = Place::new();
@@ -253,14 +241,14 @@ fn damaged_leftovers_are_fetched_again_and_nothing_else_is() {
 }
 
 #[test]
-fn a_short_page_does_not_get_into_what_is_gone_on_with() {
+fn a_short_page_does_not_get_into_a_continued_file() {
     let server = Server::start();
     let place = Place::new();
     let whole = content("file", 300_000);
     place.write("file", &whole[..200_000]);
     let out = place.run(&["-c", &server.url("page_at_first/300000/file")]);
     place.assert_exact(&out, "file", &whole);
-    // What it would have to be compared with is there no more when the next reply comes.
+    // The bytes to compare with are gone when the next response arrives.
     for wrong in ["changes_after/3000/file?requests=1&rate=900000", "page_at_first/6000/other"] {
         let place = Place::new();
         let url = server.url(wrong);
@@ -274,7 +262,7 @@ fn a_short_page_does_not_get_into_what_is_gone_on_with() {
 }
 
 #[test]
-fn leftovers_of_a_file_that_is_small_now() {
+fn the_partial_file_of_a_file_that_became_small_is_replaced() {
     let server = Server::start();
     let place = Place::new();
     let large = format!("capped/{SIZE}/file?rate=8000000");
@@ -291,11 +279,7 @@ fn a_second_run_into_the_same_target_touches_nothing() {
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=3000000"));
     let first = place.start(&[&url, "-o", "f", "-x1"]);
-    let start = Instant::now();
-    while place.file("f.part").is_none_or(|part| part.len() < 1_000_000) {
-        assert!(start.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    place.wait_for_bytes("f.part", 1_000_000);
     for more in [&[][..], &["--no-resume"], &["--continue"]] {
         let out = place.run(&[&[url.as_str(), "-o", "f"], more].concat());
         assert_eq!(out.status, 1, "{}", out.stderr);
@@ -309,16 +293,16 @@ fn a_second_run_into_the_same_target_touches_nothing() {
 fn planted_links_are_not_followed() {
     let server = Server::start();
     let url = server.url(&format!("well_behaved/{SIZE}/file"));
-    for at in ["f", "f.part", "f.part.journal", "f.part.journal.new"] {
+    for (at, status) in [("f", 0), ("f.part", 5), ("f.part.journal", 0), ("f.part.journal.new", 0)] {
         let place = Place::new();
         let victim = place.write("victim", "precious");
         std::os::unix::fs::symlink(&victim, place.path().join(at)).expect("links");
         let out = place.run(&[&url, "-o", "f", "--if-exists", "overwrite"]);
         assert_eq!(place.file("victim").as_deref(), Some(&b"precious"[..]), "{at}: {}", out.stderr);
-        if out.status == 0 {
-            assert!(fs::symlink_metadata(place.path().join("f")).expect("is there").is_file(), "{at}");
-            assert_eq!(place.file("f"), Some(file()), "{at}");
-        }
+        assert_eq!(out.status, status, "{at}: {}", out.stderr);
+        let found = fs::symlink_metadata(place.path().join("f"));
+        let is_exact = found.is_ok_and(|found| found.is_file()) && place.file("f") == Some(file());
+        assert_eq!(is_exact, status == 0, "{at}: {:?}", place.files());
     }
 }
 
@@ -400,7 +384,8 @@ fn an_adopted_file_can_be_interrupted_too() {
     assert!(fetched(&out) < 4_000_000, "{} bytes", fetched(&out));
 }
 
-/// kill -9 at random moments, over sizes from a byte to 200 MiB; what is left is sometimes damaged before the next run.
+/// Kills runs at random moments, with sizes from 1 byte to 200 MiB. Sometimes the partial file is damaged
+/// before the next run.
 #[test]
 fn killed_at_two_hundred_random_moments() {
     const KILLS: usize = 200;
@@ -454,7 +439,8 @@ fn damage(place: &Place, rng: &mut fastrand::Rng) {
     place.write(name, bytes);
 }
 
-/// A control file of aria2 for pieces of 1 MiB, of which the first byte of the bitfield says which of the first eight are complete.
+/// Returns a control file of aria2 for pieces of 1 MiB. `first` is the first byte of its bitfield: one bit
+/// for each of the first eight pieces, which is set if the piece is complete.
 fn control_file(size: u64, first: u8) -> Vec<u8> {
     let mut bitfield = vec![0; size.div_ceil(1 << 20).div_ceil(8) as usize];
     bitfield[0] = first;
@@ -486,7 +472,7 @@ fn a_local_file_that_is_longer_than_the_servers_is_never_replaced_by_continue() 
 }
 
 #[test]
-fn what_is_continued_from_another_tool_stays_to_be_compared_whatever_fails_meanwhile() {
+fn a_file_of_another_tool_is_compared_even_after_failures() {
     let server = Server::start();
     let mine = content("mine", 200_000);
     for sin in [
@@ -504,7 +490,7 @@ fn what_is_continued_from_another_tool_stays_to_be_compared_whatever_fails_meanw
 }
 
 #[test]
-fn a_part_whose_whole_is_of_unknown_size_is_continued_up_to_its_end() {
+fn a_file_of_unknown_size_is_continued_to_its_end() {
     let server = Server::start();
     let whole = content("file", 300_000);
     for query in ["", "?tag=0", "?most=40000"] {
@@ -513,7 +499,8 @@ fn a_part_whose_whole_is_of_unknown_size_is_continued_up_to_its_end() {
         let out = place.run(&["-c", &server.url(&format!("unknown_total/300000/file{query}"))]);
         place.assert_exact(&out, "file", &whole);
     }
-    // A part of it, and nothing tells whether the next one belongs to it: all of it comes anew.
+    // A response has only some of the bytes, and without a validator the next one cannot be joined to it. The
+    // whole file is downloaded again.
     let place = Place::new();
     place.write("file", &whole[..200_000]);
     let out = place.run(&["-c", &server.url("unknown_total/300000/file?tag=0&most=80000")]);
@@ -521,7 +508,7 @@ fn a_part_whose_whole_is_of_unknown_size_is_continued_up_to_its_end() {
 }
 
 #[test]
-fn what_aria2_marked_as_complete_is_taken_over_and_the_rest_is_fetched() {
+fn chunks_that_aria2_marked_as_complete_are_adopted_and_the_rest_is_fetched() {
     let server = Server::start();
     let whole = file();
     // The first, second and fourth MiB are there.
@@ -536,7 +523,7 @@ fn what_aria2_marked_as_complete_is_taken_over_and_the_rest_is_fetched() {
     let out = place.run(&["-c", &url, "-o", "f", "--progress", "json"]);
     place.assert_exact(&out, "f", &whole);
     assert!(fetched(&out) < SIZE - (2 << 20), "{} bytes came", fetched(&out));
-    // Of another file, or of one with another size, nothing is taken.
+    // Nothing of another file, or of a file with another size, is adopted.
     for (bytes, size) in [(vec![7; SIZE as usize], SIZE), (left.clone(), SIZE - 1)] {
         let place = Place::new();
         place.write("f", &bytes);
@@ -545,7 +532,7 @@ fn what_aria2_marked_as_complete_is_taken_over_and_the_rest_is_fetched() {
         assert_eq!(out.status, 1, "{}", out.stderr);
         assert!(place.file("f") == Some(bytes));
     }
-    // What cannot be read is no reason to believe that the file has no holes.
+    // If the control file cannot be read, the file may have holes.
     let place = Place::new();
     place.write("f", &left);
     place.write("f.aria2", b"garbage");
@@ -556,12 +543,9 @@ fn what_aria2_marked_as_complete_is_taken_over_and_the_rest_is_fetched() {
 }
 
 #[test]
-fn a_download_that_the_real_aria2_left_is_gone_on_with() {
-    if std::process::Command::new("aria2c").arg("-v").output().is_err() {
-        #[expect(clippy::disallowed_methods, reason = "a test reads its own environment")]
-        let in_ci = std::env::var("CI").is_ok();
-        assert!(!in_ci, "aria2c must be installed in CI");
-        return crate::common::note("aria2c is not installed: skipped");
+fn a_download_that_the_real_aria2_left_is_continued() {
+    if !is_installed("aria2c") {
+        return;
     }
     let server = Server::start();
     let place = Place::new();
@@ -570,11 +554,11 @@ fn a_download_that_the_real_aria2_left_is_gone_on_with() {
     let args =
         ["-x4", "-s4", "-k1M", "--file-allocation=prealloc", "--auto-save-interval=1", "-q", "-o", "f"];
     let mut aria2 = aria2.args(args).arg(&url).current_dir(place.path()).spawn().expect("starts");
+    // aria2 saves its control file once a second: here the second time, when pieces are complete.
     let start = Instant::now();
-    while place.file("f.aria2").is_none() || start.elapsed() < Duration::from_millis(1300) {
-        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", place.files());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("aria2 has saved its control file", || {
+        place.file("f.aria2").is_some() && start.elapsed() > Duration::from_millis(1300)
+    });
     let _ = aria2.kill();
     let _ = aria2.wait();
     let out = place.run(&[&url, "-o", "f"]);
@@ -587,14 +571,14 @@ fn a_download_that_the_real_aria2_left_is_gone_on_with() {
 fn continue_never_replaces_another_file_in_a_later_run_either() {
     const LARGE: u64 = 3_000_000;
     let mine = content("mine", 200_000);
-    // The first run is ended before anything was compared.
+    // The first run ends before anything was compared.
     let server = Server::start();
     let place = Place::new();
     place.write("file", &mine);
     let target = format!("capped/{LARGE}/file?rate=20000");
     let child = place.start(&["-c", &server.url(&target), "-x1"]);
     std::thread::sleep(Duration::from_millis(700));
-    signal(&child, Signal::KILL);
+    send(Signal::KILL, &child);
     finish(child);
     server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
     for _ in 0..2 {
@@ -602,7 +586,7 @@ fn continue_never_replaces_another_file_in_a_later_run_either() {
         assert_eq!(out.status, 1, "{}", out.stderr);
         assert!(place.file("file").as_ref() == Some(&mine), "{}", out.stderr);
     }
-    // What is there to go on with is of a download that was to replace the file.
+    // The partial file is of a download that was to replace the file.
     let place = Place::new();
     place.write("file", &mine);
     let target = format!("capped/{SIZE}/file?rate=4000000");

@@ -1,7 +1,7 @@
 //! What a person sees on a terminal: bars, the question, resizing, signals.
 
-use crate::common::Place;
 use crate::common::terminal::Terminal;
+use crate::common::{Place, wait_until};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use portable_pty::CommandBuilder;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)?";
 
 #[test]
-fn bars_for_what_is_in_flight_and_a_line_for_the_whole() {
+fn files_in_flight_have_bars_and_the_total_has_a_line() {
     let server = Server::start();
     let place = Place::new();
     let urls = [
@@ -66,7 +66,7 @@ fn a_hundred_files_have_as_many_bars_as_are_in_flight() {
 }
 
 #[test]
-fn narrow_wide_and_odd_names_fit() {
+fn long_and_wide_names_fit_into_every_width() {
     let server = Server::start();
     for columns in [12, 20, 40, 200] {
         let place = Place::new();
@@ -117,7 +117,7 @@ fn the_question_is_asked_and_retries_run_out() {
     assert_eq!(server.requests().len(), 1, "no automatic try before it");
     terminal.press("r");
     terminal.wait_for_text("[1 retry left]");
-    // One letter; Enter is optional, and other keys mean nothing.
+    // One letter is an answer. Enter is optional, and other keys are ignored.
     terminal.press("x\nR\n");
     let (status, screen) = terminal.end();
     assert_eq!(status, 1);
@@ -233,7 +233,7 @@ fn the_terminal_is_left_as_it_was() {
 }
 
 #[test]
-fn ctrl_c_stops_cleanly_and_leaves_no_half_done_file_under_its_name() {
+fn ctrl_c_stops_cleanly_and_leaves_only_a_partial_file() {
     let server = Server::start();
     let place = Place::new();
     let mut terminal =
@@ -250,7 +250,7 @@ fn ctrl_c_stops_cleanly_and_leaves_no_half_done_file_under_its_name() {
 }
 
 #[test]
-fn stopped_and_continued_it_repaints_below() {
+fn a_stopped_and_continued_run_repaints_below() {
     let server = Server::start();
     let place = Place::new();
     let mut terminal =
@@ -266,7 +266,7 @@ fn stopped_and_continued_it_repaints_below() {
 }
 
 #[test]
-fn a_stopped_terminal_stops_no_transfer() {
+fn a_terminal_that_is_stopped_with_ctrl_s_stops_no_transfer() {
     let server = Server::start();
     let place = Place::new();
     let list: String =
@@ -275,11 +275,7 @@ fn a_stopped_terminal_stops_no_transfer() {
     let mut terminal = Terminal::start(&place, 100, 24, &["-i", "list", "-j", "4"]);
     terminal.wait_for_text("of 40 files");
     terminal.press("\u{13}");
-    let start = Instant::now();
-    while place.files().len() < 41 {
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", place.files());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("all files and the list are there", || place.files().len() == 41);
     terminal.press("\u{11}");
     let (status, screen) = terminal.end();
     assert!(status == 0 && screen.contains("40 of 40 files downloaded"), "{screen}");
@@ -294,7 +290,7 @@ fn a_closed_terminal_ends_the_run_cleanly() {
     terminal.wait_for_text("%|");
     terminal.close();
     assert_eq!(terminal.end().0, 75);
-    // What came so far stays for a later run, if anything did; nothing has the final name.
+    // If bytes have arrived, they stay for a later run. No file has the final name.
     let files = place.files();
     assert!(files.iter().all(|name| name.starts_with("x.part")), "{files:?}");
 }

@@ -1,11 +1,11 @@
-//! One file over several connections: what servers do then, and what must come out. A test for each sin, against the
-//! real program.
+//! One file over several connections: what servers do then, and what must follow. There is a test for each
+//! sin.
 
 use crate::common::{Out, Place, events};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// Large enough for several connections, and slow enough over one that they are worth it.
+/// Large enough for several connections, which are worth it at the rate of one.
 const SIZE: u64 = 8_000_000;
 
 /// Bytes a second over each connection.
@@ -40,7 +40,7 @@ fn a_file_is_fetched_over_as_many_connections_as_asked_for() {
     place.assert_exact(&out, "f", &file());
     assert_eq!(place.files(), ["f"], "nothing is left");
     assert!(out.stderr.contains("sha-256 from X-Checksum-SHA256"), "{}", out.stderr);
-    // A connection that is closed in the middle of a reply lives a moment longer for the server.
+    // The server notices a moment later that a connection was closed in the middle of a response.
     assert!((4..=6).contains(&server.most_open()), "{} connections", server.most_open());
     assert_eq!(server.requests()[0].header("range"), None, "the first request is the download");
     let (place, out) = get(&server, "capped?one=1", &["-x", "1"]);
@@ -75,15 +75,15 @@ fn standard_output_gets_its_bytes_in_order_from_several_connections() {
 }
 
 #[test]
-fn a_silent_connection_is_left() {
+fn a_silent_connection_is_replaced() {
     let server = Server::start();
     let (place, out) = get(&server, "silent_connection", &[]);
     place.assert_exact(&out, "f", &file());
-    assert!(out.took.as_secs() < 25, "nobody waits for the time-out of 30 s: {:?}", out.took);
+    assert!(out.took.as_secs() < 25, "it does not wait for the timeout of 30 s: {:?}", out.took);
 }
 
 #[test]
-fn a_crawling_connection_gives_its_work_away() {
+fn the_segment_of_a_crawling_connection_is_split() {
     let server = Server::start();
     let (place, out) = get(&server, "crawling_connection", &[]);
     place.assert_exact(&out, "f", &file());
@@ -119,7 +119,7 @@ fn a_link_for_one_request_only_is_used_for_one() {
 }
 
 #[test]
-fn everything_to_a_ranged_request() {
+fn a_200_to_a_range_request_is_handled() {
     let server = Server::start();
     for sin in ["ranges_ignored", "ranges_ignored?break=1", "ranges_ignored_later"] {
         let (place, out) = get(&server, sin, &[]);
@@ -128,7 +128,7 @@ fn everything_to_a_ranged_request() {
 }
 
 #[test]
-fn wrong_parts_are_refused_before_a_byte_is_written() {
+fn wrong_ranges_are_refused_before_a_byte_is_written() {
     let server = Server::start();
     for how in ["start", "end", "total", "validator", "none", "multipart", "coding"] {
         for broken in ["", "&break=1"] {
@@ -139,7 +139,7 @@ fn wrong_parts_are_refused_before_a_byte_is_written() {
 }
 
 #[test]
-fn more_than_was_asked_for_is_skipped() {
+fn bytes_beyond_the_requested_range_are_skipped() {
     let server = Server::start();
     let (place, out) = get(&server, "superset", &[]);
     place.assert_exact(&out, "f", &file());
@@ -147,7 +147,7 @@ fn more_than_was_asked_for_is_skipped() {
 }
 
 #[test]
-fn the_file_changes_while_its_pieces_are_fetched() {
+fn a_file_that_changes_between_segments_is_not_mixed() {
     for after in 2..4 {
         let server = Server::start();
         let (place, out) = get(&server, &format!("changes_after?requests={after}"), &["--progress", "json"]);
@@ -158,7 +158,7 @@ fn the_file_changes_while_its_pieces_are_fetched() {
 }
 
 #[test]
-fn a_stream_that_flows_goes_on_whatever_version_others_find() {
+fn the_first_response_goes_on_whatever_version_others_find() {
     for sin in ["changes_after?requests=1", "changes_always"] {
         let server = Server::start();
         let (place, out) = get(&server, sin, &["--retries", "0"]);
@@ -168,7 +168,7 @@ fn a_stream_that_flows_goes_on_whatever_version_others_find() {
 }
 
 #[test]
-fn sizes_around_pieces_and_windows() {
+fn sizes_around_segments_and_windows_are_exact() {
     let server = Server::start();
     let mib = 1 << 20;
     for size in
@@ -183,7 +183,7 @@ fn sizes_around_pieces_and_windows() {
 }
 
 #[test]
-fn a_limit_holds_for_everything_together() {
+fn a_rate_limit_holds_for_all_files_together() {
     let server = Server::start();
     let place = Place::new();
     let urls = [server.url("well_behaved/600000/a"), server.url("well_behaved/600000/b")];
@@ -195,7 +195,7 @@ fn a_limit_holds_for_everything_together() {
 }
 
 #[test]
-fn files_at_once_can_be_found_out() {
+fn parallel_auto_finds_the_number_of_files() {
     let server = Server::start();
     let place = Place::new();
     let list: String =
@@ -208,7 +208,7 @@ fn files_at_once_can_be_found_out() {
 }
 
 #[test]
-fn explained_is_where_the_time_went_and_why_connections_were_added() {
+fn explain_says_where_the_time_went_and_why_connections_were_added() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url("capped/8000000/file?rate=2000000");

@@ -1,25 +1,26 @@
 //! Signals and broken pipes, without a terminal.
 
-use crate::common::{Place, finish};
+use crate::common::{Place, finish, send, wait_until};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
-use rustix::process::{Pid, Signal, kill_process};
-use std::io::Read;
-use std::process::{Child, Stdio};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::Signal;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-fn signal(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-    kill_process(pid, signal).expect("it runs");
-}
+/// Enough bytes to be sure that a download is under way.
+const SOME: u64 = 30_000;
 
-/// Waits until bytes of a file have arrived, and were told.
-fn wait_for_bytes(place: &Place, part: &str) {
-    let start = Instant::now();
-    while place.file(part).is_none_or(|bytes| bytes.len() < 30_000) {
-        assert!(start.elapsed() < Duration::from_secs(20), "nothing arrives: {:?}", place.files());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// Returns a pipe that is full, like the pipe of a reader that has stopped reading.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let flags = fcntl_getfl(&writer).expect("flags");
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("does not block");
+    while writer.write(&[b' '; 4096]).is_ok() {}
+    while writer.write(b" ").is_ok() {}
+    fcntl_setfl(&writer, flags).expect("blocks");
+    (reader, writer)
 }
 
 #[test]
@@ -34,10 +35,10 @@ fn signals_end_the_run_within_two_seconds_and_say_so() {
         place.write("old", "precious");
         let urls = [server.url("slow/9000000/x?rate=100000"), server.url("slow/9000000/y?rate=100000")];
         let child = place.start(&[&urls.join(","), "x,old", "--if-exists", "overwrite"]);
-        wait_for_bytes(&place, "x.part");
-        wait_for_bytes(&place, "old.part");
+        place.wait_for_bytes("x.part", SOME);
+        place.wait_for_bytes("old.part", SOME);
         let start = Instant::now();
-        signal(&child, which);
+        send(which, &child);
         let out = finish(child);
         assert_eq!(out.status, status, "{which:?}: {}", out.stderr);
         assert!(start.elapsed() < Duration::from_secs(2), "{which:?} took {:?}", start.elapsed());
@@ -48,37 +49,63 @@ fn signals_end_the_run_within_two_seconds_and_say_so() {
     }
 }
 
-#[test]
-fn a_second_ctrl_c_ends_it_at_once() {
-    let server = Server::start();
-    let place = Place::new();
-    // Standard output is a pipe that nobody empties: the last words cannot be said.
-    let mut child =
-        place.command(&["-i", "-", "--progress", "json"]).stdin(Stdio::piped()).spawn().expect("starts");
-    let stdin = child.stdin.take();
-    std::thread::sleep(Duration::from_millis(500));
-    signal(&child, Signal::INT);
-    signal(&child, Signal::INT);
-    let out = finish(child);
-    assert_eq!(out.status, 130);
-    assert!(out.took < Duration::from_secs(2));
-    drop((stdin, server));
+/// Starts a run whose events cannot be written, because its standard output is full. Sends Ctrl-C, and
+/// returns the run as soon as its log names that. From then on the run waits a second for standard output.
+fn stopped_while_its_events_are_stuck(server: &Server, place: &Place) -> (PipeReader, std::process::Child) {
+    let (unread, full) = full_pipe();
+    let url = server.url("slow/9000000/x?rate=100000");
+    let mut command = place.command(&[&url, "--progress", "json", "--explain"]);
+    let child = command.stdout(full).spawn().expect("starts");
+    place.wait_for_bytes("x.part", SOME);
+    send(Signal::INT, &child);
+    wait_until("the log names Ctrl-C", || place.log().contains("exited by the user (Ctrl-C)"));
+    (unread, child)
 }
 
 #[test]
-fn standard_input_that_never_ends_holds_nothing_up() {
+fn after_one_ctrl_c_the_run_waits_a_second_for_its_output_and_explains() {
+    let (server, place) = (Server::start(), Place::new());
+    let start = Instant::now();
+    let (unread, child) = stopped_while_its_events_are_stuck(&server, &place);
+    let out = finish(child);
+    assert_eq!(out.status, 130);
+    assert!(start.elapsed() > Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(!out.stderr.is_empty(), "it explains where the time went");
+    drop(unread);
+}
+
+#[test]
+fn a_second_ctrl_c_ends_the_run_at_once() {
+    let (server, place) = (Server::start(), Place::new());
+    let (unread, child) = stopped_while_its_events_are_stuck(&server, &place);
+    send(Signal::INT, &child);
+    let out = finish(child);
+    assert_eq!((out.status, out.stderr.as_str()), (130, ""), "it did not stay to explain");
+    drop(unread);
+}
+
+#[test]
+fn one_ctrl_c_ends_a_run_whose_messages_are_not_read() {
+    let (server, place) = (Server::start(), Place::new());
+    let (unread, full) = full_pipe();
+    let url = server.url("slow/9000000/x?rate=100000");
+    let child = place.command(&[&url]).stderr(full).spawn().expect("starts");
+    place.wait_for_bytes("x.part", SOME);
+    send(Signal::INT, &child);
+    assert_eq!(finish(child).status, 130);
+    assert_eq!(place.files(), ["x.part", "x.part.journal"]);
+    drop(unread);
+}
+
+#[test]
+fn standard_input_that_never_ends_delays_no_download() {
     let server = Server::start();
     let place = Place::new();
     let mut child = place.command(&["-i", "-"]).stdin(Stdio::piped()).spawn().expect("starts");
     let mut stdin = child.stdin.take().expect("a pipe");
-    std::io::Write::write_all(&mut stdin, format!("{}\n", server.url("well_behaved/1000/a")).as_bytes())
-        .expect("it reads");
-    let start = Instant::now();
-    while place.file("a").is_none() {
-        assert!(start.elapsed() < Duration::from_secs(20), "the first line is not waited for");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    signal(&child, Signal::TERM);
+    writeln!(stdin, "{}", server.url("well_behaved/1000/a")).expect("it reads");
+    wait_until("the file of the first line is there", || place.file("a").is_some());
+    send(Signal::TERM, &child);
     assert_eq!(finish(child).status, 75);
 }
 
@@ -94,15 +121,15 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
         command.args(["-c", &script]).current_dir(place.path()).stdin(Stdio::null());
         command.env("XDG_STATE_HOME", place.state());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        wait_for_bytes(&place, "x.part");
-        signal(&child, which);
+        place.wait_for_bytes("x.part", SOME);
+        send(which, &child);
         let out = finish(child);
         place.assert_exact(&out, "x", &content("x", 100_000));
     }
 }
 
 #[test]
-fn the_reader_of_standard_output_is_gone() {
+fn a_closed_standard_output_ends_the_run_quietly() {
     let server = Server::start();
     let place = Place::new();
     let mut child = place.start(&[&server.url("slow/3000000/x?rate=3000000"), "-o", "-"]);
@@ -113,7 +140,7 @@ fn the_reader_of_standard_output_is_gone() {
 }
 
 #[test]
-fn the_reader_of_events_or_messages_is_gone() {
+fn closed_readers_of_events_or_messages_stop_no_transfer() {
     let server = Server::start();
     for args in [&["--progress", "json"][..], &[]] {
         let place = Place::new();

@@ -1,4 +1,4 @@
-//! Which servers are trusted, and what is said of those that are not, or that speak no TLS that could be.
+//! Which servers are trusted, and the messages for those that are not or that do not speak usable TLS.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Words that only programmers of TLS libraries know.
+/// Asserts that the message has no words that only programmers of TLS libraries know.
 #[track_caller]
 fn assert_plain(out: &Out) {
     for word in
@@ -25,10 +25,10 @@ fn assert_plain(out: &Out) {
 fn a_self_signed_certificate_that_was_given_is_trusted_for_its_own_names_and_dates() {
     let here = ["127.0.0.1", "localhost"];
     for (common_name, names, flaw, wrong) in [
-        ("whoever", &here[..], Flaw::None, None),
-        // Without names, the common name is one.
+        ("any name", &here[..], Flaw::None, None),
+        // A certificate without names is for its common name.
         ("127.0.0.1", &[], Flaw::None, None),
-        ("whoever", &["other.example"], Flaw::None, Some("tls.wrong_host")),
+        ("any name", &["other.example"], Flaw::None, Some("tls.wrong_host")),
         ("127.0.0.1", &["other.example"], Flaw::None, Some("tls.wrong_host")),
         ("localhost", &[], Flaw::None, Some("tls.wrong_host")),
         ("127.0.0.1", &here, Flaw::Expired, Some("tls.expired")),
@@ -36,7 +36,7 @@ fn a_self_signed_certificate_that_was_given_is_trusted_for_its_own_names_and_dat
         let (pem, config) = self_signed(common_name, names, flaw);
         let server = Server::start_tls(config);
         let (place, keys) = (Place::new(), Place::new());
-        // Others stand beside it.
+        // The file has another certificate beside it.
         let pem = keys.write("server.pem", Authority::default().pem() + &pem);
         let url = server.url("well_behaved/1000/f");
         let out = place.run(&[&url, "--cacert", pem.to_str().expect("UTF-8")]);
@@ -63,7 +63,7 @@ fn a_certificate_like_the_given_one_with_another_key_is_not_trusted() {
     place.assert_failed(&out, 1, "the server's certificate");
     assert!(place.log().contains("tls.untrusted"), "{}", place.log());
     assert_plain(&out);
-    // Nor is one that nobody gave.
+    // A certificate that was not given is not trusted either.
     let out = place.run(&[&server.url("well_behaved/1000/f")]);
     place.assert_failed(&out, 1, "the server's certificate is not signed by a trusted authority");
     assert_plain(&out);
@@ -88,14 +88,15 @@ fn a_file_that_holds_no_certificate_is_named() {
     }
 }
 
-/// A server that answers whatever comes with these bytes. Gives its port and counts its connections.
+/// Starts a server that answers everything with these bytes. Returns its port and the count of its
+/// connections.
 fn answers_with(bytes: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let connections = Arc::new(AtomicUsize::new(0));
     let count = connections.clone();
     thread::spawn(move || {
-        // More than any run of these tests needs.
+        // This is more than any of these tests needs.
         for stream in listener.incoming().take(20).flatten() {
             let mut stream = stream;
             count.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +104,8 @@ fn answers_with(bytes: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
             let mut hello = [0; 4096];
             let _ = stream.read(&mut hello);
             let _ = stream.write_all(bytes);
-            // The bytes shall arrive before the reset that closing with unread ones would be.
+            // The bytes must arrive before the connection is closed. Closing it with unread bytes would reset
+            // it.
             let _ = stream.shutdown(std::net::Shutdown::Write);
             while stream.read(&mut hello).is_ok_and(|read| read > 0) {}
         }
@@ -111,10 +113,11 @@ fn answers_with(bytes: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
     (port, connections)
 }
 
-/// The ServerHello of a server that knows TLS 1.0 only, with one of its ciphers.
+/// The ServerHello of a server that knows only TLS 1.0, with one of its ciphers.
 const HELLO_OF_TLS_1_0: [u8; 47] = {
     let mut hello = [0; 47];
-    // A record of 42 bytes, a message of 38: version, 32 random bytes, no session, TLS_RSA_WITH_AES_128_CBC_SHA.
+    // A record of 42 bytes, a message of 38: version, 32 random bytes, no session,
+    // TLS_RSA_WITH_AES_128_CBC_SHA.
     let head = [0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
     let mut at = 0;
     while at < head.len() {
@@ -126,7 +129,7 @@ const HELLO_OF_TLS_1_0: [u8; 47] = {
 };
 
 #[test]
-fn servers_with_old_tls_only_are_said_to_be_so_and_asked_once() {
+fn servers_with_only_old_tls_are_reported_and_asked_once() {
     for (answer, says) in [
         (&[0x15, 3, 1, 0, 2, 2, 40][..], "handshake_failure"),
         (&[0x15, 3, 1, 0, 2, 2, 70], "protocol_version"),
@@ -149,7 +152,7 @@ fn servers_with_old_tls_only_are_said_to_be_so_and_asked_once() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_said_to_be_one_and_asked_once() {
+fn a_server_without_tls_is_reported_and_asked_once() {
     let (port, connections) = answers_with(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     let place = Place::new();
     let out = place.run(&[&format!("https://127.0.0.1:{port}/f")]);
@@ -160,8 +163,8 @@ fn a_server_that_speaks_no_tls_is_said_to_be_one_and_asked_once() {
 }
 
 #[test]
-fn a_handshake_that_breaks_off_is_tried_again() {
-    // An alert that says nothing about what the server can do, and none at all.
+fn an_interrupted_handshake_is_retried() {
+    // An alert that does not say what the server supports, and no alert at all.
     for answer in [&[0x15, 3, 1, 0, 2, 2, 80][..], &[]] {
         let (port, connections) = answers_with(answer);
         let place = Place::new();

@@ -1,4 +1,5 @@
-//! One request, and the means to answer it: what a good server says of a test file, whole or in part, and less than that.
+//! One request, and what scripts use to answer it: correct responses with a test file or a range of it, and
+//! pieces of such responses.
 
 use super::sins::quotas::Counted;
 use super::{Request, Wire};
@@ -9,23 +10,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// When all test files were last changed: long enough ago to be a strong validator.
+/// The Last-Modified of all test files. It is long enough ago to be a strong validator (RFC 9110, 8.8.2.2).
 pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 
-/// One request and the means to answer it.
+/// One request and the connection on which it is answered.
 pub(super) struct Exchange<'a> {
     pub(super) request: &'a Request,
     pub(super) wire: &'a mut dyn Wire,
-    /// How many times this target was asked for before.
+    /// How many requests for this target came before.
     pub(super) visit: usize,
     pub(super) size: u64,
     pub(super) name: String,
     pub(super) over: &'a AtomicBool,
     /// Connections that are open, this one included.
     pub(super) open: usize,
-    /// What this connection may still send at once, and when that was so.
+    /// The bytes that this connection may send without a pause, and the time at which that was computed.
     pub(super) bucket: &'a mut (f64, Instant),
-    /// What is counted over all connections.
+    /// What scripts count over all connections.
     pub(super) counted: &'a Mutex<Counted>,
 }
 
@@ -38,7 +39,7 @@ impl Exchange<'_> {
         etag(&self.name, self.size)
     }
 
-    /// A reply with a body of known length.
+    /// Sends a response with a body of known length.
     pub(super) fn reply(&mut self, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<bool> {
         let length = body.len().to_string();
         let mut all = vec![("Content-Length", length.as_str())];
@@ -57,7 +58,7 @@ impl Exchange<'_> {
         self.wire.write_all((text + "\r\n").as_bytes())
     }
 
-    /// The file or the part that was asked for, as a good server gives it, with further headers.
+    /// Sends the requested file or range as a correct server does, with additional headers.
     pub(super) fn file(&mut self, more: &[(&str, &str)]) -> io::Result<bool> {
         let etag = self.etag();
         let mut headers = vec![("ETag", etag.as_str())];
@@ -68,7 +69,7 @@ impl Exchange<'_> {
         self.file_as(&headers)
     }
 
-    /// Whether the client has this version already (RFC 9110, section 13.1).
+    /// Returns true if the client already has this version (RFC 9110, 13.1).
     fn is_unchanged(&self) -> bool {
         match self.request.header("if-none-match") {
             Some(tag) => tag == self.etag(),
@@ -83,12 +84,13 @@ impl Exchange<'_> {
         self.reply(&status, &all, &body)
     }
 
-    /// A number of the query.
+    /// Returns a number of the query.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.request.query(key)?.parse().ok()
     }
 
-    /// The part that was asked for, at so many bytes a second over this connection, at most 64 KiB of it at once.
+    /// Sends the requested bytes at this rate (bytes a second) for the whole connection, at most 64 KiB at
+    /// once.
     pub(super) fn trickle(&mut self, rate: f64, more: &[(&str, &str)]) -> io::Result<bool> {
         const BURST: f64 = 65_536.0;
         self.only(0, more)?;
@@ -114,12 +116,12 @@ impl Exchange<'_> {
         Ok(true)
     }
 
-    /// Status, headers and body of the part that was asked for.
+    /// Returns the status, headers and body for the requested bytes.
     pub(super) fn part(&self) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
         part(self.request, &self.name, self.size)
     }
 
-    /// The head that announces all of what was asked for, and so many bytes of it.
+    /// Sends a head that announces all of the requested bytes, and then only the first `bytes` of them.
     pub(super) fn only(&mut self, bytes: usize, more: &[(&str, &str)]) -> io::Result<bool> {
         let etag = self.etag();
         let (status, headers, body) = self.part();
@@ -141,7 +143,7 @@ impl Exchange<'_> {
         self.request.range().is_some_and(|(first, _)| first > 0)
     }
 
-    /// Sleeps, but not beyond the server's end.
+    /// Sleeps, at most until the server stops.
     pub(super) fn sleep(&self, time: Duration) {
         let steps = time.as_millis() / 20;
         for _ in 0..steps {
@@ -152,7 +154,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Raw text as the reply's head, then the file.
+    /// Sends this text as the head of the response, and then the file.
     pub(super) fn raw(&mut self, head: &str) -> io::Result<bool> {
         let body = self.content();
         self.wire.write_all(head.as_bytes())?;
@@ -162,14 +164,14 @@ impl Exchange<'_> {
     }
 }
 
-/// Status, headers and body of the file or the part of it that was asked for.
+/// Returns the status, headers and body for the requested bytes of a file.
 pub(super) fn part(
     request: &Request,
     name: &str,
     size: u64,
 ) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
     let body = shared_content(name, size);
-    // `?lies=N`: byte N is another one, whatever the rest of the script.
+    // `?lies=N`: byte N is wrong, in every script.
     let lie: Option<usize> = request.query("lies").and_then(|at| at.parse().ok());
     let some = |range: std::ops::Range<usize>| {
         let mut some = body[range.clone()].to_vec();
@@ -201,7 +203,7 @@ pub(super) fn etag(name: &str, size: u64) -> String {
     format!("\"{}-{size}\"", name.len())
 }
 
-/// Headers as they are written.
+/// Returns the headers as borrowed pairs.
 pub(super) fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }

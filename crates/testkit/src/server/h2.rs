@@ -1,7 +1,8 @@
-//! HTTP/2 for the server that sins: scripts for what goes wrong on one stream, or on the connection that all share.
+//! HTTP/2 for the misbehaving server: scripts for what goes wrong on one stream, or on the connection that
+//! all streams share.
 //!
-//! Invariant: one connection is one thread, as with HTTP/1.1; its streams take turns there. Over HTTP/1.1 the files of
-//! these sins are served well.
+//! Invariant: one connection is one thread, as with HTTP/1.1, and its streams take turns. Over HTTP/1.1 the
+//! files of these sins are served correctly.
 
 use super::{Request, World, exchange};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Every sin that needs HTTP/2, by name.
+/// The names of the sins that need HTTP/2.
 pub(super) const SINS: &[&str] = &[
     "h2_silent",
     "h2_stalls",
@@ -32,10 +33,11 @@ pub(super) const SINS: &[&str] = &[
     "h2_not_here",
 ];
 
-/// Requests at once on a connection: fewer than eager clients have, so that they must wait for each other.
+/// The streams that a connection may have at once. It is less than clients want, so that streams must wait.
 const STREAMS: u32 = 6;
 
-/// Whether the client begins with HTTP/2: by its first bytes, or by what it offers in its TLS greeting.
+/// Returns true if the client begins with HTTP/2: by its first bytes, or by the protocols that its TLS
+/// handshake offers.
 pub(super) fn is_wanted(stream: &TcpStream, tls: bool) -> bool {
     let mut start = [0; 16 * 1024];
     let begun = Instant::now();
@@ -121,7 +123,7 @@ where
     }
 }
 
-/// A GOAWAY frame (RFC 9113, section 6.8) that says: this stream was not looked at, nor any later one.
+/// Returns a GOAWAY frame (RFC 9113, 6.8), which says that this stream and all later ones were not processed.
 fn go_away_before(stream: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
     frame.extend(stream.saturating_sub(2).to_be_bytes());
@@ -129,7 +131,7 @@ fn go_away_before(stream: u32) -> Vec<u8> {
     frame
 }
 
-/// One request and the means to answer it.
+/// One request and the stream on which it is answered.
 struct Exchange {
     request: Request,
     respond: SendResponse<Bytes>,
@@ -164,7 +166,7 @@ impl Exchange {
         Exchange { request, respond, sin, visit, size, name }
     }
 
-    /// The head of the file or part that was asked for, and its body to be sent.
+    /// Sends the head for the requested bytes, and returns the stream and the bytes that are to be sent.
     fn head(&mut self, length: Option<u64>) -> Result<(SendStream<Bytes>, Bytes), h2::Error> {
         let (status, headers, body) = exchange::part(&self.request, &self.name, self.size);
         let length = length.unwrap_or(body.len() as u64);
@@ -204,26 +206,26 @@ async fn answer(mut x: Exchange) -> Result<(), h2::Error> {
     }
 }
 
-/// `?to=URL`.
+/// Redirects to the URL of `?to=URL`.
 fn redirect(x: &mut Exchange) -> Result<(), h2::Error> {
     let to = x.request.query("to").unwrap_or_default();
     let head = http::Response::builder().status(302).header("location", to).body(()).expect("a head");
     x.respond.send_response(head, true).map(drop)
 }
 
-/// No reply, ever.
+/// Never sends a response.
 async fn silent() -> Result<(), h2::Error> {
     std::future::pending().await
 }
 
-/// Half of it, and then nothing, ever.
+/// Sends half of the body, and then nothing more.
 async fn stalls(x: &mut Exchange) -> Result<(), h2::Error> {
     let (mut stream, body) = x.head(None)?;
     stream.send_data(body.slice(..body.len() / 2), false)?;
     std::future::pending().await
 }
 
-/// Three seconds for the whole of it.
+/// Takes three seconds for the body.
 async fn slow(x: &mut Exchange) -> Result<(), h2::Error> {
     let (mut stream, mut body) = x.head(None)?;
     let portion = body.len() / 300 + 1;
@@ -235,7 +237,7 @@ async fn slow(x: &mut Exchange) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Half of a body whose length nobody knows, then a reset that says that all is well. Once.
+/// Once, sends half of a body of unknown length, and then resets the stream with NO_ERROR.
 async fn reset_without_error(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -243,7 +245,8 @@ async fn reset_without_error(x: &mut Exchange) -> Result<(), h2::Error> {
     half_and_reset(x, http::Response::builder(), Reason::NO_ERROR).await
 }
 
-/// Half of it, then a reset, always; and nothing by which it could be gone on with.
+/// Always sends half of the body and then resets the stream. There is no validator with which it could be
+/// resumed.
 async fn breaks_off(x: &mut Exchange) -> Result<(), h2::Error> {
     let head = http::Response::builder().header("content-length", x.size);
     half_and_reset(x, head, Reason::INTERNAL_ERROR).await
@@ -257,13 +260,13 @@ async fn half_and_reset(
     let body = Bytes::from(exchange::part(&x.request, &x.name, x.size).2);
     let mut stream = x.respond.send_response(head.body(()).expect("a head"), false)?;
     stream.send_data(body.slice(..body.len() / 2), false)?;
-    // What was sent shall arrive before the reset takes it back.
+    // What was sent must arrive before the reset, which discards it.
     tokio::time::sleep(Duration::from_millis(300)).await;
     stream.send_reset(reason);
     Ok(())
 }
 
-/// It does not look at the request. Once.
+/// Refuses the stream, once (RFC 9113, 8.7: the request was not processed).
 fn refused_stream(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -272,7 +275,7 @@ fn refused_stream(x: &mut Exchange) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Half of it, then a reset. Once.
+/// Once, sends half of the body and then resets the stream.
 async fn reset_in_mid_body(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -282,7 +285,7 @@ async fn reset_in_mid_body(x: &mut Exchange) -> Result<(), h2::Error> {
     half_and_reset(x, head, Reason::INTERNAL_ERROR).await
 }
 
-/// The stream ends in good order, and too early. Once.
+/// Once, ends the stream without an error before the body is complete.
 fn shorter_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -291,7 +294,7 @@ fn shorter_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     stream.send_data(body.slice(..body.len() / 2), true)
 }
 
-/// The body goes on after its announced end. Once.
+/// Once, sends more bytes than Content-Length announced.
 fn longer_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     if x.visit > 0 {
         return x.file();
@@ -300,7 +303,7 @@ fn longer_than_announced(x: &mut Exchange) -> Result<(), h2::Error> {
     stream.send_data(body, true)
 }
 
-/// It has HTTP/2, but not for this.
+/// Answers that this file needs HTTP/1.1 (RFC 9113, 7).
 fn not_here(x: &mut Exchange) -> Result<(), h2::Error> {
     x.respond.send_reset(Reason::HTTP_1_1_REQUIRED);
     Ok(())

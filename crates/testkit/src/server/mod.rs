@@ -1,7 +1,7 @@
-//! A web server that sins on request: `http://127.0.0.1:PORT/SIN/SIZE/NAME` is a file of SIZE bytes whose content
-//! follows from NAME ([`crate::content`]), served by the script called SIN ([`sins`]).
+//! A web server that misbehaves on request. `http://127.0.0.1:PORT/SIN/SIZE/NAME` is a file of SIZE bytes.
+//! Its content follows from NAME ([`crate::content`]), and the script SIN ([`sins`]) serves it.
 //!
-//! Plain threads and blocking sockets: a script reads like what goes over the wire.
+//! Threads and blocking sockets, so that a script can be read in the order in which its bytes are sent.
 
 mod exchange;
 mod h2;
@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No connection of a test lives longer.
+/// The longest life of a connection.
 const LONGEST_LIFE: Duration = Duration::from_secs(120);
 
-/// A running server. Stops when dropped.
+/// A running server. It stops when it is dropped.
 pub struct Server {
     address: SocketAddr,
     world: Arc<World>,
@@ -34,21 +34,21 @@ pub struct Server {
 struct World {
     requests: Mutex<Vec<Request>>,
     visits: Mutex<HashMap<String, usize>>,
-    /// What was put at which path, as it is.
+    /// Files with their own content, by path.
     put: Mutex<HashMap<String, Vec<u8>>>,
-    /// What is answered instead of a target.
+    /// Targets that are answered like another target.
     instead: Mutex<HashMap<String, String>>,
     tls: Option<Arc<rustls::ServerConfig>>,
-    /// It also speaks HTTP/2.
+    /// True if HTTP/2 is offered too.
     two: bool,
     /// TLS handshakes, and those of them that resumed a session.
     handshakes: AtomicUsize,
     resumed: AtomicUsize,
     over: AtomicBool,
-    /// Connections that are open, and the most there ever were.
+    /// The connections that are open now, and the most that were open at once.
     open: AtomicUsize,
     most_open: AtomicUsize,
-    /// What sins count over all connections.
+    /// What scripts count over all connections.
     counted: Mutex<Counted>,
 }
 
@@ -61,17 +61,17 @@ pub struct Request {
     pub target: String,
     /// Header names in lower case, in order.
     pub headers: Vec<(String, String)>,
-    /// Which connection it came on, from 1.
+    /// The number of its connection, from 1.
     pub connection: usize,
     /// 1 or 2: HTTP/1.1 or HTTP/2.
     pub version: u8,
-    /// When.
+    /// When it arrived.
     pub at: Instant,
 }
 
-/// A plain or secured connection.
+/// A connection, plain or with TLS.
 pub(crate) trait Wire: Read + Write {
-    /// Closes with a reset, as a crashed peer does.
+    /// Resets the connection when it is closed, as a peer does that has crashed.
     fn reset(&self);
 }
 
@@ -91,7 +91,8 @@ impl Server {
         Server::start_on("127.0.0.1:0", World { tls: Some(config), ..World::default() })
     }
 
-    /// Starts with HTTP/2 beside HTTP/1.1, with TLS or (for those who know beforehand) without.
+    /// Starts with HTTP/2 beside HTTP/1.1. Without TLS, HTTP/2 is for clients that begin with it (RFC 9113,
+    /// 3.3).
     pub fn start_h2(tls: Option<Arc<rustls::ServerConfig>>) -> Server {
         Server::start_on("127.0.0.1:0", World { tls, two: true, ..World::default() })
     }
@@ -118,47 +119,47 @@ impl Server {
         self.address.port()
     }
 
-    /// The URL of a file: `SIN/SIZE/NAME`.
+    /// Returns the URL of a path: `SIN/SIZE/NAME`.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.world.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}/{path}", self.port())
     }
 
-    /// From now on this is at that path (`/d/SHA256SUMS`). Gives its URL.
+    /// Puts a file at a path (such as `/d/SHA256SUMS`) and returns its URL.
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) -> String {
         self.world.put.lock().expect("no panic").insert(path.into(), bytes.into());
         self.url(path.trim_start_matches('/'))
     }
 
-    /// From now on, requests for one target (`/SIN/SIZE/NAME?...`) are answered like those for another: what is at one URL
-    /// changes between two runs.
+    /// Answers requests for one target (`/SIN/SIZE/NAME?...`) like those for another from now on, so that the
+    /// file at a URL changes between two runs.
     pub fn becomes(&self, target: &str, other: &str) {
         let slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
         self.world.instead.lock().expect("no panic").insert(slash(target), slash(other));
     }
 
-    /// Every request so far.
+    /// Returns every request so far.
     pub fn requests(&self) -> Vec<Request> {
         self.world.requests.lock().expect("no panic").clone()
     }
 
-    /// The most connections there ever were at once.
+    /// Returns the most connections that were open at once.
     pub fn most_open(&self) -> usize {
         self.world.most_open.load(Ordering::Relaxed)
     }
 
-    /// How often somebody was banned.
+    /// Returns how often the client was banned.
     pub fn bans(&self) -> usize {
         self.world.counted.lock().expect("no panic").bans
     }
 
-    /// The TLS handshakes so far, and how many of them resumed a session.
+    /// Returns the number of TLS handshakes, and of those that resumed a session.
     pub fn handshakes(&self) -> (usize, usize) {
         let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
         (count(&self.world.handshakes), count(&self.world.resumed))
     }
 
-    /// The requests for targets that hold this text.
+    /// Returns the requests for targets that contain this text.
     pub fn requests_for(&self, text: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.target.contains(text)).collect()
     }
@@ -173,12 +174,12 @@ impl Drop for Server {
 }
 
 impl Request {
-    /// The first header of that name.
+    /// Returns the value of the first header with this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
-    /// Sin, size and name.
+    /// Returns the sin, the size and the name of the target.
     fn parts(&self) -> (String, u64, String) {
         let path = self.target.split('?').next().unwrap_or_default();
         let mut parts = path.trim_start_matches('/').splitn(3, '/');
@@ -187,18 +188,18 @@ impl Request {
         (sin, size, parts.next().unwrap_or_default().to_string())
     }
 
-    /// `first` and `last` of a `Range: bytes=first-[last]`.
+    /// Returns `first` and `last` of `Range: bytes=first-[last]`.
     pub(crate) fn range(&self) -> Option<(u64, Option<u64>)> {
         let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
         Some((first.parse().ok()?, last.parse().ok()))
     }
 
-    /// A value of the query.
+    /// Returns a value of the query.
     pub(crate) fn query(&self, key: &str) -> Option<String> {
         self.queries().into_iter().find(|(one, _)| one == key).map(|(_, value)| value)
     }
 
-    /// All of the query, in order.
+    /// Returns all pairs of the query, in order.
     pub(crate) fn queries(&self) -> Vec<(String, String)> {
         let Ok(url) = url::Url::parse(&format!("http://h{}", self.target)) else { return Vec::new() };
         url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
@@ -215,14 +216,14 @@ impl World {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Records a request, and returns the one that is answered instead of it.
+    /// Records a request, and returns the request that is answered instead of it.
     fn arrived(&self, request: Request) -> Request {
         self.requests.lock().expect("no panic").push(request.clone());
         let other = self.instead.lock().expect("no panic").get(&request.target).cloned();
         Request { target: other.unwrap_or(request.target), ..request }
     }
 
-    /// How often this target was asked for before.
+    /// Counts this request, and returns how many came for the same target before it.
     fn visit(&self, request: &Request) -> usize {
         let mut visits = self.visits.lock().expect("no panic");
         let count = visits.entry(request.target.clone()).or_default();
@@ -305,10 +306,10 @@ fn read_request(wire: &mut impl Read, connection: usize) -> Option<Request> {
     Some(Request { method, target, headers, connection, version: 1, at: Instant::now() })
 }
 
-/// Lets the head of a reply pass, and keeps its body back: what HEAD is answered with.
+/// Sends the head of a response without its body, as the answer to HEAD.
 struct HeadOnly<'w, W: Wire> {
     wire: &'w mut W,
-    /// The head so far.
+    /// The bytes of the head so far.
     head: Vec<u8>,
     over: bool,
 }

@@ -1,7 +1,7 @@
-//! The list of all sins: scripts, each named after its sin, in a file by what they sin against. A script answers one request;
-//! `true` keeps the connection.
+//! The list of all sins: kinds of misbehaviour, each with a script of the same name. A script answers one
+//! request and returns true if the connection stays open.
 //!
-//! Sins that pass ("once") depend on how often the same target was asked for.
+//! A script that misbehaves once looks at how many requests came for the same target before.
 
 mod body;
 mod coded;
@@ -21,7 +21,7 @@ use std::io;
 
 type Script = fn(&mut Exchange) -> io::Result<bool>;
 
-/// Every sin, by name.
+/// All scripts of HTTP/1.1, by the name of the sin.
 const SINS: &[(&str, Script)] = &[
     ("well_behaved", well_behaved),
     ("no_validator", versions::no_validator),
@@ -98,12 +98,12 @@ const SINS: &[(&str, Script)] = &[
     ("checksum_after_a_break", digests::checksum_after_a_break),
 ];
 
-/// The names of all sins.
+/// Returns the names of all sins.
 pub fn names() -> Vec<&'static str> {
     SINS.iter().map(|(name, _)| *name).chain(h2::SINS.iter().copied()).collect()
 }
 
-/// Answers with the script of that name; 404 if there is none.
+/// Answers with the script of this name, or with 404 if there is none.
 pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     match SINS.iter().find(|(name, _)| *name == sin) {
         Some((_, script)) => script(&mut exchange),
@@ -112,7 +112,7 @@ pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     }
 }
 
-/// Answers with what was put there.
+/// Answers with a file that has its own content.
 pub(super) fn answer_with(bytes: &[u8], mut exchange: Exchange) -> io::Result<bool> {
     exchange.reply("200 OK", &[], bytes)
 }

@@ -1,4 +1,4 @@
-//! Certificates of all kinds, made on the spot.
+//! Makes certificates, right and wrong ones.
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
@@ -7,13 +7,13 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 
-/// An authority of our own.
+/// A certificate authority for tests.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A certificate that signs itself and says that it is an authority, as `openssl req -x509` makes it: in PEM form, and a server's
-/// TLS settings with it. Without `names` it has a common name only.
+/// Returns a self-signed certificate in PEM form, and the TLS settings of a server with it. It says that it
+/// is an authority, as one by `openssl req -x509` does. Without `names` it has only a common name.
 pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Arc<ServerConfig>) {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("good names");
@@ -41,13 +41,13 @@ fn config(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
 /// What is wrong with a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// Nothing: for 127.0.0.1 and localhost, signed by the authority.
+    /// No flaw: it is for 127.0.0.1 and localhost, and the authority has signed it.
     None,
-    /// It was valid until 2001.
+    /// It has expired in 2001.
     Expired,
     /// It is for another host.
     WrongHost,
-    /// Nobody but itself signed it.
+    /// It is signed only by itself.
     SelfSigned,
 }
 
@@ -70,18 +70,18 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// Its certificate, for `--cacert`.
+    /// Returns the certificate of the authority, for `--cacert`.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A server's TLS settings with such a certificate.
+    /// Returns the TLS settings of a server with such a certificate.
     pub fn config(&self, flaw: Flaw) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(flaw);
         config(&certificate, &key)
     }
 
-    /// A certificate without flaw and its key in PEM form, for servers that read files.
+    /// Returns a certificate without a flaw and its key in PEM form, for servers that read files.
     pub fn pem_pair(&self) -> (String, String) {
         let (certificate, key) = self.issue(Flaw::None);
         (certificate.pem(), key.serialize_pem())

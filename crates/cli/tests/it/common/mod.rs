@@ -11,10 +11,16 @@ use std::time::{Duration, Instant};
 /// No run of a test takes longer.
 const LONGEST: Duration = Duration::from_secs(100);
 
-/// A folder for runs.
+/// No test waits longer for something that a run does on its way.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time between two looks. Short, because a test must often act before the run goes on.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+
+/// A folder in which runs take place. It is deleted at the end.
 pub struct Place {
     folder: tempfile::TempDir,
-    /// For what runs remember of hosts: never the real one.
+    /// What runs remember of hosts and files, instead of the user's own state folder.
     state: tempfile::TempDir,
 }
 
@@ -29,7 +35,7 @@ pub struct Out {
 
 impl Place {
     pub fn new() -> Place {
-        undo_ignored_ctrl_c();
+        undo_ignored_signals();
         Place {
             folder: tempfile::tempdir().expect("a folder"),
             state: tempfile::tempdir().expect("a folder"),
@@ -52,7 +58,7 @@ impl Place {
         command
     }
 
-    /// The folder for what runs remember.
+    /// The state folder: what runs remember.
     pub fn state(&self) -> &Path {
         self.state.path()
     }
@@ -91,11 +97,20 @@ impl Place {
         path
     }
 
+    /// Waits until a file has at least this many bytes. Of a partial file, some of them may be holes.
+    #[track_caller]
+    pub fn wait_for_bytes(&self, name: &str, bytes: u64) {
+        let path = self.path().join(name);
+        wait_until(&format!("{name} has {bytes} bytes"), || {
+            fs::metadata(&path).is_ok_and(|metadata| metadata.len() >= bytes)
+        });
+    }
+
     pub fn log(&self) -> String {
         self.file("download_log.txt").map(|log| String::from_utf8(log).expect("UTF-8")).unwrap_or_default()
     }
 
-    /// Names of all files below the folder but the log, sorted.
+    /// Returns the sorted names of all files below the folder, without the log.
     pub fn files(&self) -> Vec<String> {
         fn walk(folder: &Path, base: &Path, found: &mut Vec<String>) {
             for entry in fs::read_dir(folder).expect("a folder").flatten() {
@@ -114,7 +129,8 @@ impl Place {
         found
     }
 
-    /// The run must succeed and the file be exactly this.
+    /// Asserts that the run succeeded, that the file has exactly these bytes, and that no partial file is
+    /// left.
     #[track_caller]
     pub fn assert_exact(&self, out: &Out, name: &str, bytes: &[u8]) {
         assert_eq!(out.status, 0, "{}", out.stderr);
@@ -124,10 +140,10 @@ impl Place {
             self.files(),
             out.stderr
         );
-        assert!(!self.path().join(format!("{name}.part")).exists(), "a part file is left");
+        assert!(!self.path().join(format!("{name}.part")).exists(), "a partial file is left");
     }
 
-    /// The run must fail like this and leave no file behind.
+    /// Asserts that the run failed with this exit status and message, and left no file.
     #[track_caller]
     pub fn assert_failed(&self, out: &Out, status: i32, says: &str) {
         assert_eq!(out.status, status, "{}", out.stderr);
@@ -136,10 +152,11 @@ impl Place {
     }
 }
 
-/// Sees to it that programs which a test starts are told of Ctrl-C, although the test may have been started with it ignored
-/// (`trap '' INT`, a job in the background of a script): an ignored signal stays ignored in a program that is started, as
-/// the program should respect, while one that is caught has its usual effect there (POSIX, `exec`).
-pub fn undo_ignored_ctrl_c() {
+/// Lets Ctrl-C and SIGHUP have their usual effect in the programs that a test starts, even if the test was
+/// started with them ignored (`nohup`, `trap '' INT`, or a background job of a script). A program that is
+/// started inherits an ignored signal, and downhaul respects that. A signal that is caught is not inherited
+/// (POSIX, `exec`), so it is caught here.
+pub fn undo_ignored_signals() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -148,19 +165,64 @@ pub fn undo_ignored_ctrl_c() {
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
             let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
             let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-            if mask >> (SignalKind::interrupt().as_raw_value() - 1) & 1 == 0 {
-                return;
-            }
-            // Caught from now on for as long as this process lives, whatever becomes of the runtime.
+            let is_ignored = |kind: &SignalKind| mask >> (kind.as_raw_value() - 1) & 1 == 1;
+            // A signal stays caught until this process ends, also after the runtime is gone.
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let _guard = runtime.enter();
-            drop(signal(SignalKind::interrupt()).expect("a signal that can be caught"));
+            for kind in [SignalKind::interrupt(), SignalKind::hangup()].into_iter().filter(is_ignored) {
+                drop(signal(kind).expect("a signal that can be caught"));
+            }
         });
     }
 }
 
-/// Waits for a run, but not for ever.
+/// Looks again and again until there is something. Returns `None` when there is nothing for this long.
+pub fn poll<T>(longest: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        let found = look();
+        if found.is_some() || start.elapsed() > longest {
+            return found;
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// Waits until the condition holds, and fails if it does not within [`PATIENCE`]. `what` is the condition in
+/// words.
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    assert!(poll(PATIENCE, || condition().then_some(())).is_some(), "after {PATIENCE:?}, not yet: {what}");
+}
+
+/// Sends a signal to a run.
+#[cfg(unix)]
+pub fn send(signal: rustix::process::Signal, child: &Child) {
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process number");
+    rustix::process::kill_process(pid, signal).expect("the program runs");
+}
+
+/// Returns true if this program is installed. Without it the test is skipped and says so, except in CI, which
+/// installs everything: there it fails.
+pub fn is_installed(program: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    #[expect(clippy::disallowed_methods, reason = "a test may ask where it runs")]
+    let in_ci = std::env::var("CI").is_ok();
+    assert!(found || !in_ci, "{program} must be installed in CI");
+    if !found {
+        note(&format!("{program} is not installed: the test is skipped"));
+    }
+    found
+}
+
+/// Waits for the end of a run, at most [`LONGEST`].
 pub fn finish(mut child: Child) -> Out {
     let start = Instant::now();
     let reader = |stream: Option<Box<dyn Read + Send>>| {
@@ -174,15 +236,9 @@ pub fn finish(mut child: Child) -> Out {
     };
     let stdout = reader(child.stdout.take().map(|s| Box::new(s) as Box<dyn Read + Send>));
     let stderr = reader(child.stderr.take().map(|s| Box::new(s) as Box<dyn Read + Send>));
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("waits") {
-            break status;
-        }
-        if start.elapsed() > LONGEST {
-            let _ = child.kill();
-            panic!("the program did not end: {}", String::from_utf8_lossy(&stderr.join().expect("reads")));
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    let Some(status) = poll(LONGEST, || child.try_wait().expect("waits")) else {
+        let _ = child.kill();
+        panic!("the program did not end: {}", String::from_utf8_lossy(&stderr.join().expect("reads")));
     };
     Out {
         status: status.code().unwrap_or(-1),
@@ -198,8 +254,8 @@ pub fn events(out: &Out) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
-/// Says something that a reader of the test's output should know.
-#[expect(clippy::disallowed_macros, reason = "a test speaks to its runner")]
+/// Prints something that a reader of the test's output should know.
+#[expect(clippy::disallowed_macros, reason = "a test may print")]
 pub fn note(text: &str) {
     eprintln!("note: {text}");
 }

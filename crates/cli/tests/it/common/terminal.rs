@@ -1,14 +1,11 @@
 //! The program on a pseudo terminal, and what its screen shows.
 
-use super::Place;
+use super::{PATIENCE, Place, poll};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// No test waits longer for a screen.
-const PATIENCE: Duration = Duration::from_secs(30);
+use std::time::Duration;
 
 /// A program on a terminal.
 pub struct Terminal {
@@ -54,7 +51,8 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read) = reader.read(&mut buffer) {
-                // A terminal is closed when nobody reads it any more; the program paints often enough to get here.
+                // A terminal closes when it is not read any more. The program paints often enough to get
+                // here.
                 if read == 0 || is_closed.load(Ordering::Relaxed) {
                     break;
                 }
@@ -76,18 +74,12 @@ impl Terminal {
         String::from_utf8_lossy(&self.screen.lock().expect("no panic").raw).into_owned()
     }
 
-    /// Waits until the screen is like that.
+    /// Waits until the condition holds for the text of the screen, and returns that text. `what` names it in
+    /// a failure.
     #[track_caller]
     pub fn wait_for(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let start = Instant::now();
-        loop {
-            let text = self.text();
-            if is(&text) {
-                return text;
-            }
-            assert!(start.elapsed() < PATIENCE, "{what} never came; the screen:\n{text}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        poll(PATIENCE, || Some(self.text()).filter(|text| is(text)))
+            .unwrap_or_else(|| panic!("{what} did not appear; the screen:\n{}", self.text()))
     }
 
     /// Waits until the screen holds this text.
@@ -123,20 +115,21 @@ impl Terminal {
     /// Waits for the end: the exit status, and the last screen.
     #[track_caller]
     pub fn end(&mut self) -> (u32, String) {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("waits") {
-                break status.exit_code();
-            }
-            if start.elapsed() > PATIENCE {
-                let _ = self.child.kill();
-                panic!("the program did not end; the screen:\n{}", self.text());
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        let Some(status) = poll(PATIENCE, || self.child.try_wait().expect("waits")) else {
+            let _ = self.child.kill();
+            panic!("the program did not end; the screen:\n{}", self.text());
         };
         // What the program wrote last may still be on its way.
         std::thread::sleep(Duration::from_millis(100));
-        (status, self.text())
+        (status.exit_code(), self.text())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = self.child.kill();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sins of the body: where it ends, and how it breaks off.
+//! Sins of the body: where it ends, and how it is interrupted.
 
 use crate::server::exchange::Exchange;
 use crate::shared_content;
@@ -6,17 +6,17 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// Half of what was announced, then a clean close. Once.
+/// Once, sends half of the announced bytes and then closes the connection.
 pub(super) fn truncated_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { x.only(x.half(), &[]) } else { x.file(&[]) }
 }
 
-/// Never more than 1000 bytes at a time.
+/// Sends at most 1000 bytes in each response and then closes the connection.
 pub(super) fn truncated_body_always(x: &mut Exchange) -> io::Result<bool> {
     x.only(1000, &[])
 }
 
-/// Half of it, and ranges are ignored. Once.
+/// Once, sends half of the body. Ranges are ignored.
 pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool> {
     let (size, etag, body) = (x.size.to_string(), x.etag(), x.content());
     let bytes = if x.visit == 0 { x.half() } else { body.len() };
@@ -25,7 +25,7 @@ pub(super) fn truncated_body_without_ranges(x: &mut Exchange) -> io::Result<bool
     Ok(false)
 }
 
-/// No last chunk. Once.
+/// Once, leaves out the last chunk of a chunked body.
 pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -39,13 +39,13 @@ pub(super) fn truncated_chunked_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A reset after half of it. Once.
+/// Once, resets the connection after half of the body.
 pub(super) fn reset_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
     }
     x.only(x.half(), &[])?;
-    // What was sent shall arrive before the reset takes it back.
+    // What was sent must arrive before the reset, which discards it.
     x.sleep(Duration::from_millis(300));
     x.wire.reset();
     Ok(false)
@@ -63,22 +63,22 @@ pub(super) fn chunked_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The body goes on after its announced end, with bytes that look like another reply.
+/// Sends bytes that look like another response after the announced end of the body.
 pub(super) fn body_longer_than_announced(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[])?;
     x.wire.write_all(b"surplus HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nX")?;
     x.wire.flush()?;
-    // The connection stays open: it is for the client to close it.
+    // The connection stays open, because the client must close it.
     x.sleep(Duration::from_secs(2));
     Ok(false)
 }
 
-/// The end of the connection is the end of the file.
+/// Marks the end of the file by the end of the connection.
 pub(super) fn no_length(x: &mut Exchange) -> io::Result<bool> {
     x.raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
 }
 
-/// The first time nobody knows how long it is; parts of it are to be had all the same.
+/// Does not say the length in the first response. Ranges are served.
 pub(super) fn grows(x: &mut Exchange) -> io::Result<bool> {
     if x.is_continued() {
         return x.file(&[]);

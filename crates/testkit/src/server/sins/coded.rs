@@ -1,4 +1,4 @@
-//! Sins of content codings, which nobody asked for.
+//! Sins of content codings: the body has one although the request did not accept any.
 
 use crate::content;
 use crate::server::exchange::{Exchange, borrowed};
@@ -7,13 +7,19 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-/// The file in these codings, `?coding=gzip, br`. `?says=TEXT` says another coding. Of what:
-/// - `zeros=1`: zeros, which become very small;
-/// - `cut=N`: so many bytes are missing at the end, though it ends as announced;
-/// - `more=TEXT`: this follows after it.
+/// Sends the file in the codings of `?coding=gzip, br`. `?says=TEXT` is a Content-Encoding that names other
+/// codings.
 ///
-/// And how: `?digest=` is a digest of the coded bytes for Repr-Digest. `parts=1`: parts of the coded bytes are given, with the
-/// tag `?tag=`; in parts, `part_says=` is the coding that they are said to have. `break=1`: half of it, the first time.
+/// What is sent:
+/// - `zeros=1`: zeros, which become very small;
+/// - `cut=N`: the last N bytes are missing, although the body ends as announced;
+/// - `more=TEXT`: this text follows the coded bytes.
+///
+/// How it is sent:
+/// - `digest=VALUE`: a Repr-Digest, which is a digest of the coded bytes;
+/// - `parts=1`: ranges of the coded bytes are served, with the ETag `tag=VALUE`;
+/// - `part_says=TEXT`: the Content-Encoding of ranges;
+/// - `break=1`: the first response ends after half of the body.
 pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     let query = |key: &str| x.request.query(key);
     let codings = query("coding").unwrap_or_else(|| "gzip".into());
@@ -50,7 +56,8 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     x.reply("206 Partial Content", &borrowed(&headers), part)
 }
 
-/// The file in codings. Encoding takes seconds without optimisation, and several requests ask for the same.
+/// Returns the file in these codings. The last one is kept, because encoding takes seconds without
+/// optimisation and several requests ask for the same.
 fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result<Vec<u8>> {
     static DONE: Mutex<Option<(String, Vec<u8>)>> = Mutex::new(None);
     let key = format!("{codings} {name} {size} {zeros}");
@@ -64,7 +71,8 @@ fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result
     Ok(bytes)
 }
 
-/// These bytes in codings, applied in this order. `raw deflate` is `deflate` as some servers misread it.
+/// Returns these bytes in the codings, applied in this order. `raw deflate` is what some servers send for
+/// `deflate`: without the zlib header.
 pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let level = Compression::fast();
     codings.split(',').map(str::trim).try_fold(bytes.to_vec(), |bytes, coding| match coding {
@@ -89,17 +97,19 @@ pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-/// As brotli without compressing (RFC 7932, section 9.2: uncompressed meta-blocks), so that no encoder is needed.
+/// Returns these bytes as brotli without compression (RFC 7932, 9.2: uncompressed meta-blocks), so that no
+/// encoder is needed.
 fn brotli_stored(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for (n, block) in bytes.chunks(1 << 16).enumerate() {
-        // Not the last, four nibbles of length less one, uncompressed; before the first, a window of 16 bits.
+        // Bits: not the last block, four nibbles with the length minus one, uncompressed. The first block
+        // comes after the size of the window: 16 bits.
         let head = ((block.len() as u32 - 1) << 3) | (1 << 19);
         let head = if n == 0 { head << 1 } else { head };
         out.extend(&head.to_le_bytes()[..3]);
         out.extend(block);
     }
-    // The last, and empty; alone, it needs the window, too.
+    // The last block is empty. If it is the only one, it also needs the size of the window.
     out.push(if bytes.is_empty() { 0b110 } else { 0b11 });
     out
 }

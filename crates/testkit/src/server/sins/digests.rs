@@ -1,18 +1,19 @@
-//! Sins of digests: of the whole or of parts, right and wrong.
+//! Sins of digests: right and wrong ones, of the whole file or of ranges.
 
 use crate::server::exchange::{Exchange, borrowed};
 use crate::{content_digest, sha256};
 use std::io;
 
-/// Every part comes with its digest. Of the parts, number `bad=N` (from 1) has a wrong byte in its middle;
-/// `always=1`: all of them from there on. The whole breaks off in the middle, without a digest.
+/// Sends every range with its digest. The range number `bad=N` (from 1) has a wrong byte in its middle; with
+/// `always=1` all later ones have, too. The response to a request for everything ends in the middle, without
+/// a digest.
 pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     if x.request.range().is_none() {
         return x.only(x.half(), &[]);
     }
     let (etag, (status, headers, mut body)) = (x.etag(), x.part());
     let of_part = content_digest(&body);
-    // The first visit was to the whole.
+    // The first request was for everything.
     let (visit, bad) = (x.visit as u64, x.number("bad").unwrap_or(u64::MAX));
     if visit == bad || (visit > bad && x.request.query("always").is_some()) {
         let middle = body.len() / 2;
@@ -23,7 +24,7 @@ pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     x.reply(&status, &all, &body)
 }
 
-/// The right digest; `?upper=1` in capitals.
+/// Sends the right digest, in capitals with `?upper=1`.
 pub(super) fn checksum(x: &mut Exchange) -> io::Result<bool> {
     let mut digest = sha256(&x.content());
     if x.request.query("upper").is_some() {
@@ -41,7 +42,7 @@ pub(super) fn checksum_malformed(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("X-Checksum-SHA256", "not hexadecimal")])
 }
 
-/// The right digest, and a break in the middle. Once.
+/// Once, sends the right digest and only half of the body.
 pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
     let digest = sha256(&x.content());
     if x.visit == 0 {
@@ -51,7 +52,8 @@ pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// A redirect to the file, with the digest and size that a model hub states there; `?digest=HEX` and `?size=N` say others.
+/// Redirects to the file, and states its digest and size in the headers that model hubs use. `?digest=HEX`
+/// and `?size=N` state others.
 pub(super) fn linked(x: &mut Exchange) -> io::Result<bool> {
     let digest = x.request.query("digest").unwrap_or_else(|| sha256(&x.content()));
     let size = x.request.query("size").unwrap_or_else(|| x.size.to_string());

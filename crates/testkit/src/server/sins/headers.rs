@@ -1,4 +1,4 @@
-//! Sins of headers: malformed, untrue, or whatever the query asks for.
+//! Sins of headers: malformed ones, wrong ones, and those that the query names.
 
 use crate::server::exchange::Exchange;
 use std::io;
@@ -7,7 +7,7 @@ pub(super) fn gzip_although_identity(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("Content-Encoding", "gzip")])
 }
 
-/// The first half plain, the rest in a coding. Once; then plain again.
+/// Sends half of the body, and answers a request for the rest with `Content-Encoding: gzip`.
 pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
     match (x.visit, x.is_continued()) {
         (0, _) => x.only(x.half(), &[]),
@@ -16,7 +16,7 @@ pub(super) fn gzip_when_continued(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// `?lines=N` of a thousand bytes each, else 1,024 of them.
+/// Sends `?lines=N` header lines of a thousand bytes each, or 1,024 of them.
 pub(super) fn huge_headers(x: &mut Exchange) -> io::Result<bool> {
     let (size, lines) = (x.size, x.number("lines").unwrap_or(1024));
     x.wire.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n").as_bytes())?;
@@ -54,8 +54,9 @@ pub(super) fn cr_in_header(x: &mut Exchange) -> io::Result<bool> {
     x.raw(&format!("HTTP/1.1 200 OK\r\nX-Bad: a\rContent-Length: 1\r\nContent-Length: {size}\r\n\r\n"))
 }
 
-/// `?head=TEXT`: this is the head up to its last line end, each character a byte; the file follows. The connection stays
-/// open, so that whoever misreads where the body ends waits for more.
+/// Sends the text of `?head=TEXT` as the head without its last line end, each character as one byte, and then
+/// the file. The connection stays open, so that a client that is wrong about the end of the body waits for
+/// more.
 pub(super) fn head_as_given(x: &mut Exchange) -> io::Result<bool> {
     let head = x.request.query("head").unwrap_or_default();
     let bytes: Vec<u8> = head.chars().map(|one| u8::try_from(u32::from(one)).unwrap_or(b'?')).collect();
@@ -64,13 +65,14 @@ pub(super) fn head_as_given(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// `?disposition=VALUE`: a Content-Disposition, as it is.
+/// Sends `?disposition=VALUE` as the Content-Disposition, unchanged.
 pub(super) fn named(x: &mut Exchange) -> io::Result<bool> {
     let value = x.request.query("disposition").unwrap_or_default();
     x.file(&[("Content-Disposition", &value)])
 }
 
-/// `?NAME=VALUE...`: these headers too. `break=1`: half of it, the first time.
+/// Sends the additional headers `?NAME=VALUE...`. With `break=1` the first response ends after half of the
+/// body.
 pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     let more = x.request.queries();
     let broken = more.iter().any(|(name, _)| name == "break") && x.visit == 0;
@@ -79,7 +81,7 @@ pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     if broken { x.only(x.half(), &more) } else { x.file(&more) }
 }
 
-/// `?body=TEXT&type=TYPE`: this text with this Content-Type, whatever the name. `wide=1`: in UTF-16.
+/// Sends the text `?body=TEXT` with the Content-Type `type=TYPE`, in UTF-16 with `wide=1`.
 pub(super) fn text(x: &mut Exchange) -> io::Result<bool> {
     let body = x.request.query("body").unwrap_or_default();
     let kind = x.request.query("type").unwrap_or_else(|| "application/octet-stream".into());

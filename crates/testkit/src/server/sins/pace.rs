@@ -1,4 +1,4 @@
-//! Sins of pace: slow, silent, or held back, by request or by connection.
+//! Sins of speed: requests or connections that are slow, silent or limited.
 
 use crate::server::exchange::Exchange;
 use crate::{sha256, shared_content};
@@ -44,7 +44,7 @@ pub(super) fn silence_in_mid_body_once(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// `?rate=N`: N bytes a second, and `?chunked=1` without a length.
+/// Sends `?rate=N` bytes a second, and no length with `?chunked=1`.
 pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
     let rate: usize = x.request.query("rate").and_then(|rate| rate.parse().ok()).unwrap_or(100_000);
     let chunked = x.request.query("chunked").is_some();
@@ -75,8 +75,8 @@ pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// `?rate=N`: N bytes a second over each connection, whatever the requests on it; `?sha256=1` with its digest; `?link=...`
-/// with that for a Link.
+/// Sends `?rate=N` bytes a second over each connection, for all of its requests together. `?sha256=1` adds
+/// the digest, and `?link=VALUE` a Link header.
 pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
     let digest = x.request.query("sha256").map(|_| sha256(&shared_content(&x.name, x.size)));
@@ -87,7 +87,7 @@ pub(super) fn capped(x: &mut Exchange) -> io::Result<bool> {
     x.trickle(rate, &more)
 }
 
-/// Of four connections one goes silent after 100,000 bytes; the others are capped.
+/// Stops sending after 100,000 bytes on one of four connections. The others have a limited rate.
 pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
     if x.request.connection % 4 != 2 {
         return capped(x);
@@ -97,7 +97,7 @@ pub(super) fn silent_connection(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Of four connections one runs at a fortieth of the speed of the others.
+/// Sends on one of four connections at a fortieth of the rate of the others.
 pub(super) fn crawling_connection(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(1_000_000) as f64;
     let slow = x.request.connection % 4 == 2;

@@ -1,4 +1,4 @@
-//! Hosts that count requests or connections over all who ask, and what they do to those that are too many.
+//! Hosts that count requests or connections over all clients, and what they do when there are too many.
 
 use crate::server::exchange::Exchange;
 use crate::shared_content;
@@ -6,21 +6,22 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What a host counts, over all connections.
+/// What a host counts over all connections.
 #[derive(Default)]
 pub(in crate::server) struct Counted {
-    /// Requests that may be answered at once, and when that was so.
+    /// The requests that may be answered without a pause, and the time at which that was computed.
     bucket: Option<(f64, Instant)>,
-    /// Transfers that go on.
+    /// The transfers that are under way.
     transfers: usize,
     banned_until: Option<Instant>,
     pub(in crate::server) bans: usize,
 }
 
-/// nginx's `limit_req rate=5r/s burst=3 nodelay` with `limit_req_status 429`: `?rate=5&burst=3`, or `&status=503`.
+/// Behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and `limit_req_status 429` for
+/// `?rate=5&burst=3`. `&status=503` is another status.
 pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(5) as f64;
-    // One request is always answered, and the burst comes on top.
+    // One request is always answered; the burst is in addition to it.
     let most = x.number("burst").unwrap_or(3) as f64 + 1.0;
     let served = {
         let mut counted = x.counted.lock().expect("no panic");
@@ -38,8 +39,8 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     x.reply(&format!("{status} Too Many Requests"), &[], b"slow down\n")
 }
 
-/// `?most=2&millis=20000&rate=N`: more transfers than that at once are banned for so long: all are cut, and everything gets 403.
-/// `&how=reset`: connections are reset instead.
+/// Bans a client with more than `?most=2` transfers at once for `&millis=20000`: all transfers are cut, and
+/// every request gets 403, or a reset with `&how=reset`. `&rate=N` limits each transfer.
 pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
     let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);
     let ban = Duration::from_millis(x.number("millis").unwrap_or(20_000));
@@ -83,7 +84,8 @@ fn send_until_banned(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The first request for a file is too much: `?how=` says how the host says so, and `?wait=2` for how long.
+/// Refuses the first request for a file. `?how=` is the form of the refusal, and `?wait=2` the pause that it
+/// asks for, in seconds.
 pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
@@ -105,7 +107,7 @@ pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     x.reply(status, &headers, b"too much\n")
 }
 
-/// A good file, and the quota is used up with it: `?wait=2`.
+/// Sends the file, and says that the quota is used up for the next `?wait=2` seconds.
 pub(super) fn uses_up_the_quota(x: &mut Exchange) -> io::Result<bool> {
     let list = format!("\"api\";r=0;t={}", x.number("wait").unwrap_or(2));
     let body = shared_content(&x.name, x.size);

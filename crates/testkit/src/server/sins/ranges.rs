@@ -1,4 +1,4 @@
-//! Sins against ranges: none, all, or others than were asked for.
+//! Sins of ranges: no range, everything, or other bytes than were requested.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
@@ -12,7 +12,7 @@ pub(super) fn no_ranges(x: &mut Exchange) -> io::Result<bool> {
     x.reply("200 OK", &[("Accept-Ranges", "none"), ("ETag", "\"a\"")], &body)
 }
 
-/// Everything, whatever was asked for, though parts are promised.
+/// Always sends everything, although it says that it accepts ranges.
 pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
     let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };
@@ -26,12 +26,12 @@ pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     Ok(whole == body.len())
 }
 
-/// Parts are had at first, and later everything comes.
+/// Serves ranges at first, and later always sends everything.
 pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
     if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
 }
 
-/// Asked for the rest, it gives something else and says so.
+/// Answers a request for the rest of a file with another range, and says so in Content-Range.
 pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
@@ -44,7 +44,7 @@ pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
 }
 
-/// `?how=start|end|total|validator|none|multipart|length|coding`: what is wrong with every part.
+/// Sends every range with something wrong: `?how=start|end|total|validator|none|multipart|length|coding`.
 pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else {
         if x.visit == 0 && x.request.query("break").is_some() {
@@ -65,7 +65,7 @@ pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
         "coding" => (good, etag.as_str(), "a/b", "gzip"),
         _ => (String::new(), etag.as_str(), "a/b", ""),
     };
-    // Wrong bytes, so that whoever takes them has a wrong file.
+    // The bytes are wrong, so that a client that takes them has a wrong file.
     let body = vec![b'!'; usize::try_from(last - first + 1).unwrap_or(0)];
     let mut headers = vec![("ETag", etag), ("Content-Type", kind)];
     if !range.is_empty() {
@@ -77,7 +77,7 @@ pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     x.reply("206 Partial Content", &headers, &body)
 }
 
-/// Every part begins 1000 bytes early and ends 1000 bytes late.
+/// Sends 1000 bytes more at both ends of every range.
 pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else { return capped(x) };
     let (size, etag) = (x.size, x.etag());
@@ -88,9 +88,10 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
 }
 
-/// The first stream is good, and capped. Who asks for a part beside it gets something else, `?how=`: `page`, `login` (a redirect
-/// to a page), `quota` (a few bytes of JSON), `ignored` (everything), or a status. `?break=N`: the first stream ends at half, and
-/// what follows is wrong N times; then parts are good.
+/// Answers the first request correctly, at a limited rate. While that response lasts, a request for a range
+/// gets something else: `?how=` is `page`, `login` (a redirect to a page), `quota` (a few bytes of JSON),
+/// `ignored` (everything), or a status. With `?break=N` the first response ends after half of the body, the
+/// next N responses are wrong, and later ones are correct.
 pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("login").is_some() {
         return x.reply("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);
@@ -120,10 +121,10 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// A page that wants a login.
+/// Sends a page with a login form.
 const LOGIN: &[u8] = b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>";
 
-/// A request for everything is answered with a 206 for all of it; `?total=` says another total.
+/// Answers a request for everything with a 206 for the whole file. `?total=N` is another total size.
 pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     if x.request.range().is_some() {
         return x.file(&[]);
@@ -134,8 +135,8 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     x.reply("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
 }
 
-/// Parts do not say how large the whole is; `?most=N`: nor do they have more than so many bytes. `?tag=0`: and nothing tells versions
-/// apart.
+/// Sends ranges without the total size. `?most=N` limits the bytes of each response, and `?tag=0` leaves out
+/// the validator.
 pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
     let (status, _, mut body) = x.part();
     let Some((first, _)) = x.request.range().filter(|_| status.starts_with("206")) else {

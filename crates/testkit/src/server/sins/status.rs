@@ -1,11 +1,12 @@
-//! Sins of the status: busy, refused, elsewhere, gone.
+//! Sins of the status: busy, refused, redirected, gone.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// `?status=503&after=VALUE` once: a Retry-After of that value. `after=+N` is a date N seconds from now.
+/// Once, answers with `?status=503` and the Retry-After `&after=VALUE`. `after=+N` becomes the date N seconds
+/// from now.
 pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { busy_always(x) } else { x.file(&[]) }
 }
@@ -29,12 +30,12 @@ pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// `?status=502` once.
+/// Once, answers with `?status=502`.
 pub(super) fn fails_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { fails_always(x) } else { x.file(&[]) }
 }
 
-/// `?status=502&times=2`: so many times, or always.
+/// Answers with `?status=502`, `&times=2` times or always.
 pub(super) fn fails_always(x: &mut Exchange) -> io::Result<bool> {
     let times = x.request.query("times").and_then(|times| times.parse().ok()).unwrap_or(usize::MAX);
     if x.visit >= times {
@@ -43,13 +44,13 @@ pub(super) fn fails_always(x: &mut Exchange) -> io::Result<bool> {
     status(x)
 }
 
-/// `?status=404`, always.
+/// Always answers with `?status=404`.
 pub(super) fn status(x: &mut Exchange) -> io::Result<bool> {
     let status = x.request.query("status").unwrap_or_else(|| "500".into());
     x.reply(&format!("{status} Sin"), &[], b"sorry\n")
 }
 
-/// Redirects to a signed link; the first link that it gives has expired.
+/// Redirects to a signed link. The first link has expired.
 pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     match x.request.query("link") {
         None => {
@@ -61,7 +62,7 @@ pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Redirects to a mirror; the first `?missing=N` that it picks do not have the file, and answer with `&status=404`.
+/// Redirects to mirrors. The first `?missing=N` of them do not have the file and answer with `&status=404`.
 pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
     let number = |key| x.request.query(key).and_then(|number| number.parse::<usize>().ok());
     let (missing, status) = (number("missing").unwrap_or(1), number("status").unwrap_or(404));
@@ -76,13 +77,13 @@ pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// `?to=URL`.
+/// Redirects to the URL of `?to=URL`.
 pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     let to = x.request.query("to").unwrap_or_default();
     x.reply("302 Found", &[("Location", &to)], b"elsewhere")
 }
 
-/// `?hops=N`: N redirects, relative ones, then the file. Without it: for ever.
+/// Sends `?hops=N` relative redirects and then the file, or redirects without end.
 pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
     match x.request.query("hops").map(|hops| hops.parse::<u32>().unwrap_or(0)) {
         Some(0) => x.file(&[]),
@@ -97,7 +98,7 @@ pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Who comes fifth is refused: `?how=503`, `429`, or `reset`. The others are capped.
+/// Refuses the fifth connection: `?how=503`, `429`, or `reset`. The others have a limited rate.
 pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     if x.open <= 4 {
         return capped(x);
@@ -112,17 +113,17 @@ pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A link that is good for one request.
+/// Answers one request for a link, and refuses all others.
 pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { capped(x) } else { x.reply("403 Forbidden", &[], b"used up\n") }
 }
 
-/// Half of it, and then nobody has ever heard of it.
+/// Sends half of the body, and answers later requests with 404.
 pub(super) fn gone_after_half(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { x.only(x.half(), &[]) } else { x.reply("404 Not Found", &[], b"") }
 }
 
-/// It knows GET alone, as programs do that answer by themselves.
+/// Answers only GET, as small server programs do.
 pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "GET" => x.file(&[]),
@@ -130,7 +131,7 @@ pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// It answers HEAD as if the file were empty, as programs do that count what they send.
+/// Answers HEAD as if the file were empty, as programs do that count the bytes that they send.
 pub(super) fn head_says_nothing(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "HEAD" => x.reply("200 OK", &[], b""),

@@ -1,4 +1,4 @@
-//! Sins against versions: the file changes, or nothing tells whether it did.
+//! Sins of versions: the file changes, or has no validator.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
@@ -6,7 +6,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// Nothing tells two versions apart.
+/// Sends the file without a validator.
 pub(super) fn no_validator(x: &mut Exchange) -> io::Result<bool> {
     let (size, body) = (x.size.to_string(), x.content());
     if x.visit == 0 {
@@ -17,7 +17,7 @@ pub(super) fn no_validator(x: &mut Exchange) -> io::Result<bool> {
     x.reply("200 OK", &[("Accept-Ranges", "bytes")], &body)
 }
 
-/// Slow, and nothing tells two versions apart.
+/// Sends the file slowly and without a validator.
 pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     let (status, headers, body) = x.part();
     let length = body.len().to_string();
@@ -36,7 +36,7 @@ pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The rest is of another version, of the same size.
+/// Answers a request for the rest with another version of the same size.
 pub(super) fn changed_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
@@ -45,7 +45,7 @@ pub(super) fn changed_when_continued(x: &mut Exchange) -> io::Result<bool> {
     x.file_as(&[("ETag", "\"changed\"")])
 }
 
-/// `?requests=N`: after so many, the file is another one of the same size.
+/// Sends another file of the same size after `?requests=N` requests.
 pub(super) fn changes_after(x: &mut Exchange) -> io::Result<bool> {
     if x.visit as u64 >= x.number("requests").unwrap_or(2) {
         x.name = "changed".into();
@@ -53,13 +53,13 @@ pub(super) fn changes_after(x: &mut Exchange) -> io::Result<bool> {
     capped(x)
 }
 
-/// Every request finds a new version, of the same size.
+/// Answers every request with a new version of the same size.
 pub(super) fn changes_always(x: &mut Exchange) -> io::Result<bool> {
     x.name = "v".repeat(x.visit + 1);
     capped(x)
 }
 
-/// Who comes first gets a short page, and not as a failure.
+/// Answers the first request with a short page and status 200.
 pub(super) fn page_at_first(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.reply("200 OK", &[("Content-Type", "text/html")], b"<html>maintenance</html>");
@@ -67,7 +67,7 @@ pub(super) fn page_at_first(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[])
 }
 
-/// Half of it; who comes back finds a file of a third of the size.
+/// Sends half of the body, and later a file of a third of the size.
 pub(super) fn shrinks(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
