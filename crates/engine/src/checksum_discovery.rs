@@ -1,8 +1,8 @@
-//! What is known of a file from elsewhere than its own replies: checksum lists that were given or stand beside it, and
-//! signatures.
+//! Finds out what a file must be, apart from its own responses: from checksum lists that were given or are
+//! beside the file, and from signatures.
 //!
-//! Invariant: a list is fetched once in a run, those beside files ([`beside`]) once for each folder, and what is wrong with a
-//! signature is a failure, never a list without one.
+//! Invariant: a given list is fetched once in a run, and lists beside files ([`beside`]) once for each
+//! folder. A wrong signature is a failure; the list is never used as if it had no signature.
 
 mod beside;
 
@@ -25,42 +25,42 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// The longest document about a file that is fetched because a server says so: a hundred mirrors and the SHA-256 of a
-/// thousand pieces are some 100 KiB.
+/// The longest Metalink document that is fetched because a server names it, in bytes. A hundred mirrors and
+/// the SHA-256 of a thousand chunks need some 100 KiB.
 const DOCUMENT_MOST: usize = 1024 * 1024;
 
-/// What is known of a file's content before it is there.
+/// What is known of a file's content before it arrives.
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) findings: Findings,
-    /// Its own signature, by a key of the settings.
+    /// The file's own signature, by a key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
-    /// Where it is too, by its server's word.
+    /// The mirrors that its server names.
     pub(crate) mirrors: Vec<Url>,
 }
 
 impl Known {
-    /// What must be computed of the file.
+    /// Returns the algorithms of the digests that must be computed.
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         let listed = self.findings.expected.iter().map(|one| one.digest.algorithm);
         listed.chain(self.findings.signed.iter().filter_map(|signed| signed.digest))
     }
 }
 
-/// Finds it out.
+/// Fetches checksum lists and signatures, and remembers them.
 pub(crate) struct Proofs {
     settings: Arc<Settings>,
     sources: Sources,
     /// The keys whose signatures count, or why they cannot be used.
     trusted: Option<Result<Trusted, Error>>,
     given: OnceCell<Result<Arc<List>, Error>>,
-    /// Lists of folders, by their URLs; `None` where there is none.
+    /// The lists of folders, by their URLs, or `None` if there is none.
     folders: Mutex<HashMap<Url, Arc<OnceCell<Option<Beside>>>>>,
 }
 
-/// A list, and who vouches for it.
+/// A checksum list, and whether it is signed.
 struct List {
-    /// What it is called, for people: `SHA256SUMS`, `SHA256SUMS, signed by 0123456789ABCDEF`.
+    /// The name that is shown: `SHA256SUMS`, or `SHA256SUMS, signed by 0123456789ABCDEF`.
     label: String,
     /// Its file name.
     name: String,
@@ -68,7 +68,7 @@ struct List {
     signed: bool,
 }
 
-/// A list beside a file, or why there is none although there may be one.
+/// A list beside a file, or the error of fetching it.
 type Beside = Result<Arc<List>, Error>;
 
 impl Proofs {
@@ -79,7 +79,7 @@ impl Proofs {
         Proofs { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
-    /// There is nothing to find out about any file.
+    /// Returns whether the settings ask for no lists and no signatures.
     pub(crate) fn is_idle(&self) -> bool {
         let Settings { verify, checksums, signed_by, .. } = &*self.settings;
         match verify {
@@ -89,10 +89,10 @@ impl Proofs {
         }
     }
 
-    /// What is known of a file, by the names that it has, one of them by its reply.
+    /// Returns what is known of a file, by all its names. A response may add one.
     ///
     /// # Errors
-    /// What keeps it from being proven as it must be.
+    /// The reason for which the file cannot be verified as the settings require.
     pub(crate) async fn about(&self, spec: &Job, remote: Option<&Remote>) -> Result<Known, Error> {
         let mut known = Known::default();
         if self.is_idle() {
@@ -138,10 +138,10 @@ impl Proofs {
         Ok(known)
     }
 
-    /// Takes in what the list of the settings says of a file. Whether it is signed.
+    /// Adds the digests that the given list has for a file. Returns whether the list is signed.
     ///
     /// # Errors
-    /// The list cannot be fetched, or says nothing of a file about which it must.
+    /// The list cannot be fetched, or does not name the file although the settings require it.
     async fn look_in_given(
         &self,
         spec: &Job,
@@ -153,7 +153,7 @@ impl Proofs {
             Ok(digests) => return Ok(list.add(digests, findings)),
             Err(why) => why,
         };
-        // What the list of jobs says of the file may be enough.
+        // The digests in the list of jobs may be enough.
         let missing = match self.settings.verify {
             Verify::Require if !has(&spec.expected, Algorithm::is_strong) => ErrorKind::DigestMissing,
             Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => ErrorKind::DigestUnlisted,
@@ -165,8 +165,9 @@ impl Proofs {
         Err(Error::new(missing, names.first().cloned().unwrap_or_default(), why))
     }
 
-    /// Adds what the reply offers: mirrors, and a document that says what the file must be. Mirrors need no trust, as they
-    /// are used together only under a digest, and that comes from the server that was asked.
+    /// Adds what a response offers: mirrors, and a Metalink document with digests. The mirrors need not be
+    /// trusted: they are used together only if a digest is known, and that digest comes from the server that
+    /// was asked.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
@@ -189,7 +190,8 @@ impl Proofs {
         known.mirrors = mirrors;
     }
 
-    /// The file of a document that a reply says to be about it: the only one in it, or the one of its name.
+    /// Returns the file of a Metalink document that a response names: the only one in it, or the one with the
+    /// right name.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
@@ -197,7 +199,8 @@ impl Proofs {
         for (_, file) in Metalink::new(text) {
             match file {
                 Ok(file) => files.push(file),
-                // Of the document as a whole. A file of it that cannot be downloaded is not the one that is wanted.
+                // This error concerns the whole document. Errors of single files concern other files, and are
+                // ignored.
                 Err(error) if error.kind == ErrorKind::ListLine => return Err(error.to_string()),
                 Err(_) => {}
             }
@@ -214,14 +217,16 @@ impl Proofs {
         files.pop().ok_or_else(String::new)
     }
 
+    /// Returns the keys of the settings, if there are any.
+    ///
     /// # Errors
-    /// The keys of the settings are of no use.
+    /// The keys cannot be used.
     fn keys(&self) -> Result<Option<(&Keys, &Trusted)>, Error> {
         let trusted = self.trusted.as_ref().map(Result::as_ref).transpose().map_err(Clone::clone)?;
         Ok(self.settings.signed_by.as_ref().zip(trusted))
     }
 
-    /// The first signature that stands beside this URL: where, and what it says.
+    /// Returns the first signature file beside this URL: its place and its content.
     async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
             let found =
@@ -243,7 +248,7 @@ impl Proofs {
                         .await;
                 let text = text
                     .map_err(|error| match error.kind {
-                        // Of the list itself, where its URL has a digest.
+                        // The URL of the list has a digest, and the list does not match it.
                         ErrorKind::DigestMismatch => error,
                         _ => cannot(error.to_string()),
                     })?
@@ -258,7 +263,7 @@ impl Proofs {
         }
     }
 
-    /// A list that was fetched, with its signature if one is wanted and there.
+    /// Reads a fetched list, and fetches its signature if one is wanted.
     async fn read(&self, url: &Url, text: &[u8]) -> Beside {
         let signature = match self.keys()? {
             Some((keys, _)) => self.signature(url, keys.list_endings()).await?,
@@ -267,7 +272,8 @@ impl Proofs {
         self.list(&last_segment(url), text, signature.as_ref())
     }
 
-    /// A list with the signature beside it, if there is one: what is signed of it, where that is wanted.
+    /// Reads a list with the signature beside it, if there is one. If keys were given, only signed content is
+    /// used of a signed list.
     fn list(&self, name: &str, text: &[u8], beside: Option<&(String, Vec<u8>)>) -> Beside {
         let beside = beside.map(|(at, signature)| (at.as_str(), signature.as_slice()));
         let signed = match self.keys()? {
@@ -289,10 +295,10 @@ impl Proofs {
 }
 
 impl List {
-    /// What it says of a file, by its names; `single`: of the only file of the run.
+    /// Returns the digests of a file with these names. `single` says that it is the only file of the run.
     ///
     /// # Errors
-    /// Why that is nothing, for a person.
+    /// The reason for which the list has none, for people.
     fn about(&self, names: &[String], single: bool) -> Result<Vec<Digest>, String> {
         match self.sums.of(names) {
             Named::As(digests) => return Ok(digests),
@@ -301,14 +307,14 @@ impl List {
         }
         let alone = self.sums.alone();
         if !alone.is_empty() {
-            // `a.iso.sha256` is about `a.iso`.
+            // `a.iso.sha256` has the digest of `a.iso`.
             let is_named =
                 self.name.rsplit_once('.').is_some_and(|(name, _)| names.iter().any(|one| one == name));
             let name = &self.label;
             return match single || is_named {
                 true => Ok(alone),
                 false => Err(format!(
-                    "{name} has a digest and no name, so that it says nothing of one file among several"
+                    "{name} has a digest and no name, so it cannot be used for one of several files"
                 )),
             };
         }
@@ -320,7 +326,7 @@ impl List {
         Err(format!("{} does not name it{unread}", self.label))
     }
 
-    /// What it says counts. Whether it is signed.
+    /// Adds digests of this list to what is expected. Returns whether the list is signed.
     fn add(&self, digests: Vec<Digest>, findings: &mut Findings) -> bool {
         findings
             .expected
@@ -329,12 +335,13 @@ impl List {
     }
 }
 
-/// Whether some digest is of an algorithm that counts.
+/// Returns whether there is a digest whose algorithm counts.
 fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
     expected.iter().any(|one| counts(one.digest.algorithm))
 }
 
-/// What a file may be called in a list: as the person calls it, as the server does, and by its URLs.
+/// Returns the names that a file may have in a list: that of the person, that of the server, and those of its
+/// URLs.
 fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
     let mut names = Vec::new();
     match &spec.destination {
@@ -352,12 +359,13 @@ fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
     names
 }
 
-/// What a list may call a file of this name: by the server's own words, or by what they became.
+/// Returns both forms of a name: the one before it was made safe, and the safe one.
 fn calls(name: &SafeName) -> impl Iterator<Item = String> {
     [name.original().map(String::from), Some(name.to_string())].into_iter().flatten()
 }
 
-/// The URL of what stands beside a file under its name and this ending. What else a URL says is about the file alone.
+/// Returns the URL of a file with this ending beside another one. The query and the fragment are dropped,
+/// since they belong to the other file only.
 fn with_ending(url: &Url, ending: &str) -> Option<Url> {
     let mut beside = url.clone();
     beside.set_query(None);

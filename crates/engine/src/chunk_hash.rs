@@ -1,6 +1,7 @@
-//! A part of a file whose reply says what its digest is (Content-Digest on a 206: RFC 9530, section 2).
+//! Verifies one chunk while it arrives: the range of a response that states its digest (Content-Digest on a
+//! 206: RFC 9530, section 2).
 //!
-//! Invariant: there is a verdict when every byte that the reply announced was seen, and not before.
+//! Invariant: the digest is compared when all announced bytes have arrived, and not before.
 
 use crate::hashers::Hashers;
 use downhaul_core::digest::{self, Algorithm, Expected};
@@ -9,20 +10,21 @@ use downhaul_core::remote::{Remote, Span};
 use downhaul_core::settings::Verify;
 use downhaul_core::show;
 
-/// The digests of a part in the making.
+/// The unfinished digests of a chunk.
 pub(crate) struct Piece {
     expected: Vec<Expected>,
     hashers: Hashers,
-    /// One past its last byte, in the file.
+    /// The offset in the file after its last byte.
     end: u64,
-    /// Bytes that are still to come.
+    /// The bytes that have not arrived yet.
     left: u64,
-    /// Where it comes from, for people.
+    /// The URL that it comes from, for people.
     at: String,
 }
 
 impl Piece {
-    /// `None` where nothing is said of the part, or nothing is to be checked.
+    /// Returns the chunk of a response, or `None` if the response states no digest of it, or nothing shall be
+    /// verified.
     pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<Piece> {
         let Span::Range(range) = &remote.span else { return None };
         if verify == Verify::Off || remote.range_digests.is_empty() {
@@ -38,15 +40,15 @@ impl Piece {
         self.end
     }
 
-    /// All of it came.
+    /// Returns whether all of the chunk has arrived.
     pub(crate) fn is_complete(&self) -> bool {
         self.left == 0
     }
 
-    /// These bytes came next.
+    /// Adds the next bytes.
     ///
     /// # Errors
-    /// `digest.part` when all of it came and is not what its reply says.
+    /// `digest.part` if these are the last bytes and the digest does not match.
     pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let announced = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         self.hashers.update(&[&bytes[..announced]]);

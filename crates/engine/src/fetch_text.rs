@@ -1,6 +1,7 @@
-//! Fetches a small text into memory, through the same sources as files: checksum lists and signatures.
+//! Fetches small texts, such as checksum lists and signatures, into memory, through the same sources as
+//! files.
 //!
-//! Invariant: no more than the bound is ever held, and no part of a text is taken for the whole.
+//! Invariant: the memory is bounded, and an incomplete text is an error.
 
 use crate::hashers::Hashers;
 use crate::source::{By, Opened, Sources, Want};
@@ -13,17 +14,18 @@ use futures_util::StreamExt;
 use std::time::Duration;
 use url::Url;
 
-/// So many pauses cost no try: as many as a file's.
+/// The most pauses that cost no retry, as for a file.
 const PAUSES: u32 = 10;
 
-/// Between two tries, where the host does not say how long.
+/// The wait before a retry, if the host does not state one.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// All of it, if it is no longer than `most` bytes. `None` where there is no such thing. A digest in the fragment of the URL must
-/// be that of the text.
+/// Returns the text at a URL, or `None` if the server says that there is none. If the fragment of the URL has
+/// a digest, the text must match it.
 ///
 /// # Errors
-/// What kept it from coming, after as many tries as a file has; `digest.mismatch`.
+/// The last failure, after as many retries as a file has; `digest.mismatch`; or the text is longer than
+/// `most` bytes.
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,
@@ -38,10 +40,10 @@ pub(crate) async fn get(
     loop {
         let error = match source.open(Want::EVERYTHING).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
-                Ok(text) => return is_as(&text, &digests, url).map(|()| Some(text)),
+                Ok(text) => return verify(&text, &digests, url).map(|()| Some(text)),
                 Err(error) => error,
             },
-            // Who may not list a bucket is told 403 of what is not there.
+            // Object stores answer 403 for a missing object if the client may not list the bucket.
             Err(error)
                 if matches!(
                     error.kind,
@@ -52,7 +54,7 @@ pub(crate) async fn get(
             }
             Err(error) => error,
         };
-        // A pause that the host asks for costs no try.
+        // A pause that the host asks for costs no retry.
         if error.pause.is_some() && pauses < PAUSES {
             pauses += 1;
         } else if error.retry() == Retry::Again && tries < settings.retries {
@@ -64,9 +66,11 @@ pub(crate) async fn get(
     }
 }
 
+/// Checks that a text has the digests in the fragment of its URL.
+///
 /// # Errors
-/// The text has another digest than the URL says.
-fn is_as(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
+/// `digest.mismatch`.
+fn verify(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
     let mut hashers = Hashers::new(&digest::distinct(digests.iter().map(|one| one.algorithm)));
     hashers.update(&[text]);
     let computed = hashers.finish();
@@ -97,7 +101,7 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
             Ok(None) => break,
         }
         if text.len() > most {
-            return fail(ErrorKind::HttpMalformed, "it is longer than anything of its kind");
+            return fail(ErrorKind::HttpMalformed, "it is too long");
         }
     }
     match remote.size {

@@ -1,7 +1,7 @@
-//! How a file is named that nobody gave a name: `--names`, `--folders` and `--windows-names`.
+//! Chooses the name of a file that was not given one (`--names`, `--folders` and `--windows-names`).
 //!
-//! Invariant: the result depends on the given URL, the URL that answered and the server's word alone, never on what else is
-//! downloaded or in which order replies come.
+//! Invariant: the result depends only on the given URL, the URL that answered and the server's
+//! Content-Disposition. It never depends on other downloads or on the order of responses.
 
 use super::SafeName;
 use crate::job::{Destination, Job};
@@ -11,11 +11,11 @@ use url::Url;
 /// How files get their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Naming {
-    /// Where a name comes from that no list and no person gave.
+    /// Where a name comes from, if neither a list nor the person gave one.
     pub source: NameSource,
     /// Which folders of the URL are kept below the output folder.
     pub folders: Folders,
-    /// Every name below the output folder is one that Windows takes (`--windows-names`).
+    /// All names below the output folder are such that Windows accepts them (`--windows-names`).
     pub windows: bool,
 }
 
@@ -33,7 +33,7 @@ pub enum NameSource {
 /// Which folders of the URL's path are kept (`--folders`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folders {
-    /// The last so many.
+    /// The last ones, so many.
     Last(usize),
     /// All of them.
     All,
@@ -48,8 +48,8 @@ impl Default for Naming {
 }
 
 impl Naming {
-    /// The name of a job's file below the output folder, by all that is known so far. `None` where it goes to a path of the person's
-    /// own, or in order to standard output and the like.
+    /// Returns the name of a job's file below the output folder, by what is known so far. Returns `None` if
+    /// the person gave a path, or if the file goes to standard output or a pipe.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -62,13 +62,13 @@ impl Naming {
         }
     }
 
-    /// The name of a file before anything is known of it but the URL that was given.
+    /// Returns the name of a file for which only the given URL is known.
     pub fn by_url(&self, given: &Url) -> SafeName {
         self.below(given, SafeName::from_url(given))
     }
 
-    /// The name of a file once a server answered. `answered` is the URL that did, after redirects, and `stated` the name in its
-    /// Content-Disposition.
+    /// Returns the name of a file after a response. `answered` is the URL after redirects, and `stated` the
+    /// name in the Content-Disposition.
     pub fn by_reply(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
         let answered = || SafeName::of_last_segment(answered);
         let file = match self.source {
@@ -79,12 +79,13 @@ impl Naming {
         self.below(given, file.unwrap_or_else(|| SafeName::from_url(given)))
     }
 
-    /// The name that a person or a list gave, as this disk takes it.
+    /// Returns a given name in the form that is used on this system.
     pub fn given(&self, name: &SafeName) -> SafeName {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// The name below the folders that are kept of the given URL: what a person sees in it decides, not where a redirect leads.
+    /// Returns the name below the folders of the given URL that are kept. Folders come from the given URL,
+    /// which the person knows, and never from a redirect.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
         let mut folders: Vec<&str> = url.path_segments().map(Iterator::collect).unwrap_or_default();
         folders.pop();

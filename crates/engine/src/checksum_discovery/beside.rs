@@ -1,8 +1,8 @@
-//! Checksum lists that stand beside a file (`--verify find`, `listed` and `require`).
+//! Looks for checksum lists beside a file (`--verify find`, `listed` and `require`).
 //!
-//! They are asked for one after the other, strong ones before weak ones, until one names the file: at most eleven requests for a
-//! folder in a run, and three more for each file that none of these names. Invariant: a weak digest is looked for only where no
-//! list said anything of the file before.
+//! Lists are requested one after the other, strong ones before weak ones, until one names the file. That is
+//! at most eleven requests for a folder in a run, and three more for each file that none of these lists
+//! names. Invariant: a weak digest is looked for only if no earlier list named the file.
 
 use super::{Beside, Proofs, has, last_segment, with_ending};
 use crate::fetch_text;
@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// What lists of a folder are called: by coreutils and Debian, by CI systems, Node.js, Red Hat.
+/// Names of lists with strong digests: those of coreutils and Debian, CI systems, Node.js and Red Hat.
 const STRONG_OF_A_FOLDER: [&str; 7] = [
     "SHA256SUMS",
     "SHA512SUMS",
@@ -27,26 +27,27 @@ const STRONG_OF_A_FOLDER: [&str; 7] = [
     "CHECKSUM",
 ];
 
-/// And those of archives that have nothing else: UCSC, NCBI.
+/// Names of lists with weak digests, of archives that have nothing else: UCSC and NCBI.
 const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"];
 
-/// What stands behind the name of a file for a list of its own.
+/// The endings of a list for one file.
 const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
-/// Lists that are remembered, also those that are not there: of a hundred folders. Forgetting them costs the requests again.
+/// The most lists that are remembered, including those that do not exist. These are the lists of about a
+/// hundred folders. A list that was forgotten is requested again.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.
 struct Candidate {
     url: Url,
-    /// It is about this file only, so that it need not name it.
+    /// The list is for this file only, and need not name it.
     own: bool,
     strong: bool,
 }
 
 impl Proofs {
-    /// Takes in what the lists beside a file say. Whether a signed one names it.
+    /// Adds the digests that lists beside a file have for it. Returns whether a signed list names the file.
     ///
     /// # Errors
     /// The signature of a list is wrong.
@@ -67,12 +68,12 @@ impl Proofs {
             let list = match self.candidate(&candidate).await {
                 None => continue,
                 Some(Ok(list)) => list,
-                // A list that cannot be fetched says nothing; one with a wrong signature says too much.
+                // A list that cannot be fetched is reported and skipped. A wrong signature fails the file.
                 Some(Err(error)) if error.kind == ErrorKind::SignatureWrong => return Err(error),
                 Some(Err(error)) => {
                     findings.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
-                        // A host in trouble is not asked for the others.
+                        // A host with problems is not asked for further lists.
                         break;
                     }
                     continue;
@@ -112,7 +113,8 @@ impl Proofs {
         cell.get_or_init(fetch).await.clone()
     }
 
-    /// The list at this URL, if there is one. Servers that answer with a page for what they do not have, have none.
+    /// Returns the list at this URL, if there is one. A web page counts as no list: some servers send one for
+    /// files that they do not have.
     async fn fetch_beside(&self, url: &Url) -> Option<Beside> {
         match fetch_text::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await {
             Ok(text) => {
@@ -123,8 +125,8 @@ impl Proofs {
         }
     }
 
-    /// A list that is there only with its signature around it. What has none around it is no list, but the signature of one that
-    /// is not there.
+    /// Returns a list that exists only as a text that contains its signature. A file without such content is
+    /// the signature of a list that does not exist, and is ignored.
     async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
@@ -142,7 +144,7 @@ impl Proofs {
     }
 }
 
-/// Where lists of a file may be, in the order in which they are asked for.
+/// Returns the places where lists of a file may be, in the order in which they are requested.
 fn candidates(url: &Url) -> Vec<Candidate> {
     let Some(folder) = url.join(".").ok().filter(|folder| folder.path() != url.path()) else {
         return Vec::new();
@@ -159,7 +161,8 @@ fn candidates(url: &Url) -> Vec<Candidate> {
     all.chain(weak_own.map(candidate(true, false))).collect()
 }
 
-/// The list of a release as GoReleaser names it: `NAME_VERSION_checksums.txt` beside `NAME_VERSION_linux_amd64.tar.gz`.
+/// Returns the name of the list that GoReleaser writes: `NAME_VERSION_checksums.txt` for
+/// `NAME_VERSION_linux_amd64.tar.gz`.
 fn of_a_release(file: &str) -> Option<String> {
     let mut parts = file.splitn(3, '_');
     let (name, version, _) = (parts.next()?, parts.next()?, parts.next()?);
