@@ -1,13 +1,16 @@
-//! Whether what came is another thing than its name promises: login pages, pages that warn of viruses, and captive portals
-//! answer 200 with an HTML page, whatever was asked for, and code hosts give a Git LFS pointer in place of the file.
+//! Recognises content that is not what the name of the file promises.
+//!
+//! Login pages, warnings about viruses and captive portals answer 200 with an HTML page to any request. Code
+//! hosts send a Git LFS pointer instead of the file.
 
 use encoding_rs::Encoding;
 
-/// Endings that promise something in which an HTML page makes no sense: archives, packages, programs, images, sound, film, fonts,
-/// documents, tables, scientific and machine learning data, signatures. Sorted, in lower case.
+/// Endings of files that cannot be an HTML page: archives, packages, programs, images, sound, film, fonts,
+/// documents, tables, data of science and machine learning, and signatures. Sorted, in lower case.
 ///
-/// Not in it is what may be a page for good reason: `.doc` and `.xls` (many programs export tables as HTML under these names),
-/// `.txt`, `.xml` and its kin, sources of pages (`.php`, `.md`), and everything that is not known here.
+/// Endings of files that may be a page are not in this list: `.doc` and `.xls` (many programs export tables
+/// as HTML under these names), `.txt`, `.xml` and similar ones, sources of pages (`.php`, `.md`), and all
+/// unknown endings.
 const DATA: &[&str] = &[
     "7z",
     "aac",
@@ -260,8 +263,8 @@ const DATA: &[&str] = &[
     "zst",
 ];
 
-/// Endings of pages and of what is often one. Sorted, in lower case. Compressed (`page.html.gz`), they promise nothing either: a
-/// server may send them decoded.
+/// Endings of files that are pages, or often are. Sorted, in lower case. A compressed page (`page.html.gz`)
+/// may be a page too, since a server may send it decoded.
 const PAGES: &[&str] = &[
     "asp", "aspx", "cgi", "htm", "html", "jsp", "md", "mhtml", "php", "shtml", "txt", "xht", "xhtml", "xml",
 ];
@@ -269,13 +272,15 @@ const PAGES: &[&str] = &[
 /// Endings of compressed files. Sorted.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z", "zst"];
 
-/// How a Git LFS pointer begins (version 1 of its specification, which also says that pointers have less than 1,024 bytes).
+/// The beginning of a Git LFS pointer (version 1 of its specification, which also limits pointers to less
+/// than 1,024 bytes).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 
-/// See [`LFS_POINTER`].
+/// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
 const LFS_LONGEST: usize = 1024;
 
-/// How parts of a page begin, by the MIME Sniffing standard (section 7.1): these are HTML where the server says so, too.
+/// The beginnings of fragments of a page, by the MIME Sniffing standard (section 7.1). They count as HTML
+/// only if the server also calls them HTML.
 const FRAGMENTS: &[&str] = &[
     "<a",
     "<b",
@@ -300,27 +305,27 @@ const FRAGMENTS: &[&str] = &[
     "<title",
 ];
 
-/// So many bytes of the beginning are enough to tell, with room for a comment before the page: a licence, or where it was
-/// saved from.
+/// The bytes at the beginning of a file that [`look`] needs. A page may begin with a comment, such as a
+/// licence or the URL that it was saved from.
 pub const ENOUGH: usize = 4096;
 
-/// What the ending of a name promises.
+/// What the ending of a name says about the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
-    /// Something that is no page.
+    /// The file is not a page.
     Data,
-    /// A page, or what often is one.
+    /// The file is a page, or may be one.
     Page,
-    /// Nothing.
+    /// The ending says nothing.
     Nothing,
 }
 
-/// What the beginning of a file looks like.
+/// What the beginning of a file shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// An HTML page.
     Page,
-    /// An HTML page if its server says so.
+    /// An HTML page, if its server calls it one.
     Fragment,
     /// A Git LFS pointer: a text that names the file.
     LfsPointer,
@@ -328,14 +333,14 @@ pub enum Look {
     Other,
 }
 
-/// What a name, or the path of a URL, promises of the file.
+/// Returns what a name, or the path of a URL, says about the content.
 pub fn promise(name: &str) -> Promise {
     let mut endings = name.rsplit('/').next().unwrap_or_default().rsplit('.').map(str::to_ascii_lowercase);
     let known = |table: &[&str], ending: &Option<String>| {
         ending.as_deref().is_some_and(|ending| table.binary_search(&ending).is_ok())
     };
     let (last, before) = (endings.next(), endings.next());
-    // The first part of a name is no ending.
+    // The first part of a name is not an ending.
     let (is_ending, has_two) = (before.is_some(), endings.next().is_some());
     if !is_ending {
         return Promise::Nothing;
@@ -346,7 +351,7 @@ pub fn promise(name: &str) -> Promise {
     if known(DATA, &last) { Promise::Data } else { Promise::Nothing }
 }
 
-/// What a file looks like whose first bytes these are: all of them, or [`ENOUGH`].
+/// Returns what the beginning of a file shows. `bytes` are all of the file, or at least its first [`ENOUGH`].
 pub fn look(beginning: &[u8]) -> Look {
     if beginning.starts_with(LFS_POINTER) && beginning.len() < LFS_LONGEST {
         return Look::LfsPointer;
@@ -365,7 +370,8 @@ pub fn look(beginning: &[u8]) -> Look {
     }
 }
 
-/// The text without what may stand before a page: blanks, comments, the declaration of XML. And whether it ends within a comment.
+/// Removes what may come before a page: blanks, comments, and the declaration of XML. Returns the rest, and
+/// whether the text ends within a comment.
 fn without_preamble(text: &str) -> (&str, bool) {
     let mut rest = text.trim_start();
     loop {
@@ -381,7 +387,8 @@ fn without_preamble(text: &str) -> (&str, bool) {
     }
 }
 
-/// Whether the text begins with a tag, in whatever case, and not with one whose name is longer.
+/// Returns whether a text begins with this tag, in upper or lower case, and not with one whose name is
+/// longer.
 fn begins_with_tag(text: &str, tag: &str) -> bool {
     let text = text.as_bytes();
     let ends =

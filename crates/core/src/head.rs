@@ -1,26 +1,28 @@
-//! The raw head of an HTTP/1 reply, read as leniently as curl and browsers read it, where nothing dangerous follows.
+//! Reads the raw head of an HTTP/1 response as leniently as curl and browsers do, where that is not
+//! dangerous.
 //!
-//! [`tidy`] looks at the bytes before the HTTP library does. A head that is proper stays as it is. A head with odd lines is
-//! written anew without them, so that the library, which is strict, reads what was decided here. Invariant: a line about
-//! where the body ends or what it is (the names in [`MEANINGFUL`]) is never dropped. It is read, or the whole reply is
-//! refused: otherwise a cut or foreign body could be taken for the file (RFC 9112, section 11: response splitting and
-//! request smuggling). `docs/leniency.md` lists all of it for people.
+//! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
+//! lines is written again without them, so that the strict library reads what was decided here. Invariant: a
+//! line about the end or the coding of the body (the names in [`MEANINGFUL`]) is never dropped. It is read,
+//! or the whole response is refused. Otherwise a cut or foreign body could be taken for the file (RFC 9112,
+//! section 11: response splitting and request smuggling). `docs/leniency.md` lists all cases for people.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The most header lines of a reply. Chromium and Firefox count bytes only; hyper takes 100 by default, and servers with
-/// long Content-Security-Policy or Link lists send more than that.
+/// The most header lines of a response. Chromium and Firefox count only bytes. hyper accepts 100 by default,
+/// and servers with many Content-Security-Policy or Link headers send more.
 pub const LINES_MOST: usize = 1_000;
 
-/// The longest head of a reply in bytes, status line included: what Chromium takes
+/// The longest head of a response in bytes, with its status line. It is the limit of Chromium
 /// (`HttpStreamParser::kMaxHeaderBufSize`), and far more than common servers send (8 to 64 KiB).
 pub const BYTES_MOST: usize = 256 * 1024;
 
-/// So many dropped lines are told; a server may send a thousand.
+/// The most dropped lines that are reported. A server may send a thousand.
 const TOLD_MOST: usize = 10;
 
-/// So much of a dropped line is told, in characters: enough to recognise it, too little for most secrets.
+/// The most characters that are shown of a dropped line: enough to recognise it, and too few for most
+/// secrets.
 const SHOWN_MOST: usize = 40;
 
 /// Names of headers that decide where a body ends or which bytes it holds.
@@ -28,16 +30,16 @@ const MEANINGFUL: [&str; 4] = ["content-length", "transfer-encoding", "content-r
 
 const TRANSFER: &str = "transfer-encoding";
 
-/// A head that was written anew.
+/// A head that was written again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tidied {
-    /// The head, blank line included.
+    /// The head, with its blank line.
     pub head: Vec<u8>,
-    /// What was dropped and why, for a person who wants to know. Holds remote text.
+    /// What was dropped and why, for people. It has text that the server sent.
     pub dropped: Vec<String>,
 }
 
-/// Why a reply is refused for its head, in words for a person.
+/// The reason for which a response is refused because of its head, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub &'static str);
 
@@ -52,15 +54,15 @@ impl std::error::Error for Refused {}
 /// The head is longer than [`BYTES_MOST`].
 pub const TOO_LONG: Refused = Refused("its head is longer than 256 KiB");
 
-/// Two ways to say where the body ends.
+/// The head states the end of the body in two ways.
 pub(crate) const TWO_ENDS: Refused = Refused("it has both a Content-Length and a transfer coding");
 
-/// Returns the length of the head that these bytes begin with, blank line included, or `None` while its end is not there.
-/// `looked_at` is how many of the bytes were in an earlier, unsuccessful call.
+/// Returns the length of the head at the beginning of these bytes, with its blank line, or `None` if its end
+/// has not arrived. `looked_at` is how many of the bytes an earlier call has seen.
 pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
-    // Empty lines before the status line are taken, as RFC 9112, section 2.2 asks of servers.
+    // Empty lines before the status line are accepted, as RFC 9112, section 2.2 requires of servers.
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    // The blank line may have begun in what was looked at before.
+    // The blank line may begin in bytes that the earlier call has seen.
     let mut at = start.max(looked_at.saturating_sub(3));
     while let Some(newline) = bytes.get(at..)?.iter().position(|&byte| byte == b'\n') {
         at += newline + 1;
@@ -79,10 +81,11 @@ pub fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Reads a complete head, as [`end`] found it. Returns `None` if it is proper as it is, else the head that is meant.
+/// Reads a complete head, as [`end`] found it. Returns `None` if it is valid, and otherwise a valid head with
+/// the same meaning.
 ///
 /// # Errors
-/// Why the reply must be refused.
+/// The reason for which the response must be refused.
 pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
     if head.len() > BYTES_MOST {
         return Err(TOO_LONG);
@@ -99,7 +102,7 @@ pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
 
 /// Splits a head into its status line and its header lines, without their ends and the blank line.
 fn split(head: &[u8]) -> Result<(&[u8], impl Iterator<Item = &[u8]>), Refused> {
-    // Other readers end a line at a bare CR, or a text at a NUL: what follows would be another header to them.
+    // Other programs end a line at a bare CR, or a text at a NUL. The rest would be another header for them.
     if head.contains(&0) {
         return Err(Refused("its head holds a NUL"));
     }
@@ -134,9 +137,9 @@ struct Reader<'h> {
     fields: Vec<Field<'h>>,
     dropped: Vec<String>,
     lines: usize,
-    /// The line before was kept, so that a folded line goes on with it.
+    /// The previous line was kept, so a folded line continues it.
     kept: bool,
-    /// What is kept is not what came.
+    /// The kept lines differ from those that arrived.
     changed: bool,
 }
 
@@ -163,7 +166,8 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// Obsolete folding: the line goes on with the value of the one before (RFC 9112, section 5.2: replaced by a blank).
+    /// Handles obsolete folding: the line continues the value of the previous one, after a blank (RFC 9112,
+    /// section 5.2).
     fn folded(&mut self, line: &'h [u8]) -> Result<(), Refused> {
         self.changed = true;
         match self.fields.last_mut().filter(|_| self.kept) {
@@ -173,7 +177,7 @@ impl<'h> Reader<'h> {
                 value.extend_from_slice(trimmed(line));
                 Ok(())
             }
-            None => self.drop(line, "goes on with nothing"),
+            None => self.drop(line, "continues no other line"),
         }
     }
 
@@ -191,7 +195,8 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// Drops what has control characters in its value: HTTP libraries refuse a whole reply for them.
+    /// Drops headers with control characters in their values. HTTP libraries refuse a whole response because
+    /// of them.
     fn check_values(&mut self) -> Result<(), Refused> {
         let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
         for field in std::mem::take(&mut self.fields) {
@@ -204,10 +209,10 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// There must be one answer to where the body ends (RFC 9112, section 6.3), for whatever reads it.
+    /// Makes sure that every program finds the same end of the body (RFC 9112, section 6.3).
     fn check_framing(&mut self) -> Result<(), Refused> {
-        // An old way to say that there is no transfer coding (RFC 2616, section 3.6), or an empty one. hyper would read to the
-        // end of the connection.
+        // `identity` is an old way to state that there is no transfer coding (RFC 2616, section 3.6). hyper
+        // would read to the end of the connection because of it, or because of an empty value.
         let is_none = |one: &Field| {
             let mut codings = one.value.split(|&byte| byte == b',').map(trimmed);
             one.is(TRANSFER) && codings.all(|one| one.is_empty() || one.eq_ignore_ascii_case(b"identity"))
@@ -225,7 +230,7 @@ impl<'h> Reader<'h> {
         if length.is_some() {
             return Err(TWO_ENDS);
         }
-        // Said in one way only, since readers differ in what they make of `chunked,` or of two lines.
+        // The coding is stated in one form only, since programs read `chunked,` or two lines differently.
         if !values(TRANSFER).eq([b"chunked"]) {
             self.fields.retain(|one| !one.is(TRANSFER));
             self.fields.push(Field { name: TRANSFER.as_bytes(), value: Cow::Borrowed(b"chunked") });
@@ -246,15 +251,16 @@ impl<'h> Reader<'h> {
     }
 }
 
-/// Reads the length that all Content-Length values together announce. Equal ones count as one (RFC 9112, section 6.3).
+/// Reads the length that all Content-Length values together announce. Equal ones count as one (RFC 9112,
+/// section 6.3).
 ///
 /// # Errors
-/// When one is no number, or two are different.
+/// One of them is not a number, or two differ.
 pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>, Refused> {
     let mut length = None;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {
         let one = one.trim_ascii();
-        // `u64::from_str` would take a plus sign.
+        // `u64::from_str` would accept a plus sign.
         let number = std::str::from_utf8(one).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
         let number: u64 =
             number.and_then(|text| text.parse().ok()).ok_or(Refused("Content-Length is not a number"))?;
@@ -266,23 +272,23 @@ pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>,
     Ok(length)
 }
 
-/// Returns whether all Transfer-Encoding values together say that the body comes in chunks.
+/// Returns whether the Transfer-Encoding values together state a chunked body.
 ///
 /// # Errors
-/// When there is another coding: none was asked for.
+/// There is another coding, although none was requested.
 pub fn chunked<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<bool, Refused> {
     let mut chunked = false;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {
         match one.trim_ascii() {
             one if one.eq_ignore_ascii_case(b"chunked") => chunked = true,
             b"" => {}
-            _ => return Err(Refused("it has a transfer coding that nobody asked for")),
+            _ => return Err(Refused("it has a transfer coding that was not requested")),
         }
     }
     Ok(chunked)
 }
 
-/// Without blanks and tabs at both ends. Other white space of ASCII is no blank in a head, but a control character.
+/// Removes blanks and tabs at both ends. Other white space of ASCII is a control character in a head.
 fn trimmed(text: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = text.iter().position(|byte| !is_blank(byte)).unwrap_or(text.len());
@@ -290,7 +296,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-/// A character of a header's name (RFC 9110, section 5.6.2).
+/// Returns whether a byte may be in the name of a header (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// The head that is meant by this one, and what was dropped of it.
+/// Returns the valid form of a head, and what was dropped.
 fn meant(lines: &str) -> (String, Vec<String>) {
     let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
     assert_eq!(end(head.as_bytes(), 0), Some(head.len()));

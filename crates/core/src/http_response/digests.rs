@@ -1,26 +1,27 @@
-//! The digests that a server states in headers nobody asked for, read strictly.
+//! Reads the digests that a server states in its headers, strictly.
 //!
-//! Invariant: what comes out is of exactly the bytes that it claims to be of (the whole file, or this body), or it does
-//! not come out. What is malformed, unknown, contradictory, or known to be of other bytes becomes a note: it is never
-//! fatal, and never a proof.
+//! Invariant: each digest that is returned is one of exactly the bytes that are named: of the whole file, or
+//! of this body. A digest that is malformed, unknown, contradictory, or known to be of other bytes becomes a
+//! note. It never fails the file, and it never verifies it.
 
 use crate::digest::{Algorithm, Digest, Expected};
 use http::header::{CONTENT_ENCODING, HeaderMap};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
-/// What a head says of digests.
+/// The digests that a head states.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stated {
     /// Of the whole file.
     pub(super) whole: Vec<Expected>,
     /// Of exactly the bytes of this body (206 only).
     pub(super) range: Vec<Expected>,
-    /// What was not used, and why.
+    /// What was not used and why, for people.
     pub(super) notes: Vec<String>,
 }
 
-/// Headers with one digest, of the stored file: on a 206 they may mean the part or the whole, so that they are read from
-/// a 200 only. `Content-MD5` is of RFC 2616, section 14.15; `X-Checksum-*` of artifact stores; `x-amz-checksum-*` of S3.
+/// Headers with one digest, of the stored file. On a 206 they may be of the range or of the whole, so they
+/// are read only from a 200. `Content-MD5` is from RFC 2616, section 14.15, `X-Checksum-*` from artifact
+/// stores, and `x-amz-checksum-*` from S3.
 const SINGLE: [(&str, Algorithm, Form); 10] = [
     ("Content-MD5", Algorithm::Md5, Form::Base64),
     ("X-Checksum-MD5", Algorithm::Md5, Form::Hex),
@@ -40,15 +41,15 @@ enum Form {
     Base64,
 }
 
-/// Reads what a response with a body of this length says. `is_range`: it is a 206.
+/// Reads the digests of a response whose body has this length. `is_range` says that it is a 206.
 pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> Stated {
     let mut stated = Stated::default();
     let Stated { whole, range, notes } = &mut stated;
-    // The representation is the file, whatever part of it this is (RFC 9530, section 3).
+    // `Repr-Digest` is of the whole file, even on a 206 (RFC 9530, section 3).
     fields(headers, "Repr-Digest", structured, whole, notes);
-    // RFC 3230, section 4.3.2: of the instance, likewise.
+    // So is `Digest` (RFC 3230, section 4.3.2).
     fields(headers, "Digest", |text| Some(instance(text, headers)), whole, notes);
-    // Of what this message holds (RFC 9530, section 2).
+    // `Content-Digest` is of the content of this message (RFC 9530, section 2).
     let content = if is_range { range } else { &mut *whole };
     fields(headers, "Content-Digest", structured, content, notes);
     if !is_range {
@@ -60,7 +61,7 @@ pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> 
     stated
 }
 
-/// What a redirect of a model hub says of the file that it leads to.
+/// The digest and the size that a redirect of a model hub states for the file that it leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linked {
     /// Its digest.
@@ -69,8 +70,8 @@ pub struct Linked {
     pub size: u64,
 }
 
-/// Reads `X-Linked-Etag: "SHA-256 in hexadecimal"` with `X-Linked-Size`, as Hugging Face's hub sends them with a redirect to
-/// the stored file. Entity tags in another form are no digests.
+/// Reads `X-Linked-Etag: "SHA-256 in hexadecimal"` with `X-Linked-Size`, as Hugging Face's hub sends them
+/// with a redirect to the stored file. ETags in another form are not digests.
 pub fn linked(headers: &HeaderMap) -> Option<Linked> {
     let only = |name: &str| {
         let mut values = headers.get_all(name).iter();
@@ -87,7 +88,8 @@ pub fn linked(headers: &HeaderMap) -> Option<Linked> {
 /// One member of a field: the name of its algorithm, and the digest if it can be read.
 type Member = (String, Option<Digest>);
 
-/// A field with a member for each algorithm, in one or several lines. `read` gives `None` when it is malformed.
+/// Reads a field with a member for each algorithm, in one or several lines. `read` returns `None` if it is
+/// malformed.
 fn fields(
     headers: &HeaderMap,
     name: &str,
@@ -117,7 +119,7 @@ fn fields(
     into.extend(read.into_iter().map(|digest| Expected { digest, from: name.into() }));
 }
 
-/// All lines of a field as one (RFC 9110, section 5.3).
+/// Joins all lines of a field (RFC 9110, section 5.3).
 fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<String> {
     let mut all = headers.get_all(name).iter().peekable();
     all.peek()?;
@@ -128,15 +130,16 @@ fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<St
     texts.map(|texts| texts.join(", "))
 }
 
-/// `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). A member that is something else or cannot
-/// be read says nothing of the others: to skip the whole field for it, as RFC 9651, section 4.2 has it, would let wrong bytes
-/// pass that a good member convicts.
+/// Reads `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). A member of another
+/// kind is skipped alone. RFC 9651, section 4.2 would skip the whole field because of it, and so accept wrong
+/// bytes that a good member detects.
 fn structured(text: &str) -> Option<Vec<Member>> {
     let parse = |text: &str| Parser::new(text).parse::<Dictionary>().ok();
     if let Some(dictionary) = parse(text) {
         return Some(members(&dictionary));
     }
-    // No byte sequence holds a comma, and pieces of what does (a string, an inner list) are no byte sequence.
+    // A byte sequence has no comma. Parts of other members that have one (strings, inner lists) are not byte
+    // sequences.
     let one = |text: &str| parse(text).map_or_else(|| vec![(shown(text), None)], |one| members(&one));
     Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).flat_map(one).collect())
 }
@@ -151,7 +154,8 @@ fn members(dictionary: &Dictionary) -> Vec<Member> {
     dictionary.iter().map(|(key, value)| (shown(key.as_str()), digest(key.as_str(), value))).collect()
 }
 
-/// `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). `id-` digests are of the file without any content coding.
+/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests with `id-` are of the file without any
+/// content coding.
 fn instance(text: &str, headers: &HeaderMap) -> Vec<Member> {
     let coded = headers.contains_key(CONTENT_ENCODING);
     let member = |member: &str| {
@@ -169,13 +173,14 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("id-").unwrap_or(name)
 }
 
-/// An algorithm of the two registries. Their CRC-32C says nothing of the order of its bytes, so that it is not read.
+/// Returns an algorithm of the two registries. Their CRC-32C does not define the order of its bytes, so it is
+/// not read.
 fn named(name: &str) -> Option<Algorithm> {
     let algorithm = if name == "sha" { Some(Algorithm::Sha1) } else { Algorithm::from_name(name) };
     algorithm.filter(|one| *one >= Algorithm::Md5)
 }
 
-/// Names of notes are short, whatever a server sends.
+/// Shortens a name for a note.
 fn shown(name: &str) -> String {
     name.chars().take(40).collect()
 }
@@ -192,7 +197,7 @@ fn single(
     let Some(first) = values.next() else { return };
     if first.contains('-') || says(headers, "x-amz-checksum-type", "COMPOSITE") && name.starts_with("x-amz-")
     {
-        // S3, of a file that came in parts: the digest of their digests.
+        // S3 states this for a file that was uploaded in parts: it is the digest of their digests.
         return notes.push(format!("{name} is not of the file as a whole and was not used"));
     }
     let read = |text: &str| match form {
@@ -210,7 +215,7 @@ fn single(
     }
 }
 
-/// `x-goog-hash: crc32c=BASE64,md5=BASE64`, of the object as it is stored.
+/// Reads `x-goog-hash: crc32c=BASE64,md5=BASE64`, which is of the object as it is stored.
 fn google(headers: &HeaderMap, length: Option<u64>, into: &mut Vec<Expected>, notes: &mut Vec<String>) {
     const NAME: &str = "x-goog-hash";
     if !headers.contains_key(NAME) {
@@ -261,14 +266,14 @@ mod tests {
         headers
     }
 
-    /// What is used, as `HEADER algorithm`, and how many notes there are.
+    /// Returns the digests that are used, as `HEADER algorithm`, and the number of notes.
     fn used(status: u16, lines: &[&str]) -> (Vec<String>, usize) {
         let stated = read(status == 206, &head(lines), Some(19));
         let name = |one: &Expected| format!("{} {}", one.from, one.digest.algorithm.name());
         (stated.whole.iter().map(name).collect(), stated.notes.len())
     }
 
-    /// The file of the examples of RFC 9530 is `{"hello": "world"}` and a line feed.
+    /// Digests of the file in the examples of RFC 9530: `{"hello": "world"}` and a line feed.
     const HELLO_256: &str = "RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=";
     const HELLO_512: &str =
         "YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==";
@@ -281,7 +286,7 @@ mod tests {
         let digests: Vec<Digest> = stated.whole.into_iter().map(|one| one.digest).collect();
         assert_eq!(digests, [hello(Algorithm::Sha256, HELLO_256), hello(Algorithm::Sha512, HELLO_512)]);
 
-        // Appendix B: the last nine bytes of it.
+        // Appendix B: the last nine bytes of the file.
         let content = "Content-Digest: sha-256=:jjcgBDWNAtbYUXI37CVG3gRuGOAjaaDRGpIUFsdyepQ=:";
         let stated = read(true, &head(&[content, &format!("Repr-Digest: sha-256=:{HELLO_256}:")]), Some(9));
         assert_eq!((stated.whole.len(), stated.range.len(), stated.notes.len()), (1, 1, 0));
@@ -304,7 +309,7 @@ mod tests {
             ("sha-256".into(), 0, 1),
             ("sha-256=(:AAAA:)".into(), 0, 1),
             ("".into(), 0, 0),
-            // Only what is broken is skipped.
+            // Only the malformed members are skipped.
             (format!("a=1, {good}"), 1, 1),
             (format!("{good}, sha-512=:!:"), 1, 1),
             (format!("sha-512=\"a\", {good}, B"), 1, 2),

@@ -1,14 +1,15 @@
-//! The file name in a `Content-Disposition` (RFC 6266), read as the browsers do: `filename*` before
-//! `filename`, and anything unreadable is as good as absent.
+//! Reads the file name in a `Content-Disposition` (RFC 6266) as browsers do: `filename*` counts before
+//! `filename`, and a name that cannot be read is ignored.
 //!
-//! Our own because the crate there is fails on `;` within quotes, on the order of the two, and on escaped quotes.
+//! The existing crate is not used: it fails on `;` within quotes, on the order of the two names, and on
+//! escaped quotes.
 
 use super::encoded_words;
 use crate::name::{self, SafeName};
 use encoding_rs::Encoding;
 use url::Url;
 
-/// The name, made safe. `None` if there is none that can be used. `url` is the one that answered.
+/// Returns the safe form of the name, or `None` if there is no usable one. `url` is the URL that answered.
 pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     let parameters = parameters(value);
     let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
@@ -19,12 +20,12 @@ pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     extended.or_else(plain)
 }
 
-/// The parameters after the disposition type: names in lower case, values without quotes and escapes.
+/// Returns the parameters after the disposition type: names in lower case, values without quotes and escapes.
 fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = value;
     while !rest.is_empty() {
-        // The type is what has no `=`. Some servers leave it out: `filename=x; charset=y`.
+        // The type has no `=`. Some servers leave it out: `filename=x; charset=y`.
         let Some(equals) = rest.iter().position(|&b| b == b'=' || b == b';') else { break };
         let name = String::from_utf8_lossy(rest[..equals].trim_ascii()).to_ascii_lowercase();
         let was_equals = rest[equals] == b'=';
@@ -33,7 +34,7 @@ fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
             continue;
         }
         let (parameter, beyond) = parameter_value(rest);
-        // Others leave out the `;` behind it: `attachment filename=x`.
+        // Other servers leave out the `;` after the type: `attachment filename=x`.
         let name = name.split_ascii_whitespace().next_back().unwrap_or_default().to_string();
         found.push((name, parameter));
         rest = beyond;
@@ -41,7 +42,7 @@ fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// A quoted string with its escapes undone, or all up to the next `;`. And what follows.
+/// Reads a quoted string and undoes its escapes, or reads up to the next `;`. Returns the value and the rest.
 fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let text = text.trim_ascii_start();
     let after = |rest: &'_ [u8]| rest.iter().position(|&b| b == b';').map_or(rest.len(), |i| i + 1);
@@ -62,7 +63,7 @@ fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (out, &rest[after(rest)..])
 }
 
-/// `UTF-8'en'%e2%82%ac.txt` (RFC 8187).
+/// Decodes a value such as `UTF-8'en'%e2%82%ac.txt` (RFC 8187).
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&b| b == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);

@@ -1,10 +1,10 @@
-//! Words as mail encodes them (RFC 2047): `=?UTF-8?B?5Y2OLnBkZg==?=`. RFC 6266 does not allow them in a file name, but programs
-//! made for mail write them, and browsers read them.
+//! Decodes the encoded words of mail (RFC 2047): `=?UTF-8?B?5Y2OLnBkZg==?=`. RFC 6266 does not allow them in
+//! file names, but some programs write them, and browsers read them.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use encoding_rs::Encoding;
 
-/// The text with its encoded words decoded. What is malformed stays as it is.
+/// Decodes the encoded words in a text. Malformed words stay as they are.
 pub(super) fn decoded(text: &str) -> String {
     let (mut out, mut rest, mut after_word) = (String::new(), text, false);
     while let Some((before, beyond)) = rest.split_once("=?") {
@@ -26,14 +26,14 @@ pub(super) fn decoded(text: &str) -> String {
     out + rest
 }
 
-/// One word behind its `=?`, and what follows it.
+/// Decodes one word after its `=?`. Returns it and the rest.
 fn word(text: &str) -> Option<(String, &str)> {
     let (charset, rest) = text.split_once('?')?;
     let (how, rest) = rest.split_once('?')?;
     let (encoded, rest) = rest.split_once("?=")?;
     let bytes = match how {
         "b" | "B" => BASE64_STANDARD.decode(encoded).ok()?,
-        // An underscore is a blank, and everything else as in a URL, but behind `=`.
+        // An underscore is a blank. Other bytes are encoded as in a URL, but with `=` instead of `%`.
         "q" | "Q" => {
             let escaped = encoded.replace('%', "%25").replace('_', " ").replace('=', "%");
             percent_encoding::percent_decode_str(&escaped).collect()

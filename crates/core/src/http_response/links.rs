@@ -1,20 +1,22 @@
-//! `Link` (RFC 8288) as RFC 6249 uses it: where else the file is, and which Metalink document describes it.
+//! Reads `Link` headers (RFC 8288) as RFC 6249 uses them: the mirrors of a file, and a Metalink document
+//! about it.
 //!
-//! Invariant: what cannot be read is left out, with all after it in the same header; there are at most [`MOST`] mirrors.
+//! Invariant: a link that cannot be read is left out, with the rest of its header. There are at most [`MOST`]
+//! mirrors.
 
 use crate::job;
 use crate::remote::Links;
 use http::{HeaderMap, header};
 use url::Url;
 
-/// The most mirrors that are heard of: the largest sets have some hundreds, and a file uses a handful.
+/// The most mirrors that are read. The largest sets have some hundreds, and a file uses a few.
 const MOST: usize = 100;
 
-/// The media type of the documents (RFC 6249, section 2).
+/// The media type of Metalink documents (RFC 6249, section 2).
 const METALINK: &str = "application/metalink4+xml";
 
-/// Reads the links of the response that `base` gave: mirrors by `rel=duplicate` (RFC 6249, section 3), and a document by
-/// `rel=describedby` (section 5).
+/// Reads the links of a response from the URL `base`: mirrors from `rel=duplicate` (RFC 6249, section 3), and
+/// a document from `rel=describedby` (section 5).
 pub(super) fn read(base: &Url, headers: &HeaderMap) -> Links {
     let mut duplicates = Vec::new();
     let mut described_by = None;
@@ -37,7 +39,7 @@ pub(super) fn read(base: &Url, headers: &HeaderMap) -> Links {
             }
         }
     }
-    // Stable: of equals, the one that was named first.
+    // The sort is stable: of equal priorities, the first link counts first.
     duplicates.sort_by_key(|(priority, _)| *priority);
     Links { duplicates: duplicates.into_iter().map(|(_, url)| url).collect(), described_by }
 }
@@ -49,20 +51,20 @@ struct Link {
 }
 
 impl Link {
-    /// The first of that name (section 3.3: of several `rel`, the first counts).
+    /// Returns the first parameter of that name (RFC 8288, section 3.3: the first `rel` counts).
     fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
     fn is(&self, relation: &str) -> bool {
         let all = self.parameter("rel").unwrap_or_default();
-        // Of another page than this file, if it says so.
+        // A link with an anchor is about something other than this file.
         self.parameter("anchor").is_none()
             && all.split_ascii_whitespace().any(|one| one.eq_ignore_ascii_case(relation))
     }
 }
 
-/// The next link of a header, and what follows it.
+/// Reads the next link of a header. Returns it and the rest.
 fn next(text: &str) -> Option<(Link, &str)> {
     let text = text.trim_start_matches([' ', '\t', ',']);
     let (target, mut rest) = text.strip_prefix('<')?.split_once('>')?;
@@ -82,7 +84,7 @@ fn next(text: &str) -> Option<(Link, &str)> {
     Some((Link { target: target.trim().to_string(), parameters }, rest))
 }
 
-/// A token or a quoted string, and what follows it. `None` if the quote does not end.
+/// Reads a token or a quoted string. Returns it and the rest, or `None` if the quote does not end.
 fn parameter_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
