@@ -1,10 +1,11 @@
-//! Content codings that a server insists on although none was asked for: with `--decode auto`, a body is decoded while it
-//! comes.
+//! Decodes content codings that a server uses although none was requested, while the body arrives
+//! (`--decode auto`).
 //!
-//! What the reply says of its bytes (length, digests, validator for parts) is of the coded ones (RFC 9110, section 8.4;
-//! RFC 9530, sections 2 and 3): digests are checked here, on those, and nothing else of it reaches the plan. Invariants: the
-//! decoded body ends only when the coded one ended as announced, was decoded to its end, and had the right digests. Memory: a
-//! few chunks on each side of the decoder, and its window, which is at most 16 MiB (brotli, RFC 7932, section 9.1).
+//! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
+//! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes, and the rest is not
+//! passed on. Invariant: the decoded body ends only when the coded one ended as announced, was decoded to its
+//! end, and had the right digests. Memory: a few buffers on each side of the decoder, and its window, which
+//! is at most 16 MiB (brotli, RFC 7932, section 9.1).
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
@@ -19,17 +20,17 @@ use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// More codings on top of each other than this are not decoded: one is common, two are a mistake that happens.
+/// The most codings on top of each other that are decoded. One is common, and two happen by mistake.
 const CODINGS_MOST: usize = 4;
 
-/// What comes out may be so many times as large as what came. Deflate makes at most 1,032 bytes of one (its longest match is
-/// two bits); other codings have no such bound, and a few bytes could fill a disk.
+/// The decoded body may be so many times as large as the coded one. Deflate makes at most 1,032 bytes of one
+/// (its longest match needs two bits). Other codings have no such limit, and a few bytes could fill a disk.
 const GROWTH_MOST: u64 = 1_000;
 
-/// Bytes that are decoded at a time.
+/// The bytes that are decoded at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Chunks that wait on each side of the decoder, at most.
+/// The most buffers that wait on each side of the decoder.
 const AHEAD: usize = 4;
 
 /// The largest window of zstd as a content coding, as a power of two: 8 MiB (RFC 9659, section 3).
@@ -44,11 +45,10 @@ enum Coding {
     Zstd,
 }
 
-/// Makes the body of a whole file in a content coding the file itself. Replies without a coding, and with one that is not known,
-/// stay as they are.
+/// Decodes the body of a whole file. A response without a coding, or with an unknown one, stays as it is.
 ///
 /// # Errors
-/// `http.encoding` for a part: only the whole can be decoded.
+/// `http.encoding` for a range: only the whole body can be decoded.
 pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     let Opened { mut remote, body } = opened;
     let coding = remote.coding.clone();
@@ -71,7 +71,7 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     Ok(Opened { remote, body: decoded(body, codings, expected, at) })
 }
 
-/// Reads a Content-Encoding. `None` if not all of it is known, or there is nothing to decode.
+/// Reads a Content-Encoding. Returns `None` if a coding is unknown, or there is nothing to decode.
 fn read(text: &str) -> Option<Vec<Coding>> {
     let coding = |name: &str| match name.to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => Some(Coding::Gzip),
@@ -85,18 +85,18 @@ fn read(text: &str) -> Option<Vec<Coding>> {
     all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
 }
 
-/// What the two halves tell the reader of the decoded body.
+/// What the task and the thread report to the reader of the decoded body.
 enum News {
     Bytes(Bytes),
     /// The coded body ended as announced.
     Ended,
-    /// All of it was decoded, and is right.
+    /// All of it was decoded, and its digests match.
     Decoded,
     Failed(Error),
 }
 
-/// The decoded body. The coded one is read by a task, and decoded by a thread of its own, since decoders wait for their input.
-/// Both end when nobody reads any more.
+/// Returns the decoded body. A task reads the coded one, and a thread decodes it, because decoders block
+/// until input arrives. Both end when the decoded body is dropped.
 fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String) -> Body {
     let (to_decoder, coded) = mpsc::channel(AHEAD);
     let (news, reader) = mpsc::channel(AHEAD);
@@ -105,7 +105,7 @@ fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String
     let whence = at.clone();
     tokio::task::spawn_blocking(move || {
         let result = run(&codings, input, &expected, &whence, &news);
-        // Whoever is gone does not want to know.
+        // If the reader is gone, the result is not needed.
         let _ = news.blocking_send(result.map_or_else(News::Failed, |()| News::Decoded));
     });
     let state = (reader, false, at);
@@ -124,14 +124,15 @@ fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String
     }))
 }
 
-/// Gives the coded body to the decoder.
+/// Passes the coded body to the decoder.
 async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, news: mpsc::Sender<News>) {
     loop {
         let next = tokio::select! {
             next = body.next() => next,
             () = news.closed() => return,
         };
-        // What follows after the decoder has ended is read all the same: only its end says that the body is whole.
+        // The rest is read even after the decoder has ended, because only the end says that the body is
+        // complete.
         let last = match next {
             Some(Ok(bytes)) => {
                 let _ = to.send(bytes).await;
@@ -140,13 +141,13 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, news: mpsc::Sender<New
             Some(Err(error)) => News::Failed(error),
             None => News::Ended,
         };
-        // Before `to` is dropped, so that nobody takes a broken body for a whole one.
+        // This is sent before `to` is dropped, so that a broken body does not look complete.
         let _ = news.send(last).await;
         return;
     }
 }
 
-/// Decodes all of the input and checks its digests.
+/// Decodes all of the input and compares its digests.
 fn run(
     codings: &[Coding],
     input: Input,
@@ -155,7 +156,7 @@ fn run(
     news: &mpsc::Sender<News>,
 ) -> Result<(), Error> {
     let input = Shared(Arc::new(Mutex::new(input)));
-    // Nothing in a coding is nothing, also where a server leaves out what the coding begins with.
+    // An empty body is empty in any coding, even if the server leaves out the coding's header.
     if input.has_some() {
         let broken = |e: io::Error| match e.kind() {
             io::ErrorKind::UnexpectedEof => {
@@ -189,7 +190,7 @@ fn run(
     })
 }
 
-/// The decoders of these codings, which were applied in this order, one on top of the other.
+/// Returns a decoder for these codings, which were applied in this order.
 fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
     codings.iter().rev().try_fold(Box::new(input) as Box<dyn Read>, |input, coding| {
         Ok(match coding {
@@ -205,17 +206,19 @@ fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
     })
 }
 
-/// `deflate` is the zlib format (RFC 1950), but some servers send what that wraps (RFC 1951), and every browser takes both.
+/// Returns a decoder for `deflate`. That is the zlib format (RFC 1950), but some servers send raw deflate
+/// data (RFC 1951), and all browsers accept both.
 fn deflate(mut input: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     let mut first = Vec::new();
     input.by_ref().take(2).read_to_end(&mut first)?;
-    // The method is 8, and both bytes as a number are a multiple of 31 (RFC 1950, section 2.2).
+    // In zlib, the method is 8, and the first two bytes as a number are a multiple of 31 (RFC 1950, section
+    // 2.2).
     let is_zlib = matches!(first[..], [cmf, flg] if cmf & 0x0f == 8 && u16::from_be_bytes([cmf, flg]).is_multiple_of(31));
     let all = Cursor::new(first).chain(input);
     Ok(if is_zlib { Box::new(ZlibDecoder::new(all)) } else { Box::new(DeflateDecoder::new(all)) })
 }
 
-/// The coded bytes as they come, counted and hashed.
+/// The coded bytes, counted and hashed as they arrive.
 struct Input {
     coming: mpsc::Receiver<Bytes>,
     current: Bytes,
@@ -229,7 +232,7 @@ impl Input {
         Input { coming, current: Bytes::new(), hashers: Hashers::new(&algorithms), coded: 0 }
     }
 
-    /// Waits for more if there is none. False at the end.
+    /// Waits for bytes if there are none. Returns false at the end.
     fn fill(&mut self) -> bool {
         while self.current.is_empty() {
             let Some(bytes) = self.coming.blocking_recv() else { return false };
@@ -241,7 +244,7 @@ impl Input {
     }
 }
 
-/// The input, which the innermost decoder reads and [`run`] asks.
+/// The input, shared by the innermost decoder, which reads it, and [`run`].
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Input>>);
 
@@ -258,7 +261,7 @@ impl Shared {
         self.input().coded
     }
 
-    /// The digests of all coded bytes, those that no decoder asked for included.
+    /// Returns the digests of all coded bytes, including those that no decoder read.
     fn finish(&self) -> Vec<digest::Digest> {
         let mut input = self.input();
         loop {

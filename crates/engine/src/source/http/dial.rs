@@ -1,4 +1,5 @@
-//! Dials a host: all its addresses, racing, both families in turn (RFC 8305).
+//! Connects to a host: tries all its addresses, of both families in turn, and uses the first connection that
+//! works (RFC 8305).
 
 use crate::clock;
 use crate::explain::{Stage, spend};
@@ -13,15 +14,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-/// How long an address has before the next one is tried beside it: the Connection Attempt Delay that RFC 8305,
-/// section 8 recommends.
+/// The wait before the next address is tried as well: the Connection Attempt Delay that RFC 8305, section 8
+/// recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// A connection to the URL's host and port.
+/// Connects to the host and port of a URL. `patience` is the time limit of the name lookup, and again of the
+/// connection.
 ///
 /// # Errors
-/// `dns.unresolved`, or `connect.*` with every address that was tried and what it said. `patience` is for the name
-/// and for the connection, each.
+/// `dns.unresolved`, or `connect.*` with each address that was tried and its error.
 pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Result<TcpStream, Error> {
     let port = url.port_or_known_default().unwrap_or(80);
     let at = format!("{}:{port}", url.host_str().unwrap_or_default());
@@ -61,7 +62,7 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
     }
 }
 
-/// Alternates between the families, the first one's first (RFC 8305, section 4).
+/// Alternates between the two families, beginning with that of the first address (RFC 8305, section 4).
 fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let all: Vec<SocketAddr> = addresses.collect();
     let Some(first) = all.first() else { return all };
@@ -75,7 +76,7 @@ fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     out
 }
 
-/// The first connection that stands. An address that fails gives its turn to the next at once.
+/// Returns the first connection that works. If an address fails, the next one is tried at once.
 async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
     let mut next = addresses.iter();
     let mut dialling = FuturesUnordered::new();
@@ -91,7 +92,7 @@ async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io
         tokio::select! {
             Some((address, result)) = dialling.next() => match result {
                 Ok(stream) => {
-                    // Requests are single small writes: waiting to fill a packet only delays them.
+                    // A request is one small write, which must not wait for more data.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
@@ -116,13 +117,13 @@ fn explain(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
     Error::new(kind, at, each.join("; "))
 }
 
-/// Without "(os error 111)".
+/// Returns the text of an error without "(os error 111)".
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()
 }
 
-/// Without the words that std puts before the resolver's.
+/// Returns the text of the resolver, without the words that std puts before it.
 fn plain_dns(error: &io::Error) -> String {
     let text = plain(error);
     text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_string()

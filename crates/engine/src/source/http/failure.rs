@@ -1,4 +1,4 @@
-//! What went wrong on a connection, named after what it means for the file.
+//! Turns failures of connections into errors of files.
 
 use super::tls;
 use downhaul_core::error::{Error, ErrorKind};
@@ -7,7 +7,7 @@ use h2::Reason;
 use std::error::Error as _;
 use std::io;
 
-/// A request that got no usable reply head.
+/// Returns the error for a request that got no usable response head.
 pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     let refused =
         io_cause(error).and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<Refused>());
@@ -18,7 +18,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
         return Error::new(ErrorKind::HttpVersion, at, "it wants HTTP/1.1 for this");
     }
-    // What is wrong with all of a connection is not the fault of one of its files.
+    // A problem of the whole connection is not the fault of one of its files.
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }
@@ -28,13 +28,13 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     Error::new(ErrorKind::NetReset, at, "no reply came: ".to_string() + &cause(error))
 }
 
-/// A body that broke.
+/// Returns the error for a body that broke.
 pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     if let Some(tls) = tls_cause(error) {
         return tls::failure::of_transfer(tls, at);
     }
     if let Some(h2) = h2_cause(error) {
-        // Of one stream, hardly anything but the length of its body is checked.
+        // The HTTP/2 library checks little else of one stream than the length of its body.
         if h2.is_library() && h2.is_reset() {
             return Error::new(ErrorKind::HttpTruncated, at, "its length is not the announced one");
         }
@@ -50,18 +50,18 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     Error::new(ErrorKind::NetReset, at, cause(error))
 }
 
-/// HTTP/2: the server says that it did not look at this request (RFC 9113, section 8.7).
+/// Returns whether an HTTP/2 server says that it did not process this request (RFC 9113, section 8.7).
 pub(super) fn is_refusal(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
 }
 
-/// HTTP/2: the server closes in good order, and did not look at this request (RFC 9113, section 6.8).
+/// Returns whether an HTTP/2 server closes properly and did not process this request (RFC 9113, section 6.8).
 pub(super) fn is_farewell(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))
 }
 
-/// HTTP/2: the server ended this stream alone, for a reason of its own.
+/// Returns whether an HTTP/2 server ended only this stream.
 pub(super) fn is_answer(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.is_remote())
 }
@@ -70,7 +70,8 @@ fn h2_cause(error: &hyper::Error) -> Option<&h2::Error> {
     error.source().and_then(|cause| cause.downcast_ref())
 }
 
-/// The innermost cause says most: the outer ones are "connection error", "error reading a body".
+/// Returns the text of the innermost cause. The outer ones only say "connection error" or "error reading a
+/// body".
 fn cause(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();

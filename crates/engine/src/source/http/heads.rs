@@ -1,8 +1,8 @@
-//! A connection that reads the heads of HTTP/1 replies leniently ([`downhaul_core::head`]) before hyper, which is strict,
-//! sees them. Bodies pass untouched.
+//! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
+//! strictly. Bodies pass unchanged.
 //!
-//! Invariant: only what comes after [`Heads::expect`] (called before each request), up to the end of the reply's head, is
-//! looked at. A head that is proper and arrives at once is not copied.
+//! Invariant: only the bytes after [`Heads::expect`] (which is called before each request) up to the end of
+//! the head are looked at. A valid head that arrives at once is not copied.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -12,22 +12,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a connection and the one who sends requests over it know of the heads.
+/// State of the heads that a connection shares with the code that sends requests over it.
 #[derive(Default)]
 pub(super) struct Heads {
-    /// What comes next is a head.
+    /// The next bytes are a head.
     expected: AtomicBool,
     dropped: Mutex<Vec<String>>,
 }
 
 impl Heads {
-    /// What comes from now on is the head of a reply.
+    /// Says that the next bytes are the head of a response.
     pub(super) fn expect(&self) {
         self.dropped().clear();
         self.expected.store(true, Ordering::Release);
     }
 
-    /// Returns which lines of the last head were dropped, in words for a person.
+    /// Returns which lines of the last head were dropped, for people.
     pub(super) fn take_dropped(&self) -> Vec<String> {
         std::mem::take(&mut *self.dropped())
     }
@@ -37,7 +37,7 @@ impl Heads {
     }
 }
 
-/// A connection whose heads are read leniently.
+/// A connection whose heads are repaired.
 pub(super) struct Lenient<S> {
     stream: S,
     heads: Arc<Heads>,
@@ -47,11 +47,11 @@ pub(super) struct Lenient<S> {
 }
 
 enum State {
-    /// What comes belongs to a body.
+    /// The bytes belong to a body.
     Body,
-    /// A head is coming, and these bytes of it are here: at most the longest head and one read.
+    /// A head is arriving. These bytes of it are here: at most the longest head and one read.
     Head(Vec<u8>),
-    /// These bytes, from this place on, are for hyper before anything else is read.
+    /// hyper gets these bytes, from this offset on, before anything else is read.
     Giving(Vec<u8>, usize),
 }
 
@@ -63,7 +63,8 @@ impl<S> Lenient<S> {
 }
 
 impl<S: AsyncRead + Unpin> Lenient<S> {
-    /// Takes in the first bytes of a head. Gives them back in `buf` if all of it is there and is proper: the common case.
+    /// Handles the first bytes of a head. If the whole head is there and valid, which is the common case, the
+    /// bytes stay in `buf`.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -78,7 +79,7 @@ impl<S: AsyncRead + Unpin> Lenient<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes in more bytes of a head, with `buf` as the place to read to.
+    /// Handles more bytes of a head. `buf` is used to read them.
     fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -89,13 +90,13 @@ impl<S: AsyncRead + Unpin> Lenient<S> {
         let is_end = came.is_empty();
         bytes.extend_from_slice(came);
         buf.set_filled(before);
-        // hyper says what it is when a connection ends within a head.
+        // hyper reports that the connection ended within a head.
         self.state = if is_end { State::Giving(bytes, 0) } else { self.look(bytes, looked_at)? };
         Poll::Ready(Ok(()))
     }
 
-    /// Looks at the bytes that a reply begins with: is the head complete, and what shall hyper have of it? `looked_at` is how
-    /// many of them were looked at before, in vain.
+    /// Looks at the first bytes of a response. If the head is complete, decides which bytes hyper gets.
+    /// `looked_at` is how many bytes an earlier call has seen.
     fn look(&self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
         let refused = |why: Refused| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         loop {
@@ -107,7 +108,7 @@ impl<S: AsyncRead + Unpin> Lenient<S> {
                 };
             };
             let (head, rest) = bytes.split_at(end);
-            // Interim replies (RFC 9110, section 15.2) say nothing that we need; 101 ends HTTP.
+            // Interim responses (RFC 9110, section 15.2) are not needed. 101 ends HTTP.
             if head::status(head).is_some_and(|status| status < 200 && status != 101) {
                 bytes.drain(..end);
                 looked_at = 0;
@@ -129,7 +130,7 @@ impl<S: AsyncRead + Unpin> Lenient<S> {
     }
 }
 
-/// Returns whether these bytes begin with a whole, proper head of a final reply.
+/// Returns whether these bytes begin with a complete, valid head of a final response.
 fn is_proper(bytes: &[u8]) -> bool {
     let head = head::end(bytes, 0).and_then(|end| bytes.get(..end));
     head.is_some_and(|head| {
@@ -144,7 +145,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        // `expect` was called before the request was sent, so that it is seen here before the first byte of the reply.
+        // `expect` was called before the request was sent, so it is seen here before the first byte of the
+        // response.
         if me.heads.expected.swap(false, Ordering::Acquire) {
             me.state = State::Head(Vec::new());
         }
@@ -206,7 +208,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// What hyper gets of these pieces, each of which arrives alone.
+    /// Returns the bytes that hyper gets, if these portions arrive one by one.
     async fn given(pieces: &[&[u8]], longest: usize) -> (Result<Vec<u8>, String>, Vec<String>) {
         let (mut server, client) = tokio::io::duplex(1 << 20);
         let heads = Arc::new(Heads::default());

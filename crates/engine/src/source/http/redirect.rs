@@ -1,17 +1,17 @@
-//! Where a redirect may lead. What may go along is decided in [`super::request`].
+//! Decides where a redirect may lead. [`super::request`] decides which headers are sent there.
 
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
 use url::Url;
 
-/// Statuses that point elsewhere for a GET (RFC 9110, section 15.4).
+/// Returns whether a status is a redirect for a GET (RFC 9110, section 15.4).
 pub(super) fn is(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// The URL that a `Location` (relative to `from`) leads to.
+/// Returns the URL that a `Location` leads to. It may be relative to `from`.
 pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
-    // Some servers send UTF-8 or Latin-1 where the grammar wants escapes: each such byte means itself.
+    // Some servers send raw UTF-8 or Latin-1 here. Each such byte is percent-encoded.
     let text: String = location
         .iter()
         .map(|&byte| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -27,7 +27,7 @@ pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result
     if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
         return bad(ErrorKind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
     }
-    // A server has no credentials to give us. Only userinfo that was ours comes along, within its origin.
+    // Userinfo in a `Location` is dropped. That of the given URL is kept within its origin.
     let ours = if next.origin() == from.origin() { (from.username(), from.password()) } else { ("", None) };
     let _ = next.set_username("");
     let _ = next.set_password(None);

@@ -1,6 +1,6 @@
-//! Which servers to trust.
+//! Decides which servers are trusted.
 //!
-//! Invariant: whatever is trusted, a server proves that it holds the key of the certificate that it shows.
+//! Invariant: in every mode, a server must prove that it has the key of the certificate that it sends.
 
 mod certificate;
 pub(super) mod failure;
@@ -17,13 +17,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use std::path::Path;
 use std::sync::Arc;
 
-/// The TLS settings of a session.
+/// Returns the TLS settings of a session.
 ///
 /// # Errors
-/// When `--cacert` cannot be read.
+/// The file of `--cacert` cannot be read.
 pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let internal = |_| Error::new(ErrorKind::TlsFailed, "", "no version of TLS can be spoken here");
+    let internal = |_| Error::new(ErrorKind::TlsFailed, "", "no version of TLS is available");
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(internal)?;
@@ -40,7 +40,7 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
             Ok(verifier) => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
             }
-            // A machine without a single root certificate, such as a bare container.
+            // The machine has no root certificates, as in a minimal container.
             Err(_) => {
                 let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
                 builder.with_root_certificates(roots).with_no_client_auth()
@@ -49,7 +49,8 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     })
 }
 
-/// `--cacert`: the certificates of authorities, which sign those of servers, or of servers themselves.
+/// Trusts the certificates of `--cacert`: those of authorities, which sign the certificates of servers, or
+/// those of servers.
 #[derive(Debug)]
 struct TrustGiven {
     given: Vec<CertificateDer<'static>>,
@@ -84,8 +85,8 @@ impl ServerCertVerifier for TrustGiven {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // The very certificate that was given needs no authority; most of them (`openssl req -x509`) say that they are one
-        // themselves, which no chain of certificates may end with.
+        // A server certificate that was given needs no authority. Most of them (`openssl req -x509`) claim to
+        // be an authority, and the usual verification refuses such a certificate for a server.
         if self.given.iter().any(|one| one == end_entity) {
             return certificate::is_good(end_entity, name, now).map(|()| ServerCertVerified::assertion());
         }
@@ -115,7 +116,7 @@ impl ServerCertVerifier for TrustGiven {
     }
 }
 
-/// `--insecure`: who the server is does not matter; that it holds the key it shows still does.
+/// Trusts every certificate (`--insecure`). The server must still have the key of its certificate.
 #[derive(Debug)]
 struct TrustAnybody(Arc<CryptoProvider>);
 

@@ -4,7 +4,8 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::Write as _;
 
-/// `hello` in brotli: a stored meta-block (RFC 7932, section 9.2) in a window of 16 bits, and an empty last one.
+/// `hello` in brotli: a stored meta-block (RFC 7932, section 9.2) in a window of 16 bits, and an empty last
+/// one.
 const BROTLI: &[u8] = &[0x40, 0x00, 0x10, b'h', b'e', b'l', b'l', b'o', 0x03];
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -29,7 +30,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("encodes")
 }
 
-/// What comes of these bytes, which arrive in pieces of this size. `whole`: the body ends as announced.
+/// Decodes these bytes, which arrive in portions of this size. `whole` says that the body ends as announced.
 async fn decoded_in(
     codings: &str,
     bytes: &[u8],
@@ -95,7 +96,7 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
                 "{codings} {kept}: {cut:?}"
             );
         }
-        // Nor if it happens to be whole when the connection breaks.
+        // The same is true if the body is complete when the connection breaks.
         let reset = decoded_in(codings, &coded, 1000, false, Vec::new()).await;
         assert_eq!(reset, Err(ErrorKind::NetReset), "{codings}");
         let mut broken = coded.clone();
@@ -111,7 +112,7 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
 #[tokio::test]
 async fn it_stops_at_a_thousand_times_the_size() {
     let zeros = vec![0; 8 << 20];
-    // A window of zstd can repeat a byte for ever.
+    // With its window, zstd can repeat a byte without end.
     let bomb = zstd(&zeros);
     assert!(bomb.len() < 8 << 10, "{}", bomb.len());
     assert_eq!(decode_all("zstd", &bomb).await, Err(ErrorKind::ContentCoding));

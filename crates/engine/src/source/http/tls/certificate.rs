@@ -1,7 +1,7 @@
-//! What is read of a certificate here: what it takes to hold a certificate that a person gave to its own names and dates.
+//! Checks a server certificate that the person gave: its names and its dates must be right.
 //!
-//! The certificates are the person's own, byte for byte: nothing is decided about trust. What is not as RFC 5280 says is
-//! refused.
+//! The server's certificate is equal to the given one, byte for byte, so trust is not decided here. A
+//! certificate that does not follow RFC 5280 is refused.
 
 use rustls::CertificateError;
 use rustls::client::verify_server_name;
@@ -18,25 +18,26 @@ const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 
-/// Identifiers (RFC 5280, 4.2.1.6 and appendix A.1): the extension with names, and the common name of a subject.
+/// Object identifiers (RFC 5280, section 4.2.1.6 and appendix A.1): the extension with names, and the common
+/// name.
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
-/// A certificate, as far as it is read.
+/// The fields of a certificate that are read.
 #[derive(Debug, PartialEq, Eq)]
 struct Certificate<'a> {
     /// Seconds since 1970.
     not_before: i64,
     not_after: i64,
     common_name: Option<&'a str>,
-    /// It has names for hosts, so that the common name is none (RFC 6125, section 6.4.4).
+    /// It has an extension with names, so the common name does not count (RFC 6125, section 6.4.4).
     has_names: bool,
 }
 
-/// Whether a certificate that the person gave is good now, and for this server.
+/// Checks that a given certificate is valid now and for this server.
 ///
 /// # Errors
-/// It is not.
+/// It is not valid.
 pub(super) fn is_good(
     der: &CertificateDer<'_>,
     server: &ServerName<'_>,
@@ -59,8 +60,8 @@ pub(super) fn is_good(
     if certificate.has_names {
         return verify_server_name(&ParsedCertificate::try_from(der)?, server);
     }
-    // What `openssl req -x509` makes without further words has a common name only. An authority would have to be trusted
-    // not to sign such a certificate for others; here, the person gave this very one.
+    // By default, `openssl req -x509` writes only a common name. Common names no longer count in certificates
+    // that an authority signed. Here the person gave this certificate, so it counts.
     match certificate.common_name {
         Some(name) if is_called(server, name) => Ok(()),
         name => {
@@ -81,7 +82,7 @@ fn is_called(server: &ServerName<'_>, name: &str) -> bool {
 }
 
 impl<'a> Certificate<'a> {
-    /// `None` if it is not as RFC 5280, section 4.1 says.
+    /// Reads a certificate. Returns `None` if it does not follow RFC 5280, section 4.1.
     fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut whole = Der(Der(der).expect(SEQUENCE)?);
         let mut fields = Der(whole.expect(SEQUENCE)?);
@@ -89,12 +90,12 @@ impl<'a> Certificate<'a> {
             fields.next()?;
         }
         fields.expect(INTEGER)?;
-        fields.expect(SEQUENCE)?; // how it is signed
-        fields.expect(SEQUENCE)?; // its issuer
+        fields.expect(SEQUENCE)?; // signature algorithm
+        fields.expect(SEQUENCE)?; // issuer
         let mut validity = Der(fields.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
         let common_name = common_name(fields.expect(SEQUENCE)?)?;
-        fields.expect(SEQUENCE)?; // its key
+        fields.expect(SEQUENCE)?; // public key
         let mut has_names = false;
         while let Some(tag) = fields.peek() {
             let (_, value) = fields.next()?;
@@ -110,7 +111,8 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// The common name of a subject, the last if there are several; `None` within if there is none.
+/// Reads the common name of a subject, the last one if there are several. Returns `Some(None)` if there is
+/// none.
 fn common_name(subject: &[u8]) -> Option<Option<&str>> {
     let mut sets = Der(subject);
     let mut found = None;
@@ -128,7 +130,7 @@ fn common_name(subject: &[u8]) -> Option<Option<&str>> {
     Some(found)
 }
 
-/// Seconds since 1970 of `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280, section 4.1.2.5).
+/// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280, section 4.1.2.5). Returns seconds since 1970.
 fn time((tag, text): (u8, &[u8])) -> Option<i64> {
     let digits = text.strip_suffix(b"Z")?;
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -147,7 +149,8 @@ fn time((tag, text): (u8, &[u8])) -> Option<i64> {
     if !(1..=12).contains(&month) {
         return None;
     }
-    // Days by the civil calendar, from a year that begins in March (Hinnant, chrono-compatible date algorithms).
+    // The days of the civil calendar, with years that begin in March (Hinnant, chrono-compatible date
+    // algorithms).
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
         + year.div_euclid(400)
@@ -158,7 +161,7 @@ fn time((tag, text): (u8, &[u8])) -> Option<i64> {
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// Elements of DER, one after the other.
+/// Reads elements of DER, one after the other.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
@@ -166,18 +169,18 @@ impl<'a> Der<'a> {
         self.0.first().copied()
     }
 
-    /// The content of the next element, if it is such a one.
+    /// Returns the content of the next element, if it has this tag.
     fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(one, _)| *one == tag).map(|(_, content)| content)
     }
 
-    /// The next element: its tag, and its content.
+    /// Returns the tag and the content of the next element.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, mut rest) = rest.split_first()?;
         let length = match first {
             0..=0x7f => usize::from(first),
-            // A certificate of 4 GiB is none.
+            // No certificate has 4 GiB.
             0x81..=0x84 => {
                 let bytes;
                 (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;

@@ -1,4 +1,4 @@
-//! What a failed handshake means, in words for people: those of the library never reach them.
+//! Explains failed handshakes to people. Invariant: no text of the TLS library is shown.
 
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
@@ -7,10 +7,10 @@ use rustls::{AlertDescription as Alert, CertificateError, InvalidMessage, PeerIn
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// So many names of a certificate that is for others are told.
+/// The most names of a certificate that are shown.
 const NAMES_TOLD: usize = 4;
 
-/// The failure of a handshake.
+/// Returns the error for a failed handshake.
 pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => {
@@ -30,7 +30,7 @@ pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Erro
     }
 }
 
-/// The failure of a connection that was secure, in the middle of something.
+/// Returns the error for a connection that failed after its handshake.
 pub(in crate::source::http) fn of_transfer(error: &rustls::Error, at: &str) -> Error {
     Error::new(ErrorKind::TlsFailed, at, meaning(error).1)
 }
@@ -39,21 +39,21 @@ fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
     use rustls::Error as Tls;
     let (kind, detail) = match error {
         Tls::InvalidCertificate(why) => return of_certificate(why),
-        Tls::NoCertificatesPresented => (ErrorKind::TlsUntrusted, "it showed none"),
+        Tls::NoCertificatesPresented => (ErrorKind::TlsUntrusted, "the server sent no certificate"),
         Tls::AlertReceived(Alert::NoApplicationProtocol) | Tls::NoApplicationProtocol => {
-            (ErrorKind::HttpVersion, "it takes none of the dispatcher that were offered")
+            (ErrorKind::HttpVersion, "it accepts none of the HTTP versions that were offered")
         }
         Tls::AlertReceived(alert) => return of_alert(*alert),
         Tls::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => (ErrorKind::TlsOutdated, "it chose a version before TLS 1.2"),
-        Tls::PeerIncompatible(_) => (ErrorKind::TlsOutdated, "what it chose is not supported"),
+        ) => (ErrorKind::TlsOutdated, "it chose a version older than TLS 1.2"),
+        Tls::PeerIncompatible(_) => (ErrorKind::TlsOutdated, "its choice is not supported"),
         Tls::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => {
             (ErrorKind::TlsOutdated, "it chose a cipher that was not offered")
         }
         Tls::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            (ErrorKind::TlsMissing, "what it answered is not TLS")
+            (ErrorKind::TlsMissing, "its answer is not TLS")
         }
         Tls::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
             (ErrorKind::TlsOutdated, "its version of TLS is unknown")
@@ -63,29 +63,30 @@ fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
         | Tls::InvalidMessage(_)
         | Tls::PeerMisbehaved(_)
         | Tls::PeerSentOversizedRecord => (ErrorKind::TlsFailed, "the server breaks the rules of TLS"),
-        Tls::DecryptError => (ErrorKind::TlsFailed, "what came was damaged on its way"),
-        Tls::FailedToGetCurrentTime => (ErrorKind::TlsFailed, "this machine does not know what time it is"),
+        Tls::DecryptError => (ErrorKind::TlsFailed, "the received data was damaged on its way"),
+        Tls::FailedToGetCurrentTime => (ErrorKind::TlsFailed, "this machine has no clock"),
         Tls::FailedToGetRandomBytes => (ErrorKind::TlsFailed, "this machine has no random numbers"),
         Tls::InvalidCertRevocationList(_) => {
-            (ErrorKind::TlsUntrusted, "whether it was revoked cannot be found out")
+            (ErrorKind::TlsUntrusted, "it is not known whether it was revoked")
         }
         _ => (ErrorKind::TlsFailed, ""),
     };
     (kind, detail.into())
 }
 
-/// What the server said to refuse (RFC 8446, section 6.2).
+/// Explains the alert with which the server refused (RFC 8446, section 6.2).
 fn of_alert(alert: Alert) -> (ErrorKind, String) {
     let (kind, detail) = match alert {
-        // Old servers say handshake_failure also to those who show no certificate of their own.
-        Alert::HandshakeFailure => {
-            (ErrorKind::TlsOutdated, "it refused all that were offered (handshake_failure)")
-        }
+        // Old servers also send handshake_failure to clients without a certificate.
+        Alert::HandshakeFailure => (
+            ErrorKind::TlsOutdated,
+            "it refused all versions and ciphers that were offered (handshake_failure)",
+        ),
         Alert::ProtocolVersion => {
-            (ErrorKind::TlsOutdated, "it refused all that were offered (protocol_version)")
+            (ErrorKind::TlsOutdated, "it refused all versions that were offered (protocol_version)")
         }
         Alert::InsufficientSecurity => {
-            (ErrorKind::TlsOutdated, "it refused all that were offered (insufficient_security)")
+            (ErrorKind::TlsOutdated, "it refused all ciphers that were offered (insufficient_security)")
         }
         Alert::UnrecognisedName => (ErrorKind::TlsFailed, "the server does not know this host name"),
         Alert::CertificateRequired
@@ -97,7 +98,7 @@ fn of_alert(alert: Alert) -> (ErrorKind, String) {
         | Alert::AccessDenied => (ErrorKind::TlsFailed, "the server wants a certificate of the client"),
         Alert::InternalError => (ErrorKind::TlsFailed, "the server reported an error of its own"),
         Alert::BadRecordMac | Alert::DecryptError | Alert::DecryptionFailed => {
-            (ErrorKind::TlsFailed, "what the server received was damaged on its way")
+            (ErrorKind::TlsFailed, "the data that the server received was damaged on its way")
         }
         other => {
             return (ErrorKind::TlsFailed, format!("the server refused it (TLS alert {})", u8::from(other)));
@@ -117,7 +118,7 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         Bad::Expired | Bad::NotValidYet => (ErrorKind::TlsExpired, String::new()),
         Bad::NotValidForNameContext { presented, .. } => (ErrorKind::TlsWrongHost, names(presented)),
         Bad::NotValidForName => (ErrorKind::TlsWrongHost, String::new()),
-        // That no authority signed it is what the kind says.
+        // The meaning of the kind says already that no authority signed it.
         Bad::UnknownIssuer => untrusted(""),
         Bad::Revoked => untrusted("it was revoked"),
         Bad::BadSignature => untrusted("its signature is wrong"),
@@ -131,16 +132,16 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         Bad::UnknownRevocationStatus
         | Bad::ExpiredRevocationList
         | Bad::ExpiredRevocationListContext { .. }
-        | Bad::InvalidOcspResponse => untrusted("whether it was revoked cannot be found out"),
+        | Bad::InvalidOcspResponse => untrusted("it is not known whether it was revoked"),
         Bad::ApplicationVerificationFailure => untrusted("this machine refuses it"),
-        _ => untrusted("it is self-signed, that of an authority, or in a form that is not supported"),
+        _ => untrusted("it is self-signed, belongs to an authority, or has a form that is not supported"),
     }
 }
 
-/// A date, where one can be written.
+/// Returns a text with a date, or an empty text if the date cannot be written.
 fn dated(what: &str, at: UnixTime) -> String {
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at.as_secs()));
-    // Beyond the year 9999 there is no such form.
+    // Dates after the year 9999 have no such form.
     match at
         .filter(|at| at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|s| s.as_secs() < 253_402_300_800))
     {
@@ -149,7 +150,8 @@ fn dated(what: &str, at: UnixTime) -> String {
     }
 }
 
-/// Whom a certificate is for. The library writes names as `DnsName("example.com")` and `IpAddress(10.0.0.1)`.
+/// Returns the names of a certificate as a text. The library writes them as `DnsName("example.com")` and
+/// `IpAddress(10.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let name = |text: &String| {
         let inner = text.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')')).unwrap_or(text);
