@@ -303,6 +303,8 @@ pub enum Phase {
     Finishing,
     /// What an earlier run left is read and compared with its journal.
     Checking,
+    /// The job is paused.
+    Paused,
 }
 
 /// The facts so far, folded.

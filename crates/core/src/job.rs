@@ -6,6 +6,8 @@ use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::name::SafeName;
 use crate::show;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use url::Url;
@@ -28,6 +30,17 @@ pub struct Job {
     pub chunks: Option<ChunkHashes>,
     /// The size it must have in bytes, from a list.
     pub size: Option<u64>,
+    /// Most connections for this file; `None`: as the session's settings say.
+    pub connections: Option<usize>,
+    /// Bytes a second for this file, beside the limit of the session; `None`: no limit of its own.
+    pub limit_rate: Option<u64>,
+    /// What to do when the final name exists; `None`: as the session's settings say.
+    pub if_exists: Option<IfExists>,
+    /// Headers (name, value) beside those of the settings. They are sent to the origin (scheme, host, port) of each of
+    /// `urls` and to no other. Lists of digests and signatures beside the file are fetched without them.
+    pub headers: Headers,
+    /// Of jobs that wait, the one with the highest priority starts next, and further connections go to it first.
+    pub priority: i32,
     /// What a person should know of it: what its list says and cannot be used.
     pub notes: Vec<String>,
     /// Keys of a JSON line that are not ours, passed through to the `queued` event.
@@ -45,6 +58,11 @@ impl Job {
             expected: Vec::new(),
             chunks: None,
             size: None,
+            connections: None,
+            limit_rate: None,
+            if_exists: None,
+            headers: Headers::default(),
+            priority: 0,
             notes: Vec::new(),
             extra: serde_json::Map::new(),
         }
@@ -105,6 +123,48 @@ impl Job {
         self
     }
 
+    /// Sets the most connections for this file, at least 1.
+    #[must_use]
+    pub fn with_connections(mut self, connections: usize) -> Self {
+        self.connections = Some(connections.max(1));
+        self
+    }
+
+    /// Limits the bytes a second of this file. The limit of the session holds too.
+    #[must_use]
+    pub fn with_rate_limit(mut self, bytes_a_second: u64) -> Self {
+        self.limit_rate = Some(bytes_a_second);
+        self
+    }
+
+    /// Sets what to do when the final name exists.
+    #[must_use]
+    pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
+        self.if_exists = Some(if_exists);
+        self
+    }
+
+    /// Adds a header to all requests for this file; see [`Job::headers`].
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.0.push((name.into(), value.into()));
+        self
+    }
+
+    /// Logs in with a name and a password (HTTP Basic, RFC 7617), by a header as [`Job::with_header`] adds it.
+    #[must_use]
+    pub fn with_credentials(self, user: &str, password: &str) -> Self {
+        let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        self.with_header("Authorization", format!("Basic {login}"))
+    }
+
+    /// Sets the priority; see [`Job::priority`].
+    #[must_use]
+    pub fn with_priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
     /// Says whether https was only assumed for the first URL (see [`parse_given`]).
     #[must_use]
     pub fn with_assumed_https(mut self, assumed_https: bool) -> Self {
@@ -143,6 +203,16 @@ impl Job {
             digests.and_then(|digests| digests.into_iter().try_for_each(|one| self.expect(one, "the URL")));
         let at = || self.urls.get(url).map(show::url).unwrap_or_default();
         expected.map_err(|why| Error::new(ErrorKind::UrlInvalid, at(), why))
+    }
+}
+
+/// Headers of requests. Their values do not show in debug output.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<(String, String)>);
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, _)| (name, "***"))).finish()
     }
 }
 

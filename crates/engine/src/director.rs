@@ -8,7 +8,9 @@
 //! one that wants another.
 
 mod connections;
+mod control;
 mod placing;
+mod queue;
 mod verifying;
 
 use crate::checksum_discovery::{Known, Proofs};
@@ -17,7 +19,7 @@ use crate::disk::{Disk, Generation, Part};
 use crate::explain::{self, Explanation, FileStory};
 use crate::hashing::Verifier;
 use crate::host_memory::Memory;
-use crate::limit::Limit;
+use crate::limit::{Limit, Limits};
 use crate::place::{Places, Reserved};
 use crate::report::{Meter, Reporter};
 use crate::session::Added;
@@ -26,12 +28,14 @@ use crate::signed::Signature;
 use crate::source::{By, Source, Sources, Want};
 use crate::space::Space;
 use connections::{AtWork, Connections};
+pub use control::Remove;
+pub(crate) use control::{Command, Control};
 use downhaul_core::concurrency::{Allowance, Controller, Host};
 use downhaul_core::content::Look;
 use downhaul_core::error::{Blame, Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId, Phase};
 use downhaul_core::identity::Identity;
-use downhaul_core::job::{Destination, Job};
+use downhaul_core::job::{Destination, Headers, Job};
 use downhaul_core::name::SafeName;
 use downhaul_core::plan::{
     Action, Answer, Findings, Input, Leftover, Outcome, Place, Plan, Rules, Sizes, WorkerId,
@@ -39,6 +43,7 @@ use downhaul_core::plan::{
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_core::show;
 use placing::{Placed, Written};
+use queue::Queue;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,14 +76,6 @@ const NEWS_AT_ONCE: usize = 64;
 
 /// How often to look whether a lossless reader caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
-
-/// What the session asks of the director.
-pub(crate) enum Command {
-    Answer(JobId, Answer),
-    /// The person's "retry all": no question any more.
-    RetryAll,
-    Stop,
-}
 
 /// How a session ended.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -121,6 +118,17 @@ enum Report {
     Gone,
 }
 
+/// Why a file that was idle may go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    /// The pause that its host asked for is over.
+    Waited,
+    /// The person wants it to be tried again.
+    Answered,
+    /// It was paused, and is to go on.
+    Resumed,
+}
+
 pub(crate) struct Director {
     settings: Arc<Settings>,
     sources: Sources,
@@ -137,11 +145,14 @@ pub(crate) struct Director {
     files: Option<Controller>,
     on_error: OnError,
     jobs: u64,
-    queue: VecDeque<(JobId, Job)>,
+    queue: Queue,
+    /// What was asked about jobs that are not here yet.
+    early: BTreeMap<JobId, Vec<Control>>,
+    /// No file starts: all jobs are paused.
+    paused: bool,
     running: BTreeMap<JobId, Running>,
-    /// Files that were idle and may go on, as soon as there is room: those whose pause is over, and those that a person
-    /// wants to have tried again (`true`).
-    ready: VecDeque<(JobId, bool)>,
+    /// Files that were idle and may go on, as soon as there is room.
+    ready: VecDeque<(JobId, Ready)>,
     news: mpsc::UnboundedSender<(JobId, Report)>,
     from_workers: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
     /// The queue is being filled; it is filled again when it is half empty, so that whoever fills it is not woken for
@@ -157,6 +168,12 @@ struct Running {
     spec: Arc<Job>,
     plan: Plan,
     meter: Arc<Meter>,
+    priority: i32,
+    limits: Limits,
+    /// Its partial file is to be deleted when it ends unfinished.
+    discard: bool,
+    /// It could use a further connection and got none.
+    wants_more: bool,
     sources: Vec<Arc<dyn Source>>,
     workers: BTreeMap<WorkerId, AtWork>,
     checker: Option<AbortHandle>,
@@ -214,7 +231,9 @@ impl Director {
             seed,
             files,
             jobs: 0,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
+            early: BTreeMap::new(),
+            paused: false,
             running: BTreeMap::new(),
             ready: VecDeque::new(),
             news,
@@ -269,7 +288,10 @@ impl Director {
         self.reporter.tell(Some(id), queued);
         match job {
             Ok(spec) => match self.places.reserve(id, &spec) {
-                Reserved::Path => self.queue.push_back((id, spec)),
+                Reserved::Path => {
+                    self.queue.push(id, spec);
+                    self.catch_up(id);
+                }
                 Reserved::Same => {
                     let path = SafeName::from_url(&spec.urls[0]).to_string();
                     let reason = "is in the list already, from the same URL: it is fetched once".to_string();
@@ -286,25 +308,25 @@ impl Director {
     }
 
     fn wants_jobs(&mut self) -> bool {
-        self.filling = self.queue.len() < if self.filling { QUEUE_AHEAD } else { QUEUE_AHEAD / 2 };
+        self.filling = self.queue.waiting() < if self.filling { QUEUE_AHEAD } else { QUEUE_AHEAD / 2 };
         !self.closing && self.filling && !self.reporter.is_behind()
     }
 
     /// Lets idle files go on, and starts files from the queue, while there is room.
     fn start_files(&mut self) {
         while self.has_room() {
-            let Some((id, answered)) = self.ready.pop_front() else { break };
-            if answered {
-                self.tell_plan(id, Input::Answer(Answer::Retry));
-            } else {
-                self.drive(id);
+            let Some((id, why)) = self.ready.pop_front() else { break };
+            match why {
+                Ready::Waited => self.drive(id),
+                Ready::Answered => self.tell_plan(id, Input::Answer(Answer::Retry)),
+                Ready::Resumed => self.tell_plan(id, Input::Pause(false)),
             }
         }
-        if self.closing {
+        if self.closing || self.paused {
             return;
         }
-        while !self.queue.is_empty() && self.may_start() {
-            let Some((id, spec)) = self.queue.pop_front() else { return };
+        while self.queue.waiting() > 0 && self.may_start() {
+            let Some((id, spec)) = self.queue.pop() else { return };
             let meter = self
                 .reporter
                 .meter(id, spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0])));
@@ -327,12 +349,17 @@ impl Director {
                 record: self.settings.record,
                 expected: spec.expected.clone(),
                 notes: spec.notes.clone(),
-                connections: self.settings.connections,
+                connections: spec.connections.or(self.settings.connections),
                 sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id.get()),
             });
             let sources = spec.urls.iter().map(|url| (self.sources)(url, By::Person)).collect();
+            let own_limit = Arc::new(Limit::new(spec.limit_rate));
             let running = Running {
+                priority: spec.priority,
+                limits: Limits { session: self.limit.clone(), job: own_limit },
+                discard: false,
+                wants_more: false,
                 spec: Arc::new(spec),
                 plan,
                 meter,
@@ -400,41 +427,10 @@ impl Director {
             match self.running.get_mut(&id) {
                 Some(running) if running.plan.is_idle() => {
                     running.wake = None;
-                    self.ready.push_back((id, false));
+                    self.ready.push_back((id, Ready::Waited));
                 }
                 _ => self.drive(id),
             }
-        }
-    }
-
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Answer(id, Answer::Retry) => self.ready.push_back((id, true)),
-            Command::Answer(id, Answer::Skip) => self.tell_plan(id, Input::Answer(Answer::Skip)),
-            Command::RetryAll => {
-                self.on_error = OnError::Retry;
-                for id in self.ids() {
-                    self.tell_plan(id, Input::OnError(OnError::Retry));
-                    self.ready.push_back((id, true));
-                }
-            }
-            Command::Stop => self.stop_all(),
-        }
-    }
-
-    /// Ends everything: files in flight and files that never started.
-    fn stop_all(&mut self) {
-        self.start_no_more();
-        for id in self.ids() {
-            self.tell_plan(id, Input::Stop);
-        }
-    }
-
-    fn start_no_more(&mut self) {
-        self.closing = true;
-        let stopped = Error::new(ErrorKind::RunStopped, "", "");
-        while let Some((id, _)) = self.queue.pop_front() {
-            self.fail_unstarted(id, &stopped);
         }
     }
 
@@ -446,7 +442,7 @@ impl Director {
     fn hear(&mut self, id: JobId, news: Report) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let mut input = match news {
-            Report::Gone => return self.remove(id),
+            Report::Gone => return self.forget(id),
             Report::Input(input) => input,
             Report::Known(known) => {
                 running.told = true;
@@ -524,7 +520,11 @@ impl Director {
                     running.wake = wake;
                     let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
                     let full = |one: &Allowance| (none && one.most == 0) || (more && one.worth == 0);
-                    self.connections.wanted |= allowances.iter().any(full);
+                    running.wants_more = allowances.iter().any(full);
+                    self.connections.wanted |= running.wants_more;
+                    if running.plan.is_paused() {
+                        running.meter.set_phase(Phase::Paused);
+                    }
                     return;
                 }
                 Action::Observe { source, news } => {
@@ -535,11 +535,13 @@ impl Director {
                 }
                 Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {
-                    let size = listed_size(&running.spec);
-                    self.fetch(id, worker, source, Want { from, to, size, about: None })
+                    let (size, headers) = (listed_size(&running.spec), headers_of(&running.spec));
+                    self.fetch(id, worker, source, Want { from, to, size, about: None, headers })
                 }
                 Action::Ask { worker, source, conditions } => {
-                    self.fetch(id, worker, source, Want { about: Some(conditions), ..Want::EVERYTHING });
+                    let headers = headers_of(&running.spec);
+                    let want = Want { about: Some(conditions), headers, ..Want::EVERYTHING };
+                    self.fetch(id, worker, source, want);
                 }
                 Action::Place { remote, begin } => self.place(id, remote.as_deref().cloned(), begin),
                 Action::Begin(begin) => self.begin(id, begin),
@@ -584,8 +586,8 @@ impl Director {
         self.reporter.drop_meter(id);
         self.space.release(id);
         self.places.over(id);
-        self.summary.resumable += u64::from(matches!(outcome, Outcome::Failed { resumable: true, .. }));
-        let keep = matches!(outcome, Outcome::Failed { resumable: true, .. });
+        let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
+        self.summary.resumable += u64::from(keep);
         let finished = matches!(outcome, Outcome::Finished);
         match outcome {
             Outcome::Finished => {
@@ -617,14 +619,14 @@ impl Director {
             Some(part) => {
                 // Closing it is all that is left, and nobody waits for that.
                 self.clerks.run(move || drop(part));
-                self.remove(id);
+                self.forget(id);
             }
-            None => self.remove(id),
+            None => self.forget(id),
         }
     }
 
     /// Nothing of this file is left.
-    fn remove(&mut self, id: JobId) {
+    fn forget(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {
             files.on_closed(false);
@@ -645,8 +647,8 @@ impl Director {
         (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
         let host = host_of(&running.spec, running.plan.source());
         let steps = self.connections.hosts.get(host).map_or(&[][..], Host::steps);
-        let named = self.settings.connections;
-        let limit = explain::limiter(&spent, self.limit.is_set(), named, running.most_workers, steps);
+        let named = running.spec.connections.or(self.settings.connections);
+        let limit = explain::limiter(&spent, running.limits.is_set(), named, running.most_workers, steps);
         let name = running.path.as_deref().map(name_of).unwrap_or_default();
         let (bytes, connections) = (running.plan.bytes(), running.most_workers);
         self.summary.explanation.add(FileStory { name, bytes, took, connections, spent, limit });
@@ -717,6 +719,11 @@ fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> V
 /// The host of a source.
 fn host_of(spec: &Job, source: usize) -> &str {
     spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
+}
+
+/// The headers of a job, if it has some.
+fn headers_of(job: &Job) -> Option<Arc<Headers>> {
+    (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
 }
 
 /// How large a file is, as far as its list says. JSON lines and lock files say it among what else they have, which is not for

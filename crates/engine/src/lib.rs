@@ -30,7 +30,7 @@ pub mod source;
 mod space;
 mod worker;
 
-pub use director::Summary;
+pub use director::{Remove, Summary};
 #[doc(hidden)]
 pub use downhaul_core as core;
 pub use downhaul_core::digest::{Algorithm, Digest};

@@ -4,7 +4,7 @@
 //! Invariant: no byte is accepted before its time has been waited for.
 
 use crate::clock;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -73,10 +73,34 @@ impl Limit {
     }
 }
 
+/// The limits that hold for one file: that of the session, and its own.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    pub(crate) session: Arc<Limit>,
+    pub(crate) job: Arc<Limit>,
+}
+
+impl Limits {
+    /// Returns whether one of them is set.
+    pub(crate) fn is_set(&self) -> bool {
+        self.session.is_set() || self.job.is_set()
+    }
+
+    /// Returns how many of `bytes` may be accepted together.
+    pub(crate) fn slice(&self, bytes: usize) -> usize {
+        self.job.slice(self.session.slice(bytes))
+    }
+
+    /// Waits until so many bytes may be accepted.
+    pub(crate) async fn wait(&self, bytes: usize) {
+        self.session.wait(bytes).await;
+        self.job.wait(bytes).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[tokio::test(start_paused = true)]
     async fn the_limit_is_exact_fair_and_can_be_changed() {

@@ -231,13 +231,14 @@ impl Meter {
     }
 
     fn sample(&self, job: JobId) -> Progress {
-        const PHASES: [Phase; 6] = [
+        const PHASES: [Phase; 7] = [
             Phase::Connecting,
             Phase::Receiving,
             Phase::Waiting,
             Phase::Asking,
             Phase::Finishing,
             Phase::Checking,
+            Phase::Paused,
         ];
         let now = self.clock.now();
         let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)) % PHASES.len()];

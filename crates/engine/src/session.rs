@@ -4,7 +4,7 @@
 //! itself. Invariant: jobs reach the director in the order of their identifiers.
 
 use crate::clock::{self, Clock};
-use crate::director::{self, Command, Director, Summary};
+use crate::director::{self, Command, Control, Director, Remove, Summary};
 use crate::disk::Disk;
 use crate::disk::file::Files;
 use crate::limit::Limit;
@@ -170,24 +170,69 @@ impl Session {
 
     /// Answers the question about a file.
     pub fn answer(&self, job: JobId, answer: Answer) {
-        // A director that has ended has no questions.
-        let _ = self.commands.send(Command::Answer(job, answer));
+        self.control(job, Control::Answer(answer));
     }
 
     /// Answers all questions, now and later, with "retry".
     pub fn retry_all(&self) {
-        let _ = self.commands.send(Command::RetryAll);
+        self.command(Command::RetryAll);
+    }
+
+    /// Pauses a job. It gives up its connections and its place among the files at work; its partial file stays open.
+    /// What arrived is kept where later bytes can be joined to it; else, and always where bytes are written in order
+    /// and no such join is possible, the file starts again. A file whose digests are being computed is finished.
+    pub fn pause(&self, job: JobId) {
+        self.control(job, Control::Pause);
+    }
+
+    /// Lets a paused job go on, as soon as there is a place for it.
+    pub fn resume(&self, job: JobId) {
+        self.control(job, Control::Resume);
+    }
+
+    /// Pauses all jobs. No job starts before [`Session::resume_all`], also none that is added meanwhile.
+    pub fn pause_all(&self) {
+        self.command(Command::PauseAll);
+    }
+
+    /// Lets all paused jobs go on, also those that were paused one by one.
+    pub fn resume_all(&self) {
+        self.command(Command::ResumeAll);
+    }
+
+    /// Removes a job. It fails with `job.removed`, unless it has ended or is just getting its final name.
+    pub fn remove(&self, job: JobId, partial_file: Remove) {
+        self.control(job, Control::Remove(partial_file));
+    }
+
+    /// Changes the priority of a job; see [`Job::priority`].
+    pub fn set_priority(&self, job: JobId, priority: i32) {
+        self.control(job, Control::Priority(priority));
     }
 
     /// Sets the bytes a second that all jobs together may take; `None` removes the limit.
-    pub fn limit_rate(&self, rate: Option<u64>) {
+    pub fn set_rate_limit(&self, rate: Option<u64>) {
         self.limit.set(rate);
+    }
+
+    /// Sets the bytes a second that one job may take; `None` removes its own limit. That of the session holds too.
+    pub fn set_job_rate_limit(&self, job: JobId, rate: Option<u64>) {
+        self.control(job, Control::RateLimit(rate));
+    }
+
+    fn control(&self, job: JobId, control: Control) {
+        self.command(Command::Job(job, control));
+    }
+
+    fn command(&self, command: Command) {
+        // A director that has ended has nothing to control.
+        let _ = self.commands.send(command);
     }
 
     /// Stops everything: files in flight fail with `run.stopped`. No unfinished file has its final name. What a later
     /// run can resume stays in partial files.
     pub fn stop(&self) {
-        let _ = self.commands.send(Command::Stop);
+        self.command(Command::Stop);
     }
 
     /// Returns a reader that gets every event from now on. While it is far behind, no new file starts.

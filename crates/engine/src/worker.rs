@@ -11,7 +11,7 @@ use crate::clock;
 use crate::disk::{Generation, Part};
 use crate::explain;
 use crate::hashing::{self, end_of};
-use crate::limit::Limit;
+use crate::limit::Limits;
 use crate::report::Meter;
 use crate::short_blocking::Clerks;
 use crate::source::{Body, Opened, Source, Want};
@@ -85,7 +85,7 @@ pub(crate) struct Worker {
     pub(crate) want: Want,
     pub(crate) meter: Arc<Meter>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) limit: Arc<Limit>,
+    pub(crate) limits: Limits,
     pub(crate) go: oneshot::Receiver<Go>,
     /// Where its task ends; [`UNKNOWN_END`] while nobody knows. The director may bring it nearer.
     pub(crate) end: Arc<AtomicU64>,
@@ -115,7 +115,7 @@ impl Worker {
         let Opened { remote, mut body } = opened?;
         let piece = Piece::of(&remote, self.settings.verify);
         let small = remote.size.filter(|&size| remote.is_whole() && size <= QUICK);
-        if let Some(length) = small.filter(|_| !self.limit.is_set()) {
+        if let Some(length) = small.filter(|_| !self.limits.is_set()) {
             let all;
             (body, all) = at_once(length, body).await;
             // Nobody else sets it.
@@ -129,7 +129,7 @@ impl Worker {
         if piece.is_some() {
             writer.hold_back().await?;
         }
-        let came = receive(body, &mut writer, piece.as_mut(), &self.limit, &self.settings, report).await;
+        let came = receive(body, &mut writer, piece.as_mut(), &self.limits, &self.settings, report).await;
         if piece.is_some_and(|piece| came.is_err() || !piece.is_complete()) {
             writer.take_back(came.as_ref().err(), report).await?;
         } else {
@@ -171,7 +171,7 @@ async fn receive(
     mut body: Body,
     writer: &mut Writer,
     mut piece: Option<&mut Piece>,
-    limit: &Limit,
+    limits: &Limits,
     settings: &Settings,
     report: &impl Fn(Input),
 ) -> Result<(), Error> {
@@ -189,8 +189,8 @@ async fn receive(
                     let since = clock::instant();
                     // At least once, also for a chunk of nothing.
                     loop {
-                        let some = bytes.split_to(limit.slice(bytes.len()));
-                        limit.wait(some.len()).await;
+                        let some = bytes.split_to(limits.slice(bytes.len()));
+                        limits.wait(some.len()).await;
                         if writer.take(some) {
                             writer.flush(report).await?;
                         }

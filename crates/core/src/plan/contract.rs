@@ -207,8 +207,12 @@ pub enum Input {
     Answer(Answer),
     /// From now on failures are handled like this.
     OnError(OnError),
+    /// The job is paused, or goes on.
+    Pause(bool),
     /// The run is being stopped.
     Stop,
+    /// The job is removed from the run.
+    Remove,
 }
 
 /// What is known of a file's content from elsewhere than its own replies.

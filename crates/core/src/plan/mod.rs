@@ -126,6 +126,8 @@ pub struct Plan {
     /// When the person was asked, and how long that took before: such time counts for nothing.
     asked: Option<Duration>,
     asked_before: Duration,
+    /// Since when the job is paused.
+    paused: Option<Duration>,
     stopped: bool,
     /// What of the head of the last reply could not be read, until it is told.
     dropped: Vec<String>,
@@ -164,6 +166,7 @@ impl Plan {
             fetched: 0,
             asked: None,
             asked_before: Duration::ZERO,
+            paused: None,
             stopped: false,
             dropped: Vec::new(),
             rules,
@@ -191,7 +194,10 @@ impl Plan {
         }
         let mut timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
         if self.state == State::Transferring && self.actions.is_empty() {
-            timer = self.schedule(now, rooms);
+            match self.paused {
+                None => timer = self.schedule(now, rooms),
+                Some(_) => self.suspend(),
+            }
         }
         match self.actions.pop_front() {
             Some(action) => action,
@@ -262,7 +268,9 @@ impl Plan {
             },
             Input::Answer(answer) => self.answered(now, answer),
             Input::OnError(on_error) => self.rules.on_error = on_error,
-            Input::Stop => self.stop(),
+            Input::Pause(paused) => self.pause(now, paused),
+            Input::Stop => self.stop(ErrorKind::RunStopped),
+            Input::Remove => self.stop(ErrorKind::JobRemoved),
             // Late news of something that was given up.
             Input::Looked(_)
             | Input::Opened { .. }
@@ -302,10 +310,17 @@ impl Plan {
         self.ledger.size
     }
 
-    /// A person is being asked about this file, or its host asked for a pause: it holds no place among those in
-    /// flight.
+    /// Returns whether the file holds no place among those in flight: a person is being asked about it, its host asked
+    /// for a pause, or it is paused.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Asking(_) | State::Waiting { for_host: true, .. })
+        matches!(self.state, State::Asking(_) | State::Waiting { for_host: true, .. }) || self.is_paused()
+    }
+
+    /// Returns whether the job is paused and has no connections any more. A file that is being placed, verified or
+    /// published is not interrupted.
+    pub fn is_paused(&self) -> bool {
+        let halted = matches!(self.state, State::Transferring | State::Waiting { .. });
+        self.paused.is_some() && halted && self.ledger.assignments().is_empty()
     }
 
     /// Bytes of it came in this run.
@@ -315,7 +330,7 @@ impl Plan {
 
     /// It would like a connection, and has none.
     pub fn is_starving(&self) -> bool {
-        self.state == State::Transferring && self.ledger.assignments().is_empty()
+        self.state == State::Transferring && self.ledger.assignments().is_empty() && self.paused.is_none()
     }
 
     /// It can use a further connection, if there are some to be had.
@@ -323,6 +338,7 @@ impl Plan {
         let large = self.ledger.size.is_some_and(|size| size >= self.rules.sizes.single_below);
         let most = self.rules.connections.unwrap_or(usize::MAX);
         self.state == State::Transferring
+            && self.paused.is_none()
             && large
             && !self.one_only
             && self.may_grow()
@@ -389,13 +405,37 @@ impl Plan {
         self.finish(Outcome::Finished);
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, why: ErrorKind) {
         self.stopped = true;
         // A file that is being moved to its name is complete a moment later.
         if !matches!(self.state, State::Publishing | State::Over) {
             self.drop_workers();
-            self.give_up(&Error::new(ErrorKind::RunStopped, self.place(), ""), false, false);
+            self.give_up(&Error::new(why, self.place(), ""), false, false);
         }
+    }
+
+    /// Pauses the job, or lets it go on. Time in which it is paused does not count for `--max-time`.
+    fn pause(&mut self, now: Duration, paused: bool) {
+        match (paused, self.paused) {
+            (true, None) => self.paused = Some(now),
+            (false, Some(since)) => {
+                self.paused = None;
+                self.asked_before += now.saturating_sub(since);
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives the connections of a paused job up. What was written stays if later bytes can be joined to it.
+    fn suspend(&mut self) {
+        if self.ledger.assignments().is_empty() {
+            return;
+        }
+        self.drop_workers();
+        if !self.is_provable() {
+            self.forget();
+        }
+        self.continuing = self.ledger.there() > 0;
     }
 
     fn skipped(&mut self, path: String, reason: String) {
@@ -435,6 +475,9 @@ impl Plan {
 
     /// When `--max-time` ends the file. The time in which a person is asked does not count, nor does finishing.
     fn deadline(&self) -> Option<Duration> {
+        if self.paused.is_some() {
+            return None;
+        }
         let running = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,
             State::Looking | State::Asking(_) | State::Verifying | State::Publishing | State::Over => false,

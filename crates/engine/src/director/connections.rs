@@ -4,7 +4,7 @@
 //! Invariant: each connection that is counted at a host belongs to one worker of a file in flight, and is
 //! counted once.
 
-use super::{Director, HOSTS_MOST, Report, host_of};
+use super::{Director, HOSTS_MOST, Report, Running, host_of};
 use crate::explain;
 use crate::hashing::Verifier;
 use crate::host_memory::Memory;
@@ -14,6 +14,7 @@ use downhaul_core::concurrency::{Allowance, Host, Learned, Lost};
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::plan::{Input, WorkerId};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -120,11 +121,18 @@ impl Director {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
-        let named = self.settings.connections.is_some();
+        // A file of higher priority that got none comes first.
+        let outranks = |one: &Running| {
+            one.priority > running.priority && one.wants_more && host_of(&one.spec, one.plan.source()) == host
+        };
+        if self.running.values().any(outranks) {
+            return none;
+        }
+        let named = self.settings.connections.or(running.spec.connections).is_some();
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
         // A connection that is slow because of --limit-rate would be stopped with all that it has received.
-        if self.limit.is_set() {
+        if running.limits.is_set() {
             allowance.surplus = 0;
         }
         allowance
@@ -135,7 +143,10 @@ impl Director {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
             // Files that have no connection come first.
-            ids.sort_by_key(|id| self.running.get(id).is_none_or(|one| !one.plan.is_starving()));
+            ids.sort_by_key(|id| {
+                let one = self.running.get(id);
+                one.map(|one| (!one.plan.is_starving(), Reverse(one.priority)))
+            });
             ids.into_iter().for_each(|id| self.drive(id));
         }
     }
@@ -153,14 +164,14 @@ impl Director {
         let end = Arc::new(AtomicU64::new(UNKNOWN_END));
         let workers = self.connections.count.clone();
         let meter = running.meter.clone();
-        let (limit, whole) = (self.limit.clone(), Whole::default());
+        let (limits, whole) = (running.limits.clone(), Whole::default());
         let work = Worker {
             id: worker,
             source: opens,
             want,
             meter,
             settings,
-            limit,
+            limits,
             go: told,
             end: end.clone(),
             whole: whole.clone(),

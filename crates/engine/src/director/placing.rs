@@ -112,8 +112,9 @@ impl Director {
         let waits = matches!(spec.destination, Destination::Stream(_));
         let news = self.news.clone();
         // A file that is there is read for its digests, and what an earlier run left is looked through.
-        let compares = matches!(settings.if_exists, IfExists::Update | IfExists::Check)
-            && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
+        let compares =
+            matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
+                && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let quick =
             begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;

@@ -133,7 +133,8 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         running.proven = Some(self.clock.now());
         let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
-        let replace = matches!(self.settings.if_exists, IfExists::Overwrite | IfExists::Update)
+        let if_exists = running.spec.if_exists.unwrap_or(self.settings.if_exists);
+        let replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update)
             || self.settings.resume == Resume::Repair;
         let continues = self.settings.resume == Resume::Adopt;
         let modified = running.modified.filter(|_| self.settings.keep_mtime);

@@ -39,7 +39,7 @@ impl Places {
             };
             return Err(Error::new(kind, shown, ""));
         }
-        let place = match (self.settings.resume, self.settings.if_exists) {
+        let place = match (self.settings.resume, self.if_exists(wanted.spec)) {
             // It is what shall be gone on with, and replaced when that is complete.
             (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, wanted)?,

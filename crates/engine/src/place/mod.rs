@@ -68,7 +68,7 @@ impl Places {
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
         let server_chooses = spec.destination == Destination::Server;
-        let may_change = server_chooses || self.settings.if_exists == IfExists::Rename;
+        let may_change = server_chooses || self.if_exists(spec) == IfExists::Rename;
         let first = &spec.urls[0];
         if let Some(file) = first.query().and_then(|_| self.origin(first).signed_file()) {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
@@ -126,7 +126,7 @@ impl Places {
             .filter(|_| spec.destination == Destination::Server)
             .and_then(|remote| self.named(spec, Some(remote)));
         let base = said.filter(|said| *said != wished);
-        if self.settings.if_exists == IfExists::Rename {
+        if self.if_exists(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
             return self.first(*job, &base, |path| Ok(self.disk.look(path)?.is_none()));
         }
@@ -216,6 +216,11 @@ impl Places {
             }
         }
         Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
+    }
+
+    /// What to do when the final name of a job exists.
+    fn if_exists(&self, job: &Job) -> IfExists {
+        job.if_exists.unwrap_or(self.settings.if_exists)
     }
 
     /// What the list or the URL wishes for; `None` for standard output.

@@ -7,6 +7,7 @@ pub(crate) mod http;
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
+use downhaul_core::job::Headers;
 use downhaul_core::remote::Remote;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
@@ -34,11 +35,13 @@ pub struct Want {
     /// Only what the thing is is wanted, and none of its bytes: the reply has no body, and may say (304) that nothing
     /// changed by these conditions.
     pub about: Option<Conditions>,
+    /// Headers that the job brings, for the origin of its URL and for no other.
+    pub headers: Option<Arc<Headers>>,
 }
 
 impl Want {
     /// All of it, of which nothing is known.
-    pub const EVERYTHING: Want = Want { from: 0, to: None, size: None, about: None };
+    pub const EVERYTHING: Want = Want { from: 0, to: None, size: None, about: None, headers: None };
 
     /// Everything is wanted.
     pub fn is_plain(&self) -> bool {

@@ -78,6 +78,11 @@ impl SimHost {
         (counted.bans, counted.requests)
     }
 
+    /// Returns how many transfers go on now.
+    pub fn transfers(&self) -> usize {
+        self.counted().transfers
+    }
+
     /// A file of so many bytes, whose content follows from its name.
     pub fn file(self: &Arc<Self>, name: &str, size: u64) -> SimFile {
         SimFile { host: self.clone(), bytes: Arc::new(content(name, size)) }

@@ -7,7 +7,7 @@
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
-use crate::job::{self, ChunkHashes, Destination, Job, fragment};
+use crate::job::{self, ChunkHashes, Destination, Headers, Job, fragment};
 use crate::name::SafeName;
 use url::Url;
 
@@ -197,6 +197,11 @@ impl File {
             size: self.size,
             notes: self.notes,
             extra: serde_json::Map::new(),
+            connections: None,
+            limit_rate: None,
+            if_exists: None,
+            headers: Headers::default(),
+            priority: 0,
         })
     }
 }

@@ -103,7 +103,8 @@ impl HttpFile {
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }
-        self.follow(self.given.clone(), &Want::EVERYTHING).await.map_err(|(error, _)| error)
+        let everything = Want { headers: want.headers, ..Want::EVERYTHING };
+        self.follow(self.given.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
     /// Follows redirects from `url` to a 200 or 206. A failure comes with whether it was met after a redirect.

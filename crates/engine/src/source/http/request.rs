@@ -41,6 +41,7 @@ pub(super) fn head(
     }
     if by == By::Person && url.origin() == given.origin() {
         add(headers, &settings.headers);
+        add(headers, want.headers.as_ref().map_or(&[][..], |headers| &headers.0));
     }
     // Offsets and digests are those of the file itself, so that no coding may come between.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

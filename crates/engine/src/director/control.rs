@@ -1,0 +1,133 @@
+//! What the program that uses the session asks for while it runs.
+//!
+//! Invariant: a command for a job that has not reached the director yet is carried out when the job does; one for a job
+//! that has ended changes nothing.
+
+use super::{Director, Ready};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::JobId;
+use downhaul_core::plan::{Answer, Input};
+use downhaul_core::settings::OnError;
+
+/// What the session asks of the director.
+pub(crate) enum Command {
+    /// Something about one job.
+    Job(JobId, Control),
+    PauseAll,
+    ResumeAll,
+    /// The person answered "retry all": nothing is asked any more.
+    RetryAll,
+    Stop,
+}
+
+/// What is asked about one job.
+pub(crate) enum Control {
+    Answer(Answer),
+    Pause,
+    Resume,
+    Remove(Remove),
+    Priority(i32),
+    RateLimit(Option<u64>),
+}
+
+/// What happens to the partial file of a job that is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remove {
+    /// It stays, if a later run can resume it.
+    KeepPartial,
+    /// It is deleted, if the job has started. Without its start, nothing was written in this session.
+    Discard,
+}
+
+impl Director {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Job(id, control) if id.get() > self.jobs => {
+                self.early.entry(id).or_default().push(control);
+            }
+            Command::Job(id, control) => self.control(id, control),
+            Command::PauseAll => {
+                self.paused = true;
+                self.ids().into_iter().for_each(|id| self.control(id, Control::Pause));
+            }
+            Command::ResumeAll => {
+                self.paused = false;
+                let queued = self.queue.ids();
+                self.ids().into_iter().chain(queued).for_each(|id| self.control(id, Control::Resume));
+            }
+            Command::RetryAll => {
+                self.on_error = OnError::Retry;
+                for id in self.ids() {
+                    self.tell_plan(id, Input::OnError(OnError::Retry));
+                    self.ready.push_back((id, Ready::Answered));
+                }
+            }
+            Command::Stop => self.stop_all(),
+        }
+    }
+
+    /// Carries out what was asked about a job before it was here.
+    pub(super) fn catch_up(&mut self, id: JobId) {
+        for control in self.early.remove(&id).unwrap_or_default() {
+            self.control(id, control);
+        }
+    }
+
+    fn control(&mut self, id: JobId, control: Control) {
+        match control {
+            Control::Answer(Answer::Retry) => self.ready.push_back((id, Ready::Answered)),
+            Control::Answer(Answer::Skip) => self.tell_plan(id, Input::Answer(Answer::Skip)),
+            Control::Pause => {
+                self.queue.pause(id);
+                self.ready.retain(|one| *one != (id, Ready::Resumed));
+                self.tell_plan(id, Input::Pause(true));
+            }
+            Control::Resume => {
+                self.queue.resume(id);
+                self.ready.push_back((id, Ready::Resumed));
+            }
+            Control::Remove(remove) => self.remove(id, remove),
+            Control::Priority(priority) => {
+                if !self.queue.change(id, |job| job.priority = priority)
+                    && let Some(running) = self.running.get_mut(&id)
+                {
+                    running.priority = priority;
+                }
+            }
+            Control::RateLimit(rate) => {
+                if !self.queue.change(id, |job| job.limit_rate = rate)
+                    && let Some(running) = self.running.get(&id)
+                {
+                    running.limits.job.set(rate);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, id: JobId, remove: Remove) {
+        if self.queue.remove(id).is_some() {
+            self.fail_unstarted(id, &Error::new(ErrorKind::JobRemoved, "", ""));
+        }
+        if let Some(running) = self.running.get_mut(&id) {
+            running.discard = remove == Remove::Discard;
+            self.tell_plan(id, Input::Remove);
+        }
+    }
+
+    /// Ends everything: files in flight and files that never started.
+    pub(super) fn stop_all(&mut self) {
+        self.start_no_more();
+        for id in self.ids() {
+            self.tell_plan(id, Input::Stop);
+        }
+    }
+
+    pub(super) fn start_no_more(&mut self) {
+        self.closing = true;
+        let stopped = Error::new(ErrorKind::RunStopped, "", "");
+        for id in self.queue.ids() {
+            self.queue.remove(id);
+            self.fail_unstarted(id, &stopped);
+        }
+    }
+}

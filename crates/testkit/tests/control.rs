@@ -1,0 +1,344 @@
+//! A program controls its jobs while they run: pause, resume, remove, priorities and limits, through the session.
+
+use downhaul_engine::source::{By, Source, Sources};
+use downhaul_engine::{
+    Event, EventKind, IfExists, Job, JobId, OnError, Phase, Reader, Remove, Session, Settings, Summary,
+};
+use downhaul_testkit::content;
+use downhaul_testkit::fake_disk::FakeDisk;
+use downhaul_testkit::net_sim::host::{Allows, SimHost};
+use downhaul_testkit::server::Server;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
+
+/// Bytes a second of each connection to the simulated host.
+const SPEED: u64 = 200_000;
+
+/// A simulated host, a disk in memory, and a session that downloads files called `f0`, `f1` ... from one to the other.
+struct World {
+    host: Arc<SimHost>,
+    disk: FakeDisk,
+    session: Session,
+    events: Reader,
+}
+
+impl World {
+    fn start(settings: Settings) -> World {
+        World::on(FakeDisk::failing(0, 1), settings)
+    }
+
+    fn on(disk: FakeDisk, settings: Settings) -> World {
+        let host = SimHost::new(Allows {
+            transfers: usize::MAX,
+            ban: Duration::ZERO,
+            rate: f64::INFINITY,
+            burst: f64::INFINITY,
+            speed: SPEED as f64,
+        });
+        let here = host.clone();
+        // `http://sim/NAME/SIZE`
+        let sources: Sources = Arc::new(move |url: &Url, _: By| {
+            let (name, size) = url.path()[1..].split_once('/').expect("a name and a size");
+            Arc::new(here.file(name, size.parse().expect("a size"))) as Arc<dyn Source>
+        });
+        let settings = settings.with_output("out").with_on_error(OnError::Retry);
+        let builder = Session::builder(settings).sources(sources).disk(Arc::new(disk.clone())).seed(1);
+        let session = builder.start().expect("starts");
+        let events = session.facts();
+        World { host, disk, session, events }
+    }
+
+    fn job(&self, name: &str, size: u64) -> Job {
+        Job::new(Url::parse(&format!("http://sim/{name}/{size}")).expect("a URL")).to_path(name)
+    }
+
+    async fn add(&self, name: &str, size: u64) -> JobId {
+        self.session.add(self.job(name, size)).await.expect("is open")
+    }
+
+    /// Waits for an event of a job.
+    async fn until(&mut self, job: JobId, wanted: impl Fn(&EventKind) -> bool) -> Arc<Event> {
+        loop {
+            let event = self.events.next().await.expect("it comes before the end");
+            if event.job == Some(job) && wanted(&event.kind) {
+                return event;
+            }
+        }
+    }
+
+    fn is_exact(&self, name: &str, size: u64) -> bool {
+        self.disk.read(Path::new("out").join(name)) == Some(content(name, size))
+    }
+
+    /// Ends the session. Returns the order in which jobs ended, with the codes of those that failed.
+    async fn end(mut self) -> (Summary, Vec<(u64, String)>) {
+        self.session.close().await;
+        let mut ended = Vec::new();
+        while let Some(event) = self.events.next().await {
+            let how = match &event.kind {
+                EventKind::Finished { .. } => "finished".to_string(),
+                EventKind::Failed { error, .. } => error.code.clone(),
+                _ => continue,
+            };
+            ended.push((event.job.expect("a job").get(), how));
+        }
+        (self.session.wait().await, ended)
+    }
+}
+
+fn run<T>(what: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(what)
+}
+
+async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+fn started(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Started { .. })
+}
+
+fn finished(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Finished { .. })
+}
+
+#[test]
+fn a_paused_job_gives_up_its_connections_and_its_place_and_goes_on_where_it_was() {
+    run(async {
+        for connections in [1, 4] {
+            let settings = Settings::default().with_parallel(Some(1)).with_connections(Some(connections));
+            let mut world = World::start(settings);
+            let size = 20 * SPEED;
+            let first = world.add("first", size).await;
+            let second = world.add("second", SPEED).await;
+            world.until(first, started).await;
+            seconds(3).await;
+            world.session.pause(first);
+            world.until(second, finished).await;
+            seconds(60).await;
+            assert_eq!(world.host.transfers(), 0, "nothing is transferred while the job is paused");
+            let samples = world.session.samples();
+            assert_eq!(samples.len(), 1);
+            assert_eq!(samples[0].phase, Phase::Paused);
+            let there = samples[0].bytes;
+            assert!(there > SPEED, "{there} bytes were kept");
+            assert!(world.disk.read("out/first.part").is_some() && !world.is_exact("first", size));
+            world.session.resume(first);
+            let event = world.until(first, finished).await;
+            let EventKind::Finished { fetched, .. } = &event.kind else { unreachable!() };
+            assert!(*fetched < size + 2 * SPEED, "{fetched} bytes came for a file of {size}");
+            assert!(world.is_exact("first", size) && world.is_exact("second", SPEED));
+            assert_eq!(world.end().await.0.finished, 2);
+        }
+    });
+}
+
+#[test]
+fn jobs_that_are_paused_before_they_start_do_not_start() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(1)));
+        let first = world.add("first", SPEED).await;
+        let second = world.add("second", SPEED).await;
+        // The director has not seen this one yet.
+        let third = world.add("third", SPEED).await;
+        world.session.pause(second);
+        world.session.pause(third);
+        world.until(first, finished).await;
+        seconds(60).await;
+        assert!(world.session.samples().is_empty() && world.host.met().1 == 1);
+        world.session.resume(third);
+        world.until(third, finished).await;
+        world.session.resume(second);
+        let (summary, ended) = world.end().await;
+        assert_eq!((summary.finished, ended), (3, vec![(2, "finished".to_string())]));
+    });
+}
+
+#[test]
+fn all_jobs_can_be_paused_and_none_starts_before_they_go_on() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(2)));
+        let size = 10 * SPEED;
+        let first = world.add("first", size).await;
+        world.until(first, started).await;
+        world.session.pause_all();
+        let second = world.add("second", size).await;
+        seconds(120).await;
+        assert_eq!((world.host.transfers(), world.host.met().1), (0, 1));
+        let since = Instant::now();
+        world.session.resume_all();
+        world.until(second, finished).await;
+        assert!(since.elapsed() < Duration::from_secs(30));
+        let (summary, _) = world.end().await;
+        assert_eq!(summary.finished, 2);
+    });
+}
+
+#[test]
+fn a_stopped_session_ends_although_jobs_are_paused() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(1)).with_connections(Some(1)));
+        let first = world.add("first", 20 * SPEED).await;
+        let second = world.add("second", SPEED).await;
+        world.until(first, started).await;
+        seconds(3).await;
+        world.session.pause(second);
+        world.session.pause(first);
+        seconds(1).await;
+        world.session.stop();
+        let (disk, (summary, _)) = (world.disk.clone(), world.end().await);
+        assert_eq!((summary.failed, summary.resumable), (2, 1));
+        assert!(disk.read("out/first.part.journal").is_some());
+    });
+}
+
+#[test]
+fn a_removed_job_keeps_its_partial_file_unless_that_is_discarded() {
+    run(async {
+        for (remove, stays) in [(Remove::KeepPartial, true), (Remove::Discard, false)] {
+            let mut world =
+                World::start(Settings::default().with_parallel(Some(1)).with_connections(Some(1)));
+            let size = 20 * SPEED;
+            let first = world.add("first", size).await;
+            let second = world.add("second", SPEED).await;
+            let third = world.add("third", SPEED).await;
+            world.until(first, started).await;
+            seconds(5).await;
+            world.session.remove(second, remove);
+            world.session.remove(first, remove);
+            world.until(third, finished).await;
+            assert_eq!(world.host.transfers(), 0);
+            assert_eq!(world.disk.read("out/first.part").is_some(), stays);
+            let disk = world.disk.clone();
+            let (summary, ended) = world.end().await;
+            assert_eq!((summary.finished, summary.failed, summary.resumable), (1, 2, u64::from(stays)));
+            assert_eq!(ended, vec![], "all of them had ended");
+            // A later session goes on with what stayed.
+            let mut world = World::on(disk, Settings::default());
+            let again = world.add("first", size).await;
+            let event = world.until(again, finished).await;
+            let EventKind::Finished { fetched, .. } = &event.kind else { unreachable!() };
+            assert_eq!(*fetched < size - 2 * SPEED, stays, "{fetched} bytes were fetched");
+            assert!(world.is_exact("first", size));
+        }
+    });
+}
+
+#[test]
+fn the_job_with_the_highest_priority_starts_next() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(1)));
+        let first = world.add("1", SPEED).await;
+        world.until(first, started).await;
+        for name in ["2", "3", "4", "5"] {
+            world.add(name, SPEED).await;
+        }
+        let urgent = world.job("6", SPEED).with_priority(2);
+        world.session.add(urgent).await.expect("is open");
+        world.session.set_priority(JobId::new(4), 1);
+        world.session.set_priority(JobId::new(2), -1);
+        let (_, ended) = world.end().await;
+        let order: Vec<u64> = ended.into_iter().map(|(job, _)| job).collect();
+        assert_eq!(order, [1, 6, 4, 3, 5, 2]);
+    });
+}
+
+#[test]
+fn further_connections_go_to_the_job_with_the_highest_priority() {
+    run(async {
+        let settings = Settings::default().with_parallel(Some(2));
+        let mut world = World::start(settings);
+        let size = 100 * SPEED;
+        let first = world.add("first", size).await;
+        let second = world.session.add(world.job("second", size).with_priority(1)).await.expect("is open");
+        world.until(second, finished).await;
+        let other = world.session.samples();
+        let there = other.iter().find(|one| one.job == first).map_or(size, |one| one.bytes);
+        assert!(there * 3 < size * 2, "the other one has {there} of {size} bytes");
+    });
+}
+
+#[test]
+fn one_job_can_have_a_limit_of_its_own_and_lose_it() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(2)));
+        let size = 10 * SPEED;
+        let since = Instant::now();
+        let slow = world.job("slow", size).with_rate_limit(SPEED / 10);
+        let slow = world.session.add(slow).await.expect("is open");
+        let fast = world.add("fast", size).await;
+        world.until(fast, finished).await;
+        assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+        tokio::time::sleep_until(since + Duration::from_secs(20)).await;
+        let bytes = world.session.samples()[0].bytes;
+        assert!((SPEED * 3 / 2..SPEED * 5 / 2).contains(&bytes), "{bytes} bytes in 20 s");
+        world.session.set_job_rate_limit(slow, None);
+        world.until(slow, finished).await;
+        assert!(since.elapsed() < Duration::from_secs(35), "{:?}", since.elapsed());
+    });
+}
+
+#[test]
+fn a_session_can_be_limited_while_it_runs() {
+    run(async {
+        let mut world = World::start(Settings::default());
+        let size = 10 * SPEED;
+        let job = world.add("file", size).await;
+        world.until(job, started).await;
+        world.session.set_rate_limit(Some(SPEED / 10));
+        seconds(30).await;
+        let bytes = world.session.samples()[0].bytes;
+        assert!(bytes < SPEED * 9 / 2, "{bytes} bytes");
+        world.session.set_rate_limit(None);
+        assert_eq!(world.end().await.0.finished, 1);
+    });
+}
+
+/// Two files of one run have settings of their own, over real sockets and on the real disk.
+#[tokio::test]
+async fn each_job_has_its_own_headers_connections_and_rule_for_existing_files() {
+    let (one, other) = (Server::start(), Server::start());
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = folder.path().join("there.bin");
+    std::fs::write(&there, b"old").expect("written");
+    let mut settings = Settings::default().with_output(folder.path()).with_retries(0);
+    settings.headers = vec![("X-All".into(), "all".into())];
+    let session = Session::start(settings).expect("starts");
+    let job = |server: &Server, path: &str, name: &str| {
+        Job::given(&server.url(path)).expect("a URL").to_path(name).with_connections(1)
+    };
+    let secret = job(&one, "well_behaved/1000/secret.bin", "secret.bin")
+        .with_credentials("me", "hunter2")
+        .with_header("X-All", "mine")
+        .with_mirror(Url::parse(&other.url("well_behaved/1000/secret.bin")).expect("a URL"));
+    let shown = format!("{secret:?}");
+    assert!(!shown.contains("bWU6aHVudGVyMg==") && !shown.contains("hunter2"), "{shown}");
+    let jobs = [
+        secret,
+        job(&one, "well_behaved/1000/open.bin", "open.bin"),
+        job(&one, "well_behaved/1000/there.bin", "there.bin").with_if_exists(IfExists::Overwrite),
+        job(&other, "well_behaved/1000/there.bin", "there.bin").with_if_exists(IfExists::Error),
+    ];
+    let mut ids = BTreeMap::new();
+    for job in jobs {
+        ids.insert(session.add(job).await.expect("is open"), ());
+    }
+    assert_eq!(ids.into_keys().map(JobId::get).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let summary = session.finish().await;
+    assert_eq!((summary.finished, summary.failed), (3, 1));
+    assert_eq!(std::fs::read(&there).expect("a file"), content("there.bin", 1000));
+    let header = |name: &str, header: &str| {
+        let request = one.requests_for(name).pop().expect("a request");
+        request.header(header).map(String::from)
+    };
+    assert_eq!(header("secret.bin", "authorization").as_deref(), Some("Basic bWU6aHVudGVyMg=="));
+    assert_eq!(header("secret.bin", "x-all").as_deref(), Some("mine"));
+    assert_eq!(header("open.bin", "authorization"), None);
+    assert_eq!(header("open.bin", "x-all").as_deref(), Some("all"));
+}
