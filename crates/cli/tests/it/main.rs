@@ -40,6 +40,7 @@ mod proof;
 // Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]
 mod disks;
+mod existing;
 mod identity;
 #[cfg(unix)]
 mod in_order;

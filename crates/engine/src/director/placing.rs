@@ -16,6 +16,7 @@ use downhaul_core::content::Look;
 use downhaul_core::digest::{self, Algorithm};
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
+use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
@@ -66,7 +67,7 @@ impl Director {
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
                 let (known, sure) = match known {
-                    Err(_) if preliminary => (Known::default(), false),
+                    Err(_) if preliminary && reply.is_none() => (Known::default(), false),
                     known => (known?, true),
                 };
                 let remote = remote.as_deref();
@@ -74,6 +75,8 @@ impl Director {
                 let (path, place) = places.choose(&wanted)?;
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
+                    // What it must be is known only by the name that the server gives.
+                    Place::Taken { .. } if !sure => Place::Ask(Conditions::default()),
                     place => place,
                 };
                 Ok((path, place))

@@ -56,8 +56,11 @@ impl Disk for Files {
 
     fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
         let usual = side_files(target);
-        exists(&usual.part)
-            && start_of(&usual.journal).is_some_and(|start| !identity.may_continue(start.origin))
+        match start_of(&usual.journal) {
+            Some(start) => exists(&usual.part) && !identity.may_continue(start.origin),
+            // Without a journal of ours, they may be what a person or another tool keeps there.
+            None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_locked(&usual.part)),
+        }
     }
 
     fn unfinished_by(&self, path: &Path) -> Option<&'static str> {
@@ -83,9 +86,15 @@ impl Disk for Files {
     }
 
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let side = if how.fresh { side_files(target) } else { side_of(target, how.identity) };
+        let usual = side_files(target);
+        let side = if how.fresh { usual } else { side_of(usual, target, how.identity) };
         let (file, meta) = open_and_lock(&side.part, target)?;
         let empty = meta.len() == 0;
+        if how.fresh && !empty {
+            // Something appeared since the folder was looked through.
+            drop(file);
+            return self.open_part(target, Opening { fresh: false, ..how });
+        }
         let part = PartFile::new(file, side, empty);
         if how.fresh && empty {
             part.state().no_journal = true;
@@ -97,7 +106,8 @@ impl Disk for Files {
 
     fn tidy(&self, target: &Path) {
         let side = side_files(target);
-        if fs::symlink_metadata(&side.part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        let is_gone = fs::symlink_metadata(&side.part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        if is_gone && start_of(&side.journal).is_some() {
             remove(&side.journal);
         }
     }
@@ -124,11 +134,21 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the side files of a job. They have the usual names, unless the partial file of another URL has
-/// these.
-fn side_of(target: &Path, identity: &Identity) -> SideFiles {
-    let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
+/// Returns the side files of a job. They have the usual names, unless the files of these names belong to
+/// another URL, or nothing shows that downhaul made them.
+fn side_of(usual: SideFiles, target: &Path, identity: &Identity) -> SideFiles {
+    let own = tagged_side_files(target, &identity.tag());
     if exists(&own.part) || Files.is_anothers(target, identity) { own } else { usual }
+}
+
+/// Returns whether another run is at work on a file.
+fn is_locked(path: &Path) -> bool {
+    let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    platform::open_existing(path).is_ok_and(locked)
+}
+
+fn has_bytes(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// Returns the first record of a journal, which identifies the file, if it can be read.

@@ -60,11 +60,19 @@ impl Places {
     /// It stays if it is this file; else that is a failure.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
-        if let Some(proof) = self.prove(path, wanted, &[])? {
+        let proof = self.prove(path, wanted, &[])?;
+        let lacks_digest = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
+        if let Some(proof) = proof.filter(|_| !lacks_digest) {
             return Ok(stays(path, &format!("already exists, {proof}")));
         }
+        if lacks_digest && wanted.remote.is_some_and(|remote| !has_strong(wanted, &remote.digests)) {
+            let why = "so the file that is already there cannot be verified";
+            return Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why));
+        }
         let known = self.known(there, wanted.identity);
-        if let identity::Known::Ours(record) = known {
+        if let identity::Known::Ours(record) = known
+            && !lacks_digest
+        {
             let day = record.day();
             let reason =
                 format!("already exists, as downloaded on {day} (--if-exists update asks the server)");
@@ -103,8 +111,19 @@ impl Places {
         }
     }
 
-    /// It stays if the server's file is the same. `None` if that is another one, or nothing can be compared.
+    /// Returns that the file stays if it is what was given for it, or the server's file is the same; `None` if it is to be
+    /// fetched: it is another one, or nothing tells that it is the same. An equal size alone does not.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+        match self.prove(path, wanted, &[]) {
+            Ok(Some(proof)) => return Ok(Some(stays(path, &format!("is up to date, {proof}")))),
+            // A newer file may be what was given.
+            Err(error) if is_other_content(error.kind) => return Ok(None),
+            other => other?,
+        };
+        let demanded = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
+        if demanded || self.disk.unfinished_by(path).is_some() {
+            return Ok(None);
+        }
         let up_to_date = Some(stays(path, "is up to date"));
         let Some(remote) = wanted.remote else {
             let conditions = match there.file.is_known(&wanted.identity.origins) {
@@ -126,13 +145,20 @@ impl Places {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
-        if same_size == Some(false) || same_time == Some(false) {
+        // A server that was asked by what was recorded, and sends the file, says that it has another one.
+        let same_version = match there.file.is_known(&wanted.identity.origins) {
+            identity::Known::Ours(record) if record.version != Validator::Unknown => {
+                Some(record.version == remote.validator)
+            }
+            _ => None,
+        };
+        if [same_size, same_time, same_version].contains(&Some(false)) {
             return Ok(None);
         }
-        let comparable = same_size.is_some() || same_time.is_some();
+        let same = same_version == Some(true) || (same_size, same_time) == (Some(true), Some(true));
         self.is_no_page(path, wanted)?;
         Ok(match self.prove(path, wanted, &remote.digests) {
-            Ok(proof) if comparable || proof.is_some() => up_to_date,
+            Ok(proof) if same || proof.is_some() => up_to_date,
             _ => None,
         })
     }
@@ -195,6 +221,19 @@ impl Places {
             None => Ok(strongest.map(ToString::to_string)),
         }
     }
+}
+
+/// Returns whether a strong digest or a signature tells what the file must be: one that was given, one of a list, or one that the
+/// server `stated`.
+fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
+    let about = &wanted.known.about;
+    let mut expected = wanted.spec.expected.iter().chain(&about.expected).chain(stated);
+    about.signed.is_some() || expected.any(|one| one.digest.algorithm.is_strong())
+}
+
+/// Returns whether a failure says that the bytes of a file are not those that were given.
+fn is_other_content(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
 }
 
 fn stays(path: &Path, reason: &str) -> Place {

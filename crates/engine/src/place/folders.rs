@@ -6,7 +6,7 @@
 
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
-use downhaul_core::name::{LONGEST, PART, same_file_key, unnumbered};
+use downhaul_core::name::{JOURNAL, LONGEST, PART, same_file_key, unnumbered};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,8 @@ impl Folders {
         if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
             return false;
         }
-        let all = [name.to_string(), format!("{name}{PART}"), format!("{name}.{tag}{PART}")];
+        let own = format!("{name}.{tag}{PART}");
+        let all = [name.to_string(), format!("{name}{PART}"), format!("{name}{JOURNAL}"), own];
         all.iter().all(|name| !names.contains(&self.hash(name)))
     }
 

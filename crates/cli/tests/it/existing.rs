@@ -1,0 +1,129 @@
+//! Files that stand where a file shall be, or beside it: what counts as the file, and what is never touched.
+
+use crate::common::Place;
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+use std::fs;
+
+const SIZE: u64 = 3000;
+
+/// Changes one byte of a file and puts its date back, as a failing disk may.
+fn damage(place: &Place, name: &str) {
+    let path = place.path().join(name);
+    let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("a date");
+    let mut bytes = fs::read(&path).expect("reads");
+    bytes[7] ^= 1;
+    fs::write(&path, bytes).expect("writes");
+    let file = fs::File::options().write(true).open(path).expect("opens");
+    file.set_modified(modified).expect("sets");
+}
+
+#[test]
+fn update_compares_a_given_digest_first_and_fetches_what_it_does_not_fit() {
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let right = sha256(&content("f", SIZE));
+    for given in
+        [["--checksum".to_string(), format!("sha256:{right}")], ["--checksum-file".into(), "sums".into()]]
+    {
+        let place = Place::new();
+        place.write("sums", format!("{right}  f\n"));
+        assert_eq!(place.run(&[&url]).status, 0);
+        damage(&place, "f");
+        let update = [&*url, "--if-exists", "update", &given[0], &given[1]];
+        place.assert_exact(&place.run(&update), "f", &content("f", SIZE));
+        let asked = server.requests().len();
+        let out = place.run(&update);
+        assert!(out.status == 0 && out.stderr.contains("is up to date, sha-256"), "{}", out.stderr);
+        assert_eq!(server.requests().len(), asked, "nothing is asked about what is right");
+    }
+}
+
+#[test]
+fn update_fetches_a_file_of_the_same_size_and_date_with_another_entity_tag() {
+    let server = Server::start();
+    let place = Place::new();
+    let target = format!("well_behaved/{SIZE}/f");
+    let update = || place.run(&[&server.url(&target), "--if-exists", "update"]);
+    place.assert_exact(&update(), "f", &content("f", SIZE));
+    server.becomes(&target, &format!("well_behaved/{SIZE}/longer"));
+    place.assert_exact(&update(), "f", &content("longer", SIZE));
+    // Where nothing tells two versions apart, an equal size does not either.
+    let target = format!("no_validator/{SIZE}/f");
+    server.becomes(&target, &format!("no_validator/{SIZE}/changed"));
+    place.assert_exact(
+        &place.run(&[&server.url(&target), "--if-exists", "update"]),
+        "f",
+        &content("changed", SIZE),
+    );
+}
+
+#[test]
+fn update_fetches_what_another_tool_has_not_finished() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    assert_eq!(place.run(&[&url]).status, 0);
+    let modified = fs::metadata(place.path().join("f")).and_then(|meta| meta.modified()).expect("a date");
+    place.write("f", vec![0; SIZE as usize]);
+    fs::File::options()
+        .write(true)
+        .open(place.path().join("f"))
+        .and_then(|file| file.set_modified(modified))
+        .expect("sets");
+    place.write("f.aria2", b"not read here");
+    place.assert_exact(&place.run(&[&url, "--if-exists", "update"]), "f", &content("f", SIZE));
+}
+
+#[test]
+fn proof_that_is_demanded_is_demanded_of_a_file_that_exists_too() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    assert_eq!(place.run(&[&url]).status, 0);
+    for demand in ["require", "listed"] {
+        let out = place.run(&[&url, "--verify", demand]);
+        assert_eq!(out.status, 3, "{demand}: {}", out.stderr);
+        assert!(!out.stderr.contains("already exists"), "{demand}: {}", out.stderr);
+    }
+    assert_eq!(place.file("f"), Some(content("f", SIZE)), "it is left as it was");
+    // Where the server states a digest, that is enough for both the file and its like.
+    let url = server.url(&format!("checksum/{SIZE}/g"));
+    for _ in 0..2 {
+        let out = place.run(&[&url, "--verify", "require"]);
+        place.assert_exact(&out, "g", &content("g", SIZE));
+    }
+    damage(&place, "g");
+    assert_ne!(place.run(&[&url, "--verify", "require"]).status, 0);
+}
+
+#[test]
+fn what_a_person_keeps_under_the_name_of_a_partial_file_is_never_touched() {
+    let server = Server::start();
+    for name in ["f.part", "f.part.journal"] {
+        for options in [&[][..], &["-c"], &["--no-resume"], &["--if-exists", "overwrite"]] {
+            let place = Place::new();
+            place.write(name, b"my own notes");
+            let large = 2_000_000;
+            let url = server.url(&format!("well_behaved/{large}/f"));
+            let out = place.run(&[&[&*url], options].concat());
+            assert_eq!(out.status, 0, "{name} {options:?}: {}", out.stderr);
+            assert!(place.file("f") == Some(content("f", large)), "{name} {options:?}");
+            assert_eq!(place.file(name).as_deref(), Some(&b"my own notes"[..]), "{name} {options:?}");
+            let mut files = place.files();
+            files.sort();
+            assert_eq!(files, ["f", name], "nothing else is left");
+        }
+    }
+}
+
+#[test]
+fn a_finished_file_is_not_taken_for_the_partial_file_of_another() {
+    let server = Server::start();
+    let place = Place::new();
+    for name in ["f.part", "f"] {
+        let out = place.run(&[&server.url(&format!("well_behaved/{SIZE}/{name}"))]);
+        assert_eq!((out.status, place.file(name)), (0, Some(content(name, SIZE))), "{}", out.stderr);
+    }
+    assert_eq!(place.file("f.part"), Some(content("f.part", SIZE)));
+}
