@@ -21,7 +21,7 @@ use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
 use downhaul_core::remote::{Links, Remote};
-use downhaul_core::settings::Settings;
+use downhaul_core::settings::{Attributes, Resume, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -119,6 +119,8 @@ impl Director {
             matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
                 && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
+        let small = settings.resume == Resume::Auto
+            && begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
         let quick =
             begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
         self.block_knowing(id, remote.clone(), true, quick, move |known| {
@@ -145,7 +147,13 @@ impl Director {
                     }
                     (Place::Free { .. }, _) => {
                         let fresh = places.was_free(&path, &identity);
-                        let how = Opening { resume: settings.resume, identity: &identity, fresh };
+                        let how = Opening {
+                            resume: settings.resume,
+                            identity: &identity,
+                            fresh,
+                            small,
+                            mark: settings.attributes != Attributes::None,
+                        };
                         let (part, found) = disk.open_part(&path, how)?;
                         (Some(Arc::from(part)), found)
                     }

@@ -59,7 +59,8 @@ impl Disk for Files {
         match start_of(&usual.journal) {
             Some(start) => exists(&usual.part) && !identity.may_continue(start.origin),
             // Without a journal of ours, they may be what a person or another tool keeps there.
-            None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_locked(&usual.part)),
+            None if exists(&usual.part) && exists(&usual.journal) => false,
+            None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_ours(&usual.part)),
         }
     }
 
@@ -86,10 +87,16 @@ impl Disk for Files {
     }
 
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let usual = side_files(target);
-        let side = if how.fresh { usual } else { side_of(usual, target, how.identity) };
+        let (side, is_usual) = match (how.fresh, how.small) {
+            (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
+            (true, false) => (side_files(target), true),
+            (false, small) => side_of(target, how.identity, small),
+        };
         let (file, meta) = open_and_lock(&side.part, target)?;
         let empty = meta.len() == 0;
+        if empty && is_usual && how.mark {
+            platform::attach(&file, RECORD, &[UNFINISHED]);
+        }
         if how.fresh && !empty {
             // Something appeared since the folder was looked through.
             drop(file);
@@ -127,6 +134,9 @@ const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
 /// The extended attribute that has the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";
 
+/// What that attribute has while the file is unfinished. It is no form of a record.
+pub(super) const UNFINISHED: u8 = 0;
+
 /// The extended attribute that has the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
@@ -135,16 +145,20 @@ fn exists(path: &Path) -> bool {
 }
 
 /// Returns the side files of a job. They have the usual names, unless the files of these names belong to
-/// another URL, or nothing shows that downhaul made them.
-fn side_of(usual: SideFiles, target: &Path, identity: &Identity) -> SideFiles {
-    let own = tagged_side_files(target, &identity.tag());
-    if exists(&own.part) || Files.is_anothers(target, identity) { own } else { usual }
+/// another URL, or nothing shows that downhaul made them. The partial file of a `small` file has no journal to
+/// show that, and so it has a name of its own. Returns too whether the names are the usual ones.
+fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
+    let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
+    let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));
+    if is_own { (own, false) } else { (usual, true) }
 }
 
-/// Returns whether another run is at work on a file.
-fn is_locked(path: &Path) -> bool {
+/// Returns whether a file without a journal is a partial file of downhaul: it is marked, or another run is at
+/// work on it.
+fn is_ours(path: &Path) -> bool {
     let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
-    platform::open_existing(path).is_ok_and(locked)
+    platform::attached(path, RECORD).is_some_and(|mark| mark == [UNFINISHED])
+        || platform::open_existing(path).is_ok_and(locked)
 }
 
 fn has_bytes(path: &Path) -> bool {

@@ -107,6 +107,10 @@ pub struct Opening<'a> {
     pub identity: &'a Identity,
     /// When the folder was looked through, nothing of this target was there: an empty part file is not looked into.
     pub fresh: bool,
+    /// The file gets no journal, so that nothing else would show whose its partial file is.
+    pub small: bool,
+    /// The partial file may be marked as ours by an extended attribute.
+    pub mark: bool,
 }
 
 /// How a file gets its final name.

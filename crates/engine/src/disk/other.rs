@@ -126,6 +126,9 @@ pub(super) fn attach(_file: &File, _name: &str, _value: &[u8]) -> bool {
 }
 
 /// std does not offer this.
+pub(super) fn detach(_file: &File, _name: &str) {}
+
+/// std does not offer this.
 pub(super) fn attached(_path: &Path, _name: &str) -> Option<Vec<u8>> {
     None
 }

@@ -231,6 +231,14 @@ pub(super) fn attach(file: &File, name: &str, value: &[u8]) -> bool {
     }
 }
 
+/// Removes an extended attribute of a file, if it has it.
+pub(super) fn detach(file: &File, name: &str) {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    let _ = rustix::fs::fremovexattr(file, name);
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    let _ = (file, name);
+}
+
 /// Returns an extended attribute of the file at a path, or `None` if there is none of that name, or it is too
 /// long.
 pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {

@@ -226,7 +226,7 @@ impl Places {
 /// Returns whether a strong digest or a signature tells what the file must be: one that was given, one of a list, or one that the
 /// server `stated`.
 fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
-    let about = &wanted.known.about;
+    let about = &wanted.known.findings;
     let mut expected = wanted.spec.expected.iter().chain(&about.expected).chain(stated);
     about.signed.is_some() || expected.any(|one| one.digest.algorithm.is_strong())
 }

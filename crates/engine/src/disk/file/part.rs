@@ -259,8 +259,11 @@ impl Part for PartFile {
             // A time that the disk cannot store must not fail the file.
             let _ = self.file.set_modified(modified);
         }
-        if let Some(what) = &how.attach {
-            self.attach(what);
+        match &how.attach {
+            Some(what) => self.attach(what),
+            // A run before this one may have been allowed to mark it.
+            None if state.journal.is_some() => platform::detach(&self.file, RECORD),
+            None => {}
         }
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.journal.is_some()) {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;

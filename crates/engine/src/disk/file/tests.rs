@@ -16,7 +16,7 @@ const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: 
 static NOBODY: Identity = Identity { origins: Vec::new(), proven: true };
 
 fn how(resume: Resume) -> Opening<'static> {
-    Opening { resume, identity: &NOBODY, fresh: false }
+    Opening { resume, identity: &NOBODY, fresh: false, small: false, mark: true }
 }
 
 fn plainly(size: u64) -> Publishing {
