@@ -1,7 +1,7 @@
 //! The command line as a contract: forms, lists, existing files, exit statuses, log, events, and the messages
 //! for wrong input.
 
-use crate::common::{Place, events};
+use crate::common::{Place, events, wait_until};
 use downhaul_testkit::server::LAST_MODIFIED;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
@@ -549,7 +549,8 @@ fn a_second_run_into_the_same_target_touches_nothing() {
     let slow = server.url("slow/200000/f?rate=100000");
     let first = place.start(&[&slow, "-o", "f"]);
     // The partial file of a small file has a tag in its name.
-    let arrives = |name: &String| name.ends_with(".part") && place.file(name).is_some_and(|part| !part.is_empty());
+    let arrives =
+        |name: &String| name.ends_with(".part") && place.file(name).is_some_and(|part| !part.is_empty());
     wait_until("a partial file has bytes", || place.files().iter().any(arrives));
     let second = place.run(&[&slow, "-o", "f"]);
     assert!(

@@ -67,7 +67,7 @@ impl Director {
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
                 let (known, sure) = match known {
-                    Err(_) if preliminary && reply.is_none() => (Known::default(), false),
+                    Err(_) if preliminary && remote.is_none() => (Known::default(), false),
                     known => (known?, true),
                 };
                 let remote = remote.as_deref();
