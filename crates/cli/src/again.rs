@@ -3,9 +3,10 @@
 //! Invariant: it is made from everything that clap found on the command line and from nothing else. So an option that is
 //! added later is in it without being named here, and a run that is repeated is never checked less than the first one.
 
+use crate::args::is_foreign;
 use crate::input;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::{job::Job, show};
 
 /// Headers whose values say nothing about the person. All others may carry credentials, and their values are not shown.
@@ -40,11 +41,15 @@ impl Again {
         let Some((command, matches)) = last else { return Again::Unshown };
         for arg in command.get_arguments() {
             let id = arg.get_id().as_str();
-            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            if matches.value_source(id) != Some(ValueSource::CommandLine) || is_foreign(id) {
                 continue;
             }
             if !arg.get_action().takes_values() {
-                options.push(name(arg));
+                let times = match arg.get_action() {
+                    ArgAction::Count => matches.get_count(id),
+                    _ => 1,
+                };
+                options.extend((0..times).map(|_| name(arg)));
                 continue;
             }
             for value in matches.get_raw(id).into_iter().flatten() {
@@ -136,10 +141,10 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use crate::args::Args;
-    use clap::{CommandFactory, FromArgMatches};
+    use clap::FromArgMatches;
 
     fn parsed<S: AsRef<str>>(words: &[S]) -> Result<(String, Again), clap::Error> {
-        let mut command = Args::command();
+        let mut command = crate::args::command();
         let matches = command.try_get_matches_from_mut(words.iter().map(AsRef::as_ref))?;
         let args = Args::from_arg_matches(&matches)?;
         Ok((format!("{args:?}"), Again::of(&command, &matches)))
@@ -172,13 +177,13 @@ mod tests {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let plausible = ["5", "auto", "it's a 'name'", "-x", "Accept: text/plain", "404", &digest];
         for under in ["", "repair"] {
-            let mut command = Args::command();
+            let mut command = crate::args::command();
             command.build();
             let command =
                 if under.is_empty() { &command } else { command.find_subcommand(under).expect(under) };
             for arg in command.get_arguments() {
                 let id = arg.get_id().as_str();
-                if ["help", "version"].contains(&id) {
+                if ["help", "short_help", "version"].contains(&id) {
                     continue;
                 }
                 let of_its_own: Vec<String> =

@@ -1,8 +1,8 @@
 //! Scripts that complete options and values in a shell. clap_complete writes them from the arguments; what it gets
 //! wrong is corrected here. `tests/it/completions.rs` tries the scripts in the shells themselves.
 
-use crate::args::Args;
-use clap::{Arg, Command, CommandFactory};
+use crate::args;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 
 /// How the script for fish reads the words before the cursor. It fails when the last word is an option that still lacks
@@ -16,7 +16,7 @@ const FISH_READS_WITH_A_VALUE: &str =
 /// Returns the script for this shell.
 pub(crate) fn script(shell: Shell) -> String {
     let mut script = Vec::new();
-    let mut command = with_plain_names(Args::command());
+    let mut command = with_plain_names(args::command());
     clap_complete::generate(shell, &mut command, "downhaul", &mut script);
     let script = String::from_utf8_lossy(&script);
     // Only the script for fish has this text.

@@ -18,31 +18,23 @@ mod settings;
 mod state;
 mod ui;
 mod verify;
+mod words;
 
 pub use exit::{Exit, TABLE as EXIT_STATUSES};
 pub use settings::ENVIRONMENT;
 
-use again::Again;
-use args::{Args, Command};
-use clap::{CommandFactory, FromArgMatches};
+use args::{Args, Command, NoArgs};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs the program with these arguments (the first is its name) and gives its exit status.
+/// Runs the program with these arguments (the first is its name) and returns its exit status.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match parse(args) {
+    let args = match Args::read(args) {
         Ok(args) => args,
-        Err(e) => {
-            // Help and version go to standard output and are no failure.
-            let text = e.render();
-            let styled = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            let text = if styled { text.ansi().to_string() } else { text.to_string() };
-            let exit = if e.use_stderr() { Exit::Usage } else { Exit::Success };
-            match exit {
-                Exit::Success => drop(printer::out(&text)),
-                _ => printer::err(&text),
-            }
-            return exit.into();
+        Err(NoArgs::Asked(text)) => return given(printer::out(&text)).into(),
+        Err(NoArgs::Usage(text)) => {
+            printer::err(&text);
+            return Exit::Usage.into();
         }
     };
     let exit = match &args.command {
@@ -56,14 +48,6 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Replay { file, speed }) => run::replay(&args, file, *speed),
     };
     exit.into()
-}
-
-/// The arguments, and how to give them again.
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
-    let mut command = Args::command();
-    let matches = command.try_get_matches_from_mut(args)?;
-    let args = Args::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
-    Ok(Args { again: Again::of(&command, &matches), ..args })
 }
 
 fn given(all: bool) -> Exit {

@@ -1,15 +1,14 @@
 //! The man page: what `--help` says, and what it has no room for.
 
-use crate::args::Args;
+use crate::args;
 use crate::exit::TABLE;
 use crate::settings::ENVIRONMENT;
-use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 /// The page as roff.
 pub(crate) fn page() -> String {
-    let man = Man::new(Args::command());
+    let man = Man::new(args::command());
     let mut page = Vec::new();
     let mut more = Roff::new();
     more.control("SH", ["EXIT STATUS"]);

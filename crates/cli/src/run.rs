@@ -1,6 +1,6 @@
 //! A run: starts the session and its faces, feeds it jobs, minds the signals, and says how it ended.
 
-use crate::args::Args;
+use crate::args::{Args, MORE_INFORMATION};
 use crate::exit::{self, Exit};
 use crate::given;
 use crate::input::{self, Input, List};
@@ -9,7 +9,7 @@ use crate::printer::{self, Paint};
 use crate::record::Record;
 use crate::settings::{self, Shown, Telling};
 use crate::ui::bars::Total;
-use crate::ui::messages::Messages;
+use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::{Facts, explain, json, log::Log};
@@ -92,6 +92,9 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(resolved) => resolved,
         Err(why) => return usage(&why),
     };
+    if let Some(hint) = settings::folder_hint(args) {
+        printer::err(&format!("note: {hint}\n"));
+    }
     settings.single = match &input {
         Input::Jobs(jobs) => jobs.len() == 1,
         Input::List(_, files) => *files == 1,
@@ -200,13 +203,7 @@ fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>) -> String
     let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
     let is_stopped = matches!(ending, Some(Exit::Interrupted | Exit::Terminated));
     if is_stopped && !telling.quiet && telling.progress != Shown::Json {
-        text += match summary.resumable {
-            0 if summary.failed > 0 => {
-                "Stopped. Nothing that came can be kept: the same command starts again.\n"
-            }
-            0 => "",
-            _ => "Stopped. The same command again goes on.\n",
-        };
+        text += &messages::stopped(summary);
     }
     if telling.explain {
         text += &explain::text(summary);
@@ -236,7 +233,7 @@ fn faces(
         }
     }
     if let Some(path) = &args.options.proof.record {
-        let record = Record::new(path, &args.files.output);
+        let record = Record::new(path, &args.output.folder);
         let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
         faces.push(thread::spawn(move || {
             if let Err(why) = record.run(facts) {
@@ -339,7 +336,7 @@ fn leave_at_once(exit: Exit) -> ! {
 
 fn usage(why: &str) -> Exit {
     error(why);
-    printer::err("For more information, try 'downhaul --help'.\n");
+    printer::err(MORE_INFORMATION);
     Exit::Usage
 }
 

@@ -10,11 +10,16 @@ use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::settings::{
     Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, Verify,
 };
+use downhaul_engine::core::show::escaped;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Environment variables that are read, and what for. `docs/environment.md` is made from this.
-pub const ENVIRONMENT: [(&str, &str); 7] = [
+pub const ENVIRONMENT: [(&str, &str); 8] = [
+    (
+        "DOWNHAUL_LOG",
+        "the log, if `--log` is not given; `none`: no log (default: `download_log.txt`, and no log with `-o -`)",
+    ),
     ("NO_COLOR", "when set and not empty, `--color auto` means no colours (no-color.org)"),
     ("TERM", "when `dumb`, there are no bars and no colours"),
     (
@@ -106,17 +111,17 @@ pub(crate) fn resolve(
     let checksums = args.options.proof.checksum_file.as_deref();
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let mut settings = Settings::default();
-    settings.output = args.files.output.clone();
+    settings.output = args.output.folder.clone();
     settings.naming = Naming {
-        source: match args.files.names {
+        source: match args.output.names {
             args::Names::Auto => NameSource::Auto,
             args::Names::Url => NameSource::Url,
             args::Names::Server => NameSource::Server,
         },
-        folders: args.files.folders,
-        windows: args.files.windows_names,
+        folders: args.output.folders,
+        windows: args.output.windows_names,
     };
-    settings.if_exists = match args.files.if_exists {
+    settings.if_exists = match args.existing.if_exists {
         args::IfExists::Check => IfExists::Check,
         args::IfExists::Skip => IfExists::Skip,
         args::IfExists::Overwrite => IfExists::Overwrite,
@@ -124,8 +129,8 @@ pub(crate) fn resolve(
         args::IfExists::Update => IfExists::Update,
         args::IfExists::Error => IfExists::Error,
     };
-    settings.keep_mtime = !args.files.no_mtime;
-    settings.attributes = match (args.files.no_xattr, args.files.xattr) {
+    settings.keep_mtime = !args.output.no_mtime;
+    settings.attributes = match (args.output.no_xattr, args.output.xattr) {
         (true, _) => Attributes::None,
         (_, true) => Attributes::Url,
         _ => Attributes::Record,
@@ -137,13 +142,13 @@ pub(crate) fn resolve(
     settings.max_per_host = usize::from(args.options.work.max_per_host);
     // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
-    settings.resume = match (repairs, args.files.no_resume, args.files.adopt) {
+    settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
         (true, ..) => Resume::Repair,
         (_, true, _) => Resume::Forget,
         (_, _, true) => Resume::Adopt,
         _ => Resume::Auto,
     };
-    settings.sync = match args.files.sync {
+    settings.sync = match args.output.sync {
         args::Sync::Auto => Sync::Auto,
         args::Sync::Always => Sync::Always,
         args::Sync::Never => Sync::Never,
@@ -199,12 +204,27 @@ pub(crate) fn resolve(
     Ok((settings, telling))
 }
 
+/// Returns a hint for a person who gave the name of a file as the folder.
+pub(crate) fn folder_hint(args: &Args) -> Option<String> {
+    let folder = &args.output.folder;
+    let name = folder.file_name()?.to_str()?;
+    let ending = folder.extension()?.to_str()?;
+    // `v1.2` is a folder as well as any, and an ending with a letter is that of a file.
+    let is_ending = ending.len() <= 5
+        && ending.chars().all(|c| c.is_ascii_alphanumeric())
+        && ending.chars().any(|c| c.is_ascii_alphabetic());
+    let is_single = args.urls.len() == 1 && args.output.save_as.is_none();
+    (is_single && is_ending && !args.options.telling.quiet && !folder.exists()).then(|| {
+        let name = escaped(name);
+        format!("-d is the folder, so that the file is saved in {name}/; -o {name} is the name of the file")
+    })
+}
+
 /// How to tell, without a download (for `replay`).
 pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
     let screen = is_screen(&std::io::stderr());
-    let log = match &args.options.telling.log {
-        Some(path) if path.as_os_str() == "none" => None,
-        Some(path) => Some(path.clone()),
+    let log = match args.options.telling.log.clone().or_else(|| env("DOWNHAUL_LOG").map(PathBuf::from)) {
+        Some(path) => Some(path).filter(|path| path.as_os_str() != "none"),
         None if to_stdout => None,
         // The name that the first users know.
         None => Some(PathBuf::from("download_log.txt")),
@@ -220,7 +240,7 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
             Progress::None => Shown::Nothing,
         },
         quiet: args.options.telling.quiet,
-        verbose: args.options.telling.verbose,
+        verbose: args.options.telling.verbose > 0,
         explain: args.options.telling.explain,
         color: colours(args, screen),
         unicode: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).is_some_and(|locale| {

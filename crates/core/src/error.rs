@@ -126,6 +126,7 @@ kinds! {
     DiskFailed        "disk.failed"            Person Disk    "the disk failed";
     OutputClosed      "output.closed"          Never  Request "the reader of what is written in order is gone";
     OutputStarted     "output.started"         Never  Remote  "bytes that were already given away cannot be taken back";
+    OutputBinary      "output.binary"          Never  Request "the content is binary, and standard output is a terminal";
     JobRemoved        "job.removed"            Never  Stopped "the job was removed from the run";
     RunStopped        "run.stopped"            Never  Stopped "the run was stopped before this file was complete";
 }

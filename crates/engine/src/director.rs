@@ -91,6 +91,10 @@ pub struct Summary {
     pub failed: u64,
     /// Of these: the next run can go on with what is there.
     pub resumable: u64,
+    /// Of these: stopped with the run before they were complete.
+    pub stopped: u64,
+    /// Bytes of unfinished files that the next run can continue with.
+    pub kept: u64,
     /// Some file failed, and these are to blame.
     pub blames: Vec<Blame>,
     /// `--on-error exit` stopped the run.
@@ -588,6 +592,7 @@ impl Director {
         self.places.over(id);
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
         self.summary.resumable += u64::from(keep);
+        self.summary.kept += if keep { bytes } else { 0 };
         let finished = matches!(outcome, Outcome::Finished);
         match outcome {
             Outcome::Finished => {
@@ -656,6 +661,7 @@ impl Director {
 
     fn count_failure(&mut self, kind: ErrorKind) {
         self.summary.failed += 1;
+        self.summary.stopped += u64::from(kind == ErrorKind::RunStopped);
         if !self.summary.blames.contains(&kind.blame()) {
             self.summary.blames.push(kind.blame());
         }

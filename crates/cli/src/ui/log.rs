@@ -75,18 +75,21 @@ impl Log {
                 ("INFO", text)
             }
             EventKind::Resumed { from, bytes, .. } => {
-                ("INFO", format!("going on with {name} at byte {from}, {bytes} bytes are there"))
+                ("INFO", format!("resuming {name} at byte {from}, {bytes} bytes are there"))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
-                let which =
-                    if *attempt == 0 { "not counted".to_string() } else { format!("try {attempt} of {of}") };
+                let which = match (*attempt, *of) {
+                    (0, _) => "not counted".to_string(),
+                    (n, u32::MAX) => format!("try {n}"),
+                    (n, of) => format!("try {n} of {of}"),
+                };
                 let place =
                     if *from == 0 { "from the start".to_string() } else { format!("from byte {from}") };
                 let wait = units::took(*wait);
                 ("WARNING", format!("retrying {name} {place} in {wait} ({which}): {}", why(error)))
             }
             EventKind::MirrorLeft { url, error, .. } => {
-                ("WARNING", format!("{name}: the mirror {} was left: {}", escaped(url), why(error)))
+                ("WARNING", format!("{name}: dropped mirror {}: {}", escaped(url), why(error)))
             }
             EventKind::Question { error, .. } => {
                 ("ERROR", format!("{name}: {}; asking what to do", why(error)))
@@ -100,7 +103,7 @@ impl Log {
                     "finished {} ({bytes} bytes, {}, {})",
                     escaped(path),
                     units::took(*seconds),
-                    escaped(proven)
+                    escaped(units::verified(proven))
                 );
                 for warning in warnings {
                     text += &format!("; warning: {}", escaped(warning));

@@ -5,6 +5,7 @@ use crate::again::Again;
 use crate::args::Args;
 use crate::hints;
 use crate::printer::Paint;
+use downhaul_engine::Summary;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
 use std::collections::HashMap;
@@ -21,15 +22,17 @@ pub(crate) struct Messages<'a> {
     known: HashMap<JobId, Known>,
     /// Some file failed in a way that another run may do better.
     another_run_may_do: bool,
+    /// The run was stopped: what is left is said at its very end.
+    stopped: bool,
 }
 
 #[derive(Default)]
 struct Known {
     url: String,
     path: Option<String>,
-    /// Nobody said that it is https.
+    /// It was given without a scheme.
     assumed_https: bool,
-    /// It was told that it broke, and why.
+    /// The person was told that it broke, and why.
     broke: bool,
 }
 
@@ -41,7 +44,16 @@ impl<'a> Messages<'a> {
         verbose: bool,
         unicode: bool,
     ) -> Self {
-        Messages { args, paint, quiet, verbose, unicode, known: HashMap::new(), another_run_may_do: false }
+        Messages {
+            args,
+            paint,
+            quiet,
+            verbose,
+            unicode,
+            known: HashMap::new(),
+            another_run_may_do: false,
+            stopped: false,
+        }
     }
 
     /// What a file is called while it is not over.
@@ -66,7 +78,7 @@ impl<'a> Messages<'a> {
         let Some(job) = event.job else { return self.summary(&event.kind) };
         match &event.kind {
             EventKind::Queued { url, assumed_https, name, .. } => {
-                let folder = self.args.map(|args| &args.files.output);
+                let folder = self.args.map(|args| &args.output.folder);
                 let path = name.as_ref().filter(|name| *name != "-").map(|name| match folder {
                     Some(folder) => folder.join(name).to_string_lossy().into_owned(),
                     None => name.clone(),
@@ -93,9 +105,9 @@ impl<'a> Messages<'a> {
                 // What an earlier run left is news; going on after a break was said when it broke.
                 if !std::mem::replace(&mut self.known.entry(job).or_default().broke, false) && !self.quiet {
                     let mark = self.paint.dim(self.mark("↻", "~"));
-                    return vec![format!("{mark} {name}: going on with {bytes} that an earlier run left")];
+                    return vec![format!("{mark} {name}: resuming, {bytes} are there from an earlier run")];
                 }
-                self.verbose_line(|| format!("{name} goes on at {from}, with {bytes} there"))
+                self.verbose_line(|| format!("{name} continues at {from}, {bytes} are there"))
             }
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 self.known.entry(job).or_default().broke = true;
@@ -104,7 +116,8 @@ impl<'a> Messages<'a> {
                 }
                 let what = match (attempt, from) {
                     (0, 0) => "starting again".to_string(),
-                    (0, from) => format!("going on at {}", units::bytes(*from)),
+                    (0, from) => format!("continuing at {}", units::bytes(*from)),
+                    (n, _) if *of == u32::MAX => format!("retry {n}"),
                     (n, _) => format!("retry {n} of {of}"),
                 };
                 let when = if *wait >= 0.05 { format!(" in {}", units::took(*wait)) } else { String::new() };
@@ -118,7 +131,7 @@ impl<'a> Messages<'a> {
                 }
                 let mark = self.paint.yellow(self.mark("↻", "~"));
                 let (name, why) = (self.name_of(job), escaped(&error.message));
-                vec![format!("{mark} {name}: the mirror {} was left: {why}", escaped(url))]
+                vec![format!("{mark} {name}: dropped mirror {}: {why}", escaped(url))]
             }
             // The prompt asks.
             EventKind::Question { .. } => {
@@ -138,7 +151,7 @@ impl<'a> Messages<'a> {
                 let mark = self.paint.green(self.mark("✓", "ok"));
                 let (size, time) = (units::bytes(*bytes), units::took(*seconds));
                 let facts = match *fetched {
-                    0 if *bytes > 0 => format!("{size}, all of it left by an earlier run"),
+                    0 if *bytes > 0 => format!("{size}, all from an earlier run"),
                     _ => format!("{size} in {time} ({})", units::rate(speed)),
                 };
                 let path = if path == "-" { "standard output" } else { path };
@@ -146,7 +159,7 @@ impl<'a> Messages<'a> {
                     "{mark} {}  {}, {}",
                     escaped(path),
                     self.paint.dim(&facts),
-                    escaped(proven)
+                    escaped(units::verified(proven))
                 )];
                 lines.extend(
                     warnings
@@ -165,9 +178,14 @@ impl<'a> Messages<'a> {
             }
             EventKind::Failed { error, retries, exhausted, .. } => {
                 let (name, reason) = (self.name_of(job), self.reason(job, error));
-                let assumed = self.known.remove(&job).filter(|known| known.assumed_https);
-                let assumed = assumed.and_then(|known| hints::scheme_was_assumed(&error.code, &known.url));
-                self.failed(&format!("{name}: {reason}"), error, assumed, *retries, *exhausted)
+                let more = self.known.remove(&job).and_then(|known| {
+                    let assumed =
+                        known.assumed_https.then(|| hints::scheme_was_assumed(&error.code, &known.url));
+                    let globs = self.args.is_none_or(|args| args.output.glob);
+                    let pattern = (!globs).then(|| hints::is_pattern(&error.code, &known.url));
+                    assumed.flatten().or(pattern.flatten())
+                });
+                self.failed(&format!("{name}: {reason}"), error, more, *retries, *exhausted)
             }
             // The summary comes last; later versions may tell more.
             _ => Vec::new(),
@@ -178,10 +196,11 @@ impl<'a> Messages<'a> {
         &mut self,
         what: &str,
         error: &Failure,
-        assumed: Option<String>,
+        more: Option<String>,
         retries: u32,
         exhausted: bool,
     ) -> Vec<String> {
+        self.stopped |= error.code == "run.stopped";
         if hints::is_silent(&error.code) {
             return Vec::new();
         }
@@ -193,7 +212,7 @@ impl<'a> Messages<'a> {
         };
         let mut lines = vec![format!("{mark} {what}{tries}")];
         let advice = hints::advice(&error.code).map(str::to_string);
-        lines.extend(advice.into_iter().chain(assumed).map(|advice| format!("  {advice}")));
+        lines.extend(advice.into_iter().chain(more).map(|advice| format!("  {advice}")));
         // The same again would fail the same way.
         let pointless = ["name.", "url.", "list.", "resume.", "file.exists"]
             .iter()
@@ -210,8 +229,8 @@ impl<'a> Messages<'a> {
             return Vec::new();
         };
         let go_on = self.to_go_on();
-        // One file has said it all itself.
-        if *files < 2 || (self.quiet && *failed == 0) {
+        // A single file has said everything already.
+        if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
             return go_on;
         }
         let speed = if *seconds > 0.0 { *bytes as f64 / seconds } else { 0.0 };
@@ -233,7 +252,7 @@ impl<'a> Messages<'a> {
     fn to_go_on(&self) -> Vec<String> {
         let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
         // What went to standard output is gone.
-        if args.files.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Vec::new();
         }
         let label = |text: &str| self.paint.dim(text);
@@ -255,6 +274,25 @@ impl<'a> Messages<'a> {
 
     fn mark(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }
+    }
+}
+
+/// Returns the last line of a run that was stopped.
+pub(crate) fn stopped(summary: &Summary) -> String {
+    let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
+    let mut text = "Stopped: ".to_string();
+    if summary.finished > 0 {
+        text += &format!("{} downloaded, ", files(summary.finished));
+    }
+    let failed = summary.failed.saturating_sub(summary.stopped);
+    if failed > 0 {
+        text += &format!("{failed} failed, ");
+    }
+    text += &format!("{} unfinished", files(summary.stopped));
+    text + &match (summary.resumable, summary.stopped) {
+        (_, 0) => ".\n".to_string(),
+        (0, _) => ", nothing of them could be kept. The same command starts them again.\n".to_string(),
+        _ => format!(", {} kept. Run the same command to resume.\n", units::bytes(summary.kept)),
     }
 }
 

@@ -134,6 +134,10 @@ impl Prompt {
 }
 
 fn question(messages: &Messages, job: JobId, error: &Failure, left: u32) -> String {
-    let tries = if left == 1 { "1 retry left".to_string() } else { format!("{left} retries left") };
+    let tries = match left {
+        1 => "1 retry left".to_string(),
+        u32::MAX => "retries without limit".to_string(),
+        left => format!("{left} retries left"),
+    };
     format!("{}: {} [{tries}]", messages.name_of(job), messages.reason(job, error))
 }

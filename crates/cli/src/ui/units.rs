@@ -51,6 +51,15 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
+/// Returns what was verified, for people. What programs are told of a file of which nothing was verified stays as it is.
+pub(crate) fn verified(proven: &str) -> &str {
+    match proven {
+        "size only" => "not verified (size matches)",
+        "end of transfer only" => "not verified (server sent no size)",
+        verified => verified,
+    }
+}
+
 /// How many columns the text takes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()

@@ -103,7 +103,7 @@ fn a_file_with_urls_and_a_misspelt_command_are_known() {
     let place = Place::new();
     place.write("list.txt", "http://127.0.0.1:1/x\n");
     for (word, says) in [
-        ("list.txt", "list.txt is a file here. To download the URLs that it holds, use -i list.txt"),
+        ("list.txt", "list.txt is a file here. To download the URLs in it, use -i list.txt"),
         ("verfy", "did you mean the command downhaul verify?"),
         ("repare", "did you mean the command downhaul repair?"),
         ("something", "a URL begins with https://"),

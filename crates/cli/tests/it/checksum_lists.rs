@@ -226,8 +226,8 @@ fn a_list_beside_the_file_that_cannot_be_used_is_reported() {
             b"\x00\x01\x02".to_vec(),
             "SHA256SUMS does not name it (a line of it could not be read)",
         ),
-        ("SHA256SUMS", b"<!doctype html><p>not found".to_vec(), "size only"),
-        ("SHA256SUMS", format!("{SHA256}  another\n").into(), "size only"),
+        ("SHA256SUMS", b"<!doctype html><p>not found".to_vec(), "not verified (size matches)"),
+        ("SHA256SUMS", format!("{SHA256}  another\n").into(), "not verified (size matches)"),
     ] {
         let server = Server::start();
         let url = put_file(&server);

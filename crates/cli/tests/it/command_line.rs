@@ -163,9 +163,9 @@ fn existing_files() {
     for (how, status, expected, says) in [
         ("check", 1, vec![("f", b"old".to_vec())], "it has 3 bytes, and the server's file has 1000"),
         ("skip", 0, vec![("f", b"old".to_vec())], "already exists"),
-        ("overwrite", 0, vec![("f", new.clone())], "size only"),
+        ("overwrite", 0, vec![("f", new.clone())], "not verified (size matches)"),
         ("rename", 0, vec![("f", b"old".to_vec()), ("f (1)", new.clone())], "f (1)"),
-        ("update", 0, vec![("f", new.clone())], "size only"),
+        ("update", 0, vec![("f", new.clone())], "not verified (size matches)"),
         ("error", 1, vec![("f", b"old".to_vec())], "already exists"),
     ] {
         // With the name by the server, and with a given name.
@@ -207,7 +207,7 @@ fn update_fetches_only_what_differs() {
     place.assert_exact(&update(&good(&server, 1001, "f")), "f", &content("f", 1001));
     let file = std::fs::File::options().write(true).open(place.path().join("f")).expect("opens");
     file.set_modified(SystemTime::UNIX_EPOCH).expect("sets");
-    assert!(update(&good(&server, 1001, "f")).stderr.contains("size only"));
+    assert!(update(&good(&server, 1001, "f")).stderr.contains("not verified (size matches)"));
     let checksum = server.url("checksum/1001/f");
     assert!(update(&checksum).stderr.contains("is up to date"));
     let modified = file.metadata().and_then(|meta| meta.modified()).expect("a time");
@@ -327,7 +327,7 @@ fn the_log_records_each_step() {
     for says in [
         &format!("INFO - started {} -> ./a (1000 bytes)", urls[0]) as &str,
         "INFO - finished ./a (1000 bytes, ",
-        "size only",
+        "not verified (size matches)",
         "ERROR - failed",
         "[http.not_found]",
         "WARNING - retrying",
@@ -476,7 +476,7 @@ fn bad_input_gets_a_clear_error_and_loses_nothing() {
         (vec![&url, "--parallel", "0"], "auto or a number from 1 to 1024"),
         (vec![&url, "--parallel", "x"], "auto or a number from 1 to 1024"),
         (vec![&url, "--retries", "-1"], "-1"),
-        (vec![&url, "--timeout", "0"], "it must be a number above 0"),
+        (vec![&url, "--timeout", "0"], "it must be a time above 0"),
         (vec![&url, "-o", "-", "--progress", "json"], "both want standard output"),
         (vec![&url, &url, "-o", "-"], "-o is for a single URL"),
         (vec![&url, "-H", "nonsense"], "'Name: value'"),
@@ -612,9 +612,17 @@ fn help_man_and_completions() {
     let out = place.run(&["--help"]);
     let help = String::from_utf8(out.stdout).expect("UTF-8");
     assert_eq!(out.status, 0);
-    for says in
-        ["URLS FILENAMES", "Files:", "Work:", "Failure:", "HTTP:", "Telling:", "--if-exists", "Examples:"]
-    {
+    for says in [
+        "URLS FILENAMES",
+        "Output:",
+        "Existing files:",
+        "Connections:",
+        "Retries:",
+        "Verification:",
+        "Network:",
+        "Progress and log:",
+        "Examples:",
+    ] {
         assert!(help.contains(says), "{says}: {help}");
     }
     assert!(help.lines().all(|line| line.len() <= 110), "{help}");

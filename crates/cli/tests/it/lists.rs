@@ -197,7 +197,7 @@ fn a_fragment_without_a_digest_is_ignored_and_a_malformed_digest_is_an_error() {
         let place = Place::new();
         let out = place.run(&[&format!("{url}#{fragment}")]);
         place.assert_exact(&out, "file", &file());
-        assert!(out.stderr.contains("size only"), "{fragment}: {}", out.stderr);
+        assert!(out.stderr.contains("not verified (size matches)"), "{fragment}: {}", out.stderr);
     }
     let before = server.requests().len();
     let both = format!("{url}#md5={MD5}");

@@ -52,6 +52,8 @@ mod resume;
 mod book;
 mod docs;
 #[cfg(unix)]
+mod screen_rows;
+#[cfg(unix)]
 mod screens;
 #[cfg(unix)]
 mod signals;

@@ -180,7 +180,7 @@ fn a_file_in_the_place_of_a_folder_is_named_and_stays() {
     place.write("a", "mine");
     let out = place.run(&[&server.url("a/b"), "--folders", "all"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
-    assert!(out.stderr.contains("a file is where a folder should be (./a)"), "{}", out.stderr);
+    assert!(out.stderr.contains("./a is a file, not a folder"), "{}", out.stderr);
     assert_eq!((place.files(), place.file("a")), (vec!["a".to_string()], Some(b"mine".to_vec())));
     // If there is a folder with the name that a server gives, the file gets a number.
     let place = Place::new();

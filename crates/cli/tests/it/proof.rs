@@ -131,7 +131,11 @@ fn digests_that_cannot_be_used_are_noted_and_verify_nothing() {
     ] {
         let (place, out) = over_old(&with_headers(&server, &headers), &[]);
         place.assert_exact(&out, "f", &file());
-        assert!(out.stderr.contains("size only") && out.stderr.contains(note), "{headers:?}: {}", out.stderr);
+        assert!(
+            out.stderr.contains("not verified (size matches)") && out.stderr.contains(note),
+            "{headers:?}: {}",
+            out.stderr
+        );
     }
 }
 
@@ -279,7 +283,7 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched() {
     let out = place.run(&[&url, "-o", "f", "--checksum-file", "SUMS"]);
     place.assert_exact(&out, "f", &file());
     assert!(
-        out.stderr.contains("size only") && out.stderr.contains("SUMS does not name it"),
+        out.stderr.contains("not verified (size matches)") && out.stderr.contains("SUMS does not name it"),
         "{}",
         out.stderr
     );
@@ -394,7 +398,7 @@ fn verify_require_and_verify_off() {
     let (place, out) =
         over_old(&with_headers(&server, &[("Content-MD5", &wrong(MD5.1))]), &["--verify", "off"]);
     place.assert_exact(&out, "f", &file());
-    assert!(out.stderr.contains("size only"), "{}", out.stderr);
+    assert!(out.stderr.contains("not verified (size matches)"), "{}", out.stderr);
 }
 
 #[test]

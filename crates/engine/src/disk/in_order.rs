@@ -9,7 +9,7 @@ use downhaul_core::content::ENOUGH;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +44,12 @@ struct State {
 impl InOrder {
     /// Standard output.
     pub(crate) fn stdout() -> Self {
-        InOrder::to("standard output".into(), Box::new(io::stdout()))
+        let out = io::stdout();
+        let is_terminal = out.is_terminal();
+        InOrder::to(
+            "standard output".into(),
+            if is_terminal { Box::new(TextOnly(out)) } else { Box::new(out) },
+        )
     }
 
     /// What stands at a path and is no regular file. Waits until somebody reads from a pipe, or until it is over.
@@ -63,7 +68,7 @@ impl InOrder {
             match platform::open_in_order(path).map_err(fail)? {
                 Some(file) => return Ok(InOrder::to(name, Box::new(file))),
                 None if is_over() => {
-                    return Err(Error::new(ErrorKind::OutputClosed, name, "nobody reads from it"));
+                    return Err(Error::new(ErrorKind::OutputClosed, name, "no program reads from it"));
                 }
                 None => std::thread::sleep(LOOK_FOR_READER),
             }
@@ -81,8 +86,25 @@ impl InOrder {
     fn failure(&self, error: &io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Error::new(ErrorKind::OutputClosed, &self.name, ""),
+            io::ErrorKind::InvalidData => Error::new(ErrorKind::OutputBinary, &self.name, ""),
             _ => super::failure(error, Path::new(&self.name)),
         }
+    }
+}
+
+/// A terminal, which is not given binary data: that could change how it works. Text contains no NUL.
+struct TextOnly<W>(W);
+
+impl<W: Write> Write for TextOnly<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.contains(&0) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -290,7 +290,8 @@ pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
         Is::IsADirectory => ErrorKind::FileIsFolder,
         Is::NotADirectory => {
             let file = path.ancestors().find(|one| one.is_file()).unwrap_or(path);
-            return Error::new(ErrorKind::FolderIsFile, file.to_string_lossy(), "");
+            let file = file.to_string_lossy();
+            return Error::new(ErrorKind::FolderIsFile, &*file, format!("{file} is a file, not a folder"));
         }
         _ if platform::is_too_many_files(error) => ErrorKind::DiskTooManyFiles,
         _ => ErrorKind::DiskFailed,

@@ -186,7 +186,7 @@ impl Places {
         match self.prove(path, wanted, &[]) {
             Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
             Ok(None) if wanted.spec.chunks.is_none() => {
-                let why = "so nobody knows what of the file is wrong";
+                let why = "so it is not known which part of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
             }
             _ => Ok(None),

@@ -261,7 +261,7 @@ impl Plan {
         self.sources.leave(source, Out::Lied);
         let url = self.sources.url(source).to_string();
         if let Some(known) = &mut self.remote_file {
-            known.warnings.push(format!("the mirror {url} was left: {why}"));
+            known.warnings.push(format!("dropped mirror {url}: {why}"));
         }
         let error = Failure::from(&Error::new(kind, &url, why));
         self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));

@@ -1,0 +1,114 @@
+//! The options that take one of several words. The texts are what `--help` and the completions say of each word.
+
+use clap::ValueEnum;
+
+/// `--if-exists`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// Keep it if it is the wanted file; fail if it is another one
+    Check,
+    /// Keep it, and ask nothing
+    Skip,
+    /// Replace it when the new file is complete
+    Overwrite,
+    /// Save the new file as NAME (1)
+    Rename,
+    /// Replace it if the server has another version
+    Update,
+    /// Fail
+    Error,
+}
+
+/// `--names`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Names {
+    /// As the server says, else as the URL ends
+    Auto,
+    /// As the URL ends
+    Url,
+    /// As the server says, else index.html
+    Server,
+}
+
+/// `--sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sync {
+    /// Those that can be resumed
+    Auto,
+    /// All
+    Always,
+    /// None
+    Never,
+}
+
+/// `--on-error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Ask on the terminal; other files continue
+    Ask,
+    /// Try again, each time after a longer pause
+    Retry,
+    /// Give this file up
+    Skip,
+    /// Stop everything
+    Exit,
+}
+
+/// `--decode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Decode {
+    /// Decode gzip, deflate, br and zstd
+    Auto,
+    /// Save what was sent
+    Off,
+}
+
+/// `--mirrors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mirrors {
+    /// Use mirrors that a server offers if a strong digest is known
+    Auto,
+    /// Use only the given URLs
+    Off,
+}
+
+/// `--verify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// Check what is known
+    Auto,
+    /// Also look for checksum lists beside the file
+    Find,
+    /// Every file must be named by a checksum list; MD5 is enough
+    Listed,
+    /// A strong digest or a signature must be known for every file
+    Require,
+    /// Check nothing
+    Off,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Bars on a terminal, else plain lines
+    Auto,
+    /// Bars
+    Bars,
+    /// A line every few seconds
+    Plain,
+    /// Events as JSON lines on standard output
+    Json,
+    /// Only results
+    None,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}

@@ -1,0 +1,160 @@
+//! Options of curl, wget and aria2 that people type out of habit.
+//!
+//! Those that ask for what downhaul does anyway are accepted and change nothing. The others are refused with the option
+//! to use here. They are in no help text and in no completion.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// What becomes of such an option.
+enum Here {
+    /// downhaul does it anyway.
+    Anyway,
+    /// downhaul does it anyway if the value is this one. Otherwise, this is what to do.
+    AnywayFor(&'static str, &'static str),
+    /// This is what to do here.
+    Instead(&'static str),
+}
+
+use Here::{Anyway, AnywayFor, Instead};
+
+/// Short name, long names, the name of the value if it takes one, and what it is here.
+type Row = (Option<char>, &'static [&'static str], Option<&'static str>, Here);
+
+const TABLE: &[Row] = &[
+    // What downhaul does anyway.
+    (Some('O'), &["remote-name", "remote-name-all"], None, Anyway),
+    (Some('L'), &["location", "trust-server-names"], None, Anyway),
+    (Some('J'), &["remote-header-name", "content-disposition"], None, Anyway),
+    (Some('f'), &["fail", "fail-with-body"], None, Anyway),
+    (Some('S'), &["show-error", "show-progress"], None, Anyway),
+    (Some('R'), &["remote-time"], None, Anyway),
+    (Some('Z'), &["progress-bar"], None, Anyway),
+    (Some('g'), &["globoff"], None, Anyway),
+    (None, &["create-dirs", "remove-on-error", "http1.1-or-later"], None, Anyway),
+    (
+        Some('C'),
+        &["continue-at"],
+        Some("OFFSET"),
+        AnywayFor("-", "downhaul finds by itself where to continue: leave it out"),
+    ),
+    // What is called otherwise here.
+    (Some('s'), &["silent", "no-verbose"], None, Instead("use -q")),
+    (Some('k'), &["no-check-certificate"], None, Instead("use --insecure")),
+    (Some('P'), &["directory-prefix", "output-dir", "dir"], Some("DIR"), Instead("use -d DIR")),
+    (None, &["output-document", "out"], Some("FILE"), Instead("use -o FILE")),
+    (None, &["input-file"], Some("FILE"), Instead("use -i FILE")),
+    (Some('n'), &["no-clobber"], None, Instead("use --if-exists skip")),
+    (Some('N'), &["timestamping"], None, Instead("use --if-exists update")),
+    (None, &["allow-overwrite", "clobber"], None, Instead("use --if-exists overwrite")),
+    (None, &["auto-file-renaming"], None, Instead("use --if-exists rename")),
+    (None, &["compressed"], None, Instead("use --decode auto for servers that compress by themselves")),
+    (
+        None,
+        &["resume", "continue-download"],
+        None,
+        Instead("leave it out: the same command again resumes (-c continues what another tool left)"),
+    ),
+    (Some('t'), &["tries", "retry", "max-tries"], Some("N"), Instead("use --retries N")),
+    (Some('T'), &["read-timeout", "speed-time"], Some("SECS"), Instead("use --timeout SECS")),
+    (
+        Some('m'),
+        &["mirror"],
+        None,
+        Instead("use --max-time SECS for curl's -m; downhaul does not mirror sites"),
+    ),
+    (Some('U'), &["user-agent-string"], Some("TEXT"), Instead("use -A TEXT")),
+    (Some('e'), &["referer"], Some("URL"), Instead("use -H 'Referer: URL'")),
+    (
+        Some('b'),
+        &["cookie", "load-cookies", "cookie-jar", "background"],
+        None,
+        Instead("use -H 'Cookie: NAME=VALUE', or -H @FILE; for the background, use & of the shell"),
+    ),
+    (
+        Some('u'),
+        &["user", "http-user", "http-password", "password", "oauth2-bearer"],
+        Some("LOGIN"),
+        Instead("use -H 'Authorization: ...', or -H @FILE"),
+    ),
+    (None, &["netrc", "netrc-file"], None, Instead("use -H 'Authorization: ...', or -H @FILE")),
+    (None, &["proxy", "all-proxy", "socks5"], Some("URL"), Instead("proxies are not supported yet")),
+    (None, &["max-redirs", "max-redirect"], Some("N"), Instead("use --max-redirects N")),
+    (None, &["parallel-max", "max-concurrent-downloads"], Some("N"), Instead("use -j N")),
+    (None, &["max-connection-per-server", "split"], Some("N"), Instead("use -x N")),
+    (None, &["http1.1"], None, Instead("use --http1")),
+    (None, &["speed-limit", "lowest-speed-limit"], Some("RATE"), Instead("use --min-speed RATE")),
+    (
+        None,
+        &["max-download-limit", "max-overall-download-limit"],
+        Some("RATE"),
+        Instead("use --limit-rate RATE"),
+    ),
+    (Some('r'), &["recursive", "range"], None, Instead("downhaul downloads whole files, one for each URL")),
+    (None, &["spider", "head"], None, Instead("downhaul only downloads")),
+    (Some('X'), &["request"], Some("METHOD"), Instead("downhaul only downloads, with GET")),
+    (None, &["data", "form", "upload-file"], Some("DATA"), Instead("downhaul only downloads, with GET")),
+    (Some('w'), &["write-out"], Some("FORMAT"), Instead("use --progress json")),
+    (Some('a'), &["append-output"], Some("FILE"), Instead("use --log FILE")),
+];
+
+/// The beginning of the ids of these options.
+const ID: &str = "foreign:";
+
+/// Adds them to a command, hidden.
+pub(super) fn add(mut command: Command) -> Command {
+    for (index, (short, long, value, _)) in TABLE.iter().enumerate() {
+        let mut arg = Arg::new(format!("{ID}{index}")).hide(true);
+        arg = match value {
+            None => arg.action(ArgAction::Count),
+            Some(name) => arg.action(ArgAction::Append).value_name(*name).allow_hyphen_values(true),
+        };
+        if let Some(short) = short {
+            arg = arg.short(*short);
+        }
+        let (first, more) = long.split_first().map_or(("", &[][..]), |(first, more)| (*first, more));
+        command = command.arg(arg.long(first).aliases(more.iter().copied()));
+    }
+    command
+}
+
+/// Returns whether an option is one of these.
+pub(crate) fn is_foreign(id: &str) -> bool {
+    id.starts_with(ID)
+}
+
+/// Returns what to do instead, if one of these was given that downhaul does not do anyway.
+pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
+    let refused = |(index, (short, long, value, here)): (usize, &Row)| {
+        let id = format!("{ID}{index}");
+        let values: Vec<String> = match value {
+            None if matches.get_count(&id) == 0 => return None,
+            None => Vec::new(),
+            Some(_) => matches.get_many::<String>(&id)?.cloned().collect(),
+        };
+        match here {
+            Anyway => None,
+            AnywayFor(only, _) if values.iter().all(|value| value == only) => None,
+            AnywayFor(_, instead) | Instead(instead) => {
+                let name = match short {
+                    Some(short) => format!("-{short}"),
+                    None => format!("--{}", long.first().unwrap_or(&"")),
+                };
+                Some(format!("{name} is an option of other tools. Here, {instead}"))
+            }
+        }
+    };
+    TABLE.iter().enumerate().find_map(refused)
+}
+
+/// Returns what to do instead of an option that clap does not know here, such as one before a command.
+pub(super) fn instead_of(option: &str) -> Option<&'static str> {
+    let name = option.split('=').next().unwrap_or(option);
+    let is_it = |(short, long, _, _): &&Row| match name.strip_prefix("--") {
+        Some(name) => long.contains(&name),
+        None => short.is_some_and(|short| name.strip_prefix('-') == Some(&short.to_string())),
+    };
+    match TABLE.iter().find(is_it)?.3 {
+        Anyway => Some("downhaul does that anyway: leave it out"),
+        AnywayFor(_, instead) | Instead(instead) => Some(instead),
+    }
+}

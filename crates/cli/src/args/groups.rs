@@ -1,0 +1,267 @@
+//! The options, in the groups that `--help` shows. `-h` shows those without `hide_short_help`.
+
+use super::choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
+use super::values::{self, Header, NumberOrAuto};
+use clap::{ArgAction, Args as Group, ValueHint};
+use downhaul_engine::core::digest::Digest;
+use downhaul_engine::core::name::Folders;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where files go and what they are called.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Save into this folder; it is created if necessary
+    #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+
+    /// Save a single URL as NAME; - is standard output
+    ///
+    /// Any path is accepted. What is written to a pipe or a device is written in order.
+    #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
+    pub save_as: Option<PathBuf>,
+
+    /// Read URLs and names from a list; - is standard input
+    ///
+    /// A list is a file or a URL, with one URL a line, JSON lines, or a Metalink document.
+    #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as"])]
+    pub input: Option<PathBuf>,
+
+    /// Expand {a,b} and [1-10] in URLs, as curl does
+    ///
+    /// Also [001-100], [a-z] and a step: [0-100:10]. In the name that -o gives, #1 stands for what the first
+    /// of them became, #2 for the second.
+    #[arg(long, hide_short_help = true)]
+    pub glob: bool,
+
+    /// Where the name of a file comes from
+    #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
+    pub names: Names,
+
+    /// Keep folders of the URL: the last N, all, or host (all, in a folder named after the host)
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::folders, hide_short_help = true)]
+    pub folders: Folders,
+
+    /// Use only names that Windows accepts, too (always on Windows)
+    #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
+    pub windows_names: bool,
+
+    /// Keep the time of the download instead of the server's Last-Modified
+    #[arg(long, hide_short_help = true)]
+    pub no_mtime: bool,
+
+    /// Store the URL in the extended attribute user.xdg.origin.url of each file
+    #[arg(long, hide_short_help = true)]
+    pub xattr: bool,
+
+    /// Store nothing in extended attributes; a later run then asks the server about each file
+    #[arg(long, conflicts_with = "xattr", hide_short_help = true)]
+    pub no_xattr: bool,
+
+    /// Which files to force to the disk before they get their name
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
+    pub sync: Sync,
+}
+
+/// What happens to files that are there already.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Existing files")]
+pub struct Existing {
+    /// What to do when the file exists already
+    #[arg(long, value_name = "WHAT", default_value = "check")]
+    pub if_exists: IfExists,
+
+    /// Continue a partial file that another tool left
+    #[arg(short = 'c', long = "continue", conflicts_with = "no_resume")]
+    pub adopt: bool,
+
+    /// Ignore what an earlier run left, and start again
+    #[arg(long, hide_short_help = true)]
+    pub no_resume: bool,
+}
+
+/// How much happens at once, and how fast.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Connections")]
+pub struct Work {
+    /// Download N files at once, or auto: as many as useful
+    #[arg(short = 'j', long, value_name = "N", default_value = "2", value_parser = values::files)]
+    pub parallel: NumberOrAuto,
+
+    /// Use at most N connections for one file, or auto
+    #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
+    pub connections: NumberOrAuto,
+
+    /// Use at most N connections to one host, for all files together
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
+    pub max_per_host: u16,
+
+    /// Use at most this many bytes per second (500k, 2M)
+    #[arg(long, value_name = "RATE", value_parser = values::limit)]
+    pub limit_rate: Option<u64>,
+
+    /// Do not remember for later runs how many connections and requests a host accepts
+    #[arg(long, hide_short_help = true)]
+    pub no_learn: bool,
+}
+
+/// What happens when something fails.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Retries")]
+pub struct Failure {
+    /// Try a file again up to N times; inf: no limit
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
+    pub retries: u32,
+
+    /// Also try again after these HTTP statuses, separated by commas (404,403)
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = values::status, hide_short_help = true)]
+    pub retry_on: Vec<u16>,
+
+    /// After a failure: ask, retry, skip or exit
+    ///
+    /// [default: ask on a terminal, else retry]
+    #[arg(long, value_name = "WHAT")]
+    pub on_error: Option<OnError>,
+
+    /// Give up when no data arrives for this long (30, 500ms, 2m)
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
+    pub timeout: Duration,
+
+    /// Give up when connecting takes longer than this
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
+    pub connect_timeout: Duration,
+
+    /// Give a file up when it takes longer than this, with all its retries
+    #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
+    pub max_time: Option<Duration>,
+
+    /// Give up when less than this arrives per second, over a minute (500, 2k)
+    ///
+    /// [default: 1 KiB per minute]
+    #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
+    pub min_speed: Option<u64>,
+}
+
+/// What is verified.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Verification")]
+pub struct Proof {
+    /// Require this digest (sha256:HEX)
+    ///
+    /// It is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one. It may be left out if the number of digits
+    /// says which one it is.
+    #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
+    pub checksum: Option<Digest>,
+
+    /// Require the digests in this list, such as SHA256SUMS; a file or a URL
+    #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub checksum_file: Option<String>,
+
+    /// What to verify: auto, find, listed, require or off
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub verify: Verify,
+
+    /// Accept an HTML page in place of an archive, an image or the like
+    #[arg(long, hide_short_help = true)]
+    pub accept_html: bool,
+
+    /// Require a signature by this key, of each file or of the list that names it
+    ///
+    /// A minisign key (as text or as a .pub file), or a file of OpenPGP keys (in builds with the feature openpgp).
+    #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub signed_by: Option<String>,
+
+    /// Whether to use mirrors that a server offers
+    #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
+    pub mirrors: Mirrors,
+
+    /// Record the downloaded files in FILE, for -i and for downhaul verify
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub record: Option<PathBuf>,
+}
+
+/// How servers are talked to.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Network")]
+pub struct Http {
+    /// Send this header ('Name: value'), or those in @FILE
+    ///
+    /// It is sent to the servers of the given URLs and to no other server. @FILE has one header a line, and
+    /// keeps secrets out of the list of processes.
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = values::header_option)]
+    pub headers: Vec<Header>,
+
+    /// Identify as TEXT
+    ///
+    /// [default: downhaul/VERSION]
+    #[arg(short = 'A', long, value_name = "TEXT", value_parser = values::header_value, hide_short_help = true)]
+    pub user_agent: Option<String>,
+
+    /// Trust the certificates in this PEM file instead of those of the system
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub cacert: Option<PathBuf>,
+
+    /// Accept every certificate. Anybody on the way can then read and change what is downloaded
+    #[arg(long, hide_short_help = true)]
+    pub insecure: bool,
+
+    /// Follow at most N redirects
+    #[arg(long, value_name = "N", default_value_t = 20, hide_short_help = true)]
+    pub max_redirects: u32,
+
+    /// Follow redirects from https to http
+    #[arg(long, hide_short_help = true)]
+    pub allow_downgrade: bool,
+
+    /// Use HTTP/1.1 only
+    #[arg(long, conflicts_with = "http2", hide_short_help = true)]
+    pub http1: bool,
+
+    /// Use HTTP/2 only (default: HTTP/2 for many small HTTPS files)
+    #[arg(long, hide_short_help = true)]
+    pub http2: bool,
+
+    /// What to do with content that the server compressed although it was asked not to
+    #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
+    pub decode: Decode,
+
+    /// Use IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6", hide_short_help = true)]
+    pub ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6', long, hide_short_help = true)]
+    pub ipv6: bool,
+}
+
+/// What is shown and logged.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Progress and log")]
+pub struct Telling {
+    /// How to show progress
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
+    pub progress: Progress,
+
+    /// Show only failures
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Show more details
+    #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// When to use colors
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
+    pub color: Color,
+
+    /// At the end, show where the time went and why connections were added or dropped
+    #[arg(long, hide_short_help = true)]
+    pub explain: bool,
+
+    /// Write successes, errors and retries into this log; none: no log
+    ///
+    /// [default: $DOWNHAUL_LOG, else download_log.txt; no log with -o -]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub log: Option<PathBuf>,
+}

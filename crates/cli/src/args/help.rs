@@ -1,0 +1,39 @@
+//! The short help (`-h`): one screen with the options that most people need. `--help` shows all options.
+
+use super::USAGE;
+use clap::{Arg, Command};
+
+/// Columns for the names of options.
+const NAMES: usize = 23;
+
+/// Returns the short help: it is made from the options that `hide_short_help` does not hide.
+pub(super) fn short(command: &Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let mut text = format!("{about}.\n\nUsage: {USAGE}\n\nMost used options:\n");
+    for arg in command.get_arguments().filter(|arg| is_shown(arg)) {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        text += &format!("  {:NAMES$} {help}\n", names(arg));
+    }
+    let commands: Vec<&str> =
+        command.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect();
+    text + &format!(
+        "\nCommands: {}\nSee all options with --help, and those of a command with COMMAND --help.\n",
+        commands.join(", ")
+    )
+}
+
+fn is_shown(arg: &Arg) -> bool {
+    !arg.is_positional() && !arg.is_hide_set() && !arg.is_hide_short_help_set()
+}
+
+/// `-d, --output DIR`
+fn names(arg: &Arg) -> String {
+    let short = arg.get_short().map_or("    ".to_string(), |short| format!("-{short}, "));
+    let value = match arg.get_action().takes_values() {
+        true => {
+            arg.get_value_names().and_then(<[_]>::first).map(|name| format!(" {name}")).unwrap_or_default()
+        }
+        false => String::new(),
+    };
+    format!("{short}--{}{value}", arg.get_long().unwrap_or_default())
+}

@@ -1,0 +1,250 @@
+//! The arguments of the program: what clap reads, and what is said when it cannot.
+
+mod choices;
+mod foreign;
+mod groups;
+mod help;
+mod values;
+
+pub use choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
+pub(crate) use foreign::is_foreign;
+pub use groups::{Existing, Failure, Http, Output, Proof, Telling, Work};
+pub use values::Header;
+pub(crate) use values::header;
+
+use crate::again::Again;
+use crate::words;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What follows the options in `--help`.
+const AFTER: &str = "\
+Examples:
+  downhaul https://example.com/a.iso                 save a.iso here
+  downhaul \"URL1,URL2\" \"one,two\" -d downloads        save two files under these names
+  downhaul -i list.txt -j 8                          download a list, eight files at once
+  downhaul URL -o - | tar xz                         write to a pipe
+
+A download is in NAME.part until it is complete. The same command again resumes it.
+An existing file is never replaced unless you say so.
+
+Exit status:
+  0 all files are there   1 some file failed   2 usage error   3 wrong digest   4 you chose to exit
+  5 the disk failed   75 terminated   130 Ctrl-C";
+
+const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the server or the URL
+       downhaul URLS FILENAMES [OPTIONS]  two lists, separated by commas
+       downhaul -i LIST [OPTIONS]         a list of URLs; - is standard input";
+
+/// Download files in parallel, verify them, and resume what was interrupted
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "downhaul",
+    version,
+    after_help = AFTER,
+    override_usage = USAGE,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    disable_help_flag = true,
+    max_term_width = 100
+)]
+pub struct Args {
+    /// What to do instead of downloading.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// URLs to download
+    ///
+    /// Each argument can be several URLs, separated by commas. If there are exactly two arguments, the second can be
+    /// the names of the files, separated by commas.
+    #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+
+    /// Show the most used options
+    #[arg(short = 'h', action = ArgAction::SetTrue, hide_short_help = true)]
+    short_help: bool,
+
+    /// Show all options
+    #[arg(long, action = ArgAction::HelpLong, hide_short_help = true)]
+    help: Option<bool>,
+
+    /// Where files go.
+    #[command(flatten)]
+    pub output: Output,
+
+    /// What happens to files that exist.
+    #[command(flatten)]
+    pub existing: Existing,
+
+    /// How to download.
+    #[command(flatten)]
+    pub options: Options,
+
+    /// How to give all of it again.
+    #[arg(skip)]
+    pub(crate) again: Again,
+}
+
+/// What to do instead of downloading.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Compare files on the disk with a checksum list or a lock file
+    Verify {
+        /// A list such as SHA256SUMS, a lock file, or a folder with some of them
+        #[arg(value_name = "LIST", default_value = ".", value_hint = ValueHint::AnyPath)]
+        what: PathBuf,
+        /// The folder of the files [default: that of the list]
+        #[arg(short = 'd', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        output: Option<PathBuf>,
+        /// Show only files that are wrong or missing
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Download again what is wrong in files on the disk
+    ///
+    /// If a Metalink document has hashes of chunks, only the wrong chunks are downloaded.
+    Repair(Box<Repair>),
+    /// Show recorded events (--progress json) as they were shown then
+    Replay {
+        /// The recording; - is standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Show them N times as fast
+        #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
+        speed: f64,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// What to repair, and how to download what is wrong.
+#[derive(Debug, Clone, Group)]
+#[command(args_override_self = true, max_term_width = 100)]
+pub struct Repair {
+    /// A Metalink document, a lock file, or a list with digests; - is standard input
+    #[arg(value_name = "LIST", value_hint = ValueHint::FilePath)]
+    pub list: PathBuf,
+
+    /// The folder of the files
+    #[arg(short = 'd', long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+
+    /// How to download.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What applies to downloads and repairs.
+#[derive(Debug, Clone, Group)]
+pub struct Options {
+    /// How much at once.
+    #[command(flatten)]
+    pub work: Work,
+
+    /// What happens after failures.
+    #[command(flatten)]
+    pub failure: Failure,
+
+    /// What is verified.
+    #[command(flatten)]
+    pub proof: Proof,
+
+    /// How servers are talked to.
+    #[command(flatten)]
+    pub http: Http,
+
+    /// What is shown.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Returns the command with everything that is offered to people, in help and completions.
+pub(crate) fn command() -> clap::Command {
+    // The command itself has a short help of its own. Its subcommands have the usual one.
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help");
+    Args::command().mut_subcommands(|sub| sub.arg(help.clone()))
+}
+
+/// Why there are no arguments to work with: a text to print.
+pub(crate) enum NoArgs {
+    /// Help or the version, which was asked for.
+    Asked(String),
+    /// A usage error.
+    Usage(String),
+}
+
+impl Args {
+    /// Reads the arguments. The first one is the name of the program.
+    ///
+    /// # Errors
+    /// What to print instead of working.
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, NoArgs> {
+        let mut command = foreign::add(self::command());
+        let matches = command.try_get_matches_from_mut(words).map_err(|e| not_read(&command, e))?;
+        if let Some(refusal) = foreign::refusal(&matches) {
+            return Err(NoArgs::Usage(format!("error: {refusal}\n{MORE_INFORMATION}")));
+        }
+        let args = Args::from_arg_matches(&matches)
+            .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
+        if args.short_help {
+            return Err(NoArgs::Asked(help::short(&self::command())));
+        }
+        Ok(Args { again: Again::of(&command, &matches), ..args })
+    }
+
+    /// Returns the arguments of a run that repairs, as those of a download from its list.
+    pub fn repairing(&self, repair: &Repair) -> Args {
+        let Repair { list, output, options } = repair.clone();
+        let output = Output { input: Some(list), folder: output, ..self.output.clone() };
+        Args { urls: Vec::new(), output, options, ..self.clone() }
+    }
+}
+
+/// The last line of a usage error.
+pub(crate) const MORE_INFORMATION: &str = "For more information, try 'downhaul --help'.\n";
+
+/// Returns what to say of arguments that clap could not read, or of help that was asked for.
+fn not_read(command: &clap::Command, error: clap::Error) -> NoArgs {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let text = error.render();
+    let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
+    if !error.use_stderr() {
+        return NoArgs::Asked(text);
+    }
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
+            NoArgs::Usage(unknown_option(command, option))
+        }
+        _ => NoArgs::Usage(text),
+    }
+}
+
+/// clap proposes the option with the most similar name, which may do the opposite. Only a typing error is worth that.
+fn unknown_option(command: &clap::Command, option: &str) -> String {
+    let mut text = format!("error: there is no option {option}\n");
+    let named = option.split('=').next().unwrap_or(option);
+    let known = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
+    if let Some(instead) = foreign::instead_of(option) {
+        text += &format!("  Here, {instead}.\n");
+    } else if let Some(meant) = named.strip_prefix("--").and_then(|name| words::misspelt(name, known)) {
+        text += &format!("  Did you mean --{meant}?\n");
+    }
+    text + MORE_INFORMATION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        foreign::add(command()).debug_assert();
+    }
+}

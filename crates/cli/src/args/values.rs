@@ -1,0 +1,185 @@
+//! Reads the values of options. Every error is a phrase for people: what the value must be.
+
+use downhaul_engine::core::digest::Digest;
+use downhaul_engine::core::name::Folders;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A number of files or connections; `None` is `auto`.
+pub type NumberOrAuto = Option<u16>;
+
+/// `--header` and `--header-for`: a header, or a file with headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Header {
+    /// Its name and its value.
+    Line(String, String),
+    /// A file with one header a line. Unlike an option, it is not shown in the list of processes.
+    File(PathBuf),
+}
+
+pub(super) fn checksum(text: &str) -> Result<Digest, String> {
+    Digest::from_given(text)
+}
+
+pub(super) fn connections(text: &str) -> Result<NumberOrAuto, String> {
+    number_or_auto(text, 256)
+}
+
+pub(super) fn files(text: &str) -> Result<NumberOrAuto, String> {
+    number_or_auto(text, 1024)
+}
+
+fn number_or_auto(text: &str, most: u16) -> Result<NumberOrAuto, String> {
+    match text.parse() {
+        Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
+        _ if text == "auto" => Ok(None),
+        _ => Err(format!("it must be auto or a number from 1 to {most}")),
+    }
+}
+
+pub(super) fn folders(text: &str) -> Result<Folders, String> {
+    match text {
+        "all" => Ok(Folders::All),
+        "host" => Ok(Folders::Host),
+        _ => text.parse().map(Folders::Last).map_err(|_| "it must be a number, all or host".into()),
+    }
+}
+
+/// A number of retries. Without end is the greatest number, which no run reaches.
+pub(super) fn retries(text: &str) -> Result<u32, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "inf" | "infinite" | "infinity" | "unlimited" => Ok(u32::MAX),
+        number => number.parse().map_err(|_| "it must be a number, or inf for no limit".into()),
+    }
+}
+
+/// An HTTP status (RFC 9110, section 15) that a failure can have. Informational ones and those of a file or a
+/// range are not failures.
+pub(super) fn status(text: &str) -> Result<u16, String> {
+    match text.trim().parse() {
+        Ok(code) if (201..=599).contains(&code) && code != 206 => Ok(code),
+        _ => Err("it must be an HTTP status that a failure can have, such as 404".into()),
+    }
+}
+
+pub(super) fn limit(text: &str) -> Result<u64, String> {
+    match rate(text)? {
+        0 => Err("it must be above 0".into()),
+        rate => Ok(rate),
+    }
+}
+
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n > 0.0 && n.is_finite() => Ok(n),
+        _ => Err("it must be a number above 0".into()),
+    }
+}
+
+/// A time: `30` and `30s` are seconds; `500ms`, `2m` and `1h` are other units.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let bad = || "it must be a time above 0, such as 30 (seconds), 500ms, 5s, 2m or 1h".to_string();
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match text[number.len()..].to_ascii_lowercase().as_str() {
+        "" | "s" | "sec" | "secs" => 1.0,
+        "ms" => 0.001,
+        "m" | "min" | "mins" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(bad()),
+    };
+    let number = positive(number).map_err(|_| bad())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| bad())
+}
+
+/// Bytes per second: `500`, `2k`, `1.5M`, `2MB/s`. The units are powers of 1024, as in curl, wget and aria2.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let bad = || "it must be a number with an optional k, M or G, such as 500k or 2MB/s".to_string();
+    let amount = text.strip_suffix("/s").or_else(|| text.strip_suffix("/S")).unwrap_or(text);
+    let number = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: f64 = match amount[number.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1024.0,
+        "m" | "mb" | "mib" => 1024.0 * 1024.0,
+        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(bad()),
+    };
+    let bytes = number.trim_end().parse::<f64>().map_err(|_| bad())? * factor;
+    // Beyond 2^53 an f64 is not exact, and no line is that fast.
+    if (0.0..9e15).contains(&bytes) { Ok(bytes as u64) } else { Err(bad()) }
+}
+
+/// Headers that only downhaul itself may set: with other values, offsets and digests would be wrong.
+const OURS: [&str; 9] = [
+    "accept-encoding",
+    "range",
+    "if-range",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "te",
+    "upgrade",
+    "expect",
+];
+
+pub(super) fn header_option(text: &str) -> Result<Header, String> {
+    match text.strip_prefix('@') {
+        Some("") => Err("@ needs the name of a file".into()),
+        Some(file) => Ok(Header::File(file.into())),
+        None => header(text).map(|(name, value)| Header::Line(name, value)),
+    }
+}
+
+/// Reads `Name: value`. The error does not contain the value, which may be a secret.
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it must have the form 'Name: value'")?;
+    let name = name.trim();
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err("the name before the colon is not a header name".into());
+    }
+    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!("{name} is set by downhaul itself"));
+    }
+    Ok((name.into(), header_value(value.trim())?))
+}
+
+pub(super) fn header_value(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| c.is_control()) {
+        Err("it contains control characters".into())
+    } else {
+        Ok(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_powers_of_1024() {
+        assert_eq!(rate("500"), Ok(500));
+        assert_eq!(rate("2k"), Ok(2048));
+        assert_eq!(rate("1.5M"), Ok(1_572_864));
+        assert_eq!(rate("2MB/s"), Ok(2 << 20));
+        for bad in ["", "k", "-1", "1x", "nan", "1e99", "2Mbps", "/s"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        let all = ["30", "5s", "0.5", "500ms", "2m", "1h"].map(|text| time(text).expect(text).as_secs_f64());
+        assert_eq!(all, [30.0, 5.0, 0.5, 0.5, 120.0, 3600.0]);
+        for bad in ["", "0", "s", "-1s", "5x", "inf", "1e300h"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_are_complete_and_not_ours() {
+        assert_eq!(header("X-A:  b "), Ok(("X-A".into(), "b".into())));
+        for bad in ["x", ": v", "a b: c", "Range: bytes=0-", "X: a\nb"] {
+            assert!(header(bad).is_err(), "{bad}");
+        }
+    }
+}

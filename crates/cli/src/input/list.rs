@@ -1,0 +1,166 @@
+//! Lists of jobs: files and documents that can be read twice, and standard input.
+//!
+//! Invariant: a list file that has a mistake is refused as a whole, before any request.
+
+use super::clashes::{Clash, Names, SAME};
+use downhaul_engine::core::error::{Error, ErrorKind};
+use downhaul_engine::core::list::{
+    self, AtLine,
+    metalink::{self, Metalink},
+    text::{Lines, Text},
+};
+use downhaul_engine::core::show;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How much of a list file is read to know whether it is a Metalink document. Comments can precede its root.
+const BEGINNING: u64 = 8 * 1024;
+
+/// How many mistakes of a list are named. The others are counted.
+const MISTAKES_SHOWN: usize = 10;
+
+/// Why a list has no jobs.
+pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments";
+
+/// A list that can be read twice.
+#[derive(Debug, Clone)]
+pub enum List {
+    /// A file.
+    File(PathBuf),
+    /// What came from a URL, and that URL as it is shown.
+    Fetched(String, Arc<[u8]>),
+}
+
+impl List {
+    /// Returns its jobs, each with its line. A Metalink document is recognised by the name of the file or by its root.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn jobs(&self) -> io::Result<Jobs> {
+        let (text, path): (Box<dyn Read>, &Path) = match self {
+            List::File(path) => (Box::new(File::open(path)?), path),
+            // The name in a URL says nothing. A document is recognised by its root.
+            List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), Path::new("")),
+        };
+        let mut text = Text::new(text);
+        let mut beginning = Vec::new();
+        text.by_ref().take(BEGINNING).read_to_end(&mut beginning)?;
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
+        let whole = Cursor::new(beginning).chain(text);
+        if !is_metalink {
+            return Ok(Jobs { of_a_document: false, all: Box::new(read_list(whole)) });
+        }
+        let mut document = Vec::new();
+        whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
+        Ok(Jobs { of_a_document: true, all: Box::new(read_document(document)) })
+    }
+}
+
+/// The jobs of a list, each with its line.
+pub struct Jobs {
+    /// It is a Metalink document. Somebody else wrote it, so that one wrong file is no reason to refuse the others.
+    of_a_document: bool,
+    all: Box<dyn Iterator<Item = AtLine>>,
+}
+
+impl Iterator for Jobs {
+    type Item = AtLine;
+
+    fn next(&mut self) -> Option<AtLine> {
+        self.all.next()
+    }
+}
+
+/// Reads the files of a Metalink document. If two have the same name, the later one is an error.
+fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
+    let mut seen = Names::default();
+    Metalink::new(document).map(move |(line, job)| {
+        let job = job.and_then(|job| match seen.add(&job, line) {
+            Ok(()) => Ok(job),
+            Err(Clash { name, first, what }) => {
+                let why = match what {
+                    SAME => format!("the file of line {first} has it too"),
+                    _ => format!("it and the file of line {first} would {what}"),
+                };
+                Err(Error::new(ErrorKind::NameTaken, name, why))
+            }
+        });
+        (line, job.map_err(|error| at_line(line, error)))
+    })
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            List::File(path) => path.display().fmt(f),
+            List::Fetched(url, _) => f.write_str(url),
+        }
+    }
+}
+
+/// Reads the jobs of a list, line by line. A bad line is an error; a reader that fails ends the list.
+pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = AtLine> {
+    (1..).zip(Lines::new(reader)).filter_map(|(number, line)| {
+        let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());
+        let job = line.map_err(unread).and_then(|line| list::line(&line));
+        job.map_err(|error| at_line(number, error)).transpose().map(|job| (number, job))
+    })
+}
+
+fn at_line(number: u64, mut error: Error) -> Error {
+    error.detail = match error.detail.as_str() {
+        "" => format!("line {number}"),
+        detail => format!("line {number}: {detail}"),
+    };
+    error
+}
+
+/// Returns the lines of a text that are UTF-8 and not too long. The others are left out.
+pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
+    Lines::new(reader).filter_map(|line| String::from_utf8(line.ok()?).ok())
+}
+
+/// The first pass over a list. Returns its number of jobs.
+///
+/// # Errors
+/// Every mistake with its line number. In a Metalink document, wrong files are not mistakes: they fail one by one.
+pub(super) fn check(list: &List) -> Result<u64, String> {
+    let jobs = list.jobs().map_err(|e| format!("the list {list} cannot be read: {e}"))?;
+    let of_a_document = jobs.of_a_document;
+    let mut mistakes = Vec::new();
+    let (mut count, mut wrong) = (0, 0);
+    let mut seen = Names::default();
+    for (number, job) in jobs {
+        let checked = match job {
+            Ok(_) if of_a_document => Ok(()),
+            Err(e) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),
+            // Errors quote names, and the list may come from elsewhere.
+            Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
+            Ok(job) => seen.add(&job, number).map_err(|Clash { name, first, what }| {
+                format!("lines {first} and {number} would {what}: {name}")
+            }),
+        };
+        count += u64::from(checked.is_ok());
+        if let Err(mistake) = checked {
+            wrong += 1;
+            if mistakes.len() < MISTAKES_SHOWN {
+                mistakes.push(mistake);
+            }
+        }
+    }
+    if wrong > mistakes.len() {
+        mistakes.push(format!("... and {} more", wrong - mistakes.len()));
+    }
+    if !mistakes.is_empty() {
+        return Err(format!("the list {list} has mistakes:\n  {}", mistakes.join("\n  ")));
+    }
+    match (count, of_a_document) {
+        (0, true) => Err(format!("the list {list} is empty: the document has no file")),
+        (0, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
+        _ => Ok(count),
+    }
+}

@@ -1,0 +1,176 @@
+//! From arguments and lists to jobs. Everything that can be known to be wrong is found here, before any request.
+
+mod clashes;
+mod glob;
+mod list;
+mod urls;
+
+pub(crate) use glob::looks_like_pattern;
+pub(crate) use list::{HAS_NO_URL, lines};
+pub use list::{List, read_list};
+pub(crate) use urls::split_urls;
+
+use crate::args::Args;
+use clashes::{Clash, Names};
+use downhaul_engine::core::job::{self, Job};
+
+/// Where the jobs come from.
+#[derive(Debug)]
+pub enum Input {
+    /// The arguments.
+    Jobs(Vec<Job>),
+    /// A list that was checked, and its number of jobs. It is read again during the run.
+    List(List, u64),
+    /// Standard input, as it comes.
+    Stdin,
+}
+
+/// Returns the URL of the list, if the list is given by a URL.
+pub fn list_url(args: &Args) -> Option<&str> {
+    args.output.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
+}
+
+/// Returns what the arguments ask for. `fetched` is the list of [`list_url`].
+///
+/// # Errors
+/// What is wrong, for people. It is a usage error.
+pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
+    if let Some(list) = &args.output.input {
+        if args.options.proof.checksum.is_some() {
+            return Err(
+                "--checksum is for a single URL. For a list, use --checksum-file or digests in the list"
+                    .into(),
+            );
+        }
+        if list.as_os_str() == "-" {
+            return Ok(Input::Stdin);
+        }
+        let list = fetched.unwrap_or_else(|| List::File(list.clone()));
+        return list::check(&list).map(|count| Input::List(list, count));
+    }
+    let mut jobs = urls::jobs(args)?;
+    if let Some(digest) = &args.options.proof.checksum {
+        match jobs.as_mut_slice() {
+            [job] => job.expect(digest.clone(), "--checksum")?,
+            more => return Err(format!("--checksum is for a single URL, and there are {}", more.len())),
+        }
+    }
+    let mut seen = Names::default();
+    for (index, job) in jobs.iter().enumerate() {
+        seen.add(job, index as u64 + 1).map_err(|Clash { name, first, what }| {
+            format!("files {first} and {} would {what}: {name}", index + 1)
+        })?;
+    }
+    Ok(Input::Jobs(jobs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use downhaul_engine::core::job::Destination;
+    use downhaul_engine::core::list::text;
+
+    fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
+        match of(&args, None)? {
+            Input::Jobs(jobs) => Ok(jobs
+                .iter()
+                .map(|job| {
+                    let name = match &job.destination {
+                        Destination::Name(name) => name.to_string(),
+                        other => format!("{other:?}"),
+                    };
+                    (job.urls[0].to_string(), name)
+                })
+                .collect()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    fn pair(url: &str, name: &str) -> (String, String) {
+        (url.into(), name.into())
+    }
+
+    #[test]
+    fn the_forms_of_arguments() {
+        assert_eq!(
+            jobs(&["http://h/a , http://h/b", "x, y z"]),
+            Ok(vec![pair("http://h/a", "x"), pair("http://h/b", "y z")])
+        );
+        assert_eq!(
+            jobs(&["http://h/a,1,http://h/b", "x,y"]),
+            Ok(vec![pair("http://h/a,1", "x"), pair("http://h/b", "y")])
+        );
+        assert_eq!(
+            jobs(&["http://h/a", "http://h/b"]),
+            Ok(vec![pair("http://h/a", "Server"), pair("http://h/b", "Server")])
+        );
+        assert_eq!(jobs(&["http://h/a,http://h/b"]).map(|all| all.len()), Ok(2));
+        // Without a scheme, and names that are no URL.
+        assert_eq!(jobs(&["example.com/a"]), Ok(vec![pair("https://example.com/a", "Server")]));
+        assert_eq!(jobs(&["example.com"]), Ok(vec![pair("https://example.com/", "Server")]));
+        assert_eq!(jobs(&["localhost:1/a", "x"]), Ok(vec![pair("http://localhost:1/a", "x")]));
+        assert_eq!(
+            jobs(&["example.com/a", "http://h/b", "h.example/c"]).map(|all| all.len()),
+            Ok(3),
+            "three are no list of names"
+        );
+        for (given, name) in [
+            ("file.txt", "file.txt"),
+            ("sub/file.txt", "sub/file.txt"),
+            ("v1.2/file", "v1.2/file"),
+            ("./data.io/x", "data.io/x"),
+            ("localhost", "localhost"),
+        ] {
+            assert_eq!(jobs(&["http://h/a", given]), Ok(vec![pair("http://h/a", name)]), "{given}");
+        }
+        assert_eq!(jobs(&["http://h/a", "-o", "-"]), Ok(vec![pair("http://h/a", "Stdout")]));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (args, says) in [
+            (&["http://h/a,http://h/b", "x"][..], "2 URLs but 1 name"),
+            (&["http://h/a", "x,y"], "1 URL but 2 names"),
+            (&["http://h/a,http://h/b", "x,"], "name 2 () is not usable: it is empty"),
+            (&["http://h/a,http://h/b", "x,x"], "files 1 and 2 would have the same name: x"),
+            (&["http://h/a,http://h/b", "x,x.part"], "files 1 and 2 would have the same name: x.part"),
+            (&["http://h/a", "../x"], "leads out of the output folder"),
+            (&["", "x"], "the list of URLs is empty"),
+            (&[",http://h/a"], "URL 1 of the list is empty"),
+            (&["example"], "a URL begins with https://"),
+            (
+                &["example.com/a,example.com/b"],
+                "can be one URL or several: write https:// (or http://) before each",
+            ),
+            (&["verfy"], "did you mean the command downhaul verify?"),
+            (&["repare", "list"], "did you mean the command downhaul repair?"),
+            (&["Cargo.toml"], "is a file here. To download the URLs in it, use -i Cargo.toml"),
+            (
+                &["http://h/a", "www.example.com/f2"],
+                "www.example.com/f2 can be a URL or a name. For the URL, write https://www.",
+            ),
+            (&["http://h/a", "data.io/x"], "for a name, write ./data.io/x, or use -o or -d"),
+            (&["http://h/a", "localhost/x"], "localhost/x can be a URL or a name"),
+            (&["http://h/a", "10.0.0.1:8080"], "10.0.0.1:8080 can be a URL or a name"),
+            (&["http://h/a,http://h/b", "x, data.io/x"], "data.io/x can be a URL or a name"),
+            (&["example.com/a", "example.com/b"], "example.com/b can be a URL or a name"),
+            (&["ftp://h/a"], "only http and https"),
+            (&[], "nothing to download"),
+            (&["http://h/a", "http://h/b", "-o", "x"], "-o is for a single URL, and there are 2"),
+            (&["http://h/a", "-o", "dir/"], "is a folder"),
+            (&["http://h/a", "x", "-o", "y"], "use one of them"),
+        ] {
+            let error = jobs(args).expect_err(says);
+            assert!(error.contains(says), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn list_lines_that_are_too_long_are_skipped_with_an_error() {
+        let text = format!("http://h/a\n#{}\nhttp://h/b\n", "x".repeat(text::LONGEST_LINE * 2));
+        let all: Vec<_> = read_list(text.as_bytes()).map(|(number, job)| (number, job.is_ok())).collect();
+        assert_eq!(all, [(1, true), (2, false), (3, true)]);
+    }
+}

@@ -1,0 +1,45 @@
+//! Finds what a person meant by a misspelt word.
+
+/// Returns the known word that this one is nearly: at most one letter in four is changed, missing or too many. A word
+/// never stands for its opposite (`resume`, `no-resume`).
+pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let negates = |word: &str| word.starts_with("no-");
+    let same_sense = known.into_iter().filter(|name| negates(name) == negates(&word));
+    let distances = same_sense.map(|name| (distance(&word, name), name));
+    distances.filter(|(distance, name)| *distance <= name.len().div_ceil(4)).min().map(|(_, name)| name)
+}
+
+/// Returns how many letters must be changed, put in or left out to make one word of the other (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.chars().enumerate() {
+            let least = (before + usize::from(a != b)).min(row[j] + 1).min(row[j + 1] + 1);
+            before = std::mem::replace(&mut row[j + 1], least);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_typing_errors_are_corrected() {
+        let known = ["retries", "no-resume", "connections", "verify", "repair", "man"];
+        for (word, meant) in [
+            ("retrys", Some("retries")),
+            ("conections", Some("connections")),
+            ("verfy", Some("verify")),
+            ("repare", Some("repair")),
+            ("resume", None),
+            ("mon", Some("man")),
+            ("something", None),
+        ] {
+            assert_eq!(misspelt(word, known), meant, "{word}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What a person is told: help, the values of options, options of other tools, hints.
+
+use crate::common::Place;
+use crate::common::terminal::Terminal;
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+
+fn good(server: &Server, size: u64, name: &str) -> String {
+    server.url(&format!("well_behaved/{size}/{name}"))
+}
+
+#[test]
+fn the_short_help_is_one_screen_and_the_long_one_has_everything() {
+    let place = Place::new();
+    let short = String::from_utf8(place.run(&["-h"]).stdout).expect("UTF-8");
+    let long = String::from_utf8(place.run(&["--help"]).stdout).expect("UTF-8");
+    assert!((20..=27).contains(&short.lines().count()), "{short}");
+    assert!(short.lines().all(|line| line.len() <= 80), "{short}");
+    for option in ["--output", "--save-as", "--input", "--retries", "--checksum", "--quiet", "--help"] {
+        assert!(short.contains(option) && long.contains(option), "{option}: {short}");
+    }
+    for option in ["--folders", "--cacert", "--glob", "--signed-by", "--explain"] {
+        assert!(!short.contains(option) && long.contains(option), "{option}: {short}");
+    }
+    // Options of other tools are accepted or answered, but not offered.
+    assert!(!long.contains("--location") && !long.contains("-O,"), "{long}");
+    for word in ["nobody", "whoever", "Telling", "Silence"] {
+        assert!(!long.contains(word), "{word}: {long}");
+    }
+}
+
+#[test]
+fn values_are_taken_as_people_write_them() {
+    let server = Server::start();
+    let digest = sha256(&content("f", 1000));
+    for options in [
+        vec!["--retries", "inf"],
+        vec!["--timeout", "5s", "--connect-timeout", "500ms", "--max-time", "2m"],
+        vec!["--limit-rate", "2MB/s", "--min-speed", "1k/s"],
+        vec!["--checksum", &digest],
+        vec!["--checksum", &format!("sha256={digest}")],
+        vec!["--checksum", &digest.to_uppercase()],
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&[good(&server, 1000, "f").as_str()], &options[..]].concat());
+        place.assert_exact(&out, "f", &content("f", 1000));
+    }
+    let place = Place::new();
+    let url = server.url("fails_once/1000/f?status=503");
+    let out = place.run(&[&url, "-o", "f", "--retries", "inf"]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    assert!(out.stderr.contains("retry 1 in") && !out.stderr.contains("4294967295"), "{}", out.stderr);
+    for bad in [["--timeout", "5 parsecs"], ["--limit-rate", "2Mbps"], ["--retries", "many"]] {
+        let out = place.run(&[&[url.as_str()], &bad[..]].concat());
+        assert!(out.status == 2 && out.stderr.contains("it must be a "), "{bad:?}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn options_of_other_tools_are_accepted_where_they_change_nothing() {
+    let server = Server::start();
+    for options in [
+        &["-O"][..],
+        &["-fL", "-S", "-R", "-J"],
+        &["--location", "--fail", "--remote-name", "--create-dirs", "--content-disposition"],
+        &["-C", "-"],
+        &["--continue-at", "-"],
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&[good(&server, 1000, "f").as_str()], options].concat());
+        place.assert_exact(&out, "f", &content("f", 1000));
+    }
+}
+
+#[test]
+fn options_of_other_tools_are_answered_with_the_right_one() {
+    let place = Place::new();
+    for (options, says) in [
+        (&["-fsSL"][..], "use -q"),
+        (&["-k"], "use --insecure"),
+        (&["--no-check-certificate"], "use --insecure"),
+        (&["-P", "folder"], "use -d DIR"),
+        (&["--directory-prefix=folder"], "use -d DIR"),
+        (&["-nc"], "use --if-exists skip"),
+        (&["-N"], "use --if-exists update"),
+        (&["-u", "me:secret"], "-H 'Authorization"),
+        (&["-b", "a=b"], "-H 'Cookie"),
+        (&["-C", "100"], "leave it out"),
+        (&["--compressed"], "use --decode auto"),
+        (&["--resume"], "the same command again resumes"),
+        (&["-t", "5"], "use --retries N"),
+        (&["-X", "POST"], "only downloads"),
+    ] {
+        let out = place.run(&[&["http://127.0.0.1:1/x"], options].concat());
+        assert!(out.status == 2 && out.stderr.contains(says), "{options:?}: {}", out.stderr);
+        assert!(!out.stderr.contains("secret") && !out.stderr.contains("as a value"), "{}", out.stderr);
+    }
+    // A typing error is worth a tip; a word that only looks similar is not.
+    let out = place.run(&["http://127.0.0.1:1/x", "--conections", "4"]);
+    assert!(out.status == 2 && out.stderr.contains("Did you mean --connections?"), "{}", out.stderr);
+    for unknown in ["--resumed", "--frobnicate", "--no-verify"] {
+        let out = place.run(&["http://127.0.0.1:1/x", unknown]);
+        assert!(
+            out.status == 2 && out.stderr.contains(&format!("there is no option {unknown}")),
+            "{}",
+            out.stderr
+        );
+        assert!(!out.stderr.contains("Did you mean") && !out.stderr.contains("tip"), "{}", out.stderr);
+    }
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
+fn patterns_are_expanded_as_by_curl_and_hinted_at() {
+    let server = Server::start();
+    let place = Place::new();
+    let pattern = server.url("well_behaved/[1000-1001]/{a,b}");
+    let out = place.run(&["--glob", &pattern, "-o", "#2_#1.bin", "-d", "out"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files(), ["out/a_1000.bin", "out/a_1001.bin", "out/b_1000.bin", "out/b_1001.bin"]);
+    assert_eq!(place.file("out/b_1001.bin"), Some(content("b", 1001)));
+    // Names from the URLs, or given ones; several patterns.
+    let place = Place::new();
+    let two = format!("{},{}", server.url("well_behaved/10/x[08-10]"), server.url("well_behaved/10/{y,z}"));
+    let out = place.run(&["--glob", &two]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files(), ["x08", "x09", "x10", "y", "z"]);
+    let place = Place::new();
+    let out = place.run(&["--glob", &server.url("well_behaved/10/{y,z}"), "one,two"]);
+    assert_eq!(
+        (out.status, place.files()),
+        (0, vec!["one".to_string(), "two".to_string()]),
+        "{}",
+        out.stderr
+    );
+    // Without --glob, a URL is used as it is, and a failure says how to expand it.
+    for pattern in ["status/1/{a,b}?status=404", "status/1/x[1-10]?status=404"] {
+        let place = Place::new();
+        let out = place.run(&[&server.url(pattern)]);
+        place.assert_failed(&out, 1, "--glob expands them");
+    }
+    let out = place.run(&["--glob", "http://127.0.0.1:1/[1-"]);
+    assert!(out.status == 2 && out.stderr.contains("a [ is not closed"), "{}", out.stderr);
+}
+
+#[test]
+fn a_file_as_the_folder_is_called_so() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("taken", "x");
+    let out = place.run(&[&good(&server, 1000, "f"), "-d", "taken"]);
+    assert!(out.status == 5 && out.stderr.contains("taken is a file, not a folder"), "{}", out.stderr);
+    // A folder with the name of a file is made, since that is what was asked for, but probably not what was meant.
+    let out = place.run(&[&good(&server, 1000, "f"), "-d", "f.iso"]);
+    place.assert_exact(&out, "f.iso/f", &content("f", 1000));
+    assert!(out.stderr.contains("-o f.iso is the name of the file"), "{}", out.stderr);
+    for folder in ["f.iso", "v1.2", "downloads"] {
+        let out = place.run(&[&good(&server, 1000, "g"), "-d", folder]);
+        assert!(out.status == 0 && !out.stderr.contains("note:"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn binary_data_is_not_written_to_a_terminal() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal =
+        Terminal::start(&place, 120, 24, &[&good(&server, 5000, "x"), "-o", "-", "--on-error", "retry"]);
+    let (status, screen) = terminal.end();
+    assert!(status == 1 && screen.contains("the content is binary"), "{screen}");
+    assert!(screen.contains("-o NAME") && !screen.contains("To go on"), "{screen}");
+    // A pipe takes it.
+    let out = place.run(&[&good(&server, 5000, "x"), "-o", "-"]);
+    assert_eq!(out.stdout, content("x", 5000));
+}
+
+#[test]
+fn the_log_is_where_the_environment_says() {
+    let server = Server::start();
+    let place = Place::new();
+    for (log, option, is_at) in [
+        (Some("elsewhere.log"), None, Some("elsewhere.log")),
+        (Some("none"), None, None),
+        (Some("elsewhere.log"), Some("here.log"), Some("here.log")),
+        (None, None, Some("download_log.txt")),
+    ] {
+        let place = Place::new();
+        let url = good(&server, 10, "f");
+        let mut args = vec![url.as_str()];
+        args.extend(option.iter().flat_map(|file| ["--log", *file]));
+        let mut command = place.command(&args);
+        if let Some(log) = log {
+            command.env("DOWNHAUL_LOG", log);
+        }
+        let out = crate::common::finish(command.spawn().expect("it starts"));
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        for name in ["elsewhere.log", "here.log", "download_log.txt"] {
+            let there =
+                place.file(name).is_some_and(|log| String::from_utf8_lossy(&log).contains("finished"));
+            assert_eq!(there, Some(name) == is_at, "{log:?} {option:?}: {name}");
+        }
+    }
+    assert_eq!(place.files(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stopped_run_says_what_is_kept() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = [server.url("slow/9000000/a?rate=300000"), server.url("slow/9000000/b?rate=300000")];
+    let mut terminal = Terminal::start(&place, 100, 24, &[&urls[0], &urls[1], "-x", "1"]);
+    terminal.wait_for("some bytes of both", |text| text.matches("[00:02").count() == 2);
+    terminal.press("\u{3}");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 130, "{screen}");
+    let last = screen.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("Stopped: 2 files unfinished, ")
+            && last.ends_with("Run the same command to resume."),
+        "{screen}"
+    );
+    assert!(last.contains("iB kept") && !screen.contains("2 failed"), "{screen}");
+}
