@@ -1,11 +1,10 @@
-//! The exit statuses: one table. The status never hides a failure: 0 means that every file asked for is there and
-//! passed every check it was given.
+//! The exit statuses, in one table. Invariant: 0 means that every file is there and passed all its checks.
 
 use downhaul_engine::Summary;
 use downhaul_engine::core::error::Blame;
 use std::process::ExitCode;
 
-/// How a run ends, in order of importance: where several apply, the first one counts.
+/// How a run ends, in order of importance. If several apply, the first one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// What was asked for makes no sense.
@@ -26,7 +25,7 @@ pub enum Exit {
     Success,
 }
 
-/// (exit, status, meaning), as in docs/exit.md and the man page.
+/// The end of a run, its status, and its meaning. `docs/exit.md` and the man page are made from this.
 pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Success, 0, "every file is there and passed its checks"),
     (Exit::Failed, 1, "some file failed, was skipped by the person, or was locked by another run"),
@@ -39,12 +38,12 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
 ];
 
 impl Exit {
-    /// The number the shell sees.
+    /// Returns the exit status.
     pub fn status(self) -> u8 {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// What a run's failures amount to.
+    /// Returns how a run ends that was not stopped, by its failures.
     pub fn of(summary: &Summary) -> Exit {
         let of_blame = |blame: &Blame| match blame {
             Blame::Disk => Exit::Disk,
@@ -65,8 +64,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Ends the program without waiting for anything: the second Ctrl-C.
-#[expect(clippy::disallowed_methods, reason = "the one place that leaves at once")]
+/// Ends the program at once, for the second Ctrl-C.
+#[expect(clippy::disallowed_methods, reason = "the only place that ends the program at once")]
 pub(crate) fn at_once(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.status()))
 }

@@ -1,4 +1,4 @@
-//! What the person gives in files: checksum lists, keys, and headers, read before anything is downloaded.
+//! Reads files that the person gives (checksum lists, keys, and headers) before anything is downloaded.
 
 use crate::args::{self, Args, Header};
 use downhaul_engine::check_keys;
@@ -12,13 +12,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The longest file of headers: no server takes a head of more than some tens of KiB.
+/// The longest file of headers, in bytes. No server accepts more than some tens of KiB of headers.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
-/// `--checksum-file`: a list here, with the signature beside it if one is wanted and there, or the URL of one.
+/// Reads the list of `--checksum-file`, and the signature beside it if one is wanted. The list may also be a
+/// URL.
 ///
 /// # Errors
-/// Why it is of no use, for the person.
+/// The reason for which the list cannot be used, for people.
 pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList, String> {
     if job::has_scheme(text) {
         return job::parse_url(text)
@@ -50,10 +51,10 @@ pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList,
     Ok(ChecksumList::Text { name, text: list, signature })
 }
 
-/// `--signed-by`: a key, or a file that has some.
+/// Reads the value of `--signed-by`: a key, or a file with keys.
 ///
 /// # Errors
-/// Why it is of no use, for the person.
+/// The reason for which it cannot be used, for people.
 pub(crate) fn keys(text: &str) -> Result<Keys, String> {
     Key::read(text).map(Keys::Minisign).or_else(|not_a_key| {
         let file = read(Path::new(text), signature::LONGEST_KEYS).map_err(|e| {
@@ -64,7 +65,8 @@ pub(crate) fn keys(text: &str) -> Result<Keys, String> {
     })
 }
 
-/// The arguments with the headers of files among them. A file may be a pipe, which can be read only once.
+/// Returns the arguments with the headers of files (`-H @FILE`) in place of the files. A file may be a pipe,
+/// which can be read only once.
 ///
 /// # Errors
 /// Those of [`headers`].
@@ -75,10 +77,11 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
     Ok(args)
 }
 
-/// `-H`: headers, and those of files. Blank lines of a file and those that begin with `#` are left out.
+/// Returns the headers of `-H`, including those in files. Blank lines of a file and lines that begin with `#`
+/// are left out.
 ///
 /// # Errors
-/// What is wrong with a file, without what it says: that may be a secret.
+/// What is wrong with a file. Its content is not shown, because it may be secret.
 pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, String> {
     let mut headers = Vec::new();
     for option in options {
@@ -110,7 +113,7 @@ fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
     }
 }
 
-/// All of a file that is not longer than this.
+/// Reads a file that is not longer than `longest` bytes.
 pub(crate) fn read(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(longest as u64 + 1).read_to_end(&mut bytes)?;

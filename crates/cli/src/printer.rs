@@ -1,5 +1,5 @@
-//! Writes to the terminal. A closed pipe or terminal is no reason to stop a transfer: errors are swallowed here,
-//! which the print macros of std would turn into a panic.
+//! Writes to standard output and standard error. A closed pipe or terminal must not stop a transfer, so
+//! errors are ignored here. The print macros of std would panic.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ pub(crate) fn err(text: &str) {
     let _ = err.flush();
 }
 
-/// Writes what was asked for to standard output. False when its reader is gone.
+/// Writes text to standard output, in one call. Returns false if its reader is gone.
 pub(crate) fn out(text: &str) -> bool {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()

@@ -1,7 +1,8 @@
-//! `--record`: writes what a run got into a lock file.
+//! `--record`: writes the downloaded files of a run into a lock file.
 //!
-//! Invariant: the file is whole at any time: the new one takes the place of the old one in one step, at the end. Lines of
-//! files that this run did not get stay. Memory: some hundred bytes a file, until then.
+//! Invariant: the lock file is complete at any time, because a new one replaces it in one step at the end of
+//! the run. Lines of files that this run did not download stay. Until the end, each file needs some hundred
+//! bytes of memory.
 
 use crate::input;
 use crate::ui::{Facts, Next};
@@ -17,12 +18,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Whether a record may be written there: its first line tells whether what is there is one. Another file would be lost.
+/// Checks that a lock file may be written to a path. If there is a file, its first line must be that of a
+/// lock file; any other file would be lost.
 ///
 /// # Errors
-/// Why not, for the person.
+/// The reason for which it may not be written, for people.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
-    // Where none can be made either, that is told when it is written.
+    // If a file can be neither read nor made, writing it reports that.
     let Ok(file) = File::open(path) else { return Ok(()) };
     let first = Lines::new(file).next();
     let is_record = |line: &Vec<u8>| Entry::from_json(&String::from_utf8_lossy(line)).is_some();
@@ -32,19 +34,19 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     Err(format!("--record {}: it is there, and it is no lock file", escaped(&path.to_string_lossy())))
 }
 
-/// Where the new record stands until it is whole.
+/// Returns the path of the new lock file while it is written.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     beside.into()
 }
 
-/// A record in the making.
+/// A lock file that will be written.
 pub(crate) struct Record {
     path: PathBuf,
-    /// What names are relative to.
+    /// The folder that names are relative to.
     output: PathBuf,
-    /// Files that are not over: where they were asked for, who answered, and their validator.
+    /// Unfinished files: the given URL, the URL that answered, and the validator.
     running: HashMap<JobId, (String, String, Option<String>)>,
     entries: BTreeMap<JobId, Entry>,
 }
@@ -55,10 +57,10 @@ impl Record {
         Record { path, output, running: HashMap::new(), entries: BTreeMap::new() }
     }
 
-    /// Takes facts in until the session is over, and writes the record.
+    /// Reads events until the session is over, and then writes the lock file.
     ///
     /// # Errors
-    /// Why it could not be written.
+    /// The reason for which it could not be written, for people.
     pub(crate) fn run(mut self, mut facts: Facts) -> Result<(), String> {
         loop {
             match facts.next(Duration::from_secs(3600)) {
@@ -86,7 +88,7 @@ impl Record {
                 let Some((url, answered, validator)) = self.running.remove(&job) else { return };
                 let path = Path::new(path);
                 let below = path.strip_prefix(&self.output).ok();
-                // Elsewhere than below the output folder, where only -o leads.
+                // With -o, the file may be outside the output folder.
                 let out =
                     below.or(path.file_name().map(Path::new)).unwrap_or(path).to_string_lossy().into_owned();
                 let digests = digests.iter().filter_map(|(name, hex)| {

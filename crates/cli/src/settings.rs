@@ -1,4 +1,5 @@
-//! From flags and environment to what the engine and the screens need. The only place that reads the environment.
+//! Makes the settings of the engine and of the output from options and environment. Only this file reads the
+//! environment.
 
 use crate::args::{self, Args, Color, Progress};
 use crate::given;
@@ -14,7 +15,7 @@ use downhaul_engine::core::show::escaped;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// Environment variables that are read, and what for. `docs/environment.md` is made from this.
+/// The environment variables that are read, and their effects. `docs/environment.md` is made from this.
 pub const ENVIRONMENT: [(&str, &str); 8] = [
     (
         "DOWNHAUL_LOG",
@@ -42,7 +43,7 @@ pub const ENVIRONMENT: [(&str, &str); 8] = [
     ("TZ", "the time zone of the log"),
 ];
 
-/// How people and programs are told.
+/// Settings of the output.
 #[derive(Debug, Clone)]
 pub(crate) struct Telling {
     pub(crate) progress: Shown,
@@ -51,11 +52,11 @@ pub(crate) struct Telling {
     pub(crate) explain: bool,
     pub(crate) color: bool,
     pub(crate) unicode: bool,
-    /// Where the log goes.
+    /// The path of the log, if there is one.
     pub(crate) log: Option<PathBuf>,
 }
 
-/// What is shown while the run goes on.
+/// What is shown during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
     Bars,
@@ -64,11 +65,11 @@ pub(crate) enum Shown {
     Nothing,
 }
 
-/// Resolves everything. `to_stdout` says that the bytes go to standard output; `can_ask` that a person is there;
-/// `file_limit` how many files and connections may be open.
+/// Returns the settings of a run. `to_stdout` says that the bytes go to standard output, `can_ask` that a
+/// person can be asked, and `file_limit` how many files and connections may be open.
 ///
 /// # Errors
-/// Options that contradict each other.
+/// Some options contradict each other.
 pub(crate) fn resolve(
     args: &Args,
     to_stdout: bool,
@@ -99,7 +100,7 @@ pub(crate) fn resolve(
     let telling = telling(args, to_stdout);
     let defaults = Settings::default();
     let on_error = match args.options.failure.on_error {
-        // Nobody is asked in JSON mode, or where nobody is.
+        // No question is asked in JSON mode, or without a terminal.
         Some(args::OnError::Ask) | None if telling.progress == Shown::Json || !can_ask => OnError::Retry,
         Some(args::OnError::Ask) | None => OnError::Ask,
         Some(args::OnError::Retry) => OnError::Retry,
@@ -140,7 +141,7 @@ pub(crate) fn resolve(
     settings.limit_rate = args.options.work.limit_rate;
     settings.connections = args.options.work.connections.map(usize::from);
     settings.max_per_host = usize::from(args.options.work.max_per_host);
-    // As many as the files need, and some more; CLI contract: a quarter of the file descriptors.
+    // As many as the files need and some more, but at most a quarter of the file descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
     settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
         (true, ..) => Resume::Repair,
@@ -162,7 +163,7 @@ pub(crate) fn resolve(
     };
     settings.accept_html = args.options.proof.accept_html;
     settings.checksums = checksums.transpose()?;
-    // Known from the input.
+    // This is set later, when the input is known.
     settings.single = false;
     settings.signed_by = signed_by;
     settings.mirrors = args.options.proof.mirrors == args::Mirrors::Auto;
@@ -209,7 +210,7 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;
     let ending = folder.extension()?.to_str()?;
-    // `v1.2` is a folder as well as any, and an ending with a letter is that of a file.
+    // `v1.2` may well be a folder. An ending with a letter is probably that of a file.
     let is_ending = ending.len() <= 5
         && ending.chars().all(|c| c.is_ascii_alphanumeric())
         && ending.chars().any(|c| c.is_ascii_alphabetic());
@@ -220,13 +221,13 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     })
 }
 
-/// How to tell, without a download (for `replay`).
+/// Returns the settings of the output alone, as `replay` needs them.
 pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
     let screen = is_screen(&std::io::stderr());
     let log = match args.options.telling.log.clone().or_else(|| env("DOWNHAUL_LOG").map(PathBuf::from)) {
         Some(path) => Some(path).filter(|path| path.as_os_str() != "none"),
         None if to_stdout => None,
-        // The name that the first users know.
+        // This name has been the default from the beginning.
         None => Some(PathBuf::from("download_log.txt")),
     };
     Telling {
@@ -251,7 +252,7 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
     }
 }
 
-/// Colours of what goes to standard output.
+/// Returns whether colours are used on standard output.
 pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
     Paint(colours(args, is_screen(&std::io::stdout())))
 }
@@ -264,15 +265,15 @@ fn colours(args: &Args, screen: bool) -> bool {
     }
 }
 
-/// A terminal that can do more than type.
+/// Returns whether an output is a terminal with a cursor that can be moved.
 fn is_screen(output: &impl IsTerminal) -> bool {
     output.is_terminal() && env("TERM").as_deref() != Some("dumb")
 }
 
-/// Where what is remembered between runs is kept: by the XDG Base Directory Specification, and by the customs of other systems.
-/// `None` where there is no such folder.
+/// Returns the folder for what is remembered between runs, by the XDG Base Directory Specification and the
+/// customs of other systems. Returns `None` if there is no such folder.
 fn state_folder() -> Option<PathBuf> {
-    // A relative path is to be ignored by that specification.
+    // The specification says that relative paths must be ignored.
     let folder = |name| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = if cfg!(windows) {
         folder("LOCALAPPDATA")
@@ -283,7 +284,7 @@ fn state_folder() -> Option<PathBuf> {
     Some(state?.join("downhaul"))
 }
 
-/// A proxy that is asked for and will not be used.
+/// Returns the name of a variable that asks for a proxy, which will not be used.
 pub(crate) fn ignored_proxy() -> Option<&'static str> {
     const NAMES: [&str; 6] =
         ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];

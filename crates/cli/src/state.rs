@@ -1,6 +1,6 @@
-//! What is remembered between runs, in a folder of the user's own (`$XDG_STATE_HOME/downhaul`).
+//! Keeps what is remembered between runs, in a folder of the user (`$XDG_STATE_HOME/downhaul`).
 //!
-//! Invariant: its files are for the user alone (mode 0600), and a run does without them where they cannot be had.
+//! Invariant: only the user may read these files (mode 0600), and a run works without them.
 
 use crate::platform;
 use downhaul_engine::core::identity::Key;
@@ -10,14 +10,14 @@ use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Returns the key by which URLs are hashed in what is recorded of files; the first run makes it. `None` where it can neither
-/// be read nor made: then files are known again all the same, but a short secret in a URL could be guessed from its
-/// hash.
+/// Returns the key with which the URLs in records of files are hashed. The first run makes it. Returns `None`
+/// if it can be neither read nor made. Then files are recognised as well, but a short secret in a URL could
+/// be guessed from its hash.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // Another run may make one at the same time: the first one counts.
+            // Another run may make a key at the same time. The first one counts.
             let _ = make(folder, &path);
             read(&path).ok()
         }
@@ -31,7 +31,7 @@ fn read(path: &Path) -> io::Result<Key> {
     Ok(Key::new(bytes))
 }
 
-/// Writes a new key and gives it its name in one step, so that no other run reads half of it.
+/// Writes a new key and then gives it its name in one step, so that no other run reads half of it.
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
     let new = folder.join(format!("key.{}", std::process::id()));
@@ -41,7 +41,7 @@ fn make(folder: &Path, path: &Path) -> io::Result<()> {
     linked
 }
 
-/// Random bytes of the system: what std seeds its hash tables with has 128 of its bits.
+/// Returns random bytes of the system. Each seed of a hash table of std has 128 random bits.
 fn random_bytes() -> [u8; 32] {
     let random = RandomState::new();
     let mut bytes = [0; 32];

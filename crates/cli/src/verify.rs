@@ -1,4 +1,5 @@
-//! `downhaul verify`: compares files on the disk with checksum lists and records. Changes nothing, and asks nobody.
+//! `downhaul verify`: compares files on the disk with checksum lists and lock files. It changes nothing and
+//! makes no requests.
 
 use crate::exit::Exit;
 use crate::given;
@@ -19,7 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What lists are called where a folder is given, in lower case: these, with or without `.txt`, or anything with such an ending.
+/// The names and endings of checksum lists in a folder, in lower case. A name may be followed by `.txt`.
 const NAMES: [&str; 16] = [
     "sha256sums",
     "sha512sums",
@@ -41,13 +42,14 @@ const NAMES: [&str; 16] = [
 const ENDINGS: [&str; 9] =
     [".sha256", ".sha512", ".sha384", ".sha1", ".md5", ".b2", ".b3", "_checksums.txt", "-checksum"];
 
-/// And records.
+/// The endings of lock files in a folder.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 
-/// What files must be, by name.
+/// The expected digests of files, by their paths.
 type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
 
-/// Checks what a list, a record, or those in a folder say. Names are relative to `folder`, or to where the list is.
+/// Compares the files that a checksum list or a lock file names, or all those in a folder. Names are relative
+/// to `folder`, or to the folder of the list.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
     let wanted = match wanted(what, folder) {
         Ok(wanted) => wanted,
@@ -65,7 +67,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
             continue;
         }
         let shown = if one == Exit::Success { paint.green(word) } else { paint.red(word) };
-        // Columns line up whatever the colours.
+        // The gap does not depend on the invisible characters of colours.
         let gap = " ".repeat(10 - word.len());
         if !printer::out(&format!("{shown}{gap}{}{detail}\n", escaped(&path.to_string_lossy()))) {
             return exit.min(Exit::Failed);
@@ -78,7 +80,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     exit
 }
 
-/// The word for it, more about it, and what it is worth.
+/// Compares one file. Returns the word that is shown, a detail, and the exit status.
 fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
@@ -123,13 +125,13 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
     }
 }
 
-/// Where a file is that a list calls so. A run may have given it a name that is safer, or one that Windows takes.
+/// Returns the path of a file that a list names. A run may have given it a safer name, or one for Windows.
 fn standing(folder: &Path, listed: &str) -> PathBuf {
     let stands = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
     folder.join(forms(listed).into_iter().find(stands).unwrap_or_else(|| listed.into()))
 }
 
-/// Reads a list or a record; a line of either says by itself which it is.
+/// Reads a checksum list or a lock file. Their lines show which one it is.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<()> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -149,12 +151,12 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
         digests.into_iter().for_each(|digest| want(&file, digest));
     }
     if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
-        // Other files of JSON lines, such as recorded events, are none of them.
+        // Other files of JSON lines, such as recorded events, are not lock files.
         warn_of_unread(if records > 0 { unread } else { 0 }, &name);
         return Ok(());
     }
     let sums = Checksums::read(&text, &name);
-    // A digest alone is of the file that the list is named after.
+    // A digest without a name belongs to the file that the list is named after.
     let alone = list.file_stem().unwrap_or_default().to_string_lossy();
     for entry in sums.entries() {
         want(if entry.name.is_empty() { &alone } else { &entry.name }, entry.digest.clone());
@@ -163,7 +165,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
     Ok(())
 }
 
-/// The name and the digests in a line of a record, or in one of a list of JSON lines that has both.
+/// Returns the name and the digests in a line of a lock file, or in a line of a JSON list that has both.
 fn of_json(line: &str) -> Option<(String, Vec<Digest>)> {
     if let Some(entry) = Entry::from_json(line) {
         let digests = entry.digests();

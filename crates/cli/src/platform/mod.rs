@@ -1,4 +1,4 @@
-//! What differs between systems: the terminal, signals, limits.
+//! The parts that differ between systems: terminal, signals, and limits.
 
 #[cfg(not(unix))]
 mod other;
@@ -16,24 +16,24 @@ pub(crate) use unix::{Signals, Terminal, is_in_front, make_private_folder, raise
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     Char(char),
-    /// The terminal is gone, or Ctrl-D.
+    /// Ctrl-D, or the terminal was closed.
     End,
-    /// None was pressed.
+    /// No key was pressed.
     None,
 }
 
-/// What the system wants of us.
+/// A signal that this program handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// SIGTERM, or the terminal was closed.
     Terminate,
-    /// We were stopped and go on.
+    /// The program was stopped and continues.
     Continue,
 }
 
-/// Columns and rows of the terminal behind standard error; 80 x 24 where that is not to be had.
+/// Returns the columns and rows of the terminal on standard error, or 80 x 24 if they are unknown.
 pub(crate) fn terminal_size() -> (usize, usize) {
     match terminal_size::terminal_size_of(std::io::stderr()) {
         Some((columns, rows)) if columns.0 > 0 && rows.0 > 0 => (columns.0.into(), rows.0.into()),

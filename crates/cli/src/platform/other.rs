@@ -1,8 +1,8 @@
-//! Elsewhere (Windows): Ctrl-C is known, questions are not asked. Kept portable; tested on Unix only.
+//! Other systems (Windows): Ctrl-C is handled, and no questions are asked. This file is not tested.
 
 use super::{Key, Signal};
 
-/// No terminal to ask on yet: failures act as with `--on-error retry`.
+/// A terminal for questions. There is none yet, so failures are handled as with `--on-error retry`.
 pub(crate) struct Terminal;
 
 impl Terminal {
@@ -25,7 +25,7 @@ pub(crate) fn is_in_front() -> bool {
     true
 }
 
-/// Handles are not what runs out here.
+/// Returns a large number: there is no low limit for handles here.
 pub(crate) fn raise_file_limit() -> usize {
     usize::MAX
 }
@@ -45,7 +45,7 @@ impl Signals {
     }
 }
 
-/// Makes a folder: below a user's own, others may not look into it.
+/// Makes a folder. Other users cannot read it, because it is below a folder of this user.
 pub(crate) fn make_private_folder(path: &std::path::Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)
 }

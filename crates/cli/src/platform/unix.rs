@@ -1,4 +1,4 @@
-//! Unix: the controlling terminal, POSIX signals, RLIMIT_NOFILE.
+//! The controlling terminal, POSIX signals and RLIMIT_NOFILE, for Unix.
 
 use super::{Key, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,21 +11,21 @@ use std::path::Path;
 use std::sync::OnceLock;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// The controlling terminal, from which answers come, whatever standard input is.
+/// The controlling terminal. Answers are read from it, whatever standard input is.
 pub(crate) struct Terminal {
     tty: File,
-    /// How it was before we listened to single keys.
+    /// Its settings before single keys were read.
     before: Option<Termios>,
 }
 
 impl Terminal {
-    /// `None` if there is none, or we are not in front of it.
+    /// Opens the terminal. Returns `None` if there is none, or if this program is not in its foreground.
     pub(crate) fn open() -> Option<Terminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
         is_in_front_of(&tty).then_some(Terminal { tty, before: None })
     }
 
-    /// Takes single keys, without Enter and without echo. Ctrl-C and Ctrl-Z stay signals.
+    /// Reads single keys from now on, without Enter and without echo. Ctrl-C and Ctrl-Z stay signals.
     pub(crate) fn listen(&mut self) {
         if self.before.is_some() || !is_in_front_of(&self.tty) {
             return;
@@ -33,20 +33,20 @@ impl Terminal {
         let Ok(before) = tcgetattr(&self.tty) else { return };
         let mut single = before.clone();
         single.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-        // What was typed before the question was no answer to it.
+        // Keys that were typed before the question are not answers to it.
         if tcsetattr(&self.tty, OptionalActions::Flush, &single).is_ok() {
             self.before = Some(before);
         }
     }
 
-    /// Puts the terminal back as it was.
+    /// Restores the settings of the terminal.
     pub(crate) fn cook(&mut self) {
         if let Some(before) = self.before.take() {
             let _ = tcsetattr(&self.tty, OptionalActions::Now, &before);
         }
     }
 
-    /// Makes sure that keys are shown and lines are lines, whoever changed that.
+    /// Turns echo and line input on, even if another program turned them off.
     pub(crate) fn reset(&mut self) {
         if let Ok(mut modes) = tcgetattr(&self.tty) {
             modes.local_modes.insert(LocalModes::ICANON | LocalModes::ECHO);
@@ -54,9 +54,9 @@ impl Terminal {
         }
     }
 
-    /// A key, if one was pressed.
+    /// Returns the key that was pressed, if any.
     pub(crate) fn key(&mut self) -> Key {
-        // Reading from behind the shell would stop us.
+        // Reading in the background would stop this program.
         if !is_in_front_of(&self.tty) {
             return Key::None;
         }
@@ -68,7 +68,7 @@ impl Terminal {
         }
         let mut byte = [0];
         match self.tty.read(&mut byte) {
-            // Ctrl-D comes as itself when keys come one by one.
+            // When single keys are read, Ctrl-D is a key of its own.
             Ok(0) => Key::End,
             Ok(_) if byte[0] == 4 => Key::End,
             Ok(_) => Key::Char(char::from(byte[0])),
@@ -84,34 +84,36 @@ impl Drop for Terminal {
     }
 }
 
-/// Whether the terminal is ours to paint on. True where there is none: then nothing is painted anyway.
+/// Returns whether this program may write to the terminal. Returns true if there is none, since then nothing
+/// is painted.
 pub(crate) fn is_in_front() -> bool {
     static TTY: OnceLock<Option<File>> = OnceLock::new();
     TTY.get_or_init(|| File::open("/dev/tty").ok()).as_ref().is_none_or(is_in_front_of)
 }
 
 fn is_in_front_of(tty: &File) -> bool {
-    // A terminal that was closed has no foreground any more.
+    // A closed terminal has no foreground process.
     tcgetpgrp(tty).is_ok_and(|front| front == getpgrp())
 }
 
-/// Every connection and file is a descriptor; the soft limit is often 1024, and only a historical default.
-/// How many there may be now.
+/// Raises the soft limit of file descriptors, which is often 1024 for historical reasons. Each connection and
+/// each file needs one. Returns the limit.
 pub(crate) fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Some systems (macOS) refuse "unlimited"; the old limit still holds then.
+    // Some systems (macOS) refuse "unlimited". Then the old limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// The signals that mean something to us, but those that we were told to ignore (nohup, background jobs).
+/// The signals that this program handles, except those that it was started to ignore (nohup, background
+/// jobs).
 pub(crate) struct Signals {
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
     hangup: Option<Stream>,
     go_on: Option<Stream>,
-    /// Taken so that a file beyond the limit is an error of that file, and not the end of the program.
+    /// Handled so that a file beyond the size limit is an error of that file, and does not end the program.
     _file_size: Option<Stream>,
 }
 
@@ -147,14 +149,15 @@ impl Signals {
     }
 }
 
-/// The mask of ignored signals. Only Linux tells without unsafe code; elsewhere none are taken for ignored.
+/// Returns the mask of ignored signals. Without unsafe code it is known only on Linux; elsewhere none count
+/// as ignored.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Makes a folder that only its user may look into, and those above it.
+/// Makes a folder that only its user may read, and the folders above it.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
