@@ -1,7 +1,7 @@
-//! The command that was given, written out for another run.
+//! Writes the given command for another run.
 //!
-//! Invariant: it is made from everything that clap found on the command line and from nothing else. So an option that is
-//! added later is in it without being named here, and a run that is repeated is never checked less than the first one.
+//! Invariant: the command is made from all that clap found on the command line, and from nothing else. So a
+//! new option is in it without a change here, and the repeated run never verifies less than the first one.
 
 use crate::args::is_foreign;
 use crate::input;
@@ -9,23 +9,23 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::{job::Job, show};
 
-/// Headers whose values say nothing about the person. All others may carry credentials, and their values are not shown.
+/// Headers whose values are not secret. All others may be credentials, and their values are not shown.
 const HARMLESS: [&str; 6] =
     ["accept", "accept-language", "cache-control", "dnt", "user-agent", "x-requested-with"];
 
 /// How to run the same command again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Again {
-    /// It cannot be shown: something in it is secret, or has characters that cannot be shown or pasted, or its list came
-    /// from standard input.
+    /// The command cannot be shown: part of it is secret or cannot be pasted, or the list came from standard
+    /// input.
     #[default]
     Unshown,
-    /// It is this, for a POSIX shell. The values of these headers were left out.
+    /// The command for a POSIX shell, and the names of the headers whose values were left out.
     Command(String, Vec<String>),
 }
 
 impl Again {
-    /// The command that was given.
+    /// Returns the given command.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
         let mut words = vec![command.get_name().to_string()];
         let mut part = Some((command, matches));
@@ -66,7 +66,7 @@ impl Again {
                 }
                 let (value, hidden) = without_credentials(arg, value);
                 left_out.extend(hidden);
-                // A value that looks like an option has to be tied to its own.
+                // A value that looks like an option must be joined to its option with `=`.
                 if value.starts_with('-') && value != "-" {
                     options.push(format!("--{}={}", arg.get_long().unwrap_or(id), quoted(&value)));
                 } else {
@@ -85,7 +85,7 @@ impl Again {
     }
 }
 
-/// `-x`, or `--long` where it has no short form.
+/// Returns `-x`, or `--long` if there is no short form.
 fn name(arg: &Arg) -> String {
     match (arg.get_short(), arg.get_long()) {
         (Some(short), _) => format!("-{short}"),
@@ -93,18 +93,19 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-/// Whether a value is, or holds, a URL with something that is never shown.
+/// Returns whether a value is or contains a URL with a part that is never shown.
 fn hides_something(value: &str) -> bool {
     let Ok(urls) = input::split_urls(value) else { return false };
     urls.into_iter().any(|text| match Job::given(text) {
-        // A digest in the fragment is needed again and no secret; any other fragment is never shown.
+        // A digest in the fragment is needed and not secret. Other fragments are never shown.
         Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
-        // It is no URL, or one that cannot be read, of which a part might be a password.
+        // It is not a URL, or one that cannot be read and may have a password.
         Err(_) => text.contains("://") && show::not_a_url(text) != text,
     })
 }
 
-/// Whether a value means something that will be gone: standard input, or what a shell opened for this command alone.
+/// Returns whether a value names something that the next run does not have: standard input, or a pipe that
+/// the shell opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
     let reads = arg.get_id() == "input" || arg.get_id() == "list";
     let file = value.trim_start_matches('@');
@@ -112,10 +113,10 @@ fn is_passing(arg: &Arg, value: &str) -> bool {
     opened || (reads && value == "-")
 }
 
-/// The value of an option, and the name of a header whose own value was replaced.
+/// Returns the value of an option without credentials, and the name of the header whose value was replaced.
 fn without_credentials(arg: &Arg, value: &str) -> (String, Option<String>) {
     match value.split_once(':') {
-        // `@FILE` names a file with headers, and not what is in it.
+        // `@FILE` only names a file with headers.
         Some((header, _))
             if arg.get_id() == "headers"
                 && !value.starts_with('@')
@@ -127,7 +128,7 @@ fn without_credentials(arg: &Arg, value: &str) -> (String, Option<String>) {
     }
 }
 
-/// For a POSIX shell.
+/// Quotes a word for a POSIX shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -157,7 +158,7 @@ mod tests {
         }
     }
 
-    /// Splits a command as a POSIX shell does, as far as [`quoted`] makes use of it.
+    /// Splits a command as a POSIX shell does, as far as [`quoted`] uses its syntax.
     fn split(command: &str) -> Vec<String> {
         let (mut words, mut within, mut escaped) = (vec![String::new()], false, false);
         for c in command.chars() {

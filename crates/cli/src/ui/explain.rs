@@ -1,4 +1,5 @@
-//! `--explain`: where the time of a run went, what limited its files, and why connections were added or dropped.
+//! `--explain`: shows where the time of a run went, what limited its files, and why connections were added or
+//! dropped.
 
 use super::units;
 use downhaul_engine::core::concurrency::{Step, Why};
@@ -6,7 +7,7 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
 
-/// The lines for people, each with its end.
+/// Returns the lines that are shown, each with its line end.
 pub(crate) fn text(summary: &Summary) -> String {
     let Explanation { hosts, files } = &summary.explanation;
     let mut out = String::new();

@@ -1,6 +1,8 @@
-//! `--progress json`: every fact a line on standard output, and a sample of each file in flight once a second.
+//! `--progress json`: writes every event as a line to standard output, and the progress of each file in
+//! flight once a second.
 //!
-//! A reader that is slow keeps new files from starting; a reader that is gone ends the telling, not the transfers.
+//! If the reader is slow, no new file starts. If the reader is gone, nothing more is written, and the
+//! transfers continue.
 
 use super::{Facts, Next};
 use crate::printer;
@@ -8,7 +10,7 @@ use downhaul_engine::Session;
 use downhaul_engine::core::event::{Line, Phase};
 use std::time::{Duration, Instant, SystemTime};
 
-/// CLI contract: once a second per file in flight.
+/// The time between two lines of progress. `docs/events.md` promises one second.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the session is over.
@@ -25,7 +27,7 @@ pub(crate) fn run(mut facts: Facts, session: &Session) {
             Next::End => return,
         };
         if !alive {
-            // Nobody reads: take the facts all the same, or no new file would start.
+            // The reader is gone. The events are still taken, or no new file would start.
             while !matches!(facts.next(EVERY), Next::End) {}
             return;
         }

@@ -1,4 +1,5 @@
-//! The log: one line a fact that matters later, appended in one write each, so that several runs can share a file.
+//! The log: one line for each event that matters later. Each line is appended in one write, so that several
+//! runs can share a file.
 //!
 //! `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
 
@@ -17,21 +18,21 @@ use std::time::Duration;
 pub(crate) struct Log {
     file: File,
     zone: TimeZone,
-    /// What files that are not over are called.
+    /// The names of unfinished files.
     names: HashMap<JobId, String>,
 }
 
 impl Log {
-    /// Opens a log for appending, and makes it if need be.
+    /// Opens a log for appending, and makes it if necessary.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// The error of the system.
     pub(crate) fn open(path: &Path) -> io::Result<Log> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         Ok(Log { file, zone: TimeZone::system(), names: HashMap::new() })
     }
 
-    /// Writes until the session is over, and then why it ended early, if it did.
+    /// Writes events until the session is over, and then the reason if it ended early.
     pub(crate) fn run(mut self, mut facts: Facts, ending: impl FnOnce() -> Option<&'static str>) {
         loop {
             match facts.next(Duration::from_secs(3600)) {
@@ -54,7 +55,7 @@ impl Log {
         let at =
             i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
         let at = at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
-        // A log that cannot be written any more (disk full) is no reason to lose files.
+        // An error of the log (such as a full disk) must not fail a file.
         let _ = self.file.write_all(format!("{at} - {level} - {message}\n").as_bytes());
     }
 
@@ -119,7 +120,7 @@ impl Log {
                 let what = if error.code == "digest.mismatch" { "hash mismatch" } else { "failed" };
                 ("ERROR", format!("{what} {name} after {retries} retries: {}", why(error)))
             }
-            // Later versions may tell more.
+            // Later versions may have more kinds.
             _ => return None,
         })
     }

@@ -1,11 +1,12 @@
-//! Keeps a block of lines at the bottom of what was printed: prints above it, and paints it anew in place.
+//! Keeps a block of lines at the bottom of the terminal: prints text above it, and repaints it in place.
 //!
-//! Own rather than a library's: every line is already cut to the screen, so all that is left is some thirty lines of
-//! cursor work, which must be right when the terminal is resized, stopped, or shared with a shell prompt.
+//! No library does this here. Every line is already cut to the width of the screen, so only some thirty lines
+//! of code move the cursor. They must be right when the terminal is resized, stopped, or shared with the
+//! prompt of a shell.
 
 use super::units;
 
-/// The block as it stands on the screen.
+/// The block on the screen.
 #[derive(Default)]
 pub(crate) struct Painter {
     /// The width of each painted line, in columns.
@@ -13,11 +14,11 @@ pub(crate) struct Painter {
 }
 
 impl Painter {
-    /// The bytes that print `above` for good, and below it the block.
+    /// Returns the bytes that print `above` permanently, and the block below it.
     pub(crate) fn paint(&mut self, above: &[String], block: &[String], columns: usize) -> String {
         let mut out = self.to_start(columns);
         for line in above {
-            // Long lines wrap; that is the terminal's business, and they are never painted again.
+            // The terminal wraps long lines. They are never painted again.
             out += line;
             out += "\x1b[K\r\n";
         }
@@ -33,19 +34,21 @@ impl Painter {
         out
     }
 
-    /// The bytes that remove the block and leave the cursor where it began.
+    /// Returns the bytes that remove the block and leave the cursor where it began.
     pub(crate) fn clear(&mut self, columns: usize) -> String {
         let start = self.to_start(columns);
         self.painted.clear();
         if start.is_empty() { start } else { start + "\x1b[J" }
     }
 
-    /// Somebody else wrote to the screen (a shell, while we were stopped): leave what is there and start below.
+    /// Forgets the block, because another program wrote to the screen (such as a shell while this program was
+    /// stopped). The next block starts below.
     pub(crate) fn forget(&mut self) -> &'static str {
         if std::mem::take(&mut self.painted).is_empty() { "" } else { "\r\n" }
     }
 
-    /// Moves to the first column of the block. A screen that has become narrower shows its lines wrapped.
+    /// Returns the bytes that move the cursor to the first column of the block. On a screen that became
+    /// narrower, the lines of the block are wrapped.
     fn to_start(&self, columns: usize) -> String {
         if self.painted.is_empty() {
             return String::new();
