@@ -1,10 +1,11 @@
-//! Where bytes are kept: [`Disk`] looks at names and opens part files, [`Part`] is one file being made.
+//! The interface to the disk: [`Disk`] looks at names and opens partial files, and [`Part`] is one unfinished
+//! file.
 //!
-//! All calls block; the engine makes them on blocking threads, never on those that serve the network. The second
-//! users of these seams are standard output and pipes ([`in_order`]) and the simulated disk of the testkit.
+//! All calls block. The engine makes them on blocking threads, never on those that serve the network.
+//! Standard output and pipes ([`in_order`]) and the simulated disk of the testkit implement these traits too.
 //!
-//! Invariant: a final name appears only through [`Part::publish`]; until then an older file of that name is
-//! whole.
+//! Invariant: a final name appears only through [`Part::publish`]. Until then, an older file of that name is
+//! unchanged.
 
 pub(crate) mod file;
 pub(crate) mod in_order;
@@ -30,60 +31,62 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-/// How much is read at a time: large enough that the calls cost nothing beside what is done with the bytes, small
-/// enough to stay in the cache.
+/// The bytes that are read at a time: enough to make the cost of a call negligible, and few enough to stay in
+/// the cache.
 const READ: usize = 256 * 1024;
 
 /// A place where files are kept.
 pub trait Disk: Send + std::marker::Sync {
-    /// What stands at a path; `None` if nothing does. Follows symbolic links.
+    /// Returns what is at a path, or `None` if there is nothing. Follows symbolic links.
     ///
     /// # Errors
-    /// Whatever the system says, but "not found".
+    /// An error of the system, except "not found".
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error>;
 
-    /// Whether an earlier run left something of `target` that this job may go on with.
+    /// Returns whether an earlier run left a partial file of `target` that this job may resume.
     fn has_left(&self, target: &Path, identity: &Identity) -> bool;
 
-    /// Whether the partial file of `target` came from a URL that is not this job's.
+    /// Returns whether the partial file of `target` belongs to another URL than this job's.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
         false
     }
 
-    /// The tool that has not finished the file at this path, if a control file beside it says so.
+    /// Returns the tool that has not finished the file at this path, if its control file is beside it.
     fn unfinished_by(&self, _path: &Path) -> Option<&'static str> {
         None
     }
 
-    /// The names in a folder, none if it does not exist. `None` if it cannot be read or has more than `most`.
+    /// Returns the names in a folder; there are none if it does not exist. Returns `None` if the folder
+    /// cannot be read or has more than `most` names.
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
-    /// Opens and locks the part file of `target`, makes the folders it needs, and finds what is there to go on with.
-    /// Nothing in it is changed before [`Part::begin`]. Where the part file of the usual name came from a URL that is not
-    /// this job's, it stays as it is, and the job has one of another name.
+    /// Opens and locks the partial file of `target`, makes the folders that it needs, and finds what can be
+    /// resumed. Nothing in the file is changed before [`Part::begin`]. If the partial file of the usual name
+    /// belongs to another URL, it is not changed, and the job gets one of another name.
     ///
     /// # Errors
-    /// `file.locked` when another run is at work on it, `resume.refused` when what another tool left (asked for with
-    /// [`Resume::Adopt`]) is no prefix of a file, else whatever the system says.
+    /// `file.locked` if another run uses the file; `resume.refused` if a file of another tool (with
+    /// [`Resume::Adopt`]) is not a prefix; otherwise an error of the system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
-    /// Removes a journal whose part file is gone: the run before stopped between its last two steps.
+    /// Removes a journal whose partial file is gone, because an earlier run stopped between its last two
+    /// steps.
     fn tidy(&self, target: &Path);
 
-    /// Bytes that a file at this path could still get, if that is known.
+    /// Returns how many bytes are free for a file at this path, if that is known.
     fn free_space(&self, target: &Path) -> Option<u64>;
 
-    /// Opens a finished file, to read all of it.
+    /// Opens a finished file for reading.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// An error of the system.
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error>;
 }
 
-/// Digests of a finished file.
+/// Computes digests of a finished file.
 ///
 /// # Errors
-/// Whatever the system says.
+/// An error of the system.
 pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
     let mut file = disk.open(path)?;
     let mut hashers = Hashers::new(algorithms);
@@ -98,94 +101,96 @@ pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) ->
     }
 }
 
-/// How a part file is opened.
+/// How a partial file is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
-    /// What to do with what is there.
+    /// What to do with a file of an earlier run.
     pub resume: Resume,
-    /// What the job is known by.
+    /// The identity of the job.
     pub identity: &'a Identity,
-    /// When the folder was looked through, nothing of this target was there: an empty part file is not looked into.
+    /// No file of this target existed when the folder was read, so an empty partial file is not examined.
     pub fresh: bool,
-    /// The file gets no journal, so that nothing else would show whose its partial file is.
+    /// The file gets no journal, so nothing else would show that downhaul made its partial file.
     pub small: bool,
-    /// The partial file may be marked as ours by an extended attribute.
+    /// An extended attribute may mark the partial file as downhaul's.
     pub mark: bool,
 }
 
 /// How a file gets its final name.
 #[derive(Debug, Clone)]
 pub struct Publishing {
-    /// Its size in bytes: whatever is behind that is no part of it.
+    /// Its size in bytes. Bytes after that are removed.
     pub size: u64,
-    /// A file that stands there is replaced; else it is left alone.
+    /// An existing file is replaced. Otherwise it stays, and publishing fails.
     pub replace: bool,
-    /// A file that stands there is replaced if it is a beginning of this one, or what its control file marks as complete is a
-    /// part of it; else that is `resume.damaged`.
+    /// An existing file is replaced if this one continues it: all its bytes, or all that its control file
+    /// marks as complete, are in this one. Otherwise publishing fails with `resume.damaged`.
     pub continues: bool,
-    /// When it was last changed.
+    /// The modification time that the file gets.
     pub modified: Option<SystemTime>,
-    /// Whether it is forced to disk before.
+    /// Whether the file is forced to the disk before.
     pub sync: Sync,
-    /// What is attached to it, to know it again.
+    /// The record by which later runs recognise the file.
     pub attach: Option<Attach>,
 }
 
-/// What is attached to a finished file, where the disk can do that.
+/// What is stored in extended attributes of a finished file, if the disk can do that.
 #[derive(Debug, Clone)]
 pub struct Attach {
-    /// Where it came from.
+    /// The origin of the file.
     pub origin: Origin,
-    /// What the server called this version of it.
+    /// The validator of this version.
     pub version: Validator,
-    /// Its URL without secrets, if that is attached too.
+    /// The URL without secrets, if it is stored too.
     pub url: Option<String>,
-    /// The wall clock.
+    /// The present time.
     pub now: SystemTime,
 }
 
-/// What is there to go on with.
+/// What can be continued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A copy of the file under the final name, so many bytes long.
+    /// A copy of the file under the final name, with its length in bytes.
     Whole(u64),
-    /// The journal of an earlier run, as it is.
+    /// The bytes of an earlier run's journal.
     Journal(Vec<u8>),
     /// What another tool left.
     Adopted(Adopted),
 }
 
-/// How a part file begins.
+/// How a partial file begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Beginning<'a> {
-    /// The beginning of its journal, if it has one.
+    /// The first bytes of its journal, if it has one.
     pub journal: Option<&'a [u8]>,
-    /// The bytes that are in it stay.
+    /// The bytes in the file are kept.
     pub keep: bool,
-    /// How large it will be, if known.
+    /// The final size, if known.
     pub size: Option<u64>,
-    /// What to hash, where bytes cannot be read back.
+    /// The digests to compute, if bytes cannot be read back later.
     pub algorithms: &'a [Algorithm],
 }
 
-/// Which beginning of a part file a write is for: those for an earlier one come too late and fail.
+/// The number of a beginning of a partial file. A write for an earlier one is too late and fails.
 pub type Generation = u64;
 
-/// One file being made.
+/// One unfinished file.
 pub trait Part: Send + std::marker::Sync {
-    /// Begins the file (again): waits for writes that are under way, and forgets what was written and recorded.
+    /// Begins the file, or begins it again: waits for writes in progress, and forgets what was written and
+    /// recorded.
     ///
     /// # Errors
-    /// `output.started` where that is not possible any more, else whatever the system says.
+    /// `output.started` if bytes cannot be taken back, or an error of the system.
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
 
-    /// Writes all of `data`, in order, from `offset` on. The first write of a byte counts: what was written before in this
-    /// generation stays as it is. Whether nothing of it was. `end` is where the task of whoever writes ends;
-    /// what lies beyond is not written, and if that is 0, nothing is.
+    /// Writes `data` from `offset` on. The first write of a byte in this generation counts: bytes that were
+    /// written before are not changed. Returns whether all of `data` was written and none of it had been
+    /// written before. `end` is the end of the writer's segment; bytes beyond it are not written, and if it
+    /// is 0, nothing is.
     ///
     /// # Errors
-    /// `resume.damaged` when bytes of an adopted prefix are not what is there, else whatever the system says; then any
-    /// part of it may have been written.
+    /// `resume.damaged` if the bytes differ from those of an adopted prefix, or an error of the system; then
+    /// any part of `data` may have been written.
     fn write_at(
         &self,
         generation: Generation,
@@ -197,35 +202,35 @@ pub trait Part: Send + std::marker::Sync {
     /// Adds a record to the journal.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// An error of the system.
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
 
-    /// What was written of these bytes counts for nothing: whoever writes them next does so anew. False where they cannot
-    /// be taken back.
+    /// Forgets that these bytes were written, so that the next write replaces them. Returns false if bytes
+    /// cannot be taken back.
     ///
     /// # Errors
-    /// It is too late.
+    /// The file has begun again, or has its final name.
     fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error>;
 
-    /// Replaces the journal by this one, in one step.
+    /// Replaces the journal in one step.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// An error of the system.
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error>;
 
-    /// Reads bytes back, as many as fit and are there.
+    /// Reads bytes back. Returns how many were read.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// An error of the system.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error>;
 
-    /// Bytes of the disk that it occupies already.
+    /// Returns how many bytes of the disk the file occupies.
     fn occupied(&self) -> u64;
 
-    /// Which disk that is.
+    /// Returns an identifier of the disk.
     fn device(&self) -> u64;
 
-    /// The digests that were asked for at its beginning, where bytes cannot be read back.
+    /// Returns the digests that were requested at the beginning, if bytes cannot be read back.
     fn digests(&self) -> Vec<Digest> {
         Vec::new()
     }
@@ -233,14 +238,14 @@ pub trait Part: Send + std::marker::Sync {
     /// Gives the file its final name, in one step.
     ///
     /// # Errors
-    /// `file.exists`, or whatever the system says.
+    /// `file.exists`, or an error of the system.
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
-    /// Removes it and its journal, as far as that is possible.
+    /// Removes the file and its journal, as far as possible.
     fn discard(&self);
 }
 
-/// Reads the first bytes of a part back, one after the other.
+/// Reads a partial file from its beginning.
 pub(crate) struct ReadBack {
     part: Arc<dyn Part>,
     at: u64,
@@ -262,25 +267,25 @@ impl Read for ReadBack {
     }
 }
 
-/// What is no regular file.
+/// What is at a path instead of a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoFile {
     /// A folder.
     Folder,
-    /// A pipe, a socket, a device.
+    /// A pipe, a socket or a device.
     Device,
 }
 
-/// What stands at a path.
+/// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// It is no file that could be replaced; this is what it is instead.
+    /// What it is, if it is not a regular file.
     pub instead: Option<NoFile>,
     /// The file.
     pub file: identity::Standing,
 }
 
-/// The failure of a disk, named after what a person can do about it.
+/// Turns an error of the system into one that says what a person can do.
 pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
     use io::ErrorKind as Is;
     let kind = match error.kind() {

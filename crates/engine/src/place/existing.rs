@@ -1,7 +1,7 @@
-//! What to do about a file that stands where a job's file shall go (`--if-exists`).
+//! Decides what happens when the final name of a job exists (`--if-exists`).
 //!
-//! Invariant: a file counts as *already there* only by a digest that was given, by the record that is attached to it, or
-//! after a comparison with what the server says; `skip` alone asks nobody.
+//! Invariant: a file counts as *already there* only because of a given digest, its record in an extended
+//! attribute, or a comparison with the server's file. Only `skip` compares nothing.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;
@@ -19,7 +19,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 impl Places {
-    /// What is to be done with a path: it is free, what stands there stays, or the server is to be asked.
+    /// Returns what to do with a path: it is free, the existing file stays, or the server must be asked.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -40,7 +40,7 @@ impl Places {
             return Err(Error::new(kind, shown, ""));
         }
         let place = match (self.settings.resume, self.if_exists(wanted.spec)) {
-            // It is what shall be gone on with, and replaced when that is complete.
+            // The existing file is continued, and replaced when the new file is complete.
             (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, wanted)?,
             (_, IfExists::Overwrite | IfExists::Rename) => None,
@@ -57,7 +57,10 @@ impl Places {
         Ok((path, place))
     }
 
-    /// It stays if it is this file; else that is a failure.
+    /// Returns that the existing file stays, if it is the wanted one.
+    ///
+    /// # Errors
+    /// `file.exists` if it is a different one, or cannot be compared.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let proof = self.prove(path, wanted, &[])?;
@@ -111,12 +114,13 @@ impl Places {
         }
     }
 
-    /// Returns that the file stays if it is what was given for it, or the server's file is the same; `None` if it is to be
-    /// fetched: it is another one, or nothing tells that it is the same. An equal size alone does not.
+    /// Returns that the existing file stays, if it matches a given digest or the server's file is the same.
+    /// Returns `None` if it must be fetched: it is a different one, or nothing shows that it is the same. An
+    /// equal size alone shows nothing.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.prove(path, wanted, &[]) {
             Ok(Some(proof)) => return Ok(Some(stays(path, &format!("is up to date, {proof}")))),
-            // A newer file may be what was given.
+            // The server's newer file may match the given digest.
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
@@ -128,13 +132,13 @@ impl Places {
         let Some(remote) = wanted.remote else {
             let conditions = match there.file.is_known(&wanted.identity.origins) {
                 identity::Known::Ours(record) => record.conditions(),
-                // What is not known to come from there may be newer and another file all the same.
+                // A file without a record of this URL may be a different one, even if it is newer.
                 _ => Conditions::default(),
             };
             return Ok(Some(Place::Ask(conditions)));
         };
         if remote.span == Span::Unchanged {
-            // Where nothing was asked by, nothing is said.
+            // Without a condition in the request, 304 has no meaning.
             let known = there.file.is_known(&wanted.identity.origins);
             let asked = matches!(known, identity::Known::Ours(record) if record.conditions() != Conditions::default());
             return Ok(up_to_date.filter(|_| asked));
@@ -145,7 +149,7 @@ impl Places {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
-        // A server that was asked by what was recorded, and sends the file, says that it has another one.
+        // If the request named the recorded validator and the server sends the file, it has another version.
         let same_version = match there.file.is_known(&wanted.identity.origins) {
             identity::Known::Ours(record) if record.version != Validator::Unknown => {
                 Some(record.version == remote.validator)
@@ -163,7 +167,8 @@ impl Places {
         })
     }
 
-    /// A page that was saved where data was promised is no success a second time either, although the server sends the same.
+    /// Checks that an existing file is not a web page under a name that promises data. Such a file is a
+    /// failure in every run, even if the server still sends the same page.
     fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
         let shown = path.to_string_lossy();
         if !promises_data(&shown, wanted.spec, &self.settings) {
@@ -181,7 +186,7 @@ impl Places {
         }
     }
 
-    /// It stays if it is as it should be; else what is wrong of it is fetched again.
+    /// Returns that the existing file stays, if it is right. Otherwise its wrong chunks are fetched again.
     fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.prove(path, wanted, &[]) {
             Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
@@ -193,8 +198,8 @@ impl Places {
         }
     }
 
-    /// Checks a finished file against what was given for it, what lists say, and what was `stated`. Returns what that proved,
-    /// if anything was to be checked.
+    /// Compares an existing file with all digests that were given, listed, or `stated` by the server, and
+    /// with its signature. Returns what was verified, if there was anything to compare.
     fn prove(&self, path: &Path, wanted: &Wanted<'_>, stated: &[Expected]) -> Result<Option<String>, Error> {
         if self.settings.verify == Verify::Off {
             return Ok(None);
@@ -223,15 +228,15 @@ impl Places {
     }
 }
 
-/// Returns whether a strong digest or a signature tells what the file must be: one that was given, one of a list, or one that the
-/// server `stated`.
+/// Returns whether a strong digest or a signature of the file is known: one that was given, listed, or
+/// `stated` by the server.
 fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
     let about = &wanted.known.findings;
     let mut expected = wanted.spec.expected.iter().chain(&about.expected).chain(stated);
     about.signed.is_some() || expected.any(|one| one.digest.algorithm.is_strong())
 }
 
-/// Returns whether a failure says that the bytes of a file are not those that were given.
+/// Returns whether a failure says that a file has other bytes than expected.
 fn is_other_content(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
 }
