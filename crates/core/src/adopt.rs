@@ -1,54 +1,57 @@
-//! What other tools leave of a file: a beginning of it, or a control file that says which parts are there.
+//! Partial files that other tools left: the beginning of a file, or a control file that says which ranges are
+//! there.
+//!
+//! Invariant: bytes of such a file count only after its end was compared with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// Of what another tool left, so many bytes at its end are fetched again and compared: what a torn write or a sparse end may
-/// have spoiled, and enough that two different files do not agree by chance.
+/// How many bytes at the end are fetched again and compared. A torn write or a sparse end spoils no more than
+/// these, and two different files do not agree in so many by chance.
 pub const OVERLAP: u64 = 64 * 1024;
 
-/// What another tool left of a file.
+/// A partial file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
-    /// Which bytes are there, in order; none of them is empty, and there is at least one.
+    /// The ranges that are there, in order. No range is empty, and there is at least one.
     ranges: Vec<Range<u64>>,
-    /// The size of the whole in bytes, if the tool knew it.
+    /// The size of the whole file in bytes, if the tool knew it.
     pub size: Option<u64>,
 }
 
 impl Adopted {
-    /// The first `length` bytes of a file. `None` if that is nothing.
+    /// Returns the first `length` bytes of a file, or `None` if that is no byte.
     pub fn prefix(length: u64) -> Option<Adopted> {
         (length > 0).then(|| Adopted { ranges: std::iter::once(0..length).collect(), size: None })
     }
 
-    /// Which bytes are there, in order.
+    /// Returns the ranges that are there, in order.
     pub fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
     }
 
-    /// Where they end.
+    /// Returns one past the last byte that is there.
     pub fn end(&self) -> u64 {
         self.ranges.last().map_or(0, |last| last.end)
     }
 
-    /// The bytes at their end that are compared with the server's, before anything of them counts.
+    /// Returns the range at the end that is compared with the server's bytes before any byte counts.
     pub fn overlap(&self) -> Range<u64> {
         self.ranges.last().map_or(0..0, |last| last.start.max(last.end.saturating_sub(OVERLAP))..last.end)
     }
 
-    /// The bytes before those that are compared.
+    /// Returns the ranges before those that are compared.
     pub fn before_overlap(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         let end = self.overlap().start;
         self.ranges.iter().map(move |range| range.start..range.end.min(end)).filter(|range| !range.is_empty())
     }
 }
 
-/// Reads the control file of aria2 (`NAME.aria2`, version 1 as its manual describes it) beside a file of `length` bytes: the parts that it
-/// marks as complete, as far as the file has them.
+/// Reads the control file of aria2 (`NAME.aria2`, version 1 as aria2's manual describes it) beside a file of
+/// `length` bytes. Returns the pieces that it marks as complete, as far as the file has them.
 ///
 /// # Errors
-/// Why it cannot be relied on, as a phrase.
+/// Returns a phrase that says why the control file cannot be relied on.
 pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static str> {
     let bad = "it is no control file of aria2 in the form that is known (version 1)";
     let mut rest = control;
@@ -71,9 +74,9 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         return Err(bad);
     }
     let bitfield = take(usize::try_from(bits).map_err(|_| bad)?)?;
-    // The pieces under way follow. What of them is there is fetched again, but they must be there.
-    let under_way = number(take(4)?);
-    for _ in 0..under_way {
+    // The pieces in progress follow. They must be readable, and their bytes are fetched again.
+    let in_progress = number(take(4)?);
+    for _ in 0..in_progress {
         take(8)?;
         let bits = number(take(4)?);
         take(usize::try_from(bits).map_err(|_| bad)?)?;
@@ -93,7 +96,7 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
     Ok((!ranges.is_empty()).then_some(Adopted { ranges, size: Some(total) }))
 }
 
-/// A number, the most significant byte first.
+/// Returns a number from its bytes, the most significant one first.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -115,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn complete_pieces_are_taken_and_nothing_else() {
+    fn only_complete_pieces_are_adopted() {
         let of = |bits, length| aria2(&control(100, 1050, &[bits, 0b0010_0000], &[0; 4]), length);
         let ranges = |bits, length| of(bits, length).expect("readable").map(|one| one.ranges);
         assert_eq!(ranges(0b1100_0001, 1050), Some(vec![0..200, 700..800, 1000..1050]));
-        assert_eq!(ranges(0b1100_0001, 1049), Some(vec![0..200, 700..800]), "its end is lost");
+        assert_eq!(ranges(0b1100_0001, 1049), Some(vec![0..200, 700..800]), "the file lost its end");
         assert_eq!(ranges(0, 900), None);
         let under_way = [&1_u32.to_be_bytes()[..], &[0; 8], &1_u32.to_be_bytes(), &[0xff]].concat();
         assert!(aria2(&control(100, 1050, &[0x80, 0], &under_way), 1050).is_ok());
@@ -149,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_control_file_makes_it_panic_or_invent_bytes(bytes: Vec<u8>, length: u64, cut in 0..60_usize) {
+        fn no_control_file_causes_a_panic_or_invents_bytes(bytes: Vec<u8>, length: u64, cut in 0..60_usize) {
             for bytes in [bytes, control(7, 100, &[0xff, 0xfe], &[0; 4])[..cut.min(40)].to_vec()] {
                 if let Ok(Some(adopted)) = aria2(&bytes, length) {
                     prop_assert!(adopted.end() <= length);

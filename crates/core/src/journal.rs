@@ -1,9 +1,13 @@
-//! The resume record of a file, `NAME.part.journal`: what it is, and which of its bytes were given to the disk.
+//! The journal of a partial file, `NAME.part.journal`: which file it is, and which of its bytes were given to
+//! the disk.
 //!
-//! A journal is a line that names its form, then records that are only ever appended, each with its length and a
-//! CRC of its own; the first one is a [`Start`]. A torn or garbled tail is left out and everything before it stands.
-//! Invariant: a journal claims only what was given to the disk before, and nobody trusts a [`Claim`] before the bytes on
-//! the disk were found to have its CRC. So nothing that happens to either file can make a wrong byte count.
+//! A journal is a line that names its format, and then records that are only ever appended. Each record has
+//! its length and a CRC of its own, and the first one is a [`Start`]. A torn or damaged tail is left out, and
+//! everything before it counts.
+//!
+//! Invariant: a journal claims only bytes that were given to the disk before, and a [`Claim`] counts only
+//! after the bytes on the disk were found to have its CRC. So no damage to either file makes a wrong byte
+//! count.
 
 use crate::digest::Expected;
 use crate::identity::Origin;
@@ -11,22 +15,23 @@ use crate::remote::Validator;
 use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 use serde::{Deserialize, Serialize};
 
-/// The first line: which form this is. Another form is not read, and the file starts again.
-const FORM: &[u8] = b"downhaul journal 2\n";
+/// The first line, which names the format. A journal of another format is not read, and the file starts
+/// again.
+const FORMAT: &[u8] = b"downhaul journal 2\n";
 
-/// The longest record: a URL of 64 KiB is more than servers take, and a record holds little else.
+/// The longest record in bytes: servers take no URL of 64 KiB, and a record holds little else.
 const LONGEST_RECORD: usize = 256 * 1024;
 
-/// Claims that touch are joined up to this many bytes when a journal is rewritten: some 25 MB of records for a file of a
-/// terabyte, and a damaged byte costs no more than this to fetch again.
+/// Adjacent claims are joined up to this many bytes when a journal is rewritten. A file of a terabyte then
+/// has some 25 MB of records, and a damaged byte costs no more than this to fetch again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
-/// What file this is: enough to tell whether what a server sends now belongs to it.
+/// Which file this is: enough to decide if what a server sends now belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// Where it came from, without secrets: for people.
+    /// The URL that it came from, without secrets, to be shown.
     pub url: String,
-    /// Where it came from: its bytes are continued only from there. `None` where that is not known.
+    /// The origin that it came from, from which alone it may be resumed. `None` if that is not known.
     pub origin: Option<Origin>,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
@@ -38,12 +43,12 @@ pub struct Start {
     pub digests: Vec<Expected>,
 }
 
-/// "The bytes from `start` to before `end` were given to the disk, and this is their CRC-32C."
+/// The statement that the bytes from `start` to before `end` were given to the disk, with their CRC-32C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Offset of the first byte.
     pub start: u64,
-    /// One past the last byte; above `start`.
+    /// One past the last byte, which is above `start`.
     pub end: u64,
     /// CRC-32C (Castagnoli, RFC 3720) of the bytes.
     pub crc: u32,
@@ -55,57 +60,58 @@ enum Record {
     Claim(Claim),
 }
 
-/// A CRC-32C in the making.
+/// A CRC-32C that is being computed.
 pub struct Crc(crc_fast::Digest);
 
 impl Crc {
-    /// Of no bytes.
+    /// Returns the CRC of no bytes.
     #[expect(clippy::new_without_default, reason = "nothing else would use it")]
     pub fn new() -> Crc {
         Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi))
     }
 
-    /// Of these bytes too.
+    /// Adds these bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The CRC of all bytes so far.
+    /// Returns the CRC of all bytes so far.
     pub fn value(&self) -> u32 {
-        // The 32 bits of a CRC-32 in the 64 that fit every CRC.
+        // The library returns every CRC in 64 bits; a CRC-32 has 32 of them.
         self.0.finalize() as u32
     }
 }
 
-/// The CRC-32C of `bytes`.
+/// Returns the CRC-32C of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
-/// The beginning of a journal.
+/// Returns the beginning of a journal.
 pub fn begin(start: &Start) -> Vec<u8> {
-    let mut bytes = FORM.to_vec();
+    let mut bytes = FORMAT.to_vec();
     append(&mut bytes, &Record::Start(start.clone()));
     bytes
 }
 
-/// The record of a claim, to be appended.
+/// Returns the record of a claim, to be appended.
 pub fn claim(claim: Claim) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
     append(&mut bytes, &Record::Claim(claim));
     bytes
 }
 
-/// The whole journal of a file anew, with claims that touch joined into fewer.
+/// Returns a new journal with these claims, in which adjacent ones are joined.
 pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     let mut bytes = begin(start);
     joined(claims).into_iter().for_each(|one| append(&mut bytes, &Record::Claim(one)));
     bytes
 }
 
-/// Reads a journal as far as it can be read. `None` if not even its start can. Claims that make no sense are left out.
+/// Reads a journal as far as it is readable. Returns `None` if its start is not. Impossible claims are left
+/// out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
-    let mut rest = bytes.strip_prefix(FORM)?;
+    let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Record::Start(start)) = take(&mut rest) else { return None };
     let mut claims = Vec::new();
     while let Some(Record::Claim(claim)) = take(&mut rest) {
@@ -116,23 +122,24 @@ pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     Some((start, claims))
 }
 
-/// Reads only what file a journal is of, from its beginning: so many bytes are enough.
+/// Reads only the start of a journal, for which its first [`START_MOST`] bytes are enough.
 pub fn read_start(bytes: &[u8]) -> Option<Start> {
-    match take(&mut bytes.strip_prefix(FORM)?)? {
+    match take(&mut bytes.strip_prefix(FORMAT)?)? {
         Record::Start(start) => Some(start),
         Record::Claim(_) => None,
     }
 }
 
-/// See [`read_start`].
+/// How many bytes [`read_start`] needs, at most.
 pub const START_MOST: usize = LONGEST_RECORD + 64;
 
+/// Returns the CRC of two adjacent ranges.
 fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
     checksum_combine(CrcAlgorithm::Crc32Iscsi, before.into(), after.into(), after_bytes) as u32
 }
 
 fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // What cannot be written (nothing here) would only be fetched again.
+    // A record that could not be written would only be fetched again.
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
@@ -140,6 +147,7 @@ fn append(bytes: &mut Vec<u8>, record: &Record) {
     bytes.extend(payload);
 }
 
+/// Takes the next record off the bytes.
 fn take(rest: &mut &[u8]) -> Option<Record> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (crc, after) = after.split_first_chunk::<4>()?;
@@ -153,6 +161,7 @@ fn take(rest: &mut &[u8]) -> Option<Record> {
     postcard::from_bytes(payload).ok()
 }
 
+/// Returns the claims in order, with adjacent ones joined.
 fn joined(claims: &[Claim]) -> Vec<Claim> {
     let mut sorted = claims.to_vec();
     sorted.sort_unstable_by_key(|claim| (claim.start, claim.end));
@@ -206,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn journals_are_read_as_they_were_written_and_tails_may_be_torn() {
+    fn a_journal_is_read_up_to_a_torn_tail() {
         let claims = [some(0, 10), some(50, 60), some(10, 20)];
         let mut bytes = begin(&start(Some(100)));
         let mut ends = vec![bytes.len()];
@@ -230,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn rewriting_joins_what_touches() {
+    fn rewriting_joins_adjacent_claims() {
         let text = b"the quick brown fox";
         let of = |from: usize, to: usize| Claim {
             start: from as u64,
@@ -245,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbled_journals_never_panic_and_never_invent(
+        fn a_damaged_journal_never_panics_or_invents_claims(
             claims in prop::collection::vec((0..1000u64, 1..1000u64), 0..20),
             flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 0..4),
         ) {
@@ -263,9 +272,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn reading_any_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = read(&bytes);
-            let _ = read(&[FORM, &bytes].concat());
+            let _ = read(&[FORMAT, &bytes].concat());
         }
     }
 }

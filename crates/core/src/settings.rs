@@ -1,5 +1,6 @@
-//! Every knob, resolved: a plain complete struct. Where the values come from (flags, environment) is the
-//! face's business.
+//! The settings of a session, complete and resolved.
+//!
+//! Invariant: nothing here reads options, files or the environment. The program that starts the session does.
 
 use crate::identity::Key;
 use crate::job::IfExists;
@@ -9,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// The settings of a session. [`Settings::default`] returns the program's defaults; fields can be assigned, or set with
-/// the `with_` methods.
+/// The settings of a session. [`Settings::default`] returns the program's defaults; fields can be assigned,
+/// or set with the `with_` methods.
 ///
 /// ```
 /// # use downhaul_core::settings::Settings;
@@ -20,85 +21,85 @@ use url::Url;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Folder to save into; made if missing.
+    /// The folder to save into. It is created if it does not exist.
     pub output: PathBuf,
     /// How files get their names.
     pub naming: Naming,
     /// What to do when the final name exists.
     pub if_exists: IfExists,
-    /// Give a finished file the server's Last-Modified.
+    /// Gives a finished file the date of the server's Last-Modified.
     pub keep_mtime: bool,
-    /// What is attached to a finished file.
+    /// The extended attributes of a finished file.
     pub attributes: Attributes,
-    /// By which URLs are hashed in what is attached and in journals.
+    /// The key by which URLs are hashed in extended attributes and in journals.
     pub key: Key,
-    /// Files in flight at once, at least 1; `None`: as many as help.
+    /// The number of files at once, at least 1. `None`: as many as help.
     pub parallel: Option<usize>,
-    /// Bytes a second for everything; `None`: no limit.
+    /// The limit for all files together, in bytes a second. `None`: no limit.
     pub limit_rate: Option<u64>,
-    /// Most connections for one file; `None`: as many as help.
+    /// The most connections for one file. `None`: as many as help.
     pub connections: Option<usize>,
-    /// Most connections to one host, over all files, at least 1.
+    /// The most connections to one host over all files, at least 1.
     pub max_per_host: usize,
-    /// Most connections in all, at least 1. Each takes up to half a MiB of memory and a file descriptor.
+    /// The most connections in all, at least 1. Each takes up to half a MiB of memory and a file descriptor.
     pub max_connections: usize,
     /// What to do with what an earlier run left.
     pub resume: Resume,
     /// Which files are forced to disk before they get their name.
     pub sync: Sync,
-    /// How much must be proven of a file.
+    /// How much of a file must be verified.
     pub verify: Verify,
-    /// Take an HTML page under whatever name.
+    /// Accepts an HTML page under any name.
     pub accept_html: bool,
-    /// A list of digests for all files.
+    /// A checksum list for all files.
     pub checksums: Option<ChecksumList>,
-    /// The run is of one file: a list of digests that names no file is about that one.
+    /// The run is of one file. A checksum list that names no file is about that one.
     pub single: bool,
     /// Every file, or the list that names it, must be signed with one of these.
     pub signed_by: Option<Keys>,
-    /// Mirrors that a server offers for its file are used too.
+    /// Uses mirrors that a server offers for its file, too.
     pub mirrors: bool,
-    /// What is had is recorded, so that every file needs a digest.
+    /// The downloaded files are recorded in a lock file, so that each one needs a digest.
     pub record: bool,
-    /// New tries of a file after a failure.
+    /// How often a file is retried after a failure.
     pub retries: u32,
-    /// Statuses (as 404) that are tried again like a server that failed, though a person would have to decide it else.
+    /// HTTP statuses that are retried like a failure of the server, such as 404, which otherwise are not.
     pub retry_on: Vec<u16>,
     /// What to do on failure.
     pub on_error: OnError,
-    /// How long a server may be silent, before its reply and within a body.
+    /// How long a server may be silent, before its response and within the body.
     pub timeout: Duration,
-    /// How long dialling and the TLS handshake may take.
+    /// How long connecting and the TLS handshake may take.
     pub connect_timeout: Duration,
-    /// How long a whole file may take, all tries included.
+    /// How long one file may take, with all retries.
     pub max_time: Option<Duration>,
     /// Fewer bytes than this within [`MIN_SPEED_WINDOW`] count as silence.
     pub min_bytes_a_minute: u64,
-    /// Which version of HTTP to speak.
+    /// The HTTP version to use.
     pub http_version: HttpVersion,
-    /// Decode what a server sends compressed although it was asked not to; else it is saved as sent.
+    /// Decodes content that a server compressed although it was asked not to. Otherwise it is saved as sent.
     pub decode: bool,
     /// Headers (name, value) for the origin of each given URL, and for no other.
     pub headers: Vec<(String, String)>,
     /// The User-Agent.
     pub user_agent: String,
-    /// Certificates (PEM) to trust instead of the machine's.
+    /// A file of certificates (PEM) to trust instead of the system's.
     pub cacert: Option<PathBuf>,
-    /// Trust every certificate.
+    /// Trusts every certificate.
     pub insecure: bool,
-    /// Redirects to follow for one request.
+    /// The number of redirects to follow for one request.
     pub max_redirects: u32,
-    /// Follow redirects from https to http.
+    /// Follows redirects from https to http.
     pub allow_downgrade: bool,
-    /// Which addresses to dial.
+    /// Which addresses of a host to connect to.
     pub family: Family,
-    /// The file in which runs remember what hosts do not like; `None`: nothing is remembered.
+    /// The file in which runs remember the limits of hosts. `None`: nothing is remembered.
     pub hosts: Option<PathBuf>,
-    /// Paths that no download may take, such as the run's own log.
+    /// Paths that no download may write to, such as the log of the run.
     pub reserved: Vec<PathBuf>,
 }
 
-/// The time over which the lowest allowed speed is measured. CLI contract: "over a minute".
+/// The time over which the lowest allowed speed is measured: `--min-speed` promises a minute.
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
 
 impl Default for Settings {
@@ -113,7 +114,7 @@ impl Default for Settings {
             parallel: Some(2),
             limit_rate: None,
             connections: None,
-            // CLI contract. aria2 allows 16 to a server; over all files of a list a few times that is common.
+            // aria2 allows 16 to a server. Over all files of a list, a few times that is common.
             max_per_host: crate::concurrency::AUTO_MOST,
             max_connections: 64,
             resume: Resume::Auto,
@@ -203,87 +204,87 @@ setters! {
     with_reserved reserved Vec<PathBuf>,
 }
 
-/// What to do when a try failed (`--on-error`).
+/// What to do with a file that failed (`--on-error`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Ask the person; the file waits, others go on.
+    /// Asks the user. The file waits, and others go on.
     Ask,
-    /// Try again by itself, waiting longer each time.
+    /// Retries without asking, and waits longer each time.
     Retry,
-    /// Give this file up.
+    /// Gives this file up.
     Skip,
-    /// Stop everything.
+    /// Stops the run.
     Exit,
 }
 
-/// What is attached to a finished file as extended attributes, where the disk has them.
+/// The extended attributes of a finished file, where the disk has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attributes {
-    /// Nothing (`--no-xattr`).
+    /// None (`--no-xattr`).
     None,
-    /// What it takes to know the file again (`user.downhaul.origin`).
+    /// The record by which a later run recognises the file (`user.downhaul.origin`).
     Record,
-    /// That, and its URL without secrets, for people and other programs (`user.xdg.origin.url`, `--xattr`).
+    /// The record, and the URL without secrets for other programs (`user.xdg.origin.url`, `--xattr`).
     Url,
 }
 
 /// What to do with what an earlier run left of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Go on with what can be proven.
+    /// Resumes from what the journal proves.
     Auto,
-    /// Forget it (`--no-resume`).
+    /// Starts again (`--no-resume`).
     Forget,
-    /// Go on, also with a partial file that another tool left under the final name (`--continue`).
+    /// Resumes, and also adopts a partial file that another tool left under the final name (`--continue`).
     Adopt,
-    /// Keep of a file under the final name what is right, by digests of its pieces (`downhaul repair`).
+    /// Keeps the chunks of a finished file that match their digests (`downhaul repair`).
     Repair,
 }
 
-/// Which files are forced to disk (`--sync`).
+/// Which files are forced to disk before they get their name (`--sync`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
-    /// Those that have a journal.
+    /// Files that have a journal.
     Auto,
-    /// All.
+    /// All files.
     Always,
-    /// None.
+    /// No file.
     Never,
 }
 
-/// How much must be proven of a file (`--verify`).
+/// How much of a file must be verified (`--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
-    /// All that is known is checked.
+    /// Every digest that is known is verified.
     Auto,
-    /// All that is known is checked, and digests are also looked for beside the file.
+    /// Every digest that is known is verified, and digests are also looked for beside the file.
     Find,
-    /// As [`Verify::Find`], and a file that no list names fails. Lists are those that were given, those beside the file, and what
-    /// the list of jobs or the person says of it; MD5 counts.
+    /// As [`Verify::Find`], and a file fails if no checksum list names it. A list that was given counts, one
+    /// beside the file, and a digest from the user or from the list of jobs. MD5 is enough.
     Listed,
-    /// As [`Verify::Find`], and a file of which no strong digest is known fails.
+    /// As [`Verify::Find`], and a file fails if no strong digest is known for it.
     Require,
-    /// Nothing is checked.
+    /// Nothing is verified.
     Off,
 }
 
 /// A checksum list (`--checksum-file`), see [`crate::list::checksums`].
 #[derive(Debug, Clone)]
 pub enum ChecksumList {
-    /// Here it is.
+    /// Its text.
     Text {
         /// Its file name.
         name: String,
-        /// What it says.
+        /// Its content.
         text: Vec<u8>,
-        /// The signature file beside it: its name, and what it says.
+        /// The name and the content of the signature file beside it.
         signature: Option<(String, Vec<u8>)>,
     },
-    /// It is fetched before the first file that needs it.
+    /// Its URL. It is fetched before the first file that needs it.
     Url(Url),
 }
 
-/// Which addresses of a host to dial.
+/// Which addresses of a host to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// All of them.
@@ -294,7 +295,7 @@ pub enum Family {
     V6,
 }
 
-/// Which version of HTTP to speak (`--http1`, `--http2`).
+/// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
     /// HTTP/2 for small files over https, where the server has it; HTTP/1.1 for everything else.

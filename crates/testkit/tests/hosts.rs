@@ -1,4 +1,5 @@
-//! Whole sessions against simulated hosts that count files and connections, with real waits in no time.
+//! Whole sessions against simulated hosts that limit files and connections. The clock is simulated, so that
+//! no test really waits.
 
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
-/// Hosts by chance.
+/// The number of random hosts.
 const HOSTS: u64 = 60;
 
 const ALL: Allows = Allows {
@@ -30,7 +31,7 @@ fn run<T>(what: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(what)
 }
 
-/// Downloads files of these sizes from one host; each that is there must be exact.
+/// Downloads files of these sizes from one host. Each one that is there must be exact.
 async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: u64) -> Summary {
     let disk = FakeDisk::failing(0, seed);
     let (here, all) = (host.clone(), sizes.to_vec());
@@ -91,7 +92,7 @@ fn a_later_run_is_not_banned_again() {
 }
 
 #[test]
-fn forty_small_files_cost_a_limited_host_little_more_than_forty_requests() {
+fn forty_small_files_take_little_more_than_forty_requests_from_a_limited_host() {
     run(async {
         let host = SimHost::new(Allows { rate: 5.0, burst: 3.0, ..ALL });
         let settings = Settings::default().with_parallel(None).with_retries(0);
@@ -102,7 +103,7 @@ fn forty_small_files_cost_a_limited_host_little_more_than_forty_requests() {
 }
 
 #[test]
-fn hosts_with_quotas_and_bans_by_chance_give_every_file_and_are_spared() {
+fn random_hosts_with_quotas_and_bans_give_every_file_and_get_few_requests() {
     for seed in 0..HOSTS {
         run(async {
             let mut rng = fastrand::Rng::with_seed(seed);
@@ -115,7 +116,7 @@ fn hosts_with_quotas_and_bans_by_chance_give_every_file_and_are_spared() {
                 speed: 1e5 + rng.f64() * 1e6,
             };
             let host = SimHost::new(allows);
-            // Large files, or small ones; where transfers are counted, files beside each other are too.
+            // Large files or small ones. Where the host counts transfers, files come one after the other.
             let large = rng.bool();
             let count = if large { rng.usize(1..3) } else { rng.usize(1..40) };
             let size = |rng: &mut fastrand::Rng| {
