@@ -1,15 +1,25 @@
-//! What downhaul **decides**: which step a file takes next, whether a failure is tried again, what a
-//! server's words may become on disk, and what is told to whoever watches.
+//! The part of downhaul that **decides**: which step a file takes next, if a failure is retried, which file name a
+//! server's words may become, and what is reported.
 //!
-//! This crate touches nothing: no sockets, no files, no clock, no random, no environment (`clippy.toml`
-//! beside it holds that wall). It is handed `now` as a [`std::time::Duration`] since the session's start
-//! and a seed for jitter, so that thousands of whole downloads can be simulated in a second.
+//! This crate touches nothing: no sockets, no files, no clock, no random numbers, no environment (`clippy.toml`
+//! beside it forbids them). It is given `now` as a [`std::time::Duration`] since the start of the session, and a
+//! seed for jitter. So thousands of whole downloads can be simulated in a second.
 //!
-//! Read in the order that data flows: [`job`] what was asked, [`list`] text into jobs, [`name`] remote text
-//! into file names, [`remote`] what a source says of a file, read from HTTP by [`head`] and [`http_response`], [`plan`] the state machine of one file with its [`ranges`] and its
-//! [`concurrency`], [`retry`] whether to try again, [`journal`] what a later run may go on with, [`identity`] whether what lies
-//! here is this file, [`adopt`] what other tools leave, [`digest`] and [`signature`] what was proven, [`content`] whether it is what its name promises,
-//! [`event`] what is told, [`lock_file`] what is kept of a run, [`error`] what can go wrong.
+//! The modules, in the order in which data flows:
+//!
+//! - [`list`] reads lists of URLs, Metalinks and checksum lists. A [`job`] is one file that was asked for, and
+//!   [`settings`] are those of the whole run.
+//! - [`name`] turns remote text into file names.
+//! - [`remote`] is what a source says of a file. [`head`] and [`http_response`] read it from HTTP.
+//! - [`plan`] is the state machine of one file. It keeps account of its bytes as [`ranges`].
+//! - [`concurrency`] decides how many connections a host gets. [`throttle`] reads when a host says that it gets too
+//!   many requests, and [`hosts`] remembers the limits of hosts.
+//! - [`journal`] is what a later run resumes from. [`identity`] decides if a file that is already here is the wanted
+//!   one, and [`adopt`] reads what other tools left.
+//! - [`digest`] and [`signature`] verify bytes. [`content`] checks that a file is what its name promises.
+//! - [`error`] is what can go wrong, and [`retry`] decides if it is tried again.
+//! - [`event`] is what is reported, [`lock_file`] what is recorded of a run, and [`show`] escapes text and hides
+//!   secrets.
 
 pub mod adopt;
 pub mod concurrency;

@@ -126,7 +126,7 @@ impl Disk for FakeDisk {
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
         let standing = |file: &FakeFile| {
             let (size, record) = (file.bytes.len() as u64, file.record.clone());
-            let file = identity::Standing { size, modified: Some(SystemTime::UNIX_EPOCH), record };
+            let file = identity::ExistingFile { size, modified: Some(SystemTime::UNIX_EPOCH), record };
             Standing { instead: None, file }
         };
         Ok(self.inner().files.get(path).map(standing))

@@ -80,7 +80,7 @@ impl Plan {
     /// What an earlier run left may be another mirror's, of which equal sizes and tags prove nothing.
     pub(super) fn is_of_another_source(&self, source: usize, known: &RemoteFile) -> bool {
         let same = match (self.sources.origin(source), known.start.origin) {
-            (Some(one), Some(other)) => one.may_continue(other),
+            (Some(one), Some(other)) => one.may_resume(other),
             _ => true,
         };
         !same && !self.mixes()

@@ -62,7 +62,7 @@ impl Plan {
     fn is_useful(&self, left: &Leftover) -> Result<(), Error> {
         let no = |kind, why: &str| Err(Error::new(kind, self.place(), why));
         match (left, &self.remote_file) {
-            (Leftover::Journal { start, .. }, _) if !self.identity().may_continue(start.origin) => {
+            (Leftover::Journal { start, .. }, _) if !self.identity().may_resume(start.origin) => {
                 no(ErrorKind::ResumeUnproven, "it came from another URL")
             }
             (_, Some(_)) if !self.is_provable() && matches!(left, Leftover::Journal { .. }) => {

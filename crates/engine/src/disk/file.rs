@@ -38,7 +38,7 @@ impl Disk for Files {
                     (false, false) => Some(NoFile::Device),
                 };
                 let record = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
-                let file = identity::Standing { size: meta.len(), modified: meta.modified().ok(), record };
+                let file = identity::ExistingFile { size: meta.len(), modified: meta.modified().ok(), record };
                 Ok(Some(Standing { instead, file }))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -50,14 +50,14 @@ impl Disk for Files {
         let sides = [tagged_side_files(target, &identity.tag()), side_files(target)];
         sides.iter().any(|side| {
             let both = exists(&side.journal) && exists(&side.part);
-            both && start_of(&side.journal).is_some_and(|start| identity.may_continue(start.origin))
+            both && start_of(&side.journal).is_some_and(|start| identity.may_resume(start.origin))
         })
     }
 
     fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
         let usual = side_files(target);
         match start_of(&usual.journal) {
-            Some(start) => exists(&usual.part) && !identity.may_continue(start.origin),
+            Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
             // Without a journal of ours, they may be what a person or another tool keeps there.
             None if exists(&usual.part) && exists(&usual.journal) => false,
             None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_ours(&usual.part)),

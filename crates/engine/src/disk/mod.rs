@@ -282,7 +282,7 @@ pub struct Standing {
     /// What it is, if it is not a regular file.
     pub instead: Option<NoFile>,
     /// The file.
-    pub file: identity::Standing,
+    pub file: identity::ExistingFile,
 }
 
 /// Turns an error of the system into one that says what a person can do.

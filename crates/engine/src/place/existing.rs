@@ -73,7 +73,7 @@ impl Places {
             return Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why));
         }
         let known = self.known(there, wanted.identity);
-        if let identity::Known::Ours(record) = known
+        if let identity::Recognised::Ours(record) = known
             && !lacks_digest
         {
             let day = record.day();
@@ -84,12 +84,12 @@ impl Places {
         if let Some(tool) = self.disk.unfinished_by(path) {
             return exists(format!("{tool} has not finished it, by the control file beside it"));
         }
-        if known == identity::Known::Another {
+        if known == identity::Recognised::OtherUrl {
             return exists("it was downloaded from another URL".into());
         }
         let Some(remote) = wanted.remote else { return Ok(Place::Ask(Conditions::default())) };
-        if let identity::Known::SignedOtherwise(record) = known
-            && let (Validator::Etag(here), Validator::Etag(server)) = (&record.version, &remote.validator)
+        if let identity::Recognised::SignedDifferently(record) = known
+            && let (Validator::Etag(here), Validator::Etag(server)) = (&record.validator, &remote.validator)
             && here != server
         {
             return exists("the server's file has another entity tag".into());
@@ -130,8 +130,8 @@ impl Places {
         }
         let up_to_date = Some(stays(path, "is up to date"));
         let Some(remote) = wanted.remote else {
-            let conditions = match there.file.is_known(&wanted.identity.origins) {
-                identity::Known::Ours(record) => record.conditions(),
+            let conditions = match there.file.recognise(&wanted.identity.origins) {
+                identity::Recognised::Ours(record) => record.conditions(),
                 // A file without a record of this URL may be a different one, even if it is newer.
                 _ => Conditions::default(),
             };
@@ -139,8 +139,8 @@ impl Places {
         };
         if remote.span == Span::Unchanged {
             // Without a condition in the request, 304 has no meaning.
-            let known = there.file.is_known(&wanted.identity.origins);
-            let asked = matches!(known, identity::Known::Ours(record) if record.conditions() != Conditions::default());
+            let known = there.file.recognise(&wanted.identity.origins);
+            let asked = matches!(known, identity::Recognised::Ours(record) if record.conditions() != Conditions::default());
             return Ok(up_to_date.filter(|_| asked));
         }
         let same_size = remote.size.map(|size| size == there.file.size);
@@ -150,9 +150,9 @@ impl Places {
             _ => None,
         };
         // If the request named the recorded validator and the server sends the file, it has another version.
-        let same_version = match there.file.is_known(&wanted.identity.origins) {
-            identity::Known::Ours(record) if record.version != Validator::Unknown => {
-                Some(record.version == remote.validator)
+        let same_version = match there.file.recognise(&wanted.identity.origins) {
+            identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
+                Some(record.validator == remote.validator)
             }
             _ => None,
         };

@@ -147,7 +147,7 @@ impl Places {
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let known = self.known(&there, wanted.identity);
-                Ok(there.instead.is_none() && known != identity::Known::Another)
+                Ok(there.instead.is_none() && known != identity::Recognised::OtherUrl)
             }),
         }
     }
@@ -169,8 +169,8 @@ impl Places {
                 let path = numbered(base, n);
                 let is_own = match self.disk.look(&path)? {
                     Some(there) => match self.known(&there, &by_origin) {
-                        identity::Known::Ours(_) => exactly,
-                        identity::Known::SignedOtherwise(_) => !exactly,
+                        identity::Recognised::Ours(_) => exactly,
+                        identity::Recognised::SignedDifferently(_) => !exactly,
                         _ => false,
                     },
                     None => exactly && self.disk.has_left(&path, &by_origin),
@@ -185,13 +185,13 @@ impl Places {
 
     /// What the record of a file says of it. Where several jobs of the run have URLs that differ in how they are signed alone,
     /// each has its own file.
-    fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Known<'t> {
+    fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Recognised<'t> {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
-        match there.file.is_known(&identity.origins) {
-            identity::Known::SignedOtherwise(_)
+        match there.file.recognise(&identity.origins) {
+            identity::Recognised::SignedDifferently(_)
                 if signed().any(|file| self.signed().get(&file) == Some(&true)) =>
             {
-                identity::Known::Another
+                identity::Recognised::OtherUrl
             }
             known => known,
         }

@@ -1,0 +1,78 @@
+//! A file that already exists under a final name: if a run recognises it, and how it compares with the
+//! server's file.
+
+use super::record::since_epoch;
+use super::{Origin, Record, Relation, seconds};
+use crate::remote::Remote;
+use std::time::SystemTime;
+
+/// A file that exists under a final name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingFile {
+    /// Its size in bytes.
+    pub size: u64,
+    /// The date of its last change, where the disk has one.
+    pub modified: Option<SystemTime>,
+    /// The record that is attached to it, if there is one.
+    pub record: Option<Record>,
+}
+
+/// What the record of an existing file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recognised<'r> {
+    /// The file was downloaded from a URL of this job, and has not changed since.
+    Ours(&'r Record),
+    /// The file was downloaded from a URL of this job that had another signature. Only the server knows if it
+    /// is the same file.
+    SignedDifferently(&'r Record),
+    /// The file was downloaded from another URL.
+    OtherUrl,
+    /// The file has no record, or was changed since.
+    Unknown,
+}
+
+impl ExistingFile {
+    /// Returns what the record of the file says to a job with these origins.
+    pub fn recognise(&self, origins: &[Origin]) -> Recognised<'_> {
+        let Some(record) = &self.record else { return Recognised::Unknown };
+        let intact = record.size == self.size && self.modified.map(since_epoch) == Some(record.modified);
+        let some = |wanted| origins.iter().any(|origin| origin.hashes.compare(record.origin) == wanted);
+        match record {
+            _ if !intact => Recognised::Unknown,
+            record if some(Relation::Same) => Recognised::Ours(record),
+            record if some(Relation::SignedDifferently) => Recognised::SignedDifferently(record),
+            _ if some(Relation::Unknown) => Recognised::Unknown,
+            _ => Recognised::OtherUrl,
+        }
+    }
+}
+
+/// How an existing file compares with the server's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// Nothing differs. The text says what was compared.
+    Same(&'static str),
+    /// They differ. The text says how.
+    Different(String),
+    /// The server said nothing that could be compared.
+    Unknown,
+}
+
+/// Compares an existing file with what a source says of its own. (Digests are not compared here, since that
+/// needs the bytes of the file.)
+pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
+    let Some(size) = remote.size else { return Compared::Unknown };
+    if size != existing.size {
+        let here = existing.size;
+        return Compared::Different(format!("it has {here} bytes, and the server's file has {size}"));
+    }
+    match (remote.modified, existing.modified) {
+        // HTTP dates have whole seconds.
+        (Some(there), Some(here)) if seconds(there) == seconds(here) => Compared::Same("same size and date"),
+        (Some(there), Some(here)) if there > here => {
+            Compared::Different("the server's file has the same size and is newer".into())
+        }
+        (Some(_), Some(_)) => Compared::Same("same size, and the server's file is not newer"),
+        _ => Compared::Same("same size"),
+    }
+}

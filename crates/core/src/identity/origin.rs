@@ -1,0 +1,186 @@
+//! URLs as they are recorded: keyed hashes, which show if two URLs are the same, or the same but for their
+//! signature.
+//!
+//! Invariant: no secret of a URL can be read from its hashes, as long as the key is secret.
+
+use crate::show;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use url::Url;
+
+/// Parameters of a query that only sign it, in lower case: they say that a request may be made, and until
+/// when. Each visitor gets a link to the same file with another signature. (AWS and CloudFront, Google,
+/// Azure, and the tokens of content networks.)
+const SIGNING: &[&str] = &[
+    "signature",
+    "expires",
+    "key-pair-id",
+    "policy",
+    "awsaccesskeyid",
+    "googleaccessid",
+    "token",
+    "access_token",
+    "auth_token",
+    "hdnea",
+    "hdnts",
+    "__token__",
+    "sig",
+    "se",
+    "sp",
+    "sv",
+    "st",
+    "sr",
+    "spr",
+    "skoid",
+    "sktid",
+    "skt",
+    "ske",
+    "sks",
+    "skv",
+];
+
+/// Every parameter with one of these beginnings only signs the query, too.
+const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
+
+/// The secret by which URLs are hashed. With a known key, a short secret in a URL could be guessed from its
+/// hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    bytes: [u8; 32],
+    /// Distinguishes hashes by this key from those by another one: the beginning of the hash of no bytes.
+    id: [u8; 2],
+}
+
+impl Key {
+    /// Returns the key with these 32 random bytes, which must be the same in every run.
+    pub fn new(bytes: [u8; 32]) -> Key {
+        let [one, other, ..] = *blake3::keyed_hash(&bytes, b"").as_bytes();
+        Key { bytes, id: [one, other] }
+    }
+}
+
+/// The key of users who have none of their own. Files are recognised with it, but short secrets could be
+/// guessed.
+impl Default for Key {
+    fn default() -> Key {
+        Key::new(*b"downhaul: files without a secret")
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(***)")
+    }
+}
+
+/// Keyed hashes of the URL of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hashes {
+    /// Names the key.
+    key: [u8; 2],
+    /// The hash of the whole URL without its password and fragment.
+    url: [u8; 8],
+    /// The hash of the same without the parameters that only sign it.
+    file: [u8; 8],
+}
+
+/// How two URLs compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// They are equal.
+    Same,
+    /// They are equal but for their signature.
+    SignedDifferently,
+    /// They differ.
+    Different,
+    /// They were hashed by different keys and cannot be compared.
+    Unknown,
+}
+
+impl Hashes {
+    /// Compares the URLs behind two hashes.
+    pub fn compare(self, other: Hashes) -> Relation {
+        match self {
+            _ if self.key != other.key => Relation::Unknown,
+            _ if self.url == other.url => Relation::Same,
+            _ if self.file == other.file => Relation::SignedDifferently,
+            _ => Relation::Different,
+        }
+    }
+}
+
+impl Hashes {
+    fn of(url: &Url, key: &Key) -> Hashes {
+        let mut whole = Cow::Borrowed(url);
+        if url.fragment().is_some() || url.password().is_some() {
+            let whole = whole.to_mut();
+            whole.set_fragment(None);
+            // The same file is asked for with another password. (This cannot fail for http and https.)
+            let _ = whole.set_password(None);
+        }
+        let hash = |url: &Url| short(blake3::keyed_hash(&key.bytes, url.as_str().as_bytes()));
+        let of_url = hash(&whole);
+        let of_file = match whole.query() {
+            Some(query) if query.split('&').any(is_signature) => {
+                let kept: Vec<&str> = query.split('&').filter(|part| !is_signature(part)).collect();
+                let mut file = whole.clone().into_owned();
+                file.set_query(Some(kept.join("&").as_str()).filter(|query| !query.is_empty()));
+                hash(&file)
+            }
+            _ => of_url,
+        };
+        Hashes { key: key.id, url: of_url, file: of_file }
+    }
+}
+
+/// Where a file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The hashes of the URL with every secret in it.
+    pub hashes: Hashes,
+    /// A hash, without a key, of the URL as it may be shown.
+    shown: [u8; 8],
+}
+
+impl Origin {
+    /// Returns the origin of a file at this URL.
+    pub fn of(url: &Url, key: &Key) -> Origin {
+        Origin { hashes: Hashes::of(url, key), shown: short(blake3::hash(show::url(url).as_bytes())) }
+    }
+
+    /// Returns true if bytes from that origin may belong to a file from this one: both are the same URL but
+    /// for the signature. If they were hashed by different keys, the URLs as they may be shown must be equal.
+    pub fn may_resume(self, from: Origin) -> bool {
+        match self.hashes.compare(from.hashes) {
+            Relation::Same | Relation::SignedDifferently => true,
+            Relation::Different => false,
+            Relation::Unknown => self.shown == from.shown,
+        }
+    }
+
+    /// Returns a hash that all URLs share that differ from this one only in their signature. `None`: this one
+    /// is not signed.
+    pub fn signed_file(self) -> Option<[u8; 8]> {
+        Some(self.hashes.file).filter(|file| *file != self.hashes.url)
+    }
+
+    /// Returns a short text for the name of a partial file whose usual name another file has. It is the same
+    /// in every run.
+    pub fn tag(self) -> String {
+        let [a, b, c, d, ..] = self.shown;
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+/// Returns true if a parameter of a query (`name=value`) only signs the URL.
+fn is_signature(part: &str) -> bool {
+    let name = part.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    SIGNING.contains(&name.as_str()) || SIGNING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Returns the first eight bytes of a hash.
+fn short(hash: blake3::Hash) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    [a, b, c, d, e, f, g, h]
+}

@@ -1,0 +1,102 @@
+//! The record that is attached to a finished file, by which a later run recognises it.
+//!
+//! Invariant: a record has no secret, and a record of another format is not read.
+
+use super::{Hashes, Origin};
+use crate::remote::Validator;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime};
+
+/// What is attached to a finished file, so that a later run recognises it without a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The hashes of the URL that it came from.
+    pub origin: Hashes,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The date of its last change on the disk, in seconds and nanoseconds since the Unix epoch.
+    pub modified: (i64, u32),
+    /// When it was complete, in seconds since the Unix epoch.
+    pub at: u64,
+    /// The validator that the server sent with it.
+    pub validator: Validator,
+}
+
+/// The format of a record.
+const FORMAT: u8 = 1;
+
+/// The longest entity tag that is recorded, in bytes. A record should fit beside the inode of a file, where
+/// some 60 bytes are free (ext4 with inodes of 256 bytes). Servers of static files use 15 to 40.
+const LONGEST_TAG: usize = 128;
+
+impl Record {
+    /// Returns the record of a file that is complete now.
+    pub fn new(
+        origin: Origin,
+        size: u64,
+        modified: SystemTime,
+        now: SystemTime,
+        validator: &Validator,
+    ) -> Record {
+        let validator = match validator {
+            Validator::Etag(tag) if tag.len() > LONGEST_TAG => Validator::Unknown,
+            validator => validator.clone(),
+        };
+        Record { origin: origin.hashes, size, modified: since_epoch(modified), at: seconds(now), validator }
+    }
+
+    /// Returns the record as it is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // A file whose record could not be written is only not recognised.
+        let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
+        bytes.insert(0, FORMAT);
+        bytes
+    }
+
+    /// Reads what [`Record::to_bytes`] returned. Returns `None` if it is anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
+        let (format, rest) = bytes.split_first()?;
+        if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
+    }
+
+    /// Returns the day on which the file was complete, in UTC: `2026-11-27`.
+    pub fn day(&self) -> String {
+        let at = i64::try_from(self.at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+        at.unwrap_or_default().strftime("%Y-%m-%d").to_string()
+    }
+
+    /// Returns the conditions by which the server decides if its file changed since.
+    pub fn conditions(&self) -> Conditions {
+        match &self.validator {
+            Validator::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },
+            Validator::Modified(at) => Conditions { etag: None, modified: Some(*at) },
+            Validator::Unknown => Conditions::default(),
+        }
+    }
+}
+
+/// What a server compares its file with. It answers 304 if nothing changed (RFC 9110, section 13.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The value of If-None-Match.
+    pub etag: Option<String>,
+    /// The value of If-Modified-Since.
+    pub modified: Option<SystemTime>,
+}
+
+/// Returns the whole seconds since the Unix epoch, and 0 for a time before it.
+pub fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Returns the seconds and nanoseconds since the Unix epoch.
+pub(super) fn since_epoch(at: SystemTime) -> (i64, u32) {
+    let pair = |since: Duration| (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos());
+    match at.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => pair(since),
+        Err(before) => {
+            let (seconds, nanos) = pair(before.duration());
+            (-seconds, nanos)
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Tests of origins, records and existing files.
+
+use super::*;
+use crate::remote::Validator;
+use proptest::prelude::*;
+use std::time::{Duration, SystemTime};
+use url::Url;
+
+fn by(key: &Key, url: &str) -> Origin {
+    Origin::of(&Url::parse(url).expect("a URL"), key)
+}
+
+fn origin(url: &str) -> Origin {
+    by(&Key::default(), url)
+}
+
+fn relation(one: &str, other: &str) -> Relation {
+    origin(one).hashes.compare(origin(other).hashes)
+}
+
+#[test]
+fn another_scheme_host_or_path_is_another_file() {
+    let one = "http://h/REST1/mask.nii";
+    for other in [
+        "https://h/REST1/mask.nii",
+        "http://g/REST1/mask.nii",
+        "http://h:81/REST1/mask.nii",
+        "http://h/REST2/mask.nii",
+        "http://h/REST1/mask.nii?x=1",
+        "http://u@h/REST1/mask.nii",
+    ] {
+        assert_eq!(relation(one, other), Relation::Different, "{other}");
+        assert!(!origin(one).may_resume(origin(other)), "{other}");
+    }
+    for same in
+        ["http://h:80/REST1/mask.nii", "http://H/REST1/mask.nii#part", "http://h/x/../REST1/mask.nii"]
+    {
+        assert_eq!(relation(one, same), Relation::Same, "{same}");
+    }
+    assert_eq!(relation("http://u:a@h/f", "http://u:b@h/f"), Relation::Same, "a changed password");
+}
+
+#[test]
+fn only_a_new_signature_leaves_it_the_same_file() {
+    for (one, other) in [
+        ("?X-Amz-Date=1&X-Amz-Signature=a", "?X-Amz-Date=2&X-Amz-Signature=b"),
+        ("?v=1&Expires=5&Signature=a&Key-Pair-Id=k", "?v=1&Expires=6&Signature=b&Key-Pair-Id=k"),
+        ("?sv=1&se=2&sr=b&sp=r&sig=a", "?sv=1&se=3&sr=b&sp=r&sig=b"),
+        ("?x-goog-expires=1", ""),
+    ] {
+        let (one, other) = (format!("https://h/f{one}"), format!("https://h/f{other}"));
+        assert_eq!(relation(&one, &other), Relation::SignedDifferently, "{one}");
+        assert!(origin(&one).may_resume(origin(&other)));
+    }
+    for (one, other) in [("?id=1", "?id=2"), ("?id=1", ""), ("?signed=1", "?signed=2"), ("?a&b", "?b&a")]
+    {
+        let (one, other) = (format!("https://h/f{one}"), format!("https://h/f{other}"));
+        assert_eq!(relation(&one, &other), Relation::Different, "{one}");
+    }
+}
+
+#[test]
+fn by_another_key_only_the_url_as_shown_can_be_compared() {
+    let key = Key::new([7; 32]);
+    let url = "http://h/f?key=secret";
+    let (ours, theirs) = (origin(url), by(&key, url));
+    assert_eq!(ours.hashes.compare(theirs.hashes), Relation::Unknown);
+    assert!(ours.may_resume(theirs) && ours.tag() == theirs.tag());
+    assert!(!ours.may_resume(by(&key, "http://h/g?key=secret")));
+    assert!(!ours.may_resume(origin("http://h/f?key=other")), "by one key, hidden values count");
+    assert_eq!(format!("{key:?}"), "Key(***)");
+}
+
+#[test]
+fn a_finished_file_is_recognised_until_it_is_changed() {
+    let at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5);
+    let here = origin("http://h/f?sig=1");
+    let record = Record::new(here, 10, at, at, &Validator::Etag("\"a\"".into()));
+    let existing = ExistingFile { size: 10, modified: Some(at), record: Some(record.clone()) };
+    assert_eq!(existing.recognise(&[origin("http://g/f"), here]), Recognised::Ours(&record));
+    assert_eq!(existing.recognise(&[origin("http://h/f?sig=2")]), Recognised::SignedDifferently(&record));
+    assert_eq!(existing.recognise(&[origin("http://h/g")]), Recognised::OtherUrl);
+    let touched = ExistingFile { modified: Some(at + Duration::from_nanos(1)), ..existing.clone() };
+    let by_another_key = ExistingFile {
+        record: Some(Record::new(
+            by(&Key::new([7; 32]), "http://h/f?sig=1"),
+            10,
+            at,
+            at,
+            &Validator::Unknown,
+        )),
+        ..existing.clone()
+    };
+    let grown = ExistingFile { size: 11, ..existing.clone() };
+    for changed in [touched, grown, by_another_key, ExistingFile { record: None, ..existing.clone() }] {
+        assert_eq!(changed.recognise(&[here]), Recognised::Unknown);
+    }
+    assert_eq!(record.day(), "2023-11-14");
+    assert!(record.to_bytes().len() < 60, "it fits beside the inode");
+}
+
+proptest! {
+    #[test]
+    fn records_are_read_as_they_were_written_and_garbage_is_not(
+        size: u64, seconds in 0..4_000_000_000u64, nanos in 0..1_000_000_000u32, garbage: Vec<u8>,
+    ) {
+        let at = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+        let record = Record::new(origin("http://h/f"), size, at, at, &Validator::Unknown);
+        prop_assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+        let _ = Record::from_bytes(&garbage);
+    }
+}
