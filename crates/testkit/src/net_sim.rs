@@ -1,8 +1,9 @@
-//! A simulated world for one file: a server that sins by chance, without sockets and without time passing.
+//! A simulated world for one file: a server that misbehaves at random, without sockets and without time
+//! passing.
 //!
-//! [`World`] decides, from a seed, what each request meets. Two drivers use it: [`crate::plan_sim`] runs the state
-//! machine alone, step by step; [`SimSource`] is a [`Source`], so that the whole engine runs in the same worlds (under
-//! tokio's paused clock).
+//! [`World`] decides, from a seed, what each request meets. Two drivers use it: [`crate::plan_sim`] runs the
+//! state machine alone, step by step; [`SimSource`] is a [`Source`], so that the whole engine runs in the
+//! same worlds (under tokio's paused clock).
 
 pub mod host;
 
@@ -23,13 +24,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// The largest simulated file: enough for progress to refill the budget several times.
+/// The size of the largest simulated file: progress refills the retry budget several times in it.
 const LARGEST: u64 = 400_000;
 
-/// Most files are smaller: more of them fit into a second.
+/// The size of most files. They are smaller, so that more of them fit into a second.
 const COMMON: u64 = 100_000;
 
-/// The plan's numbers, shrunk to the size of these files.
+/// The sizes that the plan uses, made smaller for these files.
 const SIZES: Sizes = Sizes {
     segment_least: 5_000,
     split_least: 1_000,
@@ -39,30 +40,31 @@ const SIZES: Sizes = Sizes {
     window_is_memory: false,
 };
 
-/// What a server holds, and how it treats requests. All from a seed.
+/// What a server has, and how it treats requests. All of it follows from a seed.
 #[derive(Debug, Clone)]
 pub struct World {
     pub(crate) rng: Rng,
-    /// The versions that the file goes through; requests see ever later ones.
+    /// The versions that the file goes through. A later request never sees an earlier version.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
-    /// Chance of a sin, in percent.
+    /// The chance that a request meets misbehaviour, in percent.
     sinfulness: u8,
     validator: Validator,
     announces_length: bool,
     knows_ranges: bool,
-    /// A digest in the reply: right, wrong, or none.
+    /// The digest in a response: right, wrong, or none.
     pub(crate) digest: Option<bool>,
-    /// Parts come with digests of their own.
-    digests_parts: bool,
-    /// Somebody said beforehand what the file is, and perhaps its pieces; one of several sources lies now and then.
+    /// Ranges come with digests of their own.
+    digests_ranges: bool,
+    /// A list states digests of the file, and perhaps of its chunks. One of several sources sends a wrong
+    /// byte now and then.
     pub(crate) known: bool,
-    /// And that was wrong: nobody has such a file.
+    /// The list is wrong: no source has such a file.
     misled: bool,
     /// There are several sources.
     several: bool,
     liar: Option<usize>,
-    /// Who asks for a part gets something else than the file, now and then.
+    /// A request for a range gets something else than the file, now and then.
     sides: bool,
 }
 
@@ -73,10 +75,10 @@ enum Validator {
     None,
 }
 
-/// What one request meets.
+/// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Meeting {
-    /// The reply's head, or why there is none.
+    /// What the source says of the file, or why there is no response.
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,
@@ -84,20 +86,20 @@ pub struct Meeting {
     pub end: Result<(), Error>,
 }
 
-/// The digest that a server states of these bytes.
+/// Returns the digest that a server states of these bytes.
 fn stated(bytes: &[u8], from: &str) -> Expected {
     let digest = Digest::from_hex(Algorithm::Sha256, &sha256(bytes)).expect("a digest");
     Expected { digest, from: from.into() }
 }
 
-/// The origins of so many sources.
+/// Returns the origins of so many sources.
 pub(crate) fn origins(count: usize) -> Vec<Origin> {
     let url = |n| Url::parse(&format!("http://sim{n}/file")).expect("a URL");
     (0..count).map(|n| Origin::of(&url(n), &Key::default())).collect()
 }
 
 impl World {
-    /// The world of a seed.
+    /// Returns the world of a seed.
     pub fn new(seed: u64) -> World {
         let mut rng = Rng::with_seed(seed);
         let size = match rng.u8(0..10) {
@@ -109,7 +111,7 @@ impl World {
         let count = if rng.u8(0..5) == 0 { rng.usize(2..4) } else { 1 };
         let versions = (0..count)
             .map(|n| {
-                // A new version often has the same size, which is when mixing goes unnoticed.
+                // A new version often has the same size, so that only its bytes show if versions were mixed.
                 let size = if n > 0 && rng.bool() { rng.u64(0..COMMON) } else { size };
                 Arc::new(content(&format!("{seed}-{n}"), size))
             })
@@ -123,7 +125,7 @@ impl World {
             announces_length: rng.u8(0..5) > 0,
             knows_ranges: rng.u8(0..5) > 0,
             digest: [None, None, Some(true), Some(false)][rng.usize(0..4)],
-            digests_parts: rng.u8(0..3) == 0,
+            digests_ranges: rng.u8(0..3) == 0,
             known: false,
             misled: false,
             several: false,
@@ -132,14 +134,14 @@ impl World {
             rng,
         };
         if count == 1 && world.rng.u8(0..3) == 0 {
-            (world.known, world.digests_parts) = (true, false);
+            (world.known, world.digests_ranges) = (true, false);
             world.digest = world.digest.filter(|_| world.rng.bool());
             world.liar = [None, Some(0), Some(1), Some(2)][world.rng.usize(0..4)];
         }
         world
     }
 
-    /// The world of a seed, with a file large enough for a journal and several connections.
+    /// Returns the world of a seed, with a file that is large enough for a journal and several connections.
     pub fn large(seed: u64) -> World {
         let mut world = World::new(seed);
         let versions = world.versions.len();
@@ -150,9 +152,9 @@ impl World {
         world
     }
 
-    /// The rules of a job in this world.
+    /// Returns the rules of a job in this world.
     pub fn rules(&mut self) -> Rules {
-        let (expected, pieces) = self.proofs();
+        let (expected, chunks) = self.expectations();
         let sources = self.rng.usize(1..=3);
         self.several = sources > 1;
         Rules {
@@ -166,10 +168,10 @@ impl World {
             notes: Vec::new(),
             expected,
             size: None,
-            chunks: pieces,
+            chunks,
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {
-                // What cannot be read back is not proven by pieces.
+                // Bytes that cannot be read back are not verified by chunks.
                 0 if !self.known => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
                 _ => SIZES,
             },
@@ -177,8 +179,8 @@ impl World {
         }
     }
 
-    /// What somebody says beforehand of the whole and of its pieces.
-    fn proofs(&mut self) -> (Vec<Expected>, Option<ChunkHashes>) {
+    /// Returns what a list states of the whole file and of its chunks.
+    fn expectations(&mut self) -> (Vec<Expected>, Option<ChunkHashes>) {
         let file = self.versions[0].clone();
         self.misled = self.known && self.rng.u8(0..8) == 0;
         let salt: &[u8] = if self.misled { b"x" } else { b"" };
@@ -188,7 +190,7 @@ impl World {
         let length = self.rng.usize(1_000..20_000);
         let which = if self.known { self.rng.u8(0..3) } else { 3 };
         let whole = || vec![Expected { digest: digest(&file), from: "a list".into() }];
-        let pieces = || ChunkHashes {
+        let chunks = || ChunkHashes {
             length: length as u64,
             algorithm: Algorithm::Sha256,
             digests: file.chunks(length).map(digest).collect(),
@@ -196,18 +198,19 @@ impl World {
         };
         match which {
             0 => (whole(), None),
-            1 => (Vec::new(), Some(pieces())),
-            2 => (whole(), Some(pieces())),
+            1 => (Vec::new(), Some(chunks())),
+            2 => (whole(), Some(chunks())),
             _ => (Vec::new(), None),
         }
     }
 
-    /// Whether a source lies, or sends something else at times. A wrong promise makes nobody a liar.
+    /// Returns true if a source sends wrong bytes or something else at times. A wrong list makes no source a
+    /// liar.
     pub fn has_a_liar(&self) -> bool {
         self.liar.is_some() || self.sides
     }
 
-    /// What a request to one of several sources meets.
+    /// Returns the response to a request to one of several sources.
     pub fn meet_at(&mut self, source: usize, want: Want) -> Meeting {
         let mut meeting = self.meet(want);
         if self.liar == Some(source) && !meeting.body.is_empty() && self.rng.u8(0..3) == 0 {
@@ -217,7 +220,7 @@ impl World {
         meeting
     }
 
-    /// What a request meets.
+    /// Returns the response to a request.
     pub fn meet(&mut self, want: Want) -> Meeting {
         let from = want.from;
         if self.version + 1 < self.versions.len() && self.rng.u8(0..3) == 0 {
@@ -238,7 +241,7 @@ impl World {
             let kind = ErrorKind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
-        // A server that lies about which part it sends says so: whoever does not look, mixes.
+        // A server that sends another range says so. A client that does not look mixes them.
         let first = match (partial, sins && self.rng.u8(0..3) == 0) {
             (true, true) => self.rng.u64(0..size),
             (true, false) => from,
@@ -256,9 +259,9 @@ impl World {
         Meeting { head: Ok(head), body: all[..cut].to_vec(), end }
     }
 
-    /// A page, or an error that says to be a success.
+    /// Returns a page, or an error message that comes as a success.
     fn something_else(&mut self) -> Meeting {
-        // Without a length, nothing but its type tells a short text from a new version.
+        // Without a length, only its type distinguishes a short text from a new version.
         let (content_type, body) = match self.rng.bool() || !self.announces_length {
             true => ("text/html", b"<html>Please log in</html>".to_vec()),
             false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),
@@ -270,7 +273,8 @@ impl World {
         Meeting { head: Ok(remote), body, end: Ok(()) }
     }
 
-    /// A wrong byte now and then, where the digest of a part tells. (Of more than was asked for, it does not.)
+    /// Spoils a byte now and then, where the digest of the range shows that. (It does not if the range is
+    /// longer than asked for.)
     fn spoil(&mut self, want: Want, meeting: &mut Meeting) {
         let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
         let asked = want.to.is_none_or(|to| range.end <= to);
@@ -286,7 +290,7 @@ impl World {
             true => Remote::range(url, first..last + 1, Some(size)),
             false => Remote::whole(url),
         };
-        if partial && self.digests_parts {
+        if partial && self.digests_ranges {
             let range = first as usize..last as usize + 1;
             remote.range_digests = vec![stated(&file[range], "Content-Digest")];
         }
@@ -319,18 +323,19 @@ impl World {
         error
     }
 
-    /// Whether published bytes are right: exactly one version of the file, and not one whose digest was wrong.
+    /// Checks published bytes: they must be exactly one version of the file, and not one whose digest was
+    /// wrong.
     ///
     /// # Errors
-    /// What is wrong with them.
-    pub fn judge(&self, published: &[u8]) -> Result<(), String> {
+    /// Returns what is wrong with them.
+    pub fn check(&self, published: &[u8]) -> Result<(), String> {
         if !self.versions.iter().any(|version| version.as_slice() == published) {
             return Err(format!("{} bytes that the server never held", published.len()));
         }
         if self.misled && !self.versions[0].is_empty() {
-            return Err("a wrong promise passed".into());
+            return Err("a wrong list passed".into());
         }
-        // Where the file is proven otherwise, one mirror's word is not asked for.
+        // A digest of one mirror does not count where a list verifies the file.
         if self.digest == Some(false) && !(self.known && self.several) {
             return Err("a wrong digest passed".into());
         }
@@ -344,7 +349,7 @@ pub struct SimSource {
 }
 
 impl SimSource {
-    /// A source in this world.
+    /// Returns a source in this world.
     pub fn new(world: Arc<Mutex<World>>) -> Self {
         SimSource { world }
     }
@@ -353,7 +358,7 @@ impl SimSource {
 impl Source for SimSource {
     fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
         Box::pin(async move {
-            let (meeting, delay, piece) = {
+            let (meeting, delay, length) = {
                 let mut world = self.world.lock().expect("no panic");
                 let mut meeting = world.meet(want.clone());
                 world.spoil(want, &mut meeting);
@@ -361,17 +366,17 @@ impl Source for SimSource {
             };
             tokio::time::sleep(Duration::from_millis(delay)).await;
             let remote = meeting.head?;
-            let pieces: Vec<Bytes> = meeting.body.chunks(piece).map(Bytes::copy_from_slice).collect();
-            // Some replies come in one go with their head.
+            let buffers: Vec<Bytes> = meeting.body.chunks(length).map(Bytes::copy_from_slice).collect();
+            // Some bodies come together with their head.
             let pause = if delay % 4 == 0 { 0 } else { delay / 10 };
-            let pieces = stream::iter(pieces).then(move |piece| async move {
+            let body = stream::iter(buffers).then(move |bytes| async move {
                 if pause > 0 {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
-                Ok(piece)
+                Ok(bytes)
             });
             let end = stream::iter(meeting.end.err().map(Err));
-            Ok(Opened { remote, body: Box::pin(pieces.chain(end)) })
+            Ok(Opened { remote, body: Box::pin(body.chain(end)) })
         })
     }
 }

@@ -252,7 +252,7 @@ impl Sim {
                         usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
                     assert!(self.disk.len() >= size, "seed {seed}");
                     self.disk.truncate(size);
-                    self.world.judge(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+                    self.world.check(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
                     if self.world.rng.u8(0..20) == 0 {
                         plan.on(self.now, Input::Published(Err(Error::new(ErrorKind::DiskFull, "sim", ""))));
                         continue;

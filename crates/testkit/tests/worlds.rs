@@ -156,7 +156,7 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
         }
         if let Some(bytes) = disk.read(target) {
             let world = world.lock().expect("no panic");
-            world.judge(&bytes).unwrap_or_else(|wrong| panic!("seed {seed}, run {run}: {wrong}"));
+            world.check(&bytes).unwrap_or_else(|wrong| panic!("seed {seed}, run {run}: {wrong}"));
         }
     }
     let finished = disk.read(target).is_some();
@@ -231,7 +231,7 @@ async fn session(seed: u64) -> u64 {
             world
                 .lock()
                 .expect("no panic")
-                .judge(&bytes)
+                .check(&bytes)
                 .unwrap_or_else(|wrong| panic!("seed {seed}, f{n}: {wrong}"));
             there += 1;
         }

@@ -32,8 +32,7 @@ fn another_scheme_host_or_path_is_another_file() {
         assert_eq!(relation(one, other), Relation::Different, "{other}");
         assert!(!origin(one).may_resume(origin(other)), "{other}");
     }
-    for same in
-        ["http://h:80/REST1/mask.nii", "http://H/REST1/mask.nii#part", "http://h/x/../REST1/mask.nii"]
+    for same in ["http://h:80/REST1/mask.nii", "http://H/REST1/mask.nii#part", "http://h/x/../REST1/mask.nii"]
     {
         assert_eq!(relation(one, same), Relation::Same, "{same}");
     }
@@ -52,8 +51,7 @@ fn only_a_new_signature_leaves_it_the_same_file() {
         assert_eq!(relation(&one, &other), Relation::SignedDifferently, "{one}");
         assert!(origin(&one).may_resume(origin(&other)));
     }
-    for (one, other) in [("?id=1", "?id=2"), ("?id=1", ""), ("?signed=1", "?signed=2"), ("?a&b", "?b&a")]
-    {
+    for (one, other) in [("?id=1", "?id=2"), ("?id=1", ""), ("?signed=1", "?signed=2"), ("?a&b", "?b&a")] {
         let (one, other) = (format!("https://h/f{one}"), format!("https://h/f{other}"));
         assert_eq!(relation(&one, &other), Relation::Different, "{one}");
     }

@@ -38,7 +38,8 @@ impl Disk for Files {
                     (false, false) => Some(NoFile::Device),
                 };
                 let record = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
-                let file = identity::ExistingFile { size: meta.len(), modified: meta.modified().ok(), record };
+                let file =
+                    identity::ExistingFile { size: meta.len(), modified: meta.modified().ok(), record };
                 Ok(Some(Standing { instead, file }))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

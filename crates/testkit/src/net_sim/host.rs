@@ -1,6 +1,8 @@
-//! A simulated host that counts: files in a second, and transfers at once, and bans who has too many.
+//! A simulated host that limits the files in a second and the transfers at once, and bans a client with too
+//! many.
 //!
-//! [`SimHost`] is what all of its files share; each [`SimFile`] is a [`Source`], for the whole engine under tokio's paused clock.
+//! All files of a host share one [`SimHost`]. Each [`SimFile`] is a [`Source`], for the whole engine under
+//! tokio's paused clock.
 
 use crate::{content, sha256};
 use bytes::Bytes;
@@ -14,28 +16,28 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// Until a reply comes.
+/// The time from a request to its response.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// Bytes that come in one go.
-const CHUNK: usize = 64 * 1024;
+/// The number of bytes that come at once.
+const BUFFER: usize = 64 * 1024;
 
 /// What a host allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Allows {
-    /// Transfers at once; one more is banned.
+    /// The most transfers at once. One more leads to a ban.
     pub transfers: usize,
-    /// For so long, all that go on are cut, and everything is refused.
+    /// How long a ban lasts. All transfers are cut, and everything is refused.
     pub ban: Duration,
-    /// Files in a second, and so many more at once; those beyond are refused.
+    /// Files in a second. Further ones are refused.
     pub rate: f64,
-    /// See `rate`.
+    /// How many files may come at once beyond the rate.
     pub burst: f64,
     /// Bytes a second of each transfer.
     pub speed: f64,
 }
 
-/// A host.
+/// A simulated host.
 #[derive(Debug)]
 pub struct SimHost {
     allows: Allows,
@@ -58,38 +60,38 @@ pub struct SimFile {
     bytes: Arc<Vec<u8>>,
 }
 
-/// A transfer that goes on, and is counted until it is dropped.
+/// A running transfer, which is counted until it is dropped.
 struct Transfer {
     host: Arc<SimHost>,
     rest: Bytes,
 }
 
 impl SimHost {
-    /// A host that was asked for nothing yet. Within a runtime.
+    /// Returns a host that has had no request. It must be called within a runtime.
     pub fn new(allows: Allows) -> Arc<SimHost> {
         let (tokens, since) = (allows.burst + 1.0, Instant::now());
         let counted = Counted { transfers: 0, banned_until: None, bans: 0, requests: 0, tokens, since };
         Arc::new(SimHost { allows, counted: Mutex::new(counted) })
     }
 
-    /// How often somebody was banned, and how many requests there were.
+    /// Returns the number of bans and of requests.
     pub fn met(&self) -> (usize, usize) {
         let counted = self.counted();
         (counted.bans, counted.requests)
     }
 
-    /// Returns how many transfers go on now.
+    /// Returns the number of transfers now.
     pub fn transfers(&self) -> usize {
         self.counted().transfers
     }
 
-    /// A file of so many bytes, whose content follows from its name.
+    /// Returns a file of so many bytes, whose content follows from its name.
     pub fn file(self: &Arc<Self>, name: &str, size: u64) -> SimFile {
         SimFile { host: self.clone(), bytes: Arc::new(content(name, size)) }
     }
 
-    /// Whether a request for a whole file, or for a part, is answered now.
-    fn admits(&self, whole: bool) -> Result<(), Error> {
+    /// Decides if a request is answered now. `whole`: it asks for a whole file.
+    fn admit(&self, whole: bool) -> Result<(), Error> {
         let (mut counted, now) = (self.counted(), Instant::now());
         counted.requests += 1;
         if counted.is_banned(now) {
@@ -133,7 +135,7 @@ impl Source for SimFile {
     fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
         Box::pin(async move {
             tokio::time::sleep(LATENCY).await;
-            self.host.admits(want.is_plain())?;
+            self.host.admit(want.is_plain())?;
             let all = Bytes::copy_from_slice(&self.bytes);
             let size = all.len();
             let at = |byte: u64| usize::try_from(byte).expect("small").min(size);
@@ -142,7 +144,7 @@ impl Source for SimFile {
             let transfer = Transfer { host: self.host.clone(), rest };
             let body = stream::unfold(Some(transfer), |transfer| async move {
                 let mut transfer = transfer.filter(|one| !one.rest.is_empty())?;
-                let some = transfer.rest.split_to(CHUNK.min(transfer.rest.len()));
+                let some = transfer.rest.split_to(BUFFER.min(transfer.rest.len()));
                 let time = some.len() as f64 / transfer.host.allows.speed;
                 tokio::time::sleep(Duration::from_secs_f64(time)).await;
                 if transfer.host.counted().is_banned(Instant::now()) {
