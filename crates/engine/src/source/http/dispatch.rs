@@ -12,7 +12,7 @@ use super::http2::{Connection, Failed};
 use super::request::Head;
 use super::transport::{Connector, Offer};
 use crate::clock;
-use crate::source::Want;
+use crate::source::Request;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
@@ -87,8 +87,8 @@ impl Dispatcher {
         Ok(Dispatcher { settings, wires, lanes, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends a request, which is for `want`.
-    pub(super) async fn send(&self, url: &Url, head: Head, want: &Want) -> Result<HttpReply, Error> {
+    /// Sends a request, which is for `request`.
+    pub(super) async fn send(&self, url: &Url, head: Head, request: &Request) -> Result<HttpReply, Error> {
         let lanes = |head| self.lanes.send(url, head, self.settings.timeout);
         match self.settings.http_version {
             HttpVersion::One => return lanes(head).await,
@@ -97,12 +97,12 @@ impl Dispatcher {
         }
         let name = url.origin().ascii_serialization();
         let origin = self.origin(&name);
-        let reply = match self.send_over_two(&origin, &name, url, &head, want).await? {
+        let reply = match self.send_over_two(&origin, &name, url, &head, request).await? {
             Some(reply) => reply,
             None => lanes(head).await?,
         };
         // Where lists say what to expect, nothing is to be found out.
-        if want.is_plain() && want.size.is_none() && !self.forced() {
+        if request.is_for_everything() && request.size.is_none() && !self.forced() {
             origin.learn(&reply);
         }
         Ok(reply)
@@ -115,11 +115,11 @@ impl Dispatcher {
         name: &str,
         url: &Url,
         head: &Head,
-        want: &Want,
+        request: &Request,
     ) -> Result<Option<HttpReply>, Error> {
         let mut refused = None;
         for tried in 0..TRIES {
-            let Some(making) = self.connection(origin, name, url, want) else { return Ok(None) };
+            let Some(making) = self.connection(origin, name, url, request) else { return Ok(None) };
             let failed = match making.await {
                 Ok(None) => return Ok(None),
                 Err(error) => Failed::Broken(error),
@@ -152,13 +152,13 @@ impl Dispatcher {
     }
 
     /// The HTTP/2 connection that such a request shall use, if any.
-    fn connection(&self, origin: &Origin, name: &str, url: &Url, want: &Want) -> Option<Making> {
+    fn connection(&self, origin: &Origin, name: &str, url: &Url, request: &Request) -> Option<Making> {
         let forced = self.forced();
         let unfit = origin.unfit.load(Ordering::Relaxed);
         let mut current = origin.connection();
-        let known = want.size.map(|size| size <= SMALL);
+        let known = request.size.map(|size| size <= SMALL);
         let small = known.unwrap_or_else(|| origin.small.load(Ordering::Relaxed) >= IN_A_ROW);
-        if !forced && (unfit || !want.is_plain() || !small) {
+        if !forced && (unfit || !request.is_for_everything() || !small) {
             // The lane shall not be one connection more than there would be without HTTP/2.
             let made = current.as_ref().and_then(|making| making.peek());
             if unfit || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {

@@ -19,7 +19,7 @@ mod retry_after;
 mod tls;
 mod transport;
 
-use super::{By, Opened, Source, Want};
+use super::{GivenBy, Opened, Source, Request};
 use crate::clock;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
@@ -46,7 +46,7 @@ pub(crate) struct Client {
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Url,
-    by: By,
+    by: GivenBy,
     /// Where redirects led the last time: going on with a file asks the same server again.
     resolved: Mutex<Option<Url>>,
 }
@@ -59,20 +59,20 @@ impl Client {
         Ok(Client { settings, dispatcher, retry_after: retry_after::RetryAfter::default() })
     }
 
-    pub(crate) fn file(self: &Arc<Self>, url: &Url, by: By) -> HttpFile {
+    pub(crate) fn file(self: &Arc<Self>, url: &Url, by: GivenBy) -> HttpFile {
         HttpFile { client: self.clone(), given: url.clone(), by, resolved: Mutex::new(None) }
     }
 }
 
 impl Source for HttpFile {
-    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         async move {
-            if want.about.is_some() {
-                return self.open_about(want).await;
+            if request.about.is_some() {
+                return self.open_about(request).await;
             }
-            let known = self.resolved().clone().filter(|_| !want.is_plain());
+            let known = self.resolved().clone().filter(|_| !request.is_for_everything());
             let start = known.clone().unwrap_or_else(|| self.given.clone());
-            let (mut error, mut redirected) = match self.follow(start, &want).await {
+            let (mut error, mut redirected) = match self.follow(start, &request).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };
@@ -81,7 +81,7 @@ impl Source for HttpFile {
             // Links that redirects lead to expire: the first URL is resolved again, once.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
-                (error, redirected) = match self.follow(self.given.clone(), &want).await {
+                (error, redirected) = match self.follow(self.given.clone(), &request).await {
                     Ok(opened) => return Ok(opened),
                     Err(failure) => failure,
                 };
@@ -97,22 +97,22 @@ impl Source for HttpFile {
 impl HttpFile {
     /// Asks what the file is. Where HEAD is not answered (links that are signed for GET alone, programs that know nothing
     /// else), or says no size or none at all (programs that count what they send), the head of a GET tells; whoever gets it leaves its body.
-    async fn open_about(&self, want: Want) -> Result<Opened, Error> {
-        match self.follow(self.given.clone(), &want).await {
+    async fn open_about(&self, request: Request) -> Result<Opened, Error> {
+        match self.follow(self.given.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }
-        let everything = Want { headers: want.headers, ..Want::EVERYTHING };
+        let everything = Request { headers: request.headers, ..Request::EVERYTHING };
         self.follow(self.given.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
     /// Follows redirects from `url` to a 200 or 206. A failure comes with whether it was met after a redirect.
-    async fn follow(&self, mut url: Url, want: &Want) -> Result<Opened, (Error, bool)> {
+    async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let mut hops = 0;
         let mut said = None;
         loop {
-            let result = self.ask(&url, want).await.map_err(|error| (error, hops > 0))?;
+            let result = self.ask(&url, request).await.map_err(|error| (error, hops > 0))?;
             match result {
                 Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
                     // The word that is nearest to what was asked for counts, and who speaks without TLS only for itself.
@@ -130,7 +130,7 @@ impl HttpFile {
                         http_response::learn(&mut opened.remote, linked);
                     }
                     // Whoever is asked for a part and sends everything need not be the one who has the file: a login, say.
-                    let has_it = want.is_plain() || !opened.remote.is_whole();
+                    let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given);
                     return Ok(*opened);
                 }
@@ -139,7 +139,7 @@ impl HttpFile {
     }
 
     /// One request to one URL.
-    async fn ask(&self, url: &Url, want: &Want) -> Result<Answer, Error> {
+    async fn ask(&self, url: &Url, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
         if let Some(wait) = client.retry_after.closed_for(host) {
@@ -148,8 +148,8 @@ impl HttpFile {
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
-        let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
-        let mut reply = client.dispatcher.send(url, head, want).await?;
+        let head = request::head(url, (&self.given, self.by), &client.settings, request)?;
+        let mut reply = client.dispatcher.send(url, head, request).await?;
         let status = reply.status().as_u16();
         let said = throttle::said(status, reply.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
@@ -163,10 +163,10 @@ impl HttpFile {
             reply.discard().await;
             return next.map(|next| Answer::Redirect(next, linked));
         }
-        let unchanged = status == 304 && want.about.is_some();
+        let unchanged = status == 304 && request.about.is_some();
         let Some(kind) = retry::of_status(status).filter(|_| !unchanged) else {
-            let mut remote = http_response::read(status, url, reply.headers(), want.is_plain())?;
-            if want.about.is_some() {
+            let mut remote = http_response::read(status, url, reply.headers(), request.is_for_everything())?;
+            if request.about.is_some() {
                 if unchanged {
                     remote.span = Span::Unchanged;
                 }

@@ -1,6 +1,6 @@
 //! One request's head: what we say, and to whom we say it.
 
-use crate::source::{By, Want};
+use crate::source::{self, GivenBy};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Conditions;
@@ -19,16 +19,16 @@ pub(super) type Head = Request<Empty<bytes::Bytes>>;
 /// credentials of `given` go to its origin (scheme, host, port) only, and to nobody whom a server named.
 pub(super) fn head(
     url: &Url,
-    (given, by): (&Url, By),
+    (given, by): (&Url, GivenBy),
     settings: &Settings,
-    want: &Want,
+    asked: &source::Request,
 ) -> Result<Head, Error> {
     let bad = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_string(),
     };
-    let method = if want.about.is_some() { Method::HEAD } else { Method::GET };
+    let method = if asked.about.is_some() { Method::HEAD } else { Method::GET };
     let mut request =
         Request::builder().method(method).uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
@@ -39,13 +39,13 @@ pub(super) fn head(
     if let Some(login) = basic(url) {
         headers.insert(header::AUTHORIZATION, login);
     }
-    if by == By::Person && url.origin() == given.origin() {
+    if by == GivenBy::User && url.origin() == given.origin() {
         add(headers, &settings.headers);
-        add(headers, want.headers.as_ref().map_or(&[][..], |headers| &headers.0));
+        add(headers, asked.headers.as_ref().map_or(&[][..], |headers| &headers.0));
     }
     // Offsets and digests are those of the file itself, so that no coding may come between.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(Conditions { etag, modified }) = &want.about {
+    if let Some(Conditions { etag, modified }) = &asked.about {
         let conditions = [
             (header::IF_NONE_MATCH, etag.clone()),
             (header::IF_MODIFIED_SINCE, modified.map(httpdate::fmt_http_date)),
@@ -56,9 +56,9 @@ pub(super) fn head(
             }
         }
     }
-    if !want.is_plain() {
-        let last = want.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
-        let range = format!("bytes={}-{last}", want.from);
+    if !asked.is_for_everything() {
+        let last = asked.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
+        let range = format!("bytes={}-{last}", asked.from);
         headers.insert(header::RANGE, value(&range).ok_or_else(|| bad("no range"))?);
     }
     Ok(request)
