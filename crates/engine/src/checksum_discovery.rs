@@ -230,7 +230,8 @@ impl Proofs {
     async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
             let found =
-                fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), signature::LONGEST).await?;
+                fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), signature::LONGEST)
+                    .await?;
             if let Some(text) = found {
                 return Ok(Some((show::url(&at), text)));
             }

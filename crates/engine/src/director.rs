@@ -25,7 +25,7 @@ use crate::report::{Meter, Reporter};
 use crate::session::Added;
 use crate::short_blocking::Clerks;
 use crate::signed::Signature;
-use crate::source::{GivenBy, Source, Sources, Request};
+use crate::source::{GivenBy, Request, Source, Sources};
 use crate::space::Space;
 use connections::{AtWork, Connections};
 pub use control::Remove;

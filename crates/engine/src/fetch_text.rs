@@ -4,7 +4,7 @@
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
 use crate::hashers::Hashers;
-use crate::source::{GivenBy, Opened, Sources, Request};
+use crate::source::{GivenBy, Opened, Request, Sources};
 use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::job::fragment;

@@ -14,7 +14,7 @@ use crate::hashing::{self, end_of};
 use crate::limit::Limits;
 use crate::report::Meter;
 use crate::short_blocking::Clerks;
-use crate::source::{Body, Opened, Source, Request};
+use crate::source::{Body, Opened, Request, Source};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::journal::{self, Claim, Crc};

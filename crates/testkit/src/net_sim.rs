@@ -6,6 +6,7 @@
 
 pub mod host;
 
+use crate::conformance::Abilities;
 use crate::{content, sha256};
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
@@ -15,7 +16,7 @@ use downhaul_core::job::ChunkHashes;
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::remote::{self, Remote, Span};
 use downhaul_core::settings::{OnError, Verify};
-use downhaul_engine::source::{Opened, Source, Request};
+use downhaul_engine::source::{Opened, Request, Source};
 use fastrand::Rng;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -148,6 +149,19 @@ impl World {
         world.sinfulness /= 2;
         world.digest = world.digest.filter(|&right| right);
         world
+    }
+
+    /// The world of a seed without any misbehaviour, and what its server is able to do.
+    pub fn honest(seed: u64) -> (World, Abilities) {
+        let mut world = World::new(seed);
+        world.versions.truncate(1);
+        (world.sinfulness, world.sides, world.liar) = (0, false, None);
+        let able = Abilities {
+            ranges: world.knows_ranges,
+            validator: matches!(world.validator, Validator::Strong),
+            size: world.announces_length,
+        };
+        (world, able)
     }
 
     /// The rules of a job in this world.

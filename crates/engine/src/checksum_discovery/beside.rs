@@ -130,7 +130,8 @@ impl Proofs {
     async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            match fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), checksums::LONGEST).await
+            match fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), checksums::LONGEST)
+                .await
             {
                 Ok(None) => {}
                 Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {

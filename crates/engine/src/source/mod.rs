@@ -7,7 +7,7 @@
 //! checks a source for what this page asks.
 //!
 //! **What is asked.** [`Source::open`] gets a [`Request`]: everything (`from` 0 and no `to`), or the bytes `from..to`.
-//! A request with `about` asks for the facts alone, without a body. `open` is called many times, also at once: each
+//! A request with `about` asks for the facts alone; nothing reads the body. `open` is called many times, also at once: each
 //! connection of a file calls it for each range that it fetches.
 //!
 //! **What to answer.** [`Opened`]: the facts ([`Remote`]) and the body. The facts are about this one response.
@@ -18,7 +18,8 @@
 //! - `size` and `validator` wherever the protocol has them. Without a validator (and without a digest from
 //!   elsewhere), ranges of different responses are not joined: the file comes over one connection and starts again
 //!   after a failure. Never invent one: two states of the file must not have the same validator.
-//! - `can_resume` is true only where a later request for a range will be honoured.
+//! - `can_resume` where ranges can be asked for, and those with equal validators belong together. A source that cannot
+//!   know whether the next range will be honoured may say so: an ignored one costs a request, and no more.
 //!
 //! **The body** is a stream of chunks of any size, in order. It ends with `None` only when all announced bytes came;
 //! anything else ends in an error. After an error or `None` it is not polled again.
@@ -74,7 +75,7 @@ pub struct Request {
     pub to: Option<u64>,
     /// Size of the whole file as a list states it: a hint, which need not be true.
     pub size: Option<u64>,
-    /// The facts alone are asked for, and the body is empty. If the file is as these conditions say, the response is
+    /// The facts alone are asked for, and the body is not read. If the file is as these conditions say, the response is
     /// [`Remote::unchanged`].
     pub about: Option<Conditions>,
     /// Headers of the job, for the origin of its URL and no other. Protocols without headers ignore them.
@@ -105,7 +106,7 @@ impl Request {
 pub struct Opened {
     /// The facts.
     pub remote: Remote,
-    /// The bytes that the facts announce. Empty in the response to a request with [`Request::about`].
+    /// The bytes that the facts announce. Nothing reads it in the response to a request with `about`.
     pub body: Body,
 }
 

@@ -6,7 +6,7 @@ use crate::{content, sha256};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::remote::{Remote, Validator};
-use downhaul_engine::source::{Opened, Source, Request};
+use downhaul_engine::source::{Opened, Request, Source};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -133,6 +133,9 @@ impl Source for SimFile {
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         Box::pin(async move {
             tokio::time::sleep(LATENCY).await;
+            if request.from > 0 && request.from >= self.bytes.len() as u64 {
+                return Err(Error::new(ErrorKind::HttpRangePast, "sim", "416"));
+            }
             self.host.admits(request.is_for_everything())?;
             let all = Bytes::copy_from_slice(&self.bytes);
             let size = all.len();
@@ -150,7 +153,10 @@ impl Source for SimFile {
                 }
                 Some((Ok(some), Some(transfer)))
             });
-            Ok(Opened { remote: remote(request.is_for_everything(), (from, to), &self.bytes), body: Box::pin(body) })
+            Ok(Opened {
+                remote: remote(request.is_for_everything(), (from, to), &self.bytes),
+                body: Box::pin(body),
+            })
         })
     }
 }

@@ -19,7 +19,7 @@ mod retry_after;
 mod tls;
 mod transport;
 
-use super::{GivenBy, Opened, Source, Request};
+use super::{GivenBy, Opened, Request, Source};
 use crate::clock;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
