@@ -190,11 +190,11 @@ async fn a_program_adds_a_protocol_and_wraps_http_on_the_real_disk() {
     let settings = Settings::default().with_output(folder.path());
     let (server, count) = (Server::start(), Arc::new(AtomicUsize::new(0)));
     let (in_memory, counter) = (content("m", 5_000_000), count.clone());
-    let source = memory(&in_memory);
+    let served = in_memory.clone();
     let sources = Sources::http(&settings)
         .expect("a client")
         .wrapped(move |_, inner| Arc::new(Counting(inner, counter.clone())))
-        .with_scheme("mem", move |_, _| Arc::new(source.clone()));
+        .with_scheme("mem", move |url, _| Arc::new(MemorySource::new(url.clone(), served.clone())));
     assert_eq!(sources.parse_url("ftp://h/f").map_err(|e| e.kind), Err(ErrorKind::UrlScheme));
     let urls = ["mem://host/in-memory".to_string(), server.url("well_behaved/30000/over-http")];
     let session = Session::builder(settings).sources(sources.clone()).start().expect("starts");

@@ -1,45 +1,52 @@
-//! Where bytes come from. A [`Source`] is one remote file that can be read from any offset; [`Sources`] makes the source
-//! for a URL by its scheme. HTTP is one protocol among others that a program can add.
+//! Where bytes come from. A [`Source`] is one remote file that can be read from any offset; [`Sources`]
+//! makes the source for a URL by its scheme. HTTP is one protocol among others that a program can add.
 //!
 //! # How to add a protocol
 //!
-//! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The testkit's `conformance` module
-//! checks a source for what this page asks.
+//! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The testkit's
+//! `conformance` module checks a source for what this page asks.
 //!
-//! **What is asked.** [`Source::open`] gets a [`Request`]: everything (`from` 0 and no `to`), or the bytes `from..to`.
-//! A request with `about` asks for the facts alone; nothing reads the body. `open` is called many times, also at once: each
-//! connection of a file calls it for each range that it fetches.
+//! **What is asked.** [`Source::open`] gets a [`Request`]: everything (`from` 0 and no `to`), or the bytes
+//! `from..to`. A request with `about` asks for the facts alone; nothing reads the body. `open` is called
+//! many times, also at once: each connection of a file calls it for each range that it fetches.
 //!
-//! **What to answer.** [`Opened`]: the facts ([`Remote`]) and the body. The facts are about this one response.
+//! **What to answer.** [`Opened`]: the facts ([`Remote`]) and the body. The facts are about this one
+//! response.
 //! - [`Remote::whole`] for everything, and also when a range was asked for that the protocol cannot give.
-//! - [`Remote::range`] for a range. It may begin before `from` (by 1 MiB at most) and may end before or after `to`, but
-//!   it says what it is. Beyond the end of the file, fail with `http.range_past` and set [`Error::size`].
+//! - [`Remote::range`] for a range. It may begin before `from` (by 1 MiB at most) and may end before or
+//!   after `to`, but it says what it is. Beyond the end of the file, fail with `http.range_past` and set
+//!   [`Error::size`].
 //! - [`Remote::unchanged`] only to a request with `about`, when the file is as the conditions say.
 //! - `size` and `validator` wherever the protocol has them. Without a validator (and without a digest from
-//!   elsewhere), ranges of different responses are not joined: the file comes over one connection and starts again
-//!   after a failure. Never invent one: two states of the file must not have the same validator.
-//! - `can_resume` where ranges can be asked for, and those with equal validators belong together. A source that cannot
-//!   know whether the next range will be honoured may say so: an ignored one costs a request, and no more.
+//!   elsewhere), ranges of different responses are not joined: the file comes over one connection and
+//!   starts again after a failure. Never invent one: two states of the file must not have the same
+//!   validator.
+//! - `can_resume` where ranges can be asked for, and those with equal validators belong together. A source
+//!   that cannot know whether the next range will be honoured may say so: an ignored one costs a request,
+//!   and no more.
 //!
-//! **The body** is a stream of chunks of any size, in order. It ends with `None` only when all announced bytes came;
-//! anything else ends in an error. After an error or `None` it is not polled again.
+//! **The body** is a stream of chunks of any size, in order. It ends with `None` only when all announced
+//! bytes came; anything else ends in an error. After an error or `None` it is not polled again.
 //!
-//! **Errors** carry an [`ErrorKind`](downhaul_core::error::ErrorKind), and it alone decides what follows. The codes begin
-//! with `http.` for historical reasons and hold for every protocol: `connect.refused`, `connect.timeout` and
-//! `dns.unresolved` before there is a connection; `net.reset` and `http.truncated` when it breaks; `net.silent` when
-//! nothing comes; `http.not_found`, `http.forbidden`, `http.unauthorized` when the server says so; `http.busy` when it
-//! asks for fewer requests, with [`Error::pause`] if it says for how long; `http.malformed` for what cannot be
-//! understood. A source does not retry by itself what the plan can retry, since the plan counts.
+//! **Errors** carry an [`ErrorKind`](downhaul_core::error::ErrorKind), and it alone decides what follows.
+//! The codes begin with `http.` for historical reasons and hold for every protocol: `connect.refused`,
+//! `connect.timeout` and `dns.unresolved` before there is a connection; `net.reset` and `http.truncated`
+//! when it breaks; `net.silent` when nothing comes; `http.not_found`, `http.forbidden`, `http.unauthorized`
+//! when the server says so; `http.busy` when it asks for fewer requests, with [`Error::pause`] if it says
+//! for how long; `http.malformed` for what cannot be understood. A source does not retry by itself what the
+//! plan can retry, since the plan counts.
 //!
-//! **Cancellation.** The future of `open` and the body are dropped at any moment, also in the middle, and that is no
-//! failure. A source closes what it opened for them, and the next `open` works as before.
+//! **Cancellation.** The future of `open` and the body are dropped at any moment, also in the middle, and
+//! that is no failure. A source closes what it opened for them, and the next `open` works as before.
 //!
-//! **Silence.** `open` ends by itself with `net.silent` or `connect.timeout` when the other side says nothing for
-//! [`Settings::timeout`](downhaul_core::settings::Settings::timeout). In the body, the engine watches for silence.
+//! **Silence.** `open` ends by itself with `net.silent` or `connect.timeout` when the other side says
+//! nothing for [`Settings::timeout`](downhaul_core::settings::Settings::timeout). In the body, the engine
+//! watches for silence.
 //!
-//! **What the plan checks anyway**, before a byte is written: that a range covers `from` and stays within the file, that
-//! validator, size, content coding and digests are those of the bytes on the disk, and that an HTML page does not take
-//! the place of a file. Digests are verified at the end. A source need not check any of it.
+//! **What the plan checks anyway**, before a byte is written: that a range covers `from` and stays within
+//! the file, that validator, size, content coding and digests are those of the bytes on the disk, and that
+//! an HTML page does not take the place of a file. Digests are verified at the end. A source need not check
+//! any of it.
 
 pub(crate) mod http;
 mod registry;
@@ -58,7 +65,8 @@ use std::sync::Arc;
 
 /// One remote file.
 pub trait Source: Send + Sync {
-    /// Sends a request and returns the facts of the response with its body. See the [module](self) for what must hold.
+    /// Sends a request and returns the facts of the response with its body. See the [module](self) for what
+    /// must hold.
     ///
     /// # Errors
     /// Why there is no response that can be used; its kind decides what the plan does.
@@ -75,8 +83,8 @@ pub struct Request {
     pub to: Option<u64>,
     /// Size of the whole file as a list states it: a hint, which need not be true.
     pub size: Option<u64>,
-    /// The facts alone are asked for, and the body is not read. If the file is as these conditions say, the response is
-    /// [`Remote::unchanged`].
+    /// The facts alone are asked for, and the body is not read. If the file is as these conditions say, the
+    /// response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
     /// Headers of the job, for the origin of its URL and no other. Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,

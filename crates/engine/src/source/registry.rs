@@ -1,6 +1,7 @@
 //! Which protocol a URL belongs to.
 //!
-//! Invariant: a scheme has one factory; a URL whose scheme has none gets a source that fails with `url.scheme`.
+//! Invariant: a scheme has one factory; a URL whose scheme has none gets a source that fails with
+//! `url.scheme`.
 
 use super::http::Client;
 use super::{GivenBy, Opened, Request, Source};
@@ -68,8 +69,8 @@ impl Sources {
         self
     }
 
-    /// Puts something around every source that is registered so far, for example to count, to cache or to sign: `wrap`
-    /// gets the source that would have been used.
+    /// Puts something around every source that is registered so far, for example to count, to cache or to
+    /// sign: `wrap` gets the source that would have been used.
     #[must_use]
     pub fn wrapped(
         mut self,
