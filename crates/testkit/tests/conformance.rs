@@ -47,7 +47,6 @@ async fn http_conforms_to_what_its_server_is_able_to_do() {
         ("superset", ALL),
         ("get_only", ALL),
         ("head_says_nothing", ALL),
-        ("folded_header", ALL),
         ("no_ranges", Abilities { ranges: false, ..ALL }),
         ("ranges_ignored", Abilities { ranges: false, ..ALL }),
         ("everything_as_a_part", ALL),
