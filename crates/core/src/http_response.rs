@@ -1,9 +1,9 @@
 //! Reads the headers of an HTTP response, strictly, into the facts of a [`Remote`].
 //!
-//! Pure functions that the engine's HTTP source uses. They are in this crate because they touch nothing, and property
-//! tests and fuzzing reach them here; nothing else in this crate calls them, and the plan sees only their result. What
-//! is not usable HTTP is refused here: a range that cannot be read, several ranges in one body, two answers to where the
-//! body ends.
+//! These are pure functions for the engine's HTTP source. They are in this crate because property tests and
+//! fuzzing reach them here. Apart from [`crate::throttle`], which reads headers too, nothing in this crate
+//! calls them: the plan sees a [`Remote`]. A response that is not usable HTTP is refused here, such as one
+//! with an unreadable range, several ranges in one body, or two different lengths.
 
 mod digests;
 mod disposition;
@@ -20,8 +20,8 @@ use http::header::{self, HeaderMap, HeaderName};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// How much earlier than Date a Last-Modified must be to count as strong: what RFC 7232, section 2.2.2 names;
-/// RFC 9110 leaves it to the reader.
+/// A Last-Modified is strong if it is so much earlier than Date. The number is from RFC 7232, section 2.2.2;
+/// RFC 9110 states none.
 const STRONG_AFTER: Duration = Duration::from_secs(60);
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, section 14.4).
@@ -35,13 +35,14 @@ pub struct ContentRange {
     pub total: Option<u64>,
 }
 
-/// Reads the response that `url` gave, whose status [is no failure](crate::retry::of_status). `asked_for_all`: the
-/// request was for everything. A 206 that then brings the whole file, from the first byte to the last of a known total,
-/// says the same as a 200.
+/// Reads a response of `url`, whose status [is not a failure](crate::retry::of_status). `asked_for_all` says
+/// that the request was for everything. Then a 206 from the first byte to the last of a known total means
+/// the same as a 200.
 ///
 /// # Errors
-/// `http.malformed` when the head contradicts itself or cannot be read; `http.range_wrong` when the range of a 206 is
-/// missing, cannot be read or contradicts its length, or the body has several of them, which are never asked for.
+/// - `http.malformed`: the head contradicts itself or cannot be read.
+/// - `http.range_wrong`: the range of a 206 is missing, cannot be read or contradicts its length, or the
+///   body has several ranges.
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
@@ -55,9 +56,9 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     let (modified, coding) = (date(headers, &header::LAST_MODIFIED), coding(headers));
     let validator = validator(headers, modified);
     let size = range.map_or(length, |range| range.total);
-    // Two bodies that were compressed on the way may be two different texts, however equal their names, sizes and dates:
-    // only a strong entity tag is of one of them alone (RFC 9110, section 8.8.3.3). What has no size beforehand is
-    // being compressed right now, and an entity tag may then be a wrong one.
+    // Two compressed bodies of one file may differ in their bytes, even with equal sizes and dates. Only a
+    // strong ETag belongs to one of them (RFC 9110, section 8.8.3.3). A body without a size is compressed
+    // while it is sent, and its ETag may then be wrong.
     let can_be_joined = coding.is_none() || (matches!(validator, Validator::Etag(_)) && size.is_some());
     let mut remote = Remote::whole(url.clone());
     if let Some(range) = range.filter(|range| !asked_for_all || !is_everything(range)) {
@@ -73,7 +74,7 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     Ok(remote)
 }
 
-/// Takes over what a redirect on the way here said of the file. It holds for this response, whole or range.
+/// Adds what a redirect stated about the file that it led to. It holds for a range too.
 pub fn learn(remote: &mut Remote, linked: Linked) {
     if remote.coding.is_some() {
         let from = linked.digest.from;
@@ -84,10 +85,10 @@ pub fn learn(remote: &mut Remote, linked: Linked) {
     remote.digests.push(linked.digest);
 }
 
-/// Reads the range of a 206 whose body has this length, if that is known.
+/// Reads the range of a 206. `length` is that of its body, if known.
 ///
 /// # Errors
-/// `http.range_wrong`, and why.
+/// `http.range_wrong`, with the reason.
 fn content_range(url: &Url, headers: &HeaderMap, length: Option<u64>) -> Result<ContentRange, Error> {
     let wrong = |why: &str| Error::new(ErrorKind::HttpRangeWrong, show::url(url), why);
     if contradicts_itself(headers, &header::CONTENT_RANGE) {
@@ -113,7 +114,7 @@ fn refuses_ranges(headers: &HeaderMap) -> bool {
 }
 
 impl ContentRange {
-    /// Reads a `Content-Range` value. `None` unless it is one satisfied byte range that makes sense.
+    /// Reads a `Content-Range` value. Returns `None` if it is not a satisfied byte range, or contradicts itself.
     pub fn parse(text: &str) -> Option<ContentRange> {
         let (unit, rest) = text.trim().split_once(' ')?;
         let (range, total) = rest.trim().split_once('/')?;
@@ -128,21 +129,21 @@ impl ContentRange {
     }
 }
 
-/// The size of the file that a 416 names (`Content-Range: bytes */SIZE`), if it does.
+/// Returns the size of the file that a 416 states (`Content-Range: bytes */SIZE`).
 pub fn size_of_refusal(headers: &HeaderMap) -> Option<u64> {
     let text = header_text(headers, &header::CONTENT_RANGE)?;
     let (unit, size) = text.split_once(' ')?;
     if unit.eq_ignore_ascii_case("bytes") { digits(size.trim().strip_prefix("*/")?) } else { None }
 }
 
-/// The wait that a `Retry-After` asks for, `None` if there is none or it cannot be read.
+/// Returns the wait that a `Retry-After` asks for, or `None` if there is none or it cannot be read.
 ///
-/// A date is compared with the reply's own Date if it has one, since the server's clock need not be ours;
-/// `now` is the wall clock here. A date in the past is no wait.
+/// A date is compared with the Date of the response, if it has one, because the clocks of server and client may
+/// differ. `now` is the wall clock of the client. A date in the past means no wait.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = header_text(headers, &header::RETRY_AFTER)?;
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // So many digits that they overflow are as good as for ever.
+        // A number that overflows is treated as a very long wait.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
     let until = httpdate::parse_http_date(text).ok()?;
@@ -150,10 +151,10 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(until.duration_since(server_now).unwrap_or_default())
 }
 
-/// The length of the body that a head announces.
+/// Returns the length of the body that a head announces.
 ///
 /// # Errors
-/// Where there is more than one answer to where the body ends.
+/// The head states the end of the body in two ways.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     let values = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let codings = values(header::TRANSFER_ENCODING).filter(|one| !one.eq_ignore_ascii_case(b"identity"));
@@ -164,7 +165,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     Ok(length)
 }
 
-/// The server's own time, if it tells.
+/// Returns the time of the server (`Date`).
 pub fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
     date(headers, &header::DATE)
 }
@@ -196,7 +197,7 @@ fn coding(headers: &HeaderMap) -> Option<String> {
     (!identity).then_some(all)
 }
 
-/// Returns true if a header comes twice and says two things.
+/// Returns true if a header is there twice with different values.
 fn contradicts_itself(headers: &HeaderMap, name: &HeaderName) -> bool {
     let mut all = headers.get_all(name).iter();
     all.next().is_some_and(|first| all.any(|other| other != first))
@@ -210,7 +211,7 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     header_text(headers, name).and_then(|text| httpdate::parse_http_date(text).ok())
 }
 
-/// ASCII digits only: `u64::from_str` would take a plus sign.
+/// Reads a number of ASCII digits. `u64::from_str` would accept a plus sign.
 fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -280,11 +280,19 @@ pub enum IfExists {
     Error,
 }
 
-/// Reads a URL that can be downloaded.
+/// Reads a URL that can be downloaded over HTTP.
 ///
 /// # Errors
 /// `url.invalid` or `url.scheme`, with what was given (without secrets) and what may have been meant.
 pub fn parse_url(text: &str) -> Result<Url, Error> {
+    parse_url_with(text, |scheme| matches!(scheme, "http" | "https"))
+}
+
+/// Reads a URL whose scheme is one of those that can be fetched.
+///
+/// # Errors
+/// As those of [`parse_url`].
+pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url, Error> {
     let shown = || show::not_a_url(text);
     if !has_scheme(text) {
         return Err(Error::new(
@@ -295,7 +303,7 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
     }
     let url = Url::parse(text).map_err(|e| Error::new(ErrorKind::UrlInvalid, shown(), e.to_string()))?;
     match url.scheme() {
-        "http" | "https" => Ok(url),
+        scheme if is_known(scheme) => Ok(url),
         other => Err(Error::new(ErrorKind::UrlScheme, shown(), format!("{other}:// is not"))),
     }
 }

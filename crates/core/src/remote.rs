@@ -1,9 +1,10 @@
-//! What a source says about a file, in terms that no protocol owns: its size, its validator, its digests, and which of
-//! its bytes are about to come.
+//! What a source says about a file, in terms that no protocol owns: its size, its validator, its digests,
+//! and which of its bytes are about to come.
 //!
-//! A source (HTTP in the engine, or one that a user of the library wrote) fills a [`Remote`] from whatever its protocol
-//! says, and [`crate::plan`] validates it before a byte of the body is used. The facts are about this one response.
-//! They are not yet the truth about the file: a server may be wrong, and its next response may say something else.
+//! A source (HTTP in the engine, or one that a user of the library wrote) fills a [`Remote`] from whatever
+//! its protocol says, and [`crate::plan`] validates it before a byte of the body is used. The facts are
+//! about this one response. They are not yet the truth about the file: a server may be wrong, and its next
+//! response may say something else.
 
 use crate::digest::Expected;
 use crate::name::SafeName;
@@ -14,8 +15,8 @@ use url::Url;
 
 /// What a source says about a file, and about the bytes of it that follow.
 ///
-/// It is made with [`Remote::whole`], [`Remote::range`] or [`Remote::unchanged`]; whatever else the source knows is set
-/// afterwards.
+/// It is made with [`Remote::whole`], [`Remote::range`] or [`Remote::unchanged`]; whatever else the source
+/// knows is set afterwards.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Remote {
@@ -23,7 +24,8 @@ pub struct Remote {
     pub url: Url,
     /// Which bytes of the file the body holds.
     pub span: Span,
-    /// Size of the whole file in bytes, if the source knows it. A body of the whole file has exactly so many bytes.
+    /// Size of the whole file in bytes, if the source knows it. A body of the whole file has exactly so
+    /// many bytes.
     pub size: Option<u64>,
     /// What tells one state of the file from another.
     pub validator: Validator,
@@ -47,7 +49,8 @@ pub struct Remote {
     pub links: Links,
     /// What a person should know, such as a digest that could not be read. Shown with the result.
     pub notes: Vec<String>,
-    /// What of the response was ignored, for a person who looks closely. Part of the event that the file started.
+    /// What of the response was ignored, for a person who looks closely. Part of the event that the file
+    /// started.
     pub dropped: Vec<String>,
 }
 
@@ -62,7 +65,8 @@ pub enum Span {
     Unchanged,
 }
 
-/// A strong validator (RFC 9110, section 8.8), or none: bodies with the same one are of the same state of the file.
+/// A strong validator (RFC 9110, section 8.8), or none: bodies with the same one are of the same state of
+/// the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Validator {
     /// A tag that changes with every change of a byte. From HTTP: a strong entity tag, quotes included.
@@ -113,7 +117,8 @@ impl Remote {
         }
     }
 
-    /// Returns a response that brings these bytes of a file of that size, if known. More ranges can be asked for.
+    /// Returns a response that brings these bytes of a file of that size, if known. More ranges can be
+    /// asked for.
     pub fn range(url: Url, range: Range<u64>, size: Option<u64>) -> Remote {
         Remote { span: Span::Range(range), size, can_resume: true, ..Remote::whole(url) }
     }

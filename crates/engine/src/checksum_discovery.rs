@@ -8,7 +8,7 @@ mod beside;
 
 use crate::fetch_text;
 use crate::signed::{Signature, Trusted};
-use crate::source::{By, Sources};
+use crate::source::{GivenBy, Sources};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::job::{Destination, Job};
@@ -193,7 +193,7 @@ impl Proofs {
     /// Returns the file of a Metalink document that a response names: the only one in it, or the one with the
     /// right name.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
-        let text = fetch_text::get(&self.sources, &self.settings, (at, By::Server), DOCUMENT_MOST).await;
+        let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
         let mut files: Vec<Job> = Vec::new();
         for (_, file) in Metalink::new(text) {
@@ -230,7 +230,8 @@ impl Proofs {
     async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
             let found =
-                fetch_text::get(&self.sources, &self.settings, (&at, By::Person), signature::LONGEST).await?;
+                fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), signature::LONGEST)
+                    .await?;
             if let Some(text) = found {
                 return Ok(Some((show::url(&at), text)));
             }
@@ -244,7 +245,7 @@ impl Proofs {
             Some(ChecksumList::Url(url)) => {
                 let cannot = |why: String| Error::new(ErrorKind::DigestList, show::url(url), why);
                 let text =
-                    fetch_text::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST)
+                    fetch_text::get(&self.sources, &self.settings, (url, GivenBy::User), checksums::LONGEST)
                         .await;
                 let text = text
                     .map_err(|error| match error.kind {

@@ -25,7 +25,7 @@ use crate::report::{Meter, Reporter};
 use crate::session::Added;
 use crate::short_blocking::Clerks;
 use crate::signed::Signature;
-use crate::source::{By, Source, Sources, Want};
+use crate::source::{GivenBy, Request, Source, Sources};
 use crate::space::Space;
 use connections::{AtWork, Connections};
 pub use control::Remove;
@@ -357,7 +357,7 @@ impl Director {
                 sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id.get()),
             });
-            let sources = spec.urls.iter().map(|url| (self.sources)(url, By::Person)).collect();
+            let sources = spec.urls.iter().map(|url| self.sources.source(url, GivenBy::User)).collect();
             let own_limit = Arc::new(Limit::new(spec.limit_rate));
             let running = Running {
                 priority: spec.priority,
@@ -540,12 +540,13 @@ impl Director {
                 Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {
                     let (size, headers) = (listed_size(&running.spec), headers_of(&running.spec));
-                    self.fetch(id, worker, source, Want { from, to, size, about: None, headers })
+                    let request = Request { size, headers, ..Request::range(from, to) };
+                    self.fetch(id, worker, source, request);
                 }
                 Action::Ask { worker, source, conditions } => {
                     let headers = headers_of(&running.spec);
-                    let want = Want { about: Some(conditions), headers, ..Want::EVERYTHING };
-                    self.fetch(id, worker, source, want);
+                    let request = Request { headers, ..Request::about(conditions) };
+                    self.fetch(id, worker, source, request);
                 }
                 Action::Place { remote, begin } => self.place(id, remote.as_deref().cloned(), begin),
                 Action::Begin(begin) => self.begin(id, begin),
@@ -714,7 +715,7 @@ fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> V
     let mut new = Vec::new();
     for url in mirrors {
         if !running.spec.urls.contains(&url) {
-            running.sources.push(sources(&url, By::Server));
+            running.sources.push(sources.source(&url, GivenBy::Server));
             Arc::make_mut(&mut running.spec).urls.push(url.clone());
             new.push(url);
         }

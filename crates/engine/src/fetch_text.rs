@@ -4,7 +4,7 @@
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
 use crate::hashers::Hashers;
-use crate::source::{By, Opened, Sources, Want};
+use crate::source::{GivenBy, Opened, Request, Sources};
 use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::job::fragment;
@@ -29,16 +29,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,
-    (url, by): (&Url, By),
+    (url, by): (&Url, GivenBy),
     most: usize,
 ) -> Result<Option<Vec<u8>>, Error> {
     let mut plain = url.clone();
     let digests = fragment::take_digests(&mut plain)
         .map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
-    let source = sources(&plain, by);
+    let source = sources.source(&plain, by);
     let (mut tries, mut pauses) = (0, 0);
     loop {
-        let error = match source.open(Want::EVERYTHING).await {
+        let error = match source.open(Request::EVERYTHING).await {
             Ok(opened) => match read(opened, settings.timeout, most).await {
                 Ok(text) => return verify(&text, &digests, url).map(|()| Some(text)),
                 Err(error) => error,

@@ -47,10 +47,8 @@ pub use session::{Builder, Closed, Session};
 use disk::file::Files;
 use downhaul_core::signature::Keys;
 use signed::Trusted;
-use source::http::Client;
-use source::{By, Source, Sources};
+use source::{GivenBy, Sources};
 use std::path::Path;
-use std::sync::Arc;
 use url::Url;
 
 /// Computes digests of a file on the disk. Blocks the thread.
@@ -88,11 +86,5 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
 /// # Errors
 /// The last failure, after as many retries as a file has; or the document is longer than `most` bytes.
 pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
-    let settings = Arc::new(settings);
-    fetch_text::get(&sources_of(&settings)?, &settings, (url, By::Person), most).await
-}
-
-fn sources_of(settings: &Arc<Settings>) -> Result<Sources, Error> {
-    let client = Arc::new(Client::new(settings.clone())?);
-    Ok(Arc::new(move |url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>))
+    fetch_text::get(&Sources::http(&settings)?, &settings, (url, GivenBy::User), most).await
 }

@@ -10,7 +10,6 @@ use crate::disk::file::Files;
 use crate::limit::Limit;
 use crate::report::{Reader, Reporter};
 use crate::source::Sources;
-use crate::sources_of;
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Progress, State};
 use downhaul_core::job::Job;
@@ -46,7 +45,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Replaces HTTP by other sources of bytes.
+    /// Replaces the protocols that the session can fetch from. Without this, they are those of [`Sources::http`].
     #[must_use]
     pub fn sources(mut self, sources: Sources) -> Self {
         self.sources = Some(sources);
@@ -77,11 +76,11 @@ impl Builder {
     /// Outside of a tokio runtime with time and network enabled.
     pub fn start(self) -> Result<Session, Error> {
         let Builder { settings, sources, disk, seed } = self;
-        let settings = Arc::new(settings);
         let sources = match sources {
             Some(sources) => sources,
-            None => sources_of(&settings)?,
+            None => Sources::http(&settings)?,
         };
+        let settings = Arc::new(settings);
         let clock = Clock::start();
         let reporter = Arc::new(Reporter::new(clock));
         let (jobs, jobs_in) = mpsc::channel(director::QUEUE_AHEAD);

@@ -14,7 +14,7 @@ use crate::hashing::{self, end_of};
 use crate::limit::Limits;
 use crate::report::Meter;
 use crate::short_blocking::Clerks;
-use crate::source::{Body, Opened, Source, Want};
+use crate::source::{Body, Opened, Request, Source};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::journal::{self, Claim, Crc};
@@ -82,7 +82,7 @@ pub(crate) struct Go {
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) want: Want,
+    pub(crate) request: Request,
     pub(crate) meter: Arc<Meter>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Limits,
@@ -110,7 +110,7 @@ impl Worker {
     }
 
     async fn work(self, report: &impl Fn(Input)) -> Result<Option<()>, Error> {
-        let (opened, spent) = explain::measured(self.source.open(self.want.clone())).await;
+        let (opened, spent) = explain::measured(self.source.open(self.request.clone())).await;
         self.meter.spent().add(spent);
         let Opened { remote, mut body } = opened?;
         let piece = Piece::of(&remote, self.settings.verify);

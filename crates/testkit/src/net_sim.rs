@@ -7,6 +7,7 @@
 
 pub mod host;
 
+use crate::conformance::Abilities;
 use crate::{content, sha256};
 use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
@@ -16,7 +17,7 @@ use downhaul_core::job::ChunkHashes;
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::remote::{self, Remote, Span};
 use downhaul_core::settings::{OnError, Verify};
-use downhaul_engine::source::{Opened, Source, Want};
+use downhaul_engine::source::{Opened, Request, Source};
 use fastrand::Rng;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -152,6 +153,21 @@ impl World {
         world
     }
 
+    /// The world of a seed without any misbehaviour, and what its server is able to do.
+    pub fn honest(seed: u64) -> (World, Abilities) {
+        let mut world = World::new(seed);
+        world.versions.truncate(1);
+        (world.sinfulness, world.sides, world.liar) = (0, false, None);
+        // Where ranges have digests, their bytes are damaged at times.
+        world.digests_parts = false;
+        let able = Abilities {
+            ranges: world.knows_ranges,
+            validator: matches!(world.validator, Validator::Strong),
+            size: world.announces_length,
+        };
+        (world, able)
+    }
+
     /// Returns the rules of a job in this world.
     pub fn rules(&mut self) -> Rules {
         let (expected, chunks) = self.expectations();
@@ -211,8 +227,8 @@ impl World {
     }
 
     /// Returns the response to a request to one of several sources.
-    pub fn meet_at(&mut self, source: usize, want: Want) -> Meeting {
-        let mut meeting = self.meet(want);
+    pub fn meet_at(&mut self, source: usize, request: Request) -> Meeting {
+        let mut meeting = self.meet(request);
         if self.liar == Some(source) && !meeting.body.is_empty() && self.rng.u8(0..3) == 0 {
             let at = self.rng.usize(0..meeting.body.len());
             meeting.body[at] ^= 1;
@@ -221,8 +237,8 @@ impl World {
     }
 
     /// Returns the response to a request.
-    pub fn meet(&mut self, want: Want) -> Meeting {
-        let from = want.from;
+    pub fn meet(&mut self, request: Request) -> Meeting {
+        let from = request.from;
         if self.version + 1 < self.versions.len() && self.rng.u8(0..3) == 0 {
             self.version += 1;
         }
@@ -233,10 +249,10 @@ impl World {
             return Meeting { head: Err(self.failure()), body: Vec::new(), end: Ok(()) };
         }
         let large = self.versions.iter().all(|version| version.len() > 1_000);
-        if self.sides && large && !want.is_plain() && self.rng.u8(0..3) > 0 {
+        if self.sides && large && !request.is_for_everything() && self.rng.u8(0..3) > 0 {
             return self.something_else();
         }
-        let partial = !want.is_plain() && self.knows_ranges;
+        let partial = !request.is_for_everything() && self.knows_ranges;
         if partial && from >= size {
             let kind = ErrorKind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
@@ -249,7 +265,7 @@ impl World {
         };
         let last = match partial && self.rng.u8(0..4) == 0 {
             true => self.rng.u64(first..size),
-            false => size.min(want.to.filter(|_| partial).unwrap_or(size)).max(first + 1) - 1,
+            false => size.min(request.to.filter(|_| partial).unwrap_or(size)).max(first + 1) - 1,
         };
         let all = &file
             [usize::try_from(first).unwrap_or(0)..usize::try_from(last + 1).unwrap_or(0).min(file.len())];
@@ -275,9 +291,9 @@ impl World {
 
     /// Spoils a byte now and then, where the digest of the range shows that. (It does not if the range is
     /// longer than asked for.)
-    fn spoil(&mut self, want: Want, meeting: &mut Meeting) {
+    fn spoil(&mut self, request: Request, meeting: &mut Meeting) {
         let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
-        let asked = want.to.is_none_or(|to| range.end <= to);
+        let asked = request.to.is_none_or(|to| range.end <= to);
         if asked && !range_digests.is_empty() && !meeting.body.is_empty() && self.rng.u8(0..4) == 0 {
             let at = self.rng.usize(0..meeting.body.len());
             meeting.body[at] ^= 1;
@@ -356,12 +372,12 @@ impl SimSource {
 }
 
 impl Source for SimSource {
-    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         Box::pin(async move {
             let (meeting, delay, length) = {
                 let mut world = self.world.lock().expect("no panic");
-                let mut meeting = world.meet(want.clone());
-                world.spoil(want, &mut meeting);
+                let mut meeting = world.meet(request.clone());
+                world.spoil(request, &mut meeting);
                 (meeting, world.rng.u64(0..2000), world.rng.usize(1..200_000))
             };
             tokio::time::sleep(Duration::from_millis(delay)).await;

@@ -14,7 +14,7 @@ use downhaul_core::identity::Conditions;
 use downhaul_core::journal::{self, Claim};
 use downhaul_core::plan::{Action, Answer, Begin, Input, Leftover, Outcome, Place, Plan, Rules, WorkerId};
 use downhaul_core::ranges::RangeSet;
-use downhaul_engine::source::Want;
+use downhaul_engine::source::Request;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -178,8 +178,8 @@ impl Sim {
                     plan.on(self.now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
                 }
                 Action::Ask { worker, source, conditions } => {
-                    let want = Want { about: Some(conditions), ..Want::EVERYTHING };
-                    self.fetch(worker, source, want);
+                    let request = Request::about(conditions);
+                    self.fetch(worker, source, request);
                     if let Some(lane) = self.lanes.last_mut() {
                         lane.meeting.body.clear();
                     }
@@ -207,7 +207,7 @@ impl Sim {
                     self.check.push_back((number, None));
                 }
                 Action::Fetch { worker, source, from, to } => {
-                    self.fetch(worker, source, Want { from, to, ..Want::EVERYTHING });
+                    self.fetch(worker, source, Request::range(from, to));
                 }
                 Action::Accept { worker, skip, at, end } => {
                     let (now, generation) = (self.now, self.generation);
@@ -279,11 +279,11 @@ impl Sim {
         panic!("seed {seed}: a download that does not end: {plan:?}");
     }
 
-    fn fetch(&mut self, worker: WorkerId, source: usize, want: Want) {
-        let from = want.from;
+    fn fetch(&mut self, worker: WorkerId, source: usize, request: Request) {
+        let from = request.from;
         self.seen.requests += 1;
         self.pace.on_opened(false);
-        let meeting = self.world.meet_at(source, want);
+        let meeting = self.world.meet_at(source, request);
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {
             0 => 0,

@@ -1,6 +1,6 @@
 //! A program controls its jobs while they run: pause, resume, remove, priorities and limits, through the session.
 
-use downhaul_engine::source::{By, Source, Sources};
+use downhaul_engine::source::{GivenBy, Source, Sources};
 use downhaul_engine::{
     Event, EventKind, IfExists, Job, JobId, OnError, Phase, Reader, Remove, Session, Settings, Summary,
 };
@@ -42,7 +42,7 @@ impl World {
         });
         let here = host.clone();
         // `http://sim/NAME/SIZE`
-        let sources: Sources = Arc::new(move |url: &Url, _: By| {
+        let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
             let (name, size) = url.path()[1..].split_once('/').expect("a name and a size");
             Arc::new(here.file(name, size.parse().expect("a size"))) as Arc<dyn Source>
         });

@@ -4,7 +4,7 @@
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
 use downhaul_core::settings::Settings;
-use downhaul_engine::source::{By, Source, Sources};
+use downhaul_engine::source::{GivenBy, Source, Sources};
 use downhaul_engine::{Session, Summary};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
@@ -35,7 +35,7 @@ fn run<T>(what: impl Future<Output = T>) -> T {
 async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: u64) -> Summary {
     let disk = FakeDisk::failing(0, seed);
     let (here, all) = (host.clone(), sizes.to_vec());
-    let sources: Sources = Arc::new(move |url: &Url, _: By| {
+    let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
         let name = url.path().trim_start_matches('/');
         let size = all[name.parse::<usize>().expect("a number")];
         Arc::new(here.file(name, size)) as Arc<dyn Source>

@@ -8,7 +8,7 @@ use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Outcome};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_engine::Session;
-use downhaul_engine::source::{By, Source, Sources};
+use downhaul_engine::source::{GivenBy, Source, Sources};
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::net_sim::{SimSource, World};
 use downhaul_testkit::plan_sim::{Seen, drive_plan};
@@ -128,8 +128,9 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
     let mut resumed = false;
     for run in 0..4 {
         let here = world.clone();
-        let sources: Sources =
-            Arc::new(move |_: &Url, _: By| Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>);
+        let sources = Sources::for_all(move |_: &Url, _: GivenBy| {
+            Arc::new(SimSource::new(here.clone())) as Arc<dyn Source>
+        });
         let session = Session::builder(settings.clone())
             .sources(sources)
             .disk(Arc::new(disk.clone()))
@@ -179,7 +180,7 @@ async fn session(seed: u64) -> u64 {
         .with_retries(rng.u32(0..6))
         .with_on_error(if rng.bool() { OnError::Ask } else { OnError::Retry });
     let all = worlds.clone();
-    let sources: Sources = Arc::new(move |url: &Url, _: By| {
+    let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
         let n: usize = url.path().trim_start_matches('/').parse().expect("a number");
         Arc::new(SimSource::new(all[n].clone())) as Arc<dyn Source>
     });

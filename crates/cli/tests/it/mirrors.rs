@@ -431,7 +431,7 @@ fn repair_that_fails_leaves_the_old_file() {
     assert!(out.stderr.contains("To go on: downhaul repair set.meta4 -d d --retries 0 -q"), "{}", out.stderr);
     let (_, out) =
         repair(&server, &format!("slow_first_byte/{SIZE}/f"), &["--retries", "0", "--timeout", "0.5"]);
-    assert!(out.status == 1 && out.stderr.contains("no reply within 0.5 s"), "{}", out.stderr);
+    assert!(out.status == 1 && out.stderr.contains("no response within 0.5 s"), "{}", out.stderr);
     // Options that say what the file must be.
     let (place, out) = repair(&server, &path, &["--checksum-file", "none"]);
     assert!(

@@ -365,7 +365,7 @@ fn secrets_stay_with_their_origin() {
 fn slow_first_byte() {
     let server = Server::start();
     let (place, out) = get(&server, "slow_first_byte", &["--timeout", "1", "--retries", "1"]);
-    place.assert_failed(&out, 1, "the server fell silent: no reply within 1 s");
+    place.assert_failed(&out, 1, "the server fell silent: no response within 1 s");
     let (place, out) = get(&server, "slow_first_byte_once", &["--timeout", "1"]);
     place.assert_exact(&out, "f", &file());
 }

@@ -6,7 +6,7 @@
 
 use super::{Beside, Proofs, has, last_segment, with_ending};
 use crate::fetch_text;
-use crate::source::By;
+use crate::source::GivenBy;
 use downhaul_core::content::{self, Look};
 use downhaul_core::digest::Algorithm;
 use downhaul_core::error::{Error, ErrorKind, Retry};
@@ -116,7 +116,7 @@ impl Proofs {
     /// Returns the list at this URL, if there is one. A web page counts as no list: some servers send one for
     /// files that they do not have.
     async fn fetch_beside(&self, url: &Url) -> Option<Beside> {
-        match fetch_text::get(&self.sources, &self.settings, (url, By::Person), checksums::LONGEST).await {
+        match fetch_text::get(&self.sources, &self.settings, (url, GivenBy::User), checksums::LONGEST).await {
             Ok(text) => {
                 let text = text.filter(|text| content::look(text) == Look::Other)?;
                 Some(self.read(url, &text).await)
@@ -130,7 +130,8 @@ impl Proofs {
     async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            match fetch_text::get(&self.sources, &self.settings, (&at, By::Person), checksums::LONGEST).await
+            match fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), checksums::LONGEST)
+                .await
             {
                 Ok(None) => {}
                 Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {

@@ -8,7 +8,7 @@ use super::{Director, HOSTS_MOST, Report, Running, host_of};
 use crate::explain;
 use crate::hashing::Verifier;
 use crate::host_memory::Memory;
-use crate::source::Want;
+use crate::source::Request;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
 use downhaul_core::concurrency::{Allowance, Host, Learned, Lost};
 use downhaul_core::error::Error;
@@ -152,7 +152,7 @@ impl Director {
     }
 
     /// Starts a worker that sends a request to a source of a file.
-    pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, want: Want) {
+    pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
         let (news, settings) = (self.news.clone(), self.settings.clone());
         let Some(running) = self.running.get_mut(&id) else { return };
         let host = host_of(&running.spec, source).to_string();
@@ -168,7 +168,7 @@ impl Director {
         let work = Worker {
             id: worker,
             source: opens,
-            want,
+            request,
             meter,
             settings,
             limits,

@@ -1,73 +1,131 @@
-//! Where bytes come from: one [`Source`] is one remote thing, readable from any offset.
+//! Where bytes come from. A [`Source`] is one remote file that can be read from any offset; [`Sources`]
+//! makes the source for a URL by its scheme. HTTP is one protocol among others that a program can add.
 //!
-//! Users of this seam: [`http`] and the simulated network of the testkit.
+//! # How to add a protocol
+//!
+//! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The testkit's
+//! `conformance` module checks a source for what this page asks.
+//!
+//! **What is asked.** [`Source::open`] gets a [`Request`]: everything (`from` 0 and no `to`), or the bytes
+//! `from..to`. A request with `about` asks for the facts alone; nothing reads the body. `open` is called
+//! many times, also at once: each connection of a file calls it for each range that it fetches.
+//!
+//! **What to answer.** [`Opened`]: the facts ([`Remote`]) and the body. The facts are about this one
+//! response.
+//! - [`Remote::whole`] for everything, and also when a range was asked for that the protocol cannot give.
+//! - [`Remote::range`] for a range. It may begin before `from` (by 1 MiB at most) and may end before or
+//!   after `to`, but it says what it is. Beyond the end of the file, fail with `http.range_past` and set
+//!   [`Error::size`].
+//! - [`Remote::unchanged`] only to a request with `about`, when the file is as the conditions say.
+//! - `size` and `validator` wherever the protocol has them. Without a validator (and without a digest from
+//!   elsewhere), ranges of different responses are not joined: the file comes over one connection and
+//!   starts again after a failure. Never invent one: two states of the file must not have the same
+//!   validator.
+//! - `can_resume` where ranges can be asked for, and those with equal validators belong together. A source
+//!   that cannot know whether the next range will be honoured may say so: an ignored one costs a request,
+//!   and no more.
+//!
+//! **The body** is a stream of chunks of any size, in order. It ends with `None` only when all announced
+//! bytes came; anything else ends in an error. After an error or `None` it is not polled again.
+//!
+//! **Errors** carry an [`ErrorKind`](downhaul_core::error::ErrorKind), and it alone decides what follows.
+//! The codes begin with `http.` for historical reasons and hold for every protocol: `connect.refused`,
+//! `connect.timeout` and `dns.unresolved` before there is a connection; `net.reset` and `http.truncated`
+//! when it breaks; `net.silent` when nothing comes; `http.not_found`, `http.forbidden`, `http.unauthorized`
+//! when the server says so; `http.busy` when it asks for fewer requests, with [`Error::pause`] if it says
+//! for how long; `http.malformed` for what cannot be understood. A source does not retry by itself what the
+//! plan can retry, since the plan counts.
+//!
+//! **Cancellation.** The future of `open` and the body are dropped at any moment, also in the middle, and
+//! that is no failure. A source closes what it opened for them, and the next `open` works as before.
+//!
+//! **Silence.** `open` ends by itself with `net.silent` or `connect.timeout` when the other side says
+//! nothing for [`Settings::timeout`](downhaul_core::settings::Settings::timeout). In the body, the engine
+//! watches for silence.
+//!
+//! **What the plan checks anyway**, before a byte is written: that a range covers `from` and stays within
+//! the file, that validator, size, content coding and digests are those of the bytes on the disk, and that
+//! an HTML page does not take the place of a file. Digests are verified at the end. A source need not check
+//! any of it.
 
 pub(crate) mod http;
+mod registry;
+
+pub use downhaul_core::remote::{Links, Remote, Span, StatedSize, Validator};
+pub use registry::{Factory, Sources};
 
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
 use downhaul_core::job::Headers;
-use downhaul_core::remote::Remote;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
-use url::Url;
 
-/// One remote thing.
+/// One remote file.
 pub trait Source: Send + Sync {
-    /// Asks for the thing. What comes back is the head of a 200 or 206 (to a question *about* it, also of a 304) and its body; whether they are right is
-    /// for [`downhaul_core::plan`] to judge before a byte of the body is used. Gives up by itself when the other
-    /// side is silent.
-    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>>;
+    /// Sends a request and returns the facts of the response with its body. See the [module](self) for what
+    /// must hold.
+    ///
+    /// # Errors
+    /// Why there is no response that can be used; its kind decides what the plan does.
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
 }
 
-/// What a worker asks for.
+/// What a source is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Want {
-    /// First byte wanted.
+#[non_exhaustive]
+pub struct Request {
+    /// Offset of the first byte.
     pub from: u64,
-    /// One past the last byte wanted; `None` for all that follow. 0 and `None` is a plain request for everything.
+    /// One past the last byte; `None` for everything from `from` on.
     pub to: Option<u64>,
-    /// How large all of it is, as far as a list says: a hint, by which nothing is checked.
+    /// Size of the whole file as a list states it: a hint, which need not be true.
     pub size: Option<u64>,
-    /// Only what the thing is is wanted, and none of its bytes: the reply has no body, and may say (304) that nothing
-    /// changed by these conditions.
+    /// The facts alone are asked for, and the body is not read. If the file is as these conditions say, the
+    /// response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
-    /// Headers that the job brings, for the origin of its URL and for no other.
+    /// Headers of the job, for the origin of its URL and no other. Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
 }
 
-impl Want {
-    /// All of it, of which nothing is known.
-    pub const EVERYTHING: Want = Want { from: 0, to: None, size: None, about: None, headers: None };
+impl Request {
+    /// A request for the whole file.
+    pub const EVERYTHING: Request = Request { from: 0, to: None, size: None, about: None, headers: None };
 
-    /// Everything is wanted.
-    pub fn is_plain(&self) -> bool {
+    /// Returns a request for the bytes from `from` on, up to but without `to`.
+    pub fn range(from: u64, to: Option<u64>) -> Request {
+        Request { from, to, ..Request::EVERYTHING }
+    }
+
+    /// Returns a request for the facts alone.
+    pub fn about(conditions: Conditions) -> Request {
+        Request { about: Some(conditions), ..Request::EVERYTHING }
+    }
+
+    /// Returns true if no range is asked for.
+    pub fn is_for_everything(&self) -> bool {
         self.from == 0 && self.to.is_none()
     }
 }
 
-/// A reply.
+/// A response: what is known of the file, and the bytes that follow.
 pub struct Opened {
-    /// Its head.
+    /// The facts.
     pub remote: Remote,
-    /// Its bytes, as they arrive. Ends with `None` only when the body ended as announced.
+    /// The bytes that the facts announce. Nothing reads it in the response to a request with `about`.
     pub body: Body,
 }
 
-/// The bytes of a reply.
+/// The bytes of a response as they arrive. It ends with `None` only when all announced bytes came.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// Who named a URL.
+/// What named a URL. Secrets follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The person: headers and credentials that the person gave go there.
-    Person,
-    /// A server: they do not.
+pub enum GivenBy {
+    /// The user of the program. Headers and credentials that the user gave are sent there.
+    User,
+    /// A server, for example as a mirror. They are not sent there.
     Server,
 }
-
-/// Makes the source for a URL.
-pub type Sources = Arc<dyn Fn(&Url, By) -> Arc<dyn Source> + Send + Sync>;

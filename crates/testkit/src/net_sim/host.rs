@@ -8,7 +8,7 @@ use crate::{content, sha256};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::remote::{Remote, Validator};
-use downhaul_engine::source::{Opened, Source, Want};
+use downhaul_engine::source::{Opened, Request, Source};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -132,14 +132,17 @@ impl Drop for Transfer {
 }
 
 impl Source for SimFile {
-    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         Box::pin(async move {
             tokio::time::sleep(LATENCY).await;
-            self.host.admit(want.is_plain())?;
+            if request.from > 0 && request.from >= self.bytes.len() as u64 {
+                return Err(Error::new(ErrorKind::HttpRangePast, "sim", "416"));
+            }
+            self.host.admit(request.is_for_everything())?;
             let all = Bytes::copy_from_slice(&self.bytes);
             let size = all.len();
             let at = |byte: u64| usize::try_from(byte).expect("small").min(size);
-            let (from, to) = (at(want.from), want.to.map_or(size, at));
+            let (from, to) = (at(request.from), request.to.map_or(size, at));
             let rest = all.slice(from..to);
             let transfer = Transfer { host: self.host.clone(), rest };
             let body = stream::unfold(Some(transfer), |transfer| async move {
@@ -152,7 +155,10 @@ impl Source for SimFile {
                 }
                 Some((Ok(some), Some(transfer)))
             });
-            Ok(Opened { remote: remote(want.is_plain(), (from, to), &self.bytes), body: Box::pin(body) })
+            Ok(Opened {
+                remote: remote(request.is_for_everything(), (from, to), &self.bytes),
+                body: Box::pin(body),
+            })
         })
     }
 }

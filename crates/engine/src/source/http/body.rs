@@ -1,14 +1,14 @@
-//! A reply whose head was read: its body, what carries it, and the way of a lane back into the pool.
+//! A response whose head was read, and the connection that carries its body.
 //!
-//! Invariant: a lane returns only when its body was read to the announced end.
+//! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its announced end.
 
 use super::failure;
-use super::http1::{Lane, Pool};
-use super::http2::Stream as H2Stream;
+use super::http1::{Connection, Pool};
+use super::http2::Stream;
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use futures_util::StreamExt;
-use futures_util::stream::Stream;
+use futures_util::stream::Stream as AsyncStream;
 use http::{HeaderMap, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use std::pin::Pin;
@@ -16,53 +16,53 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Bodies of redirects and errors up to this size are read to keep the connection: cheaper than a new
-/// handshake; beyond it, closing is.
-const WORTH_READING: u64 = 64 * 1024;
+/// Bodies of redirects and errors are read up to this size, so that the connection can be used again. For a
+/// longer one, a new handshake is cheaper.
+const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// How long such a body may take.
-const READING_PATIENCE: Duration = Duration::from_secs(1);
+/// How long reading such a body may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// A reply.
-pub(super) struct HttpReply {
+/// A response.
+pub(super) struct HttpResponse {
     head: http::response::Parts,
-    /// Lines of the head that could not be read, in words for a person.
+    /// Lines of the head that could not be read, for people.
     dropped: Vec<String>,
     body: HttpBody,
 }
 
-/// The bytes of a reply.
+/// The bytes of a response.
 pub(super) struct HttpBody {
     incoming: Incoming,
     carrier: Carrier,
-    /// Where errors happened, for people.
+    /// The URL for error messages.
     at: String,
 }
 
-/// What a body comes over.
+/// The connection that carries a body.
 pub(super) enum Carrier {
-    /// A lane, and the pool it comes from.
-    Lane(Lane, Weak<Pool>),
+    /// An HTTP/1.1 connection, and the pool that it returns to.
+    Http1(Connection, Weak<Pool>),
     /// A stream of a shared HTTP/2 connection.
-    Stream(H2Stream),
-    /// Nothing any more.
+    Http2(Stream),
+    /// The body has ended.
     Over,
 }
 
-impl HttpReply {
+impl HttpResponse {
     pub(super) fn new(
-        reply: http::Response<Incoming>,
+        response: http::Response<Incoming>,
         carrier: Carrier,
         at: String,
         dropped: Vec<String>,
     ) -> Self {
-        let (head, incoming) = reply.into_parts();
+        let (head, incoming) = response.into_parts();
         let mut body = HttpBody { incoming, carrier, at };
-        // Nobody reads an empty body.
+        // Nothing polls an empty body, so its end is handled here.
         if body.incoming.is_end_stream() {
-            body.ended();
+            body.on_end();
         }
-        HttpReply { head, dropped, body }
+        HttpResponse { head, dropped, body }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -81,74 +81,79 @@ impl HttpReply {
         self.body
     }
 
-    /// Reads a short body to its end so that the lane can be used again; drops a long one with its lane.
+    /// Reads a short body to its end, so that the connection can be used again. Closes the connection of a
+    /// long one.
     pub(super) async fn discard(mut self) {
-        if self.body.incoming.size_hint().upper().is_some_and(|size| size <= WORTH_READING) {
+        if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
             let read = async { while let Some(Ok(_)) = self.body.next().await {} };
-            let _ = tokio::time::timeout(READING_PATIENCE, read).await;
+            let _ = tokio::time::timeout(DISCARD_TIME, read).await;
         }
     }
 }
 
 impl HttpBody {
-    /// The body was read to its end.
-    fn ended(&mut self) {
-        if let Carrier::Lane(lane, pool) = std::mem::replace(&mut self.carrier, Carrier::Over)
+    /// Returns the connection to the pool, because the body was read to its end.
+    fn on_end(&mut self) {
+        if let Carrier::Http1(connection, pool) = std::mem::replace(&mut self.carrier, Carrier::Over)
             && let Some(pool) = pool.upgrade()
         {
-            pool.put(lane);
+            pool.put(connection);
         }
     }
 
-    /// Nothing more comes. A stream of HTTP/2 that is reset without an error looks like that too, and has no end.
-    fn closed(&mut self) -> Result<(), Error> {
-        if matches!(self.carrier, Carrier::Stream(_)) && !self.incoming.is_end_stream() {
-            self.leave();
+    /// Handles the end of the frames. An HTTP/2 stream that is reset without an error looks like an end
+    /// too.
+    ///
+    /// # Errors
+    /// `http.truncated`: the HTTP/2 stream has not ended.
+    fn on_close(&mut self) -> Result<(), Error> {
+        if matches!(self.carrier, Carrier::Http2(_)) && !self.incoming.is_end_stream() {
+            self.on_break();
             return Err(Error::new(
                 ErrorKind::HttpTruncated,
                 &self.at,
                 "the stream was reset before its end",
             ));
         }
-        self.ended();
+        self.on_end();
         Ok(())
     }
 
-    /// The body broke.
-    fn leave(&mut self) {
-        if let Carrier::Stream(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
-            stream.broke();
+    /// Gives the connection up, because the body broke.
+    fn on_break(&mut self) {
+        if let Carrier::Http2(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
+            stream.on_break();
         }
     }
 }
 
-impl Stream for HttpBody {
+impl AsyncStream for HttpBody {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let body = &mut *self;
         loop {
             let frame = Pin::new(&mut body.incoming).poll_frame(cx);
-            if let Carrier::Stream(stream) = &mut body.carrier {
+            if let Carrier::Http2(stream) = &mut body.carrier {
                 if frame.is_pending() {
-                    return stream.poll_stalled(cx, &body.at).map(|stalled| Some(Err(stalled)));
+                    return stream.poll_silence(cx, &body.at).map(|stalled| Some(Err(stalled)));
                 }
-                stream.heard();
+                stream.on_bytes();
             }
             return Poll::Ready(match ready!(frame) {
-                None => body.closed().err().map(Err),
+                None => body.on_close().err().map(Err),
                 Some(Err(e)) => {
-                    body.leave();
+                    body.on_break();
                     Some(Err(failure::of_body(&e, &body.at)))
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         if body.incoming.is_end_stream() {
-                            body.ended();
+                            body.on_end();
                         }
                         Some(Ok(data))
                     }
-                    // Trailers.
+                    // Trailers are ignored.
                     Err(_) => continue,
                 },
             });

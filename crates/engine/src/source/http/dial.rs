@@ -23,7 +23,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// `dns.unresolved`, or `connect.*` with each address that was tried and its error.
-pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Result<TcpStream, Error> {
+pub(super) async fn connect(url: &Url, family: Family, patience: Duration) -> Result<TcpStream, Error> {
     let port = url.port_or_known_default().unwrap_or(80);
     let at = format!("{}:{port}", url.host_str().unwrap_or_default());
     let since = clock::instant();
@@ -53,7 +53,7 @@ pub(super) async fn dial(url: &Url, family: Family, patience: Duration) -> Resul
     let raced = timeout(patience, race(&wanted)).await;
     spend(Stage::Connect, since);
     match raced {
-        Ok(result) => result.map_err(|failures| explain(&failures, &at)),
+        Ok(result) => result.map_err(|failures| error_of(&failures, &at)),
         Err(_) => {
             let tried: Vec<String> = wanted.iter().map(ToString::to_string).collect();
             let detail = format!("no answer within {} s from {}", patience.as_secs_f64(), tried.join(", "));
@@ -103,7 +103,7 @@ async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io
     }
 }
 
-fn explain(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
+fn error_of(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
     use io::ErrorKind as Is;
     let all = |kind: Is| failures.iter().all(|(_, e)| e.kind() == kind);
     let kind = if all(Is::ConnectionRefused) {
@@ -152,7 +152,7 @@ mod tests {
         let alive = server.local_addr().expect("an address");
         let stream = race(&[dead, alive]).await.expect("the second one answers");
         assert_eq!(stream.peer_addr().expect("an address"), alive);
-        let error = explain(&race(&[dead]).await.expect_err("nobody answers"), "h:1");
+        let error = error_of(&race(&[dead]).await.expect_err("nobody answers"), "h:1");
         assert_eq!(error.kind, ErrorKind::ConnectRefused);
         assert!(error.detail.contains(&dead.to_string()), "{error}");
     }

@@ -1,23 +1,23 @@
-//! Which version of HTTP a request goes over, and what was learnt about that of each origin.
+//! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers for each origin what is known about that.
 //!
-//! Invariant: unless the person forces it, HTTP/2 is for whole files over https only that are small: by the word of their
-//! list or, where that says nothing, because those of their origin were so far. Everything else has lanes of its own. One TCP
-//! connection for all is good for many small files, which need no handshakes then, and bad for a large one, whose pieces shall
-//! not share one congestion window. Trouble with HTTP/2 is nobody's failure as long as there is HTTP/1.1: before a reply's head
-//! nothing is lost by asking there.
+//! Invariant: unless the user asks for HTTP/2 only, it is used for small whole files over https and for
+//! nothing else. A file is small if its list says so or, without a list, if the last files of its origin
+//! were small. One shared connection saves handshakes for many small files. It is bad for a large file,
+//! whose segments would share one congestion window. A failure of HTTP/2 before the head of a response
+//! fails no file: the same request is sent over HTTP/1.1.
 
-use super::body::HttpReply;
+use super::body::HttpResponse;
 use super::http1::Pool;
-use super::http2::{Connection, Failed};
-use super::request::Head;
+use super::http2::{Connection, SendError};
+use super::request::HttpRequest;
 use super::transport::{Connector, Offer};
 use crate::clock;
-use crate::source::Want;
+use crate::source::Request;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{self, BoxFuture};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use std::collections::HashMap;
@@ -27,197 +27,217 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// A file up to this size is small: on common lines it is over in a few round trips, before a further connection could
-/// help it.
-const SMALL: u64 = 256 * 1024;
+/// A file up to this size is small. On common lines it arrives in a few round trips, before another
+/// connection could help.
+const SMALL_FILE: u64 = 256 * 1024;
 
-/// So many small files in a row make an origin one of small files: as many as pay for one more handshake.
-const IN_A_ROW: u32 = 8;
+/// An origin counts as one of small files after so many of them in a row: as many as pay for one more
+/// handshake.
+const SMALL_FILES_IN_A_ROW: u32 = 8;
 
-/// Requests at once on a connection; further ones go over lanes. So many small files fill its window of 16 MiB, so that
-/// none waits because another is not read; and servers allow 100 or more (RFC 9113, section 6.5.2).
+/// The most requests at once on an HTTP/2 connection; further ones go over HTTP/1.1. So many small files
+/// fill the connection's window of 16 MiB, so that none waits because another is not read. Servers allow
+/// 100 or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
-/// HTTP/2 connections at once, unless the person wants nothing else. Each may hold a window of 16 MiB, but does so only
-/// while files that are not small are not read: promise 7 bounds what is read, and this what is not.
+/// The most HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may hold a window of 16
+/// MiB of unread bytes, but only where files turn out not to be small.
 const CONNECTIONS_MOST: usize = 4;
 
-/// A connection that was idle for so long gives up its place for another origin's. Lists name the files of one server
-/// next to each other, or take turns within seconds.
-const IDLE: Duration = Duration::from_secs(5);
+/// A connection that was idle for so long may be closed for another origin. Lists name the files of one
+/// server next to each other, or servers take turns within seconds.
+const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// Requests that a server does not look at are sent so often: once more over the same connection, then over others. A
-/// server that leaves after each request loses those that came together with it; with eight files at once, each is
-/// served by then.
-const TRIES: u32 = 8;
+/// A request that a server does not process is sent so often: once more over the same connection, and then
+/// over others. A server that closes after each request loses those that arrived with it. With eight files
+/// at once, each is served within this number.
+const TRIES_MOST: u32 = 8;
 
-/// Origins that are remembered: a list may have a million. Forgetting costs a few more files over HTTP/1.1, or
-/// finding out again that HTTP/2 is of no use there.
-const REMEMBERED: usize = 1024;
+/// The most origins that are remembered, because a list may have a million. Forgetting one costs a few more
+/// files over HTTP/1.1, or finding out again that it has no HTTP/2.
+const ORIGINS_MOST: usize = 1024;
 
-/// Sends requests over what is right for each.
+/// Sends requests over the version of HTTP that suits each.
 pub(super) struct Dispatcher {
     settings: Arc<Settings>,
-    wires: Arc<Connector>,
-    lanes: Arc<Pool>,
+    connector: Arc<Connector>,
+    http1: Arc<Pool>,
     origins: Mutex<HashMap<String, Arc<Origin>>>,
     alive: Arc<()>,
 }
 
-/// What was learnt of an origin.
+/// What is known about an origin.
 #[derive(Default)]
 struct Origin {
-    /// Small files in a row.
-    small: AtomicU32,
-    /// It has no HTTP/2, or something went wrong with that.
-    unfit: Arc<AtomicBool>,
-    connection: Mutex<Option<Making>>,
+    /// The number of small files in a row.
+    small_files: AtomicU32,
+    /// Set when the origin has no HTTP/2, or HTTP/2 failed.
+    unusable: Arc<AtomicBool>,
+    connection: Mutex<Option<SharedConnection>>,
 }
 
-/// A connection that is made by the first who wants it, and by whoever looks, should that one be gone; `None` if the
-/// server has no HTTP/2.
-type Making = Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
+/// A connection that is being made for all requests that need it. `None` if the server has no HTTP/2.
+type SharedConnection = future::Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
 
 impl Dispatcher {
+    /// Creates the dispatcher.
+    ///
     /// # Errors
-    /// When the certificates to trust cannot be read.
+    /// The certificates to trust cannot be read.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
-        let wires = Arc::new(Connector::new(&settings)?);
-        let lanes = Pool::new(&settings, wires.clone());
-        Ok(Dispatcher { settings, wires, lanes, origins: Mutex::default(), alive: Arc::default() })
+        let connector = Arc::new(Connector::new(&settings)?);
+        let http1 = Pool::new(&settings, connector.clone());
+        Ok(Dispatcher { settings, connector, http1, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends a request, which is for `want`.
-    pub(super) async fn send(&self, url: &Url, head: Head, want: &Want) -> Result<HttpReply, Error> {
-        let lanes = |head| self.lanes.send(url, head, self.settings.timeout);
+    /// Sends the HTTP request of a source's request.
+    ///
+    /// # Errors
+    /// Why there is no response.
+    pub(super) async fn send(
+        &self,
+        url: &Url,
+        http_request: HttpRequest,
+        request: &Request,
+    ) -> Result<HttpResponse, Error> {
+        let over_http1 = |request| self.http1.send(url, request, self.settings.timeout);
         match self.settings.http_version {
-            HttpVersion::One => return lanes(head).await,
-            HttpVersion::Auto if url.scheme() != "https" => return lanes(head).await,
+            HttpVersion::One => return over_http1(http_request).await,
+            HttpVersion::Auto if url.scheme() != "https" => return over_http1(http_request).await,
             HttpVersion::Auto | HttpVersion::Two => {}
         }
         let name = url.origin().ascii_serialization();
         let origin = self.origin(&name);
-        let reply = match self.send_over_two(&origin, &name, url, &head, want).await? {
-            Some(reply) => reply,
-            None => lanes(head).await?,
+        let response = match self.send_over_http2(&origin, &name, url, &http_request, request).await? {
+            Some(response) => response,
+            None => over_http1(http_request).await?,
         };
-        // Where lists say what to expect, nothing is to be found out.
-        if want.is_plain() && want.size.is_none() && !self.forced() {
-            origin.learn(&reply);
+        // Where a list states the size, there is nothing to learn.
+        if request.is_for_everything() && request.size.is_none() && !self.http2_only() {
+            origin.learn_from(&response);
         }
-        Ok(reply)
+        Ok(response)
     }
 
-    /// `None` if it is for the lanes.
-    async fn send_over_two(
+    /// Returns `None` if the request must go over HTTP/1.1.
+    async fn send_over_http2(
         &self,
         origin: &Origin,
         name: &str,
         url: &Url,
-        head: &Head,
-        want: &Want,
-    ) -> Result<Option<HttpReply>, Error> {
+        http_request: &HttpRequest,
+        request: &Request,
+    ) -> Result<Option<HttpResponse>, Error> {
         let mut refused = None;
-        for tried in 0..TRIES {
-            let Some(making) = self.connection(origin, name, url, want) else { return Ok(None) };
-            let failed = match making.await {
+        for tried in 0..TRIES_MOST {
+            let Some(shared) = self.connection(origin, name, url, request) else { return Ok(None) };
+            let failed = match shared.await {
                 Ok(None) => return Ok(None),
-                Err(error) => Failed::Broken(error),
-                Ok(Some(connection)) => match connection.send(url, head.clone()).await {
-                    Ok(reply) => return Ok(Some(reply)),
+                Err(error) => SendError::Broken(error),
+                Ok(Some(connection)) => match connection.send(url, http_request.clone()).await {
+                    Ok(response) => return Ok(Some(response)),
                     Err(failed) => {
-                        // How many requests a server takes at once is known only after its first words, so that
-                        // one refusal does not speak against the connection.
-                        if tried > 0 || !matches!(failed, Failed::Refused(_)) {
-                            origin.leave(&connection);
+                        // A server says how many requests it takes at once only after its first bytes, so
+                        // one refusal does not count against the connection.
+                        if tried > 0 || !matches!(failed, SendError::NotProcessed(_)) {
+                            origin.retire(&connection);
                         }
                         failed
                     }
                 },
             };
             match failed {
-                Failed::Refused(error) | Failed::Gone(error) => refused = Some(error),
-                Failed::Broken(error) if self.forced() => return Err(error),
-                Failed::Broken(_) => {
-                    origin.unfit.store(true, Ordering::Relaxed);
+                SendError::NotProcessed(error) | SendError::Closed(error) => refused = Some(error),
+                SendError::Broken(error) if self.http2_only() => return Err(error),
+                SendError::Broken(_) => {
+                    origin.unusable.store(true, Ordering::Relaxed);
                     return Ok(None);
                 }
             }
         }
-        if self.forced() {
+        if self.http2_only() {
             return refused.map_or(Ok(None), Err);
         }
-        origin.unfit.store(true, Ordering::Relaxed);
+        origin.unusable.store(true, Ordering::Relaxed);
         Ok(None)
     }
 
-    /// The HTTP/2 connection that such a request shall use, if any.
-    fn connection(&self, origin: &Origin, name: &str, url: &Url, want: &Want) -> Option<Making> {
-        let forced = self.forced();
-        let unfit = origin.unfit.load(Ordering::Relaxed);
+    /// Returns the HTTP/2 connection for a request, if it should use one.
+    fn connection(
+        &self,
+        origin: &Origin,
+        name: &str,
+        url: &Url,
+        request: &Request,
+    ) -> Option<SharedConnection> {
+        let http2_only = self.http2_only();
+        let unusable = origin.unusable.load(Ordering::Relaxed);
         let mut current = origin.connection();
-        let known = want.size.map(|size| size <= SMALL);
-        let small = known.unwrap_or_else(|| origin.small.load(Ordering::Relaxed) >= IN_A_ROW);
-        if !forced && (unfit || !want.is_plain() || !small) {
-            // The lane shall not be one connection more than there would be without HTTP/2.
-            let made = current.as_ref().and_then(|making| making.peek());
-            if unfit || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {
+        let known = request.size.map(|size| size <= SMALL_FILE);
+        let small =
+            known.unwrap_or_else(|| origin.small_files.load(Ordering::Relaxed) >= SMALL_FILES_IN_A_ROW);
+        if !http2_only && (unusable || !request.is_for_everything() || !small) {
+            // The HTTP/1.1 connection must not add to the connections that there would be without HTTP/2.
+            let made = current.as_ref().and_then(|shared| shared.peek());
+            if unusable || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {
                 *current = None;
             }
             return None;
         }
-        if let Some(making) = &*current {
-            match making.clone().now_or_never() {
-                // Lanes that were used for what was seen are faster than to wait; where none was needed, a new one is not.
-                None => return (forced || known.is_some()).then(|| making.clone()),
+        if let Some(shared) = &*current {
+            match shared.clone().now_or_never() {
+                // HTTP/1.1 connections that exist are faster than waiting. Where none was needed before, a
+                // new one is not.
+                None => return (http2_only || known.is_some()).then(|| shared.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
-                    let has_room = forced || connection.streams() < STREAMS_MOST;
-                    return has_room.then(|| making.clone());
+                    let has_room = http2_only || connection.streams() < STREAMS_MOST;
+                    return has_room.then(|| shared.clone());
                 }
                 Some(_) => *current = None,
             }
         }
-        if !self.make_room() && !forced {
+        if !self.free_a_place() && !http2_only {
             return None;
         }
-        self.lanes.give_up_one(name);
-        Some(current.insert(self.make(url, origin.unfit.clone())).clone())
+        self.http1.close_one_idle(name);
+        Some(current.insert(self.connect(url, origin.unusable.clone())).clone())
     }
 
-    fn make(&self, url: &Url, unfit: Arc<AtomicBool>) -> Making {
-        let (wires, lanes, settings) = (self.wires.clone(), self.lanes.clone(), self.settings.clone());
-        let (url, alive, forced) = (url.clone(), self.alive.clone(), self.forced());
-        let offer = if forced { Offer::Two } else { Offer::Either };
+    fn connect(&self, url: &Url, unusable: Arc<AtomicBool>) -> SharedConnection {
+        let (connector, http1, settings) =
+            (self.connector.clone(), self.http1.clone(), self.settings.clone());
+        let (url, alive, http2_only) = (url.clone(), self.alive.clone(), self.http2_only());
+        let offer = if http2_only { Offer::Http2 } else { Offer::Both };
         async move {
-            let wire = wires.connect(&url, offer).await?;
+            let transport = connector.connect(&url, offer).await?;
             let at = show::url(&url);
-            if wire.agreed_on_two() || (forced && url.scheme() == "http") {
-                let connection = Connection::open(wire, &at, &settings, alive, unfit).await?;
+            if transport.negotiated_http2() || (http2_only && url.scheme() == "http") {
+                let connection = Connection::open(transport, &at, &settings, alive, unusable).await?;
                 return Ok(Some(Arc::new(connection)));
             }
-            if forced {
+            if http2_only {
                 return Err(Error::new(ErrorKind::HttpVersion, at, "it did not choose HTTP/2"));
             }
-            unfit.store(true, Ordering::Relaxed);
-            lanes.adopt(wire, &url).await;
+            unusable.store(true, Ordering::Relaxed);
+            http1.adopt(transport, &url).await;
             Ok(None)
         }
         .boxed()
         .shared()
     }
 
-    /// False if there are too many connections already, and all of them are used.
-    fn make_room(&self) -> bool {
+    /// Returns false if there are too many connections, and all of them are in use.
+    fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;
         }
-        let least = if self.forced() { Duration::ZERO } else { IDLE };
+        let least = if self.http2_only() { Duration::ZERO } else { IDLE_LEAST };
         let now = clock::instant();
         let origins = self.origins();
         let idle = origins.values().filter_map(|origin| Some((origin.idle_since()?, origin)));
         let longest = idle.min_by_key(|(since, _)| *since);
         match longest.filter(|(since, _)| now.duration_since(*since) >= least) {
-            Some((_, origin)) => origin.connection.try_lock().map(|mut making| *making = None).is_ok(),
+            Some((_, origin)) => origin.connection.try_lock().map(|mut shared| *shared = None).is_ok(),
             None => false,
         }
     }
@@ -227,13 +247,13 @@ impl Dispatcher {
         if let Some(origin) = origins.get(name) {
             return origin.clone();
         }
-        if origins.len() >= REMEMBERED {
+        if origins.len() >= ORIGINS_MOST {
             origins.retain(|_, origin| origin.is_used());
         }
         origins.entry(name.to_string()).or_default().clone()
     }
 
-    fn forced(&self) -> bool {
+    fn http2_only(&self) -> bool {
         self.settings.http_version == HttpVersion::Two
     }
 
@@ -243,22 +263,23 @@ impl Dispatcher {
 }
 
 impl Origin {
-    /// A large file, or one of unknown size, takes back what small ones gave.
-    fn learn(&self, reply: &HttpReply) {
-        if reply.status() != StatusCode::OK {
+    /// Counts small files. A large file, or one of unknown size, starts the count again and closes the
+    /// HTTP/2 connection to new requests.
+    fn learn_from(&self, response: &HttpResponse) {
+        if response.status() != StatusCode::OK {
             return;
         }
-        let length = reply.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= SMALL) {
-            self.small.fetch_add(1, Ordering::Relaxed);
+        let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= SMALL_FILE) {
+            self.small_files.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.small.store(0, Ordering::Relaxed);
+            self.small_files.store(0, Ordering::Relaxed);
             *self.connection() = None;
         }
     }
 
-    /// Takes no further request to this connection.
-    fn leave(&self, connection: &Arc<Connection>) {
+    /// Sends no further request over this connection.
+    fn retire(&self, connection: &Arc<Connection>) {
         let mut current = self.connection();
         let made = current.clone().and_then(FutureExt::now_or_never);
         if matches!(made, Some(Ok(Some(one))) if Arc::ptr_eq(&one, connection)) {
@@ -266,22 +287,22 @@ impl Origin {
         }
     }
 
-    /// It has a connection, is about to have one, or is being looked at.
+    /// Returns true if there is a connection, one is being made, or the origin is locked.
     fn is_used(&self) -> bool {
         let Ok(current) = self.connection.try_lock() else { return true };
-        current.as_ref().is_some_and(|making| match making.peek() {
+        current.as_ref().is_some_and(|shared| match shared.peek() {
             None => true,
             Some(made) => matches!(made, Ok(Some(connection)) if connection.is_open()),
         })
     }
 
     fn idle_since(&self) -> Option<Instant> {
-        // One that is being looked at is not idle.
-        let making = self.connection.try_lock().ok()?.clone()?;
-        making.now_or_never()?.ok()??.idle_since()
+        // An origin that is locked is not idle.
+        let shared = self.connection.try_lock().ok()?.clone()?;
+        shared.now_or_never()?.ok()??.idle_since()
     }
 
-    fn connection(&self) -> MutexGuard<'_, Option<Making>> {
+    fn connection(&self) -> MutexGuard<'_, Option<SharedConnection>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if let Some(tls) = tls_cause(error) {
         return tls::failure::of_transfer(tls, at);
     }
-    Error::new(ErrorKind::NetReset, at, "no reply came: ".to_string() + &cause(error))
+    Error::new(ErrorKind::NetReset, at, "no response came: ".to_string() + &cause(error))
 }
 
 /// Returns the error for a body that broke.
@@ -51,18 +51,18 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
 }
 
 /// Returns whether an HTTP/2 server says that it did not process this request (RFC 9113, section 8.7).
-pub(super) fn is_refusal(error: &hyper::Error) -> bool {
+pub(super) fn is_not_processed(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
 }
 
 /// Returns whether an HTTP/2 server closes properly and did not process this request (RFC 9113, section 6.8).
-pub(super) fn is_farewell(error: &hyper::Error) -> bool {
+pub(super) fn is_graceful_close(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))
 }
 
 /// Returns whether an HTTP/2 server ended only this stream.
-pub(super) fn is_answer(error: &hyper::Error) -> bool {
+pub(super) fn is_reset_by_server(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.is_remote())
 }
 

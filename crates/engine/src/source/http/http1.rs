@@ -1,11 +1,12 @@
-//! Lanes: one lane is one HTTP/1.1 connection to one origin, used for one request after the other.
+//! HTTP/1.1 connections, and the pool of those that are idle. A connection serves one request after the
+//! other.
 //!
-//! Invariant: a lane in the pool is idle, and read to the end of its last reply.
+//! Invariant: a connection in the pool is idle, and its last response was read to the end.
 
-use super::body::{Carrier, HttpReply};
+use super::body::{Carrier, HttpResponse};
 use super::failure;
-use super::heads::{Heads, Lenient};
-use super::request::Head;
+use super::request::HttpRequest;
+use super::response_head::{HeadState, LenientStream};
 use super::transport::{Connector, Offer, Transport};
 use crate::clock;
 use bytes::Bytes;
@@ -24,189 +25,201 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-/// An idle lane older than this is not used again: common servers close theirs after 5 s (Apache) to 75 s (nginx),
-/// and a request on a closing one is a wasted round trip.
+/// An idle connection that is older is not used again. Common servers close theirs after 5 s (Apache) to 75
+/// s (nginx), and a request on a connection that is being closed costs a round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A connection.
-pub(super) struct Lane {
-    /// One of these is in every lane that there is.
+/// A connection to one origin.
+pub(super) struct Connection {
+    /// Each connection holds one clone, so that they can be counted.
     _alive: Arc<()>,
     sender: http1::SendRequest<Empty<Bytes>>,
-    heads: Arc<Heads>,
+    head_state: Arc<HeadState>,
     origin: String,
     idle_since: Instant,
 }
 
-/// Connections that wait for their next request, and what it takes to make new ones.
+/// Idle connections, and the means to make new ones.
 pub(super) struct Pool {
-    /// The one that was used last is at the end.
-    idle: Mutex<VecDeque<Lane>>,
-    wires: Arc<Connector>,
+    /// The connection that was used last is at the end.
+    idle: Mutex<VecDeque<Connection>>,
+    connector: Arc<Connector>,
     alive: Arc<()>,
-    /// The most lanes there may be, busy or idle.
+    /// The most connections that may exist, busy or idle.
     most: usize,
-    /// A reply had more header lines than hyper takes unasked (100). New connections take [`LINES_MOST`] then; not from the
-    /// start, because hyper clears room for all of them (64 KiB) with each reply.
-    takes_many_lines: AtomicBool,
+    /// True once a response had more header lines than hyper accepts by default (100). New connections then
+    /// accept [`LINES_MOST`]. They do not from the start, because hyper clears memory for all of them (64
+    /// KiB) with each response.
+    many_lines: AtomicBool,
 }
 
 impl Pool {
-    pub(super) fn new(settings: &Settings, wires: Arc<Connector>) -> Arc<Self> {
+    pub(super) fn new(settings: &Settings, connector: Arc<Connector>) -> Arc<Self> {
         let most = settings.max_connections;
         Arc::new(Pool {
             idle: Mutex::default(),
-            wires,
+            connector,
             alive: Arc::default(),
             most,
-            takes_many_lines: AtomicBool::new(false),
+            many_lines: AtomicBool::new(false),
         })
     }
 
-    /// Sends a request on an idle lane, or on a new one. `patience` is how long the reply's head may take.
+    /// Sends a request over an idle connection, or over a new one. `timeout_after` is how long the head of
+    /// the response may take.
+    ///
+    /// # Errors
+    /// Why there is no response.
     pub(super) async fn send(
         self: &Arc<Self>,
         url: &Url,
-        head: Head,
-        patience: Duration,
-    ) -> Result<HttpReply, Error> {
+        request: HttpRequest,
+        timeout_after: Duration,
+    ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
         let origin = url.origin().ascii_serialization();
-        if let Some(mut lane) = self.idle_lane(&origin).await {
-            match timeout(patience, lane.send(head.clone())).await {
-                Ok(Ok(reply)) => return Ok(self.reply(lane, reply, at)),
-                // The server closed the idle connection at the same moment, or something was left over on it from
-                // the file before: that is no failure of this file, and nothing of a GET is lost by asking again on
-                // a new one.
-                Ok(Err(e)) => drop(self.had_many_lines(&e)),
-                Err(_) => return Err(silent(&at, patience)),
+        if let Some(mut connection) = self.take_idle(&origin).await {
+            match timeout(timeout_after, connection.send(request.clone())).await {
+                Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
+                // The server closed the idle connection at the same moment, or bytes of the last response
+                // were left on it. The file has not failed, and a GET can be sent again on a new
+                // connection.
+                Ok(Err(e)) => drop(self.may_have_many_lines(&e)),
+                Err(_) => return Err(silence_error(&at, timeout_after)),
             }
         }
         loop {
-            let mut lane = self.dial(url, origin.clone()).await?;
-            match timeout(patience, lane.send(head.clone())).await {
-                Ok(Ok(reply)) => return Ok(self.reply(lane, reply, at)),
-                Ok(Err(e)) if self.had_many_lines(&e) => {}
+            let mut connection = self.dial(url, origin.clone()).await?;
+            match timeout(timeout_after, connection.send(request.clone())).await {
+                Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
+                Ok(Err(e)) if self.may_have_many_lines(&e) => {}
                 Ok(Err(e)) => return Err(failure::of_request(&e, &at)),
-                Err(_) => return Err(silent(&at, patience)),
+                Err(_) => return Err(silence_error(&at, timeout_after)),
             }
         }
     }
 
-    /// Returns true the first time that a reply cannot be parsed, which may be for the number of its header lines: the next connection
-    /// takes more.
-    fn had_many_lines(&self, error: &hyper::Error) -> bool {
-        error.is_parse() && !self.takes_many_lines.swap(true, Ordering::Relaxed)
+    /// Returns true the first time that a response cannot be parsed, which may be due to the number of its
+    /// header lines. The next connection accepts more.
+    fn may_have_many_lines(&self, error: &hyper::Error) -> bool {
+        error.is_parse() && !self.many_lines.swap(true, Ordering::Relaxed)
     }
 
-    /// Takes a connection that somebody else made into the pool.
-    pub(super) async fn adopt(&self, wire: Transport, url: &Url) {
+    /// Adds a new connection that was made elsewhere.
+    pub(super) async fn adopt(&self, transport: Transport, url: &Url) {
         let origin = url.origin().ascii_serialization();
-        // If nothing comes of it, the next request dials and hears why.
-        if let Ok(lane) = self.lane(wire, origin, &show::url(url)).await {
-            self.put(lane);
+        // After an error here, the next request makes a connection and reports why.
+        if let Ok(connection) = self.open(transport, origin, &show::url(url)).await {
+            self.put(connection);
         }
     }
 
-    /// Closes an idle lane of the origin, if there is one: another connection takes its place.
-    pub(super) fn give_up_one(&self, origin: &str) {
+    /// Closes an idle connection of the origin, if there is one, because another connection takes its
+    /// place.
+    pub(super) fn close_one_idle(&self, origin: &str) {
         let mut idle = self.idle();
-        if let Some(last) = idle.iter().rposition(|lane| lane.origin == origin) {
+        if let Some(last) = idle.iter().rposition(|connection| connection.origin == origin) {
             idle.remove(last);
         }
     }
 
-    pub(super) fn put(&self, mut lane: Lane) {
-        lane.idle_since = clock::instant();
+    pub(super) fn put(&self, mut connection: Connection) {
+        connection.idle_since = clock::instant();
         let mut idle = self.idle();
-        idle.push_back(lane);
-        self.thin_out(&mut idle, self.most);
+        idle.push_back(connection);
+        self.close_surplus(&mut idle, self.most);
     }
 
-    /// Closes idle lanes that are too old, and the oldest while there are more than `most` lanes in all.
-    fn thin_out(&self, idle: &mut VecDeque<Lane>, most: usize) {
+    /// Closes idle connections that are too old, and the oldest ones while more than `most` exist.
+    fn close_surplus(&self, idle: &mut VecDeque<Connection>, most: usize) {
         let too_many = || Arc::strong_count(&self.alive) > most + 1;
         while idle.front().is_some_and(|oldest| too_many() || !oldest.is_fresh()) {
             idle.pop_front();
         }
     }
 
-    /// The lane that was used last and still stands.
-    async fn idle_lane(&self, origin: &str) -> Option<Lane> {
+    /// Removes the connection of the origin that was used last and is still open.
+    async fn take_idle(&self, origin: &str) -> Option<Connection> {
         loop {
-            let mut lane = {
+            let mut connection = {
                 let mut idle = self.idle();
-                let last = idle.iter().rposition(|lane| lane.origin == origin)?;
+                let last = idle.iter().rposition(|connection| connection.origin == origin)?;
                 idle.remove(last)?
             };
-            if lane.is_fresh() && lane.sender.ready().await.is_ok() {
-                return Some(lane);
+            if connection.is_fresh() && connection.sender.ready().await.is_ok() {
+                return Some(connection);
             }
         }
     }
 
-    async fn dial(&self, url: &Url, origin: String) -> Result<Lane, Error> {
-        self.thin_out(&mut self.idle(), self.most.saturating_sub(1));
-        let wire = self.wires.connect(url, Offer::One).await?;
-        self.lane(wire, origin, &show::url(url)).await
+    async fn dial(&self, url: &Url, origin: String) -> Result<Connection, Error> {
+        self.close_surplus(&mut self.idle(), self.most.saturating_sub(1));
+        let transport = self.connector.connect(url, Offer::Http1).await?;
+        self.open(transport, origin, &show::url(url)).await
     }
 
-    async fn lane(&self, wire: Transport, origin: String, at: &str) -> Result<Lane, Error> {
-        let heads = Arc::new(Heads::default());
-        let sender = match wire {
-            Transport::Plain(stream) => self.handshake(stream, heads.clone(), at).await?,
-            Transport::Secure(stream) => self.handshake(stream, heads.clone(), at).await?,
+    async fn open(&self, transport: Transport, origin: String, at: &str) -> Result<Connection, Error> {
+        let head_state = Arc::new(HeadState::default());
+        let sender = match transport {
+            Transport::Plain(stream) => self.handshake(stream, head_state.clone(), at).await?,
+            Transport::Secure(stream) => self.handshake(stream, head_state.clone(), at).await?,
         };
-        Ok(Lane { _alive: self.alive.clone(), sender, heads, origin, idle_since: clock::instant() })
+        Ok(Connection {
+            _alive: self.alive.clone(),
+            sender,
+            head_state,
+            origin,
+            idle_since: clock::instant(),
+        })
     }
 
     async fn handshake<S>(
         &self,
         stream: S,
-        heads: Arc<Heads>,
+        head_state: Arc<HeadState>,
         at: &str,
     ) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let most = self.wires.read_size;
-        // hyper gives up on a head that fills its buffer.
-        let stream = Lenient::new(stream, heads, most - 1);
+        let most = self.connector.read_size;
+        // hyper refuses a head that fills its buffer.
+        let stream = LenientStream::new(stream, head_state, most - 1);
         let mut builder = http1::Builder::new();
-        if self.takes_many_lines.load(Ordering::Relaxed) {
+        if self.many_lines.load(Ordering::Relaxed) {
             builder.max_headers(LINES_MOST);
         }
-        let (sender, connection) = builder
+        let (sender, driver) = builder
             .max_buf_size(most)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| failure::of_request(&e, at))?;
-        // Ends by itself when the sender and the body are dropped, or the server closes. Its error is seen there.
+        // The task ends when sender and body are dropped, or when the server closes. They report its error.
         tokio::spawn(async move {
-            let _ = connection.await;
+            let _ = driver.await;
         });
         Ok(sender)
     }
 
-    fn reply(
+    fn response(
         self: &Arc<Self>,
-        lane: Lane,
-        reply: http::Response<hyper::body::Incoming>,
+        connection: Connection,
+        response: http::Response<hyper::body::Incoming>,
         at: String,
-    ) -> HttpReply {
-        let dropped = lane.heads.take_dropped();
-        HttpReply::new(reply, Carrier::Lane(lane, Arc::downgrade(self)), at, dropped)
+    ) -> HttpResponse {
+        let dropped = connection.head_state.take_dropped();
+        HttpResponse::new(response, Carrier::Http1(connection, Arc::downgrade(self)), at, dropped)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Lane>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lane {
-    async fn send(&mut self, head: Head) -> hyper::Result<http::Response<hyper::body::Incoming>> {
-        self.heads.expect();
-        self.sender.send_request(head).await
+impl Connection {
+    async fn send(&mut self, request: HttpRequest) -> hyper::Result<http::Response<hyper::body::Incoming>> {
+        self.head_state.expect_head();
+        self.sender.send_request(request).await
     }
 
     fn is_fresh(&self) -> bool {
@@ -214,6 +227,6 @@ impl Lane {
     }
 }
 
-fn silent(at: &str, patience: Duration) -> Error {
-    Error::new(ErrorKind::NetSilent, at, format!("no reply within {} s", patience.as_secs_f64()))
+fn silence_error(at: &str, timeout_after: Duration) -> Error {
+    Error::new(ErrorKind::NetSilent, at, format!("no response within {} s", timeout_after.as_secs_f64()))
 }

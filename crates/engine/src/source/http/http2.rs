@@ -1,12 +1,14 @@
-//! One HTTP/2 connection to one origin, shared by many requests. When there is one is decided in [`super::version`].
+//! An HTTP/2 connection to one origin, shared by many requests. [`super::dispatch`] decides when there is
+//! one.
 //!
-//! Invariants: windows are fixed; a connection from which nothing comes for [`patience`] while somebody waits, or whose
-//! body breaks, marks its origin as unfit for HTTP/2, unless HTTP/2 is all that may be used. Memory: what the server may
-//! send ahead of those who read is the connection's window; `version` keeps a handful of connections.
+//! Invariants: windows have a fixed size. A connection marks its origin as unusable for HTTP/2 when it is
+//! silent for [`silence_limit`] while something waits, or when a body breaks, except where only HTTP/2 is
+//! allowed. Memory: a server may send as much ahead of the readers as the connection's window, and
+//! `dispatch` keeps a few connections.
 
-use super::body::{Carrier, HttpReply};
+use super::body::{Carrier, HttpResponse};
 use super::failure;
-use super::request::{self, Head};
+use super::request::{self, HttpRequest};
 use super::transport::Transport;
 use crate::clock;
 use bytes::Bytes;
@@ -25,249 +27,265 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, timeout_at};
 use url::Url;
 
-/// What a server may send before somebody reads it. Measured: hyper's 2 MiB cap a stream at 26 MB/s where a round trip
-/// takes 80 ms.
+/// The bytes that a server may send before they are read. Measured: hyper's 2 MiB limit a stream to 26 MB/s
+/// at a round trip of 80 ms.
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// So many streams that nobody reads (their file is being looked for on the disk) fill a connection's window, before
-/// they keep all others waiting.
+/// This many unread streams fill the connection's window before they block all others. A stream is unread
+/// while its file is being looked for on the disk.
 const UNREAD: u32 = 4;
 
-/// The longest head of a reply that is read: with as many connections and streams as `version` allows, all heads together
-/// take 16 MiB, as those of lanes. A longer one comes over HTTP/1.1, if that may be used.
+/// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
+/// heads together take 16 MiB, as those of HTTP/1.1 do. A longer one comes over HTTP/1.1, if that is
+/// allowed.
 const HEAD_MOST: u32 = 64 * 1024;
 
-/// A connection is alive if a PING is answered within this time, however short `--timeout` is: a satellite's round trip
-/// takes 0.6 s, and lines have queues of seconds.
+/// A connection is alive if it answers a PING within this time, however short `--timeout` is. A satellite's
+/// round trip takes 0.6 s, and lines have queues of seconds.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
-/// The window that HTTP/2 begins with (RFC 9113, section 6.9.2); less would slow down even a line of some kB/s.
+/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller one would slow down a line of some
+/// kB/s.
 const WINDOW_LEAST: u32 = 65_535;
 
-/// How long HTTP/2 may be silent at most, before HTTP/1.1 is tried: longer than a server thinks about a small file, and
-/// short enough to sit through once in a run.
-const PATIENCE_MOST: Duration = Duration::from_secs(10);
+/// How long HTTP/2 may be silent at most before HTTP/1.1 is tried. A server thinks for less about a small
+/// file, and once in a run a person can wait for it.
+const SILENCE_MOST: Duration = Duration::from_secs(10);
 
-/// How long a connection may be silent: well below the `--timeout`, so that there is time left for HTTP/1.1.
-fn patience(settings: &Settings) -> Duration {
-    (settings.timeout / 3).min(PATIENCE_MOST)
+/// Returns how long a connection may be silent. Well below `--timeout`, so that time is left for HTTP/1.1.
+fn silence_limit(settings: &Settings) -> Duration {
+    (settings.timeout / 3).min(SILENCE_MOST)
 }
 
-/// A connection.
+/// A connection to one origin.
 pub(super) struct Connection {
-    /// One of these is in every connection that there is.
+    /// Each connection holds one clone, so that they can be counted.
     _alive: Arc<()>,
     sender: http2::SendRequest<Empty<Bytes>>,
-    /// One more of these is in every stream that is open.
+    /// Each open stream holds one clone, so that they can be counted.
     streams: Arc<()>,
-    /// TLS agreed on HTTP/2: whatever goes wrong, the server speaks it.
-    agreed: bool,
-    /// Some reply came.
+    /// TLS negotiated HTTP/2, so the server supports it whatever goes wrong.
+    negotiated: bool,
+    /// A response has arrived.
     served: AtomicBool,
-    used: Mutex<Instant>,
-    /// When something last came.
-    heard: Mutex<Instant>,
-    /// Its origin has no use for HTTP/2.
-    unfit: Arc<AtomicBool>,
-    /// There is HTTP/1.1 beside it.
-    may_leave: bool,
-    /// How long it may be silent while somebody waits for a head or, if there is HTTP/1.1 beside it, for a body.
-    patience: Duration,
+    last_used: Mutex<Instant>,
+    /// When bytes last arrived.
+    last_bytes: Mutex<Instant>,
+    /// Set when the origin is not usable over HTTP/2.
+    unusable: Arc<AtomicBool>,
+    /// HTTP/1.1 may be used instead.
+    http1_allowed: bool,
+    /// How long the connection may be silent while something waits for a head or, if HTTP/1.1 may be used
+    /// instead, for a body.
+    silence_limit: Duration,
 }
 
-/// Why there is no reply.
-pub(super) enum Failed {
-    /// The request was not looked at, which says nothing about the connection.
-    Refused(Error),
-    /// The connection takes no more requests, this one included.
-    Gone(Error),
-    /// Anything else.
+/// Why there is no response.
+pub(super) enum SendError {
+    /// The server did not process the request, which says nothing about the connection.
+    NotProcessed(Error),
+    /// The connection accepts no more requests, and this one was not processed.
+    Closed(Error),
+    /// The connection or the request failed in another way.
     Broken(Error),
 }
 
 impl Connection {
-    /// Begins to speak HTTP/2. `unfit` is set when it turns out not to work for this origin.
+    /// Starts HTTP/2 on a connection. `unusable` is set when HTTP/2 turns out not to work for the origin.
+    ///
+    /// # Errors
+    /// The handshake failed.
     pub(super) async fn open(
-        wire: Transport,
+        transport: Transport,
         at: &str,
         settings: &Settings,
         alive: Arc<()>,
-        unfit: Arc<AtomicBool>,
+        unusable: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
-        let agreed = wire.agreed_on_two();
-        let sender = match wire {
+        let negotiated = transport.negotiated_http2();
+        let sender = match transport {
             Transport::Plain(stream) => handshake(stream, at, settings).await?,
             Transport::Secure(stream) => handshake(stream, at, settings).await?,
         };
-        let only = settings.http_version == HttpVersion::Two;
+        let http2_only = settings.http_version == HttpVersion::Two;
         Ok(Connection {
             _alive: alive,
             sender,
             streams: Arc::default(),
-            agreed,
+            negotiated,
             served: AtomicBool::new(false),
-            used: Mutex::new(clock::instant()),
-            heard: Mutex::new(clock::instant()),
-            unfit,
-            may_leave: !only,
-            patience: if only { settings.timeout } else { patience(settings) },
+            last_used: Mutex::new(clock::instant()),
+            last_bytes: Mutex::new(clock::instant()),
+            unusable,
+            http1_allowed: !http2_only,
+            silence_limit: if http2_only { settings.timeout } else { silence_limit(settings) },
         })
     }
 
-    /// Sends a request. How many go at once is the server's to say; hyper holds the others back.
-    pub(super) async fn send(self: &Arc<Self>, url: &Url, head: Head) -> Result<HttpReply, Failed> {
+    /// Sends a request. The server limits how many go at once, and hyper holds the others back.
+    ///
+    /// # Errors
+    /// Why there is no response.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        url: &Url,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, SendError> {
         let at = show::url(url);
-        let head = request::as_two(head, url).map_err(Failed::Broken)?;
+        let request = request::to_http2(request, url).map_err(SendError::Broken)?;
         let stream = Stream::new(self.clone());
         let since = clock::instant();
-        set(&self.used, since);
+        write(&self.last_used, since);
         let mut sender = self.sender.clone();
-        let mut reply = pin!(sender.send_request(head));
+        let mut response = pin!(sender.send_request(request));
         loop {
-            let silent = since.max(get(&self.heard)) + self.patience;
-            match timeout_at(silent, &mut reply).await {
-                Ok(Ok(reply)) => {
+            let silent = since.max(read(&self.last_bytes)) + self.silence_limit;
+            match timeout_at(silent, &mut response).await {
+                Ok(Ok(response)) => {
                     self.served.store(true, Ordering::Relaxed);
-                    set(&self.heard, clock::instant());
-                    return Ok(HttpReply::new(reply, Carrier::Stream(stream), at, Vec::new()));
+                    write(&self.last_bytes, clock::instant());
+                    return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
-                Ok(Err(e)) => return Err(self.failed(&e, &at)),
-                // It is busy with others, and this one may not even be sent yet.
-                Err(_) if get(&self.heard) + self.patience > clock::instant() => {}
+                Ok(Err(e)) => return Err(self.send_error(&e, &at)),
+                // The connection is busy with other requests, and this one may not even be sent yet.
+                Err(_) if read(&self.last_bytes) + self.silence_limit > clock::instant() => {}
                 Err(_) => {
-                    let detail = format!("no reply over HTTP/2 within {} s", self.patience.as_secs_f64());
-                    return Err(Failed::Broken(Error::new(ErrorKind::NetSilent, at, detail)));
+                    let detail =
+                        format!("no response over HTTP/2 within {} s", self.silence_limit.as_secs_f64());
+                    return Err(SendError::Broken(Error::new(ErrorKind::NetSilent, at, detail)));
                 }
             }
         }
     }
 
-    /// It takes further requests.
+    /// Returns true if the connection accepts further requests.
     pub(super) fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 
-    /// How many requests are on it.
+    /// Returns the number of open streams.
     pub(super) fn streams(&self) -> usize {
         Arc::strong_count(&self.streams) - 1
     }
 
-    /// Since when there has been no request on it.
+    /// Returns since when there has been no request, or `None` if there is one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        (self.streams() == 0).then(|| get(&self.used))
+        (self.streams() == 0).then(|| read(&self.last_used))
     }
 
-    fn failed(&self, error: &hyper::Error, at: &str) -> Failed {
+    fn send_error(&self, cause: &hyper::Error, at: &str) -> SendError {
         let served = self.served.load(Ordering::Relaxed);
-        let explained = failure::of_request(error, at);
-        if failure::is_refusal(error) {
-            return Failed::Refused(explained);
+        let error = failure::of_request(cause, at);
+        if failure::is_not_processed(cause) {
+            return SendError::NotProcessed(error);
         }
-        if failure::is_farewell(error) {
-            return Failed::Gone(explained);
+        if failure::is_graceful_close(cause) {
+            return SendError::Closed(error);
         }
-        // Nobody agreed on HTTP/2 before: a server that has none answers in its own words, or closes.
-        if !self.agreed && !served && !error.is_timeout() {
-            return Failed::Broken(Error::new(
+        // HTTP/2 was not negotiated before. A server without it answers in another protocol, or closes.
+        if !self.negotiated && !served && !cause.is_timeout() {
+            return SendError::Broken(Error::new(
                 ErrorKind::HttpVersion,
                 at,
                 "it does not answer as HTTP/2 does",
             ));
         }
-        // A connection that worked and then broke, between two files or because the server was restarted, is like an
-        // idle lane that is closed at the same moment.
-        let broke = served && explained.kind == ErrorKind::NetReset && !failure::is_answer(error);
-        if error.is_canceled() || error.is_closed() || broke {
-            return Failed::Gone(explained);
+        // A connection that worked and then broke between two files is like an idle HTTP/1.1 connection
+        // that is closed at the same moment. The server may have been restarted.
+        let broke = served && error.kind == ErrorKind::NetReset && !failure::is_reset_by_server(cause);
+        if cause.is_canceled() || cause.is_closed() || broke {
+            return SendError::Closed(error);
         }
-        Failed::Broken(explained)
+        SendError::Broken(error)
     }
 }
 
-/// A request's place on its connection.
+/// One request on its connection.
 pub(super) struct Stream {
     connection: Arc<Connection>,
     _open: Arc<()>,
-    /// Runs while somebody waits for the body.
+    /// Runs while something waits for the body.
     silence: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
 impl Stream {
     fn new(connection: Arc<Connection>) -> Self {
-        let silence = Box::pin(tokio::time::sleep(connection.patience));
+        let silence = Box::pin(tokio::time::sleep(connection.silence_limit));
         Stream { _open: connection.streams.clone(), connection, silence, waiting: false }
     }
 
-    /// Something came.
-    pub(super) fn heard(&mut self) {
+    /// Records that bytes arrived.
+    pub(super) fn on_bytes(&mut self) {
         self.waiting = false;
-        set(&self.connection.heard, clock::instant());
+        write(&self.connection.last_bytes, clock::instant());
     }
 
-    /// Nothing came: ready when the whole connection was silent for too long. Time in which nobody asked does not count.
-    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
+    /// Becomes ready when the whole connection was silent for too long. Time in which nothing polls does
+    /// not count.
+    pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
-        if !connection.may_leave {
+        if !connection.http1_allowed {
             return Poll::Pending;
         }
         if !self.waiting {
             self.waiting = true;
-            self.silence.as_mut().reset(clock::instant() + connection.patience);
+            self.silence.as_mut().reset(clock::instant() + connection.silence_limit);
         }
         ready!(self.silence.as_mut().poll(cx));
-        let silent = get(&connection.heard) + connection.patience;
+        let silent = read(&connection.last_bytes) + connection.silence_limit;
         if silent > clock::instant() {
             self.silence.as_mut().reset(silent);
-            return self.silence.as_mut().poll(cx).map(|()| stalled(connection, at));
+            return self.silence.as_mut().poll(cx).map(|()| silence_error(connection, at));
         }
-        Poll::Ready(stalled(connection, at))
+        Poll::Ready(silence_error(connection, at))
     }
 
-    /// The body broke: over HTTP/1.1 it may not.
-    pub(super) fn broke(&self) {
-        if self.connection.may_leave {
-            self.connection.unfit.store(true, Ordering::Relaxed);
+    /// Records that the body broke. Over HTTP/1.1 it may not.
+    pub(super) fn on_break(&self) {
+        if self.connection.http1_allowed {
+            self.connection.unusable.store(true, Ordering::Relaxed);
         }
     }
 }
 
-fn stalled(connection: &Connection, at: &str) -> Error {
-    connection.unfit.store(true, Ordering::Relaxed);
-    let detail = format!("nothing came over HTTP/2 for {} s", connection.patience.as_secs_f64());
+fn silence_error(connection: &Connection, at: &str) -> Error {
+    connection.unusable.store(true, Ordering::Relaxed);
+    let detail = format!("nothing came over HTTP/2 for {} s", connection.silence_limit.as_secs_f64());
     Error::new(ErrorKind::NetSilent, at, detail)
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        set(&self.connection.used, clock::instant());
+        write(&self.connection.last_used, clock::instant());
     }
 }
 
-fn get(one: &Mutex<Instant>) -> Instant {
+fn read(one: &Mutex<Instant>) -> Instant {
     *one.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn set(one: &Mutex<Instant>, to: Instant) {
+fn write(one: &Mutex<Instant>, to: Instant) {
     *one.lock().unwrap_or_else(PoisonError::into_inner) = to;
 }
 
 async fn handshake<S>(
-    wire: S,
+    transport: S,
     at: &str,
     settings: &Settings,
 ) -> Result<http2::SendRequest<Empty<Bytes>>, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let only = settings.http_version == HttpVersion::Two;
-    // Small files need no more of one connection's window; where large ones come over it, its window is larger.
-    let stream = if only { WINDOW } else { WINDOW / UNREAD };
-    // With a limit, a file that waits for its share must not fill the window that all files of the connection have
-    // together: no stream gets more than a second's worth ahead.
+    let http2_only = settings.http_version == HttpVersion::Two;
+    // Small files need no more than a share of one connection's window. Where large files use HTTP/2, the
+    // window is larger.
+    let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
+    // With a rate limit, a file that waits for its share must not fill the connection's window. No stream
+    // gets more than one second's worth ahead.
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
-    // A connection that is dead is known as soon as one that stalls, also where only --timeout counts for that.
-    let ping = (patience(settings) / 2).max(PING_LEAST);
+    // A dead connection is noticed as soon as one that stalls, also where only `--timeout` limits that.
+    let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_connection_window_size(stream * UNREAD)
@@ -275,10 +293,10 @@ where
         .max_header_list_size(HEAD_MOST)
         .keep_alive_interval(ping)
         .keep_alive_timeout(ping)
-        .handshake(TokioIo::new(wire))
+        .handshake(TokioIo::new(transport))
         .await
         .map_err(|e| failure::of_request(&e, at))?;
-    // Ends by itself when the senders and bodies are dropped, or the server closes. Its error is seen there.
+    // The task ends when senders and bodies are dropped, or when the server closes. They report its error.
     tokio::spawn(async move {
         let _ = connection.await;
     });

@@ -1,26 +1,31 @@
-//! HTTP over plain and TLS connections.
+//! The HTTP source: files behind `http` and `https` URLs.
 //!
-//! A request goes: [`retry_after`] (has the host asked for a pause?) -> [`dispatch`] (over a connection of [`http1`], or the [`http2`]
-//! connection of its origin; a new one is a [`wire`], made by [`dial`] and [`tls`]) -> [`request`] (one request, one
-//! reply head, whose odd lines [`heads`] reads; [`decode`] its body, where that is wanted) -> [`redirect`] (where to next?), until a 200 or 206 is there. Every header, credential included,
-//! belongs to the origin of the URL that was given and goes nowhere else.
+//! A request passes these files: [`retry_after`] (has the host asked for a pause?), [`dispatch`] (HTTP/1.1
+//! over a connection of [`http1`], or HTTP/2 over the connection of [`http2`]), and [`redirect`] (where
+//! does it lead?), until a response brings the file. New connections are made by [`transport`], with
+//! [`dial`] for TCP and [`tls`] for certificates. [`request`] writes the headers, [`response_head`] repairs
+//! odd ones of the response, [`body`] reads and [`decode`] decodes what follows.
+//!
+//! Invariant: headers and credentials of the user go to the origin of the URL that they were given for, and
+//! nowhere else.
 
 mod body;
 mod decode;
 mod dial;
 mod dispatch;
 mod failure;
-mod heads;
 mod http1;
 mod http2;
 mod redirect;
 mod request;
+mod response_head;
 mod retry_after;
 mod tls;
 mod transport;
 
-use super::{By, Opened, Source, Want};
+use super::{GivenBy, Opened, Request, Source};
 use crate::clock;
+use body::HttpResponse;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
 use downhaul_core::remote::Span;
@@ -39,54 +44,56 @@ use url::Url;
 pub(crate) struct Client {
     settings: Arc<Settings>,
     dispatcher: dispatch::Dispatcher,
-    retry_after: retry_after::RetryAfter,
+    pauses: retry_after::Pauses,
 }
 
-/// A file behind a URL.
+/// The file behind one URL.
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Url,
-    by: By,
-    /// Where redirects led the last time: going on with a file asks the same server again.
+    by: GivenBy,
+    /// Where the last redirects led. Later requests for ranges go to the same server.
     resolved: Mutex<Option<Url>>,
 }
 
 impl Client {
+    /// Creates the client.
+    ///
     /// # Errors
-    /// When the certificates to trust cannot be read.
+    /// The certificates to trust cannot be read.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
-        Ok(Client { settings, dispatcher, retry_after: retry_after::RetryAfter::default() })
+        Ok(Client { settings, dispatcher, pauses: retry_after::Pauses::default() })
     }
 
-    pub(crate) fn file(self: &Arc<Self>, url: &Url, by: By) -> HttpFile {
+    pub(crate) fn file(self: &Arc<Self>, url: &Url, by: GivenBy) -> HttpFile {
         HttpFile { client: self.clone(), given: url.clone(), by, resolved: Mutex::new(None) }
     }
 }
 
 impl Source for HttpFile {
-    fn open(&self, want: Want) -> BoxFuture<'_, Result<Opened, Error>> {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         async move {
-            if want.about.is_some() {
-                return self.open_about(want).await;
+            if request.about.is_some() {
+                return self.open_about(request).await;
             }
-            let known = self.resolved().clone().filter(|_| !want.is_plain());
+            let known = self.resolved().clone().filter(|_| !request.is_for_everything());
             let start = known.clone().unwrap_or_else(|| self.given.clone());
-            let (mut error, mut redirected) = match self.follow(start, &want).await {
+            let (mut error, mut redirected) = match self.follow(start, &request).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };
-            // The next try shall find out anew where to go.
+            // The next request follows the redirects again.
             *self.resolved() = None;
-            // Links that redirects lead to expire: the first URL is resolved again, once.
+            // A redirect may lead to a link that has expired meanwhile. The given URL is asked again, once.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
-                (error, redirected) = match self.follow(self.given.clone(), &want).await {
+                (error, redirected) = match self.follow(self.given.clone(), &request).await {
                     Ok(opened) => return Ok(opened),
                     Err(failure) => failure,
                 };
             }
-            // A redirector may pick a mirror that has the file the next time: these are tries like others, with growing waits.
+            // A redirector may choose another mirror, which has the file. The plan counts this as a retry.
             error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
             Err(error)
         }
@@ -95,27 +102,29 @@ impl Source for HttpFile {
 }
 
 impl HttpFile {
-    /// Asks what the file is. Where HEAD is not answered (links that are signed for GET alone, programs that know nothing
-    /// else), or says no size or none at all (programs that count what they send), the head of a GET tells; whoever gets it leaves its body.
-    async fn open_about(&self, want: Want) -> Result<Opened, Error> {
-        match self.follow(self.given.clone(), &want).await {
+    /// Asks for the facts alone, with HEAD. Some servers refuse HEAD (for links that are signed for GET
+    /// only) or send no size with it. Then the head of a GET has the facts, and its body is dropped unread.
+    async fn open_about(&self, request: Request) -> Result<Opened, Error> {
+        match self.follow(self.given.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }
-        let everything = Want { headers: want.headers, ..Want::EVERYTHING };
+        let everything = Request { headers: request.headers, ..Request::EVERYTHING };
         self.follow(self.given.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
-    /// Follows redirects from `url` to a 200 or 206. A failure comes with whether it was met after a redirect.
-    async fn follow(&self, mut url: Url, want: &Want) -> Result<Opened, (Error, bool)> {
+    /// Follows redirects from `url` until a response brings the file. A failure says whether a redirect
+    /// came before it.
+    async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let mut hops = 0;
         let mut said = None;
         loop {
-            let result = self.ask(&url, want).await.map_err(|error| (error, hops > 0))?;
+            let result = self.send_once(&url, request).await.map_err(|error| (error, hops > 0))?;
             match result {
                 Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
-                    // The word that is nearest to what was asked for counts, and who speaks without TLS only for itself.
+                    // The first redirect that states the size counts. One without TLS can only speak for
+                    // its own origin.
                     let trusted = url.origin() == self.given.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
@@ -129,8 +138,9 @@ impl HttpFile {
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
-                    // Whoever is asked for a part and sends everything need not be the one who has the file: a login, say.
-                    let has_it = want.is_plain() || !opened.remote.is_whole();
+                    // A server that answers a range with everything may be another one than the server of
+                    // the file, such as a login page.
+                    let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given);
                     return Ok(*opened);
                 }
@@ -138,68 +148,83 @@ impl HttpFile {
         }
     }
 
-    /// One request to one URL.
-    async fn ask(&self, url: &Url, want: &Want) -> Result<Answer, Error> {
+    /// Sends one request to one URL.
+    async fn send_once(&self, url: &Url, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
-        if let Some(wait) = client.retry_after.closed_for(host) {
+        if let Some(wait) = client.pauses.remaining(host) {
             let mut error =
                 Error::new(ErrorKind::HttpBusy, show::url(url), "the host asked all its files to wait");
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
-        let head = request::head(url, (&self.given, self.by), &client.settings, want)?;
-        let mut reply = client.dispatcher.send(url, head, want).await?;
-        let status = reply.status().as_u16();
-        let said = throttle::said(status, reply.headers(), clock::wall());
+        let http_request = request::build(url, (&self.given, self.by), &client.settings, request)?;
+        let mut response = client.dispatcher.send(url, http_request, request).await?;
+        let status = response.status().as_u16();
+        let said = throttle::said(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
-            client.retry_after.close(host, wait);
+            client.pauses.pause(host, wait);
         }
-        if redirect::is(status)
-            && let Some(target) = reply.headers().get(http::header::LOCATION)
+        if redirect::is_redirect(status)
+            && let Some(target) = response.headers().get(http::header::LOCATION)
         {
-            let next = redirect::next(url, target.as_bytes(), client.settings.allow_downgrade);
-            let linked = http_response::linked(reply.headers());
-            reply.discard().await;
+            let next = redirect::target(url, target.as_bytes(), client.settings.allow_downgrade);
+            let linked = http_response::linked(response.headers());
+            response.discard().await;
             return next.map(|next| Answer::Redirect(next, linked));
         }
-        let unchanged = status == 304 && want.about.is_some();
-        let Some(kind) = retry::of_status(status).filter(|_| !unchanged) else {
-            let mut remote = http_response::read(status, url, reply.headers(), want.is_plain())?;
-            if want.about.is_some() {
-                if unchanged {
-                    remote.span = Span::Unchanged;
-                }
-                reply.discard().await;
-                return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
+        let unchanged = status == 304 && request.about.is_some();
+        if let Some(kind) = retry::of_status(status).filter(|_| !unchanged) {
+            let error = self.status_error(url, kind, said.again, &response);
+            response.discard().await;
+            return Err(error);
+        }
+        let for_everything = request.is_for_everything();
+        let mut remote = http_response::read(status, url, response.headers(), for_everything)?;
+        if request.about.is_some() {
+            if unchanged {
+                remote.span = Span::Unchanged;
             }
-            remote.dropped = reply.take_dropped();
-            let mut opened = Opened { remote, body: Box::pin(reply.into_body()) };
-            if client.settings.decode {
-                opened = decode::decode(opened, client.settings.verify)?;
-            }
-            return Ok(Answer::Opened(Box::new(opened)));
-        };
-        let (at, mut line) = (show::url(url), request::status_line(reply.status()));
-        let size = Some(reply.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
+            response.discard().await;
+            return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
+        }
+        remote.dropped = response.take_dropped();
+        let mut opened = Opened { remote, body: Box::pin(response.into_body()) };
+        if client.settings.decode {
+            opened = decode::decode(opened, client.settings.verify)?;
+        }
+        Ok(Answer::Opened(Box::new(opened)))
+    }
+
+    /// Returns what a status means that brings no file. `again` is the wait that the response asks for.
+    fn status_error(
+        &self,
+        url: &Url,
+        kind: ErrorKind,
+        again: Option<Duration>,
+        response: &HttpResponse,
+    ) -> Error {
+        let status = response.status().as_u16();
+        let (at, mut line) = (show::url(url), request::status_line(response.status()));
+        let size =
+            Some(response.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
         if let Some(size) = size {
             line += &format!(", its file has {size} bytes");
         }
-        reply.discard().await;
-        let mut error = match throttle::wish(kind, said.again, Circumstances::default()) {
+        let mut error = match throttle::wish(kind, again, Circumstances::default()) {
             Wish::Pause(wait) => {
                 Error::new(ErrorKind::HttpBusy, at, line).with_pause(Pause { wait, why: Why::Asked })
             }
             Wish::Fail(ErrorKind::HttpLater) => {
-                Error::new(ErrorKind::HttpLater, at, later(said.again.unwrap_or_default()))
+                Error::new(ErrorKind::HttpLater, at, later(again.unwrap_or_default()))
             }
             Wish::Fail(kind) => Error::new(kind, at, line),
-            // What the host is like, the director knows.
+            // The director remembers what the host does not like, and decides.
             Wish::Fewer => Error::new(kind, at, line),
         };
         error.size = size;
-        error.again = client.settings.retry_on.contains(&status) && error.kind == kind;
-        Err(error)
+        error.again = self.client.settings.retry_on.contains(&status) && error.kind == kind;
+        error
     }
 
     fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
@@ -207,12 +232,12 @@ impl HttpFile {
     }
 }
 
-/// Returns true if a response to a question about the file tells enough.
+/// Returns true if a response to a question about the file says enough.
 fn says_what_it_is(opened: &Opened) -> bool {
     opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
 }
 
-/// Whether the server answered, and said that this is not how it is asked.
+/// Returns true if the server answered, but may answer a GET differently than a HEAD.
 fn is_an_answer(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -238,7 +263,7 @@ enum Answer {
 
 fn later(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
-        // Beyond that, a date says nothing, and httpdate ends with the year 9999.
+        // A later date is not useful, and httpdate ends with the year 9999.
         Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
             format!("not before {}", httpdate::fmt_http_date(at))
         }

@@ -5,12 +5,12 @@ use downhaul_core::show;
 use url::Url;
 
 /// Returns whether a status is a redirect for a GET (RFC 9110, section 15.4).
-pub(super) fn is(status: u16) -> bool {
+pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// Returns the URL that a `Location` leads to. It may be relative to `from`.
-pub(super) fn next(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
+pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
     // Some servers send raw UTF-8 or Latin-1 here. Each such byte is percent-encoded.
     let text: String = location
         .iter()
@@ -45,7 +45,7 @@ mod tests {
 
     fn leads(from: &str, location: impl AsRef<[u8]>) -> Result<String, ErrorKind> {
         let from = Url::parse(from).expect("a URL");
-        next(&from, location.as_ref(), false).map(String::from).map_err(|e| e.kind)
+        target(&from, location.as_ref(), false).map(String::from).map_err(|e| e.kind)
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! One request's head: what we say, and to whom we say it.
+//! The headers of a request, and which server may get which of them.
 
-use crate::source::{By, Want};
+use crate::source::{self, GivenBy};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Conditions;
@@ -13,39 +13,43 @@ use http_body_util::Empty;
 use url::Url;
 
 /// A request without a body.
-pub(super) type Head = Request<Empty<bytes::Bytes>>;
+pub(super) type HttpRequest = Request<Empty<bytes::Bytes>>;
 
-/// The request for `url`, which is `given` or where redirects led from there. The person's headers and the
-/// credentials of `given` go to its origin (scheme, host, port) only, and to nobody whom a server named.
-pub(super) fn head(
+/// Builds the request for `url`, which is `given` or the target of its redirects. Headers of the user and
+/// credentials of `given` go to the origin (scheme, host, port) of `given` only, and never to a URL that a
+/// server named.
+///
+/// # Errors
+/// `url.invalid`: the URL or a setting cannot be written as a header.
+pub(super) fn build(
     url: &Url,
-    (given, by): (&Url, By),
+    (given, by): (&Url, GivenBy),
     settings: &Settings,
-    want: &Want,
-) -> Result<Head, Error> {
+    asked: &source::Request,
+) -> Result<HttpRequest, Error> {
     let bad = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_string(),
     };
-    let method = if want.about.is_some() { Method::HEAD } else { Method::GET };
+    let method = if asked.about.is_some() { Method::HEAD } else { Method::GET };
     let mut request =
         Request::builder().method(method).uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
-    headers.insert(header::HOST, host(url).ok_or_else(|| bad("it has no host"))?);
+    headers.insert(header::HOST, host_header(url).ok_or_else(|| bad("it has no host"))?);
     headers
         .insert(header::USER_AGENT, value(&settings.user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    if let Some(login) = basic(url) {
+    if let Some(login) = basic_credentials(url) {
         headers.insert(header::AUTHORIZATION, login);
     }
-    if by == By::Person && url.origin() == given.origin() {
-        add(headers, &settings.headers);
-        add(headers, want.headers.as_ref().map_or(&[][..], |headers| &headers.0));
+    if by == GivenBy::User && url.origin() == given.origin() {
+        add_given(headers, &settings.headers);
+        add_given(headers, asked.headers.as_ref().map_or(&[][..], |headers| &headers.0));
     }
-    // Offsets and digests are those of the file itself, so that no coding may come between.
+    // Offsets and digests are those of the file itself, so no content coding is accepted.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(Conditions { etag, modified }) = &want.about {
+    if let Some(Conditions { etag, modified }) = &asked.about {
         let conditions = [
             (header::IF_NONE_MATCH, etag.clone()),
             (header::IF_MODIFIED_SINCE, modified.map(httpdate::fmt_http_date)),
@@ -56,32 +60,37 @@ pub(super) fn head(
             }
         }
     }
-    if !want.is_plain() {
-        let last = want.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
-        let range = format!("bytes={}-{last}", want.from);
+    if !asked.is_for_everything() {
+        let last = asked.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
+        let range = format!("bytes={}-{last}", asked.from);
         headers.insert(header::RANGE, value(&range).ok_or_else(|| bad("no range"))?);
     }
     Ok(request)
 }
 
-/// The same request in the form of HTTP/2, which has the whole URL in its head and no Host (RFC 9113, section 8.3.1).
-pub(super) fn as_two(mut head: Head, url: &Url) -> Result<Head, Error> {
+/// Changes a request to the form of HTTP/2, which has the whole URL and no Host header (RFC 9113, section
+/// 8.3.1).
+///
+/// # Errors
+/// `url.invalid`: the URL has no usable host.
+pub(super) fn to_http2(mut request: HttpRequest, url: &Url) -> Result<HttpRequest, Error> {
     let bad = |why: String| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
-    let host = head.headers_mut().remove(header::HOST);
-    let mut parts = std::mem::take(head.uri_mut()).into_parts();
+    let host = request.headers_mut().remove(header::HOST);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = url.scheme().parse().ok();
     if let Some(host) = host {
         let authority = Authority::try_from(host.as_bytes()).map_err(|e| bad(e.to_string()))?;
         parts.authority = Some(authority);
     }
-    *head.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
-    *head.version_mut() = Version::HTTP_2;
-    // All files at once, not one after the other: who waits too long is taken for stalled (RFC 9218, section 4.2).
-    head.headers_mut().insert("priority", HeaderValue::from_static("i"));
-    Ok(head)
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
+    *request.version_mut() = Version::HTTP_2;
+    // Asks for all files at the same time instead of one after the other, because a stream that waits for
+    // long looks stalled (RFC 9218, section 4.2).
+    request.headers_mut().insert("priority", HeaderValue::from_static("i"));
+    Ok(request)
 }
 
-/// `503 Service Unavailable`.
+/// Returns the status as text, such as `503 Service Unavailable`.
 pub(super) fn status_line(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(reason) => format!("{} {reason}", status.as_u16()),
@@ -89,8 +98,9 @@ pub(super) fn status_line(status: StatusCode) -> String {
     }
 }
 
-/// The first of a name replaces ours, further ones are added, as with curl.
-fn add(headers: &mut HeaderMap, given: &[(String, String)]) {
+/// Adds headers of the user. The first one of a name replaces ours, and further ones are added, as curl
+/// does.
+fn add_given(headers: &mut HeaderMap, given: &[(String, String)]) {
     let mut seen = Vec::new();
     for (name, text) in given {
         let (Ok(name), Some(value)) = (HeaderName::from_bytes(name.as_bytes()), value(text)) else {
@@ -105,7 +115,7 @@ fn add(headers: &mut HeaderMap, given: &[(String, String)]) {
     }
 }
 
-fn host(url: &Url) -> Option<HeaderValue> {
+fn host_header(url: &Url) -> Option<HeaderValue> {
     let host = url.host_str()?;
     match url.port() {
         Some(port) => value(&format!("{host}:{port}")),
@@ -113,8 +123,9 @@ fn host(url: &Url) -> Option<HeaderValue> {
     }
 }
 
-/// Userinfo as Basic credentials (RFC 7617), as curl and wget send it.
-fn basic(url: &Url) -> Option<HeaderValue> {
+/// Returns the user name and password of the URL as Basic credentials (RFC 7617), as curl and wget send
+/// them.
+fn basic_credentials(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

@@ -1,4 +1,6 @@
-//! Hosts that want a pause: none of their files asks again before it is over.
+//! Waits that hosts asked for (`Retry-After`). Until a wait is over, no request goes to the host.
+//!
+//! Invariant: a wait can only become longer.
 
 use crate::clock;
 use std::collections::HashMap;
@@ -6,20 +8,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// When the pause of each host ends. Invariant: a pause only ever gets longer.
+/// When the wait of each host ends.
 #[derive(Default)]
-pub(super) struct RetryAfter(Mutex<HashMap<String, Instant>>);
+pub(super) struct Pauses(Mutex<HashMap<String, Instant>>);
 
-impl RetryAfter {
-    /// How long the host still wants no requests; `None` if it takes them.
-    pub(super) fn closed_for(&self, host: &str) -> Option<Duration> {
+impl Pauses {
+    /// Returns how long the host must not be asked, or `None` if it may be.
+    pub(super) fn remaining(&self, host: &str) -> Option<Duration> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = hosts.get(host)?.checked_duration_since(clock::instant());
         left.filter(|left| !left.is_zero())
     }
 
-    /// The host asked for a pause.
-    pub(super) fn close(&self, host: &str, wait: Duration) {
+    /// Records a wait that the host asked for.
+    pub(super) fn pause(&self, host: &str, wait: Duration) {
         let until = clock::instant() + wait;
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = hosts.entry(host.to_string()).or_insert(until);
@@ -33,12 +35,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_pause_of_a_host_holds() {
-        let gate = RetryAfter::default();
+        let pauses = Pauses::default();
         let second = Duration::from_secs(1);
-        gate.close("h", second * 5);
-        gate.close("h", second);
-        assert_eq!((gate.closed_for("h"), gate.closed_for("other")), (Some(second * 5), None));
+        pauses.pause("h", second * 5);
+        pauses.pause("h", second);
+        assert_eq!((pauses.remaining("h"), pauses.remaining("other")), (Some(second * 5), None));
         tokio::time::sleep(second * 6).await;
-        assert_eq!(gate.closed_for("h"), None);
+        assert_eq!(pauses.remaining("h"), None);
     }
 }

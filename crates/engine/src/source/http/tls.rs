@@ -30,7 +30,7 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
     Ok(if settings.insecure {
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustAnybody(provider)))
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
             .with_no_client_auth()
     } else if let Some(path) = &settings.cacert {
         let trust = Arc::new(TrustGiven::read(path, provider)?);
@@ -88,7 +88,7 @@ impl ServerCertVerifier for TrustGiven {
         // A server certificate that was given needs no authority. Most of them (`openssl req -x509`) claim to
         // be an authority, and the usual verification refuses such a certificate for a server.
         if self.given.iter().any(|one| one == end_entity) {
-            return certificate::is_good(end_entity, name, now).map(|()| ServerCertVerified::assertion());
+            return certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion());
         }
         self.authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
@@ -118,9 +118,9 @@ impl ServerCertVerifier for TrustGiven {
 
 /// Trusts every certificate (`--insecure`). The server must still have the key of its certificate.
 #[derive(Debug)]
-struct TrustAnybody(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for TrustAnybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

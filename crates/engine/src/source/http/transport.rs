@@ -1,8 +1,9 @@
-//! A wire is a connection before anything is said on it: dialled, and for https secured.
+//! Connections before any HTTP is sent on them: TCP, and TLS for https.
 //!
-//! Knows of HTTP only the names of its dispatcher, which TLS negotiates (ALPN, RFC 7301). Invariant: one set of TLS
-//! settings for each set of names, all sharing one store of TLS sessions, so that a further connection to a host
-//! resumes the session of one before it: no certificates are sent or checked again.
+//! All this file knows of HTTP is the names of its versions, which TLS negotiates (ALPN, RFC 7301).
+//! Invariant: there is one TLS configuration for each set of names, and all share one store of TLS
+//! sessions. A further connection to a host resumes the session of an earlier one, without sending and
+//! checking certificates again.
 
 use super::{dial, tls};
 use crate::clock;
@@ -21,49 +22,51 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Url;
 
-/// Bytes read from a connection at a time, at most; less with many files in flight (see [`read_size`]). 16 KiB reads
-/// cost three times the processor time of 256 KiB ones (measured); hyper grows towards this while reads
-/// fill up. It also bounds a reply's head.
+/// The most bytes that one read takes from a connection; less with many files in flight (see
+/// [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured).
+/// hyper grows its reads towards this while they fill up. It also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// What the read buffers of all lanes may take together: a quarter of the 64 MiB of promise 7.
+/// The read buffers of all connections together: a quarter of the 64 MiB that all buffers may take.
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
-/// The longest head of a reply that is read even with many files in flight: what nginx and Apache send at most is
-/// far below.
+/// The longest head of a response that is always read, also with many files in flight. nginx and Apache
+/// send far less.
 const READ_LEAST: usize = 32 * 1024;
 
-/// The names of the dispatcher in ALPN.
-const ONE: &[u8] = b"http/1.1";
-const TWO: &[u8] = b"h2";
+/// The names of the HTTP versions in ALPN.
+const ALPN_HTTP1: &[u8] = b"http/1.1";
+const ALPN_HTTP2: &[u8] = b"h2";
 
-/// What it takes to make connections.
+/// Makes connections.
 pub(super) struct Connector {
-    one: Arc<ClientConfig>,
-    either: Arc<ClientConfig>,
-    two: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    both: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
     family: Family,
     connect_timeout: Duration,
     pub(super) read_size: usize,
 }
 
-/// Which dispatcher of HTTP are offered to a server of https.
+/// The versions of HTTP that are offered to an https server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
-    One,
-    Either,
-    Two,
+    Http1,
+    Both,
+    Http2,
 }
 
-/// A connection.
+/// A new connection.
 pub(super) enum Transport {
     Plain(TcpStream),
     Secure(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
 impl Connector {
+    /// Creates the connector.
+    ///
     /// # Errors
-    /// When the certificates to trust cannot be read.
+    /// The certificates to trust cannot be read.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
         let config = tls::config(settings)?;
         let offering = |names: &[&[u8]]| {
@@ -72,19 +75,22 @@ impl Connector {
             Arc::new(config)
         };
         Ok(Connector {
-            one: offering(&[ONE]),
-            either: offering(&[TWO, ONE]),
-            two: offering(&[TWO]),
+            http1: offering(&[ALPN_HTTP1]),
+            both: offering(&[ALPN_HTTP2, ALPN_HTTP1]),
+            http2: offering(&[ALPN_HTTP2]),
             family: settings.family,
             connect_timeout: settings.connect_timeout,
             read_size: read_size(settings.max_connections),
         })
     }
 
-    /// A connection to the URL's host and port.
+    /// Connects to the host and port of the URL.
+    ///
+    /// # Errors
+    /// `dns.unresolved`, `connect.*` or `tls.*`.
     pub(super) async fn connect(&self, url: &Url, offer: Offer) -> Result<Transport, Error> {
         let at = show::url(url);
-        let stream = dial::dial(url, self.family, self.connect_timeout).await?;
+        let stream = dial::connect(url, self.family, self.connect_timeout).await?;
         if url.scheme() != "https" {
             return Ok(Transport::Plain(stream));
         }
@@ -92,11 +98,11 @@ impl Connector {
         let name = ServerName::try_from(host)
             .map_err(|e| Error::new(ErrorKind::UrlInvalid, at.clone(), e.to_string()))?;
         let config = match offer {
-            Offer::One => &self.one,
-            Offer::Either => &self.either,
-            Offer::Two => &self.two,
+            Offer::Http1 => &self.http1,
+            Offer::Both => &self.both,
+            Offer::Http2 => &self.http2,
         };
-        // rustls reads 4 KiB at a time from what it is given; from a buffer that costs no system call.
+        // rustls reads 4 KiB at a time. From a buffer, that costs no system call.
         let buffered = BufReader::with_capacity(self.read_size, stream);
         let since = clock::instant();
         let connecting = TlsConnector::from(config.clone()).connect(name, buffered);
@@ -114,12 +120,12 @@ impl Connector {
 }
 
 impl Transport {
-    /// TLS agreed on HTTP/2.
-    pub(super) fn agreed_on_two(&self) -> bool {
-        matches!(self, Transport::Secure(stream) if stream.get_ref().1.alpn_protocol() == Some(TWO))
+    /// Returns true if TLS negotiated HTTP/2.
+    pub(super) fn negotiated_http2(&self) -> bool {
+        matches!(self, Transport::Secure(stream) if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2))
     }
 }
 
-fn read_size(lanes: usize) -> usize {
-    (READS_TOGETHER / lanes.max(1)).clamp(READ_LEAST, READ_MOST)
+fn read_size(connections: usize) -> usize {
+    (READS_TOGETHER / connections.max(1)).clamp(READ_LEAST, READ_MOST)
 }

@@ -38,7 +38,7 @@ struct Certificate<'a> {
 ///
 /// # Errors
 /// It is not valid.
-pub(super) fn is_good(
+pub(super) fn check(
     der: &CertificateDer<'_>,
     server: &ServerName<'_>,
     now: UnixTime,

@@ -1,8 +1,8 @@
 //! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
 //! strictly. Bodies pass unchanged.
 //!
-//! Invariant: only the bytes after [`Heads::expect`] (which is called before each request) up to the end of
-//! the head are looked at. A valid head that arrives at once is not copied.
+//! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
+//! end of the head are looked at. A valid head that arrives at once is not copied.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -14,15 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// State of the heads that a connection shares with the code that sends requests over it.
 #[derive(Default)]
-pub(super) struct Heads {
+pub(super) struct HeadState {
     /// The next bytes are a head.
     expected: AtomicBool,
     dropped: Mutex<Vec<String>>,
 }
 
-impl Heads {
+impl HeadState {
     /// Says that the next bytes are the head of a response.
-    pub(super) fn expect(&self) {
+    pub(super) fn expect_head(&self) {
         self.dropped().clear();
         self.expected.store(true, Ordering::Release);
     }
@@ -38,9 +38,9 @@ impl Heads {
 }
 
 /// A connection whose heads are repaired.
-pub(super) struct Lenient<S> {
+pub(super) struct LenientStream<S> {
     stream: S,
-    heads: Arc<Heads>,
+    head_state: Arc<HeadState>,
     /// The longest head that is read, in bytes.
     longest: usize,
     state: State,
@@ -55,14 +55,14 @@ enum State {
     Giving(Vec<u8>, usize),
 }
 
-impl<S> Lenient<S> {
+impl<S> LenientStream<S> {
     /// `longest` is the longest head that is read, in bytes; [`BYTES_MOST`] at most.
-    pub(super) fn new(stream: S, heads: Arc<Heads>, longest: usize) -> Self {
-        Lenient { stream, heads, longest: longest.min(BYTES_MOST), state: State::Body }
+    pub(super) fn new(stream: S, head_state: Arc<HeadState>, longest: usize) -> Self {
+        LenientStream { stream, head_state, longest: longest.min(BYTES_MOST), state: State::Body }
     }
 }
 
-impl<S: AsyncRead + Unpin> Lenient<S> {
+impl<S: AsyncRead + Unpin> LenientStream<S> {
     /// Handles the first bytes of a head. If the whole head is there and valid, which is the common case, the
     /// bytes stay in `buf`.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -121,7 +121,7 @@ impl<S: AsyncRead + Unpin> Lenient<S> {
                 Err(why) => refused(why),
                 Ok(None) => Ok(State::Giving(bytes, 0)),
                 Ok(Some(mut tidied)) => {
-                    self.heads.dropped().append(&mut tidied.dropped);
+                    self.head_state.dropped().append(&mut tidied.dropped);
                     tidied.head.extend_from_slice(rest);
                     Ok(State::Giving(tidied.head, 0))
                 }
@@ -138,16 +138,16 @@ fn is_proper(bytes: &[u8]) -> bool {
     })
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LenientStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        // `expect` was called before the request was sent, so it is seen here before the first byte of the
+        // `expect_head` was called before the request was sent, so it is seen here before the first byte of the
         // response.
-        if me.heads.expected.swap(false, Ordering::Acquire) {
+        if me.head_state.expected.swap(false, Ordering::Acquire) {
             me.state = State::Head(Vec::new());
         }
         loop {
@@ -177,7 +177,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lenient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Lenient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LenientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -211,9 +211,9 @@ mod tests {
     /// Returns the bytes that hyper gets, if these portions arrive one by one.
     async fn given(pieces: &[&[u8]], longest: usize) -> (Result<Vec<u8>, String>, Vec<String>) {
         let (mut server, client) = tokio::io::duplex(1 << 20);
-        let heads = Arc::new(Heads::default());
-        heads.expect();
-        let mut lenient = Lenient::new(client, heads.clone(), longest);
+        let head_state = Arc::new(HeadState::default());
+        head_state.expect_head();
+        let mut lenient = LenientStream::new(client, head_state.clone(), longest);
         let send = async {
             for piece in pieces {
                 server.write_all(piece).await.expect("writes");
@@ -223,7 +223,7 @@ mod tests {
         };
         let mut all = Vec::new();
         let ((), read) = tokio::join!(send, lenient.read_to_end(&mut all));
-        (read.map(|_| all).map_err(|e| e.to_string()), heads.take_dropped())
+        (read.map(|_| all).map_err(|e| e.to_string()), head_state.take_dropped())
     }
 
     #[tokio::test]

@@ -1,0 +1,160 @@
+//! Recognises HTML pages and Git LFS pointers by their first bytes.
+
+use encoding_rs::Encoding;
+
+/// The beginning of a Git LFS pointer (version 1 of its specification, which also limits pointers to less
+/// than 1,024 bytes).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+
+/// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
+const LFS_LONGEST: usize = 1024;
+
+/// The beginnings of fragments of a page, by the MIME Sniffing standard (section 7.1). They count as HTML
+/// only if the server also calls them HTML.
+const FRAGMENTS: &[&str] = &[
+    "<a",
+    "<b",
+    "<body",
+    "<br",
+    "<center",
+    "<div",
+    "<font",
+    "<form",
+    "<h1",
+    "<h2",
+    "<head",
+    "<iframe",
+    "<link",
+    "<meta",
+    "<noscript",
+    "<p",
+    "<script",
+    "<span",
+    "<style",
+    "<table",
+    "<title",
+];
+
+/// The bytes at the beginning of a file that [`look`] needs. A page may begin with a comment, such as a
+/// licence or the URL that it was saved from.
+pub const ENOUGH: usize = 4096;
+
+/// What the beginning of a file shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// An HTML page.
+    Page,
+    /// An HTML page, if its server calls it one.
+    Fragment,
+    /// A Git LFS pointer: a text that names the file.
+    LfsPointer,
+    /// Anything else.
+    Other,
+}
+
+/// Returns what the beginning of a file shows. `bytes` are all of the file, or at least its first [`ENOUGH`].
+pub fn look(beginning: &[u8]) -> Look {
+    if beginning.starts_with(LFS_POINTER) && beginning.len() < LFS_LONGEST {
+        return Look::LfsPointer;
+    }
+    let text = match Encoding::for_bom(beginning) {
+        Some((encoding, mark)) => encoding.decode_without_bom_handling(&beginning[mark..]).0,
+        None => String::from_utf8_lossy(beginning),
+    };
+    let (text, cut_in_comment) = without_preamble(&text);
+    if cut_in_comment || FRAGMENTS.iter().any(|tag| begins_with_tag(text, tag)) {
+        return Look::Fragment;
+    }
+    match begins_with_tag(text, "<!doctype html") || begins_with_tag(text, "<html") {
+        true => Look::Page,
+        false => Look::Other,
+    }
+}
+
+/// Removes what may come before a page: blanks, comments, and the declaration of XML. Returns the rest, and
+/// whether the text ends within a comment.
+fn without_preamble(text: &str) -> (&str, bool) {
+    let mut rest = text.trim_start();
+    loop {
+        let (begin, end) = match rest {
+            _ if rest.starts_with("<!--") => ("<!--", "-->"),
+            _ if rest.starts_with("<?") => ("<?", "?>"),
+            _ => return (rest, false),
+        };
+        match rest[begin.len()..].split_once(end) {
+            Some((_, beyond)) => rest = beyond.trim_start(),
+            None => return ("", begin == "<!--"),
+        }
+    }
+}
+
+/// Returns whether a text begins with this tag, in upper or lower case, and not with one whose name is
+/// longer.
+fn begins_with_tag(text: &str, tag: &str) -> bool {
+    let text = text.as_bytes();
+    let ends =
+        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
+    text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
+        && ends(text.get(tag.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pages_are_known_by_how_they_begin() {
+        let wide =
+            |text: &str, order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        for page in [
+            &b"\xef\xbb\xbf \r\n<!DOCTYPE HTML PUBLIC"[..],
+            b"<html><head>",
+            b"<HTML lang=en>",
+            b"<!doctype html>",
+            b"<!-- saved from\nurl --> <!-- twice --><!DOCTYPE html>",
+            b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0\">",
+            b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'>",
+            &wide("\u{feff}<!DOCTYPE html>", u16::to_le_bytes),
+            &wide("\u{feff}\n<html>", u16::to_be_bytes),
+        ] {
+            assert_eq!(look(page), Look::Page, "{}", page.escape_ascii());
+        }
+        for fragment in
+            [&b"<script>location='/login'</script>"[..], b"\n<HEAD>", b"<title>x", b"<p>", b"<!-- endless"]
+        {
+            assert_eq!(look(fragment), Look::Fragment, "{}", fragment.escape_ascii());
+        }
+        for other in [
+            &b""[..],
+            b"<htm",
+            b"<html5lib>",
+            b"<?xml version='1.0'?><svg>",
+            b"<!-- drawn by --><svg>",
+            b"\x1f\x8b<html",
+            b"PK\x03\x04",
+            b"a,b\n1,2\n",
+            b"<address>",
+            b"{\"html\": \"<html>\"}",
+        ] {
+            assert_eq!(look(other), Look::Other, "{}", other.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lfs_pointers_are_known_by_their_first_line_and_size() {
+        let pointer =
+            |more: usize| [LFS_POINTER, b"oid sha256:4d7a\nsize 12345\n", &vec![b'x'; more]].concat();
+        assert_eq!(look(&pointer(0)), Look::LfsPointer);
+        assert_eq!(look(&pointer(2000)), Look::Other);
+        assert_eq!(look(b"version https://git-lfs.github.com/spec/v2\n"), Look::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), tag in "(<!--|<\\?|<html|\u{feff})?.{0,9}") {
+            look(&bytes);
+            look(&[tag.as_bytes(), &bytes].concat());
+        }
+    }
+}

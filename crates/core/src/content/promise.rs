@@ -1,0 +1,349 @@
+//! What the ending of a file name says about its content.
+//!
+//! The table of endings makes this file long; its logic is one function.
+
+/// Endings of files that cannot be an HTML page: archives, packages, programs, images, sound, film, fonts,
+/// documents, tables, data of science and machine learning, and signatures. Sorted, in lower case.
+///
+/// Endings of files that may be a page are not in this list: `.doc` and `.xls` (many programs export tables
+/// as HTML under these names), `.txt`, `.xml` and similar ones, sources of pages (`.php`, `.md`), and all
+/// unknown endings.
+const DATA: &[&str] = &[
+    "7z",
+    "aac",
+    "aif",
+    "aiff",
+    "amr",
+    "ape",
+    "apk",
+    "appimage",
+    "arj",
+    "arrow",
+    "asc",
+    "avi",
+    "avif",
+    "avro",
+    "bai",
+    "bam",
+    "bash",
+    "bat",
+    "bcf",
+    "bed",
+    "bib",
+    "bigwig",
+    "bin",
+    "blend",
+    "bmp",
+    "br",
+    "bw",
+    "bz2",
+    "cab",
+    "cbr",
+    "cbz",
+    "ckpt",
+    "class",
+    "cmd",
+    "conda",
+    "cpio",
+    "cr2",
+    "crai",
+    "cram",
+    "crate",
+    "crt",
+    "crx",
+    "csi",
+    "css",
+    "csv",
+    "dat",
+    "db",
+    "dcm",
+    "deb",
+    "dicom",
+    "dll",
+    "dmg",
+    "dng",
+    "docm",
+    "docx",
+    "dta",
+    "duckdb",
+    "dwg",
+    "egg",
+    "eot",
+    "epub",
+    "exe",
+    "fa",
+    "fai",
+    "fasta",
+    "fastq",
+    "fcs",
+    "feather",
+    "fits",
+    "flac",
+    "flatpak",
+    "fna",
+    "fq",
+    "gbff",
+    "gem",
+    "geojson",
+    "gff",
+    "gff3",
+    "ggml",
+    "gguf",
+    "gif",
+    "glb",
+    "gltf",
+    "gpg",
+    "gpkg",
+    "grb",
+    "grb2",
+    "grib",
+    "gtf",
+    "gz",
+    "gzi",
+    "h5",
+    "h5ad",
+    "hdf",
+    "hdf4",
+    "hdf5",
+    "heic",
+    "heif",
+    "icns",
+    "ico",
+    "img",
+    "ipa",
+    "ipk",
+    "ipynb",
+    "iso",
+    "jar",
+    "jp2",
+    "jpeg",
+    "jpg",
+    "js",
+    "json",
+    "jsonl",
+    "jxl",
+    "keras",
+    "las",
+    "laz",
+    "lz",
+    "lz4",
+    "lzma",
+    "lzo",
+    "m3u8",
+    "m4a",
+    "m4b",
+    "m4v",
+    "mat",
+    "md5",
+    "mdb",
+    "mid",
+    "midi",
+    "minisig",
+    "mjs",
+    "mkv",
+    "mobi",
+    "mov",
+    "mp3",
+    "mp4",
+    "mpeg",
+    "mpg",
+    "mrc",
+    "msi",
+    "msix",
+    "mtx",
+    "nc",
+    "nc4",
+    "ndjson",
+    "nii",
+    "npy",
+    "npz",
+    "nupkg",
+    "odp",
+    "ods",
+    "odt",
+    "oga",
+    "ogg",
+    "ogv",
+    "onnx",
+    "opus",
+    "orc",
+    "otf",
+    "ova",
+    "parquet",
+    "pbf",
+    "pcap",
+    "pcapng",
+    "pdf",
+    "pem",
+    "pkg",
+    "pkl",
+    "png",
+    "pptx",
+    "ps1",
+    "psd",
+    "pt",
+    "pth",
+    "py",
+    "pyc",
+    "qcow2",
+    "rar",
+    "raw",
+    "rda",
+    "rds",
+    "rpm",
+    "rtf",
+    "safetensors",
+    "sam",
+    "sav",
+    "sh",
+    "sha1",
+    "sha256",
+    "sha512",
+    "shp",
+    "sig",
+    "snap",
+    "so",
+    "sql",
+    "sqlite",
+    "sqlite3",
+    "squashfs",
+    "srt",
+    "stl",
+    "svg",
+    "swf",
+    "tar",
+    "tbi",
+    "tbz",
+    "tbz2",
+    "tflite",
+    "tgz",
+    "tif",
+    "tiff",
+    "toml",
+    "torrent",
+    "tsv",
+    "ttf",
+    "txz",
+    "tzst",
+    "vcf",
+    "vdi",
+    "vhd",
+    "vhdx",
+    "vmdk",
+    "vtt",
+    "warc",
+    "wasm",
+    "wav",
+    "weba",
+    "webm",
+    "webp",
+    "whl",
+    "wim",
+    "wma",
+    "wmv",
+    "woff",
+    "woff2",
+    "xapk",
+    "xar",
+    "xlsb",
+    "xlsm",
+    "xlsx",
+    "xpi",
+    "xz",
+    "yaml",
+    "yml",
+    "z",
+    "zarr",
+    "zim",
+    "zip",
+    "zipx",
+    "zst",
+];
+
+/// Endings of files that are pages, or often are. Sorted, in lower case. A compressed page (`page.html.gz`)
+/// may be a page too, since a server may send it decoded.
+const PAGES: &[&str] = &[
+    "asp", "aspx", "cgi", "htm", "html", "jsp", "md", "mhtml", "php", "shtml", "txt", "xht", "xhtml", "xml",
+];
+
+/// Endings of compressed files. Sorted.
+const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z", "zst"];
+
+/// What the ending of a name says about the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// The file is not a page.
+    Data,
+    /// The file is a page, or may be one.
+    Page,
+    /// The ending says nothing.
+    Nothing,
+}
+
+/// Returns what a name, or the path of a URL, says about the content.
+pub fn promise(name: &str) -> Promise {
+    let mut endings = name.rsplit('/').next().unwrap_or_default().rsplit('.').map(str::to_ascii_lowercase);
+    let known = |table: &[&str], ending: &Option<String>| {
+        ending.as_deref().is_some_and(|ending| table.binary_search(&ending).is_ok())
+    };
+    let (last, before) = (endings.next(), endings.next());
+    // The first part of a name is not an ending.
+    let (is_ending, has_two) = (before.is_some(), endings.next().is_some());
+    if !is_ending {
+        return Promise::Nothing;
+    }
+    if known(PAGES, &last) || (known(COMPRESSIONS, &last) && has_two && known(PAGES, &before)) {
+        return Promise::Page;
+    }
+    if known(DATA, &last) { Promise::Data } else { Promise::Nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn tables_can_be_searched() {
+        for table in [DATA, PAGES, COMPRESSIONS] {
+            assert!(
+                table.is_sorted_by(|a, b| a < b),
+                "{:?}",
+                table.iter().zip(table.iter().skip(1)).find(|(a, b)| a >= b)
+            );
+        }
+        assert!(PAGES.iter().all(|ending| DATA.binary_search(ending).is_err()));
+    }
+
+    #[test]
+    fn names_promise_data_or_a_page_or_nothing() {
+        for name in [
+            "a.iso",
+            "d/a.tar.GZ",
+            "x.hdf",
+            "m.safetensors",
+            "t.csv",
+            "t.json",
+            "x.fastq.gz",
+            "/d/install.sh",
+        ] {
+            assert_eq!(promise(name), Promise::Data, "{name}");
+        }
+        for name in
+            ["a.html", "a.HTM", "a.zip.html", "page.html.gz", "notes.txt", "a.php", "a.xml", "README.md"]
+        {
+            assert_eq!(promise(name), Promise::Page, "{name}");
+        }
+        for name in ["", "a", "zip", "a.iso/b", "a.xls", "a.doc", "a.unheard-of", "a."] {
+            assert_eq!(promise(name), Promise::Nothing, "{name}");
+        }
+        assert_eq!(promise("html.gz"), Promise::Data);
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_panics(name in ".{0,40}") {
+            promise(&name);
+        }
+    }
+}

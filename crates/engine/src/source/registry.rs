@@ -1,0 +1,119 @@
+//! Which protocol a URL belongs to.
+//!
+//! Invariant: a scheme has one factory; a URL whose scheme has none gets a source that fails with
+//! `url.scheme`.
+
+use super::http::Client;
+use super::{GivenBy, Opened, Request, Source};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::job;
+use downhaul_core::settings::Settings;
+use downhaul_core::show;
+use futures_util::future::{self, BoxFuture};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use url::Url;
+
+/// Makes the source for a URL.
+pub type Factory = Arc<dyn Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync>;
+
+/// Makes the source for each URL, by its scheme.
+///
+/// ```
+/// # use downhaul_engine::source::{Source, Sources};
+/// # use downhaul_engine::{Session, Settings};
+/// # use std::sync::Arc;
+/// # fn add(ftp: impl Fn(&url::Url) -> Arc<dyn Source> + Send + Sync + 'static) -> Result<(), downhaul_engine::Error> {
+/// let settings = Settings::default();
+/// let sources = Sources::http(&settings)?.with_scheme("ftp", move |url, _| ftp(url));
+/// let builder = Session::builder(settings).sources(sources);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+pub struct Sources {
+    by_scheme: HashMap<String, Factory>,
+    /// For all schemes that have none of their own.
+    other: Option<Factory>,
+}
+
+impl Sources {
+    /// Returns a registry without any protocol.
+    pub fn none() -> Sources {
+        Sources::default()
+    }
+
+    /// Returns a registry with HTTP for the schemes `http` and `https`.
+    ///
+    /// # Errors
+    /// The certificates to trust ([`Settings::cacert`]) cannot be read.
+    pub fn http(settings: &Settings) -> Result<Sources, Error> {
+        let client = Arc::new(Client::new(Arc::new(settings.clone()))?);
+        let http = move |url: &Url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>;
+        Ok(Sources::none().with_scheme("http", http.clone()).with_scheme("https", http))
+    }
+
+    /// Returns a registry that makes the sources of all URLs with one factory, whatever their scheme.
+    pub fn for_all(factory: impl Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync + 'static) -> Sources {
+        Sources { other: Some(Arc::new(factory)), ..Sources::none() }
+    }
+
+    /// Adds a protocol, or replaces the one that the scheme had. The scheme is without `://`, in any case.
+    #[must_use]
+    pub fn with_scheme(
+        mut self,
+        scheme: &str,
+        factory: impl Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync + 'static,
+    ) -> Sources {
+        self.by_scheme.insert(scheme.to_ascii_lowercase(), Arc::new(factory));
+        self
+    }
+
+    /// Puts something around every source that is registered so far, for example to count, to cache or to
+    /// sign: `wrap` gets the source that would have been used.
+    #[must_use]
+    pub fn wrapped(
+        mut self,
+        wrap: impl Fn(&Url, Arc<dyn Source>) -> Arc<dyn Source> + Send + Sync + 'static,
+    ) -> Sources {
+        let wrap = Arc::new(wrap);
+        for factory in self.by_scheme.values_mut().chain(self.other.as_mut()) {
+            let (inner, wrap) = (factory.clone(), wrap.clone());
+            *factory = Arc::new(move |url, by| wrap(url, inner(url, by)));
+        }
+        self
+    }
+
+    /// Reads a URL that one of these protocols can fetch.
+    ///
+    /// # Errors
+    /// `url.invalid`; `url.scheme` where no protocol is registered for its scheme.
+    pub fn parse_url(&self, text: &str) -> Result<Url, Error> {
+        job::parse_url_with(text, |scheme| self.other.is_some() || self.by_scheme.contains_key(scheme))
+    }
+
+    /// Makes the source for a URL.
+    pub fn source(&self, url: &Url, by: GivenBy) -> Arc<dyn Source> {
+        match self.by_scheme.get(url.scheme()).or(self.other.as_ref()) {
+            Some(factory) => factory(url, by),
+            None => Arc::new(Unknown(url.clone())),
+        }
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schemes = self.by_scheme.keys().map(String::as_str);
+        f.debug_set().entries(schemes.chain(self.other.as_ref().map(|_| "*"))).finish()
+    }
+}
+
+/// A URL that no protocol is registered for.
+struct Unknown(Url);
+
+impl Source for Unknown {
+    fn open(&self, _: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        let why = format!("{}:// is not", self.0.scheme());
+        Box::pin(future::ready(Err(Error::new(ErrorKind::UrlScheme, show::url(&self.0), why))))
+    }
+}

@@ -1,0 +1,293 @@
+//! Checks that a source does what the module `downhaul_engine::source` asks of a protocol.
+//!
+//! The checks use the trait [`Source`] and nothing else, so that a new protocol has its tests before it is
+//! used. Each returns the first rule that is broken, as a sentence. None of them waits for longer than
+//! [`PATIENCE`] at a time.
+
+use downhaul_core::error::ErrorKind;
+use downhaul_core::identity::Conditions;
+use downhaul_engine::source::{Body, Opened, Remote, Request, Source, Span, Validator};
+use futures_util::StreamExt;
+use futures_util::future::{join_all, poll_immediate};
+use std::fmt::Debug;
+use std::future::Future;
+use std::ops::Range;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long one step may take before the source counts as stuck. Sources of tests are on this machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The rule that is broken, and how.
+pub type Broken = String;
+
+/// What the protocol, or the server behind it, is able to do. The rules follow from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Abilities {
+    /// It sends ranges.
+    pub ranges: bool,
+    /// It has a validator.
+    pub validator: bool,
+    /// It knows the size of the file before the bytes.
+    pub size: bool,
+}
+
+impl Abilities {
+    /// Everything that a protocol can be able to do.
+    pub const ALL: Abilities = Abilities { ranges: true, validator: true, size: true };
+}
+
+/// Checks a source of a file that has this content and does not change: everything, the facts alone,
+/// ranges, ranges at the end and beyond it, several at once, and responses that are dropped in the middle.
+///
+/// # Errors
+/// The rule that is broken.
+pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) -> Result<(), Broken> {
+    let first = check_everything(source, content, able).await?;
+    let second = check_everything(source, content, able).await?;
+    equal("the validator of two responses", &second.validator, &first.validator)?;
+    check_facts_alone(source, &first, able).await?;
+    check_drops(source).await?;
+    for range in ranges(content.len() as u64) {
+        check_range(source, content, &first, range, able).await?;
+    }
+    let at_once = ranges(content.len() as u64);
+    let at_once = at_once.into_iter().map(|range| check_range(source, content, &first, range, able));
+    join_all(at_once).await.into_iter().collect::<Result<(), Broken>>()?;
+    check_beyond_the_end(source, content.len() as u64).await
+}
+
+/// Checks a source whose file becomes `after` by `change`: the new bytes have another validator, and a
+/// range of them has the same one.
+///
+/// # Errors
+/// The rule that is broken.
+pub async fn check_change(
+    source: &dyn Source,
+    (before, after): (&[u8], &[u8]),
+    able: Abilities,
+    change: impl FnOnce(),
+) -> Result<(), Broken> {
+    let old = check_everything(source, before, able).await?;
+    change();
+    let new = check_everything(source, after, able).await?;
+    if able.validator && new.validator == old.validator {
+        return Err(format!("the file changed, and its validator is still {:?}", new.validator));
+    }
+    for range in ranges(after.len() as u64) {
+        check_range(source, after, &new, range, able).await?;
+    }
+    let Some(conditions) = conditions(&old) else { return Ok(()) };
+    let opened = open(source, Request::about(conditions)).await?;
+    match opened.remote.span {
+        Span::Unchanged => Err("the file changed, and the response to its old validator is Unchanged".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that every request fails with an error of this kind.
+///
+/// # Errors
+/// The rule that is broken.
+pub async fn check_failure(source: &dyn Source, kind: ErrorKind) -> Result<(), Broken> {
+    for request in [Request::EVERYTHING, Request::range(1, Some(2)), Request::about(Conditions::default())] {
+        match step("open", source.open(request.clone())).await? {
+            Ok(_) => return Err(format!("{request:?} has a response, and should fail with {}", kind.code())),
+            Err(error) => equal("the kind of the error", &error.kind, &kind)?,
+        }
+    }
+    Ok(())
+}
+
+/// Checks a source whose other side accepts the request and then says nothing: `open` ends by itself within
+/// `most`.
+///
+/// # Errors
+/// The rule that is broken.
+pub async fn check_silence(source: &dyn Source, most: Duration) -> Result<(), Broken> {
+    match timeout(most, source.open(Request::EVERYTHING)).await {
+        Err(_) => Err(format!("open does not end after {} s of silence", most.as_secs_f64())),
+        Ok(Ok(_)) => Err("open has a response, although the other side is silent".into()),
+        Ok(Err(error)) if matches!(error.kind, ErrorKind::NetSilent | ErrorKind::ConnectTimeout) => Ok(()),
+        Ok(Err(error)) => Err(format!("silence is {}, and should be net.silent", error.kind.code())),
+    }
+}
+
+/// Checks a source whose body breaks before its end: it ends in an error and not as if it were whole, and
+/// what came is how the file begins.
+///
+/// # Errors
+/// The rule that is broken.
+pub async fn check_cut(source: &dyn Source, content: &[u8]) -> Result<(), Broken> {
+    let opened = open(source, Request::EVERYTHING).await?;
+    let (bytes, end) = read(opened.body).await?;
+    if !content.starts_with(&bytes) {
+        return Err("the bytes before the break are not how the file begins".into());
+    }
+    match end {
+        Ok(()) => Err(format!("a body that broke after {} bytes ends like a whole one", bytes.len())),
+        Err(error) if error.kind == ErrorKind::UrlInvalid => Err("the error is of no transfer".into()),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn check_everything(source: &dyn Source, content: &[u8], able: Abilities) -> Result<Remote, Broken> {
+    let Opened { remote, body } = open(source, Request::EVERYTHING).await?;
+    equal("the span of everything", &remote.span, &Span::Whole)?;
+    check_facts(&remote, content.len() as u64, able)?;
+    read_exactly(body, content, "everything").await?;
+    Ok(remote)
+}
+
+/// Checks the facts that each response must have.
+fn check_facts(remote: &Remote, size: u64, able: Abilities) -> Result<(), Broken> {
+    if able.size || remote.size.is_some() {
+        equal("the size", &remote.size, &Some(size))?;
+    }
+    match able.validator {
+        true if remote.validator == Validator::Unknown => Err("there is no validator".into()),
+        false if remote.validator != Validator::Unknown => {
+            Err(format!("the validator {:?} is invented", remote.validator))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A question about the file has the same facts, and is answered `Unchanged` only by its own validator.
+async fn check_facts_alone(source: &dyn Source, whole: &Remote, able: Abilities) -> Result<(), Broken> {
+    let facts = open(source, Request::about(Conditions::default())).await?.remote;
+    equal("the span of a response to a question without conditions", &facts.span, &Span::Whole)?;
+    if able.size {
+        equal("the size in a response to a question", &facts.size, &whole.size)?;
+    }
+    if let Some(conditions) = conditions(whole) {
+        let remote = open(source, Request::about(conditions)).await?.remote;
+        if let Span::Range(range) = remote.span {
+            return Err(format!("a question is answered with the range {range:?}"));
+        }
+    }
+    let other = Conditions { etag: Some("\"no such tag\"".into()), modified: None };
+    let remote = open(source, Request::about(other)).await?.remote;
+    equal("the span of a response to another validator", &remote.span, &Span::Whole)
+}
+
+async fn check_range(
+    source: &dyn Source,
+    content: &[u8],
+    whole: &Remote,
+    (from, to): (u64, Option<u64>),
+    able: Abilities,
+) -> Result<(), Broken> {
+    let what = format!("the range {from} to {to:?}");
+    let Opened { remote, body } = open(source, Request::range(from, to)).await?;
+    let size = content.len() as u64;
+    check_facts(&remote, size, Abilities { size: false, ..able })?;
+    equal(&format!("the validator of {what}"), &remote.validator, &whole.validator)?;
+    let span = match (&remote.span, able.ranges) {
+        (Span::Range(span), true) => span.clone(),
+        (Span::Whole, false) => 0..size,
+        (span, _) => return Err(format!("{what} is answered with {span:?}")),
+    };
+    if span.start > from || span.end <= from || span.end > size {
+        return Err(format!("{what} of {size} bytes is answered with {span:?}"));
+    }
+    if able.ranges && !remote.can_resume {
+        return Err(format!("{what} came, and can_resume is false"));
+    }
+    read_exactly(body, slice(content, span), &what).await
+}
+
+async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Broken> {
+    match step("open", source.open(Request::range(size, None))).await? {
+        Ok(Opened { remote: Remote { span: Span::Whole, .. }, .. }) => Ok(()),
+        // Bytes before the range, which a server may send. The plan refuses them.
+        Ok(Opened { remote: Remote { span: Span::Range(range), .. }, .. }) if range.end <= size => Ok(()),
+        Ok(opened) => Err(format!("a range beyond the end is answered with {:?}", opened.remote.span)),
+        Err(error) => {
+            equal("the kind of the error beyond the end", &error.kind, &ErrorKind::HttpRangePast)?;
+            equal("the size in that error, where it has one", &error.size.unwrap_or(size), &size)
+        }
+    }
+}
+
+/// Requests and bodies that are dropped in the middle leave the source as it was.
+async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
+    drop(poll_immediate(source.open(Request::EVERYTHING)).await);
+    let opened = open(source, Request::EVERYTHING).await?;
+    drop(opened.body);
+    let mut opened = open(source, Request::EVERYTHING).await?;
+    drop(step("the first chunk", opened.body.next()).await?);
+    drop(opened);
+    open(source, Request::EVERYTHING).await.map(drop)
+}
+
+/// The ranges that are tried: short ones, the first and the last byte, and one without an end.
+fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
+    let all = [
+        (0, Some(1)),
+        (1, Some(2)),
+        (size / 3, Some(size / 3 * 2)),
+        (size.saturating_sub(1), Some(size)),
+        (size / 2, None),
+    ];
+    all.into_iter().filter(|&(from, to)| from > 0 || to.is_some()).filter(|_| size > 3).collect()
+}
+
+/// What a server is asked to compare the file with.
+fn conditions(remote: &Remote) -> Option<Conditions> {
+    match &remote.validator {
+        Validator::Etag(tag) => Some(Conditions { etag: Some(tag.clone()), modified: None }),
+        Validator::Modified(at) => Some(Conditions { etag: None, modified: Some(*at) }),
+        Validator::Unknown => None,
+    }
+}
+
+async fn open(source: &dyn Source, request: Request) -> Result<Opened, Broken> {
+    let opened = step("open", source.open(request.clone())).await?;
+    opened.map_err(|error| format!("{request:?} fails: {error}"))
+}
+
+async fn read_exactly(body: Body, expected: &[u8], what: &str) -> Result<(), Broken> {
+    let (bytes, end) = read(body).await?;
+    if let Err(error) = end {
+        return Err(format!("the body of {what} breaks: {error}"));
+    }
+    match bytes == expected {
+        true => Ok(()),
+        false => Err(format!(
+            "the body of {what} has {} bytes that are not the {} expected",
+            bytes.len(),
+            expected.len()
+        )),
+    }
+}
+
+/// Reads a body to its end, and returns what came with how it ended.
+async fn read(mut body: Body) -> Result<(Vec<u8>, Result<(), downhaul_core::error::Error>), Broken> {
+    let mut all = Vec::new();
+    loop {
+        match step("the next chunk", body.next()).await? {
+            Some(Ok(bytes)) => all.extend_from_slice(&bytes),
+            Some(Err(error)) => return Ok((all, Err(error))),
+            None => return Ok((all, Ok(()))),
+        }
+    }
+}
+
+async fn step<T>(what: &str, future: impl Future<Output = T>) -> Result<T, Broken> {
+    timeout(PATIENCE, future)
+        .await
+        .map_err(|_| format!("{what} does not end within {} s", PATIENCE.as_secs()))
+}
+
+fn slice(content: &[u8], range: Range<u64>) -> &[u8] {
+    let at = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX).min(content.len());
+    &content[at(range.start)..at(range.end)]
+}
+
+fn equal<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Result<(), Broken> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(format!("{what} is {found:?}, and should be {expected:?}")),
+    }
+}
