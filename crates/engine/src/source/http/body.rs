@@ -143,6 +143,9 @@ impl Stream for HttpBody {
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
+                        if let Carrier::Lane(lane, _) = &body.carrier {
+                            lane.delivered();
+                        }
                         if body.incoming.is_end_stream() {
                             body.ended();
                         }

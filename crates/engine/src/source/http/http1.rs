@@ -209,6 +209,11 @@ impl Lane {
         self.sender.send_request(head).await
     }
 
+    /// Says that bytes of a body have reached their reader.
+    pub(super) fn delivered(&self) {
+        self.heads.delivered();
+    }
+
     fn is_fresh(&self) -> bool {
         clock::instant().duration_since(self.idle_since) < IDLE_LIMIT
     }
