@@ -41,7 +41,10 @@ impl Disk for Files {
                 let file = identity::Standing { size: meta.len(), modified: meta.modified().ok(), record };
                 Ok(Some(Standing { instead, file }))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(exists(path).then_some(Standing {
+                instead: Some(NoFile::Link),
+                file: identity::Standing { size: 0, modified: None, record: None },
+            })),
             Err(e) => Err(failure(&e, path)),
         }
     }
