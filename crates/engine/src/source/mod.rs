@@ -7,8 +7,9 @@ pub(crate) mod http;
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::Headers;
+use downhaul_core::job::{Headers, NamedBy};
 use downhaul_core::remote::Remote;
+use downhaul_core::settings::Settings;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 use std::pin::Pin;
@@ -65,8 +66,15 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 pub enum By {
     /// The person: headers and credentials that the person gave go there.
     Person,
-    /// A server: they do not.
+    /// A server or a document: they do not.
     Server,
+}
+
+impl By {
+    /// For a URL of a job.
+    pub(crate) fn of(settings: &Settings, url: &Url, named_by: NamedBy) -> By {
+        if settings.sends_headers_to(url, named_by) { By::Person } else { By::Server }
+    }
 }
 
 /// Makes the source for a URL.
