@@ -16,6 +16,7 @@ mod record;
 mod run;
 mod settings;
 mod state;
+mod survey;
 mod ui;
 mod verify;
 mod words;

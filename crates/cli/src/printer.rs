@@ -12,8 +12,16 @@ pub(crate) fn err(text: &str) {
 
 /// Writes text to standard output, in one call. Returns false if its reader is gone.
 pub(crate) fn out(text: &str) -> bool {
+    write(text).is_ok()
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// Whatever the system says.
+pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Colours, if they are wanted.

@@ -8,6 +8,7 @@ use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
 use crate::settings::{self, Shown, Telling};
+use crate::survey;
 use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
@@ -17,7 +18,7 @@ use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::core::job::{self, Destination};
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::list::{AtLine, metalink};
-use downhaul_engine::core::settings::{OnError, Settings};
+use downhaul_engine::core::settings::{OnError, Settings, Verify};
 use downhaul_engine::core::show::{self, escaped};
 use downhaul_engine::{Session, Summary};
 use std::fs::File;
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(fetched) => fetched,
         Err(exit) => return exit,
     };
-    let input = match input::of(args, fetched) {
+    let (input, survey) = match input::of(args, fetched) {
         Ok(input) => input,
         Err(why) => return usage(&why),
     };
@@ -100,20 +101,31 @@ pub(crate) fn run(args: &Args) -> Exit {
         Input::List(_, files) => *files == 1,
         Input::Stdin => false,
     };
+    survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
     if let Some(name) = settings::ignored_proxy() {
         warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
     }
     if settings.insecure && settings.cacert.is_some() {
         warn("--insecure trusts every certificate, so --cacert makes no difference");
     }
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(exit) => return exit,
+    let (network, own) = match (runtime(), own_runtime()) {
+        (Ok(network), Ok(own)) => (network, own),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let exit = runtime.block_on(download(args, input, settings, &telling, terminal));
+    let exit = own.block_on(download(args, input, settings, &telling, terminal, network.handle()));
     // What still blocks (a reader of standard input, a name server) is nothing to wait for.
-    runtime.shutdown_background();
+    own.shutdown_background();
+    network.shutdown_background();
     exit
+}
+
+/// Signals and clocks of the program, apart from the network: a second Ctrl-C is heard whatever keeps the threads of the
+/// network busy.
+fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
+        error(&format!("the program cannot start: {e}"));
+        Exit::Disk
+    })
 }
 
 /// Few threads serve the network: on two cores, one of them was faster than two in every scene of `benches/race`, for less of
@@ -149,7 +161,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
         failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
     })?;
     let text = text.ok_or_else(|| failed("there is no such document", Exit::Failed))?;
-    Ok(List::Fetched(shown.clone(), text.into()))
+    Ok(List::Fetched(url.clone(), text.into()))
 }
 
 async fn download(
@@ -158,9 +170,15 @@ async fn download(
     settings: Settings,
     telling: &Telling,
     terminal: Option<Terminal>,
+    network: &tokio::runtime::Handle,
 ) -> Exit {
     let asks = settings.on_error == OnError::Ask;
-    let session = match Session::start(settings) {
+    let checks = settings.verify != Verify::Off;
+    let session = {
+        let _network = network.enter();
+        Session::start(settings)
+    };
+    let session = match session {
         Ok(session) => Arc::new(session),
         // What cannot be known before: --cacert.
         Err(e) if !e.at.is_empty() => return usage(&escaped(&format!("--cacert {}: {}", e.at, e.detail))),
@@ -170,7 +188,7 @@ async fn download(
     let faces = faces(args, telling, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
     let from_stdin = matches!(input, Input::Stdin);
-    feed(input, &session, &shared);
+    feed(input, &session, &shared, checks);
 
     let summary = loop {
         tokio::select! {
@@ -225,8 +243,11 @@ fn faces(
         match Log::open(path) {
             Ok(log) => {
                 let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
+                let path = path.clone();
                 faces.push(thread::spawn(move || {
-                    log.run(facts, || shared.last_line_of_the_log());
+                    if let Err(why) = log.run(facts, || shared.last_line_of_the_log()) {
+                        warn(&format!("not all of the log {} could be written: {why}", path.display()));
+                    }
                 }));
             }
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
@@ -244,7 +265,13 @@ fn faces(
     }
     if telling.progress == Shown::Json {
         let (facts, session) = (Facts::new(&runtime, session.facts()), session.clone());
-        faces.push(thread::spawn(move || json::run(facts, &session)));
+        let shared = shared.clone();
+        faces.push(thread::spawn(move || {
+            if let Err(why) = json::run(facts, &session) {
+                error(&format!("not all events could be written to standard output: {why}"));
+                shared.end(Exit::Disk);
+            }
+        }));
         return faces;
     }
     let facts = Facts::new(&runtime, session.facts_for_a_screen());
@@ -260,8 +287,8 @@ fn faces(
     faces
 }
 
-/// Hands the jobs to the session, as fast as it takes them.
-fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>) {
+/// Hands the jobs to the session, as fast as it takes them. `checks` says that digests are compared.
+fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
     let (session, shared) = (session.clone(), shared.clone());
     let runtime = tokio::runtime::Handle::current();
     match &input {
@@ -283,7 +310,16 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>) {
                 Ok(jobs) => feed_list(jobs, &session, &runtime),
                 Err(e) => warn(&format!("the list {list} cannot be read any more: {e}")),
             },
-            Input::Stdin => feed_list(input::read_list(std::io::stdin()), &session, &runtime),
+            Input::Stdin => {
+                let mut warned = checks;
+                let jobs = input::read_list(std::io::stdin()).inspect(|(_, job)| {
+                    if !warned && job.as_ref().is_ok_and(|job| !job.expected.is_empty()) {
+                        warned = true;
+                        warn(survey::NOT_CHECKED);
+                    }
+                });
+                feed_list(jobs, &session, &runtime);
+            }
         }
         shared.more.store(false, Ordering::Relaxed);
         runtime.block_on(session.close());

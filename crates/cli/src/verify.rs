@@ -125,10 +125,13 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
     }
 }
 
-/// Returns the path of a file that a list names. A run may have given it a safer name, or one for Windows.
+/// Returns the path of a file that a list names. A run may have given it a safer name, or one for Windows. A
+/// list may have backslashes in a path, and blanks behind it.
 fn standing(folder: &Path, listed: &str) -> PathBuf {
     let stands = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
-    folder.join(forms(listed).into_iter().find(stands).unwrap_or_else(|| listed.into()))
+    let trimmed = listed.trim_end();
+    let all = [listed, trimmed, &trimmed.replace('\\', "/")].map(forms);
+    folder.join(all.into_iter().flatten().find(stands).unwrap_or_else(|| trimmed.into()))
 }
 
 /// Reads a checksum list or a lock file. Their lines show which one it is.

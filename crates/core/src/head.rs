@@ -77,8 +77,35 @@ pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
 
 /// Reads the status of a head: three digits after the version.
 pub fn status(head: &[u8]) -> Option<u16> {
-    let text = head.trim_ascii_start().split(|&byte| byte == b' ').nth(1)?.get(..3)?;
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let line = head.trim_ascii_start().split(|&byte| matches!(byte, b'\r' | b'\n')).next()?;
+    let (_, status, _) = status_line(line)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
+}
+
+/// Splits a status line into its version, its status of three digits, and its reason. curl takes any version and any blanks
+/// between the three; some gateways answer over HTTP/1 with `HTTP/2.0 200`.
+fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (protocol, rest) = line.split_at_checked(5)?;
+    let version_end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    let (version, rest) = rest.split_at(version_end);
+    let (status, reason) = trimmed(rest).split_at_checked(3)?;
+    let is_version = version.first().is_some_and(u8::is_ascii_digit)
+        && version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    let is_proper = protocol.eq_ignore_ascii_case(b"HTTP/")
+        && is_version
+        && status.iter().all(u8::is_ascii_digit)
+        && matches!(reason, [] | [b' ' | b'\t', ..]);
+    is_proper.then(|| (version, status, trimmed(reason)))
+}
+
+/// Returns the status line as the HTTP library reads it: in version 1.0 or 1.1. `None` if it is so already, or cannot be read,
+/// which the library says.
+fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
+    let is_proper =
+        matches!(line, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'9', ..]);
+    let (version, status, reason) = status_line(line).filter(|_| !is_proper)?;
+    let version: &[u8] = if version == b"1.0" { version } else { b"1.1" };
+    Some([b"HTTP/", version, b" ", status, b" ", reason].concat())
 }
 
 /// Reads a complete head, as [`end`] found it. Returns `None` if it is valid, and otherwise a valid head with
@@ -91,13 +118,14 @@ pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
         return Err(TOO_LONG);
     }
     let (status_line, lines) = split(head)?;
-    let mut reader = Reader::default();
+    let rewritten = as_version_1(status_line);
+    let mut reader = Reader { changed: rewritten.is_some(), ..Reader::default() };
     for line in lines {
         reader.line(line)?;
     }
     reader.check_values()?;
     reader.check_framing()?;
-    Ok(reader.changed.then(|| reader.write(status_line)))
+    Ok(reader.changed.then(|| reader.write(rewritten.as_deref().unwrap_or(status_line))))
 }
 
 /// Splits a head into its status line and its header lines, without their ends and the blank line.

@@ -37,7 +37,8 @@ pub struct ContentRange {
 
 /// Reads a response of `url`, whose status [is not a failure](crate::retry::of_status). `asked_for_all` says
 /// that the request was for everything. Then a 206 from the first byte to the last of a known total means
-/// the same as a 200.
+/// the same as a 200. If it does not know the total (`bytes 0-5/*`), its body is the file, as for curl, and a
+/// note says so.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
@@ -48,20 +49,30 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     let length = length(headers).map_err(|why| bad(why.0))?;
     // 203 is the file by way of a proxy; an unknown 2xx counts as 200 (RFC 9110, sections 15 and 15.3.4).
     let range = if status == 206 { Some(content_range(url, headers, length)?) } else { None };
-    let is_everything = |range: &ContentRange| range.first == 0 && Some(range.last + 1) == range.total;
+    let is_everything =
+        |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);
     let mut stated = digests::read(range.is_some(), headers, length);
-    if asked_for_all && range.as_ref().is_some_and(is_everything) {
+    let everything = range.filter(|range| asked_for_all && is_everything(range));
+    if let Some(range) = everything {
         stated.whole.append(&mut stated.range);
+        if range.total.is_none() {
+            let note = "the server sent it as a range and did not say how large the file is";
+            stated.notes.push(note.into());
+        }
     }
     let (modified, coding) = (date(headers, &header::LAST_MODIFIED), coding(headers));
     let validator = validator(headers, modified);
-    let size = range.map_or(length, |range| range.total);
+    let size = match (everything, range) {
+        (Some(range), _) => Some(range.last + 1),
+        (None, Some(range)) => range.total,
+        (None, None) => length,
+    };
     // Two compressed bodies of one file may differ in their bytes, even with equal sizes and dates. Only a
     // strong ETag belongs to one of them (RFC 9110, section 8.8.3.3). A body without a size is compressed
     // while it is sent, and its ETag may then be wrong.
     let can_be_joined = coding.is_none() || (matches!(validator, Validator::Etag(_)) && size.is_some());
     let mut remote = Remote::whole(url.clone());
-    if let Some(range) = range.filter(|range| !asked_for_all || !is_everything(range)) {
+    if let Some(range) = range.filter(|_| everything.is_none()) {
         remote.span = Span::Range(range.first..range.last + 1);
     }
     remote.can_resume = can_be_joined && !(remote.is_whole() && refuses_ranges(headers));
@@ -350,7 +361,9 @@ mod tests {
         assert!(whole.is_whole() && whole.size == Some(6));
         assert_eq!((whole.digests.len(), whole.range_digests.len()), (1, 0), "its digest is of the file now");
         assert_eq!(read("bytes 0-5/6", false).span, Span::Range(0..6));
-        for part in ["bytes 0-5/*", "bytes 0-4/6", "bytes 1-5/6"] {
+        let unknown = read("bytes 0-5/*", true);
+        assert!(unknown.is_whole() && unknown.size == Some(6) && unknown.notes.len() == 1);
+        for part in ["bytes 1-5/*", "bytes 0-4/6", "bytes 1-5/6"] {
             assert_eq!(read(part, true), read(part, false), "{part}");
             assert!(!read(part, true).is_whole(), "{part}");
         }

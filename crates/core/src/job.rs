@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
-use url::Url;
+pub use url::Url;
 
 /// One file to be had.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Job {
     /// without, a further one is used when those before it failed, from the start (nothing proves that they hold the same
     /// bytes). Never empty.
     pub urls: Vec<Url>,
+    /// Who named those URLs: not every one gets the headers of the settings.
+    pub named_by: NamedBy,
     /// The first of them was given without a scheme, and https was assumed: where that fails, plain http may be meant.
     pub assumed_https: bool,
     /// Where it shall go.
@@ -53,6 +55,7 @@ impl Job {
     pub fn new(url: Url) -> Self {
         Job {
             urls: vec![url],
+            named_by: NamedBy::Person,
             assumed_https: false,
             destination: Destination::Server,
             expected: Vec::new(),
@@ -84,7 +87,9 @@ impl Job {
     /// `url.invalid` where the fragment is meant as a digest and is none.
     pub fn with_digests(mut url: Url) -> Result<Self, Error> {
         let digests = fragment::take_digests(&mut url);
+        let note = fragment::note(&url);
         let mut job = Job::new(url);
+        job.notes.extend(note);
         job.expect_of_url(0, digests)?;
         Ok(job)
     }
@@ -204,6 +209,17 @@ impl Job {
         let at = || self.urls.get(url).map(show::url).unwrap_or_default();
         expected.map_err(|why| Error::new(ErrorKind::UrlInvalid, at(), why))
     }
+}
+
+/// Who named the URLs of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The person. The headers and credentials that the person gave go to the origins of these URLs.
+    Person,
+    /// A document that somebody else may have written: a Metalink document, or a list that was fetched. The headers go
+    /// only to the origins among these URLs that the person named as well
+    /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
+    Document,
 }
 
 /// Headers of requests. Their values do not show in debug output.

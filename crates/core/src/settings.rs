@@ -3,9 +3,10 @@
 //! Invariant: nothing here reads options, files or the environment. The program that starts the session does.
 
 use crate::identity::Key;
-use crate::job::IfExists;
+use crate::job::{IfExists, NamedBy};
 use crate::name::Naming;
 use crate::signature::Keys;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -81,6 +82,9 @@ pub struct Settings {
     pub decode: bool,
     /// Headers (name, value) for the origin of each given URL, and for no other.
     pub headers: Vec<(String, String)>,
+    /// Origins (`https://host:8443`) that get the headers also for a URL that a document named: those of the URLs that
+    /// the person gave.
+    pub header_origins: BTreeSet<String>,
     /// The User-Agent.
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the system's.
@@ -101,6 +105,13 @@ pub struct Settings {
 
 /// The time over which the lowest allowed speed is measured: `--min-speed` promises a minute.
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
+
+impl Settings {
+    /// Returns whether the headers may be sent to this URL of a job.
+    pub fn sends_headers_to(&self, url: &Url, named_by: NamedBy) -> bool {
+        named_by == NamedBy::Person || self.header_origins.contains(&url.origin().ascii_serialization())
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -136,6 +147,7 @@ impl Default for Settings {
             http_version: HttpVersion::Auto,
             decode: false,
             headers: Vec::new(),
+            header_origins: BTreeSet::new(),
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
             insecure: false,

@@ -9,49 +9,64 @@ use url::Url;
 /// The text that replaces a secret value.
 pub(crate) const HIDDEN: &str = "***";
 
-/// Query keys whose values are secrets, compared without case, `-`, `_` and `.`. They are those of signed
-/// URLs of S3, Google Cloud Storage, Azure (`sig`) and CloudFront (`Signature`, `Policy`), and common
-/// parameters of logins.
-const SECRET_KEYS: &[&str] = &[
-    "token",
+/// Names of parameters whose values are secrets, compared without case, `-`, `_` and `.`: those that no word of
+/// [`SECRET_WORDS`] tells. From the signed URLs of Azure (`sig`, `se`, `st`), CloudFront (`Policy`), Akamai (`hdnea`,
+/// `__gda__`) and nginx (`md5` or `st` with `e`), from Cloudflare, and from links of file hosts and logins.
+const SECRET_NAMES: &[&str] = &[
     "sig",
-    "signature",
-    "key",
-    "apikey",
-    "accesskey",
-    "accesstoken",
-    "authtoken",
-    "auth",
-    "authorization",
-    "password",
-    "passwd",
-    "pwd",
-    "pass",
-    "secret",
-    "clientsecret",
-    "session",
-    "sessionid",
-    "sid",
-    "jwt",
-    "code",
-    "credential",
-    "credentials",
+    "se",
+    "st",
+    "e",
+    "k",
+    "tk",
     "policy",
-    "keypairid",
-    "awsaccesskeyid",
-    "googleaccessid",
-    "hmac",
     "hdnea",
     "hdnts",
+    "gda",
+    "md5",
+    "hash",
+    "hmac",
+    "verify",
+    "access",
+    "code",
+    "sid",
+    "jwt",
+    "pwd",
     "otp",
-    "ticket",
-    "private",
-    "privatekey",
-    "refreshtoken",
-    "idtoken",
     "sas",
     "bearer",
-    "securitytoken",
+    "googleaccessid",
+];
+
+/// Words in a parameter's name that tell that its value is a secret.
+const SECRET_WORDS: &[&str] = &[
+    "auth",
+    "token",
+    "sign",
+    "key",
+    "secret",
+    "pass",
+    "credential",
+    "session",
+    "cookie",
+    "csrf",
+    "clearance",
+    "ticket",
+    "private",
+];
+
+/// Harmless words that hold one of [`SECRET_WORDS`].
+const HARMLESS_WORDS: &[&str] = &[
+    "authors",
+    "author",
+    "keywords",
+    "keyword",
+    "keyframe",
+    "design",
+    "assign",
+    "signal",
+    "passage",
+    "passenger",
 ];
 
 /// A run of this many letters and digits that looks random is taken for a secret. 128 bits are 32 hexadecimal
@@ -59,10 +74,11 @@ const SECRET_KEYS: &[&str] = &[
 /// shorter than 16.
 const RANDOM_RUN: usize = 16;
 
-/// Returns a URL without its secrets: userinfo, fragment, and the values of secret query keys. The keys stay.
+/// Returns a URL without its secrets: userinfo, fragment, and the values of secret parameters, in the query and in the
+/// path (`;token=...`). The names of parameters stay.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
-    if !may_hide && url.query().is_none() && url.fragment().is_none() {
+    if !may_hide && url.query().is_none() && url.fragment().is_none() && !url.path().contains(';') {
         return url.to_string();
     }
     let mut shown = url.clone();
@@ -70,6 +86,9 @@ pub fn url(url: &Url) -> String {
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
+    if url.path().contains(';') {
+        shown.set_path(&path_without_secrets(url.path()));
+    }
     if let Some(query) = url.query() {
         shown.set_query(Some(&query_without_secrets(query)));
     }
@@ -101,6 +120,21 @@ fn shorten(text: &str, most: usize) -> String {
     }
 }
 
+/// Hides values of parameters in the segments of a path (RFC 3986, section 3.3).
+fn path_without_secrets(path: &str) -> String {
+    let shown = |part: &str| {
+        // The next segment may follow.
+        let (parameter, next) = part.split_at(part.find('/').unwrap_or(part.len()));
+        match parameter.split_once('=') {
+            Some((name, value)) if is_secret(name, value) => format!("{name}={HIDDEN}{next}"),
+            _ => part.to_string(),
+        }
+    };
+    let mut parts = path.split(';');
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |all, part| all + ";" + &shown(part))
+}
+
 fn query_without_secrets(query: &str) -> String {
     let shown: Vec<Cow<str>> = query
         .split('&')
@@ -119,13 +153,21 @@ fn is_secret(key: &str, value: &str) -> bool {
         return false;
     }
     let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy().to_ascii_lowercase();
-    let bare: String = key.chars().filter(|c| !matches!(c, '-' | '_' | '.')).collect();
     key.starts_with("x-amz-")
         || key.starts_with("x-goog-")
-        || SECRET_KEYS.contains(&bare.as_str())
-        || ["token", "signature", "password", "secret", "apikey"].iter().any(|s| bare.ends_with(s))
+        || is_secret_name(&key)
         || looks_random(value)
         || holds_a_url_with_secrets(value)
+}
+
+/// Returns whether a name in lower case says that its value is a secret.
+fn is_secret_name(name: &str) -> bool {
+    let bare: String = name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).collect();
+    if SECRET_NAMES.contains(&bare.as_str()) || bare.contains("authoriz") {
+        return true;
+    }
+    let rest = HARMLESS_WORDS.iter().fold(bare, |rest, word| rest.replace(word, ""));
+    SECRET_WORDS.iter().any(|word| rest.contains(word))
 }
 
 /// Returns whether a value is a URL with secrets: `?next=https://user:password@host/`.
@@ -203,6 +245,16 @@ mod tests {
                 "https://h/a?file=ubuntu-24.04-desktop-amd64.iso",
                 "https://h/a?file=ubuntu-24.04-desktop-amd64.iso",
             ),
+            ("https://h/a;token=abc?x=1", "https://h/a;token=***?x=1"),
+            ("https://h/a;v=1;jsessionid=ab/b;x=/c", "https://h/a;v=1;jsessionid=***/b;x=/c"),
+            (
+                "https://h/a?author=me&keywords=b&design=c&signal=d",
+                "https://h/a?author=me&keywords=b&design=c&signal=d",
+            ),
+            (
+                "https://h/a?page=2&file=a.iso&expires=1&v=1.2",
+                "https://h/a?page=2&file=a.iso&expires=1&v=1.2",
+            ),
             ("https://h/a?to=https://u:p@x/&b=1", "https://h/a?to=***&b=1"),
             ("https://h/a?to=https%3A%2F%2Fx%2F%3Fsig%3D1", "https://h/a?to=***"),
             ("https://h/a?to=https://x/", "https://h/a?to=https://x/"),
@@ -210,6 +262,36 @@ mod tests {
         ] {
             assert_eq!(shown(whole), expected);
         }
+        for name in [
+            "authkey",
+            "rlkey",
+            "verify",
+            "__gda__",
+            "sign",
+            "se",
+            "st",
+            "e",
+            "k",
+            "tk",
+            "access",
+            "csrf",
+            "cf_clearance",
+            "hash",
+            "md5",
+            "api_key",
+            "AccessKeyId",
+            "x-authorization",
+            "user_pass",
+            "PHPSESSION",
+            "wsSecret",
+            "auth-token",
+            "Key-Pair-Id",
+            "signature",
+            "xsrf-token",
+        ] {
+            assert_eq!(shown(&format!("https://h/a?{name}=1&x=1")), format!("https://h/a?{name}=***&x=1"));
+        }
+        assert!(hides(&Url::parse("http://h/a;sig=1").expect("a URL")));
         assert!(hides(&Url::parse("http://h/?sig=1").expect("a URL")));
         assert!(!hides(&Url::parse("http://h/?a=1#top").expect("a URL")));
     }

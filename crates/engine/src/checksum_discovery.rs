@@ -11,7 +11,7 @@ use crate::signed::{Signature, Trusted};
 use crate::source::{GivenBy, Sources};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::job::{Destination, Job};
+use downhaul_core::job::{Destination, Job, NamedBy};
 use downhaul_core::list::checksums::{self, Checksums, Named};
 use downhaul_core::list::metalink::Metalink;
 use downhaul_core::name::{SafeName, last_segment};
@@ -105,12 +105,13 @@ impl Proofs {
             signed |= self.look_in_given(spec, &names, &mut known.findings).await?;
         }
         let url = &spec.urls[0];
+        let by = GivenBy::of(&self.settings, url, spec.named_by);
         let counts = |findings: &Findings, counts: fn(Algorithm) -> bool| {
             has(&spec.expected, counts) || has(&findings.expected, counts)
         };
         let enough = counts(&known.findings, Algorithm::is_strong) && (signed || self.keys()?.is_none());
         if matches!(verify, Verify::Find | Verify::Listed | Verify::Require) && !enough {
-            signed |= self.look_beside(url, &names, &mut known.findings).await?;
+            signed |= self.look_beside((url, by), &names, &mut known.findings).await?;
         }
         if verify == Verify::Listed && !counts(&known.findings, Algorithm::counts_in_lists) {
             let why = spec.notes.iter().chain(&known.findings.notes).next().cloned().unwrap_or_default();
@@ -128,7 +129,7 @@ impl Proofs {
                     "of its list, and what was written in order cannot be read again for its own",
                 );
             }
-            let Some((at, text)) = self.signature(url, endings).await? else {
+            let Some((at, text)) = self.signature((url, by), endings).await? else {
                 return missing("of the file or of its list");
             };
             let signature = trusted.signature(&text, &at)?;
@@ -148,11 +149,16 @@ impl Proofs {
         names: &[String],
         findings: &mut Findings,
     ) -> Result<bool, Error> {
-        let list = self.given.get_or_init(|| self.fetch_given()).await.clone()?;
+        let list = self.given.get_or_init(|| self.fetch_given(spec)).await.clone()?;
         let why = match list.about(names, self.settings.single) {
             Ok(digests) => return Ok(list.add(digests, findings)),
             Err(why) => why,
         };
+        let at = || names.first().cloned().unwrap_or_default();
+        if list.sums.may_name(names) && !has(&spec.expected, Algorithm::counts_in_lists) {
+            let why = format!("a line of {} seems to name it, and cannot be read", list.label);
+            return Err(Error::new(ErrorKind::DigestUnlisted, at(), why));
+        }
         // The digests in the list of jobs may be enough.
         let missing = match self.settings.verify {
             Verify::Require if !has(&spec.expected, Algorithm::is_strong) => ErrorKind::DigestMissing,
@@ -162,7 +168,7 @@ impl Proofs {
                 return Ok(false);
             }
         };
-        Err(Error::new(missing, names.first().cloned().unwrap_or_default(), why))
+        Err(Error::new(missing, at(), why))
     }
 
     /// Adds what a response offers: mirrors, and a Metalink document with digests. The mirrors need not be
@@ -227,11 +233,13 @@ impl Proofs {
     }
 
     /// Returns the first signature file beside this URL: its place and its content.
-    async fn signature(&self, url: &Url, endings: &[&str]) -> Result<Option<(String, Vec<u8>)>, Error> {
+    async fn signature(
+        &self,
+        (url, by): (&Url, GivenBy),
+        endings: &[&str],
+    ) -> Result<Option<(String, Vec<u8>)>, Error> {
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            let found =
-                fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), signature::LONGEST)
-                    .await?;
+            let found = fetch_text::get(&self.sources, &self.settings, (&at, by), signature::LONGEST).await?;
             if let Some(text) = found {
                 return Ok(Some((show::url(&at), text)));
             }
@@ -239,14 +247,18 @@ impl Proofs {
         Ok(None)
     }
 
-    async fn fetch_given(&self) -> Result<Arc<List>, Error> {
+    /// The list of the settings. It gets the headers only where its origin is that of a URL that the person gave: `spec` is the
+    /// first job that needs it.
+    async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
             Some(ChecksumList::Url(url)) => {
                 let cannot = |why: String| Error::new(ErrorKind::DigestList, show::url(url), why);
+                let beside_a_file = spec.urls.iter().any(|one| one.origin() == url.origin());
+                let named_by = if beside_a_file { spec.named_by } else { NamedBy::Document };
+                let by = GivenBy::of(&self.settings, url, named_by);
                 let text =
-                    fetch_text::get(&self.sources, &self.settings, (url, GivenBy::User), checksums::LONGEST)
-                        .await;
+                    fetch_text::get(&self.sources, &self.settings, (url, by), checksums::LONGEST).await;
                 let text = text
                     .map_err(|error| match error.kind {
                         // The URL of the list has a digest, and the list does not match it.
@@ -254,7 +266,7 @@ impl Proofs {
                         _ => cannot(error.to_string()),
                     })?
                     .ok_or_else(|| cannot("it is not there".into()))?;
-                let list = self.read(url, &text).await?;
+                let list = self.read((url, by), &text).await?;
                 if list.sums.entries().is_empty() {
                     return Err(cannot("no line of it is a digest and a name".into()));
                 }
@@ -265,9 +277,9 @@ impl Proofs {
     }
 
     /// Reads a fetched list, and fetches its signature if one is wanted.
-    async fn read(&self, url: &Url, text: &[u8]) -> Beside {
+    async fn read(&self, (url, by): (&Url, GivenBy), text: &[u8]) -> Beside {
         let signature = match self.keys()? {
-            Some((keys, _)) => self.signature(url, keys.list_endings()).await?,
+            Some((keys, _)) => self.signature((url, by), keys.list_endings()).await?,
             None => None,
         };
         self.list(&last_segment(url), text, signature.as_ref())
@@ -357,6 +369,8 @@ fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
         names.push(last_segment(&remote.url));
     }
     names.push(last_segment(&spec.urls[0]));
+    // Some lists have names as URLs have them: `a%20b`.
+    names.extend(spec.urls[0].path_segments().and_then(|mut all| all.next_back()).map(String::from));
     names
 }
 

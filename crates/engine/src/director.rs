@@ -357,7 +357,8 @@ impl Director {
                 sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
                 seed: self.seed.wrapping_add(id.get()),
             });
-            let sources = spec.urls.iter().map(|url| self.sources.source(url, GivenBy::User)).collect();
+            let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
+            let sources = spec.urls.iter().map(|url| self.sources.source(url, by(url))).collect();
             let own_limit = Arc::new(Limit::new(spec.limit_rate));
             let running = Running {
                 priority: spec.priority,

@@ -159,7 +159,7 @@ impl World {
         world.versions.truncate(1);
         (world.sinfulness, world.sides, world.liar) = (0, false, None);
         // Where ranges have digests, their bytes are damaged at times.
-        world.digests_parts = false;
+        world.digests_ranges = false;
         let able = Abilities {
             ranges: world.knows_ranges,
             validator: matches!(world.validator, Validator::Strong),

@@ -211,7 +211,8 @@ impl Args {
 pub(crate) const MORE_INFORMATION: &str = "For more information, try 'downhaul --help'.\n";
 
 /// Returns what to say of arguments that clap could not read, or of help that was asked for.
-fn not_read(command: &clap::Command, error: clap::Error) -> NoArgs {
+fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
+    hide_header(&mut error);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let text = error.render();
     let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
@@ -223,6 +224,17 @@ fn not_read(command: &clap::Command, error: clap::Error) -> NoArgs {
             NoArgs::Usage(unknown_option(command, option))
         }
         _ => NoArgs::Usage(text),
+    }
+}
+
+/// Hides the value of an option for headers. A header with a mistake in it may be a secret all the same.
+fn hide_header(error: &mut clap::Error) {
+    let is_header = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(option)) if option.starts_with("--header")
+    );
+    if is_header {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
     }
 }
 

@@ -3,7 +3,9 @@
 //! Invariant: a list file that has a mistake is refused as a whole, before any request.
 
 use super::clashes::{Clash, Names, SAME};
+use crate::survey::Survey;
 use downhaul_engine::core::error::{Error, ErrorKind};
+use downhaul_engine::core::job::{NamedBy, Url};
 use downhaul_engine::core::list::{
     self, AtLine,
     metalink::{self, Metalink},
@@ -30,8 +32,8 @@ pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments
 pub enum List {
     /// A file.
     File(PathBuf),
-    /// What came from a URL, and that URL as it is shown.
-    Fetched(String, Arc<[u8]>),
+    /// What came from this URL.
+    Fetched(Url, Arc<[u8]>),
 }
 
 impl List {
@@ -52,7 +54,17 @@ impl List {
         let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
         let whole = Cursor::new(beginning).chain(text);
         if !is_metalink {
-            return Ok(Jobs { of_a_document: false, all: Box::new(read_list(whole)) });
+            let named_by = match self {
+                List::File(_) => NamedBy::Person,
+                List::Fetched(..) => NamedBy::Document,
+            };
+            let jobs = read_list(whole).map(move |(number, mut job)| {
+                if let Ok(job) = &mut job {
+                    job.named_by = named_by;
+                }
+                (number, job)
+            });
+            return Ok(Jobs { of_a_document: false, all: Box::new(jobs) });
         }
         let mut document = Vec::new();
         whole.take(metalink::LONGEST as u64 + 1).read_to_end(&mut document)?;
@@ -97,7 +109,7 @@ impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             List::File(path) => path.display().fmt(f),
-            List::Fetched(url, _) => f.write_str(url),
+            List::Fetched(url, _) => f.write_str(&show::url(url)),
         }
     }
 }
@@ -124,17 +136,23 @@ pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
     Lines::new(reader).filter_map(|line| String::from_utf8(line.ok()?).ok())
 }
 
-/// The first pass over a list. Returns its number of jobs.
+/// The first pass over a list, which surveys its jobs. Returns their number.
 ///
 /// # Errors
 /// Every mistake with its line number. In a Metalink document, wrong files are not mistakes: they fail one by one.
-pub(super) fn check(list: &List) -> Result<u64, String> {
+pub(super) fn check(list: &List, survey: &mut Survey) -> Result<u64, String> {
+    if let List::Fetched(url, _) = list {
+        survey.add_list(url);
+    }
     let jobs = list.jobs().map_err(|e| format!("the list {list} cannot be read: {e}"))?;
     let of_a_document = jobs.of_a_document;
     let mut mistakes = Vec::new();
     let (mut count, mut wrong) = (0, 0);
     let mut seen = Names::default();
     for (number, job) in jobs {
+        if let Ok(job) = &job {
+            survey.add(job);
+        }
         let checked = match job {
             Ok(_) if of_a_document => Ok(()),
             Err(e) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),

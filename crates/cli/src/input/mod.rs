@@ -11,6 +11,7 @@ pub use list::{List, read_list};
 pub(crate) use urls::split_urls;
 
 use crate::args::Args;
+use crate::survey::Survey;
 use clashes::{Clash, Names};
 use downhaul_engine::core::job::{self, Job};
 
@@ -30,11 +31,12 @@ pub fn list_url(args: &Args) -> Option<&str> {
     args.output.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
 }
 
-/// Returns what the arguments ask for. `fetched` is the list of [`list_url`].
+/// Returns what the arguments ask for, and what is known of it beforehand. `fetched` is the list of [`list_url`].
 ///
 /// # Errors
 /// What is wrong, for people. It is a usage error.
-pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
+pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String> {
+    let mut survey = Survey::default();
     if let Some(list) = &args.output.input {
         if args.options.proof.checksum.is_some() {
             return Err(
@@ -43,10 +45,11 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
             );
         }
         if list.as_os_str() == "-" {
-            return Ok(Input::Stdin);
+            return Ok((Input::Stdin, survey));
         }
         let list = fetched.unwrap_or_else(|| List::File(list.clone()));
-        return list::check(&list).map(|count| Input::List(list, count));
+        let count = list::check(&list, &mut survey)?;
+        return Ok((Input::List(list, count), survey));
     }
     let mut jobs = urls::jobs(args)?;
     if let Some(digest) = &args.options.proof.checksum {
@@ -57,11 +60,12 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<Input, String> {
     }
     let mut seen = Names::default();
     for (index, job) in jobs.iter().enumerate() {
+        survey.add(job);
         seen.add(job, index as u64 + 1).map_err(|Clash { name, first, what }| {
             format!("files {first} and {} would {what}: {name}", index + 1)
         })?;
     }
-    Ok(Input::Jobs(jobs))
+    Ok((Input::Jobs(jobs), survey))
 }
 
 #[cfg(test)]
@@ -73,7 +77,7 @@ mod tests {
 
     fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
         let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
-        match of(&args, None)? {
+        match of(&args, None)?.0 {
             Input::Jobs(jobs) => Ok(jobs
                 .iter()
                 .map(|job| {

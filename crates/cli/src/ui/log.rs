@@ -20,6 +20,8 @@ pub(crate) struct Log {
     zone: TimeZone,
     /// The names of unfinished files.
     names: HashMap<JobId, String>,
+    /// Why a line could not be written.
+    failed: Option<io::Error>,
 }
 
 impl Log {
@@ -29,11 +31,18 @@ impl Log {
     /// The error of the system.
     pub(crate) fn open(path: &Path) -> io::Result<Log> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Log { file, zone: TimeZone::system(), names: HashMap::new() })
+        Ok(Log { file, zone: TimeZone::system(), names: HashMap::new(), failed: None })
     }
 
     /// Writes events until the session is over, and then the reason if it ended early.
-    pub(crate) fn run(mut self, mut facts: Facts, ending: impl FnOnce() -> Option<&'static str>) {
+    ///
+    /// # Errors
+    /// Why a line could not be written.
+    pub(crate) fn run(
+        mut self,
+        mut facts: Facts,
+        ending: impl FnOnce() -> Option<&'static str>,
+    ) -> io::Result<()> {
         loop {
             match facts.next(Duration::from_secs(3600)) {
                 Next::Event(event) => {
@@ -49,6 +58,7 @@ impl Log {
             let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
             self.line(now, "WARNING", why);
         }
+        self.failed.map_or(Ok(()), Err)
     }
 
     fn line(&mut self, at: u64, level: &str, message: &str) {
@@ -56,7 +66,9 @@ impl Log {
             i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
         let at = at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
         // An error of the log (such as a full disk) must not fail a file.
-        let _ = self.file.write_all(format!("{at} - {level} - {message}\n").as_bytes());
+        if let Err(error) = self.file.write_all(format!("{at} - {level} - {message}\n").as_bytes()) {
+            self.failed.get_or_insert(error);
+        }
     }
 
     fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {

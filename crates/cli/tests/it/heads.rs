@@ -5,6 +5,7 @@ use crate::common::{Out, Place, events};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 const SIZE: u64 = 1_000;
 
@@ -147,6 +148,18 @@ fn bad_chunk_sizes_are_refused() {
 }
 
 #[test]
+fn a_chunk_size_without_end_fails_at_once() {
+    let server = Server::start();
+    for line in ["line=&again=0", "line=5&again=%20", "line=0&again=%09", "line=1%0D%0Ax%0D%0A&again=0"] {
+        let place = Place::new();
+        let url = server.url(&format!("endless_chunk_size/{SIZE}/file?{line}"));
+        let out = place.run(&[&url, "-o", "f", "--retries", "0", "--no-resume"]);
+        place.assert_failed(&out, 1, "1 MiB came between two chunks of its body");
+        assert!(out.took < Duration::from_secs(5), "{:?}", out.took);
+    }
+}
+
+#[test]
 fn interim_responses_are_skipped() {
     let server = Server::start();
     let head = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\npreload\r\n\r\n".repeat(3);
@@ -163,10 +176,37 @@ fn a_206_for_the_whole_file_is_accepted() {
     let url = server.url(&format!("everything_as_a_part/{SIZE}/file"));
     let out = place.run(&[&url, "-o", "f"]);
     place.assert_exact(&out, "f", &file());
-    for total in ["*".to_string(), (SIZE + 1).to_string()] {
-        let place = Place::new();
-        let out = place.run(&[&format!("{url}?total={total}"), "-o", "f", "--retries", "0"]);
-        place.assert_failed(&out, 1, "everything was asked for");
+    let place = Place::new();
+    let out = place.run(&[&format!("{url}?total={}", SIZE + 1), "-o", "f", "--retries", "0"]);
+    place.assert_failed(&out, 1, "everything was asked for");
+
+    let place = Place::new();
+    let out = place.run(&[&format!("{url}?total=*"), "-o", "f", "--retries", "0"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("did not say how large the file is"), "{}", out.stderr);
+}
+
+#[test]
+fn status_lines_of_other_versions_are_read_as_http_1() {
+    let server = Server::start();
+    for status_line in [
+        "HTTP/2.0 200 OK",
+        "HTTP/2 200",
+        "http/1.1 200 OK",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1\t200 OK",
+        "HTTP/3 200 ",
+    ] {
+        let head = format!("{status_line}\r\nContent-Length: {SIZE}\r\n");
+        let (place, out) = with_head(&server, &head, &[]);
+        place.assert_exact(&out, "f", &file());
+    }
+    for status_line in
+        ["HTTX/1.1 200 OK", "HTTP/ 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1200 OK"]
+    {
+        let head = format!("{status_line}\r\nContent-Length: {SIZE}\r\n");
+        let (place, out) = with_head(&server, &head, &[]);
+        place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
     }
 }
 

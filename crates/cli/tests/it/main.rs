@@ -41,6 +41,7 @@ mod proof;
 #[cfg(unix)]
 mod disks;
 mod existing;
+mod found_by_strangers;
 mod identity;
 #[cfg(unix)]
 mod in_order;

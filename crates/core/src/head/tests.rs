@@ -28,6 +28,28 @@ fn a_proper_head_stays_as_it_is() {
 }
 
 #[test]
+fn status_lines_of_any_version_are_read() {
+    for (line, is) in [
+        ("HTTP/2.0 200 OK", Some("HTTP/1.1 200 OK")),
+        ("HTTP/2 404", Some("HTTP/1.1 404 ")),
+        ("http/1.0 200 OK", Some("HTTP/1.0 200 OK")),
+        ("HTTP/1.1 \t200  OK", Some("HTTP/1.1 200 OK")),
+        ("HTTP/1.1 200 OK", None),
+        ("HTTP/1.0 200", None),
+        ("HTTP/x 200 OK", None),
+        ("HTTP/1.1 2000 OK", None),
+        ("HTTP/1.1 200OK", None),
+    ] {
+        let head = format!("{line}\r\nX-A: 1\r\n\r\n");
+        let tidied = tidy(head.as_bytes()).expect("taken").map(|tidied| tidied.head);
+        let is = is.map(|is| format!("{is}\r\nX-A: 1\r\n\r\n").into_bytes());
+        assert_eq!(tidied, is, "{line}");
+    }
+    assert_eq!(status(b"\r\nHTTP/2 103\r\nX: a\r\n\r\n"), Some(103));
+    assert_eq!(status(b"HTTP/1.1\r\nX: 200\r\n\r\n"), None);
+}
+
+#[test]
 fn odd_lines_are_read_or_dropped() {
     for (lines, is, dropped) in [
         ("X-A: 1\r\n  2\r\n\t3\r\n", "X-A: 1 2 3\r\n", 0),

@@ -68,7 +68,8 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&b| b == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
     let bytes: Vec<u8> = percent_encoding::percent_decode(encoded).collect();
-    let (text, _, malformed) = Encoding::for_label(charset)?.decode(&bytes);
+    // The charset is said; two bytes that look like a mark of another one say nothing.
+    let (text, malformed) = Encoding::for_label(charset)?.decode_with_bom_removal(&bytes);
     (!malformed).then(|| text.into_owned())
 }
 
@@ -91,6 +92,9 @@ mod tests {
             ("attachment; filename=plain.txt; filename*=UTF-8''na%C3%AFve.txt", "naïve.txt"),
             ("attachment; filename*=UTF-8''na%C3%AFve.txt; filename=plain.txt", "naïve.txt"),
             ("attachment; filename*=utf-8''%ff; filename=plain.txt", "plain.txt"),
+            ("attachment; filename*=UTF-8''%ff%fe.bin; filename=ok.bin", "ok.bin"),
+            ("attachment; filename*=UTF-8''%fe%ff.bin; filename=ok.bin", "ok.bin"),
+            ("attachment; filename*=UTF-8''%EF%BB%BFa.bin; filename=ok.bin", "a.bin"),
             ("attachment; filename*=iso-8859-1'en'%A3.txt", "£.txt"),
             ("attachment; filename*=UTF-8''..%2F..%2Fetc", "___.._etc"),
             ("ATTACHMENT; FILENAME = a.txt", "a.txt"),

@@ -6,9 +6,19 @@ use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Digests alone are as long as MD5 or SHA-256 in hexadecimal digits: conda has these two. Forty digits are as likely the
-/// number of a commit.
-const ALONE: [usize; 2] = [32, 64];
+/// How many hexadecimal digits are a digest without the name of its algorithm: conda has MD5 and SHA-256, and nothing else is
+/// as long as SHA-384 and SHA-512.
+const ALONE: [usize; 4] = [32, 64, 96, 128];
+
+/// So many digits may be a SHA-1, or the number of a commit.
+const OF_A_COMMIT: usize = 40;
+
+/// What is said of a fragment that may be a SHA-1. `None` for every other.
+pub(super) fn note(url: &Url) -> Option<String> {
+    let fragment = url.fragment()?;
+    let may_be = fragment.len() == OF_A_COMMIT && fragment.bytes().all(|byte| byte.is_ascii_hexdigit());
+    may_be.then(|| "the 40 digits behind # may be a commit, and were not checked (#sha1=... is)".into())
+}
 
 /// Takes the digests out of the fragment of a URL, and the fragment with them. A fragment without digests stays.
 ///

@@ -20,6 +20,8 @@ pub struct Checksums {
     /// Sorted by the last parts of their names.
     entries: Vec<Entry>,
     unread: usize,
+    /// Lines that could not be read and have something as long as a digest.
+    unread_digests: Vec<String>,
 }
 
 /// One digest of one file.
@@ -47,24 +49,40 @@ impl Checksums {
     /// Reads a list. `name` is its file name, which tells digests of equal length apart: those of `B2SUMS`
     /// and `B3SUMS` are as long as those of SHA-2.
     pub fn read(text: &[u8], name: &str) -> Checksums {
-        let mut reading = Reading { list: name, entries: Vec::new(), unread: 0, open: None };
+        let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
-            match line.ok().and_then(|line| String::from_utf8(line).ok()) {
+            match line.map(String::from_utf8) {
                 // `sha256sum --zero` ends its lines with NUL.
-                Some(line) => line.split('\0').for_each(|line| reading.line(line)),
-                None => reading.add(None),
+                Ok(Ok(line)) => line.split('\0').for_each(|line| reading.line(line)),
+                Ok(Err(e)) => reading.add(None, &String::from_utf8_lossy(e.as_bytes())),
+                Err(_) => reading.add(None, ""),
             }
         }
         reading.close();
-        let Reading { mut entries, unread, .. } = reading;
+        let Reading { mut entries, unread, unread_digests, .. } = reading;
         entries.sort_by(|a, b| base(&a.name).cmp(base(&b.name)));
-        Checksums { entries, unread }
+        Checksums { entries, unread, unread_digests }
     }
 
     /// Returns how many lines could not be read, such as signatures around the list and digests of unknown
     /// algorithms.
     pub fn unread(&self) -> usize {
         self.unread
+    }
+
+    /// Returns whether a line that could not be read seems to have a digest of a file that goes by one of these names.
+    pub fn may_name(&self, names: &[String]) -> bool {
+        let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-".contains(c));
+        let has = |line: &String, name: &str| {
+            line.match_indices(name).any(|(at, _)| {
+                let (before, rest) = (&line[..at], &line[at + name.len()..]);
+                let is_named = ends(before.chars().next_back()) && ends(rest.chars().next());
+                is_named && (has_digest(before) || has_digest(rest))
+            })
+        };
+        let named =
+            |name: &String| !name.is_empty() && self.unread_digests.iter().any(|line| has(line, base(name)));
+        names.iter().any(named)
     }
 
     /// Returns all entries.
@@ -102,27 +120,31 @@ impl Checksums {
         let first = self.entries.partition_point(|entry| base(&entry.name) < wanted);
         let all = self.entries[first..].iter().take_while(|entry| base(&entry.name) == wanted);
         let all: Vec<&Entry> = all.collect();
+        let paths: Vec<String> = all.iter().map(|entry| slashed(plain(&entry.name))).collect();
         let digests = |of: &str| {
-            let those = all.iter().filter(|entry| plain(&entry.name) == of);
-            Named::As(those.map(|entry| entry.digest.clone()).collect())
+            let those = all.iter().zip(&paths).filter(|(_, path)| *path == of);
+            Named::As(those.map(|(entry, _)| entry.digest.clone()).collect())
         };
-        let mut paths: Vec<&str> = all.iter().map(|entry| plain(&entry.name)).collect();
-        paths.dedup();
-        match paths.as_slice() {
-            [] => Named::Not,
-            _ if paths.contains(&name) => digests(name),
-            [one] => digests(one),
-            _ => Named::Several,
+        let name = slashed(name);
+        if paths.contains(&name) {
+            return digests(&name);
+        }
+        match paths.first() {
+            None => Named::Not,
+            Some(one) if paths.iter().all(|path| path == one) => digests(one),
+            Some(_) => Named::Several,
         }
     }
 }
 
 /// A list that is being read.
+#[derive(Default)]
 struct Reading<'l> {
     /// The file name of the list.
     list: &'l str,
     entries: Vec<Entry>,
     unread: usize,
+    unread_digests: Vec<String>,
     /// An entry that may continue on the next line.
     open: Option<Block>,
 }
@@ -136,32 +158,53 @@ impl Reading<'_> {
         if line.trim().is_empty() || line.starts_with('#') {
             return;
         }
-        match forms::before_blocks(line, self.list) {
-            Some(entry) => self.add(Some(entry)),
+        let read = |line| forms::before_blocks(line, self.list);
+        // A list in a message or a document may be indented.
+        match read(line).or_else(|| read(line.trim_start())) {
+            Some(entry) => self.add(Some(entry), line),
             None => match Block::begin(line) {
                 Some(block) => self.open = Some(block),
-                None => self.add(forms::reversed(line, self.list)),
+                None => self.add(forms::reversed(line, self.list), line),
             },
         }
     }
 
     fn close(&mut self) {
         if let Some(block) = self.open.take() {
-            self.add(block.entry(self.list));
+            let text = block.text();
+            self.add(block.entry(self.list), &text);
         }
     }
 
-    fn add(&mut self, entry: Option<Entry>) {
+    fn add(&mut self, entry: Option<Entry>, line: &str) {
         match entry {
             Some(entry) => self.entries.push(entry),
-            None => self.unread += 1,
+            None => {
+                self.unread += 1;
+                if has_digest(line) {
+                    self.unread_digests.push(line.into());
+                }
+            }
         }
     }
 }
 
-/// Returns the last part of a path.
+/// Returns the last part of a path, with slashes or backslashes. Editors leave blanks at the end of a line, which are rarely part of a
+/// name.
 fn base(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
+    let name = name.trim_end();
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
+}
+
+/// Returns a path with slashes, without blanks at its end.
+fn slashed(path: &str) -> String {
+    path.trim_end().replace('\\', "/")
+}
+
+/// Returns whether there is something as long as a digest: an MD5 in base64, or more.
+fn has_digest(text: &str) -> bool {
+    const SHORTEST: usize = 24;
+    text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)
 }
 
 /// Returns a path without `./` at its beginning.
@@ -279,6 +322,52 @@ mod tests {
     }
 
     #[test]
+    fn blanks_and_backslashes_around_a_name_do_not_hide_it() {
+        let hex = "ab".repeat(32);
+        for line in [
+            format!("{hex}  a.bin "),
+            format!("{hex}  a.bin\t"),
+            format!("{hex}  a.bin \r\n"),
+            format!("  {hex}  a.bin"),
+            format!("\t{hex} *dist\\a.bin"),
+            format!(" SHA256 (a.bin) = {hex} "),
+            format!("sha256:{hex}  a.bin "),
+        ] {
+            let list = Checksums::read(line.as_bytes(), "x");
+            assert!(matches!(list.of(&["a.bin".into()]), Named::As(_)), "{line:?}: {:?}", list.entries);
+        }
+        let two = format!("{hex}  d\\a\n{}  e\\a\n", "cd".repeat(32));
+        let list = Checksums::read(two.as_bytes(), "x");
+        assert_eq!(list.of(&["a".into()]), Named::Several);
+        assert!(matches!(list.of(&["d/a".into()]), Named::As(digests) if digests.len() == 1));
+        assert_eq!(Checksums::read(format!("{hex}   \n").as_bytes(), "x").alone().len(), 1);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_may_be_about_a_file() {
+        let hex = "ab".repeat(32);
+        let may = |line: &str| Checksums::read(line.as_bytes(), "x").may_name(&["a.bin".into()]);
+        for line in [
+            format!("| a.bin | {hex} |"),
+            format!("{}  a.bin", &hex[1..]),
+            format!("SHA3-256 (d/a.bin) = {hex}"),
+            format!("{hex}  a.bin (old)"),
+            format!("a.bin: RMD160 = {}", &hex[..40]),
+        ] {
+            let read = Checksums::read(line.as_bytes(), "x").unread() == 0;
+            assert!(read || may(&line), "{line}");
+        }
+        for line in [
+            "about a.bin".into(),
+            format!("| a.bin.asc | {hex} |"),
+            format!("| ba.bin | {hex} |"),
+            hex.clone(),
+        ] {
+            assert!(!may(&line), "{line}");
+        }
+    }
+
+    #[test]
     fn two_digests_of_a_file_are_both_meant() {
         let text = format!("{}  f\n{}  f\n", "1".repeat(64), "2".repeat(128));
         let Named::As(digests) = Checksums::read(text.as_bytes(), "x").of(&["f".into()]) else {
@@ -374,6 +463,8 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(name in "[a-z\\\\\n *().=/]{1,20}", digit in "[0-9a-f]") {
+            // Blanks alone are no name.
+            prop_assume!(!name.trim_matches(' ').is_empty());
             let escaped = name.replace('\\', "\\\\").replace('\n', "\\n");
             let mark = if escaped == name { "" } else { "\\" };
             let line = format!("{mark}{}  {escaped}", digit.repeat(64));

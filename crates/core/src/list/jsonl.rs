@@ -1,5 +1,7 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
 //! events.
+//!
+//! Invariant: a key that is meant as a digest is used, is an error, or is noted.
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
@@ -12,6 +14,14 @@ use url::Url;
 /// Keys whose value is a digest that names its algorithm.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
+/// Keys whose value has several digests: an object with a key for each algorithm, as PyPI writes it, or an
+/// array.
+const SEVERAL: [&str; 3] = ["checksums", "digests", "hashes"];
+
+/// Keys of an object that is one digest: its algorithm, and its digits.
+const ALGORITHM_KEYS: [&str; 4] = ["algorithm", "algo", "type", "name"];
+const DIGITS_KEYS: [&str; 5] = ["value", "digest", "hash", "checksum", "hex"];
+
 /// Words that may be around the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
 const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 
@@ -20,7 +30,10 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
     // A lock file has no secrets. The person must put them back before the file can be downloaded again.
-    if job.urls.iter().any(|url: &Url| url.query().is_some_and(|query| query.contains(HIDDEN))) {
+    let lacks_secret = |url: &Url| {
+        url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))
+    };
+    if job.urls.iter().any(lacks_secret) {
         return Err(bad(format!(
             "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"
         )));
@@ -32,14 +45,101 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         ),
         Some(_) => return Err(bad("`out` must be a text")),
     };
+    let mut unused = Vec::new();
     for name in keys.keys().cloned().collect::<Vec<_>>() {
-        if let Some(digest) = digest(&name, keys.get(&name))? {
+        let value = keys.get(&name).unwrap_or(&Value::Null);
+        let digests = match several(&name, value, &mut unused)? {
+            Some(digests) => digests,
+            None => digest(&name, Some(value))?.into_iter().collect(),
+        };
+        if digests.is_empty() && looks_like_a_digest(&name) && matches!(value, Value::String(_)) {
+            unused.push(name.clone());
+        }
+        for digest in digests {
             keys.remove(&name);
             job.expect(digest, "the list").map_err(bad)?;
         }
     }
+    // PyPI gives three digests of each file; a strong one that is checked is enough.
+    if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
+        job.notes.push(format!("the list has `{}`, which cannot be checked", unused.join("`, `")));
+    }
     job.extra = keys;
     Ok(job)
+}
+
+/// Returns the digests of a key whose value is an object or an array of them. The names of those that cannot be
+/// checked are added to `unused`. `None` for any other key.
+fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
+    let bare = bare(name);
+    let has_several = SEVERAL.contains(&bare.as_str());
+    if !has_several && !ANY_ALGORITHM.contains(&bare.as_str()) {
+        return Ok(None);
+    }
+    let mut digests = Vec::new();
+    match value {
+        Value::Object(object) => within_object(name, object, &mut digests, unused)?,
+        Value::Array(all) => {
+            for one in all {
+                match one {
+                    Value::String(text) => digests.push(pair(name, text)?),
+                    Value::Object(object) => within_object(name, object, &mut digests, unused)?,
+                    _ => return Err(bad(format!("`{name}` must have texts or objects"))),
+                }
+            }
+        }
+        Value::String(text) if has_several => digests.push(pair(name, text)?),
+        _ => return Ok(None),
+    }
+    Ok(Some(digests))
+}
+
+/// Adds the digests of an object: `{"sha256": "..."}`, or `{"algorithm": "sha256", "value": "..."}`.
+fn within_object(
+    name: &str,
+    object: &Map<String, Value>,
+    digests: &mut Vec<Digest>,
+    unused: &mut Vec<String>,
+) -> Result<(), Error> {
+    let text = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key)?.as_str());
+    let mut all: Vec<(&str, &str)> = text(&ALGORITHM_KEYS).zip(text(&DIGITS_KEYS)).into_iter().collect();
+    if all.is_empty() {
+        for (key, value) in object {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            for value in values.iter().filter(|value| !value.is_null()) {
+                let text = value.as_str();
+                all.push((key, text.ok_or_else(|| bad(format!("`{key}` in `{name}` must be a text")))?));
+            }
+        }
+    }
+    for (key, text) in all {
+        match Algorithm::from_name(key).or_else(|| Algorithm::from_name(within(&bare(key)))) {
+            Some(algorithm) => {
+                let digest = Digest::from_text(algorithm, text.trim());
+                digests.push(digest.ok_or_else(|| bad(format!("`{name}`: {}", algorithm.needs())))?);
+            }
+            None => unused.push(format!("{name}.{key}")),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a digest that names its algorithm.
+fn pair(name: &str, text: &str) -> Result<Digest, Error> {
+    Digest::from_pair(text).map_err(|why| bad(format!("`{name}`: {why}")))
+}
+
+/// Returns whether an unknown key looks as if it had a digest: `sha`, `file_hash`, `md5-of-it`.
+fn looks_like_a_digest(name: &str) -> bool {
+    let bare = bare(name);
+    let is_sha = bare
+        .strip_prefix("sha")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()));
+    is_sha || ["md5", "blake", "digest", "checksum", "hash"].iter().any(|word| bare.contains(word))
+}
+
+fn bare(name: &str) -> String {
+    name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
 /// Returns a job for the URLs in `url` or `urls`.
@@ -60,7 +160,7 @@ fn urls(keys: &mut Map<String, Value>) -> Result<Job, Error> {
 
 /// Returns the digest in the value of a key, or `None` if the key is not for digests or has no value.
 fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
-    let bare = name.replace(['-', '_'], "").to_ascii_lowercase();
+    let bare = bare(name);
     let algorithm = Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare)));
     let is_for_any = ANY_ALGORITHM.contains(&bare.as_str());
     let uncheckable = Algorithm::is_uncheckable(name) || Algorithm::is_uncheckable(within(&bare));
@@ -82,7 +182,7 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
             Digest::from_given(text).map_err(|why| bad(format!("`{name}`: {why}")))?
         }
         // Without an algorithm, forty digits may be a commit.
-        None => Digest::from_pair(text).map_err(|why| bad(format!("`{name}`: {why}")))?,
+        None => pair(name, text)?,
     };
     Ok(Some(digest))
 }

@@ -96,6 +96,32 @@ mod tests {
             let json = job(&format!(r#"{{"url":"http://h/a","{key}":"{value}"}}"#));
             assert!(json.expected.len() == 1 && json.extra.is_empty(), "{key}");
         }
+        let sha256 = "ab".repeat(32);
+        for several in [
+            format!(
+                r#""digests":{{"blake2b_256":"{sha256}","md5":"{}","sha256":"{sha256}"}}"#,
+                "cd".repeat(16)
+            ),
+            format!(r#""hashes":{{"sha256":["{sha256}"]}}"#),
+            format!(r#""hashes":[{{"algorithm":"sha256","value":"{sha256}"}}]"#),
+            format!(r#""checksums":["sha256:{sha256}"]"#),
+            format!(r#""checksum":{{"type":"SHA-256","checksum":"{sha256}"}}"#),
+        ] {
+            let json = job(&format!(r#"{{"url":"http://h/a",{several}}}"#));
+            let strong = json.expected.iter().filter(|one| one.digest.algorithm.is_strong()).count();
+            assert_eq!((strong, json.notes.len(), json.extra.len()), (1, 0, 0), "{several}");
+        }
+        for unused in [
+            r#""digests":{"blake2b_256":"ab"}"#,
+            r#""sha":"0123456789012345678901234567890123456789""#,
+            r#""content_hash":"ab""#,
+        ] {
+            let json = job(&format!(r#"{{"url":"http://h/a",{unused}}}"#));
+            assert_eq!((json.expected.len(), json.notes.len(), json.extra.len()), (0, 1, 1), "{unused}");
+        }
+        let commit = job(&format!("http://h/a#{}", "ab".repeat(20)));
+        assert_eq!((commit.expected.len(), commit.notes.len()), (0, 1));
+        assert_eq!(job(&format!("http://h/a#{}", "ab".repeat(64))).expected.len(), 1);
         let both = format!(r#"{{"url":"http://h/a#md5={0}","md5":"{0}"}}"#, "ab".repeat(16));
         assert_eq!(job(&both).expected.len(), 1);
     }
@@ -118,6 +144,9 @@ mod tests {
             r#"{"url":"http://h/a","sha224":"00"}"#,
             r#"{"url":"http://h/a","checksum":"00"}"#,
             r#"{"url":"http://h/a","checksum":5}"#,
+            r#"{"url":"http://h/a","digests":{"sha256":"zz"}}"#,
+            r#"{"url":"http://h/a","hashes":{"sha256":5}}"#,
+            r#"{"url":"http://h/a","hashes":["zz"]}"#,
             r#"{"url":"http://h/a","sha3_256sum":"00"}"#,
             r#"{"url":"http://h/a","hash":"0000000000000000000000000000000000000000"}"#,
             r#"{"url":"http://h/a","integrity":"sha256-AAAA"}"#,

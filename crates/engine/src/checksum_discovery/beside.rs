@@ -53,7 +53,7 @@ impl Proofs {
     /// The signature of a list is wrong.
     pub(super) async fn look_beside(
         &self,
-        url: &Url,
+        (url, by): (&Url, GivenBy),
         names: &[String],
         findings: &mut Findings,
     ) -> Result<bool, Error> {
@@ -65,7 +65,7 @@ impl Proofs {
             if enough && (signed || !wants_signed) {
                 break;
             }
-            let list = match self.candidate(&candidate).await {
+            let list = match self.candidate(&candidate, by).await {
                 None => continue,
                 Some(Ok(list)) => list,
                 // A list that cannot be fetched is reported and skipped. A wrong signature fails the file.
@@ -94,9 +94,9 @@ impl Proofs {
         Ok(signed)
     }
 
-    async fn candidate(&self, candidate: &Candidate) -> Option<Beside> {
+    async fn candidate(&self, candidate: &Candidate, by: GivenBy) -> Option<Beside> {
         if candidate.own {
-            return self.fetch_beside(&candidate.url).await;
+            return self.fetch_beside(&candidate.url, by).await;
         }
         let cell = {
             let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,8 +105,8 @@ impl Proofs {
             }
             folders.entry(candidate.url.clone()).or_default().clone()
         };
-        let fetch = async || match self.fetch_beside(&candidate.url).await {
-            None => self.fetch_within_signature(&candidate.url).await,
+        let fetch = async || match self.fetch_beside(&candidate.url, by).await {
+            None => self.fetch_within_signature(&candidate.url, by).await,
             list => list,
         };
         let cell: Arc<OnceCell<Option<Beside>>> = cell;
@@ -115,11 +115,11 @@ impl Proofs {
 
     /// Returns the list at this URL, if there is one. A web page counts as no list: some servers send one for
     /// files that they do not have.
-    async fn fetch_beside(&self, url: &Url) -> Option<Beside> {
-        match fetch_text::get(&self.sources, &self.settings, (url, GivenBy::User), checksums::LONGEST).await {
+    async fn fetch_beside(&self, url: &Url, by: GivenBy) -> Option<Beside> {
+        match fetch_text::get(&self.sources, &self.settings, (url, by), checksums::LONGEST).await {
             Ok(text) => {
                 let text = text.filter(|text| content::look(text) == Look::Other)?;
-                Some(self.read(url, &text).await)
+                Some(self.read((url, by), &text).await)
             }
             Err(error) => Some(Err(error)),
         }
@@ -127,12 +127,10 @@ impl Proofs {
 
     /// Returns a list that exists only as a text that contains its signature. A file without such content is
     /// the signature of a list that does not exist, and is ignored.
-    async fn fetch_within_signature(&self, url: &Url) -> Option<Beside> {
+    async fn fetch_within_signature(&self, url: &Url, by: GivenBy) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {
-            match fetch_text::get(&self.sources, &self.settings, (&at, GivenBy::User), checksums::LONGEST)
-                .await
-            {
+            match fetch_text::get(&self.sources, &self.settings, (&at, by), checksums::LONGEST).await {
                 Ok(None) => {}
                 Ok(Some(text)) => match self.list(&last_segment(&at), &text, None) {
                     Ok(list) if !list.signed => {}

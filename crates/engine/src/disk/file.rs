@@ -42,7 +42,10 @@ impl Disk for Files {
                     identity::ExistingFile { size: meta.len(), modified: meta.modified().ok(), record };
                 Ok(Some(Standing { instead, file }))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(exists(path).then_some(Standing {
+                instead: Some(NoFile::Link),
+                file: identity::ExistingFile { size: 0, modified: None, record: None },
+            })),
             Err(e) => Err(failure(&e, path)),
         }
     }

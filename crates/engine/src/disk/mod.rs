@@ -37,7 +37,8 @@ const READ: usize = 256 * 1024;
 
 /// A place where files are kept.
 pub trait Disk: Send + std::marker::Sync {
-    /// Returns what is at a path, or `None` if there is nothing. Follows symbolic links.
+    /// Returns what is at a path, or `None` if there is nothing. Follows symbolic links. One
+    /// that leads nowhere counts as something.
     ///
     /// # Errors
     /// An error of the system, except "not found".
@@ -274,6 +275,8 @@ pub enum NoFile {
     Folder,
     /// A pipe, a socket or a device.
     Device,
+    /// A symbolic link that leads nowhere. Unlike the others, it is replaced like a file.
+    Link,
 }
 
 /// What is at a path.
@@ -283,6 +286,13 @@ pub struct Standing {
     pub instead: Option<NoFile>,
     /// The file.
     pub file: identity::ExistingFile,
+}
+
+impl Standing {
+    /// Returns whether it is what no file can replace: a folder or a device.
+    pub(crate) fn keeps_its_name(&self) -> bool {
+        matches!(self.instead, Some(NoFile::Folder | NoFile::Device))
+    }
 }
 
 /// Turns an error of the system into one that says what a person can do.

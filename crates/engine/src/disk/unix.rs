@@ -27,9 +27,10 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
 }
 
-/// Makes a new file that is appended to. Fails if there is one already.
+/// Makes a new journal that is appended to. Fails if there is one already. Only its owner may read it: it has
+/// URLs, and a secret in one is not always recognised.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create_new(true).custom_flags(no_follow()).open(path)
+    OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(no_follow()).open(path)
 }
 
 /// Opens a pipe or a device for writing. Returns `None` while no program reads from a pipe.

@@ -32,12 +32,21 @@ impl Places {
             return Ok((path, Place::Free { path: shown, left }));
         };
         self.disk.tidy(&path);
-        if let Some(instead) = there.instead {
-            let kind = match instead {
-                NoFile::Folder => ErrorKind::FileIsFolder,
-                NoFile::Device => ErrorKind::FileIsDevice,
-            };
-            return Err(Error::new(kind, shown, ""));
+        match there.instead {
+            Some(NoFile::Folder) => return Err(Error::new(ErrorKind::FileIsFolder, shown, "")),
+            Some(NoFile::Device) => return Err(Error::new(ErrorKind::FileIsDevice, shown, "")),
+            Some(NoFile::Link) if self.settings.if_exists != IfExists::Overwrite => {
+                let why = "it is a symbolic link that leads nowhere";
+                return match self.settings.if_exists {
+                    IfExists::Skip => Ok((path.clone(), stays(&path, &format!("already exists: {why}")))),
+                    _ => Err(Error::new(ErrorKind::FileExists, shown, why)),
+                };
+            }
+            Some(NoFile::Link) => {
+                let left = left();
+                return Ok((path, Place::Free { path: shown, left }));
+            }
+            None => {}
         }
         let place = match (self.settings.resume, self.if_exists(wanted.spec)) {
             // The existing file is continued, and replaced when the new file is complete.

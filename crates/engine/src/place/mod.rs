@@ -135,19 +135,23 @@ impl Places {
         {
             return Ok(reserved);
         }
+        // Whatever stands there, another name is not what was asked for.
+        let fails = self.settings.if_exists == IfExists::Error;
         if let Some(own) = self.own(wanted, base.as_ref().unwrap_or(&wished))? {
             return Ok(own);
         }
         match base {
             // The name of the URL is the job's, unless what has it is no file.
-            None if self.disk.look(&reserved)?.is_none_or(|there| there.instead.is_none()) => Ok(reserved),
+            None if fails || self.disk.look(&reserved)?.is_none_or(|there| !there.keeps_its_name()) => {
+                Ok(reserved)
+            }
             base => self.first(*job, &base.unwrap_or(wished), |path| {
                 let Some(there) = self.disk.look(path)? else {
                     let by_origin = Identity { proven: false, ..wanted.identity.clone() };
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let known = self.known(&there, wanted.identity);
-                Ok(there.instead.is_none() && known != identity::Recognised::OtherUrl)
+                Ok((fails || !there.keeps_its_name()) && known != identity::Recognised::OtherUrl)
             }),
         }
     }

@@ -57,7 +57,8 @@ pub use registry::{Factory, Sources};
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::Headers;
+use downhaul_core::job::{Headers, NamedBy};
+use downhaul_core::settings::Settings;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
 use std::pin::Pin;
@@ -128,4 +129,11 @@ pub enum GivenBy {
     User,
     /// A server, for example as a mirror. They are not sent there.
     Server,
+}
+
+impl GivenBy {
+    /// Returns what named a URL of a job.
+    pub(crate) fn of(settings: &Settings, url: &url::Url, named_by: NamedBy) -> GivenBy {
+        if settings.sends_headers_to(url, named_by) { GivenBy::User } else { GivenBy::Server }
+    }
 }

@@ -32,6 +32,7 @@ const SINS: &[(&str, Script)] = &[
     ("truncated_chunked_body", body::truncated_chunked_body),
     ("reset_in_mid_body", body::reset_in_mid_body),
     ("chunked_body", body::chunked_body),
+    ("endless_chunk_size", body::endless_chunk_size),
     ("body_longer_than_announced", body::body_longer_than_announced),
     ("no_length", body::no_length),
     ("gzip_although_identity", headers::gzip_although_identity),

@@ -26,7 +26,8 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
         .or_else(|| table(line))
         .or_else(|| reversed_pair(line))?;
     let name = if escaped { unescaped(name)? } else { written(name) };
-    Some(Entry { name: if name == "-" { String::new() } else { name }, digest })
+    let names_nothing = name == "-" || (!escaped && matches!(name.trim_end(), "" | "-"));
+    Some(Entry { name: if names_nothing { String::new() } else { name }, digest })
 }
 
 /// Returns a name of a list with slashes if it is a Windows path (`C:\DIR\NAME`, `.\NAME`). In other names a

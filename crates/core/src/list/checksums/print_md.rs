@@ -46,7 +46,12 @@ impl Block {
         }
     }
 
-    /// Returns the entry, if its digits are a digest.
+    /// Returns what was read as one line.
+    pub(super) fn text(&self) -> String {
+        format!("{} {}", self.name, self.digits)
+    }
+
+    /// Returns the entry, if its digest is complete.
     pub(super) fn entry(self, list: &str) -> Option<Entry> {
         let digest = match self.algorithm {
             Tag::None => forms::hexadecimal(&self.digits, list),

@@ -7,7 +7,7 @@
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
-use crate::job::{self, ChunkHashes, Destination, Headers, Job, fragment};
+use crate::job::{self, ChunkHashes, Destination, Headers, Job, NamedBy, fragment};
 use crate::name::SafeName;
 use url::Url;
 
@@ -190,6 +190,7 @@ impl File {
         self.urls.sort_by_key(|(rank, _)| *rank);
         Ok(Job {
             urls: self.urls.into_iter().map(|(_, url)| url).collect(),
+            named_by: NamedBy::Document,
             assumed_https: false,
             destination: Destination::Name(name),
             expected: self.expected,

@@ -148,6 +148,9 @@ impl AsyncStream for HttpBody {
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
+                        if let Carrier::Http1(connection, _) = &body.carrier {
+                            connection.delivered();
+                        }
                         if body.incoming.is_end_stream() {
                             body.on_end();
                         }

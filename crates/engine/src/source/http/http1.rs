@@ -222,6 +222,11 @@ impl Connection {
         self.sender.send_request(request).await
     }
 
+    /// Says that bytes of a body have reached their reader.
+    pub(super) fn delivered(&self) {
+        self.head_state.delivered();
+    }
+
     fn is_fresh(&self) -> bool {
         clock::instant().duration_since(self.idle_since) < IDLE_LIMIT
     }

@@ -1,5 +1,7 @@
 //! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
-//! strictly. Bodies pass unchanged.
+//! strictly. Bodies pass unchanged, but not without end: hyper reads the line of a chunk's size one byte at a
+//! time, for as long as the server sends one, and one such connection would keep the thread from the timers
+//! and signals of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
 //! end of the head are looked at. A valid head that arrives at once is not copied.
@@ -7,16 +9,26 @@
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most bytes of a body that may arrive without any bytes of the file: four of the largest reads of hyper
+/// (`transport::READ_MOST`). Of an honest body, at most two reads are on their way to its reader.
+const FRAMING_MOST: usize = 1024 * 1024;
+
+const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its body");
+
+const ENDLESS_INTERIM: Refused = Refused("its interim responses have no end");
 
 /// State of the heads that a connection shares with the code that sends requests over it.
 #[derive(Default)]
 pub(super) struct HeadState {
     /// The next bytes are a head.
     expected: AtomicBool,
+    /// How many bytes arrived since the reader of the body got some of the file.
+    framing: AtomicUsize,
     dropped: Mutex<Vec<String>>,
 }
 
@@ -24,7 +36,13 @@ impl HeadState {
     /// Says that the next bytes are the head of a response.
     pub(super) fn expect_head(&self) {
         self.dropped().clear();
+        self.delivered();
         self.expected.store(true, Ordering::Release);
+    }
+
+    /// Says that bytes of the body have reached their reader.
+    pub(super) fn delivered(&self) {
+        self.framing.store(0, Ordering::Relaxed);
     }
 
     /// Returns which lines of the last head were dropped, for people.
@@ -43,6 +61,8 @@ pub(super) struct LenientStream<S> {
     head_state: Arc<HeadState>,
     /// The longest head that is read, in bytes.
     longest: usize,
+    /// The length of all interim responses to the last request.
+    interim: usize,
     state: State,
 }
 
@@ -58,11 +78,23 @@ enum State {
 impl<S> LenientStream<S> {
     /// `longest` is the longest head that is read, in bytes; [`BYTES_MOST`] at most.
     pub(super) fn new(stream: S, head_state: Arc<HeadState>, longest: usize) -> Self {
-        LenientStream { stream, head_state, longest: longest.min(BYTES_MOST), state: State::Body }
+        LenientStream { stream, head_state, longest: longest.min(BYTES_MOST), interim: 0, state: State::Body }
     }
 }
 
 impl<S: AsyncRead + Unpin> LenientStream<S> {
+    /// Passes on bytes of a body, and counts them.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let came = buf.filled().len() - before;
+        if self.head_state.framing.fetch_add(came, Ordering::Relaxed) + came > FRAMING_MOST {
+            buf.set_filled(before);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, ENDLESS_FRAMING)));
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Handles the first bytes of a head. If the whole head is there and valid, which is the common case, the
     /// bytes stay in `buf`.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -97,7 +129,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
 
     /// Looks at the first bytes of a response. If the head is complete, decides which bytes hyper gets.
     /// `looked_at` is how many bytes an earlier call has seen.
-    fn look(&self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
+    fn look(&mut self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
         let refused = |why: Refused| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         loop {
             let Some(end) = head::end(&bytes, looked_at) else {
@@ -110,6 +142,10 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
             let (head, rest) = bytes.split_at(end);
             // Interim responses (RFC 9110, section 15.2) are not needed. 101 ends HTTP.
             if head::status(head).is_some_and(|status| status < 200 && status != 101) {
+                self.interim += end;
+                if self.interim > self.longest {
+                    return refused(ENDLESS_INTERIM);
+                }
                 bytes.drain(..end);
                 looked_at = 0;
                 continue;
@@ -149,10 +185,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for LenientStream<S> {
         // response.
         if me.head_state.expected.swap(false, Ordering::Acquire) {
             me.state = State::Head(Vec::new());
+            me.interim = 0;
         }
         loop {
             match &mut me.state {
-                State::Body => return Pin::new(&mut me.stream).poll_read(cx, buf),
+                State::Body => return me.poll_body(cx, buf),
                 State::Giving(bytes, at) => {
                     let rest = bytes.get(*at..).unwrap_or_default();
                     if rest.is_empty() {
@@ -247,6 +284,22 @@ mod tests {
         let last = b"HTTP/1.1 200 OK\r\n\r\nbody";
         let (given, dropped) = given(&[early, early, last], BYTES_MOST).await;
         assert_eq!((given, dropped), (Ok(last.to_vec()), Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn interim_responses_have_an_end() {
+        let early = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100);
+        assert_eq!(given(&[&early, &early], 4_096).await.0, Err(ENDLESS_INTERIM.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_brings_nothing_has_an_end() {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let zeros = b"0".repeat(FRAMING_MOST + 1);
+        let (given, _) = given(&[head, &zeros[1..]], BYTES_MOST).await;
+        assert_eq!(given.map(|all| all.len()), Ok(head.len() + FRAMING_MOST), "some is no harm");
+        let (given, _) = self::given(&[head, &zeros], BYTES_MOST).await;
+        assert_eq!(given, Err(ENDLESS_FRAMING.to_string()));
     }
 
     #[tokio::test]

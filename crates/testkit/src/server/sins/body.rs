@@ -3,6 +3,7 @@
 use crate::server::exchange::Exchange;
 use crate::shared_content;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -61,6 +62,17 @@ pub(super) fn chunked_body(x: &mut Exchange) -> io::Result<bool> {
     }
     x.wire.write_all(b"0\r\nTrailer: x\r\n\r\n")?;
     Ok(true)
+}
+
+/// Sends a chunk whose size has no end: it begins with `?line=`, and `?again=` follows again and again.
+pub(super) fn endless_chunk_size(x: &mut Exchange) -> io::Result<bool> {
+    x.head("200 OK", &[("Transfer-Encoding", "chunked")])?;
+    let again = x.request.query("again").unwrap_or("0".into()).repeat(10_000);
+    x.wire.write_all(x.request.query("line").unwrap_or_default().as_bytes())?;
+    while !x.over.load(Ordering::Relaxed) {
+        x.wire.write_all(again.as_bytes())?;
+    }
+    Ok(false)
 }
 
 /// Sends bytes that look like another response after the announced end of the body.

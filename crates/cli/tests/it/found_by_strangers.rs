@@ -1,0 +1,357 @@
+//! Faults that somebody found who tried to break the program, one test for each kind: secrets that go to strangers or are
+//! shown, digests that were given and not used, and things that stand under the name of a file.
+
+use crate::common::{Out, Place, events};
+use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
+
+const SIZE: u64 = 10_000;
+
+/// A digest that no file here has.
+const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+fn file() -> Vec<u8> {
+    content("file", SIZE)
+}
+
+fn url(server: &Server) -> String {
+    server.url(&format!("well_behaved/{SIZE}/file"))
+}
+
+fn metalink(url: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">\n<file name=\"f\">\
+         <hash type=\"sha-256\">{}</hash><url>{url}</url></file>\n</metalink>\n",
+        sha256(&file())
+    )
+}
+
+/// Whether the last request for something like this had the person's header.
+fn was_trusted(server: &Server, path: &str) -> bool {
+    let request = server.requests_for(path).pop().expect("a request");
+    request.header("authorization") == Some("Bearer S3CRET")
+}
+
+const HEADER: [&str; 2] = ["-H", "Authorization: Bearer S3CRET"];
+
+#[test]
+fn headers_do_not_go_to_hosts_that_only_a_document_names() {
+    let (given, other) = (Server::start(), Server::start());
+    let there = url(&other);
+    let origin = format!("http://127.0.0.1:{}", other.port());
+    for document in
+        [format!("{there}\tf\n"), format!("{{\"url\":\"{there}\",\"out\":\"f\"}}\n"), metalink(&there)]
+    {
+        let list = given.put("/l/list", document);
+        let place = Place::new();
+        let out = place.run(&[&["-i", list.as_str()][..], &HEADER].concat());
+        place.assert_exact(&out, "f", &file());
+        assert!(was_trusted(&given, "/l/list"), "the person gave this URL");
+        assert!(!was_trusted(&other, "/file"), "nobody gave this one");
+        let note = format!("the headers of -H are not sent to {origin}");
+        assert_eq!(out.stderr.matches(&note).count(), 1, "{}", out.stderr);
+    }
+    let place = Place::new();
+    place.write("l.meta4", metalink(&there));
+    let out = place.run(&[&["-i", "l.meta4"][..], &HEADER].concat());
+    place.assert_exact(&out, "f", &file());
+    assert!(!was_trusted(&other, "/file") && out.stderr.contains(&origin), "{}", out.stderr);
+
+    // Nor what is looked for beside such a file.
+    let out = place
+        .run(&[&["-i", "l.meta4", "--verify", "find", "--if-exists", "overwrite"][..], &HEADER].concat());
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(other.requests().iter().all(|request| request.header("authorization").is_none()));
+}
+
+#[test]
+fn headers_go_to_every_host_that_the_person_names() {
+    let (one, other) = (Server::start(), Server::start());
+    // The origin of the document itself.
+    let own = url(&one);
+    for document in [format!("{own}\tf\n"), metalink(&own)] {
+        let list = one.put("/l/list", document);
+        let place = Place::new();
+        let out = place.run(&[&["-i", list.as_str()][..], &HEADER].concat());
+        place.assert_exact(&out, "f", &file());
+        assert!(was_trusted(&one, "/file") && !out.stderr.contains("-H"), "{}", out.stderr);
+    }
+    // A list of one's own, in lines or JSON lines (as a lock file is), and standard input.
+    let there = url(&other);
+    for text in [format!("{there}\tf\n"), format!("{{\"url\":\"{there}\",\"out\":\"f\"}}\n")] {
+        let place = Place::new();
+        place.write("list", &text);
+        for input in ["list", "-"] {
+            let args = [&["-i", input, "--if-exists", "overwrite"][..], &HEADER].concat();
+            let out = place.run_with(&args, text.as_bytes());
+            place.assert_exact(&out, "f", &file());
+            assert!(was_trusted(&other, "/file") && !out.stderr.contains("-H"), "{}", out.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_checksum_list_of_another_host_gets_no_headers() {
+    let (files, lists) = (Server::start(), Server::start());
+    let sums = format!("{}  file\n", sha256(&file()));
+    let (near, far) = (files.put("/d/SUMS", sums.clone()), lists.put("/d/SUMS", sums));
+    for (list, server, trusted) in [(near, &files, true), (far, &lists, false)] {
+        let place = Place::new();
+        let url = url(&files);
+        let out = place.run(&[&url, "-o", "f", "--checksum-file", &list, HEADER[0], HEADER[1]]);
+        place.assert_exact(&out, "f", &file());
+        assert_eq!(was_trusted(server, "/d/SUMS"), trusted);
+        assert!(was_trusted(&files, "/file"));
+        assert_eq!(out.stderr.contains("the headers of -H are not sent to"), !trusted, "{}", out.stderr);
+    }
+}
+
+/// Downloads what one line of a list asks for; `keys` are those beside its URL.
+fn with_keys(server: &Server, keys: &str, more: &[&str]) -> (Place, Out) {
+    let place = Place::new();
+    place.write("list", format!("{{\"url\":\"{}\",\"out\":\"f\",{keys}}}\n", url(server)));
+    let out = place.run(&[&["-i", "list", "--retries", "0"][..], more].concat());
+    std::fs::remove_file(place.path().join("list")).expect("removes");
+    (place, out)
+}
+
+#[test]
+fn digests_of_a_list_are_used_however_they_are_nested() {
+    let server = Server::start();
+    let right = sha256(&file());
+    for keys in [
+        r#""digests":{"blake2b_256":"ab","sha256":"HEX"}"#,
+        r#""hashes":{"sha256":"HEX"}"#,
+        r#""hashes":{"sha256":["HEX"]}"#,
+        r#""hashes":[{"algorithm":"sha256","value":"HEX"}]"#,
+        r#""checksums":["sha256:HEX"]"#,
+        r#""checksum":{"type":"sha256","digest":"HEX"}"#,
+    ] {
+        let (place, out) = with_keys(&server, &keys.replace("HEX", &right), &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains("sha-256 from the list"), "{}", out.stderr);
+        let (place, out) = with_keys(&server, &keys.replace("HEX", WRONG), &[]);
+        place.assert_failed(&out, 3, "the content is not what its digest promises");
+    }
+    for (keys, says) in [
+        (r#""digests":{"blake2b_256":"ab"}"#, "the list has `digests.blake2b_256`, which cannot be checked"),
+        (
+            r#""sha":"0123456789012345678901234567890123456789""#,
+            "the list has `sha`, which cannot be checked",
+        ),
+    ] {
+        let (place, out) = with_keys(&server, keys, &[]);
+        place.assert_exact(&out, "f", &file());
+        assert!(out.stderr.contains(says), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn digests_that_are_not_checked_are_told() {
+    let server = Server::start();
+    let says = "digests were given with the URLs, and --verify off checks none of them";
+    let place = Place::new();
+    let wrong = format!("{}#sha256={WRONG}", url(&server));
+    let out = place.run(&[&wrong, "-o", "f", "--verify", "off"]);
+    place.assert_exact(&out, "f", &file());
+    assert_eq!(out.stderr.matches(says).count(), 1, "{}", out.stderr);
+
+    let lines = format!("{wrong}\ta\n{wrong}\tb\n");
+    place.write("list", &lines);
+    for input in ["list", "-"] {
+        let args = ["-i", input, "--verify", "off", "--if-exists", "overwrite"];
+        let out = place.run_with(&args, lines.as_bytes());
+        assert_eq!((out.status, out.stderr.matches(says).count()), (0, 1), "{}", out.stderr);
+    }
+    // Forty digits may be a commit.
+    let place = Place::new();
+    let out = place.run(&[&format!("{}#{}", url(&server), "ab".repeat(20)), "-o", "f"]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("may be a commit, and were not checked"), "{}", out.stderr);
+}
+
+#[test]
+fn blanks_and_backslashes_in_a_checksum_list_do_not_let_a_wrong_file_pass() {
+    let server = Server::start();
+    let right = sha256(&file());
+    for line in [
+        "HEX  file ",
+        "HEX  file\t",
+        "HEX  file \r",
+        "  HEX  file",
+        "HEX *dist\\file",
+        " SHA256 (file) = HEX ",
+    ] {
+        for (digest, status) in [(right.as_str(), 0), (WRONG, 3)] {
+            let place = Place::new();
+            place.write("d/SUMS", format!("{}\n", line.replace("HEX", digest)));
+            let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--retries", "0"]);
+            assert_eq!(out.status, status, "{line:?}: {}", out.stderr);
+            assert_eq!(place.file("file").is_some(), status == 0, "{line:?}");
+            if status == 0 {
+                std::fs::create_dir(place.path().join("dist")).expect("a folder");
+                place.write("dist/file", file());
+                let verified = place.run(&["verify", "d/SUMS", "-d", "."]);
+                assert_eq!(verified.status, 0, "{line:?}: {}", verified.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_that_names_the_file_and_cannot_be_read_is_a_failure() {
+    let server = Server::start();
+    let other = format!("{WRONG}  another\n");
+    for line in [
+        format!("| file | {WRONG} |"),
+        format!("{}  file", &WRONG[1..]),
+        format!("SHA3-256 (file) = {WRONG}"),
+    ] {
+        let place = Place::new();
+        place.write("d/SUMS", format!("{other}{line}\n"));
+        let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--retries", "0"]);
+        assert_eq!((out.status, place.file("file")), (3, None), "{line}: {}", out.stderr);
+        assert!(out.stderr.contains("a line of SUMS seems to name it, and cannot be read"), "{}", out.stderr);
+        // Another digest that is known is enough.
+        let digest = sha256(&file());
+        let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--checksum", &digest]);
+        assert_eq!(out.status, 0, "{line}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn a_header_with_a_mistake_is_not_shown() {
+    let place = Place::new();
+    for bad in ["Authorization Bearer S3CRET", "Authorization: Bearer\nS3CRET", "Auth orization: S3CRET"] {
+        let out = place.run(&["http://127.0.0.1:1/x", "-H", bad]);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(!out.stderr.contains("S3CRET") && out.stderr.contains("--header"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn secrets_in_urls_are_shown_nowhere() {
+    let server = Server::start();
+    for secret in [
+        "?authkey=S3CRET",
+        "?rlkey=S3CRET",
+        "?verify=S3CRET",
+        "?__gda__=S3CRET",
+        "?sign=S3CRET",
+        "?se=S3CRET",
+        "?st=S3CRET&e=S3CRET",
+        "?k=S3CRET&tk=S3CRET",
+        "?access=S3CRET",
+        "?csrf=S3CRET",
+        "?cf_clearance=S3CRET",
+        "?hash=S3CRET",
+        "?md5=S3CRET",
+        ";token=S3CRET",
+        ";sign=S3CRET?x=1",
+    ] {
+        let place = Place::new();
+        // It fails for good with a partial file and its journal.
+        let url = server.url(&format!("truncated_body_always/2000000/file{secret}"));
+        let args = [url.as_str(), "-o", "f", "--retries", "0", "-v", "--explain", "--record", "set.lock"];
+        let shown = place.run(&args);
+        let json = place.run(&[&args[..], &["--progress", "json"]].concat());
+        assert_eq!((shown.status, json.status), (1, 1), "{}", shown.stderr);
+        assert!(!events(&json).is_empty());
+        let written = place.files().into_iter().filter(|name| !name.ends_with(".part"));
+        let mut all: Vec<Vec<u8>> = written.filter_map(|name| place.file(&name)).collect();
+        assert!(!all.is_empty(), "there is a journal: {:?}", place.files());
+        all.extend([shown.stderr.into(), json.stdout, json.stderr.into(), place.log().into()]);
+        for text in all {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(!text.contains("S3CRET"), "{secret}: {text}");
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_journal_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&server.url("truncated_body_always/2000000/file"), "-o", "f", "--retries", "0"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    let meta = std::fs::metadata(place.path().join("f.part.journal")).expect("a journal");
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_that_leads_nowhere_is_something_that_stands_there() {
+    let server = Server::start();
+    let url = url(&server);
+    let url = url.as_str();
+    let place = Place::new();
+    std::os::unix::fs::symlink("nowhere", place.path().join("file")).expect("a link");
+    for (if_exists, status, says) in [
+        ("skip", 0, "already exists: it is a symbolic link that leads nowhere"),
+        ("check", 1, "it is a symbolic link that leads nowhere"),
+        ("update", 1, "it is a symbolic link that leads nowhere"),
+        ("error", 1, "it is a symbolic link that leads nowhere"),
+    ] {
+        for more in [&[][..], &["-o", "file"]] {
+            let out = place.run(&[&[url, "--if-exists", if_exists][..], more].concat());
+            assert_eq!(out.status, status, "{if_exists}: {}", out.stderr);
+            assert!(out.stderr.contains(says), "{if_exists}: {}", out.stderr);
+        }
+    }
+    assert_eq!(server.requests().len(), 0, "nothing is fetched for that");
+    assert_eq!(place.files(), ["file"]);
+
+    let out = place.run(&[url, "--if-exists", "rename"]);
+    place.assert_exact(&out, "file (1)", &file());
+
+    let place = Place::new();
+    std::os::unix::fs::symlink("nowhere", place.path().join("file")).expect("a link");
+    let out = place.run(&[url, "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "file", &file());
+    assert!(!place.path().join("nowhere").exists(), "the link was replaced");
+}
+
+#[test]
+fn a_folder_under_the_name_is_an_error_where_that_was_asked_for() {
+    let server = Server::start();
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("file")).expect("a folder");
+    let out = place.run(&[&url(&server), "--if-exists", "error"]);
+    assert_ne!(out.status, 0, "{}", out.stderr);
+    assert!(out.stderr.contains("a folder is where the file should be"), "{}", out.stderr);
+    let named = format!("named/{SIZE}/x?disposition=attachment%3B%20filename%3Dfile");
+    let out = place.run(&[&server.url(&named), "--if-exists", "error"]);
+    assert_ne!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files(), Vec::<String>::new());
+    // Without that, the file gets another name.
+    let out = place.run(&[&url(&server)]);
+    place.assert_exact(&out, "file (1)", &file());
+}
+
+#[test]
+fn filename_star_that_is_not_utf_8_leaves_the_name_to_filename() {
+    let server = Server::start();
+    let place = Place::new();
+    let value = "attachment%3B%20filename%3Dok.bin%3B%20filename*%3DUTF-8''%25ff%25fe.bin";
+    let out = place.run(&[&server.url(&format!("named/{SIZE}/file?disposition={value}"))]);
+    place.assert_exact(&out, "ok.bin", &file());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn events_that_cannot_be_written_are_a_failure_of_the_run() {
+    let server = Server::start();
+    let place = Place::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = place.command(&[&url(&server), "-o", "f", "--progress", "json"]);
+    let out = crate::common::finish(command.stdout(full).spawn().expect("the program starts"));
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert!(out.stderr.contains("not all events could be written to standard output"), "{}", out.stderr);
+    assert_eq!(place.file("f"), Some(file()), "the file is there all the same");
+
+    let out = place.run(&[&url(&server), "-o", "g", "--log", "/dev/full"]);
+    place.assert_exact(&out, "g", &file());
+    assert!(out.stderr.contains("not all of the log /dev/full could be written"), "{}", out.stderr);
+}
