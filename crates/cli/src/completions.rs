@@ -1,12 +1,12 @@
-//! Scripts that complete options and values in a shell. clap_complete writes them from the arguments; what it gets
-//! wrong is corrected here. `tests/it/completions.rs` tries the scripts in the shells themselves.
+//! Scripts that complete options and values in a shell. clap_complete writes them from the arguments; what it
+//! gets wrong is corrected here. `tests/it/completions.rs` tries the scripts in the shells themselves.
 
 use crate::args;
 use clap::{Arg, Command};
 use clap_complete::Shell;
 
-/// How the script for fish reads the words before the cursor. It fails when the last word is an option that still lacks
-/// its value, so that no value would ever be completed.
+/// How the script for fish reads the words before the cursor. It fails when the last word is an option that
+/// still lacks its value, so that no value would ever be completed.
 const FISH_READS: &str = "argparse -s (__fish_downhaul_global_optspecs) -- $cmd 2>/dev/null\n";
 
 /// Reads the same words followed by some value.
@@ -23,8 +23,8 @@ pub(crate) fn script(shell: Shell) -> String {
     script.replace(FISH_READS, &[FISH_READS, FISH_READS_WITH_A_VALUE].concat())
 }
 
-/// Removes quotes and colons from the names of all values. They are syntax in the script for zsh, which does not load
-/// with a name such as `'N: V'`.
+/// Removes quotes and colons from the names of all values. They are syntax in the script for zsh, which does
+/// not load with a name such as `'N: V'`.
 fn with_plain_names(command: Command) -> Command {
     command.mut_args(with_plain_name).mut_subcommands(with_plain_names)
 }

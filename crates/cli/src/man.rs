@@ -1,4 +1,4 @@
-//! The man page: what `--help` says, and what it has no room for.
+//! The man page: the text of `--help`, with exit statuses and environment variables.
 
 use crate::args;
 use crate::exit::TABLE;
@@ -6,7 +6,7 @@ use crate::settings::ENVIRONMENT;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-/// The page as roff.
+/// Returns the page in the roff format.
 pub(crate) fn page() -> String {
     let man = Man::new(args::command());
     let mut page = Vec::new();

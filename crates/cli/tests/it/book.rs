@@ -101,3 +101,58 @@ fn every_page_is_in_the_book() {
         );
     }
 }
+
+/// Returns the paths of all files below a folder, relative to it.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(one) = folders.pop() {
+        for entry in fs::read_dir(one).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path.strip_prefix(folder).expect("below it").to_path_buf()),
+            }
+        }
+    }
+    found
+}
+
+/// Returns the files (`name.rs`) and folders (`name/`) that a text names.
+fn names_in(text: &str) -> BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_./".contains(c);
+    let words = text.split(|c| !is_name(c)).filter(|word| word.ends_with(".rs") || word.ends_with('/'));
+    words.map(|word| word.trim_start_matches("./")).collect()
+}
+
+#[test]
+fn the_map_and_the_sources_agree() {
+    let map = text(Path::new("ARCHITECTURE.md"));
+    for word in map.split('`').filter(|word| word.split('/').nth(1) == Some("src")) {
+        assert!(root().join("crates").join(word).exists(), "ARCHITECTURE.md names {word}");
+    }
+    for part in ["core", "engine", "cli", "testkit"] {
+        let folder = format!("crates/{part}/src/\n");
+        let tree = map.split(&folder).nth(1).expect("the map of each crate").split("```").next();
+        let tree: String =
+            tree.unwrap_or_default().lines().take_while(|line| line.starts_with("  ")).collect();
+        let named = names_in(&tree);
+        let files = files_below(&root().join("crates").join(part).join("src"));
+        for name in &named {
+            let is_there = |file: &PathBuf| match name.strip_suffix('/') {
+                Some(folder) => file.parent().is_some_and(|parent| parent.ends_with(folder)),
+                None => file.ends_with(name),
+            };
+            assert!(files.iter().any(is_there), "ARCHITECTURE.md names {name} in {folder}");
+        }
+        for file in &files {
+            let whole = |name: &std::ffi::OsStr| name.to_string_lossy().into_owned();
+            let folders = file.parent().into_iter().flat_map(|parent| parent.iter());
+            let name = whole(file.file_name().expect("a name"));
+            let is_named = named.contains(name.as_str())
+                || folders.map(whole).any(|one| named.contains(format!("{one}/").as_str()))
+                || ["lib.rs", "tests.rs"].contains(&name.as_str());
+            assert!(is_named, "{} of {folder} is not in ARCHITECTURE.md", file.display());
+        }
+    }
+}

@@ -33,9 +33,12 @@ mod tls;
 
 // Digests, checksum lists and signatures.
 mod checksum_lists;
+mod chunk_digests;
+mod lock_files;
 #[cfg(feature = "openpgp")]
 mod openpgp;
-mod proof;
+mod signatures;
+mod verification;
 
 // Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]

@@ -293,16 +293,16 @@ fn a_second_run_into_the_same_target_touches_nothing() {
 fn planted_links_are_not_followed() {
     let server = Server::start();
     let url = server.url(&format!("well_behaved/{SIZE}/file"));
-    for (at, status) in [("f", 0), ("f.part", 5), ("f.part.journal", 0), ("f.part.journal.new", 0)] {
+    for at in ["f", "f.part", "f.part.journal", "f.part.journal.new"] {
         let place = Place::new();
         let victim = place.write("victim", "precious");
         std::os::unix::fs::symlink(&victim, place.path().join(at)).expect("links");
         let out = place.run(&[&url, "-o", "f", "--if-exists", "overwrite"]);
         assert_eq!(place.file("victim").as_deref(), Some(&b"precious"[..]), "{at}: {}", out.stderr);
-        assert_eq!(out.status, status, "{at}: {}", out.stderr);
+        assert_eq!(out.status, 0, "{at}: {}", out.stderr);
         let found = fs::symlink_metadata(place.path().join("f"));
-        let is_exact = found.is_ok_and(|found| found.is_file()) && place.file("f") == Some(file());
-        assert_eq!(is_exact, status == 0, "{at}: {:?}", place.files());
+        assert!(found.is_ok_and(|found| found.is_file()), "{at}: {:?}", place.files());
+        assert!(place.file("f") == Some(file()), "{at}: {:?}", place.files());
     }
 }
 

@@ -11,11 +11,16 @@ const SIZE: u64 = 8_000_000;
 /// Bytes a second over each connection.
 const RATE: &str = "rate=4000000";
 
-/// Downloads `SIN/SIZE/file` as `f` over at most four connections.
+/// A rate at which one connection takes eight seconds, so that more connections are worth it on a busy
+/// machine too.
+const SLOW: &str = "rate=1000000";
+
+/// Downloads `SIN/SIZE/file` as `f` over at most four connections. A rate in `sin` counts instead of
+/// [`RATE`].
 fn get(server: &Server, sin: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     let (path, query) = sin.split_once('?').map_or((sin, ""), |(path, query)| (path, query));
-    let url = server.url(&format!("{path}/{SIZE}/file?{RATE}&{query}"));
+    let url = server.url(&format!("{path}/{SIZE}/file?{query}&{RATE}"));
     let mut args = vec![url.as_str(), "-o", "f", "-x", "4"];
     args.extend(more);
     let out = place.run(&args);
@@ -36,7 +41,7 @@ fn connections(server: &Server) -> usize {
 #[test]
 fn a_file_is_fetched_over_as_many_connections_as_asked_for() {
     let server = Server::start();
-    let (place, out) = get(&server, "capped?sha256=1", &[]);
+    let (place, out) = get(&server, &format!("capped?sha256=1&{SLOW}"), &[]);
     place.assert_exact(&out, "f", &file());
     assert_eq!(place.files(), ["f"], "nothing is left");
     assert!(out.stderr.contains("sha-256 from X-Checksum-SHA256"), "{}", out.stderr);
@@ -66,7 +71,7 @@ fn standard_output_gets_its_bytes_in_order_from_several_connections() {
     let place = Place::new();
     for query in ["sha256=1", "plain=1"] {
         let out =
-            place.run(&[&server.url(&format!("capped/{SIZE}/file?{RATE}&{query}")), "-o", "-", "-x", "4"]);
+            place.run(&[&server.url(&format!("capped/{SIZE}/file?{SLOW}&{query}")), "-o", "-", "-x", "4"]);
         assert_eq!(out.status, 0, "{}", out.stderr);
         assert!(out.stdout == file(), "{} bytes", out.stdout.len());
     }
@@ -130,18 +135,24 @@ fn a_200_to_a_range_request_is_handled() {
 #[test]
 fn wrong_ranges_are_refused_before_a_byte_is_written() {
     let server = Server::start();
-    for how in ["start", "end", "total", "validator", "none", "multipart", "coding"] {
-        for broken in ["", "&break=1"] {
-            let (place, out) = get(&server, &format!("wrong_part?how={how}{broken}"), &[]);
-            place.assert_exact(&out, "f", &file());
+    // Each download waits for most of its time, so that all of them may run at once.
+    std::thread::scope(|all| {
+        for how in ["start", "end", "total", "validator", "none", "multipart", "coding"] {
+            let server = &server;
+            all.spawn(move || {
+                for broken in ["", "&break=1"] {
+                    let (place, out) = get(server, &format!("wrong_part?how={how}{broken}"), &[]);
+                    place.assert_exact(&out, "f", &file());
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]
 fn bytes_beyond_the_requested_range_are_skipped() {
     let server = Server::start();
-    let (place, out) = get(&server, "superset", &[]);
+    let (place, out) = get(&server, &format!("superset?{SLOW}"), &[]);
     place.assert_exact(&out, "f", &file());
     assert!(connections(&server) >= 3, "{} connections", connections(&server));
 }
@@ -150,7 +161,8 @@ fn bytes_beyond_the_requested_range_are_skipped() {
 fn a_file_that_changes_between_segments_is_not_mixed() {
     for after in 2..4 {
         let server = Server::start();
-        let (place, out) = get(&server, &format!("changes_after?requests={after}"), &["--progress", "json"]);
+        let (place, out) =
+            get(&server, &format!("changes_after?requests={after}&{SLOW}"), &["--progress", "json"]);
         place.assert_exact(&out, "f", &content("changed", SIZE));
         let changed = events(&out).into_iter().find(|event| event["error"]["code"] == "remote.changed");
         assert!(changed.is_some_and(|event| event["kind"] == "retrying"), "the person is told");
@@ -199,11 +211,11 @@ fn parallel_auto_finds_the_number_of_files() {
     let server = Server::start();
     let place = Place::new();
     let list: String =
-        (0..60).map(|n| format!("{} {n}\n", server.url(&format!("slow/10000/{n}?rate=100000")))).collect();
+        (0..120).map(|n| format!("{} {n}\n", server.url(&format!("slow/10000/{n}?rate=100000")))).collect();
     place.write("list", list);
     let out = place.run(&["-i", "list", "-j", "auto"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    assert_eq!(place.files().len(), 61);
+    assert_eq!(place.files().len(), 121);
     assert!(server.most_open() > 4, "{} connections", server.most_open());
 }
 

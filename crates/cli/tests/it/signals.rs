@@ -115,7 +115,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     // nohup ignores SIGHUP; a shell ignores SIGINT for what a script starts in the background.
     for (name, which) in [("HUP", Signal::HUP), ("INT", Signal::INT)] {
         let place = Place::new();
-        let url = server.url("slow/100000/x?rate=100000");
+        let url = server.url("slow/2000000/x?rate=1000000");
         let mut command = std::process::Command::new("sh");
         let script = format!("trap '' {name}; exec '{}' '{url}' -o x", env!("CARGO_BIN_EXE_downhaul"));
         command.args(["-c", &script]).current_dir(place.path()).stdin(Stdio::null());
@@ -124,7 +124,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
         place.wait_for_bytes("x.part", SOME);
         send(which, &child);
         let out = finish(child);
-        place.assert_exact(&out, "x", &content("x", 100_000));
+        place.assert_exact(&out, "x", &content("x", 2_000_000));
     }
 }
 

@@ -134,7 +134,7 @@ fn servers_with_only_old_tls_are_reported_and_asked_once() {
         (&[0x15, 3, 1, 0, 2, 2, 40][..], "handshake_failure"),
         (&[0x15, 3, 1, 0, 2, 2, 70], "protocol_version"),
         (&[0x15, 3, 3, 0, 2, 2, 71], "insufficient_security"),
-        (&HELLO_OF_TLS_1_0, "it chose a version before TLS 1.2"),
+        (&HELLO_OF_TLS_1_0, "it chose a version older than TLS 1.2"),
     ] {
         let (port, connections) = answers_with(answer);
         let place = Place::new();

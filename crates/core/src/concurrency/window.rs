@@ -12,8 +12,8 @@ const LENGTH: Duration = Duration::from_millis(300);
 /// A window is also at least so many times as long as a request takes to bring its first byte.
 const LATENCIES: f64 = 1.5;
 
-/// A gain that is nearly ideal is seen in a window of this length already. In a shorter one, a transfer over
-/// loopback or a LAN is measured by the scheduler's moods.
+/// A gain that is nearly ideal is seen in a window of this length already. In a shorter one, delays of the
+/// scheduler distort the measurement of a transfer over loopback or a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// While nothing was tried yet, a window lasts so many latencies, if that is less than [`LENGTH`]: on a near

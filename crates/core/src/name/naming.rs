@@ -15,7 +15,7 @@ pub struct Naming {
     pub source: NameSource,
     /// Which folders of the URL are kept below the output folder.
     pub folders: Folders,
-    /// All names below the output folder are such that Windows accepts them (`--windows-names`).
+    /// Windows must accept all names below the output folder (`--windows-names`).
     pub windows: bool,
 }
 
@@ -33,7 +33,7 @@ pub enum NameSource {
 /// Which folders of the URL's path are kept (`--folders`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folders {
-    /// The last ones, so many.
+    /// The last folders, up to this number.
     Last(usize),
     /// All of them.
     All,

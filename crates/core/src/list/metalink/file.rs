@@ -1,8 +1,8 @@
-//! One file of a document, until it is a job.
+//! Makes a job of one file of a document.
 //!
-//! A document is another's work: what cannot be used of a file is left out with a note, and a file is an error only where it has
-//! no usable name or URL. Invariant: a job has a name that stays below the output folder, at least one URL, and whole digests; what
-//! is kept of a file is bounded.
+//! Someone else wrote the document, so the parts of a file that cannot be used are left out with a note. A
+//! file is an error only if it has no usable name or URL. Invariant: a job has a name that stays below the
+//! output folder, at least one URL, and complete digests. The memory for a file is bounded.
 
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};
@@ -11,30 +11,30 @@ use crate::job::{self, ChunkHashes, Destination, Headers, Job, NamedBy, fragment
 use crate::name::SafeName;
 use url::Url;
 
-/// The most URLs of a file; the largest sets of mirrors have some hundreds.
+/// The most URLs of a file. The largest sets of mirrors have some hundreds.
 pub const MOST_URLS: usize = 1000;
 
-/// The most digests of a file: several times the algorithms that there are.
+/// The most digests of a file: several times the number of algorithms.
 const MOST_DIGESTS: usize = 64;
 
-/// The most notes of a file: a person reads no more.
+/// The most notes of a file. A person does not read more.
 const MOST_NOTES: usize = 8;
 
-/// The longest name in bytes, folders and all: systems take no longer paths.
+/// The longest name in bytes, with its folders. Systems accept no longer paths.
 const LONGEST_NAME: usize = 4096;
 
-/// Whose word a digest is, for people.
+/// The source of the digests, as it is shown.
 const FROM: &str = "the Metalink file";
 
-/// An element whose text matters.
+/// An element whose text is used.
 pub(super) enum Leaf {
     Hash(Algorithm),
     /// A hash of an algorithm that cannot be checked here.
     UnknownHash,
-    /// Of the pieces that are open.
+    /// A chunk hash of the open `pieces`.
     Piece,
     Size,
-    /// With its place among the URLs of the file: the lowest is the best.
+    /// A URL with its rank among those of the file. The lowest is the best.
     Url(u32),
 }
 
@@ -43,15 +43,15 @@ pub(super) struct File {
     pub(super) line: u64,
     name: String,
     urls: Vec<(u32, Url)>,
-    /// All `url` elements, those that are of no use here too.
+    /// The number of `url` elements, including those that are not used.
     urls_seen: usize,
     expected: Vec<Expected>,
-    /// All hashes of the whole file and sets of those of its pieces, those that are of no use here too.
+    /// The number of hashes of the file and of sets of chunk hashes, including those that are not used.
     hashes_seen: usize,
-    /// The best digests of pieces so far, and those that are open.
+    /// The best chunk hashes so far, and the open ones.
     pieces: Option<ChunkHashes>,
     open: Option<ChunkHashes>,
-    /// A hash of the open pieces is malformed.
+    /// One of the open chunk hashes is malformed.
     open_is_wrong: bool,
     size: Option<u64>,
     notes: Vec<String>,
@@ -74,12 +74,12 @@ impl File {
         }
     }
 
-    /// A `url` element begins.
+    /// Counts a `url` element.
     pub(super) fn sees_url(&mut self) {
         self.urls_seen += 1;
     }
 
-    /// Takes in the text of a hash or a URL.
+    /// Adds the text of a hash, a size or a URL.
     pub(super) fn add(&mut self, leaf: &Leaf, text: &str) {
         match leaf {
             Leaf::Hash(algorithm) => {
@@ -101,7 +101,8 @@ impl File {
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
                 self.note(format!("it has more than {MOST_URLS} URLs; the others were left out"));
             }
-            // Other protocols, and what is no URL at all: a further mirror stands in for them.
+            // A URL of another protocol, or text that is not a URL, is left out. Other mirrors are used
+            // instead.
             Leaf::Url(rank) => self.add_url(*rank, text),
         }
     }
@@ -133,8 +134,8 @@ impl File {
         self.urls.push((rank, url));
     }
 
-    /// Digests of pieces begin, of which those are of use that cannot be met on purpose or by accident; for a piece, SHA-1
-    /// will do: the older documents have nothing else.
+    /// Begins a set of chunk hashes. It is used if its algorithm is strong. SHA-1 is accepted too, since
+    /// older documents have nothing else.
     pub(super) fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
         self.hashes_seen += 1;
         let good = algorithm.filter(|one| one.is_strong() || *one == Algorithm::Sha1);
@@ -146,10 +147,10 @@ impl File {
         });
     }
 
-    /// The strongest are kept.
+    /// Ends a set of chunk hashes. The strongest set is kept.
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
-            // Which piece it would be of is not certain.
+            // It is not certain which chunks the other hashes belong to.
             self.note("a hash of its pieces is malformed; those hashes were ignored".into());
             self.open = None;
         }
@@ -186,7 +187,7 @@ impl File {
         if self.expected.is_empty() && self.pieces.is_none() && self.hashes_seen > 0 {
             self.notes.insert(0, "the Metalink file has no hash of it that can be checked".into());
         }
-        // Stable: of equals, the one that the document has first.
+        // The sort is stable: of equal ranks, the first one in the document counts first.
         self.urls.sort_by_key(|(rank, _)| *rank);
         Ok(Job {
             urls: self.urls.into_iter().map(|(_, url)| url).collect(),

@@ -6,21 +6,20 @@
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
-use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 
-const SIZE: u64 = 100_000;
+pub const SIZE: u64 = 100_000;
 
 const CRC32: (&str, &str) = ("0edf6c4f", "Dt9sTw==");
 const CRC32C: (&str, &str) = ("5773e6ed", "V3Pm7Q==");
 const CRC64NVME: (&str, &str) = ("b53109cd52c02f0d", "tTEJzVLALw0=");
 const MD5: (&str, &str) = ("91d13392c437255988e641e23f82b6c3", "kdEzksQ3JVmI5kHiP4K2ww==");
 const SHA1: (&str, &str) = ("4c2303e2b619568377951f13a803035d39d47aed", "TCMD4rYZVoN3lR8TqAMDXTnUeu0=");
-const SHA256: (&str, &str) = (
+pub const SHA256: (&str, &str) = (
     "f9652068b3dd2c65fdbe6e298a7399c314c4c4272fa5a0220d09ffb8bb8928d4",
     "+WUgaLPdLGX9vm4pinOZwxTExCcvpaAiDQn/uLuJKNQ=",
 );
-const SHA512: (&str, &str) = (
+pub const SHA512: (&str, &str) = (
     "15c8d0345872ad718194aa309b7fd05eac2ac10d263cbc9dbd2366d848c811041822c89820a3507b768f330756c0c15edcd4c7ba762f3239e3854ecab08922fd",
     "FcjQNFhyrXGBlKowm3/QXqwqwQ0mPLydvSNm2EjIEQQYIsiYIKNQe3aPMwdWwMFe3NTHunYvMjnjhU7KsIki/Q==",
 );
@@ -33,7 +32,7 @@ const BLAKE2B: (&str, &str) = (
     "76HR/U9c9bsONPvFkgnO/WxLdaFCwgJwOmloumukughCo+8KjjKJs5PVC20BrzD6y4cmhp948o1wA3bts+WrXA==",
 );
 
-fn file() -> Vec<u8> {
+pub fn file() -> Vec<u8> {
     content("file", SIZE)
 }
 
@@ -45,7 +44,7 @@ fn with_headers(server: &Server, headers: &[(&str, &str)]) -> String {
 }
 
 /// Downloads over an old file `f`.
-fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
+pub fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write("f", "old");
     let out = place.run(&[&[url, "-o", "f", "--if-exists", "overwrite"], more].concat());
@@ -54,7 +53,7 @@ fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
 
 /// Asserts that verification failed with this message, and that only the old file is there.
 #[track_caller]
-fn assert_untouched(place: &Place, out: &Out, says: &str) {
+pub fn assert_untouched(place: &Place, out: &Out, says: &str) {
     assert_eq!(out.status, 3, "{}", out.stderr);
     assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
     assert_eq!(place.file("f").as_deref(), Some(&b"old"[..]));
@@ -62,7 +61,7 @@ fn assert_untouched(place: &Place, out: &Out, says: &str) {
 }
 
 /// Returns a wrong digest of the same length.
-fn wrong(right: &str) -> String {
+pub fn wrong(right: &str) -> String {
     let (head, tail) = right.split_at(1);
     if head == "0" { format!("1{tail}") } else { format!("0{tail}") }
 }
@@ -173,7 +172,7 @@ fn a_206_with_a_digest_of_the_whole_file_counts() {
 }
 
 /// Puts the file at `/d/file` and returns its URL.
-fn put_file(server: &Server) -> String {
+pub fn put_file(server: &Server) -> String {
     server.put("/d/file", file())
 }
 
@@ -310,7 +309,7 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched() {
     }
     let long = server.put("/lists/long", vec![b'x'; 17 * 1024 * 1024]);
     let out = place.run(&[&url, "-o", "g", "--checksum-file", &long]);
-    assert!(out.status == 1 && out.stderr.contains("longer than anything"), "{}", out.stderr);
+    assert!(out.status == 1 && out.stderr.contains("it is too long"), "{}", out.stderr);
 }
 
 #[test]
@@ -424,314 +423,4 @@ fn an_existing_file_is_verified_too() {
     }
     let out = place.run(&[&url, "-o", "f", "--checksum", &right, "--if-exists", "update"]);
     place.assert_exact(&out, "f", &file());
-}
-
-#[test]
-fn signatures_of_files() {
-    let (server, signer) = (Server::start(), Signer::new(1));
-    let url = put_file(&server);
-    let key = signer.key();
-    let over_signed = |key: &str| over_old(&url, &["--signed-by", key]);
-    let (place, out) = over_signed(&key);
-    assert_untouched(&place, &out, "there is no signature");
-    assert!(out.stderr.contains("/d/file.minisig"), "{}", out.stderr);
-    server.put("/d/file.minisig", signer.sign(&file()));
-    let (place, out) = over_signed(&key);
-    place.assert_exact(&out, "f", &file());
-    assert!(out.stderr.contains("signed by 0101010101010101"), "{}", out.stderr);
-    assert!(place.log().contains("signed by 0101010101010101"), "{}", place.log());
-    place.write("author.pub", signer.key_file());
-    let out = place.run(&[&url, "-o", "f", "--signed-by", "author.pub"]);
-    assert!(out.stderr.contains("already exists, signed by 0101010101010101"), "{}", out.stderr);
-    place.write("f", "old");
-    let out = place.run(&[&url, "-o", "f", "--signed-by", "author.pub"]);
-    assert_untouched(&place, &out, "the content is not what was signed");
-    let piped = place.run(&[&url, "-o", "-", "--signed-by", &key]);
-    assert!(piped.status == 0 && piped.stdout == file(), "{}", piped.stderr);
-
-    for (signature, says) in [
-        (signer.sign(b"another file"), "the content is not what was signed"),
-        (signer.sign(&file()).replace("timestamp:1", "timestamp:2"), "its comment is not what was signed"),
-        (Signer::new(2).sign(&file()), "by another key than 0101010101010101"),
-        (signer.sign_as_of_old(&file()), "minisign's old form"),
-        ("noise".into(), "not a minisign signature"),
-    ] {
-        server.put("/d/file.minisig", signature);
-        let (place, out) = over_signed(&key);
-        assert_untouched(&place, &out, says);
-        assert!(place.log().contains("[signature.wrong]"), "{}", place.log());
-    }
-    let out = place.run(&[&url, "--signed-by", "neither key nor file"]);
-    assert!(out.status == 2 && out.stderr.contains("it is not a minisign key"), "{}", out.stderr);
-}
-
-#[cfg(not(feature = "openpgp"))]
-#[test]
-fn an_openpgp_key_needs_a_build_that_has_it() {
-    for name in ["author.asc", "author.gpg"] {
-        let key = format!("{}/tests/openpgp/{name}", env!("CARGO_MANIFEST_DIR"));
-        let out = Place::new().run(&["http://127.0.0.1:9/x", "--signed-by", &key]);
-        assert!(out.status == 2 && out.stderr.contains("which this build does not have"), "{}", out.stderr);
-    }
-}
-
-#[test]
-fn signatures_of_lists() {
-    let (server, signer) = (Server::start(), Signer::new(1));
-    let url = put_file(&server);
-    let sums = format!("{}  file\n", SHA256.0);
-    let list = server.put("/d/SHA256SUMS", sums.as_str());
-    let proof = "sha-256 from SHA256SUMS, signed by 0101010101010101";
-    for signature in [signer.sign(sums.as_bytes()), signer.sign_as_of_old(sums.as_bytes())] {
-        server.put("/d/SHA256SUMS.minisig", signature.as_str());
-        for how in [["--checksum-file", list.as_str()], ["--verify", "find"]] {
-            let (place, out) = over_old(&url, &[&["--signed-by", &signer.key()], &how[..]].concat());
-            place.assert_exact(&out, "f", &file());
-            assert!(out.stderr.contains(proof), "{}", out.stderr);
-        }
-        let place = Place::new();
-        place.write("SHA256SUMS", &sums);
-        place.write("SHA256SUMS.minisig", signature);
-        let out = place.run(&[&url, "--checksum-file", "SHA256SUMS", "--signed-by", &signer.key()]);
-        assert!(out.status == 0 && out.stderr.contains(proof), "{}", out.stderr);
-    }
-    // The list is signed, and has another digest.
-    let bad = format!("{}  file\n", wrong(SHA256.0));
-    server.put("/d/SHA256SUMS", bad.as_str());
-    let signed = |args: &[&str]| over_old(&url, &[&["--signed-by", &signer.key()], args].concat());
-    let (place, out) = signed(&["--checksum-file", &list]);
-    assert_untouched(&place, &out, "the content is not what was signed");
-    let (place, out) = signed(&["--verify", "find"]);
-    assert_untouched(&place, &out, "the content is not what was signed");
-    server.put("/d/SHA256SUMS.minisig", signer.sign(bad.as_bytes()));
-    let (place, out) = signed(&["--checksum-file", &list]);
-    assert_untouched(&place, &out, "but SHA256SUMS, signed by 0101010101010101 says");
-    // A list without a signature does not count. A signature of the file itself would.
-    let plain = server.put("/lists/SHA256SUMS", sums.as_str());
-    let (place, out) = signed(&["--checksum-file", &plain]);
-    assert_untouched(&place, &out, "there is no signature: of the file or of its list");
-    server.put("/d/file.minisig", signer.sign(&file()));
-    let (place, out) = signed(&["--checksum-file", &plain]);
-    place.assert_exact(&out, "f", &file());
-}
-
-#[test]
-fn a_lock_file_reproduces_a_set_exactly_or_fails() {
-    let server = Server::start();
-    let redirected =
-        server.url(&format!("redirect/1/x?to={}", server.url(&format!("well_behaved/{SIZE}/file"))));
-    let place = Place::new();
-    let list = format!("{}\n{redirected} sub/b\n", server.put("/d/file", file()) + "?id=1&token=abc#x");
-    place.write("list", &list);
-    let out = place.run(&["-i", "list", "-d", "first", "--record", "set.lock"]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    let record = String::from_utf8(place.file("set.lock").expect("a record")).expect("UTF-8");
-    let lines: Vec<serde_json::Value> =
-        record.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    assert_eq!((lines[0]["out"].as_str(), lines[1]["out"].as_str()), (Some("file"), Some("sub/b")));
-    assert!(lines.iter().all(|line| line["sha256"] == SHA256.0 && line["size"] == SIZE));
-    assert!(lines.iter().all(|line| line["date"].as_str().is_some_and(|date| date.ends_with('Z'))));
-    assert!(lines[1]["final_url"].as_str().is_some_and(|url| url.contains("/well_behaved/")));
-    assert!(lines[1]["validator"].is_string() && lines[0].get("final_url").is_none());
-    assert!(!record.contains("abc") && record.contains("id=1&token=***"), "{record}");
-
-    // The secret of the URL must be filled in.
-    let out = place.run(&["-i", "set.lock", "-d", "second"]);
-    assert!(out.status == 2 && out.stderr.contains("line 1: a secret was left out"), "{}", out.stderr);
-    place.write("set.lock", record.replace("&token=***", ""));
-    let out = place.run(&["-i", "set.lock", "-d", "second"]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    assert_eq!((place.file("second/file"), place.file("second/sub/b")), (Some(file()), Some(file())));
-    assert_eq!(out.stderr.matches("sha-256 from the list").count(), 2, "{}", out.stderr);
-
-    server.put("/d/file", content("changed", SIZE));
-    let out = place.run(&["-i", "set.lock", "-d", "third"]);
-    assert_eq!((out.status, place.file("third/file")), (3, None), "{}", out.stderr);
-    assert_eq!(place.file("third/sub/b"), Some(file()));
-
-    // A later run replaces the entries of its files and keeps the others.
-    let new = server.put("/d/new", file());
-    let out = place.run(&[
-        &new,
-        &server.url("d/file"),
-        "-d",
-        "first",
-        "--if-exists",
-        "overwrite",
-        "--record",
-        "set.lock",
-    ]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    let record = String::from_utf8(place.file("set.lock").expect("a record")).expect("UTF-8");
-    let names: Vec<&str> =
-        ["sub/b", "new", "file"].into_iter().filter(|name| record.contains(&format!("\"{name}\""))).collect();
-    assert_eq!((names.len(), record.lines().count()), (3, 3), "{record}");
-    assert_eq!(record.matches(SHA256.0).count(), 2);
-    // A run that downloads nothing changes nothing.
-    place.run(&[&server.url("d/none"), "--record", "set.lock"]);
-    assert_eq!(place.file("set.lock"), Some(record.into_bytes()));
-    assert!(!place.files().iter().any(|name| name.ends_with(".new")));
-}
-
-#[test]
-fn a_lock_file_that_cannot_be_written_is_reported() {
-    let server = Server::start();
-    let place = Place::new();
-    let url = put_file(&server);
-    let out = place.run(&[&url, "--record", "no/such/folder"]);
-    assert!(
-        out.status == 5 && out.stderr.contains("the record no/such/folder cannot be written"),
-        "{}",
-        out.stderr
-    );
-    assert_eq!(place.file("file"), Some(file()), "the file is there all the same");
-    let out = place.run(&[&url, "-o", "-", "--record", "x"]);
-    assert!(out.status == 2 && out.stderr.contains("--record needs one"), "{}", out.stderr);
-}
-
-#[test]
-fn verify_compares_what_is_on_the_disk() {
-    let place = Place::new();
-    for name in ["d/good", "d/bad", "d/e/f"] {
-        place.write(name, file());
-    }
-    place.write("d/bad", "damaged");
-    let lines = [("good", SHA256.0), ("bad", SHA256.0), ("gone", SHA256.0)];
-    let sums = lines.map(|(name, digest)| format!("{digest}  {name}\n")).concat();
-    place.write("d/SHA256SUMS", format!("{sums}noise\n"));
-    let out = place.run(&["verify", "d/SHA256SUMS"]);
-    let table = String::from_utf8(out.stdout.clone()).expect("UTF-8");
-    assert_eq!(out.status, 3, "{table}{}", out.stderr);
-    for line in [
-        "OK        d/good  (sha-256 from SHA256SUMS)",
-        "FAILED    d/bad  (sha-256 from SHA256SUMS)",
-        "MISSING   d/gone",
-    ] {
-        assert!(table.lines().any(|one| one == line), "{line}:\n{table}");
-    }
-    assert!(
-        out.stderr.contains("1 FAILED, 1 MISSING, 1 OK") && out.stderr.contains("1 line of"),
-        "{}",
-        out.stderr
-    );
-
-    place.write("d/SHA256SUMS", format!("SHA256 (good) = {0}\nSHA256 (gone) = {0}\n", SHA256.0));
-    let out = place.run(&["verify", "d", "-q"]);
-    assert_eq!((out.status, out.stdout), (1, b"MISSING   d/gone\n".to_vec()));
-    place.write("d/SHA256SUMS", format!("{}  good\n", SHA256.0));
-    place.write("d/e/f.sha512", SHA512.0);
-    let out = place.run(&["verify", "d/e"]);
-    assert_eq!(
-        (out.status, String::from_utf8_lossy(&out.stdout).into_owned()),
-        (0, "OK        d/e/f  (sha-512 from f.sha512)\n".into())
-    );
-    let out = place.run(&["verify", "d/e/f.sha512", "-d", "elsewhere"]);
-    assert_eq!(
-        (out.status, String::from_utf8_lossy(&out.stdout).into_owned()),
-        (1, "MISSING   elsewhere/f\n".into())
-    );
-
-    let server = Server::start();
-    let out = place.run(&[&put_file(&server), "-d", "d/run", "--record", "d/run/set.lock"]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    assert_eq!(place.run(&["verify", "d/run"]).status, 0);
-    place.write("d/run/file", "damaged");
-    let out = place.run(&["verify", "d/run/set.lock"]);
-    assert!(out.status == 3 && out.stdout.starts_with(b"FAILED    d/run/file"), "{}", out.stderr);
-    for (what, says) in
-        [("none", "none cannot be read"), ("d/good", "no line of d/good"), (".", "there is no checksum list")]
-    {
-        let out = place.run(&["verify", what]);
-        assert!(out.status == 2 && out.stderr.contains(says), "{what}: {}", out.stderr);
-    }
-}
-
-#[test]
-fn a_wrong_chunk_is_fetched_again_and_nothing_else() {
-    const LARGE: u64 = 12_000_000;
-    let mut refused_in_all = 0;
-    for (size, more) in [(SIZE, &["-x1"][..]), (LARGE, &["-x1"]), (LARGE, &["-x4"])] {
-        // The response number 99 never comes, so that every digest is right.
-        for bad in [1, 2, 99] {
-            let (server, place) = (Server::start(), Place::new());
-            let url = server.url(&format!("part_digests/{size}/file?bad={bad}"));
-            let out = place.run(&[&[url.as_str(), "-o", "f", "--progress", "json"], more].concat());
-            place.assert_exact(&out, "f", &content("file", size));
-            let parts = server.requests().len() - 1;
-            let events = crate::common::events(&out);
-            let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
-            let fetched = finished["fetched"].as_u64().expect("a number");
-            let refused = |event: &&serde_json::Value| event["error"]["code"] == "digest.part";
-            let refused = events.iter().filter(refused).count();
-            assert_eq!(refused, usize::from(parts >= bad), "{size} {more:?} {bad}: {parts} parts");
-            let allowed = match refused {
-                0 if more == ["-x1"] => size..size + 1,
-                // Connections that end may leave some bytes that come twice.
-                0 => size..size + size / 2,
-                _ => size + 1..2 * size,
-            };
-            assert!(allowed.contains(&fetched), "{size} {more:?} {bad}: {fetched} bytes");
-            refused_in_all += refused;
-        }
-    }
-    assert!(refused_in_all > 0, "no chunk was wrong");
-}
-
-#[test]
-fn a_chunk_that_stays_wrong_fails() {
-    let server = Server::start();
-    let bad = |size: u64| server.url(&format!("part_digests/{size}/file?bad=1&always=1"));
-    let (place, out) = over_old(&bad(SIZE), &["--retries", "2"]);
-    assert_untouched(&place, &out, "a part of the content is not what its digest promises");
-    assert!(
-        place.log().contains("[digest.part]") && out.stderr.contains("Content-Digest says"),
-        "{}",
-        place.log()
-    );
-    assert_eq!(server.requests().len(), 3, "the whole, and two retries");
-    let good = server.url(&format!("well_behaved/{SIZE}/file"));
-    let out = place.run(&[&good, "-o", "f", "--if-exists", "overwrite"]);
-    place.assert_exact(&out, "f", &file());
-    let (place, out) = over_old(&bad(SIZE), &["--verify", "off"]);
-    assert!(out.status == 0 && place.file("f") != Some(file()), "nothing was to be checked: {}", out.stderr);
-}
-
-#[test]
-fn the_journal_lists_nothing_of_a_wrong_chunk() {
-    const LARGE: u64 = 12_000_000;
-    for connections in ["-x1", "-x4"] {
-        let server = Server::start();
-        let target = format!("part_digests/{LARGE}/file?bad=1&always=1");
-        let (place, out) = over_old(&server.url(&target), &["--retries", "2", connections]);
-        assert_eq!((out.status, place.file("f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
-        assert!(server.requests().len() <= 1 + 4 * 5, "bounded: {}", server.requests().len());
-        // The next run trusts the journal where the disk agrees, and compares only the size at the end.
-        server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
-        let again = server.url(&target);
-        let out = place.run(&[&again, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
-        place.assert_exact(&out, "f", &content("file", LARGE));
-        let events = crate::common::events(&out);
-        let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
-        assert!(finished["fetched"].as_u64().expect("a number") < LARGE, "what was not refused is kept");
-    }
-}
-
-#[test]
-fn the_digest_of_the_whole_file_is_right_after_a_wrong_chunk() {
-    let server = Server::start();
-    let place = Place::new();
-    let url = server.url(&format!("part_digests/{SIZE}/file?bad=1"));
-    let out = place.run(&[&url, "-o", "f", "--checksum", &format!("sha256:{}", SHA256.0)]);
-    place.assert_exact(&out, "f", &file());
-    assert!(out.stderr.contains("sha-256 from --checksum"), "{}", out.stderr);
-}
-
-#[test]
-fn a_wrong_chunk_fails_if_it_went_to_standard_output() {
-    for size in [SIZE, 12_000_000] {
-        let server = Server::start();
-        let out = Place::new().run(&[&server.url(&format!("part_digests/{size}/file?bad=1")), "-o", "-"]);
-        let exact = out.status == 0 && out.stdout == content("file", size);
-        assert!(exact || (out.status != 0 && out.stderr.contains("Content-Digest says")), "{}", out.stderr);
-    }
 }

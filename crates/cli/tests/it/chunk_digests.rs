@@ -1,0 +1,96 @@
+//! Digests of chunks: a 206 with `Content-Digest`. A chunk with a wrong digest is fetched again.
+
+use crate::common::Place;
+use crate::verification::{SHA256, SIZE, assert_untouched, file, over_old};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+#[test]
+fn a_wrong_chunk_is_fetched_again_and_nothing_else() {
+    const LARGE: u64 = 12_000_000;
+    let mut refused_in_all = 0;
+    for (size, more) in [(SIZE, &["-x1"][..]), (LARGE, &["-x1"]), (LARGE, &["-x4"])] {
+        // The response number 99 never comes, so that every digest is right.
+        for bad in [1, 2, 99] {
+            let (server, place) = (Server::start(), Place::new());
+            let url = server.url(&format!("part_digests/{size}/file?bad={bad}"));
+            let out = place.run(&[&[url.as_str(), "-o", "f", "--progress", "json"], more].concat());
+            place.assert_exact(&out, "f", &content("file", size));
+            let parts = server.requests().len() - 1;
+            let events = crate::common::events(&out);
+            let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
+            let fetched = finished["fetched"].as_u64().expect("a number");
+            let refused = |event: &&serde_json::Value| event["error"]["code"] == "digest.part";
+            let refused = events.iter().filter(refused).count();
+            assert_eq!(refused, usize::from(parts >= bad), "{size} {more:?} {bad}: {parts} parts");
+            let allowed = match refused {
+                0 if more == ["-x1"] => size..size + 1,
+                // Connections that end may leave some bytes that come twice.
+                0 => size..size + size / 2,
+                _ => size + 1..2 * size,
+            };
+            assert!(allowed.contains(&fetched), "{size} {more:?} {bad}: {fetched} bytes");
+            refused_in_all += refused;
+        }
+    }
+    assert!(refused_in_all > 0, "no chunk was wrong");
+}
+
+#[test]
+fn a_chunk_that_stays_wrong_fails() {
+    let server = Server::start();
+    let bad = |size: u64| server.url(&format!("part_digests/{size}/file?bad=1&always=1"));
+    let (place, out) = over_old(&bad(SIZE), &["--retries", "2"]);
+    assert_untouched(&place, &out, "a part of the content is not what its digest promises");
+    assert!(
+        place.log().contains("[digest.part]") && out.stderr.contains("Content-Digest says"),
+        "{}",
+        place.log()
+    );
+    assert_eq!(server.requests().len(), 3, "the whole, and two retries");
+    let good = server.url(&format!("well_behaved/{SIZE}/file"));
+    let out = place.run(&[&good, "-o", "f", "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "f", &file());
+    let (place, out) = over_old(&bad(SIZE), &["--verify", "off"]);
+    assert!(out.status == 0 && place.file("f") != Some(file()), "nothing was to be checked: {}", out.stderr);
+}
+
+#[test]
+fn the_journal_lists_nothing_of_a_wrong_chunk() {
+    const LARGE: u64 = 12_000_000;
+    for connections in ["-x1", "-x4"] {
+        let server = Server::start();
+        let target = format!("part_digests/{LARGE}/file?bad=1&always=1");
+        let (place, out) = over_old(&server.url(&target), &["--retries", "2", connections]);
+        assert_eq!((out.status, place.file("f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
+        assert!(server.requests().len() <= 1 + 4 * 5, "bounded: {}", server.requests().len());
+        // The next run trusts the journal where the disk agrees, and compares only the size at the end.
+        server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
+        let again = server.url(&target);
+        let out = place.run(&[&again, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);
+        place.assert_exact(&out, "f", &content("file", LARGE));
+        let events = crate::common::events(&out);
+        let finished = events.iter().find(|event| event["kind"] == "finished").expect("finished");
+        assert!(finished["fetched"].as_u64().expect("a number") < LARGE, "what was not refused is kept");
+    }
+}
+
+#[test]
+fn the_digest_of_the_whole_file_is_right_after_a_wrong_chunk() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("part_digests/{SIZE}/file?bad=1"));
+    let out = place.run(&[&url, "-o", "f", "--checksum", &format!("sha256:{}", SHA256.0)]);
+    place.assert_exact(&out, "f", &file());
+    assert!(out.stderr.contains("sha-256 from --checksum"), "{}", out.stderr);
+}
+
+#[test]
+fn a_wrong_chunk_fails_if_it_went_to_standard_output() {
+    for size in [SIZE, 12_000_000] {
+        let server = Server::start();
+        let out = Place::new().run(&[&server.url(&format!("part_digests/{size}/file?bad=1")), "-o", "-"]);
+        let exact = out.status == 0 && out.stdout == content("file", size);
+        assert!(exact || (out.status != 0 && out.stderr.contains("Content-Digest says")), "{}", out.stderr);
+    }
+}

@@ -1,0 +1,137 @@
+//! Lock files, which reproduce a set of files exactly, and `downhaul verify`.
+
+use crate::common::Place;
+use crate::verification::{SHA256, SHA512, SIZE, file, put_file};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+#[test]
+fn a_lock_file_reproduces_a_set_exactly_or_fails() {
+    let server = Server::start();
+    let redirected =
+        server.url(&format!("redirect/1/x?to={}", server.url(&format!("well_behaved/{SIZE}/file"))));
+    let place = Place::new();
+    let list = format!("{}\n{redirected} sub/b\n", server.put("/d/file", file()) + "?id=1&token=abc#x");
+    place.write("list", &list);
+    let out = place.run(&["-i", "list", "-d", "first", "--record", "set.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let record = String::from_utf8(place.file("set.lock").expect("a record")).expect("UTF-8");
+    let lines: Vec<serde_json::Value> =
+        record.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert_eq!((lines[0]["out"].as_str(), lines[1]["out"].as_str()), (Some("file"), Some("sub/b")));
+    assert!(lines.iter().all(|line| line["sha256"] == SHA256.0 && line["size"] == SIZE));
+    assert!(lines.iter().all(|line| line["date"].as_str().is_some_and(|date| date.ends_with('Z'))));
+    assert!(lines[1]["final_url"].as_str().is_some_and(|url| url.contains("/well_behaved/")));
+    assert!(lines[1]["validator"].is_string() && lines[0].get("final_url").is_none());
+    assert!(!record.contains("abc") && record.contains("id=1&token=***"), "{record}");
+
+    // The secret of the URL must be filled in.
+    let out = place.run(&["-i", "set.lock", "-d", "second"]);
+    assert!(out.status == 2 && out.stderr.contains("line 1: a secret was left out"), "{}", out.stderr);
+    place.write("set.lock", record.replace("&token=***", ""));
+    let out = place.run(&["-i", "set.lock", "-d", "second"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!((place.file("second/file"), place.file("second/sub/b")), (Some(file()), Some(file())));
+    assert_eq!(out.stderr.matches("sha-256 from the list").count(), 2, "{}", out.stderr);
+
+    server.put("/d/file", content("changed", SIZE));
+    let out = place.run(&["-i", "set.lock", "-d", "third"]);
+    assert_eq!((out.status, place.file("third/file")), (3, None), "{}", out.stderr);
+    assert_eq!(place.file("third/sub/b"), Some(file()));
+
+    // A later run replaces the entries of its files and keeps the others.
+    let new = server.put("/d/new", file());
+    let out = place.run(&[
+        &new,
+        &server.url("d/file"),
+        "-d",
+        "first",
+        "--if-exists",
+        "overwrite",
+        "--record",
+        "set.lock",
+    ]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let record = String::from_utf8(place.file("set.lock").expect("a record")).expect("UTF-8");
+    let names: Vec<&str> =
+        ["sub/b", "new", "file"].into_iter().filter(|name| record.contains(&format!("\"{name}\""))).collect();
+    assert_eq!((names.len(), record.lines().count()), (3, 3), "{record}");
+    assert_eq!(record.matches(SHA256.0).count(), 2);
+    // A run that downloads nothing changes nothing.
+    place.run(&[&server.url("d/none"), "--record", "set.lock"]);
+    assert_eq!(place.file("set.lock"), Some(record.into_bytes()));
+    assert!(!place.files().iter().any(|name| name.ends_with(".new")));
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_written_is_reported() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = put_file(&server);
+    let out = place.run(&[&url, "--record", "no/such/folder"]);
+    assert!(
+        out.status == 5 && out.stderr.contains("the record no/such/folder cannot be written"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(place.file("file"), Some(file()), "the file is there all the same");
+    let out = place.run(&[&url, "-o", "-", "--record", "x"]);
+    assert!(out.status == 2 && out.stderr.contains("--record needs one"), "{}", out.stderr);
+}
+
+#[test]
+fn verify_compares_what_is_on_the_disk() {
+    let place = Place::new();
+    for name in ["d/good", "d/bad", "d/e/f"] {
+        place.write(name, file());
+    }
+    place.write("d/bad", "damaged");
+    let lines = [("good", SHA256.0), ("bad", SHA256.0), ("gone", SHA256.0)];
+    let sums = lines.map(|(name, digest)| format!("{digest}  {name}\n")).concat();
+    place.write("d/SHA256SUMS", format!("{sums}noise\n"));
+    let out = place.run(&["verify", "d/SHA256SUMS"]);
+    let table = String::from_utf8(out.stdout.clone()).expect("UTF-8");
+    assert_eq!(out.status, 3, "{table}{}", out.stderr);
+    for line in [
+        "OK        d/good  (sha-256 from SHA256SUMS)",
+        "FAILED    d/bad  (sha-256 from SHA256SUMS)",
+        "MISSING   d/gone",
+    ] {
+        assert!(table.lines().any(|one| one == line), "{line}:\n{table}");
+    }
+    assert!(
+        out.stderr.contains("1 FAILED, 1 MISSING, 1 OK") && out.stderr.contains("1 line of"),
+        "{}",
+        out.stderr
+    );
+
+    place.write("d/SHA256SUMS", format!("SHA256 (good) = {0}\nSHA256 (gone) = {0}\n", SHA256.0));
+    let out = place.run(&["verify", "d", "-q"]);
+    assert_eq!((out.status, out.stdout), (1, b"MISSING   d/gone\n".to_vec()));
+    place.write("d/SHA256SUMS", format!("{}  good\n", SHA256.0));
+    place.write("d/e/f.sha512", SHA512.0);
+    let out = place.run(&["verify", "d/e"]);
+    assert_eq!(
+        (out.status, String::from_utf8_lossy(&out.stdout).into_owned()),
+        (0, "OK        d/e/f  (sha-512 from f.sha512)\n".into())
+    );
+    let out = place.run(&["verify", "d/e/f.sha512", "-d", "elsewhere"]);
+    assert_eq!(
+        (out.status, String::from_utf8_lossy(&out.stdout).into_owned()),
+        (1, "MISSING   elsewhere/f\n".into())
+    );
+
+    let server = Server::start();
+    let out = place.run(&[&put_file(&server), "-d", "d/run", "--record", "d/run/set.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.run(&["verify", "d/run"]).status, 0);
+    place.write("d/run/file", "damaged");
+    let out = place.run(&["verify", "d/run/set.lock"]);
+    assert!(out.status == 3 && out.stdout.starts_with(b"FAILED    d/run/file"), "{}", out.stderr);
+    for (what, says) in
+        [("none", "none cannot be read"), ("d/good", "no line of d/good"), (".", "there is no checksum list")]
+    {
+        let out = place.run(&["verify", what]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{what}: {}", out.stderr);
+    }
+}
