@@ -1,40 +1,74 @@
 //! Everything that can go wrong, as one flat list with stable codes.
 //!
-//! A [`ErrorKind`] alone decides whether a failure is tried again ([`Retry`]), who is to blame ([`Blame`], which
-//! gives the exit status), and which code programs see. Wording for people and hints live in the command
-//! line, not here. `docs/errors.md` is generated from this list.
+//! The [`ErrorKind`] alone decides whether a failure is retried ([`Retry`]), who has to act ([`Blame`], which
+//! gives the exit status), how far it reaches ([`Scope`]), what it says about its source ([`SourceVerdict`]),
+//! what happens to written bytes ([`WrittenBytes`]), and which code programs see. Sentences for people and
+//! hints are in the command line. `docs/errors.md` is generated from this list.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Whether a failed try is worth another one.
+/// Who may decide that a failure is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// The next try may well succeed: the world outside was in a bad mood.
+    /// It is retried without a question: the next attempt may well succeed.
     Again,
-    /// The same will happen again unless a person changes something; only a person's word tries again.
+    /// The same would happen again unless somebody changes something: it is retried only when the person says
+    /// so.
     Person,
-    /// Nothing about a new try would differ.
+    /// It is never retried: nothing would be different.
     Never,
 }
 
 /// Who has to act; decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// The line or the server.
+    /// The network or the server.
     Remote,
-    /// The bytes arrived and are not what they should be.
+    /// The bytes arrived, and they are not what they should be.
     Content,
-    /// The disk or folder here.
+    /// The disk or the folder on this machine.
     Disk,
-    /// What was asked for.
+    /// The request: a URL, an option or a name.
     Request,
     /// The person or the system stopped the run.
     Stopped,
 }
 
+/// How far a failure of one connection reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// It ends this connection; other connections of the job may go on.
+    Connection,
+    /// It ends the attempt of the whole job: it is about the file or about this machine.
+    Job,
+}
+
+/// What a failure says about the source that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceVerdict {
+    /// Nothing: it may have been an accident.
+    Silent,
+    /// The host refuses on purpose: it wants fewer connections, or no further request of this kind.
+    Refuses,
+    /// The source has other bytes than the other sources, or cannot send ranges of the file.
+    Differs,
+}
+
+/// What happens to the bytes that are already written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrittenBytes {
+    /// They stay valid.
+    Keep,
+    /// They are discarded: nothing shows that they belong to what follows.
+    Discard,
+}
+
 macro_rules! kinds {
-    ($($variant:ident $code:literal $retry:ident $blame:ident $meaning:literal;)*) => {
+    ($(
+        $variant:ident $code:literal $retry:ident $blame:ident $scope:ident $source:ident $bytes:ident
+        $meaning:literal;
+    )*) => {
         /// The kind of a failure. The code (see [`ErrorKind::code`]) never changes once released.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -44,91 +78,175 @@ macro_rules! kinds {
             /// Every kind, in the order of the documentation.
             pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$variant,)*];
 
-            /// The stable code, as in JSON events and the log: `group.what`.
+            /// Returns the stable code, as in JSON events and the log: `group.what`.
             pub fn code(self) -> &'static str { match self { $(ErrorKind::$variant => $code,)* } }
 
-            /// What it means, as a short phrase.
+            /// Returns what it means, as a short phrase.
             pub fn meaning(self) -> &'static str { match self { $(ErrorKind::$variant => $meaning,)* } }
 
-            /// Whether a new try is worth it, in general. [`Error::retry`] says it of one failure.
+            /// Returns whether failures of this kind are usually retried. [`Error::retry`] decides for one
+            /// failure.
             pub fn retry(self) -> Retry { match self { $(ErrorKind::$variant => Retry::$retry,)* } }
 
-            /// Who has to act.
+            /// Returns who has to act.
             pub fn blame(self) -> Blame { match self { $(ErrorKind::$variant => Blame::$blame,)* } }
+
+            /// Returns how far a failure of one connection reaches.
+            pub fn scope(self) -> Scope { match self { $(ErrorKind::$variant => Scope::$scope,)* } }
+
+            /// Returns what a failure of this kind says about its source.
+            pub fn source_verdict(self) -> SourceVerdict {
+                match self { $(ErrorKind::$variant => SourceVerdict::$source,)* }
+            }
+
+            /// Returns what happens to the bytes that are already written.
+            pub fn written_bytes(self) -> WrittenBytes {
+                match self { $(ErrorKind::$variant => WrittenBytes::$bytes,)* }
+            }
         }
     };
 }
 
 kinds! {
-    UrlInvalid        "url.invalid"            Never  Request "the URL cannot be understood";
-    UrlScheme         "url.scheme"             Never  Request "only http and https are supported";
-    ListLine          "list.line"              Never  Request "this line of the list cannot be understood";
-    ListFile          "list.file"              Never  Request "this file of the Metalink document cannot be downloaded";
-    NameUnsafe        "name.unsafe"            Never  Request "the name is not safe as a file name";
-    NameTaken         "name.taken"             Never  Request "another file of this run has the same name";
-    DnsUnresolved     "dns.unresolved"         Again  Remote  "the host name cannot be resolved";
-    ConnectRefused    "connect.refused"        Again  Remote  "the connection was refused";
-    ConnectTimeout    "connect.timeout"        Again  Remote  "no connection within the time allowed";
-    ConnectFailed     "connect.failed"         Again  Remote  "the host cannot be reached";
-    TlsExpired        "tls.expired"            Person Remote  "the server's certificate has expired or is not yet valid";
-    TlsWrongHost      "tls.wrong_host"         Person Remote  "the server's certificate is for another host";
-    TlsUntrusted      "tls.untrusted"          Person Remote  "the server's certificate is not signed by a trusted authority";
-    TlsOutdated       "tls.outdated"           Person Remote  "the server offers only TLS versions or ciphers that are not considered safe";
-    TlsMissing        "tls.missing"            Person Remote  "the server does not speak TLS on this port";
-    TlsFailed         "tls.failed"             Again  Remote  "no secure connection could be made";
-    NetReset          "net.reset"              Again  Remote  "the connection broke";
-    NetSilent         "net.silent"             Again  Remote  "the server fell silent";
-    NetSlow           "net.slow"               Again  Remote  "the transfer was slower than --min-speed";
-    HttpMalformed     "http.malformed"         Person Remote  "the server's reply is not proper HTTP";
-    HttpVersion       "http.version"           Person Remote  "the server does not speak the wanted version of HTTP";
-    HttpTruncated     "http.truncated"         Again  Remote  "the body ended before its announced end";
-    HttpUnauthorized  "http.unauthorized"      Person Remote  "the server wants a login";
-    HttpForbidden     "http.forbidden"         Person Remote  "the server forbids access";
-    HttpNotFound      "http.not_found"         Person Remote  "there is no such file on the server";
-    HttpGone          "http.gone"              Person Remote  "the file was removed from the server";
-    HttpBusy          "http.busy"              Again  Remote  "the server asks for fewer requests or is overloaded";
-    HttpLater         "http.later"             Never  Remote  "the server asks to come back later than we wait";
-    HttpServer        "http.server"            Again  Remote  "the server failed";
-    HttpStatus        "http.status"            Person Remote  "the server answered with an unusable status";
-    HttpRangeIgnored  "http.range_ignored"     Again  Remote  "the server does not continue files, so the file starts again";
-    HttpRangeWrong    "http.range_wrong"       Again  Remote  "the server sent another range than was asked for";
-    HttpRangePast     "http.range_past"        Again  Remote  "the server's file ends before the part that was asked for";
-    HttpEncoding      "http.encoding"          Again  Remote  "the server sent a part in another content coding, or in one that cannot be joined";
-    ContentCoding     "content.coding"         Person Remote  "the compressed content cannot be decoded";
-    RedirectLoop      "redirect.too_many"      Person Remote  "too many redirects";
-    RedirectDowngrade "redirect.downgrade"     Person Remote  "a redirect leaves https for http";
-    RedirectScheme    "redirect.scheme"        Person Remote  "a redirect leads to something that is not http or https";
-    RedirectInvalid   "redirect.invalid"       Person Remote  "a redirect leads nowhere";
-    RemoteChanged     "remote.changed"         Again  Remote  "the file changed on the server during the download";
-    RemoteOther       "remote.other"           Again  Remote  "the server sends something else now, such as a login page, and not the file";
-    ResumeUnproven    "resume.unproven"        Again  Remote  "nothing proves that what an earlier run left belongs to this file";
-    ResumeDamaged     "resume.damaged"         Never  Request "the partial file is not a beginning of what the server has";
-    ResumeRefused     "resume.refused"         Never  Request "the partial file cannot be continued";
-    JobMaxTime        "job.max_time"           Never  Remote  "the file took longer than --max-time";
-    DigestMismatch    "digest.mismatch"        Person Content "the content is not what its digest promises";
-    DigestPart        "digest.part"            Again  Content "a part of the content is not what its digest promises";
-    DigestMissing     "digest.missing"         Person Content "no strong checksum is known for this file";
-    DigestUnlisted    "digest.unlisted"        Person Content "no checksum list names this file";
-    DigestList        "digest.list"            Person Remote  "the checksum list could not be fetched";
-    SignatureMissing  "signature.missing"      Person Content "there is no signature";
-    SignatureWrong    "signature.wrong"        Person Content "the signature is not of this content and key";
-    ContentHtml       "content.html"           Person Content "an HTML page came where the name promises something else";
-    ContentPointer    "content.pointer"        Person Content "a Git LFS pointer came in place of the file that it names";
-    FileExists        "file.exists"            Never  Request "a file of this name already exists";
-    FileIsFolder      "file.is_folder"         Never  Disk    "a folder is where the file should be";
-    FileIsDevice      "file.is_device"         Never  Disk    "a pipe or a device is where the file should be";
-    FolderIsFile      "folder.is_file"         Never  Disk    "a file is where a folder should be";
-    FileLocked        "file.locked"            Never  Request "another run is working on this file";
-    DiskFull          "disk.full"              Person Disk    "the disk is full";
-    DiskPermission    "disk.permission"        Person Disk    "the folder or file may not be written";
-    DiskTooLarge      "disk.too_large"         Person Disk    "the file is too large for this disk or limit";
-    DiskTooManyFiles  "disk.too_many_files"    Person Disk    "too many files are open";
-    DiskFailed        "disk.failed"            Person Disk    "the disk failed";
-    OutputClosed      "output.closed"          Never  Request "the reader of what is written in order is gone";
-    OutputStarted     "output.started"         Never  Remote  "bytes that were already given away cannot be taken back";
-    OutputBinary      "output.binary"          Never  Request "the content is binary, and standard output is a terminal";
-    JobRemoved        "job.removed"            Never  Stopped "the job was removed from the run";
-    RunStopped        "run.stopped"            Never  Stopped "the run was stopped before this file was complete";
+    // kind           code                     retry  blame   scope      source  bytes
+    UrlInvalid        "url.invalid"            Never  Request Connection Silent  Keep
+        "the URL cannot be understood";
+    UrlScheme         "url.scheme"             Never  Request Connection Silent  Keep
+        "only http and https are supported";
+    ListLine          "list.line"              Never  Request Connection Silent  Keep
+        "this line of the list cannot be understood";
+    ListFile          "list.file"              Never  Request Connection Silent  Keep
+        "this file of the Metalink document cannot be downloaded";
+    NameUnsafe        "name.unsafe"            Never  Request Connection Silent  Keep
+        "the name is not safe as a file name";
+    NameTaken         "name.taken"             Never  Request Connection Silent  Keep
+        "another file of this run has the same name";
+    DnsUnresolved     "dns.unresolved"         Again  Remote  Connection Silent  Keep
+        "the host name cannot be resolved";
+    ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep
+        "the connection was refused";
+    ConnectTimeout    "connect.timeout"        Again  Remote  Connection Silent  Keep
+        "no connection within the time allowed";
+    ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep
+        "the host cannot be reached";
+    TlsExpired        "tls.expired"            Person Remote  Connection Silent  Keep
+        "the server's certificate has expired or is not yet valid";
+    TlsWrongHost      "tls.wrong_host"         Person Remote  Connection Silent  Keep
+        "the server's certificate is for another host";
+    TlsUntrusted      "tls.untrusted"          Person Remote  Connection Silent  Keep
+        "the server's certificate is not signed by a trusted authority";
+    TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep
+        "the server offers only TLS versions or ciphers that are not considered safe";
+    TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep
+        "the server does not speak TLS on this port";
+    TlsFailed         "tls.failed"             Again  Remote  Connection Silent  Keep
+        "no secure connection could be made";
+    NetReset          "net.reset"              Again  Remote  Connection Silent  Keep
+        "the connection broke";
+    NetSilent         "net.silent"             Again  Remote  Connection Silent  Keep
+        "the server fell silent";
+    NetSlow           "net.slow"               Again  Remote  Connection Silent  Keep
+        "the transfer was slower than --min-speed";
+    HttpMalformed     "http.malformed"         Person Remote  Connection Silent  Keep
+        "the server's reply is not proper HTTP";
+    HttpVersion       "http.version"           Person Remote  Connection Silent  Keep
+        "the server does not speak the wanted version of HTTP";
+    HttpTruncated     "http.truncated"         Again  Remote  Connection Silent  Keep
+        "the body ended before its announced end";
+    HttpUnauthorized  "http.unauthorized"      Person Remote  Connection Refuses Keep
+        "the server wants a login";
+    HttpForbidden     "http.forbidden"         Person Remote  Connection Refuses Keep
+        "the server forbids access";
+    HttpNotFound      "http.not_found"         Person Remote  Connection Refuses Keep
+        "there is no such file on the server";
+    HttpGone          "http.gone"              Person Remote  Connection Refuses Keep
+        "the file was removed from the server";
+    HttpBusy          "http.busy"              Again  Remote  Connection Refuses Keep
+        "the server asks for fewer requests or is overloaded";
+    HttpLater         "http.later"             Never  Remote  Connection Refuses Keep
+        "the server asks to come back later than we wait";
+    HttpServer        "http.server"            Again  Remote  Connection Silent  Keep
+        "the server failed";
+    HttpStatus        "http.status"            Person Remote  Connection Refuses Keep
+        "the server answered with an unusable status";
+    HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard
+        "the server does not continue files, so the file starts again";
+    HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard
+        "the server sent another range than was asked for";
+    HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard
+        "the server's file ends before the part that was asked for";
+    HttpEncoding      "http.encoding"          Again  Remote  Connection Differs Discard
+        "the server sent a part in another content coding, or in one that cannot be joined";
+    ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep
+        "the compressed content cannot be decoded";
+    RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep
+        "too many redirects";
+    RedirectDowngrade "redirect.downgrade"     Person Remote  Connection Silent  Keep
+        "a redirect leaves https for http";
+    RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep
+        "a redirect leads to something that is not http or https";
+    RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep
+        "a redirect leads nowhere";
+    RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard
+        "the file changed on the server during the download";
+    RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep
+        "the server sends something else now, such as a login page, and not the file";
+    ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep
+        "nothing proves that what an earlier run left belongs to this file";
+    ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep
+        "the partial file is not a beginning of what the server has";
+    ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep
+        "the partial file cannot be continued";
+    JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep
+        "the file took longer than --max-time";
+    DigestMismatch    "digest.mismatch"        Person Content Job        Differs Discard
+        "the content is not what its digest promises";
+    DigestPart        "digest.part"            Again  Content Job        Differs Keep
+        "a part of the content is not what its digest promises";
+    DigestMissing     "digest.missing"         Person Content Job        Silent  Keep
+        "no strong checksum is known for this file";
+    DigestUnlisted    "digest.unlisted"        Person Content Job        Silent  Keep
+        "no checksum list names this file";
+    DigestList        "digest.list"            Person Remote  Connection Silent  Keep
+        "the checksum list could not be fetched";
+    SignatureMissing  "signature.missing"      Person Content Job        Silent  Keep
+        "there is no signature";
+    SignatureWrong    "signature.wrong"        Person Content Job        Silent  Discard
+        "the signature is not of this content and key";
+    ContentHtml       "content.html"           Person Content Job        Silent  Keep
+        "an HTML page came where the name promises something else";
+    ContentPointer    "content.pointer"        Person Content Job        Silent  Keep
+        "a Git LFS pointer came in place of the file that it names";
+    FileExists        "file.exists"            Never  Request Connection Silent  Keep
+        "a file of this name already exists";
+    FileIsFolder      "file.is_folder"         Never  Disk    Job        Silent  Keep
+        "a folder is where the file should be";
+    FileIsDevice      "file.is_device"         Never  Disk    Job        Silent  Keep
+        "a pipe or a device is where the file should be";
+    FolderIsFile      "folder.is_file"         Never  Disk    Job        Silent  Keep
+        "a file is where a folder should be";
+    FileLocked        "file.locked"            Never  Request Connection Silent  Keep
+        "another run is working on this file";
+    DiskFull          "disk.full"              Person Disk    Job        Silent  Keep
+        "the disk is full";
+    DiskPermission    "disk.permission"        Person Disk    Job        Silent  Keep
+        "the folder or file may not be written";
+    DiskTooLarge      "disk.too_large"         Person Disk    Job        Silent  Keep
+        "the file is too large for this disk or limit";
+    DiskTooManyFiles  "disk.too_many_files"    Person Disk    Job        Silent  Keep
+        "too many files are open";
+    DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep
+        "the disk failed";
+    OutputClosed      "output.closed"          Never  Request Job        Silent  Keep
+        "the reader of what is written in order is gone";
+    OutputStarted     "output.started"         Never  Remote  Job        Silent  Keep
+        "bytes that were already given away cannot be taken back";
+    OutputBinary      "output.binary"          Never  Request Connection Silent  Keep
+        "the content is binary, and standard output is a terminal";
+    RunStopped        "run.stopped"            Never  Stopped Connection Silent  Keep
+        "the run was stopped before this file was complete";
+    JobRemoved        "job.removed"            Never  Stopped Connection Silent  Keep
+        "the job was removed from the run";
 }
 
 impl fmt::Display for ErrorKind {
@@ -142,51 +260,53 @@ impl fmt::Display for ErrorKind {
 /// `at` and `detail` may hold remote text: a face escapes them before they reach a screen or a log. They
 /// never hold secrets (URLs come in through [`crate::show::url`]).
 ///
-/// [`source`](std::error::Error::source) returns `None`: what caused the failure is kept as text in `detail`, because a
-/// failure is cloned, compared, recorded as JSON and replayed, which a boxed error cannot be. Programs decide by
-/// [`kind`](Error::kind).
+/// [`source`](std::error::Error::source) returns `None`: what caused the failure is kept as text in `detail`,
+/// because a failure is cloned, compared, recorded as JSON and replayed, which a boxed error cannot be.
+/// Programs decide by [`kind`](Error::kind).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct Error {
-    /// What went wrong.
+    /// The kind of the failure.
     pub kind: ErrorKind,
-    /// Where: a URL without secrets, an address, or a path. May be empty.
+    /// Where it happened: a URL without secrets, an address, or a path. May be empty.
     pub at: String,
     /// What the system or the server said about it. May be empty.
     pub detail: String,
-    /// The host shall be asked again, and not before that is over.
+    /// A pause that the host needs before it is asked again.
     pub pause: Option<Pause>,
-    /// The next try may have another answer, although failures of this kind are else tried again on a person's word only: behind a
-    /// redirect, another server may answer, or the person named this status beforehand (`--retry-on`).
+    /// It is retried without a question, although failures of its kind usually are not: after a redirect
+    /// another server may answer, or the person named this status beforehand (`--retry-on`).
     pub again: bool,
-    /// The size of the server's file in bytes, where a refusal names it (416; RFC 9110, section 15.5.17).
+    /// The size of the server's file in bytes, if the refusal of a range names it (RFC 9110, section
+    /// 15.5.17).
     pub size: Option<u64>,
 }
 
-/// A wait that is no failure.
+/// A pause that a host needs. It does not count as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// How long to wait from now on.
+    /// How long to wait, from the moment of the failure.
     pub wait: Duration,
-    /// Why.
+    /// Why it is needed.
     pub why: Why,
 }
 
-/// Why there is a pause.
+/// Why a host needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The reply named a time (`Retry-After`, or a quota that is used up).
+    /// The response named a time (`Retry-After`, or a quota that is used up).
     Asked,
-    /// The host had asked for it before, so that nothing was sent.
+    /// The host had asked for it before, and so no request was sent.
     Known,
-    /// The host refused without naming a time, and serves others: it is asked for too much at once.
+    /// The host refused without naming a time, while it serves other connections: it got too many requests at
+    /// once.
     Shared,
-    /// The host refuses everything since connections were added.
+    /// The host has refused everything since connections were added.
     Banned,
 }
 
 impl Error {
-    /// A failure of a kind at a place, with what was said about it.
+    /// Makes an error of this kind. `at` says where it happened, `detail` what the system or the server said.
     pub fn new(kind: ErrorKind, at: impl Into<String>, detail: impl Into<String>) -> Self {
         Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
     }
@@ -198,7 +318,7 @@ impl Error {
         self
     }
 
-    /// Whether a new try is worth it.
+    /// Returns who may decide that this failure is retried.
     pub fn retry(&self) -> Retry {
         match self.kind.retry() {
             Retry::Person if self.again => Retry::Again,

@@ -1,6 +1,6 @@
 //! [`RangeSet`]: sets of byte offsets, kept as ranges.
 //!
-//! Invariant: the ranges are not empty, do not touch each other, and are in order.
+//! Invariant: the ranges are in order, none of them is empty, and no two of them touch.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use std::ops::Range;
 pub struct RangeSet(Vec<Range<u64>>);
 
 impl RangeSet {
-    /// The set of no bytes.
+    /// Makes an empty set.
     pub fn new() -> Self {
         RangeSet::default()
     }
@@ -30,7 +30,7 @@ impl RangeSet {
         self.0.splice(first..after, [joined]);
     }
 
-    /// Takes all bytes of `range` away.
+    /// Removes all bytes of `range`.
     pub fn remove(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
@@ -45,7 +45,7 @@ impl RangeSet {
         self.0.splice(first..after.max(first), rest);
     }
 
-    /// Takes all bytes of `range` away, and says which of them were there.
+    /// Removes all bytes of `range`. Returns those that were in the set.
     pub fn take(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         let both = |one: &Range<u64>| one.start.max(range.start)..one.end.min(range.end);
         let there = self.0.iter().map(both).filter(|one| !one.is_empty()).collect();
@@ -53,7 +53,7 @@ impl RangeSet {
         there
     }
 
-    /// The bytes of `range` that are not in it.
+    /// Returns the bytes of `range` that are not in the set.
     pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut missing = RangeSet(vec![range.clone()]);
         let first = self.0.partition_point(|one| one.end <= range.start);
@@ -64,42 +64,42 @@ impl RangeSet {
         missing.0
     }
 
-    /// How many bytes are in it.
+    /// Returns the number of bytes.
     pub fn len(&self) -> u64 {
         self.0.iter().map(|one| one.end - one.start).sum()
     }
 
-    /// Whether no byte is in it.
+    /// Returns true if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether every byte of `range` is in it.
+    /// Returns true if every byte of `range` is in the set.
     pub fn contains(&self, range: &Range<u64>) -> bool {
         let after = self.0.partition_point(|one| one.end <= range.start);
         range.is_empty()
             || self.0.get(after).is_some_and(|one| one.start <= range.start && range.end <= one.end)
     }
 
-    /// Whether any byte of `range` is in it.
+    /// Returns true if any byte of `range` is in the set.
     pub fn touches(&self, range: &Range<u64>) -> bool {
         let after = self.0.partition_point(|one| one.end <= range.start);
         !range.is_empty() && self.0.get(after).is_some_and(|one| one.start < range.end)
     }
 
-    /// The first byte from 0 on that is not in it.
+    /// Returns the first byte that is not in the set.
     pub fn prefix(&self) -> u64 {
         self.0.first().filter(|one| one.start == 0).map_or(0, |one| one.end)
     }
 
-    /// The first range of bytes below `end` that are not in it.
+    /// Returns the first range of bytes below `end` that are not in the set.
     pub fn first_gap(&self, end: u64) -> Option<Range<u64>> {
         let start = self.prefix();
         let next = self.0.iter().find(|one| one.start > start).map_or(end, |one| one.start.min(end));
         (start < next).then_some(start..next)
     }
 
-    /// The ranges, in order.
+    /// Returns the ranges, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
         self.0.iter()
     }

@@ -1,5 +1,5 @@
-//! Any list of events, told to a plan: also those that no engine would tell. Nothing may break its invariant, make it
-//! panic, or make it act for ever. Used by a property test, and by a fuzz target.
+//! Tells a plan any list of inputs, also those that no engine would tell. None may break its invariant, make
+//! it panic, or make it act forever. A property test and a fuzz target use it.
 
 use crate::plan_trace::Trace;
 use downhaul_core::adopt::Adopted;
@@ -15,10 +15,10 @@ use downhaul_core::settings::{OnError, Verify};
 use std::time::Duration;
 use url::Url;
 
-/// So many actions in a row without an event are a loop.
+/// So many actions in a row without an input are a loop.
 const ACTIONS_MOST: usize = 200;
 
-/// Bytes as a source of choices; zeros when they are used up.
+/// Bytes as a source of choices. They are followed by zeros.
 struct Choices<'b>(&'b [u8]);
 
 impl Choices<'_> {
@@ -32,17 +32,17 @@ impl Choices<'_> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// Offsets that matter, and what lies beside them.
+    /// Returns an offset that matters, or one beside it.
     fn offset(&mut self) -> u64 {
         let base = self.one_of(&[0, 1, 1_000, 5_000, 9_999, 20_000, 65_536, u64::MAX / 2, u64::MAX - 1]);
         base.saturating_add(u64::from(self.byte() % 4)).saturating_sub(u64::from(self.byte() % 4))
     }
 }
 
-/// Tells a plan the events that these bytes mean. Returns a fingerprint of its actions.
+/// Tells a plan the inputs that these bytes mean. Returns a fingerprint of its actions.
 ///
 /// # Panics
-/// When the plan breaks its invariant or acts for ever.
+/// If the plan breaks its invariant or acts forever.
 pub fn poke(bytes: &[u8]) -> u64 {
     let mut choices = Choices(bytes);
     let rules = Rules {
@@ -56,7 +56,7 @@ pub fn poke(bytes: &[u8]) -> u64 {
         notes: Vec::new(),
         expected: if choices.byte().is_multiple_of(2) { Vec::new() } else { vec![expected()] },
         size: None,
-        chunks: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(pieces),
+        chunks: choices.one_of(&[None, Some(2_000), Some(5_000)]).map(chunk_hashes),
         connections: choices.one_of(&[None, Some(1), Some(4)]),
         sizes: Sizes {
             segment_least: 1_000,
@@ -86,7 +86,7 @@ pub fn poke(bytes: &[u8]) -> u64 {
                 Action::Fetch { .. } => {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
                 }
-                _ => assert!(count < ACTIONS_MOST, "it acts for ever: {plan:?}"),
+                _ => assert!(count < ACTIONS_MOST, "it acts forever: {plan:?}"),
             }
         }
         let input = event(&mut choices);
@@ -121,7 +121,7 @@ fn event(choices: &mut Choices) -> Input {
             }
         }
         13 if choices.byte().is_multiple_of(2) => {
-            let piece = choices.offset() % 20_000;
+            let start = choices.offset() % 20_000;
             let good = match choices.byte() % 4 {
                 0 => Err(error(choices)),
                 n => Ok(n > 1),
@@ -130,10 +130,10 @@ fn event(choices: &mut Choices) -> Input {
             match choices.byte() % 3 {
                 0 => Input::Discarded {
                     number,
-                    ranges: std::iter::once(piece..piece + 2_000).collect(),
+                    ranges: std::iter::once(start..start + 2_000).collect(),
                     result: good.map(drop),
                 },
-                _ => Input::ChunkVerified { number, chunk: piece..piece + 2_000, good },
+                _ => Input::ChunkVerified { number, chunk: start..start + 2_000, good },
             }
         }
         13 => Input::JournalChecked { number: u32::from(choices.byte() % 4) },
@@ -147,13 +147,13 @@ fn event(choices: &mut Choices) -> Input {
     }
 }
 
-/// The origins of so many sources.
+/// Returns the origins of so many sources.
 fn origins(count: usize) -> Vec<Origin> {
     crate::net_sim::origins(count)
 }
 
-/// Digests for a file of 20,000 bytes.
-fn pieces(length: u64) -> ChunkHashes {
+/// Returns digests for a file of 20,000 bytes.
+fn chunk_hashes(length: u64) -> ChunkHashes {
     let digests = vec![expected().digest; 20_000_usize.div_ceil(length as usize)];
     ChunkHashes { length, algorithm: Algorithm::Sha256, digests, from: "a list".into() }
 }

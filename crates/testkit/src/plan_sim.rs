@@ -1,18 +1,18 @@
-//! Whole downloads by the plan alone, in the simulated world of a seed: several connections with speeds of their own,
-//! some of them silent, a disk, a journal, and runs that are killed and started again on what they left, which somebody
-//! may have damaged meanwhile. The plan's invariant is asserted after every step.
+//! Whole downloads by the plan alone, in the simulated world of a seed: connections of different speed, some
+//! of them silent, a disk, a journal, and runs that are killed and started again on what they left, which may
+//! be damaged meanwhile.
+//!
+//! Invariant: the plan's invariant is asserted after every step, and every published byte is right.
+
+mod disk;
 
 use crate::net_sim::{Meeting, World};
 use crate::plan_trace::Trace;
-use crate::sha256;
-use downhaul_core::adopt::{Adopted, OVERLAP};
 use downhaul_core::concurrency::{AUTO_MOST, Controller};
-use downhaul_core::digest::{Algorithm, Digest};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::EventKind;
-use downhaul_core::identity::Conditions;
-use downhaul_core::journal::{self, Claim};
-use downhaul_core::plan::{Action, Answer, Begin, Input, Leftover, Outcome, Place, Plan, Rules, WorkerId};
+use downhaul_core::journal::Claim;
+use downhaul_core::plan::{Action, Answer, Input, Outcome, Plan, Rules, WorkerId};
 use downhaul_core::ranges::RangeSet;
 use downhaul_engine::source::Request;
 use std::collections::VecDeque;
@@ -29,35 +29,35 @@ pub struct Ended {
     pub seen: Seen,
 }
 
-/// What happened on the way: worlds in which nothing happens prove nothing.
+/// What happened on the way. Worlds in which nothing happens prove nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Requests that were made.
     pub requests: usize,
     /// The most connections at once.
-    pub lanes: usize,
-    /// Tasks that were cut short for another worker.
+    pub connections: usize,
+    /// Segments that were shortened for another worker.
     pub cuts: usize,
-    /// Workers that went on with a break or a leftover.
+    /// Workers that continued after a break, or what an earlier run left.
     pub resumed: usize,
     /// Runs that were killed.
     pub kills: usize,
-    /// Claims of journals that were found good, and that were not.
+    /// Claims of journals that were right.
     pub good: usize,
-    /// See `good`.
+    /// Claims of journals that were wrong.
     pub bad: usize,
-    /// Pieces that were wrong.
-    pub wrong_pieces: usize,
-    /// Sources that were named liars.
-    pub liars: usize,
-    /// Requests for bytes that another worker was asked for, too.
+    /// Chunks that were wrong.
+    pub wrong_chunks: usize,
+    /// Sources that were blamed for wrong bytes.
+    pub blamed: usize,
+    /// Requests for bytes that another worker was fetching, too.
     pub hedges: usize,
     /// A fingerprint of all actions of all runs: equal where two versions of the plan did the same.
     pub trace: u64,
 }
 
 /// A connection.
-struct Lane {
+struct Connection {
     worker: WorkerId,
     meeting: Meeting,
     /// Bytes of the body that arrived.
@@ -67,7 +67,7 @@ struct Lane {
     from: u64,
     at: u64,
     end: Option<u64>,
-    /// When something happens on it next; `None`: it waits for a word.
+    /// When something happens on it next; `None`: it waits until its response is accepted.
     due: Option<Duration>,
     /// Bytes a second; 0 is silence.
     speed: u64,
@@ -78,24 +78,25 @@ struct Sim {
     seed: u64,
     world: World,
     now: Duration,
-    lanes: Vec<Lane>,
-    most_lanes: usize,
-    /// What the host stands, which all runs of a process would remember.
-    pace: Controller,
+    connections: Vec<Connection>,
+    most_connections: usize,
+    /// The controller of the host, which all runs of a process share.
+    controller: Controller,
     named: bool,
-    /// Milliseconds that a reply takes at most.
-    slowest_reply: u64,
+    /// The longest time until a response, in milliseconds.
+    slowest_response: u64,
     check: VecDeque<(u32, Option<Claim>)>,
-    /// What is to be told next.
+    /// Inputs that are told next.
     later: VecDeque<Input>,
     disk: Vec<u8>,
-    /// What was written since the part file began: the first write of a byte counts.
+    /// What was written since the partial file began: the first write of a byte counts.
     there: RangeSet,
     journal: Vec<u8>,
     adopted: Option<u64>,
     generation: u32,
     seen: Seen,
     trace: Trace,
+    published: Option<Vec<u8>>,
 }
 
 /// Runs a download through the world of a seed, restarts included.
@@ -105,15 +106,15 @@ struct Sim {
 pub fn drive_plan(seed: u64) -> Ended {
     let mut world = World::new(seed);
     let rules = world.rules();
-    let most_lanes = if world.rng.u8(0..4) == 0 { world.rng.usize(1..5) } else { usize::MAX };
+    let most_connections = if world.rng.u8(0..4) == 0 { world.rng.usize(1..5) } else { usize::MAX };
     let mut sim = Sim {
         seed,
         now: Duration::ZERO,
-        lanes: Vec::new(),
-        most_lanes,
-        pace: Controller::new(AUTO_MOST),
+        connections: Vec::new(),
+        most_connections,
+        controller: Controller::new(AUTO_MOST),
         named: rules.connections.is_some(),
-        slowest_reply: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
+        slowest_response: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
         check: VecDeque::new(),
         later: VecDeque::new(),
         disk: Vec::new(),
@@ -123,6 +124,7 @@ pub fn drive_plan(seed: u64) -> Ended {
         generation: 0,
         seen: Seen::default(),
         trace: Trace::new(),
+        published: None,
         world,
     };
     if sim.world.rng.u8(0..16) == 0 {
@@ -131,7 +133,7 @@ pub fn drive_plan(seed: u64) -> Ended {
     for _ in 0..8 {
         match sim.run(rules.clone()) {
             Run::Killed => sim.damage(),
-            // A run that gave up is followed by another one, as people do.
+            // A run that gave up is followed by another one, as people start it again.
             Run::Over(Outcome::Failed { resumable: true, .. }, _) if sim.world.rng.bool() => sim.damage(),
             Run::Over(outcome, published) => {
                 let finished = matches!(outcome, Outcome::Finished);
@@ -154,135 +156,96 @@ impl Sim {
         let (seed, retries) = (self.seed, rules.retries);
         let mut plan = Plan::new(rules);
         let killed_at = if self.world.rng.u8(0..4) == 0 { self.world.rng.usize(0..200) } else { usize::MAX };
-        self.lanes.clear();
+        self.connections.clear();
         self.check.clear();
         self.later.clear();
         self.there = RangeSet::new();
-        let mut published = None;
-        // Every request ends, each costs a try, goes on with progress, or meets an uncounted pause; none of these goes
-        // on for ever in a world of this size.
+        self.published = None;
+        // Every request ends. It costs a retry, makes progress, or meets a pause that is not counted, and none of
+        // these can go on forever in a world of this size.
         for step in 0..100_000 {
             plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
             if step == killed_at {
                 self.seen.kills += 1;
                 return Run::Killed;
             }
-            while self.pace.in_use() > self.lanes.len() {
-                self.pace.on_closed(false);
+            while self.controller.in_use() > self.connections.len() {
+                self.controller.on_closed(false);
             }
-            let room = self.pace.allowance(self.most_lanes.saturating_sub(self.lanes.len()), self.named);
-            let action = plan.next(self.now, &[room, room, room]);
+            let most = self.most_connections.saturating_sub(self.connections.len());
+            let allowance = self.controller.allowance(most, self.named);
+            let action = plan.next(self.now, &[allowance, allowance, allowance]);
             self.trace.add(self.now, &action);
             match action {
-                Action::Look { remote: None } if self.world.rng.u8(0..6) == 0 => {
-                    plan.on(self.now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
-                }
-                Action::Ask { worker, source, conditions } => {
-                    let request = Request::about(conditions);
-                    self.fetch(worker, source, request);
-                    if let Some(lane) = self.lanes.last_mut() {
-                        lane.meeting.body.clear();
-                    }
-                }
-                Action::Look { .. } => {
-                    let left = self.adopted.is_some() || !self.journal.is_empty();
-                    plan.on(self.now, Input::Looked(Ok(Place::Free { path: "f".into(), left })));
-                }
-                Action::Place { begin, .. } => {
-                    let left = self.left();
-                    if let (None, Some(begin)) = (&left, begin) {
-                        self.begin(&begin);
-                    }
-                    let place = Place::Free { path: "f".into(), left: false };
-                    plan.on(self.now, Input::Placed(Ok(place), left));
-                }
-                Action::Begin(begin) => {
-                    self.begin(&begin);
-                    let fails = self.world.rng.u8(0..50) == 0;
-                    let result = if fails { Err(Error::new(ErrorKind::DiskFull, "sim", "")) } else { Ok(()) };
-                    plan.on(self.now, Input::Begun(result));
-                }
-                Action::CheckJournal { number, claims } => {
-                    self.check = claims.into_iter().map(|claim| (number, Some(claim))).collect();
-                    self.check.push_back((number, None));
-                }
-                Action::Fetch { worker, source, from, to } => {
-                    self.fetch(worker, source, Request::range(from, to));
-                }
-                Action::Accept { worker, skip, at, end } => {
-                    let (now, generation) = (self.now, self.generation);
-                    let lane = self.lanes.iter_mut().find(|lane| lane.worker == worker);
-                    let lane = lane.unwrap_or_else(|| panic!("seed {seed}: no response to accept"));
-                    (lane.accepted, lane.skip, lane.at, lane.end) = (true, skip, at, end);
-                    (lane.due, lane.generation) = (Some(now), generation);
-                }
-                Action::Cut { worker, end } => {
-                    self.seen.cuts += 1;
-                    let from =
-                        self.lanes.iter().find(|lane| lane.worker == worker).map_or(0, |lane| lane.from);
-                    assert!(end > from, "seed {seed}: a cut that leaves nothing");
-                    // A worker hears of it a little late, now and then.
-                    if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.worker == worker)
-                        && self.world.rng.u8(0..4) > 0
-                    {
-                        lane.end = Some(end);
-                    }
-                }
-                Action::Drop { worker } => self.lanes.retain(|lane| lane.worker != worker),
-                Action::VerifyChunk { number, chunk, expected } => {
-                    let range = usize::try_from(chunk.start).expect("small")
-                        ..usize::try_from(chunk.end).expect("small");
-                    let good = Ok(sha256(&self.disk[range]) == expected.to_string());
-                    self.seen.wrong_pieces += usize::from(good == Ok(false));
-                    self.later.push_back(Input::ChunkVerified { number, chunk, good });
-                }
-                Action::Discard { number, ranges } => {
-                    ranges.iter().for_each(|range| self.there.remove(range.clone()));
-                    self.later.push_back(Input::Discarded { number, ranges, result: Ok(()) });
-                }
-                Action::Verify => {
-                    let size =
-                        usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
-                    let bytes =
-                        Digest::from_hex(Algorithm::Sha256, &sha256(&self.disk[..size])).expect("a digest");
-                    plan.on(self.now, Input::Verified(Ok(vec![bytes])));
-                }
-                Action::Publish => {
-                    let size =
-                        usize::try_from(plan.size().expect("a complete file has a size")).expect("small");
-                    assert!(self.disk.len() >= size, "seed {seed}");
-                    self.disk.truncate(size);
-                    self.world.check(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-                    if self.world.rng.u8(0..20) == 0 {
-                        plan.on(self.now, Input::Published(Err(Error::new(ErrorKind::DiskFull, "sim", ""))));
-                        continue;
-                    }
-                    published = Some(self.disk.clone());
-                    plan.on(self.now, Input::Published(Ok("f".into())));
-                }
-                Action::Tell(fact) => match fact {
-                    EventKind::Retrying { attempt, .. } => {
-                        assert!(attempt <= retries, "seed {seed}: more retries than allowed");
-                    }
-                    EventKind::Resumed { .. } => self.seen.resumed += 1,
-                    EventKind::MirrorLeft { error, .. } if error.code.starts_with("digest.") => {
-                        self.seen.liars += 1;
-                        assert!(self.world.has_a_liar(), "seed {seed}: nobody lied: {error:?}");
-                    }
-                    _ => {}
-                },
-                Action::Observe { news, .. } => self.pace.on(self.now, news),
+                Action::Tell(event) => self.told(&event, retries),
+                Action::Observe { news, .. } => self.controller.on(self.now, news),
                 Action::Wait(until) => self.wait(&mut plan, until),
-                Action::Finish(outcome) => return Run::Over(outcome, published),
+                Action::Finish(outcome) => return Run::Over(outcome, self.published.take()),
+                action => self.carry_out(&mut plan, action),
             }
         }
         panic!("seed {seed}: a download that does not end: {plan:?}");
     }
 
+    fn told(&mut self, event: &EventKind, retries: u32) {
+        let seed = self.seed;
+        match event {
+            EventKind::Retrying { attempt, .. } => {
+                assert!(*attempt <= retries, "seed {seed}: more retries than allowed");
+            }
+            EventKind::Resumed { .. } => self.seen.resumed += 1,
+            EventKind::MirrorLeft { error, .. } if error.code.starts_with("digest.") => {
+                self.seen.blamed += 1;
+                assert!(self.world.has_a_liar(), "seed {seed}: no source sent wrong bytes: {error:?}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Carries out an action about connections or the file.
+    fn carry_out(&mut self, plan: &mut Plan, action: Action) {
+        let seed = self.seed;
+        match action {
+            Action::Ask { worker, source, conditions } => {
+                let request = Request::about(conditions);
+                self.fetch(worker, source, request);
+                if let Some(connection) = self.connections.last_mut() {
+                    connection.meeting.body.clear();
+                }
+            }
+            Action::Fetch { worker, source, from, to } => {
+                self.fetch(worker, source, Request::range(from, to));
+            }
+            Action::Accept { worker, skip, at, end } => {
+                let (now, generation) = (self.now, self.generation);
+                let connection = self.connection(worker);
+                let connection = connection.unwrap_or_else(|| panic!("seed {seed}: no response to accept"));
+                (connection.accepted, connection.skip) = (true, skip);
+                (connection.at, connection.end) = (at, end);
+                (connection.due, connection.generation) = (Some(now), generation);
+            }
+            Action::Cut { worker, end } => {
+                self.seen.cuts += 1;
+                let from = self.connection(worker).map_or(0, |connection| connection.from);
+                assert!(end > from, "seed {seed}: a cut that leaves nothing");
+                // Sometimes a worker learns of it a little late.
+                if self.connection(worker).is_some() && self.world.rng.u8(0..4) > 0 {
+                    self.connection(worker).into_iter().for_each(|connection| connection.end = Some(end));
+                }
+            }
+            Action::Drop { worker } => self.connections.retain(|connection| connection.worker != worker),
+            action => self.carry_out_on_disk(plan, action),
+        }
+    }
+
+    fn connection(&mut self, worker: WorkerId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|connection| connection.worker == worker)
+    }
+
     fn fetch(&mut self, worker: WorkerId, source: usize, request: Request) {
         let from = request.from;
         self.seen.requests += 1;
-        self.pace.on_opened(false);
+        self.controller.on_opened(false);
         let meeting = self.world.meet_at(source, request);
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {
@@ -290,17 +253,15 @@ impl Sim {
             1 => 500,
             _ => rng.u64(5_000..200_000),
         };
-        if self
-            .lanes
-            .iter()
-            .any(|lane| lane.accepted && lane.at <= from && lane.end.is_some_and(|end| end > from))
-        {
+        if self.connections.iter().any(|connection| {
+            connection.accepted && connection.at <= from && connection.end.is_some_and(|end| end > from)
+        }) {
             self.seen.hedges += 1;
         }
-        let due = Some(self.now + Duration::from_millis(rng.u64(0..self.slowest_reply)));
+        let due = Some(self.now + Duration::from_millis(rng.u64(0..self.slowest_response)));
         let generation = self.generation;
         let (arrived, accepted) = (0, false);
-        self.lanes.push(Lane {
+        self.connections.push(Connection {
             worker,
             meeting,
             arrived,
@@ -313,7 +274,7 @@ impl Sim {
             speed,
             generation,
         });
-        self.seen.lanes = self.seen.lanes.max(self.lanes.len());
+        self.seen.connections = self.seen.connections.max(self.connections.len());
     }
 
     /// Lets time pass until something happens.
@@ -322,7 +283,12 @@ impl Sim {
         if let Some(input) = self.later.pop_front() {
             return plan.on(self.now, input);
         }
-        let due = self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((lane.due?, index))).min();
+        let due = self
+            .connections
+            .iter()
+            .enumerate()
+            .filter_map(|(index, connection)| Some((connection.due?, index)))
+            .min();
         let check = self.check.front().map(|_| self.now + Duration::from_millis(3));
         let first = [due.map(|(at, _)| at), check, until].into_iter().flatten().min();
         let Some(first) = first else {
@@ -335,7 +301,7 @@ impl Sim {
         }
         self.now = self.now.max(first);
         match due {
-            Some((at, index)) if at <= self.now => self.lane(plan, index),
+            Some((at, index)) if at <= self.now => self.advance(plan, index),
             _ if check.is_some_and(|check| check <= self.now) => {
                 let Some((number, claim)) = self.check.pop_front() else { return };
                 let Some(claim) = claim else { return plan.on(self.now, Input::JournalChecked { number }) };
@@ -352,162 +318,77 @@ impl Sim {
     }
 
     /// Something happens on a connection.
-    fn lane(&mut self, plan: &mut Plan, index: usize) {
+    fn advance(&mut self, plan: &mut Plan, index: usize) {
         let now = self.now;
-        let lane = &mut self.lanes[index];
-        let worker = lane.worker;
-        if !lane.accepted {
-            lane.due = None;
-            match lane.meeting.head.clone() {
+        let connection = &mut self.connections[index];
+        let worker = connection.worker;
+        if !connection.accepted {
+            connection.due = None;
+            match connection.meeting.head.clone() {
                 Ok(remote) => plan.on(now, Input::Opened { worker, remote: Box::new(remote) }),
                 Err(error) => {
-                    self.lanes.remove(index);
+                    self.connections.remove(index);
                     plan.on(now, Input::Ended { worker, result: Err(error) });
                 }
             }
             return;
         }
-        let full = lane.end.is_some_and(|end| lane.at >= end);
-        let rest = &lane.meeting.body[lane.arrived..];
+        let full = connection.end.is_some_and(|end| connection.at >= end);
+        let rest = &connection.meeting.body[connection.arrived..];
         if full || rest.is_empty() {
-            let result = if full { Ok(()) } else { lane.meeting.end.clone() };
-            self.lanes.remove(index);
+            let result = if full { Ok(()) } else { connection.meeting.end.clone() };
+            self.connections.remove(index);
             plan.on(now, Input::Ended { worker, result });
-            // Late news of this worker must change nothing.
+            // Late reports of this worker must change nothing.
             let before = plan.bytes();
             plan.on(now, Input::Wrote { worker, upto: u64::MAX, fresh: true });
             assert_eq!(plan.bytes(), before, "seed {}", self.seed);
             return;
         }
-        if lane.speed == 0 && lane.arrived > 0 {
-            self.lanes.remove(index);
+        if connection.speed == 0 && connection.arrived > 0 {
+            self.connections.remove(index);
             let silent = Error::new(ErrorKind::NetSilent, "sim", "");
             return plan.on(now, Input::Ended { worker, result: Err(silent) });
         }
-        let most = match lane.speed {
+        self.deliver(plan, index);
+    }
+
+    /// Bytes arrive on a connection.
+    fn deliver(&mut self, plan: &mut Plan, index: usize) {
+        let now = self.now;
+        let connection = &mut self.connections[index];
+        let worker = connection.worker;
+        let rest = &connection.meeting.body[connection.arrived..];
+        let most = match connection.speed {
             0 => self.world.rng.usize(1..2_000),
             speed => usize::try_from(speed / 4).expect("small").max(1).min(self.world.rng.usize(1..30_000)),
         };
         let mut bytes = rest[..most.min(rest.len())].to_vec();
-        lane.arrived += bytes.len();
-        let skipped = usize::try_from(lane.skip).expect("small").min(bytes.len());
-        lane.skip -= skipped as u64;
+        connection.arrived += bytes.len();
+        let skipped = usize::try_from(connection.skip).expect("small").min(bytes.len());
+        connection.skip -= skipped as u64;
         bytes.drain(..skipped);
-        if let Some(end) = lane.end {
-            bytes.truncate(usize::try_from(end - lane.at).expect("small"));
+        if let Some(end) = connection.end {
+            bytes.truncate(usize::try_from(end - connection.at).expect("small"));
         }
-        // A silent one is noticed when the time allowed is over.
-        let pause = match lane.speed {
+        // A silent connection is noticed after the timeout.
+        let pause = match connection.speed {
             0 => Duration::from_secs(30),
             speed => Duration::from_secs_f64((bytes.len() + skipped) as f64 / speed as f64),
         };
-        lane.due = Some(now + pause.max(Duration::from_millis(1)));
-        let (at, generation) = (lane.at, lane.generation);
-        lane.at += bytes.len() as u64;
-        let upto = lane.at;
+        connection.due = Some(now + pause.max(Duration::from_millis(1)));
+        let (at, generation) = (connection.at, connection.generation);
+        connection.at += bytes.len() as u64;
+        let upto = connection.at;
         if bytes.is_empty() || generation != self.generation {
             return;
         }
         match self.write(at, &bytes) {
             Ok(fresh) => plan.on(now, Input::Wrote { worker, upto, fresh }),
             Err(error) => {
-                self.lanes.remove(index);
+                self.connections.remove(index);
                 plan.on(now, Input::Ended { worker, result: Err(error) });
             }
-        }
-    }
-
-    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<bool, Error> {
-        let start = usize::try_from(at).expect("small");
-        if let Some(length) = self.adopted {
-            let compared =
-                usize::try_from(length - OVERLAP).expect("small")..usize::try_from(length).expect("small");
-            let both = start.max(compared.start)..(start + bytes.len()).min(compared.end);
-            if !both.is_empty() && self.disk[both.clone()] != bytes[both.start - start..both.end - start] {
-                return Err(Error::new(ErrorKind::ResumeDamaged, "sim", ""));
-            }
-            if start + bytes.len() >= compared.end {
-                self.adopted = None;
-            }
-        }
-        if self.disk.len() < start + bytes.len() {
-            self.disk.resize(start + bytes.len(), 0);
-        }
-        let range = at..at + bytes.len() as u64;
-        let missing = self.there.missing(range.clone());
-        let fresh = missing == [range.clone()];
-        for part in missing {
-            let (from, to) =
-                (usize::try_from(part.start).expect("small"), usize::try_from(part.end).expect("small"));
-            self.disk[from..to].copy_from_slice(&bytes[from - start..to - start]);
-        }
-        self.there.insert(range);
-        if fresh && !self.journal.is_empty() {
-            let crc = journal::crc32c(bytes);
-            self.journal.extend(journal::claim(Claim { start: at, end: at + bytes.len() as u64, crc }));
-        }
-        Ok(fresh)
-    }
-
-    fn begin(&mut self, begin: &Begin) {
-        self.generation += 1;
-        self.there = RangeSet::new();
-        if !begin.keep {
-            self.adopted = None;
-            self.disk.clear();
-        }
-        self.journal = begin.journal.as_ref().map(journal::begin).unwrap_or_default();
-    }
-
-    fn left(&mut self) -> Option<Leftover> {
-        if let Some(length) = self.adopted {
-            return Adopted::prefix(length).map(Leftover::Adopted);
-        }
-        let (start, claims) = journal::read(&self.journal)?;
-        self.journal = journal::rewrite(&start, &claims);
-        let (start, claims) = journal::read(&self.journal)?;
-        Some(Leftover::Journal { start, claims })
-    }
-
-    fn holds(&self, claim: Claim) -> bool {
-        let range = usize::try_from(claim.start).expect("small")..usize::try_from(claim.end).expect("small");
-        self.disk.get(range).is_some_and(|bytes| journal::crc32c(bytes) == claim.crc)
-    }
-
-    /// A prefix that another tool left: of this file, or of another one.
-    fn leave_a_prefix(&mut self) {
-        let file = self.world.versions[0].clone();
-        let length = self.world.rng.usize(0..=file.len());
-        self.disk = file[..length].to_vec();
-        if self.world.rng.bool() && length > 0 {
-            let wrong = self.world.rng.usize(length.saturating_sub(OVERLAP as usize)..length);
-            self.disk[wrong] ^= 1;
-        }
-        // A shorter one is not taken up.
-        // Digests of the whole are taken from a 200 only, and there may never be one.
-        self.world.digest = None;
-        self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);
-    }
-
-    /// What may happen to files between two runs.
-    fn damage(&mut self) {
-        self.adopted = None;
-        let rng = &mut self.world.rng;
-        match rng.u8(0..9) {
-            0 => self.journal.truncate(rng.usize(0..=self.journal.len())),
-            1 if !self.journal.is_empty() => {
-                let at = rng.usize(0..self.journal.len());
-                self.journal[at] ^= 1 << rng.u8(0..8);
-            }
-            2 if !self.disk.is_empty() => {
-                let at = rng.usize(0..self.disk.len());
-                self.disk[at] ^= 1 << rng.u8(0..8);
-            }
-            3 => self.disk.truncate(rng.usize(0..=self.disk.len())),
-            4 => self.journal.clear(),
-            5 => self.journal.extend(b"garbage at the end"),
-            6 => self.disk.extend(b"garbage at the end"),
-            _ => {}
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a plan is told and what it answers: the contract between the one who decides and the one who does.
+//! The inputs and actions of a plan: the contract between the plan, which decides, and its driver, which
+//! acts.
 
 use crate::adopt::Adopted;
 use crate::concurrency;
@@ -14,126 +15,129 @@ use crate::settings::{OnError, Verify};
 use std::ops::Range;
 use std::time::Duration;
 
-/// Which worker of a plan; later ones have higher numbers, so that reports of abandoned ones are recognised.
+/// The number of a worker. Later workers of a plan have higher numbers, so that late reports are recognised.
 pub type WorkerId = u32;
 
-/// What the director shall do next.
+/// What the driver does next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Look whether the wished name is free, before anything is asked of a server. Answered by `Looked`.
+    /// Look whether the wanted name is free, before any request is sent. Answered by `Looked`.
     Look {
-        /// What the server says of the file, where it had to be asked whether what stands there is it.
+        /// What a server says of the file, if it had to be asked whether the existing file is the same.
         remote: Option<Box<Remote>>,
     },
-    /// Start a worker that asks source number `source` about the file, without its bytes. Answered by `Opened` (a reply
-    /// without a body, 304 included) or `Ended`.
+    /// Start a worker that asks a source about the file, without its bytes. Answered by `Opened` (a response
+    /// without a body) or `Ended`.
     Ask {
-        /// Whom to start.
+        /// The new worker.
         worker: WorkerId,
         /// Index into the job's sources.
         source: usize,
-        /// What the server shall compare the file with.
+        /// What the server compares the file with.
         conditions: Conditions,
     },
-    /// Choose the name, if need be by the reply, and open the part file. If nothing was left in it by an earlier run,
-    /// begin it with `begin`. Answered by `Placed`.
+    /// Choose the name, by the response if necessary, and open the partial file. If an earlier run left
+    /// nothing in it, begin it with `begin`. Answered by `Placed`.
     Place {
-        /// The reply that names the file; `None` when its name is known and something was left of it.
+        /// The response that names the file. `None` if the name is known and something was left of the file.
         remote: Option<Box<Remote>>,
-        /// How the part file begins. `None`: not yet.
+        /// How the partial file begins. `None`: it does not begin yet.
         begin: Option<Begin>,
     },
-    /// Begin the part file (again): nothing that was written counts, but for what `keep` says. Answered by `Begun`.
+    /// Begin the partial file, perhaps once more: nothing that was written counts, except what `keep` says.
+    /// Answered by `Begun`.
     Begin(Begin),
-    /// Compare what an earlier run left with its journal. Answered by `ClaimChecked` for each claim, and `JournalChecked`.
+    /// Compare what an earlier run left with its journal. Answered by `ClaimChecked` for each claim, then
+    /// `JournalChecked`.
     CheckJournal {
-        /// Which check this is.
+        /// The state of the file that this belongs to.
         number: u32,
         /// What to compare.
         claims: Vec<Claim>,
     },
-    /// Start a worker that asks source number `source` for these bytes. Answered by `Opened` or `Ended`.
+    /// Start a worker that requests these bytes from a source. Answered by `Opened` or `Ended`.
     Fetch {
-        /// Whom to start.
+        /// The new worker.
         worker: WorkerId,
         /// Index into the job's sources.
         source: usize,
-        /// First byte wanted.
+        /// The first byte to request.
         from: u64,
-        /// One past the last one, or `None` for all; 0 and `None` is a plain GET.
+        /// One past the last byte, or `None` for all that follow. `from` 0 and `None` request the whole file.
         to: Option<u64>,
     },
-    /// The worker's reply is right: write its body from `at` on. Answered by `Wrote` and `Ended`.
+    /// The worker's response is valid: write its body from `at` on. Answered by `Wrote` and `Ended`.
     Accept {
-        /// Whose reply.
+        /// The worker.
         worker: WorkerId,
-        /// Bytes of the body to leave out at its beginning.
+        /// Bytes to leave out at the beginning of the body.
         skip: u64,
-        /// Where the first byte after these belongs.
+        /// The place in the file of the first byte after these.
         at: u64,
-        /// Where its task ends, if known; what follows is surplus.
+        /// Where its segment ends, if known. Bytes that follow are not written.
         end: Option<u64>,
     },
-    /// The worker's task ends there now: another one has the rest.
+    /// The worker's segment ends there now: another worker has the rest.
     Cut {
-        /// Whose.
+        /// The worker.
         worker: WorkerId,
         /// One past its last byte.
         end: u64,
     },
-    /// The worker's reply is of no use, or what it does, or the file is given up: drop it.
+    /// Stop the worker: it is not needed, or the job failed. Its later reports are ignored.
     Drop {
-        /// Whom to drop.
+        /// The worker.
         worker: WorkerId,
     },
-    /// Read this piece back and compare its digest. Answered by `ChunkVerified`.
+    /// Read this chunk back and compare its digest. Answered by `ChunkVerified`.
     VerifyChunk {
-        /// Which state of the file this belongs to.
+        /// The state of the file that this belongs to.
         number: u32,
         /// Its bytes.
         chunk: Range<u64>,
-        /// What it must be.
+        /// The digest that it must have.
         expected: Digest,
     },
-    /// What was written of these bytes counts for nothing, and is written anew. Answered by `Discarded`.
+    /// Discard these bytes: they are written once more. Answered by `Discarded`.
     Discard {
-        /// Which state of the file this belongs to.
+        /// The state of the file that this belongs to.
         number: u32,
-        /// Which bytes.
+        /// The bytes.
         ranges: Vec<Range<u64>>,
     },
-    /// Finish the digests of what was written. Answered by `Verified`.
+    /// Finish the digests of the complete file. Answered by `Verified`.
     Verify,
-    /// Move the part file to its name. Answered by `Published`.
+    /// Rename the partial file to its final name. Answered by `Published`.
     Publish,
-    /// Tell everybody.
+    /// Tell all readers of events.
     Tell(EventKind),
-    /// Tell the pace of the source's host.
+    /// Tell the controller of the source's host.
     Observe {
         /// Index into the job's sources.
         source: usize,
-        /// What is new.
+        /// What was observed.
         news: concurrency::Observation,
     },
-    /// Nothing to do before this moment, or before the next input.
+    /// There is nothing to do before this moment, or before the next input.
     Wait(Option<Duration>),
-    /// The file is over.
+    /// The job is over.
     Finish(Outcome),
 }
 
-/// How a part file begins.
+/// How a partial file begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begin {
-    /// The beginning of its journal; `None` if it has none.
+    /// The beginning of its journal. `None`: it has no journal.
     pub journal: Option<Start>,
-    /// The bytes that are in it stay: they are a prefix that another tool left.
+    /// The bytes that are in it stay: another tool left them.
     pub keep: bool,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// What is known of the content beside what its server says. Comes before `Looked` or `Placed`, and may come again.
+    /// What was found out about the content from elsewhere than its responses. It comes before `Looked` or
+    /// `Placed`, and may come again.
     Found(Findings),
     /// The answer to `Look`.
     Looked(Result<Place, Error>),
@@ -141,42 +145,42 @@ pub enum Input {
     Placed(Result<Place, Error>, Option<Leftover>),
     /// The answer to `Begin`.
     Begun(Result<(), Error>),
-    /// A worker has a reply (200 or 206, to `Ask` also 304) and waits for a word on it.
+    /// A worker has a response, and waits until it is accepted.
     Opened {
-        /// Whose.
+        /// The worker.
         worker: WorkerId,
-        /// Its head.
+        /// What the source says.
         remote: Box<Remote>,
     },
-    /// A worker gave all bytes of its task below `upto` to the disk.
+    /// A worker gave all bytes of its segment below `upto` to the disk.
     Wrote {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// One past the last byte.
         upto: u64,
-        /// All that is new of it is what this worker brought. Else some was there already, by a worker that was dropped
-        /// or fetches the same.
+        /// None of these bytes was there before. Otherwise some are from a worker that was dropped or fetches
+        /// the same.
         fresh: bool,
     },
-    /// A worker is through: its body or task ended, or it failed.
+    /// A worker has ended: its body or segment ended, or it failed.
     Ended {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// How.
+        /// How it ended.
         result: Result<(), Error>,
     },
-    /// What was claimed was compared with what is on the disk.
+    /// A claim of the journal was compared with the disk.
     ClaimChecked {
-        /// By which check.
+        /// As asked.
         number: u32,
-        /// What.
+        /// The claim.
         claim: Claim,
-        /// It is as the journal says.
+        /// The bytes are as the journal says.
         good: bool,
     },
-    /// A check is through; what it did not speak of could not be read.
+    /// All claims were compared. Claims that were not reported could not be read.
     JournalChecked {
-        /// Which.
+        /// As asked.
         number: u32,
     },
     /// The answer to `VerifyChunk`.
@@ -185,7 +189,7 @@ pub enum Input {
         number: u32,
         /// As asked.
         chunk: Range<u64>,
-        /// It is what it must be.
+        /// True if the digest is right.
         good: Result<bool, Error>,
     },
     /// The answer to `Discard`.
@@ -194,7 +198,7 @@ pub enum Input {
         number: u32,
         /// As asked.
         ranges: Vec<Range<u64>>,
-        /// Whether it could be done.
+        /// How it ended.
         result: Result<(), Error>,
     },
     /// The job has more sources, with these origins.
@@ -205,7 +209,7 @@ pub enum Input {
     Published(Result<String, Error>),
     /// The person's answer to a question.
     Answer(Answer),
-    /// From now on failures are handled like this.
+    /// Failures are handled like this from now on.
     OnError(OnError),
     /// The job is paused, or goes on.
     Pause(bool),
@@ -215,68 +219,68 @@ pub enum Input {
     Remove,
 }
 
-/// What is known of a file's content from elsewhere than its own replies.
+/// What was found out about the content of a file from elsewhere than its own responses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What lists say.
+    /// Digests from lists.
     pub expected: Vec<Expected>,
-    /// Digests of its pieces, and its size in bytes.
+    /// Digests of its chunks.
     pub chunks: Option<ChunkHashes>,
-    /// See `chunks`.
+    /// Its size in bytes.
     pub size: Option<u64>,
-    /// It has a signature of its own, which whoever verifies its digests checks too.
+    /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What it looks like, where its name promises something that is no page.
+    /// What the content looks like, if its name does not promise a web page.
     pub look: Option<Look>,
-    /// Its name is not the one that was given: what a person should know of that.
+    /// What a person should know of a name that was changed.
     pub renamed: Option<String>,
-    /// What a person should know.
+    /// What else a person should know.
     pub notes: Vec<String>,
 }
 
 /// A signature of a file itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The key that it is by, for people.
+    /// The key that made it, for people.
     pub by: String,
-    /// Which digest of the file is signed, if it is one that is computed while the file arrives.
+    /// The algorithm of the digest that is signed, if that digest is computed while the file arrives.
     pub digest: Option<Algorithm>,
 }
 
 /// Where a file may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// There.
+    /// At this path.
     Free {
         /// The final path, for people.
         path: String,
-        /// An earlier run left something there (`Looked` only).
+        /// An earlier run left something there. Only after `Look`.
         left: bool,
     },
-    /// A file is there, and only the server can tell whether it is this one (`Looked` only).
+    /// A file exists there, and only the server can tell whether it is the same. Only after `Look`.
     Ask(Conditions),
-    /// Nothing is to be done: the file there stays.
+    /// Nowhere: the file that exists stays.
     Taken {
-        /// The file that is there.
+        /// The file that exists.
         path: String,
         /// Why it stays: `already exists`.
         reason: String,
     },
 }
 
-/// What was found in a part file.
+/// What was found in a partial file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leftover {
-    /// What an earlier run of ours left.
+    /// The partial file of an earlier run, with its journal.
     Journal {
-        /// What file it is.
+        /// The file that it belongs to.
         start: Start,
-        /// Which bytes are there.
+        /// The bytes that are there.
         claims: Vec<Claim>,
     },
-    /// What another tool left.
+    /// The partial file of another tool.
     Adopted(Adopted),
-    /// A file of so many bytes, of which some may be wrong.
+    /// A whole file of so many bytes, of which some may be wrong.
     Whole(u64),
 }
 
@@ -285,26 +289,26 @@ pub enum Leftover {
 pub enum Answer {
     /// Try again.
     Retry,
-    /// Give this file up.
+    /// Give the job up.
     Skip,
 }
 
-/// How a file ended.
+/// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Complete, under its name.
+    /// The file is complete under its final name.
     Finished,
-    /// Nothing was to be done.
+    /// Nothing had to be done.
     Skipped,
-    /// Failed.
+    /// The job failed.
     Failed {
-        /// Why.
+        /// The kind of the failure.
         kind: ErrorKind,
-        /// No further file shall start: retries are used up and a person is watching.
+        /// No further job starts: the retries are used up and a person is watching.
         exhausted: bool,
-        /// Everything shall stop.
+        /// The whole run stops.
         stop_all: bool,
-        /// A later run can go on with what was written; else it is of no use.
+        /// A later run can resume what was written. Otherwise it is of no use.
         resumable: bool,
     },
 }
@@ -314,68 +318,69 @@ pub enum Outcome {
 pub struct Rules {
     /// The origins of the job's sources, at least one.
     pub origins: Vec<Origin>,
-    /// The name is known and can be looked up before anything is asked of a server.
+    /// The name is known, so that it can be looked up before any request.
     pub look_first: bool,
-    /// New tries after a failure.
+    /// How often the job is retried after failures.
     pub retries: u32,
-    /// What to do on failure.
+    /// What to do after a failure.
     pub on_error: OnError,
-    /// How long the file may take, all tries included.
+    /// How long the job may take, all retries included.
     pub max_time: Option<Duration>,
-    /// How much must be proven.
+    /// How much must be verified.
     pub verify: Verify,
-    /// It goes into a record, and that needs a digest.
+    /// The file goes into a lock file, which needs a digest.
     pub record: bool,
-    /// Digests the file must have, whatever the server says.
+    /// Digests that the file must have, whatever the server says.
     pub expected: Vec<Expected>,
-    /// What a person should know of it beforehand.
+    /// What a person should know of the file.
     pub notes: Vec<String>,
     /// The size it must have, in bytes.
     pub size: Option<u64>,
-    /// Digests that its pieces must have.
+    /// Digests that its chunks must have.
     pub chunks: Option<ChunkHashes>,
-    /// The connections it shall have; `None`: as many as help.
+    /// The number of connections; `None`: as many as help.
     pub connections: Option<usize>,
-    /// How its bytes are shared out.
+    /// How its bytes are assigned.
     pub sizes: Sizes,
-    /// Spreads the waits between tries.
+    /// Spreads the waits of jobs that fail together.
     pub seed: u64,
 }
 
-/// How the bytes of a file are shared out, in bytes.
+/// How the bytes of a file are assigned to connections. All values are in bytes.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// The smallest piece that is handed out while there are others.
+    /// The smallest segment, unless less is free.
     pub segment_least: u64,
-    /// The smallest part that a worker gives up to another one.
+    /// The smallest range that one worker takes over from another.
     pub split_least: u64,
-    /// Files below this have one connection.
+    /// Smaller files have one connection.
     pub single_below: u64,
-    /// Files from this on, and those of unknown size, have a journal. `None`: none has.
+    /// Files of this size and larger, and those of unknown size, have a journal. `None`: no file has.
     pub journal_from: Option<u64>,
-    /// How far beyond the first missing byte work is handed out, at least.
+    /// How far beyond the first missing byte segments are assigned, at least.
     pub window: u64,
-    /// What lies in the window is kept in memory: it is a bound.
+    /// The window is kept in memory, so that it is a strict limit.
     pub window_is_memory: bool,
 }
 
 impl Sizes {
     /// For files on a disk.
     pub const FILE: Sizes = Sizes {
-        // Below, the round trip between two pieces is felt on any line.
+        // With smaller ones, the round trip between two segments is felt on any line.
         segment_least: 1024 * 1024,
-        // What a request costs is weighed in seconds; this only keeps tasks from becoming crumbs.
+        // The cost of a request is compared in seconds; this only keeps segments from becoming tiny.
         split_least: 64 * 1024,
-        // A few pieces for two connections; below, one is done before the second is up to speed.
+        // A few segments for two connections. A smaller file is done before the second connection is up to
+        // speed.
         single_below: 4 * 1024 * 1024,
-        // A second's worth on a common line: fetching less again is cheaper than keeping records of it.
+        // One second on a common line. To fetch less once more is cheaper than to keep a journal.
         journal_from: Some(1024 * 1024),
-        // Hashing what lies in it takes less than 50 ms (SHA-256 at 1.8 GB/s).
+        // Hashing so many bytes takes less than 50 ms (SHA-256 at 1.8 GB/s).
         window: 64 * 1024 * 1024,
         window_is_memory: false,
     };
 
-    /// For what is written in order: what is ahead of the first missing byte waits in memory.
+    /// For output that is written in order: bytes ahead of the first missing one wait in memory.
     pub const IN_ORDER: Sizes =
         Sizes { journal_from: None, window: 16 * 1024 * 1024, window_is_memory: true, ..Sizes::FILE };
 }

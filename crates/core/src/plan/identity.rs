@@ -1,97 +1,384 @@
-//! The version of a file that is being fetched, and what belongs to it.
+//! Which file is being fetched, and whether bytes may be joined to it.
 //!
-//! Invariant: there is one version at a time. Only what is provably of it is gone on with, and a journal for a later run
-//! names it only if its parts may be joined.
+//! It holds what the server said of the file (validator, size, coding), what is adopted from another tool,
+//! and how often the file changed. Invariant: there is one state of the file at a time. Bytes are joined only
+//! if they provably belong to it, and a journal names it for a later run only if its ranges may be joined.
 
-use super::Plan;
+use super::sources::Sources;
+use super::transfer::Assignment;
+use super::validate::{self, Segment, adopted_start, is_no_beginning, start_at};
+use super::{Leftover, Rules};
+use crate::adopt::Adopted;
+use crate::digest::Expected;
+use crate::error::{Error, ErrorKind};
+use crate::identity::{Identity as JobIdentity, Origin};
 use crate::journal::Start;
+use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
+use crate::show;
 
-/// The version of the file that is being fetched.
+/// A file that comes again with less than this share of its size is something else in its place: an error of
+/// some bytes, or a page. Versions of one file differ by less; half or a third of it is a common remainder.
+const FAR_SMALLER: u64 = 16;
+
+/// After so many changes a file comes in one response or not at all.
+const CHANGES_MOST: u32 = 2;
+
+/// The file as the server has it.
 #[derive(Debug)]
-pub(super) struct RemoteFile {
-    pub(super) start: Start,
-    /// Parts of it may be joined.
+struct RemoteFile {
+    start: Start,
+    /// Ranges of it may be joined.
     joinable: bool,
-    pub(super) warnings: Vec<String>,
-    /// It says to be an HTML page.
-    pub(super) html: bool,
-    /// It was told.
-    pub(super) told: bool,
+    warnings: Vec<String>,
+    /// The server calls it a web page.
+    html: bool,
+    /// The event that it started was told.
+    announced: bool,
 }
 
 impl RemoteFile {
-    /// What an earlier run left of it.
+    /// Returns the file of an earlier run.
     fn left(start: Start) -> RemoteFile {
         let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();
-        RemoteFile { start, joinable: true, warnings, html: false, told: false }
+        RemoteFile { start, joinable: true, warnings, html: false, announced: false }
     }
 
-    /// What this reply says of it.
-    fn said(start: Start, remote: &Remote, joinable: bool) -> RemoteFile {
-        let mut known = RemoteFile { html: remote.is_html(), joinable, ..RemoteFile::left(start) };
-        known.warnings.splice(0..0, remote.notes.iter().cloned());
-        known
+    /// Returns the file of this response.
+    fn said(start: Start, remote: &Remote) -> RemoteFile {
+        let left = RemoteFile::left(start);
+        let mut file = RemoteFile { html: remote.is_html(), joinable: remote.can_resume, ..left };
+        file.warnings.splice(0..0, remote.notes.iter().cloned());
+        file
     }
 }
 
-impl Plan {
-    /// This is the version from now on, as the reply says.
-    pub(super) fn know(&mut self, start: Start, remote: &Remote, joinable: bool) {
-        self.expectations.begin(&start.digests);
-        self.remote_file = Some(RemoteFile::said(start, remote, joinable));
+/// What the first response said of the kind of thing that the file is.
+#[derive(Debug, Clone, Copy)]
+struct FirstResponse {
+    html: bool,
+    size: Option<u64>,
+}
+
+impl FirstResponse {
+    fn of(remote: &Remote) -> FirstResponse {
+        FirstResponse { html: remote.is_html(), size: remote.size }
     }
 
-    /// This is the version from now on, as it was in an earlier run.
-    pub(super) fn know_again(&mut self, start: Start) {
-        self.expectations.begin(&start.digests);
-        self.remote_file = Some(RemoteFile::left(start));
+    /// Returns true if a later response cannot be a version of the same file.
+    fn differs(&self, remote: &Remote) -> bool {
+        let smaller = |(before, now): (u64, u64)| now < before / FAR_SMALLER;
+        (remote.is_html() && !self.html) || self.size.zip(remote.size).is_some_and(smaller)
+    }
+}
+
+/// What joining bytes depends on besides the file itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joining<'p> {
+    /// Bytes of several sources may be mixed.
+    pub(super) mixes: bool,
+    /// Ranges of the file may be joined: see [`Identity::may_join`].
+    pub(super) joinable: bool,
+    /// A range ended, and no response said whether the file ends there too.
+    pub(super) open_ended: bool,
+    pub(super) sources: &'p Sources,
+    /// What the whole file is expected to be.
+    pub(super) expected: &'p [Expected],
+}
+
+/// The file that is being fetched.
+#[derive(Debug)]
+pub(super) struct Identity {
+    remote: Option<RemoteFile>,
+    /// What the first accepted response of this run was like, and later the one with which the file began
+    /// again.
+    first: Option<FirstResponse>,
+    /// What another tool left, until the server's file is compared with its end.
+    adopting: Option<Adopted>,
+    /// The same, while its end is being compared.
+    comparing: Option<Adopted>,
+    /// How often the file changed while it was fetched.
+    changes: u32,
+    /// Bytes were joined without a validator: only a digest can tell whether they belong together.
+    joined_unproven: bool,
+    /// Lines of the last response that could not be read, until they are told.
+    unread: Vec<String>,
+    /// Files from this size on, and those of unknown size, have a journal. `None`: none has.
+    journal_from: Option<u64>,
+}
+
+impl Identity {
+    pub(super) fn new(rules: &Rules) -> Self {
+        Identity {
+            remote: None,
+            first: None,
+            adopting: None,
+            comparing: None,
+            changes: 0,
+            joined_unproven: false,
+            unread: Vec::new(),
+            journal_from: rules.sizes.journal_from,
+        }
     }
 
-    /// Whether what is written can be told to belong to what follows.
-    pub(super) fn is_provable(&self) -> bool {
-        let strong = self.expectations.has_strong(&[]) || self.chunks.is_some();
-        self.remote_file.as_ref().is_some_and(|known| {
-            known.joinable && self.changes < 2 && (known.start.version != Validator::Unknown || strong)
+    /// Returns what is known of the file on the server, once a response was accepted or a journal was read.
+    pub(super) fn start(&self) -> Option<&Start> {
+        self.remote.as_ref().map(|file| &file.start)
+    }
+
+    /// Returns true if the server calls the file a web page.
+    pub(super) fn is_html(&self) -> bool {
+        self.remote.as_ref().is_some_and(|file| file.html)
+    }
+
+    /// Returns true if written bytes provably belong to what follows. `digest_tells` says that a digest will
+    /// tell.
+    pub(super) fn may_join(&self, digest_tells: bool) -> bool {
+        self.remote.as_ref().is_some_and(|file| {
+            let told = file.start.version != Validator::Unknown || digest_tells;
+            file.joinable && self.changes < CHANGES_MOST && told
         })
     }
 
-    /// The beginning of the file's journal, if it shall have one.
-    pub(super) fn journal(&self) -> Option<Start> {
-        let from = self.rules.sizes.journal_from?;
-        let known = self.remote_file.as_ref().filter(|_| self.ledger.size.is_none_or(|size| size >= from))?;
-        // What cannot be joined now cannot be in a later run either.
-        let worthless = Start { version: Validator::Unknown, digests: Vec::new(), ..known.start.clone() };
-        Some(if known.joinable { known.start.clone() } else { worthless })
+    /// Returns true if bytes were joined of which only a digest can tell that they belong together.
+    pub(super) fn is_joined_unproven(&self) -> bool {
+        self.joined_unproven
     }
 
-    /// What a reply of that source must agree with: of several, each has a version of its own, and all have the digests.
-    pub(super) fn start_of(&self, source: usize, known: &Start) -> Start {
-        if !self.mixes() {
-            return known.clone();
+    /// The file changed while it was fetched.
+    pub(super) fn count_change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Returns the beginning of the file's journal, if it has one.
+    pub(super) fn journal(&self, size: Option<u64>) -> Option<Start> {
+        let from = self.journal_from?;
+        let file = self.remote.as_ref().filter(|_| size.is_none_or(|size| size >= from))?;
+        if file.joinable {
+            return Some(file.start.clone());
         }
-        let same = self.sources.origin(source) == known.origin;
-        let version = self.sources.version(source).or(Some(&known.version).filter(|_| same));
-        let version = version.cloned().unwrap_or(Validator::Unknown);
-        Start { version, digests: self.expectations.all().to_vec(), ..known.clone() }
+        // What cannot be joined now cannot be joined in a later run either.
+        Some(Start { version: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
-    /// What an earlier run left may be another mirror's, of which equal sizes and tags prove nothing.
-    pub(super) fn is_of_another_source(&self, source: usize, known: &RemoteFile) -> bool {
-        let same = match (self.sources.origin(source), known.start.origin) {
+    /// The file begins with this response.
+    pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
+        self.remote = Some(RemoteFile::said(start, remote));
+    }
+
+    /// The file continues as an earlier run left it.
+    pub(super) fn continue_left(&mut self, start: Start) {
+        self.remote = Some(RemoteFile::left(start));
+    }
+
+    /// A range of the file is accepted from this source.
+    pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
+        let Some(file) = &mut self.remote else { return };
+        // It is not known where a file that is repaired came from.
+        if file.start.origin.is_none() {
+            file.start.url = show::url(&remote.url);
+            file.start.origin = origin;
+        }
+        file.start.size = size;
+        self.joined_unproven |= file.start.version == Validator::Unknown;
+    }
+
+    /// Remembers what a response is like. `again` says that the file begins with it.
+    pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
+        if again || self.first.is_none() {
+            self.first = Some(FirstResponse::of(remote));
+        }
+    }
+
+    /// Remembers the lines of a response that could not be read.
+    pub(super) fn set_unread(&mut self, lines: Vec<String>) {
+        self.unread = lines;
+    }
+
+    /// Forgets the file, since it starts again. What another tool left stays to be compared.
+    pub(super) fn forget(&mut self) {
+        self.remote = None;
+        self.adopting = self.comparing.take().or(self.adopting.take());
+        self.joined_unproven = false;
+    }
+
+    /// Checks that a response is of the same kind as the first one.
+    ///
+    /// # Errors
+    /// `remote.other` if something else is in the place of the file.
+    pub(super) fn check_kind(&self, remote: &Remote) -> Result<(), Error> {
+        if !self.first.is_some_and(|first| first.differs(remote)) {
+            return Ok(());
+        }
+        let size = remote.size.map_or(String::new(), |size| format!(" of {size} bytes"));
+        let what = if remote.is_html() { "an HTML page" } else { "a response" };
+        Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
+    }
+
+    /// Validates a response with the whole file where a range was requested: it must not be a page, or
+    /// shorter than the `present` bytes, or of another file. A request for the whole file will tell what it
+    /// is.
+    ///
+    /// # Errors
+    /// `remote.changed`.
+    pub(super) fn validate_whole(
+        &self,
+        assignment: &Assignment,
+        remote: &Remote,
+        present: u64,
+        joining: Joining<'_>,
+    ) -> Result<(), Error> {
+        let other = remote.is_html() || remote.size.is_some_and(|size| size < present);
+        if !assignment.is_plain() && (other || self.is_another(assignment.source, remote, joining)) {
+            return Err(Error::new(ErrorKind::RemoteChanged, show::url(&remote.url), ""));
+        }
+        Ok(())
+    }
+
+    /// Validates a response with a range. Returns which bytes of it are used. If the range is compared with
+    /// the end of what another tool left, also returns what the file becomes.
+    ///
+    /// # Errors
+    /// The reason why no byte of it may be written.
+    pub(super) fn validate_range(
+        &self,
+        assignment: &Assignment,
+        remote: &Remote,
+        joining: Joining<'_>,
+    ) -> Result<(Segment, Option<Start>), Error> {
+        let Assignment { source, from, end, .. } = *assignment;
+        let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
+        if let Some(url) = self.other_origin(source, joining) {
+            return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {url}"));
+        }
+        if let Some(left) = &self.adopting {
+            let start = adopted_start(remote, joining.sources.origin(source), left)?;
+            return Ok((validate::range(&start, from, end, remote)?, Some(start)));
+        }
+        let Some(file) = &self.remote else {
+            return refuse(ErrorKind::HttpRangeWrong, "everything was asked for");
+        };
+        if joining.open_ended && !joining.joinable {
+            let why = "only a part came, and nothing tells whether the next one belongs to it";
+            return refuse(ErrorKind::HttpTruncated, why);
+        }
+        let start = start_at(&file.start, source, joining);
+        Ok((validate::range(&start, from, end, remote)?, None))
+    }
+
+    /// Returns the URL that the bytes here came from, if the source is another one. Equal sizes and tags of
+    /// another mirror prove nothing.
+    fn other_origin(&self, source: usize, joining: Joining<'_>) -> Option<&str> {
+        let start = self.start()?;
+        let same = match (joining.sources.origin(source), start.origin) {
             (Some(one), Some(other)) => one.may_resume(other),
             _ => true,
         };
-        !same && !self.mixes()
+        (!same && !joining.mixes).then_some(start.url.as_str())
     }
 
-    /// Whether this reply says itself that it is of another file than the one whose bytes are here.
-    pub(super) fn is_another(&self, source: usize, remote: &Remote) -> bool {
-        let Some(RemoteFile { start, .. }) = &self.remote_file else { return false };
-        let start = &self.start_of(source, start);
-        let version = start.version != Validator::Unknown && start.version != remote.validator;
-        let size = start.size.zip(remote.size).is_some_and(|(here, there)| here != there);
-        version || size
+    /// Returns true if a response itself says that it is of another file than the one whose bytes are here.
+    fn is_another(&self, source: usize, remote: &Remote, joining: Joining<'_>) -> bool {
+        let Some(start) = self.start() else { return false };
+        let start = start_at(start, source, joining);
+        let validator = start.version != Validator::Unknown && start.version != remote.validator;
+        validator || start.size.zip(remote.size).is_some_and(|(here, there)| here != there)
+    }
+
+    /// Adopts what another tool left: the server's file is compared with its end first.
+    pub(super) fn adopt(&mut self, left: Adopted) {
+        self.adopting = Some(left);
+    }
+
+    /// Returns the first byte to request: where what another tool left is compared, or 0.
+    pub(super) fn first_byte(&self) -> u64 {
+        self.adopting.as_ref().map_or(0, |left| left.overlap().start)
+    }
+
+    /// Checks that what another tool left can be a beginning of the file of this response.
+    ///
+    /// # Errors
+    /// `resume.damaged`.
+    pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
+        self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
+    }
+
+    /// The comparison with what another tool left begins. Returns it.
+    pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
+        self.comparing = self.adopting.take();
+        self.comparing.as_ref()
+    }
+
+    /// Ends the comparison with what another tool left, if all of its end is written.
+    pub(super) fn end_comparison(&mut self, written: &RangeSet) {
+        if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
+            self.comparing = None;
+        }
+    }
+
+    /// Returns the error as it is told: if the server's file ends before what another tool left, the latter
+    /// is no beginning of it.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match &self.adopting {
+            Some(left) if error.kind == ErrorKind::HttpRangePast => {
+                is_no_beginning(left, error.size, &error.at)
+            }
+            _ => error,
+        }
+    }
+
+    /// Checks that a job can continue what an earlier run left, by what is known of the file now. `job` is
+    /// the identity of the job, and `digest_tells(digests)` says whether a strong digest is known or among
+    /// these.
+    ///
+    /// # Errors
+    /// `resume.unproven` or `remote.changed`.
+    pub(super) fn check_leftover(
+        &self,
+        left: &Leftover,
+        path: &str,
+        job: &JobIdentity,
+        joinable: bool,
+        digest_tells: impl Fn(&[Expected]) -> bool,
+    ) -> Result<(), Error> {
+        let refuse = |kind, why: &str| Err(Error::new(kind, path, why));
+        let Leftover::Journal { start, claims } = left else { return Ok(()) };
+        if !job.may_resume(start.origin) {
+            return refuse(ErrorKind::ResumeUnproven, "it came from another URL");
+        }
+        let Some(known) = self.start() else {
+            let unproven = start.version == Validator::Unknown && !digest_tells(&start.digests);
+            return match unproven && !claims.is_empty() {
+                true => refuse(ErrorKind::ResumeUnproven, ""),
+                false => Ok(()),
+            };
+        };
+        let same = start.version == known.version && start.size == known.size && start.coding == known.coding;
+        match same {
+            _ if !joinable => refuse(ErrorKind::ResumeUnproven, ""),
+            true => Ok(()),
+            false => refuse(ErrorKind::RemoteChanged, "since an earlier run"),
+        }
+    }
+
+    /// Adds what the person should know when the file is finished.
+    pub(super) fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        if let Some(file) = &mut self.remote {
+            file.warnings.extend(warnings);
+        }
+    }
+
+    /// Returns what the person should know, and forgets it.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        self.remote.as_mut().map(|file| std::mem::take(&mut file.warnings)).unwrap_or_default()
+    }
+
+    /// Returns what to tell when the file starts, once: its URL, its validator, and the lines that could not
+    /// be read.
+    pub(super) fn announce(&mut self) -> Option<(String, Option<String>, Vec<String>)> {
+        let file = self.remote.as_mut().filter(|file| !file.announced)?;
+        file.announced = true;
+        Some((file.start.url.clone(), file.start.version.text(), std::mem::take(&mut self.unread)))
     }
 }

@@ -1,27 +1,77 @@
-//! The state machine of one file.
+//! The state machine of one job: what to do next, given what happened so far.
 //!
-//! Invariant: every byte of a file is in exactly one of: free, claimed, held by one worker (plus at most one hedge,
-//! whose bytes count only if it is through first), written, verified. No byte is accepted from a reply that was not
-//! judged first, and bytes of two versions of a file are never joined. ([`Plan::check`] states it; the simulations
-//! assert it after every step.)
+//! A [`Plan`] never waits, never calls back, and touches neither network nor disk nor clock. Its driver (the
+//! director of the engine, or a simulation) tells it what happened and carries out what it answers.
 //!
-//! The director asks [`Plan::next`] for what to do and reports what happened with [`Plan::on`]. Nothing else
-//! touches a plan, and a plan touches nothing. Here is its life; what it is told and answers is in [`contract`]. Whom to ask for
-//! what is in [`staff`] and [`sources`]; what a reply is good for, in [`judge`], and what is done with it, in [`opening`]; what
-//! workers bring, in [`working`]; whether a source may be asked for more connections, in [`growth`]; who has which bytes, in [`work`]; which version that is, in [`known`]; what was there before, in
-//! [`resuming`]; what is right, in [`proving`]; and what a failure means, in [`failing`].
+//! # How to drive a plan
+//!
+//! 1. Make it with [`Plan::new`].
+//! 2. Call [`Plan::next`] and carry out the [`Action`] that it returns, until it returns [`Action::Wait`] or
+//!    [`Action::Finish`]. Every action is returned once.
+//! 3. After [`Action::Wait`], wait until something happens or the given moment has come. Tell what happened
+//!    with [`Plan::on`], and go back to 2. Several inputs may be told before the next call of `next`.
+//! 4. After [`Action::Finish`] the job is over: stop.
+//!
+//! `now` is the time since any fixed moment, and never goes back. `allowances` says how many connections may
+//! be opened to the host of each source, in the order of the sources.
+//!
+//! # Which input answers which action
+//!
+//! | action | answered by |
+//! |---|---|
+//! | `Look` | `Looked`, once |
+//! | `Ask` | `Opened` without a body, or `Ended` with an error |
+//! | `Fetch` | `Opened`, or `Ended` with an error |
+//! | `Place` | `Placed`, once |
+//! | `Begin` | `Begun`, once |
+//! | `Accept` | `Wrote` as bytes are written, then `Ended`, once |
+//! | `CheckJournal` | `ClaimChecked` for each claim, then `JournalChecked` |
+//! | `VerifyChunk` | `ChunkVerified`, once |
+//! | `Discard` | `Discarded`, once |
+//! | `Verify` | `Verified`, once |
+//! | `Publish` | `Published`, once |
+//! | `Cut`, `Drop`, `Tell`, `Observe` | nothing |
+//! | `Tell` of a question | `Answer`, when the person has decided |
+//!
+//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be told at any time. Answers may be late:
+//! reports of a worker that was dropped, or about an earlier state of the file (`number`). The plan ignores
+//! them, so that no driver has to sort them out.
+//!
+//! # The life of a job
+//!
+//! ```text
+//! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
+//!               |   ^    <-> Asking        a person decides
+//!               v   |
+//!        Placing, Beginning                the first response names the file, or starts it again
+//!               |
+//!           Verifying -> Publishing -> Over
+//! ```
+//!
+//! # Who decides what
+//!
+//! | owner | holds | decides |
+//! |---|---|---|
+//! | `transfer` | the segment ledger, assignments, hedges | which worker fetches what next |
+//! | `identity` | validator, size, what is adopted or resumed | whether bytes may be joined |
+//! | `verification` | digests, chunk hashes, suspects | whether bytes are right, and which mirror is wrong |
+//! | `retry_policy` | retries, pauses, answers | what follows a failure |
+//! | `sources` | what is known of each source | which source is asked |
+//!
+//! This file is longer than others because of this page.
+//!
+//! Invariant: every byte of a file is in exactly one of these: free, claimed by a journal, assigned to one
+//! worker (and at most one hedge), written. No byte of a response is used before the response was validated,
+//! and bytes of two states of a file are never joined. [`Plan::check`] states it; the simulations assert it
+//! after every step.
 
 mod contract;
-mod failures;
-mod growth;
 mod identity;
-mod ledger;
-mod pauses;
-mod progress;
 mod responses;
-mod resume;
-mod schedule;
+mod results;
+mod retry_policy;
 mod sources;
+mod transfer;
 mod validate;
 mod verification;
 
@@ -31,160 +81,111 @@ pub use contract::{
 
 // For the simulated line of the tests, which assigns segments as a plan does.
 #[doc(hidden)]
-pub use ledger::{
+pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
 };
 
-use crate::adopt::Adopted;
 use crate::concurrency::Allowance;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Failure};
-use crate::identity::{Conditions, Identity, Origin};
+use crate::identity::{Conditions, Identity as JobIdentity, Origin};
 use crate::remote::Validator;
-use crate::retry::Budget;
-use identity::RemoteFile;
-use ledger::SegmentLedger;
-use pauses::Pauses;
-use responses::First;
+use identity::{Identity, Joining};
+use retry_policy::RetryPolicy;
 use sources::Sources;
 use std::collections::VecDeque;
 use std::time::Duration;
-use verification::Chunks;
-use verification::Expectations;
+use transfer::{Terms, Transfer};
+use verification::Verification;
+
+/// Actions that [`Plan::next`] has still to return.
+type Actions = VecDeque<Action>;
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Looking,
-    /// The part file is being opened; the worker, if any, has the reply that is waiting for it.
+    /// The partial file is being opened. The worker, if any, has the response that waits for it.
     Placing(Option<WorkerId>),
-    /// The part file is being begun for this worker's reply.
+    /// The partial file is being begun for this worker's response, of which the first bytes are skipped.
     Beginning {
         worker: WorkerId,
         skip: u64,
     },
-    /// Workers are at work, or will be as soon as there is room.
+    /// Workers deliver, or will be started as soon as the allowances permit it.
     Transferring,
-    /// The next request happens then.
+    /// The next request is sent then.
     Waiting {
         until: Duration,
-        /// The host asked for it: the file's place among those in flight is free meanwhile.
+        /// The host asked for it. The job needs no place among those in flight meanwhile.
         for_host: bool,
     },
-    /// A person is asked about this failure.
-    Asking(Error),
+    /// The person has been asked about this failure since then.
+    Asking {
+        error: Error,
+        since: Duration,
+    },
     Verifying,
-    Publishing,
+    Publishing {
+        /// How the file was verified, for people.
+        verified_by: String,
+        digests: Vec<Digest>,
+    },
     Over,
 }
 
-/// The state machine of one file. See the module.
+/// The state machine of one job. The module says how to drive it.
 #[derive(Debug)]
 pub struct Plan {
-    rules: Rules,
-    budget: Budget,
-    pauses: Pauses,
-    /// The server gives no parts: one connection it is.
-    one_only: bool,
-    actions: VecDeque<Action>,
     state: State,
-    ledger: SegmentLedger,
-    workers: WorkerId,
-    checks: u32,
+    actions: Actions,
     sources: Sources,
-    /// Digests of its pieces, where somebody gave them.
-    chunks: Option<Chunks>,
-    first_request: Option<Duration>,
-    /// A file stands under the final name, and the server is to be asked about it first.
+    transfer: Transfer,
+    identity: Identity,
+    verification: Verification,
+    retry: RetryPolicy,
+    /// A file exists under the final name, and a server is asked about it first. It is kept here, and not in
+    /// a state, since the request may be retried.
     asking: Option<Conditions>,
-    /// The final path, once there is a part file.
-    placed: Option<String>,
-    remote_file: Option<RemoteFile>,
-    /// What the first accepted reply of this run was like, and later the one that the file began with again.
-    first: Option<First>,
-    /// What another tool left, until the server's file began to be compared with its end.
-    adopting: Option<Adopted>,
-    /// The same, until its end was compared.
-    comparing: Option<Adopted>,
-    /// A part ended, and the server did not say whether the file ends there too.
-    open_ended: bool,
-    /// What the file must be: what the person, lists and the server said.
-    expectations: Expectations,
-    proven: Option<String>,
-    computed: Vec<Digest>,
-    /// Bytes were joined without a validator: only a digest can tell whether they belong together.
-    unproven_join: bool,
-    /// How often the file changed under our hands. After the second time it comes in one stream or not at all.
-    changes: u32,
-    /// It broke, and goes on with the next reply.
-    continuing: bool,
-    /// The most bytes of this run that ever counted: starting again does not lower it.
-    best: u64,
-    /// Bytes that an earlier run left, and that were found good: they are no progress of this one.
-    left_good: u64,
-    fetched: u64,
-    /// When the person was asked, and how long that took before: such time counts for nothing.
-    asked: Option<Duration>,
-    asked_before: Duration,
+    /// The final path, once there is a partial file.
+    path: Option<String>,
+    /// The next response that is accepted continues what is written.
+    resumes: bool,
     /// Since when the job is paused.
     paused: Option<Duration>,
     stopped: bool,
-    /// What of the head of the last reply could not be read, until it is told.
-    dropped: Vec<String>,
 }
 
 impl Plan {
-    /// A plan for a file of which nothing is known yet.
+    /// Makes the plan of a job of which nothing is known yet.
     pub fn new(rules: Rules) -> Self {
         let mut plan = Plan {
-            budget: Budget::new(rules.retries, rules.seed),
-            pauses: Pauses::default(),
-            one_only: false,
-            actions: VecDeque::new(),
             state: State::Transferring,
-            ledger: SegmentLedger::default(),
-            workers: 0,
-            checks: 0,
+            actions: Actions::new(),
             sources: Sources::new(&rules.origins),
-            chunks: None,
-            first_request: None,
+            transfer: Transfer::new(&rules),
+            identity: Identity::new(&rules),
+            verification: Verification::new(&rules),
+            retry: RetryPolicy::new(&rules),
             asking: None,
-            placed: None,
-            remote_file: None,
-            first: None,
-            adopting: None,
-            comparing: None,
-            open_ended: false,
-            expectations: Expectations::new(&rules),
-            proven: None,
-            computed: Vec::new(),
-            unproven_join: false,
-            changes: 0,
-            continuing: false,
-            best: 0,
-            left_good: 0,
-            fetched: 0,
-            asked: None,
-            asked_before: Duration::ZERO,
+            path: None,
+            resumes: false,
             paused: None,
             stopped: false,
-            dropped: Vec::new(),
-            rules,
         };
-        if plan.rules.look_first {
+        plan.transfer.align_to(plan.verification.chunk_length());
+        if rules.look_first {
             plan.state = State::Looking;
             plan.actions.push_back(Action::Look { remote: None });
         }
-        plan.know_pieces(plan.rules.chunks.clone(), None);
         plan
     }
 
-    /// What to do next, with what room there is for more connections now at the host of each source. Every action comes
-    /// once; after [`Action::Wait`] there is nothing more for now.
-    pub fn next(&mut self, now: Duration, rooms: &[Allowance]) -> Action {
+    /// Returns what to do next. `allowances` says how many connections may be opened to the host of each
+    /// source.
+    pub fn next(&mut self, now: Duration, allowances: &[Allowance]) -> Action {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
-            self.drop_workers();
-            self.failed(now, Error::new(ErrorKind::JobMaxTime, self.place(), ""));
+            self.fail(now, Error::new(ErrorKind::JobMaxTime, self.path(), ""));
         }
         if let State::Waiting { until, .. } = self.state
             && self.actions.is_empty()
@@ -195,7 +196,7 @@ impl Plan {
         let mut timer = if let State::Waiting { until, .. } = self.state { Some(until) } else { None };
         if self.state == State::Transferring && self.actions.is_empty() {
             match self.paused {
-                None => timer = self.schedule(now, rooms),
+                None => timer = self.schedule(now, allowances),
                 Some(_) => self.suspend(),
             }
         }
@@ -205,240 +206,220 @@ impl Plan {
         }
     }
 
-    /// Takes in what happened. Reports of workers that were dropped change nothing.
+    /// Takes in what happened. Late reports of something that was given up change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
-        if self.state == State::Over {
-            return;
-        }
-        match input {
-            Input::Found(mut findings) => {
-                let (pieces, size) = (findings.chunks.take(), findings.size.take());
-                self.expectations.know(findings);
-                self.know_pieces(pieces, size);
+        let generation = self.transfer.generation();
+        match (input, &self.state) {
+            (_, State::Over) => {}
+            (Input::Found(findings), _) => {
+                self.verification.add(findings);
+                self.transfer.align_to(self.verification.chunk_length());
             }
-            Input::Looked(place) if self.state == State::Looking => match place {
-                Ok(Place::Free { left: true, .. }) => {
-                    self.state = State::Placing(None);
-                    self.actions.push_back(Action::Place { remote: None, begin: None });
-                }
-                Ok(Place::Free { .. }) => self.state = State::Transferring,
-                Ok(Place::Ask(conditions)) => {
-                    self.asking = Some(conditions);
-                    self.state = State::Transferring;
-                }
-                Ok(Place::Taken { path, reason }) => self.skipped(path, reason),
-                Err(error) => self.failed(now, error),
-            },
-            Input::Placed(place, left) => {
-                if let State::Placing(worker) = self.state {
-                    self.placed(now, worker, place, left);
-                }
+            (Input::Sources(more), _) => self.sources.add(&more),
+            (Input::OnError(on_error), _) => self.retry.set_on_error(on_error),
+            (Input::Pause(paused), _) => self.pause(now, paused),
+            (Input::Stop, _) => self.stop(ErrorKind::RunStopped),
+            (Input::Remove, _) => self.stop(ErrorKind::JobRemoved),
+            (Input::Answer(answer), _) => self.answered(now, answer),
+            (Input::Looked(place), State::Looking) => self.looked(now, place),
+            (Input::Placed(place, left), &State::Placing(worker)) => self.placed(now, worker, place, left),
+            (Input::Begun(result), &State::Beginning { worker, skip }) => {
+                self.begun(now, worker, skip, result);
             }
-            Input::Begun(result) => {
-                if let State::Beginning { worker, skip } = self.state {
-                    match result {
-                        Ok(()) => self.accept(now, worker, skip),
-                        Err(error) => {
-                            // Nobody knows what is in the part file now.
-                            self.drop_workers();
-                            self.forget();
-                            self.failed(now, error);
-                        }
-                    }
-                }
+            (Input::Opened { worker, remote }, State::Transferring) => self.opened(now, worker, *remote),
+            (Input::Wrote { worker, upto, fresh }, _) => self.wrote(now, worker, upto, fresh),
+            (Input::Ended { worker, result }, _) => self.ended(now, worker, result),
+            (Input::ClaimChecked { number, claim, good }, _) if number == generation => {
+                self.transfer.claim_checked(claim, good);
+                self.complete();
             }
-            Input::Opened { worker, remote } if self.state == State::Transferring => {
-                self.opened(now, worker, *remote);
+            (Input::JournalChecked { number }, _) if number == generation => {
+                self.transfer.journal_checked();
+                self.complete();
             }
-            Input::Wrote { worker, upto, fresh } => self.wrote(now, worker, upto, fresh),
-            Input::Ended { worker, result } => self.ended(now, worker, result),
-            Input::ClaimChecked { number, claim, good } if number == self.checks => self.checked(claim, good),
-            Input::JournalChecked { number } if number == self.checks => self.check_ended(),
-            Input::ChunkVerified { number, chunk, good } if number == self.checks => {
-                self.proved(now, chunk, good)
+            (Input::ChunkVerified { number, chunk, good }, _) if number == generation => {
+                self.chunk_verified(now, chunk, good);
             }
-            Input::Discarded { number, ranges, result } if number == self.checks => {
-                self.voided(now, &ranges, result);
+            (Input::Discarded { number, ranges, result }, _) if number == generation => {
+                self.discarded(now, &ranges, result);
             }
-            Input::Sources(more) => self.sources.add(&more),
-            Input::Verified(digests) if self.state == State::Verifying => self.verified(now, digests),
-            Input::Published(result) if self.state == State::Publishing => match result {
-                Ok(path) => self.published(now, path),
-                Err(error) => self.failed(now, error),
-            },
-            Input::Answer(answer) => self.answered(now, answer),
-            Input::OnError(on_error) => self.rules.on_error = on_error,
-            Input::Pause(paused) => self.pause(now, paused),
-            Input::Stop => self.stop(ErrorKind::RunStopped),
-            Input::Remove => self.stop(ErrorKind::JobRemoved),
-            // Late news of something that was given up.
-            Input::Looked(_)
-            | Input::Opened { .. }
-            | Input::ClaimChecked { .. }
-            | Input::JournalChecked { .. }
-            | Input::ChunkVerified { .. }
-            | Input::Discarded { .. }
-            | Input::Verified(_)
-            | Input::Published(_) => {}
+            (Input::Verified(digests), State::Verifying) => self.verified(now, digests),
+            (Input::Published(Ok(path)), State::Publishing { .. }) => self.published(now, path),
+            (Input::Published(Err(error)), State::Publishing { .. }) => self.failed(now, error),
+            (
+                Input::Looked(_)
+                | Input::Placed(..)
+                | Input::Begun(_)
+                | Input::Opened { .. }
+                | Input::ClaimChecked { .. }
+                | Input::JournalChecked { .. }
+                | Input::ChunkVerified { .. }
+                | Input::Discarded { .. }
+                | Input::Verified(_)
+                | Input::Published(_),
+                _,
+            ) => {}
         }
     }
 
-    /// The algorithms whose digests `Verify` must compute. Settled when `Accept`, `Check` or `Verify` is given:
-    /// parts may bring more than the first reply did.
+    /// Returns the algorithms whose digests `Verify` needs. They are known when `Accept`, `CheckJournal` or
+    /// `Verify` is returned; a later response may add some.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        self.expectations.algorithms()
+        self.verification.algorithms()
     }
 
-    /// Which source is asked first.
+    /// Returns the source that is asked first.
     pub fn source(&self) -> usize {
         self.sources.current()
     }
 
-    /// What the file is known by.
-    pub fn identity(&self) -> Identity {
-        Identity { origins: self.sources.origins(), proven: self.expectations.has_strong(&[]) }
+    /// Returns what tells this job's file from others.
+    pub fn identity(&self) -> JobIdentity {
+        JobIdentity { origins: self.sources.origins(), proven: self.verification.has_strong_digest(&[]) }
     }
 
-    /// What the server calls the version that is fetched, and where it comes from.
+    /// Returns where the file is fetched from, and its validator there.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
-        let start = &self.remote_file.as_ref()?.start;
+        let start = self.identity.start()?;
         Some((start.origin?, start.version.clone()))
     }
 
-    /// Size of the whole, if known.
+    /// Returns the size of the whole file in bytes, if known.
     pub fn size(&self) -> Option<u64> {
-        self.ledger.size
+        self.transfer.size()
     }
 
-    /// Returns whether the file holds no place among those in flight: a person is being asked about it, its host asked
-    /// for a pause, or it is paused.
+    /// Returns true if the job needs no place among those in flight: a person is being asked about it, or its
+    /// host asked for a pause.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Asking(_) | State::Waiting { for_host: true, .. }) || self.is_paused()
+        matches!(self.state, State::Asking { .. } | State::Waiting { for_host: true, .. }) || self.is_paused()
     }
 
-    /// Returns whether the job is paused and has no connections any more. A file that is being placed, verified or
-    /// published is not interrupted.
+    /// Returns true if the job is paused and has no connections any more. A file that is being placed,
+    /// verified or published is not interrupted.
     pub fn is_paused(&self) -> bool {
         let halted = matches!(self.state, State::Transferring | State::Waiting { .. });
-        self.paused.is_some() && halted && self.ledger.assignments().is_empty()
+        self.paused.is_some() && halted && !self.transfer.is_active()
     }
 
-    /// Bytes of it came in this run.
+    /// Returns true if bytes of the file were received in this run.
     pub fn has_flowed(&self) -> bool {
-        self.fetched > 0
+        self.transfer.received() > 0
     }
 
-    /// It would like a connection, and has none.
+    /// Returns true if the job needs a connection and has none.
     pub fn is_starving(&self) -> bool {
-        self.state == State::Transferring && self.ledger.assignments().is_empty() && self.paused.is_none()
+        self.state == State::Transferring && !self.transfer.is_active() && self.paused.is_none()
     }
 
-    /// It can use a further connection, if there are some to be had.
+    /// Returns true if the job can use a further connection.
     pub fn takes_more(&self) -> bool {
-        let large = self.ledger.size.is_some_and(|size| size >= self.rules.sizes.single_below);
-        let most = self.rules.connections.unwrap_or(usize::MAX);
-        self.state == State::Transferring
-            && self.paused.is_none()
-            && large
-            && !self.one_only
-            && self.may_grow()
-            && self.is_provable()
-            && self.ledger.assignments().len() < most
+        let (joinable, mixes) = (self.is_joinable(), self.mixes());
+        let terms = Terms { joinable, mixes, sources: &self.sources };
+        self.state == State::Transferring && self.paused.is_none() && self.transfer.takes_more(terms)
     }
 
-    /// How many bytes are on the disk and count, or are being checked.
+    /// Returns how many bytes are on the disk and count, or are being read back.
     pub fn bytes(&self) -> u64 {
-        self.ledger.there()
+        self.transfer.present()
     }
 
-    /// All bytes below this are written.
+    /// Returns the first byte that is not written.
     pub fn prefix(&self) -> u64 {
-        self.ledger.written.prefix()
+        self.transfer.written().prefix()
     }
 
-    /// The invariant of the module.
+    /// Checks the invariant of the module.
     ///
     /// # Errors
-    /// What is broken.
+    /// The part of it that is broken, with the whole plan.
     pub fn check(&self) -> Result<(), String> {
-        let (used, of) = self.budget.tries();
-        let alone = self.remote_file.is_some() || self.ledger.assignments().len() < 2;
+        let publishes = matches!(self.state, State::Verifying | State::Publishing { .. });
+        let ledger = self.transfer.ledger();
         let rules = [
+            (self.transfer.present() == 0 || self.path.is_some(), "bytes were written without a place"),
+            (!publishes || ledger.is_complete(), "an incomplete file is published"),
             (
-                self.ledger.written.len() <= self.best.saturating_add(self.left_good),
-                "more is written than ever was",
+                self.identity.start().is_some() || ledger.assignments().len() < 2,
+                "several workers fetch a file that is not known",
             ),
-            (self.ledger.there() == 0 || self.placed.is_some(), "bytes were written without a place"),
             (
-                !matches!(self.state, State::Verifying | State::Publishing) || self.ledger.is_complete(),
-                "an incomplete file is published",
+                self.state != State::Over || ledger.assignments().is_empty(),
+                "a worker fetches for a job that is over",
             ),
-            (alone, "several workers fetch what nobody knows"),
-            (
-                self.state != State::Over || self.ledger.assignments().is_empty(),
-                "somebody works for a file that is over",
-            ),
-            (used <= of, "more retries than allowed"),
+            (self.retry.used() <= self.retry.retries(), "more retries than allowed"),
             (self.sources.current() < self.sources.len(), "a source that does not exist"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, broken)| *broken);
-        match broken.or(self.ledger.check().err()) {
+        match broken.or(self.transfer.check().err()) {
             Some(broken) => Err(format!("{broken}: {self:?}")),
             None => Ok(()),
         }
     }
 
+    fn schedule(&mut self, now: Duration, allowances: &[Allowance]) -> Option<Duration> {
+        if self.complete() {
+            return None;
+        }
+        let (joinable, mixes) = (self.is_joinable(), self.mixes());
+        let (sources, actions) = (&self.sources, &mut self.actions);
+        if let Some(conditions) = &self.asking {
+            self.transfer.ask(now, conditions, allowances, sources, actions);
+            return None;
+        }
+        let terms = Terms { joinable, mixes, sources };
+        self.transfer.schedule(now, allowances, self.identity.first_byte(), terms, actions)
+    }
+
     fn published(&mut self, now: Duration, path: String) {
-        let warnings = self.remote_file.as_mut().map(|known| std::mem::take(&mut known.warnings));
+        let State::Publishing { verified_by, digests } = &mut self.state else { return };
+        let (proven, digests) = (std::mem::take(verified_by), std::mem::take(digests));
         self.actions.push_back(Action::Tell(EventKind::Finished {
             path,
-            bytes: self.ledger.written.len(),
-            fetched: self.fetched,
-            seconds: now.saturating_sub(self.first_request.unwrap_or(now)).as_secs_f64(),
-            proven: self.proven.clone().unwrap_or_default(),
-            digests: std::mem::take(&mut self.computed)
-                .into_iter()
-                .map(|one| (one.algorithm.name().into(), one.to_string()))
-                .collect(),
-            warnings: warnings.unwrap_or_default(),
+            bytes: self.transfer.written().len(),
+            fetched: self.transfer.received(),
+            seconds: now.saturating_sub(self.transfer.first_request().unwrap_or(now)).as_secs_f64(),
+            proven,
+            digests: digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect(),
+            warnings: self.identity.take_warnings(),
         }));
         self.finish(Outcome::Finished);
     }
 
     fn stop(&mut self, why: ErrorKind) {
         self.stopped = true;
-        // A file that is being moved to its name is complete a moment later.
-        if !matches!(self.state, State::Publishing | State::Over) {
+        // A file that is being renamed is complete a moment later.
+        if !matches!(self.state, State::Publishing { .. } | State::Over) {
             self.drop_workers();
-            self.give_up(&Error::new(why, self.place(), ""), false, false);
+            self.give_up(&Error::new(why, self.path(), ""), false, false);
         }
     }
 
-    /// Pauses the job, or lets it go on. Time in which it is paused does not count for `--max-time`.
+    /// Pauses the job, or lets it continue. Time in which it is paused does not count for `--max-time`.
     fn pause(&mut self, now: Duration, paused: bool) {
         match (paused, self.paused) {
             (true, None) => self.paused = Some(now),
             (false, Some(since)) => {
                 self.paused = None;
-                self.asked_before += now.saturating_sub(since);
+                self.retry.add_idle_time(now.saturating_sub(since));
             }
             _ => {}
         }
     }
 
-    /// Gives the connections of a paused job up. What was written stays if later bytes can be joined to it.
+    /// Drops the workers of a paused job. What was written stays if later bytes can be joined to it.
     fn suspend(&mut self) {
-        if self.ledger.assignments().is_empty() {
+        if !self.transfer.is_active() {
             return;
         }
         self.drop_workers();
-        if !self.is_provable() {
+        if !self.is_joinable() {
             self.forget();
         }
-        self.continuing = self.ledger.there() > 0;
+        self.resumes = self.transfer.present() > 0;
     }
 
-    fn skipped(&mut self, path: String, reason: String) {
+    fn skip(&mut self, path: String, reason: String) {
         self.actions.push_back(Action::Tell(EventKind::Skipped { path, reason }));
         self.finish(Outcome::Skipped);
     }
@@ -446,10 +427,11 @@ impl Plan {
     fn give_up(&mut self, error: &Error, exhausted: bool, stop_all: bool) {
         self.actions.push_back(Action::Tell(EventKind::Failed {
             error: Failure::from(error),
-            retries: self.budget.tries().0,
+            retries: self.retry.used(),
             exhausted,
         }));
-        let resumable = self.journal().is_some() && self.is_provable() && self.ledger.there() > 0;
+        let journal = self.identity.journal(self.transfer.size()).is_some();
+        let resumable = journal && self.is_joinable() && self.transfer.present() > 0;
         self.finish(Outcome::Failed { kind: error.kind, exhausted, stop_all, resumable });
     }
 
@@ -458,36 +440,48 @@ impl Plan {
         self.actions.push_back(Action::Finish(outcome));
     }
 
-    /// Nothing is wrong with a worker, but nobody needs it. What its hedge wrote may count now.
-    fn dispense_with(&mut self, worker: WorkerId) {
-        let (_, twin) = self.ledger.release(worker).unzip();
-        self.grew();
-        for worker in twin.flatten().into_iter().chain([worker]) {
-            self.actions.push_back(Action::Drop { worker });
-        }
-    }
-
     fn drop_workers(&mut self) {
-        for worker in self.ledger.release_all() {
-            self.actions.push_back(Action::Drop { worker });
+        self.transfer.drop_all(&mut self.actions);
+    }
+
+    /// Returns true if written bytes provably belong to what follows.
+    fn is_joinable(&self) -> bool {
+        self.identity.may_join(self.verification.tells_bytes_apart())
+    }
+
+    /// Returns true if bytes of several mirrors may be mixed.
+    fn mixes(&self) -> bool {
+        let (several, sized) = (self.sources.len() > 1, self.transfer.size().is_some());
+        several && sized && self.verification.allows_mixing() && self.is_joinable()
+    }
+
+    fn joining(&self) -> Joining<'_> {
+        Joining {
+            mixes: self.mixes(),
+            joinable: self.is_joinable(),
+            open_ended: self.transfer.is_open_ended(),
+            sources: &self.sources,
+            expected: self.verification.expected(),
         }
     }
 
-    /// When `--max-time` ends the file. The time in which a person is asked does not count, nor does finishing.
+    /// Returns when `--max-time` ends the job. Time in which a person is asked does not count, nor does
+    /// finishing.
     fn deadline(&self) -> Option<Duration> {
-        if self.paused.is_some() {
-            return None;
-        }
-        let running = match self.state {
+        let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,
-            State::Looking | State::Asking(_) | State::Verifying | State::Publishing | State::Over => false,
+            State::Looking
+            | State::Asking { .. }
+            | State::Verifying
+            | State::Publishing { .. }
+            | State::Over => false,
         };
-        let (start, most) = (self.first_request?, self.rules.max_time?);
-        running.then(|| start.saturating_add(most).saturating_add(self.asked_before))
+        let counts = runs && self.paused.is_none();
+        self.transfer.first_request().filter(|_| counts).and_then(|start| self.retry.deadline(start))
     }
 
-    fn place(&self) -> String {
-        self.placed.clone().unwrap_or_default()
+    fn path(&self) -> String {
+        self.path.clone().unwrap_or_default()
     }
 }
 

@@ -1,287 +1,296 @@
-//! What is done with a reply: the file begins with it, a part of it goes on, or it is refused.
+//! What the plan does when the place of a file is known, and when a response arrives.
 //!
-//! Invariant: no worker gets its word to go on before its reply was judged, and before there is a part file.
+//! This is one of the three files with an `impl Plan`, which would be too long in one: `mod.rs` drives the
+//! plan, this one opens the partial file and begins or continues with a response, and `results.rs` takes
+//! bytes, digests and failures. Invariant: no worker may write before its response was validated and there is
+//! a partial file.
 
-use super::ledger::Assignment;
-use super::resume::adopted;
-use super::validate::{self, Part};
-use super::{Action, Begin, Plan, State, WorkerId};
+use super::transfer::Assignment;
+use super::validate::{Segment, start_of};
+use super::{Action, Begin, Leftover, Place, Plan, State, WorkerId};
 use crate::error::{Error, ErrorKind};
 use crate::event::EventKind;
-use crate::identity::Origin;
 use crate::journal::Start;
 use crate::remote::{Remote, Span, Validator};
-use crate::settings::Verify;
 use crate::show;
 use std::time::Duration;
 
-/// A file that comes again with less than this share of its size is not a new version of it, but something else in its place: an
-/// error of some bytes, or a page. Versions of one file differ by less; half or a third of it is a common remainder.
-const FAR_SMALLER: u64 = 16;
-
-/// What a reply says of the kind of thing that the file is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct First {
-    html: bool,
-    size: Option<u64>,
-}
-
-impl First {
-    fn of(remote: &Remote) -> First {
-        First { html: remote.is_html(), size: remote.size }
-    }
-
-    /// Whether a later reply can be no version of the same file.
-    fn is_other(&self, remote: &Remote) -> bool {
-        let smaller = |(before, now): (u64, u64)| now < before / FAR_SMALLER;
-        (remote.is_html() && !self.html) || self.size.zip(remote.size).is_some_and(smaller)
-    }
-}
-
 impl Plan {
+    pub(super) fn looked(&mut self, now: Duration, place: Result<Place, Error>) {
+        match place {
+            Ok(Place::Free { left: true, .. }) => {
+                self.state = State::Placing(None);
+                self.actions.push_back(Action::Place { remote: None, begin: None });
+            }
+            Ok(Place::Free { .. }) => self.state = State::Transferring,
+            Ok(Place::Ask(conditions)) => {
+                self.asking = Some(conditions);
+                self.state = State::Transferring;
+            }
+            Ok(Place::Taken { path, reason }) => self.skip(path, reason),
+            Err(error) => self.failed(now, error),
+        }
+    }
+
+    /// The partial file is open, or the file is not to be downloaded. `left` is what was found in it.
+    pub(super) fn placed(
+        &mut self,
+        now: Duration,
+        worker: Option<WorkerId>,
+        place: Result<Place, Error>,
+        left: Option<Leftover>,
+    ) {
+        match place {
+            Ok(Place::Free { path, .. }) => self.path = Some(path),
+            // There is a response already, and so no question is left.
+            Ok(Place::Ask(_)) => {}
+            Ok(Place::Taken { path, reason }) => {
+                self.drop_workers();
+                return self.skip(path, reason);
+            }
+            Err(error) => return self.fail(now, error),
+        }
+        let (path, job, joinable) = (self.path(), self.identity(), self.is_joinable());
+        let useful = left.as_ref().map_or(Ok(()), |left| {
+            let digest_tells = |stated: &[_]| self.verification.has_strong_digest(stated);
+            self.identity.check_leftover(left, &path, &job, joinable, digest_tells)
+        });
+        match (worker, left, useful) {
+            (Some(worker), None, _) => self.accept(now, worker, 0),
+            (None, None, _) => self.state = State::Transferring,
+            (_, Some(left), Ok(())) => {
+                // The response was requested for the whole file, which is not needed now.
+                self.drop_workers();
+                self.state = State::Transferring;
+                self.continue_left(left);
+            }
+            (worker, Some(_), Err(error)) => {
+                self.tell_retry(&error, 0, Duration::ZERO, 0);
+                match worker {
+                    None => self.state = State::Transferring,
+                    Some(worker) => self.begin(worker, 0, false),
+                }
+            }
+        }
+    }
+
+    /// Resumes, adopts or repairs what was found.
+    fn continue_left(&mut self, left: Leftover) {
+        match left {
+            Leftover::Adopted(adopted) => {
+                self.forget();
+                self.identity.adopt(adopted);
+            }
+            Leftover::Whole(length) => {
+                self.forget();
+                self.repair(length);
+            }
+            Leftover::Journal { start, claims } => {
+                let (from, bytes) = self.transfer.resume(start.size, &claims);
+                if self.identity.start().is_some() {
+                    // The response that named the file says what it is.
+                    self.announce();
+                } else {
+                    self.verification.begin(&start.digests);
+                    self.identity.continue_left(start);
+                }
+                if bytes > 0 {
+                    self.actions.push_back(Action::Tell(EventKind::Resumed { from, bytes }));
+                }
+                let number = self.transfer.generation();
+                self.actions.push_back(Action::CheckJournal { number, claims });
+            }
+        }
+    }
+
+    /// The file is there, and digests of its chunks tell what of it is right. Without them, nothing of it
+    /// counts.
+    fn repair(&mut self, length: u64) {
+        let size = self.verification.size().unwrap_or(length);
+        if self.verification.chunks_fit(size) {
+            self.verification.begin(&[]);
+            self.identity.continue_left(Start {
+                url: String::new(),
+                origin: None,
+                size: Some(size),
+                version: Validator::Unknown,
+                coding: None,
+                digests: Vec::new(),
+            });
+            self.transfer.adopt(Some(size), std::iter::once(0..length.min(size)));
+        }
+    }
+
+    pub(super) fn begun(&mut self, now: Duration, worker: WorkerId, skip: u64, result: Result<(), Error>) {
+        match result {
+            Ok(()) => self.accept(now, worker, skip),
+            Err(error) => {
+                // It is not known what is in the partial file now.
+                self.drop_workers();
+                self.forget();
+                self.failed(now, error);
+            }
+        }
+    }
+
+    /// A worker has a response: it is validated, and then the file begins with it, or continues with it.
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
-        let Some(held) = self.ledger.get(worker).filter(|held| !held.receiving).cloned() else { return };
-        self.ledger.opened(now, worker);
+        let Some(assignment) = self.transfer.on_response(now, worker) else { return };
         if self.asking.take().is_some() {
-            // It was asked about what stands here, and that is all it is good for.
+            // The request was about the file that exists here, and the response is of no other use.
             self.drop_workers();
             self.state = State::Looking;
             return self.actions.push_back(Action::Look { remote: Some(Box::new(remote)) });
         }
-        self.dropped = std::mem::take(&mut remote.dropped);
-        let good = self.is_no_other(&remote);
-        let good = good.and_then(|()| self.has_the_size(remote.size, &show::url(&remote.url)));
-        let good = good.and_then(|()| self.is_as_promised(&remote));
-        let good = match remote.span {
-            Span::Whole => good
-                .and_then(|()| self.validate_whole(&held, &remote))
-                .map(|()| self.start(now, worker, &remote)),
-            Span::Range(_) | Span::Unchanged => good
-                .and_then(|()| self.validate_part(&held, &remote))
-                .map(|(part, adopted)| self.go_on(now, &held, &remote, &part, adopted)),
-        };
-        if let Err(error) = good {
-            self.actions.push_back(Action::Drop { worker });
-            self.worker_failed(now, worker, error);
+        self.identity.set_unread(std::mem::take(&mut remote.dropped));
+        let valid = self.check_facts(&remote).and_then(|()| match remote.span {
+            Span::Whole => self.validate_whole(&assignment, &remote).map(|()| None),
+            Span::Range(_) | Span::Unchanged => {
+                self.identity.validate_range(&assignment, &remote, self.joining()).map(Some)
+            }
+        });
+        match valid {
+            Ok(None) => self.start_with(now, &assignment, &remote),
+            Ok(Some((segment, adopted))) => {
+                self.continue_with(now, &assignment, &remote, &segment, adopted);
+            }
+            Err(error) => {
+                self.actions.push_back(Action::Drop { worker });
+                self.worker_failed(now, worker, error);
+            }
         }
     }
 
-    /// Where the file was, something else is now: the next try may find the file again.
-    fn is_no_other(&self, remote: &Remote) -> Result<(), Error> {
-        if !self.first.is_some_and(|first| first.is_other(remote)) {
-            return Ok(());
-        }
-        let size = remote.size.map_or(String::new(), |size| format!(" of {size} bytes"));
-        let what = if remote.is_html() { "an HTML page" } else { "a response" };
-        Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
-    }
-
-    /// The size that a redirect promised is checked as its digest is, but before the bytes come.
-    fn is_as_promised(&self, remote: &Remote) -> Result<(), Error> {
+    /// Compares what a response says of the file with what is known of it.
+    fn check_facts(&self, remote: &Remote) -> Result<(), Error> {
+        let at = show::url(&remote.url);
+        self.identity.check_kind(remote)?;
+        self.verification.check_size(remote.size, &at)?;
         match (&remote.stated_size, remote.size) {
-            (Some(stated), Some(size)) if stated.size != size && self.rules.verify != Verify::Off => {
+            (Some(stated), Some(size)) if stated.size != size && self.verification.is_on() => {
                 let why = format!("its size is {size} bytes, and {} says {}", stated.from, stated.size);
-                Err(Error::new(ErrorKind::DigestMismatch, show::url(&remote.url), why))
+                Err(Error::new(ErrorKind::DigestMismatch, at, why))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether everything is of use. Where a part was asked for, it is only to who has nothing else.
-    fn validate_whole(&mut self, held: &Assignment, remote: &Remote) -> Result<(), Error> {
-        let refuse = |kind| Err(Error::new(kind, show::url(&remote.url), ""));
-        // What is shorter than what is here, or a page, is not begun with where a part was asked for: a plain request tells.
-        let other = remote.is_html() || remote.size.is_some_and(|size| size < self.ledger.there());
-        if !held.is_plain() && (other || self.is_another(held.source, remote)) {
-            return refuse(ErrorKind::RemoteChanged);
-        }
-        let others = self.mixes() && self.sources.has_other(held.source);
-        if held.is_plain() || (self.ledger.assignments().len() == 1 && !others) {
+    /// Validates a response with the whole file. Where a range was requested, it is of use only if nothing
+    /// else delivers.
+    fn validate_whole(&mut self, assignment: &Assignment, remote: &Remote) -> Result<(), Error> {
+        let present = self.transfer.present();
+        self.identity.validate_whole(assignment, remote, present, self.joining())?;
+        let others = self.mixes() && self.sources.has_other(assignment.source);
+        let only = self.transfer.ledger().assignments().len() == 1;
+        if assignment.is_plain() || (only && !others) {
             return Ok(());
         }
-        self.one_only = !others;
-        refuse(ErrorKind::HttpRangeIgnored)
+        self.transfer.set_single(!others);
+        Err(Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), ""))
     }
 
-    /// What a part is good for; and what a partial file that another tool left becomes by it, if there is one.
-    fn validate_part(&self, held: &Assignment, remote: &Remote) -> Result<(Part, Option<Start>), Error> {
-        let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
-        if let Some(known) =
-            self.remote_file.as_ref().filter(|known| self.is_of_another_source(held.source, known))
-        {
-            return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {}", known.start.url));
-        }
-        if let Some(left) = &self.adopting {
-            let start = adopted(remote, self.sources.origin(held.source), left)?;
-            return Ok((validate::part(&start, held.from, held.end, remote)?, Some(start)));
-        }
-        let Some(known) = &self.remote_file else {
-            return refuse(ErrorKind::HttpRangeWrong, "everything was asked for");
-        };
-        if self.open_ended && !self.is_provable() {
-            let why = "only a part came, and nothing tells whether the next one belongs to it";
-            return refuse(ErrorKind::HttpTruncated, why);
-        }
-        let start = self.start_of(held.source, &known.start);
-        Ok((validate::part(&start, held.from, held.end, remote)?, None))
-    }
-
-    /// This part is right.
-    fn go_on(
-        &mut self,
-        now: Duration,
-        held: &Assignment,
-        remote: &Remote,
-        part: &Part,
-        adopted: Option<Start>,
-    ) {
-        let (worker, source) = (held.worker, held.source);
-        if !self.is_needed(worker, remote, part) {
-            return self.dispense_with(worker);
-        }
-        let primary = self.ledger.get(worker).is_some_and(|held| held.hedge_of.is_none());
-        if primary && let Some(hedge) = self.ledger.shorten(worker, part.end) {
-            self.actions.push_back(Action::Cut { worker: hedge, end: part.end });
-        } else {
-            self.ledger.end(worker, part.end);
-        }
-        self.first.get_or_insert(First::of(remote));
-        self.open_ended = remote.size.is_none();
-        if let (Some(start), Some(left)) = (adopted, self.adopting.take()) {
-            self.ledger.size = start.size;
-            for range in left.before_overlap() {
-                self.left_good += range.end - range.start;
-                self.ledger.written.insert(range);
-            }
-            self.comparing = Some(left);
-            self.know(start, remote, remote.can_resume);
-            return self.begin(worker, part.skip, true);
-        }
-        if self.ledger.size.is_none() {
-            self.ledger.size = remote.size;
-        }
-        self.sources.opened(source, show::url(&remote.url), &remote.validator);
-        self.sources.gives_parts(source);
-        if let Some(known) = &mut self.remote_file {
-            // Where a file that is repaired came from is not known.
-            if known.start.origin.is_none() {
-                known.start.url = show::url(&remote.url);
-                known.start.origin = self.sources.origin(source);
-            }
-            known.start.size = self.ledger.size;
-            self.unproven_join |= known.start.version == Validator::Unknown;
-        }
-        // Of what went to standard output nothing new can be computed; and of several sources, the first one's word counts.
-        if !self.rules.sizes.window_is_memory && !self.mixes() {
-            self.expectations.learn(&remote.digests);
-        }
-        self.accept(now, worker, part.skip);
-    }
-
-    /// Whether what it brings is not there yet, and can be told from what others bring. If it only tried whether parts are
-    /// to be had, its bytes are its own now.
-    fn is_needed(&mut self, worker: WorkerId, remote: &Remote, part: &Part) -> bool {
-        let Some(held) = self.ledger.get(worker) else { return false };
-        let (from, source) = (held.from, held.source);
-        if held.at >= part.end {
-            // It began as a hedge, and brings only what its primary brought before it broke.
-            return false;
-        }
-        if held.probes {
-            let Some(primary) = self.ledger.take_over(worker) else {
-                self.sources.gives_parts(source);
-                return false;
-            };
-            self.actions.push_back(Action::Cut { worker: primary, end: from });
-        }
-        let digested = !remote.range_digests.is_empty() && self.rules.verify != Verify::Off;
-        match &remote.span {
-            Span::Range(range) if digested => self.ledger.judge(worker, range.end.saturating_sub(1)),
-            _ => true,
-        }
-    }
-
-    /// This reply brings the whole file: everything that was there counts for nothing.
-    fn start(&mut self, now: Duration, worker: WorkerId, remote: &Remote) {
-        if self.ledger.there() > 0 {
-            // We asked to go on, and the server sends everything.
+    /// The file begins with this response: nothing that was there counts.
+    fn start_with(&mut self, now: Duration, assignment: &Assignment, remote: &Remote) {
+        let (worker, source) = (assignment.worker, assignment.source);
+        if self.transfer.present() > 0 {
+            // The rest of the file was requested, and the server sends everything.
             let error = Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), "");
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
-        // What another tool left is compared with what comes, from wherever the comparison begins.
-        let source = self.ledger.get(worker).map_or(0, |held| held.source);
         let origin = self.sources.origin(source);
-        if let Some(Err(error)) = self.adopting.as_ref().map(|left| adopted(remote, origin, left)) {
-            self.drop_workers();
-            return self.failed(now, error);
+        if let Err(error) = self.identity.check_adopted(remote, origin) {
+            return self.fail(now, error);
         }
         self.forget();
-        self.comparing = self.adopting.take();
-        let keep = self.comparing.is_some();
-        self.first = Some(First::of(remote));
-        self.ledger.size = remote.size;
-        self.continuing = false;
-        self.sources.opened(source, show::url(&remote.url), &remote.validator);
-        let start = start_of_reply(remote, origin);
-        for other in self.ledger.restart(now, worker, remote.size) {
-            self.actions.push_back(Action::Drop { worker: other });
-        }
-        self.know(start, remote, remote.can_resume);
-        if self.placed.is_some() {
+        // What another tool left is compared with the response, wherever that begins.
+        let keep = self.identity.begin_comparison().is_some();
+        self.identity.remember_response(remote, true);
+        self.resumes = false;
+        self.sources.answered(source, show::url(&remote.url), &remote.validator);
+        self.transfer.restart(now, worker, remote.size, &mut self.actions);
+        let start = start_of(remote, origin);
+        self.verification.begin(&start.digests);
+        self.identity.begin(start, remote);
+        if self.path.is_some() {
             self.begin(worker, 0, keep);
         } else {
-            let begin = Begin { journal: self.journal(), keep };
+            let begin = Begin { journal: self.identity.journal(self.transfer.size()), keep };
             self.state = State::Placing(Some(worker));
-            self.actions
-                .push_back(Action::Place { remote: Some(Box::new(remote.clone())), begin: Some(begin) });
+            let remote = Some(Box::new(remote.clone()));
+            self.actions.push_back(Action::Place { remote, begin: Some(begin) });
         }
     }
 
-    /// The part file begins for this worker's reply.
-    pub(super) fn begin(&mut self, worker: WorkerId, skip: u64, keep: bool) {
+    /// The file continues with this response. `adopted` is what a partial file of another tool becomes by it.
+    fn continue_with(
+        &mut self,
+        now: Duration,
+        assignment: &Assignment,
+        remote: &Remote,
+        segment: &Segment,
+        adopted: Option<Start>,
+    ) {
+        let (worker, source) = (assignment.worker, assignment.source);
+        let digest_until = match &remote.span {
+            Span::Range(range) if !remote.range_digests.is_empty() && self.verification.is_on() => {
+                Some(range.end.saturating_sub(1))
+            }
+            _ => None,
+        };
+        let (sources, actions) = (&mut self.sources, &mut self.actions);
+        if !self.transfer.is_needed(worker, segment.end, digest_until, sources, actions) {
+            return self.transfer.drop_worker(worker, actions);
+        }
+        self.transfer.shorten(worker, segment.end, actions);
+        self.identity.remember_response(remote, false);
+        self.transfer.set_open_ended(remote.size.is_none());
+        if let Some(start) = adopted
+            && let Some(left) = self.identity.begin_comparison()
+        {
+            self.transfer.adopt(start.size, left.before_overlap());
+            self.verification.begin(&start.digests);
+            self.identity.begin(start, remote);
+            return self.begin(worker, segment.skip, true);
+        }
+        self.transfer.learn_size(remote.size);
+        self.sources.answered(source, show::url(&remote.url), &remote.validator);
+        self.sources.set_sends_ranges(source);
+        self.identity.continue_with(remote, self.sources.origin(source), self.transfer.size());
+        let mixes = self.mixes();
+        self.verification.learn(&remote.digests, mixes);
+        self.accept(now, worker, segment.skip);
+    }
+
+    /// Begins the partial file for a worker's response.
+    fn begin(&mut self, worker: WorkerId, skip: u64, keep: bool) {
         self.state = State::Beginning { worker, skip };
-        self.actions.push_back(Action::Begin(Begin { journal: self.journal(), keep }));
+        let journal = self.identity.journal(self.transfer.size());
+        self.actions.push_back(Action::Begin(Begin { journal, keep }));
     }
 
-    /// A worker's reply is right, and there is a place for its bytes.
-    pub(super) fn accept(&mut self, now: Duration, worker: WorkerId, skip: u64) {
+    /// A worker's response is valid and there is a partial file: it may write.
+    fn accept(&mut self, now: Duration, worker: WorkerId, skip: u64) {
         self.state = State::Transferring;
-        let Some(held) = self.ledger.get(worker) else { return };
-        let (at, end) = (held.from, held.end);
-        if let Err(error) = self.is_proven_enough() {
-            self.drop_workers();
-            return self.failed(now, error);
+        if self.transfer.ledger().get(worker).is_none() {
+            return;
         }
-        self.ledger.accepted(now, worker, end);
-        self.tell_start();
-        if std::mem::take(&mut self.continuing) {
-            let bytes = self.ledger.there();
+        if let Err(error) = self.verification.suffices(&self.path()) {
+            return self.fail(now, error);
+        }
+        let Some((at, end)) = self.transfer.accept(now, worker) else { return };
+        self.announce();
+        if std::mem::take(&mut self.resumes) {
+            let bytes = self.transfer.present();
             self.actions.push_back(Action::Tell(EventKind::Resumed { from: at, bytes }));
         }
         self.actions.push_back(Action::Accept { worker, skip, at, end });
     }
 
-    /// Tells once that the file is on its way.
-    pub(super) fn tell_start(&mut self) {
-        let (path, size) = (self.place(), self.ledger.size);
-        if let Some(known) = self.remote_file.as_mut().filter(|known| !known.told) {
-            known.told = true;
-            let url = known.start.url.clone();
-            let validator = known.start.version.text();
-            let notes = std::mem::take(&mut self.dropped);
+    /// Tells once that the file has started.
+    fn announce(&mut self) {
+        if let Some((url, validator, notes)) = self.identity.announce() {
+            let (path, size) = (self.path(), self.transfer.size());
             self.actions.push_back(Action::Tell(EventKind::Started { url, path, size, validator, notes }));
         }
-    }
-}
-
-/// What the journal says of a file that this reply brings.
-pub(super) fn start_of_reply(remote: &Remote, origin: Option<Origin>) -> Start {
-    Start {
-        url: show::url(&remote.url),
-        origin,
-        size: remote.size,
-        version: remote.validator.clone(),
-        coding: remote.coding.clone(),
-        digests: remote.digests.clone(),
     }
 }

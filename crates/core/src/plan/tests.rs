@@ -1,4 +1,4 @@
-//! A plan from outside: what it does next when it is told what happened, one step after the other.
+//! Drives a plan from outside, one step after the other.
 
 use super::*;
 use crate::http_response;
@@ -9,7 +9,7 @@ use http::HeaderMap;
 use url::Url;
 
 const NOW: Duration = Duration::from_secs(1);
-const ROOM: Allowance = Allowance { most: 100, worth: 100, surplus: 0, not_before: Duration::ZERO };
+const PLENTY: Allowance = Allowance { most: 100, worth: 100, surplus: 0, not_before: Duration::ZERO };
 
 fn rules() -> Rules {
     Rules {
@@ -45,21 +45,21 @@ fn response(status: u16, headers: &[(&'static str, &str)]) -> Box<Remote> {
     )
 }
 
-/// All actions up to the next wait.
+/// Returns all actions up to the next wait.
 fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
     let mut all = Vec::new();
     for _ in 0..100 {
         plan.check().expect("the invariant");
-        match plan.next(now, &[ROOM, ROOM]) {
+        match plan.next(now, &[PLENTY, PLENTY]) {
             Action::Wait(_) => return all,
             Action::Observe { .. } => {}
             action => all.push(action),
         }
     }
-    panic!("a plan that never waits: {plan:?}");
+    panic!("the plan never waits: {plan:?}");
 }
 
-/// A plan whose first worker has written `bytes` of 100,000.
+/// Returns a plan whose first worker has written `bytes` of 100,000.
 fn half_done(etag: &str, bytes: u64) -> Plan {
     let mut plan = Plan::new(rules());
     assert_eq!(steps(&mut plan, NOW), [Action::Fetch { worker: 1, source: 0, from: 0, to: None }]);
@@ -80,7 +80,7 @@ fn fetches(actions: &[Action]) -> Vec<u64> {
 const LATER: Duration = Duration::from_secs(100);
 
 #[test]
-fn a_break_goes_on_where_it_stopped_only_with_the_same_version() {
+fn a_broken_transfer_continues_only_with_the_same_validator() {
     let broken = || Input::Ended { worker: 1, result: Err(Error::new(ErrorKind::NetReset, "", "")) };
     for (etag, range, accepted, skip) in [
         ("\"a\"", "bytes 70000-99999/100000", true, 0),
@@ -128,7 +128,7 @@ fn a_short_clean_end_is_a_truncation() {
 }
 
 #[test]
-fn a_further_mirror_is_used_from_the_start_and_costs_no_try() {
+fn another_mirror_starts_again_and_costs_no_retry() {
     let mut plan =
         Plan::new(Rules { origins: vec![origin("http://h/f"), origin("http://g/f")], retries: 0, ..rules() });
     steps(&mut plan, NOW);
@@ -139,10 +139,10 @@ fn a_further_mirror_is_used_from_the_start_and_costs_no_try() {
 }
 
 #[test]
-fn time_for_the_whole_file_is_bounded() {
+fn max_time_ends_the_job() {
     let mut plan = Plan::new(Rules { max_time: Some(LATER), ..rules() });
     steps(&mut plan, NOW);
-    assert_eq!(plan.next(NOW, &[ROOM]), Action::Wait(Some(NOW + LATER)));
+    assert_eq!(plan.next(NOW, &[PLENTY]), Action::Wait(Some(NOW + LATER)));
     let actions = steps(&mut plan, NOW + LATER);
     assert_eq!(actions[0], Action::Drop { worker: 1 });
     assert!(matches!(
@@ -152,11 +152,11 @@ fn time_for_the_whole_file_is_bounded() {
 }
 
 #[test]
-fn who_is_too_many_is_stopped_and_one_stays() {
+fn surplus_workers_are_stopped_and_one_stays() {
     let sizes = Sizes { journal_from: None, ..Sizes::FILE };
     let mut plan = Plan::new(Rules { connections: None, sizes, ..rules() });
     let drive = |plan: &mut Plan, now: Duration, worth: usize, surplus: usize| {
-        let room = Allowance { worth, surplus, ..ROOM };
+        let room = Allowance { worth, surplus, ..PLENTY };
         let mut all = Vec::new();
         for _ in 0..20 {
             let action = plan.next(now, &[room]);
@@ -187,14 +187,14 @@ fn who_is_too_many_is_stopped_and_one_stays() {
     let part = response(206, &[("content-range", asked.as_str()), ("etag", "\"a\"")]);
     plan.on(then, Input::Opened { worker: 2, remote: part });
     drive(&mut plan, then, 1, 0);
-    let before = plan.ledger.assignments().len();
+    let before = plan.transfer.ledger().assignments().len();
     assert!(before > 2, "{plan:?}");
     let stopped = [drive(&mut plan, then, 0, 100), drive(&mut plan, then, 0, 100)].concat();
     let drops = stopped.iter().filter(|action| matches!(action, Action::Drop { .. })).count();
     assert_eq!(drops, before - 2);
     assert!(
-        plan.ledger.assignments().iter().all(|one| one.receiving),
+        plan.transfer.ledger().assignments().iter().all(|one| one.receiving),
         "one stays, and one that is about to end counts already"
     );
-    assert!(!fetches(&drive(&mut plan, then, 1, 0)).is_empty(), "what they had is free again");
+    assert!(!fetches(&drive(&mut plan, then, 1, 0)).is_empty(), "their segments are free again");
 }

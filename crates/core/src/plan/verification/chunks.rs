@@ -1,7 +1,7 @@
-//! Which pieces of a file are proven by digests of their own.
+//! Which chunks of a file are verified, by the digests that a list gives for them.
 //!
-//! Invariant: what is proven was written, and read back from the disk, and is what its digest says; one piece is looked at
-//! at a time.
+//! Invariant: a verified chunk was written, read back from the disk, and found to have its digest. One chunk
+//! is read back at a time.
 
 use crate::digest::Digest;
 use crate::job::ChunkHashes;
@@ -9,93 +9,98 @@ use crate::ranges::RangeSet;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// The chunks of one file.
 #[derive(Debug)]
-pub(in crate::plan) struct Chunks {
+pub(super) struct Chunks {
     hashes: ChunkHashes,
-    proven: RangeSet,
-    looked_at: Option<Range<u64>>,
-    /// By which sources pieces were sent that were wrong, by where these begin.
+    verified: RangeSet,
+    /// The chunk that is being read back.
+    pending: Option<Range<u64>>,
+    /// The sources that sent a wrong chunk, by the first byte of the chunk.
     wrong: BTreeMap<u64, Vec<usize>>,
 }
 
 impl Chunks {
-    pub(in crate::plan) fn new(hashes: ChunkHashes) -> Self {
-        Chunks { hashes, proven: RangeSet::new(), looked_at: None, wrong: BTreeMap::new() }
+    pub(super) fn new(hashes: ChunkHashes) -> Self {
+        Chunks { hashes, verified: RangeSet::new(), pending: None, wrong: BTreeMap::new() }
     }
 
-    /// In bytes; the last one may be shorter.
-    pub(in crate::plan) fn length(&self) -> u64 {
+    /// Returns the bytes of one chunk; the last one may be shorter.
+    pub(super) fn length(&self) -> u64 {
         self.hashes.length.max(1)
     }
 
-    pub(in crate::plan) fn from(&self) -> &ChunkHashes {
+    pub(super) fn hashes(&self) -> &ChunkHashes {
         &self.hashes
     }
 
-    /// Whether there are as many digests as a file of this size has pieces.
-    pub(in crate::plan) fn fit(&self, size: u64) -> bool {
+    /// Returns true if there are as many digests as a file of this size has chunks.
+    pub(super) fn fit(&self, size: u64) -> bool {
         size.div_ceil(self.length()) == self.hashes.digests.len() as u64
     }
 
-    /// The next piece to look at: all of it is written, and it is not proven.
-    pub(in crate::plan) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
-        if self.looked_at.is_some() {
+    /// Returns the next chunk to read back: all of it is written, and it is not verified. Returns `None`
+    /// while another one is read.
+    pub(super) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
+        if self.pending.is_some() {
             return None;
         }
         let length = self.length();
         let gaps = written
             .iter()
-            .flat_map(|range| self.proven.missing(range.clone()).into_iter().map(|gap| (gap, range.end)));
+            .flat_map(|range| self.verified.missing(range.clone()).into_iter().map(|gap| (gap, range.end)));
         let mut whole = gaps.filter_map(|(gap, end)| {
             let start = gap.start.div_ceil(length).checked_mul(length)?;
-            let piece = start..start.saturating_add(length).min(size);
-            (piece.start < gap.end && piece.end <= end).then_some(piece)
+            let chunk = start..start.saturating_add(length).min(size);
+            (chunk.start < gap.end && chunk.end <= end).then_some(chunk)
         });
-        let piece = whole.next()?;
-        let digest = self.hashes.digests.get(usize::try_from(piece.start / length).ok()?)?.clone();
-        self.looked_at = Some(piece.clone());
-        Some((piece, digest))
+        let chunk = whole.next()?;
+        let digest = self.hashes.digests.get(usize::try_from(chunk.start / length).ok()?)?.clone();
+        self.pending = Some(chunk.clone());
+        Some((chunk, digest))
     }
 
-    /// It was looked at. False if nobody asked for that.
-    pub(in crate::plan) fn looked(&mut self, piece: &Range<u64>, good: bool) -> bool {
-        if self.looked_at.as_ref() != Some(piece) {
+    /// A chunk was read back. Returns false if it is not the one that was asked for.
+    pub(super) fn finish(&mut self, chunk: &Range<u64>, good: bool) -> bool {
+        if self.pending.as_ref() != Some(chunk) {
             return false;
         }
-        self.looked_at = None;
+        self.pending = None;
         if good {
-            self.proven.insert(piece.clone());
+            self.verified.insert(chunk.clone());
         }
         true
     }
 
-    /// That source sent a wrong piece. All that did of this piece so far.
-    pub(in crate::plan) fn sent_wrong(&mut self, piece: &Range<u64>, source: usize) -> &[usize] {
-        let sent = self.wrong.entry(piece.start).or_default();
-        if !sent.contains(&source) {
-            sent.push(source);
+    /// The source sent this chunk wrong. Returns all sources that did so.
+    pub(super) fn add_wrong(&mut self, chunk: &Range<u64>, source: usize) -> &[usize] {
+        let sources = self.wrong.entry(chunk.start).or_default();
+        if !sources.contains(&source) {
+            sources.push(source);
         }
-        sent
+        sources
     }
 
-    /// Those that sent this piece wrong, now that it is right.
-    pub(in crate::plan) fn take_wrong(&mut self, piece: &Range<u64>) -> Vec<usize> {
-        self.wrong.remove(&piece.start).unwrap_or_default()
+    /// Returns the sources that sent this chunk wrong, now that it is right.
+    pub(super) fn take_wrong(&mut self, chunk: &Range<u64>) -> Vec<usize> {
+        self.wrong.remove(&chunk.start).unwrap_or_default()
     }
 
-    /// These bytes come again.
-    pub(in crate::plan) fn take_back(&mut self, range: &Range<u64>) {
+    /// These bytes are fetched again: the chunks that they touch are not verified any more.
+    pub(super) fn take_back(&mut self, range: &Range<u64>) {
         let length = self.length();
         let (start, end) = (range.start / length * length, range.end.div_ceil(length).saturating_mul(length));
-        self.proven.remove(start..end);
+        self.verified.remove(start..end);
     }
 
-    pub(in crate::plan) fn all(&self, size: u64) -> bool {
-        self.proven.contains(&(0..size))
+    /// Returns true if all chunks of a file of this size are verified.
+    pub(super) fn all_verified(&self, size: u64) -> bool {
+        self.verified.contains(&(0..size))
     }
 
-    pub(in crate::plan) fn forget(&mut self) {
-        (self.proven, self.looked_at) = (RangeSet::new(), None);
+    /// Forgets everything but the digests, since the file starts again.
+    pub(super) fn forget(&mut self) {
+        (self.verified, self.pending) = (RangeSet::new(), None);
         self.wrong.clear();
     }
 }

@@ -1,7 +1,7 @@
-//! What a file must be, by whose word, and whether what is known is enough.
+//! What the content of a file must be: expected digests and signatures, and whether they are enough.
 //!
-//! Invariant: what the person, the lists and the server said is all here, nothing of it is lost but with the version that
-//! it was said of, and under `--verify off` nothing is here at all.
+//! Invariant: everything that the person, the lists and the server said is here. What a server said is
+//! forgotten only when the file starts again. With `--verify off` nothing is here.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -10,29 +10,31 @@ use crate::event::EventKind;
 use crate::plan::{Findings, Rules, Signed};
 use crate::settings::Verify;
 
-/// The algorithm of records: the one that everybody can compute.
+/// The algorithm of lock files: every system has a tool for it.
 const RECORDED: Algorithm = Algorithm::Sha256;
 
-/// What a file must be.
+/// What the content of a file must be.
 #[derive(Debug)]
-pub(in crate::plan) struct Expectations {
+pub(super) struct Expectations {
     verify: Verify,
+    /// The file goes into a lock file, which needs a digest.
     record: bool,
-    /// What holds for every version: the words of the person and of lists.
+    /// What holds for every state of the file: digests from the person and from lists.
     given: Vec<Expected>,
-    /// All of it.
+    /// The same, and what servers said.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    /// What it looks like, where its name promises something that is no page.
+    /// What the content looks like, if its name does not promise a web page.
     look: Option<Look>,
     /// The person gave a strong digest of exactly this file.
     own: bool,
+    /// What the person should know of a name that was changed.
     renamed: Option<String>,
     notes: Vec<String>,
 }
 
 impl Expectations {
-    pub(in crate::plan) fn new(rules: &Rules) -> Expectations {
+    pub(super) fn new(rules: &Rules) -> Expectations {
         let Rules { verify, record, .. } = *rules;
         let given = if verify == Verify::Off { Vec::new() } else { rules.expected.clone() };
         Expectations {
@@ -48,12 +50,12 @@ impl Expectations {
         }
     }
 
-    /// What is known from elsewhere.
-    pub(in crate::plan) fn know(&mut self, about: Findings) {
-        let Findings { expected, signed, look, renamed, notes, .. } = about;
+    /// Adds what was found out from elsewhere than the responses.
+    pub(super) fn add(&mut self, findings: Findings) {
+        let Findings { expected, signed, look, renamed, notes, .. } = findings;
         if self.verify != Verify::Off {
-            add(&mut self.given, &expected);
-            add(&mut self.all, &expected);
+            merge(&mut self.given, &expected);
+            merge(&mut self.all, &expected);
             self.signed = signed.or(self.signed.take());
         }
         self.look = look.or(self.look);
@@ -61,54 +63,57 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// What the server says of the version that is fetched from now on.
-    pub(in crate::plan) fn begin(&mut self, stated: &[Expected]) {
+    /// Another state of the file is fetched from now on, of which the server says this.
+    pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
     }
 
-    /// What the server says of this version too.
-    pub(in crate::plan) fn learn(&mut self, stated: &[Expected]) {
+    /// Adds what the server says of the same state of the file.
+    pub(super) fn learn(&mut self, stated: &[Expected]) {
         if self.verify != Verify::Off {
-            add(&mut self.all, stated);
+            merge(&mut self.all, stated);
         }
     }
 
-    /// Another version comes.
-    pub(in crate::plan) fn forget(&mut self) {
+    /// Forgets what servers said, since the file starts again.
+    pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
     }
 
-    pub(in crate::plan) fn all(&self) -> &[Expected] {
+    pub(super) fn all(&self) -> &[Expected] {
         &self.all
     }
 
-    pub(in crate::plan) fn algorithms(&self) -> Vec<Algorithm> {
+    /// Returns the algorithms whose digests are needed.
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         let stated = self.all.iter().map(|one| one.digest.algorithm);
         let signed = self.signed.iter().filter_map(|signed| signed.digest);
         digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
-    /// A strong digest will tell whether the bytes are right; so would one of these.
-    pub(in crate::plan) fn has_strong(&self, stated: &[Expected]) -> bool {
+    /// Returns true if a strong digest is known that will verify the bytes, or if one of `stated` is.
+    pub(super) fn has_strong(&self, stated: &[Expected]) -> bool {
         let stated = stated.iter().filter(|_| self.verify != Verify::Off);
         self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
     }
 
-    /// The person or a list said what is strong enough to tell who is wrong.
-    pub(in crate::plan) fn is_given(&self) -> bool {
+    /// Returns true if the person or a list gave a strong digest.
+    pub(super) fn is_given(&self) -> bool {
         self.given.iter().any(|one| one.digest.algorithm.is_strong())
     }
 
+    /// Checks that what is known satisfies `--verify`.
+    ///
     /// # Errors
-    /// `digest.missing` where a strong digest must be known, and none is; `digest.unlisted` where a list must name the file, and
-    /// none does.
-    pub(in crate::plan) fn suffices(&self, at: &str) -> Result<(), Error> {
+    /// `digest.missing` if a strong digest is required and none is known; `digest.unlisted` if a list must
+    /// name the file and none does.
+    pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {
             Verify::Require if !self.has_strong(&[]) && self.signed.is_none() => {
-                // The strongest of the weak ones says why it does not count.
+                // The strongest of the weak digests explains why it does not count.
                 let weak = self.all.iter().max_by_key(|one| one.digest.algorithm);
                 let weak = weak.map(|one| format!("{one} is not strong enough for --verify require"));
                 Err(Error::new(ErrorKind::DigestMissing, at, weak.or_else(note).unwrap_or_default()))
@@ -120,8 +125,8 @@ impl Expectations {
         }
     }
 
-    /// The digests are right: what is to be told of them, and how the file was proven. `strongest` is the best of them.
-    pub(in crate::plan) fn tell(
+    /// Returns the events for digests that are right, and a description of the strongest verification.
+    pub(super) fn verified(
         &self,
         computed: &[Digest],
         strongest: Option<&Expected>,
@@ -131,25 +136,26 @@ impl Expectations {
             digest: one.digest.to_string(),
             source: one.from.clone(),
         };
-        let mut facts: Vec<EventKind> = self.all.iter().map(verified).collect();
+        let mut events: Vec<EventKind> = self.all.iter().map(verified).collect();
         if let Some(Signed { by, digest }) = &self.signed {
             let signed = computed.iter().find(|one| Some(one.algorithm) == *digest);
-            facts.extend(signed.map(|digest| EventKind::Verified {
+            events.extend(signed.map(|digest| EventKind::Verified {
                 algorithm: digest.algorithm.name().into(),
                 digest: digest.to_string(),
                 source: format!("the signature by {by}"),
             }));
         }
         let by_digest = strongest.map(ToString::to_string);
-        (facts, self.signed.as_ref().map(|Signed { by, .. }| format!("signed by {by}")).or(by_digest))
+        (events, self.signed.as_ref().map(|Signed { by, .. }| format!("signed by {by}")).or(by_digest))
     }
 
-    /// What a person should know of the content. `says_html`: its server called it a page.
+    /// Returns what a person should know of the content. `says_html` says that the server called it a web
+    /// page.
     ///
     /// # Errors
-    /// `content.html` or `content.pointer` if it is another thing than its name promises. What agrees with a digest that the person gave, or
-    /// with a signature, is what was wanted, whatever it looks like.
-    pub(in crate::plan) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
+    /// `content.html` or `content.pointer` if the content is not what its name promises. Content that has the
+    /// digest that the person gave, or a good signature, is what was wanted, whatever it looks like.
+    pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {
             Some(Look::Page) => Some(ErrorKind::ContentHtml),
@@ -162,19 +168,20 @@ impl Expectations {
             _ => None,
         };
         match wrong {
-            Some(kind) if !self.is_meant() => Err(Error::new(kind, at, "")),
+            Some(kind) if !self.is_chosen() => Err(Error::new(kind, at, "")),
             _ => Ok(warnings),
         }
     }
 
-    /// What was checked is by the person's own word, and not by one that stood beside the file.
-    fn is_meant(&self) -> bool {
+    /// Returns true if the content is verified by something that the person chose, and not only by a list
+    /// beside the file.
+    fn is_chosen(&self) -> bool {
         let looked_beside = self.verify != Verify::Auto;
         self.own || self.signed.is_some() || (!looked_beside && self.is_given())
     }
 }
 
-fn add(to: &mut Vec<Expected>, more: &[Expected]) {
+fn merge(to: &mut Vec<Expected>, more: &[Expected]) {
     for one in more {
         if !to.contains(one) {
             to.push(one.clone());

@@ -1,278 +1,341 @@
-//! Whether what is written is right: digests of pieces while they come, digests of the whole in the end, and who is to blame.
+//! Decides whether the bytes of a file are right, and which mirror is at fault if they are not.
 //!
-//! Invariant: nothing is published that is not what every digest says that is known. A source is named a liar only when
-//! the file, or a piece, became right by taking its bytes from others: who said what they must be may be wrong as well.
+//! It holds what the content must be, which chunks are verified, and which mirrors are suspected. Invariant:
+//! a file is published only if it agrees with every digest that is known. A mirror is blamed only if the
+//! file, or a chunk, became right when its bytes came from others: the digest itself may be wrong as well.
 
 mod chunks;
 mod expectations;
+mod suspects;
 
-pub(super) use chunks::Chunks;
-pub(super) use expectations::Expectations;
-
-use super::{Action, Plan, State, sources::Out};
-use crate::digest::{self, Digest, Expected};
+use super::sources::Sources;
+use super::transfer::Provenance;
+use super::{Findings, Rules};
+use crate::digest::{self, Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
-use crate::event::{EventKind, Failure};
+use crate::event::EventKind;
 use crate::job::ChunkHashes;
+use crate::ranges::RangeSet;
 use crate::settings::Verify;
+use chunks::Chunks;
+use expectations::Expectations;
 use std::ops::Range;
-use std::time::Duration;
+use suspects::Suspects;
 
-impl Plan {
-    /// Every byte is written, and every piece proven: on to the digests.
-    pub(super) fn complete(&mut self) -> bool {
-        self.prove();
-        let whole = self.ledger.is_complete() && self.ledger.claimed.is_empty();
-        // Those that do not fit the file will be told of when it is verified.
-        let known = self.chunks.as_ref().zip(self.ledger.size);
-        let proven = known.is_none_or(|(pieces, size)| pieces.all(size) || !pieces.fit(size));
-        if self.state != State::Transferring || !whole || !proven {
-            return false;
-        }
-        self.drop_workers();
-        self.proven.get_or_insert_with(|| "size only".into());
-        self.state = State::Verifying;
-        self.actions.push_back(Action::Verify);
-        true
-    }
+/// What is known about the content of one file, and what of it is verified.
+#[derive(Debug)]
+pub(super) struct Verification {
+    verify: Verify,
+    /// What is written can be read back: it does not go to standard output.
+    is_readable: bool,
+    expectations: Expectations,
+    chunks: Option<Chunks>,
+    /// The size that the file must have.
+    size: Option<u64>,
+    suspects: Suspects,
+}
 
-    pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
-        let computed = match computed {
-            Ok(computed) => computed,
-            Err(error) => return self.failed(now, error),
+/// What the digests of a complete file say.
+#[derive(Debug)]
+pub(super) enum WholeResult {
+    /// They are right.
+    Right {
+        events: Vec<EventKind>,
+        warnings: Vec<String>,
+        /// How the file was verified, if a digest or a signature did.
+        verified_by: Option<String>,
+        /// The mirror that sent wrong bytes, which came from others then.
+        guilty: Option<usize>,
+    },
+    /// One of them is wrong, for this reason.
+    Wrong(String),
+    /// They are right, but the file is not acceptable.
+    Refused(Error),
+}
+
+/// Bytes that come again, because the digest of the whole file is wrong.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    pub(super) ranges: Vec<Range<u64>>,
+    /// The mirror that is suspected; `None` if these are bytes of which the source is not known.
+    pub(super) suspect: Option<usize>,
+}
+
+/// A chunk whose digest is wrong.
+#[derive(Debug)]
+pub(super) struct WrongChunk {
+    pub(super) range: Range<u64>,
+    /// The source that sent all of it, if that is known.
+    pub(super) sent_by: Option<usize>,
+    /// It was wrong before.
+    pub(super) again: bool,
+    /// The transfer still runs, and mirrors may be mixed.
+    pub(super) transferring: bool,
+    pub(super) mixes: bool,
+}
+
+/// What follows a wrong chunk, which comes again in any case.
+#[derive(Debug)]
+pub(super) enum ChunkDecision {
+    /// From another mirror than this one.
+    FromOthers(usize),
+    /// From one source alone.
+    FromOne,
+    /// Not at once: the job failed.
+    Fail(Error),
+}
+
+impl Verification {
+    pub(super) fn new(rules: &Rules) -> Self {
+        let mut verification = Verification {
+            verify: rules.verify,
+            is_readable: !rules.sizes.window_is_memory,
+            expectations: Expectations::new(rules),
+            chunks: None,
+            size: rules.size,
+            suspects: Suspects::default(),
         };
-        if let Err(error) = self.has_the_size(self.ledger.size, &self.place()) {
-            return self.failed(now, error);
-        }
-        match digest::verdict(self.expectations.all(), &computed) {
-            Ok(strongest) => {
-                let (facts, proven) = self.expectations.tell(&computed, strongest);
-                if let Err(error) = self.is_proven_enough().and_then(|()| self.warn()) {
-                    return self.failed(now, error);
-                }
-                let by_piece = self.chunks.as_ref().map(|pieces| {
-                    let ChunkHashes { algorithm, from, .. } = pieces.from();
-                    format!("{} of each piece from {from}", algorithm.name())
-                });
-                self.proven = proven.or(by_piece).or(self.proven.take());
-                if let Some(liar) = self.sources.convict() {
-                    self.lied(
-                        liar,
-                        ErrorKind::DigestMismatch,
-                        "it sent wrong bytes, which came from others then",
-                    );
-                }
-                self.computed = computed;
-                self.actions.extend(facts.into_iter().map(Action::Tell));
-                self.state = State::Publishing;
-                self.actions.push_back(Action::Publish);
-            }
-            Err((expected, found)) => {
-                let found = found.map_or("not computed".to_string(), |digest| digest.to_string());
-                let Expected { digest, from } = expected;
-                let why = format!("{} is {found}, but {from} says {digest}", digest.algorithm.name());
-                self.whole_is_wrong(now, why);
-            }
+        verification.set_chunks(rules.chunks.clone());
+        verification
+    }
+
+    /// Adds what was found out from elsewhere than the responses. What was found first counts.
+    pub(super) fn add(&mut self, mut findings: Findings) {
+        let (chunks, size) = (findings.chunks.take(), findings.size.take());
+        self.expectations.add(findings);
+        self.size = self.size.or(size);
+        self.set_chunks(chunks);
+    }
+
+    /// What is written in order cannot be read back, so that only a digest of the whole verifies it.
+    fn set_chunks(&mut self, hashes: Option<ChunkHashes>) {
+        if let Some(hashes) = hashes.filter(|_| self.can_read_back() && self.chunks.is_none()) {
+            self.chunks = Some(Chunks::new(hashes));
         }
     }
 
-    fn whole_is_wrong(&mut self, now: Duration, why: String) {
-        if self.find_the_liar() {
-            return;
-        }
-        // Nothing but the digest could tell whether its parts were of one version, or what an earlier run left is
-        // of this one; in one piece it will be.
-        let error = match self.unproven_join || self.fetched == 0 {
-            true => Error::new(ErrorKind::RemoteChanged, self.place(), "its parts do not belong together"),
-            false => Error::new(ErrorKind::DigestMismatch, self.place(), why),
-        };
-        self.failed(now, error);
+    /// Returns true if bytes on the disk are compared with digests.
+    fn can_read_back(&self) -> bool {
+        self.verify != Verify::Off && self.is_readable
     }
 
-    /// What is said of the file's pieces and its size. What was said first counts. What goes to standard output cannot be
-    /// read back, so that only its whole is checked.
-    pub(super) fn know_pieces(&mut self, pieces: Option<ChunkHashes>, size: Option<u64>) {
-        self.rules.size = self.rules.size.or(size);
-        let checked = self.rules.verify != Verify::Off && !self.rules.sizes.window_is_memory;
-        if let Some(pieces) = pieces.filter(|_| checked && self.chunks.is_none()) {
-            let pieces = Chunks::new(pieces);
-            self.ledger.align = pieces.length();
-            self.chunks = Some(pieces);
+    /// Another state of the file is fetched from now on, of which the server says this.
+    pub(super) fn begin(&mut self, stated: &[Expected]) {
+        self.expectations.begin(stated);
+    }
+
+    /// Adds what the server says of the same state of the file. With several mirrors only the first one's
+    /// word counts, and digests of what went to standard output cannot be computed any more.
+    pub(super) fn learn(&mut self, stated: &[Expected], mixes: bool) {
+        if self.is_readable && !mixes {
+            self.expectations.learn(stated);
         }
     }
 
+    /// Forgets what is verified and what servers said, since the file starts again.
+    pub(super) fn forget(&mut self, sources: &mut Sources) {
+        self.expectations.forget();
+        self.suspects.forget(sources);
+        if let Some(chunks) = &mut self.chunks {
+            chunks.forget();
+        }
+    }
+
+    /// Returns what the file is expected to be.
+    pub(super) fn expected(&self) -> &[Expected] {
+        self.expectations.all()
+    }
+
+    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
+        self.expectations.algorithms()
+    }
+
+    /// Returns true if a strong digest of the whole is known, or is among `stated`.
+    pub(super) fn has_strong_digest(&self, stated: &[Expected]) -> bool {
+        self.expectations.has_strong(stated)
+    }
+
+    /// Returns true if something will tell whether bytes belong together: a strong digest, or digests of
+    /// chunks.
+    pub(super) fn tells_bytes_apart(&self) -> bool {
+        self.chunks.is_some() || self.expectations.has_strong(&[])
+    }
+
+    /// Returns true if bytes of several mirrors may be mixed: what verifies the file in the end, or chunk by
+    /// chunk, verifies that too. Equal sizes, tags and dates say nothing about it.
+    pub(super) fn allows_mixing(&self) -> bool {
+        self.can_read_back() && self.tells_bytes_apart()
+    }
+
+    /// Returns true if a digest of a single response is compared.
+    pub(super) fn is_on(&self) -> bool {
+        self.verify != Verify::Off
+    }
+
+    /// Returns the length of a chunk, to which segments are aligned. 0 means that there are no chunks.
+    pub(super) fn chunk_length(&self) -> u64 {
+        self.chunks.as_ref().map_or(0, Chunks::length)
+    }
+
+    /// Returns the size that the file must have, if something says so.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Returns true if the digests of chunks belong to a file of this size.
+    pub(super) fn chunks_fit(&self, size: u64) -> bool {
+        self.chunks.as_ref().is_some_and(|chunks| chunks.fit(size))
+    }
+
+    /// Checks that what is known satisfies `--verify`.
+    ///
     /// # Errors
-    /// `digest.missing` where something strong must be known, and is not.
-    pub(super) fn is_proven_enough(&self) -> Result<(), Error> {
+    /// `digest.missing` or `digest.unlisted`.
+    pub(super) fn suffices(&self, path: &str) -> Result<(), Error> {
         match &self.chunks {
-            Some(pieces) if pieces.from().algorithm.is_strong() => Ok(()),
-            _ => self.expectations.suffices(&self.place()),
+            Some(chunks) if chunks.hashes().algorithm.is_strong() => Ok(()),
+            _ => self.expectations.suffices(path),
         }
     }
 
+    /// Compares a size with what is known of it.
+    ///
     /// # Errors
-    /// `digest.mismatch` if the size is known to be wrong.
-    pub(super) fn has_the_size(&self, size: Option<u64>, at: &str) -> Result<(), Error> {
-        match (self.rules.size, size) {
-            (Some(wanted), Some(size)) if wanted != size && self.rules.verify != Verify::Off => {
-                let why = format!("its size is {size} bytes, and must be {wanted}");
-                Err(Error::new(ErrorKind::DigestMismatch, at, why))
+    /// `digest.mismatch` if the size is wrong.
+    pub(super) fn check_size(&self, size: Option<u64>, at: &str) -> Result<(), Error> {
+        let Some(size) = size else { return Ok(()) };
+        let why = match (self.size, &self.chunks) {
+            (Some(wanted), _) if wanted != size && self.is_on() => {
+                format!("its size is {size} bytes, and must be {wanted}")
             }
-            (_, Some(size)) if self.chunks.as_ref().is_some_and(|pieces| !pieces.fit(size)) => {
-                let count = self.chunks.as_ref().map_or(0, |pieces| pieces.from().digests.len());
-                let why = format!("it has {size} bytes, which is not what {count} pieces have");
-                Err(Error::new(ErrorKind::DigestMismatch, at, why))
+            (_, Some(chunks)) if !chunks.fit(size) => {
+                let count = chunks.hashes().digests.len();
+                format!("it has {size} bytes, which does not fit {count} chunks")
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::DigestMismatch, at, why))
     }
 
-    /// Has the next piece looked at that is there and not proven.
-    fn prove(&mut self) {
-        let Some((pieces, size)) = self.chunks.as_mut().zip(self.ledger.size) else { return };
-        // What an earlier run left is looked at when its journal was found right.
-        if let Some((piece, expected)) = pieces.next(&self.ledger.written, size) {
-            self.actions.push_back(Action::VerifyChunk { number: self.checks, chunk: piece, expected });
-        }
+    /// Returns the next chunk to read back, with its digest.
+    pub(super) fn next_chunk(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
+        self.chunks.as_mut()?.next(written, size)
     }
 
-    /// A piece was looked at.
-    pub(super) fn proved(&mut self, now: Duration, piece: Range<u64>, good: Result<bool, Error>) {
-        let Some(pieces) = &mut self.chunks else { return };
-        if !pieces.looked(&piece, good == Ok(true)) {
-            return;
-        }
-        match good {
-            Ok(true) => {
-                self.piece_is_right(&piece);
-                self.complete();
-            }
-            Ok(false) => self.piece_is_wrong(now, piece),
-            Err(error) => {
-                self.drop_workers();
-                self.failed(now, error);
-            }
-        }
+    /// Returns true if no chunk of a file of this size is left to verify. Digests of chunks that do not fit
+    /// the size are refused later, with the digest of the whole.
+    pub(super) fn chunks_are_done(&self, size: Option<u64>) -> bool {
+        let known = self.chunks.as_ref().zip(size);
+        known.is_none_or(|(chunks, size)| chunks.all_verified(size) || !chunks.fit(size))
     }
 
-    /// Whoever sent it otherwise lied.
-    fn piece_is_right(&mut self, piece: &Range<u64>) {
-        let sent_wrong = self.chunks.as_mut().map(|pieces| pieces.take_wrong(piece)).unwrap_or_default();
-        let by = self.ledger.provenance().by(piece);
-        let why = self.is_not_as_said(piece);
-        for liar in sent_wrong.into_iter().filter(|&one| by.is_some_and(|by| by != one)) {
-            self.drop_workers_of(liar);
-            self.lied(liar, ErrorKind::DigestPart, &why);
-        }
+    /// A chunk was read back. Returns false if it is not the one that was asked for.
+    pub(super) fn chunk_read(&mut self, chunk: &Range<u64>, good: bool) -> bool {
+        self.chunks.as_mut().is_some_and(|chunks| chunks.finish(chunk, good))
     }
 
-    fn piece_is_wrong(&mut self, now: Duration, piece: Range<u64>) {
-        let by = self.ledger.provenance().by(&piece);
-        let again = self.ledger.is_contested(&piece);
-        let why = self.is_not_as_said(&piece);
-        // All of it came from there. Whether that one is wrong, or what the digest says, is told by others.
-        let suspect = by.filter(|_| self.mixes());
+    /// A chunk is right. Returns the mirrors that sent it wrong before, and what to say about them.
+    pub(super) fn blame_for(&mut self, chunk: &Range<u64>, sent_by: Option<usize>) -> (Vec<usize>, String) {
+        let wrong = self.chunks.as_mut().map(|chunks| chunks.take_wrong(chunk)).unwrap_or_default();
+        let guilty = wrong.into_iter().filter(|&one| sent_by.is_some_and(|by| by != one)).collect();
+        (guilty, self.wrong_chunk_text(chunk))
+    }
+
+    /// A chunk is wrong. If one mirror sent all of it, another mirror's bytes tell whether the mirror or the
+    /// digest is wrong.
+    pub(super) fn decide_on_wrong_chunk(
+        &mut self,
+        chunk: &WrongChunk,
+        sources: &Sources,
+        path: &str,
+    ) -> ChunkDecision {
+        let why = self.wrong_chunk_text(&chunk.range);
+        let suspect = chunk.sent_by.filter(|_| chunk.mixes);
         let sent = match (suspect, &mut self.chunks) {
-            (Some(source), Some(pieces)) => pieces.sent_wrong(&piece, source).to_vec(),
+            (Some(source), Some(chunks)) => chunks.add_wrong(&chunk.range, source).to_vec(),
             _ => Vec::new(),
         };
-        let suspect = suspect.filter(|_| self.sources.has_other_than(&sent));
-        if let Some(source) = suspect {
-            self.drop_workers_of(source);
-            self.sources.leave(source, Out::Suspected);
-        }
-        self.take_back(vec![piece.clone()]);
-        self.ledger.contest(&piece);
-        if self.state != State::Transferring || suspect.is_some() || (by.is_none() && !again) {
-            // It comes again: from another one, or, if it cannot be said whose it was, from one alone.
-            self.complete();
-            return;
-        }
-        let error = match by {
-            Some(_) if sent.len() > 1 => {
-                let disagree = format!(
-                    "{why}, from any of {} mirrors: its digests and their bytes disagree",
-                    sent.len()
-                );
-                Error::new(ErrorKind::DigestPart, self.place(), disagree)
+        match (suspect.filter(|_| sources.has_other_than(&sent)), chunk.sent_by) {
+            (Some(source), _) => ChunkDecision::FromOthers(source),
+            (None, _) if !chunk.transferring => ChunkDecision::FromOne,
+            (None, None) if !chunk.again => ChunkDecision::FromOne,
+            (None, Some(_)) if sent.len() > 1 => {
+                let count = sent.len();
+                let disagree =
+                    format!("{why}, from any of {count} mirrors: its digests and their bytes disagree");
+                ChunkDecision::Fail(Error::new(ErrorKind::DigestPart, path, disagree))
             }
-            Some(source) => Error::new(ErrorKind::DigestPart, self.sources.url(source), why),
-            None => Error::new(ErrorKind::DigestPart, self.place(), why),
+            (None, Some(source)) => {
+                ChunkDecision::Fail(Error::new(ErrorKind::DigestPart, sources.url(source), why))
+            }
+            (None, None) => ChunkDecision::Fail(Error::new(ErrorKind::DigestPart, path, why)),
+        }
+    }
+
+    fn wrong_chunk_text(&self, chunk: &Range<u64>) -> String {
+        let from = self.chunks.as_ref().map_or("", |chunks| &chunks.hashes().from);
+        format!("bytes {} to {} are not what {from} says", chunk.start, chunk.end.saturating_sub(1))
+    }
+
+    /// These bytes are fetched again.
+    pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
+        if let Some(chunks) = &mut self.chunks {
+            ranges.iter().for_each(|range| chunks.take_back(range));
+        }
+    }
+
+    /// Compares the digests of the complete file with what is expected. `says_html` says that the server
+    /// called it a web page.
+    pub(super) fn compare_whole(&mut self, computed: &[Digest], path: &str, says_html: bool) -> WholeResult {
+        let strongest = match digest::verdict(self.expectations.all(), computed) {
+            Ok(strongest) => strongest,
+            Err((Expected { digest, from }, found)) => {
+                let found = found.map_or("not computed".to_string(), |digest| digest.to_string());
+                let algorithm = digest.algorithm.name();
+                return WholeResult::Wrong(format!("{algorithm} is {found}, but {from} says {digest}"));
+            }
         };
-        self.drop_workers();
-        self.failed(now, error);
-    }
-
-    fn is_not_as_said(&self, piece: &Range<u64>) -> String {
-        let from = self.chunks.as_ref().map_or("", |pieces| &pieces.from().from);
-        format!("bytes {} to {} are not what {from} says", piece.start, piece.end.saturating_sub(1))
-    }
-
-    /// The whole is wrong: takes back what one of several sources brought, so that it comes from the others. False if that
-    /// was tried with all of them. No source is asked for everything again as long as it is not the last one left.
-    fn find_the_liar(&mut self) -> bool {
-        // What is right piece by piece is right: then somebody said something wrong of the whole.
-        if !self.mixes() || self.chunks.is_some() {
-            return false;
-        }
-        let mut ranges = self.ledger.provenance().of_nobody(&self.ledger.written);
-        let (at, what) = if !ranges.is_empty() && self.sources.suspect_nobody() {
-            (self.place(), "some of it is not known to be from one mirror, and comes again".to_string())
-        } else {
-            // By one server's word alone, it may be that one whose file is another.
-            let alone = ranges.is_empty() && self.expectations.is_given();
-            // Whoever brought least is cheapest to do without.
-            let next = self.sources.suspect(&self.ledger.provenance().contributors(), alone);
-            let Some(suspect) = next else { return false };
-            ranges.extend(self.ledger.provenance().all_of(suspect));
-            let url = self.sources.url(suspect).to_string();
-            let what = format!("what {url} sent comes from others, to find out whether it is to blame");
-            (url, what)
+        let (events, verified_by) = self.expectations.verified(computed, strongest);
+        let warnings = self.suffices(path).and_then(|()| self.expectations.warnings(path, says_html));
+        let warnings = match warnings {
+            Ok(warnings) => warnings,
+            Err(error) => return WholeResult::Refused(error),
         };
-        self.take_back(ranges);
-        self.state = State::Transferring;
-        let error = Error::new(ErrorKind::DigestMismatch, at, what);
-        self.tell_retry(&error, 0, Duration::ZERO, self.ledger.written.prefix());
-        true
+        let by_chunks = self.chunks.as_ref().map(|chunks| {
+            let ChunkHashes { algorithm, from, .. } = chunks.hashes();
+            format!("{} of each chunk from {from}", algorithm.name())
+        });
+        let guilty = self.suspects.guilty();
+        WholeResult::Right { events, warnings, verified_by: verified_by.or(by_chunks), guilty }
     }
 
-    /// These bytes count for nothing, and are fetched again once the disk knows. Nobody may bring what it had of them.
-    pub(super) fn take_back(&mut self, ranges: Vec<Range<u64>>) {
-        for hedge in self.ledger.release_hedges(&ranges) {
-            self.actions.push_back(Action::Drop { worker: hedge });
+    /// The digest of the whole is wrong, and its bytes came from several mirrors. Returns what is fetched
+    /// again: first the bytes of which the source is not known, then those of one mirror after the other.
+    /// Returns `None` if all were suspected already. If all chunks are right, the digest of the whole is
+    /// wrong itself.
+    pub(super) fn replace_suspicious(
+        &mut self,
+        provenance: &Provenance,
+        written: &RangeSet,
+        sources: &mut Sources,
+    ) -> Option<Replacement> {
+        if self.chunks.is_some() {
+            return None;
         }
-        if let Some(pieces) = &mut self.chunks {
-            ranges.iter().for_each(|range| pieces.take_back(range));
+        let mut ranges = provenance.unknown(written);
+        if !ranges.is_empty() && self.suspects.replace_unknown() {
+            return Some(Replacement { ranges, suspect: None });
         }
-        self.ledger.take_back(&ranges);
-        self.actions.push_back(Action::Discard { number: self.checks, ranges });
+        // If only a server gave the digest, that server may be the one with another file.
+        let alone = ranges.is_empty() && self.expectations.is_given();
+        // The mirror that sent least is the cheapest one to replace.
+        let suspect = self.suspects.suspect_next(&provenance.contributors(), alone, sources)?;
+        ranges.extend(provenance.of(suspect));
+        Some(Replacement { ranges, suspect: Some(suspect) })
     }
 
-    /// The disk knows.
-    pub(super) fn voided(&mut self, now: Duration, ranges: &[Range<u64>], result: Result<(), Error>) {
-        self.ledger.voided(ranges);
-        if let Err(error) = result {
-            self.drop_workers();
-            self.failed(now, error);
-        }
-    }
-
-    fn lied(&mut self, source: usize, kind: ErrorKind, why: &str) {
-        self.sources.leave(source, Out::Lied);
-        let url = self.sources.url(source).to_string();
-        if let Some(known) = &mut self.remote_file {
-            known.warnings.push(format!("dropped mirror {url}: {why}"));
-        }
-        let error = Failure::from(&Error::new(kind, &url, why));
-        self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
-    }
-
-    /// What a person should know of the content as it is.
-    fn warn(&mut self) -> Result<(), Error> {
-        let path = self.place();
-        let Some(known) = &mut self.remote_file else { return Ok(()) };
-        let warnings = self.expectations.warnings(&path, known.html)?;
-        known.warnings.extend(warnings);
-        Ok(())
+    /// Returns true if mirrors were suspected of what is wrong now.
+    pub(super) fn has_suspected(&self) -> bool {
+        self.suspects.any()
     }
 }

@@ -1,37 +1,39 @@
-//! The pauses that a host asked for, or that it needs: they are no failures, as long as they are not all that comes.
+//! Pauses that a host asked for or needs. They are not failures as long as bytes arrive between them.
 //!
-//! Invariant: at most [`PAUSES`] in a row that nothing speaks for but the host's word, and for no longer than [`LONGEST`].
+//! Invariant: without a new byte, at most [`PAUSES`] of them follow each other, and for no longer than
+//! [`LONGEST`].
 
 use crate::error::{Pause, Why};
 use std::time::Duration;
 
-/// So many pauses without a byte in between cost no try: a host that counts by the minute needs a few.
+/// So many pauses without a byte between them cost no retry: a host that counts by the minute needs a few.
 const PAUSES: u32 = 10;
 
-/// And for so long: ten quotas of a minute.
+/// Pauses cost no retry for so long without a byte: ten quotas of a minute.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, since a `Retry-After` may be 0, doubled with each file's refusals up to the longest where the host named no
-/// time.
+/// The shortest wait, since a `Retry-After` may be 0. If the host named no time, it is doubled with each
+/// pause up to the second value.
 const SHORTEST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// The pauses of one file.
+/// The pauses of one job.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     count: u32,
     since: Duration,
-    /// Bytes that had come by then.
-    fetched: u64,
+    /// Bytes that had been received by then.
+    received: u64,
 }
 
 impl Pauses {
-    /// How long the file waits for this, with so many bytes `fetched` so far. `None` if it is a failure like others.
-    pub(super) fn take(&mut self, now: Duration, pause: Pause, fetched: u64) -> Option<Duration> {
-        if self.count == 0 || fetched > self.fetched {
-            *self = Pauses { count: 0, since: now, fetched };
+    /// Returns how long the job waits, with so many bytes `received` so far. Returns `None` if the pause
+    /// counts as a failure.
+    pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
+        if self.count == 0 || received > self.received {
+            *self = Pauses { count: 0, since: now, received };
         }
         let in_vain = self.count >= PAUSES || now.saturating_sub(self.since) >= LONGEST;
-        // While others get through, it is a matter of turns.
+        // The host serves other connections: this one's turn will come.
         if in_vain && pause.why != Why::Shared {
             return None;
         }

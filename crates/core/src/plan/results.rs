@@ -1,0 +1,371 @@
+//! What the plan does with bytes that were written, digests that were compared, and failures.
+//!
+//! This is one of the three files with an `impl Plan`: see `responses.rs`. Each function asks the owner of a
+//! state what to do, and carries it out. Invariant: every failure of the job ends in `failed`, which has one
+//! decision for it.
+
+use super::retry_policy::{FailureDecision, Situation};
+use super::sources::Out;
+use super::transfer::Assignment;
+use super::verification::{ChunkDecision, Replacement, WholeResult, WrongChunk};
+use super::{Action, Answer, Plan, State, WorkerId};
+use crate::digest::Digest;
+use crate::error::{Blame, Error, ErrorKind, Scope, SourceVerdict, WrittenBytes};
+use crate::event::{EventKind, Failure};
+use std::ops::Range;
+use std::time::Duration;
+
+impl Plan {
+    pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
+        let (sources, actions) = (&mut self.sources, &mut self.actions);
+        if self.transfer.wrote(now, worker, upto, fresh, sources, actions) {
+            self.identity.end_comparison(self.transfer.written());
+            self.complete();
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Duration, worker: WorkerId, result: Result<(), Error>) {
+        let Some(assignment) = self.transfer.ledger().get(worker).cloned() else { return };
+        if let Err(error) = assignment.outcome(result, &self.path()) {
+            return self.worker_failed(now, worker, error);
+        }
+        self.transfer.segment_finished(&assignment, &mut self.sources, &mut self.actions);
+        let source = assignment.source;
+        if self.sources.succeeded(source, assignment.rate()) && self.mixes() {
+            let why = "other mirrors bring many times more";
+            self.drop_mirror(source, &Error::new(ErrorKind::NetSlow, self.sources.url(source), why));
+        }
+        let sized = self.transfer.size().is_some();
+        if !self.complete() && !self.transfer.is_active() && sized && !self.is_joinable() {
+            let why = "only a part came, and nothing tells whether the next one belongs to it";
+            self.failed(now, Error::new(ErrorKind::HttpTruncated, self.path(), why));
+        }
+    }
+
+    /// Asks for the next chunk to be read back. If every byte is written and every chunk verified, the
+    /// digests of the whole are next. Returns true in that case.
+    pub(super) fn complete(&mut self) -> bool {
+        let size = self.transfer.size();
+        // What an earlier run left is read back as soon as its journal was found right.
+        let chunk = size.and_then(|size| self.verification.next_chunk(self.transfer.written(), size));
+        if let Some((chunk, expected)) = chunk {
+            let number = self.transfer.generation();
+            self.actions.push_back(Action::VerifyChunk { number, chunk, expected });
+        }
+        let done = self.transfer.is_complete() && self.verification.chunks_are_done(size);
+        if self.state != State::Transferring || !done {
+            return false;
+        }
+        self.drop_workers();
+        self.state = State::Verifying;
+        self.actions.push_back(Action::Verify);
+        true
+    }
+
+    /// A chunk was read back.
+    pub(super) fn chunk_verified(&mut self, now: Duration, chunk: Range<u64>, good: Result<bool, Error>) {
+        if !self.verification.chunk_read(&chunk, good == Ok(true)) {
+            return;
+        }
+        match good {
+            Ok(true) => {
+                let sent_by = self.transfer.ledger().provenance().source_of(&chunk);
+                let (guilty, why) = self.verification.blame_for(&chunk, sent_by);
+                for source in guilty {
+                    self.transfer.drop_source(source, &mut self.actions);
+                    self.blame(source, ErrorKind::DigestPart, &why);
+                }
+                self.complete();
+            }
+            Ok(false) => self.chunk_is_wrong(now, chunk),
+            Err(error) => self.fail(now, error),
+        }
+    }
+
+    fn chunk_is_wrong(&mut self, now: Duration, range: Range<u64>) {
+        let ledger = self.transfer.ledger();
+        let wrong = WrongChunk {
+            sent_by: ledger.provenance().source_of(&range),
+            again: ledger.is_contested(&range),
+            transferring: self.state == State::Transferring,
+            mixes: self.mixes(),
+            range: range.clone(),
+        };
+        let decision = self.verification.decide_on_wrong_chunk(&wrong, &self.sources, &self.path());
+        if let ChunkDecision::FromOthers(source) = decision {
+            self.transfer.drop_source(source, &mut self.actions);
+            self.sources.take_out(source, Out::Suspected);
+        }
+        self.take_back(vec![range.clone()]);
+        self.transfer.contest(&range);
+        match decision {
+            ChunkDecision::FromOthers(_) | ChunkDecision::FromOne => drop(self.complete()),
+            ChunkDecision::Fail(error) => self.fail(now, error),
+        }
+    }
+
+    /// The digests of the complete file were computed.
+    pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
+        let (path, size) = (self.path(), self.transfer.size());
+        let checked = computed.and_then(|computed| {
+            self.verification.check_size(size, &path)?;
+            let result = self.verification.compare_whole(&computed, &path, self.identity.is_html());
+            Ok((computed, result))
+        });
+        let (digests, result) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return self.failed(now, error),
+        };
+        match result {
+            WholeResult::Refused(error) => self.failed(now, error),
+            WholeResult::Wrong(why) => self.whole_is_wrong(now, why),
+            WholeResult::Right { events, warnings, verified_by, guilty } => {
+                self.identity.warn(warnings);
+                if let Some(source) = guilty {
+                    let why = "it sent wrong bytes, which came from others then";
+                    self.blame(source, ErrorKind::DigestMismatch, why);
+                }
+                self.actions.extend(events.into_iter().map(Action::Tell));
+                let by_size =
+                    if self.transfer.is_sized_by_end() { "end of transfer only" } else { "size only" };
+                let verified_by = verified_by.unwrap_or_else(|| by_size.into());
+                self.state = State::Publishing { verified_by, digests };
+                self.actions.push_back(Action::Publish);
+            }
+        }
+    }
+
+    /// The digest of the whole is wrong. If its bytes came from several mirrors, some of them are fetched
+    /// again from others.
+    fn whole_is_wrong(&mut self, now: Duration, why: String) {
+        let replacement = match self.mixes() {
+            false => None,
+            true => {
+                let provenance = self.transfer.ledger().provenance();
+                self.verification.replace_suspicious(provenance, self.transfer.written(), &mut self.sources)
+            }
+        };
+        if let Some(Replacement { ranges, suspect }) = replacement {
+            let (at, what) = match suspect.map(|suspect| self.sources.url(suspect).to_string()) {
+                None => {
+                    (self.path(), "some of it is not known to be from one mirror, and comes again".into())
+                }
+                Some(url) => {
+                    let what =
+                        format!("what {url} sent comes from others, to find out whether it is to blame");
+                    (url, what)
+                }
+            };
+            self.take_back(ranges);
+            self.state = State::Transferring;
+            let error = Error::new(ErrorKind::DigestMismatch, at, what);
+            return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
+        }
+        // Only the digest could tell whether the ranges are of one state of the file, or whether what an
+        // earlier run left is of the same one. In one response they will be.
+        let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
+            true => Error::new(ErrorKind::RemoteChanged, self.path(), "its parts do not belong together"),
+            false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
+        };
+        self.failed(now, error);
+    }
+
+    /// These bytes do not count, and are fetched again once the disk has discarded them.
+    fn take_back(&mut self, ranges: Vec<Range<u64>>) {
+        self.verification.take_back(&ranges);
+        self.transfer.take_back(ranges, &mut self.actions);
+    }
+
+    pub(super) fn discarded(&mut self, now: Duration, ranges: &[Range<u64>], result: Result<(), Error>) {
+        self.transfer.discarded(ranges);
+        if let Err(error) = result {
+            self.fail(now, error);
+        }
+    }
+
+    /// A mirror sent wrong bytes: that is proven.
+    fn blame(&mut self, source: usize, kind: ErrorKind, why: &str) {
+        self.sources.take_out(source, Out::SentWrongBytes);
+        let url = self.sources.url(source).to_string();
+        self.identity.warn([format!("dropped mirror {url}: {why}")]);
+        let error = Failure::from(&Error::new(kind, &url, why));
+        self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
+    }
+
+    /// A source is not asked any more while there are others.
+    fn drop_mirror(&mut self, source: usize, error: &Error) {
+        if self.sources.has_other(source) {
+            self.sources.take_out(source, Out::Dropped);
+            self.transfer.drop_source(source, &mut self.actions);
+            let url = Some(self.sources.url(source)).filter(|url| !url.is_empty()).unwrap_or(&error.at);
+            let (url, error) = (url.to_string(), Failure::from(error));
+            self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
+        }
+    }
+
+    /// A worker failed. If others deliver, the transfer continues with them; else the job failed.
+    pub(super) fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
+        let (sources, actions) = (&mut self.sources, &mut self.actions);
+        let Some(assignment) = self.transfer.release(worker, actions) else { return };
+        if error.kind == ErrorKind::HttpRangePast && self.transfer.ends_at(assignment.from, error.size) {
+            self.complete();
+            return;
+        }
+        self.transfer.observe_failure(now, &assignment, &error, sources, actions);
+        if self.other_mirrors_continue(now, &assignment, &error) {
+            return;
+        }
+        // What an additional connection receives beside one that delivers can only add to the file: such a
+        // response says that the source gives no more connections, and nothing of the file.
+        let receiving = self.transfer.ledger().assignments().iter().any(|one| one.receiving);
+        let additional = !assignment.receiving && receiving;
+        if !self.transfer.is_active() || (error.kind.scope() == Scope::Job && !additional) {
+            self.fail(now, error);
+        }
+    }
+
+    /// Returns true if other mirrors can deliver what this source did not. The source is dropped if it failed
+    /// too often, or for good.
+    fn other_mirrors_continue(&mut self, now: Duration, assignment: &Assignment, error: &Error) -> bool {
+        let source = assignment.source;
+        let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
+        if self.state != State::Transferring || !theirs || !self.mixes() {
+            return false;
+        }
+        // Of a chunk that must come from one source alone, some bytes are of no use.
+        let partial = assignment.from..assignment.at;
+        let useless = assignment.whole_only && self.transfer.ledger().is_contested(&partial);
+        if useless {
+            self.take_back(vec![partial]);
+        }
+        // A host that serves some connections and refuses another one is not gone.
+        let receiving = self.transfer.receiving_from(source) > 0;
+        if receiving && matches!(error.kind, ErrorKind::HttpBusy | ErrorKind::ConnectRefused) {
+            return true;
+        }
+        let too_often = self.sources.failed(source, assignment.delivered() > 0 && !useless);
+        let for_good = !error.again && error.kind.source_verdict() != SourceVerdict::Silent;
+        if too_often || for_good {
+            self.drop_mirror(source, error);
+        }
+        if self.sources.has_other(source) {
+            return true;
+        }
+        // Mirrors may have been dropped too soon. Asking them again costs a retry.
+        let last = for_good && !self.transfer.is_active() && self.retry.left() > 0;
+        if !last || !self.sources.revive_others(source) {
+            return false;
+        }
+        let wait = self.retry.spend();
+        self.try_again(now, error, wait);
+        true
+    }
+
+    /// Drops all workers: the job failed.
+    pub(super) fn fail(&mut self, now: Duration, error: Error) {
+        self.drop_workers();
+        self.failed(now, error);
+    }
+
+    /// The job failed, and no worker is left. Every failure of a job comes through here.
+    pub(super) fn failed(&mut self, now: Duration, error: Error) {
+        if self.stopped {
+            return self.give_up(&error, false, false);
+        }
+        let error = self.identity.explain(error);
+        self.sources.revive();
+        if error.kind == ErrorKind::RemoteChanged {
+            self.identity.count_change();
+        }
+        let situation = self.situation(&error);
+        if !situation.continues {
+            self.forget();
+        }
+        match self.retry.decide(now, &error, situation, &mut self.sources) {
+            FailureDecision::Pause { wait } => self.wait(now, &error, 0, wait, true),
+            FailureDecision::Continue { wait } => self.wait(now, &error, 0, wait, false),
+            FailureDecision::Retry { wait } => self.try_again(now, &error, wait),
+            FailureDecision::StartAgain => self.start_again(&error),
+            FailureDecision::NextMirror => {
+                // Nothing proves that the mirror has the same bytes.
+                self.forget();
+                self.start_again(&error);
+            }
+            FailureDecision::Ask { left } => {
+                let error_told = Failure::from(&error);
+                self.actions.push_back(Action::Tell(EventKind::Question { error: error_told, left }));
+                self.state = State::Asking { error, since: now };
+            }
+            FailureDecision::GiveUp { exhausted, stop_all } => self.give_up(&error, exhausted, stop_all),
+        }
+    }
+
+    /// Returns what the decision about a failure depends on.
+    fn situation(&self, error: &Error) -> Situation {
+        let present = self.transfer.present();
+        // A failure of this machine (a full disk, a name that is taken) says nothing against a complete file.
+        let ours = error.kind.blame() == Blame::Disk || error.kind == ErrorKind::FileExists;
+        let complete = self.transfer.ledger().is_complete() && !ours;
+        let keeps =
+            error.kind.written_bytes() == WrittenBytes::Keep && error.kind != ErrorKind::ResumeDamaged;
+        Situation {
+            continues: self.is_joinable() && keeps && present > 0 && !complete,
+            only_leftovers: self.transfer.received() == 0 && present > 0,
+            best: self.transfer.best(),
+            received: self.transfer.received(),
+            placing: matches!(self.state, State::Looking | State::Placing(_)),
+            all_suspected: self.verification.has_suspected() && error.kind == ErrorKind::DigestMismatch,
+        }
+    }
+
+    /// The person who was asked answers.
+    pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
+        let State::Asking { error, since } = &self.state else { return };
+        let (error, since) = (error.clone(), *since);
+        self.retry.add_idle_time(now.saturating_sub(since));
+        match answer {
+            Answer::Retry => {
+                let wait = self.retry.spend_on_answer(&error);
+                self.try_again(now, &error, wait);
+            }
+            Answer::Skip => self.give_up(&error, false, false),
+        }
+    }
+
+    /// Waits before the next retry. While nothing is written, the next mirror gets its turn.
+    fn try_again(&mut self, now: Duration, error: &Error, wait: Duration) {
+        if self.transfer.present() == 0 {
+            self.sources.take_turns();
+        }
+        self.wait(now, error, self.retry.used(), wait, error.pause.is_some());
+    }
+
+    fn wait(&mut self, now: Duration, error: &Error, attempt: u32, wait: Duration, for_host: bool) {
+        self.resumes = self.transfer.present() > 0;
+        self.tell_retry(error, attempt, wait, self.prefix());
+        self.state = State::Waiting { until: now + wait, for_host };
+    }
+
+    fn start_again(&mut self, error: &Error) {
+        self.tell_retry(error, 0, Duration::ZERO, 0);
+        self.state = State::Transferring;
+    }
+
+    /// Forgets everything that was written.
+    pub(super) fn forget(&mut self) {
+        self.transfer.forget();
+        self.identity.forget();
+        self.verification.forget(&mut self.sources);
+        self.sources.forget();
+    }
+
+    pub(super) fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
+        self.actions.push_back(Action::Tell(EventKind::Retrying {
+            error: Failure::from(error),
+            attempt,
+            of: self.retry.retries(),
+            wait: wait.as_secs_f64(),
+            from,
+        }));
+    }
+}

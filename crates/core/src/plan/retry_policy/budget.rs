@@ -1,0 +1,162 @@
+//! Counts the retries of one job, and says how long to wait before each. Progress gives the retries back.
+//!
+//! Invariant: no more retries are used than there are, and they are given back only after [`PROGRESS`] new
+//! bytes.
+
+use crate::error::{Error, Retry};
+use crate::retry::PROGRESS;
+use crate::settings::OnError;
+use std::time::Duration;
+
+/// The first wait. Half a second is long beside a short disturbance, and short for a person.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest wait before a retry that no server asked for.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What the budget allows after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Continue after progress. It costs no retry.
+    GoOn,
+    /// Try again. It costs a retry.
+    TryAgain,
+    /// Ask the person.
+    Ask,
+    /// Give the job up.
+    GiveUp,
+    /// Give the job up, and end the run: its retries are used up and a person is watching.
+    Exhausted,
+    /// Give the job up and stop everything.
+    StopAll,
+}
+
+/// The retries of one job.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    retries: u32,
+    used: u32,
+    best_at_failure: u64,
+    jitter: u64,
+}
+
+impl Budget {
+    /// Makes a budget of `retries`. `seed` spreads the waits of jobs that fail together.
+    pub(super) fn new(retries: u32, seed: u64) -> Self {
+        Budget { retries, used: 0, best_at_failure: 0, jitter: seed }
+    }
+
+    /// Returns the retries that were used, and how many there are in all.
+    pub(super) fn tries(&self) -> (u32, u32) {
+        (self.used, self.retries)
+    }
+
+    /// Decides whether a failure is retried. This is the only place that does. `best` is the highest number
+    /// of bytes that the file ever had; `can_go_on` says that they need not be fetched again.
+    pub(super) fn verdict(
+        &mut self,
+        error: &Error,
+        on_error: OnError,
+        best: u64,
+        can_go_on: bool,
+    ) -> Verdict {
+        let progressed = best >= self.best_at_failure.saturating_add(PROGRESS);
+        if progressed {
+            self.best_at_failure = best;
+            self.used = 0;
+        }
+        match (error.retry(), on_error) {
+            (Retry::Never, OnError::Exit) => Verdict::StopAll,
+            (Retry::Never, _) => Verdict::GiveUp,
+            (Retry::Again, _) if progressed && can_go_on && error.pause.is_none() => Verdict::GoOn,
+            (_, OnError::Exit) => Verdict::StopAll,
+            (_, OnError::Skip) => Verdict::GiveUp,
+            (_, OnError::Ask) if self.used >= self.retries => Verdict::Exhausted,
+            (_, OnError::Ask) => Verdict::Ask,
+            (Retry::Person, OnError::Retry) => Verdict::GiveUp,
+            (Retry::Again, OnError::Retry) if self.used >= self.retries => Verdict::GiveUp,
+            (Retry::Again, OnError::Retry) => Verdict::TryAgain,
+        }
+    }
+
+    /// Uses one retry.
+    pub(super) fn spend(&mut self) {
+        self.used = self.used.saturating_add(1);
+    }
+
+    /// Returns the wait before the next retry. It is doubled with each retry used, and spread by half either
+    /// way.
+    pub(super) fn wait(&mut self) -> Duration {
+        let doublings = self.used.saturating_sub(1).min(16);
+        let plain = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
+        plain.mul_f64(0.5 + self.next_jitter())
+    }
+
+    /// Returns the wait before the job continues after progress. It keeps a broken server from being asked
+    /// too often.
+    pub(super) fn short_wait(&mut self) -> Duration {
+        Duration::from_millis(100).mul_f64(0.5 + self.next_jitter())
+    }
+
+    /// Returns a number from 0 to 1, by splitmix64 (Steele, Lea, Flood 2014).
+    fn next_jitter(&mut self) -> f64 {
+        self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.jitter;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from(((z ^ (z >> 31)) >> 32) as u32) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(kind, "", "")
+    }
+
+    #[test]
+    fn retries_run_out_and_progress_gives_them_back() {
+        let mut budget = Budget::new(2, 1);
+        let broken = error(ErrorKind::NetReset);
+        for _ in 0..2 {
+            assert_eq!(budget.verdict(&broken, OnError::Retry, 0, false), Verdict::TryAgain);
+            budget.spend();
+        }
+        assert_eq!(budget.verdict(&broken, OnError::Retry, PROGRESS - 1, true), Verdict::GiveUp);
+        assert_eq!(budget.verdict(&broken, OnError::Retry, PROGRESS, true), Verdict::GoOn);
+        assert_eq!(budget.tries(), (0, 2));
+        assert_eq!(
+            budget.verdict(&broken, OnError::Retry, PROGRESS, true),
+            Verdict::TryAgain,
+            "no new bytes"
+        );
+    }
+
+    #[test]
+    fn in_ask_mode_every_failure_asks_except_after_progress() {
+        let mut budget = Budget::new(1, 1);
+        assert_eq!(budget.verdict(&error(ErrorKind::HttpNotFound), OnError::Ask, 0, false), Verdict::Ask);
+        assert_eq!(budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, true), Verdict::GoOn);
+        budget.spend();
+        assert_eq!(
+            budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, false),
+            Verdict::Exhausted
+        );
+        assert_eq!(budget.verdict(&error(ErrorKind::FileExists), OnError::Ask, 0, false), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        let mut budget = Budget::new(99, 7);
+        let mut least = Duration::ZERO;
+        for n in 1..=40 {
+            budget.spend();
+            let wait = budget.wait();
+            assert!(wait >= least && wait <= LONGEST_WAIT.mul_f64(1.5), "{n}: {wait:?}");
+            least = FIRST_WAIT.saturating_mul(1 << (n - 1).min(5)).min(LONGEST_WAIT).mul_f64(0.5);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Decides what follows a failure of the job.
+//!
+//! Invariant: every failure gets exactly one [`FailureDecision`]. A pause that a host asked for, a
+//! continuation after progress, and a mirror that was not tried yet cost no retry; everything else does.
+
+mod budget;
+mod pauses;
+
+use super::Rules;
+use super::sources::Sources;
+use crate::error::{Blame, Error, ErrorKind, Retry, WrittenBytes};
+use crate::settings::OnError;
+use budget::{Budget, Verdict};
+use pauses::Pauses;
+use std::time::Duration;
+
+/// What follows a failure of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureDecision {
+    /// Wait because the host asked for it, then continue. It costs no retry.
+    Pause { wait: Duration },
+    /// Start again at once: only bytes of an earlier run were of no use. It costs no retry.
+    StartAgain,
+    /// Continue after a short wait, since bytes arrived before the failure. It costs no retry.
+    Continue { wait: Duration },
+    /// Start again with the next mirror. It costs no retry.
+    NextMirror,
+    /// Try again. The retry is already counted.
+    Retry { wait: Duration },
+    /// Ask the person. So many retries are left.
+    Ask { left: u32 },
+    /// Give the job up.
+    GiveUp {
+        /// No retry is left and a person is watching: no further job starts.
+        exhausted: bool,
+        /// The whole run stops.
+        stop_all: bool,
+    },
+}
+
+/// What a decision depends on, besides the error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation {
+    /// Bytes are written, they stay valid, and the next request continues them.
+    pub(super) continues: bool,
+    /// All bytes that were written are from an earlier run.
+    pub(super) only_leftovers: bool,
+    /// The most bytes of this run that ever counted.
+    pub(super) best: u64,
+    /// Bytes that were received in this run.
+    pub(super) received: u64,
+    /// The failure happened while the path was chosen or the partial file was opened.
+    pub(super) placing: bool,
+    /// Every mirror was suspected of the wrong digest, so that another mirror cannot help.
+    pub(super) all_suspected: bool,
+}
+
+/// The retries, pauses and answers of one job.
+#[derive(Debug)]
+pub(super) struct RetryPolicy {
+    retries: u32,
+    on_error: OnError,
+    max_time: Option<Duration>,
+    budget: Budget,
+    pauses: Pauses,
+    /// How long the person was asked or the job was paused. It does not count as time of the job.
+    idle: Duration,
+}
+
+impl RetryPolicy {
+    pub(super) fn new(rules: &Rules) -> Self {
+        RetryPolicy {
+            retries: rules.retries,
+            on_error: rules.on_error,
+            max_time: rules.max_time,
+            budget: Budget::new(rules.retries, rules.seed),
+            pauses: Pauses::default(),
+            idle: Duration::ZERO,
+        }
+    }
+
+    /// Decides what follows a failure of the whole job, and counts the retry if it costs one.
+    pub(super) fn decide(
+        &mut self,
+        now: Duration,
+        error: &Error,
+        situation: Situation,
+        sources: &mut Sources,
+    ) -> FailureDecision {
+        let pause = error.pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
+        if let Some(wait) = pause {
+            return FailureDecision::Pause { wait };
+        }
+        let discards = error.kind.written_bytes() == WrittenBytes::Discard;
+        if situation.only_leftovers && discards && error.kind != ErrorKind::DigestMismatch {
+            return FailureDecision::StartAgain;
+        }
+        let verdict = self.budget.verdict(error, self.on_error, situation.best, situation.continues);
+        if mirror_may_help(error, verdict, situation) && sources.advance() {
+            return FailureDecision::NextMirror;
+        }
+        match verdict {
+            Verdict::GoOn => FailureDecision::Continue { wait: self.budget.short_wait() },
+            Verdict::TryAgain => {
+                let asked = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+                FailureDecision::Retry { wait: self.spend().max(asked) }
+            }
+            Verdict::Ask => FailureDecision::Ask { left: self.left() },
+            Verdict::GiveUp => FailureDecision::GiveUp { exhausted: false, stop_all: false },
+            Verdict::Exhausted => FailureDecision::GiveUp { exhausted: true, stop_all: false },
+            Verdict::StopAll => FailureDecision::GiveUp { exhausted: false, stop_all: true },
+        }
+    }
+
+    /// Counts one retry. Returns the wait before it.
+    pub(super) fn spend(&mut self) -> Duration {
+        self.budget.spend();
+        self.budget.wait()
+    }
+
+    /// Counts the retry that the person asked for after this time. Returns the wait before it: the person has
+    /// waited already, so that only the host's own pause is left.
+    pub(super) fn spend_on_answer(&mut self, error: &Error) -> Duration {
+        self.budget.spend();
+        error.pause.map_or(Duration::ZERO, |pause| pause.wait)
+    }
+
+    /// The person was asked, or the job was paused, for so long.
+    pub(super) fn add_idle_time(&mut self, time: Duration) {
+        self.idle += time;
+    }
+
+    /// Failures are handled like this from now on.
+    pub(super) fn set_on_error(&mut self, on_error: OnError) {
+        self.on_error = on_error;
+    }
+
+    /// Returns the retries that were used.
+    pub(super) fn used(&self) -> u32 {
+        self.budget.tries().0
+    }
+
+    /// Returns the retries that are left.
+    pub(super) fn left(&self) -> u32 {
+        let (used, of) = self.budget.tries();
+        of.saturating_sub(used)
+    }
+
+    /// Returns the retries that a job has in all.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Returns when `--max-time` ends a job that sent its first request at `start`.
+    pub(super) fn deadline(&self, start: Duration) -> Option<Duration> {
+        Some(start.saturating_add(self.max_time?).saturating_add(self.idle))
+    }
+}
+
+/// Returns true if another mirror may answer better. It cannot help against failures of this machine, and it
+/// is not tried while the bytes that are written can be continued.
+fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
+    let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
+    let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
+    verdict != Verdict::GoOn
+        && theirs
+        && !situation.placing
+        && !situation.all_suspected
+        && error.retry() != Retry::Never
+        && (!situation.continues || last_try)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! One row for each decision that can follow a failure.
+
+use super::*;
+use crate::error::{Pause, Why};
+use crate::identity::Origin;
+
+const NOTHING_WRITTEN: Situation = Situation {
+    continues: false,
+    only_leftovers: false,
+    best: 0,
+    received: 0,
+    placing: false,
+    all_suspected: false,
+};
+
+fn sources(count: usize) -> Sources {
+    let url = |n| url::Url::parse(&format!("http://h{n}/f")).expect("a URL");
+    let origins: Vec<Origin> = (0..count).map(|n| Origin::of(&url(n), &Default::default())).collect();
+    Sources::new(&origins)
+}
+
+fn policy(retries: u32, on_error: OnError) -> RetryPolicy {
+    RetryPolicy {
+        retries,
+        on_error,
+        max_time: None,
+        budget: Budget::new(retries, 1),
+        pauses: Pauses::default(),
+        idle: Duration::ZERO,
+    }
+}
+
+#[test]
+fn each_failure_has_one_decision() {
+    let wait = Duration::from_secs(60);
+    let busy = Error::new(ErrorKind::HttpBusy, "", "").with_pause(Pause { wait, why: Why::Asked });
+    let error = |kind| Error::new(kind, "", "");
+    let continues = Situation { continues: true, best: 1 << 20, received: 1 << 20, ..NOTHING_WRITTEN };
+    let leftovers = Situation { only_leftovers: true, ..NOTHING_WRITTEN };
+    let name = |decision| match decision {
+        FailureDecision::Pause { .. } => "pause",
+        FailureDecision::StartAgain => "start again",
+        FailureDecision::Continue { .. } => "continue",
+        FailureDecision::NextMirror => "next mirror",
+        FailureDecision::Retry { .. } => "retry",
+        FailureDecision::Ask { .. } => "ask",
+        FailureDecision::GiveUp { exhausted: true, .. } => "give up, exhausted",
+        FailureDecision::GiveUp { stop_all: true, .. } => "stop all",
+        FailureDecision::GiveUp { .. } => "give up",
+    };
+    for (error, on_error, retries, mirrors, situation, expected) in [
+        (busy, OnError::Retry, 0, 1, NOTHING_WRITTEN, "pause"),
+        (error(ErrorKind::RemoteChanged), OnError::Retry, 0, 1, leftovers, "start again"),
+        (error(ErrorKind::DigestMismatch), OnError::Retry, 0, 1, leftovers, "give up"),
+        (error(ErrorKind::NetReset), OnError::Retry, 0, 2, continues, "continue"),
+        (error(ErrorKind::NetReset), OnError::Retry, 1, 2, NOTHING_WRITTEN, "next mirror"),
+        (error(ErrorKind::NetReset), OnError::Retry, 1, 1, NOTHING_WRITTEN, "retry"),
+        (error(ErrorKind::DiskFull), OnError::Retry, 1, 2, NOTHING_WRITTEN, "give up"),
+        (error(ErrorKind::NetReset), OnError::Ask, 1, 1, NOTHING_WRITTEN, "ask"),
+        (error(ErrorKind::NetReset), OnError::Ask, 0, 1, NOTHING_WRITTEN, "give up, exhausted"),
+        (error(ErrorKind::NetReset), OnError::Exit, 1, 1, NOTHING_WRITTEN, "stop all"),
+        (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, NOTHING_WRITTEN, "give up"),
+    ] {
+        let mut policy = policy(retries, on_error);
+        let decision = policy.decide(Duration::from_secs(1), &error, situation, &mut sources(mirrors));
+        assert_eq!(name(decision), expected, "{error}, {on_error:?}");
+    }
+}

@@ -1,0 +1,242 @@
+//! One worker, the segment that it was assigned, and how fast it delivers.
+//!
+//! Invariant: a worker only moves forward, never beyond the end of its segment, and not before its response
+//! was accepted. Only [`super::SegmentLedger`] changes it.
+
+use crate::error::{Error, ErrorKind};
+use crate::plan::WorkerId;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Speed is measured over spans of at least this.
+pub const SPAN: Duration = Duration::from_millis(100);
+
+/// A segment that took less time than this says nothing about speed: its bytes may have waited in a buffer.
+pub const SHORTEST_SEGMENT: Duration = Duration::from_millis(5);
+
+/// A worker and its segment.
+#[derive(Debug, Clone)]
+pub(in crate::plan) struct Assignment {
+    pub(in crate::plan) worker: WorkerId,
+    /// The source that it asks.
+    pub(in crate::plan) source: usize,
+    /// The worker that fetches the same segment. The first one to finish wins.
+    pub(in crate::plan) hedge_of: Option<WorkerId>,
+    /// A hedge that gets its segment for itself as soon as its response is valid. Until then it is not known
+    /// whether the source sends ranges, and the first response goes on to deliver everything.
+    pub(in crate::plan) probes: bool,
+    /// The first byte that was requested.
+    pub(in crate::plan) from: u64,
+    /// The first byte that it has not written.
+    pub(in crate::plan) at: u64,
+    /// One past its last byte; `None` while the size of the file is not known.
+    pub(in crate::plan) end: Option<u64>,
+    /// One past the last byte that was requested.
+    requested_end: Option<u64>,
+    /// Its response was accepted.
+    pub(in crate::plan) receiving: bool,
+    /// All written bytes of the segment are its own.
+    fresh: bool,
+    /// Its segment counts only as a whole: the response has a digest of its own, or the chunk must come from
+    /// one source. It reports nothing before all of it is verified, so its silence means nothing, and no
+    /// other worker gets any of it.
+    pub(in crate::plan) whole_only: bool,
+    speed: Speed,
+}
+
+impl Assignment {
+    /// A worker was asked for these bytes, where `typical` bytes a second are to be expected.
+    pub(super) fn new(
+        now: Duration,
+        worker: WorkerId,
+        source: usize,
+        from: u64,
+        end: Option<u64>,
+        typical: f64,
+    ) -> Self {
+        Assignment {
+            worker,
+            source,
+            hedge_of: None,
+            probes: false,
+            from,
+            at: from,
+            end,
+            requested_end: end,
+            receiving: false,
+            fresh: true,
+            whole_only: false,
+            speed: Speed { since: now, last: now, total: 0, mark: now, bytes: 0, rate: typical },
+        }
+    }
+
+    /// Returns true if the whole file was requested.
+    pub(in crate::plan) fn is_plain(&self) -> bool {
+        self.from == 0 && self.requested_end.is_none()
+    }
+
+    /// Returns the bytes a second, lately or in all.
+    pub(in crate::plan) fn rate(&self) -> f64 {
+        self.speed.of_short_segment().unwrap_or(if self.speed.mark == self.speed.since {
+            0.0
+        } else {
+            self.speed.rate
+        })
+    }
+
+    /// Returns the bytes that it has delivered.
+    pub(in crate::plan) fn delivered(&self) -> u64 {
+        self.at.saturating_sub(self.from)
+    }
+
+    /// Returns true if it got much less than was requested: some servers send a file in small parts.
+    pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
+        let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
+        short && !self.is_plain() && self.delivered() < least
+    }
+
+    /// Returns how it ended. A worker ended well only if its response was accepted and its segment is
+    /// complete, or if it broke after that.
+    ///
+    /// # Errors
+    /// The error of the worker, or `http.truncated`.
+    pub(in crate::plan) fn outcome(&self, result: Result<(), Error>, path: &str) -> Result<(), Error> {
+        let truncated = |why: &str| Err(Error::new(ErrorKind::HttpTruncated, path, why));
+        match (result, self.end) {
+            (Err(_), Some(end)) if self.receiving && self.at >= end => Ok(()),
+            (Err(error), _) => Err(error),
+            (Ok(()), _) if !self.receiving => truncated("no response"),
+            (Ok(()), Some(end)) if self.at < end => {
+                truncated(&format!("{} bytes are missing", end - self.at))
+            }
+            (Ok(()), _) => Ok(()),
+        }
+    }
+
+    /// Returns true if all of its segment is written.
+    pub(super) fn is_finished(&self) -> bool {
+        self.end.is_some_and(|end| self.at >= end)
+    }
+
+    /// Returns the source of its written bytes, if that is known.
+    pub(super) fn origin(&self) -> Option<usize> {
+        Some(self.source).filter(|_| self.fresh)
+    }
+
+    /// Its response was accepted: its bytes arrive from now on.
+    pub(super) fn accepted(&mut self, now: Duration, end: Option<u64>) {
+        (self.speed.since, self.speed.last, self.speed.mark) = (now, now, now);
+        (self.receiving, self.end) = (true, end);
+    }
+
+    /// Its response, up to the byte `last`, has a digest. `alone` says that no other worker fetches the same.
+    /// Returns false if the response is of no use.
+    pub(super) fn set_whole_only(&mut self, last: u64, alone: bool) -> bool {
+        // A response that is longer than the request is not read to its end, and its digest is not compared.
+        if self.requested_end.is_some_and(|end| last >= end) {
+            return true;
+        }
+        self.whole_only = alone && self.at == self.from && self.end == self.requested_end;
+        self.whole_only
+    }
+
+    /// It wrote all bytes below `upto`. Returns the new bytes, and the rate if a span of measurement ended.
+    pub(super) fn wrote(
+        &mut self,
+        now: Duration,
+        upto: u64,
+        fresh: bool,
+    ) -> Option<(Range<u64>, Option<f64>)> {
+        let upto = self.end.map_or(upto, |end| upto.min(end));
+        let new = self.at..upto;
+        if new.is_empty() {
+            return None;
+        }
+        self.at = upto;
+        self.fresh &= fresh;
+        let measured = self.speed.add(now, new.end - new.start);
+        Some((new, measured))
+    }
+
+    /// Returns for how long it has delivered nothing.
+    pub(super) fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.speed.last)
+    }
+
+    /// Returns true if its bytes still arrive.
+    pub(super) fn delivers(&self, now: Duration) -> bool {
+        self.receiving && self.silence(now) <= SPAN * 5
+    }
+
+    /// Returns true if it should have delivered something that can be measured.
+    pub(super) fn is_slow(&self, now: Duration) -> bool {
+        self.receiving && now.saturating_sub(self.speed.since) > SPAN * 2
+    }
+
+    /// Returns the bytes a second of a segment that was too short for a span.
+    pub(super) fn rate_of_short_segment(&self) -> Option<f64> {
+        self.speed.of_short_segment()
+    }
+
+    /// Returns the bytes a second, where a round trip takes `latency`. Reports come a few times a second;
+    /// longer silence counts as slowness.
+    pub(super) fn rate_by_now(&self, now: Duration, latency: Duration) -> f64 {
+        let (span, silence) = ((SPAN * 2).max(latency), self.silence(now));
+        if silence <= span {
+            self.speed.rate
+        } else {
+            self.speed.rate * span.as_secs_f64() / silence.as_secs_f64()
+        }
+    }
+
+    /// Returns the byte that it has probably reached. Reports come a few times a second, so it is further
+    /// than the last one said, unless it is silent.
+    pub(super) fn probably_at(&self, now: Duration) -> u64 {
+        let silence = self.silence(now);
+        let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };
+        self.at.saturating_add((self.speed.rate * since.as_secs_f64()) as u64)
+    }
+
+    /// Returns how many bytes of its segment probably have not arrived. Returns 0 if the end is not known.
+    pub(super) fn probably_left(&self, now: Duration) -> u64 {
+        self.end.map_or(0, |end| end.saturating_sub(self.probably_at(now)))
+    }
+}
+
+/// The bytes a second of one connection, lately.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    /// When the segment began, and its bytes.
+    since: Duration,
+    total: u64,
+    /// When the last bytes arrived.
+    last: Duration,
+    /// Bytes since the mark.
+    mark: Duration,
+    bytes: u64,
+    /// At first, the typical rate.
+    rate: f64,
+}
+
+impl Speed {
+    /// Adds bytes. Returns the rate if a span of measurement ended.
+    fn add(&mut self, now: Duration, bytes: u64) -> Option<f64> {
+        self.last = now;
+        self.bytes += bytes;
+        self.total += bytes;
+        let span = now.saturating_sub(self.mark);
+        if span < SPAN {
+            return None;
+        }
+        let rate = self.bytes as f64 / span.as_secs_f64();
+        self.rate = if self.rate == 0.0 { rate } else { (self.rate + rate) / 2.0 };
+        (self.mark, self.bytes) = (now, 0);
+        Some(rate)
+    }
+
+    /// Returns the rate of a segment that was too short for a span.
+    fn of_short_segment(&self) -> Option<f64> {
+        let time = self.last.saturating_sub(self.since);
+        (time >= SHORTEST_SEGMENT && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())
+    }
+}

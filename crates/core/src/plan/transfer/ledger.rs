@@ -1,0 +1,364 @@
+//! Which bytes of a file are free, claimed, assigned or written.
+//!
+//! Invariant: every byte is in exactly one of these: written, claimed (on the disk since an earlier run, and
+//! not read back yet), assigned to one worker, free. A hedge is assigned bytes that another worker has too,
+//! and they count only if the hedge finishes first. [`SegmentLedger::check`] states it.
+
+use super::{Assignment, Provenance};
+use crate::plan::WorkerId;
+use crate::ranges::RangeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A worker that delivered nothing for this long (or four times what its response took, if that is more) is
+/// dropped as soon as another one could fetch its segment.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Returns the typical rate of a connection, in bytes a second, after one of them measured `rate`. 0: none
+/// did before.
+pub fn typical_rate(before: f64, rate: f64) -> f64 {
+    if before == 0.0 { rate } else { 0.8 * before + 0.2 * rate }
+}
+
+/// The bytes of a file and their assignments.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct SegmentLedger {
+    pub(super) size: Option<u64>,
+    pub(super) written: RangeSet,
+    pub(super) claimed: RangeSet,
+    pub(super) assignments: Vec<Assignment>,
+    provenance: Provenance,
+    /// Bytes that the disk is still discarding.
+    pub(super) discarding: RangeSet,
+    /// Chunks that were wrong and came from several workers: such a chunk is fetched by one worker alone.
+    pub(super) contested: RangeSet,
+    /// Segments begin and end at multiples of this if possible, so that each chunk comes from one source. 0:
+    /// anywhere.
+    pub(super) align: u64,
+    /// Bytes that were requested twice.
+    pub(super) hedged: u64,
+    /// Responses have digests of their own.
+    pub(super) digested: bool,
+    /// The shortest time from a request to its response.
+    pub(super) latency: Duration,
+    /// The typical bytes a second of one connection, lately.
+    pub(super) typical: f64,
+    /// How long a worker may be silent while another one could fetch its segment. Each worker that is dropped
+    /// for silence makes it longer.
+    patience: Duration,
+}
+
+impl SegmentLedger {
+    /// Returns the bytes that are on the disk, read back or not.
+    pub(in crate::plan) fn present(&self) -> u64 {
+        self.written.len() + self.claimed.len()
+    }
+
+    pub(in crate::plan) fn is_complete(&self) -> bool {
+        self.size.is_some_and(|size| self.written.contains(&(0..size)))
+    }
+
+    pub(in crate::plan) fn assignments(&self) -> &[Assignment] {
+        &self.assignments
+    }
+
+    pub(in crate::plan) fn get(&self, worker: WorkerId) -> Option<&Assignment> {
+        self.assignments.iter().find(|one| one.worker == worker)
+    }
+
+    /// Returns which source sent which written bytes.
+    pub(in crate::plan) fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    fn get_mut(&mut self, worker: WorkerId) -> Option<&mut Assignment> {
+        self.assignments.iter_mut().find(|one| one.worker == worker)
+    }
+
+    /// Assigns these bytes to a worker.
+    pub(super) fn assign(
+        &mut self,
+        now: Duration,
+        worker: WorkerId,
+        source: usize,
+        from: u64,
+        end: Option<u64>,
+    ) {
+        let mut assignment = Assignment::new(now, worker, source, from, end, self.typical);
+        assignment.whole_only = end.is_some_and(|end| self.contested.touches(&(from..end)));
+        self.assignments.push(assignment);
+    }
+
+    /// A response arrived. The time that it took is the latency.
+    pub(super) fn on_response(&mut self, now: Duration, worker: WorkerId) {
+        let known = self.latency;
+        let Some(assignment) = self.get_mut(worker) else { return };
+        let waited = assignment.silence(now);
+        self.latency = if known.is_zero() { waited } else { known.min(waited) };
+        // A source that takes so long to respond may be silent for a while, too.
+        self.patience = waited * 4;
+    }
+
+    /// A worker's response was accepted: its bytes arrive from now on.
+    pub(super) fn accepted(&mut self, now: Duration, worker: WorkerId, end: Option<u64>) {
+        if let Some(assignment) = self.get_mut(worker) {
+            assignment.accepted(now, end);
+        }
+    }
+
+    /// Ends a worker's segment there.
+    pub(super) fn set_end(&mut self, worker: WorkerId, end: u64) {
+        if let Some(assignment) = self.get_mut(worker) {
+            assignment.end = Some(end);
+        }
+    }
+
+    /// Ends a worker's segment there, and its hedge's. Returns the hedge.
+    pub(super) fn shorten(&mut self, worker: WorkerId, end: u64) -> Option<WorkerId> {
+        let mut hedge = None;
+        for one in
+            self.assignments.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker))
+        {
+            one.end = Some(one.end.map_or(end, |old| old.min(end)));
+            // A hedge may have come further than its primary.
+            one.at = one.at.min(end.max(one.from));
+            hedge = hedge.or(one.hedge_of.map(|_| one.worker));
+        }
+        hedge
+    }
+
+    /// Assigns bytes to a worker that another one has already. If that one has not come so far, the new
+    /// worker finds out whether the source sends ranges.
+    pub(super) fn hedge(
+        &mut self,
+        now: Duration,
+        worker: WorkerId,
+        source: usize,
+        primary: WorkerId,
+        range: Range<u64>,
+    ) {
+        let probes = self.get(primary).is_some_and(|one| one.at < range.start);
+        self.hedged += if probes { 0 } else { range.end - range.start };
+        self.assign(now, worker, source, range.start, Some(range.end));
+        if let Some(assignment) = self.get_mut(worker) {
+            (assignment.hedge_of, assignment.probes) = (Some(primary), probes);
+        }
+    }
+
+    /// A probe's response is valid: the segment is its own from now on. Returns the worker whose segment ends
+    /// there, or `None` if that one has passed the place already and the probe is of no use.
+    pub(super) fn take_over(&mut self, worker: WorkerId) -> Option<WorkerId> {
+        let probe = self.get(worker)?;
+        let (from, primary) = (probe.from, probe.hedge_of?);
+        self.get(primary).filter(|one| one.at <= from)?;
+        self.get_mut(primary)?.end = Some(from);
+        let probe = self.get_mut(worker)?;
+        (probe.hedge_of, probe.probes) = (None, false);
+        Some(primary)
+    }
+
+    /// Forgets everything but this worker, which gets the whole file. Returns the workers that are not needed
+    /// any more.
+    pub(super) fn restart(&mut self, now: Duration, worker: WorkerId, size: Option<u64>) -> Vec<WorkerId> {
+        self.clear();
+        self.size = size;
+        let source = self.get(worker).map_or(0, |assignment| assignment.source);
+        let mut others = self.release_all();
+        others.retain(|&other| other != worker);
+        self.assign(now, worker, source, 0, size);
+        others
+    }
+
+    /// Forgets what is on the disk.
+    pub(super) fn clear(&mut self) {
+        self.written = RangeSet::new();
+        self.claimed = RangeSet::new();
+        self.provenance = Provenance::default();
+        self.discarding = RangeSet::new();
+        self.contested = RangeSet::new();
+        self.size = None;
+        self.digested = false;
+    }
+
+    /// These bytes are written, from that source if it is known.
+    fn write(&mut self, source: Option<usize>, range: Range<u64>) {
+        if let Some(source) = source {
+            self.provenance.insert(source, self.written.missing(range.clone()));
+        }
+        self.written.insert(range);
+    }
+
+    /// Takes these bytes back. They are free as soon as the disk has discarded them.
+    pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
+        for range in ranges {
+            self.written.remove(range.clone());
+            self.provenance.remove(range);
+            self.discarding.insert(range.clone());
+        }
+    }
+
+    /// The disk has discarded these bytes.
+    pub(super) fn discarded(&mut self, ranges: &[Range<u64>]) {
+        ranges.iter().for_each(|range| self.discarding.remove(range.clone()));
+    }
+
+    /// This chunk is fetched by one worker alone from now on.
+    pub(super) fn contest(&mut self, chunk: &Range<u64>) {
+        self.contested.insert(chunk.clone());
+    }
+
+    pub(in crate::plan) fn is_contested(&self, chunk: &Range<u64>) -> bool {
+        self.contested.touches(chunk)
+    }
+
+    /// Releases the hedges whose segments touch these bytes. Returns them.
+    pub(super) fn release_hedges(&mut self, ranges: &[Range<u64>]) -> Vec<WorkerId> {
+        let touches = |one: &Assignment| {
+            let segment = one.from..one.end.unwrap_or(u64::MAX);
+            ranges.iter().any(|range| segment.start < range.end && range.start < segment.end)
+        };
+        let hedges = self.assignments.iter().filter(|one| one.hedge_of.is_some() && touches(one));
+        let hedges: Vec<WorkerId> = hedges.map(|one| one.worker).collect();
+        self.assignments.retain(|one| !hedges.contains(&one.worker));
+        hedges
+    }
+
+    /// Releases all workers of a source. Returns the workers that are not needed any more.
+    pub(super) fn release_from(&mut self, source: usize) -> Vec<WorkerId> {
+        let mut gone = Vec::new();
+        while let Some(worker) =
+            self.assignments.iter().find(|one| one.source == source).map(|one| one.worker)
+        {
+            gone.extend(self.release(worker).and_then(|(_, twin)| twin));
+            gone.push(worker);
+        }
+        gone
+    }
+
+    /// A worker's response, up to the byte `last`, has a digest. Returns false if another worker fetches the
+    /// same, or delivered some of it before it broke: bytes of two workers cannot be told apart on the disk.
+    pub(super) fn set_whole_only(&mut self, worker: WorkerId, last: u64) -> bool {
+        self.digested = true;
+        let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
+        let Some(assignment) = self.get_mut(worker) else { return false };
+        let alone = !hedged && assignment.hedge_of.is_none();
+        assignment.set_whole_only(last, alone)
+    }
+
+    /// A worker wrote all bytes below `upto`. `fresh` says that none of them was on the disk before.
+    pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
+        let Some(assignment) = self.get_mut(worker).filter(|assignment| assignment.receiving) else { return };
+        let Some((new, measured)) = assignment.wrote(now, upto, fresh) else { return };
+        let (source, hedge) = (Some(assignment.source).filter(|_| fresh), assignment.hedge_of.is_some());
+        if let Some(rate) = measured {
+            self.add_rate(rate);
+        }
+        if !hedge {
+            self.write(source, new);
+        }
+    }
+
+    /// Releases a worker. What it did not write is free again, or its hedge gets it. Returns its assignment,
+    /// and the worker that fetches the same and is not needed any more.
+    pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Assignment, Option<WorkerId>)> {
+        let index = self.assignments.iter().position(|one| one.worker == worker)?;
+        let assignment = self.assignments.swap_remove(index);
+        if let Some(rate) = assignment.rate_of_short_segment() {
+            self.add_rate(rate);
+        }
+        let finished = assignment.is_finished();
+        if let Some(primary) = assignment.hedge_of {
+            if finished {
+                self.write(assignment.origin(), assignment.from..assignment.at);
+                self.assignments.retain(|one| one.worker != primary);
+                return Some((assignment, Some(primary)));
+            }
+            return Some((assignment, None));
+        }
+        let Some(hedge) = self.assignments.iter_mut().find(|one| one.hedge_of == Some(worker)) else {
+            return Some((assignment, None));
+        };
+        let twin = hedge.worker;
+        if finished {
+            self.assignments.retain(|one| one.worker != twin);
+            return Some((assignment, Some(twin)));
+        }
+        // The hedge has the segment alone now, and what it wrote counts.
+        hedge.hedge_of = None;
+        let (range, source) = (hedge.from..hedge.at, hedge.origin());
+        hedge.at = hedge.at.max(assignment.at).min(hedge.end.unwrap_or(u64::MAX));
+        self.write(source, range);
+        Some((assignment, None))
+    }
+
+    /// Includes a rate in the typical one.
+    fn add_rate(&mut self, rate: f64) {
+        self.typical = typical_rate(self.typical, rate);
+    }
+
+    /// Returns true if the rate of a connection is known, or known to be very low.
+    pub(super) fn is_measured(&self, now: Duration) -> bool {
+        self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
+    }
+
+    /// Releases a silent worker. The next one gets more time, or a slow server would never get to its
+    /// response.
+    pub(super) fn release_silent(&mut self, worker: WorkerId) {
+        self.patience = self.patience.max(SILENCE) * 2;
+        self.release(worker);
+    }
+
+    /// Releases all workers. Returns them.
+    pub(super) fn release_all(&mut self) -> Vec<WorkerId> {
+        self.assignments.drain(..).map(|one| one.worker).collect()
+    }
+
+    /// Checks the invariant.
+    ///
+    /// # Errors
+    /// The part of it that is broken.
+    pub(in crate::plan) fn check(&self) -> Result<(), &'static str> {
+        if self.written.iter().any(|range| self.claimed.touches(range)) {
+            return Err("bytes are written and claimed");
+        }
+        if self.discarding.iter().any(|range| self.claimed.touches(range) || self.written.touches(range)) {
+            return Err("bytes are discarded and present");
+        }
+        let mut seen = RangeSet::new();
+        for one in &self.assignments {
+            let range = one.at..one.end.unwrap_or(u64::MAX);
+            if let Some(primary) = one.hedge_of {
+                let others = self.assignments.iter().filter(|other| other.hedge_of == Some(primary)).count();
+                if others != 1 || self.get(primary).is_none() {
+                    return Err("a hedge without its primary, or two of them");
+                }
+                continue;
+            }
+            if one.end.is_some_and(|end| one.at > end) {
+                return Err("a worker went beyond the end of its segment");
+            }
+            if self.written.touches(&range)
+                || self.claimed.touches(&range)
+                || self.discarding.touches(&range)
+                || seen.touches(&range)
+            {
+                return Err("bytes are assigned twice, or assigned and written");
+            }
+            seen.insert(range);
+        }
+        let end = [&self.written, &self.claimed]
+            .into_iter()
+            .filter_map(|set| set.iter().last())
+            .map(|one| one.end)
+            .max();
+        match (end, self.size) {
+            (Some(end), Some(size)) if end > size => Err("more is written than the file has"),
+            _ => self.provenance.check(&self.written),
+        }
+    }
+
+    /// Returns true if a worker has been silent for too long.
+    pub(super) fn is_silent(&self, one: &Assignment, now: Duration) -> bool {
+        one.silence(now) > SILENCE.max(self.patience)
+    }
+}

@@ -1,0 +1,208 @@
+//! Decides what one more worker could do: fetch free bytes, or take over bytes that another one would deliver
+//! too late.
+//!
+//! Invariant: nothing is changed here. Free bytes go first, in file order and within the window. Nothing is
+//! taken from a segment that counts only as a whole. At most a fiftieth of a file is fetched twice.
+
+use super::Assignment;
+use super::ledger::SegmentLedger;
+use crate::plan::{Sizes, WorkerId};
+use crate::retry::PROGRESS;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A segment is what one connection delivers in so many round trips: one of them is lost between two
+/// segments.
+pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
+
+/// The shortest and the longest time for a segment, in seconds. Shorter ones cost more in requests than they
+/// gain. While a longer one is fetched at the head of the file, hashing would wait.
+pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
+
+/// How many segments for each connection the window holds: one that is fetched and some in reserve, so that a
+/// slow one at the head does not stop the others at once.
+const SEGMENTS_AHEAD: u64 = 4;
+
+/// One of so many bytes of a file may be fetched twice on purpose.
+const HEDGED_MOST: u64 = 50;
+
+/// A segment that ends in less than this is not split, in seconds: the last report may be so old, and the
+/// bytes in question may have arrived already.
+pub const WORTH_SPLITTING: f64 = 0.25;
+
+/// What can be done so that one more worker has something to do.
+#[derive(Debug, PartialEq)]
+pub(in crate::plan) enum NextAssignment {
+    /// Fetch these free bytes.
+    Fetch(Range<u64>),
+    /// End this worker's segment there: the rest becomes free.
+    Cut(WorkerId, u64),
+    /// Drop this worker: its segment becomes free.
+    Drop(WorkerId),
+    /// Fetch the rest of this worker's segment, too.
+    Hedge(WorkerId, Range<u64>),
+    /// Nothing can be done now.
+    Nothing,
+}
+
+impl SegmentLedger {
+    /// Returns what one more worker could do, with `workers` of them in all. Unless the source
+    /// `sends_ranges`, no worker loses bytes before the response for them has arrived.
+    pub(in crate::plan) fn next_assignment(
+        &self,
+        now: Duration,
+        workers: usize,
+        sends_ranges: bool,
+        sizes: &Sizes,
+    ) -> NextAssignment {
+        let length = self.segment_length(workers, sizes);
+        if let Some(gap) = self.free(workers, length, sizes) {
+            return NextAssignment::Fetch(self.segment(gap, length, workers));
+        }
+        if workers < 2 {
+            return NextAssignment::Nothing;
+        }
+        // A hedge that is silent itself keeps another one from being tried.
+        let dead = |one: &&Assignment| {
+            one.hedge_of.is_some() && one.end.is_some_and(|end| one.at < end) && self.is_silent(one, now)
+        };
+        if let Some(hedge) = self.assignments.iter().find(dead) {
+            return NextAssignment::Drop(hedge.worker);
+        }
+        let candidates = self
+            .assignments
+            .iter()
+            .filter(|one| one.hedge_of.is_none() && !one.whole_only && !self.is_hedged(one));
+        let slowest = candidates
+            .filter(|one| one.probably_left(now) > 0)
+            .map(|one| {
+                let rate = one.rate_by_now(now, self.latency).max(1.0);
+                (one, one.probably_left(now) as f64 / rate)
+            })
+            .max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let Some((victim, seconds)) = slowest else { return NextAssignment::Nothing };
+        if sends_ranges && self.is_silent(victim, now) {
+            return NextAssignment::Drop(victim.worker);
+        }
+        self.relieve(now, victim, seconds, length, sends_ranges, sizes)
+    }
+
+    /// Returns how another worker can relieve the one that needs most time for its segment: `seconds`.
+    fn relieve(
+        &self,
+        now: Duration,
+        victim: &Assignment,
+        seconds: f64,
+        length: u64,
+        sends_ranges: bool,
+        sizes: &Sizes,
+    ) -> NextAssignment {
+        let (here, rest) = (victim.probably_at(now), victim.probably_left(now));
+        let round_trip = self.latency.as_secs_f64();
+        // The response that began as the whole file gives up what lies beyond its next segment.
+        if victim.receiving && rest > length.max(sizes.split_least).saturating_mul(2) {
+            let anywhere = here + length.max(sizes.split_least);
+            let split =
+                Some(self.aligned(anywhere)).filter(|&split| victim.end.is_none_or(|end| split < end));
+            let split = split.unwrap_or(anywhere);
+            return match (sends_ranges, victim.end) {
+                (false, Some(end)) => {
+                    NextAssignment::Hedge(victim.worker, split..end.min(split.saturating_add(length)))
+                }
+                _ => NextAssignment::Cut(victim.worker, split),
+            };
+        }
+        if !sends_ranges {
+            return NextAssignment::Nothing;
+        }
+        let (mine, theirs) = (self.typical.max(1.0), victim.rate_by_now(now, self.latency));
+        let keep = ((rest as f64 * theirs / (mine + theirs)).ceil() as u64).max(1);
+        let split = here + keep.min(rest);
+        let given = rest - keep.min(rest);
+        if victim.receiving && given >= sizes.split_least && seconds > 2.0 * round_trip + WORTH_SPLITTING {
+            return NextAssignment::Cut(victim.worker, split);
+        }
+        let twice = victim.end.map_or(0, |end| end.saturating_sub(victim.at));
+        let affordable = self.size.is_some_and(|size| self.hedged + twice <= size / HEDGED_MOST);
+        if affordable && seconds > rest as f64 / mine + round_trip {
+            return NextAssignment::Hedge(victim.worker, victim.at..victim.at + twice);
+        }
+        NextAssignment::Nothing
+    }
+
+    /// Returns how a source gets rid of `surplus` workers; it keeps one. Workers without a response go first,
+    /// then the slowest. A worker that delivers gets an earlier end instead, a little ahead of its bytes, so
+    /// that bytes on their way are not lost. A worker that is about to end counts already, and a segment that
+    /// counts only as a whole stays.
+    pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
+        let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
+        let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
+        // At the border of a chunk, so that each chunk comes from one source.
+        let soon = |one: &Assignment| {
+            self.aligned(one.probably_at(now).saturating_add((rate(one) * WORTH_SPLITTING) as u64))
+        };
+        let mut all: Vec<_> = self.assignments.iter().filter(|one| one.source == source).collect();
+        all.sort_by(|a, b| speed(a).total_cmp(&speed(b)));
+        all.pop();
+        let ends = |one: &Assignment| one.delivers(now) && one.end.is_some_and(|end| end <= soon(one));
+        let surplus = surplus.saturating_sub(all.iter().filter(|one| ends(one)).count());
+        let rest = all.into_iter().filter(|one| !one.whole_only && !ends(one)).take(surplus);
+        let twice = |one: &Assignment| one.hedge_of.is_some() || self.is_hedged(one);
+        rest.map(|one| match one.delivers(now) && one.delivered() >= PROGRESS && !twice(one) {
+            true => NextAssignment::Cut(one.worker, soon(one)),
+            false => NextAssignment::Drop(one.worker),
+        })
+        .collect()
+    }
+
+    fn is_hedged(&self, one: &Assignment) -> bool {
+        self.assignments.iter().any(|other| other.hedge_of == Some(one.worker))
+    }
+
+    /// Returns how much of a gap one worker is asked for.
+    fn segment(&self, gap: Range<u64>, length: u64, workers: usize) -> Range<u64> {
+        // A contested chunk is assigned to one worker.
+        if self.contested.contains(&(gap.start..gap.start + 1)) {
+            return gap.start..self.aligned(gap.start + 1).min(gap.end);
+        }
+        // Other segments end before it.
+        let next = self.contested.iter().map(|one| one.start).find(|&start| start > gap.start);
+        let gap = gap.start..gap.end.min(next.unwrap_or(u64::MAX));
+        // It is all of the gap if no other worker comes for the rest, or if the rest is too small to be worth
+        // a request. A segment that counts only as a whole is also lost as a whole.
+        let all = (workers < 2 && !self.digested) || gap.end - gap.start < length + length / 2;
+        if all { gap } else { gap.start..self.aligned(gap.start + length).min(gap.end) }
+    }
+
+    /// Returns the wanted length of a segment.
+    fn segment_length(&self, workers: usize, sizes: &Sizes) -> u64 {
+        let share = sizes.window / (2 * workers.max(1) as u64);
+        let (shortest, longest) = SEGMENT_SECONDS;
+        let seconds = (self.latency.as_secs_f64() * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);
+        let wish = (self.typical * seconds) as u64;
+        wish.max(sizes.segment_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
+    }
+
+    /// Returns the first free bytes within the window.
+    fn free(&self, workers: usize, length: u64, sizes: &Sizes) -> Option<Range<u64>> {
+        let size = self.size?;
+        let mut taken = self.written.clone();
+        self.claimed.iter().chain(self.discarding.iter()).for_each(|one| taken.insert(one.clone()));
+        let base = taken.prefix();
+        let ahead = length.saturating_mul(SEGMENTS_AHEAD).saturating_mul(workers as u64);
+        let window = if sizes.window_is_memory { sizes.window } else { sizes.window.max(ahead) };
+        for one in &self.assignments {
+            taken.insert(one.at..one.end.unwrap_or(size));
+        }
+        let gap = taken.first_gap(size)?;
+        // One connection delivers in order, so that it needs no window.
+        let limit = if workers < 2 { u64::MAX } else { base.saturating_add(window) };
+        let end = gap.end.min(limit.max(gap.start));
+        (gap.start < end).then_some(gap.start..end)
+    }
+
+    /// Returns the next multiple of the alignment of segments.
+    fn aligned(&self, at: u64) -> u64 {
+        if self.align < 2 { at } else { at.div_ceil(self.align).saturating_mul(self.align) }
+    }
+}

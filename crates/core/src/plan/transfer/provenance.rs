@@ -1,0 +1,69 @@
+//! Which source sent which of the bytes that are written.
+//!
+//! Invariant: no byte is from two sources. A written byte that is from none is of unknown origin: an earlier
+//! run left it, or two connections wrote it.
+
+use crate::ranges::RangeSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The written bytes of each source.
+#[derive(Debug, Default)]
+pub(in crate::plan) struct Provenance(BTreeMap<usize, RangeSet>);
+
+impl Provenance {
+    /// Returns the source that sent all of this range. Returns `None` if there are several, or some of it is
+    /// of unknown origin.
+    pub(in crate::plan) fn source_of(&self, range: &Range<u64>) -> Option<usize> {
+        self.0.iter().find(|(_, sent)| sent.contains(range)).map(|(&source, _)| source)
+    }
+
+    /// Returns the sources of which bytes are written. The one that sent least comes first.
+    pub(in crate::plan) fn contributors(&self) -> Vec<usize> {
+        let mut all: Vec<_> = self.0.iter().map(|(&source, sent)| (sent.len(), source)).collect();
+        all.retain(|(bytes, _)| *bytes > 0);
+        all.sort_unstable();
+        all.into_iter().map(|(_, source)| source).collect()
+    }
+
+    /// Returns all written bytes of one source.
+    pub(in crate::plan) fn of(&self, source: usize) -> Vec<Range<u64>> {
+        self.0.get(&source).into_iter().flat_map(RangeSet::iter).cloned().collect()
+    }
+
+    /// Returns all written bytes of unknown origin.
+    pub(in crate::plan) fn unknown(&self, written: &RangeSet) -> Vec<Range<u64>> {
+        let mut all = written.clone();
+        self.0.values().flat_map(RangeSet::iter).for_each(|range| all.remove(range.clone()));
+        all.iter().cloned().collect()
+    }
+
+    /// Adds bytes that a source sent and that were not written before.
+    pub(super) fn insert(&mut self, source: usize, new: Vec<Range<u64>>) {
+        let sent = self.0.entry(source).or_default();
+        new.into_iter().for_each(|range| sent.insert(range));
+    }
+
+    /// Removes bytes that are not written any more.
+    pub(super) fn remove(&mut self, range: &Range<u64>) {
+        self.0.values_mut().for_each(|sent| sent.remove(range.clone()));
+    }
+
+    /// Checks the invariant.
+    ///
+    /// # Errors
+    /// The part of it that is broken.
+    pub(super) fn check(&self, written: &RangeSet) -> Result<(), &'static str> {
+        let mut seen = RangeSet::new();
+        for range in self.0.values().flat_map(RangeSet::iter) {
+            if seen.touches(range) {
+                return Err("bytes are from two sources");
+            }
+            if !written.contains(range) {
+                return Err("a source is named for bytes that are not written");
+            }
+            seen.insert(range.clone());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,293 @@
+//! Decides which worker is started for which segment, which one is stopped, and what a failure says about the
+//! number of connections.
+//!
+//! This is a second file of `impl Transfer`, since deciding on requests and counting what arrives are read
+//! apart. Invariant: a second connection of a source is started only after the first one showed that ranges
+//! are sent.
+
+use super::{Assignment, NextAssignment, Transfer};
+use crate::concurrency::{Allowance, Observation};
+use crate::error::{Error, ErrorKind, SourceVerdict, Why};
+use crate::identity::Conditions;
+use crate::plan::sources::Sources;
+use crate::plan::{Action, Actions, WorkerId};
+use crate::retry::PROGRESS;
+use std::time::Duration;
+
+/// How often it is checked whether an idle connection could help a slow one, while nothing else happens.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+
+/// What scheduling depends on besides the transfer itself.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plan) struct Terms<'s> {
+    /// Ranges of the file may be joined.
+    pub(in crate::plan) joinable: bool,
+    /// Bytes of several sources may be mixed.
+    pub(in crate::plan) mixes: bool,
+    pub(in crate::plan) sources: &'s Sources,
+}
+
+impl Transfer {
+    /// Asks a source about the file, without its bytes, if no other request is under way.
+    pub(in crate::plan) fn ask(
+        &mut self,
+        now: Duration,
+        conditions: &Conditions,
+        allowances: &[Allowance],
+        sources: &Sources,
+        actions: &mut Actions,
+    ) {
+        let source = sources.current();
+        if !self.is_active() && allowances.get(source).is_some_and(|allowance| allowance.most > 0) {
+            let worker = self.next_worker(now);
+            self.ledger.assign(now, worker, source, 0, None);
+            actions.push_back(Action::Ask { worker, source, conditions: conditions.clone() });
+        }
+    }
+
+    /// Starts and stops workers as the allowances of the sources' hosts permit. `start` is the first byte to
+    /// ask for when nothing is known of the file. Returns when to look again, if nothing can be done now.
+    pub(in crate::plan) fn schedule(
+        &mut self,
+        now: Duration,
+        allowances: &[Allowance],
+        start: u64,
+        terms: Terms<'_>,
+        actions: &mut Actions,
+    ) -> Option<Duration> {
+        let active = self.ledger.assignments().len();
+        let size_known = self.ledger.size.is_some();
+        let ranged = (terms.joinable || self.open_ended) && (size_known || self.present() > 0);
+        if active == 0 && !(ranged && size_known) {
+            return self.request_the_rest(now, allowances, ranged, start, terms, actions);
+        }
+        if self.stop_surplus(now, allowances, actions) {
+            return None;
+        }
+        let mut later: Option<Duration> = None;
+        for source in self.asked(terms) {
+            let Some(allowance) = allowances.get(source).filter(|one| one.most > 0) else { continue };
+            let more = self.more(now, source, allowance, terms);
+            if more == 0 {
+                let opens = terms.sources.growth(source).and_then(|growth| growth.opens(now));
+                later = later.into_iter().chain(opens).min();
+                continue;
+            }
+            let next = if now < allowance.not_before {
+                allowance.not_before
+            } else if self.start_worker(now, source, active + more, terms, actions) {
+                return None;
+            } else {
+                now + LOOK_AROUND
+            };
+            later = Some(later.map_or(next, |later| later.min(next)));
+        }
+        later
+    }
+
+    /// Requests everything, or everything behind the bytes that are written, over the only connection.
+    fn request_the_rest(
+        &mut self,
+        now: Duration,
+        allowances: &[Allowance],
+        ranged: bool,
+        start: u64,
+        terms: Terms<'_>,
+        actions: &mut Actions,
+    ) -> Option<Duration> {
+        let source = terms.sources.current();
+        let allowance = allowances.get(source).filter(|allowance| allowance.most > 0)?;
+        if now < allowance.not_before {
+            return Some(allowance.not_before);
+        }
+        if !ranged {
+            self.fetch(now, source, start, None, actions);
+        } else if self.ledger.claimed.is_empty() {
+            // The end of the file is not known, so that only bytes without a gap before them are of use.
+            let prefix = self.ledger.written.prefix();
+            self.ledger.written.remove(prefix..u64::MAX);
+            self.fetch(now, source, prefix, None, actions);
+        }
+        None
+    }
+
+    /// Stops workers where a source has too many. Returns true if there are actions to carry out first.
+    fn stop_surplus(&mut self, now: Duration, allowances: &[Allowance], actions: &mut Actions) -> bool {
+        for (source, allowance) in allowances.iter().enumerate().filter(|(_, one)| one.surplus > 0) {
+            for step in self.ledger.fewer(now, source, allowance.surplus) {
+                match step {
+                    NextAssignment::Cut(worker, end) => self.cut(worker, end, actions),
+                    NextAssignment::Drop(worker) => self.drop_worker(worker, actions),
+                    NextAssignment::Fetch(_) | NextAssignment::Hedge(..) | NextAssignment::Nothing => {}
+                }
+            }
+        }
+        !actions.is_empty()
+    }
+
+    /// Starts a worker at this source, if one more of `workers` in all has something to do.
+    fn start_worker(
+        &mut self,
+        now: Duration,
+        source: usize,
+        workers: usize,
+        terms: Terms<'_>,
+        actions: &mut Actions,
+    ) -> bool {
+        let sends_ranges = terms.sources.sends_ranges(source);
+        // A worker that is cut or dropped makes bytes free, and then there is a segment.
+        for _ in 0..2 {
+            match self.ledger.next_assignment(now, workers, sends_ranges, &self.sizes) {
+                NextAssignment::Fetch(range) => {
+                    self.fetch(now, source, range.start, Some(range.end), actions);
+                    return true;
+                }
+                NextAssignment::Hedge(primary, range) => {
+                    let worker = self.request(now, source, range.start, Some(range.end), actions);
+                    self.ledger.hedge(now, worker, source, primary, range);
+                    return true;
+                }
+                NextAssignment::Cut(worker, end) => self.cut(worker, end, actions),
+                NextAssignment::Drop(worker) => {
+                    self.ledger.release_silent(worker);
+                    self.note_progress();
+                    actions.push_back(Action::Drop { worker });
+                }
+                NextAssignment::Nothing => return false,
+            }
+        }
+        false
+    }
+
+    /// Ends a worker's segment there.
+    fn cut(&mut self, worker: WorkerId, end: u64, actions: &mut Actions) {
+        self.ledger.set_end(worker, end);
+        actions.push_back(Action::Cut { worker, end });
+    }
+
+    /// Returns the sources that may be asked for segments. Those with the fewest workers come first.
+    fn asked(&self, terms: Terms<'_>) -> Vec<usize> {
+        if !terms.mixes {
+            return vec![terms.sources.current()];
+        }
+        let mut all = terms.sources.usable();
+        all.sort_by_key(|source| self.workers_of(*source));
+        all
+    }
+
+    fn workers_of(&self, source: usize) -> usize {
+        self.ledger.assignments().iter().filter(|one| one.source == source).count()
+    }
+
+    /// Returns how many more workers this source should have.
+    fn more(&self, now: Duration, source: usize, allowance: &Allowance, terms: Terms<'_>) -> usize {
+        let active = self.ledger.assignments().len();
+        if active == 0 {
+            return 1;
+        }
+        if !self.takes_more(terms) || !self.ledger.is_measured(now) {
+            return 0;
+        }
+        let left = self.connections.unwrap_or(usize::MAX).saturating_sub(active);
+        let mine = self.workers_of(source);
+        if mine == 0 {
+            return left.min(1);
+        }
+        // One worker finds out whether ranges are sent before many ask for them.
+        let certain = match terms.sources.sends_ranges(source) {
+            true => usize::MAX,
+            false => (self.receiving_from(source) + 1).saturating_sub(mine),
+        };
+        let allowed = terms.sources.growth(source).map_or(0, |growth| growth.allowed(now, mine));
+        allowance.worth.min(left).min(certain).min(allowed)
+    }
+
+    /// Returns true if the file can use a further connection, now or later.
+    pub(in crate::plan) fn takes_more(&self, terms: Terms<'_>) -> bool {
+        let large = self.ledger.size.is_some_and(|size| size >= self.sizes.single_below);
+        let most = self.connections.unwrap_or(usize::MAX);
+        large
+            && !self.single
+            && terms.joinable
+            && self.ledger.assignments().len() < most
+            && self.asked(terms).into_iter().any(|source| {
+                let growth = terms.sources.growth(source);
+                growth.is_some_and(|growth| growth.may_grow(self.workers_of(source)))
+            })
+    }
+
+    /// Connections of a source deliver what was requested: those that are receiving, and so many that just
+    /// ended.
+    pub(super) fn add_to_growth(&self, source: usize, ended: usize, sources: &mut Sources) {
+        let receiving = self.receiving_from(source);
+        if let Some(growth) = sources.growth_mut(source) {
+            growth.works(receiving + ended);
+        }
+    }
+
+    /// Returns the connections of a source that are receiving.
+    pub(in crate::plan) fn receiving_from(&self, source: usize) -> usize {
+        self.ledger.assignments().iter().filter(|one| one.receiving && one.source == source).count()
+    }
+
+    /// A worker failed, and its assignment is released. Tells what that says about the number of connections.
+    pub(in crate::plan) fn observe_failure(
+        &mut self,
+        now: Duration,
+        assignment: &Assignment,
+        error: &Error,
+        sources: &mut Sources,
+        actions: &mut Actions,
+    ) {
+        if error.kind == ErrorKind::DigestPart {
+            // All of it was received, and none of it was reported.
+            let missing = assignment.end.map_or(0, |end| end.saturating_sub(assignment.at));
+            self.received = self.received.saturating_add(missing);
+        }
+        let source = assignment.source;
+        // A request that was not sent was not refused either.
+        let unsent = error.pause.is_some_and(|pause| pause.why == Why::Known);
+        let delivered = assignment.delivered() >= PROGRESS;
+        let receiving = self.receiving_from(source);
+        if receiving > 0
+            && !delivered
+            && !unsent
+            && let Some(growth) = sources.growth_mut(source)
+        {
+            growth.refused(now, assignment.worker, self.newest, receiving);
+        }
+        let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
+        let news = match delivered || unsent {
+            true => Observation::Broken { wait },
+            false => {
+                let deliberate = error.kind.source_verdict() == SourceVerdict::Refuses;
+                Observation::Refused { wait, deliberate }
+            }
+        };
+        actions.push_back(Action::Observe { source, news });
+    }
+
+    fn fetch(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>, actions: &mut Actions) {
+        let worker = self.request(now, source, from, to, actions);
+        self.ledger.assign(now, worker, source, from, to);
+    }
+
+    fn request(
+        &mut self,
+        now: Duration,
+        source: usize,
+        from: u64,
+        to: Option<u64>,
+        actions: &mut Actions,
+    ) -> WorkerId {
+        let worker = self.next_worker(now);
+        actions.push_back(Action::Fetch { worker, source, from, to });
+        worker
+    }
+
+    fn next_worker(&mut self, now: Duration) -> WorkerId {
+        self.first_request.get_or_insert(now);
+        self.newest += 1;
+        self.newest
+    }
+}
