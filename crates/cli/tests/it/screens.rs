@@ -77,6 +77,7 @@ fn long_and_wide_names_fit_into_every_width() {
             10,
             &[&urls.join(","), "日本語のとても長い名前のファイル.iso,cafe\u{301}.txt"],
         );
+        terminal.wait_for("a bar", |text| !text.trim().is_empty());
         std::thread::sleep(Duration::from_millis(900));
         let screen = terminal.text();
         assert!(screen.lines().count() <= 3, "no line wraps in {columns} columns:\n{screen}");
