@@ -242,7 +242,7 @@ fn faces(
     if let Some(path) = &telling.log {
         match Log::open(path) {
             Ok(log) => {
-                let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
+                let (facts, shared) = (Facts::new(&runtime, session.events()), shared.clone());
                 let path = path.clone();
                 faces.push(thread::spawn(move || {
                     if let Err(why) = log.run(facts, || shared.last_line_of_the_log()) {
@@ -255,7 +255,7 @@ fn faces(
     }
     if let Some(path) = &args.options.proof.record {
         let record = Record::new(path, &args.output.folder);
-        let (facts, shared) = (Facts::new(&runtime, session.facts()), shared.clone());
+        let (facts, shared) = (Facts::new(&runtime, session.events()), shared.clone());
         faces.push(thread::spawn(move || {
             if let Err(why) = record.run(facts) {
                 error(&why);
@@ -264,7 +264,7 @@ fn faces(
         }));
     }
     if telling.progress == Shown::Json {
-        let (facts, session) = (Facts::new(&runtime, session.facts()), session.clone());
+        let (facts, session) = (Facts::new(&runtime, session.events()), session.clone());
         let shared = shared.clone();
         faces.push(thread::spawn(move || {
             if let Err(why) = json::run(facts, &session) {
@@ -274,7 +274,7 @@ fn faces(
         }));
         return faces;
     }
-    let facts = Facts::new(&runtime, session.facts_for_a_screen());
+    let facts = Facts::new(&runtime, session.latest_events());
     let (session, shared) = (session.clone(), shared.clone());
     let telling = telling.clone();
     // The screen keeps the arguments for the commands it suggests; they live as long as the program.

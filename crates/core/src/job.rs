@@ -8,8 +8,10 @@ use crate::name::SafeName;
 use crate::show;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 pub use url::Url;
 
 /// One file to be had.
@@ -105,6 +107,16 @@ impl Job {
     #[must_use]
     pub fn to_path(self, path: impl Into<PathBuf>) -> Self {
         self.with_destination(Destination::Path(path.into()))
+    }
+
+    /// Writes the file in order to this writer, whose calls may block, and which is dropped at the end. The engine has an
+    /// adapter for asynchronous writers. At most 16 MiB wait in memory. What is written cannot be taken back: where the
+    /// file would have to start again, the job fails with `output.started`. A writer that blocks for ever keeps its
+    /// thread for ever, also when the session stops.
+    #[must_use]
+    pub fn to_writer(self, writer: impl Write + Send + 'static) -> Self {
+        let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
+        self.with_destination(Destination::Writer(writer))
     }
 
     /// Adds a URL from which the same file can be fetched.
@@ -259,18 +271,45 @@ pub enum Destination {
     /// Into what stands at this path (absolute, or below the output folder) and is no regular file: a pipe, a terminal, a device of characters, or what a shell opened for
     /// us (`/dev/fd/63`). The bytes go there in order, as to standard output; nothing there is replaced or resumed.
     Stream(PathBuf),
+    /// Into a writer of the program, in order. A name is not needed, and nothing is resumed.
+    Writer(Writer),
 }
+
+/// A writer that a program gave a job. It is used once.
+#[derive(Clone)]
+pub struct Writer(Arc<Mutex<Option<Box<dyn Write + Send>>>>);
+
+impl Writer {
+    /// Returns the writer, unless it was taken before.
+    pub fn take(&self) -> Option<Box<dyn Write + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl PartialEq for Writer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Writer {}
 
 impl Destination {
     /// Whether bytes go there in order, and cannot be read back or taken back.
     pub fn is_in_order(&self) -> bool {
-        matches!(self, Destination::Stdout | Destination::Stream(_))
+        matches!(self, Destination::Stdout | Destination::Stream(_) | Destination::Writer(_))
     }
 
     /// Returns the name that the file was given, for people; `None` if the server or the URL names it.
     pub fn given_name(&self) -> Option<String> {
         match self {
-            Destination::Server => None,
+            Destination::Server | Destination::Writer(_) => None,
             Destination::Name(name) => Some(name.to_string()),
             Destination::Path(path) | Destination::Stream(path) => Some(path.to_string_lossy().into_owned()),
             Destination::Stdout => Some("-".into()),

@@ -362,7 +362,7 @@ fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
         Destination::Path(path) => {
             names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()))
         }
-        Destination::Server | Destination::Stdout | Destination::Stream(_) => {}
+        Destination::Server | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => {}
     }
     if let Some(remote) = remote {
         names.extend(remote.name.iter().flat_map(calls));

@@ -486,7 +486,10 @@ impl Director {
         };
         match &mut input {
             Input::Opened { worker, remote } => {
-                running.modified = remote.modified.or(running.modified);
+                // Only a response that is accepted gives the file its date.
+                if let Some(at_work) = running.workers.get_mut(worker) {
+                    at_work.modified = remote.modified;
+                }
                 self.on_served(id, *worker);
             }
             Input::Wrote { worker, .. } => self.on_bytes(id, *worker),

@@ -1,13 +1,14 @@
 //! The downhaul library downloads many files at once, resumes what was interrupted, and verifies what arrived.
 //!
 //! A [`Session`] runs [`Job`]s as its [`Settings`] say. It never asks and never prints: it reports [`Event`]s
-//! ([`Session::facts`]), gives [`Progress`] numbers when asked ([`Session::samples`]), and takes answers
+//! ([`Session::events`]), gives [`Progress`] numbers when asked ([`Session::samples`]), and takes answers
 //! ([`Session::answer`]).
 //!
 //! Files of this crate, in the order in which a byte travels: `director` is the one loop, [`source`] where bytes come
 //! from, `worker` one connection at work, `disk` where bytes are kept, `space` the free space, `journal_check` what an
 //! earlier run left, `hashing` the digests, `report` the events, `explain` where the time went.
 
+mod async_writer;
 mod checksum_discovery;
 mod chunk_hash;
 mod clock;
@@ -30,6 +31,7 @@ pub mod source;
 mod space;
 mod worker;
 
+pub use async_writer::AsyncWriter;
 pub use director::{Remove, Summary};
 #[doc(hidden)]
 pub use downhaul_core as core;
@@ -41,7 +43,7 @@ pub use downhaul_core::name::SafeName;
 pub use downhaul_core::plan::Answer;
 pub use downhaul_core::settings::{HttpVersion, OnError, Resume, Settings, Verify};
 pub use explain::{Explanation, FileStory, Limiter, Spent};
-pub use report::Reader;
+pub use report::Events;
 pub use session::{Builder, Closed, Session};
 
 use disk::file::Files;

@@ -7,10 +7,13 @@
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
 use downhaul_core::event::{Event, EventKind, JobId, Phase, Progress, State};
+use futures_util::Stream;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
@@ -33,51 +36,52 @@ struct Facts {
     lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
 }
 
-/// Reads the facts of a session, in order.
-pub struct Reader {
-    events: Events,
+/// The events of a session, in order: a [`Stream`]. [`Session::events`](crate::Session::events) returns one that gets
+/// every event, [`Session::latest_events`](crate::Session::latest_events) one that may miss some.
+pub struct Events {
+    from: Receiver,
     /// Lossless: facts sent and not yet taken. Lossy: facts that found no room.
     count: Arc<AtomicUsize>,
 }
 
-enum Events {
+enum Receiver {
     Lossless(mpsc::UnboundedReceiver<Arc<Event>>),
     Lossy(mpsc::Receiver<Arc<Event>>),
 }
 
-impl Reader {
-    /// The next fact; `None` when the session is over and all were taken.
+impl Events {
+    /// Returns the next event; `None` when the session is over and all were taken.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
-        match &mut self.events {
-            Events::Lossless(events) => {
-                let event = events.recv().await?;
-                self.count.fetch_sub(1, Ordering::Relaxed);
-                Some(event)
-            }
-            Events::Lossy(events) => events.recv().await,
-        }
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The next fact, if it is there already.
+    /// Returns the next event if it is there already.
     pub fn try_next(&mut self) -> Poll<Option<Arc<Event>>> {
-        let next = match &mut self.events {
-            Events::Lossless(events) => events.try_recv().inspect(|_| {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }),
-            Events::Lossy(events) => events.try_recv(),
-        };
-        match next {
-            Ok(event) => Poll::Ready(Some(event)),
-            Err(mpsc::error::TryRecvError::Disconnected) => Poll::Ready(None),
-            Err(mpsc::error::TryRecvError::Empty) => Poll::Pending,
-        }
+        Pin::new(self).poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// How many facts a lossy reader missed since it last asked. Always 0 for a lossless one.
+    /// Returns how many events were missed since this was last called. Always 0 for a lossless reader.
     pub fn missed(&self) -> usize {
-        match self.events {
-            Events::Lossless(_) => 0,
-            Events::Lossy(_) => self.count.swap(0, Ordering::Relaxed),
+        match self.from {
+            Receiver::Lossless(_) => 0,
+            Receiver::Lossy(_) => self.count.swap(0, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Arc<Event>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
+        match &mut self.from {
+            Receiver::Lossless(events) => {
+                let next = events.poll_recv(context);
+                if let Poll::Ready(Some(_)) = next {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                }
+                next
+            }
+            Receiver::Lossy(events) => events.poll_recv(context),
         }
     }
 }
@@ -106,19 +110,19 @@ impl Reporter {
         });
     }
 
-    pub(crate) fn reader(&self, lossless: bool) -> Reader {
+    pub(crate) fn events(&self, lossless: bool) -> Events {
         let mut facts = lock(&self.facts);
         let count = Arc::new(AtomicUsize::new(0));
-        let events = if lossless {
+        let from = if lossless {
             let (to, from) = mpsc::unbounded_channel();
             facts.lossless.push((to, count.clone()));
-            Events::Lossless(from)
+            Receiver::Lossless(from)
         } else {
             let (to, from) = mpsc::channel(BUFFER);
             facts.lossy.push((to, count.clone()));
-            Events::Lossy(from)
+            Receiver::Lossy(from)
         };
-        Reader { events, count }
+        Events { from, count }
     }
 
     /// Some lossless reader is so far behind that no new file should start.

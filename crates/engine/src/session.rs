@@ -8,7 +8,7 @@ use crate::director::{self, Command, Control, Director, Remove, Summary};
 use crate::disk::Disk;
 use crate::disk::file::Files;
 use crate::limit::Limit;
-use crate::report::{Reader, Reporter};
+use crate::report::{Events, Reporter};
 use crate::source::Sources;
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Progress, State};
@@ -99,7 +99,7 @@ impl Builder {
     }
 }
 
-/// A run of downloads. Must be started within a tokio runtime with time and network enabled.
+/// A run of downloads. Must be started within a tokio runtime with time and network enabled. It stops when it is dropped.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -234,14 +234,15 @@ impl Session {
         self.command(Command::Stop);
     }
 
-    /// Returns a reader that gets every event from now on. While it is far behind, no new file starts.
-    pub fn facts(&self) -> Reader {
-        self.reporter.reader(true)
+    /// Returns a stream of every event from now on. While its reader is far behind (4096 events), no new file starts.
+    pub fn events(&self) -> Events {
+        self.reporter.events(true)
     }
 
-    /// Returns a reader for a screen: when it is far behind, it misses events. [`Session::state`] has their sum.
-    pub fn facts_for_a_screen(&self) -> Reader {
-        self.reporter.reader(false)
+    /// Returns a stream for a screen: when its reader is far behind (4096 events), it misses events
+    /// ([`Events::missed`]). [`Session::state`] has their sum.
+    pub fn latest_events(&self) -> Events {
+        self.reporter.events(false)
     }
 
     /// Returns the sum of all events so far.
@@ -281,5 +282,12 @@ impl Session {
     pub async fn finish(&self) -> Summary {
         self.close().await;
         self.wait().await
+    }
+}
+
+/// A session that is dropped stops. What a later one can resume stays in partial files.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

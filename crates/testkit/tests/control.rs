@@ -1,18 +1,24 @@
-//! A program controls its jobs while they run: pause, resume, remove, priorities and limits, through the session.
+//! What a program does with a session: it pauses, resumes, removes and limits jobs while they run, reads events as a
+//! stream, takes files into its own writers, and drops the session.
 
-use downhaul_engine::source::{GivenBy, Source, Sources};
+use bytes::Bytes;
+use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
 use downhaul_engine::{
-    Event, EventKind, IfExists, Job, JobId, OnError, Phase, Reader, Remove, Session, Settings, Summary,
+    AsyncWriter, Error, Event, EventKind, Events, IfExists, Job, JobId, OnError, Phase, Remove, Session,
+    Settings, Summary,
 };
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::net_sim::host::{Allows, SimHost};
 use downhaul_testkit::server::Server;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use url::Url;
 
@@ -24,7 +30,7 @@ struct World {
     host: Arc<SimHost>,
     disk: FakeDisk,
     session: Session,
-    events: Reader,
+    events: Events,
 }
 
 impl World {
@@ -49,7 +55,7 @@ impl World {
         let settings = settings.with_output("out").with_on_error(OnError::Retry);
         let builder = Session::builder(settings).sources(sources).disk(Arc::new(disk.clone())).seed(1);
         let session = builder.start().expect("starts");
-        let events = session.facts();
+        let events = session.events();
         World { host, disk, session, events }
     }
 
@@ -341,4 +347,115 @@ async fn each_job_has_its_own_headers_connections_and_rule_for_existing_files() 
     assert_eq!(header("secret.bin", "x-all").as_deref(), Some("mine"));
     assert_eq!(header("open.bin", "authorization"), None);
     assert_eq!(header("open.bin", "x-all").as_deref(), Some("all"));
+}
+
+/// The events of a session are a stream that ends with the session.
+#[test]
+fn events_are_a_stream() {
+    run(async {
+        let world = World::start(Settings::default());
+        let (all, latest) = (world.session.events(), world.session.latest_events());
+        world.add("file", SPEED).await;
+        world.session.close().await;
+        let kinds = |events: Vec<Arc<Event>>| {
+            events.iter().map(|event| (event.seq, format!("{:?}", event.kind))).collect::<Vec<_>>()
+        };
+        let (all, latest) = (all.collect::<Vec<_>>().await, latest.collect::<Vec<_>>().await);
+        assert_eq!(kinds(all.clone()), kinds(latest));
+        assert!(matches!(all.last().expect("events").kind, EventKind::Summary { finished: 1, .. }));
+    });
+}
+
+#[test]
+fn a_file_goes_in_order_to_a_writer_of_the_program() {
+    run(async {
+        let world = World::start(Settings::default().with_connections(Some(4)));
+        let size = 40 * SPEED;
+        let (to, mut from) = tokio::io::duplex(64 * 1024);
+        let job = world.job("file", size).to_writer(AsyncWriter::new(to));
+        world.session.add(job).await.expect("is open");
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).await.expect("it can be read");
+        assert!(bytes == content("file", size), "{} of {size} bytes came", bytes.len());
+        assert!(world.host.met().1 > 1, "several connections bring it");
+        let disk = world.disk.clone();
+        assert_eq!(world.end().await.0.finished, 1);
+        assert!(disk.paths().is_empty(), "nothing is on the disk");
+    });
+}
+
+#[test]
+fn a_job_whose_writer_is_gone_fails() {
+    run(async {
+        let world = World::start(Settings::default());
+        let (to, from) = tokio::io::duplex(1024);
+        drop(from);
+        let job = world.job("file", SPEED).to_writer(AsyncWriter::new(to));
+        world.session.add(job).await.expect("is open");
+        assert_eq!(world.end().await.1, [(1, "output.closed".to_string())]);
+    });
+}
+
+#[test]
+fn a_dropped_session_stops_and_leaves_what_a_later_one_resumes() {
+    run(async {
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = tasks();
+        let size = 20 * SPEED;
+        let mut world = World::start(Settings::default().with_connections(Some(1)));
+        let job = world.add("file", size).await;
+        world.add("other", size).await;
+        world.add("third", size).await;
+        world.until(job, started).await;
+        seconds(5).await;
+        let World { host, disk, session, events } = world;
+        drop(session);
+        // The readers of events see the end.
+        let rest = events.collect::<Vec<_>>().await;
+        assert!(matches!(rest.last().expect("events").kind, EventKind::Summary { failed: 3, .. }));
+        seconds(1).await;
+        assert_eq!((tasks(), host.transfers()), (before, 0), "no task and no transfer is left");
+        assert!(disk.read("out/file.part").is_some() && disk.read("out/file").is_none());
+        let mut world = World::on(disk, Settings::default());
+        let job = world.add("file", size).await;
+        let event = world.until(job, finished).await;
+        let EventKind::Finished { fetched, .. } = &event.kind else { unreachable!() };
+        assert!(*fetched < size - 2 * SPEED && world.is_exact("file", size), "{fetched} bytes were fetched");
+    });
+}
+
+/// A file that one connection brings slowly, while others get a page that changed at another time.
+struct PageForOthers;
+
+const CHANGED: Duration = Duration::from_secs(1_000_000_000);
+
+impl Source for PageForOthers {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        let (whole, size) = (request.is_for_everything(), 8 << 20);
+        let mut remote = Remote::whole(Url::parse("http://sim/file").expect("a URL"));
+        remote.validator = Validator::Etag(if whole { "\"file\"" } else { "\"page\"" }.into());
+        remote.modified = Some(SystemTime::UNIX_EPOCH + if whole { CHANGED } else { 2 * CHANGED });
+        remote.size = Some(if whole { size } else { 100 });
+        remote.can_resume = true;
+        let bytes = Bytes::from(vec![7; if whole { size as usize } else { 100 }]);
+        let body = stream::unfold(bytes, |mut rest| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let some = rest.split_to(rest.len().min(64 << 10));
+            (!some.is_empty()).then_some((Ok(some), rest))
+        });
+        Box::pin(async move { Ok(Opened { remote, body: Box::pin(body) }) })
+    }
+}
+
+#[tokio::test]
+async fn a_file_gets_the_date_of_a_response_that_was_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings::default().with_output(folder.path()).with_connections(Some(4));
+    let sources = Sources::for_all(|_: &Url, _| Arc::new(PageForOthers) as Arc<dyn Source>);
+    let session = Session::builder(settings).sources(sources).start().expect("starts");
+    let job = Job::new(Url::parse("http://sim/file.bin").expect("a URL")).to_path("file.bin");
+    session.add(job).await.expect("is open");
+    assert_eq!(session.finish().await.finished, 1);
+    let file = std::fs::metadata(folder.path().join("file.bin")).expect("a file");
+    assert_eq!(file.modified().expect("a date"), SystemTime::UNIX_EPOCH + CHANGED);
 }

@@ -8,7 +8,7 @@ use downhaul_core::name::SafeName;
 use downhaul_core::plan::{Answer, Outcome};
 use downhaul_core::settings::{OnError, Settings};
 use downhaul_engine::source::{GivenBy, Source, Sources};
-use downhaul_engine::{Reader, Session};
+use downhaul_engine::{Events, Session};
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::net_sim::{SimSource, World};
 use downhaul_testkit::plan_sim::{Seen, drive_plan};
@@ -139,7 +139,7 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
             .seed(seed)
             .start()
             .expect("starts");
-        let mut facts = session.facts();
+        let mut facts = session.events();
         let mut job = Job::new(Url::parse("http://sim/0").expect("a URL"));
         job.destination = Destination::Name(SafeName::from_person("f").expect("safe"));
         session.add(job).await.expect("is open");
@@ -195,7 +195,7 @@ async fn session(seed: u64) -> u64 {
             .start()
             .expect("starts"),
     );
-    let events = session.facts();
+    let events = session.events();
     let stops = rng.u8(0..10) == 0;
     let person = tokio::spawn(answer_questions(session.clone(), events, stops, seed));
     let mut added = 0;
@@ -215,7 +215,7 @@ async fn session(seed: u64) -> u64 {
 
 /// Answers all questions of a session as a person would. Returns how many jobs ended. `stops` says that the session is
 /// stopped when the first file starts.
-async fn answer_questions(session: Arc<Session>, mut events: Reader, stops: bool, seed: u64) -> u64 {
+async fn answer_questions(session: Arc<Session>, mut events: Events, stops: bool, seed: u64) -> u64 {
     let (mut last, mut ends) = (0, 0);
     while let Some(event) = events.next().await {
         assert_eq!(event.seq, last + 1, "seed {seed}: events are numbered without gaps");

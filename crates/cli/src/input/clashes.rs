@@ -38,7 +38,9 @@ impl Names {
         let name = match &job.destination {
             Destination::Name(name) => name.to_string(),
             Destination::Path(path) => path.to_string_lossy().into_owned(),
-            Destination::Server | Destination::Stdout | Destination::Stream(_) => return Ok(()),
+            Destination::Server | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => {
+                return Ok(());
+            }
         };
         let clash =
             |first: &u64, what| Err(Clash { name: show::escaped(&name).into_owned(), first: *first, what });

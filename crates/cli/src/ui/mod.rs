@@ -11,7 +11,7 @@ pub(crate) mod prompt;
 pub(crate) mod screen;
 pub(crate) mod units;
 
-use downhaul_engine::Reader;
+use downhaul_engine::Events;
 use downhaul_engine::core::event::Event;
 use std::sync::Arc;
 use std::task::Poll;
@@ -28,7 +28,7 @@ pub(crate) enum Next {
 /// Facts, as a face reads them on its own thread.
 pub(crate) struct Facts {
     runtime: Handle,
-    pub(crate) reader: Reader,
+    pub(crate) reader: Events,
     /// Facts since the last pause between them.
     in_a_row: u32,
 }
@@ -41,7 +41,7 @@ const FLOOD: u32 = 16;
 const NAP: Duration = Duration::from_millis(2);
 
 impl Facts {
-    pub(crate) fn new(runtime: &Handle, reader: Reader) -> Facts {
+    pub(crate) fn new(runtime: &Handle, reader: Events) -> Facts {
         Facts { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 

@@ -53,7 +53,10 @@ impl Naming {
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
-            (Destination::Path(_) | Destination::Stdout | Destination::Stream(_), _) => None,
+            (
+                Destination::Path(_) | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_),
+                _,
+            ) => None,
             (Destination::Name(name), _) => Some(self.given(name)),
             (Destination::Server, None) => Some(self.by_url(given)),
             (Destination::Server, Some(remote)) => {

@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -50,6 +50,8 @@ pub(super) struct AtWork {
     pub(super) task: AbortHandle,
     /// When its request was sent.
     pub(super) sent: Duration,
+    /// When the file last changed, as the response says. It counts once the response is accepted.
+    pub(super) modified: Option<SystemTime>,
     /// Bytes came over the connection.
     pub(super) flowed: bool,
     /// The worker stops before its response ends.
@@ -189,7 +191,18 @@ impl Director {
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(
             worker,
-            AtWork { source, host, go: Some(go), end, whole, task, sent, flowed: false, cut: false },
+            AtWork {
+                source,
+                host,
+                go: Some(go),
+                end,
+                whole,
+                task,
+                sent,
+                modified: None,
+                flowed: false,
+                cut: false,
+            },
         );
     }
 
@@ -251,6 +264,8 @@ impl Director {
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Receiving);
         running.came.get_or_insert(self.clock.now());
+        let modified = running.workers.get(&worker).and_then(|at_work| at_work.modified);
+        running.modified = modified.or(running.modified);
         if let Some(written) = running.written.take()
             && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)
         {

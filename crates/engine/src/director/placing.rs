@@ -142,6 +142,9 @@ impl Director {
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                     (Place::Taken { .. } | Place::Ask(_), _) => (None, None),
                     (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout())), None),
+                    (Place::Free { .. }, Destination::Writer(writer)) => {
+                        (Some(Arc::new(InOrder::writer(writer)?)), None)
+                    }
                     (Place::Free { .. }, Destination::Stream(_)) => {
                         (Some(Arc::new(InOrder::open(&path, || news.is_closed())?)), None)
                     }
@@ -189,6 +192,7 @@ impl Director {
         let (space, size) = (self.space.clone(), running.plan.size());
         running.journaled = begin.journal.is_some();
         (running.written, running.look) = (None, None);
+        running.modified = None;
         running.verifier = None;
         if let Some(checker) = running.checker.take() {
             checker.abort();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use downhaul_core::content::ENOUGH;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::job::Writer;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
@@ -73,6 +74,15 @@ impl InOrder {
                 None => std::thread::sleep(LOOK_FOR_READER),
             }
         }
+    }
+
+    /// A writer of the program.
+    ///
+    /// # Errors
+    /// `output.started` if another job has it, or had it.
+    pub(crate) fn writer(writer: &Writer) -> Result<Self, Error> {
+        let taken = || Error::new(ErrorKind::OutputStarted, "the writer", "another job has it");
+        Ok(InOrder::to("the writer".into(), writer.take().ok_or_else(taken)?))
     }
 
     fn to(name: String, out: Box<dyn Write + Send>) -> Self {

@@ -104,7 +104,9 @@ impl Places {
     /// Where a file goes. Blocks: it asks the disk. With a reply, the server's words count too.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         match &wanted.spec.destination {
-            Destination::Stdout => return Ok(("-".into(), Place::Free { path: "-".into(), left: false })),
+            Destination::Stdout | Destination::Writer(_) => {
+                return Ok(("-".into(), Place::Free { path: "-".into(), left: false }));
+            }
             Destination::Stream(path) => {
                 let path = self.settings.output.join(path);
                 let shown = path.to_string_lossy().into_owned();
