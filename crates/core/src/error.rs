@@ -126,7 +126,7 @@ kinds! {
     ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep
         "the connection was refused";
     ConnectTimeout    "connect.timeout"        Again  Remote  Connection Silent  Keep
-        "no connection within the time allowed";
+        "no connection within --connect-timeout";
     ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep
         "the host cannot be reached";
     TlsExpired        "tls.expired"            Person Remote  Connection Silent  Keep
@@ -144,17 +144,17 @@ kinds! {
     NetReset          "net.reset"              Again  Remote  Connection Silent  Keep
         "the connection broke";
     NetSilent         "net.silent"             Again  Remote  Connection Silent  Keep
-        "the server fell silent";
+        "no data arrived from the server";
     NetSlow           "net.slow"               Again  Remote  Connection Silent  Keep
         "the transfer was slower than --min-speed";
     HttpMalformed     "http.malformed"         Person Remote  Connection Silent  Keep
-        "the server's reply is not proper HTTP";
+        "the server's response is not valid HTTP";
     HttpVersion       "http.version"           Person Remote  Connection Silent  Keep
-        "the server does not speak the wanted version of HTTP";
+        "the server does not support the requested version of HTTP";
     HttpTruncated     "http.truncated"         Again  Remote  Connection Silent  Keep
         "the body ended before its announced end";
     HttpUnauthorized  "http.unauthorized"      Person Remote  Connection Refuses Keep
-        "the server wants a login";
+        "the server requires a login";
     HttpForbidden     "http.forbidden"         Person Remote  Connection Refuses Keep
         "the server forbids access";
     HttpNotFound      "http.not_found"         Person Remote  Connection Refuses Keep
@@ -164,19 +164,19 @@ kinds! {
     HttpBusy          "http.busy"              Again  Remote  Connection Refuses Keep
         "the server asks for fewer requests or is overloaded";
     HttpLater         "http.later"             Never  Remote  Connection Refuses Keep
-        "the server asks to come back later than we wait";
+        "the server asks for a longer wait than downhaul allows";
     HttpServer        "http.server"            Again  Remote  Connection Silent  Keep
         "the server failed";
     HttpStatus        "http.status"            Person Remote  Connection Refuses Keep
         "the server answered with an unusable status";
     HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard
-        "the server does not continue files, so the file starts again";
+        "the server does not support ranges, so the file starts again";
     HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard
-        "the server sent another range than was asked for";
+        "the server sent another range than the requested one";
     HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard
-        "the server's file ends before the part that was asked for";
+        "the server's file ends before the requested range";
     HttpEncoding      "http.encoding"          Again  Remote  Connection Differs Discard
-        "the server sent a part in another content coding, or in one that cannot be joined";
+        "the server sent a range in a content coding that cannot be joined";
     ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep
         "the compressed content cannot be decoded";
     RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep
@@ -186,13 +186,13 @@ kinds! {
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep
         "a redirect leads to something that is not http or https";
     RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep
-        "a redirect leads nowhere";
+        "a redirect has no valid target";
     RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard
         "the file changed on the server during the download";
     RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep
-        "the server sends something else now, such as a login page, and not the file";
+        "the server now sends something else than the file, such as a login page";
     ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep
-        "nothing proves that what an earlier run left belongs to this file";
+        "nothing shows that the partial file belongs to this file";
     ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep
         "the partial file is not a beginning of what the server has";
     ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep
@@ -200,9 +200,9 @@ kinds! {
     JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep
         "the file took longer than --max-time";
     DigestMismatch    "digest.mismatch"        Person Content Job        Differs Discard
-        "the content is not what its digest promises";
+        "the content does not match its digest";
     DigestPart        "digest.part"            Again  Content Job        Differs Keep
-        "a part of the content is not what its digest promises";
+        "a chunk of the content does not match its digest";
     DigestMissing     "digest.missing"         Person Content Job        Silent  Keep
         "no strong checksum is known for this file";
     DigestUnlisted    "digest.unlisted"        Person Content Job        Silent  Keep
@@ -212,11 +212,11 @@ kinds! {
     SignatureMissing  "signature.missing"      Person Content Job        Silent  Keep
         "there is no signature";
     SignatureWrong    "signature.wrong"        Person Content Job        Silent  Discard
-        "the signature is not of this content and key";
+        "the signature does not match this content and key";
     ContentHtml       "content.html"           Person Content Job        Silent  Keep
-        "an HTML page came where the name promises something else";
+        "the server sent an HTML page instead of the file";
     ContentPointer    "content.pointer"        Person Content Job        Silent  Keep
-        "a Git LFS pointer came in place of the file that it names";
+        "the server sent a Git LFS pointer instead of the file";
     FileExists        "file.exists"            Never  Request Connection Silent  Keep
         "a file of this name already exists";
     FileIsFolder      "file.is_folder"         Never  Disk    Job        Silent  Keep
@@ -238,9 +238,9 @@ kinds! {
     DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep
         "the disk failed";
     OutputClosed      "output.closed"          Never  Request Job        Silent  Keep
-        "the reader of what is written in order is gone";
+        "the reader of the output is gone";
     OutputStarted     "output.started"         Never  Remote  Job        Silent  Keep
-        "bytes that were already given away cannot be taken back";
+        "bytes that were already written to the output cannot be taken back";
     OutputBinary      "output.binary"          Never  Request Connection Silent  Keep
         "the content is binary, and standard output is a terminal";
     RunStopped        "run.stopped"            Never  Stopped Connection Silent  Keep

@@ -41,7 +41,7 @@ fn a_chunk_that_stays_wrong_fails() {
     let server = Server::start();
     let bad = |size: u64| server.url(&format!("part_digests/{size}/file?bad=1&always=1"));
     let (place, out) = over_old(&bad(SIZE), &["--retries", "2"]);
-    assert_untouched(&place, &out, "a part of the content is not what its digest promises");
+    assert_untouched(&place, &out, "a chunk of the content does not match its digest");
     assert!(
         place.log().contains("[digest.part]") && out.stderr.contains("Content-Digest says"),
         "{}",

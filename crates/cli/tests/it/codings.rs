@@ -132,7 +132,7 @@ fn each_digest_is_compared_with_the_coded_or_decoded_bytes_that_it_is_of() {
     assert!(out.stderr.contains("sha-256 from --checksum"), "{}", out.stderr);
     let other = format!("sha256:{}", sha256(b"another"));
     let (place, out) = get(&server, "coding=br", &["--decode", "auto", "--checksum", &other]);
-    place.assert_failed(&out, 3, "the content is not what its digest promises");
+    place.assert_failed(&out, 3, "the content does not match its digest");
 }
 
 /// Large enough for a journal and several connections, in brotli without compression.

@@ -59,7 +59,7 @@ fn a_page_under_the_name_of_data_is_a_failure_and_nothing_is_saved() {
     for name in names {
         for more in [HTML, &[]] {
             let (place, out) = over_old(name, &[&text(&server, name, PAGE, more)]);
-            assert_refused(&place, &out, name, "an HTML page came where the name promises something else");
+            assert_refused(&place, &out, name, "the server sent an HTML page instead of the file");
             assert!(out.stderr.contains("--accept-html"), "{}", out.stderr);
         }
     }
@@ -79,7 +79,7 @@ fn every_way_in_which_a_page_begins_is_known() {
         ("<body>", HTML),
     ] {
         let (place, out) = over_old("x.nii.gz", &[&text(&server, "x.nii.gz", body, more)]);
-        assert_refused(&place, &out, "x.nii.gz", "an HTML page came");
+        assert_refused(&place, &out, "x.nii.gz", "the server sent an HTML page");
     }
 }
 
@@ -110,7 +110,7 @@ fn a_digest_that_stood_beside_a_page_does_not_make_it_data() {
     server.put("/d/x.zip.sha256", sha256(PAGE.as_bytes()));
     for verify in ["require", "listed", "find"] {
         let (place, out) = over_old("x.zip", &[&url, "--verify", verify]);
-        assert_refused(&place, &out, "x.zip", "an HTML page came");
+        assert_refused(&place, &out, "x.zip", "the server sent an HTML page");
     }
 }
 
@@ -141,7 +141,7 @@ fn a_page_on_standard_output_is_a_failure() {
     let place = Place::new();
     let out = place.run(&[&text(&server, "x.tar.xz", PAGE, HTML), "-o", "-"]);
     assert_eq!((out.status, &*out.stdout), (3, PAGE.as_bytes()), "what has left cannot be taken back");
-    assert!(out.stderr.contains("an HTML page came"), "{}", out.stderr);
+    assert!(out.stderr.contains("the server sent an HTML page"), "{}", out.stderr);
     let out = place.run(&[&text(&server, "x.html", PAGE, HTML), "-o", "-"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
 }
@@ -152,7 +152,7 @@ fn a_redirect_to_a_page_fails_by_the_name_that_was_asked_for() {
     let login = server.put("/login", PAGE);
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("redirect/0/x.iso?to={login}"))]);
-    place.assert_failed(&out, 3, "an HTML page came");
+    place.assert_failed(&out, 3, "the server sent an HTML page");
 }
 
 #[test]
@@ -160,7 +160,12 @@ fn a_git_lfs_pointer_under_the_name_of_data_is_a_failure() {
     let server = Server::start();
     let url = text(&server, "model.safetensors", POINTER, &[("type", "text/plain")]);
     let (place, out) = over_old("model.safetensors", &[&url]);
-    assert_refused(&place, &out, "model.safetensors", "a Git LFS pointer came in place of the file");
+    assert_refused(
+        &place,
+        &out,
+        "model.safetensors",
+        "the server sent a Git LFS pointer instead of the file",
+    );
     let place = Place::new();
     let out = place.run(&[&url, "--verify", "off"]);
     place.assert_exact(&out, "model.safetensors", POINTER.as_bytes());

@@ -131,7 +131,7 @@ fn digests_of_a_list_are_used_however_they_are_nested() {
         place.assert_exact(&out, "f", &file());
         assert!(out.stderr.contains("sha-256 from the list"), "{}", out.stderr);
         let (place, out) = with_keys(&server, &keys.replace("HEX", WRONG), &[]);
-        place.assert_failed(&out, 3, "the content is not what its digest promises");
+        place.assert_failed(&out, 3, "the content does not match its digest");
     }
     for (keys, says) in [
         (r#""digests":{"blake2b_256":"ab"}"#, "the list has `digests.blake2b_256`, which cannot be checked"),

@@ -114,7 +114,7 @@ fn heads_that_allow_two_ends_of_the_body_are_refused() {
         "Content-Length: 1\r\n".repeat(1_001),
     ] {
         let (place, out) = with_lines(&server, &lines, &[]);
-        place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
+        place.assert_failed(&out, 1, "the server's response is not valid HTTP");
     }
     // A redirect with two ends is refused too, because anything could follow it.
     let head = "HTTP/1.1 302 Found\r\nLocation: /well_behaved/5/f\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n";
@@ -206,7 +206,7 @@ fn status_lines_of_other_versions_are_read_as_http_1() {
     {
         let head = format!("{status_line}\r\nContent-Length: {SIZE}\r\n");
         let (place, out) = with_head(&server, &head, &[]);
-        place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
+        place.assert_failed(&out, 1, "the server's response is not valid HTTP");
     }
 }
 
@@ -256,7 +256,7 @@ fn the_digest_on_a_redirect_of_a_model_hub_is_checked() {
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
 
     let (place, out) = get(&format!("digest={}", sha256(b"another")));
-    place.assert_failed(&out, 3, "the content is not what its digest promises");
+    place.assert_failed(&out, 3, "the content does not match its digest");
     let (place, out) = get("size=299999");
     place.assert_failed(&out, 3, "X-Linked-Size says 299999");
     // An ETag in another form is not a digest and is ignored.
@@ -274,7 +274,7 @@ fn a_malformed_member_does_not_disable_the_digest_beside_it() {
         for name in ["Repr-Digest", "Content-Digest"] {
             let url = server.url(&format!("headers/{SIZE}/file?{name}={}", escaped(&value)));
             let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
-            place.assert_failed(&out, 3, "the content is not what its digest promises");
+            place.assert_failed(&out, 3, "the content does not match its digest");
         }
     }
 }

@@ -229,7 +229,7 @@ fn http2_is_forced_and_the_server_has_none() {
         let url = one.server.url("well_behaved/100/f");
         let out = one.place.run(&[&url, "--http2", "--cacert", "ca.pem"]);
         assert_eq!(out.status, 1, "{}", out.stderr);
-        for says in ["does not speak the wanted version of HTTP", "Leave out --http2"] {
+        for says in ["does not support the requested version of HTTP", "Leave out --http2"] {
             assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
         }
         assert!(one.place.log().contains("[http.version]"));

@@ -135,7 +135,7 @@ fn no_mirror_is_blamed_if_none_agrees_with_the_list() {
         assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
         assert!(events(&out, "mirror_left").is_empty(), "{:?}", events(&out, "mirror_left"));
         let error = &events(&out, "failed")[0]["error"];
-        let says = "a part of the content is not what its digest promises: bytes 14000000 to 14999999 are not what the Metalink file says, from any of 3 mirrors: its digests and \
+        let says = "a chunk of the content does not match its digest: bytes 14000000 to 14999999 are not what the Metalink file says, from any of 3 mirrors: its digests and \
                     their bytes disagree";
         assert_eq!((&error["code"], &error["message"]), (&"digest.part".into(), &says.into()), "{error}");
         assert!(!error["at"].to_string().contains("127.0.0.1"), "{error}");

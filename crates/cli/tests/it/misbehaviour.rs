@@ -149,7 +149,7 @@ fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
         assert!(out.took.as_secs() < 20);
     }
     let (place, out) = get(&server, "busy_always?after=99999999999999999999", &[]);
-    place.assert_failed(&out, 1, "the server asks to come back later than we wait");
+    place.assert_failed(&out, 1, "the server asks for a longer wait than downhaul allows");
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn redirects_to_other_schemes_are_refused() {
         place.assert_failed(&out, 1, "not http or https");
     }
     let (place, out) = get(&server, "redirect?to=http://[", &[]);
-    place.assert_failed(&out, 1, "leads nowhere");
+    place.assert_failed(&out, 1, "has no valid target");
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn secrets_stay_with_their_origin() {
 fn slow_first_byte() {
     let server = Server::start();
     let (place, out) = get(&server, "slow_first_byte", &["--timeout", "1", "--retries", "1"]);
-    place.assert_failed(&out, 1, "the server fell silent: no response within 1 s");
+    place.assert_failed(&out, 1, "no data arrived from the server: no response within 1 s");
     let (place, out) = get(&server, "slow_first_byte_once", &["--timeout", "1"]);
     place.assert_exact(&out, "f", &file());
 }
@@ -374,7 +374,7 @@ fn slow_first_byte() {
 fn total_silence_in_mid_body() {
     let server = Server::start();
     let (place, out) = get(&server, "silence_in_mid_body", &["--timeout", "1", "--retries", "1"]);
-    place.assert_failed(&out, 1, "the server fell silent: nothing for 1 s");
+    place.assert_failed(&out, 1, "no data arrived from the server: nothing for 1 s");
     let (place, out) = get(&server, "silence_in_mid_body_once", &["--timeout", "1"]);
     place.assert_exact(&out, "f", &file());
 }
@@ -395,7 +395,7 @@ fn headers_that_are_no_http() {
         ["huge_headers", "two_lengths", "negative_length", "huge_length", "nul_in_header", "cr_in_header"]
     {
         let (place, out) = get(&server, sin, &[]);
-        place.assert_failed(&out, 1, "the server's reply is not proper HTTP");
+        place.assert_failed(&out, 1, "the server's response is not valid HTTP");
         assert_eq!(server.requests_for(sin).len(), 1, "{sin}: no pointless retries");
     }
 }
@@ -484,7 +484,7 @@ fn right_digest() {
 fn wrong_digest() {
     let server = Server::start();
     let (place, out) = get(&server, "checksum_wrong", &[]);
-    place.assert_failed(&out, 3, "the content is not what its digest promises");
+    place.assert_failed(&out, 3, "the content does not match its digest");
     assert!(
         place.log().contains("ERROR - hash mismatch") && place.log().contains("[digest.mismatch]"),
         "{}",
