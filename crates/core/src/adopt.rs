@@ -17,12 +17,18 @@ pub struct Adopted {
     ranges: Vec<Range<u64>>,
     /// The size of the whole file in bytes, if the tool knew it.
     pub size: Option<u64>,
+    /// How many bytes at the end are compared, at most those of the last range.
+    compared: u64,
 }
 
 impl Adopted {
     /// Returns the first `length` bytes of a file, or `None` if that is no byte.
     pub fn prefix(length: u64) -> Option<Adopted> {
-        (length > 0).then(|| Adopted { ranges: std::iter::once(0..length).collect(), size: None })
+        (length > 0).then(|| Adopted {
+            ranges: std::iter::once(0..length).collect(),
+            size: None,
+            compared: OVERLAP,
+        })
     }
 
     /// Returns the ranges that are there, in order.
@@ -37,7 +43,15 @@ impl Adopted {
 
     /// Returns the range at the end that is compared with the server's bytes before any byte counts.
     pub fn overlap(&self) -> Range<u64> {
-        self.ranges.last().map_or(0..0, |last| last.start.max(last.end.saturating_sub(OVERLAP))..last.end)
+        self.ranges
+            .last()
+            .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
+    }
+
+    /// Compares the bytes from this offset on, if that is more than [`OVERLAP`]: what follows it is all the same
+    /// byte, of which equality says nothing.
+    pub fn compare_from(&mut self, offset: u64) {
+        self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
 
     /// Returns the ranges before those that are compared.
@@ -93,7 +107,7 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         }
     }
     let ranges: Vec<Range<u64>> = there.iter().cloned().collect();
-    Ok((!ranges.is_empty()).then_some(Adopted { ranges, size: Some(total) }))
+    Ok((!ranges.is_empty()).then_some(Adopted { ranges, size: Some(total), compared: OVERLAP }))
 }
 
 /// Returns a number from its bytes, the most significant one first.
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_last_range_is_compared() {
-        let adopted = Adopted { ranges: vec![0..200_000, 500_000..520_000], size: None };
+        let adopted = Adopted { ranges: vec![0..200_000, 500_000..520_000], size: None, compared: OVERLAP };
         assert_eq!(adopted.overlap(), 500_000..520_000);
         assert!(adopted.before_overlap().eq(std::iter::once(0..200_000)));
         let prefix = Adopted::prefix(200_000).expect("something");

@@ -544,7 +544,8 @@ impl Director {
                 Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {
                     let (size, headers) = (listed_size(&running.spec), headers_of(&running.spec));
-                    let request = Request { size, headers, ..Request::range(from, to) };
+                    let answered_at = running.plan.answered_at(source);
+                    let request = Request { size, answered_at, headers, ..Request::range(from, to) };
                     self.fetch(id, worker, source, request);
                 }
                 Action::Ask { worker, source, conditions } => {

@@ -127,3 +127,74 @@ fn a_finished_file_is_not_taken_for_the_partial_file_of_another() {
     }
     assert_eq!(place.file("f.part"), Some(content("f.part", SIZE)));
 }
+
+/// Large enough for a journal.
+const LARGE: u64 = 6_000_000;
+
+/// Runs the program until its partial file has bytes, and ends it with Ctrl-C.
+fn stop(place: &Place, args: &[&str], part: &str) {
+    let child = place.start(args);
+    place.wait_for_bytes(part, 1_500_000);
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signals");
+    assert_eq!(crate::common::finish(child).status, 130);
+}
+
+#[test]
+fn a_redirect_that_leads_to_another_file_later_never_makes_one_file_of_two() {
+    let server = Server::start();
+    let place = Place::new();
+    // Both files have one size, one date and one entity tag.
+    let (one, two) = (format!("capped/{LARGE}/one?rate=4000000"), format!("capped/{LARGE}/two?rate=4000000"));
+    let to = |target: &str| format!("redirect/0/latest?to={}", server.url(target).replace('?', "%3F"));
+    let latest = "redirect/0/latest.bin";
+    server.becomes(latest, &to(&one));
+    stop(&place, &[&server.url(latest), "-x1"], "latest.bin.part");
+    server.becomes(latest, &to(&two));
+    // What is here is resumed where it came from, as long as that is there.
+    let out = place.run(&[&server.url(latest)]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(place.file("latest.bin") == Some(content("one", LARGE)), "one file: {}", out.stderr);
+    std::fs::remove_file(place.path().join("latest.bin")).expect("removes");
+    server.becomes(latest, &to(&one));
+    stop(&place, &[&server.url(latest), "-x1"], "latest.bin.part");
+    server.becomes(latest, &to(&two));
+    server.becomes(&one, "status/0/one?status=404");
+    let out = place.run(&[&server.url(latest)]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(place.file("latest.bin") == Some(content("two", LARGE)), "the other file: {}", out.stderr);
+}
+
+#[test]
+fn a_far_smaller_response_is_no_new_version_of_what_an_earlier_run_left() {
+    for small in
+        ["well_behaved/17/small", "well_behaved/0/small", "chunked_body/17/small", "no_length/17/small"]
+    {
+        let server = Server::start();
+        let place = Place::new();
+        let target = format!("capped/{LARGE}/f?rate=4000000");
+        stop(&place, &[&server.url(&target), "-x1"], "f.part");
+        server.becomes(&target, small);
+        let out = place.run(&[&server.url(&target), "--retries", "1"]);
+        assert_ne!(out.status, 0, "{small}: {}", out.stderr);
+        assert_eq!(place.file("f"), None, "{small}");
+    }
+}
+
+#[test]
+fn a_partial_file_that_ends_in_empty_space_is_compared_where_it_has_content() {
+    let server = Server::start();
+    let image = |fill: u8| {
+        let mut image = vec![0; 1_000_000];
+        image[..400_000].fill(fill);
+        image
+    };
+    let url = server.put("/disk.img", image(7));
+    let place = Place::new();
+    place.write("disk.img", &image(8)[..800_000]);
+    let out = place.run(&["-c", &url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(place.file("disk.img"), Some(image(8)[..800_000].to_vec()), "it is left as it was");
+    place.write("disk.img", &image(7)[..800_000]);
+    place.assert_exact(&place.run(&["-c", &url]), "disk.img", &image(7));
+}

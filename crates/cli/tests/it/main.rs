@@ -43,6 +43,7 @@ mod verification;
 // Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]
 mod disks;
+#[cfg(unix)]
 mod existing;
 mod found_by_strangers;
 mod identity;

@@ -17,6 +17,7 @@ mod record;
 mod tests;
 
 pub use existing::{Compared, ExistingFile, Recognised, compare};
+pub(crate) use origin::is_same_place;
 pub use origin::{Hashes, Key, Origin, Relation};
 pub use record::{Conditions, Record, seconds};
 

@@ -10,35 +10,19 @@ use std::fmt;
 use url::Url;
 
 /// Parameters of a query that only sign it, in lower case: they say that a request may be made, and until
-/// when. Each visitor gets a link to the same file with another signature. (AWS and CloudFront, Google,
-/// Azure, and the tokens of content networks.)
-const SIGNING: &[&str] = &[
-    "signature",
-    "expires",
-    "key-pair-id",
-    "policy",
-    "awsaccesskeyid",
-    "googleaccessid",
-    "token",
-    "access_token",
-    "auth_token",
-    "hdnea",
-    "hdnts",
-    "__token__",
-    "sig",
-    "se",
-    "sp",
-    "sv",
-    "st",
-    "sr",
-    "spr",
-    "skoid",
-    "sktid",
-    "skt",
-    "ske",
-    "sks",
-    "skv",
-];
+/// when. Each visitor gets a link to the same file with another signature. (AWS, Google, OAuth, and the tokens
+/// of content networks.) `token` alone is not here: it often names the file.
+const SIGNING: &[&str] =
+    &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
+
+/// Parameters that only sign a query that has a `signature` and another one of them (AWS version 2, CloudFront,
+/// Google).
+const WITH_SIGNATURE: &[&str] =
+    &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
+
+/// Parameters that only sign a query that has both `sig` and `sv` (Azure). Alone, each has many other meanings.
+const WITH_SIG_AND_SV: &[&str] =
+    &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
 /// Every parameter with one of these beginnings only signs the query, too.
 const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
@@ -122,11 +106,8 @@ impl Hashes {
         let hash = |url: &Url| short(blake3::keyed_hash(&key.bytes, url.as_str().as_bytes()));
         let of_url = hash(&whole);
         let of_file = match whole.query() {
-            Some(query) if query.split('&').any(is_signature) => {
-                let kept: Vec<&str> = query.split('&').filter(|part| !is_signature(part)).collect();
-                let mut file = whole.clone().into_owned();
-                file.set_query(Some(kept.join("&").as_str()).filter(|query| !query.is_empty()));
-                hash(&file)
+            Some(query) if without_signature(query).len() < query.split('&').count() => {
+                hash(&unsigned(&whole))
             }
             _ => of_url,
         };
@@ -173,10 +154,40 @@ impl Origin {
     }
 }
 
-/// Returns true if a parameter of a query (`name=value`) only signs the URL.
-fn is_signature(part: &str) -> bool {
-    let name = part.split('=').next().unwrap_or_default().to_ascii_lowercase();
-    SIGNING.contains(&name.as_str()) || SIGNING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// Returns true if the URL that answered before, as it may be shown, is the same as this one but for the
+/// signature. A validator holds for one URL only (RFC 9110, section 8.8.3), and a redirect may lead elsewhere.
+pub(crate) fn is_same_place(shown: &str, url: &Url) -> bool {
+    let parse = |text: &str| Url::parse(text).ok().map(|url| unsigned(&url));
+    parse(shown).is_some_and(|before| Some(before) == parse(&show::url(url)))
+}
+
+/// Returns a URL without the parameters that sign it.
+fn unsigned(url: &Url) -> Url {
+    let mut file = url.clone();
+    if let Some(query) = url.query() {
+        let kept = without_signature(query).join("&");
+        file.set_query(Some(kept.as_str()).filter(|query| !query.is_empty()));
+    }
+    file
+}
+
+/// Returns the parameters of a query (`name=value`) that do not sign it.
+fn without_signature(query: &str) -> Vec<&str> {
+    let name = |part: &str| part.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let names: Vec<String> = query.split('&').map(name).collect();
+    let has = |name: &str| names.iter().any(|one| one == name);
+    let signed = has("signature") && names.iter().any(|one| one != "signature" && is_in(WITH_SIGNATURE, one));
+    let signs = |name: &str| {
+        is_in(SIGNING, name)
+            || SIGNING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || (signed && is_in(WITH_SIGNATURE, name))
+            || (has("sig") && has("sv") && is_in(WITH_SIG_AND_SV, name))
+    };
+    query.split('&').zip(&names).filter(|(_, name)| !signs(name)).map(|(part, _)| part).collect()
+}
+
+fn is_in(names: &[&str], name: &str) -> bool {
+    names.contains(&name)
 }
 
 /// Returns the first eight bytes of a hash.

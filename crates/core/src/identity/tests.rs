@@ -72,16 +72,19 @@ fn by_another_key_only_the_url_as_shown_can_be_compared() {
 #[test]
 fn a_finished_file_is_recognised_until_it_is_changed() {
     let at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5);
-    let here = origin("http://h/f?sig=1");
+    let here = origin("http://h/f?X-Amz-Signature=1");
     let record = Record::new(here, 10, at, at, &Validator::Etag("\"a\"".into()));
     let existing = ExistingFile { size: 10, modified: Some(at), record: Some(record.clone()) };
     assert_eq!(existing.recognise(&[origin("http://g/f"), here]), Recognised::Ours(&record));
-    assert_eq!(existing.recognise(&[origin("http://h/f?sig=2")]), Recognised::SignedDifferently(&record));
+    assert_eq!(
+        existing.recognise(&[origin("http://h/f?X-Amz-Signature=2")]),
+        Recognised::SignedDifferently(&record)
+    );
     assert_eq!(existing.recognise(&[origin("http://h/g")]), Recognised::OtherUrl);
     let touched = ExistingFile { modified: Some(at + Duration::from_nanos(1)), ..existing.clone() };
     let by_another_key = ExistingFile {
         record: Some(Record::new(
-            by(&Key::new([7; 32]), "http://h/f?sig=1"),
+            by(&Key::new([7; 32]), "http://h/f?X-Amz-Signature=1"),
             10,
             at,
             at,
@@ -107,4 +110,22 @@ proptest! {
         prop_assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
         let _ = Record::from_bytes(&garbage);
     }
+}
+
+#[test]
+fn a_parameter_that_signs_only_beside_others_names_the_file_where_it_is_alone() {
+    for parameter in ["token", "sig", "st", "se", "sp", "sv", "expires", "signature", "policy"] {
+        let (one, other) = (format!("https://h/f?{parameter}=1"), format!("https://h/f?{parameter}=2"));
+        assert_eq!(relation(&one, &other), Relation::Different, "{parameter}");
+    }
+}
+
+#[test]
+fn the_place_of_a_file_is_its_url_without_what_signs_it() {
+    let is_same = |one: &str, other: &str| is_same_place(one, &Url::parse(other).expect("a URL"));
+    assert!(is_same("https://h/f?X-Amz-Date=***", "https://h/f?X-Amz-Date=2&X-Amz-Signature=b"));
+    assert!(is_same("https://h/f?key=***", "https://h/f?key=secret"));
+    assert!(!is_same("https://h/v1/f", "https://h/v2/f"));
+    assert!(!is_same("https://g/f", "https://h/f"));
+    assert!(!is_same("", "https://h/f"));
 }

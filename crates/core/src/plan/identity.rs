@@ -11,7 +11,7 @@ use super::{Leftover, Rules};
 use crate::adopt::Adopted;
 use crate::digest::Expected;
 use crate::error::{Error, ErrorKind};
-use crate::identity::{Identity as JobIdentity, Origin};
+use crate::identity::{Identity as JobIdentity, Origin, is_same_place};
 use crate::journal::Start;
 use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
@@ -57,19 +57,24 @@ impl RemoteFile {
 /// What the first response said of the kind of thing that the file is.
 #[derive(Debug, Clone, Copy)]
 struct FirstResponse {
-    html: bool,
+    /// `None` if it was in an earlier run: a journal does not say it.
+    html: Option<bool>,
     size: Option<u64>,
 }
 
 impl FirstResponse {
     fn of(remote: &Remote) -> FirstResponse {
-        FirstResponse { html: remote.is_html(), size: remote.size }
+        FirstResponse { html: Some(remote.is_html()), size: remote.size }
     }
 
     /// Returns true if a later response cannot be a version of the same file.
     fn differs(&self, remote: &Remote) -> bool {
-        let smaller = |(before, now): (u64, u64)| now < before / FAR_SMALLER;
-        (remote.is_html() && !self.html) || self.size.zip(remote.size).is_some_and(smaller)
+        (remote.is_html() && self.html == Some(false)) || remote.size.is_some_and(|size| self.dwarfs(size))
+    }
+
+    /// Returns true if a file of this size cannot be a version of the same file.
+    fn dwarfs(&self, size: u64) -> bool {
+        self.size.is_some_and(|before| size < before / FAR_SMALLER)
     }
 }
 
@@ -94,6 +99,8 @@ pub(super) struct Identity {
     /// What the first accepted response of this run was like, and later the one with which the file began
     /// again.
     first: Option<FirstResponse>,
+    /// The one before that, if the file began again.
+    before: Option<FirstResponse>,
     /// What another tool left, until the server's file is compared with its end.
     adopting: Option<Adopted>,
     /// The same, while its end is being compared.
@@ -113,6 +120,7 @@ impl Identity {
         Identity {
             remote: None,
             first: None,
+            before: None,
             adopting: None,
             comparing: None,
             changes: 0,
@@ -169,6 +177,7 @@ impl Identity {
 
     /// The file continues as an earlier run left it.
     pub(super) fn continue_left(&mut self, start: Start) {
+        self.first.get_or_insert(FirstResponse { html: None, size: start.size });
         self.remote = Some(RemoteFile::left(start));
     }
 
@@ -187,7 +196,7 @@ impl Identity {
     /// Remembers what a response is like. `again` says that the file begins with it.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
-            self.first = Some(FirstResponse::of(remote));
+            self.before = self.first.replace(FirstResponse::of(remote)).or(self.before);
         }
     }
 
@@ -214,6 +223,18 @@ impl Identity {
         let size = remote.size.map_or(String::new(), |size| format!(" of {size} bytes"));
         let what = if remote.is_html() { "an HTML page" } else { "a response" };
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
+    }
+
+    /// Checks the size of the whole file, which its response may not have stated, as [`Identity::check_kind`]
+    /// does.
+    ///
+    /// # Errors
+    /// `remote.other`.
+    pub(super) fn check_size_of_whole(&self, size: u64, path: &str) -> Result<(), Error> {
+        match self.before.is_some_and(|before| before.dwarfs(size)) {
+            true => Err(Error::new(ErrorKind::RemoteOther, path, format!("a response of {size} bytes"))),
+            false => Ok(()),
+        }
     }
 
     /// Validates a response with the whole file where a range was requested: it must not be a page, or
@@ -262,6 +283,11 @@ impl Identity {
         if joining.open_ended && !joining.joinable {
             let why = "only a part came, and nothing tells whether the next one belongs to it";
             return refuse(ErrorKind::HttpTruncated, why);
+        }
+        let strong = |one: &Expected| one.digest.algorithm.is_strong();
+        let digest_tells = joining.mixes || joining.expected.iter().chain(&file.start.digests).any(strong);
+        if !digest_tells && !file.start.url.is_empty() && !is_same_place(&file.start.url, &remote.url) {
+            return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {}", file.start.url));
         }
         let start = start_at(&file.start, source, joining);
         Ok((validate::range(&start, from, end, remote)?, None))

@@ -91,12 +91,14 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{EventKind, Failure};
 use crate::identity::{Conditions, Identity as JobIdentity, Origin};
 use crate::remote::Validator;
+use crate::show;
 use identity::{Identity, Joining};
 use retry_policy::RetryPolicy;
 use sources::Sources;
 use std::collections::VecDeque;
 use std::time::Duration;
 use transfer::{Terms, Transfer};
+use url::Url;
 use verification::Verification;
 
 /// Actions that [`Plan::next`] has still to return.
@@ -282,6 +284,15 @@ impl Plan {
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
         Some((start.origin?, start.version.clone()))
+    }
+
+    /// Returns the URL at which a response of this source had the bytes that are here, so that they can be
+    /// resumed there, whatever redirects lead to now. `None` if that is not known, or was a URL with secrets.
+    pub fn answered_at(&self, source: usize) -> Option<Url> {
+        let start = self.identity.start()?;
+        let same = self.sources.origin(source)?.may_resume(start.origin?);
+        let url = Some(start.url.as_str()).filter(|url| same && !url.contains(show::HIDDEN))?;
+        Url::parse(url).ok()
     }
 
     /// Returns the size of the whole file in bytes, if known.

@@ -120,6 +120,11 @@ impl Plan {
             WholeResult::Refused(error) => self.failed(now, error),
             WholeResult::Wrong(why) => self.whole_is_wrong(now, why),
             WholeResult::Right { events, warnings, verified_by, guilty } => {
+                let of_size = self.identity.check_size_of_whole(size.unwrap_or_default(), &path);
+                if let Err(error) = of_size.or_else(|error| verified_by.is_some().then_some(()).ok_or(error))
+                {
+                    return self.failed(now, error);
+                }
                 self.identity.warn(warnings);
                 if let Some(source) = guilty {
                     let why = "it sent wrong bytes, which came from others then";

@@ -87,13 +87,16 @@ pub struct Request {
     /// The facts alone are asked for, and the body is not read. If the file is as these conditions say, the
     /// response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
+    /// The URL that answered before. A source may ask there at once, instead of at the URL that leads there.
+    pub answered_at: Option<url::Url>,
     /// Headers of the job, for the origin of its URL and no other. Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
 }
 
 impl Request {
     /// A request for the whole file.
-    pub const EVERYTHING: Request = Request { from: 0, to: None, size: None, about: None, headers: None };
+    pub const EVERYTHING: Request =
+        Request { from: 0, to: None, size: None, about: None, answered_at: None, headers: None };
 
     /// Returns a request for the bytes from `from` on, up to but without `to`.
     pub fn range(from: u64, to: Option<u64>) -> Request {

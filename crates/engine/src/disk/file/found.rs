@@ -9,7 +9,7 @@ use super::part::{PartFile, State};
 use super::{read_full, with};
 use crate::disk::{Disk, Found, Part, READ, failure, platform};
 use bytes::Bytes;
-use downhaul_core::adopt::{self, Adopted};
+use downhaul_core::adopt::{self, Adopted, OVERLAP};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::journal::{self, Claim, Crc};
 use downhaul_core::settings::Resume;
@@ -77,7 +77,8 @@ impl PartFile {
                 Adopted::prefix(length)
             }
         };
-        let Some(left) = left else { return Ok(None) };
+        let Some(mut left) = left else { return Ok(None) };
+        left.compare_from(last_that_differs(&old, &left).map_err(|e| failure(&e, target))?);
         if self.copy(target)? != Some(length) {
             return refuse("it is being changed".into());
         }
@@ -174,6 +175,23 @@ impl PartFile {
         }
         self.append(state, &journal::claim(Claim { start, end, crc: crc.value() }))
     }
+}
+
+/// Returns the offset of the last block with two different bytes in what is left, or where its last range
+/// begins. Empty space at the end of a disk image is the same in all of them.
+fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
+    let Some(last) = left.ranges().last() else { return Ok(0) };
+    let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);
+    while at > last.start {
+        let length = (at - last.start).min(OVERLAP);
+        at -= length;
+        let block = &mut block[..usize::try_from(length).unwrap_or(0)];
+        let read = read_full(file, at, block)?;
+        if read < block.len() || block.iter().any(|byte| *byte != block[0]) {
+            return Ok(at);
+        }
+    }
+    Ok(last.start)
 }
 
 /// Returns what aria2 marked as complete in the control file beside a file of this length, or `None` if there

@@ -77,7 +77,8 @@ impl Source for HttpFile {
             if request.about.is_some() {
                 return self.open_about(request).await;
             }
-            let known = self.resolved().clone().filter(|_| !request.is_for_everything());
+            let known = self.resolved().clone().or_else(|| self.answered_before(&request));
+            let known = known.filter(|_| !request.is_for_everything());
             let start = known.clone().unwrap_or_else(|| self.given.clone());
             let (mut error, mut redirected) = match self.follow(start, &request).await {
                 Ok(opened) => return Ok(opened),
@@ -102,6 +103,13 @@ impl Source for HttpFile {
 }
 
 impl HttpFile {
+    /// Returns the URL that answered in an earlier run, if the request may go there.
+    fn answered_before(&self, request: &Request) -> Option<Url> {
+        let url = request.answered_at.clone().filter(|url| *url != self.given)?;
+        let is_downgrade = self.given.scheme() == "https" && url.scheme() != "https";
+        (!is_downgrade || self.client.settings.allow_downgrade).then_some(url)
+    }
+
     /// Asks for the facts alone, with HEAD. Some servers refuse HEAD (for links that are signed for GET
     /// only) or send no size with it. Then the head of a GET has the facts, and its body is dropped unread.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
