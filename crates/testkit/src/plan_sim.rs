@@ -161,8 +161,8 @@ impl Sim {
         self.later.clear();
         self.there = RangeSet::new();
         self.published = None;
-        // Every request ends. It costs a retry, makes progress, or meets a pause that is not counted, and none of
-        // these can go on forever in a world of this size.
+        // Every request ends. It costs a retry, makes progress, or meets a pause that is not counted, and
+        // none of these can go on forever in a world of this size.
         for step in 0..100_000 {
             plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
             if step == killed_at {

@@ -1,6 +1,7 @@
 //! A fingerprint of everything that a plan did, to compare two versions of the plan.
 //!
-//! Invariant: names and sentences do not count, so that renaming a type or rewording a message changes nothing.
+//! Invariant: names and sentences do not count, so that renaming a type or rewording a message changes
+//! nothing.
 
 use downhaul_core::event::{EventKind, Failure};
 use downhaul_core::plan::{Action, Outcome};

@@ -178,7 +178,7 @@ fn a_206_for_the_whole_file_is_accepted() {
     place.assert_exact(&out, "f", &file());
     let place = Place::new();
     let out = place.run(&[&format!("{url}?total={}", SIZE + 1), "-o", "f", "--retries", "0"]);
-    place.assert_failed(&out, 1, "everything was asked for");
+    place.assert_failed(&out, 1, "the whole file was requested");
 
     let place = Place::new();
     let out = place.run(&[&format!("{url}?total=*"), "-o", "f", "--retries", "0"]);

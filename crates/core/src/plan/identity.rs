@@ -271,17 +271,17 @@ impl Identity {
         let Assignment { source, from, end, .. } = *assignment;
         let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
         if let Some(url) = self.other_origin(source, joining) {
-            return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {url}"));
+            return refuse(ErrorKind::RemoteChanged, &format!("the partial file is from {url}"));
         }
         if let Some(left) = &self.adopting {
             let start = adopted_start(remote, joining.sources.origin(source), left)?;
             return Ok((validate::range(&start, from, end, remote)?, Some(start)));
         }
         let Some(file) = &self.remote else {
-            return refuse(ErrorKind::HttpRangeWrong, "everything was asked for");
+            return refuse(ErrorKind::HttpRangeWrong, "the whole file was requested");
         };
         if joining.open_ended && !joining.joinable {
-            let why = "only a part came, and nothing tells whether the next one belongs to it";
+            let why = "the response ended early, and nothing shows that another range belongs to it";
             return refuse(ErrorKind::HttpTruncated, why);
         }
         let strong = |one: &Expected| one.digest.algorithm.is_strong();

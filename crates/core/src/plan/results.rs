@@ -32,12 +32,12 @@ impl Plan {
         self.transfer.segment_finished(&assignment, &mut self.sources, &mut self.actions);
         let source = assignment.source;
         if self.sources.succeeded(source, assignment.rate()) && self.mixes() {
-            let why = "other mirrors bring many times more";
+            let why = "other mirrors are many times faster";
             self.drop_mirror(source, &Error::new(ErrorKind::NetSlow, self.sources.url(source), why));
         }
         let sized = self.transfer.size().is_some();
         if !self.complete() && !self.transfer.is_active() && sized && !self.is_joinable() {
-            let why = "only a part came, and nothing tells whether the next one belongs to it";
+            let why = "the response ended early, and nothing shows that another range belongs to it";
             self.failed(now, Error::new(ErrorKind::HttpTruncated, self.path(), why));
         }
     }
@@ -127,7 +127,7 @@ impl Plan {
                 }
                 self.identity.warn(warnings);
                 if let Some(source) = guilty {
-                    let why = "it sent wrong bytes, which came from others then";
+                    let why = "it sent wrong bytes";
                     self.blame(source, ErrorKind::DigestMismatch, why);
                 }
                 self.actions.extend(events.into_iter().map(Action::Tell));
@@ -152,12 +152,11 @@ impl Plan {
         };
         if let Some(Replacement { ranges, suspect }) = replacement {
             let (at, what) = match suspect.map(|suspect| self.sources.url(suspect).to_string()) {
-                None => {
-                    (self.path(), "some of it is not known to be from one mirror, and comes again".into())
-                }
+                None => (self.path(), "bytes of unknown origin are fetched again".into()),
                 Some(url) => {
-                    let what =
-                        format!("what {url} sent comes from others, to find out whether it is to blame");
+                    let what = format!(
+                        "bytes from {url} are fetched again from other mirrors, to see whether they were wrong"
+                    );
                     (url, what)
                 }
             };
@@ -169,7 +168,7 @@ impl Plan {
         // Only the digest could tell whether the ranges are of one state of the file, or whether what an
         // earlier run left is of the same one. In one response they will be.
         let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
-            true => Error::new(ErrorKind::RemoteChanged, self.path(), "its parts do not belong together"),
+            true => Error::new(ErrorKind::RemoteChanged, self.path(), "its ranges do not belong together"),
             false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
         };
         self.failed(now, error);

@@ -37,7 +37,7 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
     };
     if range.start > from || range.end <= from || from - range.start > SKIPPED_MOST {
         let last = range.end.saturating_sub(1);
-        let sent = format!("byte {from} was asked for, and {} to {last} came", range.start);
+        let sent = format!("byte {from} was requested, and {} to {last} were sent", range.start);
         return refuse(ErrorKind::HttpRangeWrong, &sent);
     }
     if remote.coding != known.coding || !remote.can_resume {
@@ -53,12 +53,12 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
         one.digest.algorithm == other.digest.algorithm && one.digest != other.digest
     };
     if remote.digests.iter().any(|one| known.digests.iter().any(|other| contradicts(one, other))) {
-        return refuse(ErrorKind::RemoteChanged, "its digest is another");
+        return refuse(ErrorKind::RemoteChanged, "its digest is different");
     }
     if let (Some(size), Some(total)) = (known.size, remote.size)
         && size != total
     {
-        return refuse(ErrorKind::RemoteChanged, "its size is another");
+        return refuse(ErrorKind::RemoteChanged, "its size is different");
     }
     let size = known.size.or(remote.size);
     if size.is_none() && end.is_some() {
