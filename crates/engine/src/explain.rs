@@ -5,7 +5,7 @@
 //! opens it ([`measured`]), so that no function between has to carry it.
 
 use crate::clock;
-use downhaul_core::concurrency::{Step, Why};
+use downhaul_core::concurrency::{Step, StepReason};
 use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -177,7 +177,8 @@ pub(crate) fn limiter(
 ) -> Limiter {
     let count = u32::try_from(connections.max(1)).unwrap_or(1);
     let before = (spent.name + spent.connect + spent.tls + spent.first_byte) / count;
-    let last = |why: &[Why]| steps.iter().rev().find(|step| why.contains(&step.why)).map(|step| step.why);
+    let last =
+        |why: &[StepReason]| steps.iter().rev().find(|step| why.contains(&step.why)).map(|step| step.why);
     if capped {
         Limiter::Rate
     } else if before > spent.body {
@@ -189,11 +190,15 @@ pub(crate) fn limiter(
     } else if named.is_some_and(|named| connections >= named) {
         Limiter::Named
     } else {
-        match last(&[Why::Refused, Why::Collapse]).or(last(&[Why::NoGain, Why::Try, Why::Better])) {
-            Some(Why::Refused) => Limiter::Refused,
-            Some(Why::Collapse) => Limiter::Punished,
-            Some(Why::NoGain) => Limiter::Line,
-            Some(Why::Try | Why::Better) if connections > 1 => Limiter::EachConnection,
+        match last(&[StepReason::Refused, StepReason::Collapse]).or(last(&[
+            StepReason::NoGain,
+            StepReason::TryMore,
+            StepReason::Better,
+        ])) {
+            Some(StepReason::Refused) => Limiter::Refused,
+            Some(StepReason::Collapse) => Limiter::Punished,
+            Some(StepReason::NoGain) => Limiter::Line,
+            Some(StepReason::TryMore | StepReason::Better) if connections > 1 => Limiter::EachConnection,
             _ => Limiter::Unknown,
         }
     }
@@ -246,8 +251,11 @@ mod tests {
         assert_eq!(of(&Spent { hash: second * 8, ..spent }, &[]), Limiter::Processor);
         assert_eq!(of(&Spent { first_byte: second * 30, ..spent }, &[]), Limiter::FirstByte);
         assert_eq!(of(&spent, &[]), Limiter::Unknown);
-        assert_eq!(of(&spent, &[step(Why::Try), step(Why::NoGain)]), Limiter::Line);
-        assert_eq!(of(&spent, &[step(Why::Try), step(Why::Try)]), Limiter::EachConnection);
-        assert_eq!(of(&spent, &[step(Why::Refused), step(Why::NoGain)]), Limiter::Refused);
+        assert_eq!(of(&spent, &[step(StepReason::TryMore), step(StepReason::NoGain)]), Limiter::Line);
+        assert_eq!(
+            of(&spent, &[step(StepReason::TryMore), step(StepReason::TryMore)]),
+            Limiter::EachConnection
+        );
+        assert_eq!(of(&spent, &[step(StepReason::Refused), step(StepReason::NoGain)]), Limiter::Refused);
     }
 }

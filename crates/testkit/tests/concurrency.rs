@@ -104,7 +104,7 @@ const LEEWAY: f64 = 1.0;
 /// 94.3 % are fast, and 85.4 % have few connections. This test only ensures that neither gets worse.
 ///
 /// - Not fast enough are: lines with 1 ms (89 %), where the queue of 100 ms hides what a further connection
-///   brings; lines with 300 ms (89.5 %), where a target takes seconds to be judged; hosts that slow
+///   brings; lines with 300 ms (89.5 %), where a target takes seconds to be measured; hosts that slow
 ///   everything down with more than six connections (90.4 %); and lines that are shared with other downloads
 ///   (91.2 %), where each further connection takes from the others and the best fixed number is 64. Of all
 ///   lines, 0.8 % are below 80 % of the best number, and one is below half of it.

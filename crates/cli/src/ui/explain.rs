@@ -2,7 +2,7 @@
 //! dropped.
 
 use super::units;
-use downhaul_engine::core::concurrency::{Step, Why};
+use downhaul_engine::core::concurrency::{Step, StepReason};
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
@@ -81,13 +81,13 @@ fn limited_by(limit: Limiter) -> &'static str {
 
 fn line(step: &Step) -> String {
     let why = match step.why {
-        Why::Far => "the host is far away",
-        Why::Try => "trying more",
-        Why::Better => "that is better",
-        Why::NoGain => "more brought too little",
-        Why::Less => "trying fewer",
-        Why::Refused => "the host refused more",
-        Why::Collapse => "more made everything slower",
+        StepReason::FarHost => "the host is far away",
+        StepReason::TryMore => "trying more",
+        StepReason::Better => "that is better",
+        StepReason::NoGain => "more brought too little",
+        StepReason::TryFewer => "trying fewer",
+        StepReason::Refused => "the host refused more",
+        StepReason::Collapse => "more made everything slower",
     };
     let at = match step.goodput {
         none if none <= 0.0 => String::new(),

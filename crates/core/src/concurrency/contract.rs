@@ -56,22 +56,22 @@ pub struct Step {
     /// Bytes a second at the target before; 0 if none were measured.
     pub goodput: f64,
     /// Why.
-    pub why: Why,
+    pub why: StepReason,
 }
 
 /// Why the target was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum StepReason {
     /// The host is far away: a single connection would need seconds to be up to speed.
-    Far,
+    FarHost,
     /// More connections are tried.
-    Try,
+    TryMore,
     /// The target before the trial was better.
     Better,
     /// More connections brought too little.
     NoGain,
     /// Fewer connections are tried.
-    Less,
+    TryFewer,
     /// The host refuses more connections.
     Refused,
     /// With more connections, everything was slower.

@@ -6,7 +6,7 @@
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
 use super::window::{Measurement, MeasurementWindow};
-use super::{Allowance, Observation, Step, Why};
+use super::{Allowance, Observation, Step, StepReason};
 use std::time::Duration;
 
 /// The most connections to a host when the user named no number: what a line that loses one packet in a
@@ -21,7 +21,7 @@ const FAR: Duration = Duration::from_millis(10);
 /// Half of what people set aria2 to by hand. What does not help is halved again without a hold.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// How many steps are kept, to be told when somebody asks why. The first ones are the ramp, the last ones the
+/// How many steps are kept, for `--explain`. The first ones are the ramp, the last ones the
 /// result.
 const STEPS_MOST: usize = 64;
 
@@ -70,7 +70,8 @@ pub(super) struct Usage {
 }
 
 impl Controller {
-    /// Returns a controller of connections that begins with one, and never wants more than `most` or [`AUTO_MOST`].
+    /// Returns a controller of connections that begins with one, and never wants more than `most` or
+    /// [`AUTO_MOST`].
     pub fn new(most: usize) -> Self {
         Controller::starting_at(1, most.clamp(1, AUTO_MOST), true)
     }
@@ -195,7 +196,7 @@ impl Controller {
     pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
         (self.ceiling, self.limited) = (most.max(1), limited);
         self.end_trial(now);
-        self.set_target(now, self.target.min(self.ceiling), 0.0, Why::Refused);
+        self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
     }
 
     /// No more connections than the target bring anything: a host that punishes more of them is not provoked
@@ -215,7 +216,7 @@ impl Controller {
     }
 
     /// Changes the target, and begins to measure anew.
-    pub(super) fn set_target(&mut self, now: Duration, to: usize, goodput: f64, why: Why) {
+    pub(super) fn set_target(&mut self, now: Duration, to: usize, goodput: f64, why: StepReason) {
         let to = to.clamp(1, self.ceiling);
         self.window = None;
         if to != self.target {
@@ -224,8 +225,8 @@ impl Controller {
         }
     }
 
-    /// Keeps a step, to be told when somebody asks.
-    pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: Why) {
+    /// Keeps a step, for `--explain`.
+    pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: StepReason) {
         if self.steps.len() == STEPS_MOST {
             // The ramp stays.
             self.steps.remove(STEPS_MOST / 2);
@@ -237,7 +238,7 @@ impl Controller {
     fn start_far_host(&mut self, now: Duration, latency: Duration) {
         let known = std::mem::replace(&mut self.usage.latency_known, true);
         if !known && latency >= FAR && self.target < FAR_TARGET {
-            self.set_target(now, FAR_TARGET, 0.0, Why::Far);
+            self.set_target(now, FAR_TARGET, 0.0, StepReason::FarHost);
             self.steps_down = true;
         }
     }

@@ -12,12 +12,12 @@
 //! counts when it is long enough for the line ([`window`]) and when TCP's slow start is over. After each
 //! measurement the controller is in one of five phases ([`Phase`](phase::Phase)):
 //!
-//! - `Ramp`: the first target is measured, which is 1, or 8 for a host that is far away. Then twice as many are
-//!   tried.
+//! - `Ramp`: the first target is measured, which is 1, or 8 for a host that is far away. Then twice as many
+//!   are tried.
 //! - `TryMore`: the target was raised. It stays if it brought at least a twelfth of the ideal gain, and then
 //!   even more are tried. Else the old target returns, and `Recheck` follows.
-//! - `Recheck`: the old target is measured again, since the line may have changed meanwhile. The better one of
-//!   the two is held.
+//! - `Recheck`: the old target is measured again, since the line may have changed meanwhile. The better one
+//!   of the two is held.
 //! - `TryFewer`: the target was lowered. It stays if it brings 95 % of what more brought. Else the old target
 //!   returns. `Hold` follows.
 //! - `Hold`: the target was the best one found. After 1 to 32 s another target is tried, or at once if the
@@ -48,6 +48,6 @@ mod requests;
 mod tests;
 mod window;
 
-pub use contract::{Allowance, Observation, Step, Why};
+pub use contract::{Allowance, Observation, Step, StepReason};
 pub use controller::{AUTO_MOST, Controller};
 pub use host::{Host, Learned, Lost};

@@ -5,7 +5,7 @@
 
 use super::controller::FAR_TARGET;
 use super::window::Measurement;
-use super::{Controller, Why};
+use super::{Controller, StepReason};
 use std::time::Duration;
 
 /// More connections are worth it if they bring this share of the ideal gain. Two doublings that bring a
@@ -122,7 +122,7 @@ impl Controller {
             }
         } else if settled && caught_up {
             self.phase = Phase::Recheck { tried: target, brought: goodput };
-            self.set_target(now, from, goodput, Why::NoGain);
+            self.set_target(now, from, goodput, StepReason::NoGain);
         }
     }
 
@@ -131,7 +131,7 @@ impl Controller {
         let target = self.target;
         if gain(target, goodput, tried, brought) >= WORTH_IT {
             // The line does not give any more what it gave before.
-            self.set_target(now, tried, goodput, Why::Better);
+            self.set_target(now, tried, goodput, StepReason::Better);
             self.next_hold = HOLD.0;
             self.hold(now, brought, Direction::Fewer);
         } else if goodput > brought * COLLAPSE {
@@ -139,7 +139,7 @@ impl Controller {
             if std::mem::replace(&mut self.collapsed_above, target) == target {
                 self.lower_ceiling_to_target();
             }
-            self.record(now, target, goodput, Why::Collapse);
+            self.record(now, target, goodput, StepReason::Collapse);
             self.next_hold = HOLD.1;
             self.hold(now, goodput, Direction::Fewer);
         } else if self.steps_down && target > self.least() {
@@ -159,7 +159,7 @@ impl Controller {
         let enough = before * AS_GOOD;
         if goodput < before * MUCH_WORSE || (settled && goodput.max(previous) < enough) {
             self.steps_down = false;
-            self.set_target(now, from, goodput, Why::Better);
+            self.set_target(now, from, goodput, StepReason::Better);
             self.hold(now, goodput.max(before), Direction::More);
         } else if settled && goodput >= enough {
             if self.steps_down && self.target > self.least() {
@@ -195,13 +195,13 @@ impl Controller {
 
     fn try_more(&mut self, now: Duration, to: usize, goodput: f64) {
         self.phase = Phase::TryMore { from: self.target, before: goodput };
-        self.set_target(now, to, goodput, Why::Try);
+        self.set_target(now, to, goodput, StepReason::TryMore);
     }
 
     /// Tries fewer connections than the target, to be compared with `before`.
     fn try_fewer(&mut self, now: Duration, to: usize, before: f64) {
         self.phase = Phase::TryFewer { from: self.target, before };
-        self.set_target(now, to.max(self.least()), before, Why::Less);
+        self.set_target(now, to.max(self.least()), before, StepReason::TryFewer);
     }
 
     /// Nothing better was found: the target stays for a while.

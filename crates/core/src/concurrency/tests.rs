@@ -60,7 +60,7 @@ fn a_host_that_punishes_is_not_provoked_again() {
     let mut controller = Controller::new(64);
     let targets = settle(&mut controller, 120, |n| if n > 4 { 1e6 } else { 1e6 * n as f64 });
     assert_eq!(targets.iter().filter(|&&target| target > 4).count(), 2, "{targets:?}");
-    assert!(controller.steps().iter().any(|step| step.why == Why::Collapse));
+    assert!(controller.steps().iter().any(|step| step.why == StepReason::Collapse));
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Race {
                 // The length of a segment is known only when the rate of a connection is.
                 _ if self.typical == 0.0 || self.now < self.not_before => 0,
                 Choice::Fixed(count) => count.saturating_sub(self.connections.len()),
-                // One connection finds out whether the host serves ranges, before many ask for them.
+                // One connection finds out if the host serves ranges, before many ask for them.
                 Choice::Auto if !self.ranges_work && self.connections.len() > receiving => 0,
                 Choice::Auto => {
                     let allowance = self.controller.allowance(AUTO_MOST, false);
