@@ -45,13 +45,13 @@ pub use downhaul_core::settings::{HttpVersion, OnError, Resume, Settings, Verify
 pub use explain::{Explanation, FileStory, Limiter, Spent};
 pub use report::Events;
 pub use session::{Builder, Closed, Session};
+pub use url::Url;
 
 use disk::file::Files;
 use downhaul_core::signature::Keys;
 use signed::Trusted;
 use source::{GivenBy, Sources};
 use std::path::Path;
-use url::Url;
 
 /// Computes digests of a file on the disk. Blocks the thread.
 ///
