@@ -52,25 +52,19 @@ impl Again {
                 options.extend((0..times).map(|_| name(arg)));
                 continue;
             }
-            for value in matches.get_raw(id).into_iter().flatten() {
-                let Some(value) = value.to_str() else { return Again::Unshown };
-                if value.chars().any(show::is_unsafe_to_show)
-                    || hides_something(value)
-                    || is_passing(arg, value)
-                {
-                    return Again::Unshown;
+            for values in matches.get_raw_occurrences(id).into_iter().flatten() {
+                let mut shown = Vec::new();
+                for (place, value) in values.enumerate() {
+                    let Some(value) = value.to_str().filter(|value| can_be_shown(arg, value)) else {
+                        return Again::Unshown;
+                    };
+                    let (value, hidden) = without_credentials(arg, place, value);
+                    left_out.extend(hidden);
+                    shown.push(value);
                 }
-                if arg.is_positional() {
-                    positionals.push(value.to_string());
-                    continue;
-                }
-                let (value, hidden) = without_credentials(arg, value);
-                left_out.extend(hidden);
-                // A value that looks like an option must be joined to its option with `=`.
-                if value.starts_with('-') && value != "-" {
-                    options.push(format!("--{}={}", arg.get_long().unwrap_or(id), quoted(&value)));
-                } else {
-                    options.push(format!("{} {}", name(arg), quoted(&value)));
+                match arg.is_positional() {
+                    true => positionals.extend(shown),
+                    false => options.extend(given_option(arg, &shown)),
                 }
             }
         }
@@ -83,6 +77,26 @@ impl Again {
         }
         Again::Command(words.join(" "), left_out)
     }
+}
+
+fn can_be_shown(arg: &Arg, value: &str) -> bool {
+    !value.chars().any(show::is_unsafe_to_show) && !hides_something(value) && !is_passing(arg, value)
+}
+
+/// Returns an option with its values: all of them together where it takes several, else each by itself.
+fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
+    let takes = arg.get_num_args().map_or(1, |count| count.max_values());
+    let one = |values: &[String]| match values {
+        // A value that looks like an option must be joined to its option with `=`.
+        [value] if value.starts_with('-') && value != "-" => {
+            format!("--{}={}", arg.get_long().unwrap_or_default(), quoted(value))
+        }
+        values => {
+            let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            format!("{} {}", name(arg), quoted.join(" "))
+        }
+    };
+    values.chunks(takes.max(1)).map(one).collect()
 }
 
 /// Returns `-x`, or `--long` if there is no short form.
@@ -107,18 +121,24 @@ fn hides_something(value: &str) -> bool {
 /// Returns whether a value names something that the next run does not have: standard input, or a pipe that
 /// the shell opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
-    let reads = arg.get_id() == "input" || arg.get_id() == "list";
+    let reads = is_called(arg, 0, "LIST");
     let file = value.trim_start_matches('@');
     let opened = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|opened| file.starts_with(opened));
     opened || (reads && value == "-")
 }
 
-/// Returns the value of an option without credentials, and the name of the header whose value was replaced.
-fn without_credentials(arg: &Arg, value: &str) -> (String, Option<String>) {
+/// The names of values say what they are, in help texts and here: a LIST can be standard input, and a HEADER can be
+/// secret. So an option that is added later needs nothing but the right name for its value.
+fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
+    arg.get_value_names().and_then(|names| names.get(place)).is_some_and(|called| called == name)
+}
+
+/// Returns a value of an option without credentials, and the name of the header whose value was replaced.
+fn without_credentials(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
     match value.split_once(':') {
         // `@FILE` only names a file with headers.
         Some((header, _))
-            if arg.get_id() == "headers"
+            if is_called(arg, place, "HEADER")
                 && !value.starts_with('@')
                 && !HARMLESS.contains(&header.trim().to_ascii_lowercase().as_str()) =>
         {
@@ -193,12 +213,16 @@ mod tests {
                 let given = |value: &str| {
                     let option = match (arg.is_positional(), arg.get_action().takes_values()) {
                         (true, _) => value.to_string(),
+                        (false, _) if id == "header_for" => "--header-for".to_string(),
                         (false, true) => format!("--{}={value}", arg.get_long().expect("a long name")),
                         (false, false) => format!("--{}", arg.get_long().expect("a long name")),
                     };
                     let mut words = vec!["downhaul".to_string()];
                     words.extend(Some(under.to_string()).filter(|under| !under.is_empty()));
                     words.push(option);
+                    if id == "header_for" {
+                        words.extend(["other.example:8080".to_string(), value.to_string()]);
+                    }
                     if !arg.is_positional() && id != "input" {
                         words.push("http://h/a,b".into());
                     }
@@ -209,7 +233,7 @@ mod tests {
                 for (args, again) in tried {
                     let Again::Command(command, left_out) = again else { panic!("{id} is not shown") };
                     if !left_out.is_empty() {
-                        assert_eq!(id, "headers");
+                        assert!(id.starts_with("header"), "{id}");
                         continue;
                     }
                     let (repeated, _) = parsed(&split(&command)).unwrap_or_else(|e| panic!("{command}: {e}"));
@@ -236,6 +260,10 @@ mod tests {
         assert_eq!(
             again(&["http://h/a", "--retry-on", "404,403", "--retry-on", "410", "-x1", "-x", "2"]),
             Some("downhaul http://h/a -x 2 --retry-on 404 --retry-on 403 --retry-on 410".into())
+        );
+        assert_eq!(
+            again(&["http://h/a", "--header-for", "g:1", "Cookie: hush", "--header-for", "h", "DNT: 1"]),
+            Some("downhaul http://h/a --header-for g:1 'Cookie: ...' --header-for h 'DNT: 1'".into())
         );
         assert_eq!(again(&["http://h/a", "-H", "@x y"]), Some("downhaul http://h/a -H '@x y'".into()));
         let digest = "0123456789abcdef".repeat(4);

@@ -93,6 +93,24 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, Strin
     Ok(headers)
 }
 
+/// Returns the headers of `--header-for`, each with its host.
+///
+/// # Errors
+/// What is wrong with one, without its value.
+pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, String)>, String> {
+    let mut all = Vec::new();
+    for pair in options.chunks_exact(2) {
+        let host = pair[0].trim();
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(format!("--header-for {}: it must be a host or HOST:PORT", show::escaped(host)));
+        }
+        let header = args::header_option(&pair[1]).map_err(|why| format!("--header-for {host}: {why}"))?;
+        let headers = headers(&[header])?;
+        all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, value)));
+    }
+    Ok(all)
+}
+
 fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
     let shown = path.to_string_lossy();
     let shown = show::escaped(&shown);

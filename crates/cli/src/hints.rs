@@ -122,6 +122,59 @@ pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
 }
 
+/// Returns advice for a signed link that the server refuses.
+pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
+    let refused = ["http.forbidden", "http.unauthorized", "http.status", "http.gone"].contains(&code);
+    (refused && url.contains(show::HIDDEN)).then(|| {
+        "The link is signed, and has probably expired. Get a new link: what was downloaded is kept, and is \
+         continued with it."
+            .into()
+    })
+}
+
+/// Returns advice for a file of which the person's headers were not sent to the server that refuses it, since a
+/// redirect leads there. Both URLs are as they are shown.
+pub(crate) fn was_redirected(code: &str, given: &str, refused: &str) -> Option<String> {
+    let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
+    let (from, to) = (origin(given)?, origin(refused)?);
+    (is_refusal && from != to).then(|| {
+        let host = to.split_once("://").map_or(to, |(_, host)| host);
+        format!("The URL redirects to {host}, and -H is not sent there. To send it: --header-for {host} 'Name: value'")
+    })
+}
+
+/// `https://host:port`
+fn origin(url: &str) -> Option<&str> {
+    let host = url.find("://")? + 3;
+    let end = url[host..].find('/').map_or(url.len(), |slash| host + slash);
+    Some(&url[..end])
+}
+
+/// Returns true if the same command would fail in the same way, until something else is changed.
+pub(crate) fn fails_again(code: &str) -> bool {
+    const GROUPS: [&str; 6] = ["url.", "name.", "list.", "resume.", "redirect.", "content."];
+    const CODES: [&str; 17] = [
+        "tls.expired",
+        "tls.wrong_host",
+        "tls.untrusted",
+        "tls.outdated",
+        "tls.missing",
+        "http.malformed",
+        "http.version",
+        "http.unauthorized",
+        "http.forbidden",
+        "http.not_found",
+        "http.gone",
+        "http.status",
+        "file.exists",
+        "file.is_folder",
+        "file.is_device",
+        "folder.is_file",
+        "output.binary",
+    ];
+    GROUPS.iter().any(|group| code.starts_with(group)) || CODES.contains(&code)
+}
+
 /// Returns whether a failure needs no message: the person knows about it.
 pub(crate) fn is_silent(code: &str) -> bool {
     code == "run.stopped" || code == "output.closed"

@@ -6,6 +6,7 @@ mod again;
 mod args;
 mod completions;
 mod exit;
+mod failed;
 mod given;
 mod hints;
 mod input;

@@ -45,7 +45,29 @@ impl Paint {
         self.with("2", text)
     }
 
+    /// Colours a line that is painted again and again: its bar, a question, and that files failed.
+    pub(crate) fn block(self, line: &str) -> String {
+        if let Some(question) = line.strip_prefix("Retry (r)") {
+            return self.with("1;33", &format!("Retry (r){question}"));
+        }
+        if let (Some(from), Some(to)) = (line.find("%|"), line.rfind('|'))
+            && from + 2 < to
+        {
+            return format!("{}{}{}", &line[..from + 2], self.with("36", &line[from + 2..to]), &line[to..]);
+        }
+        match line.rsplit_once(", ") {
+            Some((before, failed)) if is_failures(failed) => format!("{before}, {}", self.red(failed)),
+            _ if is_failures(line) => self.red(line),
+            _ => line.to_string(),
+        }
+    }
+
     fn with(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
+}
+
+/// `3 failed`, but not `0 failed`.
+fn is_failures(text: &str) -> bool {
+    text.strip_suffix(" failed").is_some_and(|count| count.parse::<u64>().is_ok_and(|count| count > 0))
 }

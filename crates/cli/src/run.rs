@@ -2,6 +2,7 @@
 
 use crate::args::{Args, MORE_INFORMATION};
 use crate::exit::{self, Exit};
+use crate::failed::{self, Pending};
 use crate::given;
 use crate::input::{self, Input, List};
 use crate::platform::{self, Signal, Signals, Terminal};
@@ -40,12 +41,25 @@ pub(crate) struct Shared {
     more: AtomicBool,
     repaint: AtomicBool,
     ending: Mutex<Option<Exit>>,
+    /// The jobs that are not over, for `--failed`.
+    pending: Option<Pending>,
+    /// What the screen has to say at the very end.
+    last: Mutex<Vec<String>>,
 }
 
 impl Shared {
     /// The run ends early, for this reason. The first reason counts.
     pub(crate) fn end(&self, exit: Exit) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
+    }
+
+    /// Keeps lines for the very end of the run.
+    pub(crate) fn say_last(&self, lines: Vec<String>) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+    }
+
+    fn take_last(&self) -> Vec<String> {
+        std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_repaint(&self) -> bool {
@@ -184,7 +198,8 @@ async fn download(
         Err(e) if !e.at.is_empty() => return usage(&escaped(&format!("--cacert {}: {}", e.at, e.detail))),
         Err(e) => return usage(&escaped(&e.to_string())),
     };
-    let shared = Arc::new(Shared::default());
+    let pending = args.options.failure.failed.is_some().then(Pending::default);
+    let shared = Arc::new(Shared { pending, ..Shared::default() });
     let faces = faces(args, telling, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
     let from_stdin = matches!(input, Input::Stdin);
@@ -208,7 +223,7 @@ async fn download(
         }
     };
     last_words(move || faces.into_iter().for_each(|face| drop(face.join())), &shared, &mut signals).await;
-    let closing = closing(&summary, telling, shared.ending());
+    let closing = closing(&summary, telling, shared.ending(), &shared.take_last());
     last_words(move || printer::err(&closing), &shared, &mut signals).await;
     if from_stdin && summary.files == 0 && shared.ending().is_none() {
         return usage(&format!("the list on standard input is empty: {}", input::HAS_NO_URL));
@@ -217,14 +232,15 @@ async fn download(
 }
 
 /// Returns what is written to standard error after the screen has ended.
-fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>) -> String {
+fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>, last: &[String]) -> String {
     let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
+    if telling.explain {
+        text += &explain::text(summary, telling.verbose);
+    }
+    last.iter().for_each(|line| text += &format!("{line}\n"));
     let is_stopped = matches!(ending, Some(Exit::Interrupted | Exit::Terminated));
     if is_stopped && !telling.quiet && telling.progress != Shown::Json {
         text += &messages::stopped(summary);
-    }
-    if telling.explain {
-        text += &explain::text(summary);
     }
     text
 }
@@ -259,6 +275,15 @@ fn faces(
         faces.push(thread::spawn(move || {
             if let Err(why) = record.run(facts) {
                 error(&why);
+                shared.end(Exit::Disk);
+            }
+        }));
+    }
+    if let (Some(path), Some(pending)) = (args.options.failure.failed.clone(), shared.pending.clone()) {
+        let (facts, shared) = (Facts::new(&runtime, session.events()), shared.clone());
+        faces.push(thread::spawn(move || {
+            if let Err(why) = failed::run(&path, &pending, facts) {
+                error(&escaped(&why));
                 shared.end(Exit::Disk);
             }
         }));
@@ -300,14 +325,11 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
     thread::spawn(move || {
         match input {
             Input::Jobs(jobs) => {
-                for job in jobs {
-                    if runtime.block_on(session.add(job)).is_err() {
-                        break;
-                    }
-                }
+                // They need no line of a list.
+                feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &session, &shared, &runtime);
             }
             Input::List(list, _) => match list.jobs() {
-                Ok(jobs) => feed_list(jobs, &session, &runtime),
+                Ok(jobs) => feed_list(jobs, &session, &shared, &runtime),
                 Err(e) => warn(&format!("the list {list} cannot be read any more: {e}")),
             },
             Input::Stdin => {
@@ -318,7 +340,7 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
                         warn(survey::NOT_CHECKED);
                     }
                 });
-                feed_list(jobs, &session, &runtime);
+                feed_list(jobs, &session, &shared, &runtime);
             }
         }
         shared.more.store(false, Ordering::Relaxed);
@@ -326,14 +348,21 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
     });
 }
 
-fn feed_list(jobs: impl Iterator<Item = AtLine>, session: &Session, runtime: &tokio::runtime::Handle) {
+fn feed_list(
+    jobs: impl Iterator<Item = AtLine>,
+    session: &Session,
+    shared: &Shared,
+    runtime: &tokio::runtime::Handle,
+) {
     for (_, job) in jobs {
+        let line = shared.pending.as_ref().and_then(|_| job.as_ref().ok().map(failed::line));
         let taken = match job {
             Ok(job) => runtime.block_on(session.add(job)),
             Err(error) => runtime.block_on(session.add_failed(error)),
         };
-        if taken.is_err() {
-            return;
+        let Ok(id) = taken else { return };
+        if let (Some(pending), Some(line)) = (&shared.pending, line) {
+            pending.insert(id, line);
         }
     }
 }
@@ -406,7 +435,7 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
         let line = match line {
             Ok(line) => line,
             Err(why) => {
-                screen.end();
+                drop(screen.end());
                 return usage(&format!("line {} is no event: {}", number + 1, escaped(&why)));
             }
         };
@@ -436,6 +465,6 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
             }
         }
     }
-    screen.end();
+    screen.end().iter().for_each(|line| printer::err(&format!("{line}\n")));
     Exit::Success
 }

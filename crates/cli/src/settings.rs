@@ -182,6 +182,7 @@ pub(crate) fn resolve(
         _ => HttpVersion::Auto,
     };
     settings.headers = given::headers(&args.options.http.headers)?;
+    settings.headers_for = given::headers_for(&args.options.http.header_for)?;
     settings.decode = args.options.http.decode == args::Decode::Auto;
     settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);
     settings.cacert = args.options.http.cacert.clone();
@@ -199,6 +200,7 @@ pub(crate) fn resolve(
         .log
         .iter()
         .chain(&args.options.proof.record)
+        .chain(&args.options.failure.failed)
         .cloned()
         .chain(args.options.proof.record.as_deref().map(record::beside))
         .collect();

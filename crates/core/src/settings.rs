@@ -85,6 +85,8 @@ pub struct Settings {
     /// Origins (`https://host:8443`) that get the headers also for a URL that a document named: those of the URLs that
     /// the person gave.
     pub header_origins: BTreeSet<String>,
+    /// Headers (host or host:port, name, value) for hosts that redirects of the given URLs lead to.
+    pub headers_for: Vec<(String, String, String)>,
     /// The User-Agent.
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the system's.
@@ -148,6 +150,7 @@ impl Default for Settings {
             decode: false,
             headers: Vec::new(),
             header_origins: BTreeSet::new(),
+            headers_for: Vec::new(),
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
             insecure: false,
@@ -206,6 +209,7 @@ setters! {
     with_http_version http_version HttpVersion,
     with_decode decode bool,
     with_headers headers Vec<(String, String)>,
+    with_headers_for headers_for Vec<(String, String, String)>,
     with_user_agent user_agent impl Into<String>,
     with_cacert cacert Option<PathBuf>,
     with_insecure insecure bool,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use url::Url;
 
 /// The text that replaces a secret value.
-pub(crate) const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 
 /// Names of parameters whose values are secrets, compared without case, `-`, `_` and `.`: those that no word of
 /// [`SECRET_WORDS`] tells. From the signed URLs of Azure (`sig`, `se`, `st`), CloudFront (`Policy`), Akamai (`hdnea`,

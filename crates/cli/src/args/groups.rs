@@ -141,6 +141,12 @@ pub struct Failure {
     /// [default: 1 KiB per minute]
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
+
+    /// Write what failed into FILE, as a list for -i
+    ///
+    /// It contains the URLs as they were given, with their secrets.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub failed: Option<PathBuf>,
 }
 
 /// What is verified.
@@ -191,6 +197,12 @@ pub struct Http {
     /// keeps secrets out of the list of processes.
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = values::header_option)]
     pub headers: Vec<Header>,
+
+    /// Send a header to HOST as well, if a redirect leads there
+    ///
+    /// HOST is a name with the usual port, or HOST:PORT.
+    #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], hide_short_help = true)]
+    pub header_for: Vec<String>,
 
     /// Identify as TEXT
     ///

@@ -10,7 +10,7 @@ pub use choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sy
 pub(crate) use foreign::is_foreign;
 pub use groups::{Existing, Failure, Http, Output, Proof, Telling, Work};
 pub use values::Header;
-pub(crate) use values::header;
+pub(crate) use values::{header, header_option};
 
 use crate::again::Again;
 use crate::words;

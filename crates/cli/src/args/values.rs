@@ -121,7 +121,7 @@ const OURS: [&str; 9] = [
     "expect",
 ];
 
-pub(super) fn header_option(text: &str) -> Result<Header, String> {
+pub(crate) fn header_option(text: &str) -> Result<Header, String> {
     match text.strip_prefix('@') {
         Some("") => Err("@ needs the name of a file".into()),
         Some(file) => Ok(Header::File(file.into())),

@@ -14,6 +14,12 @@ const SHORTEST_BAR: usize = 8;
 /// Beyond this, a longer bar says nothing more.
 const LONGEST_BAR: usize = 40;
 
+/// On a screen with fewer columns there are no bars: name, per cent and speed are what a person needs most.
+const NARROW: usize = 60;
+
+/// Names are not cut below this where there is any other way: then they no longer tell files apart.
+const SHORTEST_NAME: usize = 12;
+
 /// Everything that bars are drawn from.
 #[derive(Default)]
 pub(crate) struct Bars {
@@ -44,26 +50,26 @@ impl Bars {
     pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
-        for sample in samples {
+        // While a file is read back or waits, nothing is transferred.
+        for sample in samples.iter().filter(|sample| sample.phase == Phase::Receiving) {
             self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
         }
         self.speed.sample(at, self.bytes(samples));
     }
 
-    /// The speed of a file, if it can be told.
+    /// Returns the speed of a file, if anything can be said about it.
     pub(crate) fn speed_of(&self, job: JobId) -> Option<f64> {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// A line for each file in flight, at most `rows` in all, and one for the whole; none wider than `columns`.
+    /// Returns a line for each file in flight, at most `rows` in all, and one for the whole. None is wider than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<String> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
         let names: Vec<String> =
             samples[..shown].iter().map(|s| show::escaped(&s.name).into_owned()).collect();
         let widest = names.iter().map(|name| units::width(name)).max().unwrap_or(0);
-        // A third of the line names the file, more only where the numbers leave room.
-        let name_columns = widest.min((columns / 3).max(12)).min(columns.saturating_sub(6));
+        let name_columns = widest.min(self.room_for_names(&samples[..shown], columns));
         let mut lines: Vec<String> = samples[..shown]
             .iter()
             .zip(&names)
@@ -74,8 +80,19 @@ impl Bars {
                 units::prefix(&format!("... and {} more in flight", samples.len() - shown), columns).into(),
             );
         }
-        lines.push(units::prefix(&self.whole(samples), columns).into());
+        lines.push(units::prefix(&self.whole(samples, columns), columns).into());
         lines
+    }
+
+    /// Returns how many columns names may take. They are shortened before the bars are, and bars before numbers.
+    fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
+        let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
+        let numbers = numbers.map(|sample| match columns < NARROW {
+            true => units::width("100% ") + units::width(&self.rate(sample)),
+            false => units::width("100%|") + SHORTEST_BAR + units::width(&self.numbers(sample)),
+        });
+        let rest = columns.saturating_sub(numbers.max().unwrap_or(0) + units::width(": "));
+        rest.max(SHORTEST_NAME).min(columns.saturating_sub(6))
     }
 
     fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> String {
@@ -88,36 +105,50 @@ impl Bars {
             Phase::Connecting => format!("connecting, {} so far", units::bytes(sample.bytes)),
             Phase::Waiting => format!("waiting {} before the next try", units::clock(sample.wait.ceil())),
             Phase::Asking => "waiting for your answer".to_string(),
-            Phase::Finishing if sample.total.is_none() => "finishing".to_string(),
-            Phase::Checking => format!("checking {} that an earlier run left", units::bytes(sample.bytes)),
-            _ => self.moving(sample, rest),
+            Phase::Finishing => format!("{}, writing to disk", units::bytes(sample.bytes)),
+            Phase::Checking => format!("checking {} of an earlier run", units::bytes(sample.bytes)),
+            _ => self.moving(sample, rest, columns < NARROW),
         };
         let line = prefix + units::prefix(&body, rest);
         units::prefix(&line, columns).to_string()
     }
 
-    fn moving(&self, sample: &Progress, columns: usize) -> String {
-        let speed = self.speed_of(sample.job);
-        let elapsed = units::clock(sample.seconds);
-        let rate = speed.map_or("?".to_string(), units::rate);
+    fn rate(&self, sample: &Progress) -> String {
+        self.speed_of(sample.job).map_or("?".to_string(), units::rate)
+    }
+
+    /// `| 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]`
+    fn numbers(&self, sample: &Progress) -> String {
+        let (elapsed, rate, bytes) =
+            (units::clock(sample.seconds), self.rate(sample), units::bytes(sample.bytes));
+        match sample.total {
+            None => format!("| {bytes} [{elapsed}, {rate}]"),
+            Some(total) => {
+                let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
+                format!("| {bytes}/{} [{elapsed}<{left}, {rate}]", units::bytes(total))
+            }
+        }
+    }
+
+    fn moving(&self, sample: &Progress, columns: usize, narrow: bool) -> String {
+        let (numbers, rate) = (self.numbers(sample), self.rate(sample));
         let Some(total) = sample.total else {
-            let numbers = format!("| {} [{elapsed}, {rate}]", units::bytes(sample.bytes));
-            let bar = bar_room(columns, "     |", &numbers);
-            return match bar {
+            return match bar_room(columns, "     |", &numbers).filter(|_| !narrow) {
                 Some(room) => format!("     |{}{numbers}", self.wanderer(room)),
                 None => format!("{} {rate}", units::bytes(sample.bytes)),
             };
         };
+        if sample.bytes >= total && total > 0 {
+            return format!("100% of {}, writing to disk", units::bytes(total));
+        }
         let share = if total == 0 { 1.0 } else { (sample.bytes as f64 / total as f64).clamp(0.0, 1.0) };
         // Never 100 % before it is true.
         let percent = format!("{:>3}%", (share * 100.0).floor());
-        let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
-        let amount = format!("{}/{}", units::bytes(sample.bytes), units::bytes(total));
-        let numbers = format!("| {amount} [{elapsed}<{left}, {rate}]");
-        if let Some(room) = bar_room(columns, "100%|", &numbers) {
+        if let Some(room) = bar_room(columns, "100%|", &numbers).filter(|_| !narrow) {
             return format!("{percent}|{}{numbers}", self.bar(share, room));
         }
-        // Narrow: what matters most first, as much as fits.
+        // What matters most comes first, as much as fits.
+        let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
         let mut text = percent;
         for more in [format!(" {rate}"), format!(" {left} left"), format!(" of {}", units::bytes(total))] {
             if units::width(&text) + units::width(&more) <= columns {
@@ -149,16 +180,14 @@ impl Bars {
         units::fit(&(" ".repeat(at) + thing), columns)
     }
 
-    fn whole(&self, samples: &[Progress]) -> String {
+    /// The line for all files. What fits least goes first; that files failed goes last.
+    fn whole(&self, samples: &[Progress], columns: usize) -> String {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);
         let plus = if self.total.more { "+" } else { "" };
-        let bytes = self.bytes(samples);
-        let mut text = format!("{} of {files}{plus} files, {}", finished + skipped, units::bytes(bytes));
-        let speed = self.speed.get();
-        if let Some(speed) = speed {
-            text += &format!(", {}", units::rate(speed));
-        }
+        let bytes = units::bytes(self.bytes(samples));
+        let speed = self.speed_of_all(samples);
+        let mut left = String::new();
         if let (Some((bytes, exact)), Some(speed)) = (self.still_to_come(samples, files), speed)
             && speed > 0.0
             && !self.total.more
@@ -166,9 +195,37 @@ impl Bars {
             let about = if exact { "" } else { "about " };
             // The whole takes no less than its slowest file.
             let slowest = samples.iter().filter_map(|sample| self.seconds_left(sample)).fold(0.0, f64::max);
-            text += &format!(", {about}{} left", units::clock((bytes / speed).max(slowest)));
+            left = format!("{about}{} left", units::clock((bytes / speed).max(slowest)));
         }
-        text + &format!(", {failed} failed")
+        let mut parts = [
+            format!("{} of {files}{plus} files", finished + skipped),
+            bytes,
+            speed.map(units::rate).unwrap_or_default(),
+            left,
+            format!("{failed} failed"),
+        ];
+        for dropped in [1, 2, 3, 0] {
+            let shown: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+            if units::width(&shown.join(", ")) <= columns {
+                return shown.join(", ");
+            }
+            parts[dropped].clear();
+        }
+        parts.concat()
+    }
+
+    /// The speed of the whole is the sum of what the bars show. While that is not known of each, such as for many small
+    /// files, it is what came in the last seconds.
+    fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
+        let receiving: Vec<Option<f64>> = samples
+            .iter()
+            .filter(|sample| sample.phase == Phase::Receiving)
+            .map(|sample| self.speed_of(sample.job))
+            .collect();
+        match receiving.is_empty() || receiving.contains(&None) {
+            true => self.speed.get(),
+            false => Some(receiving.into_iter().flatten().sum()),
+        }
     }
 
     fn seconds_left(&self, sample: &Progress) -> Option<f64> {
@@ -226,14 +283,30 @@ mod tests {
 
     #[test]
     fn a_bar_reads_like_tqdm() {
-        let (before, now) =
-            (vec![sample(2, "a.iso", 0, Some(4 << 20))], vec![sample(2, "a.iso", 2 << 20, Some(4 << 20))]);
-        let lines = bars(true, &[(0, before), (2, now.clone())]).lines(&now, 80, 24);
+        let at = |bytes| vec![sample(2, "a.iso", bytes, Some(4 << 20))];
+        let now = at(2 << 20);
+        let lines = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]).lines(&now, 80, 24);
         assert_eq!(
             lines[0],
             "a.iso:  50%|███████████▌           | 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]"
         );
         assert_eq!(lines[1], "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:09 left, 0 failed");
+    }
+
+    #[test]
+    fn names_are_shortened_first_and_failures_are_shown_last() {
+        let at = |bytes| vec![sample(2, &"long-name-".repeat(9), bytes, Some(4 << 20))];
+        let now = at(2 << 20);
+        let mut bars = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]);
+        bars.state.failed = 3;
+        let line = |columns| bars.lines(&now, columns, 24)[0].clone();
+        assert!(line(79).contains("%|█") && line(79).contains("1.00 MiB/s]"), "{}", line(79));
+        assert!(line(59).contains(" 50% 1.00 MiB/s") && !line(59).contains('█'), "{}", line(59));
+        assert!(line(39).contains(" 50% 1.00 MiB/s") && line(39).starts_with("long-nam"), "{}", line(39));
+        for columns in 8..80 {
+            let whole = bars.lines(&now, columns, 24)[1].clone();
+            assert!(whole.contains("3 failed"), "{columns}: {whole}");
+        }
     }
 
     #[test]

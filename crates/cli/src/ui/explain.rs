@@ -7,8 +7,11 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
 
+/// How many entries at either end of a long list are shown.
+const ENDS: usize = 5;
+
 /// Returns the lines that are shown, each with its line end.
-pub(crate) fn text(summary: &Summary) -> String {
+pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     let Explanation { hosts, files } = &summary.explanation;
     let mut out = String::new();
     if !files.is_empty() {
@@ -18,19 +21,25 @@ pub(crate) fn text(summary: &Summary) -> String {
         };
         out += &format!("Where the time went{which} (over all connections of a file together):\n");
     }
-    for file in files {
-        out += &story(file);
-    }
+    out += &folded(files.iter().map(story).collect(), verbose);
     for (host, steps) in hosts {
         out += &format!("Connections to {}:\n", escaped(host));
-        for step in steps {
-            out += &line(step);
-        }
+        out += &folded(steps.iter().map(line).collect(), verbose);
     }
     if files.is_empty() && hosts.is_empty() {
         out += "Nothing was downloaded, so there is nothing to explain.\n";
     }
     out
+}
+
+/// Returns the entries of a list. If it is long, entries in its middle are left out, except with `-v`.
+fn folded(entries: Vec<String>, verbose: bool) -> String {
+    if verbose || entries.len() <= 2 * ENDS + 1 {
+        return entries.concat();
+    }
+    let (first, last) = (&entries[..ENDS], &entries[entries.len() - ENDS..]);
+    let more = entries.len() - 2 * ENDS;
+    format!("{}  ... {more} more (-v shows all)\n{}", first.concat(), last.concat())
 }
 
 fn story(file: &FileStory) -> String {
@@ -65,33 +74,33 @@ fn stages(spent: &Spent) -> String {
 fn limited_by(limit: Limiter) -> &'static str {
     match limit {
         Limiter::Rate => "--limit-rate",
-        Limiter::FirstByte => "the way to its first byte took longer than its bytes",
+        Limiter::FirstByte => "waiting for the first byte took longer than all other bytes",
         Limiter::Disk => "the disk",
-        Limiter::Processor => "the processor, which hashes",
+        Limiter::Processor => "the processor, which computes digests",
         Limiter::Named => "-x",
         Limiter::Refused => "the host refuses more connections",
-        Limiter::Punished => "the host slows everything down with more connections",
-        Limiter::Line => "the line or the server; more connections brought no more",
-        Limiter::EachConnection => "each connection (a cap of the server, or losses on the line)",
+        Limiter::Punished => "the host is slower with more connections",
+        Limiter::Line => "the line or the server; more connections were not faster",
+        Limiter::EachConnection => "each connection (a limit of the server, or losses on the line)",
         Limiter::Unknown => {
-            "not known; over before more connections were tried, or the server gives no parts"
+            "unknown: it ended before more connections were tried, or the server does not support ranges"
         }
     }
 }
 
 fn line(step: &Step) -> String {
     let why = match step.why {
-        StepReason::FarHost => "the host is far away",
+        StepReason::FarHost => "responses take long to begin, so several start at once",
         StepReason::TryMore => "trying more",
-        StepReason::Better => "that is better",
-        StepReason::NoGain => "more brought too little",
+        StepReason::Better => "that is faster",
+        StepReason::NoGain => "more were hardly faster",
         StepReason::TryFewer => "trying fewer",
         StepReason::Refused => "the host refused more",
         StepReason::Collapse => "more made everything slower",
     };
     let at = match step.goodput {
         none if none <= 0.0 => String::new(),
-        goodput => format!(" (at {} they brought {})", step.from, units::rate(goodput)),
+        goodput => format!(" ({} connections reached {})", step.from, units::rate(goodput)),
     };
     format!("  after {}: {} -> {}, {why}{at}\n", units::took(step.at.as_secs_f64()), step.from, step.to)
 }

@@ -178,18 +178,26 @@ impl<'a> Messages<'a> {
             }
             EventKind::Failed { error, retries, exhausted, .. } => {
                 let (name, reason) = (self.name_of(job), self.reason(job, error));
-                let more = self.known.remove(&job).and_then(|known| {
-                    let assumed =
-                        known.assumed_https.then(|| hints::scheme_was_assumed(&error.code, &known.url));
-                    let globs = self.args.is_none_or(|args| args.output.glob);
-                    let pattern = (!globs).then(|| hints::is_pattern(&error.code, &known.url));
-                    assumed.flatten().or(pattern.flatten())
-                });
+                let known = self.known.remove(&job).unwrap_or_default();
+                let more = self.more_advice(&known, error);
                 self.failed(&format!("{name}: {reason}"), error, more, *retries, *exhausted)
             }
             // The summary comes last; later versions may tell more.
             _ => Vec::new(),
         }
+    }
+
+    /// Returns advice that depends on the URL.
+    fn more_advice(&self, known: &Known, error: &Failure) -> Option<String> {
+        let Known { url, assumed_https, .. } = known;
+        let globs = self.args.is_none_or(|args| args.output.glob);
+        let sends = self.args.is_some_and(|args| !args.options.http.headers.is_empty());
+        let assumed = if *assumed_https { hints::scheme_was_assumed(&error.code, url) } else { None };
+        let pattern = if globs { None } else { hints::is_pattern(&error.code, url) };
+        let redirected = if sends { hints::was_redirected(&error.code, url, &error.at) } else { None };
+        let expired =
+            || hints::has_expired(&error.code, url).or_else(|| hints::has_expired(&error.code, &error.at));
+        assumed.or(redirected).or_else(expired).or(pattern)
     }
 
     fn failed(
@@ -211,13 +219,10 @@ impl<'a> Messages<'a> {
             String::new()
         };
         let mut lines = vec![format!("{mark} {what}{tries}")];
-        let advice = hints::advice(&error.code).map(str::to_string);
-        lines.extend(advice.into_iter().chain(more).map(|advice| format!("  {advice}")));
-        // The same again would fail the same way.
-        let pointless = ["name.", "url.", "list.", "resume.", "file.exists"]
-            .iter()
-            .any(|one| error.code.starts_with(one));
-        self.another_run_may_do |= !pointless;
+        // What is known about this URL says more than what holds for all.
+        let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
+        lines.extend(advice.map(|advice| format!("  {advice}")));
+        self.another_run_may_do |= !hints::fails_again(&error.code);
         if exhausted {
             lines.push("Maximum retries reached. Exiting.".into());
         }

@@ -15,7 +15,13 @@ pub(crate) struct Painter {
 
 impl Painter {
     /// Returns the bytes that print `above` permanently, and the block below it.
-    pub(crate) fn paint(&mut self, above: &[String], block: &[String], columns: usize) -> String {
+    pub(crate) fn paint(
+        &mut self,
+        above: &[String],
+        block: &[String],
+        columns: usize,
+        colour: impl Fn(&str) -> String,
+    ) -> String {
         let mut out = self.to_start(columns);
         for line in above {
             // The terminal wraps long lines. They are never painted again.
@@ -26,7 +32,7 @@ impl Painter {
             if index > 0 {
                 out += "\r\n";
             }
-            out += line;
+            out += &colour(line);
             out += "\x1b[K";
         }
         out += "\x1b[J";

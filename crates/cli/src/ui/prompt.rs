@@ -7,6 +7,7 @@ use super::units;
 use crate::platform::{Key, Terminal};
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId, State};
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// The exact words, which scripts and habits rely on.
@@ -14,6 +15,12 @@ pub(crate) const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e
 
 /// No answer for so long counts as "retry": the person is asleep and would want the file.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A shorter name does not say which file it is.
+const SHORTEST_NAME: usize = 12;
+
+/// A reason takes no more lines than these: the bars need room too.
+const MOST_LINES: usize = 4;
 
 /// What a person can choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +34,7 @@ pub(crate) enum Choice {
 /// The open questions.
 pub(crate) struct Prompt {
     terminal: Option<Terminal>,
-    open: VecDeque<(JobId, String)>,
+    open: VecDeque<(JobId, Asked)>,
     asked: Option<Instant>,
 }
 
@@ -77,14 +84,16 @@ impl Prompt {
 
     /// What stands below the bars: the failure, and the question.
     pub(crate) fn lines(&mut self, columns: usize) -> Vec<String> {
-        let (Some((_, failure)), Some(_)) = (self.open.front(), &self.terminal) else { return Vec::new() };
-        vec![units::prefix(failure, columns).to_string(), units::prefix(QUESTION, columns).to_string()]
+        let (Some((_, asked)), Some(_)) = (self.open.front(), &self.terminal) else { return Vec::new() };
+        let mut lines = asked.lines(columns);
+        lines.push(units::prefix(QUESTION, columns).to_string());
+        lines
     }
 
-    /// Looks for an answer to the first question. Comes with the line that stays on the screen.
-    pub(crate) fn poll(&mut self) -> Option<(JobId, Choice, String)> {
+    /// Looks for an answer to the first question. Returns it with the lines that stay on the screen.
+    pub(crate) fn poll(&mut self) -> Option<(JobId, Choice, [String; 2])> {
         let (job, failure) = self.open.front()?;
-        let (job, failure) = (*job, failure.clone());
+        let (job, failure) = (*job, failure.to_string());
         let terminal = self.terminal.as_mut()?;
         if self.asked.is_none() {
             terminal.listen();
@@ -114,7 +123,7 @@ impl Prompt {
         if matches!(choice, Choice::RetryAll | Choice::Exit) {
             self.open.clear();
         }
-        Some((job, choice, format!("{failure}\n{QUESTION}{letter}")))
+        Some((job, choice, [failure, format!("{QUESTION}{letter}")]))
     }
 
     /// We were stopped and go on: the terminal may have been set differently.
@@ -133,11 +142,46 @@ impl Prompt {
     }
 }
 
-fn question(messages: &Messages, job: JobId, error: &Failure, left: u32) -> String {
+/// What is asked about.
+#[derive(Clone)]
+struct Asked {
+    name: String,
+    why: String,
+}
+
+impl Asked {
+    /// Returns it in lines of at most `columns` columns. The name is shortened, since the reason is what matters.
+    fn lines(&self, columns: usize) -> Vec<String> {
+        let whole = self.to_string();
+        if units::width(&whole) <= columns {
+            return vec![whole];
+        }
+        let room = columns.saturating_sub(units::width(&self.why) + 2);
+        if room >= SHORTEST_NAME {
+            return vec![format!("{}: {}", units::fit(&self.name, room), self.why)];
+        }
+        let mut lines = vec![units::fit(&self.name, columns.min(units::width(&self.name)))];
+        let mut rest = self.why.as_str();
+        while !rest.is_empty() && lines.len() <= MOST_LINES {
+            let line = units::prefix(rest, columns.max(2));
+            rest = &rest[line.len()..];
+            lines.push(line.to_string());
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
+}
+
+fn question(messages: &Messages, job: JobId, error: &Failure, left: u32) -> Asked {
     let tries = match left {
         1 => "1 retry left".to_string(),
         u32::MAX => "retries without limit".to_string(),
         left => format!("{left} retries left"),
     };
-    format!("{}: {} [{tries}]", messages.name_of(job), messages.reason(job, error))
+    Asked { name: messages.name_of(job), why: format!("{} [{tries}]", messages.reason(job, error)) }
 }

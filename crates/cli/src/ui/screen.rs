@@ -14,7 +14,7 @@ use crate::printer;
 use crate::run::Shared;
 use crate::settings::Shown;
 use downhaul_engine::Session;
-use downhaul_engine::core::event::{Event, JobId, Phase, Progress};
+use downhaul_engine::core::event::{Event, EventKind, JobId, Phase, Progress};
 use downhaul_engine::core::plan::Answer;
 use downhaul_engine::core::show;
 use std::collections::HashMap;
@@ -35,6 +35,8 @@ pub(crate) struct Screen<'a> {
     prompt: Prompt,
     /// Lines that wait to be printed.
     above: Vec<String>,
+    /// What is printed at the very end.
+    last: Vec<String>,
     /// When a file last had a plain line.
     plain: HashMap<JobId, Duration>,
 }
@@ -49,6 +51,7 @@ impl<'a> Screen<'a> {
             painter: Painter::default(),
             prompt,
             above: Vec::new(),
+            last: Vec::new(),
             plain: HashMap::new(),
         }
     }
@@ -76,7 +79,8 @@ impl<'a> Screen<'a> {
                 self.prompt.catch_up(&self.bars.state, &self.messages);
             }
             if over {
-                return self.end();
+                shared.say_last(self.end());
+                return;
             }
             self.ask(session, shared);
             if shared.take_repaint() {
@@ -91,7 +95,11 @@ impl<'a> Screen<'a> {
     pub(crate) fn event(&mut self, event: &Event) {
         self.prompt.event(event, &self.messages);
         self.bars.state.apply(event);
-        self.above.extend(self.messages.lines(event));
+        let lines = self.messages.lines(event);
+        match event.kind {
+            EventKind::Summary { .. } => self.last.extend(lines),
+            _ => self.above.extend(lines),
+        }
     }
 
     /// Paints everything anew. `at` is any clock that goes on.
@@ -116,11 +124,12 @@ impl<'a> Screen<'a> {
         self.print(&block, columns);
     }
 
-    /// Prints what is left and removes the block.
-    pub(crate) fn end(mut self) {
+    /// Prints what is left and removes the block. Returns what shall be printed last.
+    pub(crate) fn end(mut self) -> Vec<String> {
         let columns = platform::terminal_size().0;
         self.print(&[], columns);
         self.prompt.close();
+        self.last
     }
 
     fn print(&mut self, block: &[String], columns: usize) {
@@ -133,7 +142,10 @@ impl<'a> Screen<'a> {
             }
             text
         } else {
-            self.painter.paint(&above, block, columns)
+            {
+                let paint = self.messages.paint;
+                self.painter.paint(&above, block, columns, |line| paint.block(line))
+            }
         };
         if !text.is_empty() {
             printer::err(&text);
@@ -166,8 +178,8 @@ impl<'a> Screen<'a> {
     }
 
     fn ask(&mut self, session: &Session, shared: &Shared) {
-        let Some((job, choice, line)) = self.prompt.poll() else { return };
-        self.above.push(line);
+        let Some((job, choice, lines)) = self.prompt.poll() else { return };
+        self.above.extend(lines);
         match choice {
             Choice::Retry => session.answer(job, Answer::Retry),
             Choice::RetryAll => session.retry_all(),

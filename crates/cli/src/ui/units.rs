@@ -109,19 +109,34 @@ fn suffix(text: &str, columns: usize) -> &str {
 }
 
 /// A speed over the last seconds, from samples.
+///
+/// It is counted from the first bytes: the time until they come is not part of any speed.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
     samples: VecDeque<(Duration, u64)>,
+    /// When the first bytes came.
+    first: Option<Duration>,
 }
 
 impl Speed {
     /// Long enough to be steady, short enough to notice a change.
     const WINDOW: Duration = Duration::from_secs(5);
 
+    /// Before that, the size of single reads decides more than the speed.
+    const SHORTEST: Duration = Duration::from_millis(400);
+
     pub(crate) fn sample(&mut self, at: Duration, bytes: u64) {
-        if self.samples.back().is_some_and(|&(_, before)| bytes < before) {
+        match self.samples.back() {
             // The file started again.
-            self.samples.clear();
+            Some(&(_, before)) if bytes < before => *self = Speed::default(),
+            // Nothing has come yet.
+            Some(&(_, before)) if bytes == before && self.samples.len() == 1 => self.samples.clear(),
+            // These are the first bytes: the speed is that of what follows them.
+            Some(_) if self.samples.len() == 1 && self.first.is_none() => {
+                self.first = Some(at);
+                self.samples.clear();
+            }
+            _ => {}
         }
         self.samples.push_back((at, bytes));
         while self.samples.len() > 2
@@ -131,12 +146,11 @@ impl Speed {
         }
     }
 
-    /// Bytes a second; `None` before anything can be said.
+    /// Returns bytes per second; `None` before anything can be said.
     pub(crate) fn get(&self) -> Option<f64> {
         let (&(from, first), &(to, last)) = (self.samples.front()?, self.samples.back()?);
-        let seconds = to.saturating_sub(from).as_secs_f64();
-        // Two samples of the same paint say nothing.
-        (seconds > 0.05).then(|| (last - first) as f64 / seconds)
+        let time = to.saturating_sub(from);
+        (time >= Self::SHORTEST).then(|| (last - first) as f64 / time.as_secs_f64())
     }
 }
 
@@ -180,5 +194,19 @@ mod tests {
         assert_eq!(speed.get(), Some(100.0));
         speed.sample(Duration::from_secs(20), 0);
         assert_eq!(speed.get(), None, "it started again");
+    }
+
+    #[test]
+    fn speed_is_steady_from_the_first_bytes_on() {
+        // Connecting takes 1.5 s, then 20,000 bytes come every 100 ms.
+        let mut speed = Speed::default();
+        for tick in 0..60_u64 {
+            speed.sample(Duration::from_millis(tick * 100), tick.saturating_sub(14) * 20_000);
+            if let Some(speed) = speed.get() {
+                assert!((199_000.0..201_000.0).contains(&speed), "{speed} after {tick} ticks");
+            } else {
+                assert!(tick < 20, "nothing is said after {tick} ticks");
+            }
+        }
     }
 }

@@ -161,7 +161,7 @@ fn the_suggested_command_resumes_partial_files() {
     let urls = [
         server.url("well_behaved/1000/a"),
         server.url("truncated_body/3000000/b"),
-        server.url("status/1/c?status=404"),
+        server.url("status/1/c?status=500"),
     ];
     let out = place.run(&[&urls[0], &urls[1], &urls[2], "--on-error", "skip", "-d", "out"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
@@ -174,7 +174,7 @@ fn the_suggested_command_resumes_partial_files() {
 #[test]
 fn the_suggested_command_shows_no_secrets_and_says_what_it_left_out() {
     let server = Server::start();
-    let url = server.url("status/1/a?status=404");
+    let url = server.url("status/1/a?status=500");
     for (args, says) in [
         (
             vec![url.as_str(), "-H", "Authorization: Bearer hush"],
@@ -184,12 +184,12 @@ fn the_suggested_command_shows_no_secrets_and_says_what_it_left_out() {
         (vec![&url.replace("://", "://me:hush@")], "To go on, run the same command again."),
     ] {
         let place = Place::new();
-        let out = place.run(&args);
+        let out = place.run(&[&args[..], &["--retries", "0"]].concat());
         place.assert_failed(&out, 1, says);
         assert!(!out.stderr.contains("hush"), "{}", out.stderr);
     }
     let place = Place::new();
-    let out = place.run_with(&["-i", "-"], url.as_bytes());
+    let out = place.run_with(&["-i", "-", "--retries", "0"], url.as_bytes());
     place.assert_failed(&out, 1, "To go on, run the same command again.");
 }
 

@@ -221,3 +221,156 @@ fn a_stopped_run_says_what_is_kept() {
     );
     assert!(last.contains("iB kept") && !screen.contains("2 failed"), "{screen}");
 }
+
+#[test]
+fn no_command_is_suggested_that_would_fail_the_same_way() {
+    let server = Server::start();
+    for (status, suggests) in [(404, false), (410, false), (403, false), (503, true)] {
+        let place = Place::new();
+        let out = place.run(&[&server.url(&format!("status/1/x?status={status}")), "--retries", "0"]);
+        assert_eq!((out.status, out.stderr.contains("To go on")), (1, suggests), "{status}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn a_list_with_many_failures_suggests_one_command_and_writes_what_failed() {
+    let server = Server::start();
+    let place = Place::new();
+    let digest = sha256(&content("3", 10));
+    let mut list: String = (0..300)
+        .map(|n| format!("{} {n}.bin\n", server.url(&format!("status/10/{n}?status=503&token=hush{n}"))))
+        .collect();
+    list += &format!("{{\"url\":\"{}\",\"out\":\"good\",\"sha256\":\"{digest}\"}}\n", good(&server, 10, "3"));
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "--retries", "0", "--on-error", "retry", "--failed", "failed.txt"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(out.stderr.matches("To go on").count(), 1, "{}", out.stderr);
+    let last = out.stderr.lines().last().unwrap_or_default();
+    assert!(last.ends_with("downhaul -i list --retries 0 --on-error retry --failed failed.txt"), "{last}");
+    let failed = String::from_utf8(place.file("failed.txt").expect("it is there")).expect("UTF-8");
+    assert!(failed.lines().count() == 300 && !failed.contains("good"), "{failed}");
+    // What failed can be downloaded from that list, with the secrets in its URLs, and under the same names.
+    for n in 0..300 {
+        server.becomes(&format!("status/10/{n}?status=503&token=hush{n}"), &format!("well_behaved/10/{n}"));
+    }
+    let out = place.run(&["-i", "failed.txt", "--failed", "still.txt"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("299.bin"), Some(content("299", 10)));
+    assert_eq!(place.file("still.txt"), Some(Vec::new()), "nothing failed");
+}
+
+#[test]
+fn the_reason_of_the_server_is_shown_in_one_line() {
+    let server = Server::start();
+    let long = "x".repeat(1000);
+    for (query, says) in [
+        ("body={\"message\":\"Access%20to%20this%20model%20is%20gated\"}", "Access to this model is gated"),
+        ("body=<Error><Message>Request%20has%20expired</Message></Error>", "Request has expired"),
+        ("header=X-Error-Message:%20Not%20for%20you", "Not for you"),
+        ("header=cf-mitigated:%20challenge", "Cloudflare demands a browser"),
+        ("body={\"error\":\"a%5Cu001bb\"}", "403 Forbidden: a"),
+        (&format!("body={{\"message\":\"{long}\"}}"), &"x".repeat(200)),
+    ] {
+        let place = Place::new();
+        let url = server.url(&format!("status/1/x?status=403&{query}"));
+        let out = place.run(&[&url, "--log", "log", "--on-error", "skip"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains(says) && !out.stderr.contains('\u{1b}'), "{query}: {}", out.stderr);
+        assert!(!out.stderr.contains(&"x".repeat(201)), "{}", out.stderr);
+        let log = String::from_utf8(place.file("log").expect("a log")).expect("UTF-8");
+        assert!(log.contains(says), "{log}");
+        let out = place.run(&[&url, "--progress", "json", "--on-error", "skip"]);
+        let events = crate::common::events(&out);
+        let failed = events.iter().find(|event| event["kind"] == "failed").expect("it failed");
+        assert!(failed["error"]["message"].as_str().is_some_and(|text| text.contains(says)), "{failed}");
+    }
+}
+
+#[test]
+fn a_header_for_another_host_is_asked_for_and_sent() {
+    let server = Server::start();
+    let other = Server::start();
+    let place = Place::new();
+    let to = other.url("status/1/x?status=401");
+    let url = server.url(&format!("redirect/1/x?to={}", to.replace('?', "%3F").replace('=', "%3D")));
+    let secret = ["-H", "Authorization: Bearer hush"];
+    let out = place.run(&[&[url.as_str()], &secret[..], &["--on-error", "skip"]].concat());
+    let host = format!("127.0.0.1:{}", other.port());
+    place.assert_failed(&out, 1, &format!("-H is not sent there. To send it: --header-for {host} "));
+    assert!(other.requests().iter().all(|request| request.header("authorization").is_none()));
+    let out = place.run(&[&url, "--header-for", &host, "Authorization: Bearer hush", "--on-error", "skip"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(!out.stderr.contains("hush"), "{}", out.stderr);
+    let sent = other.requests().iter().any(|request| request.header("authorization") == Some("Bearer hush"));
+    assert!(sent, "it is sent where it was meant to go");
+    assert!(server.requests().iter().filter(|request| request.header("authorization").is_some()).count() > 0);
+}
+
+#[test]
+fn an_expired_link_needs_a_new_one() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("status/1/x?status=403&X-Amz-Signature=abcdef0123456789");
+    let out = place.run(&[&url, "--on-error", "skip"]);
+    place.assert_failed(&out, 1, "Get a new link");
+    assert!(!out.stderr.contains("the same command again"), "{}", out.stderr);
+}
+
+#[test]
+fn the_summary_is_last_and_long_explanations_are_folded() {
+    let server = Server::start();
+    let place = Place::new();
+    let list: String = (0..40).map(|n| format!("{} {n}\n", good(&server, 1000, &n.to_string()))).collect();
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "--explain"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let lines: Vec<&str> = out.stderr.lines().collect();
+    assert!(lines.last().is_some_and(|last| last.starts_with("40 of 40 files downloaded")), "{}", out.stderr);
+    let explained = lines.iter().skip_while(|line| !line.starts_with("Where the time went")).count();
+    assert!((3..45).contains(&explained), "{explained} lines: {}", out.stderr);
+}
+
+#[test]
+fn a_question_shows_its_reason_on_every_screen() {
+    let server = Server::start();
+    let name = "a-long-name-of-a-file-".repeat(5);
+    for columns in [60, 80, 200] {
+        let place = Place::new();
+        let urls =
+            [server.url(&format!("status/1/{name}?status=404")), server.url("slow/900000/b?rate=100000")];
+        let mut terminal = Terminal::start(&place, columns, 24, &[&urls[0], &urls[1]]);
+        let screen = terminal.wait_for_text("exit (e)?");
+        assert!(
+            screen.replace('\n', "").contains("there is no such file on the server"),
+            "{columns}:\n{screen}"
+        );
+        terminal.wait_for_text("KiB/s");
+        terminal.press("s");
+        let screen = terminal.wait_for_text("exit (e)? s");
+        let answered = screen.lines().find(|line| line.contains("exit (e)? s")).unwrap_or_default();
+        assert!(answered.trim_end().ends_with("exit (e)? s"), "nothing of a bar is left: {answered:?}");
+        terminal.press("\u{3}");
+        assert_eq!(terminal.end().0, 130);
+    }
+}
+
+#[test]
+fn bars_keep_what_matters_on_every_screen() {
+    let server = Server::start();
+    for (columns, bar) in [(200, true), (120, true), (80, true), (58, false), (40, false)] {
+        let place = Place::new();
+        let name = format!("{}.iso", "日本語の名前-a-long-name-".repeat(4));
+        place.write("list", format!("{} {name}\n", server.url("slow/900000/a?rate=200000")));
+        let mut terminal = Terminal::start(&place, columns, 24, &["-i", "list"]);
+        let screen = terminal.wait_for("a rate", |text| text.contains("KiB/s"));
+        let line = screen.lines().next().unwrap_or_default();
+        assert!(
+            line.starts_with("日本") && line.contains('%') && line.contains("KiB/s"),
+            "{columns}:\n{screen}"
+        );
+        assert_eq!(line.contains("%|"), bar, "{columns}:\n{screen}");
+        assert!(screen.contains("0 failed"), "{columns}:\n{screen}");
+        terminal.press("\u{3}");
+        assert_eq!(terminal.end().0, 130);
+    }
+}

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// longer one, a new handshake is cheaper.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
+/// How much of such a body is kept: the reason for a refusal is in its first bytes.
+const FIRST_BYTES: usize = 16 * 1024;
+
 /// How long reading such a body may take.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
@@ -82,12 +85,19 @@ impl HttpResponse {
     }
 
     /// Reads a short body to its end, so that the connection can be used again. Closes the connection of a
-    /// long one.
-    pub(super) async fn discard(mut self) {
+    /// long one. Returns the first bytes of a short one.
+    pub(super) async fn discard(mut self) -> Vec<u8> {
+        let mut first = Vec::new();
         if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
-            let read = async { while let Some(Ok(_)) = self.body.next().await {} };
+            let read = async {
+                while let Some(Ok(bytes)) = self.body.next().await {
+                    let room = FIRST_BYTES.saturating_sub(first.len());
+                    first.extend_from_slice(&bytes[..room.min(bytes.len())]);
+                }
+            };
             let _ = tokio::time::timeout(DISCARD_TIME, read).await;
         }
+        first
     }
 }
 

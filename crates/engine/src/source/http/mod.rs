@@ -16,6 +16,7 @@ mod dispatch;
 mod failure;
 mod http1;
 mod http2;
+mod reason;
 mod redirect;
 mod request;
 mod response_head;
@@ -178,13 +179,16 @@ impl HttpFile {
         {
             let next = redirect::target(url, target.as_bytes(), client.settings.allow_downgrade);
             let linked = http_response::linked(response.headers());
-            response.discard().await;
+            drop(response.discard().await);
             return next.map(|next| Answer::Redirect(next, linked));
         }
         let unchanged = status == 304 && request.about.is_some();
         if let Some(kind) = retry::of_status(status).filter(|_| !unchanged) {
-            let error = self.status_error(url, kind, said.again, &response);
-            response.discard().await;
+            let mut error = self.status_error(url, kind, said.again, &response);
+            let headers = response.headers().clone();
+            if let Some(reason) = reason::of(&headers, &response.discard().await) {
+                error.detail += &format!(": {reason}");
+            }
             return Err(error);
         }
         let for_everything = request.is_for_everything();
@@ -193,7 +197,7 @@ impl HttpFile {
             if unchanged {
                 remote.span = Span::Unchanged;
             }
-            response.discard().await;
+            drop(response.discard().await);
             return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
         }
         remote.dropped = response.take_dropped();

@@ -47,6 +47,10 @@ pub(super) fn build(
         add_given(headers, &settings.headers);
         add_given(headers, asked.headers.as_ref().map_or(&[][..], |headers| &headers.0));
     }
+    if by == GivenBy::User {
+        let named = settings.headers_for.iter().filter(|(host, ..)| is_host(url, host));
+        add_given(headers, &named.map(|(_, name, value)| (name.clone(), value.clone())).collect::<Vec<_>>());
+    }
     // Offsets and digests are those of the file itself, so no content coding is accepted.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(Conditions { etag, modified }) = &asked.about {
@@ -112,6 +116,15 @@ fn add_given(headers: &mut HeaderMap, given: &[(String, String)]) {
             headers.insert(name.clone(), value);
             seen.push(name);
         }
+    }
+}
+
+/// Returns true if a URL is of the host that the person named, as `HOST` (with the usual port) or `HOST:PORT`.
+fn is_host(url: &Url, named: &str) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    match named.to_ascii_lowercase() {
+        named if named == host => url.port().is_none(),
+        named => url.port_or_known_default().is_some_and(|port| named == format!("{host}:{port}")),
     }
 }
 

@@ -44,10 +44,13 @@ pub(super) fn fails_always(x: &mut Exchange) -> io::Result<bool> {
     status(x)
 }
 
-/// Always answers with `?status=404`.
+/// Always answers with `?status=404`, and with `&body=...` and `&header=Name: value`.
 pub(super) fn status(x: &mut Exchange) -> io::Result<bool> {
     let status = x.request.query("status").unwrap_or_else(|| "500".into());
-    x.reply(&format!("{status} Sin"), &[], b"sorry\n")
+    let body = x.request.query("body").unwrap_or_else(|| "sorry\n".into());
+    let header = x.request.query("header").unwrap_or_else(|| "X-Sin: status".into());
+    let header = header.split_once(": ").unwrap_or(("X-Sin", "status"));
+    x.reply(&format!("{status} Sin"), &[header], body.as_bytes())
 }
 
 /// Redirects to a signed link. The first link has expired.

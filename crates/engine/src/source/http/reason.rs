@@ -1,0 +1,89 @@
+//! What a server says about its refusal, beside the status: a header, the message in a JSON or XML body, or the demand
+//! for a browser. One line, which a face escapes before it shows it.
+
+use http::HeaderMap;
+use serde_json::Value;
+
+/// A longer reason is cut. It is for one line on a screen.
+const LONGEST: usize = 200;
+
+/// Headers that have a reason. Their names are those that object stores, model hubs and Artifactory use.
+const HEADERS: [&str; 3] = ["x-error-message", "x-amz-error-message", "x-error"];
+
+/// Headers by which a protection against programs says that it answered in place of the server.
+const CHALLENGES: [(&str, &str); 2] = [("x-amzn-waf-action", "AWS WAF"), ("cf-mitigated", "Cloudflare")];
+
+/// Keys of JSON bodies that have a reason, the best one first (RFC 9457 has `detail` and `title`).
+const KEYS: [&str; 6] = ["message", "detail", "error_description", "error", "errors", "title"];
+
+/// Returns the reason that a response gives, in one line of at most 200 characters.
+pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let header =
+        |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let challenge = CHALLENGES
+        .iter()
+        .find_map(|(name, from)| header(name).map(|action| format!("{from} demands a browser ({action})")));
+    let text = String::from_utf8_lossy(body);
+    let said = challenge
+        .or_else(|| HEADERS.iter().find_map(|name| header(name)))
+        .or_else(|| serde_json::from_str(text.trim()).ok().and_then(|json| in_json(&json)))
+        .or_else(|| in_xml(&text))?;
+    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut = line.char_indices().nth(LONGEST).map_or(line.len(), |(at, _)| at);
+    Some(line[..cut].to_string()).filter(|line| !line.is_empty())
+}
+
+/// Looks for a text under one of the keys, also within `{"error": {"message": ...}}` and `{"errors": [{...}]}`.
+fn in_json(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(map) => KEYS.iter().find_map(|key| match map.get(*key)? {
+            Value::String(text) => Some(text.clone()),
+            inner => in_json(inner),
+        }),
+        Value::Array(all) => match all.first()? {
+            Value::String(text) => Some(text.clone()),
+            inner => in_json(inner),
+        },
+        _ => None,
+    }
+}
+
+/// The `<Message>` of S3 and its relatives.
+fn in_xml(text: &str) -> Option<String> {
+    let (_, after) = text.split_once("<Message>")?;
+    let (message, _) = after.split_once("</Message>")?;
+    Some(message.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn reasons_are_found_wherever_servers_put_them() {
+        for (body, reason) in [
+            (r#"{"message": "No  such\nkey"}"#, Some("No such key")),
+            (r#"{"error": "invalid_token", "error_description": "It has expired"}"#, Some("It has expired")),
+            (r#"{"error": {"code": 403, "message": "Quota exceeded"}}"#, Some("Quota exceeded")),
+            (r#"{"errors": [{"status": 404, "message": "Not here"}]}"#, Some("Not here")),
+            (
+                "<?xml version='1.0'?><Error><Code>X</Code><Message>Request has expired</Message></Error>",
+                Some("Request has expired"),
+            ),
+            ("<html><body>Forbidden</body></html>", None),
+            ("sorry", None),
+            (r#"{"message": ""}"#, None),
+            (r#"{"ok": false}"#, None),
+        ] {
+            assert_eq!(of(&HeaderMap::new(), body.as_bytes()).as_deref(), reason, "{body}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-error-message", HeaderValue::from_static("This model is gated"));
+        assert_eq!(of(&headers, b"{}").as_deref(), Some("This model is gated"));
+        headers.insert("cf-mitigated", HeaderValue::from_static("challenge"));
+        assert_eq!(of(&headers, b"").as_deref(), Some("Cloudflare demands a browser (challenge)"));
+        let long = format!("{{\"message\": \"{}\"}}", "ä".repeat(1000));
+        assert_eq!(of(&HeaderMap::new(), long.as_bytes()).map(|line| line.chars().count()), Some(LONGEST));
+    }
+}
