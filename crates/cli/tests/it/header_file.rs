@@ -24,7 +24,7 @@ fn headers_of_a_file_are_sent_and_never_shown() {
         assert!(!out.stderr.contains("hunter2") && !place.log().contains("hunter2"), "{}", out.stderr);
     }
     // The suggested command names the file.
-    let missing = server.url("status/1/x?status=404");
+    let missing = server.url("status/1/x?status=500");
     let out = place.run(&[&missing, "-H", "@secret headers", "--retries", "0"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("-H '@secret headers'"), "{}", out.stderr);

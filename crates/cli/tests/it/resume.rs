@@ -79,7 +79,8 @@ fn a_run_that_ended_in_any_way_is_resumed() {
 fn a_name_that_the_server_chose_is_found_again() {
     let server = Server::start();
     let place = Place::new();
-    let args = |signature: u32| server.url(&format!("capped/{SIZE}/file?rate=4000000&sig={signature}"));
+    let args =
+        |signature: u32| server.url(&format!("capped/{SIZE}/file?rate=4000000&X-Amz-Signature={signature}"));
     interrupted(&place, &[&args(1)], "file", 4_000_000, Signal::TERM);
     // A newly signed link to the same file resumes it.
     let out = place.run(&[&args(2), "--progress", "json"]);

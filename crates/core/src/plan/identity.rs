@@ -69,7 +69,14 @@ impl FirstResponse {
 
     /// Returns true if a later response cannot be a version of the same file.
     fn differs(&self, remote: &Remote) -> bool {
-        (remote.is_html() && self.html == Some(false)) || remote.size.is_some_and(|size| self.dwarfs(size))
+        let is_page = remote.is_html() && self.html == Some(false);
+        is_page || (self.speaks_of(remote) && remote.size.is_some_and(|size| self.dwarfs(size)))
+    }
+
+    /// Returns true if its size says something of this response. A file may become small from one run to the
+    /// next, but an error message that takes its place has no validator.
+    fn speaks_of(&self, remote: &Remote) -> bool {
+        self.html.is_some() || remote.validator == Validator::Unknown
     }
 
     /// Returns true if a file of this size cannot be a version of the same file.
@@ -99,7 +106,7 @@ pub(super) struct Identity {
     /// What the first accepted response of this run was like, and later the one with which the file began
     /// again.
     first: Option<FirstResponse>,
-    /// The one before that, if the file began again.
+    /// The one before the file began again, if its size says something of the file.
     before: Option<FirstResponse>,
     /// What another tool left, until the server's file is compared with its end.
     adopting: Option<Adopted>,
@@ -196,7 +203,9 @@ impl Identity {
     /// Remembers what a response is like. `again` says that the file begins with it.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
-            self.before = self.first.replace(FirstResponse::of(remote)).or(self.before);
+            let before = self.first.replace(FirstResponse::of(remote));
+            self.before = before.filter(|one| one.size.is_some()).or(self.before);
+            self.before = self.before.filter(|before| before.speaks_of(remote));
         }
     }
 
