@@ -10,9 +10,9 @@ use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Returns the key with which the URLs in records of files are hashed. The first run makes it. Returns `None`
-/// if it can be neither read nor made. Then files are recognised as well, but a short secret in a URL could
-/// be guessed from its hash.
+/// Returns the key with which the URLs in records of files are hashed. The first run creates it. Returns
+/// `None` if it can be neither read nor created. Files are recognised without it too, but a short secret in a
+/// URL could be guessed from its hash.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {
@@ -41,7 +41,7 @@ fn make(folder: &Path, path: &Path) -> io::Result<()> {
     linked
 }
 
-/// Returns random bytes of the system. Each seed of a hash table of std has 128 random bits.
+/// Returns random bytes of the system, from the seeds of hash tables in std. Each seed has 128 random bits.
 fn random_bytes() -> [u8; 32] {
     let random = RandomState::new();
     let mut bytes = [0; 32];

@@ -1,4 +1,4 @@
-//! The options that take one of several words. The texts are what `--help` and the completions say of each word.
+//! The options that take one of several words. `--help` and the completions show these texts for each word.
 
 use clap::ValueEnum;
 
@@ -7,7 +7,7 @@ use clap::ValueEnum;
 pub enum IfExists {
     /// Keep it if it is the wanted file; fail if it is another one
     Check,
-    /// Keep it, and ask nothing
+    /// Keep it, and do not ask the server
     Skip,
     /// Replace it when the new file is complete
     Overwrite,
@@ -22,18 +22,18 @@ pub enum IfExists {
 /// `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// As the server says, else as the URL ends
+    /// The name from the server, else the end of the URL
     Auto,
-    /// As the URL ends
+    /// The end of the URL
     Url,
-    /// As the server says, else index.html
+    /// The name from the server, else index.html
     Server,
 }
 
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Those that can be resumed
+    /// Files that can be resumed
     Auto,
     /// All
     Always,
@@ -48,9 +48,9 @@ pub enum OnError {
     Ask,
     /// Try again, each time after a longer pause
     Retry,
-    /// Give this file up
+    /// Give up this file
     Skip,
-    /// Stop everything
+    /// Stop the run
     Exit,
 }
 

@@ -1,11 +1,11 @@
 //! Options of curl, wget and aria2 that people type out of habit.
 //!
-//! Those that ask for what downhaul does anyway are accepted and change nothing. The others are refused with the option
-//! to use here. They are in no help text and in no completion.
+//! Those that ask for what downhaul does anyway are accepted and change nothing. The others are refused with
+//! the option to use here. They are in no help text and in no completion.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// What becomes of such an option.
+/// What downhaul does with such an option.
 enum Here {
     /// downhaul does it anyway.
     Anyway,

@@ -18,7 +18,7 @@ pub struct Output {
 
     /// Save a single URL as NAME; - is standard output
     ///
-    /// Any path is accepted. What is written to a pipe or a device is written in order.
+    /// Any path is accepted. If it is a pipe or a device, the bytes are written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
@@ -30,8 +30,8 @@ pub struct Output {
 
     /// Expand {a,b} and [1-10] in URLs, as curl does
     ///
-    /// Also [001-100], [a-z] and a step: [0-100:10]. In the name that -o gives, #1 stands for what the first
-    /// of them became, #2 for the second.
+    /// [001-100], [a-z] and steps such as [0-100:10] work, too. In the name that -o gives, #1 stands for the
+    /// value of the first of them, and #2 for the value of the second.
     #[arg(long, hide_short_help = true)]
     pub glob: bool,
 
@@ -43,7 +43,7 @@ pub struct Output {
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::folders, hide_short_help = true)]
     pub folders: Folders,
 
-    /// Use only names that Windows accepts, too (always on Windows)
+    /// Use only names that Windows also accepts (always on Windows)
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
     pub windows_names: bool,
 
@@ -136,7 +136,7 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
     pub max_time: Option<Duration>,
 
-    /// Give up when less than this arrives per second, over a minute (500, 2k)
+    /// Give up when a transfer is slower than this, measured over a minute (500, 2k)
     ///
     /// [default: 1 KiB per minute]
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
@@ -155,8 +155,8 @@ pub struct Failure {
 pub struct Proof {
     /// Require this digest (sha256:HEX)
     ///
-    /// It is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one. It may be left out if the number of digits
-    /// says which one it is.
+    /// It is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one. It may be
+    /// left out if the number of digits says which one it is.
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
     pub checksum: Option<Digest>,
 
@@ -174,7 +174,8 @@ pub struct Proof {
 
     /// Require a signature by this key, of each file or of the list that names it
     ///
-    /// A minisign key (as text or as a .pub file), or a file of OpenPGP keys (in builds with the feature openpgp).
+    /// KEY is a minisign key (as text or as a .pub file), or a file of OpenPGP keys (in builds with the
+    /// feature openpgp).
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub signed_by: Option<String>,
 
@@ -187,7 +188,7 @@ pub struct Proof {
     pub record: Option<PathBuf>,
 }
 
-/// How servers are talked to.
+/// How requests are sent to servers.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Network")]
 pub struct Http {
@@ -214,7 +215,7 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cacert: Option<PathBuf>,
 
-    /// Accept every certificate. Anybody on the way can then read and change what is downloaded
+    /// Accept every certificate; others on the network can then read and change the download
     #[arg(long, hide_short_help = true)]
     pub insecure: bool,
 

@@ -57,8 +57,8 @@ pub struct Args {
 
     /// URLs to download
     ///
-    /// Each argument can be several URLs, separated by commas. If there are exactly two arguments, the second can be
-    /// the names of the files, separated by commas.
+    /// Each argument can be several URLs, separated by commas. If there are exactly two arguments, the second
+    /// can be the names of the files, separated by commas.
     #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 
@@ -82,7 +82,7 @@ pub struct Args {
     #[command(flatten)]
     pub options: Options,
 
-    /// How to give all of it again.
+    /// How to run the same command again.
     #[arg(skip)]
     pub(crate) again: Again,
 }
@@ -106,7 +106,7 @@ pub enum Command {
     ///
     /// If a Metalink document has hashes of chunks, only the wrong chunks are downloaded.
     Repair(Box<Repair>),
-    /// Show recorded events (--progress json) as they were shown then
+    /// Show recorded events (from --progress json) as they looked on the screen
     Replay {
         /// The recording; - is standard input
         #[arg(value_hint = ValueHint::FilePath)]
@@ -156,7 +156,7 @@ pub struct Options {
     #[command(flatten)]
     pub proof: Proof,
 
-    /// How servers are talked to.
+    /// How requests are sent to servers.
     #[command(flatten)]
     pub http: Http,
 
@@ -172,7 +172,7 @@ pub(crate) fn command() -> clap::Command {
     Args::command().mut_subcommands(|sub| sub.arg(help.clone()))
 }
 
-/// Why there are no arguments to work with: a text to print.
+/// The text to print if there are no arguments to work with.
 pub(crate) enum NoArgs {
     /// Help or the version, which was asked for.
     Asked(String),
@@ -184,7 +184,7 @@ impl Args {
     /// Reads the arguments. The first one is the name of the program.
     ///
     /// # Errors
-    /// What to print instead of working.
+    /// The text to print instead.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, NoArgs> {
         let mut command = foreign::add(self::command());
         let matches = command.try_get_matches_from_mut(words).map_err(|e| not_read(&command, e))?;
@@ -210,7 +210,7 @@ impl Args {
 /// The last line of a usage error.
 pub(crate) const MORE_INFORMATION: &str = "For more information, try 'downhaul --help'.\n";
 
-/// Returns what to say of arguments that clap could not read, or of help that was asked for.
+/// Returns the message about arguments that clap could not read, or the help that was asked for.
 fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
     hide_header(&mut error);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -238,7 +238,8 @@ fn hide_header(error: &mut clap::Error) {
     }
 }
 
-/// clap proposes the option with the most similar name, which may do the opposite. Only a typing error is worth that.
+/// Returns the message about an unknown option. clap would propose the option with the most similar name,
+/// which may do the opposite. Here an option is proposed only where a typing error is likely.
 fn unknown_option(command: &clap::Command, option: &str) -> String {
     let mut text = format!("error: there is no option {option}\n");
     let named = option.split('=').next().unwrap_or(option);

@@ -21,10 +21,10 @@ use std::sync::Arc;
 /// How much of a list file is read to know whether it is a Metalink document. Comments can precede its root.
 const BEGINNING: u64 = 8 * 1024;
 
-/// How many mistakes of a list are named. The others are counted.
+/// How many mistakes of a list are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
 
-/// Why a list has no jobs.
+/// The reason that is given for a list without jobs.
 pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments";
 
 /// A list that can be read twice.
@@ -32,19 +32,20 @@ pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments
 pub enum List {
     /// A file.
     File(PathBuf),
-    /// What came from this URL.
+    /// The content that was fetched from this URL.
     Fetched(Url, Arc<[u8]>),
 }
 
 impl List {
-    /// Returns its jobs, each with its line. A Metalink document is recognised by the name of the file or by its root.
+    /// Returns its jobs, each with its line. A Metalink document is recognised by the name of the file or by
+    /// its root element.
     ///
     /// # Errors
     /// The list cannot be read.
     pub fn jobs(&self) -> io::Result<Jobs> {
         let (text, path): (Box<dyn Read>, &Path) = match self {
             List::File(path) => (Box::new(File::open(path)?), path),
-            // The name in a URL says nothing. A document is recognised by its root.
+            // The name in a URL is not reliable. A document is recognised by its root element.
             List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), Path::new("")),
         };
         let mut text = Text::new(text);
@@ -74,7 +75,8 @@ impl List {
 
 /// The jobs of a list, each with its line.
 pub struct Jobs {
-    /// It is a Metalink document. Somebody else wrote it, so that one wrong file is no reason to refuse the others.
+    /// It is a Metalink document. Someone else usually wrote it, so one wrong file is no reason to refuse the
+    /// others.
     of_a_document: bool,
     all: Box<dyn Iterator<Item = AtLine>>,
 }
@@ -114,7 +116,7 @@ impl fmt::Display for List {
     }
 }
 
-/// Reads the jobs of a list, line by line. A bad line is an error; a reader that fails ends the list.
+/// Reads the jobs of a list, line by line. A bad line is an error. If the reader fails, the list ends.
 pub fn read_list(reader: impl io::Read) -> impl Iterator<Item = AtLine> {
     (1..).zip(Lines::new(reader)).filter_map(|(number, line)| {
         let unread = |e: io::Error| Error::new(ErrorKind::ListLine, "", e.to_string());
@@ -139,7 +141,8 @@ pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
 /// The first pass over a list, which surveys its jobs. Returns their number.
 ///
 /// # Errors
-/// Every mistake with its line number. In a Metalink document, wrong files are not mistakes: they fail one by one.
+/// Every mistake with its line number. In a Metalink document, wrong files are not mistakes: they fail one by
+/// one.
 pub(super) fn check(list: &List, survey: &mut Survey) -> Result<u64, String> {
     if let List::Fetched(url, _) = list {
         survey.add_list(url);
@@ -156,7 +159,7 @@ pub(super) fn check(list: &List, survey: &mut Survey) -> Result<u64, String> {
         let checked = match job {
             Ok(_) if of_a_document => Ok(()),
             Err(e) if of_a_document && e.kind != ErrorKind::ListLine => Ok(()),
-            // Errors quote names, and the list may come from elsewhere.
+            // Errors quote names. The list may not be the user's own, so control characters are escaped.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
             Ok(job) => seen.add(&job, number).map_err(|Clash { name, first, what }| {
                 format!("lines {first} and {number} would {what}: {name}")

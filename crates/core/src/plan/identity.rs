@@ -1,6 +1,6 @@
 //! Which file is being fetched, and whether bytes may be joined to it.
 //!
-//! It holds what the server said of the file (validator, size, coding), what is adopted from another tool,
+//! It holds what the server said about the file (validator, size, coding), what is adopted from another tool,
 //! and how often the file changed. Invariant: there is one state of the file at a time. Bytes are joined only
 //! if they provably belong to it, and a journal names it for a later run only if its ranges may be joined.
 
@@ -17,28 +17,29 @@ use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
 use crate::show;
 
-/// A file that comes again with less than this share of its size is something else in its place: an error of
-/// some bytes, or a page. Versions of one file differ by less; half or a third of it is a common remainder.
+/// If a later response has less than one part in this many of the first one's size, it is not a version of
+/// the file but something else, such as a short error message or a web page. Versions of one file differ by
+/// less. Half or a third of the size is still accepted, since the rest of a file often has that size.
 const FAR_SMALLER: u64 = 16;
 
-/// After so many changes a file comes in one response or not at all.
+/// After this many changes, the file must arrive in one response, or it fails.
 const CHANGES_MOST: u32 = 2;
 
 /// The file as the server has it.
 #[derive(Debug)]
 struct RemoteFile {
     start: Start,
-    /// Ranges of it may be joined.
+    /// Its ranges may be joined.
     joinable: bool,
     warnings: Vec<String>,
     /// The server calls it a web page.
     html: bool,
-    /// The event that it started was told.
+    /// The event `started` was sent for it.
     announced: bool,
 }
 
 impl RemoteFile {
-    /// Returns the file of an earlier run.
+    /// Returns the file that an earlier run left unfinished.
     fn left(start: Start) -> RemoteFile {
         let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();
@@ -54,10 +55,10 @@ impl RemoteFile {
     }
 }
 
-/// What the first response said of the kind of thing that the file is.
+/// What the first response said about the file: whether it is a web page, and its size.
 #[derive(Debug, Clone, Copy)]
 struct FirstResponse {
-    /// `None` if it was in an earlier run: a journal does not say it.
+    /// `None` if the response was in an earlier run, since a journal does not record this.
     html: Option<bool>,
     size: Option<u64>,
 }
@@ -95,7 +96,7 @@ pub(super) struct Joining<'p> {
     /// A range ended, and no response said whether the file ends there too.
     pub(super) open_ended: bool,
     pub(super) sources: &'p Sources,
-    /// What the whole file is expected to be.
+    /// The digests that the whole file is expected to have.
     pub(super) expected: &'p [Expected],
 }
 
@@ -103,22 +104,22 @@ pub(super) struct Joining<'p> {
 #[derive(Debug)]
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
-    /// What the first accepted response of this run was like, and later the one with which the file began
+    /// The first accepted response of this run or, if the file started again, the one with which it started
     /// again.
     first: Option<FirstResponse>,
     /// The one before the file began again, if its size says something of the file.
     before: Option<FirstResponse>,
-    /// What another tool left, until the server's file is compared with its end.
+    /// The partial file of another tool, until the server's file is compared with its end.
     adopting: Option<Adopted>,
-    /// The same, while its end is being compared.
+    /// The same partial file, while its end is being compared.
     comparing: Option<Adopted>,
     /// How often the file changed while it was fetched.
     changes: u32,
     /// Bytes were joined without a validator: only a digest can tell whether they belong together.
     joined_unproven: bool,
-    /// Lines of the last response that could not be read, until they are told.
+    /// Lines of the last response that could not be read, until they are reported.
     unread: Vec<String>,
-    /// Files from this size on, and those of unknown size, have a journal. `None`: none has.
+    /// Files of at least this size, and files of unknown size, have a journal. `None`: no file has one.
     journal_from: Option<u64>,
 }
 
@@ -137,7 +138,8 @@ impl Identity {
         }
     }
 
-    /// Returns what is known of the file on the server, once a response was accepted or a journal was read.
+    /// Returns what is known about the file on the server, once a response was accepted or a journal was
+    /// read.
     pub(super) fn start(&self) -> Option<&Start> {
         self.remote.as_ref().map(|file| &file.start)
     }
@@ -147,8 +149,8 @@ impl Identity {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
 
-    /// Returns true if written bytes provably belong to what follows. `digest_tells` says that a digest will
-    /// tell.
+    /// Returns true if further bytes may be joined to the written ones, because a validator or a digest shows
+    /// whether they belong together. `digest_tells` says that a digest does.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
             let told = file.start.version != Validator::Unknown || digest_tells;
@@ -156,17 +158,17 @@ impl Identity {
         })
     }
 
-    /// Returns true if bytes were joined of which only a digest can tell that they belong together.
+    /// Returns true if bytes were joined, and only a digest can show whether they belong together.
     pub(super) fn is_joined_unproven(&self) -> bool {
         self.joined_unproven
     }
 
-    /// The file changed while it was fetched.
+    /// Counts a change of the file during the download.
     pub(super) fn count_change(&mut self) {
         self.changes += 1;
     }
 
-    /// Returns the beginning of the file's journal, if it has one.
+    /// Returns the first record of the file's journal, if it has a journal.
     pub(super) fn journal(&self, size: Option<u64>) -> Option<Start> {
         let from = self.journal_from?;
         let file = self.remote.as_ref().filter(|_| size.is_none_or(|size| size >= from))?;
@@ -177,21 +179,21 @@ impl Identity {
         Some(Start { version: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
-    /// The file begins with this response.
+    /// Begins the file with this response.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
         self.remote = Some(RemoteFile::said(start, remote));
     }
 
-    /// The file continues as an earlier run left it.
+    /// Continues the file as an earlier run left it.
     pub(super) fn continue_left(&mut self, start: Start) {
         self.first.get_or_insert(FirstResponse { html: None, size: start.size });
         self.remote = Some(RemoteFile::left(start));
     }
 
-    /// A range of the file is accepted from this source.
+    /// Accepts a range of the file from this source.
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };
-        // It is not known where a file that is repaired came from.
+        // If the file is being repaired, its origin was not known until now.
         if file.start.origin.is_none() {
             file.start.url = show::url(&remote.url);
             file.start.origin = origin;
@@ -200,7 +202,7 @@ impl Identity {
         self.joined_unproven |= file.start.version == Validator::Unknown;
     }
 
-    /// Remembers what a response is like. `again` says that the file begins with it.
+    /// Remembers the kind and size of a response. `again` says that the file starts again with it.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -214,7 +216,7 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets the file, since it starts again. What another tool left stays to be compared.
+    /// Forgets the file, since it starts again. A partial file of another tool will still be compared.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -234,8 +236,8 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Checks the size of the whole file, which its response may not have stated, as [`Identity::check_kind`]
-    /// does.
+    /// Checks the size of the whole file as [`Identity::check_kind`] does. The response may not have stated
+    /// that size.
     ///
     /// # Errors
     /// `remote.other`.
@@ -246,9 +248,9 @@ impl Identity {
         }
     }
 
-    /// Validates a response with the whole file where a range was requested: it must not be a page, or
-    /// shorter than the `present` bytes, or of another file. A request for the whole file will tell what it
-    /// is.
+    /// Validates a response that has the whole file although a range was requested. It must not be a web
+    /// page, be shorter than the `present` bytes, or belong to another file. If it fails, a request for the
+    /// whole file shows what the file is now.
     ///
     /// # Errors
     /// `remote.changed`.
@@ -267,7 +269,7 @@ impl Identity {
     }
 
     /// Validates a response with a range. Returns which bytes of it are used. If the range is compared with
-    /// the end of what another tool left, also returns what the file becomes.
+    /// the end of another tool's partial file, also returns what is then known about the file.
     ///
     /// # Errors
     /// The reason why no byte of it may be written.
@@ -302,8 +304,8 @@ impl Identity {
         Ok((validate::range(&start, from, end, remote)?, None))
     }
 
-    /// Returns the URL that the bytes here came from, if the source is another one. Equal sizes and tags of
-    /// another mirror prove nothing.
+    /// Returns the URL that the written bytes came from, if the source is another one. An equal size and ETag
+    /// on another mirror do not show that the files are equal.
     fn other_origin(&self, source: usize, joining: Joining<'_>) -> Option<&str> {
         let start = self.start()?;
         let same = match (joining.sources.origin(source), start.origin) {
@@ -313,7 +315,7 @@ impl Identity {
         (!same && !joining.mixes).then_some(start.url.as_str())
     }
 
-    /// Returns true if a response itself says that it is of another file than the one whose bytes are here.
+    /// Returns true if a response has another validator or size than the file whose bytes are written.
     fn is_another(&self, source: usize, remote: &Remote, joining: Joining<'_>) -> bool {
         let Some(start) = self.start() else { return false };
         let start = start_at(start, source, joining);
@@ -321,17 +323,17 @@ impl Identity {
         validator || start.size.zip(remote.size).is_some_and(|(here, there)| here != there)
     }
 
-    /// Adopts what another tool left: the server's file is compared with its end first.
+    /// Adopts another tool's partial file. Its end is compared with the server's file first.
     pub(super) fn adopt(&mut self, left: Adopted) {
         self.adopting = Some(left);
     }
 
-    /// Returns the first byte to request: where what another tool left is compared, or 0.
+    /// Returns the first byte to request: where the comparison with an adopted file begins, or 0.
     pub(super) fn first_byte(&self) -> u64 {
         self.adopting.as_ref().map_or(0, |left| left.overlap().start)
     }
 
-    /// Checks that what another tool left can be a beginning of the file of this response.
+    /// Checks that another tool's partial file can be a beginning of the file in this response.
     ///
     /// # Errors
     /// `resume.damaged`.
@@ -339,21 +341,21 @@ impl Identity {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
 
-    /// The comparison with what another tool left begins. Returns it.
+    /// Begins the comparison with another tool's partial file. Returns that file.
     pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
         self.comparing = self.adopting.take();
         self.comparing.as_ref()
     }
 
-    /// Ends the comparison with what another tool left, if all of its end is written.
+    /// Ends the comparison with another tool's partial file, if all of its end is written.
     pub(super) fn end_comparison(&mut self, written: &RangeSet) {
         if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
             self.comparing = None;
         }
     }
 
-    /// Returns the error as it is told: if the server's file ends before what another tool left, the latter
-    /// is no beginning of it.
+    /// Returns the error to report. If the server's file ends before another tool's partial file does, that
+    /// partial file is not a beginning of it.
     pub(super) fn explain(&self, error: Error) -> Error {
         match &self.adopting {
             Some(left) if error.kind == ErrorKind::HttpRangePast => {
@@ -363,9 +365,9 @@ impl Identity {
         }
     }
 
-    /// Checks that a job can continue what an earlier run left, by what is known of the file now. `job` is
-    /// the identity of the job, and `digest_tells(digests)` says whether a strong digest is known or among
-    /// these.
+    /// Checks that a job can continue what an earlier run left, by what is known about the file now. `job` is
+    /// the identity of the job. `digest_tells(digests)` returns true if a strong digest is already known or
+    /// is among `digests`.
     ///
     /// # Errors
     /// `resume.unproven` or `remote.changed`.
@@ -397,20 +399,20 @@ impl Identity {
         }
     }
 
-    /// Adds what the person should know when the file is finished.
+    /// Adds warnings to show when the file is finished.
     pub(super) fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
         if let Some(file) = &mut self.remote {
             file.warnings.extend(warnings);
         }
     }
 
-    /// Returns what the person should know, and forgets it.
+    /// Returns the warnings, and removes them.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.remote.as_mut().map(|file| std::mem::take(&mut file.warnings)).unwrap_or_default()
     }
 
-    /// Returns what to tell when the file starts, once: its URL, its validator, and the lines that could not
-    /// be read.
+    /// Returns, once, what the event `started` reports: the URL, the validator, and the lines of the response
+    /// head that could not be read.
     pub(super) fn announce(&mut self) -> Option<(String, Option<String>, Vec<String>)> {
         let file = self.remote.as_mut().filter(|file| !file.announced)?;
         file.announced = true;

@@ -62,7 +62,7 @@ impl Disk for Files {
         let usual = side_files(target);
         match start_of(&usual.journal) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
-            // Without a journal of ours, they may be what a person or another tool keeps there.
+            // Without a journal of downhaul, these may be files of the user or of another tool.
             None if exists(&usual.part) && exists(&usual.journal) => false,
             None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_ours(&usual.part)),
         }
@@ -102,7 +102,7 @@ impl Disk for Files {
             platform::attach(&file, RECORD, &[UNFINISHED]);
         }
         if how.fresh && !empty {
-            // Something appeared since the folder was looked through.
+            // A partial file has appeared since the folder was listed.
             drop(file);
             return self.open_part(target, Opening { fresh: false, ..how });
         }
@@ -135,30 +135,30 @@ impl Disk for Files {
 /// The endings of files that other tools keep beside an unfinished file.
 const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
 
-/// The extended attribute that has the record of a finished file.
+/// The extended attribute that holds the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";
 
-/// What that attribute has while the file is unfinished. It is no form of a record.
+/// The value of that attribute while the file is unfinished. It cannot be read as a record.
 pub(super) const UNFINISHED: u8 = 0;
 
-/// The extended attribute that has the URL of a file, as freedesktop.org defines it.
+/// The extended attribute that holds the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the side files of a job. They have the usual names, unless the files of these names belong to
-/// another URL, or nothing shows that downhaul made them. The partial file of a `small` file has no journal to
-/// show that, and so it has a name of its own. Returns too whether the names are the usual ones.
+/// Returns the side files of a job, and whether they have the usual names. They have other names if files of
+/// the usual names belong to another URL, or if nothing shows that downhaul made those files. The partial
+/// file of a `small` file has no journal to show that, so it has a name of its own.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));
     if is_own { (own, false) } else { (usual, true) }
 }
 
-/// Returns whether a file without a journal is a partial file of downhaul: it is marked, or another run is at
-/// work on it.
+/// Returns whether a file without a journal is a partial file of downhaul: it is marked, or another run is
+/// working on it.
 fn is_ours(path: &Path) -> bool {
     let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     platform::attached(path, RECORD).is_some_and(|mark| mark == [UNFINISHED])
@@ -177,10 +177,10 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&bytes)
 }
 
-/// Opens a partial file, or makes it, and locks it. Returns it with its metadata.
+/// Opens or creates a partial file, and locks it. Returns it with its metadata.
 fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
     // Another run may have renamed or removed the partial file between this run's opening and locking it.
-    // Then another file is at that path now. Three times in a row is not an accident.
+    // Then another file is at that path now. If that happens three times in a row, it is not by chance.
     for _ in 0..3 {
         let file = match platform::open_part(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -207,7 +207,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
             continue;
         }
         if platform::has_other_names(&meta) {
-            // It is a second name of another file: of a finished one, or one that someone placed here. That
+            // The path is a hard link to another file: a finished one, or one that someone placed here. That
             // file must not be changed.
             remove(path);
             continue;

@@ -1,4 +1,4 @@
-//! Which protocol a URL belongs to.
+//! Finds the protocol for a URL, by its scheme.
 //!
 //! Invariant: a scheme has one factory; a URL whose scheme has none gets a source that fails with
 //! `url.scheme`.
@@ -33,7 +33,7 @@ pub type Factory = Arc<dyn Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Sources {
     by_scheme: HashMap<String, Factory>,
-    /// For all schemes that have none of their own.
+    /// The factory for all schemes that have none of their own.
     other: Option<Factory>,
 }
 
@@ -58,7 +58,8 @@ impl Sources {
         Sources { other: Some(Arc::new(factory)), ..Sources::none() }
     }
 
-    /// Adds a protocol, or replaces the one that the scheme had. The scheme is without `://`, in any case.
+    /// Adds a protocol, or replaces the one that the scheme had. Upper and lower case are the same in the
+    /// scheme, which is given without `://`.
     #[must_use]
     pub fn with_scheme(
         mut self,
@@ -69,8 +70,8 @@ impl Sources {
         self
     }
 
-    /// Puts something around every source that is registered so far, for example to count, to cache or to
-    /// sign: `wrap` gets the source that would have been used.
+    /// Wraps every source that is registered so far, for example to count, cache or sign requests. `wrap`
+    /// gets the source that would have been used.
     #[must_use]
     pub fn wrapped(
         mut self,

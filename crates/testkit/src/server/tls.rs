@@ -12,8 +12,8 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// Returns a self-signed certificate in PEM form, and the TLS settings of a server with it. It says that it
-/// is an authority, as one by `openssl req -x509` does. Without `names` it has only a common name.
+/// Returns a self-signed certificate in PEM form, and the TLS settings of a server with it. Like one from
+/// `openssl req -x509`, it claims to be an authority. Without `names` it has only a common name.
 pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Arc<ServerConfig>) {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("good names");
@@ -43,11 +43,11 @@ fn config(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
 pub enum Flaw {
     /// No flaw: it is for 127.0.0.1 and localhost, and the authority has signed it.
     None,
-    /// It has expired in 2001.
+    /// It expired in 2001.
     Expired,
     /// It is for another host.
     WrongHost,
-    /// It is signed only by itself.
+    /// It is self-signed.
     SelfSigned,
 }
 

@@ -1,9 +1,9 @@
 //! Connections before any HTTP is sent on them: TCP, and TLS for https.
 //!
-//! All this file knows of HTTP is the names of its versions, which TLS negotiates (ALPN, RFC 7301).
-//! Invariant: there is one TLS configuration for each set of names, and all share one store of TLS
-//! sessions. A further connection to a host resumes the session of an earlier one, without sending and
-//! checking certificates again.
+//! The only fact about HTTP in this file is the names of its versions, which TLS negotiates (ALPN, RFC 7301).
+//! Invariant: there is one TLS configuration for each set of names, and all share one store of TLS sessions.
+//! A further connection to a host resumes the session of an earlier one, without sending and checking
+//! certificates again.
 
 use super::{dial, tls};
 use crate::clock;
@@ -22,16 +22,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Url;
 
-/// The most bytes that one read takes from a connection; less with many files in flight (see
-/// [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured).
-/// hyper grows its reads towards this while they fill up. It also limits the head of a response.
+/// The most bytes that one read takes from a connection; less with many files in flight (see [`read_size`]).
+/// Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured). hyper makes its reads
+/// longer, up to this, while they fill up. It also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
 /// The read buffers of all connections together: a quarter of the 64 MiB that all buffers may take.
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
-/// The longest head of a response that is always read, also with many files in flight. nginx and Apache
-/// send far less.
+/// A response head of up to this length is always read, even with many files in flight. nginx and Apache send
+/// far less.
 const READ_LEAST: usize = 32 * 1024;
 
 /// The names of the HTTP versions in ALPN.
