@@ -127,8 +127,8 @@ fn is_passing(arg: &Arg, value: &str) -> bool {
     opened || (reads && value == "-")
 }
 
-/// The names of values say what they are, in help texts and here: a LIST can be standard input, and a HEADER can be
-/// secret. So an option that is added later needs nothing but the right name for its value.
+/// The names of values say what they are, in help texts and here: a LIST can be standard input, and a HEADER
+/// can be secret. So an option that is added later needs nothing but the right name for its value.
 fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
     arg.get_value_names().and_then(|names| names.get(place)).is_some_and(|called| called == name)
 }

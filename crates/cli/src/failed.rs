@@ -1,7 +1,7 @@
 //! `--failed FILE`: writes the files that failed, as a list that `-i` takes.
 //!
-//! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. Files that were only
-//! stopped are not in it: the same command resumes them.
+//! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. Files that
+//! were only stopped are not in it: the same command resumes them.
 
 use crate::ui::{Facts, Next};
 use downhaul_engine::core::event::{EventKind, JobId};

@@ -99,7 +99,8 @@ pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
 }
 
-/// Returns advice for a URL that was given without a scheme, if that may be why it failed. `url` is what was tried.
+/// Returns advice for a URL that was given without a scheme, if that may be why it failed. `url` is what was
+/// tried.
 pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
@@ -132,8 +133,8 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     })
 }
 
-/// Returns advice for a file of which the person's headers were not sent to the server that refuses it, since a
-/// redirect leads there. Both URLs are as they are shown.
+/// Returns advice for a file of which the person's headers were not sent to the server that refuses it, since
+/// a redirect leads there. Both URLs are as they are shown.
 pub(crate) fn was_redirected(code: &str, given: &str, refused: &str) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);

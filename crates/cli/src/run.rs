@@ -1,4 +1,7 @@
-//! A run: starts the session and its faces, feeds it jobs, minds the signals, and says how it ended.
+//! One run of the program: starts the session, the screen, the log and the JSON output, gives jobs to the
+//! session, handles signals and answers, and decides how the run ended.
+//!
+//! This file is long because it is the one place where all of these meet.
 
 use crate::args::{Args, MORE_INFORMATION};
 use crate::exit::{self, Exit};
@@ -30,8 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long faces may take to say their last words when a run is stopped: a terminal or pipe that takes nothing must
-/// not hold up Ctrl-C.
+/// How long faces may take to say their last words when a run is stopped: a terminal or pipe that takes
+/// nothing must not hold up Ctrl-C.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the threads of a run share.
@@ -133,8 +136,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     exit
 }
 
-/// Signals and clocks of the program, apart from the network: a second Ctrl-C is heard whatever keeps the threads of the
-/// network busy.
+/// Signals and clocks of the program, apart from the network: a second Ctrl-C is heard whatever keeps the
+/// threads of the network busy.
 fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         error(&format!("the program cannot start: {e}"));
@@ -142,10 +145,11 @@ fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
-/// Few threads serve the network: on two cores, one of them was faster than two in every scene of `benches/race`, for less of
-/// the processor (1 GiB: 0.37 s against 0.43 s, with a digest 0.82 s against 1.01 s, over TLS 0.63 s against 0.73 s; 10,000
-/// small files: 0.50 s against 0.57 s), since nobody is woken on another core for each step. It brings more than a GB/s
-/// over TLS; only machines with cores to spare get more. What waits for the disk, and hashing, has threads of its own.
+/// Few threads serve the network: on two cores, one of them was faster than two in every scene of
+/// `benches/race`, for less of the processor (1 GiB: 0.37 s against 0.43 s, with a digest 0.82 s against 1.01
+/// s, over TLS 0.63 s against 0.73 s; 10,000 small files: 0.50 s against 0.57 s), since no thread on another
+/// core is woken for each step. It brings more than a GB/s over TLS; only machines with cores to spare get
+/// more. What waits for the disk, and hashing, has threads of its own.
 fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
@@ -245,7 +249,9 @@ fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>, last: &[S
     text
 }
 
-/// The faces, each on a thread of its own.
+/// Starts the screen, the log and the JSON output, each on a thread of its own.
+//
+// This function is long because each of them is started in its own way.
 fn faces(
     args: &Args,
     telling: &Telling,
@@ -321,7 +327,7 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
         Input::List(_, count) => shared.files.store(*count, Ordering::Relaxed),
         Input::Stdin => shared.more.store(true, Ordering::Relaxed),
     }
-    // Not waited for at the end: it may be stuck in a read from a pipe that nobody writes to.
+    // The end of the program does not wait for it: it may be stuck in a read from a pipe that stays empty.
     thread::spawn(move || {
         match input {
             Input::Jobs(jobs) => {

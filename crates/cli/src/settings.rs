@@ -70,6 +70,8 @@ pub(crate) enum Shown {
 ///
 /// # Errors
 /// Some options contradict each other.
+//
+// This function is long because it goes through all options, one after the other.
 pub(crate) fn resolve(
     args: &Args,
     to_stdout: bool,

@@ -1,4 +1,5 @@
-//! What the URLs of a run tell before anything is fetched: where headers may go, and whether digests were given.
+//! What the URLs of a run tell before anything is fetched: where headers may go, and whether digests were
+//! given.
 //!
 //! Invariant: memory is bounded, whatever the length of the list.
 
@@ -6,7 +7,8 @@ use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 
-/// Origins that are remembered. Headers are for one host or a few; a list of more hosts is not a list of those.
+/// Origins that are remembered. Headers are for one host or a few; a list of more hosts is not a list of
+/// those.
 const ORIGINS_MOST: usize = 1_000;
 
 /// Origins that a warning names; the rest are counted.
@@ -38,7 +40,8 @@ impl Survey {
         remember(&mut self.given, url);
     }
 
-    /// Puts the origins that may have the headers into the settings, and returns what the person should know of that.
+    /// Puts the origins that may have the headers into the settings, and returns what the person should know
+    /// of that.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut others: BTreeSet<String> = self.named.difference(&self.given).cloned().collect();

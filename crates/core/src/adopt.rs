@@ -48,8 +48,8 @@ impl Adopted {
             .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
     }
 
-    /// Compares the bytes from this offset on, if that is more than [`OVERLAP`]: what follows it is all the same
-    /// byte, of which equality says nothing.
+    /// Compares the bytes from this offset on, if that is more than [`OVERLAP`]: what follows it is all the
+    /// same byte, of which equality says nothing.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }

@@ -1,8 +1,10 @@
-//! The public contract of what is told: [`EventKind`]s, which are pushed, numbered and never lost, and [`Progress`]s,
-//! which are pulled and may be dropped. `docs/events.md` describes the JSON form.
+//! The public contract of what is told: [`EventKind`]s, which are pushed, numbered and never lost, and
+//! [`Progress`]s, which are pulled and may be dropped. `docs/events.md` describes the JSON form.
 //!
-//! [`State`] folds facts, so that a screen that comes late or falls behind can catch up. Facts may hold remote
-//! text (a face escapes it before a terminal or a log sees it) and never hold secrets.
+//! [`State`] sums up events, so that a screen that starts late or falls behind can catch up. Events may hold
+//! remote text, which the screen and the log escape before they show it. They never hold secrets.
+//!
+//! This file is long because it is the list of all events and their fields.
 
 use crate::error::Error;
 use crate::job::Job;
@@ -115,7 +117,8 @@ pub enum EventKind {
         /// The first byte that will be asked for: 0 means that the file starts again.
         from: u64,
     },
-    /// One of several sources is not asked any more: it failed, is slow, has another file, or sent wrong bytes.
+    /// One of several sources is not asked any more: it failed, is slow, has another file, or sent wrong
+    /// bytes.
     #[non_exhaustive]
     MirrorLeft {
         /// Which, without secrets.
@@ -148,13 +151,14 @@ pub enum EventKind {
         path: String,
         /// Its size.
         bytes: u64,
-        /// Bytes that came over the network for it in this run: fewer than `bytes` after a resume, more when something
-        /// was fetched twice.
+        /// Bytes that came over the network for it in this run: fewer than `bytes` after a resume, more when
+        /// something was fetched twice.
         #[serde(default)]
         fetched: u64,
         /// From the first request on.
         seconds: f64,
-        /// What was proven: `sha-256 from X-Checksum-SHA256`, `size only`, `nothing (no length was announced)`.
+        /// What was proven: `sha-256 from X-Checksum-SHA256`, `size only`, `nothing (no length was
+        /// announced)`.
         proven: String,
         /// Its digests in hexadecimal, as far as they were computed, by the name of the algorithm.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -339,8 +343,8 @@ impl Progress {
 }
 
 impl State {
-    /// Takes one more fact into account. Facts that are in it already change nothing, so that a screen may take over
-    /// a newer state and go on reading.
+    /// Takes one more fact into account. Facts that are in it already change nothing, so that a screen may
+    /// take over a newer state and go on reading.
     pub fn apply(&mut self, event: &Event) {
         if event.seq <= self.seq {
             return;
@@ -426,7 +430,8 @@ impl Line {
                 serde_json::to_string(&ProgressLine { v, at: *at, kind, sample })
             }
         };
-        // Only maps with keys that are no texts, or failing `Serialize` code, cannot be written; here are neither.
+        // Only maps with keys that are no texts, or failing `Serialize` code, cannot be written; here are
+        // neither.
         text.unwrap_or_default()
     }
 

@@ -82,8 +82,8 @@ pub fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(status).ok()?.parse().ok()
 }
 
-/// Splits a status line into its version, its status of three digits, and its reason. curl takes any version and any blanks
-/// between the three; some gateways answer over HTTP/1 with `HTTP/2.0 200`.
+/// Splits a status line into its version, its status of three digits, and its reason. curl takes any version
+/// and any blanks between the three; some gateways answer over HTTP/1 with `HTTP/2.0 200`.
 fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (protocol, rest) = line.split_at_checked(5)?;
     let version_end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
@@ -98,8 +98,8 @@ fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     is_proper.then(|| (version, status, trimmed(reason)))
 }
 
-/// Returns the status line as the HTTP library reads it: in version 1.0 or 1.1. `None` if it is so already, or cannot be read,
-/// which the library says.
+/// Returns the status line as the HTTP library reads it: in version 1.0 or 1.1. `None` if it is so already,
+/// or cannot be read, which the library says.
 fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     let is_proper =
         matches!(line, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'9', ..]);

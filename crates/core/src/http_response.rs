@@ -125,7 +125,8 @@ fn refuses_ranges(headers: &HeaderMap) -> bool {
 }
 
 impl ContentRange {
-    /// Reads a `Content-Range` value. Returns `None` if it is not a satisfied byte range, or contradicts itself.
+    /// Reads a `Content-Range` value. Returns `None` if it is not a satisfied byte range, or contradicts
+    /// itself.
     pub fn parse(text: &str) -> Option<ContentRange> {
         let (unit, rest) = text.trim().split_once(' ')?;
         let (range, total) = rest.trim().split_once('/')?;
@@ -149,8 +150,8 @@ pub fn size_of_refusal(headers: &HeaderMap) -> Option<u64> {
 
 /// Returns the wait that a `Retry-After` asks for, or `None` if there is none or it cannot be read.
 ///
-/// A date is compared with the Date of the response, if it has one, because the clocks of server and client may
-/// differ. `now` is the wall clock of the client. A date in the past means no wait.
+/// A date is compared with the Date of the response, if it has one, because the clocks of server and client
+/// may differ. `now` is the wall clock of the client. A date in the past means no wait.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = header_text(headers, &header::RETRY_AFTER)?;
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {

@@ -1,4 +1,7 @@
-//! What was asked for: one [`Job`] is one file to be had.
+//! What was asked for: one [`Job`] is one file, with its sources, its destination, what it must be, and its
+//! options. Also which URLs and headers are accepted, and which scheme a URL without one gets.
+//!
+//! This file is long because it is the list of all options of a job, each with its documentation.
 
 pub mod fragment;
 
@@ -18,13 +21,14 @@ pub use url::Url;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
-    /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are used together;
-    /// without, a further one is used when those before it failed, from the start (nothing proves that they hold the same
-    /// bytes). Never empty.
+    /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are
+    /// used together; without, a further one is used when those before it failed, from the start (nothing
+    /// proves that they hold the same bytes). Never empty.
     pub urls: Vec<Url>,
     /// Who named those URLs: not every one gets the headers of the settings.
     pub named_by: NamedBy,
-    /// The first of them was given without a scheme, and https was assumed: where that fails, plain http may be meant.
+    /// The first of them was given without a scheme, and https was assumed: where that fails, plain http may
+    /// be meant.
     pub assumed_https: bool,
     /// Where it shall go.
     pub destination: Destination,
@@ -40,10 +44,12 @@ pub struct Job {
     pub limit_rate: Option<u64>,
     /// What to do when the final name exists; `None`: as the session's settings say.
     pub if_exists: Option<IfExists>,
-    /// Headers (name, value) beside those of the settings. They are sent to the origin (scheme, host, port) of each of
-    /// `urls` and to no other. Lists of digests and signatures beside the file are fetched without them.
+    /// Headers (name, value) beside those of the settings. They are sent to the origin (scheme, host, port)
+    /// of each of `urls` and to no other. Lists of digests and signatures beside the file are fetched without
+    /// them.
     pub headers: Headers,
-    /// Of jobs that wait, the one with the highest priority starts next, and further connections go to it first.
+    /// Of jobs that wait, the one with the highest priority starts next, and further connections go to it
+    /// first.
     pub priority: i32,
     /// What a person should know of it: what its list says and cannot be used.
     pub notes: Vec<String>,
@@ -73,8 +79,8 @@ impl Job {
         }
     }
 
-    /// A file at a URL as people give it ([`parse_given`]). A digest in its fragment ([`fragment::take_digests`]) is expected of the
-    /// file.
+    /// A file at a URL as people give it ([`parse_given`]). A digest in its fragment
+    /// ([`fragment::take_digests`]) is expected of the file.
     ///
     /// # Errors
     /// Those of [`parse_given`]; `url.invalid` where the fragment is meant as a digest and is none.
@@ -109,10 +115,10 @@ impl Job {
         self.with_destination(Destination::Path(path.into()))
     }
 
-    /// Writes the file in order to this writer, whose calls may block, and which is dropped at the end. The engine has an
-    /// adapter for asynchronous writers. At most 16 MiB wait in memory. What is written cannot be taken back: where the
-    /// file would have to start again, the job fails with `output.started`. A writer that blocks for ever keeps its
-    /// thread for ever, also when the session stops.
+    /// Writes the file in order to this writer, whose calls may block, and which is dropped at the end. The
+    /// engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. What is written cannot
+    /// be taken back: where the file would have to start again, the job fails with `output.started`. A writer
+    /// that blocks for ever keeps its thread for ever, also when the session stops.
     #[must_use]
     pub fn to_writer(self, writer: impl Write + Send + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
@@ -126,7 +132,8 @@ impl Job {
         self
     }
 
-    /// Adds a digest that the file must have. Only one of each algorithm makes sense, as a file cannot have two.
+    /// Adds a digest that the file must have. Only one of each algorithm makes sense, as a file cannot have
+    /// two.
     #[must_use]
     pub fn with_checksum(mut self, digest: Digest) -> Self {
         self.expected.push(Expected { digest, from: "the caller".into() });
@@ -168,7 +175,8 @@ impl Job {
         self
     }
 
-    /// Logs in with a name and a password (HTTP Basic, RFC 7617), by a header as [`Job::with_header`] adds it.
+    /// Logs in with a name and a password (HTTP Basic, RFC 7617), by a header as [`Job::with_header`] adds
+    /// it.
     #[must_use]
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
         let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
@@ -228,8 +236,8 @@ impl Job {
 pub enum NamedBy {
     /// The person. The headers and credentials that the person gave go to the origins of these URLs.
     Person,
-    /// A document that somebody else may have written: a Metalink document, or a list that was fetched. The headers go
-    /// only to the origins among these URLs that the person named as well
+    /// A document that somebody else may have written: a Metalink document, or a list that was fetched. The
+    /// headers go only to the origins among these URLs that the person named as well
     /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
     Document,
 }
@@ -268,8 +276,9 @@ pub enum Destination {
     Path(PathBuf),
     /// To standard output, in order.
     Stdout,
-    /// Into what stands at this path (absolute, or below the output folder) and is no regular file: a pipe, a terminal, a device of characters, or what a shell opened for
-    /// us (`/dev/fd/63`). The bytes go there in order, as to standard output; nothing there is replaced or resumed.
+    /// Into what stands at this path (absolute, or below the output folder) and is no regular file: a pipe, a
+    /// terminal, a device of characters, or what a shell opened for us (`/dev/fd/63`). The bytes go there in
+    /// order, as to standard output; nothing there is replaced or resumed.
     Stream(PathBuf),
     /// Into a writer of the program, in order. A name is not needed, and nothing is resumed.
     Writer(Writer),
@@ -320,8 +329,8 @@ impl Destination {
 /// What to do when the final name exists (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Leave it if it is this file, by a digest that was given, by what is attached to it, or by what the server says;
-    /// else fail.
+    /// Leave it if it is this file, by a digest that was given, by what is attached to it, or by what the
+    /// server says; else fail.
     Check,
     /// Leave it whatever it is, and do not download.
     Skip,
@@ -363,8 +372,8 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
     }
 }
 
-/// Reads a URL as a person gives it: like [`parse_url`], or without a scheme, as browsers and curl take it too. Says whether
-/// https was assumed.
+/// Reads a URL as a person gives it: like [`parse_url`], or without a scheme, as browsers and curl take it
+/// too. Says whether https was assumed.
 ///
 /// # Errors
 /// As those of [`parse_url`].
@@ -378,9 +387,10 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     }
 }
 
-/// The URL that a text without a scheme can be read as: `localhost`, an address, or a name with a dot, then `:port`, `/` or both.
-/// A name alone (`file.txt`) is none, since it is more often a file. The scheme is https, but http on this machine, where
-/// hardly any server has a certificate, and on port 80, which is that of http.
+/// The URL that a text without a scheme can be read as: `localhost`, an address, or a name with a dot, then
+/// `:port`, `/` or both. A name alone (`file.txt`) is none, since it is more often a file. The scheme is
+/// https, but http on this machine, where hardly any server has a certificate, and on port 80, which is that
+/// of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, path) = text.split_at(end);

@@ -12,8 +12,8 @@ pub const PROGRESS: u64 = 64 * 1024;
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// Returns the kind of failure that an HTTP status is, or `None` if the body is the file or a range of it. An
-/// unknown 2xx counts as 200 (RFC 9110, section 15). The body of a known 2xx that is not named here is not the
-/// file.
+/// unknown 2xx counts as 200 (RFC 9110, section 15). The body of a known 2xx that is not named here is not
+/// the file.
 pub fn of_status(status: u16) -> Option<ErrorKind> {
     Some(match status {
         200 | 203 | 206 | 209..=225 | 227..=299 => return None,

@@ -82,8 +82,8 @@ pub struct Settings {
     pub decode: bool,
     /// Headers (name, value) for the origin of each given URL, and for no other.
     pub headers: Vec<(String, String)>,
-    /// Origins (`https://host:8443`) that get the headers also for a URL that a document named: those of the URLs that
-    /// the person gave.
+    /// Origins (`https://host:8443`) that get the headers also for a URL that a document named: those of the
+    /// URLs that the person gave.
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for hosts that redirects of the given URLs lead to.
     pub headers_for: Vec<(String, String, String)>,

@@ -9,9 +9,10 @@ use url::Url;
 /// The text that replaces a secret value.
 pub const HIDDEN: &str = "***";
 
-/// Names of parameters whose values are secrets, compared without case, `-`, `_` and `.`: those that no word of
-/// [`SECRET_WORDS`] tells. From the signed URLs of Azure (`sig`, `se`, `st`), CloudFront (`Policy`), Akamai (`hdnea`,
-/// `__gda__`) and nginx (`md5` or `st` with `e`), from Cloudflare, and from links of file hosts and logins.
+/// Names of parameters whose values are secrets, compared without case, `-`, `_` and `.`: those that no word
+/// of [`SECRET_WORDS`] tells. From the signed URLs of Azure (`sig`, `se`, `st`), CloudFront (`Policy`),
+/// Akamai (`hdnea`, `__gda__`) and nginx (`md5` or `st` with `e`), from Cloudflare, and from links of file
+/// hosts and logins.
 const SECRET_NAMES: &[&str] = &[
     "sig",
     "se",
@@ -74,8 +75,8 @@ const HARMLESS_WORDS: &[&str] = &[
 /// shorter than 16.
 const RANDOM_RUN: usize = 16;
 
-/// Returns a URL without its secrets: userinfo, fragment, and the values of secret parameters, in the query and in the
-/// path (`;token=...`). The names of parameters stay.
+/// Returns a URL without its secrets: userinfo, fragment, and the values of secret parameters, in the query
+/// and in the path (`;token=...`). The names of parameters stay.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
     if !may_hide && url.query().is_none() && url.fragment().is_none() && !url.path().contains(';') {
@@ -229,6 +230,7 @@ mod tests {
         url(&Url::parse(text).expect("a URL"))
     }
 
+    // This function is long because it is a list of cases.
     #[test]
     fn secrets_are_left_out_and_keys_stay() {
         for (whole, expected) in [

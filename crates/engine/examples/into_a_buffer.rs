@@ -1,4 +1,5 @@
-//! Downloads a URL into memory and counts its lines: `cargo run -p downhaul-engine --example into_a_buffer -- URL`.
+//! Downloads a URL into memory and counts its lines: `cargo run -p downhaul-engine --example into_a_buffer --
+//! URL`.
 
 #![expect(
     clippy::disallowed_methods,

@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 /// Makes a blocking writer of an asynchronous one, for [`Job::to_writer`](crate::Job::to_writer).
 ///
-/// The engine writes on threads that may block; they wait there until the other side takes the bytes. It is shut down
-/// when the file is complete.
+/// The engine writes on threads that may block; they wait there until the other side takes the bytes. It is
+/// shut down when the file is complete.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     runtime: Handle,

@@ -247,8 +247,8 @@ impl Proofs {
         Ok(None)
     }
 
-    /// The list of the settings. It gets the headers only where its origin is that of a URL that the person gave: `spec` is the
-    /// first job that needs it.
+    /// The list of the settings. It gets the headers only where its origin is that of a URL that the person
+    /// gave: `spec` is the first job that needs it.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),

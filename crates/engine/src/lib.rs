@@ -1,12 +1,14 @@
-//! The downhaul library downloads many files at once, resumes what was interrupted, and verifies what arrived.
+//! The downhaul library downloads many files at once, resumes what was interrupted, and verifies what
+//! arrived.
 //!
 //! A [`Session`] runs [`Job`]s as its [`Settings`] say. It never asks and never prints: it reports [`Event`]s
 //! ([`Session::events`]), gives [`Progress`] numbers when asked ([`Session::samples`]), and takes answers
 //! ([`Session::answer`]).
 //!
-//! Files of this crate, in the order in which a byte travels: `director` is the one loop, [`source`] where bytes come
-//! from, `worker` one connection at work, `disk` where bytes are kept, `space` the free space, `journal_check` what an
-//! earlier run left, `hashing` the digests, `report` the events, `explain` where the time went.
+//! Files of this crate, in the order in which a byte travels: `director` is the one loop, [`source`] where
+//! bytes come from, `worker` one connection at work, `disk` where bytes are kept, `space` the free space,
+//! `journal_check` what an earlier run left, `hashing` the digests, `report` the events, `explain` where the
+//! time went.
 
 mod async_writer;
 mod checksum_discovery;
@@ -61,7 +63,8 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
     disk::digests(&Files, path, algorithms)
 }
 
-/// Checks whether this build can read the keys, before anything is downloaded: OpenPGP keys need the `openpgp` feature.
+/// Checks whether this build can read the keys, before anything is downloaded: OpenPGP keys need the
+/// `openpgp` feature.
 ///
 /// # Errors
 /// Why the keys cannot be used, for a person.
@@ -70,8 +73,8 @@ pub fn check_keys(keys: &Keys) -> Result<(), &'static str> {
     Trusted::new(keys).map(drop)
 }
 
-/// Returns the signed content of a text and the key that signed it. The signature is a file beside it, or around it
-/// (OpenPGP).
+/// Returns the signed content of a text and the key that signed it. The signature is a file beside it, or
+/// around it (OpenPGP).
 ///
 /// # Errors
 /// `signature.missing` or `signature.wrong`, with the reason.

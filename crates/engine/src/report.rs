@@ -1,8 +1,10 @@
-//! Tells: numbers the facts, keeps their fold, fans them out, and keeps the counters that samples are read from.
+//! Tells: numbers the facts, keeps their fold, fans them out, and keeps the counters that samples are read
+//! from.
 //!
 //! Facts are pushed and numbered. A lossless reader gets every one; when it falls behind, no new file starts
-//! ([`Reporter::is_behind`]), and nothing in flight waits. A lossy reader (a screen) that falls behind is told how
-//! many it missed and finds the rest in the folded [`State`]. Numbers are atomics that whoever paints pulls.
+//! ([`Reporter::is_behind`]), and nothing in flight waits. A lossy reader (a screen) that falls behind is
+//! told how many it missed and finds the rest in the folded [`State`]. Numbers are atomics, which a screen
+//! reads when it needs them.
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
@@ -36,8 +38,8 @@ struct Facts {
     lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
 }
 
-/// The events of a session, in order: a [`Stream`]. [`Session::events`](crate::Session::events) returns one that gets
-/// every event, [`Session::latest_events`](crate::Session::latest_events) one that may miss some.
+/// The events of a session, in order: a [`Stream`]. [`Session::events`](crate::Session::events) returns one
+/// that gets every event, [`Session::latest_events`](crate::Session::latest_events) one that may miss some.
 pub struct Events {
     from: Receiver,
     /// Lossless: facts sent and not yet taken. Lossy: facts that found no room.
@@ -161,7 +163,7 @@ impl Reporter {
     }
 }
 
-/// The counters of one file in flight, written by whoever knows.
+/// The counters of one file in flight. Workers and the director write them.
 pub(crate) struct Meter {
     clock: Clock,
     started: Duration,
@@ -264,7 +266,8 @@ fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is behind these locks is consistent between any two statements, so that a panic elsewhere spoils nothing.
+/// What is behind these locks is consistent between any two statements, so that a panic elsewhere spoils
+/// nothing.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

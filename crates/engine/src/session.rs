@@ -1,7 +1,7 @@
 //! The session: what a program holds to run downloads.
 //!
-//! A [`Session`] owns the queue that leads to the director and the handle of the director's task. It decides nothing
-//! itself. Invariant: jobs reach the director in the order of their identifiers.
+//! A [`Session`] owns the queue that leads to the director and the handle of the director's task. It decides
+//! nothing itself. Invariant: jobs reach the director in the order of their identifiers.
 
 use crate::clock::{self, Clock};
 use crate::director::{self, Command, Control, Director, Remove, Summary};
@@ -45,7 +45,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Replaces the protocols that the session can fetch from. Without this, they are those of [`Sources::http`].
+    /// Replaces the protocols that the session can fetch from. Without this, they are those of
+    /// [`Sources::http`].
     #[must_use]
     pub fn sources(mut self, sources: Sources) -> Self {
         self.sources = Some(sources);
@@ -99,7 +100,8 @@ impl Builder {
     }
 }
 
-/// A run of downloads. Must be started within a tokio runtime with time and network enabled. It stops when it is dropped.
+/// A run of downloads. Must be started within a tokio runtime with time and network enabled. It stops when it
+/// is dropped.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -177,9 +179,10 @@ impl Session {
         self.command(Command::RetryAll);
     }
 
-    /// Pauses a job. It gives up its connections and its place among the files at work; its partial file stays open.
-    /// What arrived is kept where later bytes can be joined to it; else, and always where bytes are written in order
-    /// and no such join is possible, the file starts again. A file whose digests are being computed is finished.
+    /// Pauses a job. It gives up its connections and its place among the files at work; its partial file
+    /// stays open. What arrived is kept where later bytes can be joined to it; else, and always where bytes
+    /// are written in order and no such join is possible, the file starts again. A file whose digests are
+    /// being computed is finished.
     pub fn pause(&self, job: JobId) {
         self.control(job, Control::Pause);
     }
@@ -214,7 +217,8 @@ impl Session {
         self.limit.set(rate);
     }
 
-    /// Sets the bytes a second that one job may take; `None` removes its own limit. That of the session holds too.
+    /// Sets the bytes a second that one job may take; `None` removes its own limit. That of the session holds
+    /// too.
     pub fn set_job_rate_limit(&self, job: JobId, rate: Option<u64>) {
         self.control(job, Control::RateLimit(rate));
     }
@@ -228,13 +232,14 @@ impl Session {
         let _ = self.commands.send(command);
     }
 
-    /// Stops everything: files in flight fail with `run.stopped`. No unfinished file has its final name. What a later
-    /// run can resume stays in partial files.
+    /// Stops everything: files in flight fail with `run.stopped`. No unfinished file has its final name. What
+    /// a later run can resume stays in partial files.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }
 
-    /// Returns a stream of every event from now on. While its reader is far behind (4096 events), no new file starts.
+    /// Returns a stream of every event from now on. While its reader is far behind (4096 events), no new file
+    /// starts.
     pub fn events(&self) -> Events {
         self.reporter.events(true)
     }

@@ -4,7 +4,8 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::Command;
 
-/// Runs an example, which `cargo test` has built beside the tests (`cargo test --test examples` alone does not).
+/// Runs an example, which `cargo test` has built beside the tests (`cargo test --test examples` alone does
+/// not).
 fn run(example: &str, args: &[&str]) -> String {
     let test = std::env::current_exe().expect("this test");
     let folder = test.ancestors().nth(2).expect("the folder of the profile").join("examples");

@@ -1,4 +1,5 @@
-//! A disk in memory: it keeps files by path, fails on demand, and forgets on a power cut what was not forced to it.
+//! A disk in memory: it keeps files by path, fails on demand, and forgets on a power cut what was not forced
+//! to it.
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
@@ -91,7 +92,7 @@ impl FakeDisk {
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Cuts the power: whoever still writes here writes into the dark. What is left is on the disk that comes back.
+    /// Cuts the power: what is written here from now on is lost. Returns a disk with what was left.
     pub fn power_cut(&self) -> FakeDisk {
         let mut inner = self.inner();
         inner.dark = true;

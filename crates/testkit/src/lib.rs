@@ -2,7 +2,8 @@
 //!
 //! - [`server`] misbehaves over real sockets. Each kind of misbehaviour is a *sin* and has a script of the
 //!   same name.
-//! - [`conformance`] checks that a source does what a protocol must do; [`memory_source`] is the smallest one.
+//! - [`conformance`] checks that a source does what a protocol must do; [`memory_source`] is the smallest
+//!   one.
 //! - [`net_sim`] does the same without sockets and without waiting, thousands of times a second.
 //! - [`plan_sim`] drives the plan of one file alone.
 //! - [`line_sim`] is a line to a host, to test the number of connections.

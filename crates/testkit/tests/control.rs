@@ -1,5 +1,5 @@
-//! What a program does with a session: it pauses, resumes, removes and limits jobs while they run, reads events as a
-//! stream, takes files into its own writers, and drops the session.
+//! What a program does with a session: it pauses, resumes, removes and limits jobs while they run, reads
+//! events as a stream, takes files into its own writers, and drops the session.
 
 use bytes::Bytes;
 use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
@@ -25,7 +25,8 @@ use url::Url;
 /// Bytes a second of each connection to the simulated host.
 const SPEED: u64 = 200_000;
 
-/// A simulated host, a disk in memory, and a session that downloads files called `f0`, `f1` ... from one to the other.
+/// A simulated host, a disk in memory, and a session that downloads files called `f0`, `f1` ... from one to
+/// the other.
 struct World {
     host: Arc<SimHost>,
     disk: FakeDisk,

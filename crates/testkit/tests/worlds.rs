@@ -66,8 +66,8 @@ fn plans_in_a_hundred_thousand_worlds() {
     }
 }
 
-/// Prints two numbers for all that plans do: in simulated worlds, and after lists of inputs. A change of the plan's
-/// structure leaves both as they are.
+/// Prints two numbers for all that plans do: in simulated worlds, and after lists of inputs. A change of the
+/// plan's structure leaves both as they are.
 #[test]
 #[ignore = "it compares two versions of the plan and asserts nothing by itself"]
 fn fingerprint_of_all_actions() {
@@ -116,8 +116,8 @@ fn power_cuts_in_simulated_worlds() {
     }
 }
 
-/// Downloads a file, and cuts the power now and then: writes that were not forced to the disk are lost or torn.
-/// Returns whether the file was finished in the end, and whether anything was resumed.
+/// Downloads a file, and cuts the power now and then: writes that were not forced to the disk are lost or
+/// torn. Returns whether the file was finished in the end, and whether anything was resumed.
 async fn power_cuts(seed: u64) -> (bool, bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let world = Arc::new(Mutex::new(World::large(seed)));
@@ -169,8 +169,8 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
     (finished, resumed)
 }
 
-/// Downloads some files in one session. Each must be exact or have failed, and leave nothing else. Returns how many
-/// were finished.
+/// Downloads some files in one session. Each must be exact or have failed, and leave nothing else. Returns
+/// how many were finished.
 async fn session(seed: u64) -> u64 {
     let mut rng = fastrand::Rng::with_seed(seed);
     let files = rng.u64(1..6);
@@ -213,8 +213,8 @@ async fn session(seed: u64) -> u64 {
     summary.finished
 }
 
-/// Answers all questions of a session as a person would. Returns how many jobs ended. `stops` says that the session is
-/// stopped when the first file starts.
+/// Answers all questions of a session as a person would. Returns how many jobs ended. `stops` says that the
+/// session is stopped when the first file starts.
 async fn answer_questions(session: Arc<Session>, mut events: Events, stops: bool, seed: u64) -> u64 {
     let (mut last, mut ends) = (0, 0);
     while let Some(event) = events.next().await {
@@ -234,7 +234,8 @@ async fn answer_questions(session: Arc<Session>, mut events: Events, stops: bool
     ends
 }
 
-/// Checks that the finished files are right, and that failed ones left nothing but what a later run can resume.
+/// Checks that the finished files are right, and that failed ones left nothing but what a later run can
+/// resume.
 fn check_files(seed: u64, worlds: &[Arc<Mutex<World>>], disk: &FakeDisk, finished: u64) {
     let mut there = 0;
     for (n, world) in worlds.iter().enumerate() {

@@ -13,8 +13,9 @@ pub(super) const SAME: &str = "have the same name";
 /// What two jobs would do if the name of one is a folder in the name of the other.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
-/// The names so far. They are kept as hashes of 64 bits, so that long lists stay cheap. Two names with the same hash would be
-/// refused as well, but that is too rare to matter: a list of a million names has one chance in 37 million.
+/// The names so far. They are kept as hashes of 64 bits, so that long lists stay cheap. Two names with the
+/// same hash would be refused as well, but that is too rare to matter: a list of a million names has one
+/// chance in 37 million.
 #[derive(Default)]
 pub(super) struct Names {
     seen: HashMap<u64, u64>,

@@ -1,7 +1,8 @@
 //! `--glob`: one URL that stands for several, by the rules of curl.
 //!
-//! `{one,two}` stands for each of its words. `[1-10]`, `[001-100]` and `[a-z]` stand for each number or letter, with a
-//! step in `[0-100:10]`. A backslash makes a bracket or brace stand for itself. The address in `http://[::1]/` is one.
+//! `{one,two}` stands for each of its words. `[1-10]`, `[001-100]` and `[a-z]` stand for each number or
+//! letter, with a step in `[0-100:10]`. A backslash makes a bracket or brace stand for itself. The address in
+//! `http://[::1]/` is one.
 
 use std::net::Ipv6Addr;
 

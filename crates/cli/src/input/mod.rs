@@ -1,4 +1,5 @@
-//! From arguments and lists to jobs. Everything that can be known to be wrong is found here, before any request.
+//! From arguments and lists to jobs. Everything that can be known to be wrong is found here, before any
+//! request.
 
 mod clashes;
 mod glob;
@@ -31,7 +32,8 @@ pub fn list_url(args: &Args) -> Option<&str> {
     args.output.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
 }
 
-/// Returns what the arguments ask for, and what is known of it beforehand. `fetched` is the list of [`list_url`].
+/// Returns what the arguments ask for, and what is known of it beforehand. `fetched` is the list of
+/// [`list_url`].
 ///
 /// # Errors
 /// What is wrong, for people. It is a usage error.

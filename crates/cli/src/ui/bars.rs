@@ -62,7 +62,8 @@ impl Bars {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each file in flight, at most `rows` in all, and one for the whole. None is wider than `columns`.
+    /// Returns a line for each file in flight, at most `rows` in all, and one for the whole. None is wider
+    /// than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<String> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -84,7 +85,8 @@ impl Bars {
         lines
     }
 
-    /// Returns how many columns names may take. They are shortened before the bars are, and bars before numbers.
+    /// Returns how many columns names may take. They are shortened before the bars are, and bars before
+    /// numbers.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
@@ -214,8 +216,8 @@ impl Bars {
         parts.concat()
     }
 
-    /// The speed of the whole is the sum of what the bars show. While that is not known of each, such as for many small
-    /// files, it is what came in the last seconds.
+    /// The speed of the whole is the sum of what the bars show. While that is not known of each, such as for
+    /// many small files, it is what came in the last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()
@@ -233,7 +235,8 @@ impl Bars {
         Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
-    /// Bytes still to come, and whether every size is known; files of unknown size count as the mean of the others.
+    /// Bytes still to come, and whether every size is known; files of unknown size count as the mean of the
+    /// others.
     fn still_to_come(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;

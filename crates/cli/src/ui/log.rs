@@ -71,6 +71,9 @@ impl Log {
         }
     }
 
+    /// Returns the level and the text of an event, if the log has it.
+    //
+    // This function is long because it is one match over all events.
     fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {
         let job = event.job?;
         let name = self.names.get(&job).cloned().unwrap_or_else(|| format!("file {job}"));

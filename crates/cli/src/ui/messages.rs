@@ -73,7 +73,9 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// The lines that a fact is worth.
+    /// Returns the lines that tell a person of an event.
+    //
+    // This function is long because it is one match over all events.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
         let Some(job) = event.job else { return self.summary(&event.kind) };
         match &event.kind {
@@ -252,8 +254,8 @@ impl<'a> Messages<'a> {
         [vec![text], go_on].concat()
     }
 
-    /// How to run the command again, where some file failed and another run may do better: what is complete is not
-    /// fetched again, and what is not is gone on with.
+    /// How to run the command again, where some file failed and another run may do better: what is complete
+    /// is not fetched again, and what is not is gone on with.
     fn to_go_on(&self) -> Vec<String> {
         let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
         // What went to standard output is gone.

@@ -1,5 +1,5 @@
-//! What people and programs are told. Each face is one reader of the session's facts, on a thread of its own, so that
-//! a stopped terminal or a slow pipe holds up nothing else.
+//! What people and programs are told. Each face is one reader of the session's facts, on a thread of its own,
+//! so that a stopped terminal or a slow pipe holds up nothing else.
 
 pub(crate) mod bars;
 pub(crate) mod explain;
@@ -36,8 +36,8 @@ pub(crate) struct Facts {
 /// So many facts without a pause are a flood.
 const FLOOD: u32 = 16;
 
-/// In a flood a face reads a few hundred times a second: to be woken for each fact costs both sides more than all else
-/// that a small file does.
+/// In a flood a face reads a few hundred times a second: to be woken for each fact costs both sides more than
+/// all else that a small file does.
 const NAP: Duration = Duration::from_millis(2);
 
 impl Facts {

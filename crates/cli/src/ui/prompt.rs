@@ -1,6 +1,7 @@
 //! The question after a failure, asked on the controlling terminal while other files go on.
 //!
-//! One question is open at a time. Keys are looked for at every paint, so that nothing ever waits for a person.
+//! One question is open at a time. Keys are looked for at every paint, so that nothing ever waits for a
+//! person.
 
 use super::messages::Messages;
 use super::units;
@@ -39,7 +40,7 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
-    /// `None`: nobody can be asked.
+    /// `None`: there is no terminal to ask on.
     pub(crate) fn new(terminal: Option<Terminal>) -> Self {
         Prompt { terminal, open: VecDeque::new(), asked: None }
     }
@@ -150,7 +151,8 @@ struct Asked {
 }
 
 impl Asked {
-    /// Returns it in lines of at most `columns` columns. The name is shortened, since the reason is what matters.
+    /// Returns it in lines of at most `columns` columns. The name is shortened, since the reason is what
+    /// matters.
     fn lines(&self, columns: usize) -> Vec<String> {
         let whole = self.to_string();
         if units::width(&whole) <= columns {

@@ -1,7 +1,7 @@
 //! The screen for people: messages above, bars (or plain lines) and the question below.
 //!
-//! Runs on a thread of its own, reads facts and pulls numbers, and paints at most ten times a second. When it falls
-//! behind it misses messages, never the truth: the counts come from the session's folded state.
+//! Runs on a thread of its own, reads facts and pulls numbers, and paints at most ten times a second. When it
+//! falls behind it misses messages, never the truth: the counts come from the session's folded state.
 
 use super::bars::{Bars, Total};
 use super::messages::Messages;
@@ -20,7 +20,7 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Ten paints a second look alive; more cost time and nobody sees them.
+/// Ten updates a second look smooth. More would cost time and could not be seen.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Plain progress lines of one file come no closer than this.

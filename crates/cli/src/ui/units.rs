@@ -51,7 +51,8 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-/// Returns what was verified, for people. What programs are told of a file of which nothing was verified stays as it is.
+/// Returns what was verified, for people. What programs are told of a file of which nothing was verified
+/// stays as it is.
 pub(crate) fn verified(proven: &str) -> &str {
     match proven {
         "size only" => "not verified (size matches)",
@@ -65,7 +66,8 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text in exactly `columns` columns: padded, or with its middle left out, since both ends tell names apart.
+/// The text in exactly `columns` columns: padded, or with its middle left out, since both ends tell names
+/// apart.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     let wide = width(text);
     if wide <= columns {

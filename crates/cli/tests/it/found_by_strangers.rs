@@ -1,5 +1,6 @@
-//! Faults that somebody found who tried to break the program, one test for each kind: secrets that go to strangers or are
-//! shown, digests that were given and not used, and things that stand under the name of a file.
+//! Faults that somebody found who tried to break the program, one test for each kind: secrets that go to
+//! strangers or are shown, digests that were given and not used, and things that stand under the name of a
+//! file.
 
 use crate::common::{Out, Place, events};
 use downhaul_testkit::server::Server;
@@ -47,7 +48,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
         let out = place.run(&[&["-i", list.as_str()][..], &HEADER].concat());
         place.assert_exact(&out, "f", &file());
         assert!(was_trusted(&given, "/l/list"), "the person gave this URL");
-        assert!(!was_trusted(&other, "/file"), "nobody gave this one");
+        assert!(!was_trusted(&other, "/file"), "this one was not given");
         let note = format!("the headers of -H are not sent to {origin}");
         assert_eq!(out.stderr.matches(&note).count(), 1, "{}", out.stderr);
     }

@@ -150,7 +150,8 @@ fn a_file_as_the_folder_is_called_so() {
     place.write("taken", "x");
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "taken"]);
     assert!(out.status == 5 && out.stderr.contains("taken is a file, not a folder"), "{}", out.stderr);
-    // A folder with the name of a file is made, since that is what was asked for, but probably not what was meant.
+    // A folder with the name of a file is made, since that is what was asked for, but probably not what was
+    // meant.
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "f.iso"]);
     place.assert_exact(&out, "f.iso/f", &content("f", 1000));
     assert!(out.stderr.contains("-o f.iso is the name of the file"), "{}", out.stderr);

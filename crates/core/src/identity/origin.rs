@@ -10,17 +10,18 @@ use std::fmt;
 use url::Url;
 
 /// Parameters of a query that only sign it, in lower case: they say that a request may be made, and until
-/// when. Each visitor gets a link to the same file with another signature. (AWS, Google, OAuth, and the tokens
-/// of content networks.) `token` alone is not here: it often names the file.
+/// when. Each visitor gets a link to the same file with another signature. (AWS, Google, OAuth, and the
+/// tokens of content networks.) `token` alone is not here: it often names the file.
 const SIGNING: &[&str] =
     &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
 
-/// Parameters that only sign a query that has a `signature` and another one of them (AWS version 2, CloudFront,
-/// Google).
+/// Parameters that only sign a query that has a `signature` and another one of them (AWS version 2,
+/// CloudFront, Google).
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
-/// Parameters that only sign a query that has both `sig` and `sv` (Azure). Alone, each has many other meanings.
+/// Parameters that only sign a query that has both `sig` and `sv` (Azure). Alone, each has many other
+/// meanings.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
@@ -155,7 +156,8 @@ impl Origin {
 }
 
 /// Returns true if the URL that answered before, as it may be shown, is the same as this one but for the
-/// signature. A validator holds for one URL only (RFC 9110, section 8.8.3), and a redirect may lead elsewhere.
+/// signature. A validator holds for one URL only (RFC 9110, section 8.8.3), and a redirect may lead
+/// elsewhere.
 pub(crate) fn is_same_place(shown: &str, url: &Url) -> bool {
     let parse = |text: &str| Url::parse(text).ok().map(|url| unsigned(&url));
     parse(shown).is_some_and(|before| Some(before) == parse(&show::url(url)))

@@ -1,13 +1,14 @@
 //! Digests in the fragment of a URL: `URL#sha256=HEX` as pip has it, `URL#MD5` as conda's explicit lists do.
 //!
-//! Invariant: a fragment that is meant as a digest is read or an error, never a remark; any other fragment says nothing.
+//! Invariant: a fragment that is meant as a digest is read or an error, never a remark; any other fragment
+//! says nothing.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// How many hexadecimal digits are a digest without the name of its algorithm: conda has MD5 and SHA-256, and nothing else is
-/// as long as SHA-384 and SHA-512.
+/// How many hexadecimal digits are a digest without the name of its algorithm: conda has MD5 and SHA-256, and
+/// nothing else is as long as SHA-384 and SHA-512.
 const ALONE: [usize; 4] = [32, 64, 96, 128];
 
 /// So many digits may be a SHA-1, or the number of a commit.
@@ -20,7 +21,8 @@ pub(super) fn note(url: &Url) -> Option<String> {
     may_be.then(|| "the 40 digits behind # may be a commit, and were not checked (#sha1=... is)".into())
 }
 
-/// Takes the digests out of the fragment of a URL, and the fragment with them. A fragment without digests stays.
+/// Takes the digests out of the fragment of a URL, and the fragment with them. A fragment without digests
+/// stays.
 ///
 /// # Errors
 /// What is wrong with a digest, for a person.

@@ -70,7 +70,8 @@ impl Checksums {
         self.unread
     }
 
-    /// Returns whether a line that could not be read seems to have a digest of a file that goes by one of these names.
+    /// Returns whether a line that could not be read seems to have a digest of a file that goes by one of
+    /// these names.
     pub fn may_name(&self, names: &[String]) -> bool {
         let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-".contains(c));
         let has = |line: &String, name: &str| {
@@ -189,8 +190,8 @@ impl Reading<'_> {
     }
 }
 
-/// Returns the last part of a path, with slashes or backslashes. Editors leave blanks at the end of a line, which are rarely part of a
-/// name.
+/// Returns the last part of a path, with slashes or backslashes. Editors leave blanks at the end of a line,
+/// which are rarely part of a name.
 fn base(name: &str) -> &str {
     let name = name.trim_end();
     name.rsplit(['/', '\\']).next().unwrap_or(name)
@@ -223,6 +224,7 @@ mod tests {
         read.entries.first().map(|entry| (entry.name.clone(), entry.digest.algorithm.name()))
     }
 
+    // This function is long because it is a list of cases.
     #[test]
     fn every_form() {
         let hex = |digits: usize| "aB".repeat(digits / 2);

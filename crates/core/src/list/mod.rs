@@ -46,6 +46,7 @@ mod tests {
     use crate::job::Destination;
     use proptest::prelude::*;
 
+    // This function is long because it is a list of cases.
     #[test]
     fn lines_of_all_kinds() {
         let job = |text: &str| line(text.as_bytes()).expect(text).expect(text);

@@ -4,6 +4,7 @@
 //! and how often the file changed. Invariant: there is one state of the file at a time. Bytes are joined only
 //! if they provably belong to it, and a journal names it for a later run only if its ranges may be joined.
 
+use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
 use super::transfer::Assignment;
 use super::validate::{self, Segment, adopted_start, is_no_beginning, start_at};
@@ -17,74 +18,8 @@ use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
 use crate::show;
 
-/// If a later response has less than one part in this many of the first one's size, it is not a version of
-/// the file but something else, such as a short error message or a web page. Versions of one file differ by
-/// less. Half or a third of the size is still accepted, since the rest of a file often has that size.
-const FAR_SMALLER: u64 = 16;
-
 /// After this many changes, the file must arrive in one response, or it fails.
 const CHANGES_MOST: u32 = 2;
-
-/// The file as the server has it.
-#[derive(Debug)]
-struct RemoteFile {
-    start: Start,
-    /// Its ranges may be joined.
-    joinable: bool,
-    warnings: Vec<String>,
-    /// The server calls it a web page.
-    html: bool,
-    /// The event `started` was sent for it.
-    announced: bool,
-}
-
-impl RemoteFile {
-    /// Returns the file that an earlier run left unfinished.
-    fn left(start: Start) -> RemoteFile {
-        let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
-        let warnings = start.coding.iter().map(said).collect();
-        RemoteFile { start, joinable: true, warnings, html: false, announced: false }
-    }
-
-    /// Returns the file of this response.
-    fn said(start: Start, remote: &Remote) -> RemoteFile {
-        let left = RemoteFile::left(start);
-        let mut file = RemoteFile { html: remote.is_html(), joinable: remote.can_resume, ..left };
-        file.warnings.splice(0..0, remote.notes.iter().cloned());
-        file
-    }
-}
-
-/// What the first response said about the file: whether it is a web page, and its size.
-#[derive(Debug, Clone, Copy)]
-struct FirstResponse {
-    /// `None` if the response was in an earlier run, since a journal does not record this.
-    html: Option<bool>,
-    size: Option<u64>,
-}
-
-impl FirstResponse {
-    fn of(remote: &Remote) -> FirstResponse {
-        FirstResponse { html: Some(remote.is_html()), size: remote.size }
-    }
-
-    /// Returns true if a later response cannot be a version of the same file.
-    fn differs(&self, remote: &Remote) -> bool {
-        let is_page = remote.is_html() && self.html == Some(false);
-        is_page || (self.speaks_of(remote) && remote.size.is_some_and(|size| self.dwarfs(size)))
-    }
-
-    /// Returns true if its size says something of this response. A file may become small from one run to the
-    /// next, but an error message that takes its place has no validator.
-    fn speaks_of(&self, remote: &Remote) -> bool {
-        self.html.is_some() || remote.validator == Validator::Unknown
-    }
-
-    /// Returns true if a file of this size cannot be a version of the same file.
-    fn dwarfs(&self, size: u64) -> bool {
-        self.size.is_some_and(|before| size < before / FAR_SMALLER)
-    }
-}
 
 /// What joining bytes depends on besides the file itself.
 #[derive(Debug, Clone, Copy)]

@@ -67,6 +67,7 @@
 
 mod contract;
 mod identity;
+mod remote_file;
 mod responses;
 mod results;
 mod retry_policy;

@@ -1,7 +1,7 @@
 //! What the program that uses the session asks for while it runs.
 //!
-//! Invariant: a command for a job that has not reached the director yet is carried out when the job does; one for a job
-//! that has ended changes nothing.
+//! Invariant: a command for a job that has not reached the director yet is carried out when the job does; one
+//! for a job that has ended changes nothing.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};

@@ -1,6 +1,8 @@
-//! Where a file goes: its name is chosen, its part file opened and begun, by threads that may wait for the disk.
+//! Where a file goes: its name is chosen, its part file opened and begun, by threads that may wait for the
+//! disk.
 //!
-//! Invariant: nothing is written here but all of a small file that came at once, to a part file that was begun for it.
+//! Invariant: nothing is written here but all of a small file that came at once, to a part file that was
+//! begun for it.
 
 use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
@@ -41,8 +43,8 @@ pub(super) struct Placed {
     pub(super) written: Option<Written>,
 }
 
-/// All of a small file was written when its place was made. It is of one worker and one beginning of the part file, and
-/// holds for no other.
+/// All of a small file was written when its place was made. It is of one worker and one beginning of the part
+/// file, and holds for no other.
 pub(super) struct Written {
     pub(super) worker: WorkerId,
     pub(super) bytes: u64,
@@ -98,6 +100,10 @@ impl Director {
         });
     }
 
+    /// Chooses where a file goes, and opens its partial file.
+    //
+    // This function is long because one task on a blocking thread does all of it, and nothing may come
+    // between.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
@@ -204,8 +210,8 @@ impl Director {
         });
     }
 
-    /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply, what is
-    /// known before anything is asked of a server. The plan is told too, once, if that `is_final`.
+    /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply,
+    /// what is known before anything is asked of a server. The plan is told too, once, if that `is_final`.
     pub(super) fn block_knowing(
         &self,
         id: JobId,
@@ -280,7 +286,8 @@ fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it takes.
+/// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it
+/// takes.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),

@@ -1,7 +1,8 @@
-//! Whether what is written is right, and its final name: what an earlier run left, digests of pieces and of the whole, signatures.
+//! Whether what is written is right, and its final name: what an earlier run left, digests of pieces and of
+//! the whole, signatures.
 //!
-//! Invariant: an answer carries the number of its question, so that one about bytes that were taken back meanwhile counts for
-//! nothing.
+//! Invariant: an answer carries the number of its question, so that one about bytes that were taken back
+//! meanwhile counts for nothing.
 
 use super::{Director, Report};
 use crate::clock;
@@ -58,7 +59,7 @@ impl Director {
         });
     }
 
-    /// What was written there counts for nothing. What was hashed of it does not either: whoever hashes begins again.
+    /// Discards what was written there. If some of it was hashed, the hashing begins again.
     pub(super) fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         (running.written, running.look) = (None, None);
@@ -159,8 +160,8 @@ impl Director {
     }
 }
 
-/// Whether the name of a file, or the URL that was given, promises something that is no HTML page, and that is to be checked. A name that
-/// the person gave decides alone where it is that of a page.
+/// Whether the name of a file, or the URL that was given, promises something that is no HTML page, and that
+/// is to be checked. A name that the person gave decides alone where it is that of a page.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
     let by_name = content::promise(at);

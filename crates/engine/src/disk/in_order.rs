@@ -1,4 +1,5 @@
-//! Standard output, a pipe or a device as a part "file": bytes leave in order, are hashed on their way, and cannot be taken back.
+//! Standard output, a pipe or a device as a part "file": bytes leave in order, are hashed on their way, and
+//! cannot be taken back.
 //!
 //! What comes before its turn waits in memory; how much that can be is bounded by the window of the plan.
 
@@ -38,7 +39,7 @@ struct State {
     hashers: Hashers,
     /// The first bytes, by which a page is known that came in place of the file.
     beginning: Vec<u8>,
-    /// Nobody knows how much of the last bytes has left.
+    /// It is not known how many of the last bytes were passed on.
     broken: bool,
 }
 
@@ -53,7 +54,8 @@ impl InOrder {
         )
     }
 
-    /// What stands at a path and is no regular file. Waits until somebody reads from a pipe, or until it is over.
+    /// What stands at a path and is no regular file. Waits until somebody reads from a pipe, or until it is
+    /// over.
     ///
     /// # Errors
     /// `file.is_device` for a block device, else whatever the system says.
@@ -61,7 +63,7 @@ impl InOrder {
         let name = path.to_string_lossy().into_owned();
         let fail = |e: io::Error| super::failure(&e, path);
         if platform::is_block_device(path) {
-            // Nobody means to replace a file system by a download; who does can still say so.
+            // Replacing a file system by a download is a mistake. A person who wants that can use a pipe.
             let why = "it is a block device, and what is on it would be lost. If that is meant, write there from standard output";
             return Err(Error::new(ErrorKind::FileIsDevice, name, why));
         }

@@ -1,10 +1,10 @@
-//! Chooses where a file goes: by the person's word or the server's, by what stands there already, and by what other files
-//! of the run have.
+//! Chooses where a file goes: by the person's word or the server's, by what stands there already, and by what
+//! other files of the run have.
 //!
-//! The name that a list or URL gives is reserved when the job is queued, in the order of the input ([`taken`]). A server
-//! that says otherwise is heard when its reply comes ([`Places::choose`]); a name that several files want belongs to the
-//! URL that its file came from, in this run and in later ones. Whether what stands there is the file is said in
-//! [`existing`].
+//! The name that a list or URL gives is reserved when the job is queued, in the order of the input
+//! ([`taken`]). A server that says otherwise is heard when its reply comes ([`Places::choose`]); a name that
+//! several files want belongs to the URL that its file came from, in this run and in later ones. Whether what
+//! stands there is the file is said in [`existing`].
 //!
 //! Invariant: an existing file is not touched here.
 
@@ -37,8 +37,8 @@ pub(crate) struct Places {
     taken: Taken,
     folders: Folders,
     hasher: RandomState,
-    /// Files whose URLs are signed, and whether several jobs of the run are for URLs that differ in nothing else. What says
-    /// that it signs a URL may be what names the file there.
+    /// Files whose URLs are signed, and whether several jobs of the run are for URLs that differ in nothing
+    /// else. What says that it signs a URL may be what names the file there.
     signed: Mutex<HashMap<[u8; 8], bool>>,
 }
 
@@ -164,7 +164,8 @@ impl Places {
         self.was_free(path, wanted.identity)
     }
 
-    /// The path under this name, with any number, that has this job's file from an earlier run: finished or not.
+    /// The path under this name, with any number, that has this job's file from an earlier run: finished or
+    /// not.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
         let numbers: Vec<u32> = std::iter::once(0).chain(self.folders.numbers_of(base)).collect();
         // A digest proves bytes, and not whose name it is.
@@ -189,8 +190,8 @@ impl Places {
         Ok(None)
     }
 
-    /// What the record of a file says of it. Where several jobs of the run have URLs that differ in how they are signed alone,
-    /// each has its own file.
+    /// What the record of a file says of it. Where several jobs of the run have URLs that differ in how they
+    /// are signed alone, each has its own file.
     fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Recognised<'t> {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
         match there.file.recognise(&identity.origins) {

@@ -1,6 +1,8 @@
 //! Decides which OpenPGP signatures count (RFC 9580, and RFC 4880 before it; section numbers are those of RFC
 //! 9580).
 //!
+//! This file is long because it is one policy, which is read as a whole.
+//!
 //! The `pgp` crate reads packets and does the arithmetic. Invariant: a signature counts only if all of these
 //! are true:
 //!

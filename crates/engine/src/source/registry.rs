@@ -24,7 +24,9 @@ pub type Factory = Arc<dyn Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync>;
 /// # use downhaul_engine::source::{Source, Sources};
 /// # use downhaul_engine::{Session, Settings};
 /// # use std::sync::Arc;
-/// # fn add(ftp: impl Fn(&url::Url) -> Arc<dyn Source> + Send + Sync + 'static) -> Result<(), downhaul_engine::Error> {
+/// # fn add(
+/// #     ftp: impl Fn(&url::Url) -> Arc<dyn Source> + Send + Sync + 'static,
+/// # ) -> Result<(), downhaul_engine::Error> {
 /// let settings = Settings::default();
 /// let sources = Sources::http(&settings)?.with_scheme("ftp", move |url, _| ftp(url));
 /// let builder = Session::builder(settings).sources(sources);

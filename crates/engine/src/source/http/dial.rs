@@ -152,7 +152,7 @@ mod tests {
         let alive = server.local_addr().expect("an address");
         let stream = race(&[dead, alive]).await.expect("the second one answers");
         assert_eq!(stream.peer_addr().expect("an address"), alive);
-        let error = error_of(&race(&[dead]).await.expect_err("nobody answers"), "h:1");
+        let error = error_of(&race(&[dead]).await.expect_err("nothing answers"), "h:1");
         assert_eq!(error.kind, ErrorKind::ConnectRefused);
         assert!(error.detail.contains(&dead.to_string()), "{error}");
     }

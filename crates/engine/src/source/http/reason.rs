@@ -1,5 +1,5 @@
-//! What a server says about its refusal, beside the status: a header, the message in a JSON or XML body, or the demand
-//! for a browser. One line, which a face escapes before it shows it.
+//! What a server says about its refusal, beside the status: a header, the message in a JSON or XML body, or
+//! the demand for a browser. One line, which a face escapes before it shows it.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -33,7 +33,8 @@ pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     Some(line[..cut].to_string()).filter(|line| !line.is_empty())
 }
 
-/// Looks for a text under one of the keys, also within `{"error": {"message": ...}}` and `{"errors": [{...}]}`.
+/// Looks for a text under one of the keys, also within `{"error": {"message": ...}}` and `{"errors":
+/// [{...}]}`.
 fn in_json(value: &Value) -> Option<String> {
     match value {
         Value::Object(map) => KEYS.iter().find_map(|key| match map.get(*key)? {

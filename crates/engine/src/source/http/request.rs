@@ -119,7 +119,8 @@ fn add_given(headers: &mut HeaderMap, given: &[(String, String)]) {
     }
 }
 
-/// Returns true if a URL is of the host that the person named, as `HOST` (with the usual port) or `HOST:PORT`.
+/// Returns true if a URL is of the host that the person named, as `HOST` (with the usual port) or
+/// `HOST:PORT`.
 fn is_host(url: &Url, named: &str) -> bool {
     let Some(host) = url.host_str() else { return false };
     match named.to_ascii_lowercase() {

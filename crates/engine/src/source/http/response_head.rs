@@ -181,8 +181,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for LenientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        // `expect_head` was called before the request was sent, so it is seen here before the first byte of the
-        // response.
+        // `expect_head` was called before the request was sent, so it is seen here before the first byte of
+        // the response.
         if me.head_state.expected.swap(false, Ordering::Acquire) {
             me.state = State::Head(Vec::new());
             me.interim = 0;

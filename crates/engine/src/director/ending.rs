@@ -1,0 +1,163 @@
+//! How files and the session end, and what is counted then.
+//!
+//! Invariant: each job is counted once: finished, skipped or failed.
+
+use super::running::{host_of, name_of};
+use super::{Director, Report};
+use crate::explain::{self, Explanation, FileStory};
+use downhaul_core::concurrency::Host;
+use downhaul_core::error::{Blame, Error, ErrorKind};
+use downhaul_core::event::{EventKind, JobId};
+use downhaul_core::plan::Outcome;
+use std::time::Duration;
+
+/// What a finished file counts beside its bytes when the number of files at once is found out: about what a common
+/// line brings in the time of a request.
+const FILE_COUNTS: u64 = 16 * 1024;
+
+/// How a session ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Files that were queued.
+    pub files: u64,
+    /// Of these: complete.
+    pub finished: u64,
+    /// Of these: nothing was to be done.
+    pub skipped: u64,
+    /// Of these: failed.
+    pub failed: u64,
+    /// Of these: the next run can resume them.
+    pub resumable: u64,
+    /// Of these: stopped with the run before they were complete.
+    pub stopped: u64,
+    /// Bytes of unfinished files that the next run can continue with.
+    pub kept: u64,
+    /// What the failed files failed for.
+    pub blames: Vec<Blame>,
+    /// `--on-error exit` stopped the run.
+    pub stopped_on_error: bool,
+    /// The reader of standard output has closed it.
+    pub output_closed: bool,
+    /// What a person should know of the run as a whole.
+    pub notes: Vec<String>,
+    /// Where the time went.
+    pub explanation: Explanation,
+}
+
+impl Director {
+    /// Ends a job that never started.
+    pub(super) fn fail_unstarted(&mut self, id: JobId, error: &Error) {
+        self.reporter.tell(Some(id), EventKind::failed(error));
+        self.count_failure(error.kind);
+    }
+
+    pub(super) fn finish(&mut self, id: JobId, outcome: Outcome) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        running.over = true;
+        running.wake = None;
+        running.verifier = None;
+        if let Some(checker) = running.checker.take() {
+            checker.abort();
+        }
+        let part = running.part.take();
+        let bytes = running.plan.bytes();
+        self.reporter.drop_meter(id);
+        self.space.release(id);
+        self.places.over(id);
+        let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
+        self.summary.resumable += u64::from(keep);
+        self.summary.kept += if keep { bytes } else { 0 };
+        let finished = matches!(outcome, Outcome::Finished);
+        match outcome {
+            Outcome::Finished => {
+                self.summary.finished += 1;
+                self.explain(id);
+                if let Some(files) = &mut self.files {
+                    files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
+                }
+            }
+            Outcome::Skipped => self.summary.skipped += 1,
+            Outcome::Failed { kind, exhausted, stop_all, .. } => {
+                self.count_failure(kind);
+                if exhausted {
+                    self.start_no_more();
+                }
+                if stop_all {
+                    self.summary.stopped_on_error = true;
+                    self.stop_all();
+                }
+            }
+        }
+        match part {
+            Some(part) if !finished => self.block(id, false, move || {
+                if !keep {
+                    part.discard();
+                }
+                Report::Gone
+            }),
+            Some(part) => {
+                // Closing it is all that is left, and nobody waits for that.
+                self.clerks.run(move || drop(part));
+                self.forget(id);
+            }
+            None => self.forget(id),
+        }
+    }
+
+    /// Nothing of this file is left.
+    pub(super) fn forget(&mut self, id: JobId) {
+        self.running.remove(&id);
+        if let Some(files) = &mut self.files {
+            files.on_closed(false);
+        }
+    }
+
+    /// Remembers where the time of a finished file went, if it is among those that took longest.
+    pub(super) fn explain(&mut self, id: JobId) {
+        let now = self.clock.now();
+        let Some(running) = self.running.get(&id) else { return };
+        let took = now.saturating_sub(running.since);
+        if !self.summary.explanation.wants(took) {
+            return;
+        }
+        let mut spent = *running.meter.spent();
+        let (complete, proven) = (running.complete.unwrap_or(now), running.proven.unwrap_or(now));
+        spent.body = complete.saturating_sub(running.came.unwrap_or(complete));
+        (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
+        let host = host_of(&running.spec, running.plan.source());
+        let steps = self.connections.hosts.get(host).map_or(&[][..], Host::steps);
+        let named = running.spec.connections.or(self.settings.connections);
+        let limit = explain::limiter(&spent, running.limits.is_set(), named, running.most_workers, steps);
+        let name = running.path.as_deref().map(name_of).unwrap_or_default();
+        let (bytes, connections) = (running.plan.bytes(), running.most_workers);
+        self.summary.explanation.add(FileStory { name, bytes, took, connections, spent, limit });
+    }
+
+    pub(super) fn count_failure(&mut self, kind: ErrorKind) {
+        self.summary.failed += 1;
+        self.summary.stopped += u64::from(kind == ErrorKind::RunStopped);
+        if !self.summary.blames.contains(&kind.blame()) {
+            self.summary.blames.push(kind.blame());
+        }
+        self.summary.output_closed |= kind == ErrorKind::OutputClosed;
+    }
+
+    /// Keeps what was found out about hosts for later runs.
+    pub(super) async fn remember(&mut self) {
+        let (memory, learned) = self.connections.take_learned();
+        let kept = tokio::task::spawn_blocking(move || memory.keep(&learned)).await;
+        self.summary.notes.extend(kept.ok().flatten());
+    }
+
+    pub(super) fn sum_up(&mut self) -> Summary {
+        self.summary.files = self.jobs;
+        let hosts = std::mem::take(&mut self.connections.hosts).into_iter();
+        let mut hosts: Vec<_> = hosts.map(|(host, one)| (host, one.steps().to_vec())).collect();
+        hosts.retain(|(_, steps)| !steps.is_empty());
+        hosts.sort_by(|a, b| a.0.cmp(&b.0));
+        self.summary.explanation.hosts = hosts;
+        self.reporter.tell(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
+        std::mem::take(&mut self.summary)
+    }
+}

@@ -1,0 +1,139 @@
+//! Which files start, and when.
+//!
+//! Invariant: files start in the order of the queue, and only while there is room for them.
+
+use super::running::Running;
+use super::{Director, QUEUE_AHEAD, Ready};
+use crate::limit::{Limit, Limits};
+use crate::place::Reserved;
+use crate::session::Added;
+use crate::source::GivenBy;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::{EventKind, JobId};
+use downhaul_core::identity::Identity;
+use downhaul_core::job::Job;
+use downhaul_core::name::SafeName;
+use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
+use downhaul_core::show;
+use std::sync::Arc;
+
+/// Files that may wait for a person or a host before no new file starts: enough for a short absence, and few enough to
+/// remember what was asked.
+const IDLE_MOST: usize = 64;
+
+/// Files at once before it is known whether more of them help.
+pub(super) const FILES_LEAST: usize = 4;
+
+impl Director {
+    /// Takes a job into the queue and reserves its name.
+    pub(super) fn enqueue(&mut self, (id, job): Added) {
+        self.jobs += 1;
+        let queued = match &job {
+            Ok(job) => EventKind::queued(job),
+            Err(error) => EventKind::queued_without_job(error),
+        };
+        self.reporter.tell(Some(id), queued);
+        match job {
+            Ok(spec) => match self.places.reserve(id, &spec) {
+                Reserved::Path => {
+                    self.queue.push(id, spec);
+                    self.catch_up(id);
+                }
+                Reserved::Same => {
+                    let path = SafeName::from_url(&spec.urls[0]).to_string();
+                    let reason = "is in the list already, from the same URL: it is fetched once".to_string();
+                    self.reporter.tell(Some(id), EventKind::skipped(path, reason));
+                    self.summary.skipped += 1;
+                }
+                Reserved::Taken => {
+                    let at = spec.destination.given_name().unwrap_or_default();
+                    self.fail_unstarted(id, &Error::new(ErrorKind::NameTaken, at, ""));
+                }
+            },
+            Err(error) => self.fail_unstarted(id, &error),
+        }
+    }
+
+    /// Returns true if the queue has room for further jobs.
+    pub(super) fn wants_jobs(&mut self) -> bool {
+        self.filling = self.queue.waiting() < if self.filling { QUEUE_AHEAD } else { QUEUE_AHEAD / 2 };
+        !self.closing && self.filling && !self.reporter.is_behind()
+    }
+
+    /// Resumes files that were idle, and starts files from the queue, while there is room.
+    pub(super) fn start_files(&mut self) {
+        while self.has_room() {
+            let Some((id, why)) = self.ready.pop_front() else { break };
+            match why {
+                Ready::Waited => self.drive(id),
+                Ready::Answered => self.tell_plan(id, Input::Answer(Answer::Retry)),
+                Ready::Resumed => self.tell_plan(id, Input::Pause(false)),
+            }
+        }
+        if self.closing || self.paused {
+            return;
+        }
+        while self.queue.waiting() > 0 && self.may_start() {
+            let Some((id, spec)) = self.queue.pop() else { return };
+            let meter = self
+                .reporter
+                .meter(id, spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0])));
+            if let Some(files) = &mut self.files {
+                files.on_opened(false);
+            }
+            let plan = Plan::new(self.rules(id, &spec));
+            let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
+            let sources = spec.urls.iter().map(|url| self.sources.source(url, by(url))).collect();
+            let limits = Limits { session: self.limit.clone(), job: Arc::new(Limit::new(spec.limit_rate)) };
+            let running = Running::new(spec, plan, meter, limits, sources, self.clock.now());
+            self.running.insert(id, running);
+            self.drive(id);
+        }
+    }
+
+    /// Returns what the plan of a job needs to know.
+    pub(super) fn rules(&self, id: JobId, spec: &Job) -> Rules {
+        let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
+        let identity = Identity { origins, proven: false };
+        // If it is known that no file is there, the disk is not asked.
+        let look_first = !spec.destination.is_in_order() && !self.places.is_free(id, &identity);
+        Rules {
+            origins: identity.origins,
+            size: spec.size,
+            chunks: spec.chunks.clone(),
+            look_first,
+            retries: self.settings.retries,
+            on_error: self.on_error,
+            max_time: self.settings.max_time,
+            verify: self.settings.verify,
+            record: self.settings.record,
+            expected: spec.expected.clone(),
+            notes: spec.notes.clone(),
+            connections: spec.connections.or(self.settings.connections),
+            sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
+            seed: self.seed.wrapping_add(id.get()),
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.running.len() - self.idle() < self.parallel()
+    }
+
+    /// Returns how many files may be at work at once.
+    pub(super) fn parallel(&self) -> usize {
+        match (self.settings.parallel, &self.files) {
+            (None, Some(files)) => files.target(),
+            (parallel, _) => parallel.unwrap_or(FILES_LEAST),
+        }
+    }
+
+    /// Returns true if a file of the queue may start.
+    pub(super) fn may_start(&self) -> bool {
+        self.has_room() && self.idle() < IDLE_MOST && !self.reporter.is_behind()
+    }
+
+    /// Returns how many running jobs wait for a person or a host.
+    pub(super) fn idle(&self) -> usize {
+        self.running.values().filter(|one| one.plan.is_idle()).count()
+    }
+}

@@ -1,0 +1,254 @@
+//! Collects the bytes of a connection into batches, has one of them written at a time, and reports what the disk has.
+//!
+//! Invariant: bytes are reported and recorded only after the disk has them. While [`Writer::hold_back`] applies,
+//! nothing is reported before [`Writer::tell`].
+
+use super::Go;
+use crate::clock;
+use crate::hashing::{self, end_of};
+use crate::report::Meter;
+use bytes::Bytes;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::journal::{self, Claim, Crc};
+use downhaul_core::plan::{Input, WorkerId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The most bytes that are collected before they are written: few writes, and each long enough to be worth a
+/// switch to another thread.
+const BATCH_MOST: usize = 1024 * 1024;
+
+/// What the batches of all workers may take together: three quarters of 64 MiB (promise 7). The rest is for
+/// reading.
+const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
+
+/// Batches of one worker that may be in memory at once: being filled, written, waiting for the hasher, hashed.
+const BATCHES_EACH: usize = 4;
+
+/// Returns how large a batch may be, in bytes, while this many workers are at work.
+fn batch_bytes(workers: usize) -> usize {
+    (BATCHES_TOGETHER / BATCHES_EACH / workers.max(1)).clamp(8 * 1024, BATCH_MOST)
+}
+
+/// The most buffers that are collected before they are written, for bodies that arrive in tiny pieces.
+const BATCH_BUFFERS: usize = 1024;
+
+/// A write of so many bytes takes microseconds (memory is copied at some GB/s).
+pub(super) const QUICK: u64 = 64 * 1024;
+
+/// A batch that was written, whether all of its bytes were new, and what the journal claims of it later.
+type Wrote = (hashing::Batch, bool, Vec<u8>);
+
+/// Collects bytes into batches and has one of them written at a time.
+pub(super) struct Writer {
+    worker: WorkerId,
+    go: Go,
+    end: Arc<AtomicU64>,
+    workers: Arc<AtomicUsize>,
+    meter: Arc<Meter>,
+    /// Bytes that arrived and are not reported yet.
+    in_hand: usize,
+    batch: Vec<Bytes>,
+    batch_bytes: usize,
+    /// Where the batch begins.
+    at: u64,
+    writing: Option<oneshot::Receiver<Result<Wrote, Error>>>,
+    /// What the journal claims as soon as the whole response is right. Until then nothing is reported.
+    held_back: Option<Vec<u8>>,
+    /// Every byte of that was written by this worker first.
+    fresh: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        worker: WorkerId,
+        go: Go,
+        end: Arc<AtomicU64>,
+        workers: Arc<AtomicUsize>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let (at, batch) = (go.at, Vec::new());
+        let (writing, held_back, fresh) = (None, None, true);
+        Writer {
+            worker,
+            go,
+            end,
+            workers,
+            meter,
+            in_hand: 0,
+            batch,
+            batch_bytes: 0,
+            at,
+            writing,
+            held_back,
+            fresh,
+        }
+    }
+
+    /// Adds bytes, except those before the beginning or beyond the end. Returns true if the batch should be written.
+    pub(super) fn take(&mut self, mut bytes: Bytes) -> bool {
+        let early = self.go.skip.min(bytes.len() as u64);
+        self.go.skip -= early;
+        // No longer than the bytes are.
+        drop(bytes.split_to(early as usize));
+        let room = self.end.load(Ordering::Relaxed).saturating_sub(self.known());
+        bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        self.batch_bytes += bytes.len();
+        self.in_hand += bytes.len();
+        self.meter.took(bytes.len());
+        self.batch.push(bytes);
+        let most = batch_bytes(self.workers.load(Ordering::Relaxed));
+        self.batch_bytes >= most || self.batch.len() >= BATCH_BUFFERS
+    }
+
+    /// Returns true if all requested bytes are here.
+    pub(super) fn is_full(&self) -> bool {
+        self.known() >= self.end.load(Ordering::Relaxed)
+    }
+
+    /// Returns one past the last byte that is here.
+    fn known(&self) -> u64 {
+        self.at + self.batch_bytes as u64
+    }
+
+    /// Waits for the batch before, and starts to write what was collected since.
+    pub(super) async fn flush(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
+        self.settle(report).await?;
+        if self.batch_bytes == 0 {
+            self.batch.clear();
+            return Ok(());
+        }
+        let batch: hashing::Batch = (self.at, Arc::new(std::mem::take(&mut self.batch)));
+        self.at += std::mem::take(&mut self.batch_bytes) as u64;
+        let (part, generation, journaled) = (self.go.part.clone(), self.go.generation, self.go.journaled);
+        let end = self.end.clone();
+        let (done, writing) = oneshot::channel();
+        self.writing = Some(writing);
+        let held_back = self.held_back.is_some();
+        let quick = !journaled && end_of(&batch) - batch.0 <= QUICK;
+        let write = move || {
+            let fresh = part.write_at(generation, batch.0, &batch.1, &end)?;
+            let mut later = Vec::new();
+            // Bytes that another worker wrote first are in its record.
+            if journaled && fresh {
+                let mut crc = Crc::new();
+                batch.1.iter().for_each(|bytes| crc.update(bytes));
+                let claim = Claim { start: batch.0, end: end_of(&batch), crc: crc.value() };
+                let record = journal::claim(claim);
+                if held_back { later = record } else { part.record(generation, &record)? }
+            }
+            Ok((batch, fresh, later))
+        };
+        // A worker that was dropped meanwhile does not wait for the result.
+        let write = move || drop(done.send(write()));
+        if quick {
+            self.go.clerks.run(write);
+        } else {
+            tokio::task::spawn_blocking(write);
+        }
+        Ok(())
+    }
+
+    /// Waits for the batch that is being written, passes it to the hasher, and reports it.
+    async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let since = clock::instant();
+        let (batch, fresh, later) =
+            writing.await.map_err(|e| Error::new(ErrorKind::DiskFailed, "", e.to_string()))??;
+        let disk = since.elapsed();
+        let upto = end_of(&batch);
+        let written = batch.1.iter().map(Bytes::len).sum::<usize>();
+        if let Some(records) = &mut self.held_back {
+            // The hasher reads the bytes back from the disk when they count.
+            records.extend(later);
+            self.fresh &= fresh;
+            self.meter.spent().disk += disk;
+            return Ok(());
+        }
+        // If another worker wrote some of the bytes first, the hasher reads all of them back from the disk.
+        let hash = match self.go.feed.as_ref().filter(|_| fresh) {
+            Some(feed) => feed.give(batch).await,
+            None => Duration::ZERO,
+        };
+        let mut spent = self.meter.spent();
+        spent.disk += disk;
+        spent.hash += hash;
+        drop(spent);
+        report(Input::Wrote { worker: self.worker, upto, fresh });
+        self.in_hand -= written;
+        self.meter.gave(written);
+        Ok(())
+    }
+
+    /// From now on nothing counts before the whole response is right, if it can be taken back. A worker that was
+    /// dropped may have left bytes here that were never verified.
+    pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
+        if self.void().await? {
+            self.held_back = Some(Vec::new());
+        }
+        Ok(())
+    }
+
+    /// The whole response is right: records and reports it.
+    pub(super) async fn tell(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
+        let Some(records) = self.held_back.take() else { return Ok(()) };
+        let (part, generation) = (self.go.part.clone(), self.go.generation);
+        if !records.is_empty() {
+            on_the_disk(move || part.record(generation, &records)).await?;
+        }
+        report(Input::Wrote { worker: self.worker, upto: self.at, fresh: self.fresh });
+        self.meter.gave(std::mem::take(&mut self.in_hand));
+        Ok(())
+    }
+
+    /// The response is incomplete or wrong: takes its bytes back.
+    ///
+    /// # Errors
+    /// `output.started` if the wrong bytes were already passed on.
+    pub(super) async fn take_back(
+        &mut self,
+        why: Option<&Error>,
+        report: &impl Fn(Input),
+    ) -> Result<(), Error> {
+        // A write that has begun must end before the bytes are taken back.
+        let settled = self.settle(report).await;
+        let gone = !self.void().await?;
+        settled?;
+        match why {
+            Some(bad) if gone && bad.kind == ErrorKind::DigestPart && self.at > self.go.at => {
+                Err(Error::new(ErrorKind::OutputStarted, &bad.at, &bad.detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Discards what is on the disk of the segment. Returns false if the output cannot take bytes back.
+    async fn void(&self) -> Result<bool, Error> {
+        let (part, generation) = (self.go.part.clone(), self.go.generation);
+        let range = self.go.at..self.end.load(Ordering::Relaxed);
+        on_the_disk(move || part.void(generation, range)).await
+    }
+
+    /// Writes and reports everything that was collected.
+    pub(super) async fn finish(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
+        self.flush(report).await?;
+        self.settle(report).await
+    }
+}
+
+/// Runs work that waits for the disk on a thread that may block.
+async fn on_the_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
+}
+
+/// A worker may be dropped at any time, and then its bytes are in memory no longer.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.meter.gave(self.in_hand);
+    }
+}
