@@ -11,8 +11,8 @@ use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::plan::Outcome;
 use std::time::Duration;
 
-/// What a finished file counts beside its bytes when the number of files at once is found out: about what a common
-/// line brings in the time of a request.
+/// What a finished file counts beside its bytes when the number of files at once is found out: about what a
+/// common line brings in the time of a request.
 const FILE_COUNTS: u64 = 16 * 1024;
 
 /// How a session ended.
@@ -97,7 +97,7 @@ impl Director {
                 Report::Gone
             }),
             Some(part) => {
-                // Closing it is all that is left, and nobody waits for that.
+                // Only closing it is left, and nothing waits for that.
                 self.clerks.run(move || drop(part));
                 self.forget(id);
             }

@@ -47,8 +47,8 @@ pub(super) struct Running {
     pub(super) signature: Option<Arc<Signature>>,
     pub(super) modified: Option<std::time::SystemTime>,
     pub(super) wake: Option<Duration>,
-    /// The most connections at once. Below: when the file began, when its first bytes came, when it was complete, and
-    /// when it was verified.
+    /// The most connections at once. Below: when the file began, when its first bytes came, when it was
+    /// complete, and when it was verified.
     pub(super) most_workers: usize,
     pub(super) since: Duration,
     pub(super) came: Option<Duration>,
@@ -123,8 +123,8 @@ pub(super) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
     (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
 }
 
-/// Returns the size of a file as its list states it. JSON lines and lock files state it among other keys, which are
-/// not checked.
+/// Returns the size of a file as its list states it. JSON lines and lock files state it among other keys,
+/// which are not checked.
 pub(super) fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }

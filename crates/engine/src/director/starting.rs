@@ -17,8 +17,8 @@ use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
 use std::sync::Arc;
 
-/// Files that may wait for a person or a host before no new file starts: enough for a short absence, and few enough to
-/// remember what was asked.
+/// Files that may wait for a person or a host before no new file starts: enough for a short absence, and few
+/// enough to remember what was asked.
 const IDLE_MOST: usize = 64;
 
 /// Files at once before it is known whether more of them help.

@@ -28,7 +28,8 @@ impl Watch {
         self.heard = clock::instant();
     }
 
-    /// From `since` to now the worker waited for the disk and did not read, which is not the server's silence.
+    /// From `since` to now the worker waited for the disk and did not read, which is not the server's
+    /// silence.
     pub(super) fn was_away(&mut self, since: Instant) {
         let away = clock::instant().duration_since(since);
         self.heard += away;

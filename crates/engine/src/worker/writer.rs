@@ -1,7 +1,8 @@
-//! Collects the bytes of a connection into batches, has one of them written at a time, and reports what the disk has.
+//! Collects the bytes of a connection into batches, has one of them written at a time, and reports what the
+//! disk has.
 //!
-//! Invariant: bytes are reported and recorded only after the disk has them. While [`Writer::hold_back`] applies,
-//! nothing is reported before [`Writer::tell`].
+//! Invariant: bytes are reported and recorded only after the disk has them. While [`Writer::hold_back`]
+//! applies, nothing is reported before [`Writer::tell`].
 
 use super::Go;
 use crate::clock;
@@ -24,7 +25,8 @@ const BATCH_MOST: usize = 1024 * 1024;
 /// reading.
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
-/// Batches of one worker that may be in memory at once: being filled, written, waiting for the hasher, hashed.
+/// Batches of one worker that may be in memory at once: being filled, written, waiting for the hasher,
+/// hashed.
 const BATCHES_EACH: usize = 4;
 
 /// Returns how large a batch may be, in bytes, while this many workers are at work.
@@ -87,7 +89,8 @@ impl Writer {
         }
     }
 
-    /// Adds bytes, except those before the beginning or beyond the end. Returns true if the batch should be written.
+    /// Adds bytes, except those before the beginning or beyond the end. Returns true if the batch should be
+    /// written.
     pub(super) fn take(&mut self, mut bytes: Bytes) -> bool {
         let early = self.go.skip.min(bytes.len() as u64);
         self.go.skip -= early;
@@ -182,8 +185,8 @@ impl Writer {
         Ok(())
     }
 
-    /// From now on nothing counts before the whole response is right, if it can be taken back. A worker that was
-    /// dropped may have left bytes here that were never verified.
+    /// From now on nothing counts before the whole response is right, if it can be taken back. A worker that
+    /// was dropped may have left bytes here that were never verified.
     pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
         if self.void().await? {
             self.held_back = Some(Vec::new());
