@@ -196,3 +196,22 @@ fn a_partial_file_that_ends_in_empty_space_is_compared_where_it_has_content() {
     place.write("disk.img", &image(7)[..800_000]);
     place.assert_exact(&place.run(&["-c", &url]), "disk.img", &image(7));
 }
+
+#[test]
+fn without_a_record_a_name_that_several_urls_have_is_never_taken_for_the_wrong_file() {
+    let server = Server::start();
+    let place = Place::new();
+    let named = |n: u64| format!("named/{SIZE}/get{n}?disposition=attachment;filename=data.csv");
+    let urls = [1, 2].map(|n| server.url(&named(n)));
+    let run = || place.run(&[&urls[0], &urls[1], "--no-xattr", "-j", "1", "--retries", "0"]);
+    server.becomes(&named(1), "status/0/x?status=404");
+    assert_eq!(run().status, 1);
+    assert_eq!(place.file("data.csv"), Some(content("get2", SIZE)));
+    server.becomes(&named(1), &named(1));
+    let out = run();
+    let both = [1, 2].iter().all(|n| {
+        let right = Some(content(&format!("get{n}"), SIZE));
+        place.files().iter().any(|name| place.file(name) == right)
+    });
+    assert!(both || out.status != 0, "a file is missing: {:?}, {}", place.files(), out.stderr);
+}

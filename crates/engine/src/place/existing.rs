@@ -111,6 +111,10 @@ impl Places {
             compared => match self.prove(path, wanted, &remote.digests) {
                 Ok(Some(proof)) => Ok(stays(path, &format!("already exists, {proof}"))),
                 Ok(None) => match compared {
+                    Compared::Same(_) if self.may_be_anothers(path, there, wanted) => exists(
+                        "files of several URLs may have this name, and nothing tells which one this is"
+                            .into(),
+                    ),
                     Compared::Same(what) => {
                         self.is_no_page(path, wanted)?;
                         Ok(stays(path, &format!("already exists, {what}")))
@@ -174,6 +178,13 @@ impl Places {
             Ok(proof) if same || proof.is_some() => up_to_date,
             _ => None,
         })
+    }
+
+    /// Returns true if a file without a record has a name that a server gave, and the run has other jobs: the
+    /// files of several URLs often have one such name, size and date.
+    fn may_be_anothers(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> bool {
+        let named_by_url = self.wished(wanted.spec).as_deref() == Some(path);
+        there.file.record.is_none() && !named_by_url && self.taken.has_several()
     }
 
     /// Checks that an existing file is not a web page under a name that promises data. Such a file is a

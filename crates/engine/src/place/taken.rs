@@ -108,6 +108,12 @@ impl Taken {
         self.names().by.get(&job)?.first().cloned()
     }
 
+    /// Returns true if paths are reserved for more than one job.
+    pub(super) fn has_several(&self) -> bool {
+        // The paths of the log and the like have 0.
+        self.names().taken.values().filter(|what| **what != 0).take(2).count() > 1
+    }
+
     /// Forgets a job that ended. Its paths stay reserved.
     pub(super) fn over(&self, job: JobId) {
         self.names().by.remove(&job);
