@@ -13,7 +13,7 @@ use std::time::Duration;
 pub enum Retry {
     /// It is retried without a question: the next attempt may well succeed.
     Again,
-    /// The same would happen again unless somebody changes something: it is retried only when the person says
+    /// The same would happen again unless something is changed: it is retried only when the person says
     /// so.
     Person,
     /// It is never retried: nothing would be different.

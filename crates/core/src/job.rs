@@ -236,8 +236,8 @@ impl Job {
 pub enum NamedBy {
     /// The person. The headers and credentials that the person gave go to the origins of these URLs.
     Person,
-    /// A document that somebody else may have written: a Metalink document, or a list that was fetched. The
-    /// headers go only to the origins among these URLs that the person named as well
+    /// A document, which another person may have written: a Metalink document, or a list that was fetched.
+    /// The headers go only to the origins among these URLs that the person named as well
     /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
     Document,
 }

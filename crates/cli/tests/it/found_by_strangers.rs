@@ -1,4 +1,4 @@
-//! Faults that somebody found who tried to break the program, one test for each kind: secrets that go to
+//! Faults that a deliberate attempt to break the program found, one test for each kind: secrets that go to
 //! strangers or are shown, digests that were given and not used, and things that stand under the name of a
 //! file.
 

@@ -17,8 +17,8 @@ mod record;
 mod tests;
 
 pub use existing::{Compared, ExistingFile, Recognised, compare};
-pub(crate) use origin::is_same_place;
 pub use origin::{Hashes, Key, Origin, Relation};
+pub(crate) use origin::{is_same_place, is_same_url};
 pub use record::{Conditions, Record, seconds};
 
 /// What decides if a partial file belongs to a job.

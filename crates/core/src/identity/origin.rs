@@ -155,17 +155,27 @@ impl Origin {
     }
 }
 
-/// Returns true if the URL that answered before, as it may be shown, is the same as this one but for the
-/// signature. A validator holds for one URL only (RFC 9110, section 8.8.3), and a redirect may lead
-/// elsewhere.
-pub(crate) fn is_same_place(shown: &str, url: &Url) -> bool {
-    let parse = |text: &str| Url::parse(text).ok().map(|url| unsigned(&url));
-    parse(shown).is_some_and(|before| Some(before) == parse(&show::url(url)))
+/// Returns true if two URLs are equal but for their signature. A validator holds for one URL only (RFC 9110,
+/// section 8.8.3), and a redirect may lead elsewhere.
+pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
+    unsigned(one) == unsigned(other)
 }
 
-/// Returns a URL without the parameters that sign it.
+/// Returns true if the URL that answered in an earlier run, as it may be shown, is the same as this one but
+/// for the signature. A hidden value could differ, and so the URL may have one only if it is the URL of the
+/// job itself, whose `origin` has a hash of it.
+pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
+    let Ok(before) = Url::parse(shown) else { return false };
+    let Ok(now) = Url::parse(&show::url(url)) else { return false };
+    let hides = unsigned(&before).as_str().contains(show::HIDDEN);
+    let is_given = || origin.is_some_and(|origin| origin.shown == short(blake3::hash(shown.as_bytes())));
+    is_same_url(&before, &now) && (!hides || is_given())
+}
+
+/// Returns a URL without its fragment and the parameters that sign it.
 fn unsigned(url: &Url) -> Url {
     let mut file = url.clone();
+    file.set_fragment(None);
     if let Some(query) = url.query() {
         let kept = without_signature(query).join("&");
         file.set_query(Some(kept.as_str()).filter(|query| !query.is_empty()));

@@ -12,7 +12,7 @@ use super::{Leftover, Rules};
 use crate::adopt::Adopted;
 use crate::digest::Expected;
 use crate::error::{Error, ErrorKind};
-use crate::identity::{Identity as JobIdentity, Origin, is_same_place};
+use crate::identity::{Identity as JobIdentity, Origin, is_same_place, is_same_url};
 use crate::journal::Start;
 use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
@@ -128,6 +128,7 @@ impl Identity {
     /// Accepts a range of the file from this source.
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };
+        file.answered.get_or_insert_with(|| remote.url.clone());
         // If the file is being repaired, its origin was not known until now.
         if file.start.origin.is_none() {
             file.start.url = show::url(&remote.url);
@@ -232,7 +233,13 @@ impl Identity {
         }
         let strong = |one: &Expected| one.digest.algorithm.is_strong();
         let digest_tells = joining.mixes || joining.expected.iter().chain(&file.start.digests).any(strong);
-        if !digest_tells && !file.start.url.is_empty() && !is_same_place(&file.start.url, &remote.url) {
+        let same = match &file.answered {
+            Some(answered) => is_same_url(answered, &remote.url),
+            // It is not known where a file that is repaired came from.
+            None if file.start.url.is_empty() => true,
+            None => is_same_place(&file.start.url, &remote.url, joining.sources.origin(source)),
+        };
+        if !digest_tells && !same {
             return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {}", file.start.url));
         }
         let start = start_at(&file.start, source, joining);

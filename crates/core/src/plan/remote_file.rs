@@ -4,6 +4,7 @@
 
 use crate::journal::Start;
 use crate::remote::{Remote, Validator};
+use url::Url;
 
 /// If a later response has less than one part in this many of the first one's size, it is not a version of
 /// the file but something else, such as a short error message or a web page. Versions of one file differ by
@@ -21,6 +22,8 @@ pub(super) struct RemoteFile {
     pub(super) html: bool,
     /// The event `started` was sent for it.
     pub(super) announced: bool,
+    /// The URL that answered in this run.
+    pub(super) answered: Option<Url>,
 }
 
 impl RemoteFile {
@@ -28,13 +31,14 @@ impl RemoteFile {
     pub(super) fn left(start: Start) -> RemoteFile {
         let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();
-        RemoteFile { start, joinable: true, warnings, html: false, announced: false }
+        RemoteFile { start, joinable: true, warnings, html: false, announced: false, answered: None }
     }
 
     /// Returns the file of this response.
     pub(super) fn said(start: Start, remote: &Remote) -> RemoteFile {
         let left = RemoteFile::left(start);
-        let mut file = RemoteFile { html: remote.is_html(), joinable: remote.can_resume, ..left };
+        let (html, joinable) = (remote.is_html(), remote.can_resume);
+        let mut file = RemoteFile { html, joinable, answered: Some(remote.url.clone()), ..left };
         file.warnings.splice(0..0, remote.notes.iter().cloned());
         file
     }

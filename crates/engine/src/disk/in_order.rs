@@ -54,8 +54,7 @@ impl InOrder {
         )
     }
 
-    /// What stands at a path and is no regular file. Waits until somebody reads from a pipe, or until it is
-    /// over.
+    /// Opens what is at a path and is no regular file. Waits until a pipe has a reader, or until it is over.
     ///
     /// # Errors
     /// `file.is_device` for a block device, else whatever the system says.
