@@ -19,7 +19,7 @@
 //! - [`digest`] and [`signature`] verify bytes. [`content`] checks that a file is what its name promises.
 //! - [`error`] is what can go wrong, and [`retry`] decides if it is tried again.
 //! - [`event`] is what is reported, [`lock_file`] what is recorded of a run, and [`show`] escapes text and
-//!   hides secrets.
+//!   hides secrets in URLs. A [`secret`] is a text that cannot be printed.
 
 pub mod adopt;
 pub mod concurrency;
@@ -40,6 +40,7 @@ pub mod plan;
 pub mod ranges;
 pub mod remote;
 pub mod retry;
+pub mod secret;
 pub mod settings;
 pub mod show;
 pub mod signature;
