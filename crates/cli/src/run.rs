@@ -17,6 +17,7 @@ use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
+use crate::ui::trace::Trace;
 use crate::ui::{Facts, explain, json, log::Log};
 use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::core::job::{self, Destination};
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// The jobs that are not over, for `--failed`.
     pending: Option<Pending>,
+    /// What the engine traces, for `-vv`.
+    pub(crate) trace: Trace,
     /// What the screen has to say at the very end.
     last: Mutex<Vec<String>>,
 }
@@ -93,6 +96,10 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(args) => args,
         Err(why) => return usage(&why),
     };
+    let trace = match args.options.telling.verbose {
+        0 | 1 => Trace::default(),
+        _ => Trace::start(Paint(settings::telling(args, false).color)),
+    };
     let fetched = match input::list_url(args).map(|url| fetch_list(args, url)).transpose() {
         Ok(fetched) => fetched,
         Err(exit) => return exit,
@@ -129,7 +136,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let exit = own.block_on(download(args, input, settings, &telling, terminal, network.handle()));
+    let exit = own.block_on(download(args, input, (settings, &telling), trace, terminal, network.handle()));
     // What still blocks (a reader of standard input, a name server) is nothing to wait for.
     own.shutdown_background();
     network.shutdown_background();
@@ -185,8 +192,8 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
 async fn download(
     args: &Args,
     input: Input,
-    settings: Settings,
-    telling: &Telling,
+    (settings, telling): (Settings, &Telling),
+    trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
 ) -> Exit {
@@ -203,7 +210,7 @@ async fn download(
         Err(e) => return usage(&escaped(&e.to_string())),
     };
     let pending = args.options.failure.failed.is_some().then(Pending::default);
-    let shared = Arc::new(Shared { pending, ..Shared::default() });
+    let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let faces = faces(args, telling, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
     let from_stdin = matches!(input, Input::Stdin);

@@ -31,6 +31,7 @@ use crate::session::Added;
 use crate::short_blocking::Clerks;
 use crate::source::{Request, Sources};
 use crate::space::Space;
+use crate::trace;
 use connections::Connections;
 pub use control::Remove;
 pub(crate) use control::{Command, Control};
@@ -51,6 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::Span;
 pub(crate) use verifying::promises_data;
 
 /// Jobs that are read ahead, so that the next file starts without waiting for its list.
@@ -324,9 +326,7 @@ impl Director {
                 }
                 Action::Observe { source, news } => {
                     let host = host_of(&running.spec, source);
-                    if let Some(host) = self.connections.hosts.get_mut(host) {
-                        host.on(now, news);
-                    }
+                    self.connections.at_host(host, |host| host.on(now, news));
                 }
                 Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {
@@ -358,7 +358,8 @@ impl Director {
                 Action::Tell(fact) => {
                     match &fact {
                         EventKind::Retrying { wait, .. } => {
-                            running.meter.set_waiting(Duration::from_secs_f64(*wait))
+                            running.span.in_scope(|| trace::retrying(&fact));
+                            running.meter.set_waiting(Duration::from_secs_f64(*wait));
                         }
                         EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}
@@ -371,13 +372,18 @@ impl Director {
     }
     /// Runs work on the disk on a thread that may block. Quick work is run by the clerks.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
-        let news = self.news.clone();
-        let work = move || drop(news.send((id, work())));
+        let (news, span) = (self.news.clone(), self.span(id));
+        let work = move || drop(news.send((id, span.in_scope(work))));
         if quick {
             self.clerks.run(work);
         } else {
             tokio::task::spawn_blocking(work);
         }
+    }
+
+    /// Returns the span of a running job.
+    fn span(&self, id: JobId) -> Span {
+        self.running.get(&id).map_or_else(Span::none, |running| running.span.clone())
     }
 
     fn ids(&self) -> Vec<JobId> {

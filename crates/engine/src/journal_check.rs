@@ -1,8 +1,10 @@
 //! Compares bytes on the disk: with the journal of an earlier run, one claim after the other, while missing
 //! bytes are fetched; and a chunk with its digest.
 
+use crate::clock;
 use crate::disk::Part;
 use crate::hashers::Hashers;
+use crate::trace::DISK;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::Error;
 use downhaul_core::journal::{Claim, Crc};
@@ -15,12 +17,15 @@ const READ: u64 = 256 * 1024;
 
 /// Compares all claims. Reports [`Input::Checked`] for each, and then [`Input::CheckEnded`].
 pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, report: impl Fn(Input)) {
+    let (since, all, mut found) = (clock::instant(), claims.len(), 0);
     for claim in claims {
         let part = part.clone();
         // Bytes that cannot be read are fetched again.
         let good = tokio::task::spawn_blocking(move || holds(&*part, claim)).await.unwrap_or(false);
+        found += usize::from(good);
         report(Input::ClaimChecked { number, claim, good });
     }
+    tracing::debug!(target: DISK, claims = all, found, took = ?since.elapsed(), "compared the partial file with its journal");
     report(Input::JournalChecked { number });
 }
 

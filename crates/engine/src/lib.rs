@@ -5,6 +5,21 @@
 //! ([`Session::events`]), gives [`Progress`] numbers when asked ([`Session::samples`]), and takes answers
 //! ([`Session::answer`]).
 //!
+//! # Tracing
+//!
+//! The library reports through [`tracing`] where a person looks for a stall. These are the targets:
+//!
+//! - `downhaul::net`: names that are looked up, attempts to connect, TLS (version, ALPN, time), requests (on
+//!   a new or a reused connection), heads of responses (status, HTTP version, time);
+//! - `downhaul::retry`: retries with the failure before them, and pauses that hosts asked for;
+//! - `downhaul::concurrency`: which connection fetches what, and changes of the number of connections and
+//!   of files at once;
+//! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
+//!
+//! Retries and pauses have the level INFO, all others DEBUG. Each event of a job is in its span `job` (target
+//! `downhaul`), whose field `id` is the number of the [`JobId`]. URLs are shown without secrets, and values
+//! of headers are not shown. Without a subscriber nothing is formatted.
+//!
 //! Files of this crate, in the order in which a byte travels: `director` is the one loop, [`source`] where
 //! bytes come from, `worker` one connection at work, `disk` where bytes are kept, `space` the free space,
 //! `journal_check` what an earlier run left, `hashing` the digests, `report` the events, `explain` where the
@@ -31,6 +46,7 @@ mod short_blocking;
 mod signed;
 pub mod source;
 mod space;
+mod trace;
 mod worker;
 
 pub use async_writer::AsyncWriter;

@@ -260,7 +260,7 @@ pub struct Telling {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Show more details
+    /// Show more details; -vv: also each connection, request, retry and slow write
     #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
     pub verbose: u8,
 

@@ -9,6 +9,7 @@ pub(crate) mod messages;
 pub(crate) mod painter;
 pub(crate) mod prompt;
 pub(crate) mod screen;
+pub(crate) mod trace;
 pub(crate) mod units;
 
 use downhaul_engine::Events;

@@ -59,12 +59,16 @@ impl<'a> Screen<'a> {
     /// Shows a session until it is over.
     pub(crate) fn run(mut self, mut facts: Facts, session: &Session, shared: &Shared) {
         let start = Instant::now();
+        shared.trace.hold();
         loop {
             let paint_at = Instant::now() + TICK;
             let mut over = false;
             while let Some(left) = paint_at.checked_duration_since(Instant::now()) {
                 match facts.next(left) {
-                    Next::Event(event) => self.event(&event),
+                    Next::Event(event) => {
+                        self.above.extend(shared.trace.take());
+                        self.event(&event);
+                    }
                     Next::Nothing => break,
                     Next::End => {
                         over = true;
@@ -72,6 +76,7 @@ impl<'a> Screen<'a> {
                     }
                 }
             }
+            self.above.extend(shared.trace.take());
             let missed = facts.reader.missed();
             if missed > 0 {
                 self.above.push(format!("... {missed} messages were left out"));
@@ -80,6 +85,7 @@ impl<'a> Screen<'a> {
             }
             if over {
                 shared.say_last(self.end());
+                shared.trace.release();
                 return;
             }
             self.ask(session, shared);

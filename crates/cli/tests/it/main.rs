@@ -30,6 +30,7 @@ mod nginx;
 mod polite;
 mod several_connections;
 mod tls;
+mod tracing;
 
 // Digests, checksum lists and signatures.
 mod checksum_lists;

@@ -9,6 +9,7 @@ use crate::explain;
 use crate::hashing::Verifier;
 use crate::host_memory::Memory;
 use crate::source::Request;
+use crate::trace::CONCURRENCY;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
 use downhaul_core::concurrency::{Allowance, Host, Learned, Lost};
 use downhaul_core::error::Error;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tracing::{Instrument, debug};
 
 /// The open connections of a session.
 #[derive(Default)]
@@ -71,6 +73,25 @@ impl Connections {
             self.origins.insert(name.to_string(), origin);
             Host::new(most, known)
         })
+    }
+
+    /// Tells a host something, if it is known, and traces what that changes.
+    pub(super) fn at_host<T>(&mut self, name: &str, tell: impl FnOnce(&mut Host) -> T) -> Option<T> {
+        let host = self.hosts.get_mut(name)?;
+        let before = host.steps().last().copied();
+        let answer = tell(host);
+        if let Some(step) = host.steps().last().filter(|step| Some(**step) != before) {
+            debug!(
+                target: CONCURRENCY,
+                host = name,
+                from = step.from,
+                to = step.to,
+                why = ?step.why,
+                goodput = step.goodput,
+                "changed the number of connections"
+            );
+        }
+        Some(answer)
     }
 
     /// Forgets a host without connections, but keeps the limits that this run found.
@@ -162,26 +183,33 @@ impl Director {
         if running.workers.is_empty() && running.checker.is_none() {
             running.meter.set_phase(Phase::Connecting);
         }
+        debug!(
+            target: CONCURRENCY,
+            parent: &running.span,
+            ?worker,
+            host,
+            from = request.from,
+            to = request.to,
+            others = running.workers.len(),
+            "gives a connection something to fetch"
+        );
         let (go, told) = oneshot::channel();
-        let end = Arc::new(AtomicU64::new(UNKNOWN_END));
-        let workers = self.connections.count.clone();
-        let meter = running.meter.clone();
-        let (limits, whole) = (running.limits.clone(), Whole::default());
+        let (end, whole) = (Arc::new(AtomicU64::new(UNKNOWN_END)), Whole::default());
         let work = Worker {
             id: worker,
             source: opens,
             request,
-            meter,
+            meter: running.meter.clone(),
             settings,
-            limits,
+            limits: running.limits.clone(),
             go: told,
             end: end.clone(),
             whole: whole.clone(),
-            workers,
+            workers: self.connections.count.clone(),
         };
         // The director may be gone when a report comes, which is then not needed.
         let report = move |input| drop(news.send((id, Report::Input(input))));
-        let task = tokio::spawn(work.run(report)).abort_handle();
+        let task = tokio::spawn(work.run(report).instrument(running.span.clone())).abort_handle();
         self.connections.count.fetch_add(1, Ordering::Relaxed);
         let most = self.settings.max_per_host;
         let first = !running.workers.values().any(|one| one.source == source);
@@ -232,9 +260,9 @@ impl Director {
         let Some(at_work) = running.workers.get(&worker) else { return };
         let (last, flowed) = (running.workers.len() == 1, running.plan.has_flowed());
         let lost = Lost { sent: at_work.sent, last, flowed };
-        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
-            error.pause = host.on_failure(self.clock.now(), error, lost);
-        }
+        let now = self.clock.now();
+        let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));
+        error.pause = pause.unwrap_or(error.pause);
     }
 
     /// A worker has ended or is not needed any more: its connection counts no longer. `cut`: it is closed in
@@ -242,6 +270,7 @@ impl Director {
     pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
+        debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection is done");
         // Two sources at one host count as two files: each keeps one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
         // Bytes that it has not begun to write must not be written over what another worker brings.

@@ -5,11 +5,13 @@
 use super::running::{host_of, name_of};
 use super::{Director, Report};
 use crate::explain::{self, Explanation, FileStory};
+use crate::trace::CONCURRENCY;
 use downhaul_core::concurrency::Host;
 use downhaul_core::error::{Blame, Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::plan::Outcome;
 use std::time::Duration;
+use tracing::debug;
 
 /// What a finished file counts beside its bytes when the number of files at once is found out: about what a
 /// common line brings in the time of a request.
@@ -74,7 +76,11 @@ impl Director {
                 self.summary.finished += 1;
                 self.explain(id);
                 if let Some(files) = &mut self.files {
+                    let before = files.target();
                     files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
+                    if files.target() != before {
+                        debug!(target: CONCURRENCY, from = before, to = files.target(), "changed the number of files at once");
+                    }
                 }
             }
             Outcome::Skipped => self.summary.skipped += 1,

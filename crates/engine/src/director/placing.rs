@@ -88,7 +88,7 @@ impl Director {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
         // Where nothing stands there is nothing to be known of it, and no list is fetched for that.
-        let (proofs, news) = (self.proofs.clone(), self.news.clone());
+        let (proofs, news, span) = (self.proofs.clone(), self.news.clone(), running.span.clone());
         tokio::spawn(async move {
             let (places, identity) = by_name;
             let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
@@ -96,7 +96,7 @@ impl Director {
                 return drop(news.send((id, Report::Looked(Ok((path, place))))));
             }
             let known = proofs.about(&job, None).await;
-            tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));
+            tokio::task::spawn_blocking(move || drop(news.send((id, span.in_scope(|| work(known))))));
         });
     }
 
@@ -230,6 +230,7 @@ impl Director {
             return self.block(id, quick, move || work(Ok(Known::default())));
         }
         let (proofs, spec, news) = (self.proofs.clone(), running.spec.clone(), self.news.clone());
+        let span = running.span.clone();
         tokio::spawn(async move {
             let mut known = match told {
                 true => Ok(Known::default()),
@@ -243,7 +244,7 @@ impl Director {
             {
                 let _ = news.send((id, Report::Known(known.clone())));
             }
-            tokio::task::spawn_blocking(move || drop(news.send((id, work(known)))));
+            tokio::task::spawn_blocking(move || drop(news.send((id, span.in_scope(|| work(known))))));
         });
     }
 }

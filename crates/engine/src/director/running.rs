@@ -16,12 +16,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
+use tracing::Span;
 use url::Url;
 
 /// A job that is running.
 pub(super) struct Running {
     pub(super) spec: Arc<Job>,
     pub(super) plan: Plan,
+    /// All that happens to the job is traced in it.
+    pub(super) span: Span,
     pub(super) meter: Arc<Meter>,
     pub(super) priority: i32,
     pub(super) limits: Limits,
@@ -63,6 +66,7 @@ impl Running {
     pub(super) fn new(
         spec: Job,
         plan: Plan,
+        span: Span,
         meter: Arc<Meter>,
         limits: Limits,
         sources: Vec<Arc<dyn Source>>,
@@ -75,6 +79,7 @@ impl Running {
             wants_more: false,
             spec: Arc::new(spec),
             plan,
+            span,
             meter,
             sources,
             workers: BTreeMap::new(),

@@ -8,6 +8,7 @@ use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
 use crate::session::Added;
 use crate::source::GivenBy;
+use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
 use downhaul_core::identity::Identity;
@@ -85,7 +86,7 @@ impl Director {
             let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
             let sources = spec.urls.iter().map(|url| self.sources.source(url, by(url))).collect();
             let limits = Limits { session: self.limit.clone(), job: Arc::new(Limit::new(spec.limit_rate)) };
-            let running = Running::new(spec, plan, meter, limits, sources, self.clock.now());
+            let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
             self.running.insert(id, running);
             self.drive(id);
         }

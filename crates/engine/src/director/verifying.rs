@@ -21,6 +21,7 @@ use downhaul_core::show;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
+use tracing::Instrument;
 
 impl Director {
     pub(super) fn check(&mut self, id: JobId, number: u32, claims: Vec<Claim>) {
@@ -31,7 +32,8 @@ impl Director {
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Checking);
         let report = move |input| drop(news.send((id, Report::Input(input))));
-        running.checker = Some(tokio::spawn(journal_check::run(number, claims, part, report)).abort_handle());
+        let check = journal_check::run(number, claims, part, report);
+        running.checker = Some(tokio::spawn(check.instrument(running.span.clone())).abort_handle());
     }
 
     pub(super) fn start_verifier(&mut self, id: JobId) {

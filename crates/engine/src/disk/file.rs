@@ -10,6 +10,7 @@ mod part;
 mod tests;
 
 use super::{Disk, Found, NoFile, Opening, Part, Standing, failure, platform};
+use crate::trace::DISK;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{self, Identity, Record};
 use downhaul_core::journal;
@@ -212,6 +213,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
             remove(path);
             continue;
         }
+        tracing::debug!(target: DISK, path = %path.display(), bytes = meta.len(), "opened the partial file");
         return Ok((file, meta));
     }
     Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), ""))

@@ -8,6 +8,7 @@ use super::Go;
 use crate::clock;
 use crate::hashing::{self, end_of};
 use crate::report::Meter;
+use crate::trace::{DISK, SLOW_WRITE};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::journal::{self, Claim, Crc};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tracing::{Span, debug};
 
 /// The most bytes that are collected before they are written: few writes, and each long enough to be worth a
 /// switch to another thread.
@@ -132,7 +134,12 @@ impl Writer {
         let held_back = self.held_back.is_some();
         let quick = !journaled && end_of(&batch) - batch.0 <= QUICK;
         let write = move || {
+            let since = clock::instant();
             let fresh = part.write_at(generation, batch.0, &batch.1, &end)?;
+            let took = since.elapsed();
+            if took > SLOW_WRITE {
+                debug!(target: DISK, from = batch.0, to = end_of(&batch), ?took, "a write was slow");
+            }
             let mut later = Vec::new();
             // Bytes that another worker wrote first are in its record.
             if journaled && fresh {
@@ -145,7 +152,8 @@ impl Writer {
             Ok((batch, fresh, later))
         };
         // A worker that was dropped meanwhile does not wait for the result.
-        let write = move || drop(done.send(write()));
+        let span = Span::current();
+        let write = move || drop(done.send(span.in_scope(write)));
         if quick {
             self.go.clerks.run(write);
         } else {

@@ -5,7 +5,9 @@
 //! to this one.
 
 use super::{RECORD, URL, read_full, remove, rename};
+use crate::clock;
 use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
+use crate::trace::DISK;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
 use downhaul_core::error::{Error, ErrorKind};
@@ -19,6 +21,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::debug;
 
 /// After so many bytes the system is asked to write them to the disk, so that forcing them there at the end
 /// is short.
@@ -78,6 +81,7 @@ impl PartFile {
 
     fn new_journal(&self, bytes: &[u8], sync: bool) -> Result<File, Error> {
         let (path, new) = (&self.journal, &self.new_journal);
+        let since = clock::instant();
         let write = || {
             // A file that is there was left by an earlier run, or someone placed it there. It is removed, not
             // written to.
@@ -88,6 +92,7 @@ impl PartFile {
                 file.sync_data()?;
             }
             rename(new, path)?;
+            debug!(target: DISK, path = %path.display(), forced = sync, took = ?since.elapsed(), "began a journal");
             Ok(file)
         };
         write().map_err(|e: io::Error| {
@@ -266,12 +271,15 @@ impl Part for PartFile {
             None => {}
         }
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.journal.is_some()) {
+            let since = clock::instant();
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
+            debug!(target: DISK, path = %self.path.display(), took = ?since.elapsed(), "forced the file to the disk");
         }
         let renamed =
             if replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
         match renamed {
             Ok(()) => {
+                debug!(target: DISK, path = %target.display(), "gave the file its name");
                 state.gone = true;
                 if state.journal.take().is_some() {
                     remove(&self.journal);

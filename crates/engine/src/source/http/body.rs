@@ -72,6 +72,10 @@ impl HttpResponse {
         self.head.status
     }
 
+    pub(super) fn version(&self) -> http::Version {
+        self.head.version
+    }
+
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.head.headers
     }

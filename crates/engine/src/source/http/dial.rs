@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::explain::{Stage, spend};
+use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Family;
 use futures_util::StreamExt;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::debug;
 use url::{Host, Url};
 
 /// The wait before the next address is tried as well: the Connection Attempt Delay that RFC 8305, section 8
@@ -41,6 +43,9 @@ pub(super) async fn connect(url: &Url, family: Family, patience: Duration) -> Re
         None => return Err(Error::new(ErrorKind::UrlInvalid, at, "it has no host")),
     };
     spend(Stage::Name, since);
+    if let Some(Host::Domain(name)) = url.host() {
+        debug!(target: NET, name, addresses = ?addresses, took = ?since.elapsed(), "looked up the name");
+    }
     let wanted = in_turn(addresses.into_iter().filter(|a| match family {
         Family::Any => true,
         Family::V4 => a.is_ipv4(),
@@ -53,7 +58,11 @@ pub(super) async fn connect(url: &Url, family: Family, patience: Duration) -> Re
     let raced = timeout(patience, race(&wanted)).await;
     spend(Stage::Connect, since);
     match raced {
-        Ok(result) => result.map_err(|failures| error_of(&failures, &at)),
+        Ok(Ok(stream)) => {
+            debug!(target: NET, address = ?stream.peer_addr().ok(), took = ?since.elapsed(), "connected");
+            Ok(stream)
+        }
+        Ok(Err(failures)) => Err(error_of(&failures, &at)),
         Err(_) => {
             let tried: Vec<String> = wanted.iter().map(ToString::to_string).collect();
             let detail = format!("no answer within {} s from {}", patience.as_secs_f64(), tried.join(", "));
@@ -84,6 +93,7 @@ async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io
     loop {
         let more = next.next();
         if let Some(&address) = more {
+            debug!(target: NET, %address, "connecting");
             dialling.push(async move { (address, TcpStream::connect(address).await) });
         }
         if dialling.is_empty() {
@@ -96,7 +106,10 @@ async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Err(e) => failures.push((address, e)),
+                Err(e) => {
+                    debug!(target: NET, %address, error = %e, "could not connect");
+                    failures.push((address, e));
+                }
             },
             () = tokio::time::sleep(HEAD_START), if next.len() > 0 => {}
         }

@@ -13,6 +13,7 @@ use super::request::HttpRequest;
 use super::transport::{Connector, Offer};
 use crate::clock;
 use crate::source::Request;
+use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::debug;
 use url::Url;
 
 /// A file up to this size is small. On common lines it arrives in a few round trips, before another
@@ -149,7 +151,8 @@ impl Dispatcher {
             match failed {
                 SendError::NotProcessed(error) | SendError::Closed(error) => refused = Some(error),
                 SendError::Broken(error) if self.http2_only() => return Err(error),
-                SendError::Broken(_) => {
+                SendError::Broken(error) => {
+                    debug!(target: NET, origin = name, %error, "HTTP/2 failed: HTTP/1.1 is used from now on");
                     origin.unusable.store(true, Ordering::Relaxed);
                     return Ok(None);
                 }

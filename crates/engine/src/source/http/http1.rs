@@ -9,6 +9,7 @@ use super::request::HttpRequest;
 use super::response_head::{HeadState, LenientStream};
 use super::transport::{Connector, Offer, Transport};
 use crate::clock;
+use crate::trace::NET;
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::head::LINES_MOST;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
+use tracing::debug;
 use url::Url;
 
 /// An idle connection that is older is not used again. Common servers close theirs after 5 s (Apache) to 75
@@ -79,17 +81,22 @@ impl Pool {
         let at = show::url(url);
         let origin = url.origin().ascii_serialization();
         if let Some(mut connection) = self.take_idle(&origin).await {
+            debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
                 // The server closed the idle connection at the same moment, or bytes of the last response
                 // were left on it. The file has not failed, and a GET can be sent again on a new
                 // connection.
-                Ok(Err(e)) => drop(self.may_have_many_lines(&e)),
+                Ok(Err(e)) => {
+                    debug!(target: NET, error = %e, "the idle connection could not be used");
+                    self.may_have_many_lines(&e);
+                }
                 Err(_) => return Err(silence_error(&at, timeout_after)),
             }
         }
         loop {
             let mut connection = self.dial(url, origin.clone()).await?;
+            debug!(target: NET, url = at, http = "1.1", connection = "new", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
                 Ok(Err(e)) if self.may_have_many_lines(&e) => {}

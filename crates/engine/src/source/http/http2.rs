@@ -11,6 +11,7 @@ use super::failure;
 use super::request::{self, HttpRequest};
 use super::transport::Transport;
 use crate::clock;
+use crate::trace::NET;
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
@@ -25,6 +26,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, timeout_at};
+use tracing::debug;
 use url::Url;
 
 /// The bytes that a server may send before they are read. Measured: hyper's 2 MiB limit a stream to 26 MB/s
@@ -134,6 +136,8 @@ impl Connection {
         let at = show::url(url);
         let request = request::to_http2(request, url).map_err(SendError::Broken)?;
         let stream = Stream::new(self.clone());
+        let connection = if self.served.load(Ordering::Relaxed) { "reused" } else { "new" };
+        debug!(target: NET, url = at, http = "2", connection, streams = self.streams(), "sending the request");
         let since = clock::instant();
         write(&self.last_used, since);
         let mut sender = self.sender.clone();

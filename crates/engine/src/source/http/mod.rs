@@ -26,6 +26,7 @@ mod transport;
 
 use super::{GivenBy, Opened, Request, Source};
 use crate::clock;
+use crate::trace::NET;
 use body::HttpResponse;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
@@ -39,6 +40,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tracing::debug;
 use url::Url;
 
 /// What all requests of a session share.
@@ -168,8 +170,19 @@ impl HttpFile {
             return Err(error);
         }
         let http_request = request::build(url, (&self.given, self.by), &client.settings, request)?;
+        let since = clock::instant();
         let mut response = client.dispatcher.send(url, http_request, request).await?;
         let status = response.status().as_u16();
+        debug!(
+            target: NET,
+            url = show::url(url),
+            from = request.from,
+            to = request.to,
+            status,
+            http = ?response.version(),
+            took = ?since.elapsed(),
+            "received the head of the response"
+        );
         let said = throttle::said(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
             client.pauses.pause(host, wait);

@@ -3,6 +3,7 @@
 //! Invariant: a wait can only become longer.
 
 use crate::clock;
+use crate::trace::RETRY;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ impl Pauses {
 
     /// Records a wait that the host asked for.
     pub(super) fn pause(&self, host: &str, wait: Duration) {
+        tracing::info!(target: RETRY, host, ?wait, "the host asked for a pause");
         let until = clock::instant() + wait;
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = hosts.entry(host.to_string()).or_insert(until);

@@ -8,6 +8,7 @@
 use super::{dial, tls};
 use crate::clock;
 use crate::explain::{Stage, spend};
+use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{Family, Settings};
 use downhaul_core::show;
@@ -20,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tracing::debug;
 use url::Url;
 
 /// The most bytes that one read takes from a connection; less with many files in flight (see [`read_size`]).
@@ -109,7 +111,18 @@ impl Connector {
         let secured = timeout(self.connect_timeout, connecting).await;
         spend(Stage::Tls, since);
         match secured {
-            Ok(Ok(secured)) => Ok(Transport::Secure(Box::new(secured))),
+            Ok(Ok(secured)) => {
+                let tls = secured.get_ref().1;
+                debug!(
+                    target: NET,
+                    version = ?tls.protocol_version(),
+                    alpn = tls.alpn_protocol().map(String::from_utf8_lossy).as_deref(),
+                    handshake = ?tls.handshake_kind(),
+                    took = ?since.elapsed(),
+                    "made TLS"
+                );
+                Ok(Transport::Secure(Box::new(secured)))
+            }
             Ok(Err(e)) => Err(tls::failure::of_handshake(&e, &at)),
             Err(_) => {
                 let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());

@@ -1,0 +1,39 @@
+//! The names under which the library reports through [`tracing`] what it does. The documentation of the crate
+//! says what each of them means.
+//!
+//! Invariants: a URL is reported as [`downhaul_core::show::url`] shows it, and the value of a header is not
+//! reported. Without a subscriber nothing is formatted.
+
+use downhaul_core::event::{EventKind, JobId};
+use std::time::Duration;
+use tracing::{Span, info};
+
+/// Names, connections, TLS, requests and responses.
+pub(crate) const NET: &str = "downhaul::net";
+
+/// Retries, and pauses that hosts asked for.
+pub(crate) const RETRY: &str = "downhaul::retry";
+
+/// Which connection fetches what, and how many connections and files there are at once.
+pub(crate) const CONCURRENCY: &str = "downhaul::concurrency";
+
+/// Partial files, journals, slow writes, and forcing bytes to the disk.
+pub(crate) const DISK: &str = "downhaul::disk";
+
+/// A write that takes longer is reported. A disk of any kind takes a few milliseconds for the megabyte that a
+/// write has at most, so this one waited for something.
+pub(crate) const SLOW_WRITE: Duration = Duration::from_millis(100);
+
+/// Returns the span of a job. All events that concern the job are in it.
+pub(crate) fn job(id: JobId) -> Span {
+    // The target is a prefix of all others, so that a filter for `downhaul` has the span too.
+    tracing::info_span!(target: "downhaul", "job", id = id.get())
+}
+
+/// Reports a retry.
+pub(crate) fn retrying(event: &EventKind) {
+    if let EventKind::Retrying { error, attempt, wait, from, .. } = event {
+        let (code, reason, at) = (&error.code, &error.message, &error.at);
+        info!(target: RETRY, error = code, reason, at, attempt, from, seconds = wait, "waiting before a retry");
+    }
+}
