@@ -132,8 +132,7 @@ impl<'a> Screen<'a> {
 
     /// Prints what is left and removes the block. Returns what shall be printed last.
     pub(crate) fn end(mut self) -> Vec<String> {
-        let columns = platform::terminal_size().0;
-        self.print(&[], columns);
+        self.print(&[], 0);
         self.prompt.close();
         self.last
     }
@@ -141,7 +140,7 @@ impl<'a> Screen<'a> {
     fn print(&mut self, block: &[String], columns: usize) {
         let above = std::mem::take(&mut self.above);
         let text = if block.is_empty() {
-            let mut text = self.painter.clear(columns);
+            let mut text = self.painter.clear();
             for line in above {
                 text += &line;
                 text.push('\n');

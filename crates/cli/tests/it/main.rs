@@ -58,6 +58,8 @@ mod resume;
 mod book;
 mod docs;
 #[cfg(unix)]
+mod resizing;
+#[cfg(unix)]
 mod screen_rows;
 #[cfg(unix)]
 mod screens;

@@ -86,23 +86,6 @@ fn long_and_wide_names_fit_into_every_width() {
 }
 
 #[test]
-fn resizing_leaves_no_rubbish() {
-    let server = Server::start();
-    let place = Place::new();
-    let urls = [server.url("slow/400000/a?rate=100000"), server.url("slow/400000/b?rate=100000")];
-    let mut terminal = Terminal::start(&place, 100, 24, &[&urls.join(","), "one.bin,two.bin"]);
-    terminal.wait_for_text("[00:01");
-    for columns in [60, 120, 90] {
-        terminal.resize(columns, 20);
-        std::thread::sleep(Duration::from_millis(350));
-    }
-    let screen = terminal.wait_for_text("one.bin");
-    let bars = screen.lines().filter(|line| line.starts_with("two.bin:")).count();
-    assert!(bars <= 2, "at most what the terminal itself kept of one old block:\n{screen}");
-    assert_eq!(terminal.end().0, 0);
-}
-
-#[test]
 fn the_question_is_asked_and_retries_run_out() {
     let server = Server::start();
     let place = Place::new();

@@ -94,10 +94,42 @@ impl Terminal {
         writer.write_all(keys.as_bytes()).and_then(|()| writer.flush()).expect("the terminal takes keys");
     }
 
+    /// Resizes the window. Lines that are too long are cut, as by xterm. If the cursor would not be on the
+    /// screen any more, rows leave it at its top, as on every terminal. The emulation alone would move the
+    /// cursor to another line.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let mut screen = self.screen.lock().expect("no panic");
+        let (row, column) = screen.parser.screen().cursor_position();
+        let over = (row + 1).saturating_sub(rows);
+        if over > 0 {
+            let (up, to) = (row + 1 - over, column + 1);
+            let bottom = screen.parser.screen().size().0;
+            let scroll = format!("\x1b[{bottom};1H{}\x1b[{up};{to}H", "\n".repeat(over.into()));
+            screen.parser.process(scroll.as_bytes());
+        }
+        screen.parser.screen_mut().set_size(cells(rows), cells(columns));
+        drop(screen);
         self.master.as_ref().expect("the terminal is open").resize(size).expect("resizes");
-        self.screen.lock().expect("no panic").parser.screen_mut().set_size(cells(rows), cells(columns));
+    }
+
+    /// Everything that was on the screen: what left it at its top, and what is on it now.
+    pub fn history(&self) -> String {
+        let mut screen = self.screen.lock().expect("no panic");
+        let screen = screen.parser.screen_mut();
+        screen.set_scrollback(usize::MAX);
+        let mut lines = Vec::new();
+        loop {
+            let behind = screen.scrollback();
+            let rows: Vec<String> = screen.rows(0, screen.size().1.into()).collect();
+            if behind == 0 {
+                lines.extend(rows);
+                return lines.join("\n");
+            }
+            let new = behind.min(rows.len());
+            lines.extend(rows.into_iter().take(new));
+            screen.set_scrollback(behind - new);
+        }
     }
 
     pub fn pid(&self) -> rustix::process::Pid {
