@@ -4,14 +4,10 @@
 //! new option is in it without a change here, and the repeated run never verifies less than the first one.
 
 use crate::args::is_foreign;
-use crate::input;
+use crate::secrets;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use downhaul_engine::core::{job::Job, show};
-
-/// Headers whose values are not secret. All others may be credentials, and their values are not shown.
-const HARMLESS: [&str; 6] =
-    ["accept", "accept-language", "cache-control", "dnt", "user-agent", "x-requested-with"];
+use downhaul_engine::core::show;
 
 /// How to run the same command again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,7 +54,7 @@ impl Again {
                     let Some(value) = value.to_str().filter(|value| can_be_shown(arg, value)) else {
                         return Again::Unshown;
                     };
-                    let (value, hidden) = without_credentials(arg, place, value);
+                    let (value, hidden) = secrets::without(arg, place, value);
                     left_out.extend(hidden);
                     shown.push(value);
                 }
@@ -80,7 +76,7 @@ impl Again {
 }
 
 fn can_be_shown(arg: &Arg, value: &str) -> bool {
-    !value.chars().any(show::is_unsafe_to_show) && !hides_something(value) && !is_passing(arg, value)
+    !value.chars().any(show::is_unsafe_to_show) && !secrets::hides_something(value) && !is_passing(arg, value)
 }
 
 /// Returns an option with its values: all of them together where it takes several, else each by itself.
@@ -107,45 +103,14 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-/// Returns whether a value is or contains a URL with a part that is never shown.
-fn hides_something(value: &str) -> bool {
-    let Ok(urls) = input::split_urls(value) else { return false };
-    urls.into_iter().any(|text| match Job::given(text) {
-        // A digest in the fragment is needed and not secret. Other fragments are never shown.
-        Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
-        // It is not a URL, or one that cannot be read and may have a password.
-        Err(_) => text.contains("://") && show::not_a_url(text) != text,
-    })
-}
-
 /// Returns whether a value names something that the next run does not have: standard input, or a pipe that
 /// the shell opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
-    let reads = is_called(arg, 0, "LIST");
+    // A LIST can be standard input.
+    let reads = secrets::is_called(arg, 0, "LIST");
     let file = value.trim_start_matches('@');
     let opened = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|opened| file.starts_with(opened));
     opened || (reads && value == "-")
-}
-
-/// The names of values say what they are, in help texts and here: a LIST can be standard input, and a HEADER
-/// can be secret. So an option that is added later needs nothing but the right name for its value.
-fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
-    arg.get_value_names().and_then(|names| names.get(place)).is_some_and(|called| called == name)
-}
-
-/// Returns a value of an option without credentials, and the name of the header whose value was replaced.
-fn without_credentials(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
-    match value.split_once(':') {
-        // `@FILE` only names a file with headers.
-        Some((header, _))
-            if is_called(arg, place, "HEADER")
-                && !value.starts_with('@')
-                && !HARMLESS.contains(&header.trim().to_ascii_lowercase().as_str()) =>
-        {
-            (format!("{header}: ..."), Some(header.trim().to_string()))
-        }
-        _ => (value.to_string(), None),
-    }
 }
 
 /// Quotes a word for a POSIX shell.

@@ -5,6 +5,7 @@
 mod again;
 mod args;
 mod completions;
+mod config;
 mod exit;
 mod failed;
 mod given;
@@ -15,6 +16,7 @@ mod platform;
 mod printer;
 mod record;
 mod run;
+mod secrets;
 mod settings;
 mod state;
 mod survey;
@@ -22,11 +24,14 @@ mod ui;
 mod verify;
 mod words;
 
+pub use config::{Key as ConfigKey, described as config_keys};
 pub use exit::{Exit, TABLE as EXIT_STATUSES};
 pub use settings::ENVIRONMENT;
 
-use args::{Args, Command, NoArgs};
+use args::{Args, Command, ConfigCommand, NoArgs};
+use downhaul_engine::core::show::escaped;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments (the first is its name) and returns its exit status.
@@ -42,6 +47,11 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match &args.command {
         None => run::run(&args),
         Some(Command::Completions { shell }) => given(printer::out(&completions::script(*shell))),
+        Some(Command::Config { command: None }) => {
+            run::notes(&args);
+            given(printer::out(&args.report))
+        }
+        Some(Command::Config { command: Some(ConfigCommand::Init { config }) }) => init(config.as_deref()),
         Some(Command::Man) => given(printer::out(&man::page())),
         Some(Command::Verify { what, output, quiet }) => {
             verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
@@ -54,4 +64,18 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn given(all: bool) -> Exit {
     if all { Exit::Success } else { Exit::Failed }
+}
+
+/// Writes a configuration file.
+fn init(path: Option<&Path>) -> Exit {
+    match config::init(path) {
+        Ok(path) => {
+            printer::err(&format!("wrote {}\n", escaped(&path.to_string_lossy())));
+            Exit::Success
+        }
+        Err(why) => {
+            run::error(&why);
+            Exit::Failed
+        }
+    }
 }

@@ -92,6 +92,7 @@ impl Shared {
 
 /// Downloads what the arguments ask for.
 pub(crate) fn run(args: &Args) -> Exit {
+    notes(args);
     let args = &match given::with_headers(args) {
         Ok(args) => args,
         Err(why) => return usage(&why),
@@ -141,6 +142,11 @@ pub(crate) fn run(args: &Args) -> Exit {
     own.shutdown_background();
     network.shutdown_background();
     exit
+}
+
+/// Shows what the person should know of the configuration.
+pub(crate) fn notes(args: &Args) {
+    args.config.notes.iter().for_each(|note| warn(note));
 }
 
 /// Signals and clocks of the program, apart from the network: a second Ctrl-C is heard whatever keeps the

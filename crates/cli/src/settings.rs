@@ -16,7 +16,15 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that are read, and their effects. `docs/environment.md` is made from this.
-pub const ENVIRONMENT: [(&str, &str); 8] = [
+pub const ENVIRONMENT: [(&str, &str); 11] = [
+    (
+        "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
+        "the option of that name, if the command line does not give it; see [config.md](config.md)",
+    ),
+    (
+        "DOWNHAUL_CONFIG, DOWNHAUL_PROFILE",
+        "the configuration file and its profile, if `--config` or `--profile` is not given",
+    ),
     (
         "DOWNHAUL_LOG",
         "the log, if `--log` is not given; `none`: no log (default: `download_log.txt`, and no log with `-o -`)",
@@ -39,6 +47,11 @@ pub const ENVIRONMENT: [(&str, &str); 8] = [
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "where the folder `downhaul` is with what is remembered between runs: `$XDG_STATE_HOME`, else `$HOME/.local/state` (macOS: \
          `$HOME/Library/Application Support`); `hosts.json` in it, unless `--no-learn` is given, says what hosts do not like",
+    ),
+    (
+        "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
+        "where the folder `downhaul` is with `config.toml`: `$XDG_CONFIG_HOME`, else `$HOME/.config` (macOS: \
+         `$HOME/Library/Application Support`)",
     ),
     ("TZ", "the time zone of the log"),
 ];
@@ -228,7 +241,7 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
 /// Returns the settings of the output alone, as `replay` needs them.
 pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
     let screen = is_screen(&std::io::stderr());
-    let log = match args.options.telling.log.clone().or_else(|| env("DOWNHAUL_LOG").map(PathBuf::from)) {
+    let log = match args.options.telling.log.clone() {
         Some(path) => Some(path).filter(|path| path.as_os_str() != "none"),
         None if to_stdout => None,
         // This name has been the default from the beginning.
@@ -277,15 +290,49 @@ fn is_screen(output: &impl IsTerminal) -> bool {
 /// Returns the folder for what is remembered between runs, by the XDG Base Directory Specification and the
 /// customs of other systems. Returns `None` if there is no such folder.
 fn state_folder() -> Option<PathBuf> {
-    // The specification says that relative paths must be ignored.
-    let folder = |name| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = if cfg!(windows) {
-        folder("LOCALAPPDATA")
+    folder_of_ours("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA")
+}
+
+/// Returns the folder for the configuration, likewise.
+pub(crate) fn config_folder() -> Option<PathBuf> {
+    folder_of_ours("XDG_CONFIG_HOME", ".config", "APPDATA")
+}
+
+/// Returns the folder `downhaul` in the folder that a variable names, or else below the home folder. Windows
+/// has another variable.
+fn folder_of_ours(variable: &str, below_home: &str, on_windows: &str) -> Option<PathBuf> {
+    let folder = if cfg!(windows) {
+        folder(on_windows)
     } else {
-        let usual = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" };
-        folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(usual)))
+        let usual = if cfg!(target_os = "macos") { "Library/Application Support" } else { below_home };
+        folder(variable).or_else(|| Some(home()?.join(usual)))
     };
-    Some(state?.join("downhaul"))
+    Some(folder?.join("downhaul"))
+}
+
+/// Returns the home folder.
+pub(crate) fn home() -> Option<PathBuf> {
+    folder(if cfg!(windows) { "USERPROFILE" } else { "HOME" })
+}
+
+/// Returns a folder that a variable names. The specification says that relative paths must be ignored.
+fn folder(variable: &str) -> Option<PathBuf> {
+    env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Returns the value of a variable that the configuration names. An empty one counts as not set.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env(name)
+}
+
+/// Returns the variables whose names begin so, sorted, without those that are empty.
+pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
+    let all = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut ours: Vec<_> =
+        all.filter(|(name, value)| name.starts_with(prefix) && !value.is_empty()).collect();
+    ours.sort();
+    ours
 }
 
 /// Returns the name of a variable that asks for a proxy, which will not be used.

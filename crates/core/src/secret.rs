@@ -1,7 +1,7 @@
 //! Texts that must not be shown: passwords, tokens, keys.
 //!
-//! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns it,
-//! so a search for that name finds every place that uses a secret.
+//! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns
+//! it, so a search for that name finds every place that uses a secret.
 
 use std::fmt;
 

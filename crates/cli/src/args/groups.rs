@@ -196,7 +196,7 @@ pub struct Http {
     ///
     /// It is sent to the servers of the given URLs and to no other server. @FILE has one header a line, and
     /// keeps secrets out of the list of processes.
-    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = values::header_option)]
+    #[arg(short = 'H', long = "header", alias = "headers", value_name = "HEADER", value_parser = values::header_option)]
     pub headers: Vec<Header>,
 
     /// Send a header to HOST as well, if a redirect leads there
@@ -277,4 +277,19 @@ pub struct Telling {
     /// [default: $DOWNHAUL_LOG, else download_log.txt; no log with -o -]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub log: Option<PathBuf>,
+}
+
+/// Which configuration is used.
+#[derive(Debug, Clone, Group)]
+#[command(next_help_heading = "Configuration")]
+pub struct Configuration {
+    /// Read settings from FILE; none: no file
+    ///
+    /// [default: config.toml in the folder downhaul of your configurations; 'downhaul config' shows its path]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub config: Option<PathBuf>,
+
+    /// Use the settings of the section [profile.NAME] as well
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub profile: Option<String>,
 }

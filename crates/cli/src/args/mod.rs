@@ -8,14 +8,17 @@ mod values;
 
 pub use choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
 pub(crate) use foreign::is_foreign;
-pub use groups::{Existing, Failure, Http, Output, Proof, Telling, Work};
+pub use groups::{Configuration, Existing, Failure, Http, Output, Proof, Telling, Work};
 pub use values::Header;
 pub(crate) use values::{header, header_option};
 
 use crate::again::Again;
+use crate::config::{self, Config};
 use crate::words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
+};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -85,6 +88,14 @@ pub struct Args {
     /// How to run the same command again.
     #[arg(skip)]
     pub(crate) again: Again,
+
+    /// What the configuration says.
+    #[arg(skip)]
+    pub(crate) config: Config,
+
+    /// The text of `downhaul config`.
+    #[arg(skip)]
+    pub(crate) report: String,
 }
 
 /// What to do instead of downloading.
@@ -115,6 +126,15 @@ pub enum Command {
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
         speed: f64,
     },
+    /// Show every setting in force and where it comes from
+    ///
+    /// The options show what they would change. 'downhaul config init' writes a file to begin with.
+    #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
+    Config {
+        /// What to do instead of showing it.
+        #[command(subcommand)]
+        command: Option<ConfigCommand>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -122,6 +142,17 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a configuration file with every key, all of them as comments
+    Init {
+        /// The file [default: the one that is read by default]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
+    },
 }
 
 /// What to repair, and how to download what is wrong.
@@ -133,8 +164,8 @@ pub struct Repair {
     pub list: PathBuf,
 
     /// The folder of the files
-    #[arg(short = 'd', long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub output: PathBuf,
+    #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
 
     /// How to download.
     #[command(flatten)]
@@ -163,13 +194,20 @@ pub struct Options {
     /// What is shown.
     #[command(flatten)]
     pub telling: Telling,
+
+    /// Which configuration is used.
+    #[command(flatten)]
+    pub configuration: Configuration,
 }
 
 /// Returns the command with everything that is offered to people, in help and completions.
 pub(crate) fn command() -> clap::Command {
     // The command itself has a short help of its own. Its subcommands have the usual one.
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help");
-    Args::command().mut_subcommands(|sub| sub.arg(help.clone()))
+    let command = Args::command();
+    let shown: Vec<Arg> = config::options(&command).cloned().collect();
+    let command = command.mut_subcommand("config", |sub| sub.args(shown));
+    command.mut_subcommands(|sub| sub.arg(help.clone()))
 }
 
 /// The text to print if there are no arguments to work with.
@@ -186,25 +224,65 @@ impl Args {
     /// # Errors
     /// The text to print instead.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, NoArgs> {
+        let words: Vec<OsString> = words.into_iter().collect();
         let mut command = foreign::add(self::command());
-        let matches = command.try_get_matches_from_mut(words).map_err(|e| not_read(&command, e))?;
+        let matches = command.try_get_matches_from_mut(&words).map_err(|e| not_read(&command, e))?;
         if let Some(refusal) = foreign::refusal(&matches) {
             return Err(NoArgs::Usage(format!("error: {refusal}\n{MORE_INFORMATION}")));
         }
-        let args = Args::from_arg_matches(&matches)
-            .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
-        if args.short_help {
+        if matches.get_flag("short_help") {
             return Err(NoArgs::Asked(help::short(&self::command())));
         }
-        Ok(Args { again: Again::of(&command, &matches), ..args })
+        let again = Again::of(&command, &matches);
+        let Layered { config, report, matches } = layered(&mut command, matches, words)?;
+        let args = Args::from_arg_matches(&matches)
+            .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
+        Ok(Args { again, config, report, ..args })
     }
 
     /// Returns the arguments of a run that repairs, as those of a download from its list.
     pub fn repairing(&self, repair: &Repair) -> Args {
-        let Repair { list, output, options } = repair.clone();
-        let output = Output { input: Some(list), folder: output, ..self.output.clone() };
+        let Repair { list, folder, options } = repair.clone();
+        let output = Output { input: Some(list), folder, ..self.output.clone() };
         Args { urls: Vec::new(), output, options, ..self.clone() }
     }
+}
+
+/// The command line with the configuration below it.
+struct Layered {
+    config: Config,
+    report: String,
+    matches: ArgMatches,
+}
+
+/// Reads the configuration, if the command uses one, and puts its words before those of the command line.
+fn layered(
+    command: &mut clap::Command,
+    matches: ArgMatches,
+    mut words: Vec<OsString>,
+) -> Result<Layered, NoArgs> {
+    let plain = self::command();
+    let (place, used, given) = match matches.subcommand() {
+        None => (1, &plain, &matches),
+        Some((name @ ("repair" | "config"), given)) if given.subcommand().is_none() => {
+            (2, plain.find_subcommand(name).unwrap_or(&plain), given)
+        }
+        // The other commands do the same under any configuration.
+        Some(_) => return Ok(Layered { config: Config::default(), report: String::new(), matches }),
+    };
+    let usage = |why| NoArgs::Usage(format!("error: {why}\n{MORE_INFORMATION}"));
+    let config = Config::read(&plain, given).map_err(usage)?;
+    let report = match matches.subcommand_name() {
+        Some("config") => config::report(&config, &plain, given),
+        _ => String::new(),
+    };
+    let more = config.words(used);
+    if more.is_empty() {
+        return Ok(Layered { config, report, matches });
+    }
+    words.splice(place..place, more);
+    let matches = command.try_get_matches_from_mut(words).map_err(|e| not_read(command, e))?;
+    Ok(Layered { config, report, matches })
 }
 
 /// The last line of a usage error.

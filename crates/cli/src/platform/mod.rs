@@ -7,10 +7,12 @@ mod unix;
 
 #[cfg(not(unix))]
 pub(crate) use other::{
-    Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, write_private,
+    Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, who_else_may_write, write_private,
 };
 #[cfg(unix)]
-pub(crate) use unix::{Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, write_private};
+pub(crate) use unix::{
+    Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, who_else_may_write, write_private,
+};
 
 /// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,3 +55,8 @@ pub(crate) fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Re
     use std::io::Write;
     std::fs::File::options().write(true).create_new(true).open(path)?.write_all(bytes)
 }
+
+/// Returns what lets other users change a file. The permissions of this system are not looked at.
+pub(crate) fn who_else_may_write(_path: &std::path::Path) -> Option<&'static str> {
+    None
+}

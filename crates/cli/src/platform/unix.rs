@@ -166,3 +166,16 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
+
+/// Returns what lets other users change a regular file, if something does: it belongs to one of them, or its
+/// mode lets all write. A group may write: many systems give each user a group of its own.
+pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let own = rustix::process::getuid().as_raw();
+    match (meta.mode() & 0o002, meta.uid()) {
+        (0, user) if user == 0 || user == own => None,
+        (0, _) => Some("the file belongs to another user"),
+        _ => Some("all users may write to the file"),
+    }
+}

@@ -1,7 +1,7 @@
 //! The reference pages in `docs/` are made from the code. These tests fail if a page differs.
 //! `BLESS=1 cargo test -p downhaul --test it docs::` writes the pages.
 
-use downhaul::{ENVIRONMENT, EXIT_STATUSES, Exit};
+use downhaul::{ConfigKey, ENVIRONMENT, EXIT_STATUSES, Exit};
 use downhaul_engine::Summary;
 use downhaul_engine::core::error::{Blame, ErrorKind, Retry};
 use downhaul_engine::core::event::EventKind;
@@ -79,6 +79,22 @@ fn environment() {
         text += &format!("| {name} | {effect} |\n");
     }
     check("environment.md", &text);
+}
+
+/// The table of the keys is the end of the page. The rest of it was written by people.
+#[test]
+fn keys_of_the_configuration() {
+    const HEAD: &str = "| key | value | default | in a host section | meaning |\n|---|---|---|---|---|\n";
+    let page = fs::read_to_string(page("config.md")).expect("docs/config.md");
+    let (mut text, _) =
+        page.split_once(HEAD).map(|(text, rest)| (text.to_string(), rest)).expect("the table");
+    text += HEAD;
+    for ConfigKey { name, values, default, meaning, is_of_hosts } in downhaul::config_keys() {
+        let default = if default.is_empty() { default } else { format!("`{default}`") };
+        let hosts = if is_of_hosts { "yes" } else { "" };
+        text += &format!("| `{name}` | {values} | {default} | {hosts} | {meaning} |\n").replace("  ", " ");
+    }
+    check("config.md", &text);
 }
 
 /// Returns the kinds of events. The error of the parser lists them when it is given an unknown kind.

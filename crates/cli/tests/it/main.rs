@@ -11,6 +11,7 @@ mod arguments;
 mod command_line;
 #[cfg(unix)]
 mod completions;
+mod config;
 mod header_file;
 mod lists;
 mod metalink;

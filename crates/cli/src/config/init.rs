@@ -1,0 +1,68 @@
+//! `downhaul config init`: writes a configuration file with every key, all of them as comments.
+
+use super::keys::{self, Key};
+use super::{PREFIX, default_path};
+use crate::platform;
+use downhaul_engine::core::show;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The first lines of the file.
+const HEAD: &str = "\
+# The configuration of downhaul. Every key is the long name of an option; `downhaul --help` explains them.
+# The command line wins over the environment (DOWNHAUL_PARALLEL=8), that over a profile, and that over the keys
+# at the top of this file. `downhaul config` shows what is in force, and where it comes from.
+#
+# A secret must not stand here. Write \"env:NAME\" (an environment variable) or \"@FILE\" in its place.
+";
+
+/// The last lines of the file.
+const SECTIONS: &str = r#"
+# Keys of a section [profile.NAME] are in force with --profile NAME.
+#[profile.slow-line]
+#limit-rate = "500k"
+#parallel = 1
+"#;
+
+/// Writes the file and returns its path. An existing file is left alone.
+///
+/// # Errors
+/// Why it was not written, for people.
+pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
+    let path = named.map(Path::to_path_buf).or_else(default_path);
+    let path = path.ok_or("there is no folder for it: HOME is not set. Name a file with --config FILE")?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let made = folder.map_or(Ok(()), |folder| match folder.is_dir() {
+        true => Ok(()),
+        false => platform::make_private_folder(folder),
+    });
+    let shown = path.to_string_lossy();
+    let shown = show::escaped(&shown);
+    match made.and_then(|()| platform::write_private(&path, text().as_bytes())) {
+        Ok(()) => Ok(path),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            Err(format!("{shown} exists already and was not changed"))
+        }
+        Err(e) => Err(format!("{shown} could not be written: {e}")),
+    }
+}
+
+fn text() -> String {
+    let mut text = HEAD.to_string();
+    for Key { name, values, default, meaning, .. } in keys::described() {
+        let variable = format!("{PREFIX}{}", name.to_ascii_uppercase().replace('-', "_"));
+        text += &format!("\n# {meaning}\n# {}; {variable}\n", values.replace('`', ""));
+        // A default that is no value of its own, such as "1 KiB per minute", is explained by the help.
+        let value = match default.as_str() {
+            "true" | "false" => default,
+            number if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => default,
+            word if !word.contains([' ', '"', '\\']) => format!("\"{word}\""),
+            _ => "\"\"".into(),
+        };
+        text += &match values.starts_with("a list") {
+            true => format!("#{name} = []\n"),
+            false => format!("#{name} = {value}\n"),
+        };
+    }
+    text + SECTIONS
+}

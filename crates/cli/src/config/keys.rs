@@ -1,0 +1,162 @@
+//! Which options are keys of the configuration: all of them, by their long names, except those that make
+//! sense for one command only. So a new option is a key without a change here.
+
+use crate::words;
+use clap::{Arg, ArgAction, Command};
+use downhaul_engine::core::show;
+
+/// Options that are no keys, and why.
+const NO_KEYS: &[(&str, &str)] = &[
+    ("config", "it says where the configuration is"),
+    ("profile", "it chooses a section [profile.NAME]; set DOWNHAUL_PROFILE in the environment instead"),
+    ("save-as", "it names one file"),
+    ("input", "it is what to download"),
+    ("checksum", "it is the digest of one file"),
+    ("header-for", "write the header into a section [host.\"NAME\"]"),
+];
+
+/// Keys that a section `[host."NAME"]` can have.
+pub(super) const OF_HOSTS: &[&str] = &["header"];
+
+/// A key as the documents describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name: the long name of the option.
+    pub name: String,
+    /// What its value can be.
+    pub values: String,
+    /// Its value if nothing sets it. It may be empty.
+    pub default: String,
+    /// What it does: the first sentence of the help.
+    pub meaning: String,
+    /// A section `[host."NAME"]` can have it.
+    pub is_of_hosts: bool,
+}
+
+/// Returns the options that are keys, in the order of the help.
+pub(super) fn of(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| is_option(arg) && refusal(long(arg)).is_none())
+}
+
+/// Returns the option of a key.
+///
+/// # Errors
+/// There is no such key: why, and what may be meant.
+pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, String> {
+    let has_name =
+        |arg: &&Arg| long(arg) == name || arg.get_all_aliases().unwrap_or_default().contains(&name);
+    let Some(arg) = command.get_arguments().filter(|arg| is_option(arg)).find(has_name) else {
+        let shown = show::escaped(name);
+        return Err(match words::misspelt(&name.replace('_', "-"), of(command).map(long)) {
+            Some(meant) => format!("{shown} is not the name of an option; did you mean {meant}?"),
+            None => format!("{shown} is not the name of an option"),
+        });
+    };
+    match refusal(long(arg)) {
+        Some(why) => Err(format!("{name} cannot be set here: {why}")),
+        None => Ok(arg),
+    }
+}
+
+/// Returns the options that `downhaul config` has: all keys, and those that choose what is read.
+pub(crate) fn options(command: &Command) -> impl Iterator<Item = &Arg> {
+    let chooses = |arg: &&Arg| ["config", "profile"].contains(&long(arg));
+    of(command).chain(command.get_arguments().filter(chooses))
+}
+
+/// Returns what the documents say of each key.
+#[must_use]
+pub fn described() -> Vec<Key> {
+    let mut command = crate::args::command();
+    command.build();
+    let described = of(&command).map(|arg| Key {
+        name: long(arg).into(),
+        values: values(arg),
+        default: default(arg),
+        meaning: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+        is_of_hosts: OF_HOSTS.contains(&long(arg)),
+    });
+    described.collect()
+}
+
+/// Returns the long name of an option.
+pub(super) fn long(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or_default()
+}
+
+/// Returns the value of an option that nothing sets, as the help says it.
+pub(super) fn default(arg: &Arg) -> String {
+    if !arg.get_action().takes_values() {
+        return match arg.get_action() {
+            ArgAction::Count => "0".into(),
+            // The default of --windows-names depends on the system.
+            _ => arg
+                .get_default_values()
+                .first()
+                .map_or("false".into(), |value| value.to_string_lossy().into()),
+        };
+    }
+    let values: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if !values.is_empty() {
+        return values.join(",");
+    }
+    let help = arg.get_long_help().map(ToString::to_string).unwrap_or_default();
+    let after = help.split_once("[default: ").map(|(_, after)| after);
+    after.and_then(|text| text.split_once(']')).map(|(default, _)| default.to_string()).unwrap_or_default()
+}
+
+/// Returns true if several values can be given, as a list.
+pub(super) fn is_list(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
+}
+
+fn values(arg: &Arg) -> String {
+    match arg.get_action() {
+        ArgAction::Count => return "a number".into(),
+        action if !action.takes_values() => return "true or false".into(),
+        _ => {}
+    }
+    let words: Vec<String> =
+        arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let one = match words.is_empty() {
+        true => {
+            arg.get_value_names().and_then(<[_]>::first).map(|name| format!("`{name}`")).unwrap_or_default()
+        }
+        false => words.join(", "),
+    };
+    if is_list(arg) { format!("a list of {one}") } else { one }
+}
+
+fn is_option(arg: &Arg) -> bool {
+    let acts = !matches!(
+        arg.get_action(),
+        ArgAction::Help | ArgAction::HelpLong | ArgAction::HelpShort | ArgAction::Version
+    );
+    acts && arg.get_long().is_some() && !arg.is_hide_set()
+}
+
+fn refusal(long: &str) -> Option<&'static str> {
+    NO_KEYS.iter().find(|(name, _)| *name == long).map(|(_, why)| *why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_a_key_with_one_value_or_is_refused() {
+        let command = crate::args::command();
+        for arg in of(&command) {
+            // An option with several values at once would need a form of its own in a file.
+            assert!(arg.get_num_args().is_none_or(|count| count.max_values() <= 1), "{}", long(arg));
+        }
+        let names: Vec<&str> = of(&command).map(long).collect();
+        assert!(names.len() > 30 && names.contains(&"parallel"), "{names:?}");
+        for (name, _) in NO_KEYS {
+            assert!(command.get_arguments().any(|arg| arg.get_long() == Some(name)), "{name} is no option");
+        }
+        for name in OF_HOSTS {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The configuration: settings from a file and from the environment, below those of the command line.
+//!
+//! A key of the configuration is the long name of an option, and its value is read by the parser of that
+//! option: what the lower layers set is put before the words of the command line, in its syntax.
+//!
+//! Invariants: a setting of the command line wins over one of the environment, that over one of the profile,
+//! and that over one at the top of the file; a lower layer never contradicts a higher one, also by an option
+//! that excludes the other. No secret stands in a configuration file.
+
+mod file;
+mod init;
+mod keys;
+mod report;
+mod values;
+
+pub(crate) use init::init;
+pub(crate) use keys::options;
+pub use keys::{Key, described};
+pub(crate) use report::report;
+
+use crate::settings;
+use crate::words;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use downhaul_engine::core::show;
+use file::{Entry, File, Place, Section};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use values::{Meaning, Unusable};
+
+/// The file that is read if none is named. It is in the folder `downhaul` of the user's configurations.
+const FILE_NAME: &str = "config.toml";
+
+/// The environment variables whose names begin with this are settings.
+const PREFIX: &str = "DOWNHAUL_";
+
+/// What the lower layers set.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    settings: Vec<Setting>,
+    /// What the person should know.
+    pub(crate) notes: Vec<String>,
+    /// The file that was read.
+    file: Option<PathBuf>,
+}
+
+/// An option that a lower layer sets.
+#[derive(Debug, Clone)]
+struct Setting {
+    /// The long name of the option.
+    name: String,
+    meaning: Meaning,
+    origin: Origin,
+}
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    File(Place),
+    Profile(Place, String),
+    Variable(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::File(place) => write!(f, "{place}"),
+            Origin::Profile(place, name) => write!(f, "{place} (profile {})", show::escaped(name)),
+            Origin::Variable(name) => write!(f, "{name} in the environment"),
+        }
+    }
+}
+
+/// The settings of one layer.
+type Layer = Vec<Setting>;
+
+impl Config {
+    /// Reads what is below the command line. `command` is the whole program; `matches` are those of what is
+    /// run: of the program, or of one of its subcommands.
+    ///
+    /// # Errors
+    /// What is wrong, in one line for people.
+    pub(crate) fn read(command: &Command, matches: &ArgMatches) -> Result<Config, String> {
+        let mut config = Config::default();
+        let file = match named(matches, "config", "DOWNHAUL_CONFIG") {
+            Some(path) if path == "none" => None,
+            Some(path) => {
+                let (file, note) = file::read(Path::new(&path), true)?;
+                config.notes.extend(note);
+                config.file = Some(path.clone().into());
+                Some(file.ok_or_else(|| format!("there is no configuration {}", show::escaped(&path)))?)
+            }
+            None => {
+                let path = default_path();
+                let file = path.as_deref().map(|path| file::read(path, false)).transpose()?;
+                config.file = path;
+                file.and_then(|(file, _)| file)
+            }
+        };
+        let profile = named(matches, "profile", "DOWNHAUL_PROFILE");
+        let variables = config.variables(command)?;
+        let (profile, top) = config.layers_of(command, &file.unwrap_or_default(), profile.as_deref())?;
+        for layer in [variables, profile, top] {
+            config.add(command, matches, layer)?;
+        }
+        Ok(config)
+    }
+
+    /// Returns the words that a command line of this command would have for these settings.
+    pub(crate) fn words(&self, command: &Command) -> Vec<OsString> {
+        let has = |setting: &&Setting| command.get_arguments().any(|arg| keys::long(arg) == setting.name);
+        let words = self.settings.iter().filter(has).flat_map(|setting| &setting.meaning.words);
+        words.map(OsString::from).collect()
+    }
+
+    /// Adds a layer below those that are there: what they and the command line leave open.
+    ///
+    /// # Errors
+    /// Two settings of the layer exclude each other.
+    fn add(&mut self, command: &Command, matches: &ArgMatches, layer: Layer) -> Result<(), String> {
+        let higher = self.settings.len();
+        for setting in layer {
+            let is_set = |name: &str| {
+                let on_command_line =
+                    command.get_arguments().any(|arg| keys::long(arg) == name && is_given(matches, arg));
+                let above = self.settings.iter().take(higher);
+                on_command_line
+                    || above.into_iter().any(|one| one.name == name && !one.meaning.words.is_empty())
+            };
+            let others = excluded_by(command, &setting.name);
+            let is_known = self.settings.iter().any(|one| one.name == setting.name) || is_set(&setting.name);
+            let is_off = setting.meaning.words.is_empty();
+            if is_known || !is_off && others.iter().any(|other| is_set(other)) {
+                continue;
+            }
+            let beside = self.settings.iter().skip(higher).filter(|one| !one.meaning.words.is_empty());
+            if let Some(other) = beside.filter(|_| !is_off).find(|one| others.contains(&one.name)) {
+                return Err(format!(
+                    "{}: {} cannot be set together with {} ({})",
+                    setting.origin, setting.name, other.name, other.origin
+                ));
+            }
+            self.settings.push(setting);
+        }
+        Ok(())
+    }
+
+    /// Returns the settings of the environment.
+    fn variables(&mut self, command: &Command) -> Result<Layer, String> {
+        let mut layer = Layer::new();
+        for (name, value) in settings::variables(PREFIX) {
+            let shown = show::escaped(&name).into_owned();
+            let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace('_', "-");
+            if ["config", "profile"].contains(&key.as_str()) {
+                continue;
+            }
+            match keys::find(command, &key) {
+                // Another program may use such a name, so that this is no failure.
+                Err(why) => self.notes.push(format!("{shown} in the environment has no effect: {why}")),
+                Ok(arg) => {
+                    let meaning = values::of_variable(command, arg, &value)
+                        .map_err(|why| format!("{shown} in the environment: {why}"))?;
+                    let name = keys::long(arg).into();
+                    layer.push(Setting { name, meaning, origin: Origin::Variable(shown) });
+                }
+            }
+        }
+        Ok(layer)
+    }
+
+    /// Returns the settings of the profile and those at the top of the file. All of the file is checked.
+    fn layers_of(
+        &mut self,
+        command: &Command,
+        file: &File,
+        profile: Option<&str>,
+    ) -> Result<(Layer, Layer), String> {
+        let mut chosen = Layer::new();
+        for section in &file.profiles {
+            let is_chosen = profile == Some(&section.name);
+            let origin = |place: &Place| Origin::Profile(place.clone(), section.name.clone());
+            let layer = self.layer(command, &section.entries, is_chosen, origin)?;
+            if is_chosen {
+                chosen = layer;
+            }
+        }
+        if let Some(name) = profile.filter(|name| file.profiles.iter().all(|section| section.name != *name)) {
+            return Err(no_profile(name, &file.profiles));
+        }
+        for section in &file.hosts {
+            self.layer(command, &section.entries, false, |place| Origin::File(place.clone()))?;
+        }
+        let top = self.layer(command, &file.top, true, |place| Origin::File(place.clone()))?;
+        Ok((chosen, top))
+    }
+
+    /// Reads entries of a file. `is_used` says that they are in force.
+    fn layer(
+        &mut self,
+        command: &Command,
+        entries: &[Entry],
+        is_used: bool,
+        origin: impl Fn(&Place) -> Origin,
+    ) -> Result<Layer, String> {
+        let mut layer = Layer::new();
+        for entry in entries {
+            let place = &entry.place;
+            let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
+            let meaning = match values::of_file(command, arg, &entry.value) {
+                Ok(meaning) => meaning,
+                // A secret that is not used may be absent.
+                Err(Unusable::Unset(_)) if !is_used => continue,
+                Err(Unusable::Unset(why) | Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
+            };
+            layer.push(Setting { name: keys::long(arg).into(), meaning, origin: origin(place) });
+        }
+        Ok(layer)
+    }
+}
+
+/// Returns the value of `--config` or `--profile`, or of their variable in the environment.
+fn named(matches: &ArgMatches, id: &str, variable: &str) -> Option<String> {
+    let given = matches.try_get_raw(id).ok().flatten().and_then(Iterator::last);
+    given.map(|value| value.to_string_lossy().into_owned()).or_else(|| settings::variable(variable))
+}
+
+fn default_path() -> Option<PathBuf> {
+    settings::config_folder().map(|folder| folder.join(FILE_NAME))
+}
+
+fn no_profile(name: &str, profiles: &[Section]) -> String {
+    let shown = show::escaped(name);
+    let names = profiles.iter().map(|section| section.name.as_str());
+    match words::misspelt(name, names.clone()) {
+        Some(meant) => format!("there is no profile {shown}; did you mean {}?", show::escaped(meant)),
+        None if profiles.is_empty() => {
+            format!("there is no profile {shown}: the configuration has no section [profile.{shown}]")
+        }
+        None => {
+            let names: Vec<_> = names.map(show::escaped).collect();
+            format!("there is no profile {shown}; there are: {}", names.join(", "))
+        }
+    }
+}
+
+/// Returns true if the command line sets the option.
+fn is_given(matches: &ArgMatches, arg: &Arg) -> bool {
+    let id = arg.get_id().as_str();
+    let is_known = matches.try_contains_id(id).is_ok();
+    is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// Returns the long names of the options that cannot be given together with this one.
+fn excluded_by(command: &Command, name: &str) -> Vec<String> {
+    let Some(this) = command.get_arguments().find(|arg| keys::long(arg) == name) else { return Vec::new() };
+    let excludes = |arg: &Arg, other: &Arg| command.get_arg_conflicts_with(arg).contains(&other);
+    let others = command.get_arguments().filter(|other| excludes(this, other) || excludes(other, this));
+    others.map(|other| keys::long(other).to_string()).filter(|name| !name.is_empty()).collect()
+}

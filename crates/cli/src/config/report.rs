@@ -1,0 +1,49 @@
+//! `downhaul config`: every setting in force, and where it comes from.
+//!
+//! Invariant: no secret is shown.
+
+use super::{Config, is_given, keys};
+use crate::secrets;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use downhaul_engine::core::show;
+
+/// Returns the text of `downhaul config`: one line for each setting. `matches` are those of that command.
+pub(crate) fn report(config: &Config, command: &Command, matches: &ArgMatches) -> String {
+    let mut rows = Vec::new();
+    for arg in keys::of(command) {
+        let name = keys::long(arg);
+        let setting = config.settings.iter().find(|setting| setting.name == name);
+        let (value, origin) = match setting {
+            _ if is_given(matches, arg) => (given(arg, matches), "command line".to_string()),
+            Some(setting) => (setting.meaning.shown.clone(), setting.origin.to_string()),
+            None => (keys::default(arg), "default".to_string()),
+        };
+        let value = if value.is_empty() { "-".into() } else { show::escaped(&value).into_owned() };
+        rows.push((name.to_string(), value, origin));
+    }
+    let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or_default();
+    let (names, values) = (width(|row| row.0.len()), width(|row| row.1.chars().count()).min(LONGEST_VALUE));
+    let file = config.file.as_deref().map(|path| match path.exists() {
+        true => format!("# {}\n", show::escaped(&path.to_string_lossy())),
+        false => format!("# {} (does not exist)\n", show::escaped(&path.to_string_lossy())),
+    });
+    let lines =
+        rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n"));
+    file.unwrap_or_default() + &lines.collect::<String>()
+}
+
+/// Longer values push the rest of their own line to the right, and that of no other.
+const LONGEST_VALUE: usize = 32;
+
+/// Returns what the command line says of an option, without secrets.
+fn given(arg: &Arg, matches: &ArgMatches) -> String {
+    let id = arg.get_id().as_str();
+    match arg.get_action() {
+        ArgAction::Count => matches.get_count(id).to_string(),
+        action if !action.takes_values() => "true".into(),
+        _ => {
+            let values = matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy());
+            values.map(|value| secrets::shown(arg, 0, &value)).collect::<Vec<_>>().join(", ")
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A value of a key becomes words of the command line, and is checked by the parser of the option itself.
+//!
+//! Invariant: an error shows no secret, and a secret that stands in the file is an error.
+
+use super::file::Value;
+use super::keys;
+use crate::given;
+use crate::secrets;
+use crate::settings;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command, ValueHint};
+use downhaul_engine::core::show;
+use std::error::Error as _;
+use std::path::Path;
+
+/// The longest file with one secret, in bytes.
+const LONGEST_SECRET: usize = 64 * 1024;
+
+/// What a key with its value means on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Meaning {
+    /// The words. None for an option that is switched off.
+    pub(super) words: Vec<String>,
+    /// The values without secrets, for people.
+    pub(super) shown: String,
+}
+
+/// Why a value cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It is wrong.
+    Wrong(String),
+    /// The environment variable with the secret is not set.
+    Unset(String),
+}
+
+/// Returns what a value in a file means.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Meaning, Unusable> {
+    let wrong = |why: String| Unusable::Wrong(format!("{}: {why}", keys::long(arg)));
+    if !arg.get_action().takes_values() {
+        return flag(arg, value).map_err(wrong);
+    }
+    let values = match value {
+        Value::List(values) if keys::is_list(arg) => values.as_slice(),
+        Value::List(_) => return Err(wrong("it has one value, not a list".into())),
+        one => std::slice::from_ref(one),
+    };
+    let mut meaning = Meaning::default();
+    let mut shown = Vec::new();
+    for value in values {
+        let text = match value {
+            Value::Text(text) | Value::Number(text) => text,
+            Value::Flag(flag) => {
+                return Err(wrong(format!("it must be a number or a text in quotes, not {flag}")));
+            }
+            Value::List(_) => return Err(wrong("a list within a list has no meaning".into())),
+            Value::Other(what) => {
+                return Err(wrong(format!("it must be a number or a text in quotes, not {what}")));
+            }
+        };
+        let real = without_references(arg, text)?;
+        // What was read from elsewhere may be a secret. What stands in the file may not.
+        if real.as_deref().unwrap_or(text) == text && secrets::is_secret(arg, 0, text) {
+            return Err(wrong(
+                "a secret must not stand in this file: write \"env:NAME\" (an environment variable) or \"@FILE\" in its \
+                 place"
+                    .into(),
+            ));
+        }
+        let real = real.unwrap_or_else(|| with_home(arg, text));
+        check(command, arg, &real).map_err(wrong)?;
+        meaning.words.push(format!("--{}={real}", keys::long(arg)));
+        shown.push(text.clone());
+    }
+    meaning.shown = shown.join(", ");
+    Ok(meaning)
+}
+
+/// Returns what the value of an environment variable means. A list has one value on each line.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(super) fn of_variable(command: &Command, arg: &Arg, text: &str) -> Result<Meaning, String> {
+    if !arg.get_action().takes_values() {
+        let value = match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Value::Flag(true),
+            "false" | "no" | "off" => Value::Flag(false),
+            // A flag that is there is usually 1.
+            "1" if !matches!(arg.get_action(), ArgAction::Count) => Value::Flag(true),
+            "0" => Value::Flag(false),
+            _ => Value::Number(text.into()),
+        };
+        return flag(arg, &value);
+    }
+    let values =
+        if keys::is_list(arg) { text.lines().filter(|line| !line.is_empty()).collect() } else { vec![text] };
+    let mut meaning = Meaning::default();
+    let mut shown = Vec::new();
+    for value in values {
+        let value = with_home(arg, value);
+        check(command, arg, &value)?;
+        shown.push(secrets::shown(arg, 0, &value));
+        meaning.words.push(format!("--{}={value}", keys::long(arg)));
+    }
+    meaning.shown = shown.join(", ");
+    Ok(meaning)
+}
+
+fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
+    let is_counted = matches!(arg.get_action(), ArgAction::Count);
+    let times = match value {
+        Value::Flag(flag) => usize::from(*flag),
+        // More than a few times never means more.
+        Value::Number(number) if is_counted => number
+            .parse::<u8>()
+            .ok()
+            .filter(|times| *times < 10)
+            .map(usize::from)
+            .ok_or("it must be a number from 0 to 9, or true or false")?,
+        _ if is_counted => return Err("it must be a number from 0 to 9, or true or false".into()),
+        _ => return Err("it must be true or false".into()),
+    };
+    let shown = if is_counted { times.to_string() } else { (times > 0).to_string() };
+    Ok(Meaning { words: vec![format!("--{}", keys::long(arg)); times], shown })
+}
+
+/// Returns the value that `env:NAME` stands for, and for a header also what `Name: env:NAME` and
+/// `Name: @FILE` stand for. Returns `None` if the value is what it says. `@FILE` as a whole is read by the
+/// option itself.
+fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
+    let is_header = secrets::is_called(arg, 0, "HEADER");
+    let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");
+    if let Some((name, value)) = header.map(|(name, value)| (name, value.trim())) {
+        return Ok(match (value.strip_prefix("env:"), value.strip_prefix('@')) {
+            (Some(variable), _) => Some(format!("{name}: {}", self::variable(variable)?)),
+            (_, Some(file)) => Some(format!("{name}: {}", secret_of(file)?)),
+            _ => None,
+        });
+    }
+    match (text.strip_prefix("env:"), text.strip_prefix("@~/")) {
+        (Some(name), _) => variable(name).map(Some),
+        (_, Some(below)) => Ok(settings::home().map(|home| format!("@{}", home.join(below).display()))),
+        _ => Ok(None),
+    }
+}
+
+fn variable(name: &str) -> Result<String, Unusable> {
+    settings::variable(name).ok_or_else(|| {
+        Unusable::Unset(format!("the environment variable {} is not set", show::escaped(name)))
+    })
+}
+
+fn secret_of(file: &str) -> Result<String, Unusable> {
+    let path = match file.strip_prefix("~/").zip(settings::home()) {
+        Some((below, home)) => home.join(below),
+        None => Path::new(file).to_path_buf(),
+    };
+    let wrong = |why: String| Unusable::Wrong(format!("@{} cannot be used: {why}", show::escaped(file)));
+    let bytes = given::read(&path, LONGEST_SECRET).map_err(|e| wrong(e.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".into()))?;
+    Ok(text.trim().to_string())
+}
+
+/// Returns a path with the home folder in place of `~`.
+fn with_home(arg: &Arg, text: &str) -> String {
+    let is_path =
+        matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath);
+    match text.strip_prefix("~/").filter(|_| is_path).zip(settings::home()) {
+        Some((below, home)) => home.join(below).to_string_lossy().into_owned(),
+        None => text.into(),
+    }
+}
+
+/// Lets the option read a value.
+///
+/// # Errors
+/// What the value must be, for people. The value is in it unless it may be a secret.
+fn check(command: &Command, arg: &Arg, value: &str) -> Result<(), String> {
+    let words = ["downhaul".to_string(), format!("--{}={value}", keys::long(arg))];
+    let Err(error) = command.clone().try_get_matches_from(words) else { return Ok(()) };
+    let shown = secrets::shown(arg, 0, value);
+    let shown = show::escaped(&shown);
+    let why = match (error.kind(), error.get(ContextKind::ValidValue), error.source()) {
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(words)), _) => {
+            format!("it must be {}", listed(words))
+        }
+        (ErrorKind::InvalidValue, ..) => "it must not be empty".into(),
+        (_, _, Some(why)) => why.to_string(),
+        (kind, ..) => kind.to_string(),
+    };
+    // A value with a mistake in it may be a secret all the same.
+    Err(if shown.contains("...") || secrets::may_be_secret(arg) {
+        why
+    } else {
+        format!("\"{shown}\": {why}")
+    })
+}
+
+/// `a, b or c`
+fn listed(words: &[String]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => words.concat(),
+    }
+}

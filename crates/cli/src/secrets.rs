@@ -1,0 +1,91 @@
+//! Which values of options may be secret, and how a value is shown without its secret.
+//!
+//! Invariant: the name of an option's value says that it may be secret, in the help and here. So an option
+//! that is added later needs nothing but the right name for its value.
+
+use crate::input;
+use clap::Arg;
+use downhaul_engine::core::{job::Job, show};
+
+/// Headers whose values are not secret. All others may be credentials, and their values are not shown.
+const HARMLESS: [&str; 6] =
+    ["accept", "accept-language", "cache-control", "dnt", "user-agent", "x-requested-with"];
+
+/// Headers that always are credentials (RFC 9110, section 11; RFC 6265, section 4.2).
+const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// The name of values that are a header.
+const HEADER: &str = "HEADER";
+
+/// The name of values that are a user name with a password behind a colon.
+const LOGIN: &str = "LOGIN";
+
+/// The names of values that are secret as a whole.
+const WHOLE: [&str; 4] = ["TOKEN", "COOKIES", "BODY", "PASSWORD"];
+
+/// Returns true if the option's values have this name in the help. An option may have several values, and
+/// `place` is the number of the value.
+pub(crate) fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
+    arg.get_value_names().and_then(|names| names.get(place)).is_some_and(|called| called == name)
+}
+
+/// Returns true if the option takes values that may be secret.
+pub(crate) fn may_be_secret(arg: &Arg) -> bool {
+    [HEADER, LOGIN].iter().chain(&WHOLE).any(|name| (0..2).any(|place| is_called(arg, place, name)))
+}
+
+/// Returns true if a value is or contains a URL with a part that is never shown.
+pub(crate) fn hides_something(value: &str) -> bool {
+    let Ok(urls) = input::split_urls(value) else { return false };
+    urls.into_iter().any(|text| match Job::given(text) {
+        // A digest in the fragment is needed and not secret. Other fragments are never shown.
+        Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
+        // It is not a URL, or one that cannot be read and may have a password.
+        Err(_) => text.contains("://") && show::not_a_url(text) != text,
+    })
+}
+
+/// Returns true if a value is a secret for certain or in all likelihood, so that it must not stand in a file
+/// that others read.
+pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
+    if value.starts_with('@') {
+        return false;
+    }
+    match value.split_once(':') {
+        Some((name, value)) if is_called(arg, place, HEADER) => {
+            let name = name.trim().to_ascii_lowercase();
+            CREDENTIALS.contains(&name.as_str()) || show::is_secret(&name, value.trim())
+        }
+        login if is_called(arg, place, LOGIN) => login.is_some(),
+        _ => WHOLE.iter().any(|name| is_called(arg, place, name)) || hides_something(value),
+    }
+}
+
+/// Returns a value of an option without what may be secret in it, and the name of what was left out.
+pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
+    let option = || Some(format!("--{}", arg.get_long().unwrap_or_default()));
+    // `@FILE` only names a file with the secret.
+    if value.starts_with('@') {
+        return (value.to_string(), None);
+    }
+    match value.split_once(':') {
+        Some((header, _))
+            if is_called(arg, place, HEADER)
+                && !HARMLESS.contains(&header.trim().to_ascii_lowercase().as_str()) =>
+        {
+            (format!("{header}: ..."), Some(header.trim().to_string()))
+        }
+        Some((user, _)) if is_called(arg, place, LOGIN) => (format!("{user}:..."), option()),
+        _ if WHOLE.iter().any(|name| is_called(arg, place, name)) => ("...".into(), option()),
+        _ => (value.to_string(), None),
+    }
+}
+
+/// Returns a value of an option as it may be shown to people.
+pub(crate) fn shown(arg: &Arg, place: usize, value: &str) -> String {
+    let (value, _) = without(arg, place, value);
+    match hides_something(&value) {
+        true => show::not_a_url(&value),
+        false => value,
+    }
+}

@@ -1,0 +1,375 @@
+//! The configuration: its file, the environment, profiles, and what each layer may decide.
+
+use crate::common::{Out, Place, finish};
+use downhaul_testkit::content;
+use downhaul_testkit::server::{Request, Server};
+
+/// Runs the program with these variables in its environment.
+fn run(place: &Place, variables: &[(&str, &str)], args: &[&str]) -> Out {
+    finish(place.command(args).envs(variables.iter().copied()).spawn().expect("the program starts"))
+}
+
+/// Downloads a file and returns the User-Agent of its request.
+#[track_caller]
+fn agent(server: &Server, place: &Place, variables: &[(&str, &str)], args: &[&str]) -> String {
+    let url = server.url("well_behaved/10/f");
+    let out = run(place, variables, &[&[url.as_str(), "--if-exists", "overwrite"], args].concat());
+    place.assert_exact(&out, "f", &content("f", 10));
+    let request: Request = server.requests().pop().expect("a request");
+    request.header("user-agent").unwrap_or_default().to_string()
+}
+
+/// Returns the lines of `downhaul config`: key, value, origin.
+#[track_caller]
+fn report(out: &Out) -> Vec<(String, String, String)> {
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let text = String::from_utf8(out.stdout.clone()).expect("UTF-8");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let cells = lines.map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim));
+    let rows = cells.map(|mut cells| {
+        let mut next = || cells.next().unwrap_or_default().to_string();
+        (next(), next(), next())
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_the_profile_and_the_file() {
+    let server = Server::start();
+    let place = Place::new();
+    let file = place.write("c.toml", "user-agent = 'top'\n[profile.one]\nuser-agent = 'profile'\n");
+    let file = file.to_str().expect("UTF-8");
+    let by_file = [("DOWNHAUL_CONFIG", file)];
+    let by_variable = [("DOWNHAUL_CONFIG", file), ("DOWNHAUL_USER_AGENT", "variable")];
+    assert_eq!(agent(&server, &place, &by_file, &[]), "top");
+    assert_eq!(agent(&server, &place, &by_file, &["--profile", "one"]), "profile");
+    assert_eq!(agent(&server, &place, &by_variable, &["--profile", "one"]), "variable");
+    assert_eq!(agent(&server, &place, &by_variable, &["-A", "option"]), "option");
+    assert!(agent(&server, &place, &by_file, &["--config", "none"]).starts_with("downhaul/"));
+    let profile = [("DOWNHAUL_PROFILE", "one")];
+    assert_eq!(agent(&server, &place, &profile, &["--config", file]), "profile");
+}
+
+#[test]
+fn the_file_is_found_in_the_folder_of_configurations() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("home/.config/downhaul/config.toml", "user-agent = 'home'\n");
+    place.write("xdg/downhaul/config.toml", "user-agent = 'xdg'\n");
+    // The current folder may be that of other people. Its file is read only when it is named.
+    place.write("downhaul.toml", "user-agent = 'here'\n");
+    let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    let (home, xdg) = (path("home"), path("xdg"));
+    if cfg!(target_os = "linux") {
+        assert_eq!(agent(&server, &place, &[("HOME", &home)], &[]), "home");
+    }
+    assert_eq!(agent(&server, &place, &[("HOME", &home), ("XDG_CONFIG_HOME", &xdg)], &[]), "xdg");
+    assert_eq!(agent(&server, &place, &[("HOME", &home)], &["--config", "downhaul.toml"]), "here");
+}
+
+#[test]
+fn a_lower_layer_never_contradicts_a_higher_one() {
+    let place = Place::new();
+    let file = "http2 = true\nno-xattr = true\nquiet = true\nverify = 'find'\nexplain = true\n[profile.p]\nexplain = false\n";
+    place.write("c.toml", file);
+    let args = ["config", "--config", "c.toml", "--http1", "--xattr", "-v", "--profile", "p"];
+    let rows = report(&run(&place, &[("DOWNHAUL_VERIFY", "listed")], &args));
+    let row = |name: &str| {
+        let row = rows.iter().find(|(key, ..)| key == name).unwrap_or_else(|| panic!("{name}: {rows:?}"));
+        (row.1.as_str(), row.2.as_str())
+    };
+    assert_eq!(row("http1"), ("true", "command line"));
+    assert_eq!(row("http2"), ("false", "default"));
+    assert_eq!(row("no-xattr"), ("false", "default"));
+    assert_eq!(row("quiet"), ("false", "default"));
+    assert_eq!(row("verbose"), ("1", "command line"));
+    assert_eq!(row("verify"), ("listed", "DOWNHAUL_VERIFY in the environment"));
+    assert_eq!(row("explain"), ("false", "c.toml:7 (profile p)"));
+    assert_eq!(row("retries"), ("3", "default"));
+    // It is the same for a download.
+    let server = Server::start();
+    let out = place.run(&[&server.url("well_behaved/10/f"), "--config", "c.toml", "--http1", "-v"]);
+    place.assert_exact(&out, "f", &content("f", 10));
+}
+
+#[test]
+fn every_kind_of_value_reaches_its_option() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write(
+        "c.toml",
+        "headers = ['X-One: 1', 'X-Two: 2']\nretries = 0\nretry-on = [404, 403]\ntimeout = '5s'\nlimit-rate = \"9M\"\n\
+         insecure = false\nverbose = 1\nparallel = 'auto'\nlog = 'none'\noutput = '~/out'\n",
+    );
+    let home = place.path().to_string_lossy().into_owned();
+    let url = server.url("well_behaved/1000/f");
+    let out = run(&place, &[("HOME", &home)], &[&url, "--config", "c.toml"]);
+    place.assert_exact(&out, "out/f", &content("f", 1000));
+    let request = server.requests().pop().expect("a request");
+    assert_eq!((request.header("x-one"), request.header("x-two")), (Some("1"), Some("2")));
+    assert_eq!(place.log(), "");
+    // Booleans and lists of the environment, and a list that replaces that of the file.
+    let variables =
+        [("DOWNHAUL_HEADER", "X-Three: 3\nX-Four: 4"), ("DOWNHAUL_EXPLAIN", "true"), ("DOWNHAUL_LOG", "l")];
+    let out = run(&place, &variables, &[&url, "--config", "c.toml", "-d", "."]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    let request = server.requests().pop().expect("a request");
+    assert_eq!((request.header("x-one"), request.header("x-four")), (None, Some("4")));
+    assert!(out.stderr.contains("connection") && place.file("l").is_some(), "{}", out.stderr);
+    // A repair uses it, too.
+    let sha = downhaul_testkit::sha256(&content("f", 1000));
+    place.write("list", format!("{{\"url\":\"{url}\",\"sha256\":\"{sha}\"}}\n"));
+    let out = place.run(&["repair", "list", "--config", "c.toml", "--if-exists", "x"]);
+    assert_eq!(out.status, 2, "{}", out.stderr);
+    place.write("f", "damaged");
+    let out = place.run(&["repair", "list", "--config", "c.toml", "-d", "."]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    assert_eq!(server.requests().pop().expect("a request").header("x-one"), Some("1"));
+}
+
+// This function is long because it is a list of mistakes.
+#[test]
+fn every_mistake_is_one_clear_line() {
+    let place = Place::new();
+    for (text, says) in [
+        ("\nparalel = 8\n", "c.toml:2: paralel is not the name of an option; did you mean parallel?"),
+        ("limit_rate = 8\n", "c.toml:1: limit_rate is not the name of an option; did you mean limit-rate?"),
+        ("nonsense = 8\n", "c.toml:1: nonsense is not the name of an option"),
+        ("parallel = 'many'\n", "c.toml:1: parallel: \"many\": it must be auto or a number from 1 to 1024"),
+        ("parallel = true\n", "c.toml:1: parallel: it must be a number or a text in quotes, not true"),
+        (
+            "parallel = 2026-11-27\n",
+            "c.toml:1: parallel: it must be a number or a text in quotes, not a date",
+        ),
+        ("parallel = [1, 2]\n", "c.toml:1: parallel: it has one value, not a list"),
+        ("verify = 'hard'\n", "c.toml:1: verify: \"hard\": it must be auto, find, listed, require or off"),
+        ("max-per-host = 5000\n", "c.toml:1: max-per-host: \"5000\": 5000 is not in 1..=1024"),
+        ("insecure = 'yes'\n", "c.toml:1: insecure: it must be true or false"),
+        ("verbose = 'yes'\n", "c.toml:1: verbose: it must be a number from 0 to 9, or true or false"),
+        ("header = ['X']\n", "c.toml:1: header: it must have the form 'Name: value'"),
+        ("header = ['Range: bytes=0-']\n", "c.toml:1: header: Range is set by downhaul itself"),
+        ("http1 = true\nhttp2 = true\n", "c.toml:2: http2 cannot be set together with http1 (c.toml:1)"),
+        ("save-as = 'x'\n", "c.toml:1: save-as cannot be set here: it names one file"),
+        ("profile = 'x'\n", "c.toml:1: profile is a kind of section: write [profile.\"NAME\"]"),
+        ("[network]\nretries = 1\n", "c.toml:1: there is no section [network]"),
+        ("[profiles.x]\nretries = 1\n", "c.toml:1: there is no section [profiles]; did you mean profile?"),
+        ("[profile.x]\nretrys = 1\n", "c.toml:2: retrys is not the name of an option; did you mean retries?"),
+        (
+            "[host.example.org]\nheaders = []\n",
+            "a name with dots is written in quotes, as in [host.\"example.org\"]",
+        ),
+        ("retries = 1\nretries = 2\n", "c.toml:2: duplicate key"),
+        ("retries = \n", "c.toml:1: "),
+        ("\n\nheader = [\"X: 1\n", "c.toml:3: "),
+    ] {
+        place.write("c.toml", text);
+        let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
+        assert_eq!(out.status, 2, "{text}: {}", out.stderr);
+        let (first, rest) = out.stderr.split_once('\n').expect("a line");
+        assert!(first.contains(says), "{text}: {first}");
+        assert_eq!(rest, "For more information, try 'downhaul --help'.\n", "{text}");
+    }
+    let variable =
+        |name: &str, value: &str| run(&place, &[(name, value)], &["http://127.0.0.1:1/", "--retries", "0"]);
+    let out = variable("DOWNHAUL_PARALLEL", "many");
+    let says = "DOWNHAUL_PARALLEL in the environment: \"many\": it must be auto or a number from 1 to 1024";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    // Another program may use this name.
+    let out = variable("DOWNHAUL_PARALEL", "8");
+    let says = "DOWNHAUL_PARALEL in the environment has no effect: paralel is not the name of an option; did you mean parallel?";
+    assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
+    for (args, says) in [
+        (["--config", "none.toml"], "there is no configuration none.toml"),
+        (["--profile", "x"], "there is no profile x: the configuration has no section [profile.x]"),
+    ] {
+        let out = place.run(&[&["http://127.0.0.1:1/"], &args[..]].concat());
+        assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    }
+    place.write("c.toml", "[profile.fast]\n[profile.slow]\n");
+    for (name, says) in
+        [("fest", "did you mean fast?"), ("x", "there is no profile x; there are: fast, slow")]
+    {
+        let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml", "--profile", name]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_secret_must_not_stand_in_the_file_and_is_not_shown() {
+    let place = Place::new();
+    for text in [
+        "header = ['Authorization: Bearer hunter2']\n",
+        "header = ['cookie: a=hunter2']\n",
+        "header = ['X-Api-Key: hunter2']\n",
+        "[host.\"example.org\"]\nheaders = ['Private-Token: hunter2']\n",
+        "[profile.x]\nheader = 'Proxy-Authorization: Basic hunter2'\n",
+        "checksum-file = 'https://example.org/SUMS?token=hunter2'\n",
+        "checksum-file = 'https://me:hunter2@example.org/SUMS'\n",
+        "header = 'Range: hunter2'\n",
+        "header = 'hunter2'\n",
+        "header = \"hunter2\n",
+    ] {
+        place.write("c.toml", text);
+        let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
+        assert_eq!(out.status, 2, "{text}: {}", out.stderr);
+        assert!(!out.stderr.contains("hunter2"), "{}", out.stderr);
+        assert_eq!(out.stderr.lines().count(), 2, "{}", out.stderr);
+        if text.contains("Bearer") {
+            assert!(
+                out.stderr.contains("c.toml:1: header: a secret must not stand in this file"),
+                "{}",
+                out.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn secrets_come_from_files_and_from_the_environment() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("well_behaved/10/f");
+    place.write("all", "Authorization: Bearer hunter2\n");
+    place.write("key", "hunter2\n");
+    for header in [
+        "@all",
+        "env:WHOLE",
+        "Authorization: env:VALUE",
+        "Authorization: @key",
+        "@~/all",
+        "Authorization: @~/key",
+    ] {
+        place.write("c.toml", format!("header = ['{header}', 'X-One: 1']\n"));
+        let value = if header.ends_with("key") { "hunter2" } else { "Bearer hunter2" };
+        let home = place.path().to_string_lossy().into_owned();
+        let variables = [
+            ("WHOLE", "Authorization: Bearer hunter2"),
+            ("VALUE", "Bearer hunter2"),
+            ("HOME", home.as_str()),
+        ];
+        let out = run(&place, &variables, &[&url, "--config", "c.toml", "--if-exists", "overwrite", "-v"]);
+        place.assert_exact(&out, "f", &content("f", 10));
+        assert_eq!(
+            server.requests().pop().expect("a request").header("authorization"),
+            Some(value),
+            "{header}"
+        );
+        // The report shows what the file says.
+        let shown = run(&place, &variables, &["config", "--config", "c.toml"]);
+        let rows = report(&shown);
+        assert!(
+            rows.contains(&("header".into(), format!("{header}, X-One: 1"), "c.toml:1".into())),
+            "{rows:?}"
+        );
+        for text in [out.stderr, place.log(), String::from_utf8(shown.stdout).expect("UTF-8")] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+    place.write("c.toml", "header = ['env:WHOLE']\n");
+    let out = place.run(&[&url, "--config", "c.toml"]);
+    assert!(
+        out.status == 2 && out.stderr.contains("c.toml:1: the environment variable WHOLE is not set"),
+        "{}",
+        out.stderr
+    );
+    // A profile that is not used needs none of its secrets.
+    place.write("c.toml", "[profile.x]\nheader = ['env:WHOLE']\n");
+    let out = place.run(&[&url, "--config", "c.toml", "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "f", &content("f", 10));
+}
+
+#[test]
+fn the_report_hides_secrets_of_the_command_line_and_of_the_environment() {
+    let place = Place::new();
+    let args = [
+        "config",
+        "-H",
+        "Authorization: Bearer hunter2",
+        "--checksum-file",
+        "https://a:hunter2@h/S?sig=hunter2",
+    ];
+    let out = run(&place, &[], &args);
+    let rows = report(&out);
+    assert!(
+        rows.contains(&("header".into(), "Authorization: ...".into(), "command line".into())),
+        "{rows:?}"
+    );
+    assert!(!String::from_utf8_lossy(&out.stdout).contains("hunter2"));
+    let out = run(&place, &[("DOWNHAUL_HEADER", "Authorization: hunter2\nX-Key: hunter2")], &["config"]);
+    let rows = report(&out);
+    let row = (
+        "header".into(),
+        "Authorization: ..., X-Key: ...".into(),
+        "DOWNHAUL_HEADER in the environment".into(),
+    );
+    assert!(rows.contains(&row), "{rows:?}");
+    assert!(!String::from_utf8_lossy(&out.stdout).contains("hunter2"));
+}
+
+#[test]
+fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
+    let place = Place::new();
+    let home = place.path().to_string_lossy().into_owned();
+    let variables = [("XDG_CONFIG_HOME", home.as_str())];
+    let before = report(&run(&place, &variables, &["config"]));
+    let out = run(&place, &variables, &["config", "init"]);
+    assert!(out.status == 0 && out.stderr.contains("downhaul/config.toml"), "{}", out.stderr);
+    let file = place.file("downhaul/config.toml").expect("a file");
+    let text = String::from_utf8(file.clone()).expect("UTF-8");
+    assert!(text.contains("\n#parallel = 2\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
+    assert_eq!(report(&run(&place, &variables, &["config"])), before);
+    // Every key without its mark of a comment is accepted, except where its value is missing.
+    for line in text
+        .lines()
+        .filter(|line| line.starts_with('#') && !line.starts_with("# ") && !line.ends_with("\"\""))
+    {
+        place.write("one.toml", line.trim_start_matches('#'));
+        let out = place.run(&["config", "--config", "one.toml"]);
+        assert_eq!(out.status, 0, "{line}: {}", out.stderr);
+    }
+    place.write("downhaul/config.toml", "retries = 9\n");
+    let out = run(&place, &variables, &["config", "init"]);
+    assert!(out.status == 1 && out.stderr.contains("exists already and was not changed"), "{}", out.stderr);
+    assert_eq!(place.file("downhaul/config.toml").as_deref(), Some(&b"retries = 9\n"[..]));
+    let out = place.run(&["config", "init", "--config", "new/c.toml"]);
+    assert!(out.status == 0 && place.file("new/c.toml") == Some(file), "{}", out.stderr);
+}
+
+#[test]
+fn some_commands_do_not_read_it() {
+    let place = Place::new();
+    place.write("downhaul/config.toml", "nonsense\n");
+    let home = place.path().to_string_lossy().into_owned();
+    let variables = [("XDG_CONFIG_HOME", home.as_str()), ("DOWNHAUL_PARALLEL", "nonsense")];
+    for args in [&["man"][..], &["completions", "bash"], &["--help"], &["-h"], &["--version"]] {
+        assert_eq!(run(&place, &variables, args).status, 0, "{args:?}");
+    }
+    place.write("SUMS", format!("{}  downhaul/config.toml\n", downhaul_testkit::sha256(b"nonsense\n")));
+    assert_eq!(run(&place, &variables, &["verify", "SUMS"]).status, 0);
+    assert_eq!(run(&place, &variables[..1], &["http://127.0.0.1:1/"]).status, 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_write_to_is_not_read_unless_it_is_named() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start();
+    let place = Place::new();
+    let file = place.write("downhaul/config.toml", "user-agent = 'mine'\n");
+    set_permissions(&file, Permissions::from_mode(0o666)).expect("a mode");
+    let home = place.path().to_string_lossy().into_owned();
+    let variables = [("XDG_CONFIG_HOME", home.as_str())];
+    let out = run(&place, &variables, &[&server.url("well_behaved/10/f")]);
+    assert!(out.status == 2 && out.stderr.contains("all users may write to the file"), "{}", out.stderr);
+    assert!(server.requests().is_empty());
+    assert_eq!(agent(&server, &place, &[], &["--config", "downhaul/config.toml"]), "mine");
+    let out = place.run(&["config", "--config", "downhaul/config.toml"]);
+    assert!(
+        out.stderr.contains("warning: downhaul/config.toml: all users may write to the file"),
+        "{}",
+        out.stderr
+    );
+    set_permissions(&file, Permissions::from_mode(0o664)).expect("a mode");
+    assert_eq!(agent(&server, &place, &variables, &[]), "mine");
+}
