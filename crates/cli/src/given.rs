@@ -5,6 +5,7 @@ use downhaul_engine::check_keys;
 use downhaul_engine::core::job;
 use downhaul_engine::core::list::checksums::{self, Checksums};
 use downhaul_engine::core::list::text::Lines;
+use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::show;
 use downhaul_engine::core::signature::{self, Key, Keys};
@@ -97,7 +98,7 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, Strin
 ///
 /// # Errors
 /// What is wrong with one, without its value.
-pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, String)>, String> {
+pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
         let host = pair[0].trim();
@@ -106,7 +107,7 @@ pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Str
         }
         let header = args::header_option(&pair[1]).map_err(|why| format!("--header-for {host}: {why}"))?;
         let headers = headers(&[header])?;
-        all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, value)));
+        all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, Secret::new(value))));
     }
     Ok(all)
 }

@@ -196,7 +196,7 @@ pub(crate) fn resolve(
         (_, true) => HttpVersion::Two,
         _ => HttpVersion::Auto,
     };
-    settings.headers = given::headers(&args.options.http.headers)?;
+    settings.headers = given::headers(&args.options.http.headers)?.into_iter().collect();
     settings.headers_for = given::headers_for(&args.options.http.header_for)?;
     settings.decode = args.options.http.decode == args::Decode::Auto;
     settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);

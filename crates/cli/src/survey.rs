@@ -52,7 +52,7 @@ impl Survey {
                 others.insert(origin);
             }
         }
-        if !settings.headers.is_empty() && !others.is_empty() {
+        if !settings.headers.0.is_empty() && !others.is_empty() {
             warnings.push(format!(
                 "the headers of -H are not sent to {}: of the files, you gave no URL there",
                 shown(&others)

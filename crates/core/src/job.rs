@@ -8,6 +8,7 @@ pub mod fragment;
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
 use crate::name::SafeName;
+use crate::secret::Secret;
 use crate::show;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use url::Url;
 
 /// One file to be had.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
     /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are
@@ -171,7 +172,7 @@ impl Job {
     /// Adds a header to all requests for this file; see [`Job::headers`].
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.0.push((name.into(), value.into()));
+        self.headers.0.push((name.into(), Secret::new(value)));
         self
     }
 
@@ -231,6 +232,21 @@ impl Job {
     }
 }
 
+/// Secrets of the URLs and the values of headers are hidden. Not all fields are shown.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<String> = self.urls.iter().map(show::url).collect();
+        f.debug_struct("Job")
+            .field("urls", &urls)
+            .field("named_by", &self.named_by)
+            .field("destination", &self.destination)
+            .field("expected", &self.expected)
+            .field("size", &self.size)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Who named the URLs of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
@@ -242,13 +258,14 @@ pub enum NamedBy {
     Document,
 }
 
-/// Headers of requests. Their values do not show in debug output.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(pub Vec<(String, String)>);
+/// Headers of requests (name, value). Any value may be a secret, so none shows in debug output.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<(String, Secret)>);
 
-impl fmt::Debug for Headers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, _)| (name, "***"))).finish()
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let header = |(name, value): (N, V)| (name.into(), Secret::new(value));
+        Headers(headers.into_iter().map(header).collect())
     }
 }
 

@@ -16,6 +16,7 @@
 //!   gets too many requests, and [`hosts`] remembers the limits of hosts.
 //! - [`journal`] is what a later run resumes from. [`identity`] decides if a file that is already here is the
 //!   wanted one, and [`adopt`] reads what other tools left.
+//! - [`credentials`] decides which secret may be sent where.
 //! - [`digest`] and [`signature`] verify bytes. [`content`] checks that a file is what its name promises.
 //! - [`error`] is what can go wrong, and [`retry`] decides if it is tried again.
 //! - [`event`] is what is reported, [`lock_file`] what is recorded of a run, and [`show`] escapes text and
@@ -24,6 +25,7 @@
 pub mod adopt;
 pub mod concurrency;
 pub mod content;
+pub mod credentials;
 pub mod digest;
 pub mod error;
 pub mod event;

@@ -3,10 +3,13 @@
 //! Invariant: nothing here reads options, files or the environment. The program that starts the session does.
 
 use crate::identity::Key;
-use crate::job::{IfExists, NamedBy};
+use crate::job::{Headers, IfExists, NamedBy};
 use crate::name::Naming;
+use crate::secret::Secret;
+use crate::show;
 use crate::signature::Keys;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -81,12 +84,12 @@ pub struct Settings {
     /// Decodes content that a server compressed although it was asked not to. Otherwise it is saved as sent.
     pub decode: bool,
     /// Headers (name, value) for the origin of each given URL, and for no other.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Origins (`https://host:8443`) that get the headers also for a URL that a document named: those of the
     /// URLs that the person gave.
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for hosts that redirects of the given URLs lead to.
-    pub headers_for: Vec<(String, String, String)>,
+    pub headers_for: Vec<(String, String, Secret)>,
     /// The User-Agent.
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the system's.
@@ -148,7 +151,7 @@ impl Default for Settings {
             min_bytes_a_minute: 1024,
             http_version: HttpVersion::Auto,
             decode: false,
-            headers: Vec::new(),
+            headers: Headers::default(),
             header_origins: BTreeSet::new(),
             headers_for: Vec::new(),
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
@@ -208,8 +211,8 @@ setters! {
     with_min_bytes_a_minute min_bytes_a_minute u64,
     with_http_version http_version HttpVersion,
     with_decode decode bool,
-    with_headers headers Vec<(String, String)>,
-    with_headers_for headers_for Vec<(String, String, String)>,
+    with_headers headers Headers,
+    with_headers_for headers_for Vec<(String, String, Secret)>,
     with_user_agent user_agent impl Into<String>,
     with_cacert cacert Option<PathBuf>,
     with_insecure insecure bool,
@@ -285,7 +288,7 @@ pub enum Verify {
 }
 
 /// A checksum list (`--checksum-file`), see [`crate::list::checksums`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum ChecksumList {
     /// Its text.
     Text {
@@ -298,6 +301,15 @@ pub enum ChecksumList {
     },
     /// Its URL. It is fetched before the first file that needs it.
     Url(Url),
+}
+
+impl fmt::Debug for ChecksumList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChecksumList::Text { name, .. } => f.debug_tuple("Text").field(name).finish(),
+            ChecksumList::Url(url) => f.debug_tuple("Url").field(&show::url(url)).finish(),
+        }
+    }
 }
 
 /// Which addresses of a host to connect to.
@@ -320,4 +332,26 @@ pub enum HttpVersion {
     One,
     /// HTTP/2 only; over plain http, too.
     Two,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Job;
+
+    #[test]
+    fn debug_output_contains_no_secret() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let settings = Settings::default()
+            .with_headers([("Authorization", "Bearer hush")].into_iter().collect())
+            .with_headers_for(vec![("h".into(), "Cookie".into(), Secret::new("a=hush"))])
+            .with_checksums(Some(ChecksumList::Url(url("https://me:hush@h/SUMS?token=hush"))));
+        let job = Job::new(url("https://me:hush@h/f?token=hush"))
+            .with_credentials("me", "hush")
+            .with_header("X-Key", "hush");
+        for text in [format!("{settings:?}"), format!("{settings:#?}"), format!("{job:?}")] {
+            assert!(!text.contains("hush") && !text.contains("bWU6aHVzaA"), "{text}");
+        }
+        assert!(format!("{job:?}").contains("https://h/f?token=***"));
+    }
 }

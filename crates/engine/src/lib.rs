@@ -22,13 +22,14 @@
 //!
 //! Files of this crate, in the order in which a byte travels: `director` is the one loop, [`source`] where
 //! bytes come from, `worker` one connection at work, `disk` where bytes are kept, `space` the free space,
-//! `journal_check` what an earlier run left, `hashing` the digests, `report` the events, `explain` where the
-//! time went.
+//! `journal_check` what an earlier run left, `hashing` the digests, `credentials` the secrets and where they
+//! may go, `report` the events, `explain` where the time went.
 
 mod async_writer;
 mod checksum_discovery;
 mod chunk_hash;
 mod clock;
+mod credentials;
 mod director;
 #[doc(hidden)]
 pub mod disk;

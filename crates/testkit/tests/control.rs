@@ -315,7 +315,7 @@ async fn each_job_has_its_own_headers_connections_and_rule_for_existing_files() 
     let there = folder.path().join("there.bin");
     std::fs::write(&there, b"old").expect("written");
     let mut settings = Settings::default().with_output(folder.path()).with_retries(0);
-    settings.headers = vec![("X-All".into(), "all".into())];
+    settings.headers = [("X-All", "all")].into_iter().collect();
     let session = Session::start(settings).expect("starts");
     let job = |server: &Server, path: &str, name: &str| {
         Job::given(&server.url(path)).expect("a URL").to_path(name).with_connections(1)

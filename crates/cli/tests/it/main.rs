@@ -22,6 +22,7 @@ mod names;
 #[cfg(unix)]
 mod codings;
 mod content;
+mod credentials;
 mod heads;
 mod http2;
 mod mirrors;

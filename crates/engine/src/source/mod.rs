@@ -59,8 +59,10 @@ use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Headers, NamedBy};
 use downhaul_core::settings::Settings;
+use downhaul_core::show;
 use futures_util::future::BoxFuture;
 use futures_util::stream::Stream;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -75,7 +77,7 @@ pub trait Source: Send + Sync {
 }
 
 /// What a source is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
     /// Offset of the first byte.
@@ -111,6 +113,20 @@ impl Request {
     /// Returns true if no range is asked for.
     pub fn is_for_everything(&self) -> bool {
         self.from == 0 && self.to.is_none()
+    }
+}
+
+/// Secrets of the URL and the values of headers are hidden.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .field("size", &self.size)
+            .field("about", &self.about)
+            .field("answered_at", &self.answered_at.as_ref().map(show::url))
+            .field("headers", &self.headers)
+            .finish()
     }
 }
 

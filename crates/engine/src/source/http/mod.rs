@@ -6,8 +6,8 @@
 //! [`dial`] for TCP and [`tls`] for certificates. [`request`] writes the headers, [`response_head`] repairs
 //! odd ones of the response, [`body`] reads and [`decode`] decodes what follows.
 //!
-//! Invariant: headers and credentials of the user go to the origin of the URL that they were given for, and
-//! nowhere else.
+//! Invariant: every secret on a request comes from [`crate::credentials`], which knows where it may go. The
+//! URLs here have no userinfo.
 
 mod body;
 mod decode;
@@ -26,6 +26,7 @@ mod transport;
 
 use super::{GivenBy, Opened, Request, Source};
 use crate::clock;
+use crate::credentials::{Given, Store};
 use crate::trace::NET;
 use body::HttpResponse;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
@@ -47,14 +48,14 @@ use url::Url;
 pub(crate) struct Client {
     settings: Arc<Settings>,
     dispatcher: dispatch::Dispatcher,
+    credentials: Store,
     pauses: retry_after::Pauses,
 }
 
 /// The file behind one URL.
 pub(crate) struct HttpFile {
     client: Arc<Client>,
-    given: Url,
-    by: GivenBy,
+    given: Given,
     /// Where the last redirects led. Later requests for ranges go to the same server.
     resolved: Mutex<Option<Url>>,
 }
@@ -66,11 +67,12 @@ impl Client {
     /// The certificates to trust cannot be read.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
-        Ok(Client { settings, dispatcher, pauses: retry_after::Pauses::default() })
+        let credentials = Store::new(&settings);
+        Ok(Client { settings, dispatcher, credentials, pauses: retry_after::Pauses::default() })
     }
 
     pub(crate) fn file(self: &Arc<Self>, url: &Url, by: GivenBy) -> HttpFile {
-        HttpFile { client: self.clone(), given: url.clone(), by, resolved: Mutex::new(None) }
+        HttpFile { client: self.clone(), given: Given::new(url, by), resolved: Mutex::new(None) }
     }
 }
 
@@ -82,7 +84,7 @@ impl Source for HttpFile {
             }
             let known = self.resolved().clone().or_else(|| self.answered_before(&request));
             let known = known.filter(|_| !request.is_for_everything());
-            let start = known.clone().unwrap_or_else(|| self.given.clone());
+            let start = known.clone().unwrap_or_else(|| self.given.url.clone());
             let (mut error, mut redirected) = match self.follow(start, &request).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
@@ -92,7 +94,7 @@ impl Source for HttpFile {
             // A redirect may lead to a link that has expired meanwhile. The given URL is asked again, once.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
-                (error, redirected) = match self.follow(self.given.clone(), &request).await {
+                (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
                     Ok(opened) => return Ok(opened),
                     Err(failure) => failure,
                 };
@@ -108,21 +110,21 @@ impl Source for HttpFile {
 impl HttpFile {
     /// Returns the URL that answered in an earlier run, if the request may go there.
     fn answered_before(&self, request: &Request) -> Option<Url> {
-        let url = request.answered_at.clone().filter(|url| *url != self.given)?;
-        let is_downgrade = self.given.scheme() == "https" && url.scheme() != "https";
+        let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
+        let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
         (!is_downgrade || self.client.settings.allow_downgrade).then_some(url)
     }
 
     /// Asks for the facts alone, with HEAD. Some servers refuse HEAD (for links that are signed for GET
     /// only) or send no size with it. Then the head of a GET has the facts, and its body is dropped unread.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
-        match self.follow(self.given.clone(), &request).await {
+        match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }
         let everything = Request { headers: request.headers, ..Request::EVERYTHING };
-        self.follow(self.given.clone(), &everything).await.map_err(|(error, _)| error)
+        self.follow(self.given.url.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
     /// Follows redirects from `url` until a response brings the file. A failure says whether a redirect
@@ -136,14 +138,17 @@ impl HttpFile {
                 Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
                     // The first redirect that states the size counts. One without TLS can only speak for
                     // its own origin.
-                    let trusted = url.origin() == self.given.origin() || url.scheme() == "https";
+                    let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
                     url = next;
                 }
                 Answer::Redirect(..) => {
                     let detail = format!("{hops} were followed");
-                    return Err((Error::new(ErrorKind::RedirectLoop, show::url(&self.given), detail), false));
+                    return Err((
+                        Error::new(ErrorKind::RedirectLoop, show::url(&self.given.url), detail),
+                        false,
+                    ));
                 }
                 Answer::Opened(mut opened) => {
                     if let Some(linked) = said {
@@ -152,7 +157,7 @@ impl HttpFile {
                     // A server that answers a range with everything may be another one than the server of
                     // the file, such as a login page.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
-                    *self.resolved() = Some(url).filter(|url| has_it && *url != self.given);
+                    *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
                     return Ok(*opened);
                 }
             }
@@ -169,20 +174,8 @@ impl HttpFile {
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
-        let http_request = request::build(url, (&self.given, self.by), &client.settings, request)?;
-        let since = clock::instant();
-        let mut response = client.dispatcher.send(url, http_request, request).await?;
+        let mut response = self.exchange(url, request).await?;
         let status = response.status().as_u16();
-        debug!(
-            target: NET,
-            url = show::url(url),
-            from = request.from,
-            to = request.to,
-            status,
-            http = ?response.version(),
-            took = ?since.elapsed(),
-            "received the head of the response"
-        );
         let said = throttle::said(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
             client.pauses.pause(host, wait);
@@ -219,6 +212,28 @@ impl HttpFile {
             opened = decode::decode(opened, client.settings.verify)?;
         }
         Ok(Answer::Opened(Box::new(opened)))
+    }
+
+    /// Sends one request with the secrets that may go with it, and returns the response, whatever its status.
+    async fn exchange(&self, url: &Url, request: &Request) -> Result<HttpResponse, Error> {
+        let client = &self.client;
+        let permit = client.credentials.permit(&self.given, url, request.headers.as_deref());
+        let permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
+        let http_request = request::build(url, &client.settings.user_agent, &permit, request)?;
+        let since = clock::instant();
+        let response = client.dispatcher.send(url, http_request, request).await?;
+        debug!(
+            target: NET,
+            url = show::url(url),
+            from = request.from,
+            to = request.to,
+            status = response.status().as_u16(),
+            http = ?response.version(),
+            took = ?since.elapsed(),
+            secrets = ?permit,
+            "received the head of the response"
+        );
+        Ok(response)
     }
 
     /// Returns what a status means that brings no file. `again` is the wait that the response asks for.

@@ -1,30 +1,27 @@
-//! The headers of a request, and which server may get which of them.
+//! The headers of a request. Those with secrets come from [`crate::credentials`].
 
-use crate::source::{self, GivenBy};
-use base64::prelude::{BASE64_STANDARD, Engine};
+use crate::credentials::Permit;
+use crate::source;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Conditions;
-use downhaul_core::settings::Settings;
 use downhaul_core::show;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use url::Url;
 
 /// A request without a body.
 pub(super) type HttpRequest = Request<Empty<bytes::Bytes>>;
 
-/// Builds the request for `url`, which is `given` or the target of its redirects. Headers of the user and
-/// credentials of `given` go to the origin (scheme, host, port) of `given` only, and never to a URL that a
-/// server named.
+/// Builds the request for a URL. All secrets on it come from the permit.
 ///
 /// # Errors
 /// `url.invalid`: the URL or a setting cannot be written as a header.
 pub(super) fn build(
     url: &Url,
-    (given, by): (&Url, GivenBy),
-    settings: &Settings,
+    user_agent: &str,
+    permit: &Permit,
     asked: &source::Request,
 ) -> Result<HttpRequest, Error> {
     let bad = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
@@ -37,20 +34,9 @@ pub(super) fn build(
         Request::builder().method(method).uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(header::HOST, host_header(url).ok_or_else(|| bad("it has no host"))?);
-    headers
-        .insert(header::USER_AGENT, value(&settings.user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
+    headers.insert(header::USER_AGENT, value(user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    if let Some(login) = basic_credentials(url) {
-        headers.insert(header::AUTHORIZATION, login);
-    }
-    if by == GivenBy::User && url.origin() == given.origin() {
-        add_given(headers, &settings.headers);
-        add_given(headers, asked.headers.as_ref().map_or(&[][..], |headers| &headers.0));
-    }
-    if by == GivenBy::User {
-        let named = settings.headers_for.iter().filter(|(host, ..)| is_host(url, host));
-        add_given(headers, &named.map(|(_, name, value)| (name.clone(), value.clone())).collect::<Vec<_>>());
-    }
+    permit.put_on(headers);
     // Offsets and digests are those of the file itself, so no content coding is accepted.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(Conditions { etag, modified }) = &asked.about {
@@ -102,54 +88,12 @@ pub(super) fn status_line(status: StatusCode) -> String {
     }
 }
 
-/// Adds headers of the user. The first one of a name replaces ours, and further ones are added, as curl
-/// does.
-fn add_given(headers: &mut HeaderMap, given: &[(String, String)]) {
-    let mut seen = Vec::new();
-    for (name, text) in given {
-        let (Ok(name), Some(value)) = (HeaderName::from_bytes(name.as_bytes()), value(text)) else {
-            continue;
-        };
-        if seen.contains(&name) {
-            headers.append(name, value);
-        } else {
-            headers.insert(name.clone(), value);
-            seen.push(name);
-        }
-    }
-}
-
-/// Returns true if a URL is of the host that the person named, as `HOST` (with the usual port) or
-/// `HOST:PORT`.
-fn is_host(url: &Url, named: &str) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    match named.to_ascii_lowercase() {
-        named if named == host => url.port().is_none(),
-        named => url.port_or_known_default().is_some_and(|port| named == format!("{host}:{port}")),
-    }
-}
-
 fn host_header(url: &Url) -> Option<HeaderValue> {
     let host = url.host_str()?;
     match url.port() {
         Some(port) => value(&format!("{host}:{port}")),
         None => value(host),
     }
-}
-
-/// Returns the user name and password of the URL as Basic credentials (RFC 7617), as curl and wget send
-/// them.
-fn basic_credentials(url: &Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
-    let mut pair = decode(url.username());
-    pair.push(b':');
-    pair.extend(decode(url.password().unwrap_or_default()));
-    let mut login = value(&format!("Basic {}", BASE64_STANDARD.encode(&pair)))?;
-    login.set_sensitive(true);
-    Some(login)
 }
 
 fn value(text: &str) -> Option<HeaderValue> {
