@@ -1,15 +1,17 @@
-//! The exit statuses, in one table. Invariant: 0 means that every file is there and passed all its checks.
+//! The exit statuses, in one table.
+//!
+//! Invariant: 0 means that all files are complete and passed their checks.
 
 use downhaul_engine::Summary;
 use downhaul_engine::core::error::Blame;
 use std::process::ExitCode;
 
-/// How a run ends, in order of importance. If several apply, the first one counts.
+/// How a run ends, in order of importance. If several apply, the first one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// What was asked for makes no sense.
+    /// The command line is not valid.
     Usage,
-    /// The person chose to exit.
+    /// The user chose to exit, or `--on-error exit` was set.
     Chosen,
     /// Ctrl-C.
     Interrupted,
@@ -17,24 +19,25 @@ pub enum Exit {
     Terminated,
     /// The local disk failed.
     Disk,
-    /// Some file failed verification.
+    /// A file failed verification.
     Mismatch,
-    /// Some file failed, was skipped by the person, or was locked by another run.
+    /// A file failed, was skipped by the user, or was locked by another run.
     Failed,
-    /// Every file is there.
+    /// All files are complete.
     Success,
 }
 
-/// The end of a run, its status, and its meaning. `docs/exit.md` and the man page are made from this.
+/// The ends of a run, with the status and the meaning of each. `docs/exit.md` and the man page are made from
+/// this.
 pub const TABLE: [(Exit, u8, &str); 8] = [
-    (Exit::Success, 0, "every file is there and passed its checks"),
-    (Exit::Failed, 1, "some file failed, was skipped by the person, or was locked by another run"),
-    (Exit::Usage, 2, "usage: what was asked for makes no sense"),
-    (Exit::Mismatch, 3, "some file failed verification"),
-    (Exit::Chosen, 4, "the person chose to exit"),
+    (Exit::Success, 0, "all files are complete and passed their checks"),
+    (Exit::Failed, 1, "a file failed, was skipped by the user, or was locked by another run"),
+    (Exit::Usage, 2, "the command line is not valid"),
+    (Exit::Mismatch, 3, "a file failed verification"),
+    (Exit::Chosen, 4, "the user chose to exit, or `--on-error exit` ended the run"),
     (Exit::Disk, 5, "the local disk failed"),
-    (Exit::Terminated, 75, "stopped by SIGTERM or SIGHUP; run again to go on"),
-    (Exit::Interrupted, 130, "stopped by Ctrl-C; run again to go on"),
+    (Exit::Terminated, 75, "stopped by SIGTERM or SIGHUP. Run the same command again to resume"),
+    (Exit::Interrupted, 130, "stopped by Ctrl-C. Run the same command again to resume"),
 ];
 
 impl Exit {
@@ -43,7 +46,7 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns how a run ends that was not stopped, by its failures.
+    /// Returns how a run ended that was not stopped by a signal, from its failures.
     pub fn of(summary: &Summary) -> Exit {
         let of_blame = |blame: &Blame| match blame {
             Blame::Disk => Exit::Disk,

@@ -27,26 +27,27 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
     ),
     (
         "DOWNHAUL_LOG",
-        "the log, if `--log` is not given; `none`: no log (default: `download_log.txt`, and no log with `-o -`)",
+        "the path of the log if `--log` is not given. With `none`, there is no log. The default is `download_log.txt`, and no \
+         log with `-o -`",
     ),
-    ("NO_COLOR", "when set and not empty, `--color auto` means no colours (no-color.org)"),
-    ("TERM", "when `dumb`, there are no bars and no colours"),
+    ("NO_COLOR", "if it is set and not empty, `--color auto` means no colours (see no-color.org)"),
+    ("TERM", "if it is `dumb`, there are no bars and no colours"),
     (
         "LC_ALL, LC_CTYPE, LANG",
-        "the first that is set says whether the terminal shows UTF-8; if not, bars are drawn in ASCII",
+        "the first one that is set gives the encoding of the terminal. If it is not UTF-8, bars are drawn in ASCII",
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "not supported yet: one warning names the first that is set",
+        "not supported yet. A warning names the first one that is set",
     ),
     (
         "SSL_CERT_FILE, SSL_CERT_DIR",
-        "where the machine's trusted certificates are, if not in their usual place",
+        "the trusted certificates of this machine, if they are not in their usual place",
     ),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
-        "where the folder `downhaul` is with what is remembered between runs: `$XDG_STATE_HOME`, else `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`); `hosts.json` in it, unless `--no-learn` is given, says what hosts do not like",
+        "where the folder `downhaul` with data for later runs is: in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
+         `$HOME/Library/Application Support`). Its file `hosts.json` has the limits of hosts (see `--no-learn`)",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",

@@ -1,28 +1,28 @@
-//! Partial files that other tools left: the beginning of a file, or a control file that says which ranges are
-//! there.
+//! Partial files that other tools left: the beginning of a file, or a file with a control file that says
+//! which ranges are complete.
 //!
-//! Invariant: bytes of such a file count only after its end was compared with the server's bytes.
+//! Invariant: bytes of such a file are used only after its end was compared with the server's bytes.
 
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// How many bytes at the end are fetched again and compared. A torn write or a sparse end spoils no more than
-/// these, and two different files do not agree in so many by chance.
+/// The number of bytes at the end that are fetched again and compared. An interrupted write damages no more
+/// bytes than these, and two different files do not have the same 64 KiB by chance.
 pub const OVERLAP: u64 = 64 * 1024;
 
 /// A partial file of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
-    /// The ranges that are there, in order. No range is empty, and there is at least one.
+    /// The ranges that are complete, in order. No range is empty, and there is at least one.
     ranges: Vec<Range<u64>>,
     /// The size of the whole file in bytes, if the tool knew it.
     pub size: Option<u64>,
-    /// How many bytes at the end are compared, at most those of the last range.
+    /// The number of bytes at the end that are compared. It is at most the length of the last range.
     compared: u64,
 }
 
 impl Adopted {
-    /// Returns the first `length` bytes of a file, or `None` if that is no byte.
+    /// Returns the first `length` bytes of a file, or `None` if `length` is 0.
     pub fn prefix(length: u64) -> Option<Adopted> {
         (length > 0).then(|| Adopted {
             ranges: std::iter::once(0..length).collect(),
@@ -31,25 +31,25 @@ impl Adopted {
         })
     }
 
-    /// Returns the ranges that are there, in order.
+    /// Returns the complete ranges, in order.
     pub fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
     }
 
-    /// Returns one past the last byte that is there.
+    /// Returns the offset after the last complete byte.
     pub fn end(&self) -> u64 {
         self.ranges.last().map_or(0, |last| last.end)
     }
 
-    /// Returns the range at the end that is compared with the server's bytes before any byte counts.
+    /// Returns the range at the end that is compared with the server's bytes before any byte is used.
     pub fn overlap(&self) -> Range<u64> {
         self.ranges
             .last()
             .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
     }
 
-    /// Compares the bytes from this offset on, if that is more than [`OVERLAP`]: what follows it is all the
-    /// same byte, of which equality says nothing.
+    /// Compares the bytes from this offset on, if these are more than [`OVERLAP`]. The caller uses it for a
+    /// file whose bytes after the offset all have the same value, because such bytes are equal in many files.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
@@ -61,13 +61,13 @@ impl Adopted {
     }
 }
 
-/// Reads the control file of aria2 (`NAME.aria2`, version 1 as aria2's manual describes it) beside a file of
-/// `length` bytes. Returns the pieces that it marks as complete, as far as the file has them.
+/// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) of a file of `length`
+/// bytes. Returns the pieces that it marks as complete and that lie within the file.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be relied on.
 pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static str> {
-    let bad = "it is no control file of aria2 in the form that is known (version 1)";
+    let bad = "it is not a control file of aria2 in a known form (version 1)";
     let mut rest = control;
     let mut take = |count: usize| {
         let (taken, after) = rest.split_at_checked(count).ok_or(bad)?;
@@ -88,7 +88,7 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         return Err(bad);
     }
     let bitfield = take(usize::try_from(bits).map_err(|_| bad)?)?;
-    // The pieces in progress follow. They must be readable, and their bytes are fetched again.
+    // The pieces in progress follow. This code checks that they are readable. Their bytes are fetched again.
     let in_progress = number(take(4)?);
     for _ in 0..in_progress {
         take(8)?;
@@ -100,7 +100,7 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         for bit in (0..8).filter(|bit| eight & (0x80 >> bit) != 0) {
             let start = (byte * 8 + bit).checked_mul(piece).filter(|start| *start < total).ok_or(bad)?;
             let end = start.saturating_add(piece).min(total);
-            // The file may have lost its end.
+            // The file may have lost its last bytes.
             if end <= length {
                 there.insert(start..end);
             }

@@ -1,8 +1,8 @@
 //! Recognises content that is not what the name of the file promises.
 //!
-//! Login pages, warnings about viruses and captive portals answer 200 with an HTML page to any request. Code
-//! hosts send a Git LFS pointer instead of the file. `promise` reads names, `look` reads the first bytes;
-//! [`crate::plan`] decides which of the two counts.
+//! Login pages, virus warnings and captive portals send a status of 200 and an HTML page for any request.
+//! Code hosts may send a Git LFS pointer instead of the file. `promise` reads names, and `look` reads the
+//! first bytes. [`crate::plan`] compares the two.
 
 mod look;
 mod promise;

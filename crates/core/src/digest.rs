@@ -39,8 +39,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The names of each algorithm and the length of its digests in bytes. The first name is shown; it is that of
-/// RFC 9530 if there is one. Names are compared in their [`bare`] form.
+/// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
+/// shown. It is the name in RFC 9530 if there is one. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -54,8 +54,8 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Sha512, &["sha-512", "sha2-512"], 64),
 ];
 
-/// Algorithms that occur in lists and URLs and cannot be computed here, as [`bare`] names. A digest of one of
-/// them is refused or reported: ignoring it silently would accept a wrong file.
+/// Algorithms that occur in lists and URLs but are not supported, as [`bare`] names. A digest of one of them
+/// is refused or reported. If it were ignored silently, a wrong file could be accepted.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",
@@ -100,26 +100,26 @@ impl Algorithm {
         self.row().2
     }
 
-    /// Returns whether a matching digest proves the content, even if someone tried to deceive.
+    /// Returns true if a matching digest shows that the content is right, even if someone tried to forge it.
     pub fn is_strong(self) -> bool {
         self >= Algorithm::Sha256
     }
 
-    /// Returns whether `--verify listed` accepts lists of such digests. MD5 counts, because archives of
-    /// genomes offer nothing else. A CRC does not, because it detects only accidental damage.
+    /// Returns true if `--verify listed` accepts lists of such digests. MD5 is accepted because genome
+    /// archives offer nothing else. A CRC is not, because it detects only accidental damage.
     pub fn counts_in_lists(self) -> bool {
         self >= Algorithm::Md5
     }
 
-    /// Returns the algorithm of a name as people and lists write it: `sha256`, `SHA-256`, `b2`.
+    /// Returns the algorithm for a name as people and lists write it: `sha256`, `SHA-256`, `b2`.
     pub fn from_name(name: &str) -> Option<Algorithm> {
         let wanted = bare(name);
         let row = TABLE.iter().find(|(_, names, _)| names.iter().any(|name| bare(name) == wanted));
         row.map(|(algorithm, _, _)| *algorithm)
     }
 
-    /// Returns the most common algorithm whose digests have so many hexadecimal digits: MD5, SHA-1 or SHA-2.
-    /// It is used where nothing else names the algorithm, as in the lists of `md5sum` and `sha256sum`.
+    /// Returns the most common algorithm whose digests have this many hexadecimal digits: MD5, SHA-1 or
+    /// SHA-2. It is used if nothing else names the algorithm, as in the lists of `md5sum` and `sha256sum`.
     pub fn by_length(digits: usize) -> Option<Algorithm> {
         match digits {
             32 => Some(Algorithm::Md5),
@@ -131,12 +131,12 @@ impl Algorithm {
         }
     }
 
-    /// Returns a message that says how many digits a digest has.
+    /// Returns a message that says how many digits are needed.
     pub fn needs(self) -> String {
         format!("{} needs {} hexadecimal digits", self.name(), self.size() * 2)
     }
 
-    /// Returns whether a name is that of a known algorithm that cannot be computed here: `sha3-256`.
+    /// Returns true if a name is that of a known but unsupported algorithm, such as `sha3-256`.
     pub fn is_uncheckable(name: &str) -> bool {
         UNCHECKABLE.contains(&bare(name).as_str())
     }
@@ -152,7 +152,7 @@ impl Algorithm {
     }
 }
 
-/// Returns a name in lower case, without hyphens and underscores, which people write in different ways.
+/// Returns a name in lower case, without hyphens and underscores. People write them in different ways.
 fn bare(name: &str) -> String {
     name.replace(['-', '_'], "").to_ascii_lowercase()
 }
@@ -197,13 +197,13 @@ impl Digest {
     /// Reads base64 with padding (RFC 4648, section 4). Returns `None` if it is not exactly one digest of
     /// that algorithm.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Digest> {
-        // A longer text cannot be a digest, and is refused without decoding it.
+        // A longer text cannot be a digest. It is refused without decoding.
         let sane = text.len() <= 2 * algorithm.size() + 4;
         let bytes = if sane { BASE64_STANDARD.decode(text).ok() } else { None };
         Digest::from_bytes(algorithm, &bytes?)
     }
 
-    /// Returns a digest of these bytes, or `None` if their number is wrong for the algorithm.
+    /// Returns a digest of these bytes, or `None` if their number does not fit the algorithm.
     pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Digest> {
         (bytes.len() == algorithm.size()).then(|| Digest { algorithm, bytes: bytes.to_vec() })
     }
@@ -218,7 +218,7 @@ impl Digest {
     /// digits or base64, or `ALGORITHM-BASE64` as in Subresource Integrity (W3C, section 3.5).
     ///
     /// # Errors
-    /// What is wrong with the text, for people.
+    /// Returns what is wrong with the text, in words for the user.
     pub fn from_pair(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         if let Some(digest) = Digest::from_integrity(text) {
@@ -231,11 +231,11 @@ impl Digest {
         Digest::from_text(algorithm, digest.trim()).ok_or_else(|| algorithm.needs())
     }
 
-    /// Reads a digest as people write it: as a pair, or its hexadecimal digits alone, whose number says the
-    /// algorithm.
+    /// Reads a digest as people write it: as a pair, or as hexadecimal digits alone. The number of digits
+    /// then gives the algorithm.
     ///
     /// # Errors
-    /// What is wrong with the text, for people.
+    /// Returns what is wrong with the text, in words for the user.
     pub fn from_given(text: &str) -> Result<Digest, String> {
         let text = text.trim();
         let alone = Algorithm::by_length(text.len()).and_then(|algorithm| Digest::from_hex(algorithm, text));
@@ -258,12 +258,12 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A digest that a file must have, and what states it.
+/// A digest that a file must have, and where the digest came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The digest.
     pub digest: Digest,
-    /// What states it, for people: `X-Checksum-SHA256`, `the list`.
+    /// Where the digest came from, in words for the user: `X-Checksum-SHA256`, `the list`.
     pub from: String,
 }
 
@@ -279,8 +279,8 @@ impl fmt::Display for Expected {
 /// Returns the strongest match, or `None` if nothing was expected.
 ///
 /// # Errors
-/// The first expected digest that does not match, and the computed one (`None` if that algorithm was not
-/// computed).
+/// Returns the first expected digest that does not match, and the computed one. The computed one is `None` if
+/// that algorithm was not computed.
 pub fn verdict<'e>(
     expected: &'e [Expected],
     computed: &[Digest],

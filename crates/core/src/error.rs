@@ -1,55 +1,55 @@
 //! Everything that can go wrong, as one flat list with stable codes.
 //!
-//! The [`ErrorKind`] alone decides whether a failure is retried ([`Retry`]), who has to act ([`Blame`], which
-//! gives the exit status), how far it reaches ([`Scope`]), what it says about its source ([`SourceVerdict`]),
-//! what happens to written bytes ([`WrittenBytes`]), and which code programs see. Sentences for people and
-//! hints are in the command line. `docs/errors.md` is generated from this list.
+//! The [`ErrorKind`] alone decides if a failure is retried ([`Retry`]), what has to be mended ([`Blame`],
+//! which gives the exit status), what the failure affects ([`Scope`]), what it shows about its source
+//! ([`SourceVerdict`]), what happens to written bytes ([`WrittenBytes`]), and which code programs see.
+//! Sentences for people and hints are in the command line. `docs/errors.md` is generated from this list.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Who may decide that a failure is retried.
+/// Decides if a failure is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// It is retried without a question: the next attempt may well succeed.
+    /// It is retried without a question, because the next attempt may succeed.
     Again,
-    /// The same would happen again unless something is changed: it is retried only when the person says
-    /// so.
+    /// It is retried only if the user says so, because the same would happen again unless something is
+    /// changed.
     Person,
-    /// It is never retried: nothing would be different.
+    /// It is never retried, because the result would be the same.
     Never,
 }
 
-/// Who has to act; decides the exit status.
+/// The area of a failure. It decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// The network or the server.
     Remote,
-    /// The bytes arrived, and they are not what they should be.
+    /// The bytes arrived, but they are not the right ones.
     Content,
     /// The disk or the folder on this machine.
     Disk,
     /// The request: a URL, an option or a name.
     Request,
-    /// The person or the system stopped the run.
+    /// The user or the system stopped the run.
     Stopped,
 }
 
-/// How far a failure of one connection reaches.
+/// What a failure of one connection affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// It ends this connection; other connections of the job may go on.
+    /// It ends this connection. Other connections of the job may continue.
     Connection,
-    /// It ends the attempt of the whole job: it is about the file or about this machine.
+    /// It ends the attempt of the whole job, because its cause is the file or this machine.
     Job,
 }
 
-/// What a failure says about the source that it came from.
+/// What a failure shows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
-    /// Nothing: it may have been an accident.
+    /// Nothing, because it may have been an accident.
     Silent,
-    /// The host refuses on purpose: it wants fewer connections, or no further request of this kind.
+    /// The host refuses on purpose: it accepts no more connections, or no more requests of this kind.
     Refuses,
     /// The source has other bytes than the other sources, or cannot send ranges of the file.
     Differs,
@@ -60,7 +60,7 @@ pub enum SourceVerdict {
 pub enum WrittenBytes {
     /// They stay valid.
     Keep,
-    /// They are discarded: nothing shows that they belong to what follows.
+    /// They are discarded, because they may not belong to the bytes that follow.
     Discard,
 }
 
@@ -84,17 +84,17 @@ macro_rules! kinds {
             /// Returns what it means, as a short phrase.
             pub fn meaning(self) -> &'static str { match self { $(ErrorKind::$variant => $meaning,)* } }
 
-            /// Returns whether failures of this kind are usually retried. [`Error::retry`] decides for one
+            /// Returns how failures of this kind are usually handled. [`Error::retry`] decides for one
             /// failure.
             pub fn retry(self) -> Retry { match self { $(ErrorKind::$variant => Retry::$retry,)* } }
 
-            /// Returns who has to act.
+            /// Returns the area of failures of this kind.
             pub fn blame(self) -> Blame { match self { $(ErrorKind::$variant => Blame::$blame,)* } }
 
-            /// Returns how far a failure of one connection reaches.
+            /// Returns what a failure of this kind affects.
             pub fn scope(self) -> Scope { match self { $(ErrorKind::$variant => Scope::$scope,)* } }
 
-            /// Returns what a failure of this kind says about its source.
+            /// Returns what a failure of this kind shows about its source.
             pub fn source_verdict(self) -> SourceVerdict {
                 match self { $(ErrorKind::$variant => SourceVerdict::$source,)* }
             }
@@ -255,14 +255,14 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// One failure: what kind, where, and what the system or the server said.
+/// One failure: its kind, where it happened, and what the system or the server said.
 ///
-/// `at` and `detail` may hold remote text: a face escapes them before they reach a screen or a log. They
-/// never hold secrets (URLs come in through [`crate::show::url`]).
+/// `at` and `detail` may hold remote text, which the screen and the log escape before they show it. They
+/// never hold secrets, because URLs are added through [`crate::show::url`].
 ///
-/// [`source`](std::error::Error::source) returns `None`: what caused the failure is kept as text in `detail`,
-/// because a failure is cloned, compared, recorded as JSON and replayed, which a boxed error cannot be.
-/// Programs decide by [`kind`](Error::kind).
+/// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. A failure
+/// is cloned, compared and written as JSON, and a boxed error cannot be. Programs decide by
+/// [`kind`](Error::kind).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct Error {
@@ -272,10 +272,10 @@ pub struct Error {
     pub at: String,
     /// What the system or the server said about it. May be empty.
     pub detail: String,
-    /// A pause that the host needs before it is asked again.
+    /// The pause that the host needs before the next request.
     pub pause: Option<Pause>,
-    /// It is retried without a question, although failures of its kind usually are not: after a redirect
-    /// another server may answer, or the person named this status beforehand (`--retry-on`).
+    /// True if this failure is retried without a question although others of its kind are not. The reason is
+    /// that after a redirect another server may answer, or that the user named this status (`--retry-on`).
     pub again: bool,
     /// The size of the server's file in bytes, if the refusal of a range names it (RFC 9110, section
     /// 15.5.17).
@@ -291,14 +291,14 @@ pub struct Pause {
     pub why: Why,
 }
 
-/// Why a host needs a pause.
+/// The reason for a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// The response named a time (`Retry-After`, or a quota that is used up).
     Asked,
-    /// The host had asked for it before, and so no request was sent.
+    /// The host had asked for it before, so no request was sent.
     Known,
-    /// The host refused without naming a time, while it serves other connections: it got too many requests at
+    /// The host refused without naming a time, but it serves other connections. It got too many requests at
     /// once.
     Shared,
     /// The host has refused everything since connections were added.
@@ -306,19 +306,20 @@ pub enum Why {
 }
 
 impl Error {
-    /// Makes an error of this kind. `at` says where it happened, `detail` what the system or the server said.
+    /// Returns an error of this kind. `at` says where it happened, and `detail` what the system or the server
+    /// said.
     pub fn new(kind: ErrorKind, at: impl Into<String>, detail: impl Into<String>) -> Self {
         Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
     }
 
-    /// Sets the pause that the host asks for before it is asked again.
+    /// Sets the pause that the host needs before the next request.
     #[must_use]
     pub fn with_pause(mut self, pause: Pause) -> Self {
         self.pause = Some(pause);
         self
     }
 
-    /// Returns who may decide that this failure is retried.
+    /// Returns if and how this failure is retried.
     pub fn retry(&self) -> Retry {
         match self.kind.retry() {
             Retry::Person if self.again => Retry::Again,

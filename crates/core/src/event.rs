@@ -1,5 +1,5 @@
-//! The public contract of what is told: [`EventKind`]s, which are pushed, numbered and never lost, and
-//! [`Progress`]s, which are pulled and may be dropped. `docs/events.md` describes the JSON form.
+//! The public form of what a session reports: [`EventKind`]s, which are numbered and never lost, and
+//! [`Progress`], which readers ask for and may miss. `docs/events.md` describes the JSON form.
 //!
 //! [`State`] sums up events, so that a screen that starts late or falls behind can catch up. Events may hold
 //! remote text, which the screen and the log escape before they show it. They never hold secrets.
@@ -46,172 +46,172 @@ impl fmt::Display for JobId {
 pub struct Event {
     /// [`VERSION`].
     pub v: u8,
-    /// Grows by one, from 1.
+    /// The number of the event. It counts from 1, without gaps.
     pub seq: u64,
-    /// When: milliseconds since the Unix epoch; RFC 3339 in UTC in JSON.
+    /// The time in milliseconds since the Unix epoch. In JSON it is RFC 3339 in UTC.
     #[serde(with = "rfc3339")]
     pub at: u64,
-    /// Which file; `None` for the run as a whole.
+    /// The job of the event, or `None` if the event is about the whole run.
     pub job: Option<JobId>,
-    /// What.
+    /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// Something that happened. Every job is `queued` once and ends in exactly one of `finished`, `skipped`,
-/// `failed`; the run ends in one `summary`.
+/// Something that happened. Every job is `queued` once and ends in exactly one of `finished`, `skipped` and
+/// `failed`. The run ends in one `summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The file is known and waits for its turn.
+    /// A job was added. It waits for its turn.
     #[non_exhaustive]
     Queued {
-        /// Where it is, without secrets.
+        /// The URL of the file, without secrets.
         url: String,
-        /// The URL was given without a scheme, and https was assumed.
+        /// True if the URL was given without a scheme, and https was assumed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         assumed_https: bool,
-        /// The name it was given, if any.
+        /// The name that the user or a list gave the file, if any.
         name: Option<String>,
-        /// Keys of a JSON line that are not ours.
+        /// The unknown keys of a JSON line.
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The first usable reply is here; bytes follow.
+    /// The first usable response arrived, and its bytes follow.
     #[non_exhaustive]
     Started {
         /// The URL that answered, without secrets.
         url: String,
-        /// Where the file will be.
+        /// The path that the file will have.
         path: String,
         /// Its size in bytes, if known.
         size: Option<u64>,
-        /// The server's word for this version, strong enough to tell it from others: an entity tag or a date.
+        /// The strong validator of the response: an ETag or a date. It is missing if there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validator: Option<String>,
-        /// What of the reply's head could not be read and was dropped, for a person who looks closely.
+        /// Header lines of the response that could not be read and were dropped. They help to find a fault of
+        /// the server.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
-    /// A broken transfer goes on, or what an earlier run left.
+    /// An interrupted transfer continues, or the partial file of an earlier run is used.
     #[non_exhaustive]
     Resumed {
-        /// The first byte that is still to come.
+        /// The first byte that is still missing.
         from: u64,
-        /// Bytes that are there already.
+        /// The number of bytes that are there already.
         #[serde(default)]
         bytes: u64,
     },
-    /// A try failed and another follows.
+    /// An attempt failed, and another one follows.
     #[non_exhaustive]
     Retrying {
-        /// Why.
+        /// The failure.
         error: Failure,
-        /// Which retry this is, from 1; 0 when it costs none.
+        /// The number of this retry, from 1. It is 0 if the retry does not count.
         attempt: u32,
-        /// How many there may be.
+        /// The number of retries that are allowed.
         of: u32,
-        /// Seconds until then.
+        /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The first byte that will be asked for: 0 means that the file starts again.
+        /// The first byte that will be requested. 0 means that the file starts again.
         from: u64,
     },
-    /// One of several sources is not asked any more: it failed, is slow, has another file, or sent wrong
+    /// One of several sources is not used any more. It failed, is slow, has a different file, or sent wrong
     /// bytes.
     #[non_exhaustive]
     MirrorLeft {
-        /// Which, without secrets.
+        /// The URL of the source, without secrets.
         url: String,
-        /// Why.
+        /// The reason.
         error: Failure,
     },
-    /// A person is asked what to do; the file waits.
+    /// The user is asked what to do. The file waits.
     #[non_exhaustive]
     Question {
-        /// Why.
+        /// The failure.
         error: Failure,
-        /// Retries that are left.
+        /// The number of retries that are left.
         left: u32,
     },
     /// A digest matched.
     #[non_exhaustive]
     Verified {
-        /// `sha-256`.
+        /// The name of the algorithm: `sha-256`.
         algorithm: String,
         /// The digest in hexadecimal.
         digest: String,
-        /// Who said what it must be: `X-Checksum-SHA256`.
+        /// Where the expected digest came from: `X-Checksum-SHA256`.
         source: String,
     },
-    /// The file is complete under its name.
+    /// The file is complete and has its final name.
     #[non_exhaustive]
     Finished {
-        /// Where it is.
+        /// The path of the file.
         path: String,
-        /// Its size.
+        /// The size of the file.
         bytes: u64,
-        /// Bytes that came over the network for it in this run: fewer than `bytes` after a resume, more when
-        /// something was fetched twice.
+        /// The number of bytes that were received for the file in this run. After a resume it is lower than
+        /// `bytes`. It is higher if bytes were fetched twice.
         #[serde(default)]
         fetched: u64,
-        /// From the first request on.
+        /// The time since the first request, in seconds.
         seconds: f64,
-        /// What was proven: `sha-256 from X-Checksum-SHA256`, `size only`, `nothing (no length was
-        /// announced)`.
+        /// How the file was verified: `sha-256 from X-Checksum-SHA256`, `size only`, `end of transfer only`.
         proven: String,
-        /// Its digests in hexadecimal, as far as they were computed, by the name of the algorithm.
+        /// The digests that were computed, in hexadecimal, by the name of the algorithm.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
-        /// What a person should know about it.
+        /// Notes about the file for the user.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
-    /// Nothing was to be done.
+    /// The file was not downloaded, because there was no need to.
     #[non_exhaustive]
     Skipped {
-        /// The file that is already there.
+        /// The path of the file that exists already.
         path: String,
-        /// Why: `already exists`.
+        /// The reason: `already exists`.
         reason: String,
     },
-    /// The file could not be had.
+    /// The file could not be downloaded.
     #[non_exhaustive]
     Failed {
-        /// Why.
+        /// The failure.
         error: Failure,
-        /// Retries that were used.
+        /// The number of retries that were used.
         retries: u32,
-        /// They were used up while a person was asked: the run ends.
+        /// True if the retries were used up while the user was being asked. The run then ends.
         exhausted: bool,
     },
     /// The run is over.
     #[non_exhaustive]
     Summary {
-        /// Files that were queued.
+        /// The number of files that were queued.
         files: u64,
-        /// Of these: finished.
+        /// The number of files that were finished.
         finished: u64,
-        /// Of these: skipped.
+        /// The number of files that were skipped.
         skipped: u64,
-        /// Of these: failed.
+        /// The number of files that failed.
         failed: u64,
-        /// Bytes of the finished files.
+        /// The number of bytes of the finished files.
         bytes: u64,
-        /// How long the run took.
+        /// The duration of the run in seconds.
         seconds: f64,
     },
 }
 
 impl Event {
-    /// Returns the event number `seq`, which happened at `at` (milliseconds since the Unix epoch).
+    /// Returns the event with the number `seq` that happened at `at` (milliseconds since the Unix epoch).
     pub fn new(seq: u64, at: u64, job: Option<JobId>, kind: EventKind) -> Self {
         Event { v: VERSION, seq, at, job, kind }
     }
 }
 
 impl EventKind {
-    /// Returns the event that a job was added.
+    /// Returns the event for a job that was added.
     pub fn queued(job: &Job) -> Self {
         EventKind::Queued {
             url: show::url(&job.urls[0]),
@@ -221,38 +221,38 @@ impl EventKind {
         }
     }
 
-    /// Returns the event that a job was added which failed before it began, such as a bad line of a list.
+    /// Returns the event for a job that failed before it began, such as a bad line of a list.
     pub fn queued_without_job(error: &Error) -> Self {
         let (name, extra) = (None, serde_json::Map::new());
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
     }
 
-    /// Returns the event that nothing was to be done for a file.
+    /// Returns the event for a file that was not downloaded because there was no need to.
     pub fn skipped(path: impl Into<String>, reason: impl Into<String>) -> Self {
         EventKind::Skipped { path: path.into(), reason: reason.into() }
     }
 
-    /// Returns the event that a run is over, which came to `state` in `took`.
+    /// Returns the event for the end of a run, which took `took` and ended in `state`.
     pub fn summary(state: &State, took: Duration) -> Self {
         let &State { queued: files, finished, skipped, failed, bytes, .. } = state;
         EventKind::Summary { files, finished, skipped, failed, bytes, seconds: took.as_secs_f64() }
     }
 
-    /// Returns the event that a file failed before anything was tried.
+    /// Returns the event for a file that failed before the first attempt.
     pub fn failed(error: &Error) -> Self {
         EventKind::Failed { error: Failure::from(error), retries: 0, exhausted: false }
     }
 }
 
-/// A failure as it is told.
+/// A failure as events report it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The stable code, see `docs/errors.md`.
+    /// The stable code. See `docs/errors.md`.
     pub code: String,
-    /// What it means, with what the system or the server said.
+    /// The meaning of the code, and what the system or the server said.
     pub message: String,
-    /// Where: a URL without secrets, an address, a path.
+    /// Where it happened: a URL without secrets, an address, or a path.
     pub at: String,
 }
 
@@ -268,83 +268,84 @@ impl From<&Error> for Failure {
     }
 }
 
-/// The numbers of one file in flight at one moment.
+/// The present numbers of one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Which file.
+    /// The job.
     pub job: JobId,
-    /// Its name, or its URL (without secrets) while it has none.
+    /// The name of the file, or its URL (without secrets) while it has no name.
     pub name: String,
-    /// What it is doing.
+    /// What the job is doing.
     pub phase: Phase,
-    /// Bytes that arrived and count.
+    /// The number of bytes that are there and valid.
     pub bytes: u64,
-    /// Bytes of the whole, if known.
+    /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// Seconds since its first request.
+    /// The time since the first request, in seconds.
     pub seconds: f64,
-    /// Seconds that are still to be waited (phase `waiting`).
+    /// The remaining wait in seconds (phase `waiting`).
     #[serde(default)]
     pub wait: f64,
 }
 
-/// What a file in flight is doing.
+/// What a job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Looking up, dialling, waiting for the reply.
+    /// Connecting, or waiting for the response.
     Connecting,
     /// Bytes arrive.
     Receiving,
-    /// Between two tries, or because the host asked for a pause.
+    /// Waiting before the next attempt, or because the host asked for a pause.
     Waiting,
-    /// A person is asked.
+    /// Waiting for the answer of the user.
     Asking,
-    /// The last bytes are hashed and the file is moved to its name.
+    /// The last bytes are hashed, and the file is moved to its final name.
     Finishing,
-    /// What an earlier run left is read and compared with its journal.
+    /// The partial file of an earlier run is compared with its journal.
     Checking,
     /// The job is paused.
     Paused,
 }
 
-/// The facts so far, folded.
+/// The state of a session, computed from its events.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct State {
-    /// The last fact that is folded in.
+    /// The number of the last event that was applied.
     pub seq: u64,
-    /// Files that were queued.
+    /// The number of files that were queued.
     pub queued: u64,
-    /// Files that are complete.
+    /// The number of files that are complete.
     pub finished: u64,
-    /// Files for which nothing was to be done.
+    /// The number of files that were skipped.
     pub skipped: u64,
-    /// Files that could not be had.
+    /// The number of files that failed.
     pub failed: u64,
-    /// Bytes of the finished files.
+    /// The number of bytes of the finished files.
     pub bytes: u64,
-    /// Sizes of the files that started and have not ended; `None` when unknown. Bounded by what is in flight.
+    /// The sizes of the files that started and have not ended, or `None` for an unknown size. There are at
+    /// most as many as files in progress.
     pub started: BTreeMap<JobId, Option<u64>>,
-    /// Open questions, and the retries that are left. Bounded like `started`.
+    /// The open questions, and the retries that are left. There are at most as many as in `started`.
     pub asking: BTreeMap<JobId, (Failure, u32)>,
-    /// The run is over.
+    /// True if the run is over.
     pub over: bool,
 }
 
 impl Progress {
-    /// Returns the numbers of a file that just began.
+    /// Returns the progress of a job that just began.
     pub fn new(job: JobId, name: impl Into<String>, phase: Phase) -> Self {
         Progress { job, name: name.into(), phase, bytes: 0, total: None, seconds: 0.0, wait: 0.0 }
     }
 }
 
 impl State {
-    /// Takes one more fact into account. Facts that are in it already change nothing, so that a screen may
-    /// take over a newer state and go on reading.
+    /// Applies an event. An event that was applied before changes nothing, so a screen may copy a newer state
+    /// and continue to read events.
     pub fn apply(&mut self, event: &Event) {
         if event.seq <= self.seq {
             return;
@@ -395,18 +396,18 @@ impl State {
         }
     }
 
-    /// Files that ended.
+    /// Returns the number of files that have ended.
     pub fn ended(&self) -> u64 {
         self.finished + self.skipped + self.failed
     }
 }
 
-/// One line of the JSON form: a fact, or a sample (kind `progress`, which has no `seq`).
+/// One line of the JSON form: an event, or progress (kind `progress`, which has no `seq`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
-    /// A fact.
+    /// An event.
     Event(Event),
-    /// A sample and when it was taken (milliseconds since the Unix epoch).
+    /// The progress of a job, and the time in milliseconds since the Unix epoch.
     Progress(u64, Progress),
 }
 
@@ -421,7 +422,7 @@ struct ProgressLine {
 }
 
 impl Line {
-    /// The JSON object, without a line end.
+    /// Returns the JSON object, without a line end.
     pub fn to_json(&self) -> String {
         let text = match self {
             Line::Event(event) => serde_json::to_string(event),
@@ -430,15 +431,14 @@ impl Line {
                 serde_json::to_string(&ProgressLine { v, at: *at, kind, sample })
             }
         };
-        // Only maps with keys that are no texts, or failing `Serialize` code, cannot be written; here are
-        // neither.
+        // Serialization fails only for maps whose keys are not text, and there are none here.
         text.unwrap_or_default()
     }
 
     /// Reads what [`Line::to_json`] wrote.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// Returns what is wrong with the text.
     pub fn from_json(text: &str) -> Result<Line, String> {
         let value: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
         if value.get("kind").and_then(|kind| kind.as_str()) == Some("progress") {
@@ -448,7 +448,7 @@ impl Line {
         serde_json::from_value(value).map(Line::Event).map_err(|e| e.to_string())
     }
 
-    /// When it happened: time since the Unix epoch.
+    /// Returns the time of the line since the Unix epoch.
     pub fn at(&self) -> Duration {
         match self {
             Line::Event(event) => Duration::from_millis(event.at),
@@ -457,7 +457,7 @@ impl Line {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// Times in RFC 3339 in UTC with milliseconds.
 pub(crate) mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

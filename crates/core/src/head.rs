@@ -18,11 +18,11 @@ pub const LINES_MOST: usize = 1_000;
 /// (`HttpStreamParser::kMaxHeaderBufSize`), and far more than common servers send (8 to 64 KiB).
 pub const BYTES_MOST: usize = 256 * 1024;
 
-/// The most dropped lines that are reported. A server may send a thousand.
+/// The most dropped lines that are reported. A server may send a thousand bad lines.
 const TOLD_MOST: usize = 10;
 
-/// The most characters that are shown of a dropped line: enough to recognise it, and too few for most
-/// secrets.
+/// The most characters that are shown of a dropped line. They are enough to recognise it, and too few for
+/// most secrets.
 const SHOWN_MOST: usize = 40;
 
 /// Names of headers that decide where a body ends or which bytes it holds.
@@ -39,7 +39,7 @@ pub struct Tidied {
     pub dropped: Vec<String>,
 }
 
-/// The reason for which a response is refused because of its head, for people.
+/// Why a response is refused because of its head, in words for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub &'static str);
 
@@ -82,8 +82,8 @@ pub fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(status).ok()?.parse().ok()
 }
 
-/// Splits a status line into its version, its status of three digits, and its reason. curl takes any version
-/// and any blanks between the three; some gateways answer over HTTP/1 with `HTTP/2.0 200`.
+/// Splits a status line into its version, its status of three digits, and its reason. Like curl, it accepts
+/// any version and any blanks between the three. Some gateways answer over HTTP/1 with `HTTP/2.0 200`.
 fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (protocol, rest) = line.split_at_checked(5)?;
     let version_end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
@@ -98,8 +98,9 @@ fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     is_proper.then(|| (version, status, trimmed(reason)))
 }
 
-/// Returns the status line as the HTTP library reads it: in version 1.0 or 1.1. `None` if it is so already,
-/// or cannot be read, which the library says.
+/// Returns the status line with a version that the HTTP library reads (1.0 or 1.1). Returns `None` if the
+/// line has one already. It also returns `None` if the line cannot be read, because the library then reports
+/// the error.
 fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     let is_proper =
         matches!(line, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'9', ..]);
@@ -112,7 +113,7 @@ fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
 /// the same meaning.
 ///
 /// # Errors
-/// The reason for which the response must be refused.
+/// Returns why the response must be refused.
 pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
     if head.len() > BYTES_MOST {
         return Err(TOO_LONG);
@@ -130,7 +131,7 @@ pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
 
 /// Splits a head into its status line and its header lines, without their ends and the blank line.
 fn split(head: &[u8]) -> Result<(&[u8], impl Iterator<Item = &[u8]>), Refused> {
-    // Other programs end a line at a bare CR, or a text at a NUL. The rest would be another header for them.
+    // Other programs end a line at a bare CR, or a text at a NUL. They would read the rest as another header.
     if head.contains(&0) {
         return Err(Refused("its head holds a NUL"));
     }
@@ -165,9 +166,9 @@ struct Reader<'h> {
     fields: Vec<Field<'h>>,
     dropped: Vec<String>,
     lines: usize,
-    /// The previous line was kept, so a folded line continues it.
+    /// True if the previous line was kept, so that a folded line continues it.
     kept: bool,
-    /// The kept lines differ from those that arrived.
+    /// True if the kept lines differ from the received ones.
     changed: bool,
 }
 
@@ -283,7 +284,7 @@ impl<'h> Reader<'h> {
 /// section 6.3).
 ///
 /// # Errors
-/// One of them is not a number, or two differ.
+/// Returns an error if one of them is not a number, or if two differ.
 pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>, Refused> {
     let mut length = None;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {
@@ -300,10 +301,10 @@ pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>,
     Ok(length)
 }
 
-/// Returns whether the Transfer-Encoding values together state a chunked body.
+/// Returns true if the Transfer-Encoding values together state a chunked body.
 ///
 /// # Errors
-/// There is another coding, although none was requested.
+/// Returns an error if there is another coding, because none was requested.
 pub fn chunked<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<bool, Refused> {
     let mut chunked = false;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {
@@ -324,7 +325,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-/// Returns whether a byte may be in the name of a header (RFC 9110, section 5.6.2).
+/// Returns true if a byte may be in the name of a header (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,7 +1,8 @@
 //! The limits of hosts, remembered for later runs in one small JSON text, `hosts.json`.
 //!
-//! Invariant: the text holds origins (scheme, host, port) and numbers, and nothing else: no path, no user, no
-//! secret. It is bounded. A limit is believed for [`BELIEVED`] and forgotten after [`KEPT`].
+//! Invariant: the text holds origins (scheme, host, port) and numbers, and nothing else. It has no path, no
+//! user name and no secret, and its length is limited. A limit is used as it is for [`BELIEVED`] and removed
+//! after [`KEPT`].
 
 use crate::concurrency::Learned;
 use serde::{Deserialize, Serialize};
@@ -12,17 +13,17 @@ use url::Url;
 /// The version of the format. A text of another version is ignored and replaced.
 const VERSION: u32 = 1;
 
-/// The number of hosts that are remembered, those met last: far more than give anyone trouble, within 100
-/// KiB.
+/// The most hosts that are remembered. The oldest ones are removed first. Few users meet as many hosts with
+/// limits, and the text stays below 100 KiB.
 const MOST: usize = 500;
 
 /// The longest text in bytes. A longer one was not written by downhaul.
 pub const LONGEST: u64 = 256 * 1024;
 
-/// After a day a host may have other limits: one connection more than before is tried.
+/// After a day a host may have other limits, so one more connection than before is tried.
 const BELIEVED: Duration = Duration::from_secs(86_400);
 
-/// After a month a limit has to be found anew.
+/// After a month a limit is removed, and has to be found again.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// The limits of hosts, by origin.
@@ -35,10 +36,10 @@ struct Entry {
     /// The most connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connections: Option<usize>,
-    /// The most files asked for in a second.
+    /// The most files that are requested in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
-    /// When that was found, in seconds since 1970.
+    /// When the limit was found, in seconds since 1970.
     at: u64,
 }
 
@@ -50,7 +51,7 @@ struct Text {
 }
 
 impl Hosts {
-    /// Reads a text. Entries that are too old, or without an origin, are left out.
+    /// Reads a text. Entries that are too old or have no valid origin are left out.
     ///
     /// # Errors
     /// Returns why the text cannot be read, in words for the user.
@@ -67,7 +68,7 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Returns the limits that a run begins with at this origin.
+    /// Returns the limits of this origin with which a run starts.
     pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
         let Some(entry) = self.0.get(origin) else { return Learned::default() };
         let more = usize::from(entry.age(now) > BELIEVED);
@@ -77,11 +78,11 @@ impl Hosts {
         }
     }
 
-    /// Takes in the limits that a run found.
+    /// Records the limits that a run found.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
         let old = self.0.get(origin);
-        // A limit that is still believed keeps its date, so that one more connection is tried when its day is
-        // over.
+        // A limit that is still used keeps its date. After a day, one more connection is tried even if the
+        // host is used every hour.
         let held = |old: &&Entry| {
             old.age(now) <= BELIEVED && old.connections == learned.connections && learned.requests.is_none()
         };
@@ -103,7 +104,7 @@ impl Hosts {
         }
     }
 
-    /// Returns the text of the file.
+    /// Returns the content of the file.
     pub fn text(&self) -> Vec<u8> {
         let text = Text { version: VERSION, hosts: self.0.clone() };
         let mut text = serde_json::to_vec_pretty(&text).unwrap_or_default();
@@ -113,7 +114,7 @@ impl Hosts {
 }
 
 impl Entry {
-    /// Returns the age. An entry from the future is of another clock, and counts as old.
+    /// Returns the age of the entry. A date in the future comes from another clock, so the entry is old.
     fn age(&self, now: SystemTime) -> Duration {
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(self.at));
         at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)

@@ -20,8 +20,8 @@ use http::header::{self, HeaderMap, HeaderName};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// A Last-Modified is strong if it is so much earlier than Date. The number is from RFC 7232, section 2.2.2;
-/// RFC 9110 states none.
+/// A Last-Modified date is a strong validator if it is at least this much earlier than Date. The number is
+/// from RFC 7232, section 2.2.2. RFC 9110 gives no number.
 const STRONG_AFTER: Duration = Duration::from_secs(60);
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, section 14.4).
@@ -35,19 +35,20 @@ pub struct ContentRange {
     pub total: Option<u64>,
 }
 
-/// Reads a response of `url`, whose status [is not a failure](crate::retry::of_status). `asked_for_all` says
-/// that the request was for everything. Then a 206 from the first byte to the last of a known total means
-/// the same as a 200. If it does not know the total (`bytes 0-5/*`), its body is the file, as for curl, and a
-/// note says so.
+/// Reads a response of `url` whose status [is not a failure](crate::retry::of_status). `asked_for_all` is
+/// true if the request was for the whole file. A 206 that covers the whole file of a known size then means
+/// the same as a 200. If the size is not known (`bytes 0-5/*`), the body is taken for the file, as curl does,
+/// and a note is added.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
-/// - `http.range_wrong`: the range of a 206 is missing, cannot be read or contradicts its length, or the
-///   body has several ranges.
+/// - `http.range_wrong`: the range of a 206 is missing, cannot be read or contradicts its length, or the body
+///   has several ranges.
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
-    // 203 is the file by way of a proxy; an unknown 2xx counts as 200 (RFC 9110, sections 15 and 15.3.4).
+    // 203 is the file from a proxy. An unknown 2xx status is treated as 200 (RFC 9110, sections 15 and
+    // 15.3.4).
     let range = if status == 206 { Some(content_range(url, headers, length)?) } else { None };
     let is_everything =
         |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);
@@ -85,7 +86,8 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     Ok(remote)
 }
 
-/// Adds what a redirect stated about the file that it led to. It holds for a range too.
+/// Adds the digest and the size that a redirect stated for the file. They are those of the whole file, even
+/// if the response is a range.
 pub fn learn(remote: &mut Remote, linked: Linked) {
     if remote.coding.is_some() {
         let from = linked.digest.from;
@@ -96,7 +98,7 @@ pub fn learn(remote: &mut Remote, linked: Linked) {
     remote.digests.push(linked.digest);
 }
 
-/// Reads the range of a 206. `length` is that of its body, if known.
+/// Reads the range of a 206. `length` is the length of the body, if known.
 ///
 /// # Errors
 /// `http.range_wrong`, with the reason.
@@ -119,7 +121,7 @@ fn content_range(url: &Url, headers: &HeaderMap, length: Option<u64>) -> Result<
     }
 }
 
-/// Returns true if the server says that it sends no ranges of this file.
+/// Returns true if the server says that it does not send ranges of this file.
 fn refuses_ranges(headers: &HeaderMap) -> bool {
     header_text(headers, &header::ACCEPT_RANGES).is_some_and(|value| value.eq_ignore_ascii_case("none"))
 }
@@ -166,7 +168,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// Returns the length of the body that a head announces.
 ///
 /// # Errors
-/// The head states the end of the body in two ways.
+/// Returns an error if the head states the end of the body in two ways.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     let values = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let codings = values(header::TRANSFER_ENCODING).filter(|one| !one.eq_ignore_ascii_case(b"identity"));
@@ -209,7 +211,7 @@ fn coding(headers: &HeaderMap) -> Option<String> {
     (!identity).then_some(all)
 }
 
-/// Returns true if a header is there twice with different values.
+/// Returns true if a header occurs twice with different values.
 fn contradicts_itself(headers: &HeaderMap, name: &HeaderName) -> bool {
     let mut all = headers.get_all(name).iter();
     all.next().is_some_and(|first| all.any(|other| other != first))

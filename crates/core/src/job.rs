@@ -1,5 +1,6 @@
-//! What was asked for: one [`Job`] is one file, with its sources, its destination, what it must be, and its
-//! options. Also which URLs and headers are accepted, and which scheme a URL without one gets.
+//! [`Job`]: one file to download, with its sources, its destination, its expected content, and its options.
+//! This file also decides which URLs and headers are accepted, and which scheme is assumed for a URL without
+//! one.
 //!
 //! This file is long because it is the list of all options of a job, each with its documentation.
 
@@ -18,49 +19,49 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 pub use url::Url;
 
-/// One file to be had.
+/// One file to download.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
-    /// Where it is. Several are mirrors. With a strong digest of the whole, or digests of pieces, they are
-    /// used together; without, a further one is used when those before it failed, from the start (nothing
-    /// proves that they hold the same bytes). Never empty.
+    /// The URLs of the file, at least one. If there are several, the others are mirrors. If a strong digest
+    /// of the whole file or of its chunks is known, they are used together. Otherwise a mirror is used only
+    /// after those before it failed, and the file starts again, because the mirrors may have different bytes.
     pub urls: Vec<Url>,
-    /// Who named those URLs: not every one gets the headers of the settings.
+    /// Where the URLs came from. Some of them do not get the headers of the settings.
     pub named_by: NamedBy,
-    /// The first of them was given without a scheme, and https was assumed: where that fails, plain http may
-    /// be meant.
+    /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
+    /// may have been meant.
     pub assumed_https: bool,
-    /// Where it shall go.
+    /// Where the file is saved.
     pub destination: Destination,
-    /// Digests it must have, from a list.
+    /// Digests from a list that the file must have.
     pub expected: Vec<Expected>,
-    /// Digests that its chunks must have, from a list.
+    /// Digests from a list that the chunks of the file must have.
     pub chunks: Option<ChunkHashes>,
-    /// The size it must have in bytes, from a list.
+    /// The size from a list that the file must have, in bytes.
     pub size: Option<u64>,
-    /// Most connections for this file; `None`: as the session's settings say.
+    /// The most connections for this file. With `None`, the settings of the session apply.
     pub connections: Option<usize>,
-    /// Bytes a second for this file, beside the limit of the session; `None`: no limit of its own.
+    /// The limit for this file in bytes a second, in addition to that of the session. `None` means no limit
+    /// of its own.
     pub limit_rate: Option<u64>,
-    /// What to do when the final name exists; `None`: as the session's settings say.
+    /// What to do if a file of the final name exists. With `None`, the settings of the session apply.
     pub if_exists: Option<IfExists>,
-    /// Headers (name, value) beside those of the settings. They are sent to the origin (scheme, host, port)
-    /// of each of `urls` and to no other. Lists of digests and signatures beside the file are fetched without
-    /// them.
+    /// Headers (name, value) in addition to those of the settings. They are sent to the origins (scheme,
+    /// host, port) of `urls` and to no others. They are not sent with requests for checksum lists and
+    /// signatures beside the file.
     pub headers: Headers,
-    /// Of jobs that wait, the one with the highest priority starts next, and further connections go to it
-    /// first.
+    /// The waiting job with the highest priority starts next, and gets further connections first.
     pub priority: i32,
-    /// What a person should know of it: what its list says and cannot be used.
+    /// Notes for the user, such as the parts of a list entry that cannot be used.
     pub notes: Vec<String>,
-    /// Keys of a JSON line that are not ours, passed through to the `queued` event.
+    /// The unknown keys of a JSON line. They are copied to the `queued` event.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Job {
-    /// A file at a URL, to be named by the server or the URL. The fragment of the URL says nothing here; see
-    /// [`Job::with_digests`].
+    /// Returns a job for the file at a URL. The server or the URL gives the name. The fragment of the URL is
+    /// ignored here. See [`Job::with_digests`].
     pub fn new(url: Url) -> Self {
         Job {
             urls: vec![url],
@@ -80,20 +81,20 @@ impl Job {
         }
     }
 
-    /// A file at a URL as people give it ([`parse_given`]). A digest in its fragment
-    /// ([`fragment::take_digests`]) is expected of the file.
+    /// Returns a job for a URL as a user writes it ([`parse_given`]). If the fragment has a digest
+    /// ([`fragment::take_digests`]), the file must have that digest.
     ///
     /// # Errors
-    /// Those of [`parse_given`]; `url.invalid` where the fragment is meant as a digest and is none.
+    /// Returns those of [`parse_given`], and `url.invalid` if the fragment has a malformed digest.
     pub fn given(url: &str) -> Result<Self, Error> {
         let (url, assumed_https) = parse_given(url)?;
         Job::with_digests(url).map(|job| Job { assumed_https, ..job })
     }
 
-    /// A file at a URL. A digest in its fragment is expected of the file.
+    /// Returns a job for the file at a URL. If the fragment has a digest, the file must have that digest.
     ///
     /// # Errors
-    /// `url.invalid` where the fragment is meant as a digest and is none.
+    /// Returns `url.invalid` if the fragment has a malformed digest.
     pub fn with_digests(mut url: Url) -> Result<Self, Error> {
         let digests = fragment::take_digests(&mut url);
         let note = fragment::note(&url);
@@ -103,7 +104,7 @@ impl Job {
         Ok(job)
     }
 
-    /// Sets where the file shall go.
+    /// Sets where the file is saved.
     #[must_use]
     pub fn with_destination(mut self, destination: Destination) -> Self {
         self.destination = destination;
@@ -116,10 +117,10 @@ impl Job {
         self.with_destination(Destination::Path(path.into()))
     }
 
-    /// Writes the file in order to this writer, whose calls may block, and which is dropped at the end. The
-    /// engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. What is written cannot
-    /// be taken back: where the file would have to start again, the job fails with `output.started`. A writer
-    /// that blocks for ever keeps its thread for ever, also when the session stops.
+    /// Writes the file in order to this writer, whose calls may block. The writer is dropped at the end. The
+    /// engine has an adapter for asynchronous writers. At most 16 MiB wait in memory. Written bytes cannot be
+    /// taken back, so if the file had to start again, the job fails with `output.started`. A writer that
+    /// blocks forever also keeps its thread forever, even if the session stops.
     #[must_use]
     pub fn to_writer(self, writer: impl Write + Send + 'static) -> Self {
         let writer = Writer(Arc::new(Mutex::new(Some(Box::new(writer)))));
@@ -133,7 +134,7 @@ impl Job {
         self
     }
 
-    /// Adds a digest that the file must have. Only one of each algorithm makes sense, as a file cannot have
+    /// Adds a digest that the file must have. Add at most one for each algorithm, because a file cannot have
     /// two.
     #[must_use]
     pub fn with_checksum(mut self, digest: Digest) -> Self {
@@ -155,14 +156,14 @@ impl Job {
         self
     }
 
-    /// Limits the bytes a second of this file. The limit of the session holds too.
+    /// Limits the bytes a second of this file. The limit of the session applies too.
     #[must_use]
     pub fn with_rate_limit(mut self, bytes_a_second: u64) -> Self {
         self.limit_rate = Some(bytes_a_second);
         self
     }
 
-    /// Sets what to do when the final name exists.
+    /// Sets what to do if a file of the final name exists.
     #[must_use]
     pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = Some(if_exists);
@@ -176,8 +177,8 @@ impl Job {
         self
     }
 
-    /// Logs in with a name and a password (HTTP Basic, RFC 7617), by a header as [`Job::with_header`] adds
-    /// it.
+    /// Logs in with a name and a password (HTTP Basic, RFC 7617). This adds a header as [`Job::with_header`]
+    /// does.
     #[must_use]
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
         let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
@@ -191,17 +192,17 @@ impl Job {
         self
     }
 
-    /// Says whether https was only assumed for the first URL (see [`parse_given`]).
+    /// Sets if https was only assumed for the first URL (see [`parse_given`]).
     #[must_use]
     pub fn with_assumed_https(mut self, assumed_https: bool) -> Self {
         self.assumed_https = assumed_https;
         self
     }
 
-    /// Adds a mirror as people give it.
+    /// Adds a mirror, whose URL is as a user writes it.
     ///
     /// # Errors
-    /// Those of [`Job::given`].
+    /// Returns those of [`Job::given`].
     pub fn add_mirror(&mut self, url: &str) -> Result<(), Error> {
         let (mut url, _) = parse_given(url)?;
         let digests = fragment::take_digests(&mut url);
@@ -209,10 +210,10 @@ impl Job {
         self.expect_of_url(self.urls.len() - 1, digests)
     }
 
-    /// Expects a digest of the file, by the word of `from` (for people).
+    /// Adds a digest that the file must have. `from` says where the digest came from, in words for the user.
     ///
     /// # Errors
-    /// Another digest of the same algorithm is expected already: no file can have both.
+    /// Returns an error if a different digest of the same algorithm was added before. No file can have both.
     pub fn expect(&mut self, digest: Digest, from: &str) -> Result<(), String> {
         match self.expected.iter().find(|other| other.digest.algorithm == digest.algorithm) {
             None => self.expected.push(Expected { digest, from: from.into() }),
@@ -232,7 +233,7 @@ impl Job {
     }
 }
 
-/// Secrets of the URLs and the values of headers are hidden. Not all fields are shown.
+/// The output hides secrets of URLs and the values of headers. It leaves some fields out.
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let urls: Vec<String> = self.urls.iter().map(show::url).collect();
@@ -247,18 +248,18 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Who named the URLs of a job.
+/// Where the URLs of a job came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
-    /// The person. The headers and credentials that the person gave go to the origins of these URLs.
+    /// The user. The headers and credentials of the user are sent to the origins of these URLs.
     Person,
-    /// A document, which another person may have written: a Metalink document, or a list that was fetched.
-    /// The headers go only to the origins among these URLs that the person named as well
+    /// A document that someone else may have written: a Metalink document, or a list that was fetched. The
+    /// headers are sent only to origins that the user named as well
     /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
     Document,
 }
 
-/// Headers of requests (name, value). Any value may be a secret, so none shows in debug output.
+/// Headers of requests (name, value). Any value may be a secret, so debug output shows none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(pub Vec<(String, Secret)>);
 
@@ -272,32 +273,32 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
 /// The digests of all chunks of a file, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkHashes {
-    /// Bytes of each; the last one may be shorter. At least 1.
+    /// The length of each chunk in bytes, at least 1. The last one may be shorter.
     pub length: u64,
-    /// By which all of them are.
+    /// The algorithm of all of them.
     pub algorithm: Algorithm,
-    /// One for each chunk.
+    /// One digest for each chunk.
     pub digests: Vec<Digest>,
-    /// Who says so.
+    /// Where the digests came from, in words for the user.
     pub from: String,
 }
 
-/// Where a file shall go.
+/// Where a file is saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// Into the output folder, under the name that the server or the URL gives.
     Server,
     /// Below the output folder, under this name.
     Name(SafeName),
-    /// To this path (absolute, or below the output folder): the person made it with `-o`.
+    /// To this path, which is absolute or below the output folder. The user gave it with `-o`.
     Path(PathBuf),
     /// To standard output, in order.
     Stdout,
-    /// Into what stands at this path (absolute, or below the output folder) and is no regular file: a pipe, a
-    /// terminal, a device of characters, or what a shell opened for us (`/dev/fd/63`). The bytes go there in
-    /// order, as to standard output; nothing there is replaced or resumed.
+    /// To a pipe, a terminal or a character device at this path, which is absolute or below the output
+    /// folder. It may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are written in
+    /// order, as to standard output. Nothing is replaced or resumed there.
     Stream(PathBuf),
-    /// Into a writer of the program, in order. A name is not needed, and nothing is resumed.
+    /// To a writer of the program, in order. It needs no name, and nothing is resumed.
     Writer(Writer),
 }
 
@@ -327,12 +328,13 @@ impl PartialEq for Writer {
 impl Eq for Writer {}
 
 impl Destination {
-    /// Whether bytes go there in order, and cannot be read back or taken back.
+    /// Returns true if bytes are written there in order and cannot be read back or taken back.
     pub fn is_in_order(&self) -> bool {
         matches!(self, Destination::Stdout | Destination::Stream(_) | Destination::Writer(_))
     }
 
-    /// Returns the name that the file was given, for people; `None` if the server or the URL names it.
+    /// Returns the name that the file was given, in words for the user. Returns `None` if the server or the
+    /// URL gives the name.
     pub fn given_name(&self) -> Option<String> {
         match self {
             Destination::Server | Destination::Writer(_) => None,
@@ -343,19 +345,19 @@ impl Destination {
     }
 }
 
-/// What to do when the final name exists (`--if-exists`).
+/// What to do if a file of the final name exists (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Leave it if it is this file, by a digest that was given, by what is attached to it, or by what the
-    /// server says; else fail.
+    /// Keep it if it is the wanted file, by a given digest, by its record, or by what the server says.
+    /// Otherwise fail.
     Check,
-    /// Leave it whatever it is, and do not download.
+    /// Keep it and do not download, even if it is another file.
     Skip,
     /// Download, and replace it when the new file is complete.
     Overwrite,
-    /// Download under the next free `name (1).ext`.
+    /// Download to the next free name of the form `name (1).ext`.
     Rename,
-    /// Download if size, time or digest say that it differs.
+    /// Download and replace it if its size, date or digest differs.
     Update,
     /// Fail.
     Error,
@@ -364,15 +366,15 @@ pub enum IfExists {
 /// Reads a URL that can be downloaded over HTTP.
 ///
 /// # Errors
-/// `url.invalid` or `url.scheme`, with what was given (without secrets) and what may have been meant.
+/// Returns `url.invalid` or `url.scheme`, with the given text (without secrets) and a suggestion.
 pub fn parse_url(text: &str) -> Result<Url, Error> {
     parse_url_with(text, |scheme| matches!(scheme, "http" | "https"))
 }
 
-/// Reads a URL whose scheme is one of those that can be fetched.
+/// Reads a URL whose scheme passes `is_known`.
 ///
 /// # Errors
-/// As those of [`parse_url`].
+/// Returns those of [`parse_url`].
 pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url, Error> {
     let shown = || show::not_a_url(text);
     if !has_scheme(text) {
@@ -389,11 +391,11 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
     }
 }
 
-/// Reads a URL as a person gives it: like [`parse_url`], or without a scheme, as browsers and curl take it
-/// too. Says whether https was assumed.
+/// Reads a URL as a user writes it. It is like [`parse_url`], but the scheme may be missing, as in browsers
+/// and curl. Also returns true if https was assumed.
 ///
 /// # Errors
-/// As those of [`parse_url`].
+/// Returns those of [`parse_url`].
 pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     match without_scheme(text) {
         Some(url) => {
@@ -404,10 +406,10 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     }
 }
 
-/// The URL that a text without a scheme can be read as: `localhost`, an address, or a name with a dot, then
-/// `:port`, `/` or both. A name alone (`file.txt`) is none, since it is more often a file. The scheme is
-/// https, but http on this machine, where hardly any server has a certificate, and on port 80, which is that
-/// of http.
+/// Returns the URL that a text without a scheme can be read as. The text must be `localhost`, an address, or
+/// a name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often a file. The
+/// scheme is https, with two exceptions that get http: this machine, because hardly any local server has a
+/// certificate, and port 80, which is the port of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, path) = text.split_at(end);
@@ -428,7 +430,7 @@ pub fn without_scheme(text: &str) -> Option<Url> {
     parse_url(&format!("{scheme}://{text}")).ok()
 }
 
-/// Whether what stands where a host does is this machine; `None` if it is no host.
+/// Returns true if the text in the place of the host names this machine, and `None` if it is not a host.
 fn is_host(text: &str) -> Option<bool> {
     if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().ok().map(|address| address.is_loopback());
@@ -439,7 +441,7 @@ fn is_host(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("localhost") {
         return Some(true);
     }
-    // No top level domain begins with a digit (RFC 1123, section 2.1), and a version (`v1.2`) is no host.
+    // No top-level domain begins with a digit (RFC 1123, section 2.1), so a version (`v1.2`) is not a host.
     let (_, last) = text.rsplit_once('.')?;
     let labels = text
         .split('.')
@@ -447,7 +449,7 @@ fn is_host(text: &str) -> Option<bool> {
     (labels && !last.starts_with(|c: char| c.is_numeric())).then_some(false)
 }
 
-/// Whether the text begins with `scheme://` (RFC 3986, section 3.1).
+/// Returns true if the text begins with `scheme://` (RFC 3986, section 3.1).
 pub fn has_scheme(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -1,13 +1,13 @@
-//! The journal of a partial file, `NAME.part.journal`: which file it is, and which of its bytes were given to
-//! the disk.
+//! The journal of a partial file, `NAME.part.journal`. It records which file this is, and which of its bytes
+//! were written to the disk.
 //!
-//! A journal is a line that names its format, and then records that are only ever appended. Each record has
-//! its length and a CRC of its own, and the first one is a [`Start`]. A torn or damaged tail is left out, and
-//! everything before it counts.
+//! A journal is a line that names its format, followed by records that are only appended. Each record has its
+//! length and a CRC of its own. The first one is a [`Start`]. A damaged or incomplete record ends the
+//! journal, and everything before it is used.
 //!
-//! Invariant: a journal claims only bytes that were given to the disk before, and a [`Claim`] counts only
-//! after the bytes on the disk were found to have its CRC. So no damage to either file makes a wrong byte
-//! count.
+//! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
+//! on the disk were found to have its CRC. So damage to the journal or to the partial file never makes a
+//! wrong byte valid.
 
 use crate::digest::Expected;
 use crate::identity::Origin;
@@ -19,36 +19,36 @@ use serde::{Deserialize, Serialize};
 /// again.
 const FORMAT: &[u8] = b"downhaul journal 2\n";
 
-/// The longest record in bytes: servers take no URL of 64 KiB, and a record holds little else.
+/// The longest record in bytes. A record is little more than a URL, and servers accept no URL of 64 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;
 
-/// Adjacent claims are joined up to this many bytes when a journal is rewritten. A file of a terabyte then
-/// has some 25 MB of records, and a damaged byte costs no more than this to fetch again.
+/// When a journal is rewritten, adjacent claims are joined up to this many bytes. A file of a terabyte then
+/// has about 25 MB of records. If a byte is damaged, no more than this is fetched again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
-/// Which file this is: enough to decide if what a server sends now belongs to it.
+/// Identifies the file, so that a later run can decide if a response belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// The URL that it came from, without secrets, to be shown.
+    /// The URL that it came from, without secrets. It is shown to the user.
     pub url: String,
-    /// The origin that it came from, from which alone it may be resumed. `None` if that is not known.
+    /// The origin that it came from. It may be resumed only from there. `None` if the origin is not known.
     pub origin: Option<Origin>,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
-    /// Its validator, which holds for its origin only.
-    pub version: Validator,
-    /// The content coding that its bytes have; `None` for none.
+    /// Its validator, which applies to its origin only.
+    pub validator: Validator,
+    /// The content coding of its bytes, or `None` if there is none.
     pub coding: Option<String>,
-    /// Digests that the server gave.
+    /// The digests that the server stated.
     pub digests: Vec<Expected>,
 }
 
-/// The statement that the bytes from `start` to before `end` were given to the disk, with their CRC-32C.
+/// The statement that the bytes from `start` to before `end` were written to the disk, with their CRC-32C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Offset of the first byte.
     pub start: u64,
-    /// One past the last byte, which is above `start`.
+    /// The offset after the last byte. It is above `start`.
     pub end: u64,
     /// CRC-32C (Castagnoli, RFC 3720) of the bytes.
     pub crc: u32,
@@ -77,7 +77,7 @@ impl Crc {
 
     /// Returns the CRC of all bytes so far.
     pub fn value(&self) -> u32 {
-        // The library returns every CRC in 64 bits; a CRC-32 has 32 of them.
+        // The library returns every CRC in 64 bits. A CRC-32 uses 32 of them.
         self.0.finalize() as u32
     }
 }
@@ -94,7 +94,7 @@ pub fn begin(start: &Start) -> Vec<u8> {
     bytes
 }
 
-/// Returns the record of a claim, to be appended.
+/// Returns the record of a claim, which the caller appends to the journal.
 pub fn claim(claim: Claim) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
     append(&mut bytes, &Record::Claim(claim));
@@ -108,8 +108,8 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a journal as far as it is readable. Returns `None` if its start is not. Impossible claims are left
-/// out.
+/// Reads a journal as far as it is readable. Returns `None` if its start is not readable. Impossible claims
+/// are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Record::Start(start)) = take(&mut rest) else { return None };
@@ -122,7 +122,7 @@ pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     Some((start, claims))
 }
 
-/// Reads only the start of a journal, for which its first [`START_MOST`] bytes are enough.
+/// Reads only the start of a journal. Its first [`START_MOST`] bytes are enough.
 pub fn read_start(bytes: &[u8]) -> Option<Start> {
     match take(&mut bytes.strip_prefix(FORMAT)?)? {
         Record::Start(start) => Some(start),
@@ -130,7 +130,7 @@ pub fn read_start(bytes: &[u8]) -> Option<Start> {
     }
 }
 
-/// How many bytes [`read_start`] needs, at most.
+/// The number of bytes that [`read_start`] needs at most.
 pub const START_MOST: usize = LONGEST_RECORD + 64;
 
 /// Returns the CRC of two adjacent ranges.
@@ -139,7 +139,7 @@ fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
 }
 
 fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // A record that could not be written would only be fetched again.
+    // If a record cannot be written, its bytes are only fetched again.
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
@@ -147,7 +147,7 @@ fn append(bytes: &mut Vec<u8>, record: &Record) {
     bytes.extend(payload);
 }
 
-/// Takes the next record off the bytes.
+/// Removes the next record from the bytes and returns it.
 fn take(rest: &mut &[u8]) -> Option<Record> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (crc, after) = after.split_first_chunk::<4>()?;
@@ -195,7 +195,7 @@ mod tests {
             origin: Some(Origin::of(&url::Url::parse("http://h/f").expect("a URL"), &Default::default())),
             coding: None,
             size,
-            version: Validator::Etag("\"a\"".into()),
+            validator: Validator::Etag("\"a\"".into()),
             digests: vec![Expected { digest, from: "X-Checksum-SHA256".into() }],
         }
     }

@@ -1,7 +1,7 @@
-//! The format of lock files (`--record`): one line of JSON for each file of a run. Each line is also a line
-//! of a list, so that a later run downloads the same files or fails.
+//! The format of lock files (`--record`). A lock file has one line of JSON for each file of a run. Each line
+//! is also a line of a list of jobs, so a later run downloads the same files or fails.
 //!
-//! Invariant: a lock file has no secrets (its URLs are those of [`crate::show::url`]), and every line has a
+//! Invariant: a lock file has no secrets (its URLs pass through [`crate::show::url`]), and every line has a
 //! strong digest.
 
 use crate::digest::{Algorithm, Digest};
@@ -24,7 +24,7 @@ pub struct Entry {
     /// The validator: an ETag or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// When the file was complete, in milliseconds since the Unix epoch; in JSON as RFC 3339 in UTC.
+    /// When the file was complete, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
     /// Its digests in hexadecimal, by the names that lists use: `sha256`.

@@ -1,5 +1,5 @@
-//! [`SafeName`]: makes file names from what servers, URLs, lists and people say. There is no other way to do
-//! so.
+//! [`SafeName`]: makes file names from the texts of servers, URLs, lists and users. All file names are made
+//! here.
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads upwards, is never
 //! absolute, has no NUL, and no component of it is longer than [`LONGEST`]. If it came from a server or a
@@ -30,14 +30,14 @@ pub const LONGEST: usize = 255;
 /// The name of a file whose URL ends in a slash, as browsers and wget save it.
 const INDEX: &str = "index.html";
 
-/// The reason for which a name with a longer component is refused.
+/// Why a name with a component that is too long is refused.
 pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk takes";
 
 /// The most characters that are shown of a name that was changed.
 const SHOWN: usize = 80;
 
-/// A relative path that is safe to create below the output folder. The documentation of the module says what
-/// is safe.
+/// A relative path that is safe to create below the output folder. The documentation of the module defines
+/// "safe".
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SafeName {
     path: String,
@@ -71,10 +71,10 @@ impl SafeName {
         SafeName::plain(INDEX.into())
     }
 
-    /// Returns a name that the person gave in FILENAMES or a list. It may have relative folders.
+    /// Returns a name that the user gave in FILENAMES or a list. It may have relative folders.
     ///
     /// # Errors
-    /// What is wrong with the name, as part of a sentence.
+    /// Returns what is wrong with the name, as part of a sentence.
     pub fn from_person(text: &str) -> Result<SafeName, &'static str> {
         if text.is_empty() {
             return Err("it is empty");
@@ -107,7 +107,7 @@ impl SafeName {
     /// relative folders. Each component is changed as a server's name would be.
     ///
     /// # Errors
-    /// What is wrong with the name, as part of a sentence.
+    /// Returns what is wrong with the name, as part of a sentence.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
         let SafeName { path, .. } = SafeName::from_person(text)?;
         let parts: Option<Vec<String>> = path.split('/').map(clean::component).collect();
@@ -142,13 +142,12 @@ impl SafeName {
         &self.path
     }
 
-    /// Returns the name before it was changed, if it was. Checksum lists may name the file in this form.
+    /// Returns the name before it was changed, if it was. A checksum list may have the file under this name.
     pub fn original(&self) -> Option<&str> {
         self.original.as_deref()
     }
 
-    /// Returns what a person should know about the name, if it was changed. The text has characters that a
-    /// server chose.
+    /// Returns a note for the user if the name was changed. The note contains characters that a server chose.
     pub fn note(&self) -> Option<String> {
         let original = self.original()?;
         let shown: String = original.chars().take(SHOWN).collect();
@@ -177,8 +176,8 @@ impl fmt::Display for SafeName {
     }
 }
 
-/// Returns the paths at which a file may be that a checksum list or a lock file calls `listed`: that name
-/// itself, its safe form, and the forms of both for Windows. The first one that exists is meant.
+/// Returns the paths to try for a file that a checksum list or a lock file calls `listed`: that name itself,
+/// its safe form, and the forms of both for Windows. The first one that exists is the file.
 pub fn forms(listed: &str) -> Vec<String> {
     let mut forms = vec![listed.to_string()];
     let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
@@ -200,19 +199,19 @@ pub fn unnumbered(file: &str) -> Option<(String, u32)> {
     (!stem.is_empty()).then(|| (format!("{stem}{extension}"), number))
 }
 
-/// Returns a form of a path that is equal for two paths of one file: file systems of macOS and Windows ignore
-/// case.
+/// Returns a form of a path that is equal for two paths of the same file. File systems of macOS and Windows
+/// ignore case.
 pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }
 
-/// Returns a short hash (16 digits of CRC-64/NVME) that tells names apart that are otherwise equal. It need
-/// not be hard to find two names with one hash: if there are two in a run, the later one gets a number.
+/// Returns a short hash (16 digits of CRC-64/NVME) that tells names apart that would otherwise be equal. It
+/// need not resist attacks: if two names have the same hash in one run, the later one gets a number.
 fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }
 
-/// Returns the beginning of a text, at most `most` bytes of it.
+/// Returns the first `most` bytes of a text, or fewer.
 fn cut_bytes(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {

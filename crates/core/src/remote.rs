@@ -1,10 +1,9 @@
-//! What a source says about a file, in terms that no protocol owns: its size, its validator, its digests,
-//! and which of its bytes are about to come.
+//! What a source says about a file, independent of the protocol: its size, its validator, its digests, and
+//! which of its bytes follow.
 //!
-//! A source (HTTP in the engine, or one that a user of the library wrote) fills a [`Remote`] from whatever
-//! its protocol says, and [`crate::plan`] validates it before a byte of the body is used. The facts are
-//! about this one response. They are not yet the truth about the file: a server may be wrong, and its next
-//! response may say something else.
+//! A source fills a [`Remote`] from its protocol. The source is HTTP in the engine, or one that a user of the
+//! library wrote. [`crate::plan`] validates the `Remote` before a byte of the body is used. It describes one
+//! response only. The server may be wrong, and its next response may differ.
 
 use crate::digest::Expected;
 use crate::name::SafeName;
@@ -13,90 +12,91 @@ use std::ops::Range;
 use std::time::SystemTime;
 use url::Url;
 
-/// What a source says about a file, and about the bytes of it that follow.
+/// What a source says about a file and about the bytes that follow.
 ///
-/// It is made with [`Remote::whole`], [`Remote::range`] or [`Remote::unchanged`]; whatever else the source
-/// knows is set afterwards.
+/// Create it with [`Remote::whole`], [`Remote::range`] or [`Remote::unchanged`], and then set the other
+/// fields that the source knows.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Remote {
-    /// The address that answered. It may differ from the one that was asked, for example after a redirect.
+    /// The URL that answered. It may differ from the requested one, for example after a redirect.
     pub url: Url,
     /// Which bytes of the file the body holds.
     pub span: Span,
-    /// Size of the whole file in bytes, if the source knows it. A body of the whole file has exactly so
+    /// The size of the whole file in bytes, if the source knows it. A body of the whole file has exactly this
     /// many bytes.
     pub size: Option<u64>,
-    /// What tells one state of the file from another.
+    /// The validator, which tells versions of the file apart.
     pub validator: Validator,
     /// When the file last changed.
     pub modified: Option<SystemTime>,
-    /// The name that the source gives the file. Without one, the URL names it.
+    /// The name that the source gives the file. Without one, the name comes from the URL.
     pub name: Option<SafeName>,
     /// The media type of the file, as the source states it.
     pub content_type: Option<String>,
-    /// The content coding that the body is in, as the source names it (`gzip`). `None`: the file's own bytes.
+    /// The content coding of the body, as the source names it (`gzip`). With `None`, the body has the bytes
+    /// of the file.
     pub coding: Option<String>,
-    /// True if ranges of the file can be asked for, and belong together if their validators are equal.
+    /// True if ranges of the file can be requested, and ranges with equal validators belong together.
     pub can_resume: bool,
     /// Digests of the whole file.
     pub digests: Vec<Expected>,
-    /// Digests of exactly the bytes of this body, where it is a [`Span::Range`].
+    /// Digests of exactly the bytes of this body, if it is a [`Span::Range`].
     pub range_digests: Vec<Expected>,
-    /// The size of the whole file by the word of something else than this response, if that is known.
+    /// The size of the whole file that something other than this response states, if known.
     pub stated_size: Option<StatedSize>,
-    /// Where the same file is elsewhere.
+    /// Other places where the same file is.
     pub links: Links,
-    /// What a person should know, such as a digest that could not be read. Shown with the result.
+    /// Notes for the user, such as a digest that could not be read. They are shown with the result.
     pub notes: Vec<String>,
-    /// What of the response was ignored, for a person who looks closely. Part of the event that the file
-    /// started.
+    /// The parts of the response that were ignored. They are part of the event `started`.
     pub dropped: Vec<String>,
 }
 
 /// Which bytes of a file a body holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Span {
-    /// The whole file. A source that was asked for a range and sends everything says this, too.
+    /// The whole file. A source that sends the whole file for a request of a range returns this, too.
     Whole,
-    /// These bytes of the file, because a range was asked for. It is not empty.
+    /// These bytes of the file, because a range was requested. The range is not empty.
     Range(Range<u64>),
-    /// None: the file is as the conditions of the request describe it.
+    /// No bytes: the conditions of the request hold, so the file has not changed.
     Unchanged,
 }
 
-/// A strong validator (RFC 9110, section 8.8), or none: bodies with the same one are of the same state of
-/// the file.
+/// A strong validator (RFC 9110, section 8.8), or none. Bodies with equal validators belong to the same
+/// version of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Validator {
-    /// A tag that changes with every change of a byte. From HTTP: a strong entity tag, quotes included.
+    /// A tag that changes with every change of a byte. In HTTP it is a strong entity tag, including its
+    /// quotes.
     Etag(String),
-    /// The time of the last change, where it is certain that the file did not change twice at that time.
+    /// The time of the last change, if it is certain that the file did not change twice at that time.
     Modified(SystemTime),
-    /// Nothing that tells two states of the file apart.
+    /// Nothing that tells two versions of the file apart.
     Unknown,
 }
 
-/// The size of a file by the word of something else than the response that brings it.
+/// The size of a file, as stated by something other than the response with the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedSize {
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// What states it, for people.
+    /// Where the size came from, in words for the user.
     pub from: String,
 }
 
-/// Where a file is elsewhere, by the word of a source.
+/// Other places of a file, as a source states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
     /// Other URLs of the same file, best first.
     pub duplicates: Vec<Url>,
-    /// A Metalink document about it.
+    /// A Metalink document about the file.
     pub described_by: Option<Url>,
 }
 
 impl Remote {
-    /// Returns a response that brings the whole file, of which nothing else is known yet.
+    /// Returns a response with the whole file. All other fields are unknown.
     pub fn whole(url: Url) -> Remote {
         Remote {
             url,
@@ -117,13 +117,12 @@ impl Remote {
         }
     }
 
-    /// Returns a response that brings these bytes of a file of that size, if known. More ranges can be
-    /// asked for.
+    /// Returns a response with these bytes of a file of size `size`, if known. More ranges can be requested.
     pub fn range(url: Url, range: Range<u64>, size: Option<u64>) -> Remote {
         Remote { span: Span::Range(range), size, can_resume: true, ..Remote::whole(url) }
     }
 
-    /// Returns a response without bytes: the file is as the conditions of the request describe it.
+    /// Returns a response without bytes: the conditions of the request hold, so the file has not changed.
     pub fn unchanged(url: Url) -> Remote {
         Remote { span: Span::Unchanged, ..Remote::whole(url) }
     }
@@ -142,7 +141,7 @@ impl Remote {
 }
 
 impl Validator {
-    /// Returns the validator as a server would write it: a tag, or a time in the form of HTTP.
+    /// Returns the validator as a server would write it: a tag, or an HTTP date.
     pub fn text(&self) -> Option<String> {
         match self {
             Validator::Etag(tag) => Some(tag.clone()),

@@ -1,19 +1,20 @@
-//! The limits of retries that several parts share, and which HTTP statuses are failures.
+//! The limits of retries that several parts share, and the HTTP statuses that are failures.
 
 use crate::error::ErrorKind;
 use std::time::Duration;
 
-/// So many new bytes give all retries back. It is more than the head of a response and the buffers of
-/// sockets, so that a server that always breaks at the same place is not asked forever.
+/// After this many new bytes, all retries are available again. The number is larger than the head of a
+/// response and the buffers of sockets. So a server that always fails at the same place does not get endless
+/// requests.
 pub const PROGRESS: u64 = 64 * 1024;
 
-/// A longer `Retry-After` is not waited for: the job fails and names the time. It is longer than common rate
-/// limit windows (60 s), and short enough for a person to wait.
+/// If a `Retry-After` is longer than this, the job fails, and its message states the time. The limit is
+/// longer than common rate limit windows (60 s), and short enough for a user to wait.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-/// Returns the kind of failure that an HTTP status is, or `None` if the body is the file or a range of it. An
-/// unknown 2xx counts as 200 (RFC 9110, section 15). The body of a known 2xx that is not named here is not
-/// the file.
+/// Returns the kind of failure for an HTTP status, or `None` if the body is the file or a range of it. An
+/// unknown 2xx is treated as 200 (RFC 9110, section 15). The body of a known 2xx that is not named here is
+/// not the file.
 pub fn of_status(status: u16) -> Option<ErrorKind> {
     Some(match status {
         200 | 203 | 206 | 209..=225 | 227..=299 => return None,
@@ -23,7 +24,7 @@ pub fn of_status(status: u16) -> Option<ErrorKind> {
         410 => ErrorKind::HttpGone,
         416 => ErrorKind::HttpRangePast,
         425 | 429 | 503 => ErrorKind::HttpBusy,
-        // Not Implemented and HTTP Version Not Supported stay as they are.
+        // Not Implemented and HTTP Version Not Supported are permanent.
         501 | 505 => ErrorKind::HttpStatus,
         408 | 500..=599 => ErrorKind::HttpServer,
         _ => ErrorKind::HttpStatus,

@@ -1,7 +1,7 @@
 //! Texts that must not be shown: passwords, tokens, keys.
 //!
 //! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns
-//! it, so a search for that name finds every place that uses a secret.
+//! the text, so a search for that name finds every place that uses a secret.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text. It cannot be printed from here on.
+    /// Makes a secret of the text. The text cannot be printed from then on.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }
 
-    /// Returns the text, to put it on a request. It must not reach a screen, a log, an event or a journal.
+    /// Returns the text for use in a request. It must not reach a screen, a log, an event or a journal.
     pub fn expose(&self) -> &str {
         &self.0
     }

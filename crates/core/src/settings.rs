@@ -1,6 +1,7 @@
-//! The settings of a session, complete and resolved.
+//! The settings of a session, with a value for every option.
 //!
-//! Invariant: nothing here reads options, files or the environment. The program that starts the session does.
+//! Invariant: no code here reads options, files or the environment. The program that starts the session does
+//! that.
 
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, NamedBy};
@@ -29,25 +30,25 @@ pub struct Settings {
     pub output: PathBuf,
     /// How files get their names.
     pub naming: Naming,
-    /// What to do when the final name exists.
+    /// What to do if a file of the final name exists.
     pub if_exists: IfExists,
     /// Gives a finished file the date of the server's Last-Modified.
     pub keep_mtime: bool,
     /// The extended attributes of a finished file.
     pub attributes: Attributes,
-    /// The key by which URLs are hashed in extended attributes and in journals.
+    /// The key for the hashes of URLs in extended attributes and in journals.
     pub key: Key,
-    /// The number of files at once, at least 1. `None`: as many as help.
+    /// The number of files at once, at least 1. With `None`, it is chosen automatically.
     pub parallel: Option<usize>,
-    /// The limit for all files together, in bytes a second. `None`: no limit.
+    /// The limit for all files together, in bytes a second. `None` means no limit.
     pub limit_rate: Option<u64>,
-    /// The most connections for one file. `None`: as many as help.
+    /// The most connections for one file. With `None`, the number is chosen automatically.
     pub connections: Option<usize>,
     /// The most connections to one host over all files, at least 1.
     pub max_per_host: usize,
     /// The most connections in all, at least 1. Each takes up to half a MiB of memory and a file descriptor.
     pub max_connections: usize,
-    /// What to do with what an earlier run left.
+    /// What to do with partial files of an earlier run.
     pub resume: Resume,
     /// Which files are forced to disk before they get their name.
     pub sync: Sync,
@@ -57,40 +58,43 @@ pub struct Settings {
     pub accept_html: bool,
     /// A checksum list for all files.
     pub checksums: Option<ChecksumList>,
-    /// The run is of one file. A checksum list that names no file is about that one.
+    /// True if the run has only one file. A checksum list without file names then belongs to that file.
     pub single: bool,
-    /// Every file, or the list that names it, must be signed with one of these.
+    /// If set, every file, or the list that names it, must be signed with one of these keys.
     pub signed_by: Option<Keys>,
-    /// Uses mirrors that a server offers for its file, too.
+    /// Uses also the mirrors that a server names for its file.
     pub mirrors: bool,
-    /// The downloaded files are recorded in a lock file, so that each one needs a digest.
+    /// True if the downloaded files are recorded in a lock file. Each of them then needs a digest.
     pub record: bool,
-    /// How often a file is retried after a failure.
+    /// The number of retries of a file after failures.
     pub retries: u32,
-    /// HTTP statuses that are retried like a failure of the server, such as 404, which otherwise are not.
+    /// HTTP statuses that are retried like a failure of the server, although they otherwise are not, such as
+    /// 404.
     pub retry_on: Vec<u16>,
     /// What to do on failure.
     pub on_error: OnError,
-    /// How long a server may be silent, before its response and within the body.
+    /// The longest time without data from the server, before its response and within the body.
     pub timeout: Duration,
-    /// How long connecting and the TLS handshake may take.
+    /// The longest time for connecting and for the TLS handshake.
     pub connect_timeout: Duration,
-    /// How long one file may take, with all retries.
+    /// The longest time for one file, including all retries.
     pub max_time: Option<Duration>,
-    /// Fewer bytes than this within [`MIN_SPEED_WINDOW`] count as silence.
+    /// A transfer of fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and fails like one
+    /// without data.
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
     pub http_version: HttpVersion,
-    /// Decodes content that a server compressed although it was asked not to. Otherwise it is saved as sent.
+    /// Decodes content that a server compressed although the request did not allow it. Otherwise the content
+    /// is saved as sent.
     pub decode: bool,
-    /// Headers (name, value) for the origin of each given URL, and for no other.
+    /// Headers (name, value) that are sent to the origin of each given URL and to no other.
     pub headers: Headers,
-    /// Origins (`https://host:8443`) that get the headers also for a URL that a document named: those of the
-    /// URLs that the person gave.
+    /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL of one of
+    /// them, the headers are sent there too.
     pub header_origins: BTreeSet<String>,
-    /// Headers (host or host:port, name, value) for hosts that redirects of the given URLs lead to.
+    /// Headers (host or host:port, name, value) for hosts to which redirects of the given URLs lead.
     pub headers_for: Vec<(String, String, Secret)>,
-    /// The User-Agent.
+    /// The value of the User-Agent header.
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the system's.
     pub cacert: Option<PathBuf>,
@@ -102,17 +106,18 @@ pub struct Settings {
     pub allow_downgrade: bool,
     /// Which addresses of a host to connect to.
     pub family: Family,
-    /// The file in which runs remember the limits of hosts. `None`: nothing is remembered.
+    /// The file in which runs remember the limits of hosts. With `None`, nothing is remembered.
     pub hosts: Option<PathBuf>,
-    /// Paths that no download may write to, such as the log of the run.
+    /// Paths that no download may write to, such as that of the log.
     pub reserved: Vec<PathBuf>,
 }
 
-/// The time over which the lowest allowed speed is measured: `--min-speed` promises a minute.
+/// The time over which the lowest allowed speed is measured. `--min-speed` is documented as the speed over a
+/// minute.
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
 
 impl Settings {
-    /// Returns whether the headers may be sent to this URL of a job.
+    /// Returns true if the headers may be sent to this URL of a job.
     pub fn sends_headers_to(&self, url: &Url, named_by: NamedBy) -> bool {
         named_by == NamedBy::Person || self.header_origins.contains(&url.origin().ascii_serialization())
     }
@@ -130,7 +135,8 @@ impl Default for Settings {
             parallel: Some(2),
             limit_rate: None,
             connections: None,
-            // aria2 allows 16 to a server. Over all files of a list, a few times that is common.
+            // aria2 allows at most 16 connections to a server for one file. This limit is for all files
+            // together.
             max_per_host: crate::concurrency::AUTO_MOST,
             max_connections: 64,
             resume: Resume::Auto,
@@ -157,7 +163,7 @@ impl Default for Settings {
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
             insecure: false,
-            // What the Fetch standard allows browsers.
+            // The limit of browsers, by the Fetch standard.
             max_redirects: 20,
             allow_downgrade: false,
             family: Family::Any,
@@ -226,7 +232,7 @@ setters! {
 /// What to do with a file that failed (`--on-error`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Asks the user. The file waits, and others go on.
+    /// Asks the user. The file waits, and others continue.
     Ask,
     /// Retries without asking, and waits longer each time.
     Retry,
@@ -236,21 +242,21 @@ pub enum OnError {
     Exit,
 }
 
-/// The extended attributes of a finished file, where the disk has them.
+/// The extended attributes of a finished file, if the disk supports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attributes {
     /// None (`--no-xattr`).
     None,
-    /// The record by which a later run recognises the file (`user.downhaul.origin`).
+    /// The record with which a later run recognises the file (`user.downhaul.origin`).
     Record,
     /// The record, and the URL without secrets for other programs (`user.xdg.origin.url`, `--xattr`).
     Url,
 }
 
-/// What to do with what an earlier run left of a file.
+/// What to do with the partial file of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Resumes from what the journal proves.
+    /// Resumes from the bytes that match the journal.
     Auto,
     /// Starts again (`--no-resume`).
     Forget,
@@ -274,14 +280,14 @@ pub enum Sync {
 /// How much of a file must be verified (`--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
-    /// Every digest that is known is verified.
+    /// Every known digest is verified.
     Auto,
-    /// Every digest that is known is verified, and digests are also looked for beside the file.
+    /// Every known digest is verified, and checksum lists beside the file are searched.
     Find,
-    /// As [`Verify::Find`], and a file fails if no checksum list names it. A list that was given counts, one
-    /// beside the file, and a digest from the user or from the list of jobs. MD5 is enough.
+    /// Like [`Verify::Find`], but a file fails if no checksum list names it. The list may be a given one or
+    /// one beside the file. A digest from the user or from the list of jobs is accepted too. MD5 is enough.
     Listed,
-    /// As [`Verify::Find`], and a file fails if no strong digest is known for it.
+    /// Like [`Verify::Find`], but a file fails if no strong digest is known for it.
     Require,
     /// Nothing is verified.
     Off,
@@ -326,11 +332,11 @@ pub enum Family {
 /// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/2 for small files over https, where the server has it; HTTP/1.1 for everything else.
+    /// HTTP/2 for small files over https, if the server supports it. HTTP/1.1 for everything else.
     Auto,
     /// HTTP/1.1 only.
     One,
-    /// HTTP/2 only; over plain http, too.
+    /// HTTP/2 only, including plain http.
     Two,
 }
 

@@ -9,10 +9,10 @@ use url::Url;
 /// The text that replaces a secret value.
 pub const HIDDEN: &str = "***";
 
-/// Names of parameters whose values are secrets, compared without case, `-`, `_` and `.`: those that no word
-/// of [`SECRET_WORDS`] tells. From the signed URLs of Azure (`sig`, `se`, `st`), CloudFront (`Policy`),
-/// Akamai (`hdnea`, `__gda__`) and nginx (`md5` or `st` with `e`), from Cloudflare, and from links of file
-/// hosts and logins.
+/// Names of parameters whose values are secrets and that contain none of the [`SECRET_WORDS`]. They are
+/// compared without case, `-`, `_` and `.`. They are from the signed URLs of Azure (`sig`, `se`, `st`),
+/// CloudFront (`Policy`), Akamai (`hdnea`, `__gda__`) and nginx (`md5` or `st` with `e`), from Cloudflare,
+/// and from links of file hosts and logins.
 const SECRET_NAMES: &[&str] = &[
     "sig",
     "se",
@@ -39,7 +39,7 @@ const SECRET_NAMES: &[&str] = &[
     "googleaccessid",
 ];
 
-/// Words in a parameter's name that tell that its value is a secret.
+/// If the name of a parameter contains one of these words, its value is a secret.
 const SECRET_WORDS: &[&str] = &[
     "auth",
     "token",
@@ -56,7 +56,7 @@ const SECRET_WORDS: &[&str] = &[
     "private",
 ];
 
-/// Harmless words that hold one of [`SECRET_WORDS`].
+/// Harmless words that contain one of the [`SECRET_WORDS`].
 const HARMLESS_WORDS: &[&str] = &[
     "authors",
     "author",
@@ -70,9 +70,9 @@ const HARMLESS_WORDS: &[&str] = &[
     "passenger",
 ];
 
-/// A run of this many letters and digits that looks random is taken for a secret. 128 bits are 32 hexadecimal
-/// digits, or 22 characters of base64. Identifiers in common names (versions, dates, architectures) are
-/// shorter than 16.
+/// A sequence of this many letters and digits that looks random is taken for a secret. 128 bits are 32
+/// hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
+/// shorter than 16 characters.
 const RANDOM_RUN: usize = 16;
 
 /// Returns a URL without its secrets: userinfo, fragment, and the values of secret parameters, in the query
@@ -83,7 +83,7 @@ pub fn url(url: &Url) -> String {
         return url.to_string();
     }
     let mut shown = url.clone();
-    // These calls fail only for URLs that cannot have userinfo; then there is nothing to hide.
+    // These calls fail only for URLs that cannot have userinfo. Such URLs have nothing to hide.
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
@@ -96,15 +96,15 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
-/// Returns whether [`url`] removes anything from this URL.
+/// Returns true if [`url`] removes anything from this URL.
 pub fn hides(whole: &Url) -> bool {
     let mut plain = whole.clone();
     plain.set_fragment(None);
     url(whole) != plain.as_str()
 }
 
-/// Returns a text that should have been a URL, for an error message. All that may be a secret is removed,
-/// even if little is left.
+/// Returns a text that should have been a URL, for an error message. Everything that may be a secret is
+/// removed, even if little text remains.
 pub fn not_a_url(text: &str) -> String {
     let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
     // A password may have any character, so all text before the last `@` may be part of one.
@@ -163,7 +163,7 @@ pub fn is_secret(key: &str, value: &str) -> bool {
         || holds_a_url_with_secrets(value)
 }
 
-/// Returns whether a name in lower case says that its value is a secret.
+/// Returns true if a name in lower case shows that its value is a secret.
 fn is_secret_name(name: &str) -> bool {
     let bare: String = name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).collect();
     if SECRET_NAMES.contains(&bare.as_str()) || bare.contains("authoriz") {
@@ -173,13 +173,13 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| rest.contains(word))
 }
 
-/// Returns whether a value is a URL with secrets: `?next=https://user:password@host/`.
+/// Returns true if a value is a URL with secrets: `?next=https://user:password@host/`.
 fn holds_a_url_with_secrets(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     decoded.contains("://") && Url::parse(&decoded).is_ok_and(|inner| hides(&inner))
 }
 
-/// Returns whether a value looks random: a UUID, or a long run of letters and digits of mixed kinds.
+/// Returns true if a value looks random: a UUID, or a long sequence of letters and digits of mixed kinds.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     let uuid = decoded.len() == 36
@@ -197,8 +197,8 @@ fn looks_random(value: &str) -> bool {
     })
 }
 
-/// Returns a text whose unsafe characters are replaced by their code points, such as `\u{1b}`: control
-/// characters, and those that reverse or hide text.
+/// Returns a text with the code points of its unsafe characters instead of these, such as `\u{1b}`. Unsafe
+/// are control characters, and characters that reverse or hide text.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe_to_show) {
         return Cow::Borrowed(text);
@@ -214,8 +214,8 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns whether a character is a control character (Unicode category Cc), a line or paragraph separator,
-/// or a format character that is invisible or changes the direction of text (UAX #9 and similar ones).
+/// Returns true for a control character (Unicode category Cc), a line or paragraph separator, and a format
+/// character that is invisible or changes the direction of text (UAX #9 and similar ones).
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,

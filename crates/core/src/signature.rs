@@ -1,5 +1,5 @@
-//! Reads keys and signature files of minisign, and says where signatures are. The engine does the arithmetic
-//! and everything about OpenPGP, whose keys are only recognised here.
+//! Reads keys and signature files of minisign, and finds the names of signature files. The engine does the
+//! cryptography and everything about OpenPGP. Here, OpenPGP keys are only recognised.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
 //! comment, the signature, a trusted comment, and a signature of the former two. Invariant: a key or a
@@ -9,7 +9,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
 
-/// The longest signature file in bytes. It has four short lines, of which the comments may be longer.
+/// The longest signature file in bytes. It has four lines. The comments may be long.
 pub const LONGEST: usize = 64 * 1024;
 
 /// The longest file of keys that is read, in bytes. The OpenPGP keys of a project, with the signatures on
@@ -25,20 +25,20 @@ const OPENPGP_KEY: u8 = 6;
 const OPENPGP_NEW: u8 = 0b1100_0000;
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
-/// The algorithm of keys and of signatures of the content itself, and that of signatures of its BLAKE2b
-/// digest.
+/// The algorithm of keys and of signatures of the content itself, and the algorithm of signatures of its
+/// BLAKE2b digest.
 const PLAIN: &[u8] = b"Ed";
 const PREHASHED: &[u8] = b"ED";
 
 /// The beginning of the third line.
 const TRUSTED: &str = "trusted comment: ";
 
-/// The keys whose signatures count.
+/// The keys whose signatures are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keys {
     /// A minisign key.
     Minisign(Key),
-    /// A file of OpenPGP keys. The engine reads it, if it was built with that feature.
+    /// A file of OpenPGP keys. The engine reads it if it was built with the feature `openpgp`.
     OpenPgp(Vec<u8>),
 }
 
@@ -46,7 +46,7 @@ impl Keys {
     /// Reads a file of keys. Its content says which kind they are.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// Returns what is wrong with it, in words for the user.
     pub fn read(file: &[u8]) -> Result<Keys, &'static str> {
         if is_openpgp(file) {
             return Ok(Keys::OpenPgp(file.to_vec()));
@@ -54,7 +54,7 @@ impl Keys {
         Key::read(&String::from_utf8_lossy(file)).map(Keys::Minisign)
     }
 
-    /// Returns the endings of a file's own signature, in the order in which they are looked for.
+    /// Returns the endings of a file's own signature, in the order in which they are tried.
     pub fn endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[".minisig"],
@@ -62,7 +62,7 @@ impl Keys {
         }
     }
 
-    /// Returns the endings of a checksum list's signature, in the order in which they are looked for.
+    /// Returns the endings of a checksum list's signature, in the order in which they are tried.
     pub fn list_endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[".minisig"],
@@ -99,7 +99,7 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     id: [u8; 8],
-    /// The signature is of the content's BLAKE2b-512 digest. Otherwise, in the old form, it is of the content
+    /// True if the signature is of the content's BLAKE2b-512 digest. In the old form it is of the content
     /// itself.
     pub prehashed: bool,
     /// The Ed25519 signature of the content, or of its digest.
@@ -114,7 +114,7 @@ impl Key {
     /// Reads a key: its base64 form, or the text of a `.pub` file.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// Returns what is wrong with it, in words for the user.
     pub fn read(text: &str) -> Result<Key, &'static str> {
         let line = text.trim().lines().last().unwrap_or_default().trim();
         let bytes = BASE64_STANDARD.decode(line).map_err(|_| "it is not a minisign key")?;
@@ -124,7 +124,7 @@ impl Key {
         Ok(Key { id: *id, ed25519 })
     }
 
-    /// Returns whether a signature names this key. It says nothing about whether the signature is right.
+    /// Returns true if a signature names this key. The signature may still be wrong.
     pub fn made(&self, signature: &Signature) -> bool {
         self.id == signature.id
     }
@@ -141,7 +141,7 @@ impl Signature {
     /// Reads the text of a `.minisig` file.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// Returns what is wrong with it, in words for the user.
     pub fn read(text: &[u8]) -> Result<Signature, &'static str> {
         let bad = "it is not a minisign signature";
         let text = std::str::from_utf8(text).map_err(|_| bad)?;

@@ -1,9 +1,11 @@
-//! How a host says that it gets too many requests, and what follows from it: *pause*, *fewer*, or *fail*.
+//! Decides what to do if a host says that it gets too many requests: *pause*, use *fewer* connections, or
+//! *fail*.
 //!
-//! [`said`] reads what a response says about waiting, and [`wish`] decides. Everything that may mean "too
-//! much" goes through these two: 429 and 503, `Retry-After` with any failure, quotas that are used up
-//! (`RateLimit` and its older forms), and the bans of hosts that count connections. Invariant: a pause that
-//! is longer than [`LONGEST_PAUSE`] is never waited for.
+//! [`said`] reads what a response says about waiting, and [`wish`] decides. All signs of "too many requests"
+//! are handled here: the statuses 429 and 503, `Retry-After` with any failure, quotas that are used up
+//! (`RateLimit` and its older forms), and bans by hosts that count connections.
+//!
+//! Invariant: a pause that is longer than [`LONGEST_PAUSE`] is a failure.
 
 use crate::error::ErrorKind;
 use crate::http_response;
@@ -12,41 +14,41 @@ use http::HeaderMap;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// An `X-RateLimit-Reset` from this number on is a time in seconds since 1970 and not a wait: no quota is
-/// counted over thirty years.
+/// An `X-RateLimit-Reset` of at least this number is a time in seconds since 1970 and not a wait. No quota
+/// lasts thirty years.
 const EPOCH_FROM: u64 = 1_000_000_000;
 
-/// And from this number on, it is a time in milliseconds since 1970.
+/// An `X-RateLimit-Reset` of at least this number is a time in milliseconds since 1970.
 const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 
 /// What a response says about waiting.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
-    /// The request that it answers may be sent again after this time.
+    /// The failed request may be sent again after this time.
     pub again: Option<Duration>,
-    /// The host wants no further request before this time is over, however it answered this one.
+    /// The host wants no further request before this time is over, even if this request succeeded.
     pub next: Option<Duration>,
 }
 
-/// What a failure asks for.
+/// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// The host named a time: one pause, which costs no retry.
+    /// Pause, because the host named a time. It costs no retry.
     Pause(Duration),
-    /// The host named no time, and the cause is the number of connections or requests: fewer of them, which
-    /// costs no retry either.
+    /// Use fewer connections, because their number is the cause and the host named no time. It costs no retry
+    /// either.
     Fewer,
-    /// It is a failure of this kind.
+    /// Handle it as a failure of this kind.
     Fail(ErrorKind),
 }
 
-/// What is known of a host when a request to it failed.
+/// The state of a host when a request to it failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Circumstances {
-    /// Something came from it a moment ago.
+    /// True if the host sent something a moment ago.
     pub serves_others: bool,
-    /// Connections were added a moment ago to a file that flowed, or the host has refused everything since
-    /// then.
+    /// True if connections were added a moment ago to a file that was receiving bytes, or if the host has
+    /// refused everything since then.
     pub bans: bool,
 }
 
@@ -54,13 +56,13 @@ pub struct Circumstances {
 pub fn said(status: u16, headers: &HeaderMap, now: SystemTime) -> Said {
     let failed = status >= 400 || status == 202;
     let used_up = used_up(headers, now);
-    // A 404 is a 404, even where a quota is used up.
+    // A 404 means that there is no such file, even if a quota is used up.
     let refused = matches!(status, 403 | 425 | 429 | 503);
     let again = http_response::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
     Said { again, next: again.or(used_up) }
 }
 
-/// Decides what a failure of this kind asks for. `again` is the wait that the host named.
+/// Decides what to do after a failure of this kind. `again` is the wait that the host named.
 pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wish {
     match again {
         Some(wait) if wait > LONGEST_PAUSE => Wish::Fail(ErrorKind::HttpLater),
@@ -71,21 +73,21 @@ pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wi
     }
 }
 
-/// Returns true if a host that counts connections may refuse with this: it forbids, says that it is busy, or
-/// cuts.
+/// Returns true if a failure of this kind may be a refusal by a host that counts connections: it forbids the
+/// request, says that it is busy, or closes the connection.
 pub fn may_be_a_ban(kind: ErrorKind) -> bool {
     is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
 
-/// Returns true if the host itself refuses, and it is no accident on the way.
+/// Returns true if a failure of this kind is a refusal by the host, and not an accident in the network.
 pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)
 }
 
-/// Returns the time until a quota is renewed, if it is used up: `RateLimit: "api";r=0;t=55`
-/// (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55` (draft 07), and
-/// `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02), also with `X-`, which is older than all of
-/// these and gives the reset as a wait or as a time.
+/// Returns the time until a quota is renewed, if it is used up. It reads these headers: `RateLimit:
+/// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
+/// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last one also occurs with
+/// `X-`. That form is older than the drafts, and its reset is a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();
@@ -100,20 +102,20 @@ fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     forms.max()
 }
 
-/// Returns the wait for a reset, which is a wait in seconds or a time, by its size.
+/// Returns the wait for a reset. A small number is a wait in seconds, and a large one is a time.
 fn until(reset: u64, headers: &HeaderMap, now: SystemTime) -> Duration {
     let since_1970 = match reset {
         EPOCH_MILLIS_FROM.. => Duration::from_millis(reset),
         EPOCH_FROM.. => Duration::from_secs(reset),
         _ => return Duration::from_secs(reset),
     };
-    // The server's clock need not be ours.
+    // The server's clock may differ from the local one.
     let now = http_response::date_of(headers).unwrap_or(now);
     let passed = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     since_1970.saturating_sub(passed)
 }
 
-/// Returns the longest time of the items of which nothing remains.
+/// Returns the longest reset time of the quotas that are used up.
 fn of_list(value: &[u8]) -> Option<Duration> {
     let number = |item: Option<&BareItem>| item.and_then(BareItem::as_integer).map(i64::from);
     let seconds = |wait: i64| Duration::from_secs(u64::try_from(wait).unwrap_or_default());

@@ -324,9 +324,9 @@ impl Director {
                     }
                     return;
                 }
-                Action::Observe { source, news } => {
+                Action::Observe { source, observation } => {
                     let host = host_of(&running.spec, source);
-                    self.connections.at_host(host, |host| host.on(now, news));
+                    self.connections.at_host(host, |host| host.on(now, observation));
                 }
                 Action::Look { remote } => self.look(id, remote),
                 Action::Fetch { worker, source, from, to } => {

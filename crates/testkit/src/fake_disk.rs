@@ -277,9 +277,9 @@ impl Part for FakePart {
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.1) {
             file.sync();
         }
-        file.record = how
-            .attach
-            .map(|what| Record::new(what.origin, how.size, SystemTime::UNIX_EPOCH, what.now, &what.version));
+        file.record = how.attach.map(|what| {
+            Record::new(what.origin, how.size, SystemTime::UNIX_EPOCH, what.now, &what.validator)
+        });
         inner.files.insert(target.to_path_buf(), file);
         inner.files.remove(&self.journal);
         *state = (state.0 + 1, false);

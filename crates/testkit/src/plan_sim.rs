@@ -178,7 +178,7 @@ impl Sim {
             self.trace.add(self.now, &action);
             match action {
                 Action::Tell(event) => self.told(&event, retries),
-                Action::Observe { news, .. } => self.controller.on(self.now, news),
+                Action::Observe { observation, .. } => self.controller.on(self.now, observation),
                 Action::Wait(until) => self.wait(&mut plan, until),
                 Action::Finish(outcome) => return Run::Over(outcome, self.published.take()),
                 action => self.carry_out(&mut plan, action),

@@ -27,14 +27,15 @@ fn check(name: &str, wanted: &str) {
 #[test]
 fn errors() {
     let mut text = String::from(
-        "# Errors\n\nGenerated from `crates/core/src/error.rs`. The codes are stable: scripts may rely on them. *Tried \
-         again*: by itself within `--retries`; only when a person says so; or never. *Status*: what the failure \
-         contributes to the exit status, see [exit.md](exit.md).\n\n| code | meaning | tried again | status |\n|---|---|---|---|\n",
+        "# Errors\n\nGenerated from `crates/core/src/error.rs`. The codes are stable, so scripts may rely on \
+         them.\n\n*Retried* says if downhaul tries again: `yes` (automatically, up to `--retries` times), `if you choose \
+         to` (only if you choose to retry when downhaul asks), or `no` (never). *Status* is the exit status that \
+         the failure leads to (see [exit.md](exit.md)).\n\n| code | meaning | retried | status |\n|---|---|---|---|\n",
     );
     for kind in ErrorKind::ALL {
         let retry = match kind.retry() {
             Retry::Again => "yes",
-            Retry::Person => "on a person's word",
+            Retry::Person => "if you choose to",
             Retry::Never => "no",
         };
         let status = match kind.blame() {
@@ -66,7 +67,7 @@ fn exit_statuses() {
     let mut order = EXIT_STATUSES;
     order.sort_by_key(|(exit, _, _)| *exit);
     let order: Vec<String> = order.iter().map(|(_, status, _)| status.to_string()).collect();
-    text += &format!("\nWhere several apply, the first of these counts: {}.\n", order.join(", "));
+    text += &format!("\nIf several apply, the first one in this order is used: {}.\n", order.join(", "));
     check("exit.md", &text);
 }
 

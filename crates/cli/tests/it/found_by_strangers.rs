@@ -168,7 +168,7 @@ fn digests_that_are_not_checked_are_told() {
     let place = Place::new();
     let out = place.run(&[&format!("{}#{}", url(&server), "ab".repeat(20)), "-o", "f"]);
     place.assert_exact(&out, "f", &file());
-    assert!(out.stderr.contains("may be a commit, and were not checked"), "{}", out.stderr);
+    assert!(out.stderr.contains("may be a commit and were not checked"), "{}", out.stderr);
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! How long the controller waits before the next connection after some of them failed.
+//! The time that the controller waits before the next connection, after connections have failed.
 //!
-//! Invariant: the wait only ends with time. A connection that works ends its growth, not the wait itself.
+//! Invariant: a wait always lasts its full time. A connection that works only makes the next wait short
+//! again.
 
 use std::time::Duration;
 
-/// The wait before the next connection, which grows with each failure in a row.
+/// The wait before the next connection. It grows with each failure in a row.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -12,13 +13,13 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Takes in a failure. `wait` is what the host asked for.
+    /// Records a failure. `wait` is the time that the host asked for.
     pub(super) fn on_failure(&mut self, now: Duration, wait: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.until = self.until.max(now + wait.max(self.pause()));
     }
 
-    /// A connection works: the next failure is the first one in a row.
+    /// Records that a connection works. The next failure is then the first one in a row.
     pub(super) fn on_success(&mut self) {
         self.failures = 0;
     }
@@ -28,13 +29,13 @@ impl Backoff {
         self.until
     }
 
-    /// Returns true if more than one failure came without a success between them.
+    /// Returns true if there were at least two failures without a success between them.
     pub(super) fn is_repeated(&self) -> bool {
         self.failures > 1
     }
 
-    /// A tenth of a second, doubled with each failure in a row, at most 13 s: a host that counts requests by
-    /// the minute may need a third of a minute.
+    /// Returns a tenth of a second, doubled with each failure in a row, and at most 13 s. A host that counts
+    /// requests by the minute may need a pause of 20 s in all.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.failures.min(8))
     }

@@ -1,37 +1,39 @@
-//! Hosts that ban a client for too many connections: all connections are cut, and everything is refused for a
+//! Hosts that ban a client for too many connections. They close all its connections and refuse new ones for a
 //! while.
 //!
-//! A ban differs from another failure by when it comes: right after connections were added, and to a file
-//! that flowed. Then the number that flowed before becomes the limit. The host gets no request for a while,
-//! and after that one connection alone until bytes come. Invariant: a limit only falls, unless it is old and
-//! only broken connections spoke for it.
+//! A failure is taken for a ban if it comes soon after connections were added, and if bytes had arrived
+//! before. The number of connections at which bytes arrived then becomes the limit. The host gets no request
+//! for a while. After that, it gets one connection until bytes arrive.
+//!
+//! Invariant: a limit is never raised. It can only be removed, if it is old and the host only closed
+//! connections but never refused one.
 
 use crate::error::ErrorKind;
 use crate::throttle;
 use std::time::Duration;
 
-/// A failure within this time after connections were added may be an answer to them. Watchers of log files
-/// need some seconds.
+/// A failure within this time after connections were added may be caused by them. Programs that ban clients
+/// by reading log files need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first wait, doubled with each refusal up to the longest.
+/// The first wait and the longest one. The wait doubles with each refusal.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A limit is forgotten after this time if the host never refused anything: connections that only broke may
-/// be the line's fault.
+/// A limit is removed after this time if the host never refused a connection. Connections that only broke may
+/// be the fault of the network.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
-/// A connection that is closed in the middle of a response still counts for its host until the host writes on
-/// and notices: a round trip, or a write to a slow disk.
+/// A host still counts a connection that was closed in the middle of a response, until its next write fails.
+/// That takes a round trip, or longer if its disk is slow.
 const NOTICED: Duration = Duration::from_millis(300);
 
-/// What is known of a host's bans.
+/// The bans of a host so far.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    /// Connections in use that brought bytes, and the most of them at once.
+    /// The open connections that have received bytes, and the highest number of them at one time.
     flowing: usize,
     most_flowing: usize,
-    /// The most connections in use at once.
+    /// The highest number of open connections at one time.
     most: usize,
     growth: Option<Growth>,
     /// When a connection was last closed in the middle of a response.
@@ -42,13 +44,13 @@ pub(super) struct Bans {
     count: u32,
 }
 
-/// More connections were opened than ever before.
+/// An increase of the connections above any earlier number.
 #[derive(Debug, Clone, Copy)]
 struct Growth {
     at: Duration,
-    /// The most connections that flowed at once before.
+    /// The highest number of connections that had received bytes before.
     flowed: usize,
-    /// The new connection was a further one of a file that had one already.
+    /// True if the file of the new connection had another one already.
     further: bool,
 }
 
@@ -57,7 +59,7 @@ struct Growth {
 struct Limit {
     most: usize,
     since: Duration,
-    /// The host refused more, or banned twice.
+    /// True if the host refused more connections, or banned the client twice.
     proven: bool,
 }
 
@@ -70,17 +72,18 @@ struct Ban {
 }
 
 impl Bans {
-    /// Begins with the limit that an earlier run found.
+    /// Returns the state for a host whose limit an earlier run found.
     pub(super) fn known(limit: Option<usize>) -> Self {
         let limit = limit.map(|most| Limit { most: most.max(1), since: Duration::ZERO, proven: true });
         Bans { limit, ..Bans::default() }
     }
 
-    /// A connection was opened, and `in_use` are open now. `further`: its file had one already.
+    /// Records that a connection was opened. `in_use` is the number of connections now. `further` is true if
+    /// its file had one already.
     pub(super) fn on_opened(&mut self, now: Duration, in_use: usize, further: bool) {
         if in_use > self.most {
             if self.most_flowing > 0 {
-                // Connections that are opened at the same time are one step.
+                // Connections that are opened at the same time are one increase.
                 let same = self.growth.filter(|growth| now == growth.at);
                 let flowed = same.map_or(self.most_flowing, |growth| growth.flowed);
                 self.growth = Some(Growth { at: now, flowed, further });
@@ -89,7 +92,7 @@ impl Bans {
         }
     }
 
-    /// A connection that was opened at `opened` brought its first bytes.
+    /// Records that the connection that was opened at `opened` received its first bytes.
     pub(super) fn on_first_bytes(&mut self, opened: Duration) {
         self.flowing += 1;
         self.most_flowing = self.most_flowing.max(self.flowing);
@@ -98,14 +101,14 @@ impl Bans {
         }
     }
 
-    /// A connection was closed. `flowed`: it had brought bytes. `cut`: it was closed in the middle of a
-    /// response.
+    /// Records that a connection was closed. `flowed` is true if it had received bytes. `cut` is true if it
+    /// was closed in the middle of a response.
     pub(super) fn on_closed(&mut self, now: Duration, flowed: bool, cut: bool) {
         self.flowing = self.flowing.saturating_sub(usize::from(flowed));
         self.cut = if cut { Some(now) } else { self.cut };
     }
 
-    /// All connections of a file are gone, and that is a ban. Returns how long the file waits.
+    /// Records that all connections of a file were closed by a ban. Returns how long the file waits.
     pub(super) fn on_ban(&mut self, now: Duration, kind: ErrorKind) -> Duration {
         let refused = throttle::is_refusal(kind);
         match &mut self.ban {
@@ -129,11 +132,11 @@ impl Bans {
         self.ban.map_or(Duration::ZERO, |ban| ban.until.saturating_sub(now))
     }
 
-    /// Returns true if a failure of this kind may be a ban. `flowed`: the file had received bytes.
+    /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // A host tells a client that only has more files in flight that it refuses them. One that breaks is
-        // an accident.
+        // If the client only downloads more files at once, a host that bans it refuses the connections. A
+        // connection that breaks is then an accident.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }
@@ -148,8 +151,8 @@ impl Bans {
         self.limit.map(|limit| limit.most)
     }
 
-    /// Returns the limit that a later run begins with: one that this run met, or a known one that this run
-    /// found to hold.
+    /// Returns the limit for later runs. It is a limit that this run found, or an older one that this run
+    /// found to be right.
     pub(super) fn learned(&self) -> Option<usize> {
         let found = |limit: &Limit| limit.proven && (self.count > 0 || self.most_flowing >= limit.most);
         self.limit.filter(found).map(|limit| limit.most)
@@ -162,7 +165,7 @@ impl Bans {
         banned.max(noticed)
     }
 
-    /// Forgets a limit that may have been an accident. Returns true if there was one.
+    /// Removes a limit that may have been an accident. Returns true if there was one.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.proven && now.saturating_sub(limit.since) > ACCIDENT;
         self.ban.is_none() && self.limit.take_if(|limit| is_old(limit)).is_some()
@@ -175,7 +178,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Two connections flow, and two more are added.
+    /// Returns the state after two connections have received bytes and two more were added.
     fn after_growth() -> Bans {
         let mut bans = Bans::default();
         bans.on_opened(SECOND, 1, false);

@@ -1,45 +1,44 @@
-//! What a controller is told, what it answers, and the steps that it took.
+//! The inputs and outputs of a controller, and the steps that it records.
 //!
-//! Invariant: nothing here computes.
+//! Invariant: this file has types only, and no logic.
 
 use std::time::Duration;
 
-/// The answer of a controller: what a plan may do about connections now.
+/// What a plan may do about connections now. The controller returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// The number of connections that may be opened, by all bounds.
+    /// The number of connections that may be opened, within all limits.
     pub most: usize,
-    /// The number of further connections that are worth it for a file that has one already; at most `most`.
+    /// The number of further connections that would help a file that has one already. It is at most `most`.
     pub worth: usize,
-    /// The number of connections to stop, since there are too many.
+    /// The number of connections to stop because there are too many.
     pub surplus: usize,
     /// No connection may be opened before this time.
     pub not_before: Duration,
 }
 
-/// What a plan observed at a host.
+/// Something that a plan observed at a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observation {
-    /// Bytes came.
+    /// Bytes arrived.
     Progress {
         /// Their number.
         bytes: u64,
-        /// How long the host takes to bring the first byte of a response.
+        /// The time that the host needs for the first byte of a response.
         latency: Duration,
     },
-    /// A connection brought enough bytes to be worth it.
+    /// A connection received enough bytes to be useful.
     Works,
-    /// A connection ended early, which says nothing about the number of connections. Another one may take its
-    /// place soon.
+    /// A connection ended early. This does not show that there are too many. Another one may be opened soon.
     Broken {
         /// The wait that the host asked for, or zero.
         wait: Duration,
     },
-    /// A connection was refused, or brought next to nothing.
+    /// A connection was refused, or received almost no bytes.
     Refused {
         /// The wait that the host asked for, or zero.
         wait: Duration,
-        /// The host said so. Otherwise it may be an accident on the way.
+        /// True if the host refused it on purpose. Otherwise it may be an accident in the network.
         deliberate: bool,
     },
 }
@@ -47,7 +46,7 @@ pub enum Observation {
 /// A change of the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// When.
+    /// The time of the change.
     pub at: Duration,
     /// The target before.
     pub from: usize,
@@ -55,20 +54,20 @@ pub struct Step {
     pub to: usize,
     /// Bytes a second at the target before; 0 if none were measured.
     pub goodput: f64,
-    /// Why.
+    /// The reason for the change.
     pub why: StepReason,
 }
 
-/// Why the target was changed.
+/// The reason for a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepReason {
-    /// The host is far away: a single connection would need seconds to be up to speed.
+    /// The host is far away. A single connection would need seconds to reach its full speed.
     FarHost,
     /// More connections are tried.
     TryMore,
-    /// The target before the trial was better.
+    /// The earlier target was better than the one that was tried.
     Better,
-    /// More connections brought too little.
+    /// More connections increased the goodput too little.
     NoGain,
     /// Fewer connections are tried.
     TryFewer,

@@ -1,7 +1,7 @@
-//! The controller: what it is told, what it answers, and its bounds. What it decides is in [`super::phase`].
+//! The controller: its inputs, its output and its limits. Its decisions are in [`super::phase`].
 //!
-//! Invariant: the target is at least 1 and at most the ceiling, and a window is measured only while exactly
-//! the target's number of connections is in use.
+//! Invariant: the target is at least 1 and at most the ceiling. A window is measured only while the number of
+//! open connections equals the target.
 
 use super::backoff::Backoff;
 use super::phase::{Direction, HOLD, Phase};
@@ -9,75 +9,79 @@ use super::window::{Measurement, MeasurementWindow};
 use super::{Allowance, Observation, Step, StepReason};
 use std::time::Duration;
 
-/// The most connections to a host when the user named no number: what a line that loses one packet in a
-/// hundred needs to be filled. The default of `--max-per-host`.
+/// The most connections to one host if the user set no number (the default of `--max-per-host`). A connection
+/// that loses one packet in a hundred is so slow that about this many are needed to use the whole line.
 pub const AUTO_MOST: usize = 64;
 
-/// A host that takes this long to answer begins with [`FAR_TARGET`] connections for a file, as soon as it is
-/// known to serve ranges: on such lines a single connection needs seconds to be up to speed, and every loss
-/// throws it back.
+/// A host that needs at least this time for its first byte starts with [`FAR_TARGET`] connections for a file,
+/// as soon as it has shown that it serves ranges. At such a distance, a single connection needs seconds to
+/// reach its full speed, and every lost packet slows it down again.
 const FAR: Duration = Duration::from_millis(10);
 
-/// Half of what people set aria2 to by hand. What does not help is halved again without a hold.
+/// Half of the number that people usually set for aria2 (16). If it does not help, the number is halved at
+/// once.
 pub(super) const FAR_TARGET: usize = 8;
 
-/// How many steps are kept, for `--explain`. The first ones are the ramp, the last ones the
+/// The number of steps that are kept for `--explain`. The first ones are the ramp, and the last ones are the
 /// result.
 const STEPS_MOST: usize = 64;
 
 /// Decides the number of connections to one host, or the number of files at once.
 ///
-/// Tell it [`opened`](Self::on_opened) and [`closed`](Self::on_closed) connections, and what the plans
-/// [observe](Self::on); ask for the [`allowance`](Self::allowance) before a connection is opened or stopped.
+/// Call [`on_opened`](Self::on_opened) and [`on_closed`](Self::on_closed) for each connection, and
+/// [`on`](Self::on) for each observation of a plan. Call [`allowance`](Self::allowance) before you open or
+/// stop a connection.
 #[derive(Debug)]
 pub struct Controller {
     /// The highest target.
     ceiling: usize,
-    /// The host itself refused more than the ceiling, which then counts for a user's own number too.
+    /// True if the host refused more connections than the ceiling. The ceiling then also applies if the user
+    /// set a number.
     limited: bool,
     pub(super) target: usize,
     pub(super) phase: Phase,
-    /// The measurement that goes on.
+    /// The current measurement.
     pub(super) window: Option<MeasurementWindow>,
-    /// How long the next hold is.
+    /// The length of the next hold.
     pub(super) next_hold: Duration,
-    /// There was a hold.
+    /// True if there was a hold already.
     pub(super) has_held: bool,
-    /// Which way the trial after the hold goes.
+    /// Tells if the trial after the hold is upwards or downwards.
     pub(super) next_trial: Direction,
-    /// Nothing is known of fewer connections: one step down follows another.
+    /// True if fewer connections were never measured. Steps down then follow each other without a hold.
     pub(super) steps_down: bool,
-    /// With more connections than these, everything was slower the last time; 0 if that never happened.
+    /// Above this number of connections, everything became slower the last time. It is 0 if that never
+    /// happened.
     pub(super) collapsed_above: usize,
     backoff: Backoff,
     pub(super) usage: Usage,
     steps: Vec<Step>,
 }
 
-/// What there is now.
+/// The connections and bytes so far.
 #[derive(Debug)]
 pub(super) struct Usage {
-    /// Connections may be stopped. Files may not.
+    /// True if this controller may stop what has begun. Connections may be stopped, and files may not.
     may_stop: bool,
     /// Open connections.
     pub(super) connections: usize,
-    /// Files that have one connection or more.
+    /// Files that have at least one connection.
     pub(super) files: usize,
-    /// Bytes that all connections brought so far.
+    /// Bytes that all connections have received so far.
     bytes: u64,
-    /// The latency of the host was taken into account.
+    /// True once the latency of the host was taken into account.
     latency_known: bool,
 }
 
 impl Controller {
-    /// Returns a controller of connections that begins with one, and never wants more than `most` or
+    /// Returns a controller of connections. Its target starts at 1 and is never above `most` or
     /// [`AUTO_MOST`].
     pub fn new(most: usize) -> Self {
         Controller::starting_at(1, most.clamp(1, AUTO_MOST), true)
     }
 
-    /// Returns a controller of files at once that begins with `least`, and never wants more than `most`. No
-    /// file that has begun is stopped.
+    /// Returns a controller of the number of files at once. Its target starts at `least` and is never above
+    /// `most`. It never stops a file that has begun.
     pub fn for_files(least: usize, most: usize) -> Self {
         Controller::starting_at(least, most.max(least), false)
     }
@@ -100,12 +104,12 @@ impl Controller {
         }
     }
 
-    /// Returns how many connections there should be.
+    /// Returns the number of connections that there should be.
     pub fn target(&self) -> usize {
         self.target
     }
 
-    /// Returns how many connections there are.
+    /// Returns the number of open connections.
     pub fn in_use(&self) -> usize {
         self.usage.connections
     }
@@ -115,8 +119,8 @@ impl Controller {
         &self.steps
     }
 
-    /// Returns how many more connections a file may have, if other bounds allow `most` more. `named`: the
-    /// user said how many connections each file has.
+    /// Returns how many more connections a file may have, if other limits allow `most` more. `named` is true
+    /// if the user set the number of connections of each file.
     pub fn allowance(&self, most: usize, named: bool) -> Allowance {
         let limit = match (named, self.limited) {
             (false, _) => self.target,
@@ -129,19 +133,19 @@ impl Controller {
         Allowance { most, worth, surplus, not_before: self.backoff.not_before() }
     }
 
-    /// A connection was opened. `first`: its file had none.
+    /// Records that a connection was opened. `first` is true if its file had none.
     pub fn on_opened(&mut self, first: bool) {
         self.usage.connections += 1;
         self.usage.files += usize::from(first);
     }
 
-    /// A connection was closed. `last`: its file has no other one.
+    /// Records that a connection was closed. `last` is true if its file has no other one.
     pub fn on_closed(&mut self, last: bool) {
         self.usage.connections = self.usage.connections.saturating_sub(1);
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
     }
 
-    /// Takes in what a plan observed.
+    /// Handles an observation of a plan.
     pub fn on(&mut self, now: Duration, observation: Observation) {
         match observation {
             Observation::Progress { bytes, latency } => self.on_progress(now, bytes, latency),
@@ -151,7 +155,7 @@ impl Controller {
         }
     }
 
-    /// So many more bytes came, from a host that takes `latency` to bring the first byte of a response.
+    /// Handles `bytes` more bytes from a host that needs `latency` for the first byte of a response.
     pub fn on_progress(&mut self, now: Duration, bytes: u64, latency: Duration) {
         self.usage.bytes = self.usage.bytes.saturating_add(bytes);
         self.start_far_host(now, latency);
@@ -175,32 +179,32 @@ impl Controller {
         }
     }
 
-    /// A connection broke in the middle of its work. `wait` is what the host asked for.
+    /// Handles a connection that broke in the middle of its work. `wait` is the time that the host asked for.
     fn on_broken(&mut self, now: Duration, wait: Duration) {
         self.backoff.on_failure(now, wait);
         self.window = None;
     }
 
-    /// The host refused a connection: it gets no more than there are now. What may be an accident (not
-    /// `deliberate`) has to happen twice in a row for that.
+    /// Handles a refused connection. The present number of connections becomes the ceiling. If the refusal
+    /// may be an accident (it is not `deliberate`), this needs two refusals in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();
-        // Where no connection is left, their number was not what was wrong.
+        // If no connection is left, their number was not the reason.
         if in_use > 0 && (deliberate || self.backoff.is_repeated()) && in_use < self.ceiling {
             self.set_ceiling(now, in_use, true);
         }
     }
 
-    /// Sets the highest target. `limited`: the host itself does not take more.
+    /// Sets the highest target. `limited` is true if the host itself does not accept more.
     pub(super) fn set_ceiling(&mut self, now: Duration, most: usize, limited: bool) {
         (self.ceiling, self.limited) = (most.max(1), limited);
         self.end_trial(now);
         self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
     }
 
-    /// No more connections than the target bring anything: a host that punishes more of them is not provoked
-    /// again.
+    /// Makes the present target the ceiling, for a host that becomes slower with more connections. More of
+    /// them are then never tried again.
     pub(super) fn lower_ceiling_to_target(&mut self) {
         self.ceiling = self.target;
     }
@@ -210,12 +214,12 @@ impl Controller {
         self.target < self.ceiling
     }
 
-    /// Returns the lowest target to try: each file has one connection.
+    /// Returns the lowest target to try. It gives each file one connection.
     pub(super) fn least(&self) -> usize {
         self.usage.files.clamp(1, self.ceiling)
     }
 
-    /// Changes the target, and begins to measure anew.
+    /// Changes the target, and starts a new measurement.
     pub(super) fn set_target(&mut self, now: Duration, to: usize, goodput: f64, why: StepReason) {
         let to = to.clamp(1, self.ceiling);
         self.window = None;
@@ -228,13 +232,13 @@ impl Controller {
     /// Keeps a step, for `--explain`.
     pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: StepReason) {
         if self.steps.len() == STEPS_MOST {
-            // The ramp stays.
+            // The steps of the ramp are kept.
             self.steps.remove(STEPS_MOST / 2);
         }
         self.steps.push(Step { at, from: self.target, to, goodput, why });
     }
 
-    /// Begins with several connections where a single one would be slow for seconds.
+    /// Raises the first target for a host that is far away.
     fn start_far_host(&mut self, now: Duration, latency: Duration) {
         let known = std::mem::replace(&mut self.usage.latency_known, true);
         if !known && latency >= FAR && self.target < FAR_TARGET {

@@ -1,7 +1,7 @@
-//! One host: how many connections it gets ([`Controller`]), how many files it is asked for in a second
-//! ([`RequestRate`]), and how many connections it tolerates before it bans ([`Bans`]).
+//! The limits of one host: how many connections it gets ([`Controller`]), how many files are requested from
+//! it in a second ([`RequestRate`]), and above how many connections it bans the client ([`Bans`]).
 //!
-//! Invariant: each of the three decides on its own, and the host gets what all of them allow.
+//! Invariant: the three are independent of each other, and the lowest of their limits applies.
 
 use super::bans::Bans;
 use super::requests::RequestRate;
@@ -10,23 +10,23 @@ use crate::error::{Error, Pause, Why};
 use crate::throttle::{self, Circumstances, Wish};
 use std::time::Duration;
 
-/// The limits of a host, which a later run begins with.
+/// The limits of a host. A later run starts with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Learned {
-    /// The host tolerates no more connections than these.
+    /// The most connections that the host accepts.
     pub connections: Option<usize>,
-    /// The host serves no more files in a second than these.
+    /// The most files that the host serves in a second.
     pub requests: Option<f64>,
 }
 
-/// A connection that a file lost.
+/// A failed connection of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost {
-    /// When it was opened.
+    /// The time when it was opened.
     pub sent: Duration,
-    /// The file has no other connection.
+    /// True if the file has no other connection.
     pub last: bool,
-    /// Bytes of the file came in this run.
+    /// True if bytes of the file arrived in this run.
     pub flowed: bool,
 }
 
@@ -36,12 +36,12 @@ pub struct Host {
     controller: Controller,
     requests: RequestRate,
     bans: Bans,
-    /// The most connections by other bounds.
+    /// The most connections by the limits of the user.
     most: usize,
 }
 
 impl Host {
-    /// Returns a host that begins with what is known of it, and never gets more than `most` connections.
+    /// Returns a host that starts with the limits `known` and never gets more than `most` connections.
     pub fn new(most: usize, known: Learned) -> Self {
         let (requests, bans) = (RequestRate::known(known.requests), Bans::known(known.connections));
         let mut host = Host { controller: Controller::new(most), requests, bans, most };
@@ -51,7 +51,7 @@ impl Host {
         host
     }
 
-    /// Returns how many connections there are.
+    /// Returns the number of open connections.
     pub fn in_use(&self) -> usize {
         self.controller.in_use()
     }
@@ -61,13 +61,13 @@ impl Host {
         self.controller.steps()
     }
 
-    /// Returns the limits that this run met, or `None` if it met none.
+    /// Returns the limits that this run found, or `None` if it found none.
     pub fn learned(&self) -> Option<Learned> {
         let learned = Learned { connections: self.bans.learned(), requests: self.requests.learned() };
         (learned != Learned::default()).then_some(learned)
     }
 
-    /// A connection was opened. `first`: its file had none.
+    /// Records that a connection was opened. `first` is true if its file had none.
     pub fn on_opened(&mut self, now: Duration, first: bool) {
         self.controller.on_opened(first);
         self.bans.on_opened(now, self.controller.in_use(), !first);
@@ -76,24 +76,24 @@ impl Host {
         }
     }
 
-    /// A connection was closed. `last`: its file has no other one. `flowed`: it had brought bytes. `cut`: it
-    /// was closed in the middle of a response.
+    /// Records that a connection was closed. `last` is true if its file has no other one. `flowed` is true if
+    /// it had received bytes. `cut` is true if it was closed in the middle of a response.
     pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
         self.controller.on_closed(last);
         self.bans.on_closed(now, flowed, cut);
     }
 
-    /// A request had the response that it was sent for.
+    /// Records that a request got a usable response.
     pub fn on_served(&mut self, now: Duration) {
         self.requests.on_served(now);
     }
 
-    /// A connection that was opened at `opened` brought its first bytes.
+    /// Records that the connection that was opened at `opened` received its first bytes.
     pub fn on_first_bytes(&mut self, opened: Duration) {
         self.bans.on_first_bytes(opened);
     }
 
-    /// Takes in what a plan observed.
+    /// Handles an observation of a plan.
     pub fn on(&mut self, now: Duration, observation: Observation) {
         if matches!(observation, Observation::Progress { .. }) {
             self.requests.on_bytes(now);
@@ -101,8 +101,8 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// A connection failed. Returns the pause for its file, if the failure asks for one instead of costing a
-    /// retry.
+    /// Handles a failed connection. Returns the pause of its file, if the failure needs a pause and does not
+    /// count as a retry.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;
@@ -127,7 +127,7 @@ impl Host {
         }
     }
 
-    /// Returns what is allowed for the first connection of a file, if other bounds allow `most` more
+    /// Returns the allowance for the first connection of a file, if other limits allow `most` more
     /// connections.
     pub fn allowance_for_new_file(&mut self, now: Duration, most: usize) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
@@ -135,14 +135,14 @@ impl Host {
         Allowance { most, worth: 0, surplus: 0, not_before }
     }
 
-    /// Returns what is allowed for further connections of a file. See [`Controller::allowance`].
+    /// Returns the allowance for further connections of a file. See [`Controller::allowance`].
     pub fn allowance(&mut self, now: Duration, most: usize, named: bool) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
         let allowance = self.controller.allowance(most, named);
         Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
     }
 
-    /// Returns the most connections that the host tolerates now.
+    /// Returns the most connections that the host accepts now.
     fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_ceiling(now, self.most, false);

@@ -1,41 +1,41 @@
-//! Decides how much of a host is used: how many connections it gets over all files, and how many files a
+//! Decides how many connections a host gets over all files, and how many files are requested from it in a
 //! second.
 //!
-//! A [`Controller`] decides the number of connections. A [`Host`] combines it with a rate of requests and
-//! with what is known of a host that bans. All of it is arithmetic: it reads no clock, and the time comes
-//! with every call.
+//! A [`Controller`] decides the number of connections. A [`Host`] combines it with a request rate and with
+//! the limits of hosts that ban clients. These are calculations only: no code here reads a clock, and each
+//! call gets the time as an argument.
 //!
 //! # How the controller decides
 //!
-//! The controller has a **target**: the number of connections that it wants now. While exactly that many are
-//! in use, it measures their **goodput**, the bytes a second that all of them bring together. A measurement
-//! counts when it is long enough for the line ([`window`]) and when TCP's slow start is over. After each
-//! measurement the controller is in one of five phases ([`Phase`](phase::Phase)):
+//! The controller has a **target**: the number of connections that there should be now. While exactly that
+//! many are open, it measures their **goodput**, which is the sum of the bytes a second of all of them. A
+//! measurement is used if it is long enough for the distance of the host ([`window`]) and if TCP's slow start
+//! is over. After each measurement the controller is in one of five phases ([`Phase`](phase::Phase)):
 //!
-//! - `Ramp`: the first target is measured, which is 1, or 8 for a host that is far away. Then twice as many
-//!   are tried.
-//! - `TryMore`: the target was raised. It stays if it brought at least a twelfth of the ideal gain, and then
-//!   even more are tried. Else the old target returns, and `Recheck` follows.
-//! - `Recheck`: the old target is measured again, since the line may have changed meanwhile. The better one
-//!   of the two is held.
-//! - `TryFewer`: the target was lowered. It stays if it brings 95 % of what more brought. Else the old target
-//!   returns. `Hold` follows.
-//! - `Hold`: the target was the best one found. After 1 to 32 s another target is tried, or at once if the
-//!   goodput fell below 85 %.
+//! - `Ramp`: the first target is measured. It is 1, or 8 for a host that is far away. Then twice as many
+//!   connections are tried.
+//! - `TryMore`: the target was raised. It stays if the goodput grew by at least a twelfth of the ideal gain,
+//!   and then even more connections are tried. Otherwise the old target returns, and `Recheck` follows.
+//! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. `Hold`
+//!   follows with the better one of the two targets.
+//! - `TryFewer`: the target was lowered. It stays if its goodput is at least 95 % of the earlier one.
+//!   Otherwise the old target returns. `Hold` follows.
+//! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or at once
+//!   if the goodput fell below 85 %.
 //!
-//! The *ideal gain* is that twice the connections bring twice the bytes. Where a step brought nearly that,
-//! each connection has a limit of its own, and the next step is four times as many.
+//! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to it, each
+//! connection has a limit of its own. The next step then tries four times as many.
 //!
-//! Steps down follow one another in one case: a far host began with 8 connections, and nothing is known of
-//! fewer.
+//! Steps down follow each other without a hold in one case: a far host started with 8 connections, and fewer
+//! were never measured.
 //!
 //! # Bounds
+//! The target is never below 1 and never above the ceiling. The ceiling is the lowest of three numbers: the
+//! limit of the user, the number of connections at which the host refused one more, and the number above
+//! which everything became slower.
 //!
-//! The target is never above the ceiling: the smaller one of what the user allows, what the host allowed
-//! before it refused a connection, and what it stood before everything became slower. It is never below 1.
-//!
-//! Connections above the target are stopped only if one file has all of them. With several files, they end by
-//! themselves.
+//! Connections above the target are stopped only if they all belong to one file. If there are several files,
+//! surplus connections end with their files.
 
 mod backoff;
 mod bans;

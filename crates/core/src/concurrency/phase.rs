@@ -1,75 +1,77 @@
-//! What the controller is doing, and what it decides after each measurement.
+//! The phases of the controller, and its decision after each measurement.
 //!
-//! Invariant: in [`Phase::TryMore`] the target is above `from`, in [`Phase::TryFewer`] below it. See the
-//! table in the module's documentation.
+//! Invariant: in [`Phase::TryMore`] the target is above `from`, and in [`Phase::TryFewer`] it is below
+//! `from`. The documentation of the module has the list of phases.
 
 use super::controller::FAR_TARGET;
 use super::window::Measurement;
 use super::{Controller, StepReason};
 use std::time::Duration;
 
-/// More connections are worth it if they bring this share of the ideal gain. Two doublings that bring a
-/// little less, a seventh in all, are given up. With a third, which is more polite to others on the line, a
-/// tenth fewer of the simulated lines come within a tenth of the best fixed number.
+/// More connections stay if they reach at least this share of the ideal gain. Two doublings that each gain a
+/// little less, about a seventh in all, are undone. One third would be more polite to others on the same
+/// line. But with one third, the result is within a tenth of the best fixed number on fewer of the simulated
+/// lines (a tenth fewer).
 const WORTH_IT: f64 = 0.08;
 
-/// A gain of this share is believed at once. A smaller one is believed only when slow start is over.
+/// A gain of at least this share is accepted at once. A smaller one is accepted only when slow start is over.
 const OBVIOUS: f64 = 1.0 / 3.0;
 
-/// With this share, each connection has a limit of its own. From [`FAR_TARGET`] on, the
-/// next step is then two doublings.
+/// A gain of at least this share shows that each connection has a limit of its own. From [`FAR_TARGET`] on,
+/// the next step is then two doublings.
 const NEARLY_IDEAL: f64 = 0.8;
 
-/// Fewer connections stay if they bring this share of what more brought: two windows at the same target
-/// differ by as much. With the measure for a doubling, each step down would give away a tenth.
+/// Fewer connections stay if they have at least this share of the earlier goodput. Two windows at the same
+/// target differ by as much. With a limit as low as for a doubling, each step down would lose a tenth of the
+/// goodput.
 const AS_GOOD: f64 = 0.95;
 
-/// Fewer connections are given up at once if they bring less than this share: nothing makes up for that.
+/// A trial of fewer connections ends at once if they have less than this share of the earlier goodput.
 const MUCH_WORSE: f64 = 0.7;
 
-/// A target is held as long as the line gives this share of what it gave then: on a line with losses, the
-/// first seconds are not what follows.
+/// A hold ends early if the goodput falls below this share of its value at the start. On a line that loses
+/// packets, the first seconds are faster than the rest.
 const FELL: f64 = 0.85;
 
-/// If fewer connections bring more than so many times what more brought, measured before and after, the host
-/// punishes. More are tried once again after the longest hold, and then never.
+/// If fewer connections have more than this many times the goodput, both before and after the trial, the host
+/// punishes many connections. More are tried once again after the longest hold, and then never again.
 const COLLAPSE: f64 = 2.0;
 
-/// How long a target is held before another one is tried, at first and at most. Doubled each time that
-/// nothing better was found.
+/// The first length of a hold, and the longest one. The length doubles each time that no better target was
+/// found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
-/// What the controller is doing.
+/// The phases. See the documentation of the module.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
     /// The first target is measured. Nothing was tried before.
     Ramp,
     /// More connections are tried.
     TryMore {
-        /// The target before.
+        /// The earlier target.
         from: usize,
-        /// Bytes a second that it brought.
+        /// The goodput at the earlier target, in bytes a second.
         before: f64,
     },
-    /// More connections brought too little, and the target is again what it was before.
+    /// More connections gained too little, and the earlier target is measured again.
     Recheck {
         /// The larger target.
         tried: usize,
-        /// Bytes a second that it brought.
+        /// The goodput at the larger target, in bytes a second.
         brought: f64,
     },
     /// Fewer connections are tried.
     TryFewer {
-        /// The target before.
+        /// The earlier target.
         from: usize,
-        /// Bytes a second that it brought.
+        /// The goodput at the earlier target, in bytes a second.
         before: f64,
     },
     /// No other target is tried before `until`, unless the goodput falls.
     Hold {
-        /// When the next one may be tried.
+        /// The time when the next target may be tried.
         until: Duration,
-        /// Bytes a second that the target brought.
+        /// The goodput at the target, in bytes a second.
         goodput: f64,
     },
 }
@@ -82,14 +84,13 @@ pub(super) enum Direction {
 }
 
 impl Controller {
-    /// Returns true if what a short window shows is beyond doubt: more connections bring nearly the ideal
-    /// gain.
+    /// Returns true if a short window is enough to decide, because the goodput is close to the ideal gain.
     pub(super) fn is_beyond_doubt(&self, goodput: f64) -> bool {
         matches!(self.phase, Phase::TryMore { from, before }
             if gain(from, before, self.target, goodput) >= NEARLY_IDEAL)
     }
 
-    /// Decides what follows from a measurement of the target.
+    /// Makes the decision after a measurement of the target.
     pub(super) fn decide(&mut self, now: Duration, measured: Measurement) {
         match self.phase {
             Phase::TryMore { from, before } => self.decide_more(now, (from, before), measured),
@@ -103,7 +104,7 @@ impl Controller {
         }
     }
 
-    /// More connections were tried.
+    /// Makes the decision after a trial of more connections.
     fn decide_more(
         &mut self,
         now: Duration,
@@ -126,16 +127,16 @@ impl Controller {
         }
     }
 
-    /// More connections brought too little, and what fewer bring was measured again.
+    /// Makes the decision after the smaller target was measured again.
     fn decide_recheck(&mut self, now: Duration, (tried, brought): (usize, f64), goodput: f64) {
         let target = self.target;
         if gain(target, goodput, tried, brought) >= WORTH_IT {
-            // The line does not give any more what it gave before.
+            // The goodput at the smaller target is lower than it was before.
             self.set_target(now, tried, goodput, StepReason::Better);
             self.next_hold = HOLD.0;
             self.hold(now, brought, Direction::Fewer);
         } else if goodput > brought * COLLAPSE {
-            // The first time, it may have been other traffic.
+            // The first time, other traffic may be the reason.
             if std::mem::replace(&mut self.collapsed_above, target) == target {
                 self.lower_ceiling_to_target();
             }
@@ -149,7 +150,7 @@ impl Controller {
         }
     }
 
-    /// Fewer connections were tried.
+    /// Makes the decision after a trial of fewer connections.
     fn decide_fewer(
         &mut self,
         now: Duration,
@@ -163,8 +164,8 @@ impl Controller {
             self.hold(now, goodput.max(before), Direction::More);
         } else if settled && goodput >= enough {
             if self.steps_down && self.target > self.least() {
-                // The next one is compared with the best goodput, or many small losses would become a large
-                // one.
+                // The next trial is compared with the best goodput. Otherwise many small losses could add up
+                // to a large one.
                 self.try_fewer(now, self.target.div_ceil(2), before);
             } else {
                 self.hold(now, goodput, Direction::More);
@@ -172,7 +173,7 @@ impl Controller {
         }
     }
 
-    /// Ends a hold early if the line gives less than it did.
+    /// Ends a hold early if the goodput is much lower than at its start.
     fn watch(&mut self, now: Duration, held: f64, Measurement { goodput, previous, .. }: Measurement) {
         if goodput.max(previous) < held * FELL && previous > 0.0 {
             (self.next_hold, self.next_trial) = (HOLD.0, Direction::More);
@@ -180,7 +181,8 @@ impl Controller {
         }
     }
 
-    /// Nothing is known of other targets, or a hold is over: tries another one, if there is one to try.
+    /// Tries another target if there is one to try. It is called after the first measurement and after a
+    /// hold.
     fn begin_trial(&mut self, now: Duration, goodput: f64) {
         let target = self.target;
         if self.next_trial == Direction::Fewer && target > self.least() {
@@ -198,13 +200,13 @@ impl Controller {
         self.set_target(now, to, goodput, StepReason::TryMore);
     }
 
-    /// Tries fewer connections than the target, to be compared with `before`.
+    /// Tries fewer connections than the target. Their goodput will be compared with `before`.
     fn try_fewer(&mut self, now: Duration, to: usize, before: f64) {
         self.phase = Phase::TryFewer { from: self.target, before };
         self.set_target(now, to.max(self.least()), before, StepReason::TryFewer);
     }
 
-    /// Nothing better was found: the target stays for a while.
+    /// Keeps the target for a while, because no better one was found.
     pub(super) fn hold(&mut self, now: Duration, goodput: f64, next: Direction) {
         self.phase = Phase::Hold { until: now + self.next_hold, goodput };
         self.next_hold = (self.next_hold * 2).min(HOLD.1);
@@ -221,7 +223,7 @@ impl Controller {
     }
 }
 
-/// Returns the share of the ideal gain that `more` connections bring over `fewer`.
+/// Returns the share of the ideal gain that `more` connections have over `fewer`.
 fn gain(fewer: usize, their_goodput: f64, more: usize, goodput: f64) -> f64 {
     let ideal = more as f64 / fewer as f64 - 1.0;
     if their_goodput > 0.0 { (goodput / their_goodput - 1.0) / ideal } else { f64::from(goodput > 0.0) }

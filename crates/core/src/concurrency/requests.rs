@@ -1,26 +1,28 @@
-//! How many files a host is asked for in a second, once it has refused some because there were too many.
+//! The number of files that are requested from a host in a second, after it refused some because there were
+//! too many.
 //!
-//! Additive increase, multiplicative decrease, as TCP finds its share (Chiu and Jain 1989). A refusal halves
-//! the rate at which the host served lately. Each file that it serves raises the rate, by one a second in a
-//! second. Invariant: there is no limit before the first refusal, and the limit is never below [`SLOWEST`].
+//! The rate changes by additive increase and multiplicative decrease, as TCP finds its share (Chiu and Jain
+//! 1989). A refusal halves the rate at which the host served files lately. Each file that it serves raises
+//! the rate, by one request a second in each second.
+//!
+//! Invariant: there is no limit before the first refusal, and the limit is never below [`SLOWEST`].
 
 use std::time::Duration;
 
-/// The lowest limit, in requests a second. Hosts that count by the minute allow ten or more.
+/// The lowest limit, in requests a second. Hosts that count by the minute allow at least ten a minute.
 const SLOWEST: f64 = 0.1;
 
-/// What a refusal leaves of the rate.
+/// The factor by which a refusal lowers the rate.
 const DECREASE: f64 = 0.5;
 
-/// What is added in a second, in requests a second.
+/// The increase in each second, in requests a second.
 const INCREASE: f64 = 1.0;
 
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// A host that refuses a file without a reason within this time after it sent something gets too many
-/// requests. This is longer than the time between two files at common limits, and shorter than servers need
-/// to restart.
+/// A refusal without a reason means "too many requests" if the host sent something within this time. The time
+/// is longer than the gap between two files at common limits, and shorter than the restart of a server.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.
@@ -28,46 +30,46 @@ const SERVES: Duration = Duration::from_secs(10);
 pub(super) struct RequestRate {
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
-    /// No request before this time.
+    /// The time before which no request is sent.
     next: Duration,
-    /// When the rate was last lowered. Refusals of what was sent before are answered by that.
+    /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
-    /// When the current span began and what was served in it, and what was served in the one before.
+    /// The start of the current span, and the requests that were served in it and in the span before.
     span: (Duration, u32),
     before: u32,
-    /// When bytes last came.
+    /// The time when bytes last arrived.
     came: Option<Duration>,
 }
 
 impl RequestRate {
-    /// Begins with the limit that an earlier run found.
+    /// Returns the rate for a host whose limit an earlier run found.
     pub(super) fn known(rate: Option<f64>) -> Self {
         RequestRate { rate: rate.map(|rate| rate.max(SLOWEST)), ..RequestRate::default() }
     }
 
-    /// Returns the limit in requests a second, if this run met it.
+    /// Returns the limit in requests a second, if this run reached it.
     pub(super) fn learned(&self) -> Option<f64> {
         self.rate.filter(|_| self.lowered.is_some())
     }
 
-    /// Returns the time before which no file is asked for.
+    /// Returns the time before which no file is requested.
     pub(super) fn not_before(&self) -> Duration {
         self.next
     }
 
-    /// Returns true if something came from the host a moment ago.
+    /// Returns true if the host sent something a moment ago.
     pub(super) fn is_serving(&self, now: Duration) -> bool {
         self.came.is_some_and(|came| now.saturating_sub(came) <= SERVES)
     }
 
-    /// A file is asked for.
+    /// Records that a file is requested.
     pub(super) fn on_sent(&mut self, now: Duration) {
         if let Some(rate) = self.rate {
             self.next = self.next.max(now) + Duration::from_secs_f64(1.0 / rate);
         }
     }
 
-    /// A request had the response that it was sent for.
+    /// Records that a request got a usable response.
     pub(super) fn on_served(&mut self, now: Duration) {
         self.on_bytes(now);
         if now.saturating_sub(self.span.0) >= SPAN {
@@ -79,12 +81,12 @@ impl RequestRate {
         self.rate = self.rate.map(|rate| rate + INCREASE / rate.max(1.0));
     }
 
-    /// Bytes came.
+    /// Records that bytes arrived.
     pub(super) fn on_bytes(&mut self, now: Duration) {
         self.came = Some(now);
     }
 
-    /// A file that was asked for at `sent` was refused. Returns how long it waits.
+    /// Records that a file that was requested at `sent` was refused. Returns how long it waits.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> Duration {
         if self.lowered.is_none_or(|lowered| sent > lowered) {
             let served = f64::from(self.span.1.max(self.before).max(1));
@@ -101,8 +103,8 @@ impl RequestRate {
 mod tests {
     use super::*;
 
-    /// Fetches files, one after the other and as soon as allowed, from a host with a bucket of tokens.
-    /// Returns the number of requests, and when the last file has come.
+    /// Fetches files one after the other, as soon as the rate allows, from a host with a token bucket.
+    /// Returns the number of requests, and the time of the last file.
     fn fetch(files: usize, a_second: f64, burst: f64, requests: &mut RequestRate) -> (usize, Duration) {
         let (mut tokens, mut now, mut asked, mut left) = (burst, Duration::ZERO, 0, files);
         let step = Duration::from_millis(10);

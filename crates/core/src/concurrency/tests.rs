@@ -4,8 +4,8 @@ use super::phase::Phase;
 use super::*;
 use std::time::Duration;
 
-/// Lets a controller see a line on which `n` connections together get `goodput(n)` bytes a second. Returns
-/// its targets, in order.
+/// Runs a controller on a line where `n` connections together get `goodput(n)` bytes a second. Returns its
+/// targets, in order.
 fn settle(controller: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> f64) -> Vec<usize> {
     let mut targets = vec![controller.target()];
     let start = held_until(controller).max(controller.window.map_or(Duration::ZERO, |window| window.start()));
@@ -65,7 +65,7 @@ fn a_host_that_punishes_is_not_provoked_again() {
 
 #[test]
 fn congestion_avoidance_is_not_waited_for() {
-    // Congestion avoidance on a long line: a fifth more in each look.
+    // Congestion avoidance on a long line: each measurement is a fifth faster than the one before.
     let (mut controller, steps) = (Controller::new(64), std::cell::Cell::new(0));
     let targets = settle(&mut controller, 5, |n| {
         steps.set(steps.get() + 1);
@@ -76,7 +76,8 @@ fn congestion_avoidance_is_not_waited_for() {
 
 #[test]
 fn fewer_connections_stay_only_if_they_are_as_good() {
-    // Below eight connections, each one less costs 4 %: too little for a doubling, too much to give away.
+    // Below eight connections, each connection less costs 4 %. That is too little for a doubling, and too
+    // much to lose.
     let mut controller = Controller::new(64);
     settle(&mut controller, 2, |n| 1e6 * n.min(8) as f64);
     let targets = settle(&mut controller, 100, |n| 1e8 * (1.0 - 0.04 * 8_usize.saturating_sub(n) as f64));
@@ -124,7 +125,7 @@ fn surplus_connections_are_stopped_at_once() {
     assert_eq!(controller.allowance(10, true).surplus, 0, "a person named their number");
     let bytes = Observation::Progress { bytes: 1, latency: Duration::ZERO };
     controller.on(Duration::from_secs(99), bytes);
-    assert_eq!(controller.target(), 4, "who is not stopped yet is no reason for more");
+    assert_eq!(controller.target(), 4, "connections that are being stopped do not raise the target");
     controller.usage.files = 6;
     assert_eq!(controller.allowance(10, false).surplus, 0, "each file keeps one");
 }
@@ -144,7 +145,7 @@ fn a_far_host_goes_back_to_one_connection_soon_if_one_is_enough() {
 
 #[test]
 fn a_hold_ends_when_the_goodput_falls() {
-    // Two are enough until the first losses; the rest that is over sooner is up to 32 s long.
+    // Two connections are enough until the first losses. The hold that ends early could last up to 32 s.
     let mut controller = Controller::new(64);
     settle(&mut controller, 60, |n| 1e6 * n.min(2) as f64);
     assert_eq!(controller.target(), 2);
@@ -164,7 +165,7 @@ fn a_hold_ends_when_the_goodput_falls() {
     assert!(controller.target() > 2);
 }
 
-/// On a line that is full whatever the number, there is little to try, and ever more rarely.
+/// A line that is always fully used leaves little to try. Trials become more and more rare.
 #[test]
 fn several_files_do_not_make_the_target_swing() {
     for latency in [1, 40] {

@@ -1,59 +1,60 @@
-//! One measurement of the goodput, while exactly the target's number of connections is in use.
+//! One measurement of the goodput, while the number of open connections equals the target.
 //!
 //! Invariant: a window covers one target only. The controller drops it when the target or the number of
 //! connections changes.
 
 use std::time::Duration;
 
-/// A window is at least this long. On a near line this is three times the deepest queue that is common (100
-/// ms): a shorter window would measure the queue.
+/// The shortest window for a decision. It is three times the deepest queue that is common on a near line (100
+/// ms). A shorter window would measure the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
-/// A window is also at least so many times as long as a request takes to bring its first byte.
+/// A window is also at least this many times as long as a request needs for its first byte.
 const LATENCIES: f64 = 1.5;
 
-/// A gain that is nearly ideal is seen in a window of this length already. In a shorter one, delays of the
+/// A gain that is nearly ideal is already visible in a window of this length. In a shorter one, delays of the
 /// scheduler distort the measurement of a transfer over loopback or a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// While nothing was tried yet, a window lasts so many latencies, if that is less than [`LENGTH`]: on a near
-/// line a try costs little, and on a long one slow start takes eight round trips.
+/// Before the first trial, a window lasts this many latencies, if that is less than [`LENGTH`]. On a near
+/// line a trial costs little. On a long line, slow start takes eight round trips.
 const RAMP_LATENCIES: u32 = 8;
 
-/// A goodput that grew by more than this factor between two windows is still in TCP's slow start, which says
-/// nothing about the number of connections.
+/// If the goodput grew by more than this factor between two windows, TCP is still in slow start. The goodput
+/// then does not depend on the number of connections.
 const STILL_GROWING: f64 = 1.15;
 
-/// After so many windows at one target, slow start is over, also on a long line. What still grows then is
-/// congestion avoidance, which on such a line takes minutes: more connections are quicker.
+/// After this many windows at one target, slow start is over, even on a long line. Any growth after that is
+/// congestion avoidance. On such a line it takes minutes, and adding connections is faster.
 const SLOW_START_WINDOWS: u32 = 3;
 
-/// What a new connection sends in its first round trip (RFC 6928), in bytes. It doubles with each.
+/// The bytes that a new connection sends in its first round trip (RFC 6928). The number doubles with each
+/// round trip.
 const FIRST_FLIGHT: f64 = 14600.0;
 
-/// A span of time in which the target is really in use.
+/// A span of time in which the number of open connections equals the target.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MeasurementWindow {
-    /// When the first window at this target began.
+    /// The start of the first window at this target.
     first: Duration,
-    /// When this window began, and how many bytes had come by then.
+    /// The start of this window, and the number of bytes that had arrived by then.
     start: Duration,
     bytes: u64,
-    /// Bytes a second in the window before, and how many windows at this target there were.
+    /// The goodput of the window before in bytes a second, and the number of windows at this target so far.
     previous: Option<f64>,
     windows_before: u32,
 }
 
-/// What a window measured.
+/// The result of a window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measurement {
     /// Bytes a second.
     pub(super) goodput: f64,
     /// Bytes a second in the window before, at the same target; 0 if this is the first one.
     pub(super) previous: f64,
-    /// Slow start is over.
+    /// True if slow start is over.
     pub(super) settled: bool,
-    /// New connections had the time to become as fast as the older ones.
+    /// True if new connections had the time to become as fast as the older ones.
     pub(super) caught_up: bool,
 }
 
@@ -63,20 +64,20 @@ impl MeasurementWindow {
         MeasurementWindow { first: now, start: now, bytes, previous: None, windows_before: 0 }
     }
 
-    /// Returns the goodput so far, once the window is long enough for a gain that cannot be overlooked.
+    /// Returns the goodput so far, once the window is long enough to show a nearly ideal gain.
     pub(super) fn goodput(&self, now: Duration, bytes: u64, latency: Duration) -> Option<f64> {
         let time = self.time(now);
         let long_enough = time >= latency.mul_f64(LATENCIES).max(SHORTEST);
         long_enough.then(|| bytes.saturating_sub(self.bytes) as f64 / time.as_secs_f64())
     }
 
-    /// Returns true if the window is long enough for any decision. `ramp`: nothing was tried before.
+    /// Returns true if the window is long enough for any decision. `ramp` is true before the first trial.
     pub(super) fn is_full(&self, now: Duration, latency: Duration, ramp: bool) -> bool {
         let length = if ramp { (latency * RAMP_LATENCIES).clamp(SHORTEST, LENGTH) } else { LENGTH };
         self.time(now) >= length
     }
 
-    /// Ends this window with that goodput, and begins the next one at the same target.
+    /// Ends this window, whose goodput is known, and starts the next one at the same target.
     pub(super) fn end(
         &mut self,
         now: Duration,

@@ -9,8 +9,8 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
 const LFS_LONGEST: usize = 1024;
 
-/// The beginnings of fragments of a page, by the MIME Sniffing standard (section 7.1). They count as HTML
-/// only if the server also calls them HTML.
+/// The beginnings of parts of an HTML page, by the MIME Sniffing standard (section 7.1). They are taken for
+/// HTML only if the server also says that the content is HTML.
 const FRAGMENTS: &[&str] = &[
     "<a",
     "<b",
@@ -35,24 +35,25 @@ const FRAGMENTS: &[&str] = &[
     "<title",
 ];
 
-/// The bytes at the beginning of a file that [`look`] needs. A page may begin with a comment, such as a
-/// licence or the URL that it was saved from.
+/// The number of bytes at the beginning of a file that [`look`] needs. A page may begin with a comment, such
+/// as a licence or the URL that it was saved from.
 pub const ENOUGH: usize = 4096;
 
-/// What the beginning of a file shows.
+/// What the first bytes of a file look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// An HTML page.
     Page,
-    /// An HTML page, if its server calls it one.
+    /// Part of an HTML page, if the server says that it is HTML.
     Fragment,
-    /// A Git LFS pointer: a text that names the file.
+    /// A Git LFS pointer, which is a text that names the file.
     LfsPointer,
     /// Anything else.
     Other,
 }
 
-/// Returns what the beginning of a file shows. `bytes` are all of the file, or at least its first [`ENOUGH`].
+/// Returns what the first bytes of a file look like. `beginning` is the whole file, or at least its first
+/// [`ENOUGH`] bytes.
 pub fn look(beginning: &[u8]) -> Look {
     if beginning.starts_with(LFS_POINTER) && beginning.len() < LFS_LONGEST {
         return Look::LfsPointer;
@@ -71,8 +72,8 @@ pub fn look(beginning: &[u8]) -> Look {
     }
 }
 
-/// Removes what may come before a page: blanks, comments, and the declaration of XML. Returns the rest, and
-/// whether the text ends within a comment.
+/// Removes what may come before a page: blanks, comments, and the XML declaration. Returns the rest, and true
+/// if the text ends within a comment.
 fn without_preamble(text: &str) -> (&str, bool) {
     let mut rest = text.trim_start();
     loop {
@@ -88,8 +89,7 @@ fn without_preamble(text: &str) -> (&str, bool) {
     }
 }
 
-/// Returns whether a text begins with this tag, in upper or lower case, and not with one whose name is
-/// longer.
+/// Returns true if a text begins with this tag, in upper or lower case. A longer tag name does not match.
 fn begins_with_tag(text: &str, tag: &str) -> bool {
     let text = text.as_bytes();
     let ends =

@@ -1,9 +1,10 @@
 //! What the ending of a file name says about its content.
 //!
-//! The table of endings makes this file long; its logic is one function.
+//! This file is long because of the table of endings. Its logic is one function.
 
-/// Endings of files that cannot be an HTML page: archives, packages, programs, images, sound, film, fonts,
-/// documents, tables, data of science and machine learning, and signatures. Sorted, in lower case.
+/// Endings of files that cannot be an HTML page: archives, packages, programs, images, audio, video, fonts,
+/// documents, tables, scientific and machine learning data, and signatures. They are sorted and in lower
+/// case.
 ///
 /// Endings of files that may be a page are not in this list: `.doc` and `.xls` (many programs export tables
 /// as HTML under these names), `.txt`, `.xml` and similar ones, sources of pages (`.php`, `.md`), and all

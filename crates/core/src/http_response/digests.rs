@@ -1,8 +1,8 @@
 //! Reads the digests that a server states in its headers, strictly.
 //!
-//! Invariant: each digest that is returned is one of exactly the bytes that are named: of the whole file, or
-//! of this body. A digest that is malformed, unknown, contradictory, or known to be of other bytes becomes a
-//! note. It never fails the file, and it never verifies it.
+//! Invariant: each digest that is returned belongs either to the whole file or to exactly this body, as
+//! stated. A digest that is malformed, unknown, contradictory, or known to belong to other bytes becomes a
+//! note. Such a digest neither fails nor verifies the file.
 
 use crate::digest::{Algorithm, Digest, Expected};
 use http::header::{CONTENT_ENCODING, HeaderMap};
@@ -11,16 +11,16 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 /// The digests that a head states.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stated {
-    /// Of the whole file.
+    /// Digests of the whole file.
     pub(super) whole: Vec<Expected>,
-    /// Of exactly the bytes of this body (206 only).
+    /// Digests of exactly the bytes of this body (206 only).
     pub(super) range: Vec<Expected>,
-    /// What was not used and why, for people.
+    /// Digests that were not used and why, in words for the user.
     pub(super) notes: Vec<String>,
 }
 
-/// Headers with one digest, of the stored file. On a 206 they may be of the range or of the whole, so they
-/// are read only from a 200. `Content-MD5` is from RFC 2616, section 14.15, `X-Checksum-*` from artifact
+/// Headers with one digest of the stored file. On a 206 it may belong to the range or to the whole file, so
+/// they are read only from a 200. `Content-MD5` is from RFC 2616, section 14.15, `X-Checksum-*` from artifact
 /// stores, and `x-amz-checksum-*` from S3.
 const SINGLE: [(&str, Algorithm, Form); 10] = [
     ("Content-MD5", Algorithm::Md5, Form::Base64),
@@ -41,15 +41,15 @@ enum Form {
     Base64,
 }
 
-/// Reads the digests of a response whose body has this length. `is_range` says that it is a 206.
+/// Reads the digests of a response whose body has this length. `is_range` is true for a 206.
 pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> Stated {
     let mut stated = Stated::default();
     let Stated { whole, range, notes } = &mut stated;
-    // `Repr-Digest` is of the whole file, even on a 206 (RFC 9530, section 3).
+    // `Repr-Digest` belongs to the whole file, even on a 206 (RFC 9530, section 3).
     fields(headers, "Repr-Digest", structured, whole, notes);
-    // So is `Digest` (RFC 3230, section 4.3.2).
+    // So does `Digest` (RFC 3230, section 4.3.2).
     fields(headers, "Digest", |text| Some(instance(text, headers)), whole, notes);
-    // `Content-Digest` is of the content of this message (RFC 9530, section 2).
+    // `Content-Digest` belongs to the content of this message (RFC 9530, section 2).
     let content = if is_range { range } else { &mut *whole };
     fields(headers, "Content-Digest", structured, content, notes);
     if !is_range {
@@ -61,7 +61,7 @@ pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> 
     stated
 }
 
-/// The digest and the size that a redirect of a model hub states for the file that it leads to.
+/// The digest and the size that a redirect of a model hub states for its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linked {
     /// Its digest.
@@ -130,9 +130,9 @@ fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<St
     texts.map(|texts| texts.join(", "))
 }
 
-/// Reads `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). A member of another
-/// kind is skipped alone. RFC 9651, section 4.2 would skip the whole field because of it, and so accept wrong
-/// bytes that a good member detects.
+/// Reads `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). Only malformed
+/// members are skipped. By RFC 9651, section 4.2 one malformed member invalidates the whole field. Then a
+/// valid digest could not detect wrong bytes.
 fn structured(text: &str) -> Option<Vec<Member>> {
     let parse = |text: &str| Parser::new(text).parse::<Dictionary>().ok();
     if let Some(dictionary) = parse(text) {
@@ -154,7 +154,7 @@ fn members(dictionary: &Dictionary) -> Vec<Member> {
     dictionary.iter().map(|(key, value)| (shown(key.as_str()), digest(key.as_str(), value))).collect()
 }
 
-/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests with `id-` are of the file without any
+/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests with `id-` belong to the file without any
 /// content coding.
 fn instance(text: &str, headers: &HeaderMap) -> Vec<Member> {
     let coded = headers.contains_key(CONTENT_ENCODING);
@@ -173,8 +173,8 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("id-").unwrap_or(name)
 }
 
-/// Returns an algorithm of the two registries. Their CRC-32C does not define the order of its bytes, so it is
-/// not read.
+/// Returns an algorithm of the two registries. CRC-32C is left out, because they do not define its byte
+/// order.
 fn named(name: &str) -> Option<Algorithm> {
     let algorithm = if name == "sha" { Some(Algorithm::Sha1) } else { Algorithm::from_name(name) };
     algorithm.filter(|one| *one >= Algorithm::Md5)
@@ -197,7 +197,7 @@ fn single(
     let Some(first) = values.next() else { return };
     if first.contains('-') || says(headers, "x-amz-checksum-type", "COMPOSITE") && name.starts_with("x-amz-")
     {
-        // S3 states this for a file that was uploaded in parts: it is the digest of their digests.
+        // For a file that was uploaded in parts, S3 states the digest of the digests of its parts.
         return notes.push(format!("{name} is not of the file as a whole and was not used"));
     }
     let read = |text: &str| match form {
@@ -215,7 +215,7 @@ fn single(
     }
 }
 
-/// Reads `x-goog-hash: crc32c=BASE64,md5=BASE64`, which is of the object as it is stored.
+/// Reads `x-goog-hash: crc32c=BASE64,md5=BASE64`, which belongs to the object as it is stored.
 fn google(headers: &HeaderMap, length: Option<u64>, into: &mut Vec<Expected>, notes: &mut Vec<String>) {
     const NAME: &str = "x-goog-hash";
     if !headers.contains_key(NAME) {

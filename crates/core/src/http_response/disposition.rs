@@ -1,8 +1,8 @@
-//! Reads the file name in a `Content-Disposition` (RFC 6266) as browsers do: `filename*` counts before
+//! Reads the file name in a `Content-Disposition` (RFC 6266) as browsers do. `filename*` is preferred to
 //! `filename`, and a name that cannot be read is ignored.
 //!
-//! The existing crate is not used: it fails on `;` within quotes, on the order of the two names, and on
-//! escaped quotes.
+//! No existing crate is used: the one that was tried fails on `;` within quotes, on the order of the two
+//! names, and on escaped quotes.
 
 use super::encoded_words;
 use crate::name::{self, SafeName};
@@ -68,7 +68,7 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&b| b == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
     let bytes: Vec<u8> = percent_encoding::percent_decode(encoded).collect();
-    // The charset is said; two bytes that look like a mark of another one say nothing.
+    // The charset is stated, so two bytes that look like a byte order mark do not change it.
     let (text, malformed) = Encoding::for_label(charset)?.decode_with_bom_removal(&bytes);
     (!malformed).then(|| text.into_owned())
 }

@@ -8,7 +8,7 @@ use encoding_rs::Encoding;
 pub(super) fn decoded(text: &str) -> String {
     let (mut out, mut rest, mut after_word) = (String::new(), text, false);
     while let Some((before, beyond)) = rest.split_once("=?") {
-        // Blanks between two words belong to neither (section 6.2).
+        // Blanks between two words are dropped (section 6.2).
         if !(after_word && before.trim().is_empty()) {
             out += before;
         }

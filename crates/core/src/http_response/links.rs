@@ -9,7 +9,7 @@ use crate::remote::Links;
 use http::{HeaderMap, header};
 use url::Url;
 
-/// The most mirrors that are read. The largest sets have some hundreds, and a file uses a few.
+/// The most mirrors that are read. The largest sets have some hundreds, and a file uses only a few.
 const MOST: usize = 100;
 
 /// The media type of Metalink documents (RFC 6249, section 2).
@@ -39,7 +39,7 @@ pub(super) fn read(base: &Url, headers: &HeaderMap) -> Links {
             }
         }
     }
-    // The sort is stable: of equal priorities, the first link counts first.
+    // The sort is stable: among equal priorities, the first link is preferred.
     duplicates.sort_by_key(|(priority, _)| *priority);
     Links { duplicates: duplicates.into_iter().map(|(_, url)| url).collect(), described_by }
 }
@@ -51,7 +51,7 @@ struct Link {
 }
 
 impl Link {
-    /// Returns the first parameter of that name (RFC 8288, section 3.3: the first `rel` counts).
+    /// Returns the first parameter of that name (RFC 8288, section 3.3 requires this for `rel`).
     fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }

@@ -1,4 +1,4 @@
-//! A file that already exists under a final name: if a run recognises it, and how it compares with the
+//! A file that already exists under a final name: what its record says, and how the file compares with the
 //! server's file.
 
 use super::record::since_epoch;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 pub struct ExistingFile {
     /// Its size in bytes.
     pub size: u64,
-    /// The date of its last change, where the disk has one.
+    /// The date of its last change, if the disk has one.
     pub modified: Option<SystemTime>,
     /// The record that is attached to it, if there is one.
     pub record: Option<Record>,
@@ -22,17 +22,17 @@ pub struct ExistingFile {
 pub enum Recognised<'r> {
     /// The file was downloaded from a URL of this job, and has not changed since.
     Ours(&'r Record),
-    /// The file was downloaded from a URL of this job that had another signature. Only the server knows if it
-    /// is the same file.
+    /// The file was downloaded from a URL of this job that had another signature. Only the server can say if
+    /// it is the same file.
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL.
     OtherUrl,
-    /// The file has no record, or was changed since.
+    /// The file has no record, or it was changed later.
     Unknown,
 }
 
 impl ExistingFile {
-    /// Returns what the record of the file says to a job with these origins.
+    /// Compares the record of the file with the origins of a job.
     pub fn recognise(&self, origins: &[Origin]) -> Recognised<'_> {
         let Some(record) = &self.record else { return Recognised::Unknown };
         let intact = record.size == self.size && self.modified.map(since_epoch) == Some(record.modified);
@@ -58,8 +58,8 @@ pub enum Compared {
     Unknown,
 }
 
-/// Compares an existing file with what a source says of its own. (Digests are not compared here, since that
-/// needs the bytes of the file.)
+/// Compares an existing file with what a source says about its own. Digests are not compared here, since that
+/// needs the bytes of the file.
 pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
     let Some(size) = remote.size else { return Compared::Unknown };
     if size != existing.size {

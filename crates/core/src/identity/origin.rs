@@ -1,4 +1,4 @@
-//! URLs as they are recorded: keyed hashes, which show if two URLs are the same, or the same but for their
+//! URLs as they are recorded: keyed hashes, which show if two URLs are equal, or equal except for their
 //! signature.
 //!
 //! Invariant: no secret of a URL can be read from its hashes, as long as the key is secret.
@@ -9,43 +9,43 @@ use std::borrow::Cow;
 use std::fmt;
 use url::Url;
 
-/// Parameters of a query that only sign it, in lower case: they say that a request may be made, and until
-/// when. Each visitor gets a link to the same file with another signature. (AWS, Google, OAuth, and the
-/// tokens of content networks.) `token` alone is not here: it often names the file.
+/// Parameters of a query that only sign it, in lower case. They say that a request is allowed, and until
+/// when. Each visitor gets a link to the same file with another signature. They are those of AWS, Google,
+/// OAuth and content delivery networks. `token` alone is missing, because it often names the file.
 const SIGNING: &[&str] =
     &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
 
-/// Parameters that only sign a query that has a `signature` and another one of them (AWS version 2,
+/// Parameters that only sign a query if it has a `signature` and at least one more of them (AWS version 2,
 /// CloudFront, Google).
 const WITH_SIGNATURE: &[&str] =
     &["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"];
 
-/// Parameters that only sign a query that has both `sig` and `sv` (Azure). Alone, each has many other
+/// Parameters that only sign a query if it has both `sig` and `sv` (Azure). Alone, each has many other
 /// meanings.
 const WITH_SIG_AND_SV: &[&str] =
     &["sig", "se", "sp", "sv", "st", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"];
 
-/// Every parameter with one of these beginnings only signs the query, too.
+/// Parameters with one of these prefixes only sign the query, too.
 const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 
-/// The secret by which URLs are hashed. With a known key, a short secret in a URL could be guessed from its
+/// The secret key for the hashes of URLs. With a known key, a short secret in a URL could be guessed from its
 /// hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: [u8; 32],
-    /// Distinguishes hashes by this key from those by another one: the beginning of the hash of no bytes.
+    /// The first bytes of the hash of an empty text. They tell hashes by this key from those by another one.
     id: [u8; 2],
 }
 
 impl Key {
-    /// Returns the key with these 32 random bytes, which must be the same in every run.
+    /// Returns the key made of these 32 random bytes. They must be the same in every run.
     pub fn new(bytes: [u8; 32]) -> Key {
         let [one, other, ..] = *blake3::keyed_hash(&bytes, b"").as_bytes();
         Key { bytes, id: [one, other] }
     }
 }
 
-/// The key of users who have none of their own. Files are recognised with it, but short secrets could be
+/// The key for users who have none of their own. Files are recognised with it too, but short secrets could be
 /// guessed.
 impl Default for Key {
     fn default() -> Key {
@@ -62,7 +62,7 @@ impl fmt::Debug for Key {
 /// Keyed hashes of the URL of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hashes {
-    /// Names the key.
+    /// Identifies the key.
     key: [u8; 2],
     /// The hash of the whole URL without its password and fragment.
     url: [u8; 8],
@@ -75,7 +75,7 @@ pub struct Hashes {
 pub enum Relation {
     /// They are equal.
     Same,
-    /// They are equal but for their signature.
+    /// They are equal except for their signature.
     SignedDifferently,
     /// They differ.
     Different,
@@ -84,7 +84,7 @@ pub enum Relation {
 }
 
 impl Hashes {
-    /// Compares the URLs behind two hashes.
+    /// Compares the URLs of two sets of hashes.
     pub fn compare(self, other: Hashes) -> Relation {
         match self {
             _ if self.key != other.key => Relation::Unknown,
@@ -101,7 +101,7 @@ impl Hashes {
         if url.fragment().is_some() || url.password().is_some() {
             let whole = whole.to_mut();
             whole.set_fragment(None);
-            // The same file is asked for with another password. (This cannot fail for http and https.)
+            // A file is the same with another password. (This call cannot fail for http and https.)
             let _ = whole.set_password(None);
         }
         let hash = |url: &Url| short(blake3::keyed_hash(&key.bytes, url.as_str().as_bytes()));
@@ -116,12 +116,12 @@ impl Hashes {
     }
 }
 
-/// Where a file comes from.
+/// The URL that a file came from, as hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
-    /// The hashes of the URL with every secret in it.
+    /// The hashes of the URL, including its secrets.
     pub hashes: Hashes,
-    /// A hash, without a key, of the URL as it may be shown.
+    /// A hash, without a key, of the URL without secrets.
     shown: [u8; 8],
 }
 
@@ -131,8 +131,9 @@ impl Origin {
         Origin { hashes: Hashes::of(url, key), shown: short(blake3::hash(show::url(url).as_bytes())) }
     }
 
-    /// Returns true if bytes from that origin may belong to a file from this one: both are the same URL but
-    /// for the signature. If they were hashed by different keys, the URLs as they may be shown must be equal.
+    /// Returns true if bytes from the origin `from` may belong to a file from this one. Both must be the same
+    /// URL except for the signature. If they were hashed with different keys, the URLs without secrets must
+    /// be equal.
     pub fn may_resume(self, from: Origin) -> bool {
         match self.hashes.compare(from.hashes) {
             Relation::Same | Relation::SignedDifferently => true,
@@ -141,29 +142,29 @@ impl Origin {
         }
     }
 
-    /// Returns a hash that all URLs share that differ from this one only in their signature. `None`: this one
-    /// is not signed.
+    /// Returns a hash that is the same for all URLs that differ only in their signature. Returns `None` if
+    /// this URL is not signed.
     pub fn signed_file(self) -> Option<[u8; 8]> {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }
 
-    /// Returns a short text for the name of a partial file whose usual name another file has. It is the same
-    /// in every run.
+    /// Returns a short text for the name of a partial file, for use if another file has the usual name. It is
+    /// the same in every run.
     pub fn tag(self) -> String {
         let [a, b, c, d, ..] = self.shown;
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 }
 
-/// Returns true if two URLs are equal but for their signature. A validator holds for one URL only (RFC 9110,
-/// section 8.8.3), and a redirect may lead elsewhere.
+/// Returns true if two URLs are equal except for their signature. A validator applies to one URL only (RFC
+/// 9110, section 8.8.3), and a redirect may lead to another one.
 pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
     unsigned(one) == unsigned(other)
 }
 
-/// Returns true if the URL that answered in an earlier run, as it may be shown, is the same as this one but
-/// for the signature. A hidden value could differ, and so the URL may have one only if it is the URL of the
-/// job itself, whose `origin` has a hash of it.
+/// Returns true if `shown`, the URL without secrets that answered in an earlier run, is the same as `url`
+/// except for the signature. A hidden value may have been different. Therefore `url` may have secrets only if
+/// it is the URL of the job itself, because `origin` has a hash of that one.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };

@@ -1,4 +1,4 @@
-//! The record that is attached to a finished file, by which a later run recognises it.
+//! The record that is attached to a finished file. A later run recognises the file by it.
 //!
 //! Invariant: a record has no secret, and a record of another format is not read.
 
@@ -7,7 +7,7 @@ use crate::remote::Validator;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// What is attached to a finished file, so that a later run recognises it without a request.
+/// The data in the record of a finished file. With it, a later run recognises the file without a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The hashes of the URL that it came from.
@@ -25,8 +25,9 @@ pub struct Record {
 /// The format of a record.
 const FORMAT: u8 = 1;
 
-/// The longest entity tag that is recorded, in bytes. A record should fit beside the inode of a file, where
-/// some 60 bytes are free (ext4 with inodes of 256 bytes). Servers of static files use 15 to 40.
+/// The longest entity tag that is recorded, in bytes. A record should fit into the inode of a file, where
+/// about 60 bytes are free (ext4 with inodes of 256 bytes). Servers of static files use tags of 15 to 40
+/// bytes.
 const LONGEST_TAG: usize = 128;
 
 impl Record {
@@ -47,13 +48,13 @@ impl Record {
 
     /// Returns the record as it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // A file whose record could not be written is only not recognised.
+        // If a record cannot be written, the file is only not recognised later.
         let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
         bytes.insert(0, FORMAT);
         bytes
     }
 
-    /// Reads what [`Record::to_bytes`] returned. Returns `None` if it is anything else.
+    /// Reads what [`Record::to_bytes`] returned. Returns `None` for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
         let (format, rest) = bytes.split_first()?;
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
@@ -65,7 +66,7 @@ impl Record {
         at.unwrap_or_default().strftime("%Y-%m-%d").to_string()
     }
 
-    /// Returns the conditions by which the server decides if its file changed since.
+    /// Returns the conditions with which the server can say if its file has changed.
     pub fn conditions(&self) -> Conditions {
         match &self.validator {
             Validator::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },
@@ -75,7 +76,7 @@ impl Record {
     }
 }
 
-/// What a server compares its file with. It answers 304 if nothing changed (RFC 9110, section 13.1).
+/// The conditions of a request. The server answers 304 if nothing changed (RFC 9110, section 13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// The value of If-None-Match.

@@ -1,36 +1,36 @@
-//! Digests in the fragment of a URL: `URL#sha256=HEX` as pip has it, `URL#MD5` as conda's explicit lists do.
+//! Digests in the fragment of a URL: `URL#sha256=HEX` as pip writes it, `URL#MD5` as conda's explicit lists
+//! do.
 //!
-//! Invariant: a fragment that is meant as a digest is read or an error, never a remark; any other fragment
-//! says nothing.
+//! Invariant: a fragment that looks like a digest is either read as one or is an error. Any other fragment is
+//! ignored.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// How many hexadecimal digits are a digest without the name of its algorithm: conda has MD5 and SHA-256, and
-/// nothing else is as long as SHA-384 and SHA-512.
+/// The numbers of hexadecimal digits that are taken for a digest without the name of its algorithm. conda
+/// uses MD5 and SHA-256. Only SHA-384 and SHA-512 have the two longer forms.
 const ALONE: [usize; 4] = [32, 64, 96, 128];
 
-/// So many digits may be a SHA-1, or the number of a commit.
+/// This many digits may be a SHA-1 or the hash of a commit.
 const OF_A_COMMIT: usize = 40;
 
-/// What is said of a fragment that may be a SHA-1. `None` for every other.
+/// Returns a note for a fragment that may be a SHA-1, and `None` for any other one.
 pub(super) fn note(url: &Url) -> Option<String> {
     let fragment = url.fragment()?;
     let may_be = fragment.len() == OF_A_COMMIT && fragment.bytes().all(|byte| byte.is_ascii_hexdigit());
-    may_be.then(|| "the 40 digits behind # may be a commit, and were not checked (#sha1=... is)".into())
+    may_be.then(|| "the 40 digits after # may be a commit and were not checked (write #sha1=...)".into())
 }
 
-/// Takes the digests out of the fragment of a URL, and the fragment with them. A fragment without digests
-/// stays.
+/// Removes the digests from a URL, with its fragment. A fragment without digests is kept.
 ///
 /// # Errors
-/// What is wrong with a digest, for a person.
+/// Returns what is wrong with a digest, in words for the user.
 pub fn take_digests(url: &mut Url) -> Result<Vec<Digest>, String> {
     let Some(fragment) = url.fragment() else { return Ok(Vec::new()) };
     let fragment = percent_decode_str(fragment).decode_utf8_lossy().into_owned();
     let mut digests = Vec::new();
-    // pip has `egg=NAME` and the like beside it.
+    // pip also allows `egg=NAME` and the like in the fragment.
     for part in fragment.split('&') {
         digests.extend(digest(part.trim())?);
     }
@@ -40,20 +40,20 @@ pub fn take_digests(url: &mut Url) -> Result<Vec<Digest>, String> {
     Ok(digests)
 }
 
-/// The digest that this is meant as.
+/// Returns the digest in a part of a fragment, or `None` if the part is not meant as one.
 fn digest(part: &str) -> Result<Option<Digest>, String> {
     if ALONE.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Digest::from_given(part).map(Some);
     }
     let Some((name, _)) = part.split_once([':', '=']) else {
-        // A section of a page may be called `md5-sums`.
+        // It may be the name of a section of a page, such as `md5-sums`.
         return Ok(Digest::from_pair(part).ok());
     };
     let name = name.trim();
     if Algorithm::is_uncheckable(name) {
         return Err(format!("{name} cannot be checked; {} can", Algorithm::names()));
     }
-    // Names of two letters (`b2`) may be anything.
+    // Names of two letters (`b2`) may mean anything else.
     match Algorithm::from_name(name).filter(|_| name.len() > 2) {
         Some(_) => {
             Digest::from_pair(part).map(Some).map_err(|why| format!("the digest in its fragment: {why}"))

@@ -1,8 +1,9 @@
 //! Reads checksum lists and finds the digests of a file in them.
 //!
-//! `forms` has the forms of a line; `print_md` reads entries of GnuPG that span several lines. Invariant: an
-//! entry is one digest of one file. A line that cannot be read as part of an entry is counted and skipped.
-//! The memory is a small multiple of the text.
+//! `forms` reads the forms of a line. `print_md` reads entries of GnuPG that span several lines.
+//!
+//! Invariant: an entry is one digest of one file. A line that cannot be read as part of an entry is counted
+//! and skipped. The memory is a small multiple of the text.
 
 mod forms;
 mod print_md;
@@ -20,7 +21,7 @@ pub struct Checksums {
     /// Sorted by the last parts of their names.
     entries: Vec<Entry>,
     unread: usize,
-    /// Lines that could not be read and have something as long as a digest.
+    /// Lines that could not be read but contain something as long as a digest.
     unread_digests: Vec<String>,
 }
 
@@ -46,8 +47,8 @@ pub enum Named {
 }
 
 impl Checksums {
-    /// Reads a list. `name` is its file name, which tells digests of equal length apart: those of `B2SUMS`
-    /// and `B3SUMS` are as long as those of SHA-2.
+    /// Reads a list. `name` is its file name. It decides the algorithm if digests have equal length: those of
+    /// `B2SUMS` and `B3SUMS` are as long as those of SHA-2.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
@@ -70,8 +71,8 @@ impl Checksums {
         self.unread
     }
 
-    /// Returns whether a line that could not be read seems to have a digest of a file that goes by one of
-    /// these names.
+    /// Returns true if a line that could not be read seems to have a digest of a file with one of these
+    /// names.
     pub fn may_name(&self, names: &[String]) -> bool {
         let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && !"._-".contains(c));
         let has = |line: &String, name: &str| {
@@ -91,14 +92,14 @@ impl Checksums {
         &self.entries
     }
 
-    /// Returns the digests of a file that has these names. The first name that the list has decides. An equal
-    /// path counts before an equal last part.
+    /// Returns the digests of a file with these names. The first name that the list has is used. An equal
+    /// path is preferred to an equal last part.
     pub fn of(&self, names: &[String]) -> Named {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
 
-    /// Returns the digests of a list without names (such as `NAME.sha256`), if all can belong to one file:
-    /// each has another algorithm. Otherwise returns none.
+    /// Returns the digests of a list without names (such as `NAME.sha256`) if all can belong to one file,
+    /// which means that each has another algorithm. Otherwise returns none.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;
@@ -190,8 +191,8 @@ impl Reading<'_> {
     }
 }
 
-/// Returns the last part of a path, with slashes or backslashes. Editors leave blanks at the end of a line,
-/// which are rarely part of a name.
+/// Returns the last part of a path with slashes or backslashes. Blanks at the end are removed: editors leave
+/// them there, and names rarely end with them.
 fn base(name: &str) -> &str {
     let name = name.trim_end();
     name.rsplit(['/', '\\']).next().unwrap_or(name)
@@ -202,7 +203,7 @@ fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }
 
-/// Returns whether there is something as long as a digest: an MD5 in base64, or more.
+/// Returns true if the text has something as long as a digest: an MD5 in base64, or more.
 fn has_digest(text: &str) -> bool {
     const SHORTEST: usize = 24;
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)
@@ -415,7 +416,7 @@ mod tests {
         assert_eq!(list.unread(), 1, "RIPEMD-160 is unknown");
     }
 
-    /// `certutil -hashfile` of Windows writes the digest below the name; older versions write it in groups.
+    /// Windows' `certutil -hashfile` writes the digest below the name. Older versions write it in groups.
     #[test]
     fn what_certutil_and_zero_terminated_lists_say_is_read() {
         let hex = "ab".repeat(32);
@@ -465,7 +466,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(name in "[a-z\\\\\n *().=/]{1,20}", digit in "[0-9a-f]") {
-            // Blanks alone are no name.
+            // A name of blanks alone is not possible.
             prop_assume!(!name.trim_matches(' ').is_empty());
             let escaped = name.replace('\\', "\\\\").replace('\n', "\\n");
             let mark = if escaped == name { "" } else { "\\" };

@@ -1,7 +1,7 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
 //! events.
 //!
-//! Invariant: a key that is meant as a digest is used, is an error, or is noted.
+//! Invariant: a key that looks like a digest is used, is an error, or becomes a note.
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
@@ -11,25 +11,25 @@ use crate::show::HIDDEN;
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Keys whose value is a digest that names its algorithm.
+/// Keys whose value is a digest with the name of its algorithm.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
 /// Keys whose value has several digests: an object with a key for each algorithm, as PyPI writes it, or an
 /// array.
 const SEVERAL: [&str; 3] = ["checksums", "digests", "hashes"];
 
-/// Keys of an object that is one digest: its algorithm, and its digits.
+/// Keys of an object that is one digest: those of its algorithm, and those of its digits.
 const ALGORITHM_KEYS: [&str; 4] = ["algorithm", "algo", "type", "name"];
 const DIGITS_KEYS: [&str; 5] = ["value", "digest", "hash", "checksum", "hex"];
 
-/// Words that may be around the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
+/// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
 const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 
 /// Reads a trimmed line that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
-    // A lock file has no secrets. The person must put them back before the file can be downloaded again.
+    // A lock file has no secrets. The user must put them back before the file can be downloaded again.
     let lacks_secret = |url: &Url| {
         url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))
     };
@@ -60,7 +60,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
             job.expect(digest, "the list").map_err(bad)?;
         }
     }
-    // PyPI gives three digests of each file; a strong one that is checked is enough.
+    // PyPI gives three digests of each file. One strong digest is enough.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("the list has `{}`, which cannot be checked", unused.join("`, `")));
     }
@@ -68,8 +68,8 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// Returns the digests of a key whose value is an object or an array of them. The names of those that cannot
-/// be checked are added to `unused`. `None` for any other key.
+/// Returns the digests of a key whose value is an object or an array of them. The names of those that are not
+/// supported are added to `unused`. Returns `None` for any other key.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());
@@ -124,12 +124,12 @@ fn within_object(
     Ok(())
 }
 
-/// Reads a digest that names its algorithm.
+/// Reads a digest with the name of its algorithm.
 fn pair(name: &str, text: &str) -> Result<Digest, Error> {
     Digest::from_pair(text).map_err(|why| bad(format!("`{name}`: {why}")))
 }
 
-/// Returns whether an unknown key looks as if it had a digest: `sha`, `file_hash`, `md5-of-it`.
+/// Returns true if an unknown key seems to have a digest: `sha`, `file_hash`, `md5-of-it`.
 fn looks_like_a_digest(name: &str) -> bool {
     let bare = bare(name);
     let is_sha = bare
@@ -181,7 +181,7 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
         None if bare == "checksum" => {
             Digest::from_given(text).map_err(|why| bad(format!("`{name}`: {why}")))?
         }
-        // Without an algorithm, forty digits may be a commit.
+        // Without an algorithm, forty digits may be the hash of a commit.
         None => pair(name, text)?,
     };
     Ok(Some(digest))

@@ -1,7 +1,7 @@
 //! Reads Metalink documents of versions 4 (RFC 5854) and 3: files with their mirrors and digests.
 //!
 //! Each `file` is a job with its name, its `size`, its `url`s (the best first, by `priority` or
-//! `preference`), its `hash`es and its chunk hashes (`pieces`). Malformed hashes and those of unknown
+//! `preference`), its `hash`es and its chunk hashes (`pieces`). Malformed hashes and hashes of unknown
 //! algorithms are left out. So are torrents, signatures, and URLs that are neither http nor https.
 //!
 //! `xml` reads XML safely, `format` says what each element means, and `file` makes a job of a file.
@@ -25,8 +25,7 @@ use format::{Element, Root};
 use quick_xml::events::BytesStart;
 use xml::{Document, Token, attribute, bad};
 
-/// The most files of a document. This is far more than anyone publishes together; a longer set can be a list
-/// of lines.
+/// The most files of a document. Real documents have far fewer. A longer set can be given as a list of lines.
 const MOST_FILES: u64 = 50_000;
 
 /// The deepest nesting of elements. The format needs five levels, its extensions a few more.
@@ -41,7 +40,7 @@ const LONGEST_TEXT: usize = 64 * 1024;
 /// file. If the document cannot be read further, the last item is `list.line`.
 pub struct Metalink {
     document: Document,
-    /// The memory that tokens are read into.
+    /// The buffer for tokens.
     buffer: Vec<u8>,
     root: Option<Root>,
     /// The open elements, the root first.
@@ -53,7 +52,7 @@ pub struct Metalink {
     over: bool,
 }
 
-/// Returns whether these bytes are the beginning of a Metalink document: their first element is `metalink`.
+/// Returns true if these bytes are the beginning of a Metalink document. Its first element is `metalink`.
 pub fn begins(bytes: &[u8]) -> bool {
     xml::root(bytes).is_some_and(|name| name == "metalink")
 }
@@ -73,11 +72,11 @@ impl Metalink {
         }
     }
 
-    /// Reads to the end of the next file. An error concerns the whole document.
+    /// Reads up to the end of the next file. An error concerns the whole document.
     fn next_job(&mut self) -> Result<Option<AtLine>, Error> {
         loop {
             let mut finished = None;
-            // Taken out of `self`, because the token borrows it.
+            // The buffer is taken out of `self` because the token borrows it.
             let mut buffer = std::mem::take(&mut self.buffer);
             match self.document.next(&mut buffer)? {
                 Token::Start(start) => self.opened(&start)?,
@@ -146,12 +145,12 @@ impl Metalink {
         Ok(())
     }
 
-    /// Returns the meaning of the innermost element, which depends on the elements around it.
+    /// Returns the meaning of the innermost element. It depends on the elements around it.
     fn place(&self) -> Element {
         self.root.as_ref().map_or(Element::Other, |root| root.place(&self.path))
     }
 
-    /// Handles the end of an element. Returns the job if it is a file.
+    /// Handles the end of an element. Returns a job if the element is a file.
     fn closed(&mut self) -> Option<AtLine> {
         let place = self.place();
         self.path.pop();

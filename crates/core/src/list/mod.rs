@@ -1,10 +1,10 @@
-//! Reads jobs from lists, one line at a time, so that a list of any length needs the memory of one line.
+//! Reads jobs from lists, one line at a time. So a list of any length needs only the memory of one line.
 //!
 //! A line is either plain (`lines`: URLs and a name) or JSON (`jsonl`: it begins with `{`). [`text`] splits a
-//! text into lines, whatever its encoding and its line ends. [`metalink`] reads documents, whose files are
-//! jobs too.
+//! text of any encoding and with any line ends into lines. [`metalink`] reads documents, whose files are jobs
+//! too.
 //!
-//! [`checksums`] reads checksum lists. Their lines are about files, and not about jobs.
+//! [`checksums`] reads checksum lists. Their lines describe files, and are not jobs.
 
 pub mod checksums;
 mod jsonl;
@@ -24,7 +24,7 @@ const EXPLICIT: &str = "@EXPLICIT";
 /// Reads one line of a list. Returns `None` for blank lines and comments.
 ///
 /// # Errors
-/// `list.line`, `url.*` or `name.unsafe`, without the number of the line, which only the caller knows.
+/// Returns `list.line`, `url.*` or `name.unsafe`. The caller adds the number of the line.
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     let bad = |why| Error::new(ErrorKind::ListLine, "", why);
     let text = std::str::from_utf8(bytes)
@@ -32,7 +32,7 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     if text.contains('\0') {
         return Err(bad("it holds NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
     }
-    // A text that was joined from several has a byte order mark at the beginning of each.
+    // A text that was joined from several may have a byte order mark at the beginning of each.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);

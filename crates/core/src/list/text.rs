@@ -1,8 +1,10 @@
-//! Reads texts (lists, checksum lists, header files) as lines of UTF-8, whatever editor or shell wrote them.
+//! Reads texts (lists, checksum lists, header files) of many editors and shells as lines of UTF-8.
 //!
-//! A line ends with CR, LF or CRLF. A byte order mark says how a text is encoded: UTF-8, or UTF-16 as Windows
-//! PowerShell writes it with `>`. Without a mark it is UTF-8. Invariant: the memory is that of one line, and
-//! a line is returned as soon as its end was read, so that a pipe may stay open.
+//! A line ends with CR, LF or CRLF. A byte order mark gives the encoding of a text: UTF-8, or UTF-16 as
+//! Windows PowerShell writes it with `>`. Without a mark it is UTF-8.
+//!
+//! Invariant: the memory is that of one line. A line is returned as soon as its end was read, even if the
+//! text comes from a pipe that stays open.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,11 +14,11 @@ pub const LONGEST_LINE: usize = 1024 * 1024;
 /// The bytes that are read at a time: the size of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
-/// Replaces half a character of UTF-16. No UTF-8 text has this byte, so the line is refused later.
+/// Replaces half a character of UTF-16. This byte does not occur in UTF-8, so the line is refused later.
 const INVALID: u8 = 0xff;
 
-/// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is passed
-/// on as it is, even if it is not UTF-8.
+/// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is returned
+/// unchanged, even if it is not UTF-8.
 pub struct Text<R> {
     reader: R,
     decoder: Decoder,
@@ -76,8 +78,8 @@ impl<R: Read> Read for Text<R> {
 /// Any other error ends the text.
 pub struct Lines<R> {
     text: Text<R>,
-    /// The last line ended with CR, so an LF that follows belongs to it. It is read only when the next line
-    /// is requested.
+    /// True if the last line ended with CR. An LF that follows belongs to it, and is read only when the next
+    /// line is requested.
     after_cr: bool,
     over: bool,
 }
@@ -138,14 +140,14 @@ impl<R: Read> Iterator for Lines<R> {
 
 /// Decodes bytes to UTF-8 as they arrive.
 enum Decoder {
-    /// The encoding is not known yet. These are the first bytes.
+    /// The encoding is not known yet. The value is the bytes so far.
     Beginning(Vec<u8>),
     Utf8,
     Utf16 {
         big_endian: bool,
         /// The first byte of a 16-bit unit.
         half: Option<u8>,
-        /// The first unit of a character that has two of them.
+        /// The first unit of a character that consists of two.
         high: Option<u16>,
     },
 }

@@ -15,10 +15,10 @@ const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 /// console).
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
-/// The character that replaces all others that may not be in a name.
+/// The character that replaces characters that are not allowed in a name.
 const INSTEAD: char = '_';
 
-/// Returns one safe component for a name that a server chose, or `None` if it has only dots and blanks.
+/// Returns one safe component for a name that a server chose, or `None` if the name has only dots and blanks.
 ///
 /// It replaces both slashes (a backslash leads to another folder on Windows), the characters of
 /// [`show::is_unsafe_to_show`], and dots and dashes at the beginning. So the file is not hidden, and no other
@@ -35,8 +35,8 @@ pub(super) fn component(text: &str) -> Option<String> {
     Some(fitted(visible, text))
 }
 
-/// Returns a component that Windows accepts. Forbidden characters are replaced. So are dots and blanks at the
-/// end, which Windows drops, so that two names would be one file. Names of devices get a `_`.
+/// Returns a component that Windows accepts. Forbidden characters are replaced. Dots and blanks at the end
+/// are replaced too: Windows drops them, so two names would be one file. Names of devices get a `_`.
 pub(super) fn for_windows(component: &str) -> String {
     let forbidden = |c: char| NOT_ON_WINDOWS.contains(&c) || c.is_control();
     let allowed: String = component.chars().map(|c| if forbidden(c) { INSTEAD } else { c }).collect();
@@ -65,7 +65,7 @@ fn fitted(name: String, whole: &str) -> String {
 }
 
 /// Returns `stem` and `ending` as one name. If it is too long, the stem is cut and a hash of `whole` is
-/// added, so that two names that differ only in the part that was cut stay different.
+/// added. So two names that differ only in the part that was cut stay different.
 pub(super) fn with_ending(stem: &str, ending: &str, whole: &str) -> String {
     if stem.len() + ending.len() <= LONGEST {
         return format!("{stem}{ending}");

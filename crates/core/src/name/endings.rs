@@ -5,10 +5,10 @@
 /// bytes.
 const LONGEST: usize = 24;
 
-/// Endings of compressed files. An ending of [`COMPRESSED`] before them belongs to the extension.
+/// Endings of compressed files. If an ending of [`COMPRESSED`] is before one of them, both are the extension.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "lzo", "xz", "z", "zst"];
 
-/// Endings of files that are often compressed: archives, images of disks and of brains, sequences, tables,
+/// Endings of files that are often compressed: archives, disk images, brain scans, genetic sequences, tables,
 /// texts.
 const COMPRESSED: &[&str] = &[
     "bcf", "bed", "bedgraph", "cpio", "csv", "dat", "dump", "embl", "fa", "faa", "fasta", "fastq", "ffn",
@@ -18,8 +18,8 @@ const COMPRESSED: &[&str] = &[
     "vmdk", "warc", "wat", "wet", "wig", "xml", "yaml", "yml",
 ];
 
-/// Endings of files that belong to another file, whose name comes before them: indexes (samtools, tabix) and
-/// signatures.
+/// Endings of files that belong to another file, whose name comes before the ending: indexes (samtools,
+/// tabix) and signatures.
 const BESIDE: &[&str] = &["asc", "bai", "crai", "csi", "fai", "gzi", "minisig", "sig", "tbi"];
 
 /// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`,

@@ -11,11 +11,11 @@ use url::Url;
 /// How files get their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Naming {
-    /// Where a name comes from, if neither a list nor the person gave one.
+    /// Where a name comes from, if neither a list nor the user gave one.
     pub source: NameSource,
     /// Which folders of the URL are kept below the output folder.
     pub folders: Folders,
-    /// Windows must accept all names below the output folder (`--windows-names`).
+    /// True if Windows must accept all names below the output folder (`--windows-names`).
     pub windows: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Naming {
 pub enum NameSource {
     /// The server's Content-Disposition, else the URL that answered, else the URL that was given.
     Auto,
-    /// The URL that was given, whatever the server says.
+    /// The URL that was given. The server has no influence.
     Url,
     /// The server's Content-Disposition, else the URL that answered.
     Server,
@@ -48,8 +48,8 @@ impl Default for Naming {
 }
 
 impl Naming {
-    /// Returns the name of a job's file below the output folder, by what is known so far. Returns `None` if
-    /// the person gave a path, or if the file goes to standard output or a pipe.
+    /// Returns the name of a job's file below the output folder, from what is known so far. Returns `None` if
+    /// the user gave a path, or if the file goes to standard output or a pipe.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -82,13 +82,13 @@ impl Naming {
         self.below(given, file.unwrap_or_else(|| SafeName::from_url(given)))
     }
 
-    /// Returns a given name in the form that is used on this system.
+    /// Returns a given name in the form for this system.
     pub fn given(&self, name: &SafeName) -> SafeName {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// Returns the name below the folders of the given URL that are kept. Folders come from the given URL,
-    /// which the person knows, and never from a redirect.
+    /// Returns the name below the folders of the given URL that are kept. Folders come only from the given
+    /// URL, which the user knows, and never from a redirect.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
         let mut folders: Vec<&str> = url.path_segments().map(Iterator::collect).unwrap_or_default();
         folders.pop();

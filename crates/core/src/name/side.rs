@@ -1,7 +1,7 @@
-//! The names of the files that are beside an unfinished file. Only [`side_files`] knows them.
+//! The names of the files beside an unfinished file. They are defined only here.
 //!
-//! Invariant: the names depend only on the final path and the tag, so that every run finds what an earlier
-//! run left. Each of them fits into [`LONGEST`] bytes if the final name does.
+//! Invariant: the names depend only on the final path and the tag, so every run finds the files of an earlier
+//! run. Each of them fits into [`LONGEST`] bytes if the final name does.
 
 use super::{LONGEST, cut_bytes, mark};
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ pub const NEW_JOURNAL: &str = ".part.journal.new";
 /// The files that belong to an unfinished file, all in the folder of its final path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SideFiles {
-    /// The bytes so far: `NAME.part`.
+    /// The partial file: `NAME.part`.
     pub part: PathBuf,
-    /// Which of these bytes were written: `NAME.part.journal`.
+    /// Its journal: `NAME.part.journal`.
     pub journal: PathBuf,
     /// A journal that is being written: `NAME.part.journal.new`.
     pub new_journal: PathBuf,
@@ -31,14 +31,14 @@ impl SideFiles {
     }
 }
 
-/// Returns the side files of the file whose final path this is. If its name leaves no space for the longest
-/// ending, all three begin with a part of the name and a hash of the whole name: `PREFIX~HASH.part`.
+/// Returns the side files for a final path. If its name leaves no space for the longest ending, all three
+/// names begin with a part of the name and a hash of the whole name: `PREFIX~HASH.part`.
 pub fn side_files(path: &Path) -> SideFiles {
     side_files_of(path, "")
 }
 
-/// Returns the side files of a file with the same final path as another one, whose partial file has the usual
-/// name. The `tag` (at most 16 bytes) is put before the endings: `NAME.TAG.part`.
+/// Returns the side files of a file whose final path is that of another file. That other file has the usual
+/// names, so the `tag` (at most 16 bytes) is put before the endings: `NAME.TAG.part`.
 pub fn tagged_side_files(path: &Path, tag: &str) -> SideFiles {
     side_files_of(path, &format!(".{tag}"))
 }
@@ -50,7 +50,8 @@ fn side_files_of(path: &Path, tag: &str) -> SideFiles {
         name.to_owned()
     } else {
         let mark = format!("~{}", mark(name.as_encoded_bytes()));
-        // Each byte that is not UTF-8 becomes a replacement character of three bytes before the name is cut.
+        // Each byte that is not UTF-8 becomes a replacement character of three bytes. The name is cut after
+        // that.
         let shown = name.to_string_lossy();
         let prefix = cut_bytes(&shown, most - mark.len());
         format!("{prefix}{mark}").into()

@@ -143,7 +143,7 @@ fn numbers_go_before_the_extension() {
     }
 }
 
-/// Returns whether a name is one visible component that fits, without characters that act on a terminal.
+/// Returns true if a name is one visible component that fits, without characters that act on a terminal.
 fn is_one_safe_component(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with(['.', '-'])
@@ -158,7 +158,7 @@ fn windows_takes(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-/// Texts that servers may send: any text, and text that is mostly of characters with a meaning in names.
+/// Texts that servers may send: any text, and text with many characters that are special in names.
 fn words() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),

@@ -15,14 +15,14 @@ pub(super) fn segment(url: &Url, segment: &str) -> String {
     decoded(&bytes, url)
 }
 
-/// Percent-decodes a text once. Returns it unchanged if the result is not UTF-8, since then it was not
+/// Percent-decodes a text once. Returns it unchanged if the result is not UTF-8, because such a text was not
 /// percent-encoded.
 pub(crate) fn unescaped(text: &str) -> String {
     percent_decode(text.as_bytes()).decode_utf8().map_or_else(|_| text.to_string(), Into::into)
 }
 
-/// Returns bytes as text: as UTF-8 if they are valid, else in their most likely encoding, which is guessed as
-/// browsers do it for old pages. The country of the host in `url` is a hint.
+/// Returns bytes as text. They are read as UTF-8 if they are valid UTF-8. Otherwise their encoding is
+/// guessed, as browsers do it for old pages. The country of the host in `url` is a hint.
 pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_string();
@@ -34,7 +34,7 @@ pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     guess.decode_without_bom_handling(bytes).0.into_owned()
 }
 
-/// Returns the last label of a host's name, in lower case ASCII, as the detector requires it.
+/// Returns the last label of a host name, in lower case ASCII, as the encoding detector requires it.
 fn country(url: &Url) -> Option<String> {
     let Some(Host::Domain(domain)) = url.host() else { return None };
     let label = domain.trim_end_matches('.').rsplit('.').next()?.to_ascii_lowercase();

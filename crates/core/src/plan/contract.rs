@@ -1,5 +1,5 @@
-//! The inputs and actions of a plan: the contract between the plan, which decides, and its driver, which
-//! acts.
+//! The inputs and actions of a plan. They are the contract between the plan, which decides, and its driver,
+//! which acts.
 
 use crate::adopt::Adopted;
 use crate::concurrency;
@@ -15,44 +15,45 @@ use crate::settings::{OnError, Verify};
 use std::ops::Range;
 use std::time::Duration;
 
-/// The number of a worker. Later workers of a plan have higher numbers, so that late reports are recognised.
+/// The number of a worker. Later workers of a plan have higher numbers, so late reports of older ones are
+/// recognised.
 pub type WorkerId = u32;
 
-/// What the driver does next.
+/// What the driver must do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Look whether the wanted name is free, before any request is sent. Answered by `Looked`.
+    /// Check if the wanted name is free, before any request is sent. Answered by `Looked`.
     Look {
-        /// What a server says of the file, if it had to be asked whether the existing file is the same.
+        /// What a server says about the file, if it was asked whether the existing file is the same.
         remote: Option<Box<Remote>>,
     },
-    /// Start a worker that asks a source about the file, without its bytes. Answered by `Opened` (a response
-    /// without a body) or `Ended`.
+    /// Start a worker that asks a source about the file, without requesting its bytes. Answered by `Opened`
+    /// (a response without a body) or `Ended`.
     Ask {
         /// The new worker.
         worker: WorkerId,
         /// Index into the job's sources.
         source: usize,
-        /// What the server compares the file with.
+        /// The conditions that the server checks.
         conditions: Conditions,
     },
-    /// Choose the name, by the response if necessary, and open the partial file. If an earlier run left
-    /// nothing in it, begin it with `begin`. Answered by `Placed`.
+    /// Choose the name, from the response if necessary, and open the partial file. If it is empty and `begin`
+    /// is given, begin the file with it. Answered by `Placed`.
     Place {
-        /// The response that names the file. `None` if the name is known and something was left of the file.
+        /// The response that names the file. `None` if the name is known and there is something to resume.
         remote: Option<Box<Remote>>,
-        /// How the partial file begins. `None`: it does not begin yet.
+        /// How the partial file begins, or `None` if it does not begin yet.
         begin: Option<Begin>,
     },
-    /// Begin the partial file, perhaps once more: nothing that was written counts, except what `keep` says.
-    /// Answered by `Begun`.
+    /// Begin the partial file, perhaps not for the first time. Written bytes are discarded, unless `keep` is
+    /// true. Answered by `Begun`.
     Begin(Begin),
-    /// Compare what an earlier run left with its journal. Answered by `ClaimChecked` for each claim, then
-    /// `JournalChecked`.
+    /// Compare the partial file of an earlier run with its journal. Answered by `ClaimChecked` for each
+    /// claim, and then by `JournalChecked`.
     CheckJournal {
-        /// The state of the file that this belongs to.
+        /// The number of the state of the file. The answer repeats it.
         number: u32,
-        /// What to compare.
+        /// The claims to compare.
         claims: Vec<Claim>,
     },
     /// Start a worker that requests these bytes from a source. Answered by `Opened` or `Ended`.
@@ -63,7 +64,8 @@ pub enum Action {
         source: usize,
         /// The first byte to request.
         from: u64,
-        /// One past the last byte, or `None` for all that follow. `from` 0 and `None` request the whole file.
+        /// The offset after the last byte, or `None` for all bytes that follow. `from` 0 and `None` request
+        /// the whole file.
         to: Option<u64>,
     },
     /// The worker's response is valid: write its body from `at` on. Answered by `Wrote` and `Ended`.
@@ -72,51 +74,51 @@ pub enum Action {
         worker: WorkerId,
         /// Bytes to leave out at the beginning of the body.
         skip: u64,
-        /// The place in the file of the first byte after these.
+        /// The offset in the file of the first byte after the skipped ones.
         at: u64,
-        /// Where its segment ends, if known. Bytes that follow are not written.
+        /// The end of its segment, if known. Bytes beyond it are not written.
         end: Option<u64>,
     },
-    /// The worker's segment ends there now: another worker has the rest.
+    /// End the worker's segment here. Another worker fetches the rest.
     Cut {
         /// The worker.
         worker: WorkerId,
-        /// One past its last byte.
+        /// The offset after its last byte.
         end: u64,
     },
-    /// Stop the worker: it is not needed, or the job failed. Its later reports are ignored.
+    /// Stop the worker, because it is not needed or the job failed. Its later reports are ignored.
     Drop {
         /// The worker.
         worker: WorkerId,
     },
     /// Read this chunk back and compare its digest. Answered by `ChunkVerified`.
     VerifyChunk {
-        /// The state of the file that this belongs to.
+        /// The number of the state of the file. The answer repeats it.
         number: u32,
-        /// Its bytes.
+        /// The range of the chunk.
         chunk: Range<u64>,
         /// The digest that it must have.
         expected: Digest,
     },
-    /// Discard these bytes: they are written once more. Answered by `Discarded`.
+    /// Discard these bytes, because they will be written again. Answered by `Discarded`.
     Discard {
-        /// The state of the file that this belongs to.
+        /// The number of the state of the file. The answer repeats it.
         number: u32,
-        /// The bytes.
+        /// The ranges to discard.
         ranges: Vec<Range<u64>>,
     },
     /// Finish the digests of the complete file. Answered by `Verified`.
     Verify,
     /// Rename the partial file to its final name. Answered by `Published`.
     Publish,
-    /// Tell all readers of events.
+    /// Send this event to all readers.
     Tell(EventKind),
-    /// Tell the controller of the source's host.
+    /// Pass this observation to the controller of the source's host.
     Observe {
         /// Index into the job's sources.
         source: usize,
         /// What was observed.
-        news: concurrency::Observation,
+        observation: concurrency::Observation,
     },
     /// There is nothing to do before this moment, or before the next input.
     Wait(Option<Duration>),
@@ -127,91 +129,91 @@ pub enum Action {
 /// How a partial file begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begin {
-    /// The beginning of its journal. `None`: it has no journal.
+    /// The beginning of its journal, or `None` if it has no journal.
     pub journal: Option<Start>,
-    /// The bytes that are in it stay: another tool left them.
+    /// True if the bytes in the file are kept, because another tool left them.
     pub keep: bool,
 }
 
-/// What happened.
+/// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// What was found out about the content from elsewhere than its responses. It comes before `Looked` or
-    /// `Placed`, and may come again.
+    /// Facts about the content that did not come from responses of the file itself. They arrive before
+    /// `Looked` or `Placed`, and may arrive again.
     Found(Findings),
     /// The answer to `Look`.
     Looked(Result<Place, Error>),
-    /// The answer to `Place`, with what an earlier run left.
+    /// The answer to `Place`, with the partial file that was found.
     Placed(Result<Place, Error>, Option<Leftover>),
     /// The answer to `Begin`.
     Begun(Result<(), Error>),
-    /// A worker has a response, and waits until it is accepted.
+    /// A worker has received a response, and waits until it is accepted.
     Opened {
         /// The worker.
         worker: WorkerId,
         /// What the source says.
         remote: Box<Remote>,
     },
-    /// A worker gave all bytes of its segment below `upto` to the disk.
+    /// A worker has written all bytes of its segment below `upto` to the disk.
     Wrote {
         /// The worker.
         worker: WorkerId,
-        /// One past the last byte.
+        /// The offset after the last byte.
         upto: u64,
-        /// None of these bytes was there before. Otherwise some are from a worker that was dropped or fetches
-        /// the same.
+        /// True if none of these bytes was on the disk before. Otherwise, a dropped worker or one with the
+        /// same segment wrote some of them.
         fresh: bool,
     },
-    /// A worker has ended: its body or segment ended, or it failed.
+    /// A worker has ended: its body or its segment ended, or it failed.
     Ended {
         /// The worker.
         worker: WorkerId,
-        /// How it ended.
+        /// The result of the worker.
         result: Result<(), Error>,
     },
     /// A claim of the journal was compared with the disk.
     ClaimChecked {
-        /// As asked.
+        /// The number in the action.
         number: u32,
         /// The claim.
         claim: Claim,
-        /// The bytes are as the journal says.
+        /// True if the bytes match the claim.
         good: bool,
     },
-    /// All claims were compared. Claims that were not reported could not be read.
+    /// All claims were compared. Those that were not reported could not be read.
     JournalChecked {
-        /// As asked.
+        /// The number in the action.
         number: u32,
     },
     /// The answer to `VerifyChunk`.
     ChunkVerified {
-        /// As asked.
+        /// The number in the action.
         number: u32,
-        /// As asked.
+        /// The chunk in the action.
         chunk: Range<u64>,
-        /// True if the digest is right.
+        /// True if the digest matches.
         good: Result<bool, Error>,
     },
     /// The answer to `Discard`.
     Discarded {
-        /// As asked.
+        /// The number in the action.
         number: u32,
-        /// As asked.
+        /// The ranges in the action.
         ranges: Vec<Range<u64>>,
-        /// How it ended.
+        /// The result of the action.
         result: Result<(), Error>,
     },
     /// The job has more sources, with these origins.
     Sources(Vec<Origin>),
     /// The answer to `Verify`.
     Verified(Result<Vec<Digest>, Error>),
-    /// The answer to `Publish`: the path it has now.
+    /// The answer to `Publish`, with the final path.
     Published(Result<String, Error>),
-    /// The person's answer to a question.
+    /// The user's answer to a question.
     Answer(Answer),
-    /// Failures are handled like this from now on.
+    /// Changes how failures are handled.
     OnError(OnError),
-    /// The job is paused, or goes on.
+    /// Pauses the job (`true`) or continues it.
     Pause(bool),
     /// The run is being stopped.
     Stop,
@@ -219,72 +221,73 @@ pub enum Input {
     Remove,
 }
 
-/// What was found out about the content of a file from elsewhere than its own responses.
+/// Facts about the content of a file that did not come from responses of the file itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Digests from lists.
     pub expected: Vec<Expected>,
-    /// Digests of its chunks.
+    /// Digests of the chunks of the file.
     pub chunks: Option<ChunkHashes>,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What the content looks like, if its name does not promise a web page.
+    /// What the content looks like. It is missing if the name of the file may be that of a web page.
     pub look: Option<Look>,
-    /// What a person should know of a name that was changed.
+    /// A note for the user about a name that was changed.
     pub renamed: Option<String>,
-    /// What else a person should know.
+    /// Other notes for the user.
     pub notes: Vec<String>,
 }
 
 /// A signature of a file itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The key that made it, for people.
+    /// The key that made it, in words for the user.
     pub by: String,
-    /// The algorithm of the digest that is signed, if that digest is computed while the file arrives.
+    /// The algorithm of the digest that is signed, if that digest is computed during the download.
     pub digest: Option<Algorithm>,
 }
 
-/// Where a file may go.
+/// The place of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// At this path.
     Free {
-        /// The final path, for people.
+        /// The final path, in words for the user.
         path: String,
-        /// An earlier run left something there. Only after `Look`.
+        /// True if there is a partial file of an earlier run. It is only used in the answer to `Look`.
         left: bool,
     },
-    /// A file exists there, and only the server can tell whether it is the same. Only after `Look`.
+    /// A file exists there, and only the server can say if it is the same. It is only used in the answer to
+    /// `Look`.
     Ask(Conditions),
-    /// Nowhere: the file that exists stays.
+    /// Nowhere, because the existing file is kept.
     Taken {
-        /// The file that exists.
+        /// The existing file.
         path: String,
-        /// Why it stays: `already exists`.
+        /// Why it is kept: `already exists`.
         reason: String,
     },
 }
 
-/// What was found in a partial file.
+/// The content of a partial file that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leftover {
     /// The partial file of an earlier run, with its journal.
     Journal {
         /// The file that it belongs to.
         start: Start,
-        /// The bytes that are there.
+        /// The ranges that the journal claims.
         claims: Vec<Claim>,
     },
     /// The partial file of another tool.
     Adopted(Adopted),
-    /// A whole file of so many bytes, of which some may be wrong.
+    /// A finished file of this size in bytes. Some of its bytes may be wrong.
     Whole(u64),
 }
 
-/// A person's answer about one file.
+/// The user's answer about one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Try again.
@@ -298,89 +301,89 @@ pub enum Answer {
 pub enum Outcome {
     /// The file is complete under its final name.
     Finished,
-    /// Nothing had to be done.
+    /// There was no need to download the file.
     Skipped,
     /// The job failed.
     Failed {
         /// The kind of the failure.
         kind: ErrorKind,
-        /// No further job starts: the retries are used up and a person is watching.
+        /// True if the retries are used up while the user is present. No further job starts then.
         exhausted: bool,
-        /// The whole run stops.
+        /// True if the whole run stops.
         stop_all: bool,
-        /// A later run can resume what was written. Otherwise it is of no use.
+        /// True if a later run can resume the written bytes. Otherwise they are useless.
         resumable: bool,
     },
 }
 
-/// What a plan needs to know of the job and the settings.
+/// The parts of a job and of the settings that a plan needs.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// The origins of the job's sources, at least one.
     pub origins: Vec<Origin>,
-    /// The name is known, so that it can be looked up before any request.
+    /// True if the name is known, so it can be checked before any request.
     pub look_first: bool,
-    /// How often the job is retried after failures.
+    /// The number of retries after failures.
     pub retries: u32,
     /// What to do after a failure.
     pub on_error: OnError,
-    /// How long the job may take, all retries included.
+    /// The longest time for the job, including all retries.
     pub max_time: Option<Duration>,
     /// How much must be verified.
     pub verify: Verify,
-    /// The file goes into a lock file, which needs a digest.
+    /// True if the file is recorded in a lock file, which needs a digest.
     pub record: bool,
-    /// Digests that the file must have, whatever the server says.
+    /// Digests that the file must have. Those that the server states come in addition.
     pub expected: Vec<Expected>,
-    /// What a person should know of the file.
+    /// Notes about the file for the user.
     pub notes: Vec<String>,
     /// The size it must have, in bytes.
     pub size: Option<u64>,
     /// Digests that its chunks must have.
     pub chunks: Option<ChunkHashes>,
-    /// The number of connections; `None`: as many as help.
+    /// The number of connections. With `None`, it is chosen automatically.
     pub connections: Option<usize>,
-    /// How its bytes are assigned.
+    /// How its bytes are divided into segments.
     pub sizes: Sizes,
-    /// Spreads the waits of jobs that fail together.
+    /// A seed for random waits, so that jobs that fail together are not retried together.
     pub seed: u64,
 }
 
-/// How the bytes of a file are assigned to connections. All values are in bytes.
+/// How the bytes of a file are divided into segments. All values are in bytes.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// The smallest segment, unless less is free.
+    /// The smallest segment, unless fewer bytes are free.
     pub segment_least: u64,
     /// The smallest range that one worker takes over from another.
     pub split_least: u64,
-    /// Smaller files have one connection.
+    /// Files below this size have one connection.
     pub single_below: u64,
-    /// Files of this size and larger, and those of unknown size, have a journal. `None`: no file has.
+    /// Files of this size or larger, and those of unknown size, have a journal. With `None`, no file has one.
     pub journal_from: Option<u64>,
-    /// How far beyond the first missing byte segments are assigned, at least.
+    /// Segments are assigned at least this far beyond the first missing byte.
     pub window: u64,
-    /// The window is kept in memory, so that it is a strict limit.
+    /// True if the bytes of the window are kept in memory. The window is then a strict limit.
     pub window_is_memory: bool,
 }
 
 impl Sizes {
     /// For files on a disk.
     pub const FILE: Sizes = Sizes {
-        // With smaller ones, the round trip between two segments is felt on any line.
+        // With smaller segments, the round trips between them would slow the transfer down on any line.
         segment_least: 1024 * 1024,
-        // The cost of a request is compared in seconds; this only keeps segments from becoming tiny.
+        // The benefit of a split is estimated in seconds. This limit only prevents tiny segments.
         split_least: 64 * 1024,
-        // A few segments for two connections. A smaller file is done before the second connection is up to
-        // speed.
+        // This is a few segments for two connections. A smaller file is complete before the second connection
+        // reaches its full speed.
         single_below: 4 * 1024 * 1024,
-        // One second on a common line. To fetch less once more is cheaper than to keep a journal.
+        // About one second on a common line. Fetching less than this again is cheaper than keeping a journal.
         journal_from: Some(1024 * 1024),
-        // Hashing so many bytes takes less than 50 ms (SHA-256 at 1.8 GB/s).
+        // Hashing this many bytes takes less than 50 ms (SHA-256 at 1.8 GB/s).
         window: 64 * 1024 * 1024,
         window_is_memory: false,
     };
 
-    /// For output that is written in order: bytes ahead of the first missing one wait in memory.
+    /// For output that is written in order. Bytes beyond the first missing one wait in memory.
     pub const IN_ORDER: Sizes =
         Sizes { journal_from: None, window: 16 * 1024 * 1024, window_is_memory: true, ..Sizes::FILE };
 }

@@ -1,8 +1,11 @@
-//! Which file is being fetched, and whether bytes may be joined to it.
+//! Keeps track of which file is being fetched, and decides if bytes may be joined to it.
 //!
-//! It holds what the server said about the file (validator, size, coding), what is adopted from another tool,
-//! and how often the file changed. Invariant: there is one state of the file at a time. Bytes are joined only
-//! if they provably belong to it, and a journal names it for a later run only if its ranges may be joined.
+//! It holds what the server said about the file (validator, size, coding), a partial file to adopt, and how
+//! often the file changed.
+//!
+//! Invariant: there is one state of the file at a time. Bytes are joined only if a validator or a digest
+//! shows that they belong to it. A journal identifies the file for a later run only if its ranges may be
+//! joined.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -18,17 +21,17 @@ use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
 use crate::show;
 
-/// After this many changes, the file must arrive in one response, or it fails.
+/// After this many changes, the file must arrive in one response. Otherwise it fails.
 const CHANGES_MOST: u32 = 2;
 
-/// What joining bytes depends on besides the file itself.
+/// The other facts that decide if bytes may be joined.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Joining<'p> {
-    /// Bytes of several sources may be mixed.
+    /// True if bytes of several sources may be mixed.
     pub(super) mixes: bool,
-    /// Ranges of the file may be joined: see [`Identity::may_join`].
+    /// True if ranges of the file may be joined: see [`Identity::may_join`].
     pub(super) joinable: bool,
-    /// A range ended, and no response said whether the file ends there too.
+    /// True if a range ended, and no response said that the file ends there too.
     pub(super) open_ended: bool,
     pub(super) sources: &'p Sources,
     /// The digests that the whole file is expected to have.
@@ -39,22 +42,22 @@ pub(super) struct Joining<'p> {
 #[derive(Debug)]
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
-    /// The first accepted response of this run or, if the file started again, the one with which it started
-    /// again.
+    /// The first accepted response of this run. If the file started again, it is the response with which that
+    /// happened.
     first: Option<FirstResponse>,
-    /// The one before the file began again, if its size says something of the file.
+    /// The first response before the file started again, if its size is still useful for comparison.
     before: Option<FirstResponse>,
-    /// The partial file of another tool, until the server's file is compared with its end.
+    /// The partial file of another tool, until its end is compared with the server's file.
     adopting: Option<Adopted>,
     /// The same partial file, while its end is being compared.
     comparing: Option<Adopted>,
-    /// How often the file changed while it was fetched.
+    /// The number of changes of the file during the download.
     changes: u32,
-    /// Bytes were joined without a validator: only a digest can tell whether they belong together.
+    /// True if bytes were joined without a validator. Only a digest can then show if they belong together.
     joined_unproven: bool,
-    /// Lines of the last response that could not be read, until they are reported.
+    /// Header lines of the last response that could not be read. They are kept until they are reported.
     unread: Vec<String>,
-    /// Files of at least this size, and files of unknown size, have a journal. `None`: no file has one.
+    /// Files of this size or larger, and those of unknown size, have a journal. With `None`, no file has one.
     journal_from: Option<u64>,
 }
 
@@ -79,21 +82,21 @@ impl Identity {
         self.remote.as_ref().map(|file| &file.start)
     }
 
-    /// Returns true if the server calls the file a web page.
+    /// Returns true if the server says that the file is a web page.
     pub(super) fn is_html(&self) -> bool {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
 
-    /// Returns true if further bytes may be joined to the written ones, because a validator or a digest shows
-    /// whether they belong together. `digest_tells` says that a digest does.
+    /// Returns true if further bytes may be joined to the written ones, because a validator or a digest will
+    /// show if they belong together. `digest_tells` is true if a digest does.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
-            let told = file.start.version != Validator::Unknown || digest_tells;
+            let told = file.start.validator != Validator::Unknown || digest_tells;
             file.joinable && self.changes < CHANGES_MOST && told
         })
     }
 
-    /// Returns true if bytes were joined, and only a digest can show whether they belong together.
+    /// Returns true if bytes were joined, and only a digest can show if they belong together.
     pub(super) fn is_joined_unproven(&self) -> bool {
         self.joined_unproven
     }
@@ -110,16 +113,16 @@ impl Identity {
         if file.joinable {
             return Some(file.start.clone());
         }
-        // What cannot be joined now cannot be joined in a later run either.
-        Some(Start { version: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
+        // Bytes that cannot be joined now cannot be joined in a later run either.
+        Some(Start { validator: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
-    /// Begins the file with this response.
+    /// Begins a new state of the file with this response.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
         self.remote = Some(RemoteFile::said(start, remote));
     }
 
-    /// Continues the file as an earlier run left it.
+    /// Continues the state of the file in the partial file of an earlier run.
     pub(super) fn continue_left(&mut self, start: Start) {
         self.first.get_or_insert(FirstResponse { html: None, size: start.size });
         self.remote = Some(RemoteFile::left(start));
@@ -129,16 +132,16 @@ impl Identity {
     pub(super) fn continue_with(&mut self, remote: &Remote, origin: Option<Origin>, size: Option<u64>) {
         let Some(file) = &mut self.remote else { return };
         file.answered.get_or_insert_with(|| remote.url.clone());
-        // If the file is being repaired, its origin was not known until now.
+        // The origin of a file that is being repaired was not known until now.
         if file.start.origin.is_none() {
             file.start.url = show::url(&remote.url);
             file.start.origin = origin;
         }
         file.start.size = size;
-        self.joined_unproven |= file.start.version == Validator::Unknown;
+        self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Remembers the kind and size of a response. `again` says that the file starts again with it.
+    /// Remembers the kind and size of a response. `again` is true if the file starts again with it.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -152,7 +155,7 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets the file, since it starts again. A partial file of another tool will still be compared.
+    /// Forgets the file, since it starts again. A partial file of another tool is still compared later.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -162,7 +165,7 @@ impl Identity {
     /// Checks that a response is of the same kind as the first one.
     ///
     /// # Errors
-    /// `remote.other` if something else is in the place of the file.
+    /// Returns `remote.other` if the response is something else than the file.
     pub(super) fn check_kind(&self, remote: &Remote) -> Result<(), Error> {
         if !self.first.is_some_and(|first| first.differs(remote)) {
             return Ok(());
@@ -172,11 +175,11 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Checks the size of the whole file as [`Identity::check_kind`] does. The response may not have stated
-    /// that size.
+    /// Checks the size of the whole file as [`Identity::check_kind`] does. The size may come from elsewhere
+    /// than the response.
     ///
     /// # Errors
-    /// `remote.other`.
+    /// Returns `remote.other` if the response is something else than the file.
     pub(super) fn check_size_of_whole(&self, size: u64, path: &str) -> Result<(), Error> {
         match self.before.is_some_and(|before| before.dwarfs(size)) {
             true => Err(Error::new(ErrorKind::RemoteOther, path, format!("a response of {size} bytes"))),
@@ -184,12 +187,12 @@ impl Identity {
         }
     }
 
-    /// Validates a response that has the whole file although a range was requested. It must not be a web
-    /// page, be shorter than the `present` bytes, or belong to another file. If it fails, a request for the
-    /// whole file shows what the file is now.
+    /// Validates a response with the whole file to a request for a range. It must not be a web page, be
+    /// shorter than the `present` bytes, or belong to another file. If it fails, a request for the whole file
+    /// finds the present state of the file.
     ///
     /// # Errors
-    /// `remote.changed`.
+    /// Returns `remote.changed` if it is not valid.
     pub(super) fn validate_whole(
         &self,
         assignment: &Assignment,
@@ -204,11 +207,11 @@ impl Identity {
         Ok(())
     }
 
-    /// Validates a response with a range. Returns which bytes of it are used. If the range is compared with
-    /// the end of another tool's partial file, also returns what is then known about the file.
+    /// Validates a response with a range. Returns which of its bytes are used. If the range is compared with
+    /// the end of another tool's partial file, it also returns what is then known about the file.
     ///
     /// # Errors
-    /// The reason why no byte of it may be written.
+    /// Returns why no byte of the response may be written.
     pub(super) fn validate_range(
         &self,
         assignment: &Assignment,
@@ -235,19 +238,22 @@ impl Identity {
         let digest_tells = joining.mixes || joining.expected.iter().chain(&file.start.digests).any(strong);
         let same = match &file.answered {
             Some(answered) => is_same_url(answered, &remote.url),
-            // It is not known where a file that is repaired came from.
+            // The origin of a file that is being repaired is not known.
             None if file.start.url.is_empty() => true,
             None => is_same_place(&file.start.url, &remote.url, joining.sources.origin(source)),
         };
         if !digest_tells && !same {
-            return refuse(ErrorKind::RemoteChanged, &format!("what is here came from {}", file.start.url));
+            return refuse(
+                ErrorKind::RemoteChanged,
+                &format!("the written bytes came from {}", file.start.url),
+            );
         }
         let start = start_at(&file.start, source, joining);
         Ok((validate::range(&start, from, end, remote)?, None))
     }
 
-    /// Returns the URL that the written bytes came from, if the source is another one. An equal size and ETag
-    /// on another mirror do not show that the files are equal.
+    /// Returns the URL that the written bytes came from, if it is that of another source. An equal size and
+    /// ETag on another mirror do not show that the files are equal.
     fn other_origin(&self, source: usize, joining: Joining<'_>) -> Option<&str> {
         let start = self.start()?;
         let same = match (joining.sources.origin(source), start.origin) {
@@ -261,16 +267,16 @@ impl Identity {
     fn is_another(&self, source: usize, remote: &Remote, joining: Joining<'_>) -> bool {
         let Some(start) = self.start() else { return false };
         let start = start_at(start, source, joining);
-        let validator = start.version != Validator::Unknown && start.version != remote.validator;
+        let validator = start.validator != Validator::Unknown && start.validator != remote.validator;
         validator || start.size.zip(remote.size).is_some_and(|(here, there)| here != there)
     }
 
-    /// Adopts another tool's partial file. Its end is compared with the server's file first.
+    /// Adopts another tool's partial file. Its end will be compared with the server's file first.
     pub(super) fn adopt(&mut self, left: Adopted) {
         self.adopting = Some(left);
     }
 
-    /// Returns the first byte to request: where the comparison with an adopted file begins, or 0.
+    /// Returns the first byte to request: the start of the comparison with an adopted file, or 0.
     pub(super) fn first_byte(&self) -> u64 {
         self.adopting.as_ref().map_or(0, |left| left.overlap().start)
     }
@@ -278,26 +284,26 @@ impl Identity {
     /// Checks that another tool's partial file can be a beginning of the file in this response.
     ///
     /// # Errors
-    /// `resume.damaged`.
+    /// Returns `resume.damaged` if it cannot.
     pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
 
-    /// Begins the comparison with another tool's partial file. Returns that file.
+    /// Starts the comparison with another tool's partial file. Returns that file.
     pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
         self.comparing = self.adopting.take();
         self.comparing.as_ref()
     }
 
-    /// Ends the comparison with another tool's partial file, if all of its end is written.
+    /// Ends the comparison with another tool's partial file, if its whole end is written.
     pub(super) fn end_comparison(&mut self, written: &RangeSet) {
         if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
             self.comparing = None;
         }
     }
 
-    /// Returns the error to report. If the server's file ends before another tool's partial file does, that
-    /// partial file is not a beginning of it.
+    /// Returns the error to report. If the server's file is shorter than another tool's partial file, the
+    /// error says that the partial file does not belong to it.
     pub(super) fn explain(&self, error: Error) -> Error {
         match &self.adopting {
             Some(left) if error.kind == ErrorKind::HttpRangePast => {
@@ -307,12 +313,12 @@ impl Identity {
         }
     }
 
-    /// Checks that a job can continue what an earlier run left, by what is known about the file now. `job` is
-    /// the identity of the job. `digest_tells(digests)` returns true if a strong digest is already known or
-    /// is among `digests`.
+    /// Checks that a job can continue the partial file of an earlier run, with what is known about the file
+    /// now. `job` is the identity of the job. `digest_tells(digests)` returns true if a strong digest is
+    /// already known or is among `digests`.
     ///
     /// # Errors
-    /// `resume.unproven` or `remote.changed`.
+    /// Returns `resume.unproven` or `remote.changed` if it cannot.
     pub(super) fn check_leftover(
         &self,
         left: &Leftover,
@@ -327,13 +333,14 @@ impl Identity {
             return refuse(ErrorKind::ResumeUnproven, "it came from another URL");
         }
         let Some(known) = self.start() else {
-            let unproven = start.version == Validator::Unknown && !digest_tells(&start.digests);
+            let unproven = start.validator == Validator::Unknown && !digest_tells(&start.digests);
             return match unproven && !claims.is_empty() {
                 true => refuse(ErrorKind::ResumeUnproven, ""),
                 false => Ok(()),
             };
         };
-        let same = start.version == known.version && start.size == known.size && start.coding == known.coding;
+        let same =
+            start.validator == known.validator && start.size == known.size && start.coding == known.coding;
         match same {
             _ if !joinable => refuse(ErrorKind::ResumeUnproven, ""),
             true => Ok(()),
@@ -348,16 +355,16 @@ impl Identity {
         }
     }
 
-    /// Returns the warnings, and removes them.
+    /// Returns the warnings and removes them.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.remote.as_mut().map(|file| std::mem::take(&mut file.warnings)).unwrap_or_default()
     }
 
-    /// Returns, once, what the event `started` reports: the URL, the validator, and the lines of the response
-    /// head that could not be read.
+    /// Returns the data of the event `started`: the URL, the validator, and the lines of the response head
+    /// that could not be read. Returns `None` after the first time.
     pub(super) fn announce(&mut self) -> Option<(String, Option<String>, Vec<String>)> {
         let file = self.remote.as_mut().filter(|file| !file.announced)?;
         file.announced = true;
-        Some((file.start.url.clone(), file.start.version.text(), std::mem::take(&mut self.unread)))
+        Some((file.start.url.clone(), file.start.validator.text(), std::mem::take(&mut self.unread)))
     }
 }

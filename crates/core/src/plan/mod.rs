@@ -1,18 +1,18 @@
-//! The state machine of one job: what to do next, given what happened so far.
+//! The state machine of one job. It decides what to do next, from what happened so far.
 //!
-//! A [`Plan`] never waits, never calls back, and touches neither network nor disk nor clock. Its driver (the
-//! director of the engine, or a simulation) tells it what happened and carries out what it answers.
+//! A [`Plan`] never waits, has no callbacks, and uses no network, disk or clock. Its driver (the director of
+//! the engine, or a simulation) passes in what happened and carries out the actions that the plan returns.
 //!
 //! # How to drive a plan
 //!
-//! 1. Make it with [`Plan::new`].
+//! 1. Create it with [`Plan::new`].
 //! 2. Call [`Plan::next`] and carry out the [`Action`] that it returns, until it returns [`Action::Wait`] or
 //!    [`Action::Finish`]. Every action is returned once.
-//! 3. After [`Action::Wait`], wait until something happens or the given moment has come. Tell what happened
-//!    with [`Plan::on`], and go back to 2. Several inputs may be told before the next call of `next`.
-//! 4. After [`Action::Finish`] the job is over: stop.
+//! 3. After [`Action::Wait`], wait until something happens or the given time has come. Pass what happened to
+//!    [`Plan::on`], and return to step 2. You may call `on` several times before the next call of `next`.
+//! 4. After [`Action::Finish`], the job is over. Stop.
 //!
-//! `now` is the time since any fixed moment, and never goes back. `allowances` says how many connections may
+//! `now` is the time since any fixed moment, and never decreases. `allowances` says how many connections may
 //! be opened to the host of each source, in the order of the sources.
 //!
 //! # Which input answers which action
@@ -33,9 +33,9 @@
 //! | `Cut`, `Drop`, `Tell`, `Observe` | nothing |
 //! | `Tell` of a question | `Answer`, when the person has decided |
 //!
-//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be told at any time. Answers may be late:
-//! reports of a worker that was dropped, or about an earlier state of the file (`number`). The plan ignores
-//! them, so that no driver has to sort them out.
+//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. Some inputs may
+//! come late, such as reports of a dropped worker or of an earlier state of the file (`number`). The plan
+//! ignores them, so the driver need not filter them.
 //!
 //! # The life of a job
 //!
@@ -52,18 +52,18 @@
 //!
 //! | owner | holds | decides |
 //! |---|---|---|
-//! | `transfer` | the segment ledger, assignments, hedges | which worker fetches what next |
-//! | `identity` | validator, size, what is adopted or resumed | whether bytes may be joined |
-//! | `verification` | digests, chunk hashes, suspects | whether bytes are right, and which mirror is wrong |
+//! | `transfer` | the segment ledger, assignments, hedges | which worker fetches which segment next |
+//! | `identity` | validator, size, what is adopted or resumed | if bytes may be joined |
+//! | `verification` | digests, chunk hashes, suspects | if bytes are right, and which mirror is wrong |
 //! | `retry_policy` | retries, pauses, answers | what follows a failure |
-//! | `sources` | what is known of each source | which source is asked |
+//! | `sources` | what is known about each source | which source is used |
 //!
-//! This file is longer than others because of this page.
+//! This file is long because of this page.
 //!
-//! Invariant: every byte of a file is in exactly one of these: free, claimed by a journal, assigned to one
-//! worker (and at most one hedge), written. No byte of a response is used before the response was validated,
-//! and bytes of two states of a file are never joined. [`Plan::check`] states it; the simulations assert it
-//! after every step.
+//! Invariant: every byte of a file is in exactly one of these states: free, claimed by a journal, assigned to
+//! one worker (and at most one hedge), or written. No byte of a response is used before the response was
+//! validated, and bytes of two states of a file are never joined. [`Plan::check`] checks this, and the
+//! simulations call it after every step.
 
 mod contract;
 mod identity;
@@ -80,7 +80,7 @@ pub use contract::{
     Action, Answer, Begin, Findings, Input, Leftover, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
 
-// For the simulated line of the tests, which assigns segments as a plan does.
+// This is public for the simulated line of the tests, which assigns segments as a plan does.
 #[doc(hidden)]
 pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
@@ -102,42 +102,42 @@ use transfer::{Terms, Transfer};
 use url::Url;
 use verification::Verification;
 
-/// Actions that [`Plan::next`] has still to return.
+/// Actions that [`Plan::next`] has not returned yet.
 type Actions = VecDeque<Action>;
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Looking,
-    /// The partial file is being opened. The worker, if any, has the response that waits for it.
+    /// The partial file is being opened. The worker, if any, has a response that waits for the file.
     Placing(Option<WorkerId>),
-    /// The partial file is being begun for this worker's response, of which the first bytes are skipped.
+    /// The partial file is being started for this worker's response, whose first bytes are skipped.
     Beginning {
         worker: WorkerId,
         skip: u64,
     },
-    /// Workers deliver, or will be started as soon as the allowances permit it.
+    /// Workers deliver bytes, or will start as soon as the allowances permit.
     Transferring,
-    /// The next request is sent then.
+    /// The job waits until this time to send the next request.
     Waiting {
         until: Duration,
-        /// The host asked for it. The job needs no place among those in flight meanwhile.
+        /// True if the host asked for the wait. Meanwhile, another job may run in place of this one.
         for_host: bool,
     },
-    /// The person has been asked about this failure since then.
+    /// The user has been asked about this failure since this time.
     Asking {
         error: Error,
         since: Duration,
     },
     Verifying,
     Publishing {
-        /// How the file was verified, for people.
+        /// How the file was verified, in words for the user.
         verified_by: String,
         digests: Vec<Digest>,
     },
     Over,
 }
 
-/// The state machine of one job. The module says how to drive it.
+/// The state machine of one job. The documentation of the module says how to drive it.
 #[derive(Debug)]
 pub struct Plan {
     state: State,
@@ -147,20 +147,20 @@ pub struct Plan {
     identity: Identity,
     verification: Verification,
     retry: RetryPolicy,
-    /// A file exists under the final name, and a server is asked about it first. It is kept here, and not in
-    /// a state, since the request may be retried.
+    /// A file exists under the final name, and a server is asked about it first. The conditions are kept
+    /// here, and not in a state, since the request may be retried.
     asking: Option<Conditions>,
-    /// The final path, once there is a partial file.
+    /// The final path, once a partial file is open.
     path: Option<String>,
-    /// The next response that is accepted continues what is written.
+    /// True if the next accepted response continues the written bytes.
     resumes: bool,
-    /// Since when the job is paused.
+    /// The time since which the job is paused.
     paused: Option<Duration>,
     stopped: bool,
 }
 
 impl Plan {
-    /// Makes the plan of a job of which nothing is known yet.
+    /// Returns the plan of a job that has not begun.
     pub fn new(rules: Rules) -> Self {
         let mut plan = Plan {
             state: State::Transferring,
@@ -209,7 +209,7 @@ impl Plan {
         }
     }
 
-    /// Takes in what happened. Late reports of something that was given up change nothing.
+    /// Handles an input. Late reports about something that was given up change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
         let generation = self.transfer.generation();
         match (input, &self.state) {
@@ -266,29 +266,29 @@ impl Plan {
     }
 
     /// Returns the algorithms whose digests `Verify` needs. They are known when `Accept`, `CheckJournal` or
-    /// `Verify` is returned; a later response may add some.
+    /// `Verify` is returned. A later response may add some.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
 
-    /// Returns the source that is asked first.
+    /// Returns the source that is used first.
     pub fn source(&self) -> usize {
         self.sources.current()
     }
 
-    /// Returns what tells this job's file from others.
+    /// Returns the identity of the job's file.
     pub fn identity(&self) -> JobIdentity {
         JobIdentity { origins: self.sources.origins(), proven: self.verification.has_strong_digest(&[]) }
     }
 
-    /// Returns where the file is fetched from, and its validator there.
+    /// Returns the origin of the file, and its validator there.
     pub fn fetched_from(&self) -> Option<(Origin, Validator)> {
         let start = self.identity.start()?;
-        Some((start.origin?, start.version.clone()))
+        Some((start.origin?, start.validator.clone()))
     }
 
-    /// Returns the URL at which a response of this source had the bytes that are here, so that they can be
-    /// resumed there, whatever redirects lead to now. `None` if that is not known, or was a URL with secrets.
+    /// Returns the URL from which this source sent the written bytes. They can be resumed from there, even if
+    /// redirects lead elsewhere now. Returns `None` if that URL is not known or has secrets.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
         let start = self.identity.start()?;
         let same = self.sources.origin(source)?.may_resume(start.origin?);
@@ -301,14 +301,14 @@ impl Plan {
         self.transfer.size()
     }
 
-    /// Returns true if the job needs no place among those in flight: a person is being asked about it, or its
-    /// host asked for a pause.
+    /// Returns true if another job may run in place of this one, because the user is being asked about it or
+    /// its host asked for a pause.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Asking { .. } | State::Waiting { for_host: true, .. }) || self.is_paused()
     }
 
-    /// Returns true if the job is paused and has no connections any more. A file that is being placed,
-    /// verified or published is not interrupted.
+    /// Returns true if the job is paused and has no connections left. Placing, verifying and publishing a
+    /// file are not interrupted.
     pub fn is_paused(&self) -> bool {
         let halted = matches!(self.state, State::Transferring | State::Waiting { .. });
         self.paused.is_some() && halted && !self.transfer.is_active()
@@ -331,12 +331,12 @@ impl Plan {
         self.state == State::Transferring && self.paused.is_none() && self.transfer.takes_more(terms)
     }
 
-    /// Returns how many bytes are on the disk and count, or are being read back.
+    /// Returns the number of valid bytes on the disk, including those that are still being read back.
     pub fn bytes(&self) -> u64 {
         self.transfer.present()
     }
 
-    /// Returns the first byte that is not written.
+    /// Returns the offset of the first byte that is not written.
     pub fn prefix(&self) -> u64 {
         self.transfer.written().prefix()
     }
@@ -344,7 +344,7 @@ impl Plan {
     /// Checks the invariant of the module.
     ///
     /// # Errors
-    /// The part of it that is broken, with the whole plan.
+    /// Returns the broken part of the invariant, with the whole plan.
     pub fn check(&self) -> Result<(), String> {
         let publishes = matches!(self.state, State::Verifying | State::Publishing { .. });
         let ledger = self.transfer.ledger();
@@ -400,14 +400,14 @@ impl Plan {
 
     fn stop(&mut self, why: ErrorKind) {
         self.stopped = true;
-        // A file that is being renamed is complete a moment later.
+        // A file that is being renamed will be complete in a moment.
         if !matches!(self.state, State::Publishing { .. } | State::Over) {
             self.drop_workers();
             self.give_up(&Error::new(why, self.path(), ""), false, false);
         }
     }
 
-    /// Pauses the job, or lets it continue. Time in which it is paused does not count for `--max-time`.
+    /// Pauses the job or lets it continue. The paused time does not count for `--max-time`.
     fn pause(&mut self, now: Duration, paused: bool) {
         match (paused, self.paused) {
             (true, None) => self.paused = Some(now),
@@ -419,7 +419,7 @@ impl Plan {
         }
     }
 
-    /// Drops the workers of a paused job. What was written stays if later bytes can be joined to it.
+    /// Drops the workers of a paused job. The written bytes are kept if later bytes can be joined to them.
     fn suspend(&mut self) {
         if !self.transfer.is_active() {
             return;
@@ -456,7 +456,7 @@ impl Plan {
         self.transfer.drop_all(&mut self.actions);
     }
 
-    /// Returns true if written bytes provably belong to what follows.
+    /// Returns true if a validator or a digest will show that later bytes belong to the written ones.
     fn is_joinable(&self) -> bool {
         self.identity.may_join(self.verification.tells_bytes_apart())
     }
@@ -477,8 +477,8 @@ impl Plan {
         }
     }
 
-    /// Returns when `--max-time` ends the job. Time in which a person is asked does not count, nor does
-    /// finishing.
+    /// Returns the time when `--max-time` ends the job. Time during a question to the user does not count.
+    /// Publishing is not interrupted.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,

@@ -1,26 +1,26 @@
-//! What is known of the file on the server: what it is like now, and what the responses before were like.
+//! What is known about the file on the server: its present state, and the earlier responses.
 //!
-//! Invariant: a response that cannot be a version of the file never replaces it.
+//! Invariant: a response that cannot be a version of the file is never stored as its present state.
 
 use crate::journal::Start;
 use crate::remote::{Remote, Validator};
 use url::Url;
 
-/// If a later response has less than one part in this many of the first one's size, it is not a version of
-/// the file but something else, such as a short error message or a web page. Versions of one file differ by
-/// less.
+/// If the size of a later response is below the first one's size divided by this, it is not a version of the
+/// file. It is something else, such as an error message or a web page. The sizes of versions of one file
+/// differ by less.
 const FAR_SMALLER: u64 = 16;
 
 /// The file as the server has it.
 #[derive(Debug)]
 pub(super) struct RemoteFile {
     pub(super) start: Start,
-    /// Its ranges may be joined.
+    /// True if its ranges may be joined.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
-    /// The server calls it a web page.
+    /// True if the server says that it is a web page.
     pub(super) html: bool,
-    /// The event `started` was sent for it.
+    /// True if the event `started` was sent for it.
     pub(super) announced: bool,
     /// The URL that answered in this run.
     pub(super) answered: Option<Url>,
@@ -44,7 +44,7 @@ impl RemoteFile {
     }
 }
 
-/// What the first response said about the file: whether it is a web page, and its size.
+/// What the first response said about the file: if it is a web page, and its size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstResponse {
     /// `None` if the response was in an earlier run, since a journal does not record this.
@@ -63,8 +63,8 @@ impl FirstResponse {
         is_page || (self.speaks_of(remote) && remote.size.is_some_and(|size| self.dwarfs(size)))
     }
 
-    /// Returns true if its size says something of this response. A file may become small from one run to the
-    /// next, but an error message that takes its place has no validator.
+    /// Returns true if the size in this response can be compared with that of a later one. A file may become
+    /// small from one run to the next, but an error message that is sent instead has no validator.
     pub(super) fn speaks_of(&self, remote: &Remote) -> bool {
         self.html.is_some() || remote.validator == Validator::Unknown
     }

@@ -1,9 +1,10 @@
-//! What the plan does when the place of a file is known, and when a response arrives.
+//! The plan's steps when the place of a file is known, and when a response arrives.
 //!
-//! This is one of the three files with an `impl Plan`, which would be too long in one: `mod.rs` drives the
-//! plan, this one opens the partial file and begins or continues with a response, and `results.rs` takes
-//! bytes, digests and failures. Invariant: no worker may write before its response was validated and there is
-//! a partial file.
+//! This is one of the three files with an `impl Plan`, which would be too long in one file. `mod.rs` drives
+//! the plan. This file opens the partial file, and begins or continues it with a response. `results.rs`
+//! handles bytes, digests and failures.
+//!
+//! Invariant: no worker may write before its response was validated and the partial file is open.
 
 use super::transfer::Assignment;
 use super::validate::{Segment, start_of};
@@ -32,7 +33,8 @@ impl Plan {
         }
     }
 
-    /// The partial file is open, or the file is not to be downloaded. `left` is what was found in it.
+    /// Handles the answer to `Place`: the partial file is open, or the file is not to be downloaded. `left`
+    /// is the content of the partial file.
     pub(super) fn placed(
         &mut self,
         now: Duration,
@@ -42,7 +44,7 @@ impl Plan {
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.path = Some(path),
-            // There is a response already, and so no question is left.
+            // There is a response already, so the server need not be asked again.
             Ok(Place::Ask(_)) => {}
             Ok(Place::Taken { path, reason }) => {
                 self.drop_workers();
@@ -74,7 +76,7 @@ impl Plan {
         }
     }
 
-    /// Resumes, adopts or repairs what was found.
+    /// Resumes, adopts or repairs the file that was found.
     fn continue_left(&mut self, left: Leftover) {
         match left {
             Leftover::Adopted(adopted) => {
@@ -88,7 +90,7 @@ impl Plan {
             Leftover::Journal { start, claims } => {
                 let (from, bytes) = self.transfer.resume(start.size, &claims);
                 if self.identity.start().is_some() {
-                    // The response that named the file says what it is.
+                    // The response that named the file also describes it.
                     self.announce();
                 } else {
                     self.verification.begin(&start.digests);
@@ -103,8 +105,8 @@ impl Plan {
         }
     }
 
-    /// The file is there, and digests of its chunks tell what of it is right. Without them, nothing of it
-    /// counts.
+    /// Keeps the chunks of an existing file that match their digests. Without digests of chunks, the file
+    /// starts again.
     fn repair(&mut self, length: u64) {
         let size = self.verification.size().unwrap_or(length);
         if self.verification.chunks_fit(size) {
@@ -113,7 +115,7 @@ impl Plan {
                 url: String::new(),
                 origin: None,
                 size: Some(size),
-                version: Validator::Unknown,
+                validator: Validator::Unknown,
                 coding: None,
                 digests: Vec::new(),
             });
@@ -125,7 +127,7 @@ impl Plan {
         match result {
             Ok(()) => self.accept(now, worker, skip),
             Err(error) => {
-                // It is not known what is in the partial file now.
+                // The content of the partial file is not known now.
                 self.drop_workers();
                 self.forget();
                 self.failed(now, error);
@@ -133,11 +135,11 @@ impl Plan {
         }
     }
 
-    /// A worker has a response: it is validated, and then the file begins with it, or continues with it.
+    /// Handles the response of a worker. It is validated, and then the file begins or continues with it.
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
         let Some(assignment) = self.transfer.on_response(now, worker) else { return };
         if self.asking.take().is_some() {
-            // The request was about the file that exists here, and the response is of no other use.
+            // The request was about the existing file, and the response is not needed for anything else.
             self.drop_workers();
             self.state = State::Looking;
             return self.actions.push_back(Action::Look { remote: Some(Box::new(remote)) });
@@ -161,7 +163,7 @@ impl Plan {
         }
     }
 
-    /// Compares what a response says of the file with what is known of it.
+    /// Compares a response with what is known about the file.
     fn check_facts(&self, remote: &Remote) -> Result<(), Error> {
         let at = show::url(&remote.url);
         self.identity.check_kind(remote)?;
@@ -175,8 +177,8 @@ impl Plan {
         }
     }
 
-    /// Validates a response with the whole file. Where a range was requested, it is of use only if nothing
-    /// else delivers.
+    /// Validates a response with the whole file. If a range was requested, the response is used only if no
+    /// other worker delivers bytes.
     fn validate_whole(&mut self, assignment: &Assignment, remote: &Remote) -> Result<(), Error> {
         let present = self.transfer.present();
         self.identity.validate_whole(assignment, remote, present, self.joining())?;
@@ -189,7 +191,7 @@ impl Plan {
         Err(Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), ""))
     }
 
-    /// The file begins with this response: nothing that was there counts.
+    /// Begins the file with this response. Bytes that were written before are discarded.
     fn start_with(&mut self, now: Duration, assignment: &Assignment, remote: &Remote) {
         let (worker, source) = (assignment.worker, assignment.source);
         if self.transfer.present() > 0 {
@@ -202,7 +204,7 @@ impl Plan {
             return self.fail(now, error);
         }
         self.forget();
-        // What another tool left is compared with the response, wherever that begins.
+        // The partial file of another tool is compared with the response, even if the response begins at 0.
         let keep = self.identity.begin_comparison().is_some();
         self.identity.remember_response(remote, true);
         self.resumes = false;
@@ -221,7 +223,8 @@ impl Plan {
         }
     }
 
-    /// The file continues with this response. `adopted` is what a partial file of another tool becomes by it.
+    /// Continues the file with this response. `adopted` is what it shows about the partial file of another
+    /// tool.
     fn continue_with(
         &mut self,
         now: Duration,
@@ -261,14 +264,14 @@ impl Plan {
         self.accept(now, worker, segment.skip);
     }
 
-    /// Begins the partial file for a worker's response.
+    /// Starts the partial file for a worker's response.
     fn begin(&mut self, worker: WorkerId, skip: u64, keep: bool) {
         self.state = State::Beginning { worker, skip };
         let journal = self.identity.journal(self.transfer.size());
         self.actions.push_back(Action::Begin(Begin { journal, keep }));
     }
 
-    /// A worker's response is valid and there is a partial file: it may write.
+    /// Lets a worker write. Its response is valid, and the partial file is open.
     fn accept(&mut self, now: Duration, worker: WorkerId, skip: u64) {
         self.state = State::Transferring;
         if self.transfer.ledger().get(worker).is_none() {
@@ -286,7 +289,7 @@ impl Plan {
         self.actions.push_back(Action::Accept { worker, skip, at, end });
     }
 
-    /// Tells once that the file has started.
+    /// Sends the event `started`, once.
     fn announce(&mut self) {
         if let Some((url, validator, notes)) = self.identity.announce() {
             let (path, size) = (self.path(), self.transfer.size());

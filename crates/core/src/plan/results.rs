@@ -1,8 +1,9 @@
-//! What the plan does with bytes that were written, digests that were compared, and failures.
+//! The plan's steps when bytes were written, digests were compared, or something failed.
 //!
-//! This is one of the three files with an `impl Plan`: see `responses.rs`. Each function asks the owner of a
-//! state what to do, and carries it out. Invariant: every failure of the job ends in `failed`, which has one
-//! decision for it.
+//! This is one of the three files with an `impl Plan`: see `responses.rs`. Each function gets a decision from
+//! the owner of a state, and carries it out.
+//!
+//! Invariant: every failure of the job is handled in `failed`, which makes one decision for it.
 
 use super::retry_policy::{FailureDecision, Situation};
 use super::sources::Out;
@@ -42,11 +43,11 @@ impl Plan {
         }
     }
 
-    /// Asks for the next chunk to be read back. If every byte is written and every chunk verified, the
-    /// digests of the whole are next. Returns true in that case.
+    /// Requests the next chunk to be read back. If every byte is written and every chunk verified, the
+    /// digests of the whole file are next. Returns true in that case.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
-        // What an earlier run left is read back as soon as its journal was found right.
+        // Bytes of an earlier run are read back as soon as they were found to match the journal.
         let chunk = size.and_then(|size| self.verification.next_chunk(self.transfer.written(), size));
         if let Some((chunk, expected)) = chunk {
             let number = self.transfer.generation();
@@ -62,7 +63,7 @@ impl Plan {
         true
     }
 
-    /// A chunk was read back.
+    /// Handles a chunk that was read back.
     pub(super) fn chunk_verified(&mut self, now: Duration, chunk: Range<u64>, good: Result<bool, Error>) {
         if !self.verification.chunk_read(&chunk, good == Ok(true)) {
             return;
@@ -104,7 +105,7 @@ impl Plan {
         }
     }
 
-    /// The digests of the complete file were computed.
+    /// Handles the digests of the complete file.
     pub(super) fn verified(&mut self, now: Duration, computed: Result<Vec<Digest>, Error>) {
         let (path, size) = (self.path(), self.transfer.size());
         let checked = computed.and_then(|computed| {
@@ -140,8 +141,8 @@ impl Plan {
         }
     }
 
-    /// The digest of the whole is wrong. If its bytes came from several mirrors, some of them are fetched
-    /// again from others.
+    /// Handles a wrong digest of the whole file. If its bytes came from several mirrors, some of them are
+    /// fetched again from others.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
         let replacement = match self.mixes() {
             false => None,
@@ -165,8 +166,8 @@ impl Plan {
             let error = Error::new(ErrorKind::DigestMismatch, at, what);
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
         }
-        // Only the digest could tell whether the ranges are of one state of the file, or whether what an
-        // earlier run left is of the same one. In one response they will be.
+        // Only the digest could show if the ranges belong to one state of the file, or if the bytes of an
+        // earlier run belong to it. In one response, all bytes belong to one state.
         let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
             true => Error::new(ErrorKind::RemoteChanged, self.path(), "its ranges do not belong together"),
             false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
@@ -174,7 +175,7 @@ impl Plan {
         self.failed(now, error);
     }
 
-    /// These bytes do not count, and are fetched again once the disk has discarded them.
+    /// Discards these bytes. They are fetched again when the disk has discarded them.
     fn take_back(&mut self, ranges: Vec<Range<u64>>) {
         self.verification.take_back(&ranges);
         self.transfer.take_back(ranges, &mut self.actions);
@@ -187,7 +188,7 @@ impl Plan {
         }
     }
 
-    /// A mirror sent wrong bytes: that is proven.
+    /// Drops a mirror that has been shown to send wrong bytes.
     fn blame(&mut self, source: usize, kind: ErrorKind, why: &str) {
         self.sources.take_out(source, Out::SentWrongBytes);
         let url = self.sources.url(source).to_string();
@@ -196,7 +197,7 @@ impl Plan {
         self.actions.push_back(Action::Tell(EventKind::MirrorLeft { url, error }));
     }
 
-    /// A source is not asked any more while there are others.
+    /// Drops a source, as long as others are left.
     fn drop_mirror(&mut self, source: usize, error: &Error) {
         if self.sources.has_other(source) {
             self.sources.take_out(source, Out::Dropped);
@@ -207,7 +208,8 @@ impl Plan {
         }
     }
 
-    /// A worker failed. If others deliver, the transfer continues with them; else the job failed.
+    /// Handles the failure of a worker. If others deliver bytes, the transfer continues with them. Otherwise
+    /// the job failed.
     pub(super) fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
         let (sources, actions) = (&mut self.sources, &mut self.actions);
         let Some(assignment) = self.transfer.release(worker, actions) else { return };
@@ -219,8 +221,8 @@ impl Plan {
         if self.other_mirrors_continue(now, &assignment, &error) {
             return;
         }
-        // What an additional connection receives beside one that delivers can only add to the file: such a
-        // response says that the source gives no more connections, and nothing of the file.
+        // If another connection delivers bytes, a response to an additional request is only evidence that the
+        // source accepts no more connections. It shows nothing about the file.
         let receiving = self.transfer.ledger().assignments().iter().any(|one| one.receiving);
         let additional = !assignment.receiving && receiving;
         if !self.transfer.is_active() || (error.kind.scope() == Scope::Job && !additional) {
@@ -228,21 +230,21 @@ impl Plan {
         }
     }
 
-    /// Returns true if other mirrors can deliver what this source did not. The source is dropped if it failed
-    /// too often, or for good.
+    /// Returns true if other mirrors can deliver the missing bytes. The source is dropped if it failed too
+    /// often, or if it can never deliver them.
     fn other_mirrors_continue(&mut self, now: Duration, assignment: &Assignment, error: &Error) -> bool {
         let source = assignment.source;
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
         if self.state != State::Transferring || !theirs || !self.mixes() {
             return false;
         }
-        // Of a chunk that must come from one source alone, some bytes are of no use.
+        // If a chunk must come from one source alone, its first part is useless.
         let partial = assignment.from..assignment.at;
         let useless = assignment.whole_only && self.transfer.ledger().is_contested(&partial);
         if useless {
             self.take_back(vec![partial]);
         }
-        // A host that serves some connections and refuses another one is not gone.
+        // A host that serves some connections and refuses another one still works.
         let receiving = self.transfer.receiving_from(source) > 0;
         if receiving && matches!(error.kind, ErrorKind::HttpBusy | ErrorKind::ConnectRefused) {
             return true;
@@ -255,7 +257,7 @@ impl Plan {
         if self.sources.has_other(source) {
             return true;
         }
-        // Mirrors may have been dropped too soon. Asking them again costs a retry.
+        // Mirrors may have been dropped too soon. Using them again costs a retry.
         let last = for_good && !self.transfer.is_active() && self.retry.left() > 0;
         if !last || !self.sources.revive_others(source) {
             return false;
@@ -265,13 +267,13 @@ impl Plan {
         true
     }
 
-    /// Drops all workers: the job failed.
+    /// Drops all workers, because the job failed.
     pub(super) fn fail(&mut self, now: Duration, error: Error) {
         self.drop_workers();
         self.failed(now, error);
     }
 
-    /// The job failed, and no worker is left. Every failure of a job comes through here.
+    /// Handles a failure of the job after all workers have ended. Every failure of a job passes through here.
     pub(super) fn failed(&mut self, now: Duration, error: Error) {
         if self.stopped {
             return self.give_up(&error, false, false);
@@ -291,7 +293,7 @@ impl Plan {
             FailureDecision::Retry { wait } => self.try_again(now, &error, wait),
             FailureDecision::StartAgain => self.start_again(&error),
             FailureDecision::NextMirror => {
-                // Nothing proves that the mirror has the same bytes.
+                // The mirror may have different bytes.
                 self.forget();
                 self.start_again(&error);
             }
@@ -304,10 +306,10 @@ impl Plan {
         }
     }
 
-    /// Returns what the decision about a failure depends on.
+    /// Returns the facts on which the decision about a failure depends.
     fn situation(&self, error: &Error) -> Situation {
         let present = self.transfer.present();
-        // A failure of this machine (a full disk, a name that is taken) says nothing against a complete file.
+        // If this machine fails (a full disk, a name that is taken), a complete file is still good.
         let ours = error.kind.blame() == Blame::Disk || error.kind == ErrorKind::FileExists;
         let complete = self.transfer.ledger().is_complete() && !ours;
         let keeps =
@@ -322,7 +324,7 @@ impl Plan {
         }
     }
 
-    /// The person who was asked answers.
+    /// Handles the user's answer to a question.
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
         let State::Asking { error, since } = &self.state else { return };
         let (error, since) = (error.clone(), *since);
@@ -336,7 +338,7 @@ impl Plan {
         }
     }
 
-    /// Waits before the next retry. While nothing is written, the next mirror gets its turn.
+    /// Waits before the next retry. If nothing is written, the next mirror is used.
     fn try_again(&mut self, now: Duration, error: &Error, wait: Duration) {
         if self.transfer.present() == 0 {
             self.sources.take_turns();

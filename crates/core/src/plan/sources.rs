@@ -1,45 +1,45 @@
-//! The sources of a job: which one is asked, what is known of each, and which ones were dropped.
+//! The sources of a job: which one is used next, what is known about each, and which ones were dropped.
 //!
-//! Invariant: there is a current source, and it is not one that sent wrong bytes while there is another one.
-//! Which source sent which bytes is known in [`super::transfer`].
+//! Invariant: there is always a current source. It is a source that sent wrong bytes only if there is no
+//! other one. [`super::transfer`] records which source sent which bytes.
 
 use super::transfer::Growth;
 use crate::identity::Origin;
 use crate::remote::Validator;
 
-/// So many sources send segments at once: enough to fill a line beside a slow one, few enough to spare most
-/// mirrors.
+/// The number of sources that send segments at once. It is enough for full speed if one of them is slow, and
+/// most mirrors get no requests.
 const AT_ONCE: usize = 4;
 
-/// A source is dropped after so many failures in a row without a byte: one may be an accident.
+/// The number of failures in a row, without a byte, after which a source is dropped. One may be an accident.
 const FAILURES: u32 = 2;
 
-/// A source is dropped if its connections are so many times slower than those of another one: it would still
-/// hold its segments when the others are done.
+/// A source is dropped if its connections are slower than those of another one by this factor. It would still
+/// be busy with its segments when the others are done.
 const SLOW: f64 = 8.0;
 
-/// Why a source is not asked.
+/// Why a source is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
-    /// It failed, or is slow, or has another file. It is asked again when no other source is left.
+    /// It failed, is slow, or has another file. It is used again if no other source is left.
     Dropped,
     /// It sent wrong bytes.
     SentWrongBytes,
-    /// Its bytes come from others for now, to find out whether they were wrong.
+    /// Its bytes are being replaced by those of other sources, to find out if they were wrong.
     Suspected,
 }
 
 #[derive(Debug)]
 struct Source {
     origin: Origin,
-    /// The URL that answered, for people.
+    /// The URL that answered, in words for the user.
     url: String,
     /// Its validator of the file, once it answered.
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
     out: Option<Out>,
-    /// Bytes a second of one connection.
+    /// The rate of one connection in bytes a second.
     rate: f64,
     growth: Growth,
 }
@@ -59,12 +59,12 @@ impl Source {
     }
 }
 
-/// All sources of a job, by their position in it.
+/// All sources of a job, in the order of their URLs.
 #[derive(Debug)]
 pub(super) struct Sources {
     all: Vec<Source>,
     current: usize,
-    /// The furthest source that [`Sources::advance`] reached.
+    /// The highest index that [`Sources::advance`] has reached.
     furthest: usize,
 }
 
@@ -73,7 +73,7 @@ impl Sources {
         Sources { all: origins.iter().copied().map(Source::new).collect(), current: 0, furthest: 0 }
     }
 
-    /// Returns the source that is asked first.
+    /// Returns the source that is used first.
     pub(super) fn current(&self) -> usize {
         self.current
     }
@@ -95,7 +95,7 @@ impl Sources {
         self.all.iter().map(|one| one.origin).collect()
     }
 
-    /// Makes the next source in turn the current one. Used while nothing of the file is written.
+    /// Makes the next source the current one. The caller does this only while nothing of the file is written.
     pub(super) fn take_turns(&mut self) {
         let mut turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
@@ -110,32 +110,32 @@ impl Sources {
         next.is_some()
     }
 
-    /// Lets all sources be asked again but this one and those that sent wrong bytes. Returns false if there
-    /// is none.
+    /// Makes all sources usable again, except this one and those that sent wrong bytes. Returns false if
+    /// there is none.
     pub(super) fn revive_others(&mut self, than: usize) -> bool {
         self.revive();
         self.take_out(than, Out::Dropped);
         self.has_other(than)
     }
 
-    /// Returns the sources that may be asked for segments, the current one first.
+    /// Returns the sources that may get requests for segments, the current one first.
     pub(super) fn usable(&self) -> Vec<usize> {
         let others = (0..self.all.len()).filter(|&one| one != self.current);
         let usable = std::iter::once(self.current).chain(others).filter(|&one| self.is_usable(one));
         usable.take(AT_ONCE).collect()
     }
 
-    /// Returns true if another source than this one may be asked.
+    /// Returns true if a source other than this one is usable.
     pub(super) fn has_other(&self, than: usize) -> bool {
         self.has_other_than(&[than])
     }
 
-    /// Returns true if another source than these may be asked.
+    /// Returns true if a source other than these is usable.
     pub(super) fn has_other_than(&self, these: &[usize]) -> bool {
         (0..self.all.len()).any(|one| !these.contains(&one) && self.is_usable(one))
     }
 
-    /// A response of the source was valid.
+    /// Records a valid response of the source.
     pub(super) fn answered(&mut self, source: usize, url: String, validator: &Validator) {
         if let Some(one) = self.all.get_mut(source) {
             one.url = url;
@@ -159,7 +159,7 @@ impl Sources {
         self.all.get_mut(source).map(|one| &mut one.growth)
     }
 
-    /// The source sent a range that was valid.
+    /// Records that the source sent a valid range.
     pub(super) fn set_sends_ranges(&mut self, source: usize) {
         if let Some(one) = self.all.get_mut(source) {
             one.sends_ranges = true;
@@ -171,8 +171,8 @@ impl Sources {
         self.all.get(source).is_some_and(|one| one.sends_ranges)
     }
 
-    /// A connection of the source finished its segment at this rate (bytes a second). Returns true if the
-    /// source is too slow beside the others.
+    /// Records that a connection of the source finished its segment at this rate (bytes a second). Returns
+    /// true if the source is much slower than the others.
     pub(super) fn succeeded(&mut self, source: usize, rate: f64) -> bool {
         let best = (0..self.all.len()).filter(|&one| one != source && self.is_usable(one));
         let best = best.map(|one| self.all[one].rate).fold(0.0, f64::max);
@@ -182,14 +182,14 @@ impl Sources {
         rate > 0.0 && one.rate * SLOW < best
     }
 
-    /// A connection of the source failed. Returns true if the source has failed too often.
+    /// Records that a connection of the source failed. Returns true if the source has failed too often.
     pub(super) fn failed(&mut self, source: usize, sent_bytes: bool) -> bool {
         let Some(one) = self.all.get_mut(source) else { return false };
         one.failures = if sent_bytes { 1 } else { one.failures + 1 };
         one.failures >= FAILURES
     }
 
-    /// The source is not asked any more.
+    /// Makes the source unusable.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
         if let Some(one) = self.all.get_mut(source) {
             one.out = Some(why);
@@ -199,15 +199,15 @@ impl Sources {
         }
     }
 
-    /// The source is not suspected any more.
+    /// Ends the suspicion against the source.
     pub(super) fn clear_suspicion(&mut self, source: usize) {
         if let Some(one) = self.all.get_mut(source) {
             one.out = one.out.filter(|why| *why != Out::Suspected);
         }
     }
 
-    /// Lets all sources be asked again but those that sent wrong bytes: none is left, or the job starts
-    /// again.
+    /// Makes all sources usable again, except those that sent wrong bytes. The caller does this if none is
+    /// left, or if the job starts again.
     pub(super) fn revive(&mut self) {
         for one in &mut self.all {
             one.out = one.out.filter(|why| *why == Out::SentWrongBytes);
@@ -218,7 +218,7 @@ impl Sources {
         }
     }
 
-    /// Forgets what the sources said of the file, since it starts again.
+    /// Forgets what the sources said about the file, since it starts again.
     pub(super) fn forget(&mut self) {
         for one in &mut self.all {
             (one.validator, one.sends_ranges) = (None, false);
@@ -261,7 +261,7 @@ mod tests {
         let mut asked = vec![sources.current()];
         while sources.advance() {
             asked.push(sources.current());
-            // Sources that are dropped or suspected meanwhile change which one is asked first.
+            // Sources that are dropped or suspected meanwhile change which one is used first.
             sources.take_out(sources.current(), Out::Dropped);
             sources.revive();
         }

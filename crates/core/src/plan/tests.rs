@@ -1,4 +1,4 @@
-//! Drives a plan from outside, one step after the other.
+//! Tests that drive a plan from outside, one step at a time.
 
 use super::*;
 use crate::http_response;

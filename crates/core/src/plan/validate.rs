@@ -1,8 +1,8 @@
-//! Validates a response with a range against the request, before a byte of its body is used, and says what
-//! the response of each source must agree with.
+//! Validates a response with a range against the request, before a byte of its body is used. It also says
+//! what the response of each source is compared with.
 //!
-//! Invariant: a range is used only if it is of the same state of the file as the bytes that are already here,
-//! starts where it was requested, and ends within the file.
+//! Invariant: a range is used only if it belongs to the same state of the file as the written bytes, starts
+//! where it was requested, and ends within the file.
 
 use super::identity::Joining;
 use crate::adopt::Adopted;
@@ -13,23 +13,23 @@ use crate::journal::Start;
 use crate::remote::{Remote, Span, Validator};
 use crate::show;
 
-/// A range that begins earlier than requested is accepted if it begins by no more than this too early: beyond
-/// it, another request is cheaper than skipping the first bytes.
+/// A range may begin at most this many bytes before the requested one. If there are more, another request is
+/// cheaper than skipping the bytes.
 const SKIPPED_MOST: u64 = 1024 * 1024;
 
-/// Which bytes of a response are used.
+/// The bytes of a response that are used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Segment {
-    /// Bytes of the body to leave out at its beginning.
+    /// The number of bytes to skip at the beginning of the body.
     pub(super) skip: u64,
-    /// One past the last byte of the file, at most one past the last requested byte.
+    /// The offset in the file after the last used byte. It is at most the end of the request.
     pub(super) end: u64,
 }
 
-/// Validates a response to a request for the bytes from `from` to before `end` of the file that is `known`.
+/// Validates a response to a request for the bytes from `from` to before `end` of the file `known`.
 ///
 /// # Errors
-/// The reason why no byte of it may be written.
+/// Returns why no byte of the response may be written.
 pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote) -> Result<Segment, Error> {
     let refuse = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
     let Span::Range(range) = &remote.span else {
@@ -45,8 +45,8 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
         let codings = format!("{} before, {} now", coding(&known.coding), coding(&remote.coding));
         return refuse(ErrorKind::HttpEncoding, &codings);
     }
-    // Without a validator only a digest can tell two states of the file apart, when all of it is here.
-    if known.version != Validator::Unknown && remote.validator != known.version {
+    // Without a validator, only a digest of the complete file can tell two states of the file apart.
+    if known.validator != Validator::Unknown && remote.validator != known.validator {
         return refuse(ErrorKind::RemoteChanged, "");
     }
     let contradicts = |one: &Expected, other: &Expected| {
@@ -70,43 +70,43 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
     Ok(Segment { skip: from - range.start, end: end.map_or(range.end, |end| end.min(range.end)) })
 }
 
-/// Returns what the journal says of a file that this response brings.
+/// Returns the start of a journal for the file in this response.
 pub(super) fn start_of(remote: &Remote, origin: Option<Origin>) -> Start {
     Start {
         url: show::url(&remote.url),
         origin,
         size: remote.size,
-        version: remote.validator.clone(),
+        validator: remote.validator.clone(),
         coding: remote.coding.clone(),
         digests: remote.digests.clone(),
     }
 }
 
-/// Returns what a response of this source must agree with: each mirror has a validator of its own, and all
+/// Returns what a response of this source is compared with. Each mirror has a validator of its own, and all
 /// have the same digests.
 pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> Start {
     if !joining.mixes {
         return known.clone();
     }
     let same = joining.sources.origin(source) == known.origin;
-    let version = joining.sources.validator(source).or(Some(&known.version).filter(|_| same));
-    let version = version.cloned().unwrap_or(Validator::Unknown);
-    Start { version, digests: joining.expected.to_vec(), ..known.clone() }
+    let validator = joining.sources.validator(source).or(Some(&known.validator).filter(|_| same));
+    let validator = validator.cloned().unwrap_or(Validator::Unknown);
+    Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns what a partial file of another tool becomes, by a response about its end.
+/// Returns what is known about an adopted partial file after a response with its end.
 pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
     let start = start_of(remote, origin);
     match remote.size {
         Some(size) if size < left.end() || left.size.is_some_and(|whole| whole != size) => {
             Err(is_no_beginning(left, Some(size), &start.url))
         }
-        // If the server does not say how large its file is, the other tool may have known.
+        // If the server does not say how large its file is, the size that the other tool recorded is used.
         size => Ok(Start { size: size.or(left.size), ..start }),
     }
 }
 
-/// Returns the error that a partial file of another tool is not of the server's file, by the sizes of both.
+/// Returns the error for a partial file of another tool whose size does not fit the server's file.
 pub(super) fn is_no_beginning(left: &Adopted, size: Option<u64>, url: &str) -> Error {
     let here = match left.size {
         Some(size) => format!("it is of a file of {size} bytes"),

@@ -142,9 +142,9 @@ impl Director {
         let continues = self.settings.resume == Resume::Adopt;
         let modified = running.modified.filter(|_| self.settings.keep_mtime);
         let from = running.plan.fetched_from().filter(|_| self.settings.attributes != Attributes::None);
-        let attach = from.map(|(origin, version)| {
+        let attach = from.map(|(origin, validator)| {
             let url = (self.settings.attributes == Attributes::Url).then(|| show::url(&running.spec.urls[0]));
-            Attach { origin, version, url, now: clock::wall() }
+            Attach { origin, validator, url, now: clock::wall() }
         });
         let how = Publishing {
             size: running.plan.size().unwrap_or_default(),

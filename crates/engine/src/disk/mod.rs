@@ -141,7 +141,7 @@ pub struct Attach {
     /// The origin of the file.
     pub origin: Origin,
     /// The validator of this version.
-    pub version: Validator,
+    pub validator: Validator,
     /// The URL without secrets, if it is stored too.
     pub url: Option<String>,
     /// The present time.

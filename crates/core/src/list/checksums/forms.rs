@@ -13,8 +13,8 @@
 use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
 
-/// Reads a line that is certainly complete. Returns `None` if it may be the first one of an entry with
-/// several lines.
+/// Reads a line that is certainly a complete entry. Returns `None` if it may be the first line of an entry
+/// with several lines.
 pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     let (line, escaped) = match line.strip_prefix('\\') {
         Some(rest) => (rest, true),
@@ -30,7 +30,7 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     Some(Entry { name: if names_nothing { String::new() } else { name }, digest })
 }
 
-/// Returns a name of a list with slashes if it is a Windows path (`C:\DIR\NAME`, `.\NAME`). In other names a
+/// Returns a name of a list, with slashes if it is a Windows path (`C:\DIR\NAME`, `.\NAME`). In other names a
 /// backslash is an ordinary character.
 pub(super) fn written(name: &str) -> String {
     let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -44,13 +44,13 @@ pub(super) fn written(name: &str) -> String {
 pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let (name, digits) = line.trim().rsplit_once([' ', '\t'])?;
     let name = name.trim_end();
-    // After such a character the digest is one of an unknown algorithm: `SHA3-256 (NAME) = HEX`.
+    // Before one of these characters is the name of an unknown algorithm: `SHA3-256 (NAME) = HEX`.
     let marked = name.ends_with(['=', ':']);
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }
 
-/// Reads hexadecimal digits as a digest. Their number says the algorithm. In lists such as `B2SUMS` and
-/// `B3SUMS` the name of the list decides, because these digests are as long as those of SHA-2.
+/// Reads hexadecimal digits as a digest. Their number gives the algorithm. In lists such as `B2SUMS` and
+/// `B3SUMS` the name of the list gives it, because these digests are as long as those of SHA-2.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));
@@ -68,8 +68,8 @@ fn gnu<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     Some((behind(rest), hexadecimal(digits, list)?))
 }
 
-/// Returns the name after a digest. The separator is a blank, and then one more blank or a star. Only after
-/// those may the name itself begin with one.
+/// Returns the name after a digest. The separator is a blank followed by another blank or a star. Blanks
+/// after these two characters belong to the name.
 fn behind(rest: &str) -> &str {
     let rest = rest.strip_prefix([' ', '\t']).unwrap_or(rest);
     rest.strip_prefix([' ', '*']).unwrap_or(rest)

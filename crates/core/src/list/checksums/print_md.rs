@@ -12,7 +12,7 @@ use crate::digest::{Algorithm, Digest};
 /// The digits of the longest digest, a SHA-512.
 const MOST_DIGITS: usize = 128;
 
-/// An entry of which some lines were read.
+/// An entry whose lines are being read.
 pub(super) struct Block {
     name: String,
     algorithm: Tag,
@@ -26,7 +26,7 @@ enum Tag {
 }
 
 impl Block {
-    /// Begins an entry with this line, if it has the form of a first line.
+    /// Starts an entry with this line, if the line has the form of a first line.
     pub(super) fn begin(line: &str) -> Option<Block> {
         let (name, rest) = line.rsplit_once(':')?;
         let name = name.trim().to_string();
@@ -37,7 +37,7 @@ impl Block {
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
-    /// Adds a line if the digest continues there. Returns whether it does.
+    /// Adds a line if it continues the digest. Returns true if it does.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         match self.digits.is_empty() {
             true => self.takes_tagged(line),
@@ -46,12 +46,12 @@ impl Block {
         }
     }
 
-    /// Returns what was read as one line.
+    /// Returns the lines so far as one line.
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.name, self.digits)
     }
 
-    /// Returns the entry, if its digest is complete.
+    /// Returns the entry if its digest is complete.
     pub(super) fn entry(self, list: &str) -> Option<Entry> {
         let digest = match self.algorithm {
             Tag::None => forms::hexadecimal(&self.digits, list),
@@ -61,7 +61,7 @@ impl Block {
         Some(Entry { name: forms::written(&self.name), digest: digest? })
     }
 
-    /// Adds groups, with or without `SHA256 =` before them. Returns whether the text has this form.
+    /// Adds groups, with or without `SHA256 =` before them. Returns true if the text has this form.
     fn takes_tagged(&mut self, text: &str) -> bool {
         let Some((tag, groups)) = text.split_once('=') else { return self.takes_groups(text) };
         let tag = tag.trim();
@@ -72,7 +72,7 @@ impl Block {
         true
     }
 
-    /// Adds groups of hexadecimal digits. Returns whether the text is such groups and nothing else.
+    /// Adds groups of hexadecimal digits. Returns true if the text has such groups and nothing else.
     fn takes_groups(&mut self, text: &str) -> bool {
         let bytes =
             |group: &str| group.len().is_multiple_of(2) && group.bytes().all(|b| b.is_ascii_hexdigit());

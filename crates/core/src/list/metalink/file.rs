@@ -1,8 +1,10 @@
 //! Makes a job of one file of a document.
 //!
-//! Someone else wrote the document, so the parts of a file that cannot be used are left out with a note. A
-//! file is an error only if it has no usable name or URL. Invariant: a job has a name that stays below the
-//! output folder, at least one URL, and complete digests. The memory for a file is bounded.
+//! Metalink documents come from elsewhere, so the parts of a file that cannot be used are left out with a
+//! note. A file is an error only if it has no usable name or URL.
+//!
+//! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
+//! The memory for a file is limited.
 
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};
@@ -17,24 +19,24 @@ pub const MOST_URLS: usize = 1000;
 /// The most digests of a file: several times the number of algorithms.
 const MOST_DIGESTS: usize = 64;
 
-/// The most notes of a file. A person does not read more.
+/// The most notes of a file. A user does not read more.
 const MOST_NOTES: usize = 8;
 
 /// The longest name in bytes, with its folders. Systems accept no longer paths.
 const LONGEST_NAME: usize = 4096;
 
-/// The source of the digests, as it is shown.
+/// Where the digests came from, in words for the user.
 const FROM: &str = "the Metalink file";
 
 /// An element whose text is used.
 pub(super) enum Leaf {
     Hash(Algorithm),
-    /// A hash of an algorithm that cannot be checked here.
+    /// A hash of an algorithm that is not supported.
     UnknownHash,
     /// A chunk hash of the open `pieces`.
     Piece,
     Size,
-    /// A URL with its rank among those of the file. The lowest is the best.
+    /// A URL with its rank among those of the file. The lowest rank is the best.
     Url(u32),
 }
 
@@ -43,15 +45,15 @@ pub(super) struct File {
     pub(super) line: u64,
     name: String,
     urls: Vec<(u32, Url)>,
-    /// The number of `url` elements, including those that are not used.
+    /// The number of `url` elements, including the unused ones.
     urls_seen: usize,
     expected: Vec<Expected>,
-    /// The number of hashes of the file and of sets of chunk hashes, including those that are not used.
+    /// The number of hashes of the file and of sets of chunk hashes, including the unused ones.
     hashes_seen: usize,
     /// The best chunk hashes so far, and the open ones.
     pieces: Option<ChunkHashes>,
     open: Option<ChunkHashes>,
-    /// One of the open chunk hashes is malformed.
+    /// True if one of the open chunk hashes is malformed.
     open_is_wrong: bool,
     size: Option<u64>,
     notes: Vec<String>,
@@ -101,7 +103,7 @@ impl File {
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
                 self.note(format!("it has more than {MOST_URLS} URLs; the others were left out"));
             }
-            // A URL of another protocol, or text that is not a URL, is left out. Other mirrors are used
+            // A URL of another protocol, or a text that is not a URL, is left out. Other mirrors are used
             // instead.
             Leaf::Url(rank) => self.add_url(*rank, text),
         }
@@ -134,7 +136,7 @@ impl File {
         self.urls.push((rank, url));
     }
 
-    /// Begins a set of chunk hashes. It is used if its algorithm is strong. SHA-1 is accepted too, since
+    /// Starts a set of chunk hashes. It is used if its algorithm is strong. SHA-1 is accepted too, since
     /// older documents have nothing else.
     pub(super) fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
         self.hashes_seen += 1;
@@ -150,7 +152,7 @@ impl File {
     /// Ends a set of chunk hashes. The strongest set is kept.
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
-            // It is not certain which chunks the other hashes belong to.
+            // After a malformed hash, it is not certain which chunks the other hashes belong to.
             self.note("a hash of its pieces is malformed; those hashes were ignored".into());
             self.open = None;
         }
@@ -187,7 +189,7 @@ impl File {
         if self.expected.is_empty() && self.pieces.is_none() && self.hashes_seen > 0 {
             self.notes.insert(0, "the Metalink file has no hash of it that can be checked".into());
         }
-        // The sort is stable: of equal ranks, the first one in the document counts first.
+        // The sort is stable: among equal ranks, the first URL in the document is preferred.
         self.urls.sort_by_key(|(rank, _)| *rank);
         Ok(Job {
             urls: self.urls.into_iter().map(|(_, url)| url).collect(),

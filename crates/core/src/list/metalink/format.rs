@@ -1,6 +1,7 @@
-//! Says what each element means in the two versions of the format, by its name and its place.
+//! Gives the meaning of each element in the two versions of the format, by its name and its place.
 //!
-//! Invariant: an element counts only in the namespace of its root, and only where its version allows it.
+//! Invariant: an element is used only if it has the namespace of the root and is in a place that its version
+//! allows.
 
 use super::xml::{attribute, bad};
 use crate::error::Error;
@@ -9,7 +10,7 @@ use quick_xml::events::BytesStart;
 pub(super) const NAMESPACE_4: &str = "urn:ietf:params:xml:ns:metalink";
 pub(super) const NAMESPACE_3: &str = "http://www.metalinker.org/";
 
-/// The priority of a URL that states none: after all others (RFC 5854, section 4.2.16.2).
+/// The priority of a URL that states none. It comes after all others (RFC 5854, section 4.2.16.2).
 const LAST: u32 = 999_999;
 
 /// The root element: its version and namespace apply to all others.
@@ -56,7 +57,7 @@ impl Root {
         Ok(Root { version, prefix })
     }
 
-    /// Returns which element this is, by its name in the root's namespace.
+    /// Returns the element that this name in the namespace of the root stands for.
     pub(super) fn element(&self, start: &BytesStart<'_>) -> Result<Element, Error> {
         let name = start.name();
         let Some(local) = name.as_ref().strip_prefix(self.prefix.as_str()) else { return Ok(Element::Other) };
@@ -102,8 +103,8 @@ impl Root {
         }
     }
 
-    /// Returns the rank of a URL among those of its file; the lowest is the best. Returns `None` if the URL
-    /// does not lead to the file itself, such as that of a torrent in version 3.
+    /// Returns the rank of a URL among those of its file. The lowest rank is the best. Returns `None` if the
+    /// URL does not lead to the file itself, such as that of a torrent in version 3.
     pub(super) fn rank(&self, start: &BytesStart<'_>) -> Result<Option<u32>, Error> {
         let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
         if self.version == Version::Four {

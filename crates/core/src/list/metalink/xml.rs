@@ -1,7 +1,7 @@
 //! Reads XML safely.
 //!
-//! Invariant: a document is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and with it all
-//! entities that a document could define, so that text never becomes longer than the document.
+//! Invariant: a document is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and so are all
+//! entities that it could define. So no text becomes longer than the document.
 
 use crate::error::{Error, ErrorKind};
 use quick_xml::XmlVersion;
@@ -16,19 +16,19 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 /// A document that is being read.
 pub(super) struct Document {
     reader: Reader<Cursor<Vec<u8>>>,
-    /// A position in bytes and its line, from which the next count continues.
+    /// A position in bytes and its line. The next count continues from there.
     counted: (usize, u64),
-    /// Why the document as a whole is refused, if it is.
+    /// Why the whole document is refused, if it is.
     refused: Option<String>,
 }
 
 /// The next part of a document.
 pub(super) enum Token<'a> {
-    /// The start of an element. For an empty one, `End` follows.
+    /// The start of an element. `End` follows even if the element is empty.
     Start(BytesStart<'a>),
     End,
     Text(Cow<'a, str>),
-    /// Something without meaning here, such as a comment.
+    /// A part that is not used, such as a comment.
     Nothing,
     Over,
 }
@@ -84,7 +84,7 @@ impl Document {
     }
 }
 
-/// Returns the name of the root element without its prefix, if it is within these bytes.
+/// Returns the name of the root element without its prefix, if the name is within these bytes.
 pub(super) fn root(bytes: &[u8]) -> Option<String> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if !text.starts_with(b"<") {
@@ -104,7 +104,7 @@ pub(super) fn root(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Returns the value of an attribute. If there are several of that name, the first counts: looking for
+/// Returns the value of an attribute. If there are several of that name, the first one is used. A search for
 /// duplicates would take long in an element with many attributes.
 pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Error> {
     for one in start.attributes().with_checks(false) {
@@ -150,13 +150,13 @@ pub(super) fn bad(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::ListLine, "", why)
 }
 
-/// Returns the error for XML that is not well-formed. The reader's message is cut, since it may quote a whole
-/// document.
+/// Returns the error for XML that is not well-formed. The reader's message is shortened, since it may contain
+/// a whole document.
 fn broken(why: impl std::fmt::Display) -> Error {
     bad(format!("this is not proper XML: {}", beginning(&why.to_string())))
 }
 
-/// Returns as much of a text of the document as a message needs.
+/// Returns the beginning of a text of the document, for a message.
 pub(super) fn beginning(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -1,6 +1,7 @@
-//! Counts the retries of one job, and says how long to wait before each. Progress gives the retries back.
+//! Counts the retries of one job, and decides how long to wait before each. After progress, all retries are
+//! available again.
 //!
-//! Invariant: no more retries are used than there are, and they are given back only after [`PROGRESS`] new
+//! Invariant: the number of used retries is never above the limit. It is reset only after [`PROGRESS`] new
 //! bytes.
 
 use crate::error::{Error, Retry};
@@ -8,24 +9,24 @@ use crate::retry::PROGRESS;
 use crate::settings::OnError;
 use std::time::Duration;
 
-/// The first wait. Half a second is long beside a short disturbance, and short for a person.
+/// The first wait. Half a second is longer than a short disturbance, and short for a user.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before a retry that no server asked for.
+/// The longest wait before a retry, unless a server asks for a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What the budget allows after a failure.
+/// What may be done after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Continue after progress. It costs no retry.
     GoOn,
     /// Try again. It costs a retry.
     TryAgain,
-    /// Ask the person.
+    /// Ask the user.
     Ask,
     /// Give the job up.
     GiveUp,
-    /// Give the job up, and end the run: its retries are used up and a person is watching.
+    /// Give the job up and end the run, because its retries are used up and the user is present.
     Exhausted,
     /// Give the job up and stop everything.
     StopAll,
@@ -41,18 +42,19 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Makes a budget of `retries`. `seed` spreads the waits of jobs that fail together.
+    /// Returns a budget of `retries`. `seed` is for random waits, so that jobs that fail together are not
+    /// retried together.
     pub(super) fn new(retries: u32, seed: u64) -> Self {
         Budget { retries, used: 0, best_at_failure: 0, jitter: seed }
     }
 
-    /// Returns the retries that were used, and how many there are in all.
+    /// Returns the number of used retries, and the limit.
     pub(super) fn tries(&self) -> (u32, u32) {
         (self.used, self.retries)
     }
 
-    /// Decides whether a failure is retried. This is the only place that does. `best` is the highest number
-    /// of bytes that the file ever had; `can_go_on` says that they need not be fetched again.
+    /// Decides if a failure is retried. No other code decides this. `best` is the highest number of bytes
+    /// that the file ever had. `can_go_on` is true if they need not be fetched again.
     pub(super) fn verdict(
         &mut self,
         error: &Error,
@@ -84,16 +86,16 @@ impl Budget {
         self.used = self.used.saturating_add(1);
     }
 
-    /// Returns the wait before the next retry. It is doubled with each retry used, and spread by half either
-    /// way.
+    /// Returns the wait before the next retry. It doubles with each used retry, and varies randomly by up to
+    /// half of its length.
     pub(super) fn wait(&mut self) -> Duration {
         let doublings = self.used.saturating_sub(1).min(16);
         let plain = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
         plain.mul_f64(0.5 + self.next_jitter())
     }
 
-    /// Returns the wait before the job continues after progress. It keeps a broken server from being asked
-    /// too often.
+    /// Returns the wait before the job continues after progress. It prevents frequent requests to a broken
+    /// server.
     pub(super) fn short_wait(&mut self) -> Duration {
         Duration::from_millis(100).mul_f64(0.5 + self.next_jitter())
     }

@@ -1,7 +1,8 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure gets exactly one [`FailureDecision`]. A pause that a host asked for, a
-//! continuation after progress, and a mirror that was not tried yet cost no retry; everything else does.
+//! Invariant: every failure gets exactly one [`FailureDecision`]. Three things cost no retry: a pause that a
+//! host asked for, a continuation after progress, and a mirror that was not tried yet. Everything else costs
+//! one.
 
 mod budget;
 mod pauses;
@@ -17,9 +18,9 @@ use std::time::Duration;
 /// What follows a failure of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureDecision {
-    /// Wait because the host asked for it, then continue. It costs no retry.
+    /// Wait because the host asked for it, and then continue. It costs no retry.
     Pause { wait: Duration },
-    /// Start again at once: only bytes of an earlier run were of no use. It costs no retry.
+    /// Start again at once, because only bytes of an earlier run were useless. It costs no retry.
     StartAgain,
     /// Continue after a short wait, since bytes arrived before the failure. It costs no retry.
     Continue { wait: Duration },
@@ -27,31 +28,31 @@ pub(super) enum FailureDecision {
     NextMirror,
     /// Try again. The retry is already counted.
     Retry { wait: Duration },
-    /// Ask the person. So many retries are left.
+    /// Ask the user. `left` is the number of retries that are left.
     Ask { left: u32 },
     /// Give the job up.
     GiveUp {
-        /// No retry is left and a person is watching: no further job starts.
+        /// True if no retry is left and the user is present. No further job starts then.
         exhausted: bool,
-        /// The whole run stops.
+        /// True if the whole run stops.
         stop_all: bool,
     },
 }
 
-/// What a decision depends on, besides the error.
+/// The facts on which a decision depends, besides the error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
-    /// Bytes are written, they stay valid, and the next request continues them.
+    /// True if there are written bytes, they stay valid, and the next request continues them.
     pub(super) continues: bool,
-    /// All bytes that were written are from an earlier run.
+    /// True if all written bytes are from an earlier run.
     pub(super) only_leftovers: bool,
-    /// The most bytes of this run that ever counted.
+    /// The highest number of valid bytes from this run so far.
     pub(super) best: u64,
     /// Bytes that were received in this run.
     pub(super) received: u64,
-    /// The failure happened while the path was chosen or the partial file was opened.
+    /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
-    /// Every mirror was suspected of the wrong digest, so that another mirror cannot help.
+    /// True if every mirror was suspected of the wrong digest. Another mirror then cannot help.
     pub(super) all_suspected: bool,
 }
 
@@ -63,7 +64,7 @@ pub(super) struct RetryPolicy {
     max_time: Option<Duration>,
     budget: Budget,
     pauses: Pauses,
-    /// How long the person was asked or the job was paused. It does not count as time of the job.
+    /// How long the user was asked or the job was paused. This time does not count for `--max-time`.
     idle: Duration,
 }
 
@@ -118,19 +119,19 @@ impl RetryPolicy {
         self.budget.wait()
     }
 
-    /// Counts the retry that the person asked for after this time. Returns the wait before it: the person has
-    /// waited already, so that only the host's own pause is left.
+    /// Counts the retry that the user chose after this time. Returns the wait before it, which is only the
+    /// pause of the host, because the user has waited already.
     pub(super) fn spend_on_answer(&mut self, error: &Error) -> Duration {
         self.budget.spend();
         error.pause.map_or(Duration::ZERO, |pause| pause.wait)
     }
 
-    /// The person was asked, or the job was paused, for so long.
+    /// Adds time in which the user was asked or the job was paused.
     pub(super) fn add_idle_time(&mut self, time: Duration) {
         self.idle += time;
     }
 
-    /// Failures are handled like this from now on.
+    /// Changes how failures are handled.
     pub(super) fn set_on_error(&mut self, on_error: OnError) {
         self.on_error = on_error;
     }
@@ -146,19 +147,19 @@ impl RetryPolicy {
         of.saturating_sub(used)
     }
 
-    /// Returns the retries that a job has in all.
+    /// Returns the number of retries that a job may use.
     pub(super) fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// Returns when `--max-time` ends a job that sent its first request at `start`.
+    /// Returns the time when `--max-time` ends a job that sent its first request at `start`.
     pub(super) fn deadline(&self, start: Duration) -> Option<Duration> {
         Some(start.saturating_add(self.max_time?).saturating_add(self.idle))
     }
 }
 
-/// Returns true if another mirror may answer better. It cannot help against failures of this machine, and it
-/// is not tried while the bytes that are written can be continued.
+/// Returns true if another mirror may succeed. It cannot help if this machine failed. It is not tried if the
+/// written bytes can be continued.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

@@ -1,19 +1,20 @@
-//! Pauses that a host asked for or needs. They are not failures as long as bytes arrive between them.
+//! Pauses that a host asked for or needs. They are not failures if bytes arrive between them.
 //!
-//! Invariant: without a new byte, at most [`PAUSES`] of them follow each other, and for no longer than
+//! Invariant: without a new byte, there are at most [`PAUSES`] of them in a row, and they take at most
 //! [`LONGEST`].
 
 use crate::error::{Pause, Why};
 use std::time::Duration;
 
-/// So many pauses without a byte between them cost no retry: a host that counts by the minute needs a few.
+/// The number of pauses without a new byte that cost no retry. A host that counts by the minute needs a few.
 const PAUSES: u32 = 10;
 
-/// Pauses cost no retry for so long without a byte: ten quotas of a minute.
+/// The time without a new byte in which pauses cost no retry. It is ten minutes, because quotas often last a
+/// minute.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, since a `Retry-After` may be 0. If the host named no time, it is doubled with each
-/// pause up to the second value.
+/// The shortest wait, since a `Retry-After` may be 0, and the longest one for a host that named no time. For
+/// such a host, the wait doubles with each pause.
 const SHORTEST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.
@@ -21,19 +22,19 @@ const SHORTEST: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 pub(super) struct Pauses {
     count: u32,
     since: Duration,
-    /// Bytes that had been received by then.
+    /// The number of bytes that had been received by then.
     received: u64,
 }
 
 impl Pauses {
-    /// Returns how long the job waits, with so many bytes `received` so far. Returns `None` if the pause
-    /// counts as a failure.
+    /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the pause
+    /// is handled as a failure.
     pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
         if self.count == 0 || received > self.received {
             *self = Pauses { count: 0, since: now, received };
         }
         let in_vain = self.count >= PAUSES || now.saturating_sub(self.since) >= LONGEST;
-        // The host serves other connections: this one's turn will come.
+        // A host that serves other connections will serve this one later.
         if in_vain && pause.why != Why::Shared {
             return None;
         }

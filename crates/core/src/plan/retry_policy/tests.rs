@@ -1,4 +1,4 @@
-//! One row for each decision that can follow a failure.
+//! Tests of each decision that can follow a failure.
 
 use super::*;
 use crate::error::{Pause, Why};

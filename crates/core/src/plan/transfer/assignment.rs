@@ -1,51 +1,53 @@
-//! One worker, the segment that it was assigned, and how fast it delivers.
+//! One worker, its segment, and its speed.
 //!
 //! Invariant: a worker only moves forward, never beyond the end of its segment, and not before its response
-//! was accepted. Only [`super::SegmentLedger`] changes it.
+//! was accepted. Only [`super::SegmentLedger`] changes an assignment.
 
 use crate::error::{Error, ErrorKind};
 use crate::plan::WorkerId;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Speed is measured over spans of at least this.
+/// The shortest time over which speed is measured.
 pub const SPAN: Duration = Duration::from_millis(100);
 
-/// A segment that took less time than this says nothing about speed: its bytes may have waited in a buffer.
+/// The speed of a segment that took less time than this is not used, because its bytes may have waited in a
+/// buffer.
 pub const SHORTEST_SEGMENT: Duration = Duration::from_millis(5);
 
 /// A worker and its segment.
 #[derive(Debug, Clone)]
 pub(in crate::plan) struct Assignment {
     pub(in crate::plan) worker: WorkerId,
-    /// The source that it asks.
+    /// The source that it uses.
     pub(in crate::plan) source: usize,
-    /// The worker that fetches the same segment. The first one to finish wins.
+    /// The worker whose segment this one fetches too. The first of the two to finish is used.
     pub(in crate::plan) hedge_of: Option<WorkerId>,
-    /// A hedge that gets its segment for itself as soon as its response is valid. Until then it is not known
-    /// whether the source sends ranges, and the first response goes on to deliver everything.
+    /// True for a hedge that takes over its segment as soon as its response is valid. Until then, it is not
+    /// known if the source sends ranges, and the first response continues to deliver the whole file.
     pub(in crate::plan) probes: bool,
     /// The first byte that was requested.
     pub(in crate::plan) from: u64,
     /// The first byte that it has not written.
     pub(in crate::plan) at: u64,
-    /// One past its last byte; `None` while the size of the file is not known.
+    /// The offset after its last byte, or `None` while the size of the file is not known.
     pub(in crate::plan) end: Option<u64>,
-    /// One past the last byte that was requested.
+    /// The offset after the last byte that was requested.
     requested_end: Option<u64>,
-    /// Its response was accepted.
+    /// True if its response was accepted.
     pub(in crate::plan) receiving: bool,
-    /// All written bytes of the segment are its own.
+    /// True if this worker wrote all written bytes of the segment.
     fresh: bool,
-    /// Its segment counts only as a whole: the response has a digest of its own, or the chunk must come from
-    /// one source. It reports nothing before all of it is verified, so its silence means nothing, and no
-    /// other worker gets any of it.
+    /// True if its segment is used only as a whole, because the response has a digest of its own or the chunk
+    /// must come from one source. Such a worker reports nothing before its whole segment is verified. Its
+    /// silence is normal, and no other worker gets a part of the segment.
     pub(in crate::plan) whole_only: bool,
     speed: Speed,
 }
 
 impl Assignment {
-    /// A worker was asked for these bytes, where `typical` bytes a second are to be expected.
+    /// Returns the assignment of a worker that requests these bytes. `typical` is the expected rate in bytes
+    /// a second.
     pub(super) fn new(
         now: Duration,
         worker: WorkerId,
@@ -75,7 +77,7 @@ impl Assignment {
         self.from == 0 && self.requested_end.is_none()
     }
 
-    /// Returns the bytes a second, lately or in all.
+    /// Returns the recent rate in bytes a second, or the average of the segment.
     pub(in crate::plan) fn rate(&self) -> f64 {
         self.speed.of_short_segment().unwrap_or(if self.speed.mark == self.speed.since {
             0.0
@@ -84,22 +86,22 @@ impl Assignment {
         })
     }
 
-    /// Returns the bytes that it has delivered.
+    /// Returns the number of bytes that it has delivered.
     pub(in crate::plan) fn delivered(&self) -> u64 {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if it got much less than was requested: some servers send a file in small parts.
+    /// Returns true if it got much less than was requested. Some servers send a file in small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
         let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
         short && !self.is_plain() && self.delivered() < least
     }
 
-    /// Returns how it ended. A worker ended well only if its response was accepted and its segment is
-    /// complete, or if it broke after that.
+    /// Returns the result of the worker. It succeeded if its response was accepted and its segment is
+    /// complete, even if its connection broke after that.
     ///
     /// # Errors
-    /// The error of the worker, or `http.truncated`.
+    /// Returns the error of the worker, or `http.truncated`.
     pub(in crate::plan) fn outcome(&self, result: Result<(), Error>, path: &str) -> Result<(), Error> {
         let truncated = |why: &str| Err(Error::new(ErrorKind::HttpTruncated, path, why));
         match (result, self.end) {
@@ -113,7 +115,7 @@ impl Assignment {
         }
     }
 
-    /// Returns true if all of its segment is written.
+    /// Returns true if its whole segment is written.
     pub(super) fn is_finished(&self) -> bool {
         self.end.is_some_and(|end| self.at >= end)
     }
@@ -123,16 +125,16 @@ impl Assignment {
         Some(self.source).filter(|_| self.fresh)
     }
 
-    /// Its response was accepted: its bytes arrive from now on.
+    /// Records that its response was accepted. Its bytes arrive from now on.
     pub(super) fn accepted(&mut self, now: Duration, end: Option<u64>) {
         (self.speed.since, self.speed.last, self.speed.mark) = (now, now, now);
         (self.receiving, self.end) = (true, end);
     }
 
-    /// Its response, up to the byte `last`, has a digest. `alone` says that no other worker fetches the same.
-    /// Returns false if the response is of no use.
+    /// Records that its response, up to the byte `last`, has a digest. `alone` is true if no other worker has
+    /// the same segment. Returns false if the response is useless.
     pub(super) fn set_whole_only(&mut self, last: u64, alone: bool) -> bool {
-        // A response that is longer than the request is not read to its end, and its digest is not compared.
+        // A response that is longer than the request is not read to its end, so its digest is not compared.
         if self.requested_end.is_some_and(|end| last >= end) {
             return true;
         }
@@ -140,7 +142,8 @@ impl Assignment {
         self.whole_only
     }
 
-    /// It wrote all bytes below `upto`. Returns the new bytes, and the rate if a span of measurement ended.
+    /// Records that it wrote all bytes below `upto`. Returns the new bytes, and the rate if a span of
+    /// measurement ended.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -158,28 +161,28 @@ impl Assignment {
         Some((new, measured))
     }
 
-    /// Returns for how long it has delivered nothing.
+    /// Returns the time since it last delivered something.
     pub(super) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.speed.last)
     }
 
-    /// Returns true if its bytes still arrive.
+    /// Returns true if its bytes are still arriving.
     pub(super) fn delivers(&self, now: Duration) -> bool {
         self.receiving && self.silence(now) <= SPAN * 5
     }
 
-    /// Returns true if it should have delivered something that can be measured.
+    /// Returns true if it has delivered too little in the time that it had.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && now.saturating_sub(self.speed.since) > SPAN * 2
     }
 
-    /// Returns the bytes a second of a segment that was too short for a span.
+    /// Returns the rate of a segment that was shorter than a span, in bytes a second.
     pub(super) fn rate_of_short_segment(&self) -> Option<f64> {
         self.speed.of_short_segment()
     }
 
-    /// Returns the bytes a second, where a round trip takes `latency`. Reports come a few times a second;
-    /// longer silence counts as slowness.
+    /// Returns the present rate in bytes a second. `latency` is the time of a round trip. Reports come a few
+    /// times a second, so a longer silence lowers the rate.
     pub(super) fn rate_by_now(&self, now: Duration, latency: Duration) -> f64 {
         let (span, silence) = ((SPAN * 2).max(latency), self.silence(now));
         if silence <= span {
@@ -189,32 +192,32 @@ impl Assignment {
         }
     }
 
-    /// Returns the byte that it has probably reached. Reports come a few times a second, so it is further
-    /// than the last one said, unless it is silent.
+    /// Returns an estimate of the byte that it has reached. Reports come a few times a second, so it is
+    /// further than its last report, unless it is silent.
     pub(super) fn probably_at(&self, now: Duration) -> u64 {
         let silence = self.silence(now);
         let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };
         self.at.saturating_add((self.speed.rate * since.as_secs_f64()) as u64)
     }
 
-    /// Returns how many bytes of its segment probably have not arrived. Returns 0 if the end is not known.
+    /// Returns an estimate of the bytes of its segment that have not arrived, or 0 if the end is not known.
     pub(super) fn probably_left(&self, now: Duration) -> u64 {
         self.end.map_or(0, |end| end.saturating_sub(self.probably_at(now)))
     }
 }
 
-/// The bytes a second of one connection, lately.
+/// The recent rate of one connection in bytes a second.
 #[derive(Debug, Clone, Copy)]
 struct Speed {
-    /// When the segment began, and its bytes.
+    /// The start of the segment, and its bytes.
     since: Duration,
     total: u64,
     /// When the last bytes arrived.
     last: Duration,
-    /// Bytes since the mark.
+    /// The start of the span of measurement, and the bytes since then.
     mark: Duration,
     bytes: u64,
-    /// At first, the typical rate.
+    /// The rate of the last span. At first, it is the typical rate.
     rate: f64,
 }
 
@@ -234,7 +237,7 @@ impl Speed {
         Some(rate)
     }
 
-    /// Returns the rate of a segment that was too short for a span.
+    /// Returns the rate of a segment that was shorter than a span.
     fn of_short_segment(&self) -> Option<f64> {
         let time = self.last.saturating_sub(self.since);
         (time >= SHORTEST_SEGMENT && self.mark == self.since).then(|| self.total as f64 / time.as_secs_f64())

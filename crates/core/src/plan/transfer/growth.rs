@@ -1,35 +1,38 @@
-//! Decides whether a source may be asked for one more connection to the same file.
+//! Decides if one more connection to the same file may be opened at a source.
 //!
-//! A refusal lowers the limit to the connections that work and stops the search for a while; the third in a
-//! row ends it. Invariant: how many requests a source refuses does not depend on the size of the file.
+//! A refusal sets the limit to the connections that work, and no more are tried for a while. After the third
+//! refusal in a row, no more are tried at all.
+//!
+//! Invariant: the number of refused requests does not depend on the size of the file.
 
 use crate::plan::WorkerId;
 use std::time::Duration;
 
-/// So many refusals in a row end the search for the rest of the file: one may be an accident, two a bad
-/// moment.
+/// After this many refusals in a row, no more connections are tried for the rest of the file. One or two may
+/// be accidents.
 const REFUSALS: u32 = 3;
 
-/// The wait after the first refusal, doubled with each further one. It is long beside a round trip, and short
-/// beside a file that is worth several connections.
+/// The wait after the first refusal. It doubles with each further one. It is long compared with a round trip,
+/// and short compared with the download of a file that needs several connections.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// How a source answered requests for more connections. It has no limit until it refuses one.
+/// The results of requests for more connections. There is no limit until a source refuses one.
 #[derive(Debug, Default)]
 pub(in crate::plan) struct Growth {
-    /// So many connections worked when the last one was refused.
+    /// The number of connections that worked when the last one was refused.
     limit: Option<usize>,
-    /// Refusals in a row. Refusals of requests that were sent together count as one.
+    /// The refusals in a row. Refusals of requests that were sent together are counted once.
     refusals: u32,
-    /// The newest worker at the last refusal: earlier requests were sent without knowing of it.
+    /// The newest worker at the last refusal. Requests of this and older workers were sent before the
+    /// refusal.
     newest: WorkerId,
-    /// No further connection is asked for before this moment.
+    /// No further connection is opened before this time.
     opens: Duration,
 }
 
 impl Growth {
-    /// The source refused a connection while `others` of its connections delivered bytes. `newest` is the
-    /// last worker that was started.
+    /// Records that the source refused a connection while `others` of its connections delivered bytes.
+    /// `newest` is the last worker that was started.
     pub(in crate::plan) fn refused(
         &mut self,
         now: Duration,
@@ -45,14 +48,15 @@ impl Growth {
         }
     }
 
-    /// So many connections deliver bytes at once.
+    /// Records that `count` connections deliver bytes at the same time.
     pub(in crate::plan) fn works(&mut self, count: usize) {
         if !self.has_ended() && self.limit.is_some_and(|limit| count > limit) {
             (self.limit, self.refusals, self.opens) = (None, 0, Duration::ZERO);
         }
     }
 
-    /// Returns how many more than `active` may be asked for now. Those that replace others need no wait.
+    /// Returns how many connections may be opened now in addition to the `active` ones. Those that replace
+    /// others need no wait.
     pub(in crate::plan) fn allowed(&self, now: Duration, active: usize) -> usize {
         match self.limit {
             None => usize::MAX,
@@ -61,12 +65,12 @@ impl Growth {
         }
     }
 
-    /// Returns true if more than `active` may be asked for, now or later.
+    /// Returns true if more connections than the `active` ones may be opened, now or later.
     pub(in crate::plan) fn may_grow(&self, active: usize) -> bool {
         !self.has_ended() || self.limit.is_none_or(|limit| active < limit)
     }
 
-    /// Returns when one more may be asked for, if that is in the future.
+    /// Returns the time when one more may be opened, if that is in the future.
     pub(in crate::plan) fn opens(&self, now: Duration) -> Option<Duration> {
         Some(self.opens).filter(|&opens| opens > now && !self.has_ended())
     }

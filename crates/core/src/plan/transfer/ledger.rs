@@ -1,8 +1,8 @@
-//! Which bytes of a file are free, claimed, assigned or written.
+//! The segment ledger: which bytes of a file are free, claimed, assigned or written.
 //!
-//! Invariant: every byte is in exactly one of these: written, claimed (on the disk since an earlier run, and
-//! not read back yet), assigned to one worker, free. A hedge is assigned bytes that another worker has too,
-//! and they count only if the hedge finishes first. [`SegmentLedger::check`] states it.
+//! Invariant: every byte is in exactly one of these states: written, claimed (on the disk since an earlier
+//! run, and not read back yet), assigned to one worker, or free. A hedge has bytes that another worker has
+//! too. They are used only if the hedge finishes first. [`SegmentLedger::check`] checks this.
 
 use super::{Assignment, Provenance};
 use crate::plan::WorkerId;
@@ -10,12 +10,12 @@ use crate::ranges::RangeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A worker that delivered nothing for this long (or four times what its response took, if that is more) is
-/// dropped as soon as another one could fetch its segment.
+/// A worker that delivered nothing for this long is dropped as soon as another one could fetch its segment.
+/// If its response took more than a quarter of this, the limit is four times that time.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Returns the typical rate of a connection, in bytes a second, after one of them measured `rate`. 0: none
-/// did before.
+/// Returns the typical rate of a connection in bytes a second, after one more of them measured `rate`.
+/// `before` is 0 for the first measurement.
 pub fn typical_rate(before: f64, rate: f64) -> f64 {
     if before == 0.0 { rate } else { 0.8 * before + 0.2 * rate }
 }
@@ -30,26 +30,26 @@ pub(in crate::plan) struct SegmentLedger {
     provenance: Provenance,
     /// Bytes that the disk is still discarding.
     pub(super) discarding: RangeSet,
-    /// Chunks that were wrong and came from several workers: such a chunk is fetched by one worker alone.
+    /// Chunks that were wrong and came from several workers. Each of them is now fetched by one worker alone.
     pub(super) contested: RangeSet,
-    /// Segments begin and end at multiples of this if possible, so that each chunk comes from one source. 0:
-    /// anywhere.
+    /// If possible, segments begin and end at multiples of this, so that each chunk comes from one source.
+    /// With 0, there is no such rule.
     pub(super) align: u64,
-    /// Bytes that were requested twice.
+    /// The number of bytes that were requested twice.
     pub(super) hedged: u64,
-    /// Responses have digests of their own.
+    /// True if responses have digests of their own.
     pub(super) digested: bool,
     /// The shortest time from a request to its response.
     pub(super) latency: Duration,
-    /// The typical bytes a second of one connection, lately.
+    /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
-    /// How long a worker may be silent while another one could fetch its segment. Each worker that is dropped
-    /// for silence makes it longer.
+    /// How long a worker may be silent if another one could fetch its segment. It becomes longer with each
+    /// worker that is dropped for silence.
     patience: Duration,
 }
 
 impl SegmentLedger {
-    /// Returns the bytes that are on the disk, read back or not.
+    /// Returns the number of bytes on the disk, including those that were not read back yet.
     pub(in crate::plan) fn present(&self) -> u64 {
         self.written.len() + self.claimed.len()
     }
@@ -66,7 +66,7 @@ impl SegmentLedger {
         self.assignments.iter().find(|one| one.worker == worker)
     }
 
-    /// Returns which source sent which written bytes.
+    /// Returns the source of each written byte.
     pub(in crate::plan) fn provenance(&self) -> &Provenance {
         &self.provenance
     }
@@ -89,46 +89,46 @@ impl SegmentLedger {
         self.assignments.push(assignment);
     }
 
-    /// A response arrived. The time that it took is the latency.
+    /// Records that a response arrived. The time that it took is the latency.
     pub(super) fn on_response(&mut self, now: Duration, worker: WorkerId) {
         let known = self.latency;
         let Some(assignment) = self.get_mut(worker) else { return };
         let waited = assignment.silence(now);
         self.latency = if known.is_zero() { waited } else { known.min(waited) };
-        // A source that takes so long to respond may be silent for a while, too.
+        // A source that is slow to respond may also be silent for a while later.
         self.patience = waited * 4;
     }
 
-    /// A worker's response was accepted: its bytes arrive from now on.
+    /// Records that a worker's response was accepted. Its bytes arrive from now on.
     pub(super) fn accepted(&mut self, now: Duration, worker: WorkerId, end: Option<u64>) {
         if let Some(assignment) = self.get_mut(worker) {
             assignment.accepted(now, end);
         }
     }
 
-    /// Ends a worker's segment there.
+    /// Ends a worker's segment at `end`.
     pub(super) fn set_end(&mut self, worker: WorkerId, end: u64) {
         if let Some(assignment) = self.get_mut(worker) {
             assignment.end = Some(end);
         }
     }
 
-    /// Ends a worker's segment there, and its hedge's. Returns the hedge.
+    /// Ends the segment of a worker and of its hedge at `end`. Returns the hedge.
     pub(super) fn shorten(&mut self, worker: WorkerId, end: u64) -> Option<WorkerId> {
         let mut hedge = None;
         for one in
             self.assignments.iter_mut().filter(|one| one.worker == worker || one.hedge_of == Some(worker))
         {
             one.end = Some(one.end.map_or(end, |old| old.min(end)));
-            // A hedge may have come further than its primary.
+            // A hedge may be further than its primary.
             one.at = one.at.min(end.max(one.from));
             hedge = hedge.or(one.hedge_of.map(|_| one.worker));
         }
         hedge
     }
 
-    /// Assigns bytes to a worker that another one has already. If that one has not come so far, the new
-    /// worker finds out whether the source sends ranges.
+    /// Assigns bytes to a worker that another one has already. If the other one has not reached them, the new
+    /// worker is a probe, which finds out if the source sends ranges.
     pub(super) fn hedge(
         &mut self,
         now: Duration,
@@ -145,8 +145,8 @@ impl SegmentLedger {
         }
     }
 
-    /// A probe's response is valid: the segment is its own from now on. Returns the worker whose segment ends
-    /// there, or `None` if that one has passed the place already and the probe is of no use.
+    /// Gives a probe whose response is valid its segment for itself. Returns the worker whose segment ends
+    /// there now. Returns `None` if that worker has passed the place already, so the probe is useless.
     pub(super) fn take_over(&mut self, worker: WorkerId) -> Option<WorkerId> {
         let probe = self.get(worker)?;
         let (from, primary) = (probe.from, probe.hedge_of?);
@@ -157,8 +157,8 @@ impl SegmentLedger {
         Some(primary)
     }
 
-    /// Forgets everything but this worker, which gets the whole file. Returns the workers that are not needed
-    /// any more.
+    /// Forgets everything except this worker, which gets the whole file. Returns the workers that are not
+    /// needed any more.
     pub(super) fn restart(&mut self, now: Duration, worker: WorkerId, size: Option<u64>) -> Vec<WorkerId> {
         self.clear();
         self.size = size;
@@ -169,7 +169,7 @@ impl SegmentLedger {
         others
     }
 
-    /// Forgets what is on the disk.
+    /// Forgets the bytes on the disk.
     pub(super) fn clear(&mut self) {
         self.written = RangeSet::new();
         self.claimed = RangeSet::new();
@@ -180,7 +180,7 @@ impl SegmentLedger {
         self.digested = false;
     }
 
-    /// These bytes are written, from that source if it is known.
+    /// Records that these bytes are written. `source` is their source, if known.
     fn write(&mut self, source: Option<usize>, range: Range<u64>) {
         if let Some(source) = source {
             self.provenance.insert(source, self.written.missing(range.clone()));
@@ -188,7 +188,7 @@ impl SegmentLedger {
         self.written.insert(range);
     }
 
-    /// Takes these bytes back. They are free as soon as the disk has discarded them.
+    /// Makes these bytes invalid. They are free as soon as the disk has discarded them.
     pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
         for range in ranges {
             self.written.remove(range.clone());
@@ -197,12 +197,12 @@ impl SegmentLedger {
         }
     }
 
-    /// The disk has discarded these bytes.
+    /// Records that the disk has discarded these bytes.
     pub(super) fn discarded(&mut self, ranges: &[Range<u64>]) {
         ranges.iter().for_each(|range| self.discarding.remove(range.clone()));
     }
 
-    /// This chunk is fetched by one worker alone from now on.
+    /// Makes one worker alone fetch this chunk from now on.
     pub(super) fn contest(&mut self, chunk: &Range<u64>) {
         self.contested.insert(chunk.clone());
     }
@@ -235,8 +235,9 @@ impl SegmentLedger {
         gone
     }
 
-    /// A worker's response, up to the byte `last`, has a digest. Returns false if another worker fetches the
-    /// same, or delivered some of it before it broke: bytes of two workers cannot be told apart on the disk.
+    /// Records that a worker's response, up to the byte `last`, has a digest. Returns false if another worker
+    /// has the same segment, or delivered a part of it before it failed. Bytes of two workers cannot be told
+    /// apart on the disk.
     pub(super) fn set_whole_only(&mut self, worker: WorkerId, last: u64) -> bool {
         self.digested = true;
         let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
@@ -245,7 +246,8 @@ impl SegmentLedger {
         assignment.set_whole_only(last, alone)
     }
 
-    /// A worker wrote all bytes below `upto`. `fresh` says that none of them was on the disk before.
+    /// Records that a worker wrote all bytes below `upto`. `fresh` is true if none of them was on the disk
+    /// before.
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
         let Some(assignment) = self.get_mut(worker).filter(|assignment| assignment.receiving) else { return };
         let Some((new, measured)) = assignment.wrote(now, upto, fresh) else { return };
@@ -258,8 +260,8 @@ impl SegmentLedger {
         }
     }
 
-    /// Releases a worker. What it did not write is free again, or its hedge gets it. Returns its assignment,
-    /// and the worker that fetches the same and is not needed any more.
+    /// Releases a worker. Its unwritten bytes become free, or its hedge gets them. Returns its assignment,
+    /// and the worker with the same segment that is not needed any more.
     pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Assignment, Option<WorkerId>)> {
         let index = self.assignments.iter().position(|one| one.worker == worker)?;
         let assignment = self.assignments.swap_remove(index);
@@ -283,7 +285,7 @@ impl SegmentLedger {
             self.assignments.retain(|one| one.worker != twin);
             return Some((assignment, Some(twin)));
         }
-        // The hedge has the segment alone now, and what it wrote counts.
+        // The hedge has the segment alone now, and its bytes are used.
         hedge.hedge_of = None;
         let (range, source) = (hedge.from..hedge.at, hedge.origin());
         hedge.at = hedge.at.max(assignment.at).min(hedge.end.unwrap_or(u64::MAX));
@@ -291,17 +293,17 @@ impl SegmentLedger {
         Some((assignment, None))
     }
 
-    /// Includes a rate in the typical one.
+    /// Updates the typical rate with a new measurement.
     fn add_rate(&mut self, rate: f64) {
         self.typical = typical_rate(self.typical, rate);
     }
 
-    /// Returns true if the rate of a connection is known, or known to be very low.
+    /// Returns true if the rate of a connection is known, or if it is certainly very low.
     pub(super) fn is_measured(&self, now: Duration) -> bool {
         self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
     }
 
-    /// Releases a silent worker. The next one gets more time, or a slow server would never get to its
+    /// Releases a silent worker. The next one gets more time. Otherwise a slow server could never send its
     /// response.
     pub(super) fn release_silent(&mut self, worker: WorkerId) {
         self.patience = self.patience.max(SILENCE) * 2;
@@ -316,7 +318,7 @@ impl SegmentLedger {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// The part of it that is broken.
+    /// Returns the broken part of it.
     pub(in crate::plan) fn check(&self) -> Result<(), &'static str> {
         if self.written.iter().any(|range| self.claimed.touches(range)) {
             return Err("bytes are written and claimed");

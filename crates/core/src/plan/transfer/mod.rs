@@ -1,8 +1,10 @@
-//! The transfer of one file: which bytes are there, which worker fetches which segment, and what arrives.
+//! The transfer of one file: which bytes are written, which worker fetches which segment, and how much has
+//! arrived.
 //!
-//! It owns the segment ledger and everything that is counted about it. Invariant: a worker gets an action
-//! only while it has an assignment, and every worker that loses its assignment without having ended is
-//! dropped by an action.
+//! It owns the segment ledger and all counters of the transfer.
+//!
+//! Invariant: a worker gets an action only while it has an assignment. Every worker that loses its assignment
+//! before it has ended is dropped by an action.
 
 mod assignment;
 mod growth;
@@ -35,24 +37,24 @@ use std::time::Duration;
 pub(super) struct Transfer {
     ledger: SegmentLedger,
     sizes: Sizes,
-    /// The connections that the file shall have; `None`: as many as help.
+    /// The wanted number of connections for the file. With `None`, it is chosen automatically.
     connections: Option<usize>,
     /// The newest worker.
     newest: WorkerId,
-    /// The only source sends no ranges: the file has one connection.
+    /// True if the only source sends no ranges. The file then has one connection.
     single: bool,
-    /// A range ended, and the server did not say whether the file ends there too.
+    /// True if a range ended, and the server did not say if the file ends there too.
     open_ended: bool,
-    /// The size is known only because the transfer ended.
+    /// True if the size is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
-    /// The state of the partial file. Reports about an earlier state are ignored.
+    /// The number of the state of the partial file. Reports about an earlier state are ignored.
     generation: u32,
-    /// Bytes that were received in this run.
+    /// The number of bytes that were received in this run.
     received: u64,
-    /// The most bytes of this run that ever counted. Starting again does not lower it.
+    /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// Good bytes that an earlier run left. They are no progress of this one.
+    /// The number of valid bytes from an earlier run. They are not progress of this one.
     left_good: u64,
 }
 
@@ -97,7 +99,7 @@ impl Transfer {
         &self.ledger.written
     }
 
-    /// Returns the bytes that are on the disk and count, or are being read back.
+    /// Returns the number of valid bytes on the disk, including those that are still being read back.
     pub(super) fn present(&self) -> u64 {
         self.ledger.present()
     }
@@ -136,24 +138,25 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// The only source sends no ranges: the file has one connection from now on.
+    /// Sets if the file may have only one connection, because its only source sends no ranges.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
 
-    /// Segments begin and end at multiples of this, so that each chunk comes from one source.
+    /// Makes segments begin and end at multiples of this, so that each chunk comes from one source.
     pub(super) fn align_to(&mut self, length: u64) {
         self.ledger.align = length;
     }
 
-    /// A response arrived. Returns the assignment of its worker, if the worker waits for one.
+    /// Records that a response arrived. Returns the assignment of its worker, if the worker waits for a
+    /// response.
     pub(super) fn on_response(&mut self, now: Duration, worker: WorkerId) -> Option<Assignment> {
         let assignment = self.ledger.get(worker).filter(|one| !one.receiving).cloned()?;
         self.ledger.on_response(now, worker);
         Some(assignment)
     }
 
-    /// Ends a worker's segment where its response ends, and its hedge's segment too.
+    /// Ends the segments of a worker and of its hedge where the worker's response ends.
     pub(super) fn shorten(&mut self, worker: WorkerId, end: u64, actions: &mut Actions) {
         let primary = self.ledger.get(worker).is_some_and(|one| one.hedge_of.is_none());
         if primary && let Some(hedge) = self.ledger.shorten(worker, end) {
@@ -163,7 +166,7 @@ impl Transfer {
         }
     }
 
-    /// Returns true if a worker's response, which ends at `end`, brings bytes that are still missing and that
+    /// Returns true if a worker's response, which ends at `end`, has bytes that are still missing and that
     /// can be told from other workers' bytes. A probe gets its segment for itself now. `digest_until` is the
     /// last byte of a response that has a digest of its own.
     pub(super) fn is_needed(
@@ -177,7 +180,7 @@ impl Transfer {
         let Some(assignment) = self.ledger.get(worker) else { return false };
         let (from, source) = (assignment.from, assignment.source);
         if assignment.at >= end {
-            // It began as a hedge, and brings only what its primary delivered before it broke.
+            // It began as a hedge, and its primary delivered the same bytes before it failed.
             return false;
         }
         if assignment.probes {
@@ -190,8 +193,8 @@ impl Transfer {
         digest_until.is_none_or(|last| self.ledger.set_whole_only(worker, last))
     }
 
-    /// A worker's response was accepted: its bytes arrive from now on. Returns its first byte, and one past
-    /// its last.
+    /// Records that a worker's response was accepted. Its bytes arrive from now on. Returns its first byte,
+    /// and the offset after its last.
     pub(super) fn accept(&mut self, now: Duration, worker: WorkerId) -> Option<(u64, Option<u64>)> {
         let assignment = self.ledger.get(worker)?;
         let (at, end) = (assignment.from, assignment.end);
@@ -199,7 +202,7 @@ impl Transfer {
         Some((at, end))
     }
 
-    /// Gives the whole file to this worker. All others are dropped, and nothing that was written counts.
+    /// Gives the whole file to this worker. All others are dropped, and all written bytes are invalid.
     pub(super) fn restart(
         &mut self,
         now: Duration,
@@ -218,8 +221,8 @@ impl Transfer {
         self.generation += 1;
     }
 
-    /// Continues what an earlier run left, as its journal claims it. Returns the first byte that is missing,
-    /// and the bytes that are there.
+    /// Continues a partial file of an earlier run, with the claims of its journal. Returns the first missing
+    /// byte, and the number of bytes that are there.
     pub(super) fn resume(&mut self, size: Option<u64>, claims: &[Claim]) -> (u64, u64) {
         self.ledger.clear();
         self.ledger.size = size;
@@ -228,7 +231,7 @@ impl Transfer {
         (self.ledger.claimed.prefix(), self.ledger.present())
     }
 
-    /// Continues a file that is there already: these bytes of it count as written.
+    /// Continues a file that exists already. These ranges of it are treated as written.
     pub(super) fn adopt(&mut self, size: Option<u64>, ranges: impl Iterator<Item = Range<u64>>) {
         self.ledger.size = size;
         for range in ranges {
@@ -237,8 +240,8 @@ impl Transfer {
         }
     }
 
-    /// A claim of the journal was compared with the disk. Claims may overlap: what one of them verified, or
-    /// what was given up meanwhile, is not claimed any more.
+    /// Records that a claim of the journal was compared with the disk. Claims may overlap, so a part of one
+    /// may be verified or discarded already.
     pub(super) fn claim_checked(&mut self, claim: Claim, good: bool) {
         if good {
             for range in self.ledger.claimed.take(claim.start..claim.end) {
@@ -248,12 +251,12 @@ impl Transfer {
         }
     }
 
-    /// All claims of the journal were compared: the rest of them is free.
+    /// Records that all claims of the journal were compared. The bytes of the other claims become free.
     pub(super) fn journal_checked(&mut self) {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// A worker wrote all bytes below `upto`. Returns false if it has no assignment.
+    /// Records that a worker wrote all bytes below `upto`. Returns false if it has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,
@@ -268,17 +271,17 @@ impl Transfer {
         self.ledger.wrote(now, worker, upto, fresh);
         let bytes = upto.saturating_sub(before);
         self.received = self.received.saturating_add(bytes);
-        let news = Observation::Progress { bytes, latency: self.ledger.latency };
-        actions.push_back(Action::Observe { source, news });
+        let observation = Observation::Progress { bytes, latency: self.ledger.latency };
+        actions.push_back(Action::Observe { source, observation });
         if self.ledger.get(worker).is_some_and(|one| one.delivered() >= PROGRESS) {
             self.add_to_growth(source, 0, sources);
-            actions.push_back(Action::Observe { source, news: Observation::Works });
+            actions.push_back(Action::Observe { source, observation: Observation::Works });
         }
         self.note_progress();
         true
     }
 
-    /// A worker finished its segment. If it had no end, the file ends there.
+    /// Records that a worker finished its segment. If the segment had no end, the file ends there.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,
@@ -292,15 +295,15 @@ impl Transfer {
             self.sized_by_end = true;
         }
         if assignment.is_a_crumb(PROGRESS) {
-            let news = Observation::Broken { wait: Duration::ZERO };
-            actions.push_back(Action::Observe { source, news });
+            let observation = Observation::Broken { wait: Duration::ZERO };
+            actions.push_back(Action::Observe { source, observation });
         } else {
             self.add_to_growth(source, 1, sources);
         }
     }
 
-    /// A request for the bytes from `from` on was refused because the file ends before them; `size` is what
-    /// the refusal says. Returns true if that ends a file of which no response said the size.
+    /// Handles a refused request for the bytes from `from` on, because the file ends before them. `size` is
+    /// the size in the refusal. Returns true if this completes a file whose size no response stated.
     pub(super) fn ends_at(&mut self, from: u64, size: Option<u64>) -> bool {
         let waits_for_end = self.open_ended && self.ledger.size.is_none() && !self.is_active();
         let ends =
@@ -312,8 +315,8 @@ impl Transfer {
         ends
     }
 
-    /// Releases a worker that has ended. The worker that fetched the same and is not needed any more is
-    /// dropped.
+    /// Releases a worker that has ended. If another worker with the same segment is not needed any more, it
+    /// is dropped.
     pub(super) fn release(&mut self, worker: WorkerId, actions: &mut Actions) -> Option<Assignment> {
         let (assignment, twin) = self.ledger.release(worker)?;
         self.note_progress();
@@ -321,7 +324,7 @@ impl Transfer {
         Some(assignment)
     }
 
-    /// Drops a worker that nothing is wrong with, because it is not needed. What its hedge wrote may count
+    /// Drops a worker because it is not needed, and not because it failed. The bytes of its hedge may be used
     /// now.
     pub(super) fn drop_worker(&mut self, worker: WorkerId, actions: &mut Actions) {
         self.release(worker, actions);
@@ -341,8 +344,8 @@ impl Transfer {
         actions.extend(workers.into_iter().map(|worker| Action::Drop { worker }));
     }
 
-    /// Takes bytes back: they do not count, and are fetched again once the disk has discarded them. Hedges
-    /// that fetch some of them are dropped.
+    /// Makes these bytes invalid. They are fetched again when the disk has discarded them. Hedges that fetch
+    /// some of them are dropped.
     pub(super) fn take_back(&mut self, ranges: Vec<Range<u64>>, actions: &mut Actions) {
         let hedges = self.ledger.release_hedges(&ranges);
         actions.extend(hedges.into_iter().map(|worker| Action::Drop { worker }));
@@ -350,12 +353,12 @@ impl Transfer {
         actions.push_back(Action::Discard { number: self.generation, ranges });
     }
 
-    /// The disk has discarded these bytes.
+    /// Records that the disk has discarded these bytes.
     pub(super) fn discarded(&mut self, ranges: &[Range<u64>]) {
         self.ledger.discarded(ranges);
     }
 
-    /// This chunk is fetched by one worker alone from now on.
+    /// Makes one worker alone fetch this chunk from now on.
     pub(super) fn contest(&mut self, chunk: &Range<u64>) {
         self.ledger.contest(chunk);
     }
@@ -367,7 +370,7 @@ impl Transfer {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// The part of it that is broken.
+    /// Returns the broken part of it.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.ledger.written.len() > self.best.saturating_add(self.left_good) {
             return Err("more is written than ever was");

@@ -1,8 +1,9 @@
-//! Decides what one more worker could do: fetch free bytes, or take over bytes that another one would deliver
-//! too late.
+//! Decides what one more worker can do: fetch free bytes, or take over bytes that another worker would
+//! deliver too late.
 //!
-//! Invariant: nothing is changed here. Free bytes go first, in file order and within the window. Nothing is
-//! taken from a segment that counts only as a whole. At most a fiftieth of a file is fetched twice.
+//! Invariant: no function in this file changes the ledger. Free bytes are fetched first, in file order and
+//! within the window. No worker takes over a part of a segment that is used only as a whole. At most a
+//! fiftieth of a file is fetched twice.
 
 use super::Assignment;
 use super::ledger::SegmentLedger;
@@ -11,43 +12,43 @@ use crate::retry::PROGRESS;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A segment is what one connection delivers in so many round trips: one of them is lost between two
-/// segments.
+/// A segment has as many bytes as one connection delivers in this many round trips. One round trip is lost
+/// between two segments.
 pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
-/// The shortest and the longest time for a segment, in seconds. Shorter ones cost more in requests than they
-/// gain. While a longer one is fetched at the head of the file, hashing would wait.
+/// The shortest and the longest time for a segment, in seconds. Shorter ones lose more time to requests than
+/// they gain. With longer ones, hashing would have to wait for the segment at the head of the file.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
-/// How many segments for each connection the window holds: one that is fetched and some in reserve, so that a
-/// slow one at the head does not stop the others at once.
+/// The number of segments in the window for each connection. One is fetched and the others are a reserve, so
+/// a slow connection at the head of the file does not stop the others at once.
 const SEGMENTS_AHEAD: u64 = 4;
 
-/// One of so many bytes of a file may be fetched twice on purpose.
+/// At most the size of the file divided by this may be fetched twice on purpose.
 const HEDGED_MOST: u64 = 50;
 
-/// A segment that ends in less than this is not split, in seconds: the last report may be so old, and the
-/// bytes in question may have arrived already.
+/// A segment that will be complete in less than this many seconds is not split. The last report may be that
+/// old, so the bytes may have arrived already.
 pub const WORTH_SPLITTING: f64 = 0.25;
 
-/// What can be done so that one more worker has something to do.
+/// A way to give one more worker something to do.
 #[derive(Debug, PartialEq)]
 pub(in crate::plan) enum NextAssignment {
     /// Fetch these free bytes.
     Fetch(Range<u64>),
-    /// End this worker's segment there: the rest becomes free.
+    /// End this worker's segment at this byte. The rest becomes free.
     Cut(WorkerId, u64),
-    /// Drop this worker: its segment becomes free.
+    /// Drop this worker. Its segment becomes free.
     Drop(WorkerId),
-    /// Fetch the rest of this worker's segment, too.
+    /// Fetch the rest of this worker's segment with a second worker.
     Hedge(WorkerId, Range<u64>),
     /// Nothing can be done now.
     Nothing,
 }
 
 impl SegmentLedger {
-    /// Returns what one more worker could do, with `workers` of them in all. Unless the source
-    /// `sends_ranges`, no worker loses bytes before the response for them has arrived.
+    /// Returns what one more worker can do if there will be `workers` in all. If the source is not known to
+    /// send ranges (`sends_ranges`), no worker loses bytes before the response for them has arrived.
     pub(in crate::plan) fn next_assignment(
         &self,
         now: Duration,
@@ -62,7 +63,7 @@ impl SegmentLedger {
         if workers < 2 {
             return NextAssignment::Nothing;
         }
-        // A hedge that is silent itself keeps another one from being tried.
+        // If the hedge is silent too, no further one is tried.
         let dead = |one: &&Assignment| {
             one.hedge_of.is_some() && one.end.is_some_and(|end| one.at < end) && self.is_silent(one, now)
         };
@@ -87,7 +88,7 @@ impl SegmentLedger {
         self.relieve(now, victim, seconds, length, sends_ranges, sizes)
     }
 
-    /// Returns how another worker can relieve the one that needs most time for its segment: `seconds`.
+    /// Returns how another worker can help the one that needs most time for its segment, which is `seconds`.
     fn relieve(
         &self,
         now: Duration,
@@ -99,7 +100,7 @@ impl SegmentLedger {
     ) -> NextAssignment {
         let (here, rest) = (victim.probably_at(now), victim.probably_left(now));
         let round_trip = self.latency.as_secs_f64();
-        // The response that began as the whole file gives up what lies beyond its next segment.
+        // A response with the whole file gives up the bytes beyond its next segment.
         if victim.receiving && rest > length.max(sizes.split_least).saturating_mul(2) {
             let anywhere = here + length.max(sizes.split_least);
             let split =
@@ -130,14 +131,14 @@ impl SegmentLedger {
         NextAssignment::Nothing
     }
 
-    /// Returns how a source gets rid of `surplus` workers; it keeps one. Workers without a response go first,
-    /// then the slowest. A worker that delivers gets an earlier end instead, a little ahead of its bytes, so
-    /// that bytes on their way are not lost. A worker that is about to end counts already, and a segment that
-    /// counts only as a whole stays.
+    /// Returns how to stop `surplus` workers of a source. One of them always stays. Workers without a
+    /// response are stopped first, and then the slowest. A worker that delivers bytes gets an earlier end, a
+    /// little beyond its present byte, so that bytes that are already sent are not lost. A worker that is
+    /// about to end counts as stopped. A segment that is used only as a whole is not cut.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
-        // At the border of a chunk, so that each chunk comes from one source.
+        // The end is at the border of a chunk, so that each chunk comes from one source.
         let soon = |one: &Assignment| {
             self.aligned(one.probably_at(now).saturating_add((rate(one) * WORTH_SPLITTING) as u64))
         };
@@ -159,17 +160,18 @@ impl SegmentLedger {
         self.assignments.iter().any(|other| other.hedge_of == Some(one.worker))
     }
 
-    /// Returns how much of a gap one worker is asked for.
+    /// Returns the part of a gap that one worker requests.
     fn segment(&self, gap: Range<u64>, length: u64, workers: usize) -> Range<u64> {
         // A contested chunk is assigned to one worker.
         if self.contested.contains(&(gap.start..gap.start + 1)) {
             return gap.start..self.aligned(gap.start + 1).min(gap.end);
         }
-        // Other segments end before it.
+        // Other segments end before a contested chunk.
         let next = self.contested.iter().map(|one| one.start).find(|&start| start > gap.start);
         let gap = gap.start..gap.end.min(next.unwrap_or(u64::MAX));
-        // It is all of the gap if no other worker comes for the rest, or if the rest is too small to be worth
-        // a request. A segment that counts only as a whole is also lost as a whole.
+        // The whole gap is requested if no other worker will fetch the rest, or if the rest is too small for
+        // a request of its own. A segment that is used only as a whole is also lost as a whole, so it is kept
+        // short.
         let all = (workers < 2 && !self.digested) || gap.end - gap.start < length + length / 2;
         if all { gap } else { gap.start..self.aligned(gap.start + length).min(gap.end) }
     }
@@ -195,7 +197,7 @@ impl SegmentLedger {
             taken.insert(one.at..one.end.unwrap_or(size));
         }
         let gap = taken.first_gap(size)?;
-        // One connection delivers in order, so that it needs no window.
+        // One connection delivers in order and needs no window.
         let limit = if workers < 2 { u64::MAX } else { base.saturating_add(window) };
         let end = gap.end.min(limit.max(gap.start));
         (gap.start < end).then_some(gap.start..end)

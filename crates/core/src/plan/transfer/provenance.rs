@@ -1,7 +1,7 @@
-//! Which source sent which of the bytes that are written.
+//! Records which source sent which of the written bytes.
 //!
-//! Invariant: no byte is from two sources. A written byte that is from none is of unknown origin: an earlier
-//! run left it, or two connections wrote it.
+//! Invariant: no byte has two sources. A written byte without a source is of unknown origin, because an
+//! earlier run or two connections wrote it.
 
 use crate::ranges::RangeSet;
 use std::collections::BTreeMap;
@@ -12,13 +12,13 @@ use std::ops::Range;
 pub(in crate::plan) struct Provenance(BTreeMap<usize, RangeSet>);
 
 impl Provenance {
-    /// Returns the source that sent all of this range. Returns `None` if there are several, or some of it is
+    /// Returns the source that sent all of this range. Returns `None` if there are several, or if a part is
     /// of unknown origin.
     pub(in crate::plan) fn source_of(&self, range: &Range<u64>) -> Option<usize> {
         self.0.iter().find(|(_, sent)| sent.contains(range)).map(|(&source, _)| source)
     }
 
-    /// Returns the sources of which bytes are written. The one that sent least comes first.
+    /// Returns the sources of the written bytes. The one that sent the fewest comes first.
     pub(in crate::plan) fn contributors(&self) -> Vec<usize> {
         let mut all: Vec<_> = self.0.iter().map(|(&source, sent)| (sent.len(), source)).collect();
         all.retain(|(bytes, _)| *bytes > 0);
@@ -52,7 +52,7 @@ impl Provenance {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// The part of it that is broken.
+    /// Returns the broken part of it.
     pub(super) fn check(&self, written: &RangeSet) -> Result<(), &'static str> {
         let mut seen = RangeSet::new();
         for range in self.0.values().flat_map(RangeSet::iter) {

@@ -1,9 +1,10 @@
-//! Decides which worker is started for which segment, which one is stopped, and what a failure says about the
-//! number of connections.
+//! Decides which workers are started and stopped, and what a failure shows about the number of connections.
 //!
-//! This is a second file of `impl Transfer`, since deciding on requests and counting what arrives are read
-//! apart. Invariant: a second connection of a source is started only after the first one showed that ranges
-//! are sent.
+//! This is a second file of `impl Transfer`: it decides about requests, and the first one counts what
+//! arrives.
+//!
+//! Invariant: a second connection to a source is opened only after the first one showed that the source sends
+//! ranges.
 
 use super::{Assignment, NextAssignment, Transfer};
 use crate::concurrency::{Allowance, Observation};
@@ -14,21 +15,21 @@ use crate::plan::{Action, Actions, WorkerId};
 use crate::retry::PROGRESS;
 use std::time::Duration;
 
-/// How often it is checked whether an idle connection could help a slow one, while nothing else happens.
+/// The time between checks if an idle connection could help a slow one, while nothing else happens.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
-/// What scheduling depends on besides the transfer itself.
+/// The facts on which scheduling depends, besides the transfer itself.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plan) struct Terms<'s> {
-    /// Ranges of the file may be joined.
+    /// True if ranges of the file may be joined.
     pub(in crate::plan) joinable: bool,
-    /// Bytes of several sources may be mixed.
+    /// True if bytes of several sources may be mixed.
     pub(in crate::plan) mixes: bool,
     pub(in crate::plan) sources: &'s Sources,
 }
 
 impl Transfer {
-    /// Asks a source about the file, without its bytes, if no other request is under way.
+    /// Requests the facts of a file from a source, without its bytes, if no other request is open.
     pub(in crate::plan) fn ask(
         &mut self,
         now: Duration,
@@ -45,8 +46,8 @@ impl Transfer {
         }
     }
 
-    /// Starts and stops workers as the allowances of the sources' hosts permit. `start` is the first byte to
-    /// ask for when nothing is known of the file. Returns when to look again, if nothing can be done now.
+    /// Starts and stops workers as the allowances of the hosts permit. `start` is the first byte to request
+    /// if nothing is known about the file. Returns the time to check again, if nothing can be done now.
     pub(in crate::plan) fn schedule(
         &mut self,
         now: Duration,
@@ -85,7 +86,7 @@ impl Transfer {
         later
     }
 
-    /// Requests everything, or everything behind the bytes that are written, over the only connection.
+    /// Requests everything, or everything after the written bytes, over the only connection.
     fn request_the_rest(
         &mut self,
         now: Duration,
@@ -103,7 +104,7 @@ impl Transfer {
         if !ranged {
             self.fetch(now, source, start, None, actions);
         } else if self.ledger.claimed.is_empty() {
-            // The end of the file is not known, so that only bytes without a gap before them are of use.
+            // The end of the file is not known, so only bytes without a gap before them are useful.
             let prefix = self.ledger.written.prefix();
             self.ledger.written.remove(prefix..u64::MAX);
             self.fetch(now, source, prefix, None, actions);
@@ -125,7 +126,8 @@ impl Transfer {
         !actions.is_empty()
     }
 
-    /// Starts a worker at this source, if one more of `workers` in all has something to do.
+    /// Starts a worker at this source, if there is something to do for one more. `workers` is the number of
+    /// them in all.
     fn start_worker(
         &mut self,
         now: Duration,
@@ -135,7 +137,7 @@ impl Transfer {
         actions: &mut Actions,
     ) -> bool {
         let sends_ranges = terms.sources.sends_ranges(source);
-        // A worker that is cut or dropped makes bytes free, and then there is a segment.
+        // Cutting or dropping a worker makes bytes free. The second attempt then finds a segment.
         for _ in 0..2 {
             match self.ledger.next_assignment(now, workers, sends_ranges, &self.sizes) {
                 NextAssignment::Fetch(range) => {
@@ -159,13 +161,13 @@ impl Transfer {
         false
     }
 
-    /// Ends a worker's segment there.
+    /// Ends a worker's segment at `end`.
     fn cut(&mut self, worker: WorkerId, end: u64, actions: &mut Actions) {
         self.ledger.set_end(worker, end);
         actions.push_back(Action::Cut { worker, end });
     }
 
-    /// Returns the sources that may be asked for segments. Those with the fewest workers come first.
+    /// Returns the sources that may get requests for segments. Those with the fewest workers come first.
     fn asked(&self, terms: Terms<'_>) -> Vec<usize> {
         if !terms.mixes {
             return vec![terms.sources.current()];
@@ -193,7 +195,7 @@ impl Transfer {
         if mine == 0 {
             return left.min(1);
         }
-        // One worker finds out whether ranges are sent before many ask for them.
+        // One worker finds out if the source sends ranges, before many request them.
         let certain = match terms.sources.sends_ranges(source) {
             true => usize::MAX,
             false => (self.receiving_from(source) + 1).saturating_sub(mine),
@@ -216,8 +218,8 @@ impl Transfer {
             })
     }
 
-    /// Connections of a source deliver what was requested: those that are receiving, and so many that just
-    /// ended.
+    /// Records that connections of a source deliver what was requested: those that are receiving, and `ended`
+    /// more that just ended.
     pub(super) fn add_to_growth(&self, source: usize, ended: usize, sources: &mut Sources) {
         let receiving = self.receiving_from(source);
         if let Some(growth) = sources.growth_mut(source) {
@@ -225,12 +227,13 @@ impl Transfer {
         }
     }
 
-    /// Returns the connections of a source that are receiving.
+    /// Returns the number of connections of a source that are receiving.
     pub(in crate::plan) fn receiving_from(&self, source: usize) -> usize {
         self.ledger.assignments().iter().filter(|one| one.receiving && one.source == source).count()
     }
 
-    /// A worker failed, and its assignment is released. Tells what that says about the number of connections.
+    /// Passes on what the failure of a worker shows about the number of connections. Its assignment is
+    /// released already.
     pub(in crate::plan) fn observe_failure(
         &mut self,
         now: Duration,
@@ -240,12 +243,12 @@ impl Transfer {
         actions: &mut Actions,
     ) {
         if error.kind == ErrorKind::DigestPart {
-            // All of it was received, and none of it was reported.
+            // The whole segment was received, but none of it was reported yet.
             let missing = assignment.end.map_or(0, |end| end.saturating_sub(assignment.at));
             self.received = self.received.saturating_add(missing);
         }
         let source = assignment.source;
-        // A request that was not sent was not refused either.
+        // A request that was not sent cannot have been refused.
         let unsent = error.pause.is_some_and(|pause| pause.why == Why::Known);
         let delivered = assignment.delivered() >= PROGRESS;
         let receiving = self.receiving_from(source);
@@ -257,14 +260,14 @@ impl Transfer {
             growth.refused(now, assignment.worker, self.newest, receiving);
         }
         let wait = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
-        let news = match delivered || unsent {
+        let observation = match delivered || unsent {
             true => Observation::Broken { wait },
             false => {
                 let deliberate = error.kind.source_verdict() == SourceVerdict::Refuses;
                 Observation::Refused { wait, deliberate }
             }
         };
-        actions.push_back(Action::Observe { source, news });
+        actions.push_back(Action::Observe { source, observation });
     }
 
     fn fetch(&mut self, now: Duration, source: usize, from: u64, to: Option<u64>, actions: &mut Actions) {

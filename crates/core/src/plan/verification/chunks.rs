@@ -1,6 +1,6 @@
-//! Which chunks of a file are verified, by the digests that a list gives for them.
+//! Keeps track of which chunks of a file are verified with the digests of a list.
 //!
-//! Invariant: a verified chunk was written, read back from the disk, and found to have its digest. One chunk
+//! Invariant: a verified chunk was written, was read back from the disk, and has the right digest. One chunk
 //! is read back at a time.
 
 use crate::digest::Digest;
@@ -25,7 +25,7 @@ impl Chunks {
         Chunks { hashes, verified: RangeSet::new(), pending: None, wrong: BTreeMap::new() }
     }
 
-    /// Returns the bytes of one chunk; the last one may be shorter.
+    /// Returns the length of one chunk in bytes. The last one may be shorter.
     pub(super) fn length(&self) -> u64 {
         self.hashes.length.max(1)
     }
@@ -34,13 +34,13 @@ impl Chunks {
         &self.hashes
     }
 
-    /// Returns true if there are as many digests as a file of this size has chunks.
+    /// Returns true if the number of digests is the number of chunks of a file of this size.
     pub(super) fn fit(&self, size: u64) -> bool {
         size.div_ceil(self.length()) == self.hashes.digests.len() as u64
     }
 
-    /// Returns the next chunk to read back: all of it is written, and it is not verified. Returns `None`
-    /// while another one is read.
+    /// Returns the next chunk to read back: one that is written and not verified. Returns `None` while
+    /// another chunk is being read.
     pub(super) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
         if self.pending.is_some() {
             return None;
@@ -60,7 +60,7 @@ impl Chunks {
         Some((chunk, digest))
     }
 
-    /// A chunk was read back. Returns false if it is not the one that was asked for.
+    /// Records that a chunk was read back. Returns false if it is not the requested one.
     pub(super) fn finish(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         if self.pending.as_ref() != Some(chunk) {
             return false;
@@ -72,7 +72,7 @@ impl Chunks {
         true
     }
 
-    /// The source sent this chunk wrong. Returns all sources that did so.
+    /// Records that the source sent this chunk wrong. Returns all sources that did so.
     pub(super) fn add_wrong(&mut self, chunk: &Range<u64>, source: usize) -> &[usize] {
         let sources = self.wrong.entry(chunk.start).or_default();
         if !sources.contains(&source) {
@@ -81,12 +81,12 @@ impl Chunks {
         sources
     }
 
-    /// Returns the sources that sent this chunk wrong, now that it is right.
+    /// Returns the sources that sent this chunk wrong before, and forgets them.
     pub(super) fn take_wrong(&mut self, chunk: &Range<u64>) -> Vec<usize> {
         self.wrong.remove(&chunk.start).unwrap_or_default()
     }
 
-    /// These bytes are fetched again: the chunks that they touch are not verified any more.
+    /// Records that these bytes are fetched again. The chunks that overlap them are not verified any more.
     pub(super) fn take_back(&mut self, range: &Range<u64>) {
         let length = self.length();
         let (start, end) = (range.start / length * length, range.end.div_ceil(length).saturating_mul(length));
@@ -98,7 +98,7 @@ impl Chunks {
         self.verified.contains(&(0..size))
     }
 
-    /// Forgets everything but the digests, since the file starts again.
+    /// Forgets everything except the digests, since the file starts again.
     pub(super) fn forget(&mut self) {
         (self.verified, self.pending) = (RangeSet::new(), None);
         self.wrong.clear();

@@ -1,7 +1,7 @@
-//! What the content of a file must be: expected digests and signatures, and whether they are enough.
+//! The expected digests and signatures of a file, and the check that they satisfy `--verify`.
 //!
-//! Invariant: everything that the person, the lists and the server said is here. What a server said is
-//! forgotten only when the file starts again. With `--verify off` nothing is here.
+//! Invariant: all digests from the user, the lists and the server are kept here. Those from the server are
+//! removed only if the file starts again. With `--verify off` there are none.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -10,25 +10,25 @@ use crate::event::EventKind;
 use crate::plan::{Findings, Rules, Signed};
 use crate::settings::Verify;
 
-/// The algorithm of lock files: every system has a tool for it.
+/// The algorithm of lock files. Every system has a tool for it.
 const RECORDED: Algorithm = Algorithm::Sha256;
 
-/// What the content of a file must be.
+/// What the content of a file is expected to be.
 #[derive(Debug)]
 pub(super) struct Expectations {
     verify: Verify,
-    /// The file goes into a lock file, which needs a digest.
+    /// True if the file is recorded in a lock file, which needs a digest.
     record: bool,
-    /// What holds for every state of the file: digests from the person and from lists.
+    /// Digests from the user and from lists. They apply to every state of the file.
     given: Vec<Expected>,
-    /// The same, and what servers said.
+    /// The same digests and those from servers.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    /// What the content looks like, if its name does not promise a web page.
+    /// What the content looks like. It is missing if the name of the file may be that of a web page.
     look: Option<Look>,
-    /// The person gave a strong digest of exactly this file.
+    /// True if the user gave a strong digest of exactly this file.
     own: bool,
-    /// What the person should know of a name that was changed.
+    /// A note for the user about a name that was changed.
     renamed: Option<String>,
     notes: Vec<String>,
 }
@@ -50,7 +50,7 @@ impl Expectations {
         }
     }
 
-    /// Adds what was found out from elsewhere than the responses.
+    /// Adds facts that did not come from responses of the file itself.
     pub(super) fn add(&mut self, findings: Findings) {
         let Findings { expected, signed, look, renamed, notes, .. } = findings;
         if self.verify != Verify::Off {
@@ -63,20 +63,20 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// Another state of the file is fetched from now on, of which the server says this.
+    /// Begins another state of the file. `stated` are the digests that the server states for it.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
     }
 
-    /// Adds what the server says of the same state of the file.
+    /// Adds digests that the server states for the same state of the file.
     pub(super) fn learn(&mut self, stated: &[Expected]) {
         if self.verify != Verify::Off {
             merge(&mut self.all, stated);
         }
     }
 
-    /// Forgets what servers said, since the file starts again.
+    /// Removes the digests from servers, since the file starts again.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
@@ -93,27 +93,27 @@ impl Expectations {
         digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
-    /// Returns true if a strong digest is known that will verify the bytes, or if one of `stated` is.
+    /// Returns true if a strong digest is known, or if one of `stated` is strong.
     pub(super) fn has_strong(&self, stated: &[Expected]) -> bool {
         let stated = stated.iter().filter(|_| self.verify != Verify::Off);
         self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
     }
 
-    /// Returns true if the person or a list gave a strong digest.
+    /// Returns true if the user or a list gave a strong digest.
     pub(super) fn is_given(&self) -> bool {
         self.given.iter().any(|one| one.digest.algorithm.is_strong())
     }
 
-    /// Checks that what is known satisfies `--verify`.
+    /// Checks that the known digests satisfy `--verify`.
     ///
     /// # Errors
-    /// `digest.missing` if a strong digest is required and none is known; `digest.unlisted` if a list must
-    /// name the file and none does.
+    /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.unlisted`
+    /// if a list must name the file and none does.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {
             Verify::Require if !self.has_strong(&[]) && self.signed.is_none() => {
-                // The strongest of the weak digests explains why it does not count.
+                // The message names the strongest of the weak digests, and says why it is not enough.
                 let weak = self.all.iter().max_by_key(|one| one.digest.algorithm);
                 let weak = weak.map(|one| format!("{one} is not strong enough for --verify require"));
                 Err(Error::new(ErrorKind::DigestMissing, at, weak.or_else(note).unwrap_or_default()))
@@ -125,7 +125,7 @@ impl Expectations {
         }
     }
 
-    /// Returns the events for digests that are right, and a description of the strongest verification.
+    /// Returns the events for matching digests, and a description of the strongest verification.
     pub(super) fn verified(
         &self,
         computed: &[Digest],
@@ -149,12 +149,12 @@ impl Expectations {
         (events, self.signed.as_ref().map(|Signed { by, .. }| format!("signed by {by}")).or(by_digest))
     }
 
-    /// Returns what a person should know of the content. `says_html` says that the server called it a web
-    /// page.
+    /// Returns warnings about the content for the user. `says_html` is true if the server says that it is a
+    /// web page.
     ///
     /// # Errors
-    /// `content.html` or `content.pointer` if the content is not what its name promises. Content that has the
-    /// digest that the person gave, or a good signature, is what was wanted, whatever it looks like.
+    /// Returns `content.html` or `content.pointer` if the content is not what its name promises. There is no
+    /// such error if the content has a digest that the user gave, or a good signature.
     pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {
@@ -173,7 +173,7 @@ impl Expectations {
         }
     }
 
-    /// Returns true if the content is verified by something that the person chose, and not only by a list
+    /// Returns true if the content is verified by something that the user chose, and not only by a list
     /// beside the file.
     fn is_chosen(&self) -> bool {
         let looked_beside = self.verify != Verify::Auto;

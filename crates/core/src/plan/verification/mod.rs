@@ -1,8 +1,10 @@
-//! Decides whether the bytes of a file are right, and which mirror is at fault if they are not.
+//! Decides if the bytes of a file are right, and which mirror is at fault if they are not.
 //!
-//! It holds what the content must be, which chunks are verified, and which mirrors are suspected. Invariant:
-//! a file is published only if it agrees with every digest that is known. A mirror is blamed only if the
-//! file, or a chunk, became right when its bytes came from others: the digest itself may be wrong as well.
+//! It holds the expected digests, which chunks are verified, and which mirrors are suspected.
+//!
+//! Invariant: a file is published only if it matches every known digest. A mirror is blamed only if the file,
+//! or a chunk, became right when its bytes were replaced by those of others. Otherwise the digest itself may
+//! be wrong.
 
 mod chunks;
 mod expectations;
@@ -22,11 +24,11 @@ use expectations::Expectations;
 use std::ops::Range;
 use suspects::Suspects;
 
-/// What is known about the content of one file, and what of it is verified.
+/// The expected content of one file, and the parts of it that are verified.
 #[derive(Debug)]
 pub(super) struct Verification {
     verify: Verify,
-    /// What is written can be read back: it does not go to standard output.
+    /// True if written bytes can be read back, which is not possible for standard output.
     is_readable: bool,
     expectations: Expectations,
     chunks: Option<Chunks>,
@@ -35,53 +37,53 @@ pub(super) struct Verification {
     suspects: Suspects,
 }
 
-/// What the digests of a complete file say.
+/// The result of comparing the digests of a complete file.
 #[derive(Debug)]
 pub(super) enum WholeResult {
-    /// They are right.
+    /// All digests match.
     Right {
         events: Vec<EventKind>,
         warnings: Vec<String>,
-        /// How the file was verified, if a digest or a signature did.
+        /// How the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes, which came from others then.
+        /// The mirror that sent wrong bytes, which were then replaced.
         guilty: Option<usize>,
     },
-    /// One of them is wrong, for this reason.
+    /// A digest does not match. The text says which one.
     Wrong(String),
-    /// They are right, but the file is not acceptable.
+    /// All digests match, but the file is not acceptable.
     Refused(Error),
 }
 
-/// Bytes that come again, because the digest of the whole file is wrong.
+/// Bytes that are fetched again, because the digest of the whole file does not match.
 #[derive(Debug)]
 pub(super) struct Replacement {
     pub(super) ranges: Vec<Range<u64>>,
-    /// The mirror that is suspected; `None` if these are bytes of which the source is not known.
+    /// The suspected mirror. `None` if the source of the bytes is not known.
     pub(super) suspect: Option<usize>,
 }
 
-/// A chunk whose digest is wrong.
+/// A chunk whose digest does not match.
 #[derive(Debug)]
 pub(super) struct WrongChunk {
     pub(super) range: Range<u64>,
     /// The source that sent all of it, if that is known.
     pub(super) sent_by: Option<usize>,
-    /// It was wrong before.
+    /// True if the chunk was wrong before.
     pub(super) again: bool,
-    /// The transfer still runs, and mirrors may be mixed.
+    /// True if the transfer still runs and mirrors may be mixed.
     pub(super) transferring: bool,
     pub(super) mixes: bool,
 }
 
-/// What follows a wrong chunk, which comes again in any case.
+/// How a wrong chunk is fetched again.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
-    /// From another mirror than this one.
+    /// From any mirror except this one.
     FromOthers(usize),
     /// From one source alone.
     FromOne,
-    /// Not at once: the job failed.
+    /// Not at once, because the job failed.
     Fail(Error),
 }
 
@@ -99,7 +101,7 @@ impl Verification {
         verification
     }
 
-    /// Adds what was found out from elsewhere than the responses. What was found first counts.
+    /// Adds facts that did not come from responses of the file itself. Earlier facts are kept.
     pub(super) fn add(&mut self, mut findings: Findings) {
         let (chunks, size) = (findings.chunks.take(), findings.size.take());
         self.expectations.add(findings);
@@ -107,7 +109,7 @@ impl Verification {
         self.set_chunks(chunks);
     }
 
-    /// What is written in order cannot be read back, so that only a digest of the whole verifies it.
+    /// Sets the chunk hashes. Output that is written in order cannot be read back, so it has none.
     fn set_chunks(&mut self, hashes: Option<ChunkHashes>) {
         if let Some(hashes) = hashes.filter(|_| self.can_read_back() && self.chunks.is_none()) {
             self.chunks = Some(Chunks::new(hashes));
@@ -119,20 +121,21 @@ impl Verification {
         self.verify != Verify::Off && self.is_readable
     }
 
-    /// Another state of the file is fetched from now on, of which the server says this.
+    /// Begins another state of the file. `stated` are the digests that the server states for it.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.expectations.begin(stated);
     }
 
-    /// Adds what the server says of the same state of the file. With several mirrors only the first one's
-    /// word counts, and digests of what went to standard output cannot be computed any more.
+    /// Adds digests that the server states for the same state of the file. With several mirrors, only those
+    /// of the first one are used. Digests of bytes that are already on standard output cannot be computed any
+    /// more.
     pub(super) fn learn(&mut self, stated: &[Expected], mixes: bool) {
         if self.is_readable && !mixes {
             self.expectations.learn(stated);
         }
     }
 
-    /// Forgets what is verified and what servers said, since the file starts again.
+    /// Forgets what is verified and what servers stated, since the file starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.expectations.forget();
         self.suspects.forget(sources);
@@ -141,7 +144,7 @@ impl Verification {
         }
     }
 
-    /// Returns what the file is expected to be.
+    /// Returns the expected digests of the whole file.
     pub(super) fn expected(&self) -> &[Expected] {
         self.expectations.all()
     }
@@ -150,47 +153,46 @@ impl Verification {
         self.expectations.algorithms()
     }
 
-    /// Returns true if a strong digest of the whole is known, or is among `stated`.
+    /// Returns true if a strong digest of the whole file is known, or is among `stated`.
     pub(super) fn has_strong_digest(&self, stated: &[Expected]) -> bool {
         self.expectations.has_strong(stated)
     }
 
-    /// Returns true if something will tell whether bytes belong together: a strong digest, or digests of
-    /// chunks.
+    /// Returns true if a strong digest or digests of chunks will show if bytes belong together.
     pub(super) fn tells_bytes_apart(&self) -> bool {
         self.chunks.is_some() || self.expectations.has_strong(&[])
     }
 
-    /// Returns true if bytes of several mirrors may be mixed: what verifies the file in the end, or chunk by
-    /// chunk, verifies that too. Equal sizes, tags and dates say nothing about it.
+    /// Returns true if bytes of several mirrors may be mixed, because a digest of the file or of its chunks
+    /// will verify them. Equal sizes, tags and dates are not enough.
     pub(super) fn allows_mixing(&self) -> bool {
         self.can_read_back() && self.tells_bytes_apart()
     }
 
-    /// Returns true if a digest of a single response is compared.
+    /// Returns true if the digest of a single response is compared.
     pub(super) fn is_on(&self) -> bool {
         self.verify != Verify::Off
     }
 
-    /// Returns the length of a chunk, to which segments are aligned. 0 means that there are no chunks.
+    /// Returns the length of a chunk, to which segments are aligned. It is 0 if there are no chunks.
     pub(super) fn chunk_length(&self) -> u64 {
         self.chunks.as_ref().map_or(0, Chunks::length)
     }
 
-    /// Returns the size that the file must have, if something says so.
+    /// Returns the size that the file must have, if it is known.
     pub(super) fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Returns true if the digests of chunks belong to a file of this size.
+    /// Returns true if the digests of chunks fit a file of this size.
     pub(super) fn chunks_fit(&self, size: u64) -> bool {
         self.chunks.as_ref().is_some_and(|chunks| chunks.fit(size))
     }
 
-    /// Checks that what is known satisfies `--verify`.
+    /// Checks that the known digests satisfy `--verify`.
     ///
     /// # Errors
-    /// `digest.missing` or `digest.unlisted`.
+    /// Returns `digest.missing` or `digest.unlisted` if they do not.
     pub(super) fn suffices(&self, path: &str) -> Result<(), Error> {
         match &self.chunks {
             Some(chunks) if chunks.hashes().algorithm.is_strong() => Ok(()),
@@ -198,10 +200,10 @@ impl Verification {
         }
     }
 
-    /// Compares a size with what is known of it.
+    /// Compares a size with the expected one.
     ///
     /// # Errors
-    /// `digest.mismatch` if the size is wrong.
+    /// Returns `digest.mismatch` if the size is wrong.
     pub(super) fn check_size(&self, size: Option<u64>, at: &str) -> Result<(), Error> {
         let Some(size) = size else { return Ok(()) };
         let why = match (self.size, &self.chunks) {
@@ -222,27 +224,28 @@ impl Verification {
         self.chunks.as_mut()?.next(written, size)
     }
 
-    /// Returns true if no chunk of a file of this size is left to verify. Digests of chunks that do not fit
-    /// the size are refused later, with the digest of the whole.
+    /// Returns true if no chunk of a file of this size is left to verify. If the digests of chunks do not fit
+    /// the size, the file is refused later, with the digest of the whole file.
     pub(super) fn chunks_are_done(&self, size: Option<u64>) -> bool {
         let known = self.chunks.as_ref().zip(size);
         known.is_none_or(|(chunks, size)| chunks.all_verified(size) || !chunks.fit(size))
     }
 
-    /// A chunk was read back. Returns false if it is not the one that was asked for.
+    /// Records that a chunk was read back. Returns false if it is not the requested one.
     pub(super) fn chunk_read(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         self.chunks.as_mut().is_some_and(|chunks| chunks.finish(chunk, good))
     }
 
-    /// A chunk is right. Returns the mirrors that sent it wrong before, and what to say about them.
+    /// Handles a chunk that is right. Returns the mirrors that sent it wrong before, and a message about
+    /// them.
     pub(super) fn blame_for(&mut self, chunk: &Range<u64>, sent_by: Option<usize>) -> (Vec<usize>, String) {
         let wrong = self.chunks.as_mut().map(|chunks| chunks.take_wrong(chunk)).unwrap_or_default();
         let guilty = wrong.into_iter().filter(|&one| sent_by.is_some_and(|by| by != one)).collect();
         (guilty, self.wrong_chunk_text(chunk))
     }
 
-    /// A chunk is wrong. If one mirror sent all of it, another mirror's bytes tell whether the mirror or the
-    /// digest is wrong.
+    /// Decides how to fetch a wrong chunk again. If one mirror sent all of it, the bytes of another mirror
+    /// show if the first mirror or the digest is wrong.
     pub(super) fn decide_on_wrong_chunk(
         &mut self,
         chunk: &WrongChunk,
@@ -277,15 +280,15 @@ impl Verification {
         format!("bytes {} to {} are not what {from} says", chunk.start, chunk.end.saturating_sub(1))
     }
 
-    /// These bytes are fetched again.
+    /// Records that these bytes are fetched again.
     pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
         if let Some(chunks) = &mut self.chunks {
             ranges.iter().for_each(|range| chunks.take_back(range));
         }
     }
 
-    /// Compares the digests of the complete file with what is expected. `says_html` says that the server
-    /// called it a web page.
+    /// Compares the digests of the complete file with the expected ones. `says_html` is true if the server
+    /// says that it is a web page.
     pub(super) fn compare_whole(&mut self, computed: &[Digest], path: &str, says_html: bool) -> WholeResult {
         let strongest = match digest::verdict(self.expectations.all(), computed) {
             Ok(strongest) => strongest,
@@ -309,10 +312,10 @@ impl Verification {
         WholeResult::Right { events, warnings, verified_by: verified_by.or(by_chunks), guilty }
     }
 
-    /// The digest of the whole is wrong, and its bytes came from several mirrors. Returns what is fetched
-    /// again: first the bytes of which the source is not known, then those of one mirror after the other.
-    /// Returns `None` if all were suspected already. If all chunks are right, the digest of the whole is
-    /// wrong itself.
+    /// Decides what to fetch again if the digest of the whole file is wrong and its bytes came from several
+    /// mirrors. First these are the bytes of unknown origin, and then those of one mirror after the other.
+    /// Returns `None` if all mirrors were suspected already. If all chunks are right, the digest of the whole
+    /// file is wrong itself, and it also returns `None`.
     pub(super) fn replace_suspicious(
         &mut self,
         provenance: &Provenance,
@@ -326,15 +329,15 @@ impl Verification {
         if !ranges.is_empty() && self.suspects.replace_unknown() {
             return Some(Replacement { ranges, suspect: None });
         }
-        // If only a server gave the digest, that server may be the one with another file.
+        // If only a server stated the digest, that server may be the one with another file.
         let alone = ranges.is_empty() && self.expectations.is_given();
-        // The mirror that sent least is the cheapest one to replace.
+        // The mirror that sent the fewest bytes is the cheapest one to replace.
         let suspect = self.suspects.suspect_next(&provenance.contributors(), alone, sources)?;
         ranges.extend(provenance.of(suspect));
         Some(Replacement { ranges, suspect: Some(suspect) })
     }
 
-    /// Returns true if mirrors were suspected of what is wrong now.
+    /// Returns true if a mirror was suspected of the present error.
     pub(super) fn has_suspected(&self) -> bool {
         self.suspects.any()
     }

@@ -1,7 +1,9 @@
-//! Finds the mirror that sent wrong bytes, when only a digest of the whole file is known.
+//! Finds the mirror that sent wrong bytes, if only a digest of the whole file is known.
 //!
-//! The bytes of one mirror after the other are replaced by bytes of the others, until the digest is right.
-//! Invariant: a mirror is found guilty only if the file became right when nothing but its bytes was replaced.
+//! The bytes of one mirror after the other are replaced by those of other mirrors, until the digest is right.
+//!
+//! Invariant: a mirror is found guilty only if the file became right after only the bytes of this mirror were
+//! replaced.
 
 use crate::plan::sources::{Out, Sources};
 
@@ -10,28 +12,28 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
     current: Option<usize>,
-    /// Nothing but its bytes is being replaced.
+    /// True if only its bytes are being replaced.
     alone: bool,
-    /// Bytes of which the source is not known were replaced already.
+    /// True if bytes of unknown origin were replaced already.
     replaced_unknown: bool,
     /// All mirrors that were suspected so far.
     all: Vec<usize>,
 }
 
 impl Suspects {
-    /// Returns true if a mirror was suspected of what is wrong now.
+    /// Returns true if a mirror was suspected of the present error.
     pub(super) fn any(&self) -> bool {
         !self.all.is_empty()
     }
 
-    /// Returns true the first time: bytes of which the source is not known are replaced before a mirror is
-    /// suspected.
+    /// Returns true at the first call. Bytes of unknown origin are replaced before a mirror is suspected.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
 
-    /// Suspects the next of these mirrors: its bytes shall come from others. `alone` says that nothing else
-    /// is replaced. Returns `None` if all were suspected already, or no other mirror is left.
+    /// Suspects the next of these mirrors, whose bytes will be replaced by those of others. `alone` is true
+    /// if no other bytes are replaced. Returns `None` if all were suspected already, or if no other mirror is
+    /// left.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],
@@ -48,7 +50,7 @@ impl Suspects {
         Some(next)
     }
 
-    /// The file is right now. Returns the mirror that sent wrong bytes, if that is certain.
+    /// Handles that the file is right now. Returns the mirror that sent wrong bytes, if it is certain.
     pub(super) fn guilty(&mut self) -> Option<usize> {
         self.current.take().filter(|_| self.alone)
     }

@@ -121,7 +121,7 @@ impl PartFile {
         // The date is read back, since the disk may store it less exactly than it was set.
         let Ok(meta) = self.file.metadata() else { return };
         let Ok(modified) = meta.modified() else { return };
-        let record = Record::new(what.origin, meta.len(), modified, what.now, &what.version);
+        let record = Record::new(what.origin, meta.len(), modified, what.now, &what.validator);
         if platform::attach(&self.file, RECORD, &record.to_bytes())
             && let Some(url) = &what.url
         {
