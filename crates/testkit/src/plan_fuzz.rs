@@ -173,7 +173,7 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
         1 => Adopted::prefix(choices.offset()).map(Leftover::Adopted),
         _ => {
             let size = choices.one_of(&[None, Some(5_000), Some(20_000)]);
-            let version = if choices.byte().is_multiple_of(2) {
+            let validator = if choices.byte().is_multiple_of(2) {
                 Validator::Unknown
             } else {
                 Validator::Etag("\"a\"".into())
@@ -188,7 +188,7 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
                     url: String::new(),
                     origin: origins(1).pop(),
                     size,
-                    version,
+                    validator,
                     coding: None,
                     digests: Vec::new(),
                 },
