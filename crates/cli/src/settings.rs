@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub const ENVIRONMENT: [(&str, &str); 11] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
-        "the option of that name, if the command line does not give it; see [config.md](config.md)",
+        "the option of that name, if it is not on the command line (see [config.md](config.md))",
     ),
     (
         "DOWNHAUL_CONFIG, DOWNHAUL_PROFILE",
