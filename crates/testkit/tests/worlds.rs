@@ -91,6 +91,20 @@ proptest::proptest! {
     }
 }
 
+/// The files in `inputs/plan` were found by the fuzz target `plan`. Their names say what went wrong.
+#[test]
+fn inputs_that_once_broke_a_plan_leave_it_sound() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inputs/plan");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).expect("the folder is in the repository") {
+        let file = file.expect("a file").path();
+        println!("{}", file.display());
+        downhaul_testkit::plan_fuzz::poke(&std::fs::read(file).expect("its bytes"));
+        count += 1;
+    }
+    assert!(count > 0, "no input in {folder}");
+}
+
 #[test]
 fn sessions_in_simulated_worlds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

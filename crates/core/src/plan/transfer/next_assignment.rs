@@ -172,7 +172,7 @@ impl SegmentLedger {
         // The whole gap is requested if no other worker will fetch the rest, or if the rest is too small for
         // a request of its own. A segment that is used only as a whole is also lost as a whole, so it is kept
         // short.
-        let all = (workers < 2 && !self.digested) || gap.end - gap.start < length + length / 2;
+        let all = (workers < 2 && !self.digested) || gap.end - gap.start < length.saturating_add(length / 2);
         if all { gap } else { gap.start..self.aligned(gap.start + length).min(gap.end) }
     }
 
