@@ -33,45 +33,89 @@ impl Again {
                 Some((command.find_subcommand(name)?, inner))
             });
         }
-        let (mut options, mut positionals, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         let Some((command, matches)) = last else { return Again::Unshown };
+        match Given::of(command, matches) {
+            Some(given) => given.into_command(words),
+            None => Again::Unshown,
+        }
+    }
+
+    /// Returns the command that repairs the files of the list that was given with `-i`, with all options that
+    /// a repair takes. Returns `Unshown` if no list was given.
+    pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
+        let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
+        let mut given = match Given::of(command, matches) {
+            Some(given) if matches.subcommand().is_none() && given.positionals.is_empty() => given,
+            _ => return Again::Unshown,
+        };
+        given.options.retain(|(long, _)| repair.get_arguments().any(|arg| arg.get_long() == Some(long)));
+        let Some(list) = matches.get_raw("input").and_then(|mut values| values.next_back()?.to_str()) else {
+            return Again::Unshown;
+        };
+        given.positionals.push(list.into());
+        given.into_command(vec![command.get_name().into(), repair.get_name().into()])
+    }
+}
+
+/// What was given on the command line, as far as it can be shown.
+#[derive(Default)]
+struct Given {
+    /// The options by their long names, each with its values.
+    options: Vec<(String, String)>,
+    positionals: Vec<String>,
+    /// The names of the headers whose values were left out.
+    left_out: Vec<String>,
+}
+
+impl Given {
+    /// Returns `None` if something of it cannot be shown.
+    fn of(command: &Command, matches: &ArgMatches) -> Option<Given> {
+        let mut given = Given::default();
         for arg in command.get_arguments() {
             let id = arg.get_id().as_str();
             if matches.value_source(id) != Some(ValueSource::CommandLine) || is_foreign(id) {
                 continue;
             }
+            let long = arg.get_long().unwrap_or_default().to_string();
             if !arg.get_action().takes_values() {
                 let times = match arg.get_action() {
                     ArgAction::Count => matches.get_count(id),
                     _ => 1,
                 };
-                options.extend((0..times).map(|_| name(arg)));
+                given.options.extend((0..times).map(|_| (long.clone(), name(arg))));
                 continue;
             }
             for values in matches.get_raw_occurrences(id).into_iter().flatten() {
                 let mut shown = Vec::new();
                 for (place, value) in values.enumerate() {
-                    let Some(value) = value.to_str().filter(|value| can_be_shown(arg, value)) else {
-                        return Again::Unshown;
-                    };
+                    let value = value.to_str().filter(|value| can_be_shown(arg, value))?;
                     let (value, hidden) = secrets::without(arg, place, value);
-                    left_out.extend(hidden);
+                    given.left_out.extend(hidden);
                     shown.push(value);
                 }
                 match arg.is_positional() {
-                    true => positionals.extend(shown),
-                    false => options.extend(given_option(arg, &shown)),
+                    true => given.positionals.extend(shown),
+                    false => {
+                        let options = given_option(arg, &shown).into_iter();
+                        given.options.extend(options.map(|option| (long.clone(), option)));
+                    }
                 }
             }
         }
+        Some(given)
+    }
+
+    /// Returns the command that begins with these words.
+    fn into_command(self, mut words: Vec<String>) -> Again {
         let looks_like_an_option = |word: &String| word.starts_with('-') && word != "-";
-        let divided = positionals.iter().any(looks_like_an_option);
-        let positionals: Vec<String> = positionals.iter().map(|word| quoted(word)).collect();
+        let divided = self.positionals.iter().any(looks_like_an_option);
+        let positionals: Vec<String> = self.positionals.iter().map(|word| quoted(word)).collect();
+        let options = self.options.into_iter().map(|(_, option)| option);
         match divided {
-            true => words.extend(options.into_iter().chain(["--".into()]).chain(positionals)),
+            true => words.extend(options.chain(["--".into()]).chain(positionals)),
             false => words.extend(positionals.into_iter().chain(options)),
         }
-        Again::Command(words.join(" "), left_out)
+        Again::Command(words.join(" "), self.left_out)
     }
 }
 
@@ -114,7 +158,7 @@ fn is_passing(arg: &Arg, value: &str) -> bool {
 }
 
 /// Quotes a word for a POSIX shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.into()
@@ -205,6 +249,25 @@ mod tests {
                     assert_eq!(repeated, args, "{id}: {command}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_repair_has_the_options_of_the_download_that_it_takes() {
+        let repair = |words: &[&str]| {
+            let command = crate::args::command();
+            let matches = command.clone().try_get_matches_from([&["downhaul"], words].concat());
+            match Again::repairing(&command, &matches.expect("parses")) {
+                Again::Command(command, _) => Some(command),
+                Again::Unshown => None,
+            }
+        };
+        assert_eq!(
+            repair(&["-i", "my list", "-d", "x", "-j2", "--if-exists", "check", "-H", "DNT: 1"]).as_deref(),
+            Some("downhaul repair 'my list' -d x -j 2 -H 'DNT: 1'")
+        );
+        for without in [&["http://h/a"][..], &["-i", "-"], &["repair", "l"]] {
+            assert_eq!(repair(without), None, "{without:?}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a person can do about a failure.
 
 use crate::input;
+use downhaul_engine::core::event::Failure;
+use downhaul_engine::core::identity::IS_NOT_WHAT;
 use downhaul_engine::core::show;
 
 /// Advice by error code, where the reason does not say it all.
@@ -149,6 +151,15 @@ fn origin(url: &str) -> Option<&str> {
     let host = url.find("://")? + 3;
     let end = url[host..].find('/').map_or(url.len(), |slash| host + slash);
     Some(&url[..end])
+}
+
+/// Advice for a file on the disk that is not what a digest says.
+pub(crate) const WRONG_ON_DISK: &str =
+    "The file on the disk is damaged, or another one. It was not changed. --if-exists overwrite replaces it.";
+
+/// Returns true if a file on the disk is not what a digest says.
+pub(crate) fn is_wrong_on_disk(error: &Failure) -> bool {
+    error.message.contains(IS_NOT_WHAT)
 }
 
 /// Returns true if the same command would fail in the same way, until something else is changed.

@@ -1,6 +1,7 @@
 //! `downhaul verify`: compares files on the disk with checksum lists and lock files. It changes nothing and
 //! makes no requests.
 
+use crate::again;
 use crate::exit::Exit;
 use crate::given;
 use crate::input;
@@ -51,7 +52,7 @@ type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
 /// Compares the files that a checksum list or a lock file names, or all those in a folder. Names are relative
 /// to `folder`, or to the folder of the list.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
-    let wanted = match wanted(what, folder) {
+    let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
         Err(why) => {
             printer::err(&format!("error: {}\n", escaped(&why)));
@@ -77,7 +78,21 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     if !quiet || exit != Exit::Success {
         printer::err(&format!("{}\n", counts.join(", ")));
     }
+    if has_urls && !quiet && matches!(exit, Exit::Mismatch | Exit::Failed) {
+        printer::err(&format!("To repair: {}\n", repair(what, folder)));
+    }
     exit
+}
+
+/// Returns the command that downloads again what is wrong. It looks for files in the current folder, where
+/// none is named.
+fn repair(list: &Path, folder: Option<&Path>) -> String {
+    let shown = |path: &Path| again::quoted(&escaped(&path.to_string_lossy()));
+    let mut command = format!("downhaul repair {}", shown(list));
+    if let Some(folder) = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty()) {
+        command += &format!(" -d {}", shown(folder));
+    }
+    command
 }
 
 /// Compares one file. Returns the word that is shown, a detail, and the exit status.
@@ -99,13 +114,15 @@ fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     }
 }
 
-fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
+/// Returns what the files must be, and whether `what` is one list with their URLs.
+fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> {
     let mut wanted = Wanted::new();
     if !what.is_dir() {
-        read(what, folder, &mut wanted).map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
+        let has_urls = read(what, folder, &mut wanted);
+        let has_urls = has_urls.map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
         return match wanted.is_empty() {
             true => Err(format!("no line of {} is a digest and a name", what.display())),
-            false => Ok(wanted),
+            false => Ok((wanted, has_urls)),
         };
     }
     let entries = fs::read_dir(what).map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
@@ -121,7 +138,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<Wanted, String> {
     }
     match wanted.is_empty() {
         true => Err(format!("there is no checksum list and no record in {}", what.display())),
-        false => Ok(wanted),
+        false => Ok((wanted, false)),
     }
 }
 
@@ -134,8 +151,9 @@ fn standing(folder: &Path, listed: &str) -> PathBuf {
     folder.join(all.into_iter().flatten().find(stands).unwrap_or_else(|| trimmed.into()))
 }
 
-/// Reads a checksum list or a lock file. Their lines show which one it is.
-fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<()> {
+/// Reads a checksum list or a lock file. Their lines show which one it is. Returns true for a lock file,
+/// which has URLs.
+fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
@@ -156,7 +174,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
     if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
         // Other files of JSON lines, such as recorded events, are not lock files.
         warn_of_unread(if records > 0 { unread } else { 0 }, &name);
-        return Ok(());
+        return Ok(records > 0);
     }
     let sums = Checksums::read(&text, &name);
     // A digest without a name belongs to the file that the list is named after.
@@ -165,7 +183,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<(
         want(if entry.name.is_empty() { &alone } else { &entry.name }, entry.digest.clone());
     }
     warn_of_unread(sums.unread(), &name);
-    Ok(())
+    Ok(false)
 }
 
 /// Returns the name and the digests in a line of a lock file, or in a line of a JSON list that has both.

@@ -156,6 +156,9 @@ pub enum EventKind {
         /// `bytes`. It is higher if bytes were fetched twice.
         #[serde(default)]
         fetched: u64,
+        /// The length of a chunk in bytes, if digests of chunks were known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chunk_length: Option<u64>,
         /// The time since the first request, in seconds.
         seconds: f64,
         /// How the file was verified: `sha-256 from X-Checksum-SHA256`, `size only`, `end of transfer only`.
@@ -198,6 +201,9 @@ pub enum EventKind {
         failed: u64,
         /// The number of bytes of the finished files.
         bytes: u64,
+        /// The number of bytes that were received for the finished files in this run.
+        #[serde(default)]
+        fetched: u64,
         /// The duration of the run in seconds.
         seconds: f64,
     },
@@ -234,8 +240,8 @@ impl EventKind {
 
     /// Returns the event for the end of a run, which took `took` and ended in `state`.
     pub fn summary(state: &State, took: Duration) -> Self {
-        let &State { queued: files, finished, skipped, failed, bytes, .. } = state;
-        EventKind::Summary { files, finished, skipped, failed, bytes, seconds: took.as_secs_f64() }
+        let &State { queued: files, finished, skipped, failed, bytes, fetched, .. } = state;
+        EventKind::Summary { files, finished, skipped, failed, bytes, fetched, seconds: took.as_secs_f64() }
     }
 
     /// Returns the event for a file that failed before the first attempt.
@@ -327,6 +333,8 @@ pub struct State {
     pub failed: u64,
     /// The number of bytes of the finished files.
     pub bytes: u64,
+    /// The number of bytes that were received for the finished files in this run.
+    pub fetched: u64,
     /// The sizes of the files that started and have not ended, or `None` for an unknown size. There are at
     /// most as many as files in progress.
     pub started: BTreeMap<JobId, Option<u64>>,
@@ -368,9 +376,10 @@ impl State {
                 }
                 false
             }
-            EventKind::Finished { bytes, .. } => {
+            EventKind::Finished { bytes, fetched, .. } => {
                 self.finished += 1;
                 self.bytes += bytes;
+                self.fetched += fetched;
                 true
             }
             EventKind::Skipped { .. } => {

@@ -96,6 +96,10 @@ pub struct Args {
     /// The text of `downhaul config`.
     #[arg(skip)]
     pub(crate) report: String,
+
+    /// How to repair the files of the list of this command.
+    #[arg(skip)]
+    pub(crate) repair: Again,
 }
 
 /// What to do instead of downloading.
@@ -233,11 +237,11 @@ impl Args {
         if matches.get_flag("short_help") {
             return Err(NoArgs::Asked(help::short(&self::command())));
         }
-        let again = Again::of(&command, &matches);
+        let (again, repair) = (Again::of(&command, &matches), Again::repairing(&command, &matches));
         let Layered { config, report, matches } = layered(&mut command, matches, words)?;
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
-        Ok(Args { again, config, report, ..args })
+        Ok(Args { again, repair, config, report, ..args })
     }
 
     /// Returns the arguments of a run that repairs, as those of a download from its list.

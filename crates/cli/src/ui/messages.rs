@@ -22,6 +22,8 @@ pub(crate) struct Messages<'a> {
     known: HashMap<JobId, Known>,
     /// Some file failed in a way that another run may do better.
     another_run_may_do: bool,
+    /// A file on the disk has another digest than its list says.
+    some_are_wrong: bool,
     /// The run was stopped: what is left is said at its very end.
     stopped: bool,
 }
@@ -52,6 +54,7 @@ impl<'a> Messages<'a> {
             unicode,
             known: HashMap::new(),
             another_run_may_do: false,
+            some_are_wrong: false,
             stopped: false,
         }
     }
@@ -144,18 +147,13 @@ impl<'a> Messages<'a> {
                 let name = self.name_of(job);
                 self.verbose_line(|| format!("{name}: {algorithm} {digest} as {} says", escaped(source)))
             }
-            EventKind::Finished { path, bytes, fetched, seconds, proven, warnings, .. } => {
+            EventKind::Finished { path, proven, warnings, .. } => {
                 self.known.remove(&job);
                 if self.quiet {
                     return Vec::new();
                 }
-                let speed = if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 };
                 let mark = self.paint.green(self.mark("✓", "ok"));
-                let (size, time) = (units::bytes(*bytes), units::took(*seconds));
-                let facts = match *fetched {
-                    0 if *bytes > 0 => format!("{size}, all from an earlier run"),
-                    _ => format!("{size} in {time} ({})", units::rate(speed)),
-                };
+                let facts = transferred(&event.kind);
                 let path = if path == "-" { "standard output" } else { path };
                 let mut lines = vec![format!(
                     "{mark} {}  {}, {}",
@@ -199,7 +197,8 @@ impl<'a> Messages<'a> {
         let redirected = if sends { hints::was_redirected(&error.code, url, &error.at) } else { None };
         let expired =
             || hints::has_expired(&error.code, url).or_else(|| hints::has_expired(&error.code, &error.at));
-        assumed.or(redirected).or_else(expired).or(pattern)
+        let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
+        wrong.or(assumed).or(redirected).or_else(expired).or(pattern)
     }
 
     fn failed(
@@ -225,6 +224,7 @@ impl<'a> Messages<'a> {
         let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
         lines.extend(advice.map(|advice| format!("  {advice}")));
         self.another_run_may_do |= !hints::fails_again(&error.code);
+        self.some_are_wrong |= hints::is_wrong_on_disk(error);
         if exhausted {
             lines.push("Maximum retries reached. Exiting.".into());
         }
@@ -232,7 +232,8 @@ impl<'a> Messages<'a> {
     }
 
     fn summary(&self, fact: &EventKind) -> Vec<String> {
-        let EventKind::Summary { files, finished, skipped, failed, bytes, seconds, .. } = fact else {
+        let EventKind::Summary { files, finished, skipped, failed, bytes, fetched, seconds, .. } = fact
+        else {
             return Vec::new();
         };
         let go_on = self.to_go_on();
@@ -240,23 +241,28 @@ impl<'a> Messages<'a> {
         if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
             return go_on;
         }
-        let speed = if *seconds > 0.0 { *bytes as f64 / seconds } else { 0.0 };
+        let speed = if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 };
         let mut text = format!("{finished} of {files} files downloaded");
         if *skipped > 0 {
             text += &format!(", {skipped} already there");
         }
-        text += &format!(
-            ", {failed} failed; {} in {} ({})",
-            units::bytes(*bytes),
-            units::took(*seconds),
-            units::rate(speed)
-        );
+        let kept = if fetched < bytes { format!("{}, ", units::bytes(*bytes)) } else { String::new() };
+        let came = if kept.is_empty() { units::bytes(*bytes) } else { fetched_now(*fetched) };
+        text +=
+            &format!(", {failed} failed; {kept}{came} in {} ({})", units::took(*seconds), units::rate(speed));
         [vec![text], go_on].concat()
     }
 
     /// How to run the command again, where some file failed and another run may do better: what is complete
     /// is not fetched again, and what is not is gone on with.
     fn to_go_on(&self) -> Vec<String> {
+        if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
+            && self.some_are_wrong
+            && hidden.is_empty()
+        {
+            let label = self.paint.dim("To download again what is wrong in the files on the disk:");
+            return vec![format!("{label} {command}")];
+        }
         let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
         // What went to standard output is gone.
         if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
@@ -301,6 +307,32 @@ pub(crate) fn stopped(summary: &Summary) -> String {
         (0, _) => ", nothing of them could be kept. The same command starts them again.\n".to_string(),
         _ => format!(", {} kept. Run the same command to resume.\n", units::bytes(summary.kept)),
     }
+}
+
+/// Returns how much of a finished file was fetched, how long that took, and what was there before.
+fn transferred(finished: &EventKind) -> String {
+    let EventKind::Finished { bytes, fetched, chunk_length, seconds, .. } = finished else {
+        return String::new();
+    };
+    let (size, time) = (units::bytes(*bytes), units::took(*seconds));
+    if *fetched == 0 && *bytes > 0 {
+        return format!("{size}, all from an earlier run");
+    }
+    if let Some(length) = chunk_length.filter(|&length| length > 0 && fetched < bytes) {
+        let (some, all) = (fetched.div_ceil(length), bytes.div_ceil(length));
+        return format!("{size}, {some} of {all} chunks fetched ({}) in {time}", units::bytes(*fetched));
+    }
+    let rate = units::rate(if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 });
+    match bytes.saturating_sub(*fetched) {
+        0 => format!("{size} in {time} ({rate})"),
+        kept => {
+            format!("{size}, {} in {time} ({rate}), {} kept", fetched_now(*fetched), units::bytes(kept))
+        }
+    }
+}
+
+fn fetched_now(bytes: u64) -> String {
+    format!("{} fetched", units::bytes(bytes))
 }
 
 fn reason(known: &Known, error: &Failure) -> String {

@@ -385,6 +385,49 @@ fn repair(server: &Server, path: &str, more: &[&str]) -> (Place, Out) {
 }
 
 #[test]
+fn a_repaired_file_says_how_many_chunks_were_fetched() {
+    let server = Server::start();
+    let (_, out) = repair(&server, &format!("well_behaved/{SIZE}/f"), &[]);
+    let (all, one) = (SIZE.div_ceil(PIECE as u64), units(PIECE as u64));
+    assert!(out.stderr.contains(&format!("1 of {all} chunks fetched ({one}) in ")), "{}", out.stderr);
+    assert!(!out.stderr.contains("/s)"), "a rate of what was not fetched says nothing: {}", out.stderr);
+}
+
+/// Returns a size of some MB as the program shows it.
+fn units(bytes: u64) -> String {
+    match bytes {
+        small if small < 1 << 20 => format!("{:.0} KiB", small as f64 / 1024.0),
+        large => format!("{:.2} MiB", large as f64 / (1 << 20) as f64),
+    }
+}
+
+#[test]
+fn a_wrong_file_on_the_disk_names_the_command_that_repairs_it() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    place.write("set.meta4", metalink(&(pieces() + &whole()), std::slice::from_ref(&url)));
+    place.write("my files/f", damaged(&[14_000_000], content("f", SIZE).len()));
+    let out = place.run(&["-i", "set.meta4", "-d", "my files", "-x", "2", "--if-exists", "check"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    let command = "downhaul repair set.meta4 -d 'my files' -x 2";
+    assert!(out.stderr.contains("It was not changed"), "{}", out.stderr);
+    assert!(out.stderr.lines().last().is_some_and(|last| last.ends_with(command)), "{}", out.stderr);
+    // The command does it.
+    let out = place.run(&["repair", "set.meta4", "-d", "my files", "-x", "2"]);
+    place.assert_exact(&out, "my files/f", &content("f", SIZE));
+    // A lock file has URLs, so that verify can name the command too.
+    let out = place.run(&[&url, "-d", "there", "--record", "there/set.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    place.write("there/f", damaged(&[5], content("f", SIZE).len()));
+    let out = place.run(&["verify", "there/set.lock"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(out.stderr.contains("To repair: downhaul repair there/set.lock -d there\n"), "{}", out.stderr);
+    let out = place.run(&["repair", "there/set.lock", "-d", "there"]);
+    place.assert_exact(&out, "there/f", &content("f", SIZE));
+}
+
+#[test]
 fn repair_takes_the_options_of_a_download() {
     let server = Server::start();
     let path = format!("well_behaved/{SIZE}/f");

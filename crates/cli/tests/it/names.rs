@@ -49,6 +49,23 @@ fn named(server: &Server, value: &str) -> String {
 }
 
 #[test]
+fn a_name_that_was_changed_is_told_with_the_result() {
+    let server = Server::start();
+    for (asked, is, says) in [
+        (".gitattributes", "_gitattributes", "its name \".gitattributes\" is not safe here, and was changed"),
+        ("-rf", "_rf", "its name \"-rf\" is not safe here, and was changed"),
+        ("a%01b", "a_b", "is not safe here, and was changed"),
+        ("plain.txt", "plain.txt", ""),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&server.url(&format!("well_behaved/10/{asked}"))]);
+        assert_eq!((out.status, place.files()), (0, vec![is.to_string()]), "{}", out.stderr);
+        let told = out.stderr.lines().skip_while(|line| !line.contains(is)).nth(1).unwrap_or_default();
+        assert!(told.contains(says) && told.is_empty() == says.is_empty(), "{asked}: {}", out.stderr);
+    }
+}
+
+#[test]
 fn a_servers_name_is_cut_to_what_the_disk_takes_and_two_long_ones_stay_two() {
     let server = Server::start();
     let place = Place::new();

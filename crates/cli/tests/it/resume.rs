@@ -97,6 +97,23 @@ fn a_name_that_the_server_chose_is_found_again() {
 }
 
 #[test]
+fn a_resumed_file_says_what_was_fetched_and_what_was_kept() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
+    interrupted(&place, &[&url, "-o", "f", "-x", "1"], "f", 2 << 20, Signal::INT);
+    let kept = intact(&place, "f");
+    let out = place.run(&[&url, "-o", "f", "-x", "1"]);
+    place.assert_exact(&out, "f", &file());
+    let line = out.stderr.lines().find(|line| line.contains("ok ./f") || line.contains("✓ ./f"));
+    let line = line.unwrap_or_else(|| panic!("{}", out.stderr));
+    let mib = |bytes: u64| format!("{:.2} MiB", bytes as f64 / (1 << 20) as f64);
+    let (all, fetched, kept) = (mib(SIZE), mib(SIZE - kept), mib(kept));
+    assert!(line.contains(&format!("{all}, {fetched} fetched in ")), "{line}");
+    assert!(line.contains(&format!("/s), {kept} kept, ")), "{line}");
+}
+
+#[test]
 fn a_name_as_long_as_the_disk_allows_is_resumed() {
     let server = Server::start();
     let place = Place::new();

@@ -6,6 +6,9 @@ use super::{Origin, Record, Relation, seconds};
 use crate::remote::Remote;
 use std::time::SystemTime;
 
+/// The beginning of the message that an existing file has a wrong digest. The source of the digest follows.
+pub const IS_NOT_WHAT: &str = "the file that is already there is not what";
+
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingFile {

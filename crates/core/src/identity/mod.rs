@@ -16,7 +16,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use existing::{Compared, ExistingFile, Recognised, compare};
+pub use existing::{Compared, ExistingFile, IS_NOT_WHAT, Recognised, compare};
 pub use origin::{Hashes, Key, Origin, Relation};
 pub(crate) use origin::{is_same_place, is_same_url};
 pub use record::{Conditions, Record, seconds};

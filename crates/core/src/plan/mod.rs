@@ -390,6 +390,7 @@ impl Plan {
             path,
             bytes: self.transfer.written().len(),
             fetched: self.transfer.received(),
+            chunk_length: Some(self.verification.chunk_length()).filter(|&length| length > 0),
             seconds: now.saturating_sub(self.transfer.first_request().unwrap_or(now)).as_secs_f64(),
             proven,
             digests: digests.iter().map(|one| (one.algorithm.name().into(), one.to_string())).collect(),

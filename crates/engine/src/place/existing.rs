@@ -235,7 +235,7 @@ impl Places {
             false => disk::digests(&*self.disk, path, &algorithms)?,
         };
         let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
-            let detail = format!("the file that is already there is not what {} says", one.from);
+            let detail = format!("{} {} says", identity::IS_NOT_WHAT, one.from);
             Error::new(ErrorKind::DigestMismatch, shown.as_ref(), detail)
         })?;
         match signature {
