@@ -1,14 +1,14 @@
-//! Lets a job write to what is written asynchronously.
+//! Lets a job write to an asynchronous writer of a program.
 
 use std::io::{self, Write};
 use std::pin::Pin;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 
-/// Makes a blocking writer of an asynchronous one, for [`Job::to_writer`](crate::Job::to_writer).
+/// Turns an asynchronous writer into a blocking one, for [`Job::to_writer`](crate::Job::to_writer).
 ///
-/// The engine writes on threads that may block; they wait there until the other side takes the bytes. It is
-/// shut down when the file is complete.
+/// The engine writes on threads that may block. They wait until the other side accepts the bytes. The writer
+/// is shut down when the file is complete.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     runtime: Handle,
@@ -17,8 +17,7 @@ pub struct AsyncWriter {
 impl AsyncWriter {
     /// Wraps a writer that belongs to the current tokio runtime.
     ///
-    /// # Panics
-    /// Outside of a tokio runtime.
+    /// # Panics Panics outside of a tokio runtime.
     pub fn new(inner: impl AsyncWrite + Send + 'static) -> Self {
         AsyncWriter { inner: Box::pin(inner), runtime: Handle::current() }
     }

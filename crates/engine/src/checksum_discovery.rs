@@ -1,4 +1,4 @@
-//! Finds out what a file must be, apart from its own responses: from checksum lists that were given or are
+//! Collects facts about a file that its own responses do not have: from checksum lists that were given or are
 //! beside the file, and from signatures.
 //!
 //! Invariant: a given list is fetched once in a run, and lists beside files ([`beside`]) once for each
@@ -29,11 +29,11 @@ use url::Url;
 /// the SHA-256 of a thousand chunks need some 100 KiB.
 const DOCUMENT_MOST: usize = 1024 * 1024;
 
-/// What is known of a file's content before it arrives.
+/// The facts about a file's content that are known before it arrives.
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) findings: Findings,
-    /// The file's own signature, by a key of the settings.
+    /// The file's own signature, made with a key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
     /// The mirrors that its server names.
     pub(crate) mirrors: Vec<Url>,
@@ -51,14 +51,14 @@ impl Known {
 pub(crate) struct Proofs {
     settings: Arc<Settings>,
     sources: Sources,
-    /// The keys whose signatures count, or why they cannot be used.
+    /// The keys whose signatures are accepted, or why they cannot be used.
     trusted: Option<Result<Trusted, Error>>,
     given: OnceCell<Result<Arc<List>, Error>>,
     /// The lists of folders, by their URLs, or `None` if there is none.
     folders: Mutex<HashMap<Url, Arc<OnceCell<Option<Beside>>>>>,
 }
 
-/// A checksum list, and whether it is signed.
+/// A checksum list, and if it is signed.
 struct List {
     /// The name that is shown: `SHA256SUMS`, or `SHA256SUMS, signed by 0123456789ABCDEF`.
     label: String,
@@ -79,7 +79,7 @@ impl Proofs {
         Proofs { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
-    /// Returns whether the settings ask for no lists and no signatures.
+    /// Returns true if the settings ask for no lists and no signatures.
     pub(crate) fn is_idle(&self) -> bool {
         let Settings { verify, checksums, signed_by, .. } = &*self.settings;
         match verify {
@@ -89,10 +89,10 @@ impl Proofs {
         }
     }
 
-    /// Returns what is known of a file, by all its names. A response may add one.
+    /// Returns the facts about a file, found by all its names. A response may add a name.
     ///
     /// # Errors
-    /// The reason for which the file cannot be verified as the settings require.
+    /// Returns why the file cannot be verified as the settings require.
     pub(crate) async fn about(&self, spec: &Job, remote: Option<&Remote>) -> Result<Known, Error> {
         let mut known = Known::default();
         if self.is_idle() {
@@ -139,10 +139,11 @@ impl Proofs {
         Ok(known)
     }
 
-    /// Adds the digests that the given list has for a file. Returns whether the list is signed.
+    /// Adds the digests that the given list has for a file. Returns true if the list is signed.
     ///
     /// # Errors
-    /// The list cannot be fetched, or does not name the file although the settings require it.
+    /// Returns an error if the list cannot be fetched, or does not name the file although the settings
+    /// require it.
     async fn look_in_given(
         &self,
         spec: &Job,
@@ -172,8 +173,8 @@ impl Proofs {
     }
 
     /// Adds what a response offers: mirrors, and a Metalink document with digests. The mirrors need not be
-    /// trusted: they are used together only if a digest is known, and that digest comes from the server that
-    /// was asked.
+    /// trusted. Several mirrors are used together only if a digest is known, and that digest comes from the
+    /// given server.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
@@ -196,8 +197,8 @@ impl Proofs {
         known.mirrors = mirrors;
     }
 
-    /// Returns the file of a Metalink document that a response names: the only one in it, or the one with the
-    /// right name.
+    /// Returns the file of a Metalink document that a response names. It is the only one in the document, or
+    /// the one with the right name.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
@@ -226,7 +227,7 @@ impl Proofs {
     /// Returns the keys of the settings, if there are any.
     ///
     /// # Errors
-    /// The keys cannot be used.
+    /// Returns an error if the keys cannot be used.
     fn keys(&self) -> Result<Option<(&Keys, &Trusted)>, Error> {
         let trusted = self.trusted.as_ref().map(Result::as_ref).transpose().map_err(Clone::clone)?;
         Ok(self.settings.signed_by.as_ref().zip(trusted))
@@ -247,8 +248,8 @@ impl Proofs {
         Ok(None)
     }
 
-    /// The list of the settings. It gets the headers only where its origin is that of a URL that the person
-    /// gave: `spec` is the first job that needs it.
+    /// Fetches the list of the settings. It gets the headers only if its origin is that of a URL that the
+    /// user gave. `spec` is the first job that needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
@@ -285,8 +286,8 @@ impl Proofs {
         self.list(&last_segment(url), text, signature.as_ref())
     }
 
-    /// Reads a list with the signature beside it, if there is one. If keys were given, only signed content is
-    /// used of a signed list.
+    /// Reads a list with the signature beside it, if there is one. If keys were given and the list is signed,
+    /// only its signed content is used.
     fn list(&self, name: &str, text: &[u8], beside: Option<&(String, Vec<u8>)>) -> Beside {
         let beside = beside.map(|(at, signature)| (at.as_str(), signature.as_slice()));
         let signed = match self.keys()? {
@@ -308,10 +309,10 @@ impl Proofs {
 }
 
 impl List {
-    /// Returns the digests of a file with these names. `single` says that it is the only file of the run.
+    /// Returns the digests of a file with these names. `single` is true if it is the only file of the run.
     ///
     /// # Errors
-    /// The reason for which the list has none, for people.
+    /// Returns why the list has none, in words for the user.
     fn about(&self, names: &[String], single: bool) -> Result<Vec<Digest>, String> {
         match self.sums.of(names) {
             Named::As(digests) => return Ok(digests),
@@ -339,7 +340,7 @@ impl List {
         Err(format!("{} does not name it{unread}", self.label))
     }
 
-    /// Adds digests of this list to what is expected. Returns whether the list is signed.
+    /// Adds digests of this list to the findings. Returns true if the list is signed.
     fn add(&self, digests: Vec<Digest>, findings: &mut Findings) -> bool {
         findings
             .expected
@@ -348,13 +349,13 @@ impl List {
     }
 }
 
-/// Returns whether there is a digest whose algorithm counts.
+/// Returns true if there is a digest whose algorithm passes `counts`.
 fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
     expected.iter().any(|one| counts(one.digest.algorithm))
 }
 
-/// Returns the names that a file may have in a list: that of the person, that of the server, and those of its
-/// URLs.
+/// Returns the names that a file may have in a list: the name that the user gave, the name that the server
+/// gave, and the names from its URLs.
 fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
     let mut names = Vec::new();
     match &spec.destination {
@@ -369,7 +370,7 @@ fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
         names.push(last_segment(&remote.url));
     }
     names.push(last_segment(&spec.urls[0]));
-    // Some lists have names as URLs have them: `a%20b`.
+    // Some lists have names in the form of URLs: `a%20b`.
     names.extend(spec.urls[0].path_segments().and_then(|mut all| all.next_back()).map(String::from));
     names
 }

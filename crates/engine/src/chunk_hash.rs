@@ -18,13 +18,13 @@ pub(crate) struct Piece {
     end: u64,
     /// The bytes that have not arrived yet.
     left: u64,
-    /// The URL that it comes from, for people.
+    /// The URL of the chunk, in words for the user.
     at: String,
 }
 
 impl Piece {
-    /// Returns the chunk of a response, or `None` if the response states no digest of it, or nothing shall be
-    /// verified.
+    /// Returns the chunk of a response. Returns `None` if the response states no digest of it, or if nothing
+    /// is verified in this run.
     pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<Piece> {
         let Span::Range(range) = &remote.span else { return None };
         if verify == Verify::Off || remote.range_digests.is_empty() {
@@ -40,7 +40,7 @@ impl Piece {
         self.end
     }
 
-    /// Returns whether all of the chunk has arrived.
+    /// Returns true if the whole chunk has arrived.
     pub(crate) fn is_complete(&self) -> bool {
         self.left == 0
     }

@@ -23,7 +23,7 @@ impl Clock {
 
     /// Returns the moment at which [`Clock::now`] will be `at`, for sleeping.
     pub(crate) fn instant_of(&self, at: Duration) -> Instant {
-        // A time that cannot be represented is far enough away to be replaced by a year.
+        // A time that cannot be represented is replaced by a year from the start, which is far enough away.
         self.start.checked_add(at).unwrap_or_else(|| self.start + Duration::from_secs(86_400 * 365))
     }
 }

@@ -1,15 +1,17 @@
-//! The one loop of a session: commands, reports and timers go to the plans, whose actions are carried out and
-//! whose events are told.
+//! The loop of a session. It passes commands, reports and timers to the plans, carries out their actions, and
+//! reports their events.
 //!
-//! The director decides everything about the files in flight, and touches no bytes and no files itself.
-//! Workers and blocking tasks do that, and report. Invariant: a job is in the queue, or running, or over. At
-//! most `settings.parallel` of the running jobs are at work: the others wait for a person, or for a host that
-//! asked for a pause. [`Connections`] counts the connections, to each host and in all. A file without a
-//! connection comes before one that wants another.
+//! The director decides everything about the files in progress, but it touches neither bytes nor files.
+//! Workers and blocking tasks do that, and send reports.
 //!
-//! The methods of [`Director`] are in several files, by what they are about: which files start ([`starting`])
-//! and how they end ([`ending`]), what is asked about them ([`control`]), their connections
-//! ([`connections`]), their names and partial files ([`placing`]), and their digests ([`verifying`]).
+//! Invariant: each job is either in the queue, running, or over. At most `settings.parallel` of the running
+//! jobs are active. The others wait for an answer of the user, or for a host that asked for a pause.
+//! [`Connections`] counts the connections, to each host and in all. A file without a connection gets one
+//! before another file gets a further one.
+//!
+//! The methods of [`Director`] are in several files: which files start ([`starting`]) and how they end
+//! ([`ending`]), commands for them ([`control`]), their connections ([`connections`]), their names and
+//! partial files ([`placing`]), and their digests ([`verifying`]).
 
 mod connections;
 mod control;
@@ -55,42 +57,41 @@ use tokio::sync::mpsc;
 use tracing::Span;
 pub(crate) use verifying::promises_data;
 
-/// Jobs that are read ahead, so that the next file starts without waiting for its list.
+/// The number of jobs that are read ahead, so that the next file starts without waiting for its list.
 pub(crate) const QUEUE_AHEAD: usize = 64;
 
-/// Hosts that are remembered while no file comes from them: far more than a list of mirrors has, and a few
-/// hundred KiB.
+/// The number of hosts without connections that are remembered. They take a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
-/// Reports that are handled before everything else is looked at, which goes through all files in flight.
+/// The number of reports that are handled before the next check of all files in progress.
 const NEWS_AT_ONCE: usize = 64;
 
-/// How often it is checked if a lossless reader has caught up.
+/// The time between checks if a slow reader of all events has caught up.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
 /// What blocking tasks and workers report about a job.
 enum Report {
     Input(Input),
-    /// What lists and signatures say of the file.
+    /// What lists and signatures say about the file.
     Known(Known),
-    /// A name was looked at before the file is fetched.
+    /// A name was checked before the file is fetched.
     Looked(Result<(PathBuf, Place), Error>),
-    /// A place was made, or is not needed.
+    /// The place of a file was prepared, or is not needed.
     Placed(Result<Placed, Error>),
-    /// The part file was begun again.
+    /// The partial file was started again.
     Begun(Result<Generation, Error>),
-    /// What was left of a file that is over has been removed.
+    /// The partial file of a job that is over has been removed.
     Gone,
 }
 
-/// Why a file that was idle may go on.
+/// Why an idle file may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
     /// The pause that its host asked for is over.
     Waited,
-    /// The person wants it to be tried again.
+    /// The user chose to try it again.
     Answered,
-    /// It was paused, and is to go on.
+    /// It was paused, and was then resumed.
     Resumed,
 }
 
@@ -106,24 +107,24 @@ pub(crate) struct Director {
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
     seed: u64,
-    /// Decides how many files are at work at once, if no number was given.
+    /// Decides how many files are active at once, if the user set no number.
     files: Option<Controller>,
     on_error: OnError,
     jobs: u64,
     queue: Queue,
-    /// What was asked about jobs that are not here yet.
+    /// Commands for jobs that have not arrived here yet.
     early: BTreeMap<JobId, Vec<Control>>,
-    /// No file starts: all jobs are paused.
+    /// True if all jobs are paused, so that no file starts.
     paused: bool,
     running: BTreeMap<JobId, Running>,
-    /// Files that were idle and may go on, as soon as there is room.
+    /// Idle files that may continue as soon as the limit allows it.
     ready: VecDeque<(JobId, Ready)>,
     news: mpsc::UnboundedSender<(JobId, Report)>,
     from_workers: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
-    /// The queue is being filled. It is filled again when it is half empty, so that the task that fills it
-    /// does not wake up for each file.
+    /// True while the queue is being filled. It is filled again when it is half empty, so that the task that
+    /// fills it does not wake up for each file.
     filling: bool,
-    /// No new file starts any more.
+    /// True if no new file starts any more.
     closing: bool,
     connections: Connections,
     summary: Summary,
@@ -245,7 +246,7 @@ impl Director {
                 Input::Found(known.findings)
             }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
-                // A server may still give the file another name, unless it is gone on with.
+                // A server may still give the file another name, unless the file continues a partial one.
                 let settled = running.spec.destination != Destination::Server
                     || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
                 if settled && !matches!(place, Place::Ask(_)) {
@@ -263,7 +264,7 @@ impl Director {
                 running.part = placed.part;
                 running.written = placed.written;
                 running.generation = placed.generation;
-                // A file that is repaired has no journal: after an interruption, the repair begins again.
+                // A file that is being repaired has no journal. If interrupted, the repair starts again.
                 running.journaled |=
                     matches!(placed.left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
                 Input::Placed(Ok(placed.place), placed.left)
@@ -273,7 +274,7 @@ impl Director {
         };
         match &mut input {
             Input::Opened { worker, remote } => {
-                // Only a response that is accepted gives the file its date.
+                // The date of the file is taken from an accepted response only.
                 if let Some(at_work) = running.workers.get_mut(worker) {
                     at_work.modified = remote.modified;
                 }
@@ -370,7 +371,7 @@ impl Director {
             }
         }
     }
-    /// Runs work on the disk on a thread that may block. Quick work is run by the clerks.
+    /// Runs work on the disk on a thread that may block. The clerks run quick work.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let (news, span) = (self.news.clone(), self.span(id));
         let work = move || drop(news.send((id, span.in_scope(work))));
@@ -391,7 +392,7 @@ impl Director {
     }
 }
 
-/// However the loop ends, the readers see the end.
+/// The readers see the end of the events, even if the loop ends by a panic.
 impl Drop for Director {
     fn drop(&mut self) {
         self.reporter.close();

@@ -1,8 +1,8 @@
-//! Where the time of a run went, what limited its files, and why connections were added or dropped.
+//! Records where the time of a run went, what limited its files, and why connections were added or dropped.
 //!
-//! Invariant: memory is bounded, whatever the number of files: the [`FILES_MOST`] that took longest are kept.
-//! The time that a request takes before its response is noted where it passes ([`spend`]), for the task that
-//! opens it ([`measured`]), so that no function between has to carry it.
+//! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
+//! are kept. The time of each stage before a response is recorded where the stage ends ([`spend`]), for the
+//! task that opens the source ([`measured`]). So the functions between them need no argument for it.
 
 use crate::clock;
 use downhaul_core::concurrency::{Step, StepReason};
@@ -10,15 +10,15 @@ use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of files that are explained: a screenful.
+/// The number of files that are explained. They fit on a screen.
 const FILES_MOST: usize = 16;
 
-/// A file that waited for something for more than one part in so many of its time was limited by that.
+/// If a file waited for something for more than its time divided by this, that thing was its limit.
 const SHARE: u32 = 4;
 
-/// Connections that wait for the disk for more than one part in so many of their time bring more than it
-/// takes. They wait less for a disk that is only far away (30 ms for a write, at the ten reports a second
-/// that a slow connection makes).
+/// If connections wait for the disk for more than their time divided by this, they deliver more than the disk
+/// can write. They wait less for a disk that is only far away (30 ms for a write, with the ten reports a
+/// second of a slow connection).
 const FULL_SHARE: u32 = 2;
 
 /// Why a run took as long as it did.
@@ -35,7 +35,7 @@ pub struct Explanation {
 pub struct FileStory {
     /// Its name.
     pub name: String,
-    /// Bytes fetched.
+    /// The number of fetched bytes.
     pub bytes: u64,
     /// The time from its first request until it had its name.
     pub took: Duration,
@@ -47,7 +47,7 @@ pub struct FileStory {
     pub limit: Limiter,
 }
 
-/// Where the time of a file went. The first five are sums over its connections, which work side by side.
+/// Where the time of a file went. The first five are sums over its connections, which work at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Finding the host's addresses.
@@ -58,15 +58,15 @@ pub struct Spent {
     pub tls: Duration,
     /// From the request to the head of the response, redirects included.
     pub first_byte: Duration,
-    /// Waiting for the disk, while bytes came.
+    /// Waiting for the disk, while bytes arrived.
     pub disk: Duration,
-    /// Waiting for the hasher, while bytes came.
+    /// Waiting for the hasher, while bytes arrived.
     pub hash: Duration,
-    /// All of the time while bytes came.
+    /// The whole time while bytes arrived.
     pub body: Duration,
     /// From the last byte to the digests.
     pub verify: Duration,
-    /// Giving it its name.
+    /// Renaming it to its final name.
     pub publish: Duration,
 }
 
@@ -81,17 +81,17 @@ pub enum Limiter {
     Disk,
     /// The processor: hashing.
     Processor,
-    /// The number of connections that the user named.
+    /// The number of connections that the user set.
     Named,
     /// The host refuses more connections.
     Refused,
-    /// The host slows everything down when there are more.
+    /// The host becomes slower with more connections.
     Punished,
-    /// More connections bring no more: the line, or the server as a whole, is full.
+    /// More connections are not faster, because the line or the server is fully used.
     Line,
-    /// Each connection has a limit of its own, however many there are: the server's, or losses on the line.
+    /// Each connection has a limit of its own. The server sets it, or the line loses packets.
     EachConnection,
-    /// It ended before more connections could show what they bring, or it could have only one.
+    /// It ended before more connections were measured, or it could have only one.
     Unknown,
 }
 
@@ -107,7 +107,7 @@ tokio::task_local! {
     static OPENING: Cell<Spent>;
 }
 
-/// Opens something. Returns it with the time that each stage took.
+/// Runs `open`. Returns its result with the time that each stage took.
 pub(crate) async fn measured<T>(open: impl Future<Output = T>) -> (T, Spent) {
     let since = clock::instant();
     OPENING
@@ -120,10 +120,10 @@ pub(crate) async fn measured<T>(open: impl Future<Output = T>) -> (T, Spent) {
         .await
 }
 
-/// Notes the time that a stage of opening something took.
+/// Records the time of a stage.
 pub(crate) fn spend(stage: Stage, since: Instant) {
     let took = since.elapsed();
-    // Outside of `measured`, the time is not asked for.
+    // Outside of `measured`, the time is not needed.
     let _ = OPENING.try_with(|opening| {
         let mut spent = opening.get();
         match stage {
@@ -146,12 +146,12 @@ impl Spent {
 }
 
 impl Explanation {
-    /// Returns true if a file that took so long would be kept.
+    /// Returns true if a file that took this long would be kept.
     pub(crate) fn wants(&self, took: Duration) -> bool {
         self.files.len() < FILES_MOST || self.files.last().is_some_and(|last| last.took < took)
     }
 
-    /// Keeps a file, if it is among those that took longest.
+    /// Keeps a file, if it is one of the slowest.
     pub(crate) fn add(&mut self, story: FileStory) {
         let at = self.files.partition_point(|other| other.took >= story.took);
         self.files.insert(at, story);
@@ -159,15 +159,15 @@ impl Explanation {
     }
 }
 
-/// Returns true if a further connection would only wait for the disk, as the others do, which have been at
-/// work for that time.
+/// Returns true if a further connection would only wait for the disk, as the present ones do. `at_work` is
+/// the time since the first bytes arrived.
 pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize) -> bool {
     spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }
 
-/// Returns what limited a file, as far as that can be seen from this side of the line. `capped`: there is a
-/// `--limit-rate`. `named`: the number of connections that the user named. `steps`: the changes of the number
-/// of connections to its host.
+/// Returns what limited a file, as far as the client can see that. `capped` is true if there is a
+/// `--limit-rate`. `named` is the number of connections that the user set. `steps` are the changes of the
+/// number of connections to its host.
 pub(crate) fn limiter(
     spent: &Spent,
     capped: bool,

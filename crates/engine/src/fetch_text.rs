@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// a digest, the text must match it.
 ///
 /// # Errors
-/// The last failure, after as many retries as a file has; `digest.mismatch`; or the text is longer than
-/// `most` bytes.
+/// Returns the last failure, after as many retries as a file has. Returns `digest.mismatch` if the digest
+/// does not match, and an error if the text is longer than `most` bytes.
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,
@@ -87,7 +87,7 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
     let Opened { remote, mut body } = opened;
     let fail = |kind, why: &str| Err(Error::new(kind, show::url(&remote.url), why));
     if !remote.is_whole() {
-        return fail(ErrorKind::HttpRangeWrong, "everything was asked for");
+        return fail(ErrorKind::HttpRangeWrong, "the whole text was requested");
     }
     if remote.coding.is_some() {
         return fail(ErrorKind::HttpEncoding, "");

@@ -1,7 +1,7 @@
-//! Computes several digests of the same bytes, each with the crate that is fastest at it.
+//! Computes several digests of the same bytes, each with the fastest crate for it.
 //!
-//! Invariant: all digests see the same bytes, in the same order. Several digests are computed on several
-//! threads, so that they do not slow down a fast line.
+//! Invariant: all digests are computed from the same bytes, in the same order. Several digests are computed
+//! on several threads, so that they do not slow down a fast line.
 
 use aws_lc_rs::digest::{self as sha, Context};
 use blake2::{Blake2b512, Digest as _};
@@ -10,7 +10,7 @@ use downhaul_core::digest::{Algorithm, Digest};
 use md5::Md5;
 use std::thread;
 
-/// From so many bytes on, a thread is worth its start (20 µs): MD5 needs 400 µs for them.
+/// From this many bytes on, starting a thread is worthwhile (it takes 20 µs): MD5 needs 400 µs for them.
 const WORTH_A_THREAD: usize = 256 * 1024;
 
 /// The unfinished digests of one sequence of bytes.

@@ -1,9 +1,10 @@
-//! Hashes a file while it arrives, on other threads than those that serve the network.
+//! Hashes a file while it arrives, on threads that do not serve the network.
 //!
-//! Bytes that arrive in order are taken from memory, shared with the disk and not copied. The queue is
-//! bounded, so that a slow hash slows down the transfer and does not fill the memory. Bytes that arrived out
-//! of order are read back from the disk when it is their turn. Invariant: every byte is hashed once, in
-//! order, and not before it was written.
+//! Bytes that arrive in order are taken from memory. They are shared with the disk and not copied. The length
+//! of the queue is limited, so a slow hash slows down the transfer and does not fill the memory. Bytes that
+//! arrived out of order are read back from the disk later.
+//!
+//! Invariant: every byte is hashed once, in order, and not before it was written.
 
 use crate::clock;
 use crate::disk::Part;
@@ -18,17 +19,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Batches that may wait for the hasher while it works on another one, so that a short delay of one side does
-/// not stop the other.
+/// The number of batches that may wait for the hasher while it works on another one. So a short delay of one
+/// side does not stop the other.
 const WAITING: usize = 1;
 
-/// Bytes that are read back at a time.
+/// The number of bytes that are read back at a time.
 const READ_BACK: u64 = 1024 * 1024;
 
 /// Hashing is the limit if workers wait for the hasher for more than this fraction (1/8) of the time.
 const WAITING_SHARE: u32 = 8;
 
-/// The bytes that hashing may be behind before no further connection is added: 20 ms of SHA-256 at 1.8 GB/s.
+/// The number of bytes that hashing may be behind before no further connection is added. It is 20 ms of
+/// SHA-256 at 1.8 GB/s.
 const BEHIND: u64 = 32 * 1024 * 1024;
 
 /// Bytes that were written: an offset and buffers.
@@ -40,13 +42,13 @@ pub(crate) struct Feed {
     batches: mpsc::Sender<Batch>,
     /// The first byte that was not passed yet.
     next: Arc<AtomicU64>,
-    /// Microseconds that workers waited for the hasher.
+    /// The time that workers waited for the hasher, in microseconds.
     waited: Arc<AtomicU64>,
 }
 
 impl Feed {
-    /// Passes a batch to the hasher if it is next in order. Waits while the hasher is behind, and returns for
-    /// how long.
+    /// Passes a batch to the hasher if it is the next one in order. Waits while the hasher is behind, and
+    /// returns the time that it waited.
     pub(crate) async fn give(&self, batch: Batch) -> Duration {
         let end = end_of(&batch);
         let next = self.next.load(Ordering::Relaxed);
@@ -70,7 +72,7 @@ pub(crate) fn end_of((offset, buffers): &Batch) -> u64 {
 /// Computes the digests of one file while it arrives.
 pub(crate) struct Verifier {
     feed: Feed,
-    /// The length of the prefix that is written without a gap, and whether the file is complete.
+    /// The length of the prefix that is written without a gap, and true if the file is complete.
     prefix: watch::Sender<(u64, bool)>,
     digests: JoinHandle<Result<Vec<Digest>, Error>>,
     algorithms: Vec<Algorithm>,
@@ -96,7 +98,7 @@ impl Verifier {
         self.feed.clone()
     }
 
-    /// Says that all bytes below this offset are written.
+    /// Records that all bytes below this offset are written.
     pub(crate) fn written(&self, prefix: u64) {
         self.prefix.send_if_modified(|written| {
             let grew = prefix > written.0;
@@ -105,7 +107,7 @@ impl Verifier {
         });
     }
 
-    /// Returns whether hashing is the limit: workers wait for it, or much of the written prefix is not hashed
+    /// Returns true if hashing is the limit: workers wait for it, or much of the written prefix is not hashed
     /// yet. More connections would not help then.
     pub(crate) fn is_behind(&self) -> bool {
         let waited = Duration::from_micros(self.feed.waited.load(Ordering::Relaxed));
@@ -135,8 +137,8 @@ async fn hash(
         if last && work.hashed >= prefix {
             return Ok(work.hashers.finish());
         }
-        // Bytes that were passed in order are in the queue before they count as written, so the queue is
-        // looked at first.
+        // Bytes that were passed in order are in the queue before they are reported as written, so the queue
+        // is checked first.
         let step = match fed.try_recv() {
             Ok(batch) => Step::Take(batch),
             Err(_) if prefix > work.hashed => Step::ReadBack(prefix),
@@ -160,7 +162,7 @@ enum Step {
     ReadBack(u64),
 }
 
-/// The unfinished digests, and how many bytes they have seen.
+/// The unfinished digests, and the number of bytes in them.
 struct Work {
     hashers: Hashers,
     hashed: u64,
@@ -177,8 +179,8 @@ impl Work {
     }
 
     fn take(&mut self, (offset, buffers): &Batch) {
-        // Bytes beyond a gap are read back later. Bytes that were hashed before are skipped: two connections
-        // may deliver them.
+        // Bytes beyond a gap are read back later. Bytes that were hashed before are skipped, because two
+        // connections may deliver them.
         let Some(mut known) = self.hashed.checked_sub(*offset) else { return };
         let fresh: Vec<&[u8]> = buffers
             .iter()

@@ -1,9 +1,9 @@
 //! The file in which runs remember the limits of hosts ([`downhaul_core::hosts`]). It is read at the start of
 //! a run and written at its end.
 //!
-//! Invariant: a reader always finds one whole text. The file is replaced by a rename, by one run at a time,
-//! which takes in what other runs wrote meanwhile. A file that cannot be read or written is reported, and
-//! fails no download.
+//! Invariant: a reader always finds one complete text. One run at a time replaces the file by a rename, and
+//! includes what other runs wrote meanwhile. If the file cannot be read or written, the run reports that, and
+//! no download fails.
 
 use crate::clock;
 use downhaul_core::concurrency::Learned;
@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often and how long to wait for another run that is writing. That takes some milliseconds.
+/// How often to wait for another run that is writing, and how long. Writing takes some milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
 /// The remembered limits of hosts.
@@ -39,12 +39,12 @@ impl Memory {
         Memory { path: Some(path.into()), hosts, wrong }
     }
 
-    /// Returns the limits that a run begins with at this origin.
+    /// Returns the limits of this origin with which a run starts.
     pub(crate) fn known(&self, origin: &str) -> Learned {
         self.hosts.known(origin, clock::wall())
     }
 
-    /// Writes the limits that the run found. Returns what the user should know of that, if anything. Blocks.
+    /// Writes the limits that the run found. Returns a note for the user, if there is one. Blocks.
     pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
         let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else {
             return self.wrong;
@@ -64,7 +64,7 @@ fn read(path: &Path) -> Result<Hosts, String> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this file is no download, and is written here only")]
+#[expect(clippy::disallowed_methods, reason = "this file is not a download, and is only written here")]
 fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
     let beside = |ending: &str| {
         let mut name = path.as_os_str().to_owned();

@@ -1,5 +1,5 @@
-//! Compares bytes on the disk: with the journal of an earlier run, one claim after the other, while missing
-//! bytes are fetched; and a chunk with its digest.
+//! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. Claims of
+//! the journal are compared one after the other, while missing bytes are fetched.
 
 use crate::clock;
 use crate::disk::Part;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The bytes that are read at a time. They stay in the processor's cache while they are hashed.
 const READ: u64 = 256 * 1024;
 
-/// Compares all claims. Reports [`Input::Checked`] for each, and then [`Input::CheckEnded`].
+/// Compares all claims. Reports [`Input::ClaimChecked`] for each, and then [`Input::JournalChecked`].
 pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, report: impl Fn(Input)) {
     let (since, all, mut found) = (clock::instant(), claims.len(), 0);
     for claim in claims {
@@ -29,10 +29,10 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
     report(Input::JournalChecked { number });
 }
 
-/// Returns whether these bytes have that digest.
+/// Returns true if these bytes have that digest.
 ///
 /// # Errors
-/// The bytes cannot be read.
+/// Returns an error if the bytes cannot be read.
 pub(crate) fn is_as(part: &dyn Part, range: Range<u64>, expected: &Digest) -> Result<bool, Error> {
     let mut hashers = Hashers::new(&[expected.algorithm]);
     let whole = read(part, range, |bytes| hashers.update(&[bytes]))?;
@@ -45,7 +45,7 @@ fn holds(part: &dyn Part, claim: Claim) -> bool {
     whole == Ok(true) && crc.value() == claim.crc
 }
 
-/// Reads a range in several steps. Returns whether all of it is there.
+/// Reads a range in several steps. Returns true if all of it is there.
 fn read(part: &dyn Part, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<bool, Error> {
     let mut at = range.start;
     let mut buffer = vec![0; usize::try_from(READ.min(range.end - range.start)).unwrap_or(0)];

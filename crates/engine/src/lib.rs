@@ -1,29 +1,30 @@
-//! The downhaul library downloads many files at once, resumes what was interrupted, and verifies what
-//! arrived.
+//! The downhaul library downloads many files at once, resumes interrupted downloads, and verifies files.
 //!
-//! A [`Session`] runs [`Job`]s as its [`Settings`] say. It never asks and never prints: it reports [`Event`]s
-//! ([`Session::events`]), gives [`Progress`] numbers when asked ([`Session::samples`]), and takes answers
+//! A [`Session`] runs [`Job`]s according to its [`Settings`]. It never asks questions and never prints. It
+//! reports [`Event`]s ([`Session::events`]) and [`Progress`] ([`Session::samples`]), and accepts answers
 //! ([`Session::answer`]).
 //!
 //! # Tracing
 //!
-//! The library reports through [`tracing`] where a person looks for a stall. These are the targets:
+//! The library sends [`tracing`] events from the places where a download can stall. These are the targets:
 //!
-//! - `downhaul::net`: names that are looked up, attempts to connect, TLS (version, ALPN, time), requests (on
-//!   a new or a reused connection), heads of responses (status, HTTP version, time);
-//! - `downhaul::retry`: retries with the failure before them, and pauses that hosts asked for;
-//! - `downhaul::concurrency`: which connection fetches what, and changes of the number of connections and
-//!   of files at once;
+//! - `downhaul::net`: name lookups, attempts to connect, TLS (version, ALPN, time), requests (on a new or a
+//!   reused connection), heads of responses (status, HTTP version, time).
+//! - `downhaul::retry`: retries with the failure before them, and pauses that hosts asked for.
+//! - `downhaul::concurrency`: which connection fetches which bytes, and changes of the number of connections
+//!   and of files at once.
 //! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
 //!
 //! Retries and pauses have the level INFO, all others DEBUG. Each event of a job is in its span `job` (target
 //! `downhaul`), whose field `id` is the number of the [`JobId`]. URLs are shown without secrets, and values
 //! of headers are not shown. Without a subscriber nothing is formatted.
 //!
-//! Files of this crate, in the order in which a byte travels: `director` is the one loop, [`source`] where
-//! bytes come from, `worker` one connection at work, `disk` where bytes are kept, `space` the free space,
-//! `journal_check` what an earlier run left, `hashing` the digests, `credentials` the secrets and where they
-//! may go, `report` the events, `explain` where the time went.
+//! # Files of this crate
+//!
+//! In the order in which a byte passes them: `director` is the loop of a session, [`source`] fetches bytes,
+//! `credentials` decides where secrets may go, `worker` is one connection, and `disk` stores bytes. `space`
+//! checks the free space, `journal_check` compares partial files with their journals, `hashing` computes
+//! digests, `report` sends events, and `explain` records where the time went.
 
 mod async_writer;
 mod checksum_discovery;
@@ -75,26 +76,26 @@ use std::path::Path;
 /// Computes digests of a file on the disk. Blocks the thread.
 ///
 /// # Errors
-/// The file cannot be read.
+/// Returns an error if the file cannot be read.
 pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
     disk::digests(&Files, path, algorithms)
 }
 
-/// Checks whether this build can read the keys, before anything is downloaded: OpenPGP keys need the
-/// `openpgp` feature.
+/// Checks that this build can read the keys, before anything is downloaded. OpenPGP keys need the `openpgp`
+/// feature.
 ///
 /// # Errors
-/// Why the keys cannot be used, for a person.
+/// Returns why the keys cannot be used, in words for the user.
 #[doc(hidden)]
 pub fn check_keys(keys: &Keys) -> Result<(), &'static str> {
     Trusted::new(keys).map(drop)
 }
 
-/// Returns the signed content of a text and the key that signed it. The signature is a file beside it, or
-/// around it (OpenPGP).
+/// Returns the signed content of a text and the key that signed it. The signature is in a file beside the
+/// text, or the text contains it (OpenPGP).
 ///
 /// # Errors
-/// `signature.missing` or `signature.wrong`, with the reason.
+/// Returns `signature.missing` or `signature.wrong`, with the reason.
 #[doc(hidden)]
 pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result<(Vec<u8>, String), Error> {
     let trusted = Trusted::new(keys).map_err(|why| Error::new(ErrorKind::SignatureWrong, "the key", why))?;
@@ -106,7 +107,8 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
 /// Fetches a small document into memory. Returns `None` if the server says that there is none.
 ///
 /// # Errors
-/// The last failure, after as many retries as a file has; or the document is longer than `most` bytes.
+/// Returns the last failure, after as many retries as a file has, or an error if the document is longer than
+/// `most` bytes.
 pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
     fetch_text::get(&Sources::http(&settings)?, &settings, (url, GivenBy::User), most).await
 }

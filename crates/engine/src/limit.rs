@@ -1,20 +1,21 @@
-//! `--limit-rate`: one limit for all workers of a session. It is exact for the bytes that are accepted, and
-//! fair: workers are served in the order in which they ask, a slice at a time.
+//! The limit of `--limit-rate`, for all workers of a session. It is exact for the bytes that are accepted. It
+//! is also fair: workers wait in one queue and get one slice at a time.
 //!
-//! Invariant: no byte is accepted before its time has been waited for.
+//! Invariant: bytes are accepted only after the wait that the limit requires for them.
 
 use crate::clock;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bytes are accepted in slices of this share of a second: fine enough that a screen shows a steady line.
+/// Bytes are accepted in slices of this share of a second. They are short enough that the screen shows a
+/// steady rate.
 const SLICES_A_SECOND: u64 = 50;
 
-/// Smaller slices would cost more time than they take.
+/// The smallest slice. Smaller ones would take more time to handle than to transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// Time that was not used may be made up for, up to this: a short interruption must not cost speed.
+/// The unused time that may be made up for later. A short interruption then does not lower the average speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// The limit of a session.
@@ -23,17 +24,17 @@ pub(crate) struct Limit(Mutex<State>);
 struct State {
     /// Bytes a second, if there is a limit.
     rate: Option<u64>,
-    /// When the time of everything that was accepted is over.
+    /// The time at which everything that was accepted is within the limit.
     paid: Instant,
 }
 
 impl Limit {
-    /// Returns a limit of so many bytes a second, or none.
+    /// Returns a limit in bytes a second, or none.
     pub(crate) fn new(rate: Option<u64>) -> Self {
         Limit(Mutex::new(State { rate, paid: clock::instant() }))
     }
 
-    /// Changes the limit to so many bytes a second, or none.
+    /// Changes the limit, in bytes a second, or removes it.
     pub(crate) fn set(&self, rate: Option<u64>) {
         let mut state = self.state();
         state.rate = rate;
@@ -45,7 +46,7 @@ impl Limit {
         self.state().rate.is_some()
     }
 
-    /// Returns how many of `bytes` may be accepted together: all of them where there is no limit.
+    /// Returns how many of `bytes` may be accepted together. Without a limit, these are all of them.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
         match self.state().rate {
             None => bytes,
@@ -55,7 +56,7 @@ impl Limit {
         }
     }
 
-    /// Waits until so many bytes may be accepted.
+    /// Waits until this many bytes may be accepted.
     pub(crate) async fn wait(&self, bytes: usize) {
         let until = {
             let mut state = self.state();
@@ -73,7 +74,7 @@ impl Limit {
     }
 }
 
-/// The limits that hold for one file: that of the session, and its own.
+/// The limits that apply to one file: that of the session, and its own.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) session: Arc<Limit>,
@@ -81,7 +82,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Returns whether one of them is set.
+    /// Returns true if one of them is set.
     pub(crate) fn is_set(&self) -> bool {
         self.session.is_set() || self.job.is_set()
     }

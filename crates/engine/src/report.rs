@@ -1,10 +1,9 @@
-//! Tells: numbers the facts, keeps their fold, fans them out, and keeps the counters that samples are read
-//! from.
+//! Reports: it numbers the events, computes the state from them, sends them to all readers, and has the
+//! counters for progress.
 //!
-//! Facts are pushed and numbered. A lossless reader gets every one; when it falls behind, no new file starts
-//! ([`Reporter::is_behind`]), and nothing in flight waits. A lossy reader (a screen) that falls behind is
-//! told how many it missed and finds the rest in the folded [`State`]. Numbers are atomics, which a screen
-//! reads when it needs them.
+//! A lossless reader gets every event. If it falls behind, no new file starts ([`Reporter::is_behind`]), but
+//! files in progress continue. A lossy reader (a screen) that falls behind learns how many events it missed,
+//! and reads the [`State`] instead. The counters are atomics, which a screen reads when it needs them.
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
@@ -19,11 +18,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
-/// Facts a lossless reader may be behind before no new file starts, and that a lossy reader's buffer holds:
-/// at about 1 KiB each within the 4 MiB that promise 7 gives them.
+/// The number of events that a lossless reader may be behind before no new file starts. It is also the size
+/// of the buffer of a lossy reader. At about 1 KiB for each event, this is at most 4 MiB.
 const BUFFER: usize = 4096;
 
-/// Shared by the director, which tells, and by the faces, which read.
+/// The director writes to it, and the readers of events read from it.
 pub(crate) struct Reporter {
     clock: Clock,
     facts: Mutex<Facts>,
@@ -38,11 +37,13 @@ struct Facts {
     lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
 }
 
-/// The events of a session, in order: a [`Stream`]. [`Session::events`](crate::Session::events) returns one
-/// that gets every event, [`Session::latest_events`](crate::Session::latest_events) one that may miss some.
+/// The events of a session, in order, as a [`Stream`]. [`Session::events`](crate::Session::events) returns
+/// one that gets every event, and [`Session::latest_events`](crate::Session::latest_events) one that may miss
+/// some.
 pub struct Events {
     from: Receiver,
-    /// Lossless: facts sent and not yet taken. Lossy: facts that found no room.
+    /// For a lossless reader, the number of events that were sent and not yet read. For a lossy one, the
+    /// number of events that it missed.
     count: Arc<AtomicUsize>,
 }
 
@@ -52,17 +53,18 @@ enum Receiver {
 }
 
 impl Events {
-    /// Returns the next event; `None` when the session is over and all were taken.
+    /// Returns the next event, or `None` if the session is over and all events were read.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Returns the next event if it is there already.
+    /// Returns the next event if it has arrived already.
     pub fn try_next(&mut self) -> Poll<Option<Arc<Event>>> {
         Pin::new(self).poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Returns how many events were missed since this was last called. Always 0 for a lossless reader.
+    /// Returns the number of events that were missed since the last call. It is always 0 for a lossless
+    /// reader.
     pub fn missed(&self) -> usize {
         match self.from {
             Receiver::Lossless(_) => 0,
@@ -127,7 +129,7 @@ impl Reporter {
         Events { from, count }
     }
 
-    /// Some lossless reader is so far behind that no new file should start.
+    /// Returns true if a lossless reader is so far behind that no new file should start.
     pub(crate) fn is_behind(&self) -> bool {
         let behind = |(to, behind): &(mpsc::UnboundedSender<_>, Arc<AtomicUsize>)| {
             !to.is_closed() && behind.load(Ordering::Relaxed) > BUFFER
@@ -139,14 +141,14 @@ impl Reporter {
         lock(&self.facts).state.clone()
     }
 
-    /// No more facts will come: readers see the end.
+    /// Ends the events. Readers see the end.
     pub(crate) fn close(&self) {
         let mut facts = lock(&self.facts);
         facts.lossless.clear();
         facts.lossy.clear();
     }
 
-    /// The counters of a file that is now in flight.
+    /// Returns the counters of a file that has just started.
     pub(crate) fn meter(&self, job: JobId, name: String) -> Arc<Meter> {
         let meter = Arc::new(Meter::new(self.clock, name));
         lock(&self.meters).insert(job, meter.clone());
@@ -163,19 +165,19 @@ impl Reporter {
     }
 }
 
-/// The counters of one file in flight. Workers and the director write them.
+/// The counters of one file in progress. Workers and the director write them.
 pub(crate) struct Meter {
     clock: Clock,
     started: Duration,
     name: Mutex<String>,
     phase: AtomicU8,
-    /// What is on the disk and counts.
+    /// The number of valid bytes on the disk.
     bytes: AtomicU64,
-    /// What workers have received beyond that.
+    /// The number of bytes that workers have received but that are not on the disk.
     ahead: AtomicU64,
-    /// `UNKNOWN` while the size is.
+    /// The size, or `UNKNOWN`.
     total: AtomicU64,
-    /// Until when is waited, in milliseconds of the session.
+    /// The end of the wait, in milliseconds since the start of the session.
     until: AtomicU64,
     spent: Mutex<Spent>,
 }
@@ -201,17 +203,17 @@ impl Meter {
         *lock(&self.name) = name;
     }
 
-    /// Where its time goes.
+    /// Returns the times of the stages.
     pub(crate) fn spent(&self) -> MutexGuard<'_, Spent> {
         lock(&self.spent)
     }
 
-    /// What the file is doing now.
+    /// Sets what the file is doing now.
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// The file waits for so long.
+    /// Records that the file waits for this time.
     pub(crate) fn set_waiting(&self, wait: Duration) {
         let until = (self.clock.now() + wait).as_millis();
         self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -222,12 +224,12 @@ impl Meter {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// A worker has so many bytes more in its hands.
+    /// Records that a worker received bytes that are not on the disk yet.
     pub(crate) fn took(&self, bytes: usize) {
         self.ahead.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// A worker gave them to the disk, or was dropped.
+    /// Records that the bytes are on the disk, or that the worker was dropped.
     pub(crate) fn gave(&self, bytes: usize) {
         self.ahead.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
@@ -266,8 +268,8 @@ fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is behind these locks is consistent between any two statements, so that a panic elsewhere spoils
-/// nothing.
+/// The state behind these locks is consistent between any two statements, so a panic elsewhere does not
+/// damage it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

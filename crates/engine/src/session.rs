@@ -1,7 +1,9 @@
-//! The session: what a program holds to run downloads.
+//! The session, with which a program runs downloads.
 //!
-//! A [`Session`] owns the queue that leads to the director and the handle of the director's task. It decides
-//! nothing itself. Invariant: jobs reach the director in the order of their identifiers.
+//! A [`Session`] owns the queue to the director and the handle of the director's task. It decides nothing
+//! itself.
+//!
+//! Invariant: jobs reach the director in the order of their identifiers.
 
 use crate::clock::{self, Clock};
 use crate::director::{self, Command, Control, Director, Remove, Summary};
@@ -21,13 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The session takes no more jobs: it was closed or stopped.
+/// The error of a session that accepts no more jobs, because it was closed or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the session takes no more jobs")
+        f.write_str("the session accepts no more jobs")
     }
 }
 
@@ -36,7 +38,7 @@ impl std::error::Error for Closed {}
 /// A job with its identifier, or the error of one that failed before it began.
 pub(crate) type Added = (JobId, Result<Job, Error>);
 
-/// Chooses the parts of a session before it starts; see [`Session::builder`].
+/// Sets the parts of a session before it starts. See [`Session::builder`].
 pub struct Builder {
     settings: Settings,
     sources: Option<Sources>,
@@ -45,8 +47,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Replaces the protocols that the session can fetch from. Without this, they are those of
-    /// [`Sources::http`].
+    /// Replaces the protocols of the session. The default is [`Sources::http`].
     #[must_use]
     pub fn sources(mut self, sources: Sources) -> Self {
         self.sources = Some(sources);
@@ -61,7 +62,7 @@ impl Builder {
         self
     }
 
-    /// Chooses the seed that spreads the waits between retries, so that a run can be repeated.
+    /// Sets the seed for the random waits between retries, so that a run can be repeated exactly.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -100,8 +101,8 @@ impl Builder {
     }
 }
 
-/// A run of downloads. Must be started within a tokio runtime with time and network enabled. It stops when it
-/// is dropped.
+/// A run of downloads. Start it within a tokio runtime with time and network enabled. It stops when it is
+/// dropped.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -114,7 +115,7 @@ impl Builder {
 /// ```
 pub struct Session {
     jobs: Mutex<Option<mpsc::Sender<Added>>>,
-    /// How many jobs were added.
+    /// The number of jobs that were added.
     added: AtomicU64,
     commands: mpsc::UnboundedSender<Command>,
     reporter: Arc<Reporter>,
@@ -142,7 +143,7 @@ impl Session {
     /// Adds a job and returns its identifier. Waits while the queue is full.
     ///
     /// # Errors
-    /// The session takes no more jobs.
+    /// Returns an error if the session accepts no more jobs.
     pub async fn add(&self, job: Job) -> Result<JobId, Closed> {
         self.send(Ok(job)).await
     }
@@ -150,7 +151,7 @@ impl Session {
     /// Adds a job that failed before it began, such as a bad line of a list. It is reported like any other.
     ///
     /// # Errors
-    /// The session takes no more jobs.
+    /// Returns an error if the session accepts no more jobs.
     pub async fn add_failed(&self, error: Error) -> Result<JobId, Closed> {
         self.send(Err(error)).await
     }
@@ -158,7 +159,7 @@ impl Session {
     async fn send(&self, job: Result<Job, Error>) -> Result<JobId, Closed> {
         let jobs = self.jobs().clone().ok_or(Closed)?;
         let place = jobs.reserve().await.map_err(|_| Closed)?;
-        // The lock keeps the order of the queue that of the identifiers.
+        // With the lock, the order of the queue is that of the identifiers.
         let _order = self.jobs();
         let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
         place.send((id, job));
@@ -179,46 +180,45 @@ impl Session {
         self.command(Command::RetryAll);
     }
 
-    /// Pauses a job. It gives up its connections and its place among the files at work; its partial file
-    /// stays open. What arrived is kept where later bytes can be joined to it; else, and always where bytes
-    /// are written in order and no such join is possible, the file starts again. A file whose digests are
-    /// being computed is finished.
+    /// Pauses a job. Its connections are closed and another job may run in its place. Its partial file stays
+    /// open. The bytes that arrived are kept if later bytes can be joined to them. Otherwise the file starts
+    /// again. A file whose digests are being computed is finished.
     pub fn pause(&self, job: JobId) {
         self.control(job, Control::Pause);
     }
 
-    /// Lets a paused job go on, as soon as there is a place for it.
+    /// Continues a paused job, as soon as the number of files at once allows it.
     pub fn resume(&self, job: JobId) {
         self.control(job, Control::Resume);
     }
 
-    /// Pauses all jobs. No job starts before [`Session::resume_all`], also none that is added meanwhile.
+    /// Pauses all jobs. No job starts before [`Session::resume_all`], including those that are added
+    /// meanwhile.
     pub fn pause_all(&self) {
         self.command(Command::PauseAll);
     }
 
-    /// Lets all paused jobs go on, also those that were paused one by one.
+    /// Continues all paused jobs, including those that were paused one by one.
     pub fn resume_all(&self) {
         self.command(Command::ResumeAll);
     }
 
-    /// Removes a job. It fails with `job.removed`, unless it has ended or is just getting its final name.
+    /// Removes a job. It fails with `job.removed`, unless it has ended or is being renamed to its final name.
     pub fn remove(&self, job: JobId, partial_file: Remove) {
         self.control(job, Control::Remove(partial_file));
     }
 
-    /// Changes the priority of a job; see [`Job::priority`].
+    /// Changes the priority of a job. See [`Job::priority`].
     pub fn set_priority(&self, job: JobId, priority: i32) {
         self.control(job, Control::Priority(priority));
     }
 
-    /// Sets the bytes a second that all jobs together may take; `None` removes the limit.
+    /// Sets the limit of all jobs together in bytes a second. `None` removes it.
     pub fn set_rate_limit(&self, rate: Option<u64>) {
         self.limit.set(rate);
     }
 
-    /// Sets the bytes a second that one job may take; `None` removes its own limit. That of the session holds
-    /// too.
+    /// Sets the limit of one job in bytes a second. `None` removes it. The limit of the session applies too.
     pub fn set_job_rate_limit(&self, job: JobId, rate: Option<u64>) {
         self.control(job, Control::RateLimit(rate));
     }
@@ -232,49 +232,50 @@ impl Session {
         let _ = self.commands.send(command);
     }
 
-    /// Stops everything: files in flight fail with `run.stopped`. No unfinished file has its final name. What
-    /// a later run can resume stays in partial files.
+    /// Stops everything. Files in progress fail with `run.stopped`. No unfinished file has its final name.
+    /// Partial files that a later run can resume are kept.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }
 
-    /// Returns a stream of every event from now on. While its reader is far behind (4096 events), no new file
+    /// Returns a stream of every event from now on. If its reader falls behind by 4,096 events, no new file
     /// starts.
     pub fn events(&self) -> Events {
         self.reporter.events(true)
     }
 
-    /// Returns a stream for a screen: when its reader is far behind (4096 events), it misses events
-    /// ([`Events::missed`]). [`Session::state`] has their sum.
+    /// Returns a stream for a screen. If its reader falls behind by 4,096 events, it misses events
+    /// ([`Events::missed`]). [`Session::state`] returns the state after all events.
     pub fn latest_events(&self) -> Events {
         self.reporter.events(false)
     }
 
-    /// Returns the sum of all events so far.
+    /// Returns the state after all events so far.
     pub fn state(&self) -> State {
         self.reporter.state()
     }
 
-    /// Returns the numbers of all files in flight, by job.
+    /// Returns the progress of all files, by job.
     pub fn samples(&self) -> Vec<Progress> {
         self.reporter.samples()
     }
 
-    /// Says that no more jobs will come: the session ends when those that are there have ended.
+    /// Says that no more jobs will be added. The session ends when all its jobs have ended.
     pub async fn close(&self) {
         self.jobs().take();
     }
 
-    /// Waits for the end of the session. The first caller gets the summary, later ones an empty one.
+    /// Waits for the end of the session. The first caller gets the summary. Later ones get an empty one.
     ///
     /// # Panics
-    /// The engine itself panicked, which is a bug.
+    /// Panics if the engine itself panicked, which is a bug.
     pub async fn wait(&self) -> Summary {
         let mut director = self.director.lock().await;
         let summary = match director.as_mut() {
             Some(director) => match director.await {
                 Ok(summary) => summary,
-                // A panic in the director is a bug; hiding it would make a failed run look like an empty one.
+                // A panic in the director is a bug. If it were hidden, a failed run would look like an empty
+                // one.
                 Err(e) => std::panic::resume_unwind(e.into_panic()),
             },
             None => Summary::default(),
@@ -283,14 +284,14 @@ impl Session {
         summary
     }
 
-    /// Calls [`Session::close`], then [`Session::wait`].
+    /// Calls [`Session::close`], and then [`Session::wait`].
     pub async fn finish(&self) -> Summary {
         self.close().await;
         self.wait().await
     }
 }
 
-/// A session that is dropped stops. What a later one can resume stays in partial files.
+/// A session that is dropped stops. Partial files that a later run can resume are kept.
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop();

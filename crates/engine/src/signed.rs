@@ -1,4 +1,4 @@
-//! Verifies signatures of files and texts with the keys that were given, whatever their format.
+//! Verifies signatures of files and texts with the given keys, in all supported formats.
 //!
 //! Invariant: each problem with a signature is `signature.wrong`, in every format.
 
@@ -41,7 +41,7 @@ impl Trusted {
         }
     }
 
-    /// Returns whether a file's own signature can be verified only by reading the whole file again.
+    /// Returns true if a file's own signature can be verified only by reading the whole file again.
     pub(crate) fn reads_again(&self) -> bool {
         !matches!(self, Trusted::Minisign(_))
     }
@@ -131,7 +131,7 @@ impl Signature {
     }
 }
 
-/// Returns the error for a signature that does not count.
+/// Returns the error for a signature that is not accepted.
 fn wrong(at: &str, why: impl Into<String>) -> Error {
     Error::new(ErrorKind::SignatureWrong, at, why)
 }

@@ -1,14 +1,15 @@
 //! One connection at work. It opens its source, waits until the director accepts the response, reads the
 //! body, has it written ([`writer`]), and reports how far it is.
 //!
-//! All bytes go from the network to the disk and the hasher here, and the director only hears how many there
-//! are. The one exception is a small file that came together with the head of its response ([`Whole`]): it is
-//! written where its partial file is made.
+//! All bytes pass from the network to the disk and the hasher here. The director only learns their number.
+//! The one exception is a small file that arrived together with the head of its response ([`Whole`]): it is
+//! written when its partial file is opened.
 //!
-//! Invariant: no byte is written before the director sends [`Go`], and no byte is reported before the disk
-//! has it. If the response has a digest of its own, nothing is reported or recorded in the journal before all
-//! of it came and matches. The end of the segment may come nearer while the worker is at work. In memory are
-//! at most one batch that is being filled, one that is being written, and two that wait for the hasher.
+//! Invariant: no byte is written before the director sends [`Go`], and no byte is reported before it is on
+//! the disk. If the response has a digest of its own, nothing is reported or recorded in the journal before
+//! all of it arrived and matches. The director may move the end of the segment closer at any time. At most
+//! four batches are in memory: one that is being filled, one that is being written, and two that wait for the
+//! hasher.
 
 mod watch;
 mod writer;
@@ -34,37 +35,37 @@ use tokio::sync::oneshot;
 use watch::Watch;
 use writer::{QUICK, Writer};
 
-/// How long bytes may wait to be written and reported, and how often the connection is checked for silence:
-/// the plan hears ten times a second how far a slow connection is.
+/// How long bytes may wait to be written and reported, and the time between checks for silence. The plan
+/// learns ten times a second how far a slow connection is.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often other tasks get their turn before the rest of a small file is waited for. The task that reads
-/// the connection needs one turn to hand over the bytes that came with the head.
+/// How often other tasks run before the worker waits for the rest of a small file. The task that reads the
+/// connection needs one turn to pass on the bytes that arrived with the head.
 const TURNS: u32 = 3;
 
-/// All bytes of a small file, if they came together with the head of its response. They are written where the
-/// partial file is made.
+/// All bytes of a small file, if they arrived together with the head of its response. They are written when
+/// the partial file is opened.
 pub(crate) type Whole = Arc<OnceLock<Vec<Bytes>>>;
 
 /// What the director sends when it accepts a response.
 pub(crate) struct Go {
-    /// Where the bytes go.
+    /// The partial file.
     pub(crate) part: Arc<dyn Part>,
-    /// Which beginning of the partial file the bytes belong to.
+    /// The generation of the partial file that the bytes belong to.
     pub(crate) generation: Generation,
-    /// Bytes to leave out at the beginning of the body.
+    /// The number of bytes to skip at the beginning of the body.
     pub(crate) skip: u64,
-    /// Offset of the first byte after these.
+    /// The offset in the file of the first byte after these.
     pub(crate) at: u64,
-    /// The bytes are recorded in the journal.
+    /// True if the bytes are recorded in the journal.
     pub(crate) journaled: bool,
     /// Runs writes that are quick.
     pub(crate) clerks: Arc<Clerks>,
-    /// Where the bytes are hashed, if they are.
+    /// The queue of the hasher, if the file is hashed.
     pub(crate) feed: Option<hashing::Feed>,
 }
 
-/// What a worker is given when it starts.
+/// Everything that a worker gets when it starts.
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) source: Arc<dyn Source>,
@@ -73,11 +74,11 @@ pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
     pub(crate) limits: Limits,
     pub(crate) go: oneshot::Receiver<Go>,
-    /// Where the segment ends; [`UNKNOWN_END`] while that is not known. The director may bring it nearer.
+    /// The end of the segment, or [`UNKNOWN_END`]. The director may move it closer.
     pub(crate) end: Arc<AtomicU64>,
-    /// Where the worker leaves all bytes of the file, if they came at once.
+    /// Where the worker stores all bytes of a small file that arrived at once.
     pub(crate) whole: Whole,
-    /// How many workers there are.
+    /// The number of workers.
     pub(crate) workers: Arc<AtomicUsize>,
 }
 
@@ -85,11 +86,11 @@ pub(crate) struct Worker {
 pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
-    /// Works until the body ends or something breaks, and reports all of it through `report`.
+    /// Runs until the body ends or something fails. It sends its results to `report`.
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = self.work(&report).await;
-        // A worker that got no [`Go`] was dropped, and its result does not count.
+        // A worker without a [`Go`] was dropped, and its result is not needed.
         if let Some(result) = result.transpose() {
             report(Input::Ended { worker, result });
         }
@@ -104,7 +105,7 @@ impl Worker {
         if let Some(length) = small.filter(|_| !self.limits.is_set()) {
             let all;
             (body, all) = at_once(length, body).await;
-            // It is set here alone, so this cannot fail.
+            // Only this line sets it, so this cannot fail.
             let _ = all.map(|all| self.whole.set(all));
         }
         report(Input::Opened { worker: self.id, remote: Box::new(remote) });
@@ -125,8 +126,8 @@ impl Worker {
     }
 }
 
-/// Reads what has already arrived of a small file, without waiting. Returns the body as if nothing had been
-/// read, and all bytes of the file if they were there.
+/// Reads the part of a small file that has already arrived, without waiting. Returns the body as if nothing
+/// had been read. If all bytes of the file were there, it returns them too.
 async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
     let (mut came, mut there, mut turns) = (Vec::new(), 0, 0);
     while there < length && turns < TURNS {
@@ -170,11 +171,11 @@ async fn receive(
             bytes = body.next() => match bytes {
                 Some(Ok(mut bytes)) => {
                     watch.arrived(bytes.len());
-                    // The digest is compared before the last bytes are written, so that what is complete is
-                    // right.
+                    // The digest is compared before the last bytes are written, so a complete segment is
+                    // always right.
                     piece.as_mut().map_or(Ok(()), |piece| piece.update(&bytes))?;
                     let since = clock::instant();
-                    // At least once, also for an empty piece.
+                    // The loop runs at least once, even for an empty piece.
                     loop {
                         let some = bytes.split_to(limits.slice(bytes.len()));
                         limits.wait(some.len()).await;
@@ -198,7 +199,7 @@ async fn receive(
                     writer.finish(report).await?;
                     return Err(e);
                 }
-                // It is reported at once, so that the plan knows how far a slow connection is.
+                // The batch is reported at once, so that the plan learns how far a slow connection is.
                 let since = clock::instant();
                 writer.finish(report).await?;
                 watch.was_away(since);

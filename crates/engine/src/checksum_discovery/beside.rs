@@ -2,7 +2,9 @@
 //!
 //! Lists are requested one after the other, strong ones before weak ones, until one names the file. That is
 //! at most eleven requests for a folder in a run, and three more for each file that none of these lists
-//! names. Invariant: a weak digest is looked for only if no earlier list named the file.
+//! names.
+//!
+//! Invariant: a weak digest is searched for only if no earlier list named the file.
 
 use super::{Beside, Proofs, has, last_segment, with_ending};
 use crate::fetch_text;
@@ -27,7 +29,7 @@ const STRONG_OF_A_FOLDER: [&str; 7] = [
     "CHECKSUM",
 ];
 
-/// Names of lists with weak digests, of archives that have nothing else: UCSC and NCBI.
+/// Names of lists with weak digests. Archives such as UCSC and NCBI have nothing else.
 const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"];
 
 /// The endings of a list for one file.
@@ -41,16 +43,16 @@ const LISTS_MOST: usize = 1024;
 /// A place where a list may be.
 struct Candidate {
     url: Url,
-    /// The list is for this file only, and need not name it.
+    /// True if the list is for this file only, and need not name it.
     own: bool,
     strong: bool,
 }
 
 impl Proofs {
-    /// Adds the digests that lists beside a file have for it. Returns whether a signed list names the file.
+    /// Adds the digests that lists beside a file have for it. Returns true if a signed list names the file.
     ///
     /// # Errors
-    /// The signature of a list is wrong.
+    /// Returns an error if the signature of a list is wrong.
     pub(super) async fn look_beside(
         &self,
         (url, by): (&Url, GivenBy),
@@ -73,7 +75,7 @@ impl Proofs {
                 Some(Err(error)) => {
                     findings.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
-                        // A host with problems is not asked for further lists.
+                        // A host with problems gets no requests for further lists.
                         break;
                     }
                     continue;
@@ -113,7 +115,7 @@ impl Proofs {
         cell.get_or_init(fetch).await.clone()
     }
 
-    /// Returns the list at this URL, if there is one. A web page counts as no list: some servers send one for
+    /// Returns the list at this URL, if there is one. A web page is not a list: some servers send one for
     /// files that they do not have.
     async fn fetch_beside(&self, url: &Url, by: GivenBy) -> Option<Beside> {
         match fetch_text::get(&self.sources, &self.settings, (url, by), checksums::LONGEST).await {
@@ -125,8 +127,8 @@ impl Proofs {
         }
     }
 
-    /// Returns a list that exists only as a text that contains its signature. A file without such content is
-    /// the signature of a list that does not exist, and is ignored.
+    /// Returns a list that exists only as a text that contains its signature. Any other signature file
+    /// belongs to a list that does not exist, and is ignored.
     async fn fetch_within_signature(&self, url: &Url, by: GivenBy) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {

@@ -1,7 +1,7 @@
-//! The open connections, to each host and in all: it decides with the plans and the hosts which file may have
-//! another one, starts the workers, and lets them write.
+//! The open connections, to each host and in all. This file decides with the plans and the hosts which file
+//! may have another one, starts the workers, and lets them write.
 //!
-//! Invariant: each connection that is counted at a host belongs to one worker of a file in flight, and is
+//! Invariant: each connection that is counted at a host belongs to one worker of a file in progress, and is
 //! counted once.
 
 use super::{Director, HOSTS_MOST, Report, Running, host_of};
@@ -28,13 +28,13 @@ use tracing::{Instrument, debug};
 #[derive(Default)]
 pub(super) struct Connections {
     pub(super) hosts: HashMap<String, Host>,
-    /// Their number, which the workers read to share the memory.
+    /// The number of connections. The workers read it to divide the memory among them.
     pub(super) count: Arc<AtomicUsize>,
-    /// A file wanted a connection and got none.
+    /// True if a file needed a connection and got none.
     pub(super) wanted: bool,
     /// The limits that earlier runs found.
     memory: Memory,
-    /// The origin of each host, under which its limits are remembered.
+    /// The origin of each host. The limits of the host are remembered for its origin.
     origins: HashMap<String, String>,
     /// The limits that this run found at hosts that are not in `hosts` any more.
     learned: Vec<(String, Learned)>,
@@ -44,19 +44,19 @@ pub(super) struct Connections {
 pub(super) struct AtWork {
     pub(super) source: usize,
     pub(super) host: String,
-    /// Lets the worker write, until it was let.
+    /// Sends the permission to write, until it was sent.
     pub(super) go: Option<oneshot::Sender<Go>>,
-    /// One past the last byte that the worker may write.
+    /// The offset after the last byte that the worker may write.
     pub(super) end: Arc<AtomicU64>,
     pub(super) whole: Whole,
     pub(super) task: AbortHandle,
-    /// When its request was sent.
+    /// The time when its request was sent.
     pub(super) sent: Duration,
-    /// When the file last changed, as the response says. It counts once the response is accepted.
+    /// When the file last changed, by the response. It is used once the response is accepted.
     pub(super) modified: Option<SystemTime>,
-    /// Bytes came over the connection.
+    /// True if bytes arrived over the connection.
     pub(super) flowed: bool,
-    /// The worker stops before its response ends.
+    /// True if the worker stops before its response ends.
     pub(super) cut: bool,
 }
 
@@ -65,7 +65,7 @@ impl Connections {
         Connections { memory, ..Connections::default() }
     }
 
-    /// Returns the host of that name, which is made for this origin if it is new.
+    /// Returns the host of that name. If it is new, it is created for this origin.
     fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();
@@ -100,7 +100,7 @@ impl Connections {
         self.learned.extend(self.origins.remove(name).zip(learned));
     }
 
-    /// Takes the limits that later runs begin with, and where they are remembered.
+    /// Returns the limits for later runs, and the memory for them.
     pub(super) fn take_learned(&mut self) -> (Memory, Vec<(String, Learned)>) {
         let hosts = self
             .hosts
@@ -112,7 +112,7 @@ impl Connections {
 }
 
 impl Director {
-    /// Returns what each host of a file's sources allows that file now.
+    /// Returns what the host of each source allows this file now.
     pub(super) fn allowances(&mut self, id: JobId) -> Vec<Allowance> {
         let sources = self.running.get(&id).map_or(0, |running| running.sources.len());
         (0..sources).map(|source| self.allowance_at(id, source)).collect()
@@ -132,7 +132,7 @@ impl Director {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
-        // Hashing or the disk is the limit now: more connections would only wait for it.
+        // Hashing or the disk is the limit now, so more connections would only wait for it.
         let at_work = now.saturating_sub(running.came.unwrap_or_default());
         if running.verifier.as_ref().is_some_and(Verifier::is_behind)
             || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
@@ -144,7 +144,7 @@ impl Director {
             one.workers.is_empty() && one.plan.is_starving() && host_of(&one.spec, one.plan.source()) == host
         });
         let most = most.saturating_sub(starving.count());
-        // A file of higher priority that got none comes first.
+        // A file of higher priority without a connection comes first.
         let outranks = |one: &Running| {
             one.priority > running.priority && one.wants_more && host_of(&one.spec, one.plan.source()) == host
         };
@@ -154,14 +154,15 @@ impl Director {
         let named = self.settings.connections.or(running.spec.connections).is_some();
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // A connection that is slow because of --limit-rate would be stopped with all that it has received.
+        // A connection may be slow because of --limit-rate. If it were stopped, its received bytes would be
+        // lost.
         if running.limits.is_set() {
             allowance.surplus = 0;
         }
         allowance
     }
 
-    /// Drives the files that wanted a connection and got none.
+    /// Continues the files that needed a connection and got none.
     pub(super) fn drive_waiting(&mut self) {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
@@ -207,7 +208,7 @@ impl Director {
             whole: whole.clone(),
             workers: self.connections.count.clone(),
         };
-        // The director may be gone when a report comes, which is then not needed.
+        // The director may have ended when a report arrives. The report is then not needed.
         let report = move |input| drop(news.send((id, Report::Input(input))));
         let task = tokio::spawn(work.run(report).instrument(running.span.clone())).abort_handle();
         self.connections.count.fetch_add(1, Ordering::Relaxed);
@@ -234,7 +235,7 @@ impl Director {
         );
     }
 
-    /// A worker has a response that is of use.
+    /// Records that a worker has a usable response.
     pub(super) fn on_served(&mut self, id: JobId, worker: WorkerId) {
         let Some(at_work) = self.running.get(&id).and_then(|running| running.workers.get(&worker)) else {
             return;
@@ -244,7 +245,7 @@ impl Director {
         }
     }
 
-    /// A worker brought bytes.
+    /// Records that a worker received bytes.
     pub(super) fn on_bytes(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.get_mut(&worker).filter(|one| !one.flowed) else { return };
@@ -254,7 +255,7 @@ impl Director {
         }
     }
 
-    /// A worker failed. Its host decides if that is a pause.
+    /// Handles the failure of a worker. Its host decides if the job pauses.
     pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
@@ -265,15 +266,15 @@ impl Director {
         error.pause = pause.unwrap_or(error.pause);
     }
 
-    /// A worker has ended or is not needed any more: its connection counts no longer. `cut`: it is closed in
-    /// the middle of a response.
+    /// Removes a worker that has ended or is not needed any more. Its connection is no longer counted. `cut`
+    /// is true if the connection is closed in the middle of a response.
     pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
         debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection is done");
-        // Two sources at one host count as two files: each keeps one connection.
+        // Two sources at one host are counted as two files. Each keeps one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
-        // Bytes that it has not begun to write must not be written over what another worker brings.
+        // Bytes that it has not begun to write must not replace those of another worker.
         at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();
         self.connections.count.fetch_sub(1, Ordering::Relaxed);
@@ -285,8 +286,8 @@ impl Director {
         }
     }
 
-    /// Lets a worker write the body of its response: `skip` bytes are left out, and the rest goes to the
-    /// offset `at`, up to `end` if that is known.
+    /// Lets a worker write the body of its response. It skips `skip` bytes, and writes the rest to the offset
+    /// `at`, up to `end` if that is known.
     pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -302,7 +303,7 @@ impl Director {
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
-                // The director reports to itself.
+                // The director sends this report to itself.
                 let _ = self.news.send((id, Report::Input(input)));
             }
             return;

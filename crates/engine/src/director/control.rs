@@ -1,7 +1,7 @@
-//! What the program that uses the session asks for while it runs.
+//! The commands of the program while the session runs.
 //!
-//! Invariant: a command for a job that has not reached the director yet is carried out when the job does; one
-//! for a job that has ended changes nothing.
+//! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
+//! A command for a job that has ended changes nothing.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};
@@ -9,18 +9,18 @@ use downhaul_core::event::JobId;
 use downhaul_core::plan::{Answer, Input};
 use downhaul_core::settings::OnError;
 
-/// What the session asks of the director.
+/// A command from the session to the director.
 pub(crate) enum Command {
-    /// Something about one job.
+    /// A command for one job.
     Job(JobId, Control),
     PauseAll,
     ResumeAll,
-    /// The person answered "retry all": nothing is asked any more.
+    /// The user answered "retry all", so there are no more questions.
     RetryAll,
     Stop,
 }
 
-/// What is asked about one job.
+/// A command for one job.
 pub(crate) enum Control {
     Answer(Answer),
     Pause,
@@ -33,9 +33,9 @@ pub(crate) enum Control {
 /// What happens to the partial file of a job that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remove {
-    /// It stays, if a later run can resume it.
+    /// Keep it, if a later run can resume it.
     KeepPartial,
-    /// It is deleted, if the job has started. Without its start, nothing was written in this session.
+    /// Delete it, if the job has started. If it has not, nothing was written in this session.
     Discard,
 }
 
@@ -66,7 +66,7 @@ impl Director {
         }
     }
 
-    /// Carries out what was asked about a job before it was here.
+    /// Carries out the commands for a job that were sent before it arrived.
     pub(super) fn catch_up(&mut self, id: JobId) {
         for control in self.early.remove(&id).unwrap_or_default() {
             self.control(id, control);
@@ -114,7 +114,7 @@ impl Director {
         }
     }
 
-    /// Ends everything: files in flight and files that never started.
+    /// Ends all files in progress, and all files that never started.
     pub(super) fn stop_all(&mut self) {
         self.start_no_more();
         for id in self.ids() {

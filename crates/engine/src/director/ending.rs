@@ -1,6 +1,6 @@
-//! How files and the session end, and what is counted then.
+//! Handles the end of files and of the session, and counts the results.
 //!
-//! Invariant: each job is counted once: finished, skipped or failed.
+//! Invariant: each job is counted once, as finished, skipped or failed.
 
 use super::running::{host_of, name_of};
 use super::{Director, Report};
@@ -13,37 +13,37 @@ use downhaul_core::plan::Outcome;
 use std::time::Duration;
 use tracing::debug;
 
-/// What a finished file counts beside its bytes when the number of files at once is found out: about what a
-/// common line brings in the time of a request.
+/// The number of bytes that a finished file adds to its own size when the number of files at once is
+/// measured. It is about what a common line transfers in the time of a request.
 const FILE_COUNTS: u64 = 16 * 1024;
 
-/// How a session ended.
+/// The result of a session.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Files that were queued.
+    /// The number of files that were queued.
     pub files: u64,
-    /// Of these: complete.
+    /// The number of files that are complete.
     pub finished: u64,
-    /// Of these: nothing was to be done.
+    /// The number of files that were skipped, because there was no need to download them.
     pub skipped: u64,
-    /// Of these: failed.
+    /// The number of files that failed. The next two numbers are included in it.
     pub failed: u64,
-    /// Of these: the next run can resume them.
+    /// The number of failed files that the next run can resume.
     pub resumable: u64,
-    /// Of these: stopped with the run before they were complete.
+    /// The number of files that were stopped with the run before they were complete.
     pub stopped: u64,
-    /// Bytes of unfinished files that the next run can continue with.
+    /// The number of bytes of unfinished files that the next run can use.
     pub kept: u64,
-    /// What the failed files failed for.
+    /// The area of each failure.
     pub blames: Vec<Blame>,
-    /// `--on-error exit` stopped the run.
+    /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
-    /// The reader of standard output has closed it.
+    /// True if the reader of standard output has closed it.
     pub output_closed: bool,
-    /// What a person should know of the run as a whole.
+    /// Notes about the whole run for the user.
     pub notes: Vec<String>,
-    /// Where the time went.
+    /// Where the time of the run went.
     pub explanation: Explanation,
 }
 
@@ -103,7 +103,7 @@ impl Director {
                 Report::Gone
             }),
             Some(part) => {
-                // Only closing it is left, and nothing waits for that.
+                // Only closing the file is left, and no other task waits for that.
                 self.clerks.run(move || drop(part));
                 self.forget(id);
             }
@@ -111,7 +111,7 @@ impl Director {
         }
     }
 
-    /// Nothing of this file is left.
+    /// Removes everything about this file.
     pub(super) fn forget(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {
@@ -119,7 +119,7 @@ impl Director {
         }
     }
 
-    /// Remembers where the time of a finished file went, if it is among those that took longest.
+    /// Records where the time of a finished file went, if it is one of the slowest.
     pub(super) fn explain(&mut self, id: JobId) {
         let now = self.clock.now();
         let Some(running) = self.running.get(&id) else { return };
@@ -149,7 +149,7 @@ impl Director {
         self.summary.output_closed |= kind == ErrorKind::OutputClosed;
     }
 
-    /// Keeps what was found out about hosts for later runs.
+    /// Saves the limits of hosts for later runs.
     pub(super) async fn remember(&mut self) {
         let (memory, learned) = self.connections.take_learned();
         let kept = tokio::task::spawn_blocking(move || memory.keep(&learned)).await;

@@ -1,8 +1,8 @@
-//! Where a file goes: its name is chosen, its part file opened and begun, by threads that may wait for the
-//! disk.
+//! Chooses the name of a file, and opens and starts its partial file. This runs on threads that may wait for
+//! the disk.
 //!
-//! Invariant: nothing is written here but all of a small file that came at once, to a part file that was
-//! begun for it.
+//! Invariant: the code here writes no bytes of a file, with one exception: a small file that arrived
+//! completely is written as soon as its partial file was started.
 
 use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
@@ -29,41 +29,42 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// What came of making a place for a file.
+/// The result of choosing and preparing the place of a file.
 pub(super) struct Placed {
     pub(super) path: PathBuf,
     pub(super) place: Place,
-    /// Unless nothing is to be done there.
+    /// The partial file, unless the file is not downloaded.
     pub(super) part: Option<Arc<dyn Part>>,
-    /// What a person should know of its name.
+    /// A note about the changed name for the user.
     pub(super) renamed: Option<String>,
-    /// What an earlier run left in it.
+    /// What an earlier run left in the partial file.
     pub(super) left: Option<Leftover>,
     pub(super) generation: Generation,
     pub(super) written: Option<Written>,
 }
 
-/// All of a small file was written when its place was made. It is of one worker and one beginning of the part
-/// file, and holds for no other.
+/// Records that a small file was written completely when its place was prepared. It is valid for one worker
+/// and one start of the partial file only.
 pub(super) struct Written {
     pub(super) worker: WorkerId,
     pub(super) bytes: u64,
-    /// All of it was new there.
+    /// True if all of the bytes were new there.
     pub(super) fresh: bool,
-    /// What it looks like; `None` where its name promises nothing.
+    /// What the content looks like. `None` if the name of the file promises nothing.
     pub(super) look: Option<Look>,
     pub(super) took: Duration,
 }
 
 impl Director {
-    /// Looks whether a file's name is free; with a `reply`, whether what stands there is the file.
+    /// Checks if the name of a file is free. With a response (`remote`), it also checks if the existing file
+    /// is the wanted one.
     pub(super) fn look(&mut self, id: JobId, remote: Option<Box<Remote>>) {
         let Some(running) = self.running.get(&id) else { return };
         let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
-        // A file is read for its digests.
+        // An existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // By the name that a server gives later, a list may say something else, or something at all.
+        // The server may give another name later, and a list may say something else for that name.
         let preliminary = spec.destination == Destination::Server;
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
         let work = move |known: Result<Known, Error>| {
@@ -77,7 +78,7 @@ impl Director {
                 let (path, place) = places.choose(&wanted)?;
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
-                    // What it must be is known only by the name that the server gives.
+                    // The expected content is known only for the name that the server gives.
                     Place::Taken { .. } if !sure => Place::Ask(Conditions::default()),
                     place => place,
                 };
@@ -87,7 +88,7 @@ impl Director {
         if !preliminary || self.proofs.is_idle() {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
-        // Where nothing stands there is nothing to be known of it, and no list is fetched for that.
+        // If no file is there, no list is needed to compare it.
         let (proofs, news, span) = (self.proofs.clone(), self.news.clone(), running.span.clone());
         tokio::spawn(async move {
             let (places, identity) = by_name;
@@ -102,8 +103,7 @@ impl Director {
 
     /// Chooses where a file goes, and opens its partial file.
     //
-    // This function is long because one task on a blocking thread does all of it, and nothing may come
-    // between.
+    // This function is long because one task on a blocking thread does all of this without interruption.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
@@ -112,7 +112,7 @@ impl Director {
             (running.spec.clone(), self.settings.clone(), self.places.clone(), self.disk.clone());
         let identity = running.plan.identity();
         let chosen = running.path.clone();
-        // Whose reply this is, is certain where there is one worker only.
+        // Only if there is one worker is it certain that the response is from that worker.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !running.journaled && !spec.destination.is_in_order());
@@ -120,7 +120,7 @@ impl Director {
         // Opening a pipe waits for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
         let news = self.news.clone();
-        // A file that is there is read for its digests, and what an earlier run left is looked through.
+        // An existing file is read for its digests, and a partial file is examined.
         let compares =
             matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
                 && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
@@ -210,8 +210,9 @@ impl Director {
         });
     }
 
-    /// Runs what asks the disk and needs to know what lists and signatures say of the file. Without a reply,
-    /// what is known before anything is asked of a server. The plan is told too, once, if that `is_final`.
+    /// Runs work on the disk that needs the facts of lists and signatures about the file. Without a response,
+    /// these are the facts that are known before any request. If they are final (`is_final`), they are also
+    /// passed to the plan, once.
     pub(super) fn block_knowing(
         &self,
         id: JobId,
@@ -249,8 +250,8 @@ impl Director {
     }
 }
 
-/// Begins a part file, if the disk has room for it.
-#[expect(clippy::too_many_arguments, reason = "all that a beginning needs, from two places")]
+/// Starts a partial file, if the disk has space for the file.
+#[expect(clippy::too_many_arguments, reason = "a start needs all of these, and has two callers")]
 fn begin_part(
     job: JobId,
     part: &Arc<dyn Part>,
@@ -264,14 +265,15 @@ fn begin_part(
     let journal = begin.journal.as_ref().map(journal::begin);
     let generation =
         part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
-    // What is not worth a journal is not worth asking the disk.
+    // The space for a file without a journal is too small to check.
     if let (Some(size), Some(_)) = (size, &journal) {
         space.reserve(job, part, size, disk, path)?;
     }
     Ok(generation)
 }
 
-/// Writes all of a small file. `None` if that fails: then the worker, who has it too, finds out why.
+/// Writes all of a small file. Returns `None` if that fails. The worker has the bytes too, and reports the
+/// error.
 fn write_whole(
     part: &dyn Part,
     generation: Generation,
@@ -287,14 +289,14 @@ fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Makes sense of what was found in a part file. Its journal is rewritten once, in as few records as it
-/// takes.
+/// Returns what can be continued of a partial file. Its journal is rewritten once, with as few records as
+/// possible.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),
         Found::Whole(length) => Ok(Some(Leftover::Whole(length))),
         Found::Journal(bytes) => {
-            // What cannot be read says nothing: the file starts again.
+            // If the journal cannot be read, the file starts again.
             let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
             let rewritten = journal::rewrite(&start, &claims);
             part.rewrite_journal(&rewritten)?;

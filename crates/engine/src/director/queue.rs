@@ -1,6 +1,6 @@
 //! The jobs that have not started.
 //!
-//! Invariant: a job is here once, either waiting for its turn or paused.
+//! Invariant: each job is here once. It either waits for its turn or is paused.
 
 use downhaul_core::event::JobId;
 use downhaul_core::job::Job;
@@ -19,12 +19,12 @@ impl Queue {
         self.waiting.insert((Reverse(job.priority), id), job);
     }
 
-    /// Takes the job that starts next.
+    /// Removes the job that starts next, and returns it.
     pub(super) fn pop(&mut self) -> Option<(JobId, Job)> {
         self.waiting.pop_first().map(|((_, id), job)| (id, job))
     }
 
-    /// Returns how many jobs may start.
+    /// Returns the number of jobs that may start.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -28,21 +28,21 @@ pub(super) struct Running {
     pub(super) meter: Arc<Meter>,
     pub(super) priority: i32,
     pub(super) limits: Limits,
-    /// Its partial file is to be deleted when it ends unfinished.
+    /// True if its partial file is deleted when it ends unfinished.
     pub(super) discard: bool,
-    /// It could use a further connection and got none.
+    /// True if it could use a further connection and got none.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
     pub(super) checker: Option<AbortHandle>,
-    /// The plan was told what lists and signatures say of the file.
+    /// True once the plan has the facts of lists and signatures about the file.
     pub(super) told: bool,
     /// The final path, once chosen.
     pub(super) path: Option<PathBuf>,
     pub(super) part: Option<Arc<dyn Part>>,
     pub(super) generation: Generation,
     pub(super) written: Option<Written>,
-    /// What the content looks like, if that was seen when it was written.
+    /// What the content looks like, if that was seen while it was written.
     pub(super) look: Option<Look>,
     pub(super) journaled: bool,
     pub(super) verifier: Option<Verifier>,
@@ -50,14 +50,14 @@ pub(super) struct Running {
     pub(super) signature: Option<Arc<Signature>>,
     pub(super) modified: Option<std::time::SystemTime>,
     pub(super) wake: Option<Duration>,
-    /// The most connections at once. Below: when the file began, when its first bytes came, when it was
-    /// complete, and when it was verified.
+    /// The highest number of connections at one time. The next fields are the times when the file began, when
+    /// its first bytes arrived, when it was complete, and when it was verified.
     pub(super) most_workers: usize,
     pub(super) since: Duration,
     pub(super) came: Option<Duration>,
     pub(super) complete: Option<Duration>,
     pub(super) proven: Option<Duration>,
-    /// It is over, and its partial file is being removed.
+    /// True if it is over and its partial file is being removed.
     pub(super) over: bool,
 }
 
@@ -105,7 +105,7 @@ impl Running {
     }
 }
 
-/// Adds the mirrors that a server offers. Returns those that are new.
+/// Adds the mirrors that a server named. Returns the new ones.
 pub(super) fn add_mirrors(running: &mut Running, sources: &Sources, mirrors: Vec<Url>) -> Vec<Url> {
     let mut new = Vec::new();
     for url in mirrors {
@@ -123,7 +123,7 @@ pub(super) fn host_of(spec: &Job, source: usize) -> &str {
     spec.urls.get(source).and_then(|url| url.host_str()).unwrap_or_default()
 }
 
-/// Returns the headers of a job, if it has some.
+/// Returns the headers of a job, or `None` if it has none.
 pub(super) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
     (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
 }
@@ -134,7 +134,7 @@ pub(super) fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }
 
-/// Returns the last part of a path, for people.
+/// Returns the last part of a path, in words for the user.
 pub(super) fn name_of(path: &std::path::Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

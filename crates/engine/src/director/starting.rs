@@ -1,6 +1,6 @@
-//! Which files start, and when.
+//! Decides which files start, and when.
 //!
-//! Invariant: files start in the order of the queue, and only while there is room for them.
+//! Invariant: files start in the order of the queue, and only while the number of files at once allows it.
 
 use super::running::Running;
 use super::{Director, QUEUE_AHEAD, Ready};
@@ -18,11 +18,11 @@ use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
 use std::sync::Arc;
 
-/// Files that may wait for a person or a host before no new file starts: enough for a short absence, and few
-/// enough to remember what was asked.
+/// The number of files that may wait for the user or a host before no new file starts. It is enough for a
+/// short absence, and few enough that the user remembers what each question was about.
 const IDLE_MOST: usize = 64;
 
-/// Files at once before it is known whether more of them help.
+/// The number of files at once before it is known if more of them help.
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
@@ -55,13 +55,13 @@ impl Director {
         }
     }
 
-    /// Returns true if the queue has room for further jobs.
+    /// Returns true if the queue has space for further jobs.
     pub(super) fn wants_jobs(&mut self) -> bool {
         self.filling = self.queue.waiting() < if self.filling { QUEUE_AHEAD } else { QUEUE_AHEAD / 2 };
         !self.closing && self.filling && !self.reporter.is_behind()
     }
 
-    /// Resumes files that were idle, and starts files from the queue, while there is room.
+    /// Continues idle files, and starts files from the queue, as far as the limit allows.
     pub(super) fn start_files(&mut self) {
         while self.has_room() {
             let Some((id, why)) = self.ready.pop_front() else { break };
@@ -92,7 +92,7 @@ impl Director {
         }
     }
 
-    /// Returns what the plan of a job needs to know.
+    /// Returns the parts of a job and of the settings that its plan needs.
     pub(super) fn rules(&self, id: JobId, spec: &Job) -> Rules {
         let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
         let identity = Identity { origins, proven: false };
@@ -120,7 +120,7 @@ impl Director {
         self.running.len() - self.idle() < self.parallel()
     }
 
-    /// Returns how many files may be at work at once.
+    /// Returns how many files may be active at once.
     pub(super) fn parallel(&self) -> usize {
         match (self.settings.parallel, &self.files) {
             (None, Some(files)) => files.target(),
@@ -133,7 +133,7 @@ impl Director {
         self.has_room() && self.idle() < IDLE_MOST && !self.reporter.is_behind()
     }
 
-    /// Returns how many running jobs wait for a person or a host.
+    /// Returns how many running jobs wait for the user or a host.
     pub(super) fn idle(&self) -> usize {
         self.running.values().filter(|one| one.plan.is_idle()).count()
     }

@@ -1,8 +1,8 @@
-//! Whether what is written is right, and its final name: what an earlier run left, digests of pieces and of
-//! the whole, signatures.
+//! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
+//! final name.
 //!
-//! Invariant: an answer carries the number of its question, so that one about bytes that were taken back
-//! meanwhile counts for nothing.
+//! Invariant: an answer has the number of its request. An answer about bytes that were discarded meanwhile is
+//! ignored.
 
 use super::{Director, Report};
 use crate::clock;
@@ -39,11 +39,11 @@ impl Director {
     pub(super) fn start_verifier(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
-        // What is written in order is hashed on its way.
+        // Bytes that are written in order are hashed while they are written.
         if algorithms.is_empty() || running.spec.destination.is_in_order() {
             return;
         }
-        // One that does not compute all begins again: it reads back what is there.
+        // A verifier without all the algorithms is replaced. The new one reads the file back from the start.
         if running.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
             running.verifier = running.part.clone().map(|part| Verifier::start(&algorithms, part));
             if let Some(verifier) = &running.verifier {
@@ -52,7 +52,7 @@ impl Director {
         }
     }
 
-    /// Reads a piece back, and compares its digest.
+    /// Reads a chunk back, and compares its digest.
     pub(super) fn prove(&self, id: JobId, number: u32, piece: Range<u64>, expected: Digest) {
         let Some(part) = self.running.get(&id).and_then(|running| running.part.clone()) else { return };
         self.block(id, false, move || {
@@ -61,7 +61,7 @@ impl Director {
         });
     }
 
-    /// Discards what was written there. If some of it was hashed, the hashing begins again.
+    /// Discards written bytes. If some of them were hashed, the hashing starts again.
     pub(super) fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         (running.written, running.look) = (None, None);
@@ -162,8 +162,8 @@ impl Director {
     }
 }
 
-/// Whether the name of a file, or the URL that was given, promises something that is no HTML page, and that
-/// is to be checked. A name that the person gave decides alone where it is that of a page.
+/// Returns true if the name of a file, or the given URL, promises something other than an HTML page, and if
+/// that is to be checked. If the user gave a name that may be that of a page, only this name is considered.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
     let by_name = content::promise(at);
@@ -173,7 +173,8 @@ pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
         && [by_name, content::promise(spec.urls[0].path())].contains(&Promise::Data)
 }
 
-/// What the beginning of what was written looks like. What cannot be read looks like nothing.
+/// Returns what the beginning of the written bytes looks like. If it cannot be read, it looks like nothing
+/// special.
 pub(super) fn look_at(part: &dyn Part) -> Look {
     let mut beginning = [0; content::ENOUGH];
     let read = part.read_at(0, &mut beginning).unwrap_or(0);

@@ -149,7 +149,7 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the side files of a job, and whether they have the usual names. They have other names if files of
+/// Returns the side files of a job, and true if they have the usual names. They have other names if files of
 /// the usual names belong to another URL, or if nothing shows that downhaul made those files. The partial
 /// file of a `small` file has no journal to show that, so it has a name of its own.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
@@ -158,7 +158,7 @@ fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool)
     if is_own { (own, false) } else { (usual, true) }
 }
 
-/// Returns whether a file without a journal is a partial file of downhaul: it is marked, or another run is
+/// Returns true if a file without a journal is a partial file of downhaul: it is marked, or another run is
 /// working on it.
 fn is_ours(path: &Path) -> bool {
     let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
@@ -180,8 +180,8 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
 
 /// Opens or creates a partial file, and locks it. Returns it with its metadata.
 fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
-    // Another run may have renamed or removed the partial file between this run's opening and locking it.
-    // Then another file is at that path now. If that happens three times in a row, it is not by chance.
+    // Another run may have renamed or removed the partial file between the opening and the locking here. Then
+    // another file is at that path now. If that happens three times in a row, it is not by chance.
     for _ in 0..3 {
         let file = match platform::open_part(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {

@@ -1,7 +1,7 @@
-//! Standard output, a pipe or a device as a part "file": bytes leave in order, are hashed on their way, and
+//! Writes to standard output, a pipe or a device. Bytes are written in order and hashed at the same time, and
 //! cannot be taken back.
 //!
-//! What comes before its turn waits in memory; how much that can be is bounded by the window of the plan.
+//! Bytes that arrive too early wait in memory. The window of the plan limits their number.
 
 use super::{Beginning, Generation, Part, Publishing, platform};
 use crate::hashers::Hashers;
@@ -18,33 +18,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a pipe without a reader is tried again: soon enough for a person, and no work for the processor.
+/// The time between attempts to open a pipe without a reader. It is short for a user, and the attempts take
+/// almost no processor time.
 const LOOK_FOR_READER: Duration = Duration::from_millis(20);
 
-/// Where bytes leave in order.
+/// An output whose bytes are written in order.
 pub(crate) struct InOrder {
-    /// What it is called.
+    /// The name of the output, for messages.
     name: String,
     state: Mutex<State>,
 }
 
 struct State {
-    /// `None` once all has left: then a reader knows that it was all.
+    /// The output, or `None` once all bytes were written. A pipe is closed then, so its reader sees the end.
     out: Option<Box<dyn Write + Send>>,
     generation: Generation,
-    /// How many bytes have left.
+    /// The number of bytes that were written.
     left: u64,
-    /// What waits for its turn, by offset.
+    /// The bytes that wait for their turn, by offset.
     waiting: BTreeMap<u64, Vec<Bytes>>,
     hashers: Hashers,
-    /// The first bytes, by which a page is known that came in place of the file.
+    /// The first bytes. They show if the server sent a web page instead of the file.
     beginning: Vec<u8>,
-    /// It is not known how many of the last bytes were passed on.
+    /// True if a write failed, so that it is not known how many bytes were written.
     broken: bool,
 }
 
 impl InOrder {
-    /// Standard output.
+    /// Returns standard output.
     pub(crate) fn stdout() -> Self {
         let out = io::stdout();
         let is_terminal = out.is_terminal();
@@ -54,16 +55,17 @@ impl InOrder {
         )
     }
 
-    /// Opens what is at a path and is no regular file. Waits until a pipe has a reader, or until it is over.
+    /// Opens a path that is not a regular file. Waits until a pipe has a reader, or until the run is over.
     ///
     /// # Errors
-    /// `file.is_device` for a block device, else whatever the system says.
+    /// Returns `file.is_device` for a block device, and otherwise the error of the system.
     pub(crate) fn open(path: &Path, is_over: impl Fn() -> bool) -> Result<Self, Error> {
         let name = path.to_string_lossy().into_owned();
         let fail = |e: io::Error| super::failure(&e, path);
         if platform::is_block_device(path) {
-            // Replacing a file system by a download is a mistake. A person who wants that can use a pipe.
-            let why = "it is a block device, and what is on it would be lost. If that is meant, write there from standard output";
+            // A user who wants to replace a file system by a download can use a pipe. Otherwise it is a
+            // mistake.
+            let why = "it is a block device, and its content would be lost. To write to it on purpose, use -o - and a pipe";
             return Err(Error::new(ErrorKind::FileIsDevice, name, why));
         }
         loop {
@@ -77,10 +79,10 @@ impl InOrder {
         }
     }
 
-    /// A writer of the program.
+    /// Returns a writer of the program.
     ///
     /// # Errors
-    /// `output.started` if another job has it, or had it.
+    /// Returns `output.started` if another job has used the writer.
     pub(crate) fn writer(writer: &Writer) -> Result<Self, Error> {
         let taken = || Error::new(ErrorKind::OutputStarted, "the writer", "another job has it");
         Ok(InOrder::to("the writer".into(), writer.take().ok_or_else(taken)?))
@@ -103,7 +105,8 @@ impl InOrder {
     }
 }
 
-/// A terminal, which is not given binary data: that could change how it works. Text contains no NUL.
+/// A terminal. Binary data is not written to it, because that could change how it works. Text contains no
+/// NUL.
 struct TextOnly<W>(W);
 
 impl<W: Write> Write for TextOnly<W> {
@@ -132,7 +135,7 @@ impl State {
         }
     }
 
-    /// Lets go what is due: the first bytes of `data` may have left already.
+    /// Writes the bytes that are next. The first bytes of `data` may have been written already.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
         self.broken = true;
         let mut known = self.left.saturating_sub(offset);
@@ -181,7 +184,7 @@ impl Part for InOrder {
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, "too late"));
         }
         if offset > state.left {
-            // Of two that begin at the same place, the longer one has all that the other has.
+            // If two parts begin at the same place, the longer one contains the other.
             let length = |data: &[Bytes]| data.iter().map(Bytes::len).sum::<usize>();
             if state.waiting.get(&offset).is_none_or(|there| length(there) < length(data)) {
                 state.waiting.insert(offset, data.to_vec());
@@ -237,7 +240,7 @@ impl Part for InOrder {
             let why = format!("{left} bytes of {} have left", how.size);
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
-        // A pipe is closed, so that its reader knows that this was all.
+        // A pipe is closed, so that its reader sees the end.
         self.state().out.take().map_or(Ok(()), |mut out| out.flush()).map_err(|e| self.failure(&e))
     }
 

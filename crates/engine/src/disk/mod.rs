@@ -37,17 +37,17 @@ const READ: usize = 256 * 1024;
 
 /// A place where files are kept.
 pub trait Disk: Send + std::marker::Sync {
-    /// Returns what is at a path, or `None` if there is nothing. Follows symbolic links. One
-    /// that leads nowhere counts as something.
+    /// Returns what is at a path, or `None` if there is nothing. Symbolic links are followed. A link that
+    /// leads nowhere is something.
     ///
     /// # Errors
-    /// An error of the system, except "not found".
+    /// Returns the error of the system, except "not found".
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error>;
 
-    /// Returns whether an earlier run left a partial file of `target` that this job may resume.
+    /// Returns true if an earlier run left a partial file of `target` that this job may resume.
     fn has_left(&self, target: &Path, identity: &Identity) -> bool;
 
-    /// Returns whether the partial file of `target` belongs to another URL than this job's.
+    /// Returns true if the partial file of `target` belongs to another URL than this job's.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
         false
     }
@@ -57,7 +57,7 @@ pub trait Disk: Send + std::marker::Sync {
         None
     }
 
-    /// Returns the names in a folder; there are none if it does not exist. Returns `None` if the folder
+    /// Returns the names in a folder. There are none if it does not exist. Returns `None` if the folder
     /// cannot be read or has more than `most` names.
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
@@ -66,8 +66,8 @@ pub trait Disk: Send + std::marker::Sync {
     /// belongs to another URL, it is not changed, and the job gets one of another name.
     ///
     /// # Errors
-    /// `file.locked` if another run uses the file; `resume.refused` if a file of another tool (with
-    /// [`Resume::Adopt`]) is not a prefix; otherwise an error of the system.
+    /// Returns `file.locked` if another run uses the file, `resume.refused` if a file of another tool (with
+    /// [`Resume::Adopt`]) is not a prefix, and otherwise the error of the system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Removes a journal whose partial file is gone, because an earlier run stopped between its last two
@@ -109,11 +109,12 @@ pub struct Opening<'a> {
     pub resume: Resume,
     /// The identity of the job.
     pub identity: &'a Identity,
-    /// No file of this target existed when the folder was read, so an empty partial file is not examined.
+    /// True if no file of this target existed when the folder was read. An empty partial file is then not
+    /// examined.
     pub fresh: bool,
-    /// The file gets no journal, so nothing else would show that downhaul made its partial file.
+    /// True if the file gets no journal. Nothing else would show that downhaul made its partial file.
     pub small: bool,
-    /// An extended attribute may mark the partial file as downhaul's.
+    /// True if an extended attribute may mark the partial file as downhaul's.
     pub mark: bool,
 }
 
@@ -122,20 +123,21 @@ pub struct Opening<'a> {
 pub struct Publishing {
     /// Its size in bytes. Bytes after that are removed.
     pub size: u64,
-    /// An existing file is replaced. Otherwise it stays, and publishing fails.
+    /// True if an existing file is replaced. Otherwise it is kept, and publishing fails.
     pub replace: bool,
-    /// An existing file is replaced if this one continues it: all its bytes, or all that its control file
-    /// marks as complete, are in this one. Otherwise publishing fails with `resume.damaged`.
+    /// True if an existing file is replaced only if this one continues it: this one has all bytes of that
+    /// file, or all that its control file marks as complete. Otherwise publishing fails with
+    /// `resume.damaged`.
     pub continues: bool,
     /// The modification time that the file gets.
     pub modified: Option<SystemTime>,
-    /// Whether the file is forced to the disk before.
+    /// When the file is forced to the disk before it is published.
     pub sync: Sync,
     /// The record by which later runs recognise the file.
     pub attach: Option<Attach>,
 }
 
-/// What is stored in extended attributes of a finished file, if the disk can do that.
+/// What is stored in extended attributes of a finished file, if the disk supports them.
 #[derive(Debug, Clone)]
 pub struct Attach {
     /// The origin of the file.
@@ -148,14 +150,14 @@ pub struct Attach {
     pub now: SystemTime,
 }
 
-/// What can be continued.
+/// What a run can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A copy of the file under the final name, with its length in bytes.
     Whole(u64),
     /// The bytes of an earlier run's journal.
     Journal(Vec<u8>),
-    /// What another tool left.
+    /// The partial file of another tool.
     Adopted(Adopted),
 }
 
@@ -164,7 +166,7 @@ pub enum Found {
 pub struct Beginning<'a> {
     /// The first bytes of its journal, if it has one.
     pub journal: Option<&'a [u8]>,
-    /// The bytes in the file are kept.
+    /// True if the bytes in the file are kept.
     pub keep: bool,
     /// The final size, if known.
     pub size: Option<u64>,
@@ -172,26 +174,25 @@ pub struct Beginning<'a> {
     pub algorithms: &'a [Algorithm],
 }
 
-/// The number of a beginning of a partial file. A write for an earlier one is too late and fails.
+/// The number of times that a partial file was started. A write for an earlier start is too late and fails.
 pub type Generation = u64;
 
 /// One unfinished file.
 pub trait Part: Send + std::marker::Sync {
-    /// Begins the file, or begins it again: waits for writes in progress, and forgets what was written and
-    /// recorded.
+    /// Starts the file, perhaps not for the first time. Waits for writes in progress, and forgets everything
+    /// that was written and recorded.
     ///
     /// # Errors
     /// `output.started` if bytes cannot be taken back, or an error of the system.
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
 
-    /// Writes `data` from `offset` on. The first write of a byte in this generation counts: bytes that were
-    /// written before are not changed. Returns whether all of `data` was written and none of it had been
-    /// written before. `end` is the end of the writer's segment; bytes beyond it are not written, and if it
-    /// is 0, nothing is.
+    /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
+    /// that were written before are not changed. Returns true if all of `data` was written and none of it had
+    /// been written before. `end` is the end of the writer's segment. Bytes beyond it are not written.
     ///
     /// # Errors
-    /// `resume.damaged` if the bytes differ from those of an adopted prefix, or an error of the system; then
-    /// any part of `data` may have been written.
+    /// Returns `resume.damaged` if the bytes differ from those of an adopted prefix, or the error of the
+    /// system. Any part of `data` may have been written then.
     fn write_at(
         &self,
         generation: Generation,
@@ -210,7 +211,7 @@ pub trait Part: Send + std::marker::Sync {
     /// cannot be taken back.
     ///
     /// # Errors
-    /// The file has begun again, or has its final name.
+    /// Returns an error if the file has started again or has its final name.
     fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error>;
 
     /// Replaces the journal in one step.
@@ -289,13 +290,13 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns whether it is what no file can replace: a folder or a device.
+    /// Returns true if a file cannot replace it, because it is a folder or a device.
     pub(crate) fn keeps_its_name(&self) -> bool {
         matches!(self.instead, Some(NoFile::Folder | NoFile::Device))
     }
 }
 
-/// Turns an error of the system into one that says what a person can do.
+/// Returns a failure for an error of the system. It says what the user can do.
 pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
     use io::ErrorKind as Is;
     let kind = match error.kind() {

@@ -1,7 +1,7 @@
-//! Decides what happens when the final name of a job exists (`--if-exists`).
+//! Decides what to do if the final name of a job exists (`--if-exists`).
 //!
-//! Invariant: a file counts as *already there* only because of a given digest, its record in an extended
-//! attribute, or a comparison with the server's file. Only `skip` compares nothing.
+//! Invariant: a file is *already there* only by a given digest, by its record in an extended attribute, or by
+//! a comparison with the server's file. Only `skip` compares nothing.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;
@@ -19,7 +19,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 impl Places {
-    /// Returns what to do with a path: it is free, the existing file stays, or the server must be asked.
+    /// Returns what to do with a path: it is free, the existing file is kept, or the server must be asked.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -66,10 +66,10 @@ impl Places {
         Ok((path, place))
     }
 
-    /// Returns that the existing file stays, if it is the wanted one.
+    /// Keeps the existing file if it is the wanted one.
     ///
     /// # Errors
-    /// `file.exists` if it is a different one, or cannot be compared.
+    /// Returns `file.exists` if it is a different one, or cannot be compared.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let proof = self.prove(path, wanted, &[])?;
@@ -127,8 +127,8 @@ impl Places {
         }
     }
 
-    /// Returns that the existing file stays, if it matches a given digest or the server's file is the same.
-    /// Returns `None` if it must be fetched: it is a different one, or nothing shows that it is the same. An
+    /// Keeps the existing file if it matches a given digest or if the server's file is the same. Returns
+    /// `None` if it must be fetched, because it is a different one or nothing shows that it is the same. An
     /// equal size alone shows nothing.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.prove(path, wanted, &[]) {
@@ -162,7 +162,8 @@ impl Places {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
-        // If the request named the recorded validator and the server sends the file, it has another version.
+        // If the request named the recorded validator and the server sends the file, its validator has
+        // changed.
         let same_version = match there.file.recognise(&wanted.identity.origins) {
             identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
                 Some(record.validator == remote.validator)
@@ -180,8 +181,8 @@ impl Places {
         })
     }
 
-    /// Returns true if a file without a record has a name that a server gave, and the run has other jobs: the
-    /// files of several URLs often have one such name, size and date.
+    /// Returns true if a file without a record has a name that a server gave, and the run has other jobs. The
+    /// files of several URLs often have the same name, size and date.
     fn may_be_anothers(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> bool {
         let named_by_url = self.wished(wanted.spec).as_deref() == Some(path);
         there.file.record.is_none() && !named_by_url && self.taken.has_several()
@@ -206,7 +207,7 @@ impl Places {
         }
     }
 
-    /// Returns that the existing file stays, if it is right. Otherwise its wrong chunks are fetched again.
+    /// Keeps the existing file if it is right. Otherwise its wrong chunks are fetched again.
     fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.prove(path, wanted, &[]) {
             Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
@@ -219,7 +220,7 @@ impl Places {
     }
 
     /// Compares an existing file with all digests that were given, listed, or `stated` by the server, and
-    /// with its signature. Returns what was verified, if there was anything to compare.
+    /// with its signature. Returns what was verified, or `None` if there was nothing to compare.
     fn prove(&self, path: &Path, wanted: &Wanted<'_>, stated: &[Expected]) -> Result<Option<String>, Error> {
         if self.settings.verify == Verify::Off {
             return Ok(None);
@@ -248,7 +249,7 @@ impl Places {
     }
 }
 
-/// Returns whether a strong digest or a signature of the file is known: one that was given, listed, or
+/// Returns true if a strong digest or a signature of the file is known: one that was given, listed, or
 /// `stated` by the server.
 fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
     let about = &wanted.known.findings;
@@ -256,7 +257,7 @@ fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
     about.signed.is_some() || expected.any(|one| one.digest.algorithm.is_strong())
 }
 
-/// Returns whether a failure says that a file has other bytes than expected.
+/// Returns true if a failure says that a file has other bytes than expected.
 fn is_other_content(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
 }

@@ -1,12 +1,12 @@
-//! Chooses where a file goes: by the person's word or the server's, by what stands there already, and by what
-//! other files of the run have.
+//! Chooses the path of a file. It considers the name from the user or the server, existing files, and the
+//! paths of other files of the run.
 //!
-//! The name that a list or URL gives is reserved when the job is queued, in the order of the input
-//! ([`taken`]). A server that says otherwise is heard when its reply comes ([`Places::choose`]); a name that
-//! several files want belongs to the URL that its file came from, in this run and in later ones. Whether what
-//! stands there is the file is said in [`existing`].
+//! The name from a list or URL is reserved when the job is queued, in the order of the input ([`taken`]). If
+//! the server gives another name, it is used when the response arrives ([`Places::choose`]). If several files
+//! have the same name, each path belongs to one URL, in this run and in later ones. [`existing`] decides if
+//! an existing file is the wanted one.
 //!
-//! Invariant: an existing file is not touched here.
+//! Invariant: existing files are not changed here.
 
 mod existing;
 mod folders;
@@ -30,24 +30,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taken::{MOST_NUMBERED, Taken, numbered};
 
-/// Where the files of a run go.
+/// The paths of the files of a run.
 pub(crate) struct Places {
     settings: Arc<Settings>,
     disk: Arc<dyn Disk>,
     taken: Taken,
     folders: Folders,
     hasher: RandomState,
-    /// Files whose URLs are signed, and whether several jobs of the run are for URLs that differ in nothing
-    /// else. What says that it signs a URL may be what names the file there.
+    /// Files whose URLs are signed, with true if several jobs of the run have URLs that differ only in their
+    /// signature. Then the signature may be what names the file.
     signed: Mutex<HashMap<[u8; 8], bool>>,
 }
 
-/// What choosing a place needs to know of a file.
+/// The facts about a file that are needed to choose its path.
 pub(crate) struct Wanted<'a> {
     pub(crate) job: JobId,
     pub(crate) spec: &'a Job,
     pub(crate) identity: &'a Identity,
-    /// What the server says, once it was asked.
+    /// What the server says, if there was a response.
     pub(crate) remote: Option<&'a Remote>,
     /// What lists and signatures say.
     pub(crate) known: &'a Known,
@@ -59,12 +59,12 @@ impl Places {
         Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
     }
 
-    /// The origin of a file at this URL.
+    /// Returns the origin of a file at this URL.
     pub(crate) fn origin(&self, url: &url::Url) -> Origin {
         Origin::of(url, &self.settings.key)
     }
 
-    /// Reserves the name that the list or the URL gives, when a job is queued. Asks no disk.
+    /// Reserves the name from the list or the URL when a job is queued. Does not ask the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
         let server_chooses = spec.destination == Destination::Server;
@@ -73,22 +73,22 @@ impl Places {
         if let Some(file) = first.query().and_then(|_| self.origin(first).signed_file()) {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
         }
-        // A name that a person gave is not shared, whatever it is for.
+        // A name that a user gave is not shared, even for the same URL.
         let what = if server_chooses { self.what(spec) } else { self.hasher.hash_one(job) };
         self.taken.reserve(job, &wished, what, may_change)
     }
 
-    /// Whether it is known, without asking the disk, that nothing stands where a job's file shall go.
+    /// Returns true if it is known, without asking the disk, that the path of a job's file is free.
     pub(crate) fn is_free(&self, job: JobId, identity: &Identity) -> bool {
         self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
     }
 
-    /// Whether nothing stood at this path, nor a partial file, when its folder was looked through.
+    /// Returns true if there was no file and no partial file at this path when its folder was read.
     pub(crate) fn was_free(&self, path: &Path, identity: &Identity) -> bool {
         self.folders.is_free(path, identity)
     }
 
-    /// The place of a job's file, if nothing stands where it shall go, nor what an earlier run left. Blocks.
+    /// Returns the place of a job's file, if there is neither a file nor a partial file. Blocks.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
         let path = self.taken.of(job)?;
         self.folders.look_through(&path);
@@ -96,12 +96,13 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// The job is over: what it has taken stays so.
+    /// Ends a job. Its paths stay reserved.
     pub(crate) fn over(&self, job: JobId) {
         self.taken.over(job);
     }
 
-    /// Where a file goes. Blocks: it asks the disk. With a reply, the server's words count too.
+    /// Chooses the place of a file. It blocks, because it asks the disk. With a response, the server's name
+    /// is considered too.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         match &wanted.spec.destination {
             Destination::Stdout | Destination::Writer(_) => {
@@ -119,7 +120,7 @@ impl Places {
         self.look(path, wanted)
     }
 
-    /// Which path a job has, or gets now.
+    /// Returns the path of a job, which may be chosen now.
     fn path_for(&self, wanted: &Wanted<'_>) -> Result<PathBuf, Error> {
         let Wanted { job, spec, remote, .. } = wanted;
         let wished = self.wished(spec).unwrap_or_default();
@@ -137,13 +138,13 @@ impl Places {
         {
             return Ok(reserved);
         }
-        // Whatever stands there, another name is not what was asked for.
+        // With this option, the file must not get another name.
         let fails = self.settings.if_exists == IfExists::Error;
         if let Some(own) = self.own(wanted, base.as_ref().unwrap_or(&wished))? {
             return Ok(own);
         }
         match base {
-            // The name of the URL is the job's, unless what has it is no file.
+            // The name from the URL is used, unless it is that of a folder or a device.
             None if fails || self.disk.look(&reserved)?.is_none_or(|there| !there.keeps_its_name()) => {
                 Ok(reserved)
             }
@@ -158,19 +159,19 @@ impl Places {
         }
     }
 
-    /// Whether nothing stands at a path, as far as is known without asking the disk anew.
+    /// Returns true if a path is free, as far as that is known without asking the disk again.
     fn is_clear(&self, wanted: &Wanted<'_>, path: &Path) -> bool {
         self.folders.look_through(path);
         self.was_free(path, wanted.identity)
     }
 
-    /// The path under this name, with any number, that has this job's file from an earlier run: finished or
-    /// not.
+    /// Returns the path with this name and any number that has this job's file from an earlier run, finished
+    /// or not.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
         let numbers: Vec<u32> = std::iter::once(0).chain(self.folders.numbers_of(base)).collect();
-        // A digest proves bytes, and not whose name it is.
+        // A digest shows that bytes are right, and not which job a name belongs to.
         let by_origin = Identity { proven: false, ..wanted.identity.clone() };
-        // One that is signed otherwise may be another job's: its own file comes first.
+        // A file with another signature in its URL may belong to another job, so an exact match is preferred.
         for exactly in [true, false] {
             for &n in &numbers {
                 let path = numbered(base, n);
@@ -190,8 +191,8 @@ impl Places {
         Ok(None)
     }
 
-    /// What the record of a file says of it. Where several jobs of the run have URLs that differ in how they
-    /// are signed alone, each has its own file.
+    /// Returns what the record of a file says. If several jobs of the run have URLs that differ only in their
+    /// signature, each has its own file.
     fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Recognised<'t> {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
         match there.file.recognise(&identity.origins) {
@@ -208,7 +209,7 @@ impl Places {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first of the numbered paths that no other job has and that will do.
+    /// Returns the first numbered path that is suitable and that no other job has.
     fn first(
         &self,
         job: JobId,
@@ -217,7 +218,7 @@ impl Places {
     ) -> Result<PathBuf, Error> {
         for n in 0..MOST_NUMBERED {
             let path = numbered(base, n);
-            // What another job may have under this name is not taken from it, not even for a moment.
+            // A path that another job may have is not taken, not even for a moment.
             if will_do(&path)? && self.taken.take(job, &path) {
                 return Ok(path);
             }
@@ -225,12 +226,12 @@ impl Places {
         Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
     }
 
-    /// What to do when the final name of a job exists.
+    /// Returns what to do if the final name of a job exists.
     fn if_exists(&self, job: &Job) -> IfExists {
         job.if_exists.unwrap_or(self.settings.if_exists)
     }
 
-    /// What the list or the URL wishes for; `None` for standard output.
+    /// Returns the path that the list or the URL gives, and `None` for standard output.
     fn wished(&self, spec: &Job) -> Option<PathBuf> {
         match &spec.destination {
             Destination::Path(path) => Some(self.settings.output.join(path)),
@@ -238,20 +239,21 @@ impl Places {
         }
     }
 
-    /// Where a file goes by its name, which a reply may give. `None` where no name decides.
+    /// Returns the path of a file by its name, which may come from a response. Returns `None` if the file
+    /// needs no name.
     fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
         let name = self.settings.naming.name_for(spec, remote)?;
         Some(self.settings.output.join(name.as_str()))
     }
 
-    /// What a job is for: two that have this in common are fetched once.
+    /// Returns a hash of what a job downloads. Two jobs with the same hash are fetched once.
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
         self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some()))
     }
 
-    /// What was left of a file, if anything was that this job may go on with.
+    /// Returns true if there is a partial file that this job may continue.
     fn has_left(&self, path: &Path, identity: &Identity) -> bool {
         match self.settings.resume {
             Resume::Forget => false,

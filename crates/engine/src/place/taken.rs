@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The most files of one name. More are a sign of another problem.
+/// The most files of one name. More of them show that something else is wrong.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
 /// The endings of side files.
@@ -24,14 +24,14 @@ const LONGEST_ENDING: &str = NEW_JOURNAL;
 pub(crate) enum Reserved {
     /// The job has a path.
     Path,
-    /// An earlier job is for the same thing.
+    /// An earlier job downloads the same file.
     Same,
     /// Another job has the path, and the name may not change.
     Taken,
 }
 
-/// The reserved paths, as hashes. A million files need some forty megabytes. If two paths have one hash, the
-/// later one gets a number.
+/// The reserved paths, as hashes. A million files need about forty megabytes. If two paths have the same
+/// hash, the later one gets a number.
 pub(super) struct Taken {
     names: Mutex<Names>,
     hasher: RandomState,
@@ -41,9 +41,9 @@ pub(super) struct Taken {
 
 #[derive(Default)]
 struct Names {
-    /// What each path was reserved for, by the hash of the path.
+    /// The hash of the download that each path is reserved for, by the hash of the path.
     taken: HashMap<u64, u64>,
-    /// What got a number, with the hash of its path without the number.
+    /// The downloads that got a number, with the hash of their path without the number.
     numbered: HashSet<(u64, u64)>,
     /// The number to try next, for each path that was requested more than once.
     next: HashMap<u64, u32>,
@@ -62,8 +62,8 @@ impl Taken {
         taken
     }
 
-    /// Reserves a path for a job. `what` is a hash of what the job downloads; an equal one means the same
-    /// thing. If another job has the path and the name `may_change`, the job gets the next free number.
+    /// Reserves a path for a job. `what` is a hash of what the job downloads. If another job has the path and
+    /// the name `may_change`, the job gets the next free number.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
         let key = self.key(wished);
         let base = self.hasher.hash_one(&key);
@@ -110,7 +110,7 @@ impl Taken {
 
     /// Returns true if paths are reserved for more than one job.
     pub(super) fn has_several(&self) -> bool {
-        // The paths of the log and the like have 0.
+        // The paths of the log and of similar files have 0.
         self.names().taken.values().filter(|what| **what != 0).take(2).count() > 1
     }
 
@@ -119,11 +119,11 @@ impl Taken {
         self.names().by.remove(&job);
     }
 
-    /// Returns whether no other job has this path (`key` is its key), or one of its side files.
+    /// Returns true if no other job has this path (`key` is its key), or one of its side files.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
-            // Nearly all files: the names of side files are the name with an ending.
+            // For nearly all files, the names of side files are the name with an ending.
             let base = key.len();
             let free = |key: &str| !names.taken.contains_key(&self.hasher.hash_one(key));
             let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));

@@ -1,52 +1,53 @@
-//! Where bytes come from. A [`Source`] is one remote file that can be read from any offset; [`Sources`]
-//! makes the source for a URL by its scheme. HTTP is one protocol among others that a program can add.
+//! Sources of bytes. A [`Source`] is one remote file that can be read from any offset. [`Sources`] creates
+//! the source for a URL by its scheme. A program can add protocols other than HTTP.
 //!
 //! # How to add a protocol
 //!
-//! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The testkit's
-//! `conformance` module checks a source for what this page asks.
+//! Implement [`Source`] for one URL and register it with [`Sources::with_scheme`]. The `conformance` module
+//! of the testkit checks that a source follows the rules on this page.
 //!
-//! **What is asked.** [`Source::open`] gets a [`Request`]: everything (`from` 0 and no `to`), or the bytes
-//! `from..to`. A request with `about` asks for the facts alone; nothing reads the body. `open` is called
-//! many times, also at once: each connection of a file calls it for each range that it fetches.
+//! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`) or for the
+//! bytes `from..to`. A request with `about` is only for the facts, and its body is not read. `open` is called
+//! many times, also at the same time: each connection of a file calls it for each range that it fetches.
 //!
-//! **What to answer.** [`Opened`]: the facts ([`Remote`]) and the body. The facts are about this one
+//! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
-//! - [`Remote::whole`] for everything, and also when a range was asked for that the protocol cannot give.
-//! - [`Remote::range`] for a range. It may begin before `from` (by 1 MiB at most) and may end before or
-//!   after `to`, but it says what it is. Beyond the end of the file, fail with `http.range_past` and set
-//!   [`Error::size`].
-//! - [`Remote::unchanged`] only to a request with `about`, when the file is as the conditions say.
-//! - `size` and `validator` wherever the protocol has them. Without a validator (and without a digest from
-//!   elsewhere), ranges of different responses are not joined: the file comes over one connection and
-//!   starts again after a failure. Never invent one: two states of the file must not have the same
-//!   validator.
-//! - `can_resume` where ranges can be asked for, and those with equal validators belong together. A source
-//!   that cannot know whether the next range will be honoured may say so: an ignored one costs a request,
-//!   and no more.
+//! - [`Remote::whole`] for the whole file. Return it also if a range was requested that the protocol cannot
+//!   send.
+//! - [`Remote::range`] for a range. It may begin up to 1 MiB before `from` and may end before or after `to`,
+//!   but it must state its real range. If `from` is beyond the end of the file, fail with `http.range_past`
+//!   and set [`Error::size`].
+//! - [`Remote::unchanged`] only for a request with `about`, if the conditions of the request hold.
+//! - Set `size` and `validator` if the protocol has them. Without a validator (and without a digest from
+//!   elsewhere), ranges of different responses are not joined: the file uses one connection and starts again
+//!   after a failure. Never invent a validator. Two states of the file must not have the same one.
+//! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong together. A
+//!   source that does not know if the next range will be sent may set it too. If the server then ignores the
+//!   range, only one request is lost.
 //!
-//! **The body** is a stream of chunks of any size, in order. It ends with `None` only when all announced
-//! bytes came; anything else ends in an error. After an error or `None` it is not polled again.
+//! **The body** is a stream of chunks of any size, in order. It ends with `None` only if all announced bytes
+//! arrived. Otherwise it ends with an error. After an error or `None` it is not polled again.
 //!
-//! **Errors** carry an [`ErrorKind`](downhaul_core::error::ErrorKind), and it alone decides what follows.
-//! The codes begin with `http.` for historical reasons and hold for every protocol: `connect.refused`,
-//! `connect.timeout` and `dns.unresolved` before there is a connection; `net.reset` and `http.truncated`
-//! when it breaks; `net.silent` when nothing comes; `http.not_found`, `http.forbidden`, `http.unauthorized`
-//! when the server says so; `http.busy` when it asks for fewer requests, with [`Error::pause`] if it says
-//! for how long; `http.malformed` for what cannot be understood. A source does not retry by itself what the
-//! plan can retry, since the plan counts.
+//! **Errors** have an [`ErrorKind`](downhaul_core::error::ErrorKind), which alone decides what follows. Some
+//! codes begin with `http.` for historical reasons, but apply to every protocol. Before there is a
+//! connection, use `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks, use
+//! `net.reset` and `http.truncated`, and if no data arrives, `net.silent`. If the server says so, use
+//! `http.not_found`, `http.forbidden` and `http.unauthorized`. If it asks for fewer requests, use
+//! `http.busy`, with [`Error::pause`] if it says for how long. Use `http.malformed` for data that cannot be
+//! understood. A source does not retry a failure that the plan can retry, because the plan counts the
+//! retries.
 //!
-//! **Cancellation.** The future of `open` and the body are dropped at any moment, also in the middle, and
-//! that is no failure. A source closes what it opened for them, and the next `open` works as before.
+//! **Cancellation.** The future of `open` and the body may be dropped at any time, which is not a failure. A
+//! source then closes what it opened for them, and the next `open` works as before.
 //!
-//! **Silence.** `open` ends by itself with `net.silent` or `connect.timeout` when the other side says
-//! nothing for [`Settings::timeout`](downhaul_core::settings::Settings::timeout). In the body, the engine
-//! watches for silence.
+//! **Silence.** If the other side sends nothing for
+//! [`Settings::timeout`](downhaul_core::settings::Settings::timeout), `open` ends with `net.silent` or
+//! `connect.timeout`. The engine itself detects silence in the body.
 //!
-//! **What the plan checks anyway**, before a byte is written: that a range covers `from` and stays within
-//! the file, that validator, size, content coding and digests are those of the bytes on the disk, and that
-//! an HTML page does not take the place of a file. Digests are verified at the end. A source need not check
-//! any of it.
+//! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
+//! within the file. It also checks that validator, size, content coding and digests are those of the bytes on
+//! the disk, and that the content is not an HTML page instead of the file. Digests are verified at the end. A
+//! source need not check any of this.
 
 pub(crate) mod http;
 mod registry;
@@ -68,49 +69,50 @@ use std::sync::Arc;
 
 /// One remote file.
 pub trait Source: Send + Sync {
-    /// Sends a request and returns the facts of the response with its body. See the [module](self) for what
-    /// must hold.
+    /// Sends a request and returns the facts of the response with its body. The [module](self) has the rules.
     ///
     /// # Errors
-    /// Why there is no response that can be used; its kind decides what the plan does.
+    /// Returns why there is no usable response. The kind of the error decides what the plan does.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
 }
 
-/// What a source is asked for.
+/// A request to a source.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
     /// Offset of the first byte.
     pub from: u64,
-    /// One past the last byte; `None` for everything from `from` on.
+    /// The offset after the last byte, or `None` for all bytes from `from` on.
     pub to: Option<u64>,
-    /// Size of the whole file as a list states it: a hint, which need not be true.
+    /// The size of the whole file as a list states it. It is a hint, and may be wrong.
     pub size: Option<u64>,
-    /// The facts alone are asked for, and the body is not read. If the file is as these conditions say, the
-    /// response is [`Remote::unchanged`].
+    /// If set, only the facts are requested, and the body is not read. If these conditions hold for the file,
+    /// the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
-    /// The URL that answered before. A source may ask there at once, instead of at the URL that leads there.
+    /// The URL that answered before. A source may send the request there at once, and not to the URL that
+    /// leads there.
     pub answered_at: Option<url::Url>,
-    /// Headers of the job, for the origin of its URL and no other. Protocols without headers ignore them.
+    /// Headers of the job for the origin of its URL. They must not be sent to any other origin. Protocols
+    /// without headers ignore them.
     pub headers: Option<Arc<Headers>>,
 }
 
 impl Request {
-    /// A request for the whole file.
+    /// The request for the whole file.
     pub const EVERYTHING: Request =
         Request { from: 0, to: None, size: None, about: None, answered_at: None, headers: None };
 
-    /// Returns a request for the bytes from `from` on, up to but without `to`.
+    /// Returns a request for the bytes from `from` to before `to`.
     pub fn range(from: u64, to: Option<u64>) -> Request {
         Request { from, to, ..Request::EVERYTHING }
     }
 
-    /// Returns a request for the facts alone.
+    /// Returns a request for the facts only.
     pub fn about(conditions: Conditions) -> Request {
         Request { about: Some(conditions), ..Request::EVERYTHING }
     }
 
-    /// Returns true if no range is asked for.
+    /// Returns true if the whole file is requested.
     pub fn is_for_everything(&self) -> bool {
         self.from == 0 && self.to.is_none()
     }
@@ -130,18 +132,18 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A response: what is known of the file, and the bytes that follow.
+/// A response: the facts about the file, and the bytes that follow.
 pub struct Opened {
     /// The facts.
     pub remote: Remote,
-    /// The bytes that the facts announce. Nothing reads it in the response to a request with `about`.
+    /// The bytes that the facts announce. The body is not read if the request had `about`.
     pub body: Body,
 }
 
-/// The bytes of a response as they arrive. It ends with `None` only when all announced bytes came.
+/// The bytes of a response as they arrive. It ends with `None` only if all announced bytes arrived.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// What named a URL. Secrets follow from it.
+/// Where a URL came from. This decides if secrets are sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
     /// The user of the program. Headers and credentials that the user gave are sent there.
@@ -151,7 +153,7 @@ pub enum GivenBy {
 }
 
 impl GivenBy {
-    /// Returns what named a URL of a job.
+    /// Returns where a URL of a job came from.
     pub(crate) fn of(settings: &Settings, url: &url::Url, named_by: NamedBy) -> GivenBy {
         if settings.sends_headers_to(url, named_by) { GivenBy::User } else { GivenBy::Server }
     }

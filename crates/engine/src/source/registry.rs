@@ -1,6 +1,6 @@
 //! Finds the protocol for a URL, by its scheme.
 //!
-//! Invariant: a scheme has one factory; a URL whose scheme has none gets a source that fails with
+//! Invariant: a scheme has one factory. A URL whose scheme has none gets a source that fails with
 //! `url.scheme`.
 
 use super::http::Client;
@@ -55,13 +55,13 @@ impl Sources {
         Ok(Sources::none().with_scheme("http", http.clone()).with_scheme("https", http))
     }
 
-    /// Returns a registry that makes the sources of all URLs with one factory, whatever their scheme.
+    /// Returns a registry with one factory for all URLs.
     pub fn for_all(factory: impl Fn(&Url, GivenBy) -> Arc<dyn Source> + Send + Sync + 'static) -> Sources {
         Sources { other: Some(Arc::new(factory)), ..Sources::none() }
     }
 
-    /// Adds a protocol, or replaces the one that the scheme had. Upper and lower case are the same in the
-    /// scheme, which is given without `://`.
+    /// Adds a protocol, or replaces the one of the scheme. The scheme is given without `://`, and its case
+    /// does not matter.
     #[must_use]
     pub fn with_scheme(
         mut self,
@@ -72,8 +72,8 @@ impl Sources {
         self
     }
 
-    /// Wraps every source that is registered so far, for example to count, cache or sign requests. `wrap`
-    /// gets the source that would have been used.
+    /// Wraps every registered source, for example to count, cache or sign requests. `wrap` gets the original
+    /// source.
     #[must_use]
     pub fn wrapped(
         mut self,
@@ -90,7 +90,7 @@ impl Sources {
     /// Reads a URL that one of these protocols can fetch.
     ///
     /// # Errors
-    /// `url.invalid`; `url.scheme` where no protocol is registered for its scheme.
+    /// Returns `url.invalid`, or `url.scheme` if no protocol is registered for its scheme.
     pub fn parse_url(&self, text: &str) -> Result<Url, Error> {
         job::parse_url_with(text, |scheme| self.other.is_some() || self.by_scheme.contains_key(scheme))
     }
@@ -111,7 +111,7 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// A URL that no protocol is registered for.
+/// A URL without a registered protocol.
 struct Unknown(Url);
 
 impl Source for Unknown {

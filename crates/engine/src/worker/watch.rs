@@ -1,4 +1,4 @@
-//! Detects connections that bring nothing for `--timeout`, or less than `--min-speed` for a minute.
+//! Detects connections that receive nothing for `--timeout`, or less than `--min-speed` over a minute.
 
 use crate::clock;
 use downhaul_core::error::{Error, ErrorKind};
@@ -22,14 +22,14 @@ impl Watch {
         Watch { timeout, heard: now, min_bytes, window_start: now, window_bytes: 0 }
     }
 
-    /// Bytes arrived.
+    /// Records that bytes arrived.
     pub(super) fn arrived(&mut self, bytes: usize) {
         self.window_bytes += bytes as u64;
         self.heard = clock::instant();
     }
 
-    /// From `since` to now the worker waited for the disk and did not read, which is not the server's
-    /// silence.
+    /// Records that the worker waited for the disk since `since`. It did not read then, so the server was not
+    /// silent.
     pub(super) fn was_away(&mut self, since: Instant) {
         let away = clock::instant().duration_since(since);
         self.heard += away;

@@ -1,8 +1,8 @@
-//! Collects the bytes of a connection into batches, has one of them written at a time, and reports what the
-//! disk has.
+//! Collects the bytes of a connection into batches, writes one batch at a time, and reports the written
+//! bytes.
 //!
-//! Invariant: bytes are reported and recorded only after the disk has them. While [`Writer::hold_back`]
-//! applies, nothing is reported before [`Writer::tell`].
+//! Invariant: bytes are reported and recorded only after they are on the disk. After [`Writer::hold_back`],
+//! nothing is reported before [`Writer::tell`].
 
 use super::Go;
 use crate::clock;
@@ -19,19 +19,19 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{Span, debug};
 
-/// The most bytes that are collected before they are written: few writes, and each long enough to be worth a
-/// switch to another thread.
+/// The most bytes that are collected before they are written. There are then few writes, and each is long
+/// enough to justify a switch to another thread.
 const BATCH_MOST: usize = 1024 * 1024;
 
-/// What the batches of all workers may take together: three quarters of 64 MiB (promise 7). The rest is for
-/// reading.
+/// The memory for the batches of all workers together. It is three quarters of the 64 MiB that all buffers
+/// may take. The rest is for reading.
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
-/// Batches of one worker that may be in memory at once: being filled, written, waiting for the hasher,
-/// hashed.
+/// The number of batches of one worker that may be in memory at once: one is filled, one is written, one
+/// waits for the hasher, and one is hashed.
 const BATCHES_EACH: usize = 4;
 
-/// Returns how large a batch may be, in bytes, while this many workers are at work.
+/// Returns the size of a batch in bytes for this number of workers.
 fn batch_bytes(workers: usize) -> usize {
     (BATCHES_TOGETHER / BATCHES_EACH / workers.max(1)).clamp(8 * 1024, BATCH_MOST)
 }
@@ -39,13 +39,13 @@ fn batch_bytes(workers: usize) -> usize {
 /// The most buffers that are collected before they are written, for bodies that arrive in tiny pieces.
 const BATCH_BUFFERS: usize = 1024;
 
-/// A write of so many bytes takes microseconds (memory is copied at some GB/s).
+/// A write of this many bytes takes microseconds (memory is copied at some GB/s).
 pub(super) const QUICK: u64 = 64 * 1024;
 
-/// A batch that was written, whether all of its bytes were new, and what the journal claims of it later.
+/// A batch that was written, true if all of its bytes were new, and the records for the journal.
 type Wrote = (hashing::Batch, bool, Vec<u8>);
 
-/// Collects bytes into batches and has one of them written at a time.
+/// Collects bytes into batches and writes one of them at a time.
 pub(super) struct Writer {
     worker: WorkerId,
     go: Go,
@@ -56,12 +56,13 @@ pub(super) struct Writer {
     in_hand: usize,
     batch: Vec<Bytes>,
     batch_bytes: usize,
-    /// Where the batch begins.
+    /// The offset of the batch.
     at: u64,
     writing: Option<oneshot::Receiver<Result<Wrote, Error>>>,
-    /// What the journal claims as soon as the whole response is right. Until then nothing is reported.
+    /// The records for the journal, which are kept until the whole response is verified. Until then nothing
+    /// is reported.
     held_back: Option<Vec<u8>>,
-    /// Every byte of that was written by this worker first.
+    /// True if this worker was the first to write each of these bytes.
     fresh: bool,
 }
 
@@ -91,7 +92,7 @@ impl Writer {
         }
     }
 
-    /// Adds bytes, except those before the beginning or beyond the end. Returns true if the batch should be
+    /// Adds bytes, except those before the start or beyond the end. Returns true if the batch should be
     /// written.
     pub(super) fn take(&mut self, mut bytes: Bytes) -> bool {
         let early = self.go.skip.min(bytes.len() as u64);
@@ -108,17 +109,17 @@ impl Writer {
         self.batch_bytes >= most || self.batch.len() >= BATCH_BUFFERS
     }
 
-    /// Returns true if all requested bytes are here.
+    /// Returns true if all requested bytes were collected.
     pub(super) fn is_full(&self) -> bool {
         self.known() >= self.end.load(Ordering::Relaxed)
     }
 
-    /// Returns one past the last byte that is here.
+    /// Returns the offset after the last collected byte.
     fn known(&self) -> u64 {
         self.at + self.batch_bytes as u64
     }
 
-    /// Waits for the batch before, and starts to write what was collected since.
+    /// Waits for the previous batch, and starts to write the bytes that were collected since then.
     pub(super) async fn flush(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         self.settle(report).await?;
         if self.batch_bytes == 0 {
@@ -172,7 +173,7 @@ impl Writer {
         let upto = end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
         if let Some(records) = &mut self.held_back {
-            // The hasher reads the bytes back from the disk when they count.
+            // The hasher reads these bytes back from the disk after they are verified.
             records.extend(later);
             self.fresh &= fresh;
             self.meter.spent().disk += disk;
@@ -193,8 +194,8 @@ impl Writer {
         Ok(())
     }
 
-    /// From now on nothing counts before the whole response is right, if it can be taken back. A worker that
-    /// was dropped may have left bytes here that were never verified.
+    /// Holds reports back from now on, until the whole response is verified. A worker that was dropped may
+    /// have left bytes here that were never verified, so they are discarded, if the output allows it.
     pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
         if self.void().await? {
             self.held_back = Some(Vec::new());
@@ -202,7 +203,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The whole response is right: records and reports it.
+    /// Records and reports the bytes, because the whole response is right.
     pub(super) async fn tell(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(records) = self.held_back.take() else { return Ok(()) };
         let (part, generation) = (self.go.part.clone(), self.go.generation);
@@ -214,16 +215,16 @@ impl Writer {
         Ok(())
     }
 
-    /// The response is incomplete or wrong: takes its bytes back.
+    /// Discards the bytes, because the response is incomplete or wrong.
     ///
     /// # Errors
-    /// `output.started` if the wrong bytes were already passed on.
+    /// Returns `output.started` if the wrong bytes were already passed on.
     pub(super) async fn take_back(
         &mut self,
         why: Option<&Error>,
         report: &impl Fn(Input),
     ) -> Result<(), Error> {
-        // A write that has begun must end before the bytes are taken back.
+        // A write that has begun must end before the bytes are discarded.
         let settled = self.settle(report).await;
         let gone = !self.void().await?;
         settled?;
@@ -235,7 +236,7 @@ impl Writer {
         }
     }
 
-    /// Discards what is on the disk of the segment. Returns false if the output cannot take bytes back.
+    /// Discards the bytes of the segment on the disk. Returns false if the output cannot take bytes back.
     async fn void(&self) -> Result<bool, Error> {
         let (part, generation) = (self.go.part.clone(), self.go.generation);
         let range = self.go.at..self.end.load(Ordering::Relaxed);
@@ -249,7 +250,7 @@ impl Writer {
     }
 }
 
-/// Runs work that waits for the disk on a thread that may block.
+/// Runs work on the disk on a thread that may block.
 async fn on_the_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -257,7 +258,7 @@ async fn on_the_disk<T: Send + 'static>(
     done.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
 }
 
-/// A worker may be dropped at any time, and then its bytes are in memory no longer.
+/// A worker may be dropped at any time. Its bytes are then not in memory any more.
 impl Drop for Writer {
     fn drop(&mut self) {
         self.meter.gave(self.in_hand);

@@ -1,8 +1,8 @@
-//! Finds what a run can continue: the journal of an earlier run, or a file under the final name, which is
-//! copied.
+//! Finds what a run can continue: the journal of an earlier run, or a file under the final name. Such a file
+//! is copied.
 //!
-//! Invariant: the file under the final name is not changed. A prefix that another tool left gets into the
-//! journal only when the server's bytes agreed with its end.
+//! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
+//! journal only after their end was found equal to the server's bytes.
 
 use super::Files;
 use super::part::{PartFile, State};
@@ -18,8 +18,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// The longest journal that is read, in bytes. A longer one would belong to a file of many terabytes, or is
-/// not a journal.
+/// The longest journal that is read, in bytes. A longer file would be the journal of a file of many
+/// terabytes, or no journal at all.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
 /// The longest control file of aria2 that is read, in bytes. With pieces of 1 MiB it describes 128 TiB.
@@ -59,8 +59,8 @@ impl PartFile {
         if resume == Resume::Adopt { self.adopt(target) } else { Ok(None) }
     }
 
-    /// Copies what another tool left under the final name. That file is not changed until the new one is
-    /// complete.
+    /// Copies the file that another tool left under the final name. The original is not changed until the new
+    /// file is complete.
     fn adopt(&self, target: &Path) -> Result<Option<Found>, Error> {
         let refuse = |why: String| Err(Error::new(ErrorKind::ResumeRefused, target.to_string_lossy(), why));
         let Some(old) = open_if_there(target)? else { return Ok(None) };
@@ -86,12 +86,12 @@ impl PartFile {
         Ok(Some(Found::Adopted(left)))
     }
 
-    /// Returns whether the complete file continues the file under the final name: it has all bytes of that
+    /// Returns true if the complete file continues the file under the final name: it has all bytes of that
     /// file, or all that the control file marks as complete. Returns false if there is no file under the
     /// final name.
     ///
     /// # Errors
-    /// `resume.damaged` if it has other bytes.
+    /// Returns `resume.damaged` if it has other bytes.
     pub(super) fn continues(&self, target: &Path, size: u64) -> Result<bool, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(false) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -129,8 +129,8 @@ impl PartFile {
         Ok(Some(length))
     }
 
-    /// Compares bytes that will be written with the end of an adopted prefix. When all of that end agreed,
-    /// the prefix counts as if this run had written it.
+    /// Compares bytes that will be written with the end of an adopted prefix. When the whole end was found
+    /// equal, the prefix is handled as if this run had written it.
     pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
         let Some(range) = state.adopted.as_ref().map(Adopted::overlap) else { return Ok(()) };
         let mut at = offset;
@@ -177,8 +177,8 @@ impl PartFile {
     }
 }
 
-/// Returns the offset of the last block with two different bytes in what is left, or where its last range
-/// begins. Empty space at the end of a disk image is the same in all of them.
+/// Returns the offset of the last block with two different bytes, or the start of the last range. Empty space
+/// at the end of a disk image is the same in all disk images.
 fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     let Some(last) = left.ranges().last() else { return Ok(0) };
     let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);
@@ -194,11 +194,11 @@ fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     Ok(last.start)
 }
 
-/// Returns what aria2 marked as complete in the control file beside a file of this length, or `None` if there
-/// is no control file.
+/// Returns what aria2 marked as complete in the control file of a file of this length, or `None` if there is
+/// no control file.
 ///
 /// # Errors
-/// `resume.refused` if the control file cannot be relied on.
+/// Returns `resume.refused` if the control file cannot be relied on.
 fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>, Error> {
     let control = with(target, ".aria2");
     let Some(file) = open_if_there(&control)? else { return Ok(None) };

@@ -1,8 +1,8 @@
-//! A locked partial file: it is written, its journal is kept, and it is published or removed.
+//! A locked partial file. It is written, its journal is updated, and it is published or removed.
 //!
-//! Invariant: the first write of a byte in a generation counts. Nothing is written for an earlier generation,
-//! or after the file got its name or was removed. A file is renamed or removed only if the path still leads
-//! to this one.
+//! Invariant: in each generation, only the first write of a byte is used. Nothing is written for an earlier
+//! generation, or after the file got its name or was removed. A file is renamed or removed only if the path
+//! still leads to this one.
 
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::clock;
@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::debug;
 
-/// After so many bytes the system is asked to write them to the disk, so that forcing them there at the end
-/// is short.
+/// After this many bytes, the system is asked to write them to the disk. Forcing them to the disk at the end
+/// is then quick.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
@@ -37,32 +37,33 @@ pub(super) struct PartFile {
     state: Mutex<State>,
 }
 
-/// Everything that changes, under one lock: the system writes to a file one call at a time anyway.
+/// Everything that changes, under one lock. The system handles the writes to a file one after the other
+/// anyway.
 #[derive(Default)]
 pub(super) struct State {
     generation: Generation,
-    /// The file had no bytes when it was opened, and got none before its first generation.
+    /// True if the file had no bytes when it was opened, and got none before its first generation.
     pub(super) empty: bool,
-    /// The ranges that were written in this generation. Only the first write of a byte counts, so that a late
+    /// The ranges that were written in this generation. Only the first write of a byte is used, so a late
     /// duplicate does not change bytes that were hashed already.
     written: RangeSet,
     pub(super) journal: Option<File>,
-    /// The journal has at least one claim.
+    /// True if the journal has at least one claim.
     pub(super) claims: bool,
-    /// There is no journal at its path.
+    /// True if there is no journal at its path.
     pub(super) no_journal: bool,
-    /// A range with bytes that the system was not yet asked to write to the disk, and their number.
+    /// A range with bytes that the system was not asked to write to the disk yet, and their number.
     dirty: (Range<u64>, u64),
-    /// What another tool left, until the server's bytes agreed with the end of it.
+    /// The partial file of another tool, until its end was found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
-    /// The parts of that end that agreed so far.
+    /// The parts of that end that were found equal so far.
     pub(super) agreed: RangeSet,
-    /// The file has its final name or was removed, so there is nothing to discard.
+    /// True if the file has its final name or was removed. There is nothing to discard then.
     pub(super) gone: bool,
 }
 
 impl PartFile {
-    /// Returns a partial file for a locked file. `empty` says that it has no bytes.
+    /// Returns a partial file for a locked file. `empty` is true if it has no bytes.
     pub(super) fn new(file: File, side: SideFiles, empty: bool) -> PartFile {
         let SideFiles { part: path, journal, new_journal } = side;
         PartFile { file, path, journal, new_journal, state: Mutex::new(State { empty, ..State::default() }) }
@@ -115,8 +116,8 @@ impl PartFile {
         }
     }
 
-    /// Stores the record in an extended attribute, by which later runs recognise the file. If the disk cannot
-    /// do that, later runs ask the server.
+    /// Stores the record in an extended attribute. Later runs recognise the file by it. If the disk has no
+    /// extended attributes, later runs ask the server.
     fn attach(&self, what: &Attach) {
         // The date is read back, since the disk may store it less exactly than it was set.
         let Ok(meta) = self.file.metadata() else { return };
@@ -129,7 +130,7 @@ impl PartFile {
         }
     }
 
-    /// Returns whether the path still leads to this file. Otherwise the file at the path belongs to another
+    /// Returns true if the path still leads to this file. Otherwise the file at the path belongs to another
     /// program.
     fn is_ours(&self, meta: &Metadata) -> bool {
         platform::is_at(meta, &self.path).unwrap_or(false)
@@ -243,7 +244,7 @@ impl Part for PartFile {
 
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
         let mut state = self.state();
-        // From here on, duplicates that are still in flight are too late.
+        // From here on, the writes of other workers are too late.
         state.generation += 1;
         let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
         let length = meta.len();

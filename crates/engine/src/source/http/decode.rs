@@ -1,11 +1,13 @@
-//! Decodes content codings that a server uses although none was requested, while the body arrives
-//! (`--decode auto`).
+//! Decodes the body of a response whose server compressed it without being asked to (`--decode auto`). The
+//! body is decoded while it arrives.
 //!
 //! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
-//! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes, and the rest is not
-//! passed on. Invariant: the decoded body ends only when the coded one ended as announced, was decoded to its
-//! end, and had the right digests. Memory: a few buffers on each side of the decoder, and its window, which
-//! is at most 16 MiB (brotli, RFC 7932, section 9.1).
+//! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes. The length and the
+//! validator are not passed on.
+//!
+//! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
+//! completely, and has the right digests. The memory is a few buffers on each side of the decoder, and its
+//! window, which is at most 16 MiB (brotli, RFC 7932, section 9.1).
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
@@ -23,8 +25,9 @@ use tokio::sync::mpsc;
 /// The most codings on top of each other that are decoded. One is common, and two happen by mistake.
 const CODINGS_MOST: usize = 4;
 
-/// The decoded body may be so many times as large as the coded one. Deflate makes at most 1,032 bytes of one
-/// (its longest match needs two bits). Other codings have no such limit, and a few bytes could fill a disk.
+/// The decoded body may be larger than the coded one by this factor. Deflate expands a byte to at most 1,032
+/// bytes (its longest match needs two bits). Other codings have no such limit, and a few bytes could fill a
+/// disk.
 const GROWTH_MOST: u64 = 1_000;
 
 /// The bytes that are decoded at a time.

@@ -1,4 +1,4 @@
-//! Turns failures of connections into errors of files.
+//! Converts failures of connections into errors of files.
 
 use super::tls;
 use downhaul_core::error::{Error, ErrorKind};
@@ -50,18 +50,18 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
     Error::new(ErrorKind::NetReset, at, cause(error))
 }
 
-/// Returns whether an HTTP/2 server says that it did not process this request (RFC 9113, section 8.7).
+/// Returns true if an HTTP/2 server says that it did not process this request (RFC 9113, section 8.7).
 pub(super) fn is_not_processed(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
 }
 
-/// Returns whether an HTTP/2 server closes properly and did not process this request (RFC 9113, section 6.8).
+/// Returns true if an HTTP/2 server closes properly and did not process this request (RFC 9113, section 6.8).
 pub(super) fn is_graceful_close(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))
 }
 
-/// Returns whether an HTTP/2 server ended only this stream.
+/// Returns true if an HTTP/2 server ended only this stream.
 pub(super) fn is_reset_by_server(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.is_remote())
 }

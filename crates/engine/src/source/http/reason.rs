@@ -1,16 +1,18 @@
-//! What a server says about its refusal, beside the status: a header, the message in a JSON or XML body, or
-//! the demand for a browser. One line, which a face escapes before it shows it.
+//! Finds what a server says about its refusal in addition to the status: a header, the message in a JSON or
+//! XML body, or the demand for a browser. The result is one line, which the screen and the log escape before
+//! they show it.
 
 use http::HeaderMap;
 use serde_json::Value;
 
-/// A longer reason is cut. It is for one line on a screen.
+/// The longest reason. A longer one is cut, so that it fits on a line of the screen.
 const LONGEST: usize = 200;
 
-/// Headers that have a reason. Their names are those that object stores, model hubs and Artifactory use.
+/// Headers that have a reason, as object stores, model hubs and Artifactory use them.
 const HEADERS: [&str; 3] = ["x-error-message", "x-amz-error-message", "x-error"];
 
-/// Headers by which a protection against programs says that it answered in place of the server.
+/// Headers of services that protect a server against programs. They show that the service answered, and not
+/// the server.
 const CHALLENGES: [(&str, &str); 2] = [("x-amzn-waf-action", "AWS WAF"), ("cf-mitigated", "Cloudflare")];
 
 /// Keys of JSON bodies that have a reason, the best one first (RFC 9457 has `detail` and `title`).
@@ -33,7 +35,7 @@ pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     Some(line[..cut].to_string()).filter(|line| !line.is_empty())
 }
 
-/// Looks for a text under one of the keys, also within `{"error": {"message": ...}}` and `{"errors":
+/// Searches for a text under one of the keys, including within `{"error": {"message": ...}}` and `{"errors":
 /// [{...}]}`.
 fn in_json(value: &Value) -> Option<String> {
     match value {
@@ -49,7 +51,7 @@ fn in_json(value: &Value) -> Option<String> {
     }
 }
 
-/// The `<Message>` of S3 and its relatives.
+/// Returns the `<Message>` of S3 and similar services.
 fn in_xml(text: &str) -> Option<String> {
     let (_, after) = text.split_once("<Message>")?;
     let (message, _) = after.split_once("</Message>")?;

@@ -5,7 +5,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
 use url::Url;
 
-/// Returns whether a status is a redirect for a GET (RFC 9110, section 15.4).
+/// Returns true if a status is a redirect for a GET (RFC 9110, section 15.4).
 pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
