@@ -199,6 +199,7 @@ pub(crate) fn resolve(
     };
     settings.headers = given::headers(&args.options.http.headers)?.into_iter().collect();
     settings.headers_for = given::headers_for(&args.options.http.header_for)?;
+    settings.for_hosts = args.config.host_rules();
     settings.decode = args.options.http.decode == args::Decode::Auto;
     settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);
     settings.cacert = args.options.http.cacert.clone();

@@ -58,6 +58,17 @@ impl Survey {
                 shown(&others)
             ));
         }
+        let urls = self.given.iter().filter_map(|origin| Url::parse(origin).ok());
+        if let Some((url, pattern)) = urls
+            .into_iter()
+            .find_map(|url| settings.for_hosts.held_back(&url).map(|pattern| (url.clone(), pattern)))
+        {
+            warnings.push(format!(
+                "the headers of [host.\"{pattern}\"] are not sent to {}, since others on the network could read them. \
+                 [host.\"http://{pattern}\"] sends them",
+                url.origin().ascii_serialization()
+            ));
+        }
         if settings.verify == Verify::Off && self.has_digests {
             warnings.push(NOT_CHECKED.into());
         }

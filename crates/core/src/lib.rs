@@ -31,6 +31,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod head;
+pub mod host_rules;
 pub mod hosts;
 pub mod http_response;
 pub mod identity;

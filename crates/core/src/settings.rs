@@ -3,6 +3,7 @@
 //! Invariant: no code here reads options, files or the environment. The program that starts the session does
 //! that.
 
+use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, NamedBy};
 use crate::name::Naming;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for hosts to which redirects of the given URLs lead.
     pub headers_for: Vec<(String, String, Secret)>,
+    /// Options for some hosts only. Those of a [`Job`](crate::job::Job) win over them.
+    pub for_hosts: HostRules,
     /// The value of the User-Agent header.
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the system's.
@@ -160,6 +163,7 @@ impl Default for Settings {
             headers: Headers::default(),
             header_origins: BTreeSet::new(),
             headers_for: Vec::new(),
+            for_hosts: HostRules::default(),
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
             insecure: false,
@@ -219,6 +223,7 @@ setters! {
     with_decode decode bool,
     with_headers headers Headers,
     with_headers_for headers_for Vec<(String, String, Secret)>,
+    with_for_hosts for_hosts HostRules,
     with_user_agent user_agent impl Into<String>,
     with_cacert cacert Option<PathBuf>,
     with_insecure insecure bool,

@@ -25,7 +25,6 @@ mod verifying;
 use crate::checksum_discovery::{Known, Proofs};
 use crate::clock::Clock;
 use crate::disk::{Disk, Generation};
-use crate::host_memory::Memory;
 use crate::limit::Limit;
 use crate::place::Places;
 use crate::report::Reporter;
@@ -141,7 +140,7 @@ impl Director {
         seed: u64,
     ) -> Self {
         let (news, from_workers) = mpsc::unbounded_channel();
-        let connections = Connections::new(Memory::read(settings.hosts.as_deref()));
+        let connections = Connections::new(&settings);
         let files =
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {

@@ -4,6 +4,8 @@
 //! Invariant: bytes are accepted only after the wait that the limit requires for them.
 
 use crate::clock;
+use downhaul_core::host_rules::HostRules;
+use downhaul_core::job::Url;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -74,28 +76,54 @@ impl Limit {
     }
 }
 
-/// The limits that apply to one file: that of the session, and its own.
+/// The limits of rules for hosts.
+#[derive(Default)]
+pub(crate) struct HostLimits {
+    rules: HostRules,
+    /// One for each rule. All hosts of a rule share it.
+    limits: Vec<Arc<Limit>>,
+}
+
+impl HostLimits {
+    pub(crate) fn new(rules: &HostRules) -> Self {
+        let limits = rules.all().iter().map(|(_, options)| Arc::new(Limit::new(options.limit_rate)));
+        HostLimits { rules: rules.clone(), limits: limits.collect() }
+    }
+
+    /// Returns the limit of the host of a URL, if a rule sets one.
+    pub(crate) fn of(&self, url: &Url) -> Option<&Arc<Limit>> {
+        self.limits.get(self.rules.limit_rate(url)?.0)
+    }
+}
+
+/// The limits that apply to one connection: that of the session, that of its file, and that of its host.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) session: Arc<Limit>,
     pub(crate) job: Arc<Limit>,
+    pub(crate) host: Option<Arc<Limit>>,
 }
 
 impl Limits {
     /// Returns true if one of them is set.
     pub(crate) fn is_set(&self) -> bool {
-        self.session.is_set() || self.job.is_set()
+        self.all().any(|limit| limit.is_set())
     }
 
     /// Returns how many of `bytes` may be accepted together.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
-        self.job.slice(self.session.slice(bytes))
+        self.all().fold(bytes, |bytes, limit| limit.slice(bytes))
     }
 
     /// Waits until so many bytes may be accepted.
     pub(crate) async fn wait(&self, bytes: usize) {
-        self.session.wait(bytes).await;
-        self.job.wait(bytes).await;
+        for limit in self.all() {
+            limit.wait(bytes).await;
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Limit>> {
+        [&self.session, &self.job].into_iter().chain(&self.host)
     }
 }
 

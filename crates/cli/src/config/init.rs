@@ -22,6 +22,11 @@ const SECTIONS: &str = r#"
 #[profile.slow-line]
 #limit-rate = "500k"
 #parallel = 1
+
+# Keys of a section [host."NAME"] are for that host only: connections, max-per-host, limit-rate, header.
+#[host."*.example.org"]
+#connections = 2
+#header = ["Authorization: env:HUB_AUTHORIZATION"]
 "#;
 
 /// Writes the file and returns its path. An existing file is left alone.

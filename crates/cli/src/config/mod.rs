@@ -8,6 +8,7 @@
 //! that excludes the other. No secret stands in a configuration file.
 
 mod file;
+mod hosts;
 mod init;
 mod keys;
 mod report;
@@ -22,8 +23,10 @@ use crate::settings;
 use crate::words;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+use downhaul_engine::core::host_rules::HostRules;
 use downhaul_engine::core::show;
 use file::{Entry, File, Place, Section};
+use hosts::Host;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use values::{Meaning, Unusable};
@@ -38,6 +41,8 @@ const PREFIX: &str = "DOWNHAUL_";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     settings: Vec<Setting>,
+    /// The sections for hosts.
+    hosts: Vec<Host>,
     /// What the person should know.
     pub(crate) notes: Vec<String>,
     /// The file that was read.
@@ -98,9 +103,12 @@ impl Config {
             }
         };
         let profile = named(matches, "profile", "DOWNHAUL_PROFILE");
+        let file = file.unwrap_or_default();
         let variables = config.variables(command)?;
-        let (profile, top) = config.layers_of(command, &file.unwrap_or_default(), profile.as_deref())?;
-        for layer in [variables, profile, top] {
+        let (profile, top) = config.layers_of(command, &file, profile.as_deref())?;
+        config.add(command, matches, variables)?;
+        config.hosts = hosts::read(&mut config, command, matches, &file.hosts)?;
+        for layer in [profile, top] {
             config.add(command, matches, layer)?;
         }
         Ok(config)
@@ -110,7 +118,12 @@ impl Config {
     pub(crate) fn words(&self, command: &Command) -> Vec<OsString> {
         let has = |setting: &&Setting| command.get_arguments().any(|arg| keys::long(arg) == setting.name);
         let words = self.settings.iter().filter(has).flat_map(|setting| &setting.meaning.words);
-        words.map(OsString::from).collect()
+        words.map(|word| OsString::from(word.expose())).collect()
+    }
+
+    /// Returns the rules for hosts.
+    pub(crate) fn host_rules(&self) -> HostRules {
+        HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())
     }
 
     /// Adds a layer below those that are there: what they and the command line leave open.
@@ -186,9 +199,6 @@ impl Config {
         }
         if let Some(name) = profile.filter(|name| file.profiles.iter().all(|section| section.name != *name)) {
             return Err(no_profile(name, &file.profiles));
-        }
-        for section in &file.hosts {
-            self.layer(command, &section.entries, false, |place| Origin::File(place.clone()))?;
         }
         let top = self.layer(command, &file.top, true, |place| Origin::File(place.clone()))?;
         Ok((chosen, top))

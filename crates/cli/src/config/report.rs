@@ -21,15 +21,27 @@ pub(crate) fn report(config: &Config, command: &Command, matches: &ArgMatches) -
         let value = if value.is_empty() { "-".into() } else { show::escaped(&value).into_owned() };
         rows.push((name.to_string(), value, origin));
     }
-    let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or_default();
-    let (names, values) = (width(|row| row.0.len()), width(|row| row.1.chars().count()).min(LONGEST_VALUE));
     let file = config.file.as_deref().map(|path| match path.exists() {
         true => format!("# {}\n", show::escaped(&path.to_string_lossy())),
         false => format!("# {} (does not exist)\n", show::escaped(&path.to_string_lossy())),
     });
-    let lines =
-        rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n"));
-    file.unwrap_or_default() + &lines.collect::<String>()
+    let mut text = file.unwrap_or_default() + &table(&rows);
+    for host in config.hosts.iter().filter(|host| !host.rows.is_empty()) {
+        let rows = host.rows.iter();
+        let rows = rows.map(|(name, value, origin)| {
+            (name.clone(), show::escaped(value).into_owned(), origin.to_string())
+        });
+        let name = host.pattern.to_string();
+        text += &format!("\n[host.\"{}\"]\n{}", show::escaped(&name), table(&rows.collect::<Vec<_>>()));
+    }
+    text
+}
+
+/// Returns rows of name, value and origin, one below the other.
+fn table(rows: &[(String, String, String)]) -> String {
+    let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or_default();
+    let (names, values) = (width(|row| row.0.len()), width(|row| row.1.chars().count()).min(LONGEST_VALUE));
+    rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n")).collect()
 }
 
 /// Longer values push the rest of their own line to the right, and that of no other.

@@ -9,6 +9,7 @@ use crate::secrets;
 use crate::settings;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, ValueHint};
+use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::show;
 use std::error::Error as _;
 use std::path::Path;
@@ -19,8 +20,8 @@ const LONGEST_SECRET: usize = 64 * 1024;
 /// What a key with its value means on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Meaning {
-    /// The words. None for an option that is switched off.
-    pub(super) words: Vec<String>,
+    /// The words, which may contain secrets. None for an option that is switched off.
+    pub(super) words: Vec<Secret>,
     /// The values without secrets, for people.
     pub(super) shown: String,
 }
@@ -72,7 +73,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         }
         let real = real.unwrap_or_else(|| with_home(arg, text));
         check(command, arg, &real).map_err(wrong)?;
-        meaning.words.push(format!("--{}={real}", keys::long(arg)));
+        meaning.words.push(Secret::new(format!("--{}={real}", keys::long(arg))));
         shown.push(text.clone());
     }
     meaning.shown = shown.join(", ");
@@ -103,7 +104,7 @@ pub(super) fn of_variable(command: &Command, arg: &Arg, text: &str) -> Result<Me
         let value = with_home(arg, value);
         check(command, arg, &value)?;
         shown.push(secrets::shown(arg, 0, &value));
-        meaning.words.push(format!("--{}={value}", keys::long(arg)));
+        meaning.words.push(Secret::new(format!("--{}={value}", keys::long(arg))));
     }
     meaning.shown = shown.join(", ");
     Ok(meaning)
@@ -124,7 +125,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
         _ => return Err("it must be true or false".into()),
     };
     let shown = if is_counted { times.to_string() } else { (times > 0).to_string() };
-    Ok(Meaning { words: vec![format!("--{}", keys::long(arg)); times], shown })
+    Ok(Meaning { words: vec![Secret::new(format!("--{}", keys::long(arg))); times], shown })
 }
 
 /// Returns the value that `env:NAME` stands for, and for a header also what `Name: env:NAME` and

@@ -319,10 +319,9 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     assert!(text.contains("\n#parallel = 2\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
     assert_eq!(report(&run(&place, &variables, &["config"])), before);
     // Every key without its mark of a comment is accepted, except where its value is missing.
-    for line in text
-        .lines()
-        .filter(|line| line.starts_with('#') && !line.starts_with("# ") && !line.ends_with("\"\""))
-    {
+    for line in text.lines().filter(|line| {
+        line.starts_with('#') && !line.starts_with("# ") && !line.ends_with("\"\"") && !line.contains("env:")
+    }) {
         place.write("one.toml", line.trim_start_matches('#'));
         let out = place.run(&["config", "--config", "one.toml"]);
         assert_eq!(out.status, 0, "{line}: {}", out.stderr);
@@ -372,4 +371,119 @@ fn a_file_that_others_may_write_to_is_not_read_unless_it_is_named() {
     );
     set_permissions(&file, Permissions::from_mode(0o664)).expect("a mode");
     assert_eq!(agent(&server, &place, &variables, &[]), "mine");
+}
+
+/// Returns a value of a header in the last request.
+fn last_header(server: &Server, name: &str) -> Option<String> {
+    server.requests().pop().expect("a request").header(name).map(String::from)
+}
+
+#[test]
+fn headers_of_a_section_go_to_its_host_and_to_no_other() {
+    let (server, other) = (Server::start(), Server::start());
+    let place = Place::new();
+    let file = |pattern: &str| {
+        let text = format!("[host.\"{pattern}\"]\nheader = ['X-Key: env:KEY', 'X-One: 1']\n");
+        place.write("c.toml", text);
+    };
+    let secret = [("KEY", "hunter2")];
+    let url = server.url("well_behaved/10/f");
+    let fetch = |url: &str, more: &[&str]| {
+        let out = run(
+            &place,
+            &secret,
+            &[&[url, "-o", "f", "--config", "c.toml", "--if-exists", "overwrite"], more].concat(),
+        );
+        place.assert_exact(&out, "f", &content("f", 10));
+        out
+    };
+    // Over http only if the section says so.
+    file(&format!("127.0.0.1:{}", server.port()));
+    let out = fetch(&url, &[]);
+    assert_eq!(last_header(&server, "x-key"), None);
+    let says = format!("are not sent to http://127.0.0.1:{}", server.port());
+    assert!(out.stderr.contains(&says) && !out.stderr.contains("hunter2"), "{}", out.stderr);
+    file(&format!("http://127.0.0.1:{}", server.port()));
+    let out = fetch(&url, &[]);
+    assert!(!out.stderr.contains("warning"), "{}", out.stderr);
+    assert_eq!(last_header(&server, "x-key").as_deref(), Some("hunter2"));
+    // In addition to those of the command line, which win.
+    fetch(&url, &["-H", "X-Two: 2", "-H", "x-one: mine"]);
+    let all = ["x-key", "x-one", "x-two"].map(|name| last_header(&server, name));
+    assert_eq!(all, ["hunter2", "mine", "2"].map(|value| Some(value.to_string())));
+    // Another port is another server.
+    fetch(&other.url("well_behaved/10/f"), &[]);
+    assert_eq!(last_header(&other, "x-key"), None);
+    // A redirect that leads to the host, and one that leads away from it.
+    let to = format!("redirect/10/f?to={url}");
+    fetch(&other.url(&to), &[]);
+    assert_eq!(last_header(&other, "x-key"), None);
+    assert_eq!(last_header(&server, "x-key").as_deref(), Some("hunter2"));
+}
+
+#[test]
+fn limits_of_a_section_hold_for_its_host_and_the_command_line_wins() {
+    let place = Place::new();
+    for (more, most) in [("", 3..=5), ("max-per-host = 1\n", 1..=1)] {
+        let server = Server::start();
+        let host = format!("127.0.0.1:{}", server.port());
+        let text = format!("connections = 1\n[host.\"{host}\"]\nconnections = 3\nlimit-rate = '90M'\n{more}");
+        place.write("c.toml", text);
+        let url = server.url("capped/8000000/f?rate=2000000");
+        let out = place.run(&[&url, "--config", "c.toml", "--if-exists", "overwrite"]);
+        place.assert_exact(&out, "f", &content("f", 8_000_000));
+        // One that is slower than the others may be replaced.
+        assert!(most.contains(&server.most_open()), "{more}{}", server.most_open());
+    }
+    let variables = [("DOWNHAUL_LIMIT_RATE", "1G")];
+    let shown = run(&place, &variables, &["config", "--config", "c.toml", "-x", "7"]);
+    let rows = report(&shown);
+    let row =
+        |name: &str| rows.iter().filter(|row| row.0 == name).map(|row| row.1.as_str()).collect::<Vec<_>>();
+    assert_eq!(
+        (row("connections"), row("limit-rate"), row("max-per-host")),
+        (vec!["7"], vec!["1G"], vec!["64", "1"])
+    );
+}
+
+#[test]
+fn a_limit_of_a_section_slows_down_its_host() {
+    let server = Server::start();
+    let place = Place::new();
+    let text = format!("[host.\"127.0.0.1:{}\"]\nlimit-rate = '500k'\n", server.port());
+    place.write("c.toml", text);
+    let url = server.url("well_behaved/1024000/f");
+    let out = place.run(&[&url, "--config", "c.toml"]);
+    place.assert_exact(&out, "f", &content("f", 1_024_000));
+    assert!(out.took.as_secs_f64() > 1.5, "{:?}", out.took);
+}
+
+#[test]
+fn mistakes_in_sections_for_hosts_are_one_clear_line() {
+    let place = Place::new();
+    for (text, says) in [
+        ("[host.\"*\"]\n", "c.toml:1: *: it must be like example.org"),
+        ("\n[host.\"http://h/path\"]\n", "c.toml:2: http://h/path: it must be like"),
+        (
+            "[host.h]\nverify = 'off'\n",
+            "c.toml:2: verify cannot be set for one host; these can: connections,",
+        ),
+        (
+            "[host.h]\nconections = 1\n",
+            "c.toml:2: conections is not the name of an option; did you mean connections?",
+        ),
+        (
+            "[host.h]\nconnections = 'auto'\n",
+            "c.toml:2: connections: it must be a number in a section for hosts",
+        ),
+        ("[host.h]\nheader = '@none'\n", "c.toml:2: -H @none: it cannot be read"),
+    ] {
+        place.write("c.toml", text);
+        let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{text}: {}", out.stderr);
+    }
+    place.write("c.toml", "[host.h]\nheader = 'X: env:NOT_SET'\n");
+    let out = place.run(&["config", "--config", "c.toml"]);
+    let says = "warning: c.toml:2: the environment variable NOT_SET is not set: header has no effect";
+    assert!(out.status == 0 && out.stderr.contains(says), "{}", out.stderr);
 }

@@ -34,6 +34,7 @@ kinds! {
     Header           "-H"                     "A header of the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
     HeaderFor        "--header-for"           "A header for a host that redirects lead to.";
+    HostRule         "the configuration"      "A header of the settings for some hosts.";
     CookieGiven      "--cookie"               "A cookie of the settings without a domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";
     CookieFile       "the cookie file"        "A cookie of a file.";
@@ -74,7 +75,7 @@ impl SecretKind {
             | SecretKind::CookieGiven
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
             // The person named the host.
-            SecretKind::HeaderFor => going.by_person,
+            SecretKind::HeaderFor | SecretKind::HostRule => going.by_person,
             // A redirect from https must not lead a password into the open.
             SecretKind::Netrc => {
                 going.by_person
@@ -119,7 +120,9 @@ mod tests {
                 | SecretKind::JobHeader
                 | SecretKind::CookieGiven
                 | SecretKind::ClientCertificate => [true, false, false, false, false, false, false],
-                SecretKind::HeaderFor | SecretKind::CookieFile => [true, true, true, true, true, true, false],
+                SecretKind::HeaderFor | SecretKind::HostRule | SecretKind::CookieFile => {
+                    [true, true, true, true, true, true, false]
+                }
                 SecretKind::Netrc => [true, false, true, true, true, false, false],
                 SecretKind::CookieOfServer => [true; 7],
                 SecretKind::ProxyLogin => [false; 7],

@@ -13,6 +13,7 @@ pub(crate) use permit::Permit;
 
 use crate::source::GivenBy;
 use downhaul_core::credentials::{self, Going, Refused, SecretKind};
+use downhaul_core::host_rules::HostRules;
 use downhaul_core::job::Headers;
 use downhaul_core::secret::{Login, Secret};
 use downhaul_core::settings::Settings;
@@ -23,6 +24,7 @@ pub(crate) struct Store {
     headers: Headers,
     /// Host or host:port, name, value.
     headers_for: Vec<(String, String, Secret)>,
+    for_hosts: HostRules,
 }
 
 /// The URL of a file as it was given, and what its userinfo says.
@@ -47,7 +49,11 @@ impl Given {
 impl Store {
     /// Takes the secrets of the settings.
     pub(crate) fn new(settings: &Settings) -> Store {
-        Store { headers: settings.headers.clone(), headers_for: settings.headers_for.clone() }
+        Store {
+            headers: settings.headers.clone(),
+            headers_for: settings.headers_for.clone(),
+            for_hosts: settings.for_hosts.clone(),
+        }
     }
 
     /// Returns the secrets that go with a request to `url`, which is the given URL or where its redirects
@@ -58,6 +64,9 @@ impl Store {
     pub(crate) fn permit(&self, given: &Given, url: &Url, job: Option<&Headers>) -> Result<Permit, Refused> {
         let going = given.going(url);
         let mut permit = Permit::default();
+        if SecretKind::HostRule.may_go(going) {
+            permit.add_headers(SecretKind::HostRule, self.for_hosts.headers(url).into_iter());
+        }
         if let Some(login) = given.login.as_ref().map_err(|why| *why)?
             && SecretKind::Userinfo.may_go(going)
             && let Some(value) = credentials::basic(login)

@@ -8,13 +8,16 @@ use super::{Director, HOSTS_MOST, Report, Running, host_of};
 use crate::explain;
 use crate::hashing::Verifier;
 use crate::host_memory::Memory;
+use crate::limit::{HostLimits, Limits};
 use crate::source::Request;
 use crate::trace::CONCURRENCY;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
 use downhaul_core::concurrency::{Allowance, Host, Learned, Lost};
 use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Phase};
+use downhaul_core::job::Job;
 use downhaul_core::plan::{Input, WorkerId};
+use downhaul_core::settings::Settings;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +35,8 @@ pub(super) struct Connections {
     pub(super) count: Arc<AtomicUsize>,
     /// True if a file needed a connection and got none.
     pub(super) wanted: bool,
+    /// The rates of rules for hosts.
+    pub(super) limits: HostLimits,
     /// The limits that earlier runs found.
     memory: Memory,
     /// The origin of each host. The limits of the host are remembered for its origin.
@@ -61,8 +66,10 @@ pub(super) struct AtWork {
 }
 
 impl Connections {
-    pub(super) fn new(memory: Memory) -> Self {
-        Connections { memory, ..Connections::default() }
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (memory, limits) =
+            (Memory::read(settings.hosts.as_deref()), HostLimits::new(&settings.for_hosts));
+        Connections { memory, limits, ..Connections::default() }
     }
 
     /// Returns the host of that name. If it is new, it is created for this origin.
@@ -124,9 +131,12 @@ impl Director {
         let all = self.connections.count.load(Ordering::Relaxed);
         let Some(running) = self.running.get(&id) else { return none };
         let host = host_of(&running.spec, source);
+        let most = self.most_at_host(&running.spec, source);
+        let named = self.most_connections(&running.spec).is_some();
+        let is_limited = self.limits_at(running, source).is_set();
         let controller = self.connections.hosts.get_mut(host);
         let here = controller.as_ref().map_or(0, |host| host.in_use());
-        let most = self.settings.max_per_host.saturating_sub(here);
+        let most = most.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
         if running.workers.is_empty() || !running.plan.takes_more() {
             return controller
@@ -151,15 +161,29 @@ impl Director {
         if self.running.values().any(outranks) {
             return none;
         }
-        let named = self.settings.connections.or(running.spec.connections).is_some();
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
         // A connection may be slow because of --limit-rate. If it were stopped, its received bytes would be
         // lost.
-        if running.limits.is_set() {
+        if is_limited {
             allowance.surplus = 0;
         }
         allowance
+    }
+
+    /// Returns the most connections to the host of a source.
+    fn most_at_host(&self, spec: &Job, source: usize) -> usize {
+        let of_host = spec.urls.get(source).and_then(|url| self.settings.for_hosts.max_per_host(url));
+        of_host.unwrap_or(self.settings.max_per_host)
+    }
+
+    /// Returns the limits of a connection to a source.
+    fn limits_at(&self, running: &Running, source: usize) -> Limits {
+        let url = running.spec.urls.get(source);
+        Limits {
+            host: url.and_then(|url| self.connections.limits.of(url)).cloned(),
+            ..running.limits.clone()
+        }
     }
 
     /// Continues the files that needed a connection and got none.
@@ -176,8 +200,17 @@ impl Director {
     }
 
     /// Starts a worker that sends a request to a source of a file.
+    //
+    // This function is long because a worker and its record have many fields.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
         let (news, settings) = (self.news.clone(), self.settings.clone());
+        let Some((most, limits)) = self
+            .running
+            .get(&id)
+            .map(|running| (self.most_at_host(&running.spec, source), self.limits_at(running, source)))
+        else {
+            return;
+        };
         let Some(running) = self.running.get_mut(&id) else { return };
         let host = host_of(&running.spec, source).to_string();
         let Some(opens) = running.sources.get(source).cloned() else { return };
@@ -202,7 +235,7 @@ impl Director {
             request,
             meter: running.meter.clone(),
             settings,
-            limits: running.limits.clone(),
+            limits,
             go: told,
             end: end.clone(),
             whole: whole.clone(),
@@ -212,7 +245,6 @@ impl Director {
         let report = move |input| drop(news.send((id, Report::Input(input))));
         let task = tokio::spawn(work.run(report).instrument(running.span.clone())).abort_handle();
         self.connections.count.fetch_add(1, Ordering::Relaxed);
-        let most = self.settings.max_per_host;
         let first = !running.workers.values().any(|one| one.source == source);
         let sent = self.clock.now();
         let origin = running.spec.urls.get(source).map(|url| url.origin().ascii_serialization());

@@ -133,7 +133,7 @@ impl Director {
         (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
         let host = host_of(&running.spec, running.plan.source());
         let steps = self.connections.hosts.get(host).map_or(&[][..], Host::steps);
-        let named = running.spec.connections.or(self.settings.connections);
+        let named = self.most_connections(&running.spec);
         let limit = explain::limiter(&spent, running.limits.is_set(), named, running.most_workers, steps);
         let name = running.path.as_deref().map(name_of).unwrap_or_default();
         let (bytes, connections) = (running.plan.bytes(), running.most_workers);

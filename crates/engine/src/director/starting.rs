@@ -85,7 +85,9 @@ impl Director {
             let plan = Plan::new(self.rules(id, &spec));
             let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
             let sources = spec.urls.iter().map(|url| self.sources.source(url, by(url))).collect();
-            let limits = Limits { session: self.limit.clone(), job: Arc::new(Limit::new(spec.limit_rate)) };
+            let job = Arc::new(Limit::new(spec.limit_rate));
+            let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
+            let limits = Limits { session: self.limit.clone(), job, host };
             let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
             self.running.insert(id, running);
             self.drive(id);
@@ -110,10 +112,16 @@ impl Director {
             record: self.settings.record,
             expected: spec.expected.clone(),
             notes: spec.notes.clone(),
-            connections: spec.connections.or(self.settings.connections),
+            connections: self.most_connections(spec),
             sizes: if spec.destination.is_in_order() { Sizes::IN_ORDER } else { Sizes::FILE },
             seed: self.seed.wrapping_add(id.get()),
         }
+    }
+
+    /// Returns the most connections for a file, if a number was named for it, for its host or for all files.
+    pub(super) fn most_connections(&self, spec: &Job) -> Option<usize> {
+        let of_host = || self.settings.for_hosts.connections(spec.urls.first()?);
+        spec.connections.or_else(of_host).or(self.settings.connections)
     }
 
     pub(super) fn has_room(&self) -> bool {

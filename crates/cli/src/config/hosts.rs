@@ -1,0 +1,86 @@
+//! Sections `[host."NAME"]`: options for some hosts only.
+//!
+//! Invariant: an option of the command line or of the environment wins over that of a section, except for
+//! headers: those are sent in addition, unless `-H` gives one of the same name.
+
+use super::file::Section;
+use super::values::{self, Meaning, Unusable};
+use super::{Config, Origin, is_given, keys};
+use crate::args::Args;
+use crate::given;
+use clap::{Arg, ArgMatches, Command, FromArgMatches};
+use downhaul_engine::core::host_rules::{HostOptions, HostPattern};
+use downhaul_engine::core::show;
+
+/// A section.
+#[derive(Debug, Clone)]
+pub(super) struct Host {
+    pub(super) pattern: HostPattern,
+    pub(super) options: HostOptions,
+    /// Its keys that are in force: name, value without secrets, and where it is written.
+    pub(super) rows: Vec<(String, String, Origin)>,
+}
+
+/// Reads the sections. `config` has the settings of the environment, and gets notes.
+///
+/// # Errors
+/// What is wrong, in one line for people.
+pub(super) fn read(
+    config: &mut Config,
+    command: &Command,
+    matches: &ArgMatches,
+    sections: &[Section],
+) -> Result<Vec<Host>, String> {
+    let mut hosts = Vec::new();
+    for section in sections {
+        let pattern = HostPattern::read(&section.name)
+            .map_err(|why| format!("{}: {}: {why}", section.place, show::escaped(&section.name)))?;
+        let mut host = Host { pattern, options: HostOptions::default(), rows: Vec::new() };
+        for entry in &section.entries {
+            let place = &entry.place;
+            let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
+            let name = keys::long(arg);
+            if !keys::OF_HOSTS.contains(&name) {
+                let all = keys::OF_HOSTS.join(", ");
+                return Err(format!("{place}: {name} cannot be set for one host; these can: {all}"));
+            }
+            let meaning = match values::of_file(command, arg, &entry.value) {
+                Ok(meaning) => meaning,
+                // A run that does not ask this host must not fail.
+                Err(Unusable::Unset(why)) => {
+                    config.notes.push(format!("{place}: {why}: {name} has no effect"));
+                    continue;
+                }
+                Err(Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
+            };
+            let is_set = is_given(matches, arg) || config.settings.iter().any(|one| one.name == name);
+            if name == "header" || !is_set {
+                set(&mut host.options, command, arg, &meaning).map_err(|why| format!("{place}: {why}"))?;
+                host.rows.push((name.into(), meaning.shown, Origin::File(place.clone())));
+            }
+        }
+        hosts.push(host);
+    }
+    Ok(hosts)
+}
+
+/// Sets an option of a rule.
+fn set(options: &mut HostOptions, command: &Command, arg: &Arg, meaning: &Meaning) -> Result<(), String> {
+    let words = ["downhaul"].into_iter().chain(meaning.words.iter().map(|word| word.expose()));
+    let read =
+        command.clone().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches));
+    // The words were checked before.
+    let args = read.map_err(|e| e.kind().to_string())?.options;
+    match keys::long(arg) {
+        "header" => options.headers = given::headers(&args.http.headers)?.into_iter().collect(),
+        "connections" => {
+            let number =
+                args.work.connections.ok_or("connections: it must be a number in a section for hosts")?;
+            options.connections = Some(number.into());
+        }
+        "max-per-host" => options.max_per_host = Some(args.work.max_per_host.into()),
+        "limit-rate" => options.limit_rate = args.work.limit_rate,
+        other => return Err(format!("{other} cannot be set for one host")),
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Options for some hosts only: which hosts a rule is for, and which rule of several counts.
+//!
+//! Invariant: headers of a rule go to hosts that its pattern names, over https. They go over http only if the
+//! pattern says `http://`.
+
+use crate::job::Headers;
+use crate::secret::Secret;
+use std::fmt;
+use url::Url;
+
+/// Which hosts a rule is for.
+///
+/// - `example.org` is that host with the usual port of the scheme.
+/// - `example.org:8443` is that host with this port.
+/// - `*.example.org` stands for all names below `example.org`, but not for itself.
+/// - `https://` or `http://` before any of these restricts it to that scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPattern {
+    text: String,
+    scheme: Option<String>,
+    /// All names below `host` are meant, and not `host` itself.
+    is_below: bool,
+    /// In lower case and in ASCII, as in URLs.
+    host: String,
+    /// `None` is the usual port of the scheme.
+    port: Option<u16>,
+}
+
+impl HostPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// The reason why it is none, for people.
+    pub fn read(text: &str) -> Result<HostPattern, String> {
+        const FORMS: &str =
+            "it must be like example.org, *.example.org, example.org:8443 or http://example.org";
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
+            Some(_) => return Err(FORMS.into()),
+            None => (None, text),
+        };
+        let (is_below, host) = match rest.strip_prefix("*.") {
+            Some(host) => (true, host),
+            None => (false, rest),
+        };
+        if host.contains(['/', '?', '#', '@', '*', '\\', ' ']) || is_below && !host.contains('.') {
+            return Err(FORMS.into());
+        }
+        // Only a port that is not the usual one stays in a URL.
+        let url = Url::parse(&format!("{}://{host}/", scheme.unwrap_or("https"))).map_err(|_| FORMS)?;
+        let port = url.port().or_else(|| host.ends_with(":443").then_some(443));
+        let host = url.host_str().ok_or(FORMS)?.to_string();
+        Ok(HostPattern { text: text.into(), scheme: scheme.map(String::from), is_below, host, port })
+    }
+
+    /// Returns true if the rule is for this URL.
+    pub fn matches(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let is_host = match self.is_below {
+            true => {
+                host.strip_suffix(&self.host).is_some_and(|below| below.len() > 1 && below.ends_with('.'))
+            }
+            false => host == self.host,
+        };
+        let is_port = match self.port {
+            Some(port) => url.port_or_known_default() == Some(port),
+            None => url.port().is_none(),
+        };
+        is_host && is_port && self.scheme.as_deref().is_none_or(|scheme| scheme == url.scheme())
+    }
+
+    /// Returns true if headers may be sent to this URL.
+    pub fn trusts(&self, url: &Url) -> bool {
+        self.matches(url) && (url.scheme() == "https" || self.scheme.as_deref() == Some("http"))
+    }
+
+    /// The higher, the more precisely the pattern says what it is for.
+    fn precision(&self) -> (bool, usize, bool, bool) {
+        (!self.is_below, self.host.len(), self.port.is_some(), self.scheme.is_some())
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The options of a rule. What is `None` is as for all hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostOptions {
+    /// The most connections for one file.
+    pub connections: Option<usize>,
+    /// The most connections to each of the hosts over all files, at least 1.
+    pub max_per_host: Option<usize>,
+    /// The limit for all hosts of the rule together, in bytes a second.
+    pub limit_rate: Option<u64>,
+    /// Headers (name, value) for these hosts, also where a redirect of a given URL leads there.
+    pub headers: Headers,
+}
+
+/// Rules for hosts. Of several rules for one URL, the most precise one that has the option counts: a host
+/// before `*.`, a longer name before a shorter one, one with a port or a scheme before one without.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostRules(Vec<(HostPattern, HostOptions)>);
+
+impl HostRules {
+    /// Returns rules of these options.
+    pub fn new(mut rules: Vec<(HostPattern, HostOptions)>) -> HostRules {
+        rules.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.precision()));
+        HostRules(rules)
+    }
+
+    /// Returns all rules, the most precise ones first.
+    pub fn all(&self) -> &[(HostPattern, HostOptions)] {
+        &self.0
+    }
+
+    /// Returns the most connections for one file that begins at this URL, if a rule says so.
+    pub fn connections(&self, url: &Url) -> Option<usize> {
+        self.first(url, |options| options.connections).map(|(_, most)| most)
+    }
+
+    /// Returns the most connections to the host of this URL, if a rule says so.
+    pub fn max_per_host(&self, url: &Url) -> Option<usize> {
+        self.first(url, |options| options.max_per_host).map(|(_, most)| most)
+    }
+
+    /// Returns the number of the rule that limits the rate of this URL, and the rate. All that have the same
+    /// rule share its limit.
+    pub fn limit_rate(&self, url: &Url) -> Option<(usize, u64)> {
+        self.first(url, |options| options.limit_rate)
+    }
+
+    /// Returns the headers for this URL: those of all rules that are for it, without the headers that a more
+    /// precise rule has under the same name.
+    pub fn headers(&self, url: &Url) -> Vec<(&str, &Secret)> {
+        let mut headers: Vec<(&str, &Secret)> = Vec::new();
+        for (_, options) in self.0.iter().filter(|(pattern, _)| pattern.trusts(url)) {
+            let above = headers.len();
+            for (name, value) in &options.headers.0 {
+                let is_there = headers.iter().take(above).any(|(other, _)| other.eq_ignore_ascii_case(name));
+                if !is_there {
+                    headers.push((name.as_str(), value));
+                }
+            }
+        }
+        headers
+    }
+
+    /// Returns a rule whose headers are not sent to this URL because its scheme is http.
+    pub fn held_back(&self, url: &Url) -> Option<&HostPattern> {
+        let is_held = |(pattern, options): &&(HostPattern, HostOptions)| {
+            pattern.matches(url) && !pattern.trusts(url) && !options.headers.0.is_empty()
+        };
+        self.0.iter().find(is_held).map(|(pattern, _)| pattern)
+    }
+
+    fn first<T>(&self, url: &Url, option: impl Fn(&HostOptions) -> Option<T>) -> Option<(usize, T)> {
+        let mut rules = self.0.iter().enumerate().filter(|(_, (pattern, _))| pattern.matches(url));
+        rules.find_map(|(number, (_, options))| Some((number, option(options)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect(text)
+    }
+
+    #[test]
+    fn a_pattern_names_hosts_and_no_others() {
+        for (pattern, matching, others) in [
+            (
+                "example.org",
+                &["https://example.org/a", "http://EXAMPLE.org/", "https://example.org:443/"][..],
+                &["https://www.example.org/", "https://example.org:8443/", "https://example.org.evil.net/"][..],
+            ),
+            ("example.org:8443", &["https://example.org:8443/"], &["https://example.org/"]),
+            ("example.org:443", &["https://example.org/"], &["http://example.org/"]),
+            (
+                "*.example.org",
+                &["https://a.example.org/", "https://a.b.example.org/"],
+                &["https://example.org/", "https://notexample.org/", "https://.example.org/"],
+            ),
+            (
+                "http://example.org",
+                &["http://example.org/"],
+                &["https://example.org/", "http://example.org:81/"],
+            ),
+            ("http://[::1]:8080", &["http://[::1]:8080/x"], &["http://[::1]/"]),
+            ("*.Straße.example", &["https://a.xn--strae-oqa.example/"], &["https://a.strasse.example/"]),
+        ] {
+            let read = HostPattern::read(pattern).expect(pattern);
+            assert_eq!(read.to_string(), pattern);
+            for one in matching {
+                assert!(read.matches(&url(one)), "{pattern}: {one}");
+            }
+            for other in others {
+                assert!(!Url::parse(other).is_ok_and(|url| read.matches(&url)), "{pattern}: {other}");
+            }
+        }
+        for bad in [
+            "",
+            "*",
+            "*.org",
+            "a*.example.org",
+            "ftp://h",
+            "h/path",
+            "u@h",
+            "h:port",
+            "a b",
+            "*.*.example.org",
+        ] {
+            assert!(HostPattern::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_most_precise_rule_counts_and_headers_are_sent_over_https_only() {
+        let rule = |pattern: &str, connections: Option<usize>, headers: &[(&str, &str)]| {
+            let headers: Headers = headers.iter().copied().collect();
+            let options = HostOptions { connections, headers, ..HostOptions::default() };
+            (HostPattern::read(pattern).expect(pattern), options)
+        };
+        let rules = HostRules::new(vec![
+            rule("*.example.org", Some(1), &[("X-A", "below"), ("X-B", "below"), ("X-B", "again")]),
+            rule("*.data.example.org", None, &[("x-a", "data")]),
+            rule("a.data.example.org", Some(3), &[]),
+            rule("http://plain.example.org", Some(4), &[("X-C", "plain")]),
+        ]);
+        assert_eq!(rules.connections(&url("https://a.data.example.org/")), Some(3));
+        assert_eq!(rules.connections(&url("https://b.data.example.org/")), Some(1));
+        assert_eq!(rules.connections(&url("https://example.org/")), None);
+        let headers = |text: &str| {
+            let headers = rules.headers(&url(text)).into_iter();
+            headers.map(|(name, value)| (name.to_string(), value.clone())).collect::<Vec<_>>()
+        };
+        let all = |headers: &[(&str, &str)]| headers.iter().copied().collect::<Headers>().0;
+        assert_eq!(
+            headers("https://b.data.example.org/"),
+            all(&[("x-a", "data"), ("X-B", "below"), ("X-B", "again")])
+        );
+        assert_eq!(headers("http://b.data.example.org/"), all(&[]));
+        assert_eq!(headers("http://plain.example.org/"), all(&[("X-C", "plain")]));
+        let held = rules.held_back(&url("http://b.data.example.org/")).map(ToString::to_string);
+        assert_eq!(held.as_deref(), Some("*.data.example.org"));
+        assert_eq!(rules.held_back(&url("https://b.data.example.org/")), None);
+    }
+}
