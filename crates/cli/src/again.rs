@@ -1,7 +1,7 @@
-//! Writes the given command for another run.
+//! Writes the command with which the user can run the same download again.
 //!
-//! Invariant: the command is made from all that clap found on the command line, and from nothing else. So a
-//! new option is in it without a change here, and the repeated run never verifies less than the first one.
+//! Invariant: the command contains everything that clap found on the command line, and nothing else. So a new
+//! option is in it without a change here, and the repeated run never verifies less than the first one.
 
 use crate::args::is_foreign;
 use crate::secrets;
@@ -123,7 +123,8 @@ fn can_be_shown(arg: &Arg, value: &str) -> bool {
     !value.chars().any(show::is_unsafe_to_show) && !secrets::hides_something(value) && !is_passing(arg, value)
 }
 
-/// Returns an option with its values: all of them together where it takes several, else each by itself.
+/// Returns an option with its values. They are together if the option takes several, and one by one
+/// otherwise.
 fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     let takes = arg.get_num_args().map_or(1, |count| count.max_values());
     let one = |values: &[String]| match values {
@@ -147,8 +148,8 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-/// Returns whether a value names something that the next run does not have: standard input, or a pipe that
-/// the shell opened for this command.
+/// Returns true if the next run cannot read the value again: it is standard input, or a pipe that the shell
+/// opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
     // A LIST can be standard input.
     let reads = secrets::is_called(arg, 0, "LIST");

@@ -5,8 +5,8 @@ use crate::args;
 use clap::{Arg, Command};
 use clap_complete::Shell;
 
-/// How the script for fish reads the words before the cursor. It fails when the last word is an option that
-/// still lacks its value, so that no value would ever be completed.
+/// The line with which the script for fish reads the words before the cursor. It fails if the last word is an
+/// option without its value, so no value would ever be completed.
 const FISH_READS: &str = "argparse -s (__fish_downhaul_global_optspecs) -- $cmd 2>/dev/null\n";
 
 /// Reads the same words followed by some value.

@@ -30,8 +30,7 @@ impl Pending {
 
 /// Reads events until the run is over, and writes the list.
 ///
-/// # Errors
-/// Why the list cannot be written, for people.
+/// # Errors Returns why the list cannot be written, in words for the user.
 pub(crate) fn run(path: &PathBuf, pending: &Pending, mut facts: Facts) -> Result<(), String> {
     let mut failed = BTreeSet::new();
     loop {
@@ -54,7 +53,7 @@ pub(crate) fn run(path: &PathBuf, pending: &Pending, mut facts: Facts) -> Result
     fs::write(path, text).map_err(|e| format!("--failed {}: it cannot be written: {e}", path.display()))
 }
 
-/// Returns a job as a line of a list. Chunk hashes are not in it: a list of lines has no place for them.
+/// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot have them.
 pub(crate) fn line(job: &Job) -> String {
     let mut keys = Map::new();
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();

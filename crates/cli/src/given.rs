@@ -1,4 +1,4 @@
-//! Reads files that the person gives (checksum lists, keys, and headers) before anything is downloaded.
+//! Reads files that the user gives (checksum lists, keys and headers) before anything is downloaded.
 
 use crate::args::{self, Args, Header};
 use downhaul_engine::check_keys;
@@ -82,7 +82,7 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
 /// are left out.
 ///
 /// # Errors
-/// What is wrong with a file. Its content is not shown, because it may be secret.
+/// Returns what is wrong with a file. Its content is not shown, because it may be secret.
 pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, String> {
     let mut headers = Vec::new();
     for option in options {
@@ -97,7 +97,7 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, Strin
 /// Returns the headers of `--header-for`, each with its host.
 ///
 /// # Errors
-/// What is wrong with one, without its value.
+/// Returns what is wrong with one of them, without its value.
 pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {

@@ -1,11 +1,11 @@
-//! What a person can do about a failure.
+//! Advice for the user after a failure.
 
 use crate::input;
 use downhaul_engine::core::event::Failure;
 use downhaul_engine::core::identity::IS_NOT_WHAT;
 use downhaul_engine::core::show;
 
-/// Advice by error code, where the reason does not say it all.
+/// Advice by error code, if the message of the error is not enough.
 const ADVICE: &[(&str, &str)] = &[
     ("dns.unresolved", "Check the host's name, and whether this machine is online."),
     ("connect.refused", "The host is there, but nothing listens on that port. Is the server running?"),
@@ -96,13 +96,13 @@ const ADVICE: &[(&str, &str)] = &[
     ("output.binary", "Save it with -o NAME, or send it to another program: | COMMAND."),
 ];
 
-/// Returns what a person can do about an error code.
+/// Returns what the user can do about an error code.
 pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
 }
 
-/// Returns advice for a URL that was given without a scheme, if that may be why it failed. `url` is what was
-/// tried.
+/// Returns advice for a URL that was given without a scheme, if that may be the reason of the failure. `url`
+/// is the URL that was tried.
 pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
@@ -135,8 +135,8 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     })
 }
 
-/// Returns advice for a file of which the person's headers were not sent to the server that refuses it, since
-/// a redirect leads there. Both URLs are as they are shown.
+/// Returns advice if a server refuses a file after a redirect, and did not get the user's headers because of
+/// the redirect. Both URLs are without secrets.
 pub(crate) fn was_redirected(code: &str, given: &str, refused: &str) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
@@ -162,7 +162,7 @@ pub(crate) fn is_wrong_on_disk(error: &Failure) -> bool {
     error.message.contains(IS_NOT_WHAT)
 }
 
-/// Returns true if the same command would fail in the same way, until something else is changed.
+/// Returns true if the same command would fail in the same way, unless something else is changed.
 pub(crate) fn fails_again(code: &str) -> bool {
     const GROUPS: [&str; 6] = ["url.", "name.", "list.", "resume.", "redirect.", "content."];
     const CODES: [&str; 17] = [
@@ -187,7 +187,7 @@ pub(crate) fn fails_again(code: &str) -> bool {
     GROUPS.iter().any(|group| code.starts_with(group)) || CODES.contains(&code)
 }
 
-/// Returns whether a failure needs no message: the person knows about it.
+/// Returns true if a failure needs no message, because the user knows about it.
 pub(crate) fn is_silent(code: &str) -> bool {
     code == "run.stopped" || code == "output.closed"
 }

@@ -1,4 +1,5 @@
-//! What downhaul **says**: arguments, screens, prompts, log and exit statuses, around `downhaul-engine`.
+//! The user interface of downhaul: arguments, screens, prompts, log and exit statuses. `downhaul-engine` does
+//! the work.
 //!
 //! [`main_with`] is the whole program as a function.
 

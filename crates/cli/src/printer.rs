@@ -17,8 +17,7 @@ pub(crate) fn out(text: &str) -> bool {
 
 /// Writes to standard output.
 ///
-/// # Errors
-/// Whatever the system says.
+/// # Errors Returns the error of the system.
 pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
@@ -45,7 +44,7 @@ impl Paint {
         self.with("2", text)
     }
 
-    /// Colours a line that is painted again and again: its bar, a question, and that files failed.
+    /// Colours a line that is painted again and again: its bar, a question, and the number of failed files.
     pub(crate) fn block(self, line: &str) -> String {
         if let Some(question) = line.strip_prefix("Retry (r)") {
             return self.with("1;33", &format!("Retry (r){question}"));

@@ -18,8 +18,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Checks that a lock file may be written to a path. If there is a file, its first line must be that of a
-/// lock file; any other file would be lost.
+/// Checks that a lock file may be written to a path. If a file exists there, its first line must be that of a
+/// lock file. Any other file would be lost.
 ///
 /// # Errors
 /// The reason for which it may not be written, for people.

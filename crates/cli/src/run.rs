@@ -1,7 +1,7 @@
-//! One run of the program: starts the session, the screen, the log and the JSON output, gives jobs to the
+//! One run of the program. It starts the session, the screen, the log and the JSON output, passes jobs to the
 //! session, handles signals and answers, and decides how the run ended.
 //!
-//! This file is long because it is the one place where all of these meet.
+//! This file is long because it connects all of these parts.
 
 use crate::args::{Args, MORE_INFORMATION};
 use crate::exit::{self, Exit};
@@ -34,11 +34,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long faces may take to say their last words when a run is stopped: a terminal or pipe that takes
-/// nothing must not hold up Ctrl-C.
+/// How long the screen, the log and the JSON output may take for their last output if a run is stopped. A
+/// terminal or pipe that accepts nothing must not delay Ctrl-C.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What the threads of a run share.
+/// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
     files: AtomicU64,
@@ -49,12 +49,12 @@ pub(crate) struct Shared {
     pending: Option<Pending>,
     /// What the engine traces, for `-vv`.
     pub(crate) trace: Trace,
-    /// What the screen has to say at the very end.
+    /// Lines that the screen prints at the very end.
     last: Mutex<Vec<String>>,
 }
 
 impl Shared {
-    /// The run ends early, for this reason. The first reason counts.
+    /// Ends the run early for this reason. Later reasons are ignored.
     pub(crate) fn end(&self, exit: Exit) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
     }
@@ -90,7 +90,7 @@ impl Shared {
     }
 }
 
-/// Downloads what the arguments ask for.
+/// Downloads the files of the arguments.
 pub(crate) fn run(args: &Args) -> Exit {
     notes(args);
     let args = &match given::with_headers(args) {
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let to_stdout =
         matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.destination == Destination::Stdout));
-    // A pipe on standard input is no hindrance: answers come from the terminal.
+    // Standard input may be a pipe, because answers come from the terminal.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let file_limit = platform::raise_file_limit();
     let (mut settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
@@ -138,7 +138,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
     let exit = own.block_on(download(args, input, (settings, &telling), trace, terminal, network.handle()));
-    // What still blocks (a reader of standard input, a name server) is nothing to wait for.
+    // Blocked threads (such as a reader of standard input, or a name lookup) are not waited for.
     own.shutdown_background();
     network.shutdown_background();
     exit
@@ -149,8 +149,8 @@ pub(crate) fn notes(args: &Args) {
     args.config.notes.iter().for_each(|note| warn(note));
 }
 
-/// Signals and clocks of the program, apart from the network: a second Ctrl-C is heard whatever keeps the
-/// threads of the network busy.
+/// Starts the runtime for signals and timers. It has its own thread, so that a second Ctrl-C is handled even
+/// if the threads of the network are busy.
 fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         error(&format!("the program cannot start: {e}"));
@@ -158,11 +158,11 @@ fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
-/// Few threads serve the network: on two cores, one of them was faster than two in every scene of
-/// `benches/race`, for less of the processor (1 GiB: 0.37 s against 0.43 s, with a digest 0.82 s against 1.01
-/// s, over TLS 0.63 s against 0.73 s; 10,000 small files: 0.50 s against 0.57 s), since no thread on another
-/// core is woken for each step. It brings more than a GB/s over TLS; only machines with cores to spare get
-/// more. What waits for the disk, and hashing, has threads of its own.
+/// Starts the runtime of the network, which has few threads. On two cores, one thread was faster than two in
+/// every test of `benches/race` and used less processor time, because no thread on another core is woken for
+/// each step: 1 GiB took 0.37 s and not 0.43 s, with a digest 0.82 s and not 1.01 s, over TLS 0.63 s and not
+/// 0.73 s, and 10,000 small files took 0.50 s and not 0.57 s. One thread transfers more than a GB/s over TLS,
+/// so only machines with many cores get more threads. Work on the disk and hashing have threads of their own.
 fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
@@ -172,13 +172,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
-/// The list at a URL, all of it, before anything else is done.
+/// Fetches the list at a URL, before anything else is done.
 fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
     let bad = |why: &str| usage(&escaped(why));
     let url = job::parse_url(url).map_err(|e| bad(&e.to_string()))?;
     let (settings, _) = settings::resolve(args, false, false, usize::MAX).map_err(|why| bad(&why))?;
     let runtime = runtime()?;
-    // Ctrl-C ends the program here, as nothing has begun.
+    // Ctrl-C ends the program here, because nothing has begun.
     let text = runtime.block_on(downhaul_engine::fetch_text(settings, &url, metalink::LONGEST));
     runtime.shutdown_background();
     let shown = show::url(&url);
@@ -187,7 +187,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
         exit
     };
     let text = text.map_err(|e| {
-        // Of the list itself, where its URL has a digest.
+        // The URL of the list has a digest, which the list does not match.
         let wrong = e.kind == ErrorKind::DigestMismatch;
         failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
     })?;
@@ -211,7 +211,7 @@ async fn download(
     };
     let session = match session {
         Ok(session) => Arc::new(session),
-        // What cannot be known before: --cacert.
+        // Only here is it known if the file of --cacert can be read.
         Err(e) if !e.at.is_empty() => return usage(&escaped(&format!("--cacert {}: {}", e.at, e.detail))),
         Err(e) => return usage(&escaped(&e.to_string())),
     };
@@ -321,7 +321,7 @@ fn faces(
     let facts = Facts::new(&runtime, session.latest_events());
     let (session, shared) = (session.clone(), shared.clone());
     let telling = telling.clone();
-    // The screen keeps the arguments for the commands it suggests; they live as long as the program.
+    // The screen needs the arguments for the commands that it suggests, so they live as long as the program.
     let args = args.clone();
     faces.push(thread::spawn(move || {
         let Telling { progress, quiet, verbose, color, unicode, .. } = telling;
@@ -331,7 +331,7 @@ fn faces(
     faces
 }
 
-/// Hands the jobs to the session, as fast as it takes them. `checks` says that digests are compared.
+/// Passes the jobs to the session, as fast as it accepts them. `checks` is true if digests are compared.
 fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
     let (session, shared) = (session.clone(), shared.clone());
     let runtime = tokio::runtime::Handle::current();
@@ -340,11 +340,12 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
         Input::List(_, count) => shared.files.store(*count, Ordering::Relaxed),
         Input::Stdin => shared.more.store(true, Ordering::Relaxed),
     }
-    // The end of the program does not wait for it: it may be stuck in a read from a pipe that stays empty.
+    // The end of the program does not wait for this thread, because it may be blocked in a read from an empty
+    // pipe.
     thread::spawn(move || {
         match input {
             Input::Jobs(jobs) => {
-                // They need no line of a list.
+                // These jobs have no line of a list.
                 feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &session, &shared, &runtime);
             }
             Input::List(list, _) => match list.jobs() {
@@ -386,8 +387,8 @@ fn feed_list(
     }
 }
 
-/// Runs what writes the last output, on a thread of its own. A run that was stopped does not wait longer than
-/// [`LAST_WORDS`] for it, and a second Ctrl-C ends the wait and the program.
+/// Writes the last output on a thread of its own. A run that was stopped waits at most [`LAST_WORDS`] for it,
+/// and a second Ctrl-C ends the program.
 async fn last_words(write: impl FnOnce() + Send + 'static, shared: &Shared, signals: &mut Signals) {
     let written = tokio::task::spawn_blocking(write);
     tokio::pin!(written);
@@ -432,7 +433,7 @@ fn warn(text: &str) {
     printer::err(&format!("warning: {text}\n"));
 }
 
-/// Shows a recording of `--progress json` through the same screens.
+/// Shows a recording of `--progress json` on the usual screens.
 pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
     use downhaul_engine::core::event::Line;
     use std::io::Read;
@@ -459,7 +460,7 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
             }
         };
         let at = line.at();
-        // The first line is now. A recording that was interrupted does not hold up for longer than this.
+        // The first line is shown at once. If the recording has a longer gap than this, the gap is shortened.
         let pause = at.saturating_sub(now.unwrap_or(at)).min(Duration::from_secs(2));
         if pause > Duration::ZERO {
             let all: Vec<_> = samples.values().cloned().collect();

@@ -79,8 +79,8 @@ pub(crate) enum Shown {
     Nothing,
 }
 
-/// Returns the settings of a run. `to_stdout` says that the bytes go to standard output, `can_ask` that a
-/// person can be asked, and `file_limit` how many files and connections may be open.
+/// Returns the settings of a run. `to_stdout` is true if the bytes go to standard output, and `can_ask` if
+/// the user can be asked. `file_limit` is the number of files and connections that may be open.
 ///
 /// # Errors
 /// Some options contradict each other.
@@ -224,7 +224,7 @@ pub(crate) fn resolve(
     Ok((settings, telling))
 }
 
-/// Returns a hint for a person who gave the name of a file as the folder.
+/// Returns a hint for a user who gave the name of a file as the folder.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;

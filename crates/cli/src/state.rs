@@ -10,14 +10,14 @@ use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Returns the key with which the URLs in records of files are hashed. The first run creates it. Returns
-/// `None` if it can be neither read nor created. Files are recognised without it too, but a short secret in a
-/// URL could be guessed from its hash.
+/// Returns the key for the hashes of URLs in the records of files. The first run creates it. Returns `None`
+/// if it can be neither read nor created. Files are recognised without it too, but a short secret in a URL
+/// could be guessed from its hash.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // Another run may make a key at the same time. The first one counts.
+            // Another run may create a key at the same time. The first one is used.
             let _ = make(folder, &path);
             read(&path).ok()
         }

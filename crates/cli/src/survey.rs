@@ -1,23 +1,23 @@
-//! What the URLs of a run tell before anything is fetched: where headers may go, and whether digests were
-//! given.
+//! Collects facts from the URLs of a run before anything is fetched: where headers may be sent, and if
+//! digests were given.
 //!
-//! Invariant: memory is bounded, whatever the length of the list.
+//! Invariant: the memory is limited, even for a very long list.
 
 use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 
-/// Origins that are remembered. Headers are for one host or a few; a list of more hosts is not a list of
-/// those.
+/// The most origins that are remembered. Headers are meant for one host or a few. A list with more hosts is
+/// not meant for headers.
 const ORIGINS_MOST: usize = 1_000;
 
-/// Origins that a warning names; the rest are counted.
+/// The most origins that a warning names. The rest are counted.
 const ORIGINS_SHOWN: usize = 3;
 
-/// What is known of all jobs.
+/// Facts about all jobs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// Origins of URLs that the person gave.
+    /// Origins of URLs that the user gave.
     given: BTreeSet<String>,
     /// Origins of URLs that a document named.
     named: BTreeSet<String>,
@@ -25,7 +25,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Takes in a job.
+    /// Adds a job.
     pub fn add(&mut self, job: &Job) {
         self.has_digests |= !job.expected.is_empty() || job.chunks.is_some();
         let origins = match job.named_by {
@@ -35,19 +35,18 @@ impl Survey {
         job.urls.iter().for_each(|url| remember(origins, url));
     }
 
-    /// Takes in the URL of a list, which the person gave.
+    /// Adds the URL of a list, which the user gave.
     pub fn add_list(&mut self, url: &Url) {
         remember(&mut self.given, url);
     }
 
-    /// Puts the origins that may have the headers into the settings, and returns what the person should know
-    /// of that.
+    /// Adds the origins that may get the headers to the settings. Returns notes about them for the user.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut others: BTreeSet<String> = self.named.difference(&self.given).cloned().collect();
         if let Some(ChecksumList::Url(url)) = &settings.checksums {
             let origin = url.origin().ascii_serialization();
-            // What standard input names is not known yet.
+            // The URLs of standard input are not known yet.
             if !self.given.is_empty() && !self.given.contains(&origin) {
                 others.insert(origin);
             }
@@ -77,7 +76,7 @@ impl Survey {
     }
 }
 
-/// Digests are there, and `--verify off` as well.
+/// The warning for digests together with `--verify off`.
 pub const NOT_CHECKED: &str = "digests were given with the URLs, and --verify off checks none of them";
 
 fn remember(origins: &mut BTreeSet<String>, url: &Url) {

@@ -143,7 +143,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
 }
 
 /// Returns the path of a file that a list names. A run may have given it a safer name, or one for Windows. A
-/// list may have backslashes in a path, and blanks behind it.
+/// list may have backslashes in a path, and blanks after it.
 fn standing(folder: &Path, listed: &str) -> PathBuf {
     let stands = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
     let trimmed = listed.trim_end();

@@ -1,7 +1,7 @@
-//! Finds what a person meant by a misspelt word.
+//! Finds the word that a misspelt word was meant to be.
 
-/// Returns the known word that this one is nearly: at most one letter in four is changed, missing or too
-/// many. A word never stands for its opposite (`resume`, `no-resume`).
+/// Returns the known word that is most similar. At most one letter in four may be changed, missing or added.
+/// A word is never taken for its opposite (`resume`, `no-resume`).
 pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let negates = |word: &str| word.starts_with("no-");
@@ -10,7 +10,7 @@ pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>)
     distances.filter(|(distance, name)| *distance <= name.len().div_ceil(4)).min().map(|(_, name)| name)
 }
 
-/// Returns how many letters must be changed, put in or left out to make one word of the other (Levenshtein's
+/// Returns how many letters must be changed, added or removed to turn one word into the other (Levenshtein's
 /// distance).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();

@@ -1,13 +1,13 @@
-//! The options that take one of several words. `--help` and the completions show these texts for each word.
+//! Options with a fixed set of words as values. `--help` and the completions show these texts for each word.
 
 use clap::ValueEnum;
 
 /// `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
-    /// Keep it if it is the wanted file; fail if it is another one
+    /// Keep it if it is the wanted file, else fail
     Check,
-    /// Keep it, and do not ask the server
+    /// Keep it without asking the server
     Skip,
     /// Replace it when the new file is complete
     Overwrite,
@@ -22,11 +22,11 @@ pub enum IfExists {
 /// `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// The name from the server, else the end of the URL
+    /// The name from the server, or else the end of the URL
     Auto,
     /// The end of the URL
     Url,
-    /// The name from the server, else index.html
+    /// The name from the server, or else index.html
     Server,
 }
 
@@ -44,9 +44,9 @@ pub enum Sync {
 /// `--on-error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
-    /// Ask on the terminal; other files continue
+    /// Ask on the terminal, while other files continue
     Ask,
-    /// Try again, each time after a longer pause
+    /// Try again, after longer and longer pauses
     Retry,
     /// Give up this file
     Skip,
@@ -79,9 +79,9 @@ pub enum Verify {
     Auto,
     /// Also look for checksum lists beside the file
     Find,
-    /// Every file must be named by a checksum list; MD5 is enough
+    /// Require that a checksum list names every file (MD5 is enough)
     Listed,
-    /// A strong digest or a signature must be known for every file
+    /// Require a strong digest or a signature for every file
     Require,
     /// Check nothing
     Off,

@@ -1,27 +1,29 @@
 //! Options of curl, wget and aria2 that people type out of habit.
 //!
-//! Those that ask for what downhaul does anyway are accepted and change nothing. The others are refused with
-//! the option to use here. They are in no help text and in no completion.
+//! If downhaul does the same without the option, the option is accepted and changes nothing. The others are
+//! refused, and the message names the option to use here. They are in no help text and in no completion.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// What downhaul does with such an option.
 enum Here {
-    /// downhaul does it anyway.
+    /// downhaul does this without the option.
     Anyway,
-    /// downhaul does it anyway if the value is this one. Otherwise, this is what to do.
+    /// downhaul does this without the option if the value is the first text. Otherwise, the second text says
+    /// what to do.
     AnywayFor(&'static str, &'static str),
-    /// This is what to do here.
+    /// What to do here.
     Instead(&'static str),
 }
 
 use Here::{Anyway, AnywayFor, Instead};
 
-/// Short name, long names, the name of the value if it takes one, and what it is here.
+/// The short name, the long names, the name of the value if the option takes one, and what downhaul does with
+/// it.
 type Row = (Option<char>, &'static [&'static str], Option<&'static str>, Here);
 
 const TABLE: &[Row] = &[
-    // What downhaul does anyway.
+    // Options that downhaul does not need.
     (Some('O'), &["remote-name", "remote-name-all"], None, Anyway),
     (Some('L'), &["location", "trust-server-names"], None, Anyway),
     (Some('J'), &["remote-header-name", "content-disposition"], None, Anyway),
@@ -37,7 +39,7 @@ const TABLE: &[Row] = &[
         Some("OFFSET"),
         AnywayFor("-", "downhaul finds by itself where to continue: leave it out"),
     ),
-    // What is called otherwise here.
+    // Options that have another name here.
     (Some('s'), &["silent", "no-verbose"], None, Instead("use -q")),
     (Some('k'), &["no-check-certificate"], None, Instead("use --insecure")),
     (Some('P'), &["directory-prefix", "output-dir", "dir"], Some("DIR"), Instead("use -d DIR")),
@@ -117,12 +119,12 @@ pub(super) fn add(mut command: Command) -> Command {
     command
 }
 
-/// Returns whether an option is one of these.
+/// Returns true if an option is one of these.
 pub(crate) fn is_foreign(id: &str) -> bool {
     id.starts_with(ID)
 }
 
-/// Returns what to do instead, if one of these was given that downhaul does not do anyway.
+/// Returns what to do instead, if a refused option was given.
 pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     let refused = |(index, (short, long, value, here)): (usize, &Row)| {
         let id = format!("{ID}{index}");
@@ -146,7 +148,7 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     TABLE.iter().enumerate().find_map(refused)
 }
 
-/// Returns what to do instead of an option that clap does not know here, such as one before a command.
+/// Returns what to do instead of an option that clap did not accept, such as one before a command.
 pub(super) fn instead_of(option: &str) -> Option<&'static str> {
     let name = option.split('=').next().unwrap_or(option);
     let is_it = |(short, long, _, _): &&Row| match name.strip_prefix("--") {

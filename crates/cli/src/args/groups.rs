@@ -1,4 +1,4 @@
-//! The options, in the groups that `--help` shows. `-h` shows those without `hide_short_help`.
+//! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
 
 use super::choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
 use super::values::{self, Header, NumberOrAuto};
@@ -8,7 +8,7 @@ use downhaul_engine::core::name::Folders;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where files go and what they are called.
+/// Where files are saved and how they are named.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
@@ -64,7 +64,7 @@ pub struct Output {
     pub sync: Sync,
 }
 
-/// What happens to files that are there already.
+/// What to do with files that exist already.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Existing files")]
 pub struct Existing {
@@ -81,7 +81,7 @@ pub struct Existing {
     pub no_resume: bool,
 }
 
-/// How much happens at once, and how fast.
+/// How many files and connections are used at once, and how fast.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
@@ -106,7 +106,7 @@ pub struct Work {
     pub no_learn: bool,
 }
 
-/// What happens when something fails.
+/// What to do after failures.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Retries")]
 pub struct Failure {

@@ -1,4 +1,4 @@
-//! The arguments of the program: what clap reads, and what is said when it cannot.
+//! The arguments of the program: clap reads them, and this module writes the messages about mistakes.
 
 mod choices;
 mod foreign;
@@ -309,7 +309,8 @@ fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
     }
 }
 
-/// Hides the value of an option for headers. A header with a mistake in it may be a secret all the same.
+/// Hides the value of an option for headers in an error message. The value may be a secret even if the header
+/// is malformed.
 fn hide_header(error: &mut clap::Error) {
     let is_header = matches!(
         error.get(ContextKind::InvalidArg),
@@ -320,8 +321,8 @@ fn hide_header(error: &mut clap::Error) {
     }
 }
 
-/// Returns the message about an unknown option. clap would propose the option with the most similar name,
-/// which may do the opposite. Here an option is proposed only where a typing error is likely.
+/// Returns the message about an unknown option. clap would suggest the option with the most similar name,
+/// which may do the opposite. Here an option is suggested only if a typing error is likely.
 fn unknown_option(command: &clap::Command, option: &str) -> String {
     let mut text = format!("error: there is no option {option}\n");
     let named = option.split('=').next().unwrap_or(option);

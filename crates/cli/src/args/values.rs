@@ -1,4 +1,4 @@
-//! Reads the values of options. Every error is a phrase for people: what the value must be.
+//! Reads the values of options. Every error is a phrase that says what the value must be.
 
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
@@ -45,7 +45,7 @@ pub(super) fn folders(text: &str) -> Result<Folders, String> {
     }
 }
 
-/// A number of retries. Without end is the greatest number, which no run reaches.
+/// Reads a number of retries. "No limit" is the greatest number, which no run reaches.
 pub(super) fn retries(text: &str) -> Result<u32, String> {
     match text.to_ascii_lowercase().as_str() {
         "inf" | "infinite" | "infinity" | "unlimited" => Ok(u32::MAX),
@@ -53,8 +53,8 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
     }
 }
 
-/// An HTTP status (RFC 9110, section 15) that a failure can have. Informational ones and those of a file or a
-/// range are not failures.
+/// Reads an HTTP status (RFC 9110, section 15) that a failure can have. Informational statuses and those with
+/// a file or a range are not failures.
 pub(super) fn status(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
         Ok(code) if (201..=599).contains(&code) && code != 206 => Ok(code),
@@ -76,7 +76,7 @@ pub(super) fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time: `30` and `30s` are seconds; `500ms`, `2m` and `1h` are other units.
+/// Reads a time. `30` and `30s` are seconds. `500ms`, `2m` and `1h` have other units.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     let bad = || "it must be a time above 0, such as 30 (seconds), 500ms, 5s, 2m or 1h".to_string();
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -91,7 +91,8 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| bad())
 }
 
-/// Bytes per second: `500`, `2k`, `1.5M`, `2MB/s`. The units are powers of 1024, as in curl, wget and aria2.
+/// Reads bytes per second: `500`, `2k`, `1.5M`, `2MB/s`. The units are powers of 1024, as in curl, wget and
+/// aria2.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let bad = || "it must be a number with an optional k, M or G, such as 500k or 2MB/s".to_string();
     let amount = text.strip_suffix("/s").or_else(|| text.strip_suffix("/S")).unwrap_or(text);

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
-/// What two jobs would do.
+/// The clash of two jobs with the same name, after `would`.
 pub(super) const SAME: &str = "have the same name";
 
-/// What two jobs would do if the name of one is a folder in the name of the other.
+/// The clash of two jobs if the name of one is a folder in the name of the other, after `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
-/// The names so far. They are kept as hashes of 64 bits, so that long lists stay cheap. Two names with the
-/// same hash would be refused as well, but that is too rare to matter: a list of a million names has one
-/// chance in 37 million.
+/// The names so far. They are kept as hashes of 64 bits, so that long lists need little memory. Two names
+/// with the same hash would be refused as well, but that is very rare: the probability for a list of a
+/// million names is one in 37 million.
 #[derive(Default)]
 pub(super) struct Names {
     seen: HashMap<u64, u64>,
@@ -29,7 +29,7 @@ pub(super) struct Clash {
     pub(super) name: String,
     /// The number of the earlier one.
     pub(super) first: u64,
-    /// What the two would do, after `would`.
+    /// The clash of the two, after `would`.
     pub(super) what: &'static str,
 }
 
@@ -50,7 +50,7 @@ impl Names {
         if let Some(first) = needed.iter().find_map(|folder| self.seen.get(folder)) {
             return clash(first, A_FILE_AND_A_FOLDER);
         }
-        // The names that a file has while it is unfinished belong to it too.
+        // The names of the side files of an unfinished file are reserved too.
         for path in [path].into_iter().chain(side_files(path).all()) {
             let hash = hash(&self.hasher, path);
             if let Some(first) = self.seen.get(&hash) {

@@ -1,25 +1,25 @@
-//! `--glob`: one URL that stands for several, by the rules of curl.
+//! `--glob`: expands a pattern to several URLs, by the rules of curl.
 //!
 //! `{one,two}` stands for each of its words. `[1-10]`, `[001-100]` and `[a-z]` stand for each number or
-//! letter, with a step in `[0-100:10]`. A backslash makes a bracket or brace stand for itself. The address in
-//! `http://[::1]/` is one.
+//! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. So are
+//! the brackets of the address in `http://[::1]/`.
 
 use std::net::Ipv6Addr;
 
-/// More URLs than this from one argument are a mistake: a list is the way to give millions.
+/// The most URLs from one argument. More are a mistake, since millions of URLs can be given in a list.
 const MOST: usize = 100_000;
 
-/// A URL, and what each of its parts in brackets became, for `#1` in a name.
+/// A URL, and the value of each pattern in it, for `#1` in a name.
 #[derive(Debug, PartialEq, Eq, Clone, Default)]
 pub(super) struct Expanded {
     pub(super) url: String,
     pub(super) values: Vec<String>,
 }
 
-/// Returns the URLs that a pattern stands for, in the order of curl: the last bracket changes fastest.
+/// Returns the URLs that a pattern stands for. As in curl, the last pattern changes fastest.
 ///
 /// # Errors
-/// What is wrong with the pattern, for people.
+/// Returns what is wrong with the pattern, in words for the user.
 pub(super) fn expand(pattern: &str) -> Result<Vec<Expanded>, String> {
     let bad = |why: &str| format!("--glob cannot expand {pattern}: {why}");
     let mut all = vec![Expanded::default()];
@@ -77,7 +77,7 @@ pub(super) fn name(pattern: &str, values: &[String]) -> String {
     name + rest
 }
 
-/// Returns whether a URL, as it is shown, looks like a pattern that was not expanded.
+/// Returns true if a URL without secrets looks like a pattern that was not expanded.
 pub(crate) fn looks_like_pattern(url: &str) -> bool {
     let url = url.replace("%7B", "{").replace("%7b", "{").replace("%7D", "}").replace("%7d", "}");
     let inside = |open, close| {
@@ -93,7 +93,7 @@ pub(crate) fn looks_like_pattern(url: &str) -> bool {
     })
 }
 
-/// `{one,two}` and what follows it.
+/// Reads `{one,two}`. Returns its words and the rest.
 fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
     let inside = text.strip_prefix('{').unwrap_or(text);
     let (mut all, mut word, mut escaped) = (Vec::new(), String::new(), false);
@@ -113,7 +113,8 @@ fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
     Err("a { is not closed")
 }
 
-/// A range with what follows it; `None` for a bracket that stands for itself: of an address, or an empty one.
+/// Reads a range. Returns its values and the rest, or `None` for an ordinary bracket: that of an address, or
+/// an empty one.
 fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Vec<String>, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');
@@ -125,7 +126,7 @@ fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Vec<String>, &'t str
     values(inside).map(|values| Some((values, after)))
 }
 
-/// The values of `1-10`, `001-100`, `a-z`, each with an optional `:STEP`.
+/// Returns the values of `1-10`, `001-100` or `a-z`, each with an optional `:STEP`.
 fn values(inside: &str) -> Result<Vec<String>, &'static str> {
     const BAD: &str = "a range must be like [1-10], [001-100], [a-z] or [0-100:10]";
     let (range, step) = inside.split_once(':').unwrap_or((inside, "1"));

@@ -18,7 +18,8 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How much of a list file is read to know whether it is a Metalink document. Comments can precede its root.
+/// The beginning of a list file that is read to see if it is a Metalink document. Comments may come before
+/// its root.
 const BEGINNING: u64 = 8 * 1024;
 
 /// How many mistakes of a list are shown. The others are only counted.
@@ -75,8 +76,8 @@ impl List {
 
 /// The jobs of a list, each with its line.
 pub struct Jobs {
-    /// It is a Metalink document. Someone else usually wrote it, so one wrong file is no reason to refuse the
-    /// others.
+    /// True for a Metalink document. These are usually written by others, so one wrong file is no reason to
+    /// refuse the rest.
     of_a_document: bool,
     all: Box<dyn Iterator<Item = AtLine>>,
 }
@@ -141,8 +142,8 @@ pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
 /// The first pass over a list, which surveys its jobs. Returns their number.
 ///
 /// # Errors
-/// Every mistake with its line number. In a Metalink document, wrong files are not mistakes: they fail one by
-/// one.
+/// Returns every mistake with its line number. In a Metalink document, wrong files are not mistakes of the
+/// list, and fail one by one.
 pub(super) fn check(list: &List, survey: &mut Survey) -> Result<u64, String> {
     if let List::Fetched(url, _) = list {
         survey.add_list(url);

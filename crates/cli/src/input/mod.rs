@@ -1,5 +1,4 @@
-//! From arguments and lists to jobs. Everything that can be known to be wrong is found here, before any
-//! request.
+//! Makes jobs of arguments and lists. All mistakes that can be found before the first request are found here.
 
 mod clashes;
 mod glob;
@@ -23,7 +22,7 @@ pub enum Input {
     Jobs(Vec<Job>),
     /// A list that was checked, and its number of jobs. It is read again during the run.
     List(List, u64),
-    /// Standard input, as it comes.
+    /// Standard input, which is read during the run.
     Stdin,
 }
 
@@ -32,11 +31,10 @@ pub fn list_url(args: &Args) -> Option<&str> {
     args.output.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
 }
 
-/// Returns what the arguments ask for, and what is known of it beforehand. `fetched` is the list of
-/// [`list_url`].
+/// Returns the jobs of the arguments, and what their URLs show. `fetched` is the list of [`list_url`].
 ///
 /// # Errors
-/// What is wrong, for people. It is a usage error.
+/// Returns what is wrong, in words for the user. It is a usage error.
 pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String> {
     let mut survey = Survey::default();
     if let Some(list) = &args.output.input {

@@ -52,8 +52,8 @@ pub(super) fn jobs(args: &Args) -> Result<Vec<Job>, String> {
     Ok(jobs)
 }
 
-/// Splits at commas that `scheme://` follows: other commas belong to a URL. Within braces, commas separate
-/// the words of a pattern.
+/// Splits at commas before `scheme://`. Other commas belong to a URL. Within braces, commas separate the
+/// words of a pattern.
 pub(crate) fn split_urls(text: &str) -> Result<Vec<&str>, String> {
     let mut parts = Vec::new();
     let (mut start, mut braces) = (0, 0_usize);
@@ -114,7 +114,7 @@ fn count(n: usize, what: &str) -> String {
 fn job_for(text: &str) -> Result<Job, String> {
     let given = job::parse_given(text);
     if !job::has_scheme(text) {
-        // Commas are allowed in URLs, so that they separate URLs only before a scheme.
+        // Commas are allowed in URLs, so they separate URLs only before a scheme.
         if text.split(',').skip(1).any(|part| job::without_scheme(part.trim()).is_some()) {
             let shown = show::not_a_url(text);
             let shown = show::escaped(&shown);
@@ -132,7 +132,7 @@ fn job_for(text: &str) -> Result<Job, String> {
             ));
         }
     }
-    // A host alone is its first page. (In a list, it would rather be a mistake.)
+    // The URL of a host alone means its first page. (In a list, such a line is more likely a mistake.)
     let given = given.or_else(|error| {
         let page = Some(format!("{text}/")).filter(|_| !text.contains('/'));
         page.and_then(|page| job::without_scheme(&page))
@@ -159,17 +159,17 @@ fn bad_url(text: &str, error: &Error) -> String {
     message
 }
 
-/// Returns the command that a word is probably meant to be.
+/// Returns the command that a word was probably meant to be.
 fn misspelt_command(word: &str) -> Option<String> {
     let command = args::command();
     let names = command.get_subcommands().map(clap::Command::get_name);
     words::misspelt(word, names).map(str::to_string)
 }
 
-/// Paths that are standard output, as `-` is.
+/// Paths that mean standard output, like `-`.
 const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-/// Where a shell passes on what it opened: `>(command)`.
+/// Paths of files that a shell opened for the command: `>(command)`.
 const OPENED: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
 fn save_as(path: &Path, folder: &Path) -> Result<Destination, String> {

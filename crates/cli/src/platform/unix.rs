@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// The controlling terminal. Answers are read from it, whatever standard input is.
+/// The controlling terminal. Answers are read from it, even if standard input is something else.
 pub(crate) struct Terminal {
     tty: File,
     /// Its settings before single keys were read.
@@ -84,8 +84,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Returns whether this program may write to the terminal. Returns true if there is none, since then nothing
-/// is painted.
+/// Returns true if this program may write to the terminal. If there is none, it also returns true, because
+/// nothing is painted then.
 pub(crate) fn is_in_front() -> bool {
     static TTY: OnceLock<Option<File>> = OnceLock::new();
     TTY.get_or_init(|| File::open("/dev/tty").ok()).as_ref().is_none_or(is_in_front_of)
@@ -149,8 +149,7 @@ impl Signals {
     }
 }
 
-/// Returns the mask of ignored signals. Without unsafe code it is known only on Linux; elsewhere none count
-/// as ignored.
+/// Returns the mask of ignored signals. Without unsafe code it is known only on Linux. Elsewhere it is empty.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! Bars, as lines of text: a pure function of numbers and width, in the manner of tqdm.
+//! Bars, as lines of text. They depend only on numbers and the width, and look like those of tqdm.
 //!
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
@@ -8,62 +8,62 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Below this, a bar says less than the columns it takes.
+/// The shortest bar. A shorter one is not worth its columns.
 const SHORTEST_BAR: usize = 8;
 
-/// Beyond this, a longer bar says nothing more.
+/// The longest bar. A longer one shows nothing more.
 const LONGEST_BAR: usize = 40;
 
-/// On a screen with fewer columns there are no bars: name, per cent and speed are what a person needs most.
+/// A screen with fewer columns has no bars. Name, per cent and speed are more important.
 const NARROW: usize = 60;
 
-/// Names are not cut below this where there is any other way: then they no longer tell files apart.
+/// The shortest name, unless there is no space at all. Shorter names do not tell files apart.
 const SHORTEST_NAME: usize = 12;
 
-/// Everything that bars are drawn from.
+/// Everything that the bars show.
 #[derive(Default)]
 pub(crate) struct Bars {
     unicode: bool,
     pub(crate) state: State,
-    /// Files that are known to be there in all, and whether more may come.
+    /// The number of files that are known, and if more may be added.
     pub(crate) total: Total,
     speeds: HashMap<JobId, Speed>,
     speed: Speed,
     frame: usize,
 }
 
-/// How many files there are.
+/// The number of files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
-    /// The list is not at its end: `N of M+`.
+    /// True if the list is not completely read: `N of M+`.
     pub(crate) more: bool,
 }
 
 impl Bars {
-    /// Bars of block characters, or of ASCII ones.
+    /// Returns bars of block characters, or of ASCII characters.
     pub(crate) fn new(unicode: bool) -> Self {
         Bars { unicode, ..Bars::default() }
     }
 
-    /// Takes in new numbers, taken at `at`.
+    /// Adds the progress at the time `at`.
     pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
-        // While a file is read back or waits, nothing is transferred.
+        // While a file is read back or waits, no bytes are transferred.
         for sample in samples.iter().filter(|sample| sample.phase == Phase::Receiving) {
             self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
         }
         self.speed.sample(at, self.bytes(samples));
     }
 
-    /// Returns the speed of a file, if anything can be said about it.
+    /// Returns the speed of a file, if it is known.
     pub(crate) fn speed_of(&self, job: JobId) -> Option<f64> {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each file in flight, at most `rows` in all, and one for the whole. None is wider
-    /// than `columns`.
+    /// Returns a line for each file in progress, at most `rows` in all, and one line for all files. None is
+    /// wider than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<String> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -85,8 +85,8 @@ impl Bars {
         lines
     }
 
-    /// Returns how many columns names may take. They are shortened before the bars are, and bars before
-    /// numbers.
+    /// Returns how many columns names may take. Names are shortened first, and then bars. Numbers are never
+    /// shortened.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
@@ -144,12 +144,12 @@ impl Bars {
             return format!("100% of {}, writing to disk", units::bytes(total));
         }
         let share = if total == 0 { 1.0 } else { (sample.bytes as f64 / total as f64).clamp(0.0, 1.0) };
-        // Never 100 % before it is true.
+        // 100 % is shown only if it is exact.
         let percent = format!("{:>3}%", (share * 100.0).floor());
         if let Some(room) = bar_room(columns, "100%|", &numbers).filter(|_| !narrow) {
             return format!("{percent}|{}{numbers}", self.bar(share, room));
         }
-        // What matters most comes first, as much as fits.
+        // The most important parts come first, as many as fit.
         let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
         let mut text = percent;
         for more in [format!(" {rate}"), format!(" {left} left"), format!(" of {}", units::bytes(total))] {
@@ -173,7 +173,7 @@ impl Bars {
         filled + &" ".repeat(empty)
     }
 
-    /// Something that moves while nothing is known about the end.
+    /// Returns a moving bar for a file of unknown size.
     fn wanderer(&self, columns: usize) -> String {
         let thing = if self.unicode { "███" } else { "<=>" };
         let way = columns.saturating_sub(3).max(1);
@@ -182,7 +182,8 @@ impl Bars {
         units::fit(&(" ".repeat(at) + thing), columns)
     }
 
-    /// The line for all files. What fits least goes first; that files failed goes last.
+    /// Returns the line for all files. If there is not enough space, the less important parts are left out.
+    /// The number of failed files is left out last.
     fn whole(&self, samples: &[Progress], columns: usize) -> String {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);
@@ -195,7 +196,7 @@ impl Bars {
             && !self.total.more
         {
             let about = if exact { "" } else { "about " };
-            // The whole takes no less than its slowest file.
+            // All files together take at least as long as the slowest one.
             let slowest = samples.iter().filter_map(|sample| self.seconds_left(sample)).fold(0.0, f64::max);
             left = format!("{about}{} left", units::clock((bytes / speed).max(slowest)));
         }
@@ -216,8 +217,8 @@ impl Bars {
         parts.concat()
     }
 
-    /// The speed of the whole is the sum of what the bars show. While that is not known of each, such as for
-    /// many small files, it is what came in the last seconds.
+    /// Returns the speed of all files: the sum of the speeds in the bars. If some of these are unknown, for
+    /// example with many small files, it is the average of the last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()
@@ -235,8 +236,8 @@ impl Bars {
         Some(sample.total?.saturating_sub(sample.bytes) as f64 / speed)
     }
 
-    /// Bytes still to come, and whether every size is known; files of unknown size count as the mean of the
-    /// others.
+    /// Returns the number of missing bytes, and true if every size is known. Files of unknown size are
+    /// counted with the mean size of the others.
     fn still_to_come(&self, samples: &[Progress], files: u64) -> Option<(f64, bool)> {
         let known: Vec<u64> = samples.iter().filter_map(|sample| sample.total).collect();
         let known_files = self.state.finished + known.len() as u64;
@@ -257,7 +258,7 @@ impl Bars {
     }
 }
 
-/// The columns left for a bar between two texts, if enough for one.
+/// Returns the columns for a bar between two texts, or `None` if there are too few.
 fn bar_room(columns: usize, before: &str, after: &str) -> Option<usize> {
     let room = columns.checked_sub(units::width(before) + units::width(after))?;
     (room >= SHORTEST_BAR).then_some(room.min(LONGEST_BAR))

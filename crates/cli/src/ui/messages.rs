@@ -1,4 +1,4 @@
-//! Facts as sentences for people. Every remote word is escaped here, on its way to the screen.
+//! Events as sentences for people. All remote text is escaped here, before it reaches the screen.
 
 use super::units;
 use crate::again::Again;
@@ -10,21 +10,21 @@ use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
 use std::collections::HashMap;
 
-/// What to say, and what must be remembered to say it.
+/// The state that is needed to write messages.
 pub(crate) struct Messages<'a> {
-    /// The arguments, for the command that goes on. `None` in a replay.
+    /// The arguments, for the command that continues. `None` in a replay.
     pub(crate) args: Option<&'a Args>,
     pub(crate) paint: Paint,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) unicode: bool,
-    /// Files that are not over: bounded by what is queued ahead and in flight.
+    /// The files that are not over. Their number is limited by the queue and the files in progress.
     known: HashMap<JobId, Known>,
-    /// Some file failed in a way that another run may do better.
+    /// True if a file failed in a way that may succeed in another run.
     another_run_may_do: bool,
     /// A file on the disk has another digest than its list says.
     some_are_wrong: bool,
-    /// The run was stopped: what is left is said at its very end.
+    /// True if the run was stopped. The end of the run then says what is left.
     stopped: bool,
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct Messages<'a> {
 struct Known {
     url: String,
     path: Option<String>,
-    /// It was given without a scheme.
+    /// True if the URL was given without a scheme.
     assumed_https: bool,
-    /// The person was told that it broke, and why.
+    /// True if a message said that the transfer broke, and why.
     broke: bool,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// What a file is called while it is not over.
+    /// Returns the name of a file that is not over.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
             Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
@@ -68,7 +68,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Why, and where if that is not the file's own URL or name, and the reason does not say it already.
+    /// Returns the reason of a failure. It includes where the failure happened, unless that is the file's own
+    /// URL or name, or the reason says it already.
     pub(crate) fn reason(&self, job: JobId, error: &Failure) -> String {
         match self.known.get(&job) {
             Some(known) => reason(known, error),
@@ -76,7 +77,7 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the lines that tell a person of an event.
+    /// Returns the lines that describe an event.
     //
     // This function is long because it is one match over all events.
     pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
@@ -107,7 +108,8 @@ impl<'a> Messages<'a> {
             EventKind::Resumed { from, bytes, .. } => {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
-                // What an earlier run left is news; going on after a break was said when it broke.
+                // A partial file of an earlier run is mentioned here. A break in this run was mentioned when
+                // it happened.
                 if !std::mem::replace(&mut self.known.entry(job).or_default().broke, false) && !self.quiet {
                     let mark = self.paint.dim(self.mark("↻", "~"));
                     return vec![format!("{mark} {name}: resuming, {bytes} are there from an earlier run")];
@@ -138,7 +140,7 @@ impl<'a> Messages<'a> {
                 let (name, why) = (self.name_of(job), escaped(&error.message));
                 vec![format!("{mark} {name}: dropped mirror {}: {why}", escaped(url))]
             }
-            // The prompt asks.
+            // The prompt shows the question.
             EventKind::Question { .. } => {
                 self.known.entry(job).or_default().broke = true;
                 Vec::new()
@@ -182,7 +184,7 @@ impl<'a> Messages<'a> {
                 let more = self.more_advice(&known, error);
                 self.failed(&format!("{name}: {reason}"), error, more, *retries, *exhausted)
             }
-            // The summary comes last; later versions may tell more.
+            // The summary is printed last. Later versions may have more events.
             _ => Vec::new(),
         }
     }
@@ -220,7 +222,7 @@ impl<'a> Messages<'a> {
             String::new()
         };
         let mut lines = vec![format!("{mark} {what}{tries}")];
-        // What is known about this URL says more than what holds for all.
+        // Advice for this URL is more specific than advice for the error code.
         let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
         lines.extend(advice.map(|advice| format!("  {advice}")));
         self.another_run_may_do |= !hints::fails_again(&error.code);
@@ -237,7 +239,7 @@ impl<'a> Messages<'a> {
             return Vec::new();
         };
         let go_on = self.to_go_on();
-        // A single file has said everything already.
+        // If there is a single file, its own line is enough.
         if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
             return go_on;
         }
@@ -253,8 +255,8 @@ impl<'a> Messages<'a> {
         [vec![text], go_on].concat()
     }
 
-    /// How to run the command again, where some file failed and another run may do better: what is complete
-    /// is not fetched again, and what is not is gone on with.
+    /// Returns how to run the command again, if a file failed and another run may succeed. Complete files are
+    /// not fetched again, and the others are continued.
     fn to_go_on(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.some_are_wrong
@@ -264,7 +266,7 @@ impl<'a> Messages<'a> {
             return vec![format!("{label} {command}")];
         }
         let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
-        // What went to standard output is gone.
+        // Bytes on standard output cannot be continued.
         if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Vec::new();
         }

@@ -1,5 +1,5 @@
-//! What people and programs are told. Each face is one reader of the session's facts, on a thread of its own,
-//! so that a stopped terminal or a slow pipe holds up nothing else.
+//! The output for people and programs. The screen, the log and the JSON output each read the session's events
+//! on a thread of their own. So a stopped terminal or a slow pipe delays nothing else.
 
 pub(crate) mod bars;
 pub(crate) mod explain;
@@ -19,26 +19,26 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// What came within the time a face was willing to wait.
+/// What happened within the time that a reader waited.
 pub(crate) enum Next {
     Event(Arc<Event>),
     Nothing,
     End,
 }
 
-/// Facts, as a face reads them on its own thread.
+/// The events of a session, for a reader on its own thread.
 pub(crate) struct Facts {
     runtime: Handle,
     pub(crate) reader: Events,
-    /// Facts since the last pause between them.
+    /// The number of events since the last pause between them.
     in_a_row: u32,
 }
 
-/// So many facts without a pause are a flood.
+/// This many events without a pause are a flood.
 const FLOOD: u32 = 16;
 
-/// In a flood a face reads a few hundred times a second: to be woken for each fact costs both sides more than
-/// all else that a small file does.
+/// In a flood, a reader wakes up only a few hundred times a second. Waking it for each event would cost more
+/// than everything else that is done for a small file.
 const NAP: Duration = Duration::from_millis(2);
 
 impl Facts {
@@ -46,7 +46,7 @@ impl Facts {
         Facts { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 
-    /// Waits for the next fact.
+    /// Waits for the next event.
     pub(crate) fn next(&mut self, patience: Duration) -> Next {
         let mut next = self.reader.try_next();
         if next.is_pending() {

@@ -1,7 +1,7 @@
-//! The question after a failure, asked on the controlling terminal while other files go on.
+//! The question after a failure. It is asked on the controlling terminal while other files continue.
 //!
-//! One question is open at a time. Keys are looked for at every paint, so that nothing ever waits for a
-//! person.
+//! One question is open at a time. Keys are read each time the screen is painted, so that no code waits for
+//! the user.
 
 use super::messages::Messages;
 use super::units;
@@ -11,19 +11,19 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The exact words, which scripts and habits rely on.
+/// The exact text of the question. Scripts rely on it.
 pub(crate) const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)? ";
 
-/// No answer for so long counts as "retry": the person is asleep and would want the file.
+/// After this time without an answer, the file is retried. The user may be away and want the file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A shorter name does not say which file it is.
+/// The shortest name. A shorter one does not show which file it is.
 const SHORTEST_NAME: usize = 12;
 
-/// A reason takes no more lines than these: the bars need room too.
+/// The most lines of a reason. The bars need space too.
 const MOST_LINES: usize = 4;
 
-/// What a person can choose.
+/// The choices of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
     Retry,
@@ -40,12 +40,12 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
-    /// `None`: there is no terminal to ask on.
+    /// Returns a prompt. Without a terminal, no question is asked.
     pub(crate) fn new(terminal: Option<Terminal>) -> Self {
         Prompt { terminal, open: VecDeque::new(), asked: None }
     }
 
-    /// Questions may be among the facts that the screen missed: takes over those that are open.
+    /// Takes over the open questions of a state, because the screen may have missed their events.
     pub(crate) fn catch_up(&mut self, state: &State, messages: &Messages) {
         if self.terminal.is_none() {
             return;
@@ -58,7 +58,7 @@ impl Prompt {
         }
     }
 
-    /// Opens and closes questions as the facts say.
+    /// Opens or closes a question after an event.
     pub(crate) fn event(&mut self, event: &Event, messages: &Messages) {
         let (Some(job), Some(terminal)) = (event.job, &mut self.terminal) else { return };
         match &event.kind {
@@ -83,7 +83,7 @@ impl Prompt {
         }
     }
 
-    /// What stands below the bars: the failure, and the question.
+    /// Returns the lines below the bars: the failure, and the question.
     pub(crate) fn lines(&mut self, columns: usize) -> Vec<String> {
         let (Some((_, asked)), Some(_)) = (self.open.front(), &self.terminal) else { return Vec::new() };
         let mut lines = asked.lines(columns);
@@ -91,7 +91,8 @@ impl Prompt {
         lines
     }
 
-    /// Looks for an answer to the first question. Returns it with the lines that stay on the screen.
+    /// Reads an answer to the first question, if there is one. Returns it with the lines that stay on the
+    /// screen.
     pub(crate) fn poll(&mut self) -> Option<(JobId, Choice, [String; 2])> {
         let (job, failure) = self.open.front()?;
         let (job, failure) = (*job, failure.to_string());
@@ -127,7 +128,8 @@ impl Prompt {
         Some((job, choice, [failure, format!("{QUESTION}{letter}")]))
     }
 
-    /// We were stopped and go on: the terminal may have been set differently.
+    /// Sets the terminal again after this program was stopped and continued, because another program may have
+    /// changed it.
     pub(crate) fn resume(&mut self) {
         if let (Some(terminal), false) = (&mut self.terminal, self.open.is_empty()) {
             terminal.cook();
@@ -135,7 +137,7 @@ impl Prompt {
         }
     }
 
-    /// Leaves the terminal as it was.
+    /// Restores the terminal.
     pub(crate) fn close(&mut self) {
         if let Some(terminal) = &mut self.terminal {
             terminal.cook();
@@ -143,7 +145,7 @@ impl Prompt {
     }
 }
 
-/// What is asked about.
+/// The subject of a question.
 #[derive(Clone)]
 struct Asked {
     name: String,
@@ -151,8 +153,8 @@ struct Asked {
 }
 
 impl Asked {
-    /// Returns it in lines of at most `columns` columns. The name is shortened, since the reason is what
-    /// matters.
+    /// Returns the question's subject in lines of at most `columns` columns. The name is shortened, because
+    /// the reason is more important.
     fn lines(&self, columns: usize) -> Vec<String> {
         let whole = self.to_string();
         if units::width(&whole) <= columns {

@@ -1,7 +1,8 @@
 //! The screen for people: messages above, bars (or plain lines) and the question below.
 //!
-//! Runs on a thread of its own, reads facts and pulls numbers, and paints at most ten times a second. When it
-//! falls behind it misses messages, never the truth: the counts come from the session's folded state.
+//! It runs on a thread of its own, reads events and progress, and paints at most ten times a second. If it
+//! falls behind, it misses messages, but its counts stay right, because they come from the state of the
+//! session.
 
 use super::bars::{Bars, Total};
 use super::messages::Messages;
@@ -20,10 +21,10 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Ten updates a second look smooth. More would cost time and could not be seen.
+/// The time between two paints. Ten a second look smooth, and more would only cost processor time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Plain progress lines of one file come no closer than this.
+/// The shortest time between two plain progress lines of one file.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// The screen.
@@ -35,9 +36,9 @@ pub(crate) struct Screen<'a> {
     prompt: Prompt,
     /// Lines that wait to be printed.
     above: Vec<String>,
-    /// What is printed at the very end.
+    /// The lines that are printed at the very end.
     last: Vec<String>,
-    /// When a file last had a plain line.
+    /// The time of the last plain line of each file.
     plain: HashMap<JobId, Duration>,
 }
 
@@ -97,7 +98,7 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Takes in a fact.
+    /// Handles an event.
     pub(crate) fn event(&mut self, event: &Event) {
         self.prompt.event(event, &self.messages);
         self.bars.state.apply(event);
@@ -108,17 +109,17 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Paints everything anew. `at` is any clock that goes on.
+    /// Paints everything. `at` is the time of any clock that does not go backwards.
     pub(crate) fn paint(&mut self, at: Duration, samples: &[Progress], total: Total) {
         let (columns, rows) = platform::terminal_size();
         self.bars.total = total;
         self.bars.sample(at, samples);
         let mut block = Vec::new();
         if platform::is_in_front() {
-            // A question takes two rows below the bars.
+            // A question takes rows below the bars.
             let question = self.prompt.lines(columns.saturating_sub(1));
             let rows = rows.saturating_sub(question.len() + 1);
-            // One column stays free: a cursor behind the last one wraps on some terminals.
+            // One column stays free, because some terminals wrap a cursor behind the last column.
             if self.shown == Shown::Bars && !samples.is_empty() {
                 block = self.bars.lines(samples, columns.saturating_sub(1), rows);
             }
@@ -130,7 +131,7 @@ impl<'a> Screen<'a> {
         self.print(&block, columns);
     }
 
-    /// Prints what is left and removes the block. Returns what shall be printed last.
+    /// Prints the waiting lines and removes the block. Returns the lines to print last.
     pub(crate) fn end(mut self) -> Vec<String> {
         self.print(&[], 0);
         self.prompt.close();

@@ -1,10 +1,10 @@
-//! Numbers and names as people read them, and fitting text into columns.
+//! Formats numbers and names for people, and fits text into columns.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// `512 B`, `1.5 KiB`, `12.3 MiB`, `456 MiB`: three digits at least where there are any.
+/// Returns `512 B`, `1.5 KiB`, `12.3 MiB` or `456 MiB`, with up to three digits.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
@@ -51,8 +51,7 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-/// Returns what was verified, for people. What programs are told of a file of which nothing was verified
-/// stays as it is.
+/// Returns how a file was verified, in words for people. Events for programs keep their own words.
 pub(crate) fn verified(proven: &str) -> &str {
     match proven {
         "size only" => "not verified (size matches)",
@@ -61,13 +60,13 @@ pub(crate) fn verified(proven: &str) -> &str {
     }
 }
 
-/// How many columns the text takes.
+/// Returns how many columns the text takes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text in exactly `columns` columns: padded, or with its middle left out, since both ends tell names
-/// apart.
+/// Returns the text in exactly `columns` columns. It is padded, or its middle is left out, because both ends
+/// help to tell names apart.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     let wide = width(text);
     if wide <= columns {
@@ -84,7 +83,7 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     cut + &" ".repeat(missing)
 }
 
-/// As much of the beginning as fits.
+/// Returns the beginning of the text, as much as fits.
 pub(crate) fn prefix(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (at, c) in text.char_indices() {
@@ -106,34 +105,35 @@ fn suffix(text: &str, columns: usize) -> &str {
         }
         start = at;
     }
-    // A mark that combines with a character that was cut off would combine with ours.
+    // A combining mark without its character would combine with the mark for the gap.
     text[start..].trim_start_matches(|c: char| c.width() == Some(0))
 }
 
-/// A speed over the last seconds, from samples.
+/// The speed over the last seconds, from samples of the progress.
 ///
-/// It is counted from the first bytes: the time until they come is not part of any speed.
+/// It starts with the first bytes. The time before them is not part of the speed.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
     samples: VecDeque<(Duration, u64)>,
-    /// When the first bytes came.
+    /// The time of the first bytes.
     first: Option<Duration>,
 }
 
 impl Speed {
-    /// Long enough to be steady, short enough to notice a change.
+    /// The time over which the speed is measured. It is long enough for a steady number, and short enough to
+    /// show a change.
     const WINDOW: Duration = Duration::from_secs(5);
 
-    /// Before that, the size of single reads decides more than the speed.
+    /// The shortest time for a speed. Before that, the number depends on the size of single reads.
     const SHORTEST: Duration = Duration::from_millis(400);
 
     pub(crate) fn sample(&mut self, at: Duration, bytes: u64) {
         match self.samples.back() {
             // The file started again.
             Some(&(_, before)) if bytes < before => *self = Speed::default(),
-            // Nothing has come yet.
+            // No bytes have arrived yet.
             Some(&(_, before)) if bytes == before && self.samples.len() == 1 => self.samples.clear(),
-            // These are the first bytes: the speed is that of what follows them.
+            // These are the first bytes. The speed is that of the bytes after them.
             Some(_) if self.samples.len() == 1 && self.first.is_none() => {
                 self.first = Some(at);
                 self.samples.clear();
@@ -148,7 +148,7 @@ impl Speed {
         }
     }
 
-    /// Returns bytes per second; `None` before anything can be said.
+    /// Returns the speed in bytes a second, or `None` if it is not known yet.
     pub(crate) fn get(&self) -> Option<f64> {
         let (&(from, first), &(to, last)) = (self.samples.front()?, self.samples.back()?);
         let time = to.saturating_sub(from);
