@@ -1,6 +1,7 @@
 //! Advice for the user after a failure.
 
 use crate::input;
+use downhaul_engine::core::error::{ErrorKind, NextRun};
 use downhaul_engine::core::event::Failure;
 use downhaul_engine::core::identity::IS_NOT_WHAT;
 use downhaul_engine::core::show;
@@ -163,28 +164,9 @@ pub(crate) fn is_wrong_on_disk(error: &Failure) -> bool {
 }
 
 /// Returns true if the same command would fail in the same way, unless something else is changed.
-pub(crate) fn fails_again(code: &str) -> bool {
-    const GROUPS: [&str; 6] = ["url.", "name.", "list.", "resume.", "redirect.", "content."];
-    const CODES: [&str; 17] = [
-        "tls.expired",
-        "tls.wrong_host",
-        "tls.untrusted",
-        "tls.outdated",
-        "tls.missing",
-        "http.malformed",
-        "http.version",
-        "http.unauthorized",
-        "http.forbidden",
-        "http.not_found",
-        "http.gone",
-        "http.status",
-        "file.exists",
-        "file.is_folder",
-        "file.is_device",
-        "folder.is_file",
-        "output.binary",
-    ];
-    GROUPS.iter().any(|group| code.starts_with(group)) || CODES.contains(&code)
+pub(crate) fn fails_again(error: &Failure) -> bool {
+    let by_kind = ErrorKind::of_code(&error.code).map(ErrorKind::next_run) == Some(NextRun::Fails);
+    by_kind || is_wrong_on_disk(error)
 }
 
 /// Returns true if a failure needs no message, because the user knows about it.
@@ -195,12 +177,11 @@ pub(crate) fn is_silent(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use downhaul_engine::core::error::ErrorKind;
 
     #[test]
     fn advice_is_for_codes_that_exist() {
         for (code, _) in ADVICE {
-            assert!(ErrorKind::ALL.iter().any(|kind| kind.code() == *code), "{code}");
+            assert!(ErrorKind::of_code(code).is_some(), "{code}");
         }
     }
 }

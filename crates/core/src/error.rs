@@ -2,8 +2,9 @@
 //!
 //! The [`ErrorKind`] alone decides if a failure is retried ([`Retry`]), what has to be mended ([`Blame`],
 //! which gives the exit status), what the failure affects ([`Scope`]), what it shows about its source
-//! ([`SourceVerdict`]), what happens to written bytes ([`WrittenBytes`]), and which code programs see.
-//! Sentences for people and hints are in the command line. `docs/errors.md` is generated from this list.
+//! ([`SourceVerdict`]), what happens to written bytes ([`WrittenBytes`]), what the same command would do in
+//! another run ([`NextRun`]), and which code programs see. Sentences for people and hints are in the command
+//! line. `docs/errors.md` is generated from this list.
 
 use std::fmt;
 use std::time::Duration;
@@ -64,9 +65,18 @@ pub enum WrittenBytes {
     Discard,
 }
 
+/// What the same command would do in another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextRun {
+    /// It may succeed, or get further.
+    May,
+    /// It fails in the same way, until something is changed: the command, a file, or what the server has.
+    Fails,
+}
+
 macro_rules! kinds {
     ($(
-        $variant:ident $code:literal $retry:ident $blame:ident $scope:ident $source:ident $bytes:ident
+        $variant:ident $code:literal $retry:ident $blame:ident $scope:ident $source:ident $bytes:ident $next:ident
         $meaning:literal;
     )*) => {
         /// The kind of a failure. The code (see [`ErrorKind::code`]) never changes once released.
@@ -103,149 +113,157 @@ macro_rules! kinds {
             pub fn written_bytes(self) -> WrittenBytes {
                 match self { $(ErrorKind::$variant => WrittenBytes::$bytes,)* }
             }
+
+            /// Returns what the same command would do in another run.
+            pub fn next_run(self) -> NextRun { match self { $(ErrorKind::$variant => NextRun::$next,)* } }
+
+            /// Returns the kind with this code, or `None` if there is no such code in this version.
+            pub fn of_code(code: &str) -> Option<ErrorKind> {
+                ErrorKind::ALL.iter().copied().find(|kind| kind.code() == code)
+            }
         }
     };
 }
 
 kinds! {
-    // kind           code                     retry  blame   scope      source  bytes
-    UrlInvalid        "url.invalid"            Never  Request Connection Silent  Keep
+    // kind           code                     retry  blame   scope      source  bytes   next run
+    UrlInvalid        "url.invalid"            Never  Request Connection Silent  Keep    Fails
         "the URL cannot be understood";
-    UrlScheme         "url.scheme"             Never  Request Connection Silent  Keep
+    UrlScheme         "url.scheme"             Never  Request Connection Silent  Keep    Fails
         "only http and https are supported";
-    ListLine          "list.line"              Never  Request Connection Silent  Keep
+    ListLine          "list.line"              Never  Request Connection Silent  Keep    Fails
         "this line of the list cannot be understood";
-    ListFile          "list.file"              Never  Request Connection Silent  Keep
+    ListFile          "list.file"              Never  Request Connection Silent  Keep    Fails
         "this file of the Metalink document cannot be downloaded";
-    NameUnsafe        "name.unsafe"            Never  Request Connection Silent  Keep
+    NameUnsafe        "name.unsafe"            Never  Request Connection Silent  Keep    Fails
         "the name is not safe as a file name";
-    NameTaken         "name.taken"             Never  Request Connection Silent  Keep
+    NameTaken         "name.taken"             Never  Request Connection Silent  Keep    Fails
         "another file of this run has the same name";
-    DnsUnresolved     "dns.unresolved"         Again  Remote  Connection Silent  Keep
+    DnsUnresolved     "dns.unresolved"         Again  Remote  Connection Silent  Keep    May
         "the host name cannot be resolved";
-    ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep
+    ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep    May
         "the connection was refused";
-    ConnectTimeout    "connect.timeout"        Again  Remote  Connection Silent  Keep
+    ConnectTimeout    "connect.timeout"        Again  Remote  Connection Silent  Keep    May
         "no connection within --connect-timeout";
-    ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep
+    ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep    May
         "the host cannot be reached";
-    TlsExpired        "tls.expired"            Person Remote  Connection Silent  Keep
+    TlsExpired        "tls.expired"            Person Remote  Connection Silent  Keep    Fails
         "the server's certificate has expired or is not yet valid";
-    TlsWrongHost      "tls.wrong_host"         Person Remote  Connection Silent  Keep
+    TlsWrongHost      "tls.wrong_host"         Person Remote  Connection Silent  Keep    Fails
         "the server's certificate is for another host";
-    TlsUntrusted      "tls.untrusted"          Person Remote  Connection Silent  Keep
+    TlsUntrusted      "tls.untrusted"          Person Remote  Connection Silent  Keep    Fails
         "the server's certificate is not signed by a trusted authority";
-    TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep
+    TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep    Fails
         "the server offers only TLS versions or ciphers that are not considered safe";
-    TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep
+    TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep    Fails
         "the server does not speak TLS on this port";
-    TlsFailed         "tls.failed"             Again  Remote  Connection Silent  Keep
+    TlsFailed         "tls.failed"             Again  Remote  Connection Silent  Keep    May
         "no secure connection could be made";
-    NetReset          "net.reset"              Again  Remote  Connection Silent  Keep
+    NetReset          "net.reset"              Again  Remote  Connection Silent  Keep    May
         "the connection broke";
-    NetSilent         "net.silent"             Again  Remote  Connection Silent  Keep
+    NetSilent         "net.silent"             Again  Remote  Connection Silent  Keep    May
         "no data arrived from the server";
-    NetSlow           "net.slow"               Again  Remote  Connection Silent  Keep
+    NetSlow           "net.slow"               Again  Remote  Connection Silent  Keep    May
         "the transfer was slower than --min-speed";
-    HttpMalformed     "http.malformed"         Person Remote  Connection Silent  Keep
+    HttpMalformed     "http.malformed"         Person Remote  Connection Silent  Keep    Fails
         "the server's response is not valid HTTP";
-    HttpVersion       "http.version"           Person Remote  Connection Silent  Keep
+    HttpVersion       "http.version"           Person Remote  Connection Silent  Keep    Fails
         "the server does not support the requested version of HTTP";
-    HttpTruncated     "http.truncated"         Again  Remote  Connection Silent  Keep
+    HttpTruncated     "http.truncated"         Again  Remote  Connection Silent  Keep    May
         "the body ended before its announced end";
-    HttpUnauthorized  "http.unauthorized"      Person Remote  Connection Refuses Keep
+    HttpUnauthorized  "http.unauthorized"      Person Remote  Connection Refuses Keep    Fails
         "the server requires a login";
-    HttpForbidden     "http.forbidden"         Person Remote  Connection Refuses Keep
+    HttpForbidden     "http.forbidden"         Person Remote  Connection Refuses Keep    Fails
         "the server forbids access";
-    HttpNotFound      "http.not_found"         Person Remote  Connection Refuses Keep
+    HttpNotFound      "http.not_found"         Person Remote  Connection Refuses Keep    Fails
         "there is no such file on the server";
-    HttpGone          "http.gone"              Person Remote  Connection Refuses Keep
+    HttpGone          "http.gone"              Person Remote  Connection Refuses Keep    Fails
         "the file was removed from the server";
-    HttpBusy          "http.busy"              Again  Remote  Connection Refuses Keep
+    HttpBusy          "http.busy"              Again  Remote  Connection Refuses Keep    May
         "the server asks for fewer requests or is overloaded";
-    HttpLater         "http.later"             Never  Remote  Connection Refuses Keep
+    HttpLater         "http.later"             Never  Remote  Connection Refuses Keep    May
         "the server asks for a longer wait than downhaul allows";
-    HttpServer        "http.server"            Again  Remote  Connection Silent  Keep
+    HttpServer        "http.server"            Again  Remote  Connection Silent  Keep    May
         "the server failed";
-    HttpStatus        "http.status"            Person Remote  Connection Refuses Keep
+    HttpStatus        "http.status"            Person Remote  Connection Refuses Keep    Fails
         "the server answered with an unusable status";
-    HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard
+    HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard May
         "the server does not support ranges, so the file starts again";
-    HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard
+    HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard May
         "the server sent another range than the requested one";
-    HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard
+    HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard May
         "the server's file ends before the requested range";
-    HttpEncoding      "http.encoding"          Again  Remote  Connection Differs Discard
+    HttpEncoding      "http.encoding"          Again  Remote  Connection Differs Discard May
         "the server sent a range in a content coding that cannot be joined";
-    ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep
+    ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep    Fails
         "the compressed content cannot be decoded";
-    RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep
+    RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep    Fails
         "too many redirects";
-    RedirectDowngrade "redirect.downgrade"     Person Remote  Connection Silent  Keep
+    RedirectDowngrade "redirect.downgrade"     Person Remote  Connection Silent  Keep    Fails
         "a redirect leaves https for http";
-    RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep
+    RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails
         "a redirect leads to something that is not http or https";
-    RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep
+    RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep    Fails
         "a redirect has no valid target";
-    RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard
+    RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard May
         "the file changed on the server during the download";
-    RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep
+    RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep    May
         "the server now sends something else than the file, such as a login page";
-    ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep
+    ResumeUnproven    "resume.unproven"        Again  Remote  Connection Silent  Keep    Fails
         "nothing shows that the partial file belongs to this file";
-    ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep
+    ResumeDamaged     "resume.damaged"         Never  Request Job        Silent  Keep    Fails
         "the partial file is not a beginning of what the server has";
-    ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep
+    ResumeRefused     "resume.refused"         Never  Request Connection Silent  Keep    Fails
         "the partial file cannot be continued";
-    JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep
+    JobMaxTime        "job.max_time"           Never  Remote  Connection Silent  Keep    May
         "the file took longer than --max-time";
-    DigestMismatch    "digest.mismatch"        Person Content Job        Differs Discard
+    DigestMismatch    "digest.mismatch"        Person Content Job        Differs Discard May
         "the content does not match its digest";
-    DigestPart        "digest.part"            Again  Content Job        Differs Keep
+    DigestPart        "digest.part"            Again  Content Job        Differs Keep    May
         "a chunk of the content does not match its digest";
-    DigestMissing     "digest.missing"         Person Content Job        Silent  Keep
+    DigestMissing     "digest.missing"         Person Content Job        Silent  Keep    Fails
         "no strong checksum is known for this file";
-    DigestUnlisted    "digest.unlisted"        Person Content Job        Silent  Keep
+    DigestUnlisted    "digest.unlisted"        Person Content Job        Silent  Keep    Fails
         "no checksum list names this file";
-    DigestList        "digest.list"            Person Remote  Connection Silent  Keep
+    DigestList        "digest.list"            Person Remote  Connection Silent  Keep    May
         "the checksum list could not be fetched";
-    SignatureMissing  "signature.missing"      Person Content Job        Silent  Keep
+    SignatureMissing  "signature.missing"      Person Content Job        Silent  Keep    Fails
         "there is no signature";
-    SignatureWrong    "signature.wrong"        Person Content Job        Silent  Discard
+    SignatureWrong    "signature.wrong"        Person Content Job        Silent  Discard Fails
         "the signature does not match this content and key";
-    ContentHtml       "content.html"           Person Content Job        Silent  Keep
+    ContentHtml       "content.html"           Person Content Job        Silent  Keep    Fails
         "the server sent an HTML page instead of the file";
-    ContentPointer    "content.pointer"        Person Content Job        Silent  Keep
+    ContentPointer    "content.pointer"        Person Content Job        Silent  Keep    Fails
         "the server sent a Git LFS pointer instead of the file";
-    FileExists        "file.exists"            Never  Request Connection Silent  Keep
+    FileExists        "file.exists"            Never  Request Connection Silent  Keep    Fails
         "a file of this name already exists";
-    FileIsFolder      "file.is_folder"         Never  Disk    Job        Silent  Keep
+    FileIsFolder      "file.is_folder"         Never  Disk    Job        Silent  Keep    Fails
         "a folder is where the file should be";
-    FileIsDevice      "file.is_device"         Never  Disk    Job        Silent  Keep
+    FileIsDevice      "file.is_device"         Never  Disk    Job        Silent  Keep    Fails
         "a pipe or a device is where the file should be";
-    FolderIsFile      "folder.is_file"         Never  Disk    Job        Silent  Keep
+    FolderIsFile      "folder.is_file"         Never  Disk    Job        Silent  Keep    Fails
         "a file is where a folder should be";
-    FileLocked        "file.locked"            Never  Request Connection Silent  Keep
+    FileLocked        "file.locked"            Never  Request Connection Silent  Keep    May
         "another run is working on this file";
-    DiskFull          "disk.full"              Person Disk    Job        Silent  Keep
+    DiskFull          "disk.full"              Person Disk    Job        Silent  Keep    May
         "the disk is full";
-    DiskPermission    "disk.permission"        Person Disk    Job        Silent  Keep
+    DiskPermission    "disk.permission"        Person Disk    Job        Silent  Keep    May
         "the folder or file may not be written";
-    DiskTooLarge      "disk.too_large"         Person Disk    Job        Silent  Keep
+    DiskTooLarge      "disk.too_large"         Person Disk    Job        Silent  Keep    May
         "the file is too large for this disk or limit";
-    DiskTooManyFiles  "disk.too_many_files"    Person Disk    Job        Silent  Keep
+    DiskTooManyFiles  "disk.too_many_files"    Person Disk    Job        Silent  Keep    May
         "too many files are open";
-    DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep
+    DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep    May
         "the disk failed";
-    OutputClosed      "output.closed"          Never  Request Job        Silent  Keep
+    OutputClosed      "output.closed"          Never  Request Job        Silent  Keep    May
         "the reader of the output is gone";
-    OutputStarted     "output.started"         Never  Remote  Job        Silent  Keep
+    OutputStarted     "output.started"         Never  Remote  Job        Silent  Keep    May
         "bytes that were already written to the output cannot be taken back";
-    OutputBinary      "output.binary"          Never  Request Connection Silent  Keep
+    OutputBinary      "output.binary"          Never  Request Connection Silent  Keep    Fails
         "the content is binary, and standard output is a terminal";
-    RunStopped        "run.stopped"            Never  Stopped Connection Silent  Keep
+    RunStopped        "run.stopped"            Never  Stopped Connection Silent  Keep    May
         "the run was stopped before this file was complete";
-    JobRemoved        "job.removed"            Never  Stopped Connection Silent  Keep
+    JobRemoved        "job.removed"            Never  Stopped Connection Silent  Keep    May
         "the job was removed from the run";
 }
 

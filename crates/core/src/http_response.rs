@@ -35,7 +35,26 @@ pub struct ContentRange {
     pub total: Option<u64>,
 }
 
-/// Reads a response of `url` whose status [is not a failure](crate::retry::of_status). `asked_for_all` is
+/// Returns the kind of failure for an HTTP status, or `None` if the body is the file or a range of it. An
+/// unknown 2xx is treated as 200 (RFC 9110, section 15). The body of a known 2xx that is not named here is
+/// not the file.
+pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
+    Some(match status {
+        200 | 203 | 206 | 209..=225 | 227..=299 => return None,
+        401 | 407 => ErrorKind::HttpUnauthorized,
+        403 => ErrorKind::HttpForbidden,
+        404 => ErrorKind::HttpNotFound,
+        410 => ErrorKind::HttpGone,
+        416 => ErrorKind::HttpRangePast,
+        425 | 429 | 503 => ErrorKind::HttpBusy,
+        // Not Implemented and HTTP Version Not Supported are permanent.
+        501 | 505 => ErrorKind::HttpStatus,
+        408 | 500..=599 => ErrorKind::HttpServer,
+        _ => ErrorKind::HttpStatus,
+    })
+}
+
+/// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is
 /// true if the request was for the whole file. A 206 that covers the whole file of a known size then means
 /// the same as a 200. If the size is not known (`bytes 0-5/*`), the body is taken for the file, as curl does,
 /// and a note is added.

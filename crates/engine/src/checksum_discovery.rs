@@ -48,7 +48,7 @@ impl Known {
 }
 
 /// Fetches checksum lists and signatures, and remembers them.
-pub(crate) struct Proofs {
+pub(crate) struct ChecksumDiscovery {
     settings: Arc<Settings>,
     sources: Sources,
     /// The keys whose signatures are accepted, or why they cannot be used.
@@ -71,12 +71,12 @@ struct List {
 /// A list beside a file, or the error of fetching it.
 type Beside = Result<Arc<List>, Error>;
 
-impl Proofs {
+impl ChecksumDiscovery {
     pub(crate) fn new(settings: Arc<Settings>, sources: Sources) -> Self {
         let read =
             |keys| Trusted::new(keys).map_err(|why| Error::new(ErrorKind::SignatureWrong, "the key", why));
         let trusted = settings.signed_by.as_ref().map(read);
-        Proofs { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
+        ChecksumDiscovery { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
     /// Returns true if the settings ask for no lists and no signatures.

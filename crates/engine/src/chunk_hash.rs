@@ -11,7 +11,7 @@ use downhaul_core::settings::Verify;
 use downhaul_core::show;
 
 /// The unfinished digests of a chunk.
-pub(crate) struct Piece {
+pub(crate) struct ChunkCheck {
     expected: Vec<Expected>,
     hashers: Hashers,
     /// The offset in the file after its last byte.
@@ -22,10 +22,10 @@ pub(crate) struct Piece {
     at: String,
 }
 
-impl Piece {
+impl ChunkCheck {
     /// Returns the chunk of a response. Returns `None` if the response states no digest of it, or if nothing
     /// is verified in this run.
-    pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<Piece> {
+    pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<ChunkCheck> {
         let Span::Range(range) = &remote.span else { return None };
         if verify == Verify::Off || remote.range_digests.is_empty() {
             return None;
@@ -33,7 +33,13 @@ impl Piece {
         let expected = remote.range_digests.clone();
         let algorithms: Vec<Algorithm> = expected.iter().map(|one| one.digest.algorithm).collect();
         let (end, left) = (range.end, range.end.saturating_sub(range.start));
-        Some(Piece { expected, hashers: Hashers::new(&algorithms), end, left, at: show::url(&remote.url) })
+        Some(ChunkCheck {
+            expected,
+            hashers: Hashers::new(&algorithms),
+            end,
+            left,
+            at: show::url(&remote.url),
+        })
     }
 
     pub(crate) fn end(&self) -> u64 {

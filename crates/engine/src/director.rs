@@ -22,14 +22,14 @@ mod running;
 mod starting;
 mod verifying;
 
-use crate::checksum_discovery::{Known, Proofs};
+use crate::checksum_discovery::{ChecksumDiscovery, Known};
 use crate::clock::Clock;
 use crate::disk::{Disk, Generation};
 use crate::limit::Limit;
 use crate::place::Places;
 use crate::report::Reporter;
 use crate::session::Added;
-use crate::short_blocking::Clerks;
+use crate::short_blocking::ShortCalls;
 use crate::source::{Request, Sources};
 use crate::space::Space;
 use crate::trace;
@@ -39,13 +39,12 @@ pub(crate) use control::{Command, Control};
 use downhaul_core::concurrency::{Allowance, Controller};
 use downhaul_core::error::Error;
 use downhaul_core::event::{EventKind, JobId, Phase};
-use downhaul_core::job::Destination;
-use downhaul_core::plan::{Action, Findings, Input, Leftover, Place};
+use downhaul_core::plan::{Action, Findings, Input, Place};
 use downhaul_core::settings::{OnError, Settings};
 pub use ending::Summary;
-use placing::Placed;
+use placing::Placement;
 use queue::Queue;
-use running::{Running, add_mirrors, headers_of, host_of, listed_size, name_of};
+use running::{Running, Stage, add_mirrors, headers_of, host_of, listed_size, name_of};
 use starting::FILES_LEAST;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -76,7 +75,7 @@ enum Report {
     /// A name was checked before the file is fetched.
     Looked(Result<(PathBuf, Place), Error>),
     /// The place of a file was prepared, or is not needed.
-    Placed(Result<Placed, Error>),
+    Placed(Result<Placement, Error>),
     /// The partial file was started again.
     Begun(Result<Generation, Error>),
     /// The partial file of a job that is over has been removed.
@@ -99,9 +98,9 @@ pub(crate) struct Director {
     sources: Sources,
     disk: Arc<dyn Disk>,
     places: Arc<Places>,
-    proofs: Arc<Proofs>,
+    checksums: Arc<ChecksumDiscovery>,
     space: Arc<Space>,
-    clerks: Arc<Clerks>,
+    short_calls: Arc<ShortCalls>,
     clock: Clock,
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
@@ -145,9 +144,9 @@ impl Director {
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
         Director {
             places: Arc::new(Places::new(settings.clone(), disk.clone())),
-            proofs: Arc::new(Proofs::new(settings.clone(), sources.clone())),
+            checksums: Arc::new(ChecksumDiscovery::new(settings.clone(), sources.clone())),
             space: Arc::default(),
-            clerks: Arc::default(),
+            short_calls: Arc::default(),
             on_error: settings.on_error,
             settings,
             sources,
@@ -237,39 +236,28 @@ impl Director {
             Report::Gone => return self.forget(id),
             Report::Input(input) => input,
             Report::Known(known) => {
-                running.told = true;
-                running.signature = known.signature.or(running.signature.take());
+                running.on_known(known.signature);
                 let more = add_mirrors(running, &self.sources, known.mirrors);
                 let more = more.iter().map(|url| self.places.origin(url)).collect();
                 running.plan.on(self.clock.now(), Input::Sources(more));
                 Input::Found(known.findings)
             }
             Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
-                // A server may still give the file another name, unless the file continues a partial one.
-                let settled = running.spec.destination != Destination::Server
-                    || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
-                if settled && !matches!(place, Place::Ask(_)) {
-                    running.path = Some(path);
-                }
+                running.on_looked(path, &place);
                 place
             })),
-            Report::Placed(Ok(placed)) => {
-                running.meter.set_name(name_of(&placed.path));
-                running.path = Some(placed.path);
-                if placed.renamed.is_some() {
-                    let findings = Findings { renamed: placed.renamed, ..Findings::default() };
+            Report::Placed(Ok(mut placement)) => {
+                running.meter.set_name(name_of(&placement.path));
+                if let Some(renamed) = placement.renamed.take() {
+                    let findings = Findings { renamed: Some(renamed), ..Findings::default() };
                     running.plan.on(self.clock.now(), Input::Found(findings));
                 }
-                running.part = placed.part;
-                running.written = placed.written;
-                running.generation = placed.generation;
-                // A file that is being repaired has no journal. If interrupted, the repair starts again.
-                running.journaled |=
-                    matches!(placed.left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
-                Input::Placed(Ok(placed.place), placed.left)
+                let (place, left) = (placement.place.clone(), placement.left.take());
+                running.on_placed(placement);
+                Input::Placed(Ok(place), left)
             }
             Report::Placed(Err(error)) => Input::Placed(Err(error), None),
-            Report::Begun(result) => Input::Begun(result.map(|generation| running.generation = generation)),
+            Report::Begun(result) => Input::Begun(result.map(|generation| running.on_begun(generation))),
         };
         match &mut input {
             Input::Opened { worker, remote } => {
@@ -297,7 +285,7 @@ impl Director {
         if let Some(running) = self.running.get_mut(&id) {
             running.plan.on(now, input);
             running.meter.set_bytes(running.plan.bytes());
-            if let Some(verifier) = &running.verifier {
+            if let Some(verifier) = running.file().and_then(|file| file.verifier.as_ref()) {
                 verifier.written(running.plan.prefix());
             }
             self.drive(id);
@@ -311,7 +299,9 @@ impl Director {
         let now = self.clock.now();
         loop {
             let allowances = self.allowances(id);
-            let Some(running) = self.running.get_mut(&id).filter(|running| !running.over) else { return };
+            let Some(running) = self.running.get_mut(&id).filter(|running| !running.is_over()) else {
+                return;
+            };
             match running.plan.next(now, &allowances) {
                 Action::Wait(wake) => {
                     running.wake = wake;
@@ -351,8 +341,10 @@ impl Director {
                     }
                 }
                 Action::Drop { worker } => self.remove_worker(id, worker, true),
-                Action::VerifyChunk { number, chunk, expected } => self.prove(id, number, chunk, expected),
-                Action::Discard { number, ranges } => self.void(id, number, ranges),
+                Action::VerifyChunk { number, chunk, expected } => {
+                    self.verify_chunk(id, number, chunk, expected)
+                }
+                Action::Discard { number, ranges } => self.discard(id, number, ranges),
                 Action::Verify => self.verify(id),
                 Action::Publish => self.publish(id),
                 Action::Tell(fact) => {
@@ -370,12 +362,12 @@ impl Director {
             }
         }
     }
-    /// Runs work on the disk on a thread that may block. The clerks run quick work.
+    /// Runs work on the disk on a thread that may block. [`ShortCalls`] runs quick work.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let (news, span) = (self.news.clone(), self.span(id));
         let work = move || drop(news.send((id, span.in_scope(work))));
         if quick {
-            self.clerks.run(work);
+            self.short_calls.run(work);
         } else {
             tokio::task::spawn_blocking(work);
         }

@@ -33,7 +33,7 @@ pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, re
 ///
 /// # Errors
 /// Returns an error if the bytes cannot be read.
-pub(crate) fn is_as(part: &dyn Part, range: Range<u64>, expected: &Digest) -> Result<bool, Error> {
+pub(crate) fn has_digest(part: &dyn Part, range: Range<u64>, expected: &Digest) -> Result<bool, Error> {
     let mut hashers = Hashers::new(&[expected.algorithm]);
     let whole = read(part, range, |bytes| hashers.update(&[bytes]))?;
     Ok(whole && hashers.finish().first() == Some(expected))

@@ -1,8 +1,115 @@
-//! The downhaul library downloads many files at once, resumes interrupted downloads, and verifies files.
+//! Downloads many files at once, resumes what was interrupted, and verifies what arrived.
 //!
-//! A [`Session`] runs [`Job`]s according to its [`Settings`]. It never asks questions and never prints. It
-//! reports [`Event`]s ([`Session::events`]) and [`Progress`] ([`Session::samples`]), and accepts answers
-//! ([`Session::answer`]).
+//! A [`Session`] runs [`Job`]s as its [`Settings`] say. It never asks and never prints. This page shows what
+//! a program does with it; `examples/` has whole programs.
+//!
+//! # Add a job
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use downhaul_engine::{Job, Session, Settings};
+//!
+//! let session = Session::start(Settings::default().with_output("downloads").with_retries(3))?;
+//! // The URL may end in the digest that the file must have.
+//! let job = Job::given("https://example.com/data.gz#md5=d41d8cd98f00b204e9800998ecf8427e")?
+//!     .to_path("data.gz")
+//!     .with_header("Accept", "application/gzip");
+//! let id = session.add(job).await?;
+//! // Waits for all jobs. An error of a job is not an error of the session.
+//! let summary = session.finish().await;
+//! println!("{} of {} files are complete", summary.finished, summary.files);
+//! # Ok(()) }
+//! ```
+//!
+//! # Look at what happens
+//!
+//! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a job
+//! in flight, for a screen that asks for it now and then. If the settings say so ([`OnError::Ask`]), a
+//! failure is a question, which [`Session::answer`] answers, while other jobs go on.
+//!
+//! ```no_run
+//! # async fn run(session: downhaul_engine::Session) {
+//! use downhaul_engine::{Answer, EventKind};
+//!
+//! let mut events = session.events();
+//! while let Some(event) = events.next().await {
+//!     match (event.job, &event.kind) {
+//!         (_, EventKind::Finished { path, bytes, .. }) => println!("{path}: {bytes} bytes"),
+//!         (_, EventKind::Failed { error, .. }) => println!("{}: {}", error.code, error.message),
+//!         (Some(job), EventKind::Question { .. }) => session.answer(job, Answer::Retry),
+//!         _ => {}
+//!     }
+//! }
+//! for progress in session.samples() {
+//!     println!("{}: {} of {:?} bytes", progress.name, progress.bytes, progress.total);
+//! }
+//! # }
+//! ```
+//!
+//! # Pause and limit
+//!
+//! All of this may be called at any time, also for a job that waits in the queue. What arrived stays in the
+//! partial file.
+//!
+//! ```no_run
+//! # async fn run(session: downhaul_engine::Session, id: downhaul_engine::JobId) {
+//! use downhaul_engine::Remove;
+//!
+//! session.pause(id);
+//! session.resume(id);
+//! session.set_priority(id, 10);
+//! session.set_rate_limit(Some(1_000_000)); // bytes a second, of all jobs together
+//! session.set_job_rate_limit(id, Some(100_000));
+//! session.remove(id, Remove::KeepPartial);
+//! session.pause_all();
+//! // Jobs in flight fail with `run.stopped`. A later session resumes their partial files.
+//! session.stop();
+//! # }
+//! ```
+//!
+//! # Write elsewhere
+//!
+//! A job can write to a writer of the program instead of a file: [`Job::to_writer`] for one that blocks,
+//! [`AsyncWriter`] for one that does not. Several connections fetch the bytes, and they arrive in order.
+//!
+//! ```no_run
+//! # async fn run(session: downhaul_engine::Session) -> Result<(), Box<dyn std::error::Error>> {
+//! use downhaul_engine::{AsyncWriter, Job};
+//!
+//! let (writer, reader) = tokio::io::duplex(64 * 1024);
+//! session.add(Job::given("https://example.com/log")?.to_writer(AsyncWriter::new(writer))).await?;
+//! // `reader` has the bytes as they come.
+//! # drop(reader); Ok(()) }
+//! ```
+//!
+//! # Add a protocol
+//!
+//! A [`source::Source`] is one remote file. [`source`] says what it must do. HTTP stays beside it.
+//!
+//! ```no_run
+//! # use downhaul_engine::source::{Opened, Remote, Request, Source, Sources};
+//! # use downhaul_engine::{Error, Job, Session, Settings, Url};
+//! # use std::sync::Arc;
+//! use futures_util::future::BoxFuture;
+//! use futures_util::stream;
+//!
+//! struct Hello(Url);
+//!
+//! impl Source for Hello {
+//!     fn open(&self, _request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+//!         let body = Box::pin(stream::iter([Ok("hello".into())]));
+//!         Box::pin(async move { Ok(Opened { remote: Remote::whole(self.0.clone()), body }) })
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::default();
+//! let sources = Sources::http(&settings)?.with_scheme("hello", |url, _| Arc::new(Hello(url.clone())));
+//! let url = sources.parse_url("hello://world")?;
+//! let session = Session::builder(settings).sources(sources).start()?;
+//! session.add(Job::new(url).to_path("hello.txt")).await?;
+//! # Ok(()) }
+//! ```
 //!
 //! # Tracing
 //!
@@ -18,6 +125,33 @@
 //! Retries and pauses have the level INFO, all others DEBUG. Each event of a job is in its span `job` (target
 //! `downhaul`), whose field `id` is the number of the [`JobId`]. URLs are shown without secrets, and values
 //! of headers are not shown. Without a subscriber nothing is formatted.
+//!
+//! ```
+//! use tracing::span::{Attributes, Id, Record};
+//! use tracing::{Event, Metadata, Subscriber};
+//!
+//! /// Prints where each event comes from. Programs usually take a subscriber from `tracing-subscriber`.
+//! struct Targets;
+//!
+//! impl Subscriber for Targets {
+//!     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+//!         metadata.target().starts_with("downhaul")
+//!     }
+//!     fn event(&self, event: &Event<'_>) {
+//!         println!("{}: {}", event.metadata().level(), event.metadata().target());
+//!     }
+//!     fn new_span(&self, _: &Attributes<'_>) -> Id {
+//!         Id::from_u64(1)
+//!     }
+//!     # fn record(&self, _: &Id, _: &Record<'_>) {}
+//!     # fn record_follows_from(&self, _: &Id, _: &Id) {}
+//!     # fn enter(&self, _: &Id) {}
+//!     # fn exit(&self, _: &Id) {}
+//! }
+//!
+//! tracing::subscriber::set_global_default(Targets)?;
+//! # Ok::<_, tracing::subscriber::SetGlobalDefaultError>(())
+//! ```
 //!
 //! # Files of this crate
 //!

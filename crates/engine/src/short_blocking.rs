@@ -1,76 +1,76 @@
 //! Runs short blocking calls to the disk, such as a check, an open, a small write or a rename.
 //!
-//! One thread (the clerk) runs all of these calls (errands), one after the other. So many small files do not
+//! One thread runs all of these calls, one after the other. So many small files do not
 //! wake a thread each. If a call is stuck, another thread takes over. Long calls (large writes, forcing to
 //! disk, reading back) use other threads.
 //!
-//! Invariant: while errands wait, there is a clerk, and a task that checks its progress.
+//! Invariant: while calls wait, there is a thread for them, and a task that checks its progress.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-type Errand = Box<dyn FnOnce() + Send>;
+type Call = Box<dyn FnOnce() + Send>;
 
-/// A clerk that makes no progress for this long is stuck. A local disk answers within about ten microseconds,
-/// and a network disk within a few milliseconds.
+/// A thread that makes no progress for this long is stuck. A local disk answers within about ten
+/// microseconds, and a network disk within a few milliseconds.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// How often a clerk without an errand yields and checks again before it ends. All checks together take a few
-/// microseconds. With many small files the next errand often arrives within that time, and waking a thread
+/// How often a thread without a call yields and checks again before it ends. All checks together take a few
+/// microseconds. With many small files the next call often arrives within that time, and waking a thread
 /// takes longer. With one check, 10,000 files took 0.41 s, and with five 0.39 s. More than five checks only
 /// take more processor time.
 const LOOKS: u32 = 5;
 
-/// The clerks of a session.
+/// The short calls of a session, and the thread that runs them.
 #[derive(Default)]
-pub(crate) struct Clerks(Mutex<State>);
+pub(crate) struct ShortCalls(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    errands: VecDeque<Errand>,
+    calls: VecDeque<Call>,
     at_work: bool,
-    /// The number of the current clerk. A thread with another number was replaced, and ends.
-    clerk: u64,
-    /// The number of errands that have begun.
+    /// The number of the current thread. One with another number was replaced, and ends.
+    thread: u64,
+    /// The number of calls that have begun.
     taken: u64,
     watched: bool,
 }
 
-impl Clerks {
+impl ShortCalls {
     /// Runs this soon, on a thread that may wait for the disk.
-    pub(crate) fn run(self: &Arc<Self>, errand: impl FnOnce() + Send + 'static) {
+    pub(crate) fn run(self: &Arc<Self>, call: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
-        state.errands.push_back(Box::new(errand));
+        state.calls.push_back(Box::new(call));
         if !std::mem::replace(&mut state.at_work, true) {
-            self.send_for_another(&mut state);
+            self.start_another_thread(&mut state);
         }
         if !std::mem::replace(&mut state.watched, true) {
             tokio::spawn(self.clone().watch());
         }
     }
 
-    fn send_for_another(self: &Arc<Self>, state: &mut State) {
-        state.clerk += 1;
-        let (clerks, number) = (self.clone(), state.clerk);
+    fn start_another_thread(self: &Arc<Self>, state: &mut State) {
+        state.thread += 1;
+        let (short_calls, number) = (self.clone(), state.thread);
         tokio::task::spawn_blocking(move || {
-            while let Some(errand) = clerks.next(number) {
-                errand();
+            while let Some(call) = short_calls.next(number) {
+                call();
             }
         });
     }
 
-    /// Returns the next errand, if this clerk was not replaced and an errand arrives soon.
-    fn next(&self, number: u64) -> Option<Errand> {
+    /// Returns the next call, if this thread was not replaced and a call arrives soon.
+    fn next(&self, number: u64) -> Option<Call> {
         for look in 1..=LOOKS {
             let mut state = self.state();
-            if state.clerk != number {
+            if state.thread != number {
                 return None;
             }
-            if let Some(errand) = state.errands.pop_front() {
+            if let Some(call) = state.calls.pop_front() {
                 state.taken += 1;
-                return Some(errand);
+                return Some(call);
             }
             state.at_work = look < LOOKS;
             drop(state);
@@ -79,7 +79,7 @@ impl Clerks {
         None
     }
 
-    /// Checks that the clerk makes progress, until there is nothing to do.
+    /// Checks that the thread makes progress, until there is nothing to do.
     async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {
@@ -89,8 +89,8 @@ impl Clerks {
                 state.watched = false;
                 return;
             }
-            if before.replace(state.taken) == Some(state.taken) && !state.errands.is_empty() {
-                self.send_for_another(&mut state);
+            if before.replace(state.taken) == Some(state.taken) && !state.calls.is_empty() {
+                self.start_another_thread(&mut state);
             }
         }
     }
@@ -108,14 +108,14 @@ mod tests {
 
     #[tokio::test]
     async fn everything_is_done_in_order_also_behind_what_is_stuck() {
-        let clerks = Arc::new(Clerks::default());
+        let short_calls = Arc::new(ShortCalls::default());
         let (let_go, stuck) = std::sync::mpsc::channel::<()>();
-        clerks.run(move || assert!(stuck.recv().is_err()));
+        short_calls.run(move || assert!(stuck.recv().is_err()));
         for round in 0..3 {
             let (done, mut all) = mpsc::unbounded_channel();
             for n in 0..1000 {
                 let done = done.clone();
-                clerks.run(move || done.send(n).expect("a receiver"));
+                short_calls.run(move || done.send(n).expect("a receiver"));
                 if n % 100 == round {
                     tokio::task::yield_now().await;
                 }

@@ -14,14 +14,14 @@
 mod watch;
 mod writer;
 
-use crate::chunk_hash::Piece;
+use crate::chunk_hash::ChunkCheck;
 use crate::clock;
 use crate::disk::{Generation, Part};
 use crate::explain;
 use crate::hashing;
 use crate::limit::Limits;
 use crate::report::Meter;
-use crate::short_blocking::Clerks;
+use crate::short_blocking::ShortCalls;
 use crate::source::{Body, Opened, Request, Source};
 use bytes::Bytes;
 use downhaul_core::error::Error;
@@ -60,7 +60,7 @@ pub(crate) struct Go {
     /// True if the bytes are recorded in the journal.
     pub(crate) journaled: bool,
     /// Runs writes that are quick.
-    pub(crate) clerks: Arc<Clerks>,
+    pub(crate) short_calls: Arc<ShortCalls>,
     /// The queue of the hasher, if the file is hashed.
     pub(crate) feed: Option<hashing::Feed>,
 }
@@ -100,7 +100,7 @@ impl Worker {
         let (opened, spent) = explain::measured(self.source.open(self.request.clone())).await;
         self.meter.spent().add(spent);
         let Opened { remote, mut body } = opened?;
-        let piece = Piece::of(&remote, self.settings.verify);
+        let chunk = ChunkCheck::of(&remote, self.settings.verify);
         let small = remote.size.filter(|&size| remote.is_whole() && size <= QUICK);
         if let Some(length) = small.filter(|_| !self.limits.is_set()) {
             let all;
@@ -111,13 +111,13 @@ impl Worker {
         report(Input::Opened { worker: self.id, remote: Box::new(remote) });
         let Ok(go) = self.go.await else { return Ok(None) };
 
-        let mut piece = piece.filter(|piece| piece.end() <= self.end.load(Ordering::Relaxed));
+        let mut chunk = chunk.filter(|chunk| chunk.end() <= self.end.load(Ordering::Relaxed));
         let mut writer = Writer::new(self.id, go, self.end, self.workers, self.meter);
-        if piece.is_some() {
+        if chunk.is_some() {
             writer.hold_back().await?;
         }
-        let came = receive(body, &mut writer, piece.as_mut(), &self.limits, &self.settings, report).await;
-        if piece.is_some_and(|piece| came.is_err() || !piece.is_complete()) {
+        let came = receive(body, &mut writer, chunk.as_mut(), &self.limits, &self.settings, report).await;
+        if chunk.is_some_and(|chunk| came.is_err() || !chunk.is_complete()) {
             writer.take_back(came.as_ref().err(), report).await?;
         } else {
             writer.tell(report).await?;
@@ -134,7 +134,7 @@ async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
         match body.next().now_or_never() {
             Some(Some(Ok(bytes))) => {
                 there += bytes.len() as u64;
-                // A body may consist of empty pieces without end.
+                // A body may consist of empty buffers without end.
                 turns += u32::from(bytes.is_empty());
                 came.push(bytes);
             }
@@ -157,7 +157,7 @@ async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
 async fn receive(
     mut body: Body,
     writer: &mut Writer,
-    mut piece: Option<&mut Piece>,
+    mut chunk: Option<&mut ChunkCheck>,
     limits: &Limits,
     settings: &Settings,
     report: &impl Fn(Input),
@@ -173,9 +173,9 @@ async fn receive(
                     watch.arrived(bytes.len());
                     // The digest is compared before the last bytes are written, so a complete segment is
                     // always right.
-                    piece.as_mut().map_or(Ok(()), |piece| piece.update(&bytes))?;
+                    chunk.as_mut().map_or(Ok(()), |chunk| chunk.update(&bytes))?;
                     let since = clock::instant();
-                    // The loop runs at least once, even for an empty piece.
+                    // The loop runs at least once, even for an empty buffer.
                     loop {
                         let some = bytes.split_to(limits.slice(bytes.len()));
                         limits.wait(some.len()).await;

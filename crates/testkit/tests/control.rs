@@ -460,3 +460,93 @@ async fn a_file_gets_the_date_of_a_response_that_was_accepted() {
     let file = std::fs::metadata(folder.path().join("file.bin")).expect("a file");
     assert_eq!(file.modified().expect("a date"), SystemTime::UNIX_EPOCH + CHANGED);
 }
+
+/// Sessions that get commands at random moments. Each takes some ten milliseconds.
+const RANDOM_SESSIONS: u64 = 200;
+
+/// Files of each of them.
+const RANDOM_FILES: u64 = 6;
+
+/// A failing seed prints itself; `WORLD=seed cargo test -p downhaul-testkit --test control random` runs it
+/// alone.
+#[test]
+fn commands_at_random_moments_lose_nothing_and_leave_nothing_open() {
+    let only = std::env::var("WORLD").ok().and_then(|seed| seed.parse().ok());
+    let seeds = only.map_or((0..RANDOM_SESSIONS).collect(), |seed| vec![seed]);
+    let mut removed = 0;
+    for &seed in &seeds {
+        println!("WORLD={seed}");
+        removed += run(commanded_at_random(seed));
+    }
+    let all = seeds.len() * RANDOM_FILES as usize;
+    assert!(seeds.len() == 1 || (removed > all / 20 && removed < all / 2), "{removed} of {all} were removed");
+}
+
+/// Runs a session with commands at random moments. Returns how many of its jobs were removed.
+async fn commanded_at_random(seed: u64) -> usize {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let world = World::start(Settings::default().with_parallel(Some(random.usize(1..4))));
+    let sizes: Vec<u64> = (0..RANDOM_FILES).map(|_| random.u64(1..6 * SPEED)).collect();
+    let (mut added, mut removals) = (0, BTreeMap::<u64, Vec<Remove>>::new());
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_millis(random.u64(0..500))).await;
+        // Also jobs that have not been added yet, and some that are never added.
+        let number = random.u64(1..RANDOM_FILES + 2);
+        let (session, job) = (&world.session, JobId::new(number));
+        match random.u32(0..16) {
+            0..4 if added < RANDOM_FILES => {
+                world.add(&format!("f{added}"), sizes[added as usize]).await;
+                added += 1;
+            }
+            4..7 => session.pause(job),
+            7..10 => session.resume(job),
+            10 => session.pause_all(),
+            11 | 12 => session.resume_all(),
+            13 => session.set_priority(job, random.i32(-2..3)),
+            14 => session.set_job_rate_limit(job, random.bool().then_some(SPEED)),
+            15 if random.bool() => {
+                let remove = if random.bool() { Remove::KeepPartial } else { Remove::Discard };
+                removals.entry(number).or_default().push(remove);
+                session.remove(job, remove);
+            }
+            _ => session.set_rate_limit(random.bool().then_some(2 * SPEED)),
+        }
+    }
+    for number in added..RANDOM_FILES {
+        world.add(&format!("f{number}"), sizes[number as usize]).await;
+    }
+    world.session.set_rate_limit(None);
+    world.session.resume_all();
+    let (host, disk) = (world.host.clone(), world.disk.clone());
+    let ended = tokio::time::timeout(Duration::from_secs(3600), world.end());
+    let (summary, ended) = ended.await.expect("the session ends");
+
+    let ended: BTreeMap<u64, String> = {
+        let count = ended.len();
+        let by_job: BTreeMap<_, _> = ended.into_iter().collect();
+        assert_eq!((count as u64, by_job.len() as u64), (RANDOM_FILES, RANDOM_FILES), "each job ends once");
+        by_job
+    };
+    for (&number, how) in &ended {
+        let removals = removals.get(&number).map(Vec::as_slice);
+        assert_ended(&disk, &format!("f{}", number - 1), sizes[number as usize - 1], how, removals);
+    }
+    let finished = ended.values().filter(|how| *how == "finished").count();
+    assert_eq!((summary.files, summary.finished), (RANDOM_FILES, finished as u64));
+    assert_eq!(host.transfers(), 0, "no transfer is left");
+    ended.len() - finished
+}
+
+/// Asserts that a file of a job that ended in this way is complete, or that what is left of it is as asked.
+fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Option<&[Remove]>) {
+    let partial = disk.read(format!("out/{name}.part")).is_some();
+    let whole = disk.read(format!("out/{name}"));
+    match (how, removals) {
+        ("finished", _) => assert!(whole == Some(content(name, size)) && !partial, "{name}"),
+        ("job.removed", Some(how)) => {
+            assert!(whole.is_none(), "{name} was removed");
+            assert!(how.contains(&Remove::KeepPartial) || !partial, "{name} was discarded");
+        }
+        other => panic!("{name}: {other:?}"),
+    }
+}

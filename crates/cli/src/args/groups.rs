@@ -260,7 +260,7 @@ pub struct Telling {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Show more details; -vv: also each connection, request, retry and slow write
+    /// Show more details; -vv: also what connections do
     #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
     pub verbose: u8,
 

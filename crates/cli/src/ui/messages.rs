@@ -91,7 +91,7 @@ impl<'a> Messages<'a> {
                 });
                 self.known.insert(
                     job,
-                    Known { url: url.clone(), path, assumed_https: *assumed_https, broke: false },
+                    Known { url: url.clone(), path, assumed_https: *assumed_https, ..Known::default() },
                 );
                 Vec::new()
             }
@@ -225,7 +225,7 @@ impl<'a> Messages<'a> {
         // Advice for this URL is more specific than advice for the error code.
         let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
         lines.extend(advice.map(|advice| format!("  {advice}")));
-        self.another_run_may_do |= !hints::fails_again(&error.code);
+        self.another_run_may_do |= !hints::fails_again(error);
         self.some_are_wrong |= hints::is_wrong_on_disk(error);
         if exhausted {
             lines.push("Maximum retries reached. Exiting.".into());

@@ -120,13 +120,14 @@ fn the_suggested_command_verifies_what_the_first_one_verified() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f");
     let (right, wrong) = (sha256(&content("f", 1000)), "ab".repeat(32));
+    let given = format!("sha256:{wrong}");
     let jsonl = |digest: &str| format!("{{\"url\":\"{url}\",\"out\":\"it's f\",\"sha256\":\"{digest}\"}}\n");
     let sums = |digest: &str| format!("{digest}  f\n");
     for (args, list) in [
         (vec!["-i", "the list"], Some(("the list", jsonl(&wrong), jsonl(&right)))),
         (vec![&url, "--checksum-file", "SUMS"], Some(("SUMS", sums(&wrong), sums(&right)))),
         (vec![&url, "it's f", "--checksum-file", "SUMS"], Some(("SUMS", sums(&wrong), sums(&right)))),
-        (vec![&url, "--verify", "require"], None),
+        (vec![&url, "--verify", "require", "--checksum", &given], None),
     ] {
         let place = Place::new();
         if let Some((name, bad, _)) = &list {

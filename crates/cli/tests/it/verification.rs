@@ -424,3 +424,27 @@ fn an_existing_file_is_verified_too() {
     let out = place.run(&[&url, "-o", "f", "--checksum", &right, "--if-exists", "update"]);
     place.assert_exact(&out, "f", &file());
 }
+
+#[test]
+fn no_command_is_suggested_that_would_fail_to_verify_an_existing_file_again() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let key = downhaul_testkit::minisign::Signer::new(1).key();
+    for (how, helps) in [
+        (["--verify", "require"], "Give a digest with --checksum or --checksum-file."),
+        (["--verify", "listed"], "Give a list with --checksum-file"),
+        (["--signed-by", key.as_str()], "A signature by that kind of key must be beside the file"),
+        (["--checksum", wrong_digest().as_str()], "--if-exists overwrite"),
+    ] {
+        let place = Place::new();
+        place.write("f", file());
+        let out = place.run(&[&[url.as_str(), "-o", "f"], &how[..]].concat());
+        assert_eq!(out.status, 3, "{how:?}: {}", out.stderr);
+        assert!(!out.stderr.contains("To go on"), "{how:?}: {}", out.stderr);
+        assert!(out.stderr.contains(helps), "{how:?}: {}", out.stderr);
+    }
+}
+
+fn wrong_digest() -> String {
+    format!("sha256:{}", "0".repeat(64))
+}

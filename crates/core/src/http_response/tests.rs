@@ -167,3 +167,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn known_statuses_without_the_file_are_refused_and_unknown_ones_count_as_200() {
+    for status in [200, 203, 206, 299] {
+        assert_eq!(failure_of_status(status), None, "{status}");
+    }
+    for status in [201, 202, 204, 205, 207, 208, 226, 304] {
+        assert_eq!(failure_of_status(status), Some(ErrorKind::HttpStatus), "{status}");
+    }
+}

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a weak digest is searched for only if no earlier list named the file.
 
-use super::{Beside, Proofs, has, last_segment, with_ending};
+use super::{Beside, ChecksumDiscovery, has, last_segment, with_ending};
 use crate::fetch_text;
 use crate::source::GivenBy;
 use downhaul_core::content::{self, Look};
@@ -48,7 +48,7 @@ struct Candidate {
     strong: bool,
 }
 
-impl Proofs {
+impl ChecksumDiscovery {
     /// Adds the digests that lists beside a file have for it. Returns true if a signed list names the file.
     ///
     /// # Errors

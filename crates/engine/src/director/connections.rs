@@ -4,7 +4,7 @@
 //! Invariant: each connection that is counted at a host belongs to one worker of a file in progress, and is
 //! counted once.
 
-use super::{Director, HOSTS_MOST, Report, Running, host_of};
+use super::{Director, HOSTS_MOST, Report, Running, Stage, host_of};
 use crate::explain;
 use crate::hashing::Verifier;
 use crate::host_memory::Memory;
@@ -143,8 +143,9 @@ impl Director {
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
         // Hashing or the disk is the limit now, so more connections would only wait for it.
-        let at_work = now.saturating_sub(running.came.unwrap_or_default());
-        if running.verifier.as_ref().is_some_and(Verifier::is_behind)
+        let file = running.file();
+        let at_work = now.saturating_sub(file.and_then(|file| file.came).unwrap_or_default());
+        if file.and_then(|file| file.verifier.as_ref()).is_some_and(Verifier::is_behind)
             || explain::disk_is_full(&running.meter.spent(), at_work, running.workers.len())
         {
             return none;
@@ -214,7 +215,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let host = host_of(&running.spec, source).to_string();
         let Some(opens) = running.sources.get(source).cloned() else { return };
-        if running.workers.is_empty() && running.checker.is_none() {
+        if running.workers.is_empty() && running.file().is_none_or(|file| file.checker.is_none()) {
             running.meter.set_phase(Phase::Connecting);
         }
         debug!(
@@ -325,13 +326,15 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_total(running.plan.size());
         running.meter.set_phase(Phase::Receiving);
-        running.came.get_or_insert(self.clock.now());
+        running.advance(Stage::incomplete);
         let modified = running.workers.get(&worker).and_then(|at_work| at_work.modified);
-        running.modified = modified.or(running.modified);
-        if let Some(written) = running.written.take()
+        let Stage::Transferring(file) = &mut running.stage else { return };
+        file.came.get_or_insert(self.clock.now());
+        file.modified = modified.or(file.modified);
+        if let Some(written) = file.written.take()
             && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)
         {
-            running.look = written.look;
+            file.look = written.look;
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
@@ -340,15 +343,15 @@ impl Director {
             }
             return;
         }
-        let feed = running.verifier.as_ref().map(Verifier::feed);
-        let (generation, journaled) = (running.generation, running.journaled);
-        if let (Some(at_work), Some(part)) = (running.workers.get_mut(&worker), running.part.clone())
+        let feed = file.verifier.as_ref().map(Verifier::feed);
+        let (part, generation, journaled) = (file.part.clone(), file.generation, file.journaled);
+        if let Some(at_work) = running.workers.get_mut(&worker)
             && let Some(go) = at_work.go.take()
         {
             at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
             // A worker that ended meanwhile has reported that.
-            let clerks = self.clerks.clone();
-            let _ = go.send(Go { part, generation, skip, at, journaled, clerks, feed });
+            let short_calls = self.short_calls.clone();
+            let _ = go.send(Go { part, generation, skip, at, journaled, short_calls, feed });
         }
     }
 }

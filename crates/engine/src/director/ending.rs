@@ -2,7 +2,7 @@
 //!
 //! Invariant: each job is counted once, as finished, skipped or failed.
 
-use super::running::{host_of, name_of};
+use super::running::{Stage, host_of, name_of};
 use super::{Director, Report};
 use crate::explain::{self, Explanation, FileStory};
 use crate::trace::CONCURRENCY;
@@ -56,13 +56,15 @@ impl Director {
 
     pub(super) fn finish(&mut self, id: JobId, outcome: Outcome) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        running.over = true;
         running.wake = None;
-        running.verifier = None;
-        if let Some(checker) = running.checker.take() {
-            checker.abort();
+        if let Some(file) = running.file_mut() {
+            file.stop_checking();
         }
-        let part = running.part.take();
+        if matches!(outcome, Outcome::Finished) {
+            self.explain(id);
+        }
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let part = std::mem::replace(&mut running.stage, Stage::Over).into_file().map(|file| file.part);
         let bytes = running.plan.bytes();
         self.reporter.drop_meter(id);
         self.space.release(id);
@@ -74,7 +76,6 @@ impl Director {
         match outcome {
             Outcome::Finished => {
                 self.summary.finished += 1;
-                self.explain(id);
                 if let Some(files) = &mut self.files {
                     let before = files.target();
                     files.on_progress(self.clock.now(), FILE_COUNTS + bytes, Duration::ZERO);
@@ -104,7 +105,7 @@ impl Director {
             }),
             Some(part) => {
                 // Only closing the file is left, and no other task waits for that.
-                self.clerks.run(move || drop(part));
+                self.short_calls.run(move || drop(part));
                 self.forget(id);
             }
             None => self.forget(id),
@@ -128,14 +129,14 @@ impl Director {
             return;
         }
         let mut spent = *running.meter.spent();
-        let (complete, proven) = (running.complete.unwrap_or(now), running.proven.unwrap_or(now));
-        spent.body = complete.saturating_sub(running.came.unwrap_or(complete));
-        (spent.verify, spent.publish) = (proven.saturating_sub(complete), now.saturating_sub(proven));
+        let Stage::Publishing { file, complete, verified } = &running.stage else { return };
+        spent.body = complete.saturating_sub(file.came.unwrap_or(*complete));
+        (spent.verify, spent.publish) = (verified.saturating_sub(*complete), now.saturating_sub(*verified));
         let host = host_of(&running.spec, running.plan.source());
         let steps = self.connections.hosts.get(host).map_or(&[][..], Host::steps);
         let named = self.most_connections(&running.spec);
         let limit = explain::limiter(&spent, running.limits.is_set(), named, running.most_workers, steps);
-        let name = running.path.as_deref().map(name_of).unwrap_or_default();
+        let name = name_of(&file.path);
         let (bytes, connections) = (running.plan.bytes(), running.most_workers);
         self.summary.explanation.add(FileStory { name, bytes, took, connections, spent, limit });
     }

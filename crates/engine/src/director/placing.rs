@@ -4,6 +4,7 @@
 //! Invariant: the code here writes no bytes of a file, with one exception: a small file that arrived
 //! completely is written as soon as its partial file was started.
 
+use super::running::Stage;
 use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
 use crate::checksum_discovery::Known;
@@ -30,7 +31,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// The result of choosing and preparing the place of a file.
-pub(super) struct Placed {
+pub(super) struct Placement {
     pub(super) path: PathBuf,
     pub(super) place: Place,
     /// The partial file, unless the file is not downloaded.
@@ -40,6 +41,8 @@ pub(super) struct Placed {
     /// What an earlier run left in the partial file.
     pub(super) left: Option<Leftover>,
     pub(super) generation: Generation,
+    /// The partial file has a journal.
+    pub(super) journaled: bool,
     pub(super) written: Option<Written>,
 }
 
@@ -85,18 +88,18 @@ impl Director {
                 Ok((path, place))
             })())
         };
-        if !preliminary || self.proofs.is_idle() {
+        if !preliminary || self.checksums.is_idle() {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
         // If no file is there, no list is needed to compare it.
-        let (proofs, news, span) = (self.proofs.clone(), self.news.clone(), running.span.clone());
+        let (checksums, news, span) = (self.checksums.clone(), self.news.clone(), running.span.clone());
         tokio::spawn(async move {
             let (places, identity) = by_name;
             let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
             if let Ok(Some((path, place))) = free {
                 return drop(news.send((id, Report::Looked(Ok((path, place))))));
             }
-            let known = proofs.about(&job, None).await;
+            let known = checksums.about(&job, None).await;
             tokio::task::spawn_blocking(move || drop(news.send((id, span.in_scope(|| work(known))))));
         });
     }
@@ -107,15 +110,18 @@ impl Director {
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
-        running.journaled = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
+        let has_journal = begin.as_ref().is_some_and(|begin| begin.journal.is_some());
         let (spec, settings, places, disk) =
             (running.spec.clone(), self.settings.clone(), self.places.clone(), self.disk.clone());
         let identity = running.plan.identity();
-        let chosen = running.path.clone();
+        let chosen = match &running.stage {
+            Stage::Placing(placing) => placing.path.clone(),
+            _ => running.file().map(|file| file.path.clone()),
+        };
         // Only if there is one worker is it certain that the response is from that worker.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
-        let whole = whole.filter(|_| !running.journaled && !spec.destination.is_in_order());
+        let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
         // Opening a pipe waits for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
@@ -188,7 +194,10 @@ impl Director {
                     _ => 0,
                 };
                 let renamed = settings.naming.name_for(&spec, remote.as_ref()).and_then(|name| name.note());
-                Ok(Placed { path, place, part, renamed, left, generation, written })
+                // A file that is repaired has no journal: after an interruption, the repair begins again.
+                let journaled =
+                    has_journal || matches!(left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
+                Ok(Placement { path, place, part, renamed, left, generation, journaled, written })
             })())
         });
     }
@@ -196,15 +205,11 @@ impl Director {
     pub(super) fn begin(&mut self, id: JobId, begin: Begin) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let (space, size) = (self.space.clone(), running.plan.size());
-        running.journaled = begin.journal.is_some();
-        (running.written, running.look) = (None, None);
-        running.modified = None;
-        running.verifier = None;
-        if let Some(checker) = running.checker.take() {
-            checker.abort();
-        }
-        let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
         let (disk, algorithms) = (self.disk.clone(), running.plan.algorithms());
+        running.advance(Stage::incomplete);
+        let Some(file) = running.file_mut() else { return };
+        file.begin(begin.journal.is_some());
+        let (part, path) = (file.part.clone(), file.path.clone());
         self.block(id, false, move || {
             Report::Begun(begin_part(id, &part, &begin, size, &space, &*disk, &path, &algorithms))
         });
@@ -222,7 +227,8 @@ impl Director {
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
-        let told = self.proofs.is_idle() || running.told;
+        let is_untold = matches!(&running.stage, Stage::Placing(placing) if !placing.told);
+        let told = self.checksums.is_idle() || !is_untold;
         let offers = remote
             .as_ref()
             .filter(|remote| self.settings.mirrors && remote.links != Links::default())
@@ -230,15 +236,15 @@ impl Director {
         if told && offers.is_none() {
             return self.block(id, quick, move || work(Ok(Known::default())));
         }
-        let (proofs, spec, news) = (self.proofs.clone(), running.spec.clone(), self.news.clone());
+        let (checksums, spec, news) = (self.checksums.clone(), running.spec.clone(), self.news.clone());
         let span = running.span.clone();
         tokio::spawn(async move {
             let mut known = match told {
                 true => Ok(Known::default()),
-                false => proofs.about(&spec, remote.as_ref()).await,
+                false => checksums.about(&spec, remote.as_ref()).await,
             };
             if let (Ok(known), Some(remote)) = (&mut known, &offers) {
-                proofs.add_offers(known, remote).await;
+                checksums.add_offers(known, remote).await;
             }
             if let Ok(known) = &known
                 && is_final

@@ -1,7 +1,7 @@
 //! A job that is running: its plan, its workers, and its partial file.
 
 use super::connections::AtWork;
-use super::placing::Written;
+use super::placing::{Placement, Written};
 use crate::disk::{Generation, Part};
 use crate::hashing::Verifier;
 use crate::limit::Limits;
@@ -9,17 +9,17 @@ use crate::report::Meter;
 use crate::signed::Signature;
 use crate::source::{GivenBy, Source, Sources};
 use downhaul_core::content::Look;
-use downhaul_core::job::{Headers, Job};
-use downhaul_core::plan::{Plan, WorkerId};
+use downhaul_core::job::{Destination, Headers, Job};
+use downhaul_core::plan::{Place, Plan, WorkerId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::task::AbortHandle;
 use tracing::Span;
 use url::Url;
 
-/// A job that is running.
+/// A job that is running. All fields hold in every stage; what belongs to some stages is in [`Stage`].
 pub(super) struct Running {
     pub(super) spec: Arc<Job>,
     pub(super) plan: Plan,
@@ -33,32 +33,64 @@ pub(super) struct Running {
     /// True if it could use a further connection and got none.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
+    /// The first one is at work before there is a partial file, since its response may name the file.
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
-    pub(super) checker: Option<AbortHandle>,
+    /// The most connections at once.
+    pub(super) most_workers: usize,
+    /// When the plan wants to be asked again, in any stage: for a retry, or at the end of `--max-time`.
+    pub(super) wake: Option<Duration>,
+    /// When the job began.
+    pub(super) since: Duration,
+    pub(super) stage: Stage,
+}
+
+/// How far a job is.
+pub(super) enum Stage {
+    /// Its path is being chosen. Nothing of it is on the disk.
+    Placing(Placing),
+    /// Its bytes are fetched into the partial file.
+    Transferring(OpenFile),
+    /// All bytes were written at the time `complete`, and are verified.
+    Verifying { file: OpenFile, complete: Duration },
+    /// It was `verified` at that time, and gets its final name.
+    Publishing { file: OpenFile, complete: Duration, verified: Duration },
+    /// It is over, and its partial file may still have to be removed.
+    Over,
+}
+
+/// What is known before there is a partial file.
+#[derive(Default)]
+pub(super) struct Placing {
     /// True once the plan has the facts of lists and signatures about the file.
     pub(super) told: bool,
-    /// The final path, once chosen.
+    /// Its own signature.
+    pub(super) signature: Option<Arc<Signature>>,
+    /// The final path, if it was chosen already.
     pub(super) path: Option<PathBuf>,
-    pub(super) part: Option<Arc<dyn Part>>,
+}
+
+/// A partial file, and what is known of its bytes. What is known of the bytes ends when the file begins again
+/// ([`OpenFile::begin`]).
+pub(super) struct OpenFile {
+    /// The final path.
+    pub(super) path: PathBuf,
+    pub(super) part: Arc<dyn Part>,
     pub(super) generation: Generation,
+    /// It has a journal.
+    pub(super) journaled: bool,
+    /// All of a small file was written when the partial file was made.
     pub(super) written: Option<Written>,
     /// What the content looks like, if that was seen while it was written.
     pub(super) look: Option<Look>,
-    pub(super) journaled: bool,
     pub(super) verifier: Option<Verifier>,
-    /// Its own signature.
+    /// Reads back what an earlier run left.
+    pub(super) checker: Option<AbortHandle>,
+    /// When the file last changed, as the last accepted response says.
+    pub(super) modified: Option<SystemTime>,
+    /// The file's own signature.
     pub(super) signature: Option<Arc<Signature>>,
-    pub(super) modified: Option<std::time::SystemTime>,
-    pub(super) wake: Option<Duration>,
-    /// The highest number of connections at one time. The next fields are the times when the file began, when
-    /// its first bytes arrived, when it was complete, and when it was verified.
-    pub(super) most_workers: usize,
-    pub(super) since: Duration,
+    /// When its first bytes came.
     pub(super) came: Option<Duration>,
-    pub(super) complete: Option<Duration>,
-    pub(super) proven: Option<Duration>,
-    /// True if it is over and its partial file is being removed.
-    pub(super) over: bool,
 }
 
 impl Running {
@@ -83,24 +115,152 @@ impl Running {
             meter,
             sources,
             workers: BTreeMap::new(),
-            checker: None,
-            told: false,
-            path: None,
-            part: None,
-            generation: 0,
-            written: None,
-            look: None,
-            journaled: false,
-            verifier: None,
-            signature: None,
-            modified: None,
-            wake: None,
             most_workers: 0,
+            wake: None,
             since: now,
-            came: None,
-            complete: None,
-            proven: None,
-            over: false,
+            stage: Stage::Placing(Placing::default()),
+        }
+    }
+
+    /// Returns the partial file, if there is one.
+    pub(super) fn file(&self) -> Option<&OpenFile> {
+        match &self.stage {
+            Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
+                Some(file)
+            }
+            Stage::Placing(_) | Stage::Over => None,
+        }
+    }
+
+    /// Returns the partial file to change it, if there is one.
+    pub(super) fn file_mut(&mut self) -> Option<&mut OpenFile> {
+        match &mut self.stage {
+            Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
+                Some(file)
+            }
+            Stage::Placing(_) | Stage::Over => None,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Changes the stage of a job that has a partial file.
+    pub(super) fn advance(&mut self, to: impl FnOnce(Stage) -> Stage) {
+        self.stage = to(std::mem::replace(&mut self.stage, Stage::Over));
+    }
+
+    /// Takes what lists and signatures say of the file.
+    pub(super) fn on_known(&mut self, signature: Option<Arc<Signature>>) {
+        if let Stage::Placing(placing) = &mut self.stage {
+            placing.told = true;
+            placing.signature = signature.or(placing.signature.take());
+        }
+    }
+
+    /// Takes the path that the file has before anything is asked of a server. The server may still give it
+    /// another name, unless it is continued or skipped.
+    pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
+        let is_settled = self.spec.destination != Destination::Server
+            || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
+        if let Stage::Placing(placing) = &mut self.stage
+            && is_settled
+            && !matches!(place, Place::Ask(_))
+        {
+            placing.path = Some(path);
+        }
+    }
+
+    /// The partial file was begun again.
+    pub(super) fn on_begun(&mut self, generation: Generation) {
+        if let Some(file) = self.file_mut() {
+            file.generation = generation;
+        }
+    }
+
+    /// Takes the result of choosing a path. There is a partial file from now on, unless nothing is to
+    /// be done.
+    pub(super) fn on_placed(&mut self, placement: Placement) {
+        let Placing { told, signature, .. } = match &mut self.stage {
+            Stage::Placing(placing) => std::mem::take(placing),
+            _ => Placing::default(),
+        };
+        let Placement { path, part, generation, journaled, written, .. } = placement;
+        self.stage = match part {
+            None => Stage::Placing(Placing { told, signature, path: Some(path) }),
+            Some(part) => Stage::Transferring(OpenFile {
+                path,
+                part,
+                generation,
+                journaled,
+                written,
+                look: None,
+                verifier: None,
+                checker: None,
+                modified: None,
+                signature,
+                came: None,
+            }),
+        };
+    }
+}
+
+impl Stage {
+    /// Returns the partial file, if there is one.
+    pub(super) fn into_file(self) -> Option<OpenFile> {
+        match self {
+            Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
+                Some(file)
+            }
+            Stage::Placing(_) | Stage::Over => None,
+        }
+    }
+
+    /// All bytes are written.
+    pub(super) fn complete(self, now: Duration) -> Stage {
+        match self {
+            Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
+                Stage::Verifying { file, complete: now }
+            }
+            other => other,
+        }
+    }
+
+    /// All bytes are verified.
+    pub(super) fn verified(self, now: Duration) -> Stage {
+        match self {
+            Stage::Verifying { file, complete } => Stage::Publishing { file, complete, verified: now },
+            other => other,
+        }
+    }
+
+    /// Bytes are missing again.
+    pub(super) fn incomplete(self) -> Stage {
+        match self {
+            Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => Stage::Transferring(file),
+            other => other,
+        }
+    }
+}
+
+impl OpenFile {
+    /// The file begins again: nothing that was written counts.
+    pub(super) fn begin(&mut self, journaled: bool) {
+        self.journaled = journaled;
+        self.modified = None;
+        self.stop_checking();
+        self.forget_digests();
+    }
+
+    /// Some of what was written does not count any more.
+    pub(super) fn forget_digests(&mut self) {
+        (self.written, self.look, self.verifier) = (None, None, None);
+    }
+
+    pub(super) fn stop_checking(&mut self) {
+        if let Some(checker) = self.checker.take() {
+            checker.abort();
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Invariant: an answer has the number of its request. An answer about bytes that were discarded meanwhile is
 //! ignored.
 
+use super::running::{Running, Stage};
 use super::{Director, Report};
 use crate::clock;
 use crate::disk::{Attach, Part, Publishing, ReadBack};
@@ -20,20 +21,20 @@ use downhaul_core::settings::{Attributes, Resume, Settings, Sync, Verify};
 use downhaul_core::show;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::Arc;
 use tracing::Instrument;
 
 impl Director {
     pub(super) fn check(&mut self, id: JobId, number: u32, claims: Vec<Claim>) {
         self.start_verifier(id);
-        let news = self.news.clone();
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let Some(part) = running.part.clone() else { return };
-        running.meter.set_total(running.plan.size());
-        running.meter.set_phase(Phase::Checking);
+        let (news, span) = (self.news.clone(), self.span(id));
         let report = move |input| drop(news.send((id, Report::Input(input))));
-        let check = journal_check::run(number, claims, part, report);
-        running.checker = Some(tokio::spawn(check.instrument(running.span.clone())).abort_handle());
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let size = running.plan.size();
+        let Some(file) = running.file_mut() else { return };
+        let check = journal_check::run(number, claims, file.part.clone(), report);
+        file.checker = Some(tokio::spawn(check.instrument(span)).abort_handle());
+        running.meter.set_total(size);
+        running.meter.set_phase(Phase::Checking);
     }
 
     pub(super) fn start_verifier(&mut self, id: JobId) {
@@ -44,30 +45,32 @@ impl Director {
             return;
         }
         // A verifier without all the algorithms is replaced. The new one reads the file back from the start.
-        if running.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
-            running.verifier = running.part.clone().map(|part| Verifier::start(&algorithms, part));
-            if let Some(verifier) = &running.verifier {
-                verifier.written(running.plan.prefix());
-            }
+        let prefix = running.plan.prefix();
+        let Some(file) = running.file_mut() else { return };
+        if file.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
+            let verifier = Verifier::start(&algorithms, file.part.clone());
+            verifier.written(prefix);
+            file.verifier = Some(verifier);
         }
     }
 
     /// Reads a chunk back, and compares its digest.
-    pub(super) fn prove(&self, id: JobId, number: u32, piece: Range<u64>, expected: Digest) {
-        let Some(part) = self.running.get(&id).and_then(|running| running.part.clone()) else { return };
+    pub(super) fn verify_chunk(&self, id: JobId, number: u32, chunk: Range<u64>, expected: Digest) {
+        let Some(file) = self.running.get(&id).and_then(Running::file) else { return };
+        let part = file.part.clone();
         self.block(id, false, move || {
-            let good = journal_check::is_as(&*part, piece.clone(), &expected);
-            Report::Input(Input::ChunkVerified { number, chunk: piece, good })
+            let good = journal_check::has_digest(&*part, chunk.clone(), &expected);
+            Report::Input(Input::ChunkVerified { number, chunk, good })
         });
     }
 
     /// Discards written bytes. If some of them were hashed, the hashing starts again.
-    pub(super) fn void(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
+    pub(super) fn discard(&mut self, id: JobId, number: u32, ranges: Vec<Range<u64>>) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        (running.written, running.look) = (None, None);
-        running.verifier = None;
-        let generation = running.generation;
-        let Some(part) = running.part.clone() else { return };
+        running.advance(Stage::incomplete);
+        let Some(file) = running.file_mut() else { return };
+        file.forget_digests();
+        let (generation, part) = (file.generation, file.part.clone());
         self.block(id, false, move || {
             let result = ranges.iter().try_for_each(|range| part.void(generation, range.clone()).map(drop));
             Report::Input(Input::Discarded { number, ranges, result })
@@ -78,19 +81,18 @@ impl Director {
         let news = self.news.clone();
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_phase(Phase::Finishing);
-        running.complete = Some(self.clock.now());
+        let now = self.clock.now();
+        running.advance(|stage| stage.complete(now));
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
-        let (verifier, part) = (running.verifier.take(), running.part.clone());
-        let size = running.plan.size().unwrap_or_default();
-        let signature = running.signature.clone();
-        let at = running.path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let seen = running.look;
-        let wanted = seen.is_none() && promises_data(&at, &running.spec, &self.settings);
-        let beginning = part.clone().filter(|_| wanted);
-        let quick = !running.journaled;
-        let there =
-            |part: &Option<Arc<dyn Part>>| part.as_ref().map(|part| part.digests()).unwrap_or_default();
+        let (spec, size) = (running.spec.clone(), running.plan.size().unwrap_or_default());
+        let Some(file) = running.file_mut() else { return };
+        let (verifier, part, signature) = (file.verifier.take(), file.part.clone(), file.signature.clone());
+        let at = file.path.to_string_lossy().into_owned();
+        let seen = file.look;
+        let wanted = seen.is_none() && promises_data(&at, &spec, &self.settings);
+        let beginning = wanted.then(|| part.clone());
+        let quick = !file.journaled;
         let verdict = |digests| Report::Input(Input::Verified(digests));
         let to_tell = news.clone();
         let tell = move |look: Look| {
@@ -99,7 +101,7 @@ impl Director {
         };
         seen.into_iter().for_each(&tell);
         if verifier.is_none() && signature.is_none() {
-            let digests = Ok(there(&part));
+            let digests = Ok(part.digests());
             return match beginning {
                 None => drop(news.send((id, verdict(digests)))),
                 Some(part) => self.block(id, quick, move || {
@@ -114,10 +116,10 @@ impl Director {
             }
             let digests = match verifier {
                 Some(verifier) => verifier.finish(size).await,
-                None => Ok(there(&part)),
+                None => Ok(part.digests()),
             };
-            let checked = match (digests, signature, part) {
-                (Ok(digests), Some(signature), Some(part)) => {
+            let checked = match (digests, signature) {
+                (Ok(digests), Some(signature)) => {
                     let check = move || {
                         let open = || Ok(Box::new(ReadBack::new(part, size)) as Box<dyn Read>);
                         signature.check_file(&digests, open, &at).map(|()| digests)
@@ -126,7 +128,7 @@ impl Director {
                         |e: tokio::task::JoinError| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string()));
                     tokio::task::spawn_blocking(check).await.unwrap_or_else(failed)
                 }
-                (digests, ..) => digests,
+                (digests, _) => digests,
             };
             let _ = news.send((id, verdict(checked)));
         });
@@ -134,13 +136,15 @@ impl Director {
 
     pub(super) fn publish(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        running.proven = Some(self.clock.now());
-        let (Some(part), Some(path)) = (running.part.clone(), running.path.clone()) else { return };
+        let now = self.clock.now();
+        running.advance(|stage| stage.verified(now));
+        let Stage::Publishing { file, .. } = &running.stage else { return };
+        let (part, path) = (file.part.clone(), file.path.clone());
         let if_exists = running.spec.if_exists.unwrap_or(self.settings.if_exists);
         let replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update)
             || self.settings.resume == Resume::Repair;
         let continues = self.settings.resume == Resume::Adopt;
-        let modified = running.modified.filter(|_| self.settings.keep_mtime);
+        let modified = file.modified.filter(|_| self.settings.keep_mtime);
         let from = running.plan.fetched_from().filter(|_| self.settings.attributes != Attributes::None);
         let attach = from.map(|(origin, validator)| {
             let url = (self.settings.attributes == Attributes::Url).then(|| show::url(&running.spec.urls[0]));
@@ -154,7 +158,7 @@ impl Director {
             sync: self.settings.sync,
             attach,
         };
-        let quick = !running.journaled && self.settings.sync != Sync::Always;
+        let quick = !file.journaled && self.settings.sync != Sync::Always;
         self.block(id, quick, move || {
             let result = part.publish(&path, how).map(|()| path.to_string_lossy().into_owned());
             Report::Input(Input::Published(result))

@@ -28,13 +28,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use taken::{MOST_NUMBERED, Taken, numbered};
+use taken::{MOST_NUMBERED, ReservedPaths, numbered};
 
 /// The paths of the files of a run.
 pub(crate) struct Places {
     settings: Arc<Settings>,
     disk: Arc<dyn Disk>,
-    taken: Taken,
+    taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
     /// Files whose URLs are signed, with true if several jobs of the run have URLs that differ only in their
@@ -55,7 +55,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Places {
     pub(crate) fn new(settings: Arc<Settings>, disk: Arc<dyn Disk>) -> Self {
-        let (taken, folders) = (Taken::new(&settings.reserved), Folders::new(disk.clone()));
+        let (taken, folders) = (ReservedPaths::new(&settings.reserved), Folders::new(disk.clone()));
         Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
     }
 

@@ -32,7 +32,7 @@ pub(crate) enum Reserved {
 
 /// The reserved paths, as hashes. A million files need about forty megabytes. If two paths have the same
 /// hash, the later one gets a number.
-pub(super) struct Taken {
+pub(super) struct ReservedPaths {
     names: Mutex<Names>,
     hasher: RandomState,
     /// The folder that relative paths belong to: the one in which the run was started.
@@ -51,10 +51,10 @@ struct Names {
     by: HashMap<JobId, Vec<PathBuf>>,
 }
 
-impl Taken {
+impl ReservedPaths {
     pub(super) fn new(reserved: &[PathBuf]) -> Self {
         let here = std::path::absolute(".").unwrap_or_default();
-        let taken = Taken { names: Mutex::default(), hasher: RandomState::new(), here };
+        let taken = ReservedPaths { names: Mutex::default(), hasher: RandomState::new(), here };
         for path in reserved {
             let hash = taken.hasher.hash_one(taken.key(path));
             taken.names().taken.insert(hash, 0);
@@ -181,13 +181,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn path_of(taken: &Taken, job: JobId) -> String {
+    fn path_of(taken: &ReservedPaths, job: JobId) -> String {
         taken.of(job).expect("a path").to_string_lossy().into_owned()
     }
 
     #[test]
     fn numbers_follow_the_order_of_the_input_and_equal_things_come_once() {
-        let taken = Taken::new(&[PathBuf::from("log")]);
+        let taken = ReservedPaths::new(&[PathBuf::from("log")]);
         let wished = Path::new("config.json");
         assert_eq!(taken.reserve(JobId::new(1), wished, 11, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), wished, 12, true), Reserved::Path);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn nothing_is_named_like_what_belongs_to_another_file_while_it_is_unfinished() {
-        let taken = Taken::new(&[]);
+        let taken = ReservedPaths::new(&[]);
         assert_eq!(taken.reserve(JobId::new(1), Path::new("a"), 1, false), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), Path::new("a.part"), 2, false), Reserved::Taken);
         assert_eq!(taken.reserve(JobId::new(3), Path::new("b.part.journal"), 3, false), Reserved::Path);
@@ -217,7 +217,7 @@ mod tests {
             wishes in prop::collection::vec(("[ab]( \\(1\\))?(\\.part)?", 0..4_u64), 1..30),
         ) {
             let run = || {
-                let taken = Taken::new(&[]);
+                let taken = ReservedPaths::new(&[]);
                 let reserve = |(job, (name, what)): (usize, &(String, u64))| {
                     let job = JobId::new(job as u64);
                     let reserved = taken.reserve(job, Path::new(name), *what, true);

@@ -156,7 +156,7 @@ impl Writer {
         let span = Span::current();
         let write = move || drop(done.send(span.in_scope(write)));
         if quick {
-            self.go.clerks.run(write);
+            self.go.short_calls.run(write);
         } else {
             tokio::task::spawn_blocking(write);
         }

@@ -32,7 +32,7 @@ use body::HttpResponse;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
 use downhaul_core::remote::Span;
-use downhaul_core::retry::{self, LONGEST_PAUSE};
+use downhaul_core::retry::LONGEST_PAUSE;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use downhaul_core::throttle::{self, Circumstances, Wish};
@@ -189,7 +189,7 @@ impl HttpFile {
             return next.map(|next| Answer::Redirect(next, linked));
         }
         let unchanged = status == 304 && request.about.is_some();
-        if let Some(kind) = retry::of_status(status).filter(|_| !unchanged) {
+        if let Some(kind) = http_response::failure_of_status(status).filter(|_| !unchanged) {
             let mut error = self.status_error(url, kind, said.again, &response);
             let headers = response.headers().clone();
             if let Some(reason) = reason::of(&headers, &response.discard().await) {
