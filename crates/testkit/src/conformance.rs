@@ -1,8 +1,7 @@
-//! Checks that a source does what the module `downhaul_engine::source` asks of a protocol.
+//! Checks that a source follows the rules in the module `downhaul_engine::source`.
 //!
-//! The checks use the trait [`Source`] and nothing else, so that a new protocol has its tests before it is
-//! used. Each returns the first rule that is broken, as a sentence. None of them waits for longer than
-//! [`PATIENCE`] at a time.
+//! The checks use only the trait [`Source`], so a new protocol can be tested before it is used. Each returns
+//! the first broken rule, as a sentence. None of them waits for longer than [`PATIENCE`] at a time.
 
 use downhaul_core::error::ErrorKind;
 use downhaul_core::identity::Conditions;
@@ -15,30 +14,31 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long one step may take before the source counts as stuck. Sources of tests are on this machine.
+/// The longest time for one step. Sources of tests are on this machine, so a slower one is stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The rule that is broken, and how.
+/// The broken rule, and how it is broken.
 pub type Broken = String;
 
-/// What the protocol, or the server behind it, is able to do. The rules follow from it.
+/// What the protocol, or the server behind it, can do. The rules depend on it.
 #[derive(Debug, Clone, Copy)]
 pub struct Abilities {
     /// It sends ranges.
     pub ranges: bool,
     /// It has a validator.
     pub validator: bool,
-    /// It knows the size of the file before the bytes.
+    /// It knows the size of the file before the bytes arrive.
     pub size: bool,
 }
 
 impl Abilities {
-    /// Everything that a protocol can be able to do.
+    /// All abilities.
     pub const ALL: Abilities = Abilities { ranges: true, validator: true, size: true };
 }
 
-/// Checks a source of a file that has this content and does not change: everything, the facts alone,
-/// ranges, ranges at the end and beyond it, several at once, and responses that are dropped in the middle.
+/// Checks a source of a file that has this content and does not change. It requests the whole file, only the
+/// facts, ranges, ranges at the end and beyond it, and several ranges at once. It also drops responses before
+/// their end.
 ///
 /// # Errors
 /// The rule that is broken.
@@ -57,8 +57,8 @@ pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) ->
     check_beyond_the_end(source, content.len() as u64).await
 }
 
-/// Checks a source whose file becomes `after` by `change`: the new bytes have another validator, and a
-/// range of them has the same one.
+/// Checks a source whose file becomes `after` when `change` is called. The new bytes must have another
+/// validator, and a range of them must have the same one.
 ///
 /// # Errors
 /// The rule that is broken.
@@ -99,8 +99,8 @@ pub async fn check_failure(source: &dyn Source, kind: ErrorKind) -> Result<(), B
     Ok(())
 }
 
-/// Checks a source whose other side accepts the request and then says nothing: `open` ends by itself within
-/// `most`.
+/// Checks a source whose other side accepts the request and then sends nothing. `open` must end by itself
+/// within `most`.
 ///
 /// # Errors
 /// The rule that is broken.
@@ -113,8 +113,8 @@ pub async fn check_silence(source: &dyn Source, most: Duration) -> Result<(), Br
     }
 }
 
-/// Checks a source whose body breaks before its end: it ends in an error and not as if it were whole, and
-/// what came is how the file begins.
+/// Checks a source whose body breaks before its end. The body must end with an error, and the bytes that
+/// arrived must be the beginning of the file.
 ///
 /// # Errors
 /// The rule that is broken.
@@ -153,7 +153,8 @@ fn check_facts(remote: &Remote, size: u64, able: Abilities) -> Result<(), Broken
     }
 }
 
-/// A question about the file has the same facts, and is answered `Unchanged` only by its own validator.
+/// Checks that a request for the facts gets the same facts, and that only its own validator leads to
+/// `Unchanged`.
 async fn check_facts_alone(source: &dyn Source, whole: &Remote, able: Abilities) -> Result<(), Broken> {
     let facts = open(source, Request::about(Conditions::default())).await?.remote;
     equal("the span of a response to a question without conditions", &facts.span, &Span::Whole)?;
@@ -200,7 +201,7 @@ async fn check_range(
 async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Broken> {
     match step("open", source.open(Request::range(size, None))).await? {
         Ok(Opened { remote: Remote { span: Span::Whole, .. }, .. }) => Ok(()),
-        // Bytes before the range, which a server may send. The plan refuses them.
+        // A server may send bytes before the range. The plan refuses them.
         Ok(Opened { remote: Remote { span: Span::Range(range), .. }, .. }) if range.end <= size => Ok(()),
         Ok(opened) => Err(format!("a range beyond the end is answered with {:?}", opened.remote.span)),
         Err(error) => {
@@ -210,7 +211,7 @@ async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Brok
     }
 }
 
-/// Requests and bodies that are dropped in the middle leave the source as it was.
+/// Checks that dropped requests and bodies do not change the source.
 async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     drop(poll_immediate(source.open(Request::EVERYTHING)).await);
     let opened = open(source, Request::EVERYTHING).await?;
@@ -221,7 +222,7 @@ async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     open(source, Request::EVERYTHING).await.map(drop)
 }
 
-/// The ranges that are tried: short ones, the first and the last byte, and one without an end.
+/// Returns the ranges to try: short ones, the first and the last byte, and one without an end.
 fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     let all = [
         (0, Some(1)),
@@ -233,7 +234,7 @@ fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     all.into_iter().filter(|&(from, to)| from > 0 || to.is_some()).filter(|_| size > 3).collect()
 }
 
-/// What a server is asked to compare the file with.
+/// Returns conditions for the server to check.
 fn conditions(remote: &Remote) -> Option<Conditions> {
     match &remote.validator {
         Validator::Etag(tag) => Some(Conditions { etag: Some(tag.clone()), modified: None }),
@@ -262,7 +263,7 @@ async fn read_exactly(body: Body, expected: &[u8], what: &str) -> Result<(), Bro
     }
 }
 
-/// Reads a body to its end, and returns what came with how it ended.
+/// Reads a body to its end. Returns the bytes that arrived and how the body ended.
 async fn read(mut body: Body) -> Result<(Vec<u8>, Result<(), downhaul_core::error::Error>), Broken> {
     let mut all = Vec::new();
     loop {

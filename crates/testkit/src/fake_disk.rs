@@ -1,5 +1,5 @@
-//! A disk in memory: it keeps files by path, fails on demand, and forgets on a power cut what was not forced
-//! to it.
+//! A disk in memory. It keeps files by path and fails on demand. After a power cut, it loses what was not
+//! forced to it.
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
@@ -28,18 +28,18 @@ struct Inner {
     /// Chance that a write fails, in percent.
     failing: u8,
     rng: Rng,
-    /// The power is gone: nothing that is done from now on leaves a trace.
+    /// True after a power cut. Nothing is stored from then on.
     dark: bool,
 }
 
 #[derive(Default, Clone)]
 struct FakeFile {
     bytes: Vec<u8>,
-    /// What would be there after a power cut, but for `pending`.
+    /// The bytes that a power cut leaves, without `pending`.
     safe: Vec<u8>,
-    /// Writes since the file was last forced to disk: each may be lost, or torn.
+    /// The writes since the file was last forced to the disk. A power cut may lose all or a part of each.
     pending: Vec<(usize, Vec<u8>)>,
-    /// What was attached to it when it was complete.
+    /// The record that was attached to the complete file.
     record: Option<Record>,
 }
 
@@ -66,7 +66,7 @@ impl FakeFile {
     }
 
     fn after_power_cut(mut self, rng: &mut Rng) -> FakeFile {
-        // In any order, and from harmless to cruel.
+        // The writes are lost in any order, and any number of them.
         rng.shuffle(&mut self.pending);
         let cruelty = if rng.bool() { rng.u8(0..3) } else { rng.u8(0..100) };
         for (offset, bytes) in std::mem::take(&mut self.pending) {
@@ -86,13 +86,13 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 impl FakeDisk {
-    /// A disk on which so many percent of the writes fail, half done.
+    /// Returns a disk on which this percentage of the writes fails half-way.
     pub fn failing(percent: u8, seed: u64) -> Self {
         let inner = Inner { failing: percent, rng: Rng::with_seed(seed), ..Inner::default() };
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Cuts the power: what is written here from now on is lost. Returns a disk with what was left.
+    /// Cuts the power. Later writes to this disk are lost. Returns a disk with the bytes that were left.
     pub fn power_cut(&self) -> FakeDisk {
         let mut inner = self.inner();
         inner.dark = true;
@@ -103,17 +103,17 @@ impl FakeDisk {
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// A file's bytes.
+    /// Returns the bytes of a file.
     pub fn read(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         self.inner().files.get(path.as_ref()).map(|file| file.bytes.clone())
     }
 
-    /// Puts a file there.
+    /// Stores a file.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         self.inner().files.insert(path.as_ref().to_path_buf(), FakeFile::new(bytes.to_vec()));
     }
 
-    /// All paths that hold a file.
+    /// Returns the paths of all files.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.inner().files.keys().cloned().collect()
     }
@@ -236,7 +236,7 @@ impl Part for FakePart {
         Ok(())
     }
 
-    /// Here everything is written anew anyway.
+    /// This disk writes all bytes again anyway.
     fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
         Ok(true)
     }

@@ -1,13 +1,14 @@
-//! Simulates what servers, networks and disks do to downloads, for tests, benches and the demo.
+//! Simulates servers, networks and disks for tests, benches and the demo.
 //!
-//! - [`server`] misbehaves over real sockets. Each kind of misbehaviour is a *sin* and has a script of the
-//!   same name.
-//! - [`conformance`] checks that a source does what a protocol must do; [`memory_source`] is the smallest
-//!   one.
-//! - [`net_sim`] does the same without sockets and without waiting, thousands of times a second.
-//! - [`plan_sim`] drives the plan of one file alone.
+//! - [`server`] is a server that misbehaves over real sockets. Each kind of misbehaviour is a *sin* and has a
+//!   script of the same name.
+//! - [`conformance`] checks that a source follows the rules for protocols. [`memory_source`] is the smallest
+//!   source.
+//! - [`net_sim`] is a misbehaving server without sockets and without waiting, for thousands of requests a
+//!   second.
+//! - [`plan_sim`] runs the plan of one file alone.
 //! - [`line_sim`] is a line to a host, to test the number of connections.
-//! - [`fake_disk`] keeps files in memory and fails on demand.
+//! - [`fake_disk`] is a disk in memory that fails on demand.
 //! - [`minisign`] signs files.
 
 pub mod conformance;
@@ -24,8 +25,8 @@ pub mod server;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::sync::{Arc, Mutex};
 
-/// Returns the content of a test file: pseudo-random bytes that follow from its name and from their offset,
-/// so that a byte in the wrong place is found.
+/// Returns the content of a test file. It consists of pseudo-random bytes that depend on the name and the
+/// offset, so a byte in the wrong place is detected.
 pub fn content(name: &str, size: u64) -> Vec<u8> {
     let mut seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         // FNV-1a.
@@ -44,7 +45,7 @@ pub fn content(name: &str, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// Returns [`content`], and keeps it, because servers are asked for ranges of a large file many times.
+/// Returns [`content`], and keeps it, because servers get many requests for ranges of a large file.
 pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
     static MADE: Mutex<Vec<(String, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
     let mut made = MADE.lock().expect("no panic");

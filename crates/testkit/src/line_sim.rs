@@ -1,14 +1,15 @@
-//! A simulated line to one host, to answer one question: how many connections should there be?
+//! A simulated line to one host, with which the number of connections is tested.
 //!
 //! It is a fluid model of TCP. Each connection has a congestion window (slow start from 10 segments, then
-//! CUBIC), and all share a line of a fixed rate with a tail-drop queue of 100 ms. Bytes that are lost, by
-//! chance or because the queue is full, cut windows. [`race`] fetches a file over it in segments, as the plan
-//! assigns them, with a fixed number of connections or with as many as
-//! [`Controller`](downhaul_core::concurrency::Controller) wants, which is told what the director would tell
-//! it. It is seeded, and the same each time.
+//! CUBIC), and all share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes are lost, by
+//! chance or because the queue is full, windows become smaller. [`race`] fetches a file over it in segments,
+//! as the plan assigns them. The number of connections is fixed, or
+//! [`Controller`](downhaul_core::concurrency::Controller) decides it from the same observations as in the
+//! engine. With the same seed, each run is the same.
 //!
-//! Left out: retransmits hold nothing up, handshakes and requests are never lost, the receive window is open
-//! from the start, HyStart, TLS, the plan's window and hedges, and the limits of disk and processor.
+//! These are simplified or left out: retransmits cause no delay, handshakes and requests are never lost, the
+//! receive window is open from the start, and there is no HyStart, no TLS, no window of the plan, no hedge,
+//! and no limit of disk or processor.
 
 mod race;
 mod tcp;
@@ -16,7 +17,7 @@ mod tcp;
 use downhaul_core::concurrency::Step;
 use race::Race;
 
-/// A race ends after so many seconds: the choice with more bytes by then was faster.
+/// The longest race, in seconds. After that, the choice with more bytes is the faster one.
 const LONGEST: f64 = 120.0;
 
 /// A line, and how the host at its end treats connections.
@@ -24,9 +25,9 @@ const LONGEST: f64 = 120.0;
 pub struct Line {
     /// Bytes a second.
     pub rate: f64,
-    /// Seconds there and back, while the queue is empty.
+    /// The round trip in seconds, while the queue is empty.
     pub round_trip: f64,
-    /// The chance of a packet to be lost on the way.
+    /// The chance that a packet is lost.
     pub loss: f64,
     /// How the host treats connections.
     pub host: Host,
@@ -37,18 +38,18 @@ pub struct Line {
 pub enum Host {
     /// Nothing.
     Plain,
-    /// Each connection brings at most this share of the line.
+    /// Each connection gets at most this share of the line.
     Caps(f64),
-    /// With more than so many connections, each brings a quarter of what it would.
+    /// With more connections than this, each gets a quarter of its share.
     Slows(usize),
-    /// The host refuses more than so many connections.
+    /// The host refuses more connections than this.
     Refuses(usize),
-    /// Half of the connections, by chance, bring at most a fiftieth of the line, the others at most a
-    /// quarter.
+    /// Half of the connections, chosen by chance, get at most a fiftieth of the line. The others get at most
+    /// a quarter.
     Lottery,
-    /// So many downloads of other people go on all the time.
+    /// This many other downloads use the line all the time.
     Shared(usize),
-    /// Every second or so, other traffic takes from nothing to half of the line.
+    /// Every second or so, other traffic takes a random share of up to half of the line.
     Bursts,
 }
 
@@ -61,18 +62,18 @@ pub enum Choice {
     Auto,
 }
 
-/// How a race went.
+/// The result of a race.
 #[derive(Debug, Clone)]
 pub struct Raced {
     /// Bytes a second, from the first handshake to the last byte.
     pub goodput: f64,
-    /// Connections in use, on average over the time.
+    /// The average number of open connections.
     pub connections: f64,
     /// The changes of the controller's target.
     pub steps: Vec<Step>,
 }
 
-/// Fetches so many bytes over a line. Returns how that went.
+/// Fetches this many bytes over a line. Returns the result.
 pub fn race(line: Line, bytes: f64, choice: Choice, seed: u64) -> Raced {
     let mut race = Race::new(line, bytes, choice, seed);
     let step = (line.round_trip / 4.0).clamp(0.001, 0.01);

@@ -1,4 +1,4 @@
-//! A file in memory as a source: the smallest protocol that there can be, and an example of how to write one.
+//! A file in memory as a source. It is the smallest possible protocol, and an example of how to write one.
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
@@ -8,14 +8,14 @@ use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// Bytes that come as one chunk.
+/// The bytes of one chunk of a body.
 const CHUNK: usize = 16 * 1024;
 
 /// A file in memory. Clones are the same file.
 #[derive(Debug, Clone)]
 pub struct MemorySource {
     url: Url,
-    /// The content, and how often it changed.
+    /// The content, and the number of its changes.
     file: Arc<Mutex<(Bytes, u64)>>,
 }
 
@@ -25,7 +25,7 @@ impl MemorySource {
         MemorySource { url, file: Arc::new(Mutex::new((content.into(), 0))) }
     }
 
-    /// Replaces the content. The validator is another one from now on.
+    /// Replaces the content. The validator changes too.
     pub fn replace(&self, content: impl Into<Bytes>) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         *file = (content.into(), file.1 + 1);

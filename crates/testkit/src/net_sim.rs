@@ -1,9 +1,8 @@
-//! A simulated world for one file: a server that misbehaves at random, without sockets and without time
-//! passing.
+//! A simulated server for one file that misbehaves at random, without sockets and without real time.
 //!
-//! [`World`] decides, from a seed, what each request meets. Two drivers use it: [`crate::plan_sim`] runs the
-//! state machine alone, step by step; [`SimSource`] is a [`Source`], so that the whole engine runs in the
-//! same worlds (under tokio's paused clock).
+//! [`World`] decides, from a seed, the response to each request. It is used in two ways: [`crate::plan_sim`]
+//! runs the state machine of the plan alone, step by step. [`SimSource`] is a [`Source`], with which the
+//! whole engine runs in the same worlds (under tokio's paused clock).
 
 pub mod host;
 
@@ -25,13 +24,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// The size of the largest simulated file: progress refills the retry budget several times in it.
+/// The size of the largest simulated file. Enough bytes arrive to make all retries available again several
+/// times.
 const LARGEST: u64 = 400_000;
 
-/// The size of most files. They are smaller, so that more of them fit into a second.
+/// The size of most files. It is small, so that a test can simulate many of them.
 const COMMON: u64 = 100_000;
 
-/// The sizes that the plan uses, made smaller for these files.
+/// The sizes that the plan uses, reduced for these files.
 const SIZES: Sizes = Sizes {
     segment_least: 5_000,
     split_least: 1_000,
@@ -41,31 +41,31 @@ const SIZES: Sizes = Sizes {
     window_is_memory: false,
 };
 
-/// What a server has, and how it treats requests. All of it follows from a seed.
+/// The files of a server, and how it answers requests. Everything depends on a seed.
 #[derive(Debug, Clone)]
 pub struct World {
     pub(crate) rng: Rng,
-    /// The versions that the file goes through. A later request never sees an earlier version.
+    /// The versions of the file, in order. A later request never gets an earlier version.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
-    /// The chance that a request meets misbehaviour, in percent.
+    /// The chance that the server misbehaves for a request, in percent.
     sinfulness: u8,
     validator: Validator,
     announces_length: bool,
     knows_ranges: bool,
     /// The digest in a response: right, wrong, or none.
     pub(crate) digest: Option<bool>,
-    /// Ranges come with digests of their own.
+    /// True if ranges have digests of their own.
     digests_ranges: bool,
-    /// A list states digests of the file, and perhaps of its chunks. One of several sources sends a wrong
-    /// byte now and then.
+    /// True if a list states digests of the file, and perhaps of its chunks. One of several sources then
+    /// sends a wrong byte from time to time.
     pub(crate) known: bool,
-    /// The list is wrong: no source has such a file.
+    /// True if the list is wrong, and no source has such a file.
     misled: bool,
-    /// There are several sources.
+    /// True if there are several sources.
     several: bool,
     liar: Option<usize>,
-    /// A request for a range gets something else than the file, now and then.
+    /// True if requests for a range get something else than the file from time to time.
     sides: bool,
 }
 
@@ -79,7 +79,7 @@ enum Validator {
 /// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Meeting {
-    /// What the source says of the file, or why there is no response.
+    /// What the source says about the file, or why there is no response.
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,
@@ -93,7 +93,7 @@ fn stated(bytes: &[u8], from: &str) -> Expected {
     Expected { digest, from: from.into() }
 }
 
-/// Returns the origins of so many sources.
+/// Returns the origins of this many sources.
 pub(crate) fn origins(count: usize) -> Vec<Origin> {
     let url = |n| Url::parse(&format!("http://sim{n}/file")).expect("a URL");
     (0..count).map(|n| Origin::of(&url(n), &Key::default())).collect()
@@ -153,12 +153,12 @@ impl World {
         world
     }
 
-    /// The world of a seed without any misbehaviour, and what its server is able to do.
+    /// Returns the world of a seed without any misbehaviour, and what its server can do.
     pub fn honest(seed: u64) -> (World, Abilities) {
         let mut world = World::new(seed);
         world.versions.truncate(1);
         (world.sinfulness, world.sides, world.liar) = (0, false, None);
-        // Where ranges have digests, their bytes are damaged at times.
+        // If ranges had digests, some of their bytes would be damaged.
         world.digests_ranges = false;
         let able = Abilities {
             ranges: world.knows_ranges,
@@ -220,8 +220,8 @@ impl World {
         }
     }
 
-    /// Returns true if a source sends wrong bytes or something else at times. A wrong list makes no source a
-    /// liar.
+    /// Returns true if a source sends wrong bytes or something else at times. A wrong list alone does not
+    /// count.
     pub fn has_a_liar(&self) -> bool {
         self.liar.is_some() || self.sides
     }
@@ -257,7 +257,7 @@ impl World {
             let kind = ErrorKind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
-        // A server that sends another range says so. A client that does not look mixes them.
+        // A server that sends another range says so. A client that does not check this mixes the ranges.
         let first = match (partial, sins && self.rng.u8(0..3) == 0) {
             (true, true) => self.rng.u64(0..size),
             (true, false) => from,
@@ -275,7 +275,7 @@ impl World {
         Meeting { head: Ok(head), body: all[..cut].to_vec(), end }
     }
 
-    /// Returns a page, or an error message that comes as a success.
+    /// Returns a web page, or an error message with a status of success.
     fn something_else(&mut self) -> Meeting {
         // Without a length, only its type distinguishes a short text from a new version.
         let (content_type, body) = match self.rng.bool() || !self.announces_length {
@@ -289,8 +289,8 @@ impl World {
         Meeting { head: Ok(remote), body, end: Ok(()) }
     }
 
-    /// Spoils a byte now and then, where the digest of the range shows that. (It does not if the range is
-    /// longer than asked for.)
+    /// Changes a byte from time to time, if the digest of the range can detect that. (It cannot if the range
+    /// is longer than requested.)
     fn spoil(&mut self, request: Request, meeting: &mut Meeting) {
         let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
         let asked = request.to.is_none_or(|to| range.end <= to);
@@ -351,7 +351,7 @@ impl World {
         if self.misled && !self.versions[0].is_empty() {
             return Err("a wrong list passed".into());
         }
-        // A digest of one mirror does not count where a list verifies the file.
+        // If a list verifies the file, a digest from one mirror is not used.
         if self.digest == Some(false) && !(self.known && self.several) {
             return Err("a wrong digest passed".into());
         }

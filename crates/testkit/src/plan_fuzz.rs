@@ -1,5 +1,5 @@
-//! Tells a plan any list of inputs, also those that no engine would tell. None may break its invariant, make
-//! it panic, or make it act forever. A property test and a fuzz target use it.
+//! Passes any list of inputs to a plan, including those that an engine never sends. The plan must not break
+//! its invariant, panic, or act forever. A property test and a fuzz target use it.
 
 use crate::plan_trace::Trace;
 use downhaul_core::adopt::Adopted;
@@ -15,7 +15,7 @@ use downhaul_core::settings::{OnError, Verify};
 use std::time::Duration;
 use url::Url;
 
-/// So many actions in a row without an input are a loop.
+/// The number of actions in a row without an input that is taken for an endless loop.
 const ACTIONS_MOST: usize = 200;
 
 /// Bytes as a source of choices. They are followed by zeros.
@@ -39,10 +39,10 @@ impl Choices<'_> {
     }
 }
 
-/// Tells a plan the inputs that these bytes mean. Returns a fingerprint of its actions.
+/// Passes the inputs that these bytes stand for to a plan. Returns a fingerprint of its actions.
 ///
 /// # Panics
-/// If the plan breaks its invariant or acts forever.
+/// Panics if the plan breaks its invariant or acts forever.
 pub fn poke(bytes: &[u8]) -> u64 {
     let mut choices = Choices(bytes);
     let rules = Rules {
@@ -147,7 +147,7 @@ fn event(choices: &mut Choices) -> Input {
     }
 }
 
-/// Returns the origins of so many sources.
+/// Returns the origins of this many sources.
 fn origins(count: usize) -> Vec<Origin> {
     crate::net_sim::origins(count)
 }
@@ -198,7 +198,7 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
     }
 }
 
-/// Any facts, also those that contradict each other: a source need not be the HTTP one.
+/// Returns any facts, including contradictory ones. A source need not be the HTTP one.
 fn remote(choices: &mut Choices) -> Remote {
     let url = Url::parse("http://h/f").expect("a URL");
     let mut remote = match choices.byte() % 16 {

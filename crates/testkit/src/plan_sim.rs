@@ -1,6 +1,6 @@
-//! Whole downloads by the plan alone, in the simulated world of a seed: connections of different speed, some
-//! of them silent, a disk, a journal, and runs that are killed and started again on what they left, which may
-//! be damaged meanwhile.
+//! Simulates whole downloads by the plan alone, in the world of a seed. The simulation has connections of
+//! different speed (some of them silent), a disk, and a journal. Runs are killed and started again with the
+//! files that they left, which may be damaged meanwhile.
 //!
 //! Invariant: the plan's invariant is asserted after every step, and every published byte is right.
 
@@ -21,15 +21,16 @@ use std::time::Duration;
 /// How a simulated download ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// What the last plan said.
+    /// The outcome of the last plan.
     pub outcome: Outcome,
     /// The published bytes.
     pub published: Option<Vec<u8>>,
-    /// What happened on the way.
+    /// What happened during the download.
     pub seen: Seen,
 }
 
-/// What happened on the way. Worlds in which nothing happens prove nothing.
+/// What happened during a download. Tests assert these numbers, because a world in which nothing happens
+/// tests nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Requests that were made.
@@ -38,7 +39,7 @@ pub struct Seen {
     pub connections: usize,
     /// Segments that were shortened for another worker.
     pub cuts: usize,
-    /// Workers that continued after a break, or what an earlier run left.
+    /// The workers that continued after a break, or continued the partial file of an earlier run.
     pub resumed: usize,
     /// Runs that were killed.
     pub kills: usize,
@@ -50,9 +51,9 @@ pub struct Seen {
     pub wrong_chunks: usize,
     /// Sources that were blamed for wrong bytes.
     pub blamed: usize,
-    /// Requests for bytes that another worker was fetching, too.
+    /// The requests for bytes that another worker was fetching, too.
     pub hedges: usize,
-    /// A fingerprint of all actions of all runs: equal where two versions of the plan did the same.
+    /// A fingerprint of all actions of all runs. It is equal if two versions of the plan did the same.
     pub trace: u64,
 }
 
@@ -67,7 +68,7 @@ struct Connection {
     from: u64,
     at: u64,
     end: Option<u64>,
-    /// When something happens on it next; `None`: it waits until its response is accepted.
+    /// The time of its next step, or `None` if it waits until its response is accepted.
     due: Option<Duration>,
     /// Bytes a second; 0 is silence.
     speed: u64,
@@ -86,10 +87,10 @@ struct Sim {
     /// The longest time until a response, in milliseconds.
     slowest_response: u64,
     check: VecDeque<(u32, Option<Claim>)>,
-    /// Inputs that are told next.
+    /// The inputs that are passed to the plan next.
     later: VecDeque<Input>,
     disk: Vec<u8>,
-    /// What was written since the partial file began: the first write of a byte counts.
+    /// The bytes that were written since the partial file began. Only the first write of a byte is used.
     there: RangeSet,
     journal: Vec<u8>,
     adopted: Option<u64>,
@@ -99,10 +100,10 @@ struct Sim {
     published: Option<Vec<u8>>,
 }
 
-/// Runs a download through the world of a seed, restarts included.
+/// Runs a download in the world of a seed, including restarts.
 ///
 /// # Panics
-/// When the plan breaks its invariant, publishes wrong bytes, or does not end.
+/// Panics if the plan breaks its invariant, publishes wrong bytes, or does not end.
 pub fn drive_plan(seed: u64) -> Ended {
     let mut world = World::new(seed);
     let rules = world.rules();
@@ -133,7 +134,7 @@ pub fn drive_plan(seed: u64) -> Ended {
     for _ in 0..8 {
         match sim.run(rules.clone()) {
             Run::Killed => sim.damage(),
-            // A run that gave up is followed by another one, as people start it again.
+            // After a run that gave up, a user often starts another one.
             Run::Over(Outcome::Failed { resumable: true, .. }, _) if sim.world.rng.bool() => sim.damage(),
             Run::Over(outcome, published) => {
                 let finished = matches!(outcome, Outcome::Finished);
@@ -228,7 +229,7 @@ impl Sim {
                 self.seen.cuts += 1;
                 let from = self.connection(worker).map_or(0, |connection| connection.from);
                 assert!(end > from, "seed {seed}: a cut that leaves nothing");
-                // Sometimes a worker learns of it a little late.
+                // Sometimes a worker gets the new end a little late.
                 if self.connection(worker).is_some() && self.world.rng.u8(0..4) > 0 {
                     self.connection(worker).into_iter().for_each(|connection| connection.end = Some(end));
                 }
@@ -277,7 +278,7 @@ impl Sim {
         self.seen.connections = self.seen.connections.max(self.connections.len());
     }
 
-    /// Lets time pass until something happens.
+    /// Moves the time to the next step.
     fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
         let seed = self.seed;
         if let Some(input) = self.later.pop_front() {
@@ -317,7 +318,7 @@ impl Sim {
         }
     }
 
-    /// Something happens on a connection.
+    /// Simulates the next step of a connection.
     fn advance(&mut self, plan: &mut Plan, index: usize) {
         let now = self.now;
         let connection = &mut self.connections[index];
@@ -353,7 +354,7 @@ impl Sim {
         self.deliver(plan, index);
     }
 
-    /// Bytes arrive on a connection.
+    /// Delivers bytes over a connection.
     fn deliver(&mut self, plan: &mut Plan, index: usize) {
         let now = self.now;
         let connection = &mut self.connections[index];

@@ -1,7 +1,7 @@
 //! A fingerprint of everything that a plan did, to compare two versions of the plan.
 //!
-//! Invariant: names and sentences do not count, so that renaming a type or rewording a message changes
-//! nothing.
+//! Invariant: the fingerprint does not depend on names and sentences, so renaming a type or changing a
+//! message does not change it.
 
 use downhaul_core::event::{EventKind, Failure};
 use downhaul_core::plan::{Action, Outcome};
@@ -20,7 +20,7 @@ impl Trace {
         self.0
     }
 
-    /// Adds an action that a plan gave at this moment. Waits do not count.
+    /// Adds an action that a plan returned at this time. Waits are left out.
     pub(crate) fn add(&mut self, now: Duration, action: &Action) {
         let text = format!("{} {}", now.as_nanos(), action_text(action));
         for byte in text.bytes() {

@@ -60,7 +60,7 @@ impl Naming {
             (Destination::Name(name), _) => Some(self.given(name)),
             (Destination::Server, None) => Some(self.by_url(given)),
             (Destination::Server, Some(remote)) => {
-                Some(self.by_reply(given, &remote.url, remote.name.as_ref()))
+                Some(self.by_response(given, &remote.url, remote.name.as_ref()))
             }
         }
     }
@@ -72,7 +72,7 @@ impl Naming {
 
     /// Returns the name of a file after a response. `answered` is the URL after redirects, and `stated` the
     /// name in the Content-Disposition.
-    pub fn by_reply(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
+    pub fn by_response(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
         let answered = || SafeName::of_last_segment(answered);
         let file = match self.source {
             NameSource::Url => None,
@@ -130,7 +130,7 @@ mod tests {
             (NameSource::Server, &none, None, "index.html"),
         ] {
             let naming = Naming { source, ..Naming::default() };
-            assert_eq!(naming.by_reply(&given, answered, stated).as_str(), expected, "{source:?} {answered}");
+            assert_eq!(naming.by_response(&given, answered, stated).as_str(), expected, "{source:?} {answered}");
         }
     }
 

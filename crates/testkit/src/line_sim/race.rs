@@ -1,6 +1,6 @@
-//! One file on its way over the line: its connections, and the segments that they are asked for.
+//! One file that is fetched over the line: its connections, and their segments.
 //!
-//! Invariant: each byte is free, asked for by one connection, or has come.
+//! Invariant: each byte is free, requested over one connection, or has arrived.
 
 use super::tcp::{QUEUE, Tcp};
 use super::{Choice, Host, Line};
@@ -17,7 +17,7 @@ const REPORT_EVERY: f64 = 0.1;
 /// The largest batch of a worker, in bytes.
 const BATCH_MOST: f64 = 1024.0 * 1024.0;
 
-/// What one batch of each worker may take together, in bytes.
+/// The memory for one batch of every worker, in bytes.
 const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
 
 /// The sizes that the plan uses for files on a disk.
@@ -31,7 +31,7 @@ pub(super) struct Race {
     pub(super) now: f64,
     pub(super) controller: Controller,
     pub(super) connections: Vec<Connection>,
-    /// Connections that are not in use, and since when.
+    /// The connections that are not in use, and the time since then.
     idle: Vec<(Tcp, f64)>,
     /// Connections of other downloads on the line.
     others: Vec<Tcp>,
@@ -39,32 +39,32 @@ pub(super) struct Race {
     burst: (f64, f64),
     /// Bytes in the queue.
     queue: f64,
-    /// Bytes that no connection was asked for, and bytes that came.
+    /// The bytes that were not requested, and the bytes that have arrived.
     free: f64,
     pub(super) got: f64,
     /// The shortest time from a request to its first byte.
     latency: f64,
     /// Bytes a second of one connection.
     typical: f64,
-    /// The host is known to serve ranges.
+    /// True if the host is known to serve ranges.
     ranges_work: bool,
     /// When a connection may be opened again after one of a fixed number was refused.
     not_before: f64,
 }
 
-/// A connection and the segment that it was asked for.
+/// A connection and its segment.
 pub(super) struct Connection {
     tcp: Tcp,
     asked: f64,
-    /// When its first byte comes.
+    /// The time of its first byte.
     starts: f64,
     begun: bool,
     refused: bool,
-    /// Bytes of its segment that have not come.
+    /// The bytes of its segment that have not arrived.
     left: f64,
     /// Bytes a second, lately.
     rate: f64,
-    /// Bytes that came and were not reported, and when the last report was.
+    /// The bytes that arrived and were not reported, and the time of the last report.
     unreported: f64,
     reported: f64,
     /// Bytes of the span whose rate is being measured, and when it began.
@@ -115,7 +115,7 @@ impl Race {
                     if self.now < allowance.not_before.as_secs_f64() { 0 } else { allowance.worth }
                 }
             };
-            // A file that has no connection gets one in any case.
+            // A file without a connection always gets one.
             if worth == 0 && !self.connections.is_empty() {
                 return;
             }
@@ -141,7 +141,7 @@ impl Race {
                 return;
             };
             if connection.begun {
-                // Bytes that are on their way still come.
+                // Bytes that are already sent still arrive.
                 self.free += connection.left - soon(connection);
                 connection.left = soon(connection);
                 continue;
@@ -155,8 +155,8 @@ impl Race {
         self.controller.on_closed(self.connections.is_empty());
     }
 
-    /// Returns how many bytes one more connection is asked for, with `count` of them in all. `None`: there is
-    /// nothing for it to do.
+    /// Returns how many bytes one more connection requests, with `count` of them in all. Returns `None` if
+    /// there is nothing for it to do.
     fn next_segment(&mut self, count: usize) -> Option<f64> {
         let (shortest, longest) = SEGMENT_SECONDS;
         let seconds = (self.latency * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);
@@ -165,7 +165,7 @@ impl Race {
             let seconds = |one: &Connection| one.left / one.rate.max(1.0);
             let receiving = self.connections.iter_mut().filter(|one| one.begun && one.left > 0.0);
             let victim = receiving.max_by(|a, b| seconds(a).total_cmp(&seconds(b)))?;
-            // Both end at the same time.
+            // The two connections then end at the same time.
             let fair = victim.left * victim.rate / (victim.rate + self.typical);
             let keep = if victim.left > 2.0 * segment { segment } else { fair };
             if victim.left - keep < SIZES.split_least as f64
@@ -179,7 +179,7 @@ impl Race {
         Some(if count < 2 || self.free < 1.5 * segment { self.free } else { segment })
     }
 
-    /// Opens a connection and asks it for so many bytes.
+    /// Opens a connection and requests this many bytes over it.
     fn open(&mut self, bytes: f64) {
         self.free -= bytes;
         let round_trip = self.round_trip();
@@ -206,7 +206,7 @@ impl Race {
         self.controller.on_opened(self.connections.len() == 1);
     }
 
-    /// Lets time pass, in seconds.
+    /// Simulates `step` seconds.
     pub(super) fn flow(&mut self, step: f64) {
         let round_trip = self.round_trip();
         let slowed = match self.line.host {
@@ -244,7 +244,8 @@ impl Race {
         }
     }
 
-    /// Tells the controller what the director would, and ends the connections whose segments have come.
+    /// Passes to the controller what the director would, and ends the connections whose segments have
+    /// arrived.
     pub(super) fn report(&mut self) {
         let batch = (BATCHES_TOGETHER / self.connections.len().max(1) as f64).min(BATCH_MOST);
         for index in (0..self.connections.len()).rev() {
@@ -272,7 +273,7 @@ impl Race {
         self.ranges_work |= self.connections.len() > 1;
     }
 
-    /// Reports what a connection brought, if a batch is full, it is time, or its segment has come.
+    /// Reports the new bytes of a connection, if a batch is full, it is time, or its segment has arrived.
     fn report_one(&mut self, index: usize, batch: f64) {
         let now = Duration::from_secs_f64(self.now);
         let connection = &mut self.connections[index];

@@ -1,5 +1,5 @@
-//! A simulated host that limits the files in a second and the transfers at once, and bans a client with too
-//! many.
+//! A simulated host that limits the files in a second and the transfers at once. It bans a client with too
+//! many transfers.
 //!
 //! All files of a host share one [`SimHost`]. Each [`SimFile`] is a [`Source`], for the whole engine under
 //! tokio's paused clock.
@@ -19,7 +19,7 @@ use url::Url;
 /// The time from a request to its response.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// The number of bytes that come at once.
+/// The number of bytes that arrive at once.
 const BUFFER: usize = 64 * 1024;
 
 /// What a host allows.
@@ -31,7 +31,7 @@ pub struct Allows {
     pub ban: Duration,
     /// Files in a second. Further ones are refused.
     pub rate: f64,
-    /// How many files may come at once beyond the rate.
+    /// The number of files that are served at once in addition to the rate.
     pub burst: f64,
     /// Bytes a second of each transfer.
     pub speed: f64,
@@ -85,12 +85,12 @@ impl SimHost {
         self.counted().transfers
     }
 
-    /// Returns a file of so many bytes, whose content follows from its name.
+    /// Returns a file of this many bytes, whose content depends on its name.
     pub fn file(self: &Arc<Self>, name: &str, size: u64) -> SimFile {
         SimFile { host: self.clone(), bytes: Arc::new(content(name, size)) }
     }
 
-    /// Decides if a request is answered now. `whole`: it asks for a whole file.
+    /// Decides if a request is answered now. `whole` is true if it is for a whole file.
     fn admit(&self, whole: bool) -> Result<(), Error> {
         let (mut counted, now) = (self.counted(), Instant::now());
         counted.requests += 1;

@@ -1,6 +1,6 @@
-//! The disk of a simulated download: what a plan wants done to the partial file and its journal.
+//! The disk of a simulated download. It carries out the plan's actions on the partial file and its journal.
 //!
-//! Invariant: the first write of a byte counts until the partial file begins again, as on a real disk.
+//! Invariant: only the first write of a byte is used until the partial file begins again, as on a real disk.
 
 use super::Sim;
 use crate::sha256;
@@ -131,7 +131,7 @@ impl Sim {
         self.disk.get(range).is_some_and(|bytes| journal::crc32c(bytes) == claim.crc)
     }
 
-    /// Leaves a beginning of the file as another tool would: of this file, or of another one.
+    /// Leaves a partial file of another tool: the beginning of this file or of another one.
     pub(super) fn leave_a_prefix(&mut self) {
         let file = self.world.versions[0].clone();
         let length = self.world.rng.usize(0..=file.len());
@@ -140,13 +140,13 @@ impl Sim {
             let wrong = self.world.rng.usize(length.saturating_sub(OVERLAP as usize)..length);
             self.disk[wrong] ^= 1;
         }
-        // Digests of the whole come with a response for the whole file, and there may never be one. What is
-        // shorter than the comparison is not adopted.
+        // Digests of the whole file come with a response for the whole file, which may never arrive. A file
+        // that is shorter than the comparison is not adopted.
         self.world.digest = None;
         self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);
     }
 
-    /// Does what may happen to files between two runs.
+    /// Changes the files as may happen between two runs.
     pub(super) fn damage(&mut self) {
         self.adopted = None;
         let rng = &mut self.world.rng;

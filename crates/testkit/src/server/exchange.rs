@@ -17,7 +17,7 @@ pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 pub(super) struct Exchange<'a> {
     pub(super) request: &'a Request,
     pub(super) wire: &'a mut dyn Wire,
-    /// How many requests for this target came before.
+    /// The number of earlier requests for this target.
     pub(super) visit: usize,
     pub(super) size: u64,
     pub(super) name: String,
@@ -26,7 +26,7 @@ pub(super) struct Exchange<'a> {
     pub(super) open: usize,
     /// The bytes that this connection may send without a pause, and the time at which that was computed.
     pub(super) bucket: &'a mut (f64, Instant),
-    /// What scripts count over all connections.
+    /// The counters of scripts, for all connections.
     pub(super) counted: &'a Mutex<Counted>,
 }
 
@@ -40,7 +40,7 @@ impl Exchange<'_> {
     }
 
     /// Sends a response with a body of known length.
-    pub(super) fn reply(&mut self, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<bool> {
+    pub(super) fn respond(&mut self, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<bool> {
         let length = body.len().to_string();
         let mut all = vec![("Content-Length", length.as_str())];
         all.extend(headers);
@@ -81,7 +81,7 @@ impl Exchange<'_> {
         let (status, headers, body) = self.part();
         let mut all = borrowed(&headers);
         all.extend(more);
-        self.reply(&status, &all, &body)
+        self.respond(&status, &all, &body)
     }
 
     /// Returns a number of the query.

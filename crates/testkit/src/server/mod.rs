@@ -1,7 +1,7 @@
 //! A web server that misbehaves on request. `http://127.0.0.1:PORT/SIN/SIZE/NAME` is a file of SIZE bytes.
 //! Its content follows from NAME ([`crate::content`]), and the script SIN ([`sins`]) serves it.
 //!
-//! Threads and blocking sockets, so that a script can be read in the order in which its bytes are sent.
+//! It uses threads and blocking sockets, so the code of a script has the order in which its bytes are sent.
 
 mod exchange;
 mod h2;
@@ -71,7 +71,7 @@ pub struct Request {
 
 /// A connection, plain or with TLS.
 pub(crate) trait Wire: Read + Write {
-    /// Resets the connection when it is closed, as a peer does that has crashed.
+    /// Resets the connection when it is closed, like a peer that has crashed.
     fn reset(&self);
 }
 

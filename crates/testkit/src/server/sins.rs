@@ -1,7 +1,7 @@
 //! The list of all sins: kinds of misbehaviour, each with a script of the same name. A script answers one
 //! request and returns true if the connection stays open.
 //!
-//! A script that misbehaves once looks at how many requests came for the same target before.
+//! A script that misbehaves once checks how many requests for the same target came before.
 
 mod body;
 mod coded;
@@ -109,13 +109,13 @@ pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     match SINS.iter().find(|(name, _)| *name == sin) {
         Some((_, script)) => script(&mut exchange),
         None if h2::SINS.contains(&sin) => well_behaved(&mut exchange),
-        None => exchange.reply("404 Not Found", &[], b"no such sin\n"),
+        None => exchange.respond("404 Not Found", &[], b"no such sin\n"),
     }
 }
 
 /// Answers with a file that has its own content.
 pub(super) fn answer_with(bytes: &[u8], mut exchange: Exchange) -> io::Result<bool> {
-    exchange.reply("200 OK", &[], bytes)
+    exchange.respond("200 OK", &[], bytes)
 }
 
 fn well_behaved(x: &mut Exchange) -> io::Result<bool> {

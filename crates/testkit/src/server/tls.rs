@@ -1,4 +1,4 @@
-//! Makes certificates, right and wrong ones.
+//! Makes certificates for tests, valid and invalid ones.
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,

@@ -44,16 +44,16 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
             x.wire.flush()?;
             return Ok(false);
         }
-        return x.reply("200 OK", &headers, &bytes);
+        return x.respond("200 OK", &headers, &bytes);
     };
     let total = bytes.len() as u64;
     let last = last.unwrap_or(u64::MAX).min(total.saturating_sub(1));
     if first > last {
-        return x.reply("416 Range Not Satisfiable", &[("Content-Range", &format!("bytes */{total}"))], b"");
+        return x.respond("416 Range Not Satisfiable", &[("Content-Range", &format!("bytes */{total}"))], b"");
     }
     headers.push(("Content-Range", format!("bytes {first}-{last}/{total}")));
     let part = &bytes[first as usize..=last as usize];
-    x.reply("206 Partial Content", &borrowed(&headers), part)
+    x.respond("206 Partial Content", &borrowed(&headers), part)
 }
 
 /// Returns the file in these codings. The last one is kept, because encoding takes seconds without

@@ -21,7 +21,7 @@ pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     }
     let mut all = borrowed(&headers);
     all.extend([("ETag", etag.as_str()), ("Content-Digest", of_part.as_str())]);
-    x.reply(&status, &all, &body)
+    x.respond(&status, &all, &body)
 }
 
 /// Sends the right digest, in capitals with `?upper=1`.
@@ -60,5 +60,5 @@ pub(super) fn linked(x: &mut Exchange) -> io::Result<bool> {
     let to = format!("/{}/{}/{}", x.request.query("to").unwrap_or("well_behaved".into()), x.size, x.name);
     let tag = format!("\"{digest}\"");
     let headers = [("Location", to.as_str()), ("X-Linked-Etag", &tag), ("X-Linked-Size", &size)];
-    x.reply("302 Found", &headers, b"")
+    x.respond("302 Found", &headers, b"")
 }

@@ -89,5 +89,5 @@ pub(super) fn text(x: &mut Exchange) -> io::Result<bool> {
         Some(_) => format!("\u{feff}{body}").encode_utf16().flat_map(u16::to_le_bytes).collect(),
         None => body.into_bytes(),
     };
-    x.reply("200 OK", &[("Content-Type", &kind)], &bytes)
+    x.respond("200 OK", &[("Content-Type", &kind)], &bytes)
 }

@@ -36,7 +36,7 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
         return x.file(&[]);
     }
     let status = x.request.query("status").unwrap_or_else(|| "429".into());
-    x.reply(&format!("{status} Too Many Requests"), &[], b"slow down\n")
+    x.respond(&format!("{status} Too Many Requests"), &[], b"slow down\n")
 }
 
 /// Bans a client with more than `?most=2` transfers at once for `&millis=20000`: all transfers are cut, and
@@ -61,7 +61,7 @@ pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
             x.wire.reset();
             return Ok(false);
         }
-        return x.reply("403 Forbidden", &[("Connection", "close")], b"banned\n").map(|_| false);
+        return x.respond("403 Forbidden", &[("Connection", "close")], b"banned\n").map(|_| false);
     }
     let sent = send_until_banned(x);
     x.counted.lock().expect("no panic").transfers -= 1;
@@ -104,7 +104,7 @@ pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
             "202" => ("202 Accepted", vec![("Retry-After", &seconds)]),
             _ => ("403 Forbidden", vec![("Retry-After", &seconds)]),
         };
-    x.reply(status, &headers, b"too much\n")
+    x.respond(status, &headers, b"too much\n")
 }
 
 /// Sends the file, and says that the quota is used up for the next `?wait=2` seconds.
@@ -112,5 +112,5 @@ pub(super) fn uses_up_the_quota(x: &mut Exchange) -> io::Result<bool> {
     let list = format!("\"api\";r=0;t={}", x.number("wait").unwrap_or(2));
     let body = shared_content(&x.name, x.size);
     let etag = x.etag();
-    x.reply("200 OK", &[("ETag", &etag), ("RateLimit", &list)], &body)
+    x.respond("200 OK", &[("ETag", &etag), ("RateLimit", &list)], &body)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub(super) fn no_ranges(x: &mut Exchange) -> io::Result<bool> {
     let body = x.content();
-    x.reply("200 OK", &[("Accept-Ranges", "none"), ("ETag", "\"a\"")], &body)
+    x.respond("200 OK", &[("Accept-Ranges", "none"), ("ETag", "\"a\"")], &body)
 }
 
 /// Always sends everything, although it says that it accepts ranges.
@@ -41,7 +41,7 @@ pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     }
     let (etag, size, body) = (x.etag(), x.size, x.content());
     let range = format!("bytes 0-{}/{size}", size - 1);
-    x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
+    x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
 }
 
 /// Sends every range with something wrong: `?how=start|end|total|validator|none|multipart|length|coding`.
@@ -74,7 +74,7 @@ pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     if !coding.is_empty() {
         headers.push(("Content-Encoding", coding));
     }
-    x.reply("206 Partial Content", &headers, &body)
+    x.respond("206 Partial Content", &headers, &body)
 }
 
 /// Sends 1000 bytes more at both ends of every range.
@@ -85,7 +85,7 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
     let body = shared_content(&x.name, x.size);
     let part = &body[usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0)];
     let range = format!("bytes {first}-{last}/{size}");
-    x.reply("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
+    x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], part)
 }
 
 /// Answers the first request correctly, at a limited rate. While that response lasts, a request for a range
@@ -94,7 +94,7 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
 /// next N responses are wrong, and later ones are correct.
 pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("login").is_some() {
-        return x.reply("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);
+        return x.respond("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);
     }
     let wrong = x
         .number("break")
@@ -106,18 +106,18 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
         return capped(x);
     }
     match x.request.query("how").unwrap_or_default().as_str() {
-        "page" => x.reply("200 OK", &[("Content-Type", "text/html")], LOGIN),
+        "page" => x.respond("200 OK", &[("Content-Type", "text/html")], LOGIN),
         "login" => {
             let to = format!("/second_connection_gets/{}/{}?login=1", x.size, x.name);
-            x.reply("302 Found", &[("Location", &to)], b"")
+            x.respond("302 Found", &[("Location", &to)], b"")
         }
-        "quota" => x.reply(
+        "quota" => x.respond(
             "200 OK",
             &[("Content-Type", "application/json")],
             br#"{"error":"quota exceeded","connections":1,"used":1}"#,
         ),
         "ignored" => ranges_ignored(x),
-        status => x.reply(&format!("{status} Sin"), &[], b"sorry\n"),
+        status => x.respond(&format!("{status} Sin"), &[], b"sorry\n"),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     let total = x.request.query("total").unwrap_or_else(|| x.size.to_string());
     let (range, etag) = (format!("bytes 0-{}/{total}", x.size - 1), x.etag());
     let body = x.content();
-    x.reply("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
+    x.respond("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
 }
 
 /// Sends ranges without the total size. `?most=N` limits the bytes of each response, and `?tag=0` leaves out
@@ -140,7 +140,7 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
 pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
     let (status, _, mut body) = x.part();
     let Some((first, _)) = x.request.range().filter(|_| status.starts_with("206")) else {
-        return x.reply(&status, &[], &body);
+        return x.respond(&status, &[], &body);
     };
     body.truncate(x.number("most").map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)));
     let (range, etag) = (format!("bytes {first}-{}/*", first + body.len() as u64 - 1), x.etag());
@@ -148,5 +148,5 @@ pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
     if x.number("tag") != Some(0) {
         headers.push(("ETag", etag.as_str()));
     }
-    x.reply(&status, &headers, &body)
+    x.respond(&status, &headers, &body)
 }

@@ -24,9 +24,9 @@ pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
         None => after,
     };
     if after.is_empty() {
-        x.reply(&status, &[], b"busy")
+        x.respond(&status, &[], b"busy")
     } else {
-        x.reply(&status, &[("Retry-After", &after)], b"busy")
+        x.respond(&status, &[("Retry-After", &after)], b"busy")
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn status(x: &mut Exchange) -> io::Result<bool> {
     let body = x.request.query("body").unwrap_or_else(|| "sorry\n".into());
     let header = x.request.query("header").unwrap_or_else(|| "X-Sin: status".into());
     let header = header.split_once(": ").unwrap_or(("X-Sin", "status"));
-    x.reply(&format!("{status} Sin"), &[header], body.as_bytes())
+    x.respond(&format!("{status} Sin"), &[header], body.as_bytes())
 }
 
 /// Redirects to a signed link. The first link has expired.
@@ -58,9 +58,9 @@ pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     match x.request.query("link") {
         None => {
             let link = format!("/expired_link/{}/{}?link={}", x.size, x.name, x.visit);
-            x.reply("302 Found", &[("Location", &link)], b"")
+            x.respond("302 Found", &[("Location", &link)], b"")
         }
-        Some(link) if link == "0" => x.reply("403 Forbidden", &[], b"expired"),
+        Some(link) if link == "0" => x.respond("403 Forbidden", &[], b"expired"),
         Some(_) => x.file(&[]),
     }
 }
@@ -73,9 +73,9 @@ pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
         None => {
             let query = format!("mirror={}&missing={missing}&status={status}", x.visit);
             let mirror = format!("/picks_mirrors/{}/{}?{query}", x.size, x.name);
-            x.reply("302 Found", &[("Location", &mirror)], b"")
+            x.respond("302 Found", &[("Location", &mirror)], b"")
         }
-        Some(mirror) if mirror < missing => x.reply(&format!("{status} Sin"), &[], b"not here\n"),
+        Some(mirror) if mirror < missing => x.respond(&format!("{status} Sin"), &[], b"not here\n"),
         Some(_) => x.file(&[]),
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
 /// Redirects to the URL of `?to=URL`.
 pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     let to = x.request.query("to").unwrap_or_default();
-    x.reply("302 Found", &[("Location", &to)], b"elsewhere")
+    x.respond("302 Found", &[("Location", &to)], b"elsewhere")
 }
 
 /// Sends `?hops=N` relative redirects and then the file, or redirects without end.
@@ -92,11 +92,11 @@ pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
         Some(0) => x.file(&[]),
         Some(hops) => {
             let to = format!("{}?hops={}", x.name, hops - 1);
-            x.reply("301 Moved Permanently", &[("Location", &to)], b"")
+            x.respond("301 Moved Permanently", &[("Location", &to)], b"")
         }
         None => {
             let to = x.request.target.clone();
-            x.reply("302 Found", &[("Location", &to)], b"")
+            x.respond("302 Found", &[("Location", &to)], b"")
         }
     }
 }
@@ -110,7 +110,7 @@ pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
         "reset" => x.wire.reset(),
         status => {
             let status = format!("{status} Too Many");
-            x.reply(&status, &[("Connection", "close")], b"too many connections\n")?;
+            x.respond(&status, &[("Connection", "close")], b"too many connections\n")?;
         }
     }
     Ok(false)
@@ -118,26 +118,26 @@ pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
 
 /// Answers one request for a link, and refuses all others.
 pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
-    if x.visit == 0 { capped(x) } else { x.reply("403 Forbidden", &[], b"used up\n") }
+    if x.visit == 0 { capped(x) } else { x.respond("403 Forbidden", &[], b"used up\n") }
 }
 
 /// Sends half of the body, and answers later requests with 404.
 pub(super) fn gone_after_half(x: &mut Exchange) -> io::Result<bool> {
-    if x.visit == 0 { x.only(x.half(), &[]) } else { x.reply("404 Not Found", &[], b"") }
+    if x.visit == 0 { x.only(x.half(), &[]) } else { x.respond("404 Not Found", &[], b"") }
 }
 
 /// Answers only GET, as small server programs do.
 pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "GET" => x.file(&[]),
-        _ => x.reply("405 Method Not Allowed", &[("Allow", "GET")], b""),
+        _ => x.respond("405 Method Not Allowed", &[("Allow", "GET")], b""),
     }
 }
 
 /// Answers HEAD as if the file were empty, as programs do that count the bytes that they send.
 pub(super) fn head_says_nothing(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
-        "HEAD" => x.reply("200 OK", &[], b""),
+        "HEAD" => x.respond("200 OK", &[], b""),
         _ => x.file(&[]),
     }
 }

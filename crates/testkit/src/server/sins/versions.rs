@@ -14,7 +14,7 @@ pub(super) fn no_validator(x: &mut Exchange) -> io::Result<bool> {
         x.wire.write_all(&body[..body.len() / 2])?;
         return Ok(false);
     }
-    x.reply("200 OK", &[("Accept-Ranges", "bytes")], &body)
+    x.respond("200 OK", &[("Accept-Ranges", "bytes")], &body)
 }
 
 /// Sends the file slowly and without a validator.
@@ -62,7 +62,7 @@ pub(super) fn changes_always(x: &mut Exchange) -> io::Result<bool> {
 /// Answers the first request with a short page and status 200.
 pub(super) fn page_at_first(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
-        return x.reply("200 OK", &[("Content-Type", "text/html")], b"<html>maintenance</html>");
+        return x.respond("200 OK", &[("Content-Type", "text/html")], b"<html>maintenance</html>");
     }
     x.file(&[])
 }
