@@ -130,7 +130,11 @@ mod tests {
             (NameSource::Server, &none, None, "index.html"),
         ] {
             let naming = Naming { source, ..Naming::default() };
-            assert_eq!(naming.by_response(&given, answered, stated).as_str(), expected, "{source:?} {answered}");
+            assert_eq!(
+                naming.by_response(&given, answered, stated).as_str(),
+                expected,
+                "{source:?} {answered}"
+            );
         }
     }
 

@@ -40,7 +40,12 @@ impl Exchange<'_> {
     }
 
     /// Sends a response with a body of known length.
-    pub(super) fn respond(&mut self, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<bool> {
+    pub(super) fn respond(
+        &mut self,
+        status: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<bool> {
         let length = body.len().to_string();
         let mut all = vec![("Content-Length", length.as_str())];
         all.extend(headers);

@@ -49,7 +49,11 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     let total = bytes.len() as u64;
     let last = last.unwrap_or(u64::MAX).min(total.saturating_sub(1));
     if first > last {
-        return x.respond("416 Range Not Satisfiable", &[("Content-Range", &format!("bytes */{total}"))], b"");
+        return x.respond(
+            "416 Range Not Satisfiable",
+            &[("Content-Range", &format!("bytes */{total}"))],
+            b"",
+        );
     }
     headers.push(("Content-Range", format!("bytes {first}-{last}/{total}")));
     let part = &bytes[first as usize..=last as usize];
