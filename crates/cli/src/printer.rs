@@ -23,50 +23,42 @@ pub(crate) fn write(text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
+/// What a text means to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Success,
+    Warning,
+    Failure,
+    /// It matters less than the text around it.
+    Note,
+    /// The filled part of a bar.
+    Progress,
+    /// A person is asked.
+    Question,
+}
+
+impl Style {
+    /// Returns the code of its colour (ECMA-48, SGR). These are of the eight colours that every theme defines
+    /// for light and dark screens. Bold yellow, cyan and white are left out: many terminals show them too
+    /// bright for a light screen.
+    fn code(self) -> &'static str {
+        match self {
+            Style::Success => "32",
+            Style::Warning => "33",
+            Style::Failure => "31",
+            Style::Note => "2",
+            Style::Progress => "36",
+            Style::Question => "1;35",
+        }
+    }
+}
+
 /// Colours, if they are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    pub(crate) fn green(self, text: &str) -> String {
-        self.with("32", text)
+    pub(crate) fn show(self, style: Style, text: &str) -> String {
+        if self.0 && !text.is_empty() { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.into() }
     }
-
-    pub(crate) fn red(self, text: &str) -> String {
-        self.with("31", text)
-    }
-
-    pub(crate) fn yellow(self, text: &str) -> String {
-        self.with("33", text)
-    }
-
-    pub(crate) fn dim(self, text: &str) -> String {
-        self.with("2", text)
-    }
-
-    /// Colours a line that is painted again and again: its bar, a question, and the number of failed files.
-    pub(crate) fn block(self, line: &str) -> String {
-        if let Some(question) = line.strip_prefix("Retry (r)") {
-            return self.with("1;33", &format!("Retry (r){question}"));
-        }
-        if let (Some(from), Some(to)) = (line.find("%|"), line.rfind('|'))
-            && from + 2 < to
-        {
-            return format!("{}{}{}", &line[..from + 2], self.with("36", &line[from + 2..to]), &line[to..]);
-        }
-        match line.rsplit_once(", ") {
-            Some((before, failed)) if is_failures(failed) => format!("{before}, {}", self.red(failed)),
-            _ if is_failures(line) => self.red(line),
-            _ => line.to_string(),
-        }
-    }
-
-    fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
-    }
-}
-
-/// `3 failed`, but not `0 failed`.
-fn is_failures(text: &str) -> bool {
-    text.strip_suffix(" failed").is_some_and(|count| count.parse::<u64>().is_ok_and(|count| count > 0))
 }

@@ -5,7 +5,7 @@ use crate::again;
 use crate::exit::Exit;
 use crate::given;
 use crate::input;
-use crate::printer::{self, Paint};
+use crate::printer::{self, Paint, Style};
 use downhaul_engine::core::digest::{self, Digest, Expected};
 use downhaul_engine::core::job::Destination;
 use downhaul_engine::core::list::{
@@ -67,7 +67,11 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         if quiet && one == Exit::Success {
             continue;
         }
-        let shown = if one == Exit::Success { paint.green(word) } else { paint.red(word) };
+        let shown = if one == Exit::Success {
+            paint.show(Style::Success, word)
+        } else {
+            paint.show(Style::Failure, word)
+        };
         // The gap does not depend on the invisible characters of colours.
         let gap = " ".repeat(10 - word.len());
         if !printer::out(&format!("{shown}{gap}{}{detail}\n", escaped(&path.to_string_lossy()))) {

@@ -2,7 +2,9 @@
 //!
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
+use super::line::Line;
 use super::units::{self, Speed};
+use crate::printer::Style;
 use downhaul_engine::core::event::{JobId, Phase, Progress, State};
 use downhaul_engine::core::show;
 use std::collections::HashMap;
@@ -19,6 +21,9 @@ const NARROW: usize = 60;
 
 /// The shortest name, unless there is no space at all. Shorter names do not tell files apart.
 const SHORTEST_NAME: usize = 12;
+
+/// The columns of the widest number of bytes, `9.99 MiB`. Numbers keep their places while they grow.
+const BYTES: usize = 8;
 
 /// Everything that the bars show.
 #[derive(Default)]
@@ -64,24 +69,22 @@ impl Bars {
 
     /// Returns a line for each file in progress, at most `rows` in all, and one line for all files. None is
     /// wider than `columns`.
-    pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<String> {
+    pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
         let names: Vec<String> =
             samples[..shown].iter().map(|s| show::escaped(&s.name).into_owned()).collect();
         let widest = names.iter().map(|name| units::width(name)).max().unwrap_or(0);
         let name_columns = widest.min(self.room_for_names(&samples[..shown], columns));
-        let mut lines: Vec<String> = samples[..shown]
+        let mut lines: Vec<Line> = samples[..shown]
             .iter()
             .zip(&names)
             .map(|(sample, name)| self.line(sample, name, name_columns, columns))
             .collect();
         if shown < samples.len() {
-            lines.push(
-                units::prefix(&format!("... and {} more in flight", samples.len() - shown), columns).into(),
-            );
+            lines.push(Line::plain(format!("... and {} more in flight", samples.len() - shown)).cut(columns));
         }
-        lines.push(units::prefix(&self.whole(samples, columns), columns).into());
+        lines.push(self.whole(samples, columns).cut(columns));
         lines
     }
 
@@ -90,29 +93,37 @@ impl Bars {
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
         let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
         let numbers = numbers.map(|sample| match columns < NARROW {
-            true => units::width("100% ") + units::width(&self.rate(sample)),
+            true => {
+                let share = sample.total.map_or(BYTES, |_| units::width("100%"));
+                share + units::width(" ") + units::width(&self.rate(sample))
+            }
             false => units::width("100%|") + SHORTEST_BAR + units::width(&self.numbers(sample)),
         });
         let rest = columns.saturating_sub(numbers.max().unwrap_or(0) + units::width(": "));
         rest.max(SHORTEST_NAME).min(columns.saturating_sub(6))
     }
 
-    fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> String {
+    fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> Line {
         let name = units::fit(name, name_columns);
         let bare = name.trim_end();
         let prefix = format!("{bare}: {}", &name[bare.len()..]);
         let rest = columns.saturating_sub(units::width(&prefix));
-        let body = match sample.phase {
-            Phase::Connecting if sample.bytes == 0 => "connecting".to_string(),
-            Phase::Connecting => format!("connecting, {} so far", units::bytes(sample.bytes)),
-            Phase::Waiting => format!("waiting {} before the next try", units::clock(sample.wait.ceil())),
-            Phase::Asking => "waiting for your answer".to_string(),
-            Phase::Finishing => format!("{}, writing to disk", units::bytes(sample.bytes)),
-            Phase::Checking => format!("checking {} of an earlier run", units::bytes(sample.bytes)),
-            _ => self.moving(sample, rest, columns < NARROW),
+        let bytes = units::bytes(sample.bytes);
+        // What is said if there is room, and what is said otherwise.
+        let (long, short) = match sample.phase {
+            Phase::Connecting if sample.bytes == 0 => ("connecting".to_string(), "connecting".to_string()),
+            Phase::Connecting => (format!("connecting, {bytes} so far"), "connecting".into()),
+            Phase::Waiting => {
+                let wait = units::clock(sample.wait.ceil());
+                (format!("waiting {wait} before the next try"), format!("waiting {wait}"))
+            }
+            Phase::Asking => ("waiting for your answer".into(), "asking".into()),
+            Phase::Finishing => (format!("{bytes}, writing to disk"), "writing".into()),
+            Phase::Checking => (format!("checking {bytes} of an earlier run"), "checking".into()),
+            _ => return self.moving(sample, rest, columns < NARROW).behind(&prefix).cut(columns),
         };
-        let line = prefix + units::prefix(&body, rest);
-        units::prefix(&line, columns).to_string()
+        let body = if units::width(&long) <= rest { long } else { short };
+        Line::plain(prefix + &body).cut(columns)
     }
 
     fn rate(&self, sample: &Progress) -> String {
@@ -121,33 +132,37 @@ impl Bars {
 
     /// `| 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]`
     fn numbers(&self, sample: &Progress) -> String {
-        let (elapsed, rate, bytes) =
-            (units::clock(sample.seconds), self.rate(sample), units::bytes(sample.bytes));
+        let elapsed = units::clock(sample.seconds);
+        let bytes = units::right(&units::bytes(sample.bytes), BYTES);
+        let rate = units::right(&self.rate(sample), BYTES + "/s".len());
         match sample.total {
             None => format!("| {bytes} [{elapsed}, {rate}]"),
             Some(total) => {
                 let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
+                let left = units::right(&left, "00:00".len());
                 format!("| {bytes}/{} [{elapsed}<{left}, {rate}]", units::bytes(total))
             }
         }
     }
 
-    fn moving(&self, sample: &Progress, columns: usize, narrow: bool) -> String {
+    fn moving(&self, sample: &Progress, columns: usize, narrow: bool) -> Line {
         let (numbers, rate) = (self.numbers(sample), self.rate(sample));
         let Some(total) = sample.total else {
             return match bar_room(columns, "     |", &numbers).filter(|_| !narrow) {
-                Some(room) => format!("     |{}{numbers}", self.wanderer(room)),
-                None => format!("{} {rate}", units::bytes(sample.bytes)),
+                Some(room) => Line::plain("     |").then(Style::Progress, &self.wanderer(room)).and(&numbers),
+                None => Line::plain(format!("{} {rate}", units::bytes(sample.bytes))),
             };
         };
         if sample.bytes >= total && total > 0 {
-            return format!("100% of {}, writing to disk", units::bytes(total));
+            let long = format!("100% of {}, writing to disk", units::bytes(total));
+            return Line::plain(if units::width(&long) <= columns { long } else { "100%, writing".into() });
         }
         let share = if total == 0 { 1.0 } else { (sample.bytes as f64 / total as f64).clamp(0.0, 1.0) };
         // 100 % is shown only if it is exact.
         let percent = format!("{:>3}%", (share * 100.0).floor());
         if let Some(room) = bar_room(columns, "100%|", &numbers).filter(|_| !narrow) {
-            return format!("{percent}|{}{numbers}", self.bar(share, room));
+            let bar = self.bar(share, room);
+            return Line::plain(format!("{percent}|")).then(Style::Progress, &bar).and(&numbers);
         }
         // The most important parts come first, as many as fit.
         let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
@@ -157,7 +172,7 @@ impl Bars {
                 text += &more;
             }
         }
-        text
+        Line::plain(text)
     }
 
     fn bar(&self, share: f64, columns: usize) -> String {
@@ -184,7 +199,7 @@ impl Bars {
 
     /// Returns the line for all files. If there is not enough space, the less important parts are left out.
     /// The number of failed files is left out last.
-    fn whole(&self, samples: &[Progress], columns: usize) -> String {
+    fn whole(&self, samples: &[Progress], columns: usize) -> Line {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);
         let plus = if self.total.more { "+" } else { "" };
@@ -200,21 +215,28 @@ impl Bars {
             let slowest = samples.iter().filter_map(|sample| self.seconds_left(sample)).fold(0.0, f64::max);
             left = format!("{about}{} left", units::clock((bytes / speed).max(slowest)));
         }
-        let mut parts = [
+        let parts = [
             format!("{} of {files}{plus} files", finished + skipped),
             bytes,
             speed.map(units::rate).unwrap_or_default(),
             left,
-            format!("{failed} failed"),
         ];
-        for dropped in [1, 2, 3, 0] {
-            let shown: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-            if units::width(&shown.join(", ")) <= columns {
-                return shown.join(", ");
+        let failures = format!("{failed} failed");
+        // What is left out, on screens that are narrower and narrower.
+        const LEFT_OUT: [&[usize]; 6] = [&[], &[1], &[1, 3], &[1, 2], &[1, 2, 3], &[0, 1, 2, 3]];
+        let mut before = String::new();
+        for left_out in LEFT_OUT {
+            let shown =
+                parts.iter().enumerate().filter(|(at, part)| !left_out.contains(at) && !part.is_empty());
+            before = shown.map(|(_, part)| format!("{part}, ")).collect();
+            if units::width(&before) + units::width(&failures) <= columns {
+                break;
             }
-            parts[dropped].clear();
         }
-        parts.concat()
+        match failed {
+            0 => Line::plain(before + &failures),
+            _ => Line::plain(before).then(Style::Failure, &failures),
+        }
     }
 
     /// Returns the speed of all files: the sum of the speeds in the bars. If some of these are unknown, for
@@ -291,10 +313,10 @@ mod tests {
         let now = at(2 << 20);
         let lines = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]).lines(&now, 80, 24);
         assert_eq!(
-            lines[0],
+            lines[0].text,
             "a.iso:  50%|███████████▌           | 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]"
         );
-        assert_eq!(lines[1], "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:09 left, 0 failed");
+        assert_eq!(lines[1].text, "1 of 5 files, 3.00 MiB, 1.00 MiB/s, about 00:09 left, 0 failed");
     }
 
     #[test]
@@ -303,12 +325,12 @@ mod tests {
         let now = at(2 << 20);
         let mut bars = bars(true, &[(0, at(0)), (1, at(1 << 20)), (2, now.clone())]);
         bars.state.failed = 3;
-        let line = |columns| bars.lines(&now, columns, 24)[0].clone();
+        let line = |columns| bars.lines(&now, columns, 24)[0].text.clone();
         assert!(line(79).contains("%|█") && line(79).contains("1.00 MiB/s]"), "{}", line(79));
         assert!(line(59).contains(" 50% 1.00 MiB/s") && !line(59).contains('█'), "{}", line(59));
         assert!(line(39).contains(" 50% 1.00 MiB/s") && line(39).starts_with("long-nam"), "{}", line(39));
         for columns in 8..80 {
-            let whole = bars.lines(&now, columns, 24)[1].clone();
+            let whole = bars.lines(&now, columns, 24)[1].text.clone();
             assert!(whole.contains("3 failed"), "{columns}: {whole}");
         }
     }
@@ -317,8 +339,8 @@ mod tests {
     fn unknown_lengths_wander() {
         let now = vec![sample(2, "a", 5 << 20, None)];
         let bars = bars(false, &[(0, now.clone())]);
-        let line = &bars.lines(&now, 60, 24)[0];
-        assert!(line.contains("<=>") && line.contains("5.00 MiB [00:12, ?]"), "{line}");
+        let line = &bars.lines(&now, 60, 24)[0].text;
+        assert!(line.contains("<=>") && line.contains("5.00 MiB [00:12,          ?]"), "{line}");
     }
 
     #[test]
@@ -339,8 +361,8 @@ mod tests {
                 for rows in [1, 2, 10, 200] {
                     let lines = bars.lines(&samples, columns, rows);
                     assert!(lines.len() <= rows.max(2), "{} lines in {rows} rows", lines.len());
-                    for line in lines {
-                        assert!(units::width(&line) <= columns, "{columns}: {line:?}");
+                    for line in lines.iter().map(|line| &line.text) {
+                        assert!(units::width(line) <= columns, "{columns}: {line:?}");
                         assert!(!line.contains('\u{1b}'));
                     }
                 }

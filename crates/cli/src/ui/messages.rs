@@ -4,7 +4,7 @@ use super::units;
 use crate::again::Again;
 use crate::args::Args;
 use crate::hints;
-use crate::printer::Paint;
+use crate::printer::{Paint, Style};
 use downhaul_engine::Summary;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
@@ -111,7 +111,7 @@ impl<'a> Messages<'a> {
                 // A partial file of an earlier run is mentioned here. A break in this run was mentioned when
                 // it happened.
                 if !std::mem::replace(&mut self.known.entry(job).or_default().broke, false) && !self.quiet {
-                    let mark = self.paint.dim(self.mark("↻", "~"));
+                    let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
                     return vec![format!("{mark} {name}: resuming, {bytes} are there from an earlier run")];
                 }
                 self.verbose_line(|| format!("{name} continues at {from}, {bytes} are there"))
@@ -128,7 +128,7 @@ impl<'a> Messages<'a> {
                     (n, _) => format!("retry {n} of {of}"),
                 };
                 let when = if *wait >= 0.05 { format!(" in {}", units::took(*wait)) } else { String::new() };
-                let mark = self.paint.yellow(self.mark("↻", "~"));
+                let mark = self.paint.show(Style::Warning, self.mark("↻", "~"));
                 let name = self.name_of(job);
                 vec![format!("{mark} {name}: {}; {what}{when}", self.reason(job, error))]
             }
@@ -136,7 +136,7 @@ impl<'a> Messages<'a> {
                 if self.quiet {
                     return Vec::new();
                 }
-                let mark = self.paint.yellow(self.mark("↻", "~"));
+                let mark = self.paint.show(Style::Warning, self.mark("↻", "~"));
                 let (name, why) = (self.name_of(job), escaped(&error.message));
                 vec![format!("{mark} {name}: dropped mirror {}: {why}", escaped(url))]
             }
@@ -154,20 +154,18 @@ impl<'a> Messages<'a> {
                 if self.quiet {
                     return Vec::new();
                 }
-                let mark = self.paint.green(self.mark("✓", "ok"));
+                let mark = self.paint.show(Style::Success, self.mark("✓", "ok"));
                 let facts = transferred(&event.kind);
                 let path = if path == "-" { "standard output" } else { path };
                 let mut lines = vec![format!(
                     "{mark} {}  {}, {}",
                     escaped(path),
-                    self.paint.dim(&facts),
+                    self.paint.show(Style::Note, &facts),
                     escaped(units::verified(proven))
                 )];
-                lines.extend(
-                    warnings
-                        .iter()
-                        .map(|warning| self.paint.yellow(&format!("  warning: {}", escaped(warning)))),
-                );
+                lines.extend(warnings.iter().map(|warning| {
+                    self.paint.show(Style::Warning, &format!("  warning: {}", escaped(warning)))
+                }));
                 lines
             }
             EventKind::Skipped { path, reason, .. } => {
@@ -175,7 +173,7 @@ impl<'a> Messages<'a> {
                 if self.quiet {
                     return Vec::new();
                 }
-                let mark = self.paint.dim(self.mark("·", "-"));
+                let mark = self.paint.show(Style::Note, self.mark("·", "-"));
                 vec![format!("{mark} {} {}", escaped(path), escaped(reason))]
             }
             EventKind::Failed { error, retries, exhausted, .. } => {
@@ -215,7 +213,7 @@ impl<'a> Messages<'a> {
         if hints::is_silent(&error.code) {
             return Vec::new();
         }
-        let mark = self.paint.red(self.mark("✗", "!!"));
+        let mark = self.paint.show(Style::Failure, self.mark("✗", "!!"));
         let tries = if retries > 0 {
             format!(" (after {retries} {})", if retries == 1 { "retry" } else { "retries" })
         } else {
@@ -262,7 +260,8 @@ impl<'a> Messages<'a> {
             && self.some_are_wrong
             && hidden.is_empty()
         {
-            let label = self.paint.dim("To download again what is wrong in the files on the disk:");
+            let label =
+                self.paint.show(Style::Note, "To download again what is wrong in the files on the disk:");
             return vec![format!("{label} {command}")];
         }
         let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
@@ -270,7 +269,7 @@ impl<'a> Messages<'a> {
         if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Vec::new();
         }
-        let label = |text: &str| self.paint.dim(text);
+        let label = |text: &str| self.paint.show(Style::Note, text);
         vec![match &args.again {
             Again::Unshown => label("To go on, run the same command again."),
             Again::Command(command, hidden) if hidden.is_empty() => {
@@ -284,7 +283,7 @@ impl<'a> Messages<'a> {
     }
 
     fn verbose_line(&self, line: impl FnOnce() -> String) -> Vec<String> {
-        if self.verbose { vec![self.paint.dim(&format!("  {}", line()))] } else { Vec::new() }
+        if self.verbose { vec![self.paint.show(Style::Note, &format!("  {}", line()))] } else { Vec::new() }
     }
 
     fn mark(&self, unicode: &'static str, ascii: &'static str) -> &'static str {

@@ -4,6 +4,7 @@
 pub(crate) mod bars;
 pub(crate) mod explain;
 pub(crate) mod json;
+pub(crate) mod line;
 pub(crate) mod log;
 pub(crate) mod messages;
 pub(crate) mod painter;

@@ -23,13 +23,7 @@ const WRAP: &str = "\x1b[?7h";
 
 impl Painter {
     /// Returns the bytes that print `above` permanently, and the block below it.
-    pub(crate) fn paint(
-        &mut self,
-        above: &[String],
-        block: &[String],
-        columns: usize,
-        colour: impl Fn(&str) -> String,
-    ) -> String {
+    pub(crate) fn paint(&mut self, above: &[String], block: &[String], columns: usize) -> String {
         let mut out = self.clear_if(columns != self.columns || !above.is_empty());
         for line in above {
             out += line;
@@ -40,7 +34,7 @@ impl Painter {
             if index > 0 {
                 out += "\r\n";
             }
-            out += &colour(line);
+            out += line;
             out += "\x1b[K";
         }
         out += WRAP;

@@ -3,9 +3,11 @@
 //! One question is open at a time. Keys are read each time the screen is painted, so that no code waits for
 //! the user.
 
+use super::line::Line;
 use super::messages::Messages;
 use super::units;
 use crate::platform::{Key, Terminal};
+use crate::printer::Style;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId, State};
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// The exact text of the question. Scripts rely on it.
 pub(crate) const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)? ";
+
+/// The question on a screen that is too narrow for its exact words.
+const SHORT_QUESTION: &str = "(r)etry, (a)ll, (s)kip, (e)xit? ";
 
 /// After this time without an answer, the file is retried. The user may be away and want the file.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -84,10 +89,11 @@ impl Prompt {
     }
 
     /// Returns the lines below the bars: the failure, and the question.
-    pub(crate) fn lines(&mut self, columns: usize) -> Vec<String> {
+    pub(crate) fn lines(&mut self, columns: usize) -> Vec<Line> {
         let (Some((_, asked)), Some(_)) = (self.open.front(), &self.terminal) else { return Vec::new() };
-        let mut lines = asked.lines(columns);
-        lines.push(units::prefix(QUESTION, columns).to_string());
+        let mut lines: Vec<Line> = asked.lines(columns).into_iter().map(Line::plain).collect();
+        let question = if units::width(QUESTION) <= columns { QUESTION } else { SHORT_QUESTION };
+        lines.push(Line::of(Style::Question, question).cut(columns));
         lines
     }
 
@@ -165,12 +171,7 @@ impl Asked {
             return vec![format!("{}: {}", units::fit(&self.name, room), self.why)];
         }
         let mut lines = vec![units::fit(&self.name, columns.min(units::width(&self.name)))];
-        let mut rest = self.why.as_str();
-        while !rest.is_empty() && lines.len() <= MOST_LINES {
-            let line = units::prefix(rest, columns.max(2));
-            rest = &rest[line.len()..];
-            lines.push(line.to_string());
-        }
+        lines.extend(units::wrap(&self.why, columns).into_iter().take(MOST_LINES));
         lines
     }
 }

@@ -5,6 +5,7 @@
 //! session.
 
 use super::bars::{Bars, Total};
+use super::line::Line;
 use super::messages::Messages;
 use super::painter::Painter;
 use super::prompt::{Choice, Prompt};
@@ -138,7 +139,7 @@ impl<'a> Screen<'a> {
         self.last
     }
 
-    fn print(&mut self, block: &[String], columns: usize) {
+    fn print(&mut self, block: &[Line], columns: usize) {
         let above = std::mem::take(&mut self.above);
         let text = if block.is_empty() {
             let mut text = self.painter.clear();
@@ -148,10 +149,9 @@ impl<'a> Screen<'a> {
             }
             text
         } else {
-            {
-                let paint = self.messages.paint;
-                self.painter.paint(&above, block, columns, |line| paint.block(line))
-            }
+            let paint = self.messages.paint;
+            let block: Vec<String> = block.iter().map(|line| line.show(paint)).collect();
+            self.painter.paint(&above, &block, columns)
         };
         if !text.is_empty() {
             printer::err(&text);

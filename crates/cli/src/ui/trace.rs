@@ -3,7 +3,7 @@
 //! Invariant: while the screen holds the lines, they are printed by the screen and by nothing else, so that
 //! they do not damage the bars. At most [`LINES_MOST`] lines wait for it.
 
-use crate::printer::{self, Paint};
+use crate::printer::{self, Paint, Style};
 use downhaul_engine::core::show;
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,7 +120,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let _ = job.map(|job| write!(line, " #{job}"));
         let _ = write!(line, " {topic}:");
         event.record(&mut Fields(&mut line));
-        self.trace.show(self.paint.dim(&show::escaped(&line)));
+        self.trace.show(self.paint.show(Style::Note, &show::escaped(&line)));
     }
 }
 

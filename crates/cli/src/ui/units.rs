@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::time::Duration;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
 
 /// Returns `512 B`, `1.5 KiB`, `12.3 MiB` or `456 MiB`, with up to three digits.
 pub(crate) fn bytes(n: u64) -> String {
@@ -60,9 +60,31 @@ pub(crate) fn verified(proven: &str) -> &str {
     }
 }
 
-/// Returns how many columns the text takes.
+/// Returns how many columns the text takes. Characters that some terminals join into one, such as families of
+/// emoji, are counted one by one, so that no terminal needs more columns.
 pub(crate) fn width(text: &str) -> usize {
-    text.width()
+    text.chars().filter_map(UnicodeWidthChar::width).sum()
+}
+
+/// Returns the text in at least so many columns, with blanks before it.
+pub(crate) fn right(text: &str, columns: usize) -> String {
+    " ".repeat(columns.saturating_sub(width(text))) + text
+}
+
+/// Divides a text into lines of at most so many columns, between words where that is possible.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let most = prefix(rest, columns.max(2));
+        let at = match rest[most.len()..].starts_with(' ') || most.len() == rest.len() {
+            true => most.len(),
+            false => most.rfind(' ').filter(|&at| at > 0).unwrap_or(most.len()),
+        };
+        lines.push(rest[..at].trim_end().to_string());
+        rest = rest[at..].trim_start();
+    }
+    lines
 }
 
 /// Returns the text in exactly `columns` columns. It is padded, or its middle is left out, because both ends
@@ -185,6 +207,14 @@ mod tests {
                 assert_eq!(width(&fit(text, columns)), columns, "{text} in {columns}");
             }
         }
+    }
+
+    #[test]
+    fn lines_are_divided_between_words() {
+        assert_eq!(wrap("404 Not Found [3 retries left]", 18), ["404 Not Found [3", "retries left]"]);
+        assert_eq!(wrap("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrap("日本語", 1), ["日", "本", "語"]);
+        assert_eq!(wrap("", 4), Vec::<String>::new());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::common::Place;
 use crate::common::terminal::Terminal;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
+use std::time::Duration;
 
 fn good(server: &Server, size: u64, name: &str) -> String {
     server.url(&format!("well_behaved/{size}/{name}"))
@@ -374,4 +375,107 @@ fn bars_keep_what_matters_on_every_screen() {
         terminal.press("\u{3}");
         assert_eq!(terminal.end().0, 130);
     }
+}
+
+#[test]
+fn colours_follow_the_meaning_of_a_message_and_not_its_words() {
+    let server = Server::start();
+    let place = Place::new();
+    let list = [
+        (server.url("slow/300000/a?rate=150000"), "Retry (r), 7 failed"),
+        (server.url("slow/300000/b?rate=150000"), "50%|half|"),
+        (server.url("well_behaved/10/.hidden"), ""),
+        (server.url("status/1/x?status=404"), "missing"),
+    ];
+    let list: String = list.iter().map(|(url, name)| format!("{url} {name}\n")).collect();
+    place.write("list", list);
+    let mut terminal = Terminal::start(&place, 120, 24, &["-i", "list", "-j", "4", "--color", "always"]);
+    terminal.wait_for_text("exit (e)?");
+    terminal.wait_for_text("KiB/s]");
+    terminal.press("s");
+    terminal.wait_for_text("1 failed");
+    assert_eq!(terminal.end().0, 1);
+    let raw = terminal.raw();
+    for coloured in [
+        "\u{1b}[32m✓\u{1b}[0m ",
+        "\u{1b}[31m✗\u{1b}[0m ./missing",
+        "\u{1b}[33m  warning: its name \".hidden\"",
+        "\u{1b}[1;35mRetry (r), retry all (a), skip (s) or exit (e)? \u{1b}[0m",
+        "%|\u{1b}[36m",
+        ", \u{1b}[31m1 failed\u{1b}[0m",
+        ", 0 failed",
+    ] {
+        assert!(raw.contains(coloured), "{coloured:?} in {raw:?}");
+    }
+    for plain in ["\u{1b}[31m7 failed", "\u{1b}[1;35mRetry (r), 7", "%|\u{1b}[36mhalf", "\u{1b}[1;33m"] {
+        assert!(!raw.contains(plain), "{plain:?} in {raw:?}");
+    }
+    // Bold yellow, white and the bright colours cannot be read on a light screen.
+    let codes = raw.split("\u{1b}[").filter_map(|rest| rest.split_once('m')).map(|(code, _)| code);
+    let mut codes: Vec<&str> = codes.filter(|code| code.chars().all(|c| "0123456789;".contains(c))).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert!(codes.iter().all(|code| ["0", "2", "31", "32", "33", "36", "1;35"].contains(code)), "{codes:?}");
+}
+
+#[test]
+fn nothing_is_cut_in_the_middle_of_a_word_on_narrow_screens() {
+    let server = Server::start();
+    for columns in [60, 40] {
+        let place = Place::new();
+        let family = "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}.mp4";
+        let list = format!(
+            "{} missing-file-of-a-set.bin\n{} {family}\n",
+            server.url("status/1/x?status=404"),
+            server.url("slow/900000/b?rate=100000&chunked=1")
+        );
+        place.write("list", list);
+        let mut terminal = Terminal::start(&place, columns, 24, &["-i", "list", "-j", "2"]);
+        terminal.wait_for_text("KiB/s");
+        let screen = terminal.wait_for_text("xit");
+        let lines: Vec<&str> = screen.lines().map(str::trim_end).collect();
+        let ends = |what: &str| lines.iter().any(|line| line.ends_with(what));
+        assert!(
+            ends("retries left]") && lines.iter().any(|line| line.starts_with("there is no")),
+            "{screen}"
+        );
+        assert!(ends("waiting for your answer") || ends("asking"), "{screen}");
+        assert!(ends("exit (e)?") || ends("(e)xit?"), "{screen}");
+        assert!(lines.iter().any(|line| line.contains(".mp4:") && line.ends_with("KiB/s")), "{screen}");
+        assert!(
+            lines.iter().any(|line| line.starts_with("0 of 2 files, ") && line.contains("/s")),
+            "{screen}"
+        );
+        terminal.press("e");
+        assert_eq!(terminal.end().0, 4);
+    }
+}
+
+#[test]
+fn a_steady_server_has_a_steady_rate_and_the_total_is_the_sum_of_the_bars() {
+    let server = Server::start();
+    let place = Place::new();
+    let list: String = (0..3).map(|n| server.url(&format!("slow/1500000/{n}?rate=204800")) + "\n").collect();
+    place.write("list", list);
+    let mut terminal = Terminal::start(&place, 120, 24, &["-i", "list", "-j", "3"]);
+    terminal.wait_for("two seconds", |text| text.contains("[00:02"));
+    let rate = |line: &str| {
+        let before = line.split(" KiB/s").next()?;
+        before.rsplit([',', ' ']).next()?.parse::<f64>().ok()
+    };
+    let mut seen = 0;
+    for _ in 0..20 {
+        let screen = terminal.text();
+        let rates: Vec<f64> = screen.lines().filter_map(rate).collect();
+        if let [a, b, c, total] = rates[..] {
+            seen += 1;
+            // The server sleeps between two writes, so that it is somewhat slower than it says.
+            assert!([a, b, c].iter().all(|rate| (150.0..=206.0).contains(rate)), "{screen}");
+            assert!((a + b + c - total).abs() <= 2.0, "{screen}");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(seen >= 15, "{}", terminal.text());
+    terminal.press("\u{3}");
+    assert_eq!(terminal.end().0, 130);
 }

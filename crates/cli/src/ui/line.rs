@@ -1,0 +1,61 @@
+//! A line of the block that is painted again and again, with the meaning of one part of it.
+//!
+//! A line is cut to the width of the screen before it is coloured, so that no colour is cut.
+
+use super::units;
+use crate::printer::{Paint, Style};
+use std::ops::Range;
+
+/// A line of text. One part of it may have a meaning, which is shown by a colour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    part: Option<(Range<usize>, Style)>,
+}
+
+impl Line {
+    pub(crate) fn plain(text: impl Into<String>) -> Line {
+        Line { text: text.into(), part: None }
+    }
+
+    /// A line of which all has this meaning.
+    pub(crate) fn of(style: Style, text: impl Into<String>) -> Line {
+        Line::plain("").then(style, &text.into())
+    }
+
+    /// Adds a part that has this meaning.
+    pub(crate) fn then(mut self, style: Style, text: &str) -> Line {
+        let start = self.text.len();
+        self.text += text;
+        self.part = Some((start..self.text.len(), style));
+        self
+    }
+
+    /// Adds text without a meaning.
+    pub(crate) fn and(mut self, text: &str) -> Line {
+        self.text += text;
+        self
+    }
+
+    /// Returns the line with this text before it.
+    pub(crate) fn behind(self, before: &str) -> Line {
+        let by = before.len();
+        let part = self.part.map(|(part, style)| (part.start + by..part.end + by, style));
+        Line { text: format!("{before}{}", self.text), part }
+    }
+
+    /// Returns as much of its beginning as fits into so many columns.
+    pub(crate) fn cut(mut self, columns: usize) -> Line {
+        let length = units::prefix(&self.text, columns).len();
+        self.text.truncate(length);
+        self.part = self.part.map(|(part, style)| (part.start.min(length)..part.end.min(length), style));
+        self
+    }
+
+    /// Returns the text with its colour.
+    pub(crate) fn show(&self, paint: Paint) -> String {
+        let Some((part, style)) = &self.part else { return self.text.clone() };
+        let (before, after) = (&self.text[..part.start], &self.text[part.end..]);
+        format!("{before}{}{after}", paint.show(*style, &self.text[part.clone()]))
+    }
+}
