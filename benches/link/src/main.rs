@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 /// the internet.
 const PACKET: usize = 65536;
 /// Packets that may wait inside a device for the thread that takes them. 10,000 are 0.4 s at 300 Mbit/s, far
-/// more than the thread is ever late: only the emulated queue shall drop packets.
+/// more than the thread is ever late: only the emulated queue must drop packets.
 const DEVICE_QUEUE: &str = "10000";
 /// The bytes that TCP may have in flight on one connection. 300 Mbit/s, 80 ms and a queue of 100 ms need 6.75
 /// MB. The kernel counts its own bookkeeping too, at most about as much again. With 32 MiB the line is the

@@ -271,7 +271,7 @@ pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
     }
 }
 
-/// Returns whether colours are used on standard output.
+/// Returns true if colours are used on standard output.
 pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
     Paint(colours(args, is_screen(&std::io::stdout())))
 }
@@ -284,7 +284,7 @@ fn colours(args: &Args, screen: bool) -> bool {
     }
 }
 
-/// Returns whether an output is a terminal with a cursor that can be moved.
+/// Returns true if an output is a terminal with a cursor that can be moved.
 fn is_screen(output: &impl IsTerminal) -> bool {
     output.is_terminal() && env("TERM").as_deref() != Some("dumb")
 }

@@ -149,7 +149,7 @@ fn query_without_secrets(query: &str) -> String {
     shown.join("&")
 }
 
-/// Returns whether the value of a parameter is a secret, by the name of the parameter or by the looks of the
+/// Returns true if the value of a parameter is a secret, by the name of the parameter or by the looks of the
 /// value. The same words tell it for the name of a header, in lower case.
 pub fn is_secret(key: &str, value: &str) -> bool {
     if value.is_empty() {

@@ -179,7 +179,7 @@ pub struct Proof {
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub signed_by: Option<String>,
 
-    /// Whether to use mirrors that a server offers
+    /// Use mirrors that a server offers, or not
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub mirrors: Mirrors,
 

@@ -1,4 +1,4 @@
-//! Files that stand where a file shall be, or beside it: what counts as the file, and what is never touched.
+//! Existing files at the path of a download or beside it: which are accepted, and which are never changed.
 
 use crate::common::Place;
 use downhaul_testkit::server::Server;

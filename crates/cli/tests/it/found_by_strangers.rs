@@ -27,7 +27,7 @@ fn metalink(url: &str) -> String {
     )
 }
 
-/// Whether the last request for something like this had the person's header.
+/// Returns true if the last request for something like this had the person's header.
 fn was_trusted(server: &Server, path: &str) -> bool {
     let request = server.requests_for(path).pop().expect("a request");
     request.header("authorization") == Some("Bearer S3CRET")

@@ -62,7 +62,7 @@ impl Going<'_> {
 }
 
 impl SecretKind {
-    /// Returns whether a secret of this kind may go with a request to a server. What the secret itself says
+    /// Returns true if a secret of this kind may go with a request to a server. What the secret itself says
     /// of its host, such as the domain of a cookie, must hold too.
     pub fn may_go(self, going: Going) -> bool {
         match self {

@@ -31,7 +31,7 @@
 //! | `Verify` | `Verified`, once |
 //! | `Publish` | `Published`, once |
 //! | `Cut`, `Drop`, `Tell`, `Observe` | nothing |
-//! | `Tell` of a question | `Answer`, when the person has decided |
+//! | `Tell` of a question | `Answer`, when the user has decided |
 //!
 //! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. Some inputs may
 //! come late, such as reports of a dropped worker or of an earlier state of the file (`number`). The plan

@@ -70,7 +70,7 @@ pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether there is a file at the path. An open file keeps its name here, so it is this one.
+/// Returns true if there is a file at the path. An open file keeps its name here, so it is this one.
 pub(super) fn is_at(_ours: &Metadata, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }
@@ -115,7 +115,7 @@ pub(super) fn has_no_locks(_error: &io::Error) -> bool {
     false
 }
 
-/// Returns whether an error is ERROR_TOO_MANY_OPEN_FILES.
+/// Returns true if an error is ERROR_TOO_MANY_OPEN_FILES.
 pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     error.raw_os_error() == Some(4)
 }

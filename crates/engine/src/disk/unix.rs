@@ -57,7 +57,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Returns whether a path leads to a block device, which may contain a file system.
+/// Returns true if a path leads to a block device, which may contain a file system.
 pub(super) fn is_block_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
 }
@@ -78,7 +78,7 @@ pub(super) fn occupied(meta: &Metadata) -> u64 {
     meta.blocks() * 512
 }
 
-/// Returns whether parts of a file were never written, either because the file system says so, or because the
+/// Returns true if parts of a file were never written, either because the file system says so, or because the
 /// file has too few blocks for its length.
 pub(super) fn has_holes(file: &File) -> io::Result<bool> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -157,7 +157,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Returns whether the path leads to this open file.
+/// Returns true if the path leads to this open file.
 pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
@@ -166,7 +166,7 @@ pub(super) fn is_at(ours: &Metadata, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Returns whether a file has further names (hard links).
+/// Returns true if a file has further names (hard links).
 pub(super) fn has_other_names(meta: &Metadata) -> bool {
     meta.nlink() > 1
 }
@@ -257,12 +257,12 @@ pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Returns whether an error says that the file system has no locks.
+/// Returns true if an error says that the file system has no locks.
 pub(super) fn has_no_locks(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS))
 }
 
-/// Returns whether an error says that the process or the system has no file descriptors left.
+/// Returns true if an error says that the process or the system has no file descriptors left.
 pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -16,9 +16,9 @@
 //! - All statements of the certificate that are used for this are signed as strongly, have not expired, and
 //!   are the newest about the key. A revocation counts with any hash.
 //!
-//! These are not considered: the owner of the certificate (there is no web of trust, because the person gave
-//! the key), revocations by others (5.2.3.23), revocations that are not in the given file, and whether the
-//! stated time of a signature is true. If a key has expired since, its older signatures still count.
+//! These are not considered: the owner of the certificate (there is no web of trust, because the user gave
+//! the key), revocations by others (5.2.3.23), revocations that are not in the given file, and if the stated
+//! time of a signature is true. If a key has expired since, its older signatures are still accepted.
 //!
 //! If there are several signatures, the first one by a given key that meets these conditions must be right.
 
@@ -291,7 +291,7 @@ fn signer(
     })())
 }
 
-/// Returns whether a signature names this key. If it has a fingerprint, the shorter key identifier does not
+/// Returns true if a signature names this key. If it has a fingerprint, the shorter key identifier does not
 /// count.
 fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     match signature.issuer_fingerprint().as_slice() {

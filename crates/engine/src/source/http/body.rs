@@ -1,4 +1,4 @@
-//! A response whose head was read, and the connection that carries its body.
+//! The response to a request, after its head was read, and the connection that delivers its body.
 //!
 //! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its announced end.
 
@@ -16,20 +16,20 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Bodies of redirects and errors are read up to this size, so that the connection can be used again. For a
-/// longer one, a new handshake is cheaper.
+/// Bodies of redirects and errors are read to their end up to this size, so that the connection can be used
+/// again. If a body is longer, a new handshake is cheaper.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// How much of such a body is kept: the reason for a refusal is in its first bytes.
+/// The number of bytes of such a body that are kept. The reason for a refusal is in its first bytes.
 const FIRST_BYTES: usize = 16 * 1024;
 
-/// How long reading such a body may take.
+/// The longest time for reading such a body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// A response.
 pub(super) struct HttpResponse {
     head: http::response::Parts,
-    /// Lines of the head that could not be read, for people.
+    /// Lines of the head that could not be read, in words for the user.
     dropped: Vec<String>,
     body: HttpBody,
 }
@@ -61,7 +61,7 @@ impl HttpResponse {
     ) -> Self {
         let (head, incoming) = response.into_parts();
         let mut body = HttpBody { incoming, carrier, at };
-        // Nothing polls an empty body, so its end is handled here.
+        // An empty body is not polled, so its end is handled here.
         if body.incoming.is_end_stream() {
             body.on_end();
         }
@@ -88,8 +88,8 @@ impl HttpResponse {
         self.body
     }
 
-    /// Reads a short body to its end, so that the connection can be used again. Closes the connection of a
-    /// long one. Returns the first bytes of a short one.
+    /// Reads a short body to its end, so that the connection can be used again, and returns its first bytes.
+    /// The connection of a long body is closed.
     pub(super) async fn discard(mut self) -> Vec<u8> {
         let mut first = Vec::new();
         if self.body.incoming.size_hint().upper().is_some_and(|size| size <= DISCARD_BYTES) {
@@ -133,7 +133,7 @@ impl HttpBody {
         Ok(())
     }
 
-    /// Gives the connection up, because the body broke.
+    /// Closes the connection, because the body broke.
     fn on_break(&mut self) {
         if let Carrier::Http2(stream) = std::mem::replace(&mut self.carrier, Carrier::Over) {
             stream.on_break();

@@ -1,10 +1,11 @@
 //! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers for each origin what is known about that.
 //!
 //! Invariant: unless the user asks for HTTP/2 only, it is used for small whole files over https and for
-//! nothing else. A file is small if its list says so or, without a list, if the last files of its origin
-//! were small. One shared connection saves handshakes for many small files. It is bad for a large file,
-//! whose segments would share one congestion window. A failure of HTTP/2 before the head of a response
-//! fails no file: the same request is sent over HTTP/1.1.
+//! Invariant: unless the user asks for HTTP/2 only, it is used only for small whole files over https. A file
+//! is small if its list says so or, without a list, if the last files of its origin were small. One shared
+//! connection saves handshakes for many small files. It is bad for a large file, because all its segments
+//! would share one congestion window. If HTTP/2 fails before the head of a response, no file fails, because
+//! the same request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
@@ -33,33 +34,33 @@ use url::Url;
 /// connection could help.
 const SMALL_FILE: u64 = 256 * 1024;
 
-/// An origin counts as one of small files after so many of them in a row: as many as pay for one more
-/// handshake.
+/// After this many small files in a row, the next files of an origin are assumed to be small. They justify
+/// the time of one more handshake.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
-/// The most requests at once on an HTTP/2 connection; further ones go over HTTP/1.1. So many small files
-/// fill the connection's window of 16 MiB, so that none waits because another is not read. Servers allow
-/// 100 or more (RFC 9113, section 6.5.2).
+/// The most requests at once on an HTTP/2 connection. Further ones are sent over HTTP/1.1. This many small
+/// files fit into the connection's window of 16 MiB, so none waits because another one is not read. Servers
+/// allow 100 or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
-/// The most HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may hold a window of 16
-/// MiB of unread bytes, but only where files turn out not to be small.
+/// The most HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may have up to 16 MiB of
+/// unread bytes in memory, but only if its files are larger than expected.
 const CONNECTIONS_MOST: usize = 4;
 
-/// A connection that was idle for so long may be closed for another origin. Lists name the files of one
-/// server next to each other, or servers take turns within seconds.
+/// A connection that was idle for this long may be closed to make space for another origin. In most lists,
+/// the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// A request that a server does not process is sent so often: once more over the same connection, and then
-/// over others. A server that closes after each request loses those that arrived with it. With eight files
-/// at once, each is served within this number.
+/// How often a request that a server does not process is sent: first again over the same connection, and then
+/// over others. A server that closes the connection after each request loses those that arrived with it. With
+/// eight files at once, each is served within this number.
 const TRIES_MOST: u32 = 8;
 
-/// The most origins that are remembered, because a list may have a million. Forgetting one costs a few more
-/// files over HTTP/1.1, or finding out again that it has no HTTP/2.
+/// The most origins that are remembered, because a list may have a million. If an origin is forgotten, a few
+/// more of its files are fetched over HTTP/1.1.
 const ORIGINS_MOST: usize = 1024;
 
-/// Sends requests over the version of HTTP that suits each.
+/// Sends each request over HTTP/1.1 or HTTP/2.
 pub(super) struct Dispatcher {
     settings: Arc<Settings>,
     connector: Arc<Connector>,
@@ -73,19 +74,19 @@ pub(super) struct Dispatcher {
 struct Origin {
     /// The number of small files in a row.
     small_files: AtomicU32,
-    /// Set when the origin has no HTTP/2, or HTTP/2 failed.
+    /// True if the origin has no HTTP/2, or HTTP/2 failed.
     unusable: Arc<AtomicBool>,
     connection: Mutex<Option<SharedConnection>>,
 }
 
-/// A connection that is being made for all requests that need it. `None` if the server has no HTTP/2.
+/// A connection that is being opened for all requests that need it. It is `None` if the server has no HTTP/2.
 type SharedConnection = future::Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
 
 impl Dispatcher {
     /// Creates the dispatcher.
     ///
     /// # Errors
-    /// The certificates to trust cannot be read.
+    /// Returns an error if the certificates to trust cannot be read.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(&settings)?);
         let http1 = Pool::new(&settings, connector.clone());
@@ -95,7 +96,7 @@ impl Dispatcher {
     /// Sends the HTTP request of a source's request.
     ///
     /// # Errors
-    /// Why there is no response.
+    /// Returns why there is no response.
     pub(super) async fn send(
         &self,
         url: &Url,
@@ -114,7 +115,7 @@ impl Dispatcher {
             Some(response) => response,
             None => over_http1(http_request).await?,
         };
-        // Where a list states the size, there is nothing to learn.
+        // If a list states the size, there is nothing to learn.
         if request.is_for_everything() && request.size.is_none() && !self.http2_only() {
             origin.learn_from(&response);
         }
@@ -139,8 +140,8 @@ impl Dispatcher {
                 Ok(Some(connection)) => match connection.send(url, http_request.clone()).await {
                     Ok(response) => return Ok(Some(response)),
                     Err(failed) => {
-                        // A server says how many requests it takes at once only after its first bytes, so
-                        // one refusal does not count against the connection.
+                        // A server states its limit of requests only in its first bytes, so one refusal is
+                        // not a failure of the connection.
                         if tried > 0 || !matches!(failed, SendError::NotProcessed(_)) {
                             origin.retire(&connection);
                         }
@@ -266,8 +267,8 @@ impl Dispatcher {
 }
 
 impl Origin {
-    /// Counts small files. A large file, or one of unknown size, starts the count again and closes the
-    /// HTTP/2 connection to new requests.
+    /// Counts small files. A large file, or one of unknown size, resets the count, and the HTTP/2 connection
+    /// accepts no new requests.
     fn learn_from(&self, response: &HttpResponse) {
         if response.status() != StatusCode::OK {
             return;

@@ -27,13 +27,13 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 use url::Url;
 
-/// An idle connection that is older is not used again. Common servers close theirs after 5 s (Apache) to 75
-/// s (nginx), and a request on a connection that is being closed costs a round trip.
+/// An idle connection that is older is not used again. Common servers close theirs after 5 s (Apache) to 75 s
+/// (nginx), and a request on a connection that is being closed costs a round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection to one origin.
 pub(super) struct Connection {
-    /// Each connection holds one clone, so that they can be counted.
+    /// Each connection has one clone, so that the connections can be counted.
     _alive: Arc<()>,
     sender: http1::SendRequest<Empty<Bytes>>,
     head_state: Arc<HeadState>,
@@ -41,7 +41,7 @@ pub(super) struct Connection {
     idle_since: Instant,
 }
 
-/// Idle connections, and the means to make new ones.
+/// Idle connections, and the connector for new ones.
 pub(super) struct Pool {
     /// The connection that was used last is at the end.
     idle: Mutex<VecDeque<Connection>>,
@@ -50,8 +50,8 @@ pub(super) struct Pool {
     /// The most connections that may exist, busy or idle.
     most: usize,
     /// True once a response had more header lines than hyper accepts by default (100). New connections then
-    /// accept [`LINES_MOST`]. They do not from the start, because hyper clears memory for all of them (64
-    /// KiB) with each response.
+    /// accept [`LINES_MOST`]. They do not do so from the start, because hyper then clears 64 KiB of memory
+    /// with each response.
     many_lines: AtomicBool,
 }
 
@@ -71,7 +71,7 @@ impl Pool {
     /// the response may take.
     ///
     /// # Errors
-    /// Why there is no response.
+    /// Returns why there is no response.
     pub(super) async fn send(
         self: &Arc<Self>,
         url: &Url,
@@ -85,7 +85,7 @@ impl Pool {
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
                 // The server closed the idle connection at the same moment, or bytes of the last response
-                // were left on it. The file has not failed, and a GET can be sent again on a new
+                // were left on it. This is not a failure of the file, and a GET can be sent again on a new
                 // connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
@@ -106,16 +106,16 @@ impl Pool {
         }
     }
 
-    /// Returns true the first time that a response cannot be parsed, which may be due to the number of its
-    /// header lines. The next connection accepts more.
+    /// Returns true the first time that a response cannot be parsed. The reason may be the number of its
+    /// header lines, and the next connection accepts more.
     fn may_have_many_lines(&self, error: &hyper::Error) -> bool {
         error.is_parse() && !self.many_lines.swap(true, Ordering::Relaxed)
     }
 
-    /// Adds a new connection that was made elsewhere.
+    /// Adds a new connection that was opened elsewhere.
     pub(super) async fn adopt(&self, transport: Transport, url: &Url) {
         let origin = url.origin().ascii_serialization();
-        // After an error here, the next request makes a connection and reports why.
+        // If this fails, the next request opens a connection and reports the error.
         if let Ok(connection) = self.open(transport, origin, &show::url(url)).await {
             self.put(connection);
         }
@@ -201,7 +201,8 @@ impl Pool {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| failure::of_request(&e, at))?;
-        // The task ends when sender and body are dropped, or when the server closes. They report its error.
+        // The task ends when the sender and the body are dropped, or when the server closes the connection.
+        // These report its error.
         tokio::spawn(async move {
             let _ = driver.await;
         });
@@ -229,7 +230,7 @@ impl Connection {
         self.sender.send_request(request).await
     }
 
-    /// Says that bytes of a body have reached their reader.
+    /// Records that the reader of the body received bytes.
     pub(super) fn delivered(&self) {
         self.head_state.delivered();
     }

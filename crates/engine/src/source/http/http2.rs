@@ -1,10 +1,10 @@
 //! An HTTP/2 connection to one origin, shared by many requests. [`super::dispatch`] decides when there is
 //! one.
 //!
-//! Invariants: windows have a fixed size. A connection marks its origin as unusable for HTTP/2 when it is
-//! silent for [`silence_limit`] while something waits, or when a body breaks, except where only HTTP/2 is
-//! allowed. Memory: a server may send as much ahead of the readers as the connection's window, and
-//! `dispatch` keeps a few connections.
+//! Invariants: windows have a fixed size. A connection marks its origin as unusable for HTTP/2 if it is
+//! silent for [`silence_limit`] while something waits, or if a body breaks, unless only HTTP/2 is allowed.
+//! Memory: a server may send as many bytes ahead of the readers as the connection's window allows, and
+//! `dispatch` limits the number of connections.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -29,62 +29,63 @@ use tokio::time::{Instant, Sleep, timeout_at};
 use tracing::debug;
 use url::Url;
 
-/// The bytes that a server may send before they are read. Measured: hyper's 2 MiB limit a stream to 26 MB/s
-/// at a round trip of 80 ms.
+/// The bytes that a server may send before they are read. With hyper's default of 2 MiB, a stream reached
+/// only 26 MB/s at a round trip of 80 ms (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// This many unread streams fill the connection's window before they block all others. A stream is unread
-/// while its file is being looked for on the disk.
+/// The number of unread streams that fill the connection's window, so that all others must wait. A stream is
+/// unread while the existing file of its name is being checked on the disk.
 const UNREAD: u32 = 4;
 
 /// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
-/// heads together take 16 MiB, as those of HTTP/1.1 do. A longer one comes over HTTP/1.1, if that is
-/// allowed.
+/// heads together take 16 MiB, as with HTTP/1.1. A response with a longer head is requested over HTTP/1.1, if
+/// that is allowed.
 const HEAD_MOST: u32 = 64 * 1024;
 
-/// A connection is alive if it answers a PING within this time, however short `--timeout` is. A satellite's
-/// round trip takes 0.6 s, and lines have queues of seconds.
+/// A connection is alive if it answers a PING within this time, even if `--timeout` is shorter. The round
+/// trip over a satellite takes 0.6 s, and lines may have queues of seconds.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
 /// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller one would slow down a line of some
 /// kB/s.
 const WINDOW_LEAST: u32 = 65_535;
 
-/// How long HTTP/2 may be silent at most before HTTP/1.1 is tried. A server thinks for less about a small
-/// file, and once in a run a person can wait for it.
+/// The longest silence of HTTP/2 before HTTP/1.1 is tried. A server needs less time for a small file, and a
+/// user can wait this long once in a run.
 const SILENCE_MOST: Duration = Duration::from_secs(10);
 
-/// Returns how long a connection may be silent. Well below `--timeout`, so that time is left for HTTP/1.1.
+/// Returns how long a connection may be silent. It is much shorter than `--timeout`, so that time is left for
+/// HTTP/1.1.
 fn silence_limit(settings: &Settings) -> Duration {
     (settings.timeout / 3).min(SILENCE_MOST)
 }
 
 /// A connection to one origin.
 pub(super) struct Connection {
-    /// Each connection holds one clone, so that they can be counted.
+    /// Each connection has one clone, so that the connections can be counted.
     _alive: Arc<()>,
     sender: http2::SendRequest<Empty<Bytes>>,
-    /// Each open stream holds one clone, so that they can be counted.
+    /// Each open stream has one clone, so that the streams can be counted.
     streams: Arc<()>,
-    /// TLS negotiated HTTP/2, so the server supports it whatever goes wrong.
+    /// True if TLS negotiated HTTP/2, which shows that the server supports it.
     negotiated: bool,
-    /// A response has arrived.
+    /// True if a response has arrived.
     served: AtomicBool,
     last_used: Mutex<Instant>,
-    /// When bytes last arrived.
+    /// The time when bytes last arrived.
     last_bytes: Mutex<Instant>,
-    /// Set when the origin is not usable over HTTP/2.
+    /// True if the origin is not usable over HTTP/2.
     unusable: Arc<AtomicBool>,
-    /// HTTP/1.1 may be used instead.
+    /// True if HTTP/1.1 may be used instead.
     http1_allowed: bool,
-    /// How long the connection may be silent while something waits for a head or, if HTTP/1.1 may be used
-    /// instead, for a body.
+    /// How long the connection may be silent while a head is awaited. If HTTP/1.1 may be used instead, it
+    /// also applies while a body is awaited.
     silence_limit: Duration,
 }
 
 /// Why there is no response.
 pub(super) enum SendError {
-    /// The server did not process the request, which says nothing about the connection.
+    /// The server did not process the request. The connection itself may be fine.
     NotProcessed(Error),
     /// The connection accepts no more requests, and this one was not processed.
     Closed(Error),
@@ -124,7 +125,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request. The server limits how many go at once, and hyper holds the others back.
+    /// Sends a request. The server limits how many are sent at once, and hyper delays the others.
     ///
     /// # Errors
     /// Why there is no response.
@@ -186,7 +187,8 @@ impl Connection {
         if failure::is_graceful_close(cause) {
             return SendError::Closed(error);
         }
-        // HTTP/2 was not negotiated before. A server without it answers in another protocol, or closes.
+        // HTTP/2 was not negotiated before. A server without it answers in another protocol, or closes the
+        // connection.
         if !self.negotiated && !served && !cause.is_timeout() {
             return SendError::Broken(Error::new(
                 ErrorKind::HttpVersion,
@@ -225,7 +227,7 @@ impl Stream {
         write(&self.connection.last_bytes, clock::instant());
     }
 
-    /// Becomes ready when the whole connection was silent for too long. Time in which nothing polls does
+    /// Becomes ready when the whole connection was silent for too long. Time in which this is not polled does
     /// not count.
     pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
@@ -245,7 +247,7 @@ impl Stream {
         Poll::Ready(silence_error(connection, at))
     }
 
-    /// Records that the body broke. Over HTTP/1.1 it may not.
+    /// Records that the body broke. Over HTTP/1.1 it may succeed.
     pub(super) fn on_break(&self) {
         if self.connection.http1_allowed {
             self.connection.unusable.store(true, Ordering::Relaxed);
@@ -282,13 +284,13 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let http2_only = settings.http_version == HttpVersion::Two;
-    // Small files need no more than a share of one connection's window. Where large files use HTTP/2, the
-    // window is larger.
+    // Small files need only a part of one connection's window. If large files use HTTP/2, the window of a
+    // stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
-    // With a rate limit, a file that waits for its share must not fill the connection's window. No stream
-    // gets more than one second's worth ahead.
+    // With a rate limit, a file that waits for its turn must not fill the connection's window. So no stream
+    // may be more than one second ahead.
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
-    // A dead connection is noticed as soon as one that stalls, also where only `--timeout` limits that.
+    // A dead connection is detected as soon as one that stalls, even if only `--timeout` limits that.
     let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -300,7 +302,8 @@ where
         .handshake(TokioIo::new(transport))
         .await
         .map_err(|e| failure::of_request(&e, at))?;
-    // The task ends when senders and bodies are dropped, or when the server closes. They report its error.
+    // The task ends when the senders and bodies are dropped, or when the server closes the connection. These
+    // report its error.
     tokio::spawn(async move {
         let _ = connection.await;
     });

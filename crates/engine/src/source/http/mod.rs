@@ -1,10 +1,10 @@
 //! The HTTP source: files behind `http` and `https` URLs.
 //!
-//! A request passes these files: [`retry_after`] (has the host asked for a pause?), [`dispatch`] (HTTP/1.1
-//! over a connection of [`http1`], or HTTP/2 over the connection of [`http2`]), and [`redirect`] (where
-//! does it lead?), until a response brings the file. New connections are made by [`transport`], with
-//! [`dial`] for TCP and [`tls`] for certificates. [`request`] writes the headers, [`response_head`] repairs
-//! odd ones of the response, [`body`] reads and [`decode`] decodes what follows.
+//! A request passes through these files: [`retry_after`] checks if the host asked for a pause, [`dispatch`]
+//! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]), and [`redirect`] finds the next URL, until a response
+//! has the file. [`transport`] opens new connections, with [`dial`] for TCP and [`tls`] for certificates.
+//! [`request`] writes the headers, [`response_head`] repairs the head of a response, [`body`] reads its body,
+//! and [`decode`] decodes it.
 //!
 //! Invariant: every secret on a request comes from [`crate::credentials`], which knows where it may go. The
 //! URLs here have no userinfo.
@@ -56,7 +56,7 @@ pub(crate) struct Client {
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
-    /// Where the last redirects led. Later requests for ranges go to the same server.
+    /// The target of the last redirects. Later requests for ranges are sent there.
     resolved: Mutex<Option<Url>>,
 }
 
@@ -91,7 +91,8 @@ impl Source for HttpFile {
             };
             // The next request follows the redirects again.
             *self.resolved() = None;
-            // A redirect may lead to a link that has expired meanwhile. The given URL is asked again, once.
+            // The target of a redirect may be a link that has expired. The given URL is requested again,
+            // once.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
@@ -108,15 +109,15 @@ impl Source for HttpFile {
 }
 
 impl HttpFile {
-    /// Returns the URL that answered in an earlier run, if the request may go there.
+    /// Returns the URL that answered in an earlier run, if the request may be sent there.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
         (!is_downgrade || self.client.settings.allow_downgrade).then_some(url)
     }
 
-    /// Asks for the facts alone, with HEAD. Some servers refuse HEAD (for links that are signed for GET
-    /// only) or send no size with it. Then the head of a GET has the facts, and its body is dropped unread.
+    /// Requests the facts only, with HEAD. Some servers refuse HEAD (for links that are signed for GET only)
+    /// or send no size with it. Then the head of a GET is used, and its body is dropped unread.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
@@ -127,8 +128,8 @@ impl HttpFile {
         self.follow(self.given.url.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
-    /// Follows redirects from `url` until a response brings the file. A failure says whether a redirect
-    /// came before it.
+    /// Follows redirects from `url` until a response has the file. The error of a failure includes true if
+    /// there was a redirect before it.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let mut hops = 0;
         let mut said = None;
@@ -136,8 +137,8 @@ impl HttpFile {
             let result = self.send_once(&url, request).await.map_err(|error| (error, hops > 0))?;
             match result {
                 Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
-                    // The first redirect that states the size counts. One without TLS can only speak for
-                    // its own origin.
+                    // The first redirect that states the size is used. Without TLS, a redirect is trusted
+                    // only for its own origin.
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
@@ -154,8 +155,8 @@ impl HttpFile {
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
-                    // A server that answers a range with everything may be another one than the server of
-                    // the file, such as a login page.
+                    // A server that sends the whole file for a request of a range may be the wrong one, such
+                    // as that of a login page.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
                     return Ok(*opened);
@@ -236,7 +237,7 @@ impl HttpFile {
         Ok(response)
     }
 
-    /// Returns what a status means that brings no file. `again` is the wait that the response asks for.
+    /// Returns the error for a status without a file. `again` is the wait that the response asks for.
     fn status_error(
         &self,
         url: &Url,
@@ -259,7 +260,7 @@ impl HttpFile {
                 Error::new(ErrorKind::HttpLater, at, later(again.unwrap_or_default()))
             }
             Wish::Fail(kind) => Error::new(kind, at, line),
-            // The director remembers what the host does not like, and decides.
+            // The director records the refusal, and decides what to do.
             Wish::Fewer => Error::new(kind, at, line),
         };
         error.size = size;
@@ -272,7 +273,7 @@ impl HttpFile {
     }
 }
 
-/// Returns true if a response to a question about the file says enough.
+/// Returns true if a response to a request for the facts has enough of them.
 fn says_what_it_is(opened: &Opened) -> bool {
     opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
 }

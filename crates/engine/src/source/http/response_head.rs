@@ -1,10 +1,10 @@
 //! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
-//! strictly. Bodies pass unchanged, but not without end: hyper reads the line of a chunk's size one byte at a
-//! time, for as long as the server sends one, and one such connection would keep the thread from the timers
-//! and signals of the run.
+//! strictly. Bodies pass unchanged, but their chunk sizes have a limit. hyper reads the line with the size of
+//! a chunk one byte at a time, as long as the server sends it. One such connection would block a thread, so
+//! that timers and signals of the run are delayed.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
-//! end of the head are looked at. A valid head that arrives at once is not copied.
+//! end of the head are examined. A valid head that arrives at once is not copied.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes of a body that may arrive without any bytes of the file: four of the largest reads of hyper
-/// (`transport::READ_MOST`). Of an honest body, at most two reads are on their way to its reader.
+/// The most bytes of a body that may arrive without any bytes of the file. They are four of the largest reads
+/// of hyper (`transport::READ_MOST`). In a valid body, at most two reads are on the way to its reader.
 const FRAMING_MOST: usize = 1024 * 1024;
 
 const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its body");
@@ -25,22 +25,22 @@ const ENDLESS_INTERIM: Refused = Refused("its interim responses have no end");
 /// State of the heads that a connection shares with the code that sends requests over it.
 #[derive(Default)]
 pub(super) struct HeadState {
-    /// The next bytes are a head.
+    /// True if the next bytes are a head.
     expected: AtomicBool,
-    /// How many bytes arrived since the reader of the body got some of the file.
+    /// The number of bytes that arrived since the reader of the body got bytes of the file.
     framing: AtomicUsize,
     dropped: Mutex<Vec<String>>,
 }
 
 impl HeadState {
-    /// Says that the next bytes are the head of a response.
+    /// Records that the next bytes are the head of a response.
     pub(super) fn expect_head(&self) {
         self.dropped().clear();
         self.delivered();
         self.expected.store(true, Ordering::Release);
     }
 
-    /// Says that bytes of the body have reached their reader.
+    /// Records that the reader of the body received bytes.
     pub(super) fn delivered(&self) {
         self.framing.store(0, Ordering::Relaxed);
     }
@@ -69,7 +69,7 @@ pub(super) struct LenientStream<S> {
 enum State {
     /// The bytes belong to a body.
     Body,
-    /// A head is arriving. These bytes of it are here: at most the longest head and one read.
+    /// A head is arriving. The value is its bytes so far: at most the longest head and one read.
     Head(Vec<u8>),
     /// hyper gets these bytes, from this offset on, before anything else is read.
     Giving(Vec<u8>, usize),
@@ -127,8 +127,8 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Looks at the first bytes of a response. If the head is complete, decides which bytes hyper gets.
-    /// `looked_at` is how many bytes an earlier call has seen.
+    /// Examines the first bytes of a response. If the head is complete, it decides which bytes hyper gets.
+    /// `looked_at` is the number of bytes that an earlier call has examined.
     fn look(&mut self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
         let refused = |why: Refused| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         loop {
@@ -166,7 +166,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
     }
 }
 
-/// Returns whether these bytes begin with a complete, valid head of a final response.
+/// Returns true if these bytes begin with a complete, valid head of a final response.
 fn is_proper(bytes: &[u8]) -> bool {
     let head = head::end(bytes, 0).and_then(|end| bytes.get(..end));
     head.is_some_and(|head| {

@@ -24,23 +24,23 @@ use tokio_rustls::client::TlsStream;
 use tracing::debug;
 use url::Url;
 
-/// The most bytes that one read takes from a connection; less with many files in flight (see [`read_size`]).
-/// Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured). hyper makes its reads
-/// longer, up to this, while they fill up. It also limits the head of a response.
+/// The most bytes that one read takes from a connection. It is less with many files at once (see
+/// [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured). hyper
+/// makes its reads longer, up to this limit, while they fill up. It also limits the head of a response.
 const READ_MOST: usize = 256 * 1024;
 
 /// The read buffers of all connections together: a quarter of the 64 MiB that all buffers may take.
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
-/// A response head of up to this length is always read, even with many files in flight. nginx and Apache send
-/// far less.
+/// A response head of up to this length can always be read, even with many files at once. Heads of nginx and
+/// Apache are far shorter.
 const READ_LEAST: usize = 32 * 1024;
 
 /// The names of the HTTP versions in ALPN.
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 const ALPN_HTTP2: &[u8] = b"h2";
 
-/// Makes connections.
+/// Opens connections.
 pub(super) struct Connector {
     http1: Arc<ClientConfig>,
     both: Arc<ClientConfig>,

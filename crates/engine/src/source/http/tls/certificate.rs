@@ -1,4 +1,4 @@
-//! Checks a server certificate that the person gave: its names and its dates must be right.
+//! Checks a server certificate that the user gave: its names and its dates must be right.
 //!
 //! The server's certificate is equal to the given one, byte for byte, so trust is not decided here. A
 //! certificate that does not follow RFC 5280 is refused.
@@ -60,8 +60,8 @@ pub(super) fn check(
     if certificate.has_names {
         return verify_server_name(&ParsedCertificate::try_from(der)?, server);
     }
-    // By default, `openssl req -x509` writes only a common name. Common names no longer count in certificates
-    // that an authority signed. Here the person gave this certificate, so it counts.
+    // By default, `openssl req -x509` writes only a common name. Common names are no longer accepted in
+    // certificates of authorities. This certificate was given by the user, so its common name is accepted.
     match certificate.common_name {
         Some(name) if is_called(server, name) => Ok(()),
         name => {
