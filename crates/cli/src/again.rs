@@ -16,7 +16,7 @@ pub(crate) enum Again {
     /// input.
     #[default]
     Unshown,
-    /// The command for a POSIX shell, and the names of the headers whose values were left out.
+    /// The command for a POSIX shell, and the names of the headers and options whose values were left out.
     Command(String, Vec<String>),
 }
 
@@ -120,7 +120,7 @@ impl Given {
 }
 
 fn can_be_shown(arg: &Arg, value: &str) -> bool {
-    !value.chars().any(show::is_unsafe_to_show) && !secrets::hides_something(value) && !is_passing(arg, value)
+    !value.chars().any(show::is_unsafe_to_show) && !secrets::is_unshown(arg, value) && !is_passing(arg, value)
 }
 
 /// Returns an option with its values. They are together if the option takes several, and one by one
@@ -243,7 +243,7 @@ mod tests {
                 for (args, again) in tried {
                     let Again::Command(command, left_out) = again else { panic!("{id} is not shown") };
                     if !left_out.is_empty() {
-                        assert!(id.starts_with("header"), "{id}");
+                        assert!(id.starts_with("header") || id.starts_with("proxy"), "{id}");
                         continue;
                     }
                     let (repeated, _) = parsed(&split(&command)).unwrap_or_else(|e| panic!("{command}: {e}"));
@@ -270,6 +270,30 @@ mod tests {
         for without in [&["http://h/a"][..], &["-i", "-"], &["repair", "l"]] {
             assert_eq!(repair(without), None, "{without:?}");
         }
+    }
+
+    #[test]
+    fn the_login_of_a_proxy_is_left_out() {
+        assert_eq!(
+            again(&["http://h/a", "--proxy", "socks5://p:9", "--proxy-user", "ann:hush"]),
+            Some("downhaul http://h/a --proxy socks5://p:9 --proxy-user ann:...".into())
+        );
+        for (given, shown) in [
+            ("http://u:p@h:1", "http://...@h:1"),
+            ("u:p@h", "...@h"),
+            ("u:p@q@h:1", "...@h:1"),
+            ("u@h:1", "...@h:1"),
+            ("https://u:p@h/", "https://...@h/"),
+            ("h:1", "h:1"),
+            ("", "''"),
+        ] {
+            let shown = format!("downhaul http://h/a --proxy {shown}");
+            assert_eq!(again(&["http://h/a", "--proxy", given]), Some(shown));
+        }
+        assert_eq!(
+            again(&["http://h/a", "--proxy-user", "@login"]),
+            Some("downhaul http://h/a --proxy-user @login".into())
+        );
     }
 
     #[test]
@@ -314,7 +338,6 @@ mod tests {
             &["http://h/a", "-H", "@/dev/fd/63"],
             &["-i", "/dev/stdin"],
             &["http://h/a#access_token=hush"],
-            &["http://h/a", "-H", "@/dev/fd/63"],
         ] {
             assert_eq!(again(unshown), None, "{unshown:?}");
         }

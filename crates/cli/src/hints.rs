@@ -13,6 +13,16 @@ const ADVICE: &[(&str, &str)] = &[
     ("connect.timeout", "Check the network, or try -4 or -6 if one of them is broken here."),
     ("connect.failed", "Check the network, or try -4 or -6 if one of them is broken here."),
     (
+        "proxy.unreachable",
+        "Check --proxy, or http_proxy and https_proxy. --proxy '' connects without a proxy.",
+    ),
+    ("proxy.login", "Give the login with --proxy-user NAME:PASSWORD, or --proxy-user @FILE."),
+    ("proxy.refused", "Ask who runs the proxy. --no-proxy HOST connects to a host without it."),
+    (
+        "proxy.failed",
+        "Check the URL, and that the proxy can reach the host. --no-proxy HOST connects without it.",
+    ),
+    (
         "tls.expired",
         "Check this machine's clock. If it is right, the server needs a new certificate; --insecure accepts this one.",
     ),

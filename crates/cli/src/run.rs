@@ -127,9 +127,6 @@ pub(crate) fn run(args: &Args) -> Exit {
         Input::Stdin => false,
     };
     survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
-    if let Some(name) = settings::ignored_proxy() {
-        warn(&format!("{name} is set, but proxies are not supported yet: connections are direct"));
-    }
     if settings.insecure && settings.cacert.is_some() {
         warn("--insecure trusts every certificate, so --cacert makes no difference");
     }

@@ -20,6 +20,9 @@ const HEADER: &str = "HEADER";
 /// The name of values that are a user name with a password behind a colon.
 const LOGIN: &str = "LOGIN";
 
+/// The name of values that are the URL of a proxy, which may have a login and need not have a scheme.
+const PROXY: &str = "PROXY";
+
 /// The names of values that are secret as a whole.
 const WHOLE: [&str; 4] = ["TOKEN", "COOKIES", "BODY", "PASSWORD"];
 
@@ -31,11 +34,11 @@ pub(crate) fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
 
 /// Returns true if the option takes values that may be secret.
 pub(crate) fn may_be_secret(arg: &Arg) -> bool {
-    [HEADER, LOGIN].iter().chain(&WHOLE).any(|name| (0..2).any(|place| is_called(arg, place, name)))
+    [HEADER, LOGIN, PROXY].iter().chain(&WHOLE).any(|name| (0..2).any(|place| is_called(arg, place, name)))
 }
 
 /// Returns true if a value is or contains a URL with a part that is never shown.
-pub(crate) fn hides_something(value: &str) -> bool {
+fn hides_something(value: &str) -> bool {
     let Ok(urls) = input::split_urls(value) else { return false };
     urls.into_iter().any(|text| match Job::given(text) {
         // A digest in the fragment is needed and not secret. Other fragments are never shown.
@@ -43,6 +46,11 @@ pub(crate) fn hides_something(value: &str) -> bool {
         // It is not a URL, or one that cannot be read and may have a password.
         Err(_) => text.contains("://") && show::not_a_url(text) != text,
     })
+}
+
+/// Returns true if a value has something that is never shown and that [`without`] does not leave out.
+pub(crate) fn is_unshown(arg: &Arg, value: &str) -> bool {
+    hides_something(value) && !is_called(arg, 0, PROXY)
 }
 
 /// Returns true if a value is a secret for certain or in all likelihood, so that it must not stand in a file
@@ -57,6 +65,7 @@ pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
             CREDENTIALS.contains(&name.as_str()) || show::is_secret(&name, value.trim())
         }
         login if is_called(arg, place, LOGIN) => login.is_some(),
+        _ if is_called(arg, place, PROXY) => value.contains('@'),
         _ => WHOLE.iter().any(|name| is_called(arg, place, name)) || hides_something(value),
     }
 }
@@ -67,6 +76,10 @@ pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<S
     // `@FILE` only names a file with the secret.
     if value.starts_with('@') {
         return (value.to_string(), None);
+    }
+    if let Some((login, host)) = value.rsplit_once('@').filter(|_| is_called(arg, place, PROXY)) {
+        let scheme = login.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+        return (format!("{scheme}...@{host}"), option());
     }
     match value.split_once(':') {
         Some((header, _))

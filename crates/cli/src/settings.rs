@@ -8,6 +8,7 @@ use crate::record;
 use crate::state;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
+use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 use downhaul_engine::core::settings::{
     Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, Verify,
 };
@@ -16,7 +17,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that are read, and their effects. `docs/environment.md` is made from this.
-pub const ENVIRONMENT: [(&str, &str); 11] = [
+pub const ENVIRONMENT: [(&str, &str); 12] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
         "the option of that name, if it is not on the command line (see [config.md](config.md))",
@@ -38,8 +39,10 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "not supported yet. A warning names the first one that is set",
+        "the proxies for `http` URLs, for `https` URLs, and for both, if `--proxy` is not given; `HTTP_PROXY` is ignored if \
+         `REQUEST_METHOD` is set, since in a CGI program it comes from the client",
     ),
+    ("no_proxy, NO_PROXY", "the hosts that are reached without a proxy, if `--no-proxy` is not given"),
     (
         "SSL_CERT_FILE, SSL_CERT_DIR",
         "the trusted certificates of this machine, if they are not in their usual place",
@@ -211,6 +214,7 @@ pub(crate) fn resolve(
         (_, true) => Family::V6,
         _ => Family::Any,
     };
+    settings.proxies = proxies(&args.options.http)?;
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
     settings.reserved = telling
@@ -337,11 +341,38 @@ pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
     ours
 }
 
-/// Returns the name of a variable that asks for a proxy, which will not be used.
-pub(crate) fn ignored_proxy() -> Option<&'static str> {
-    const NAMES: [&str; 6] =
-        ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-    NAMES.into_iter().find(|name| env(name).is_some())
+/// Returns the proxies: that of `--proxy`, or else those of the environment, which is read as curl does.
+///
+/// # Errors
+/// What is wrong with an option or a variable, without its value.
+fn proxies(http: &args::Http) -> Result<Proxies, String> {
+    let login = http.proxy_user.as_ref().map(given::login).transpose();
+    let login = login.map_err(|why| format!("--proxy-user: {why}"))?;
+    let read = |name: &str, text: &str| {
+        let proxy = Proxy::parse(text).and_then(|proxy| match &login {
+            Some(login) => proxy.with_login(Some(login.clone())),
+            None => Ok(proxy),
+        });
+        proxy.map_err(|why| format!("{name}: {why}"))
+    };
+    let except = http.no_proxy.clone().or_else(|| env("no_proxy")).or_else(|| env("NO_PROXY"));
+    let except = NoProxy::parse(&except.unwrap_or_default());
+    if let Some(given) = &http.proxy {
+        let given = Some(given.expose().trim()).filter(|text| !text.is_empty());
+        let proxy = given.map(|text| read("--proxy", text)).transpose()?;
+        return Ok(Proxies { http: proxy.clone(), https: proxy, except });
+    }
+    // A web server puts the header `Proxy` of any client into HTTP_PROXY of a CGI program (httpoxy.org).
+    let is_cgi = env("REQUEST_METHOD").is_some();
+    let of = |names: [&'static str; 4]| {
+        let mut usable = names.into_iter().filter(|name| *name != "HTTP_PROXY" || !is_cgi);
+        usable.find_map(|name| Some((name, env(name)?))).map(|(name, text)| read(name, &text)).transpose()
+    };
+    Ok(Proxies {
+        http: of(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
+        https: of(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
+        except,
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]

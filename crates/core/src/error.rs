@@ -147,6 +147,14 @@ kinds! {
         "no connection within --connect-timeout";
     ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep    May
         "the host cannot be reached";
+    ProxyUnreachable  "proxy.unreachable"      Again  Remote  Connection Silent  Keep    May
+        "the proxy cannot be reached";
+    ProxyLogin        "proxy.login"            Person Remote  Connection Silent  Keep    Fails
+        "the proxy requires a login";
+    ProxyRefused      "proxy.refused"          Person Remote  Connection Silent  Keep    Fails
+        "the proxy refuses to connect to the server";
+    ProxyFailed       "proxy.failed"           Again  Remote  Connection Silent  Keep    May
+        "the proxy could not connect to the server";
     TlsExpired        "tls.expired"            Person Remote  Connection Silent  Keep    Fails
         "the server's certificate has expired or is not yet valid";
     TlsWrongHost      "tls.wrong_host"         Person Remote  Connection Silent  Keep    Fails

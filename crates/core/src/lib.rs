@@ -19,6 +19,8 @@
 //!   already is the wanted one. [`adopt`] reads partial files of other tools.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
+//! - [`credentials`] decides which secret may be sent where.
+//! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries.
 //! - [`event`] is what is reported, and [`lock_file`] is the record of a run. [`show`] escapes text and hides
 //!   secrets in URLs. A [`secret`] is a text that cannot be printed.
@@ -41,6 +43,7 @@ pub mod list;
 pub mod lock_file;
 pub mod name;
 pub mod plan;
+pub mod proxy;
 pub mod ranges;
 pub mod remote;
 pub mod retry;

@@ -7,6 +7,7 @@ use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, NamedBy};
 use crate::name::Naming;
+use crate::proxy::Proxies;
 use crate::secret::Secret;
 use crate::show;
 use crate::signature::Keys;
@@ -113,6 +114,8 @@ pub struct Settings {
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as that of the log.
     pub reserved: Vec<PathBuf>,
+    /// The proxies. The default has none.
+    pub proxies: Proxies,
 }
 
 /// The time over which the lowest allowed speed is measured. `--min-speed` is documented as the speed over a
@@ -173,6 +176,7 @@ impl Default for Settings {
             family: Family::Any,
             hosts: None,
             reserved: Vec::new(),
+            proxies: Proxies::default(),
         }
     }
 }
@@ -232,6 +236,7 @@ setters! {
     with_family family Family,
     with_hosts hosts Option<PathBuf>,
     with_reserved reserved Vec<PathBuf>,
+    with_proxies proxies Proxies,
 }
 
 /// What to do with a file that failed (`--on-error`).

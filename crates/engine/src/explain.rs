@@ -28,6 +28,8 @@ pub struct Explanation {
     pub hosts: Vec<(String, Vec<Step>)>,
     /// The files that took longest, longest first.
     pub files: Vec<FileStory>,
+    /// The proxies that connections went through, without their logins.
+    pub proxies: Vec<String>,
 }
 
 /// Why a file took as long as it did.

@@ -5,6 +5,7 @@ use super::values::{self, Header, NumberOrAuto};
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
+use downhaul_engine::core::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -246,6 +247,24 @@ pub struct Http {
     /// Use IPv6 only
     #[arg(short = '6', long, hide_short_help = true)]
     pub ipv6: bool,
+
+    /// Connect through this proxy (http://, https://, socks4a://, socks5:// or socks5h://HOST:PORT)
+    ///
+    /// A URL without a scheme is one of an HTTP proxy, and without a port the port is 1080 (443 for https).
+    /// It is used instead of those of the environment (http_proxy, https_proxy and all_proxy). An empty URL
+    /// means no proxy.
+    #[arg(long, value_name = "PROXY", value_parser = values::secret, value_hint = ValueHint::Url)]
+    pub proxy: Option<Secret>,
+
+    /// Connect to these hosts without a proxy (example.org,10.0.0.0/8); *: to all
+    ///
+    /// A name also stands for all names below it. [default: $no_proxy]
+    #[arg(long, value_name = "HOSTS", hide_short_help = true)]
+    pub no_proxy: Option<String>,
+
+    /// User name and password for the proxy, as NAME:PASSWORD or in @FILE
+    #[arg(long, value_name = "LOGIN", value_parser = values::secret, hide_short_help = true)]
+    pub proxy_user: Option<Secret>,
 }
 
 /// What is shown and logged.

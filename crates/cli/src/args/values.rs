@@ -2,6 +2,7 @@
 
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
+use downhaul_engine::core::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,12 @@ pub enum Header {
     Line(String, String),
     /// A file with one header a line. Unlike an option, it is not shown in the list of processes.
     File(PathBuf),
+}
+
+/// A value that may hold a password. It is read later, where an error does not show it.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
 }
 
 pub(super) fn checksum(text: &str) -> Result<Digest, String> {

@@ -12,7 +12,7 @@ const ENDS: usize = 5;
 
 /// Returns the lines that are shown, each with its line end.
 pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
-    let Explanation { hosts, files } = &summary.explanation;
+    let Explanation { hosts, files, proxies } = &summary.explanation;
     let mut out = String::new();
     if !files.is_empty() {
         let which = match files.len() as u64 == summary.finished {
@@ -22,6 +22,9 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
         out += &format!("Where the time went{which} (over all connections of a file together):\n");
     }
     out += &folded(files.iter().map(story).collect(), verbose);
+    for proxy in proxies {
+        out += &format!("Connections went through the proxy {}.\n", escaped(proxy));
+    }
     for (host, steps) in hosts {
         out += &format!("Connections to {}:\n", escaped(host));
         out += &folded(steps.iter().map(line).collect(), verbose);

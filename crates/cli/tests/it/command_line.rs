@@ -579,20 +579,6 @@ fn on_error_skips_retries_or_exits() {
 }
 
 #[test]
-fn a_proxy_variable_is_one_warning() {
-    let server = Server::start();
-    let place = Place::new();
-    let child = place
-        .command(&[&good(&server, 10, "a")])
-        .env("https_proxy", "http://p")
-        .env("http_proxy", "http://p")
-        .spawn();
-    let out = crate::common::finish(child.expect("starts"));
-    assert_eq!(out.stderr.matches("warning: http_proxy is set").count(), 1, "{}", out.stderr);
-    assert_eq!(out.status, 0);
-}
-
-#[test]
 fn plain_lines_hold_no_control_codes() {
     let server = Server::start();
     let place = Place::new();

@@ -30,6 +30,10 @@ mod misbehaviour;
 #[cfg(unix)]
 mod nginx;
 mod polite;
+#[cfg(unix)]
+mod proxies;
+#[cfg(unix)]
+mod proxy_servers;
 mod several_connections;
 mod tls;
 mod tracing;

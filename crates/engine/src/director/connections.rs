@@ -17,9 +17,10 @@ use downhaul_core::error::Error;
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::Job;
 use downhaul_core::plan::{Input, WorkerId};
+use downhaul_core::proxy::Proxy;
 use downhaul_core::settings::Settings;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -43,6 +44,8 @@ pub(super) struct Connections {
     origins: HashMap<String, String>,
     /// The limits that this run found at hosts that are not in `hosts` any more.
     learned: Vec<(String, Learned)>,
+    /// The proxies that connections went through, without their logins.
+    pub(super) proxies: BTreeSet<String>,
 }
 
 /// A worker that has a connection.
@@ -107,6 +110,11 @@ impl Connections {
         self.learned.extend(self.origins.remove(name).zip(learned));
     }
 
+    /// Notes that a connection goes through a proxy.
+    fn note_proxy(&mut self, proxy: Option<&Proxy>) {
+        self.proxies.extend(proxy.map(ToString::to_string));
+    }
+
     /// Returns the limits for later runs, and the memory for them.
     pub(super) fn take_learned(&mut self) -> (Memory, Vec<(String, Learned)>) {
         let hosts = self
@@ -134,10 +142,12 @@ impl Director {
         let most = self.most_at_host(&running.spec, source);
         let named = self.most_connections(&running.spec).is_some();
         let is_limited = self.limits_at(running, source).is_set();
+        let at_proxy = self.room_at_proxy(&running.spec, source);
         let controller = self.connections.hosts.get_mut(host);
         let here = controller.as_ref().map_or(0, |host| host.in_use());
         let most = most.saturating_sub(here);
         let most = most.min(self.settings.max_connections.saturating_sub(all));
+        let most = most.min(at_proxy);
         if running.workers.is_empty() || !running.plan.takes_more() {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
@@ -185,6 +195,20 @@ impl Director {
             host: url.and_then(|url| self.connections.limits.of(url)).cloned(),
             ..running.limits.clone()
         }
+    }
+
+    /// Returns how many more connections may go through the proxy of a source. A proxy counts as one host,
+    /// for all the hosts behind it.
+    fn room_at_proxy(&self, spec: &Job, source: usize) -> usize {
+        let proxy_of = |spec: &Job, source: usize| {
+            spec.urls.get(source).and_then(|url| self.settings.proxies.of(url)).cloned()
+        };
+        let Some(proxy) = proxy_of(spec, source) else { return usize::MAX };
+        let through = |one: &Running| {
+            let sources = one.workers.values().map(|at_work| at_work.source);
+            sources.filter(|source| proxy_of(&one.spec, *source).as_ref() == Some(&proxy)).count()
+        };
+        self.settings.max_per_host.saturating_sub(self.running.values().map(through).sum())
     }
 
     /// Continues the files that needed a connection and got none.
@@ -248,7 +272,9 @@ impl Director {
         self.connections.count.fetch_add(1, Ordering::Relaxed);
         let first = !running.workers.values().any(|one| one.source == source);
         let sent = self.clock.now();
-        let origin = running.spec.urls.get(source).map(|url| url.origin().ascii_serialization());
+        let url = running.spec.urls.get(source);
+        let origin = url.map(|url| url.origin().ascii_serialization());
+        self.connections.note_proxy(url.and_then(|url| self.settings.proxies.of(url)));
         self.connections.host(&host, origin, most).on_opened(sent, first);
         running.most_workers = running.most_workers.max(running.workers.len() + 1);
         running.workers.insert(

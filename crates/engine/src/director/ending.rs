@@ -164,6 +164,8 @@ impl Director {
         hosts.retain(|(_, steps)| !steps.is_empty());
         hosts.sort_by(|a, b| a.0.cmp(&b.0));
         self.summary.explanation.hosts = hosts;
+        self.summary.explanation.proxies =
+            std::mem::take(&mut self.connections.proxies).into_iter().collect();
         self.reporter.tell(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
         std::mem::take(&mut self.summary)
     }

@@ -179,9 +179,15 @@ impl Request {
         self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
+    /// Returns the target without scheme and host, which requests to a proxy have (RFC 9112, section 3.2.2).
+    fn origin_form(&self) -> &str {
+        let host = self.target.strip_prefix("http://").unwrap_or_default();
+        host.find('/').map_or(&self.target, |slash| &host[slash..])
+    }
+
     /// Returns the sin, the size and the name of the target.
     fn parts(&self) -> (String, u64, String) {
-        let path = self.target.split('?').next().unwrap_or_default();
+        let path = self.origin_form().split('?').next().unwrap_or_default();
         let mut parts = path.trim_start_matches('/').splitn(3, '/');
         let sin = parts.next().unwrap_or_default().to_string();
         let size = parts.next().and_then(|size| size.parse().ok()).unwrap_or(0);
@@ -201,7 +207,7 @@ impl Request {
 
     /// Returns all pairs of the query, in order.
     pub(crate) fn queries(&self) -> Vec<(String, String)> {
-        let Ok(url) = url::Url::parse(&format!("http://h{}", self.target)) else { return Vec::new() };
+        let Ok(url) = url::Url::parse(&format!("http://h{}", self.origin_form())) else { return Vec::new() };
         url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 }
@@ -262,7 +268,7 @@ impl World {
         while let Some(request) = read_request(wire, connection) {
             let request = self.arrived(request);
             let visit = self.visit(&request);
-            let path = request.target.split('?').next().unwrap_or_default().to_string();
+            let path = request.origin_form().split('?').next().unwrap_or_default().to_string();
             let put = self.put.lock().expect("no panic").get(&path).cloned();
             let (sin, size, name) = request.parts();
             let open = self.open.load(Ordering::Relaxed);
@@ -280,7 +286,8 @@ impl World {
                 Some(bytes) => sins::answer_with(&bytes, exchange),
                 None => sins::answer(&sin, exchange),
             };
-            if !matches!(answered, Ok(true)) {
+            // RFC 9112, section 9.6.
+            if !matches!(answered, Ok(true)) || request.header("connection") == Some("close") {
                 return;
             }
         }

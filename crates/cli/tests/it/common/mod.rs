@@ -1,5 +1,7 @@
 //! Runs the real program in a folder of its own, with a bound on its time.
 
+#[cfg(unix)]
+pub mod daemon;
 pub mod terminal;
 
 use std::fs;

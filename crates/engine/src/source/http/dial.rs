@@ -1,11 +1,12 @@
 //! Connects to a host: tries all its addresses, of both families in turn, and uses the first connection that
 //! works (RFC 8305).
 
+use super::route::Endpoint;
 use crate::clock;
 use crate::explain::{Stage, spend};
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::settings::Family;
+use downhaul_core::settings::{Family, Settings};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::io;
@@ -14,59 +15,84 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
-use url::{Host, Url};
+use url::Host;
 
 /// The wait before the next address is tried as well: the Connection Attempt Delay that RFC 8305, section 8
 /// recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the host and port of a URL. `patience` is the time limit of the name lookup, and again of the
-/// connection.
-///
-/// # Errors
-/// `dns.unresolved`, or `connect.*` with each address that was tried and its error.
-pub(super) async fn connect(url: &Url, family: Family, patience: Duration) -> Result<TcpStream, Error> {
-    let port = url.port_or_known_default().unwrap_or(80);
-    let at = format!("{}:{port}", url.host_str().unwrap_or_default());
-    let since = clock::instant();
-    let addresses = match url.host() {
-        Some(Host::Ipv4(ip)) => vec![SocketAddr::from((ip, port))],
-        Some(Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
-        Some(Host::Domain(name)) => match timeout(patience, tokio::net::lookup_host((name, port))).await {
-            Ok(Ok(found)) => found.collect(),
-            Ok(Err(e)) => return Err(Error::new(ErrorKind::DnsUnresolved, name, plain_dns(&e))),
-            Err(_) => {
-                let detail = format!("no answer within {} s", patience.as_secs_f64());
-                return Err(Error::new(ErrorKind::DnsUnresolved, name, detail));
+/// Resolves names and connects.
+pub(super) struct Dialer {
+    family: Family,
+    /// The time limit of a name lookup, and again of a connection.
+    patience: Duration,
+}
+
+impl Dialer {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Dialer { family: settings.family, patience: settings.connect_timeout }
+    }
+
+    /// Returns the addresses of a host, in the order in which they are tried.
+    ///
+    /// # Errors
+    /// `dns.unresolved`
+    pub(super) async fn resolve(&self, to: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
+        let port = to.port;
+        let addresses: Vec<SocketAddr> = match &to.host {
+            Host::Ipv4(ip) => vec![SocketAddr::from((*ip, port))],
+            Host::Ipv6(ip) => vec![SocketAddr::from((*ip, port))],
+            Host::Domain(name) => {
+                let since = clock::instant();
+                let found = timeout(self.patience, tokio::net::lookup_host((name.as_str(), port))).await;
+                spend(Stage::Name, since);
+                match found {
+                    Ok(Ok(found)) => {
+                        let addresses: Vec<SocketAddr> = found.collect();
+                        debug!(target: NET, name, ?addresses, took = ?since.elapsed(), "looked up the name");
+                        addresses
+                    }
+                    Ok(Err(e)) => return Err(Error::new(ErrorKind::DnsUnresolved, name, plain_dns(&e))),
+                    Err(_) => {
+                        let detail = format!("no answer within {} s", self.patience.as_secs_f64());
+                        return Err(Error::new(ErrorKind::DnsUnresolved, name, detail));
+                    }
+                }
             }
-        },
-        None => return Err(Error::new(ErrorKind::UrlInvalid, at, "it has no host")),
-    };
-    spend(Stage::Name, since);
-    if let Some(Host::Domain(name)) = url.host() {
-        debug!(target: NET, name, addresses = ?addresses, took = ?since.elapsed(), "looked up the name");
-    }
-    let wanted = in_turn(addresses.into_iter().filter(|a| match family {
-        Family::Any => true,
-        Family::V4 => a.is_ipv4(),
-        Family::V6 => a.is_ipv6(),
-    }));
-    if wanted.is_empty() {
-        return Err(Error::new(ErrorKind::DnsUnresolved, at, "it has no address of the wanted family"));
-    }
-    let since = clock::instant();
-    let raced = timeout(patience, race(&wanted)).await;
-    spend(Stage::Connect, since);
-    match raced {
-        Ok(Ok(stream)) => {
-            debug!(target: NET, address = ?stream.peer_addr().ok(), took = ?since.elapsed(), "connected");
-            Ok(stream)
+        };
+        let wanted = in_turn(addresses.into_iter().filter(|a| match self.family {
+            Family::Any => true,
+            Family::V4 => a.is_ipv4(),
+            Family::V6 => a.is_ipv6(),
+        }));
+        if wanted.is_empty() {
+            let why = "it has no address of the wanted family";
+            return Err(Error::new(ErrorKind::DnsUnresolved, to.to_string(), why));
         }
-        Ok(Err(failures)) => Err(error_of(&failures, &at)),
-        Err(_) => {
-            let tried: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-            let detail = format!("no answer within {} s from {}", patience.as_secs_f64(), tried.join(", "));
-            Err(Error::new(ErrorKind::ConnectTimeout, at, detail))
+        Ok(wanted)
+    }
+
+    /// Connects to a host and port.
+    ///
+    /// # Errors
+    /// `dns.unresolved`, or `connect.*` with each address that was tried and its error.
+    pub(super) async fn connect(&self, to: &Endpoint) -> Result<TcpStream, Error> {
+        let addresses = self.resolve(to).await?;
+        let since = clock::instant();
+        let raced = timeout(self.patience, race(&addresses)).await;
+        spend(Stage::Connect, since);
+        match raced {
+            Ok(Ok(stream)) => {
+                debug!(target: NET, address = ?stream.peer_addr().ok(), took = ?since.elapsed(), "connected");
+                Ok(stream)
+            }
+            Ok(Err(failures)) => Err(error_of(&failures, &to.to_string())),
+            Err(_) => {
+                let tried: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                let detail =
+                    format!("no answer within {} s from {}", self.patience.as_secs_f64(), tried.join(", "));
+                Err(Error::new(ErrorKind::ConnectTimeout, to.to_string(), detail))
+            }
         }
     }
 }

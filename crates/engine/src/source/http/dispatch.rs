@@ -10,7 +10,9 @@
 use super::body::HttpResponse;
 use super::http1::Pool;
 use super::http2::{Connection, SendError};
+use super::proxy::forward;
 use super::request::HttpRequest;
+use super::route::Route;
 use super::transport::{Connector, Offer};
 use crate::clock;
 use crate::source::Request;
@@ -21,7 +23,7 @@ use downhaul_core::show;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,7 +67,7 @@ pub(super) struct Dispatcher {
     settings: Arc<Settings>,
     connector: Arc<Connector>,
     http1: Arc<Pool>,
-    origins: Mutex<HashMap<String, Arc<Origin>>>,
+    origins: Mutex<HashMap<Route, Arc<Origin>>>,
     alive: Arc<()>,
 }
 
@@ -100,18 +102,23 @@ impl Dispatcher {
     pub(super) async fn send(
         &self,
         url: &Url,
-        http_request: HttpRequest,
+        mut http_request: HttpRequest,
         request: &Request,
     ) -> Result<HttpResponse, Error> {
-        let over_http1 = |request| self.http1.send(url, request, self.settings.timeout);
+        let (route, patience) = (self.connector.route(url), self.settings.timeout);
+        if let Some(gateway) = route.forwarder() {
+            return forward::send(&self.http1, (&route, gateway), url, http_request, patience).await;
+        }
+        // Only a proxy may see it, and only on its own connections.
+        http_request.headers_mut().remove(PROXY_AUTHORIZATION);
+        let over_http1 = |request| self.http1.send(&route, url, request, patience);
         match self.settings.http_version {
             HttpVersion::One => return over_http1(http_request).await,
             HttpVersion::Auto if url.scheme() != "https" => return over_http1(http_request).await,
             HttpVersion::Auto | HttpVersion::Two => {}
         }
-        let name = url.origin().ascii_serialization();
-        let origin = self.origin(&name);
-        let response = match self.send_over_http2(&origin, &name, url, &http_request, request).await? {
+        let origin = self.origin(&route);
+        let response = match self.send_over_http2(&origin, &route, url, &http_request, request).await? {
             Some(response) => response,
             None => over_http1(http_request).await?,
         };
@@ -122,18 +129,23 @@ impl Dispatcher {
         Ok(response)
     }
 
+    /// Returns the proxy that forwards the requests for this URL, without its login.
+    pub(super) fn forwarder(&self, url: &Url) -> Option<String> {
+        self.connector.route(url).forwarder().map(|gateway| gateway.proxy.to_string())
+    }
+
     /// Returns `None` if the request must go over HTTP/1.1.
     async fn send_over_http2(
         &self,
         origin: &Origin,
-        name: &str,
+        route: &Route,
         url: &Url,
         http_request: &HttpRequest,
         request: &Request,
     ) -> Result<Option<HttpResponse>, Error> {
         let mut refused = None;
         for tried in 0..TRIES_MOST {
-            let Some(shared) = self.connection(origin, name, url, request) else { return Ok(None) };
+            let Some(shared) = self.connection(origin, route, url, request) else { return Ok(None) };
             let failed = match shared.await {
                 Ok(None) => return Ok(None),
                 Err(error) => SendError::Broken(error),
@@ -153,7 +165,7 @@ impl Dispatcher {
                 SendError::NotProcessed(error) | SendError::Closed(error) => refused = Some(error),
                 SendError::Broken(error) if self.http2_only() => return Err(error),
                 SendError::Broken(error) => {
-                    debug!(target: NET, origin = name, %error, "HTTP/2 failed: HTTP/1.1 is used from now on");
+                    debug!(target: NET, origin = url.origin().ascii_serialization(), %error, "HTTP/2 failed: HTTP/1.1 is used from now on");
                     origin.unusable.store(true, Ordering::Relaxed);
                     return Ok(None);
                 }
@@ -170,7 +182,7 @@ impl Dispatcher {
     fn connection(
         &self,
         origin: &Origin,
-        name: &str,
+        route: &Route,
         url: &Url,
         request: &Request,
     ) -> Option<SharedConnection> {
@@ -203,17 +215,18 @@ impl Dispatcher {
         if !self.free_a_place() && !http2_only {
             return None;
         }
-        self.http1.close_one_idle(name);
-        Some(current.insert(self.connect(url, origin.unusable.clone())).clone())
+        self.http1.close_one_idle(route);
+        Some(current.insert(self.connect(route, url, origin.unusable.clone())).clone())
     }
 
-    fn connect(&self, url: &Url, unusable: Arc<AtomicBool>) -> SharedConnection {
+    fn connect(&self, route: &Route, url: &Url, unusable: Arc<AtomicBool>) -> SharedConnection {
         let (connector, http1, settings) =
             (self.connector.clone(), self.http1.clone(), self.settings.clone());
-        let (url, alive, http2_only) = (url.clone(), self.alive.clone(), self.http2_only());
+        let (route, url) = (route.clone(), url.clone());
+        let (alive, http2_only) = (self.alive.clone(), self.http2_only());
         let offer = if http2_only { Offer::Http2 } else { Offer::Both };
         async move {
-            let transport = connector.connect(&url, offer).await?;
+            let transport = connector.connect(&route, &url, offer).await?;
             let at = show::url(&url);
             if transport.negotiated_http2() || (http2_only && url.scheme() == "http") {
                 let connection = Connection::open(transport, &at, &settings, alive, unusable).await?;
@@ -223,7 +236,7 @@ impl Dispatcher {
                 return Err(Error::new(ErrorKind::HttpVersion, at, "it did not choose HTTP/2"));
             }
             unusable.store(true, Ordering::Relaxed);
-            http1.adopt(transport, &url).await;
+            http1.adopt(transport, &route, &url).await;
             Ok(None)
         }
         .boxed()
@@ -246,22 +259,22 @@ impl Dispatcher {
         }
     }
 
-    fn origin(&self, name: &str) -> Arc<Origin> {
+    fn origin(&self, route: &Route) -> Arc<Origin> {
         let mut origins = self.origins();
-        if let Some(origin) = origins.get(name) {
+        if let Some(origin) = origins.get(route) {
             return origin.clone();
         }
         if origins.len() >= ORIGINS_MOST {
             origins.retain(|_, origin| origin.is_used());
         }
-        origins.entry(name.to_string()).or_default().clone()
+        origins.entry(route.clone()).or_default().clone()
     }
 
     fn http2_only(&self) -> bool {
         self.settings.http_version == HttpVersion::Two
     }
 
-    fn origins(&self) -> MutexGuard<'_, HashMap<String, Arc<Origin>>> {
+    fn origins(&self) -> MutexGuard<'_, HashMap<Route, Arc<Origin>>> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

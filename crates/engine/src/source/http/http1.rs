@@ -7,6 +7,7 @@ use super::body::{Carrier, HttpResponse};
 use super::failure;
 use super::request::HttpRequest;
 use super::response_head::{HeadState, LenientStream};
+use super::route::Route;
 use super::transport::{Connector, Offer, Transport};
 use crate::clock;
 use crate::trace::NET;
@@ -31,13 +32,13 @@ use url::Url;
 /// (nginx), and a request on a connection that is being closed costs a round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// A connection to one origin.
+/// A connection for one route.
 pub(super) struct Connection {
     /// Each connection has one clone, so that the connections can be counted.
     _alive: Arc<()>,
     sender: http1::SendRequest<Empty<Bytes>>,
     head_state: Arc<HeadState>,
-    origin: String,
+    route: Route,
     idle_since: Instant,
 }
 
@@ -74,13 +75,13 @@ impl Pool {
     /// Returns why there is no response.
     pub(super) async fn send(
         self: &Arc<Self>,
+        route: &Route,
         url: &Url,
         request: HttpRequest,
         timeout_after: Duration,
     ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
-        let origin = url.origin().ascii_serialization();
-        if let Some(mut connection) = self.take_idle(&origin).await {
+        if let Some(mut connection) = self.take_idle(route).await {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
@@ -95,7 +96,7 @@ impl Pool {
             }
         }
         loop {
-            let mut connection = self.dial(url, origin.clone()).await?;
+            let mut connection = self.dial(url, route).await?;
             debug!(target: NET, url = at, http = "1.1", connection = "new", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
@@ -113,19 +114,17 @@ impl Pool {
     }
 
     /// Adds a new connection that was opened elsewhere.
-    pub(super) async fn adopt(&self, transport: Transport, url: &Url) {
-        let origin = url.origin().ascii_serialization();
+    pub(super) async fn adopt(&self, transport: Transport, route: &Route, url: &Url) {
         // If this fails, the next request opens a connection and reports the error.
-        if let Ok(connection) = self.open(transport, origin, &show::url(url)).await {
+        if let Ok(connection) = self.open(transport, route, &show::url(url)).await {
             self.put(connection);
         }
     }
 
-    /// Closes an idle connection of the origin, if there is one, because another connection takes its
-    /// place.
-    pub(super) fn close_one_idle(&self, origin: &str) {
+    /// Closes an idle connection of the route, if there is one, because another connection takes its place.
+    pub(super) fn close_one_idle(&self, route: &Route) {
         let mut idle = self.idle();
-        if let Some(last) = idle.iter().rposition(|connection| connection.origin == origin) {
+        if let Some(last) = idle.iter().rposition(|connection| connection.route == *route) {
             idle.remove(last);
         }
     }
@@ -145,12 +144,12 @@ impl Pool {
         }
     }
 
-    /// Removes the connection of the origin that was used last and is still open.
-    async fn take_idle(&self, origin: &str) -> Option<Connection> {
+    /// Removes the connection of the route that was used last and is still open.
+    async fn take_idle(&self, route: &Route) -> Option<Connection> {
         loop {
             let mut connection = {
                 let mut idle = self.idle();
-                let last = idle.iter().rposition(|connection| connection.origin == origin)?;
+                let last = idle.iter().rposition(|connection| connection.route == *route)?;
                 idle.remove(last)?
             };
             if connection.is_fresh() && connection.sender.ready().await.is_ok() {
@@ -159,13 +158,13 @@ impl Pool {
         }
     }
 
-    async fn dial(&self, url: &Url, origin: String) -> Result<Connection, Error> {
+    async fn dial(&self, url: &Url, route: &Route) -> Result<Connection, Error> {
         self.close_surplus(&mut self.idle(), self.most.saturating_sub(1));
-        let transport = self.connector.connect(url, Offer::Http1).await?;
-        self.open(transport, origin, &show::url(url)).await
+        let transport = self.connector.connect(route, url, Offer::Http1).await?;
+        self.open(transport, route, &show::url(url)).await
     }
 
-    async fn open(&self, transport: Transport, origin: String, at: &str) -> Result<Connection, Error> {
+    async fn open(&self, transport: Transport, route: &Route, at: &str) -> Result<Connection, Error> {
         let head_state = Arc::new(HeadState::default());
         let sender = match transport {
             Transport::Plain(stream) => self.handshake(stream, head_state.clone(), at).await?,
@@ -175,7 +174,7 @@ impl Pool {
             _alive: self.alive.clone(),
             sender,
             head_state,
-            origin,
+            route: route.clone(),
             idle_since: clock::instant(),
         })
     }

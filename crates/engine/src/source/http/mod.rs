@@ -2,9 +2,9 @@
 //!
 //! A request passes through these files: [`retry_after`] checks if the host asked for a pause, [`dispatch`]
 //! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]), and [`redirect`] finds the next URL, until a response
-//! has the file. [`transport`] opens new connections, with [`dial`] for TCP and [`tls`] for certificates.
-//! [`request`] writes the headers, [`response_head`] repairs the head of a response, [`body`] reads its body,
-//! and [`decode`] decodes it.
+//! has the file. [`transport`] opens new connections, with [`dial`] for TCP, [`proxy`] for proxies and
+//! [`tls`] for certificates; a [`route`] says which of them a URL needs. [`request`] writes the headers,
+//! [`response_head`] repairs the head of a response, [`body`] reads its body, and [`decode`] decodes it.
 //!
 //! Invariant: every secret on a request comes from [`crate::credentials`], which knows where it may go. The
 //! URLs here have no userinfo.
@@ -16,11 +16,14 @@ mod dispatch;
 mod failure;
 mod http1;
 mod http2;
+mod proxy;
 mod reason;
 mod redirect;
 mod request;
 mod response_head;
 mod retry_after;
+mod route;
+mod socket;
 mod tls;
 mod transport;
 
@@ -251,6 +254,10 @@ impl HttpFile {
             Some(response.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
         if let Some(size) = size {
             line += &format!(", its file has {size} bytes");
+        }
+        // A proxy answers like this for a server that it cannot reach, and nothing says which of both it was.
+        if let (502..=504, Some(proxy)) = (status, self.client.dispatcher.forwarder(url)) {
+            line += &format!(", from the server or from the proxy {proxy}");
         }
         let mut error = match throttle::wish(kind, again, Circumstances::default()) {
             Wish::Pause(wait) => {

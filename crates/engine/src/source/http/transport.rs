@@ -1,28 +1,33 @@
-//! Connections before any HTTP is sent on them: TCP, and TLS for https.
+//! Connections before any request is sent on them: TCP, the tunnel of a proxy, and TLS for https.
 //!
 //! The only fact about HTTP in this file is the names of its versions, which TLS negotiates (ALPN, RFC 7301).
 //! Invariant: there is one TLS configuration for each set of names, and all share one store of TLS sessions.
 //! A further connection to a host resumes the session of an earlier one, without sending and checking
 //! certificates again.
 
-use super::{dial, tls};
+use super::dial::Dialer;
+use super::proxy::{Gateway, Tunnel};
+use super::route::{Endpoint, Route};
+use super::socket::Socket;
+use super::tls;
 use crate::clock;
 use crate::explain::{Stage, spend};
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::settings::{Family, Settings};
+use downhaul_core::proxy::{Protocol, Proxies};
+use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::BufReader;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tracing::debug;
-use url::Url;
+use url::{Host, Url};
 
 /// The most bytes that one read takes from a connection. It is less with many files at once (see
 /// [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured). hyper
@@ -45,7 +50,10 @@ pub(super) struct Connector {
     http1: Arc<ClientConfig>,
     both: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
-    family: Family,
+    dialer: Dialer,
+    proxies: Proxies,
+    gateways: Vec<Arc<Gateway>>,
+    http2_only: bool,
     connect_timeout: Duration,
     pub(super) read_size: usize,
 }
@@ -60,8 +68,8 @@ pub(super) enum Offer {
 
 /// A new connection.
 pub(super) enum Transport {
-    Plain(TcpStream),
-    Secure(Box<TlsStream<BufReader<TcpStream>>>),
+    Plain(Socket),
+    Secure(Box<TlsStream<BufReader<Socket>>>),
 }
 
 impl Connector {
@@ -80,29 +88,93 @@ impl Connector {
             http1: offering(&[ALPN_HTTP1]),
             both: offering(&[ALPN_HTTP2, ALPN_HTTP1]),
             http2: offering(&[ALPN_HTTP2]),
-            family: settings.family,
+            dialer: Dialer::new(settings),
+            gateways: settings.proxies.each().map(|proxy| Arc::new(Gateway::new(proxy.clone()))).collect(),
+            proxies: settings.proxies.clone(),
+            http2_only: settings.http_version == HttpVersion::Two,
             connect_timeout: settings.connect_timeout,
             read_size: read_size(settings.max_connections),
         })
     }
 
-    /// Connects to the host and port of the URL.
+    /// Returns the way of a request for this URL.
+    pub(super) fn route(&self, url: &Url) -> Route {
+        let proxy = self.proxies.of(url);
+        let gateway = proxy.and_then(|proxy| self.gateways.iter().find(|one| one.proxy == *proxy)).cloned();
+        match gateway {
+            // No proxy forwards HTTP/2 from a client to a server.
+            Some(gateway) if gateway.proxy.forwards(url) && !self.http2_only => {
+                Route::forwarded(url, gateway)
+            }
+            gateway => Route::to(url, gateway),
+        }
+    }
+
+    /// Connects to the server of the URL, or to the proxy that forwards its requests.
     ///
     /// # Errors
-    /// `dns.unresolved`, `connect.*` or `tls.*`.
-    pub(super) async fn connect(&self, url: &Url, offer: Offer) -> Result<Transport, Error> {
+    /// `dns.unresolved`, `connect.*`, `proxy.*` or `tls.*`.
+    pub(super) async fn connect(&self, route: &Route, url: &Url, offer: Offer) -> Result<Transport, Error> {
         let at = show::url(url);
-        let stream = dial::connect(url, self.family, self.connect_timeout).await?;
+        let server = Endpoint::of(url)
+            .ok_or_else(|| Error::new(ErrorKind::UrlInvalid, at.clone(), "it has no host"))?;
+        let socket = match route.gateway() {
+            None => Socket::Tcp(self.dialer.connect(&server).await?),
+            Some(gateway) if route.forwarder().is_some() => self.dial_proxy(gateway, &at).await?,
+            Some(gateway) => {
+                let tunnel = Tunnel {
+                    gateway,
+                    server: &server,
+                    at: &at,
+                    dialer: &self.dialer,
+                    patience: self.connect_timeout,
+                };
+                tunnel.open(|| self.dial_proxy(gateway, &at)).await?
+            }
+        };
         if url.scheme() != "https" {
-            return Ok(Transport::Plain(stream));
+            return Ok(Transport::Plain(socket));
         }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
-        let name = ServerName::try_from(host)
-            .map_err(|e| Error::new(ErrorKind::UrlInvalid, at.clone(), e.to_string()))?;
         let config = match offer {
             Offer::Http1 => &self.http1,
             Offer::Both => &self.both,
             Offer::Http2 => &self.http2,
+        };
+        Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, config, &at).await?)))
+    }
+
+    /// Connects to a proxy, with TLS if it wants that.
+    async fn dial_proxy(&self, gateway: &Gateway, at: &str) -> Result<Socket, Error> {
+        let proxy = &gateway.proxy;
+        let stream = self.dialer.connect(&gateway.endpoint()).await.map_err(|e| {
+            let why = format!("{proxy}: {}: {}", e.kind.meaning(), e.detail);
+            Error::new(ErrorKind::ProxyUnreachable, at, why)
+        })?;
+        if proxy.protocol != Protocol::Https {
+            return Ok(Socket::Tcp(stream));
+        }
+        let secured = self.secure(stream, &proxy.host, &self.http1, &proxy.to_string()).await;
+        secured.map(|stream| Socket::Proxy(Box::new(stream))).map_err(|mut e| {
+            e.detail = format!("this is about the proxy: {}", e.detail);
+            e
+        })
+    }
+
+    async fn secure<S>(
+        &self,
+        stream: S,
+        host: &Host<String>,
+        config: &Arc<ClientConfig>,
+        at: &str,
+    ) -> Result<TlsStream<BufReader<S>>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = match host {
+            Host::Domain(name) => ServerName::try_from(name.clone())
+                .map_err(|e| Error::new(ErrorKind::UrlInvalid, at, e.to_string()))?,
+            Host::Ipv4(address) => IpAddr::V4(*address).into(),
+            Host::Ipv6(address) => IpAddr::V6(*address).into(),
         };
         // rustls reads 4 KiB at a time. From a buffer, that costs no system call.
         let buffered = BufReader::with_capacity(self.read_size, stream);
@@ -121,9 +193,9 @@ impl Connector {
                     took = ?since.elapsed(),
                     "made TLS"
                 );
-                Ok(Transport::Secure(Box::new(secured)))
+                Ok(secured)
             }
-            Ok(Err(e)) => Err(tls::failure::of_handshake(&e, &at)),
+            Ok(Err(e)) => Err(tls::failure::of_handshake(&e, at)),
             Err(_) => {
                 let detail = format!("no TLS handshake within {} s", self.connect_timeout.as_secs_f64());
                 Err(Error::new(ErrorKind::ConnectTimeout, at, detail))

@@ -1,0 +1,70 @@
+//! Real servers that a test starts, in the foreground and on loopback, and ends.
+
+use super::{Place, is_installed, poll, send, wait_until};
+use rustix::process::Signal;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a server may take to end by itself.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// A server in a folder of its own. It is ended when this is dropped.
+pub struct Daemon {
+    process: Child,
+    pub port: u16,
+    pub folder: Place,
+}
+
+impl Daemon {
+    /// Starts a program in a new folder. `arguments` writes its configuration into the folder and returns the
+    /// arguments that make it listen on the port. Returns `None` if the program is not installed.
+    pub fn start(program: &str, arguments: impl FnOnce(&Place, u16) -> Vec<String>) -> Option<Daemon> {
+        if !is_installed(program) {
+            return None;
+        }
+        let (folder, port) = (Place::new(), free_port());
+        // Some servers give up the rights of the superuser and must still read and write here.
+        open_to_all(folder.path());
+        let arguments = arguments(&folder, port);
+        let process = Command::new(program)
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("stderr")).expect("a file"))
+            .spawn()
+            .expect("the program starts");
+        let daemon = Daemon { process, port, folder };
+        wait_until(&format!("{program} listens"), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(daemon)
+    }
+
+    /// Returns the text of a file in its folder, such as its log.
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(&self.folder.file(name).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        send(Signal::TERM, &self.process);
+        if poll(ENDING, || self.process.try_wait().expect("waits")).is_none() {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// Lets every user of this machine read and write a folder or a file.
+pub fn open_to_all(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+}
+
+/// Returns a port on which nothing listens.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}

@@ -1,0 +1,469 @@
+//! Proxies: which one is used, what it gets to see, and what its answers mean. The proxies here are small
+//! models that record what they get; `proxy_servers.rs` has real ones.
+
+use crate::common::daemon::free_port;
+use crate::common::{Out, Place};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use downhaul_testkit::server::tls::{Authority, Flaw};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// What a model does with a connection.
+#[derive(Clone)]
+enum Does {
+    /// Opens the tunnel that CONNECT asks for.
+    Tunnels,
+    /// Wants this value of `Proxy-Authorization`, and otherwise sends the challenge. Then it opens tunnels.
+    Wants(&'static str, &'static str),
+    /// Sends these bytes after the head of a request, and closes.
+    Answers(Vec<u8>),
+    /// Sends each of these texts when something has come, and then tunnels to the server.
+    Socks(Vec<Vec<u8>>),
+    /// Reads and never answers.
+    IsSilent,
+}
+
+/// A model of a proxy.
+struct Model {
+    port: u16,
+    seen: Arc<Mutex<Vec<String>>>,
+    most_open: Arc<AtomicUsize>,
+}
+
+impl Model {
+    /// Starts it. Tunnels of SOCKS lead to the server on the port `server`.
+    fn start(does: Does, server: u16) -> Model {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (seen, most_open) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let (seen_there, most_there, open) = (seen.clone(), most_open.clone(), Arc::new(AtomicUsize::new(0)));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (does, seen, most, open) =
+                    (does.clone(), seen_there.clone(), most_there.clone(), open.clone());
+                thread::spawn(move || {
+                    let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+                    most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    serve(stream, &does, server, &seen);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Model { port, seen, most_open }
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the heads and messages that it got, one for each.
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().expect("no panic").clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, does: &Does, server: u16, seen: &Mutex<Vec<String>>) {
+    let note = |text: &[u8]| {
+        let text = text.iter().map(|&byte| char::from(byte)).collect();
+        seen.lock().expect("no panic").push(text);
+    };
+    if let Does::Socks(replies) = does {
+        for reply in replies {
+            let mut message = [0; 1024];
+            let Ok(read) = stream.read(&mut message) else { return };
+            note(&message[..read]);
+            if stream.write_all(reply).is_err() {
+                return;
+            }
+        }
+        return splice(stream, server);
+    }
+    let head = head(&mut stream);
+    note(head.as_bytes());
+    let target = head.split(' ').nth(1).unwrap_or_default();
+    let port = target.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+    match does {
+        Does::Wants(value, challenge) if !head.contains(&format!("Proxy-Authorization: {value}\r\n")) => {
+            let answer = format!("HTTP/1.1 407 Log In\r\n{challenge}\r\nContent-Length: 0\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+        Does::Tunnels | Does::Wants(..) => {
+            let _ = stream.write_all(b"HTTP/1.1 100 Wait\r\n\r\nHTTP/1.1 200 Connected\r\nVia: x\r\n\r\n");
+            splice(stream, port);
+        }
+        Does::Answers(bytes) => {
+            let _ = stream.write_all(bytes);
+        }
+        Does::IsSilent => thread::sleep(Duration::from_secs(20)),
+        Does::Socks(_) => {}
+    }
+}
+
+fn head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+        head.extend(byte);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+fn splice(client: TcpStream, port: u16) {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
+    let (mut up, mut down) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
+    let (mut from_server, mut to_client) = (server, client);
+    let upwards = thread::spawn(move || {
+        let _ = std::io::copy(&mut up, &mut down);
+        let _ = down.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut from_server, &mut to_client);
+    let _ = to_client.shutdown(std::net::Shutdown::Both);
+    let _ = upwards.join();
+}
+
+/// A server with TLS, and a place that trusts it.
+fn secure() -> (Server, Place) {
+    let authority = Authority::default();
+    let place = Place::new();
+    place.write("ca.pem", authority.pem());
+    (Server::start_h2(Some(authority.config(Flaw::None))), place)
+}
+
+#[track_caller]
+fn assert_fails(place: &Place, out: &Out, code: &str, says: &str) {
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains(says), "expected {says:?} in:\n{}", out.stderr);
+    assert!(place.log().contains(code), "expected {code}:\n{}", place.log());
+}
+
+#[test]
+fn what_opens_a_tunnel_has_nothing_that_is_for_the_server() {
+    let (server, place) = secure();
+    let proxy =
+        Model::start(Does::Wants("Basic YW5uOmh1c2gtaHVzaA==", "Proxy-Authenticate: Basic realm=\"x\""), 0);
+    let url = server.url("well_behaved/70000/f?token=quiet").replace("https://", "https://eve:hidden@");
+    let args = ["--cacert", "ca.pem", "-A", "my agent", "-H", "X-Secret: quiet", "-H", "Cookie: quiet=1"];
+    let login = ["--proxy", &proxy.url("http"), "--proxy-user", "ann:hush-hush", "-o", "f"];
+    for more in [&["--http1"][..], &["--http2", "--if-exists", "overwrite"]] {
+        let out = place.run(&[&[url.as_str()], &args[..], &login, more].concat());
+        place.assert_exact(&out, "f", &content("f", 70_000));
+    }
+    let target = format!("127.0.0.1:{}", server.port());
+    let head = |login: &str| {
+        let agent = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
+        format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {agent}\r\nProxy-Connection: keep-alive\r\n{login}\r\n"
+        )
+    };
+    let with_login = head("Proxy-Authorization: Basic YW5uOmh1c2gtaHVzaA==\r\n");
+    let seen = proxy.seen();
+    assert!(seen.iter().all(|one| *one == head("") || *one == with_login), "{seen:?}");
+    assert_eq!((seen.first(), seen.get(1)), (Some(&head("")), Some(&with_login)));
+    for request in server.requests() {
+        assert_eq!(request.header("x-secret"), Some("quiet"));
+        assert_eq!(request.header("proxy-authorization"), None);
+    }
+}
+
+#[test]
+fn a_header_for_a_proxy_never_reaches_a_server() {
+    let (server, place) = secure();
+    let proxy = Model::start(Does::Tunnels, 0);
+    let url = server.url("well_behaved/1000/f");
+    let header = ["-H", "Proxy-Authorization: Basic hush", "--cacert", "ca.pem", "--if-exists", "overwrite"];
+    for way in [&["--proxy", &proxy.url("http")][..], &["--proxy", ""]] {
+        let out = place.run(&[&[url.as_str()], &header[..], way].concat());
+        place.assert_exact(&out, "f", &content("f", 1000));
+    }
+    assert!(server.requests().iter().all(|one| one.header("proxy-authorization").is_none()));
+    assert!(proxy.seen().iter().all(|head| !head.to_lowercase().contains("proxy-authorization")));
+}
+
+#[test]
+fn a_proxy_forwards_the_http_requests_of_one_host_over_the_same_connection() {
+    // It answers requests in absolute form itself, like a proxy that has everything in its cache.
+    let proxy = Server::start();
+    let place = Place::new();
+    let list: String =
+        (0..10).map(|n| format!("http://h{}.example:81/well_behaved/{n}00/{n}\n", n % 3)).collect();
+    place.write("list", list);
+    let url = proxy.url("").trim_end_matches('/').to_string();
+    let out = place.run(&["-i", "list", "-d", "out", "-j", "1", "--proxy", &url]);
+    for n in 0..10 {
+        place.assert_exact(&out, &format!("out/{n}"), &content(&n.to_string(), n * 100));
+    }
+    for (n, request) in proxy.requests().iter().enumerate() {
+        let host = format!("h{}.example:81", n % 3);
+        assert_eq!(request.target, format!("http://{host}/well_behaved/{n}00/{n}"));
+        assert_eq!(request.header("host"), Some(host.as_str()));
+        // A proxy may pass on what follows the first request of a connection to the server of that request.
+        assert_eq!(request.connection, n % 3 + 1, "{request:?}");
+    }
+}
+
+#[test]
+fn answers_of_a_proxy_are_never_taken_for_those_of_the_server() {
+    let answer = |line: &str, more: &str| {
+        Does::Answers(format!("HTTP/1.1 {line}\r\n{more}Content-Length: 4\r\n\r\nbody").into_bytes())
+    };
+    let endless = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 200_000]].concat();
+    for (does, code, says) in [
+        (answer("403 Not From Here", ""), "proxy.refused", "403 Not From Here"),
+        (answer("404 Not Found", ""), "proxy.refused", "404 Not Found"),
+        (answer("302 Found", "Location: https://evil.example/\r\n"), "proxy.refused", "302 Found"),
+        (answer("502 Bad Gateway", ""), "proxy.failed", "502 Bad Gateway"),
+        (answer("503 Too Busy", "Retry-After: 100000\r\n"), "proxy.failed", "503 Too Busy"),
+        (answer("504 \x1b[31mred", ""), "proxy.failed", "504"),
+        (answer("407 Log In", ""), "proxy.login", "wants a user name and a password"),
+        (Does::Answers(b"SSH-2.0-x\r\n\r\n".to_vec()), "proxy.failed", "did not answer as HTTP proxies do"),
+        (Does::Answers(Vec::new()), "proxy.failed", "closed the connection without an answer"),
+        (Does::Answers(b"HTTP/1.1 200 O".to_vec()), "proxy.failed", "closed the connection"),
+        (Does::Answers(endless), "proxy.failed", "sent an answer without an end"),
+        (Does::Answers(b"HTTP/1.1 100 W\r\n\r\n".repeat(30)), "proxy.failed", "sent no final answer"),
+        (Does::IsSilent, "proxy.failed", "did not answer within 1 s"),
+        // The tunnel is open, and what comes through it is not TLS.
+        (Does::Answers(b"HTTP/1.1 200 OK\r\n\r\n<html>no</html>".to_vec()), "tls.", "TLS"),
+    ] {
+        let proxy = Model::start(does, 0);
+        let place = Place::new();
+        let url = proxy.url("http");
+        let args = ["https://h.example/f", "--proxy", &url, "--retries", "0", "--connect-timeout", "1"];
+        let out = place.run(&args);
+        assert_fails(&place, &out, code, says);
+        assert!(!out.stderr.contains('\x1b'), "{:?}", out.stderr);
+        if code != "tls." {
+            assert!(out.stderr.contains(&url), "the proxy is named: {}", out.stderr);
+        }
+        assert!(proxy.seen()[0].starts_with("CONNECT h.example:443 HTTP/1.1\r\nHost: h.example:443\r\n"));
+    }
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let place = Place::new();
+    for url in ["https://h.example/f", "http://h.example/f"] {
+        let out = place.run(&[url, "--proxy", &dead, "--retries", "0"]);
+        assert_fails(&place, &out, "proxy.unreachable", &dead);
+    }
+}
+
+#[test]
+fn a_login_that_a_proxy_does_not_accept_is_said_as_such() {
+    let negotiate = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM";
+    let basic = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: Basic realm=\"a, b\"";
+    for (challenge, says) in [
+        (negotiate, "accepts logins only by Negotiate, NTLM"),
+        (basic, "did not accept the user name and the password"),
+        ("X: y", "does not say in which way"),
+    ] {
+        let place = Place::new();
+        let proxy = Model::start(Does::Wants("never", challenge), 0);
+        for url in ["https://h.example/f", "http://h.example/f"] {
+            let out = place.run(&[
+                url,
+                "--proxy",
+                &proxy.url("http"),
+                "--proxy-user",
+                "ann:hush-hush",
+                "--on-error",
+                "skip",
+            ]);
+            assert_fails(&place, &out, "proxy.login", says);
+            let all = out.stderr.clone() + &place.log();
+            assert!(!all.contains("hush"), "{all}");
+        }
+        let with_login =
+            proxy.seen().iter().filter(|head| head.to_lowercase().contains("proxy-authorization")).count();
+        assert_eq!(
+            with_login,
+            if challenge == basic { 2 } else { 0 },
+            "one for each URL: {:?}",
+            proxy.seen()
+        );
+    }
+}
+
+#[test]
+fn a_failed_answer_to_a_forwarded_request_may_be_of_the_proxy_or_of_the_server() {
+    let proxy = Model::start(Does::Answers(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n".to_vec()), 0);
+    let place = Place::new();
+    let out = place.run(&["http://h.example/f", "--proxy", &proxy.url("http"), "--retries", "0"]);
+    assert_fails(
+        &place,
+        &out,
+        "http.server",
+        &format!("from the server or from the proxy {}", proxy.url("http")),
+    );
+}
+
+#[test]
+fn the_environment_is_read_as_curl_reads_it() {
+    let proxy = Server::start();
+    let direct = Server::start();
+    let place = Place::new();
+    let (through, other) = (format!("http://127.0.0.1:{}", proxy.port()), "http://127.0.0.1:9".to_string());
+    let through = through.as_str();
+    let url = direct.url("well_behaved/9/f");
+    for (variables, args, is_through) in [
+        (&[("http_proxy", through)][..], &[][..], true),
+        (&[("http_proxy", through), ("HTTP_PROXY", &other)], &[], true),
+        (&[("HTTP_PROXY", through)], &[], true),
+        // In a CGI program, a client chooses it.
+        (&[("HTTP_PROXY", &other), ("REQUEST_METHOD", "GET")], &[], false),
+        (&[("http_proxy", through), ("REQUEST_METHOD", "GET")], &[], true),
+        (&[("http_proxy", ""), ("all_proxy", through)], &[], true),
+        (&[("ALL_PROXY", through)], &[], true),
+        (&[("https_proxy", &other)], &[], false),
+        (&[("http_proxy", through), ("no_proxy", "example.org, 127.0.0.0/8")], &[], false),
+        (&[("http_proxy", through), ("NO_PROXY", "*")], &[], false),
+        (&[("http_proxy", through), ("no_proxy", "*")], &["--no-proxy", "example.org"], true),
+        (&[("http_proxy", &other)], &["--proxy", through], true),
+        (&[("http_proxy", &other)], &["--proxy", ""], false),
+        (&[("no_proxy", "127.0.0.1")], &["--proxy", through], false),
+        (&[], &["--proxy", through, "--no-proxy", "127.0.0.1"], false),
+        (&[], &["--proxy", &through["http://".len()..]], true),
+    ] {
+        let before = (proxy.requests().len(), direct.requests().len());
+        let all = [&[url.as_str(), "--if-exists", "overwrite", "--retries", "0"], args].concat();
+        let mut command = place.command(&all);
+        command.envs(variables.iter().copied());
+        let out = crate::common::finish(command.spawn().expect("the program starts"));
+        place.assert_exact(&out, "f", &content("f", 9));
+        let new = (proxy.requests().len() - before.0, direct.requests().len() - before.1);
+        assert_eq!(new, if is_through { (1, 0) } else { (0, 1) }, "{variables:?} {args:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_read_is_a_usage_error_without_its_password() {
+    let place = Place::new();
+    for (variable, args, says) in [
+        (("http_proxy", "ftp://ann:hush@h"), &[][..], "http_proxy: a proxy URL begins with one of"),
+        (("X", ""), &["--proxy", "ftp://ann:hush@h"], "--proxy: a proxy URL begins with one of"),
+        (("X", ""), &["--proxy", "http://ann:hush@h:70000"], "--proxy: it must have the form"),
+        (
+            ("X", ""),
+            &["--proxy", "h:1", "--proxy-user", "hush"],
+            "--proxy-user: it must have the form NAME:PASSWORD",
+        ),
+        (("X", ""), &["--proxy", "h:1", "--proxy-user", "@none"], "--proxy-user: @none cannot be read"),
+        (
+            ("X", ""),
+            &["--proxy", "socks5://h:1", "--proxy-user", ":hush"],
+            "--proxy: SOCKS5 needs a user name",
+        ),
+    ] {
+        let all = [&["http://h.example/f"], args].concat();
+        let mut command = place.command(&all);
+        command.env(variable.0, variable.1);
+        let out = crate::common::finish(command.spawn().expect("the program starts"));
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(out.stderr.contains(says) && !out.stderr.contains("hush"), "{args:?}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn a_socks_proxy_gets_names_or_addresses_as_its_scheme_says() {
+    let server = Server::start();
+    let url = format!("http://localhost:{}/well_behaved/9/f", server.port());
+    let port = server.port().to_be_bytes();
+    let text = |bytes: &[u8]| bytes.iter().map(|&byte| char::from(byte)).collect::<String>();
+    let granted_5 = vec![vec![5, 0], vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0]];
+    for (scheme, replies, wanted) in [
+        ("socks5h", granted_5.clone(), [&[5, 1, 0, 3, 9], &b"localhost"[..], &port].concat()),
+        ("socks5", granted_5, [&[5, 1, 0, 1, 127, 0, 0, 1][..], &port].concat()),
+        (
+            "socks4a",
+            vec![vec![0, 0x5a, 0, 0, 0, 0, 0, 0]],
+            [&[4, 1][..], &port, &[0, 0, 0, 1, 0], b"localhost\0"].concat(),
+        ),
+    ] {
+        let proxy = Model::start(Does::Socks(replies), server.port());
+        let place = Place::new();
+        let out = place.run(&[&url, "--proxy", &proxy.url(scheme), "-4"]);
+        place.assert_exact(&out, "f", &content("f", 9));
+        assert_eq!(proxy.seen().last(), Some(&text(&wanted)), "{scheme}");
+    }
+}
+
+#[test]
+fn replies_of_socks_proxies_are_said_in_words() {
+    let login = vec![vec![5, 2], vec![1, 1]];
+    let reply = |reply: u8| vec![vec![5, 0], vec![5, reply, 0, 1, 0, 0, 0, 0, 0, 0]];
+    for (scheme, replies, code, says) in [
+        ("socks5h", reply(1), "proxy.failed", "general failure"),
+        ("socks5h", reply(2), "proxy.refused", "its rules do not allow it"),
+        ("socks5h", reply(4), "proxy.failed", "the host cannot be reached"),
+        ("socks5h", reply(99), "proxy.failed", "(reply 99)"),
+        (
+            "socks5h",
+            vec![vec![5, 0xff]],
+            "proxy.login",
+            "accepts logins only in a way that downhaul does not have",
+        ),
+        ("socks5h", login, "proxy.login", "did not accept the user name and the password"),
+        (
+            "socks5h",
+            vec![b"HTTP/1.1 400 Bad\r\n\r\n".to_vec()],
+            "proxy.failed",
+            "did not answer as SOCKS5 proxies do",
+        ),
+        (
+            "socks5h",
+            vec![vec![5, 0], vec![5, 0, 0, 9]],
+            "proxy.failed",
+            "did not answer as SOCKS5 proxies do",
+        ),
+        ("socks4a", vec![vec![0, 0x5b, 0, 0, 0, 0, 0, 0]], "proxy.failed", "rejected or failed"),
+        ("socks4a", vec![vec![0, 0x5d, 0, 0, 0, 0, 0, 0]], "proxy.login", "did not accept the user name"),
+        (
+            "socks4a",
+            vec![b"HTTP/1.1 400 Bad\r\n\r\n".to_vec()],
+            "proxy.failed",
+            "did not answer as SOCKS4 proxies do",
+        ),
+    ] {
+        let proxy = Model::start(Does::Socks(replies), 9);
+        let place = Place::new();
+        let url = proxy.url(scheme);
+        let out =
+            place.run(&["http://h.example/f", "--proxy", &url, "--proxy-user", "ann:hush", "--retries", "0"]);
+        assert_fails(&place, &out, code, says);
+        assert!(out.stderr.contains(&url) && !out.stderr.contains("hush"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_host_name_that_socks_has_no_room_for_is_not_sent() {
+    let proxy = Model::start(Does::Socks(vec![vec![5, 0], vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0]]), 9);
+    let place = Place::new();
+    let name = format!("{}example", "a.".repeat(130));
+    for scheme in ["socks5h", "socks4a"] {
+        let out =
+            place.run(&[&format!("http://{name}/f"), "--proxy", &proxy.url(scheme), "--on-error", "skip"]);
+        assert_fails(&place, &out, "proxy.refused", "at most 255 bytes");
+    }
+    let out = place.run(&["http://[::1]:9/f", "--proxy", &proxy.url("socks4a"), "--on-error", "skip"]);
+    assert_fails(&place, &out, "proxy.refused", "has no IPv6 addresses");
+    assert!(proxy.seen().iter().all(String::is_empty), "{:?}", proxy.seen());
+}
+
+#[test]
+fn connections_through_a_proxy_are_limited_over_all_hosts() {
+    let servers = [Server::start(), Server::start()];
+    let proxy =
+        Model::start(Does::Socks(vec![vec![5, 0], vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0]]), servers[0].port());
+    let place = Place::new();
+    let url = |host: &str| format!("http://{host}.example/capped/2000000/{host}?rate=1000000\n");
+    place.write("list", url("a") + &url("b"));
+    let args = ["-i", "list", "-j", "2", "-x", "4", "--max-per-host", "3"];
+    let out = place.run(&[&args[..], &["--proxy", &proxy.url("socks5h"), "--explain"]].concat());
+    place.assert_exact(&out, "a", &content("a", 2_000_000));
+    place.assert_exact(&out, "b", &content("b", 2_000_000));
+    // A connection that is closed is noticed a moment later.
+    let most = proxy.most_open.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&most), "{most} connections");
+    let says = format!("Connections went through the proxy {}.", proxy.url("socks5h"));
+    assert!(out.stderr.contains(&says), "{}", out.stderr);
+}

@@ -1,0 +1,273 @@
+//! Proxies: how they are written, and which one a URL goes through.
+//!
+//! Invariant: the login of a proxy belongs to the proxy alone. It is no part of the text of a [`Proxy`], and
+//! nothing but a connection to that proxy may carry it.
+
+mod answer;
+mod except;
+
+pub use answer::{Answer, HEAD_MOST, read_answer};
+pub use except::NoProxy;
+
+use crate::secret::{Login, Secret};
+use std::fmt;
+use url::{Host, Url};
+
+/// The longest user name, password or host name in SOCKS5: its length is one byte (RFC 1928, section 5, and
+/// RFC 1929, section 2).
+pub const SOCKS_TEXT_MOST: usize = 255;
+
+/// A proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Proxy {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Its host. An IPv6 address has no brackets here.
+    pub host: Host<String>,
+    /// Its port.
+    pub port: u16,
+    /// The user name and the password for the proxy.
+    pub login: Option<Login>,
+}
+
+/// What a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP: requests for `http` URLs in absolute form, and tunnels (CONNECT) for all others.
+    Http,
+    /// HTTP inside of TLS. The certificate of the proxy is verified like that of a server.
+    Https,
+    /// SOCKS4a. The proxy resolves names.
+    Socks4a,
+    /// SOCKS5. Names are resolved on this machine.
+    Socks5,
+    /// SOCKS5. The proxy resolves names.
+    Socks5h,
+}
+
+/// The schemes of proxy URLs.
+const PROTOCOLS: [(&str, Protocol); 5] = [
+    ("http", Protocol::Http),
+    ("https", Protocol::Https),
+    ("socks4a", Protocol::Socks4a),
+    ("socks5", Protocol::Socks5),
+    ("socks5h", Protocol::Socks5h),
+];
+
+/// The ports of proxies whose URL names none, as in curl.
+const PORT: u16 = 1080;
+const PORT_HTTPS: u16 = 443;
+
+impl Proxy {
+    /// Reads `[scheme://][user[:password]@]host[:port]`. Without a scheme, the proxy speaks HTTP. A path is
+    /// ignored, as in curl.
+    ///
+    /// # Errors
+    /// What is wrong, for people. It does not contain the text, which may hold a password.
+    pub fn parse(text: &str) -> Result<Proxy, String> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let scheme = scheme.to_ascii_lowercase();
+        let Some((_, protocol)) = PROTOCOLS.iter().find(|(name, _)| *name == scheme) else {
+            let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("a proxy URL begins with one of {}", known.join(", ")));
+        };
+        let form = || "it must have the form http://host:port".to_string();
+        // Hosts of all schemes are read as those of http. The URL library leaves out the usual port of a
+        // scheme, and only one of these two schemes can have the given port as its usual one.
+        let [as_http, as_https] =
+            ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{rest}")).map_err(|_| form()));
+        let url = as_http?;
+        let usual = if *protocol == Protocol::Https { PORT_HTTPS } else { PORT };
+        let port = url.port().or(as_https?.port()).unwrap_or(usual);
+        if port == 0 || url.query().is_some() || url.fragment().is_some() {
+            return Err(form());
+        }
+        let host = url.host().ok_or_else(form)?.to_owned();
+        Proxy { protocol: *protocol, host, port, login: None }.with_login(login_of(&url)?)
+    }
+
+    /// Gives the proxy a login, or takes it away.
+    ///
+    /// # Errors
+    /// The protocol has no room for it.
+    pub fn with_login(mut self, login: Option<Login>) -> Result<Proxy, String> {
+        if let Some(login) = &login {
+            let (user, password) = (login.user.as_bytes(), login.password.expose().as_bytes());
+            let too_long = user.len() > SOCKS_TEXT_MOST || password.len() > SOCKS_TEXT_MOST;
+            match self.protocol {
+                Protocol::Socks4a if user.contains(&0) => return Err("a NUL in its user name".into()),
+                Protocol::Socks5 | Protocol::Socks5h if too_long || user.is_empty() => {
+                    return Err(
+                        "SOCKS5 needs a user name, and at most 255 bytes of it and of the password".into()
+                    );
+                }
+                Protocol::Http | Protocol::Https if user.contains(&b':') => {
+                    return Err("a user name for an HTTP proxy cannot contain a colon".into());
+                }
+                _ => {}
+            }
+        }
+        self.login = login;
+        Ok(self)
+    }
+
+    /// Returns true for proxies that speak HTTP.
+    pub fn is_http(&self) -> bool {
+        matches!(self.protocol, Protocol::Http | Protocol::Https)
+    }
+
+    /// Returns true if a request for this URL goes to the proxy in absolute form, and not through a tunnel.
+    pub fn forwards(&self, url: &Url) -> bool {
+        self.is_http() && url.scheme() == "http"
+    }
+}
+
+/// Writes the URL of the proxy, without the login.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = PROTOCOLS.iter().find(|(_, one)| *one == self.protocol).map_or("", |(name, _)| name);
+        write!(f, "{name}://{}:{}", self.host, self.port)
+    }
+}
+
+/// Reads `NAME:PASSWORD`. The name ends at the first colon, and the password may be empty.
+///
+/// # Errors
+/// There is no colon, or a control character. The text is not in the message.
+pub fn parse_login(text: &str) -> Result<Login, String> {
+    let (user, password) = text.split_once(':').ok_or("it must have the form NAME:PASSWORD")?;
+    checked(user.to_string(), password.to_string())
+}
+
+/// Returns the login in a URL of a proxy.
+fn login_of(url: &Url) -> Result<Option<Login>, String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(None);
+    }
+    let decoded = |text: &str| {
+        let bytes = percent_encoding::percent_decode_str(text);
+        bytes.decode_utf8().map(String::from).map_err(|_| "its user name or password is not UTF-8")
+    };
+    checked(decoded(url.username())?, decoded(url.password().unwrap_or_default())?).map(Some)
+}
+
+/// Control characters would end a header or a field of SOCKS (RFC 7617, section 2, forbids them).
+fn checked(user: String, password: String) -> Result<Login, String> {
+    if user.chars().chain(password.chars()).any(char::is_control) {
+        return Err("its user name or password has a control character".into());
+    }
+    Ok(Login { user, password: Secret::new(password) })
+}
+
+/// The proxies of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// The proxy for `http` URLs.
+    pub http: Option<Proxy>,
+    /// The proxy for `https` URLs.
+    pub https: Option<Proxy>,
+    /// The hosts that are reached without a proxy.
+    pub except: NoProxy,
+}
+
+impl Proxies {
+    /// Returns the settings with one proxy for all URLs.
+    pub fn all(proxy: Proxy) -> Proxies {
+        Proxies { http: Some(proxy.clone()), https: Some(proxy), except: NoProxy::default() }
+    }
+
+    /// Returns the proxy that a URL goes through, or `None` for a direct connection.
+    pub fn of(&self, url: &Url) -> Option<&Proxy> {
+        let proxy = match url.scheme() {
+            "http" => self.http.as_ref(),
+            "https" => self.https.as_ref(),
+            _ => None,
+        };
+        proxy.filter(|_| url.host().is_some_and(|host| !self.except.has(&host)))
+    }
+
+    /// Returns all proxies, each once.
+    pub fn each(&self) -> impl Iterator<Item = &Proxy> {
+        let second = self.https.as_ref().filter(|proxy| self.http.as_ref() != Some(*proxy));
+        self.http.as_ref().into_iter().chain(second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<String, String> {
+        Proxy::parse(text).map(|proxy| match &proxy.login {
+            Some(login) => format!("{proxy} {}|{}", login.user, login.password.expose()),
+            None => proxy.to_string(),
+        })
+    }
+
+    #[test]
+    fn proxies_are_read_as_curl_reads_them() {
+        for (text, wanted) in [
+            ("proxy.example", "http://proxy.example:1080"),
+            ("PROXY.example:3128", "http://proxy.example:3128"),
+            ("http://proxy.example:80/", "http://proxy.example:80"),
+            ("http://proxy.example:443", "http://proxy.example:443"),
+            ("https://proxy.example", "https://proxy.example:443"),
+            ("HTTPS://proxy.example:80/path", "https://proxy.example:80"),
+            ("socks5h://10.0.0.1", "socks5h://10.0.0.1:1080"),
+            ("socks5://[::1]:9", "socks5://[::1]:9"),
+            ("socks4a://h:80", "socks4a://h:80"),
+            ("http://ann:p%40s:s@h:1", "http://h:1 ann|p@s:s"),
+            ("ann:@h:1", "http://h:1 ann|"),
+            ("ann@h:1", "http://h:1 ann|"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_read_is_refused_without_its_password() {
+        let long = format!("socks5://{}:hush@h:1", "u".repeat(256));
+        for text in [
+            "",
+            "http://",
+            "ftp://ann:hush@h",
+            "socks4://ann:hush@h",
+            "http://ann:hush@h:99999",
+            "http://ann:hush@h:0",
+            "http://ann:hush@h:1?q",
+            "http://ann:hush%0d%0aX:1@h",
+            "http://ann%3ahush:x@h",
+            "socks5://:hush@h:1",
+            &long,
+        ] {
+            let error = shown(text).expect_err(text);
+            assert!(!error.contains("hush"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_of_a_url_chooses_the_proxy() {
+        let proxy = |text| Some(Proxy::parse(text).expect(text));
+        let proxies = Proxies {
+            http: proxy("http://a:1"),
+            https: proxy("socks5h://b:2"),
+            except: NoProxy::parse("direct.example"),
+        };
+        let of = |url| proxies.of(&Url::parse(url).expect(url)).map(ToString::to_string);
+        assert_eq!(of("http://h/"), Some("http://a:1".into()));
+        assert_eq!(of("https://h/"), Some("socks5h://b:2".into()));
+        assert_eq!(of("http://127.0.0.1/"), Some("http://a:1".into()));
+        assert_eq!(of("https://www.direct.example:8443/"), None);
+        assert_eq!(of("ftp://h/"), None);
+        assert_eq!(proxies.each().count(), 2);
+        assert_eq!(Proxies::all(Proxy::parse("h:1").expect("a proxy")).each().count(), 1);
+    }
+
+    #[test]
+    fn nothing_that_is_printed_has_the_password() {
+        let proxy = Proxy::parse("http://ann:hush@h:1").expect("a proxy");
+        let text = format!("{proxy} {proxy:?} {:?}", Proxies::all(proxy.clone()));
+        assert!(!text.contains("hush"), "{text}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Reads the answer of an HTTP proxy to CONNECT (RFC 9110, section 9.3.6).
+
+/// The longest head of such an answer, in bytes. It limits what a proxy can make this machine read.
+pub const HEAD_MOST: usize = 64 * 1024;
+
+/// The longest reason that is kept, in bytes. It is shown in one line.
+const REASON_MOST: usize = 200;
+
+/// The answer of a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status. From 200 to 299: the tunnel is open.
+    pub status: u16,
+    /// The words after the status. They may be empty, and hold any character.
+    pub reason: String,
+    /// The values of `Proxy-Authenticate`, one for each line.
+    pub challenges: Vec<String>,
+}
+
+impl Answer {
+    /// Returns true if the tunnel is open.
+    pub fn is_open(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Reads a head, with the empty line at its end.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn read_answer(head: &[u8]) -> Result<Answer, &'static str> {
+    let text: String = head.iter().map(|&byte| char::from(byte)).collect();
+    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let bad = "its answer is not HTTP/1";
+    let first = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")).ok_or(bad)?;
+    // After the minor version, one digit.
+    let (_, rest) = first.split_once(' ').filter(|(minor, _)| minor.len() == 1).ok_or(bad)?;
+    let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    let status = Some(status).filter(|status| status.len() == 3).and_then(|status| status.parse().ok());
+    let status = status.filter(|status| (100..600).contains(status)).ok_or(bad)?;
+    let value = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("proxy-authenticate").then(|| value.trim().to_string())
+    };
+    let reason = reason.trim().chars().take(REASON_MOST).collect();
+    Ok(Answer { status, reason, challenges: lines.filter_map(value).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_its_status_and_its_challenges() {
+        let head = b"HTTP/1.1 407 Proxy Authentication Required\r\nVia: x\r\nPROXY-authenticate:  Basic realm=\"a\"\r\nProxy-Authenticate: Digest x\r\n\r\n";
+        let answer = read_answer(head).expect("an answer");
+        assert_eq!((answer.status, answer.reason.as_str()), (407, "Proxy Authentication Required"));
+        assert_eq!(answer.challenges, ["Basic realm=\"a\"", "Digest x"]);
+        assert!(!answer.is_open());
+        assert!(read_answer(b"HTTP/1.0 200\n\n").is_ok_and(|answer| answer.is_open()));
+        assert!(read_answer(b"HTTP/1.1 200 \r\n\r\n").is_ok_and(|answer| answer.reason.is_empty()));
+    }
+
+    #[test]
+    fn noise_is_no_answer() {
+        for head in
+            ["", "\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/2 200\r\n", "HTTP/1.1 20\r\n", "HTTP/1.1 +20 x\r\n"]
+        {
+            assert!(read_answer(head.as_bytes()).is_err(), "{head:?}");
+        }
+        assert!(read_answer(&[0xff; 100]).is_err());
+    }
+}

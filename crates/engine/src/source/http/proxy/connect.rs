@@ -1,0 +1,77 @@
+//! Tunnels through HTTP proxies (RFC 9110, section 9.3.6).
+//!
+//! Invariant: the request has the server's host and port, a User-Agent of its own, and the login of the
+//! proxy. Nothing that was given for the server is in it.
+
+use super::Tunnel;
+use crate::source::http::dial;
+use crate::source::http::socket::Socket;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::proxy::{Answer, HEAD_MOST, read_answer};
+use http::HeaderValue;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// What the proxy is told about this program. `--user-agent` is for servers.
+const USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
+
+/// The most informational answers (1xx) before the final one. A proxy has no reason to send more than one.
+const INFORMATIONAL_MOST: usize = 8;
+
+/// Asks for a tunnel to `target` (`host:port`).
+///
+/// # Errors
+/// `proxy.failed`: there is no answer that can be understood.
+pub(super) async fn ask(
+    socket: &mut Socket,
+    tunnel: &Tunnel<'_>,
+    target: &str,
+    login: Option<HeaderValue>,
+) -> Result<Answer, Error> {
+    let mut request = format!(
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\nProxy-Connection: keep-alive\r\n"
+    )
+    .into_bytes();
+    if let Some(login) = login {
+        request.extend(b"Proxy-Authorization: ");
+        request.extend(login.as_bytes());
+        request.extend(b"\r\n");
+    }
+    request.extend(b"\r\n");
+    let broke = |e: std::io::Error| {
+        let why = match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => "closed the connection without an answer".to_string(),
+            _ => format!("broke the connection: {}", dial::plain(&e)),
+        };
+        tunnel.error(ErrorKind::ProxyFailed, &why)
+    };
+    socket.write_all(&request).await.map_err(broke)?;
+    socket.flush().await.map_err(broke)?;
+    for _ in 0..INFORMATIONAL_MOST {
+        let mut head = Vec::with_capacity(512);
+        // What follows the head belongs to the server. Reading single bytes leaves it in the connection; a
+        // tunnel costs a few hundred short calls, once.
+        while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+            if head.len() >= HEAD_MOST {
+                return Err(tunnel.error(ErrorKind::ProxyFailed, "sent an answer without an end"));
+            }
+            head.push(socket.read_u8().await.map_err(broke)?);
+        }
+        let answer = read_answer(&head)
+            .map_err(|_| tunnel.error(ErrorKind::ProxyFailed, "did not answer as HTTP proxies do"))?;
+        if answer.status >= 200 {
+            return Ok(answer);
+        }
+    }
+    Err(tunnel.error(ErrorKind::ProxyFailed, "sent no final answer"))
+}
+
+/// Returns the error for an answer that opens no tunnel and asks for no login.
+pub(super) fn refusal(answer: &Answer, tunnel: &Tunnel<'_>) -> Error {
+    let kind = match answer.status {
+        // It may open the same tunnel a little later.
+        408 | 429 | 500..=599 => ErrorKind::ProxyFailed,
+        _ => ErrorKind::ProxyRefused,
+    };
+    let line = format!("answered {} {}", answer.status, answer.reason);
+    tunnel.error(kind, line.trim_end())
+}

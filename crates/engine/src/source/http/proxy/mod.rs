@@ -1,0 +1,236 @@
+//! Connections through proxies: tunnels by [`connect`] and [`socks`], and requests that a proxy forwards by
+//! [`forward`].
+//!
+//! Invariants: the login of a proxy is only on a connection to that proxy, and nothing of a request for a
+//! server is in what opens a tunnel but the server's host and port. An answer of the proxy is never taken for
+//! one of the server.
+
+mod connect;
+pub(super) mod forward;
+mod socks;
+
+use super::dial::Dialer;
+use super::route::Endpoint;
+use super::socket::Socket;
+use crate::clock;
+use crate::trace::NET;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::proxy::{Protocol, Proxy};
+use http::HeaderValue;
+use http_auth::{ChallengeParser, PasswordClient, PasswordParams};
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::debug;
+use url::Host;
+
+/// The most addresses of a server that are tried through a SOCKS5 proxy that cannot resolve names. Each costs
+/// a connection to the proxy and up to `--connect-timeout`.
+const ADDRESSES_MOST: usize = 4;
+
+/// The most schemes of a challenge that a message names.
+const SCHEMES_SHOWN: usize = 4;
+
+/// A proxy, and the challenge that it accepted an answer to.
+pub(super) struct Gateway {
+    pub(super) proxy: Proxy,
+    /// It is answered at once in later requests (RFC 7616, section 3.6), so that a list costs one refusal.
+    challenge: Mutex<Option<PasswordClient>>,
+}
+
+/// The login of one request or tunnel. A challenge is answered once; it is shared with other requests when
+/// the proxy has accepted the answer.
+pub(super) struct Attempt<'a> {
+    gateway: &'a Gateway,
+    method: &'a str,
+    target: &'a str,
+    challenge: Option<PasswordClient>,
+}
+
+impl Gateway {
+    pub(super) fn new(proxy: Proxy) -> Self {
+        Gateway { proxy, challenge: Mutex::new(None) }
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        Endpoint { host: self.proxy.host.clone(), port: self.proxy.port }
+    }
+
+    /// Begins a request with this method and request target.
+    pub(super) fn attempt<'a>(&'a self, method: &'a str, target: &'a str) -> Attempt<'a> {
+        Attempt { gateway: self, method, target, challenge: None }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<PasswordClient>> {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Two are equal if their proxies are, logins included.
+impl PartialEq for Gateway {
+    fn eq(&self, other: &Self) -> bool {
+        self.proxy == other.proxy
+    }
+}
+
+impl Eq for Gateway {}
+
+impl Hash for Gateway {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.proxy.hash(state);
+    }
+}
+
+impl Attempt<'_> {
+    /// Returns the value of `Proxy-Authorization`, if the proxy has asked for a login before.
+    fn authorization(&mut self) -> Option<HeaderValue> {
+        let login = self.gateway.proxy.login.as_ref()?;
+        let params = PasswordParams {
+            username: &login.user,
+            password: login.password.expose(),
+            uri: self.target,
+            method: self.method,
+            body: Some(&[]),
+        };
+        let mut known = self.gateway.known();
+        let text = self.challenge.as_mut().or(known.as_mut())?.respond(&params).ok()?;
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// Takes in a 407. If it returns, the request can be sent again.
+    ///
+    /// # Errors
+    /// `proxy.login`
+    fn on_challenge<S: AsRef<str>>(&mut self, challenges: &[S], at: &str) -> Result<(), Error> {
+        let proxy = &self.gateway.proxy;
+        let refused = |why: String| Err(Error::new(ErrorKind::ProxyLogin, at, format!("{proxy} {why}")));
+        if proxy.login.is_none() {
+            return refused("wants a user name and a password".into());
+        }
+        if self.challenge.is_some() {
+            return refused("did not accept the user name and the password".into());
+        }
+        let builder = challenges
+            .iter()
+            .fold(PasswordClient::builder(), |builder, one| builder.challenges(one.as_ref()));
+        match builder.build() {
+            Ok(challenge) => self.challenge = Some(challenge),
+            Err(_) => return refused(only_other_schemes(challenges)),
+        }
+        Ok(())
+    }
+
+    /// The proxy accepted the answer.
+    fn on_accepted(self) {
+        if let Some(challenge) = self.challenge {
+            *self.gateway.known() = Some(challenge);
+        }
+    }
+}
+
+/// Says which schemes a proxy accepts, if none of them is supported here.
+fn only_other_schemes<S: AsRef<str>>(challenges: &[S]) -> String {
+    let schemes = challenges.iter().flat_map(|one| {
+        ChallengeParser::new(one.as_ref()).map_while(Result::ok).map(|challenge| challenge.scheme.to_string())
+    });
+    let mut schemes: Vec<String> = schemes.take(SCHEMES_SHOWN).collect();
+    schemes.dedup();
+    match schemes.is_empty() {
+        true => "wants a login and does not say in which way".into(),
+        false => format!("accepts logins only by {}, and downhaul has Basic and Digest", schemes.join(", ")),
+    }
+}
+
+/// What a tunnel needs.
+pub(super) struct Tunnel<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) server: &'a Endpoint,
+    /// The URL for error messages.
+    pub(super) at: &'a str,
+    pub(super) dialer: &'a Dialer,
+    /// How long the proxy may take.
+    pub(super) patience: Duration,
+}
+
+impl Tunnel<'_> {
+    /// Opens the tunnel. `dial` makes a new connection to the proxy.
+    ///
+    /// # Errors
+    /// `proxy.*`, or `dns.unresolved` where the proxy cannot resolve the name.
+    pub(super) async fn open<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
+    where
+        F: Future<Output = Result<Socket, Error>>,
+    {
+        let since = clock::instant();
+        let opened = match self.gateway.proxy.protocol {
+            Protocol::Http | Protocol::Https => self.by_connect(dial).await?,
+            Protocol::Socks5 => self.by_addresses(dial).await?,
+            Protocol::Socks5h | Protocol::Socks4a => {
+                let mut socket = dial().await?;
+                self.in_time(socks::open(&mut socket, self, &self.server.host)).await?;
+                socket
+            }
+        };
+        let (proxy, server) = (&self.gateway.proxy, self.server);
+        debug!(target: NET, %proxy, %server, took = ?since.elapsed(), "opened a tunnel");
+        Ok(opened)
+    }
+
+    async fn by_connect<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
+    where
+        F: Future<Output = Result<Socket, Error>>,
+    {
+        let target = self.server.to_string();
+        let mut attempt = self.gateway.attempt("CONNECT", &target);
+        loop {
+            let mut socket = dial().await?;
+            let login = attempt.authorization();
+            let answer = self.in_time(connect::ask(&mut socket, self, &target, login)).await?;
+            match answer.status {
+                _ if answer.is_open() => {
+                    attempt.on_accepted();
+                    return Ok(socket);
+                }
+                407 => attempt.on_challenge(&answer.challenges, self.at)?,
+                _ => return Err(connect::refusal(&answer, self)),
+            }
+        }
+    }
+
+    /// Resolves the name here, and tries its addresses one after the other.
+    async fn by_addresses<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
+    where
+        F: Future<Output = Result<Socket, Error>>,
+    {
+        let mut failed = self.error(ErrorKind::DnsUnresolved, "it has no address");
+        for address in self.dialer.resolve(self.server).await?.iter().take(ADDRESSES_MOST) {
+            let mut socket = dial().await?;
+            let host = match address {
+                SocketAddr::V4(v4) => Host::Ipv4(*v4.ip()),
+                SocketAddr::V6(v6) => Host::Ipv6(*v6.ip()),
+            };
+            match self.in_time(socks::open(&mut socket, self, &host)).await {
+                Ok(()) => return Ok(socket),
+                Err(error) if error.kind == ErrorKind::ProxyFailed => failed = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failed)
+    }
+
+    async fn in_time<T>(&self, talk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout(self.patience, talk).await.unwrap_or_else(|_| {
+            let why = format!("did not answer within {} s", self.patience.as_secs_f64());
+            Err(self.error(ErrorKind::ProxyFailed, &why))
+        })
+    }
+
+    /// Returns an error about the proxy. `what` is what it did.
+    fn error(&self, kind: ErrorKind, what: &str) -> Error {
+        Error::new(kind, self.at, format!("{} {what}", self.gateway.proxy))
+    }
+}
