@@ -57,3 +57,45 @@ impl Watch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    /// Returns the code and the second of the failure of a connection that receives so many bytes a second.
+    async fn failure(bytes: usize, settings: &Settings) -> Option<(&'static str, u32)> {
+        let mut watch = Watch::new(settings);
+        for second in 1..=200 {
+            advance(Duration::from_secs(1)).await;
+            if bytes > 0 {
+                watch.arrived(bytes);
+            }
+            if let Err(error) = watch.check() {
+                return Some((error.kind.code(), second));
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_too_slow_is_found_after_a_minute() {
+        let settings = Settings::default();
+        let silent = u32::try_from(settings.timeout.as_secs()).expect("a short time");
+        assert_eq!(failure(1, &settings).await, Some(("net.slow", 60)));
+        assert_eq!(failure(17, &settings).await, Some(("net.slow", 60)), "1020 bytes a minute");
+        assert_eq!(failure(18, &settings).await, None, "1080 bytes a minute");
+        assert_eq!(failure(0, &settings).await, Some(("net.silent", silent)));
+        let all = settings.with_min_bytes_a_minute(0);
+        assert_eq!(failure(1, &all).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_disk_is_slow_does_not_count() {
+        let mut watch = Watch::new(&Settings::default());
+        let since = clock::instant();
+        advance(Duration::from_secs(300)).await;
+        watch.was_away(since);
+        assert!(watch.check().is_ok());
+    }
+}
