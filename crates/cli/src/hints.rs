@@ -42,10 +42,13 @@ const ADVICE: &[(&str, &str)] = &[
         "http.version",
         "Leave out --http2, since nearly every server supports HTTP/1.1. A server that does not needs --http2.",
     ),
-    ("http.unauthorized", "Give credentials in a header: -H 'Authorization: ...'."),
+    (
+        "http.unauthorized",
+        "Log in with --user NAME, with --bearer TOKEN, or with a header: -H 'Authorization: ...'.",
+    ),
     (
         "http.forbidden",
-        "The link may have expired, or a login may be needed (-H 'Authorization: ...' or -H 'Cookie: ...').",
+        "The link may have expired, or a login may be needed (--user NAME --auth basic, -H 'Authorization: ...' or -H 'Cookie: ...').",
     ),
     ("http.not_found", "Check the URL."),
     ("http.gone", "Check the URL."),
@@ -134,6 +137,14 @@ pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
     let as_it_stands = ["http.not_found", "http.forbidden", "http.status", "http.gone"].contains(&code);
     (as_it_stands && input::looks_like_pattern(url))
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
+}
+
+/// Returns advice for a login that the server does not accept.
+pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
+    (code == "http.unauthorized" && message.contains("the server did not accept")).then(|| {
+        "Check it, and that this account may have the file. The same login is sent to a server three times at most."
+            .into()
+    })
 }
 
 /// Returns advice for a signed link that the server refuses.

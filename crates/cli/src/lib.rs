@@ -12,6 +12,7 @@ mod failed;
 mod given;
 mod hints;
 mod input;
+mod logins;
 mod man;
 mod platform;
 mod printer;

@@ -8,6 +8,7 @@ use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
 use crate::given;
 use crate::input::{self, Input, List};
+use crate::logins::{self, NoLogin};
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
@@ -96,6 +97,11 @@ pub(crate) fn run(args: &Args) -> Exit {
     let args = &match given::with_headers(args) {
         Ok(args) => args,
         Err(why) => return usage(&why),
+    };
+    let args = &match logins::with_logins(args) {
+        Ok(args) => args,
+        Err(NoLogin::Unusable(why)) => return usage(&why),
+        Err(NoLogin::Interrupted) => return Exit::Interrupted,
     };
     let trace = match args.options.telling.verbose {
         0 | 1 => Trace::default(),

@@ -3,9 +3,11 @@
 
 use crate::args::{self, Args, Color, Progress};
 use crate::given;
+use crate::logins;
 use crate::printer::Paint;
 use crate::record;
 use crate::state;
+use downhaul_engine::core::credentials::challenge::Schemes;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
@@ -203,6 +205,12 @@ pub(crate) fn resolve(
     settings.headers = given::headers(&args.options.http.headers)?.into_iter().collect();
     settings.headers_for = given::headers_for(&args.options.http.header_for)?;
     settings.for_hosts = args.config.host_rules();
+    settings.user = logins::login(args.options.http.user.as_ref());
+    settings.bearer = logins::token(args.options.http.bearer.as_ref());
+    settings.schemes = match args.options.http.auth {
+        args::Auth::Auto => Schemes::Any,
+        args::Auth::Basic => Schemes::Basic,
+    };
     settings.decode = args.options.http.decode == args::Decode::Auto;
     settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);
     settings.cacert = args.options.http.cacert.clone();

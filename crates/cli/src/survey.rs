@@ -51,11 +51,14 @@ impl Survey {
                 others.insert(origin);
             }
         }
-        if !settings.headers.0.is_empty() && !others.is_empty() {
-            warnings.push(format!(
-                "the headers of -H are not sent to {}: of the files, you gave no URL there",
-                shown(&others)
-            ));
+        let secrets = [
+            (!settings.headers.0.is_empty(), "the headers of -H are"),
+            (settings.user.is_some(), "the login of --user is"),
+            (settings.bearer.is_some(), "the token of --bearer is"),
+        ];
+        for (_, what) in secrets.iter().filter(|(given, _)| *given && !others.is_empty()) {
+            let to = shown(&others);
+            warnings.push(format!("{what} not sent to {to}: of the files, you gave no URL there"));
         }
         let urls = self.given.iter().filter_map(|origin| Url::parse(origin).ok());
         if let Some((url, pattern)) = urls

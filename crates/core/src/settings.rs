@@ -3,12 +3,13 @@
 //! Invariant: no code here reads options, files or the environment. The program that starts the session does
 //! that.
 
+use crate::credentials::challenge::Schemes;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, NamedBy};
 use crate::name::Naming;
 use crate::proxy::Proxies;
-use crate::secret::Secret;
+use crate::secret::{Login, Secret};
 use crate::show;
 use crate::signature::Keys;
 use std::collections::BTreeSet;
@@ -98,6 +99,12 @@ pub struct Settings {
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. Those of a [`Job`](crate::job::Job) win over them.
     pub for_hosts: HostRules,
+    /// The login for the origin of each given URL, and for no other. A login in a URL wins.
+    pub user: Option<Login>,
+    /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
+    pub bearer: Option<Secret>,
+    /// How logins may be sent.
+    pub schemes: Schemes,
     /// The value of the User-Agent header.
     pub user_agent: String,
     /// A file of certificates (PEM) to trust instead of the system's.
@@ -167,6 +174,9 @@ impl Default for Settings {
             header_origins: BTreeSet::new(),
             headers_for: Vec::new(),
             for_hosts: HostRules::default(),
+            user: None,
+            bearer: None,
+            schemes: Schemes::Any,
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
             insecure: false,
@@ -228,6 +238,9 @@ setters! {
     with_headers headers Headers,
     with_headers_for headers_for Vec<(String, String, Secret)>,
     with_for_hosts for_hosts HostRules,
+    with_user user Option<Login>,
+    with_bearer bearer Option<Secret>,
+    with_schemes schemes Schemes,
     with_user_agent user_agent impl Into<String>,
     with_cacert cacert Option<PathBuf>,
     with_insecure insecure bool,

@@ -63,6 +63,15 @@ pub enum Decode {
     Off,
 }
 
+/// `--auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// When the server asks, with the strongest scheme that it offers
+    Auto,
+    /// At once, with Basic
+    Basic,
+}
+
 /// `--mirrors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mirrors {

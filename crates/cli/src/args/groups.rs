@@ -1,7 +1,7 @@
 //! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
 
-use super::choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
-use super::values::{self, Header, NumberOrAuto};
+use super::choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
+use super::values::{self, Header, LoginOption, NumberOrAuto, TokenOption};
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
@@ -205,6 +205,21 @@ pub struct Http {
     /// HOST is a name with the usual port, or HOST:PORT.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], hide_short_help = true)]
     pub header_for: Vec<String>,
+
+    /// Log in at the servers of the given URLs, as NAME or NAME:PASSWORD
+    ///
+    /// A missing password is asked on the terminal. @FILE has NAME:PASSWORD in its first line, and keeps the
+    /// password out of the list of processes. The login is sent to no other server.
+    #[arg(short = 'u', long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
+    pub user: Option<LoginOption>,
+
+    /// Send this bearer token to the servers of the given URLs, or the one in @FILE
+    #[arg(long, value_name = "TOKEN", value_parser = values::token, conflicts_with = "user", hide_short_help = true)]
+    pub bearer: Option<TokenOption>,
+
+    /// When and how a login is sent
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
+    pub auth: Auth,
 
     /// Identify as TEXT
     ///

@@ -6,14 +6,15 @@ mod groups;
 mod help;
 mod values;
 
-pub use choices::{Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
+pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Proof, Telling, Work};
-pub use values::Header;
-pub(crate) use values::{header, header_option};
+pub use values::{Header, LoginOption, TokenOption};
+pub(crate) use values::{header, header_option, login, token};
 
 use crate::again::Again;
 use crate::config::{self, Config};
+use crate::secrets;
 use crate::words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
@@ -294,7 +295,7 @@ pub(crate) const MORE_INFORMATION: &str = "For more information, try 'downhaul -
 
 /// Returns the message about arguments that clap could not read, or the help that was asked for.
 fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
-    hide_header(&mut error);
+    hide_secret(command, &mut error);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let text = error.render();
     let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
@@ -309,14 +310,15 @@ fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
     }
 }
 
-/// Hides the value of an option for headers in an error message. The value may be a secret even if the header
-/// is malformed.
-fn hide_header(error: &mut clap::Error) {
-    let is_header = matches!(
-        error.get(ContextKind::InvalidArg),
-        Some(ContextValue::String(option)) if option.starts_with("--header")
-    );
-    if is_header {
+/// Hides the value of an option for secrets in an error message. The value may be a secret even if it is
+/// malformed.
+fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
+    let option = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
+        _ => return,
+    };
+    let name = option.trim_start_matches('-');
+    if command.get_arguments().any(|arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg)) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
     }
 }

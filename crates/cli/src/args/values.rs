@@ -2,7 +2,7 @@
 
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
-use downhaul_engine::core::secret::Secret;
+use downhaul_engine::core::secret::{Login, Secret};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +22,26 @@ pub enum Header {
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
+}
+
+/// `--user`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginOption {
+    /// A user name and its password.
+    Whole(Login),
+    /// A user name, whose password must be asked.
+    Name(String),
+    /// A file with a user name and a password.
+    File(PathBuf),
+}
+
+/// `--bearer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenOption {
+    /// The token.
+    Token(Secret),
+    /// A file with the token.
+    File(PathBuf),
 }
 
 pub(super) fn checksum(text: &str) -> Result<Digest, String> {
@@ -157,6 +177,36 @@ pub(super) fn header_value(text: &str) -> Result<String, String> {
     } else {
         Ok(text.into())
     }
+}
+
+/// Reads `NAME`, `NAME:PASSWORD` or `@FILE`. The error contains no part of it.
+pub(crate) fn login(text: &str) -> Result<LoginOption, String> {
+    if let Some(file) = text.strip_prefix('@') {
+        return file_with_secret(file).map(LoginOption::File);
+    }
+    let text = header_value(text)?;
+    Ok(match text.split_once(':') {
+        Some((user, password)) => {
+            LoginOption::Whole(Login { user: user.into(), password: Secret::new(password) })
+        }
+        None if text.is_empty() => return Err("it must be NAME or NAME:PASSWORD".into()),
+        None => LoginOption::Name(text),
+    })
+}
+
+/// Reads a bearer token, or `@FILE`. The error contains no part of it.
+pub(crate) fn token(text: &str) -> Result<TokenOption, String> {
+    match text.strip_prefix('@') {
+        Some(file) => file_with_secret(file).map(TokenOption::File),
+        None if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(TokenOption::Token(Secret::new(text)))
+        }
+        None => Err("it must be one word without blanks".into()),
+    }
+}
+
+fn file_with_secret(file: &str) -> Result<PathBuf, String> {
+    if file.is_empty() { Err("@ needs the name of a file".into()) } else { Ok(file.into()) }
 }
 
 #[cfg(test)]

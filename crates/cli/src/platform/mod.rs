@@ -7,12 +7,22 @@ mod unix;
 
 #[cfg(not(unix))]
 pub(crate) use other::{
-    Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, who_else_may_write, write_private,
+    Signals, Terminal, ask_hidden, is_in_front, make_private_folder, raise_file_limit, who_else_may_write,
+    write_private,
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    Signals, Terminal, is_in_front, make_private_folder, raise_file_limit, who_else_may_write, write_private,
+    Signals, Terminal, ask_hidden, is_in_front, make_private_folder, raise_file_limit, who_else_may_write,
+    write_private,
 };
+
+/// What came of a question whose answer is not shown.
+pub(crate) enum Hidden {
+    Line(String),
+    /// Ctrl-C.
+    Interrupted,
+    NoTerminal,
+}
 
 /// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Other systems (Windows): Ctrl-C is handled, and no questions are asked. This file is not tested.
 
-use super::{Key, Signal};
+use super::{Hidden, Key, Signal};
 
 /// A terminal for questions. There is none yet, so failures are handled as with `--on-error retry`.
 pub(crate) struct Terminal;
@@ -19,6 +19,11 @@ impl Terminal {
     pub(crate) fn key(&mut self) -> Key {
         Key::None
     }
+}
+
+/// Asks a question whose answer is not shown. There is no terminal for it yet.
+pub(crate) fn ask_hidden(_question: &str) -> Hidden {
+    Hidden::NoTerminal
 }
 
 pub(crate) fn is_in_front() -> bool {

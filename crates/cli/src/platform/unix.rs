@@ -1,6 +1,6 @@
 //! The controlling terminal, POSIX signals and RLIMIT_NOFILE, for Unix.
 
-use super::{Key, Signal};
+use super::{Hidden, Key, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, getpgrp, getrlimit, setrlimit};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
@@ -81,6 +81,48 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.cook();
+    }
+}
+
+/// Asks a question on the terminal, and reads a line that is not shown. Backspace and Ctrl-U work. Ctrl-C is
+/// a character here, so that it cannot end the program while nothing is shown.
+pub(crate) fn ask_hidden(question: &str) -> Hidden {
+    let Some(mut terminal) = Terminal::open() else { return Hidden::NoTerminal };
+    let Ok(before) = tcgetattr(&terminal.tty) else { return Hidden::NoTerminal };
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+    if tcsetattr(&terminal.tty, OptionalActions::Flush, &hidden).is_err() {
+        return Hidden::NoTerminal;
+    }
+    // The terminal is restored when this is dropped.
+    terminal.before = Some(before);
+    let _ = terminal.tty.write_all(question.as_bytes());
+    let line = hidden_line(&mut terminal.tty);
+    let _ = terminal.tty.write_all(b"\n");
+    line
+}
+
+fn hidden_line(tty: &mut File) -> Hidden {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    loop {
+        match tty.read(&mut byte) {
+            Ok(1) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(_) | Err(_) => return Hidden::NoTerminal,
+        }
+        match byte[0] {
+            b'\r' | b'\n' => return Hidden::Line(String::from_utf8_lossy(&line).into_owned()),
+            // Ctrl-C, and Ctrl-D on an empty line.
+            3 => return Hidden::Interrupted,
+            4 if line.is_empty() => return Hidden::Interrupted,
+            // Backspace takes one character, which may be several bytes of UTF-8.
+            8 | 127 => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
+            // Ctrl-U.
+            21 => line.clear(),
+            control if control < 32 => {}
+            byte => line.push(byte),
+        }
     }
 }
 

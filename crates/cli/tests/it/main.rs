@@ -25,6 +25,7 @@ mod content;
 mod credentials;
 mod heads;
 mod http2;
+mod logins;
 mod mirrors;
 mod misbehaviour;
 #[cfg(unix)]

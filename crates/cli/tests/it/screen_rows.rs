@@ -84,7 +84,7 @@ fn options_of_other_tools_are_answered_with_the_right_one() {
         (&["--directory-prefix=folder"], "use -d DIR"),
         (&["-nc"], "use --if-exists skip"),
         (&["-N"], "use --if-exists update"),
-        (&["-u", "me:secret"], "-H 'Authorization"),
+        (&["--password", "secret"], "use --user"),
         (&["-b", "a=b"], "-H 'Cookie"),
         (&["-C", "100"], "leave it out"),
         (&["--compressed"], "use --decode auto"),

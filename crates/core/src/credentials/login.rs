@@ -48,6 +48,11 @@ pub fn basic(login: &Login) -> Option<Secret> {
     Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))))
 }
 
+/// Returns the value of `Authorization` for a bearer token (RFC 6750, section 2.1).
+pub fn bearer(token: &Secret) -> Secret {
+    Secret::new(format!("Bearer {}", token.expose()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,12 @@
 //! Invariant: [`SecretKind`] lists every kind of secret, and [`SecretKind::may_go`] has one rule for each. A
 //! kind that is added without a rule does not compile.
 
+pub mod challenge;
+pub mod digest;
 mod login;
+pub mod space;
 
-pub use login::{Refused, basic, login_of, without_userinfo};
+pub use login::{Refused, basic, bearer, login_of, without_userinfo};
 
 use url::Url;
 

@@ -1,30 +1,35 @@
 //! The secrets of a session, and the one place that puts them on requests.
 //!
-//! [`Store::permit`] answers what may be sent to an origin (scheme, host, port), and why. Which kind of
+//! [`Store::permit`] answers what may be sent to an origin (scheme, host, port), and why. [`Store::after`]
+//! looks at the response: a challenge may be answered, and then the request is sent once more. Which kind of
 //! secret may go where is decided in `downhaul_core::credentials`.
 //!
 //! Invariant: a secret reaches a request only in a [`Permit`], and only the store makes one. Every secret has
-//! the type [`Secret`](downhaul_core::secret::Secret), and no other module of the engine reads the text of
-//! one. So a request for another origin cannot get one by mistake.
+//! the type [`Secret`], and no other module of the engine reads the text of one. So a request for another
+//! origin cannot get one by mistake.
 
+mod hash;
+mod logins;
 mod permit;
 
 pub(crate) use permit::Permit;
 
 use crate::source::GivenBy;
+use downhaul_core::credentials::challenge::{self, Challenge, Schemes};
 use downhaul_core::credentials::{self, Going, Refused, SecretKind};
-use downhaul_core::host_rules::HostRules;
 use downhaul_core::job::Headers;
 use downhaul_core::secret::{Login, Secret};
 use downhaul_core::settings::Settings;
+use http::header::{self, HeaderMap};
+use logins::{How, Logins};
+use permit::Attempt;
+use std::sync::Arc;
 use url::Url;
 
 /// All secrets of a session.
 pub(crate) struct Store {
-    headers: Headers,
-    /// Host or host:port, name, value.
-    headers_for: Vec<(String, String, Secret)>,
-    for_hosts: HostRules,
+    settings: Arc<Settings>,
+    logins: Logins,
 }
 
 /// The URL of a file as it was given, and what its userinfo says.
@@ -33,6 +38,35 @@ pub(crate) struct Given {
     pub(crate) url: Url,
     by: GivenBy,
     login: Result<Option<Login>, Refused>,
+}
+
+/// A request that needs secrets.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// The URL of the file.
+    pub(crate) given: &'a Given,
+    /// Where the request goes: the given URL, or where its redirects lead.
+    pub(crate) url: &'a Url,
+    pub(crate) method: &'a str,
+    /// The headers of the job.
+    pub(crate) headers: Option<&'a Headers>,
+}
+
+/// What follows a response.
+pub(crate) enum After {
+    /// The response counts.
+    Done,
+    /// The request is sent once more, with this.
+    Again(Box<Permit>),
+    /// The server does not accept what was sent, or cannot be answered: the reason, for people.
+    Refused(String),
+}
+
+/// A login, where it comes from, and how that is said.
+struct Candidate<'a> {
+    kind: SecretKind,
+    from: String,
+    login: &'a Login,
 }
 
 impl Given {
@@ -48,42 +82,118 @@ impl Given {
 
 impl Store {
     /// Takes the secrets of the settings.
-    pub(crate) fn new(settings: &Settings) -> Store {
-        Store {
-            headers: settings.headers.clone(),
-            headers_for: settings.headers_for.clone(),
-            for_hosts: settings.for_hosts.clone(),
-        }
+    pub(crate) fn new(settings: Arc<Settings>) -> Store {
+        Store { settings, logins: Logins::default() }
     }
 
-    /// Returns the secrets that go with a request to `url`, which is the given URL or where its redirects
-    /// lead. `job` has the headers of the job.
+    /// Returns the secrets that go with a request.
     ///
     /// # Errors
     /// The reason for which the userinfo of the given URL cannot be used.
-    pub(crate) fn permit(&self, given: &Given, url: &Url, job: Option<&Headers>) -> Result<Permit, Refused> {
+    pub(crate) fn permit(&self, asking: Asking) -> Result<Permit, Refused> {
+        let Asking { given, url, .. } = asking;
+        given.login.as_ref().map_err(|why| *why)?;
         let going = given.going(url);
         let mut permit = Permit::default();
         if SecretKind::HostRule.may_go(going) {
-            permit.add_headers(SecretKind::HostRule, self.for_hosts.headers(url).into_iter());
+            permit.add_headers(SecretKind::HostRule, self.settings.for_hosts.headers(url).into_iter());
         }
-        if let Some(login) = given.login.as_ref().map_err(|why| *why)?
-            && SecretKind::Userinfo.may_go(going)
-            && let Some(value) = credentials::basic(login)
+        if let Some(candidate) = self.candidate(asking)
+            && !self.logins.is_refused(url, candidate.login)
+            && let Some((value, how)) = self.at_once(&candidate, asking)
         {
-            permit.authorize(SecretKind::Userinfo, &value);
+            permit.authorize(candidate.kind, &value);
+            permit.attempt = Some(Attempt { login: candidate.login.clone(), how, was_asked: false });
+        }
+        if let Some(token) = self.settings.bearer.as_ref().filter(|_| SecretKind::Bearer.may_go(going)) {
+            permit.authorize(SecretKind::Bearer, &credentials::bearer(token));
         }
         if SecretKind::Header.may_go(going) {
-            permit.add_headers(SecretKind::Header, headers(&self.headers));
+            permit.add_headers(SecretKind::Header, headers(&self.settings.headers));
         }
-        if let Some(job) = job.filter(|_| SecretKind::JobHeader.may_go(going)) {
+        if let Some(job) = asking.headers.filter(|_| SecretKind::JobHeader.may_go(going)) {
             permit.add_headers(SecretKind::JobHeader, headers(job));
         }
         if SecretKind::HeaderFor.may_go(going) {
-            let named = self.headers_for.iter().filter(|(host, ..)| is_host(url, host));
+            let named = self.settings.headers_for.iter().filter(|(host, ..)| is_host(url, host));
             permit.add_headers(SecretKind::HeaderFor, named.map(|(_, name, value)| (name.as_str(), value)));
         }
         Ok(permit)
+    }
+
+    /// Looks at the response to a request that was sent with a permit.
+    pub(crate) fn after(&self, asking: Asking, sent: &Permit, status: u16, response: &HeaderMap) -> After {
+        let Asking { url, method, .. } = asking;
+        if status != 401 {
+            if let Some(Attempt { login, how, .. }) = &sent.attempt {
+                let info = response.get("authentication-info").map(header::HeaderValue::as_bytes);
+                self.logins.accepted(url, login, how, info);
+            }
+            return After::Done;
+        }
+        if let Some(kind) = sent.authorized_by().filter(|_| sent.attempt.is_none()) {
+            return After::Refused(match kind {
+                SecretKind::Bearer => "the server did not accept the token of --bearer".into(),
+                kind => format!("the server did not accept the Authorization header of {}", kind.name()),
+            });
+        }
+        let Some(Candidate { kind, from, login }) = self.candidate(asking) else { return After::Done };
+        let not_accepted = || {
+            self.logins.refused(url, login);
+            After::Refused(format!("the server did not accept the user name and password from {from}"))
+        };
+        if self.logins.is_refused(url, login) {
+            return not_accepted();
+        }
+        let values = response.get_all(header::WWW_AUTHENTICATE);
+        let challenges = challenge::read(values.iter().map(header::HeaderValue::as_bytes));
+        let strongest = challenge::strongest(&challenges, login, self.settings.schemes);
+        let Some(chosen) = strongest else {
+            // Some servers ask for nothing, and refuse what was sent.
+            return if sent.attempt.is_some() { not_accepted() } else { After::Refused(unmet(&challenges)) };
+        };
+        if sent.attempt.as_ref().is_some_and(|attempt| !attempt.may_be_followed_by(chosen)) {
+            return not_accepted();
+        }
+        match self.logins.answer(chosen, url, login, method).zip(self.permit(asking).ok()) {
+            Some(((value, how), mut permit)) => {
+                permit.authorize(kind, &value);
+                permit.attempt = Some(Attempt { login: login.clone(), how, was_asked: true });
+                After::Again(Box::new(permit))
+            }
+            None => After::Done,
+        }
+    }
+
+    /// Returns the login for a request, whether it is sent at once or when the server asks.
+    fn candidate<'a>(&'a self, asking: Asking<'a>) -> Option<Candidate<'a>> {
+        let going = asking.given.going(asking.url);
+        let of_url = asking.given.login.as_ref().ok().and_then(Option::as_ref);
+        let logins = [(SecretKind::Userinfo, of_url), (SecretKind::UserOption, self.settings.user.as_ref())];
+        let allowed = logins.into_iter().filter(|(kind, _)| kind.may_go(going));
+        allowed
+            .filter_map(|(kind, login)| Some(Candidate { kind, from: kind.name().into(), login: login? }))
+            .next()
+    }
+
+    /// Returns what is sent before the server asks: what it accepted before; a login in a URL, as curl and
+    /// wget send it; and any login of the given origin if the person wants Basic.
+    fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
+        let ready = self.logins.ready(asking.url, candidate.login, asking.method);
+        let is_basic = candidate.kind == SecretKind::Userinfo
+            || (self.settings.schemes == Schemes::Basic && asking.given.going(asking.url).is_at_home());
+        let basic = || credentials::basic(candidate.login).map(|value| (value, How::Basic(None)));
+        ready.or_else(|| basic().filter(|_| is_basic))
+    }
+}
+
+/// Returns what is said of challenges that a login cannot meet.
+fn unmet(challenges: &[Challenge]) -> String {
+    let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).collect();
+    schemes.dedup();
+    match schemes.is_empty() {
+        true => "the server does not say how to log in".into(),
+        false => format!("the server wants {}, which this login cannot be used for", schemes.join(" or ")),
     }
 }
 
@@ -105,7 +215,6 @@ fn is_host(url: &Url, named: &str) -> bool {
 mod tests {
     use super::*;
     use crate::source::Request;
-    use std::sync::Arc;
 
     #[test]
     fn a_permit_and_a_request_show_no_secret() {
@@ -113,9 +222,10 @@ mod tests {
         let mut settings = Settings::default();
         settings.headers = [("X-Key", "hush"), ("Proxy-Authorization", "Basic hush")].into_iter().collect();
         let given = Given::new(&url, GivenBy::User);
-        let permit = Store::new(&settings).permit(&given, &given.url, None).expect("a permit");
+        let asking = Asking { given: &given, url: &given.url, method: "GET", headers: None };
+        let permit = Store::new(Arc::new(settings)).permit(asking).expect("a permit");
         assert_eq!(format!("{permit:?}"), r#"["authorization (the URL)", "x-key (-H)"]"#);
-        let mut headers = http::HeaderMap::new();
+        let mut headers = HeaderMap::new();
         permit.put_on(&mut headers);
         assert_eq!(headers.len(), 2);
         assert!(headers.values().all(http::HeaderValue::is_sensitive));

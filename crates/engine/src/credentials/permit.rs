@@ -3,22 +3,51 @@
 //! Invariant: only this folder makes a [`Permit`]. Its debug form names the kinds of the secrets and the
 //! headers, and contains no value.
 
+use super::logins::How;
 use downhaul_core::credentials::SecretKind;
-use downhaul_core::secret::Secret;
+use downhaul_core::credentials::challenge::Challenge;
+use downhaul_core::secret::{Login, Secret};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
-/// The secrets that one request may carry, as headers.
+/// The secrets that one request may carry.
 #[derive(Default)]
-pub(crate) struct Permit(Vec<(SecretKind, HeaderName, HeaderValue)>);
+pub(crate) struct Permit {
+    headers: Vec<(SecretKind, HeaderName, HeaderValue)>,
+    /// The login among them, if the store chose how it is sent.
+    pub(super) attempt: Option<Attempt>,
+}
+
+/// A login on a request.
+pub(super) struct Attempt {
+    pub(super) login: Login,
+    pub(super) how: How,
+    /// It is the answer to a challenge of the response before.
+    pub(super) was_asked: bool,
+}
+
+impl Attempt {
+    /// Returns true if it is worth answering this challenge after this attempt was refused.
+    pub(super) fn may_be_followed_by(&self, challenge: &Challenge) -> bool {
+        match (challenge, &self.how) {
+            // A nonce of before may be too old, whether the server says so or not. After a new one, only a
+            // server that calls it too old gets another.
+            (Challenge::Digest(_), How::DigestAgain) => true,
+            (Challenge::Digest(digest), How::Digest(_)) => digest.stale,
+            (Challenge::Digest(_), How::Basic(_)) => !self.was_asked,
+            // Basic has nothing that could be too old.
+            _ => false,
+        }
+    }
+}
 
 impl Permit {
     /// Puts the secrets on a request. They replace headers of the same name.
     pub(crate) fn put_on(&self, headers: &mut HeaderMap) {
-        for (_, name, _) in &self.0 {
+        for (_, name, _) in &self.headers {
             headers.remove(name);
         }
-        for (_, name, value) in &self.0 {
+        for (_, name, value) in &self.headers {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -27,7 +56,7 @@ impl Permit {
     pub(super) fn authorize(&mut self, kind: SecretKind, value: &Secret) {
         if let Some(value) = sensitive(value) {
             self.replace(&[header::AUTHORIZATION]);
-            self.0.push((kind, header::AUTHORIZATION, value));
+            self.headers.push((kind, header::AUTHORIZATION, value));
         }
     }
 
@@ -48,18 +77,26 @@ impl Permit {
         }
         let names: Vec<HeaderName> = new.iter().map(|(_, name, _)| name.clone()).collect();
         self.replace(&names);
-        self.0.extend(new);
+        self.headers.extend(new);
+    }
+
+    /// Returns the kind of the secret in the `Authorization` header.
+    pub(super) fn authorized_by(&self) -> Option<SecretKind> {
+        self.headers.iter().find(|(_, name, _)| name == header::AUTHORIZATION).map(|(kind, ..)| *kind)
     }
 
     fn replace(&mut self, names: &[HeaderName]) {
-        self.0.retain(|(_, name, _)| !names.contains(name));
+        self.headers.retain(|(_, name, _)| !names.contains(name));
+        if names.contains(&header::AUTHORIZATION) {
+            self.attempt = None;
+        }
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.0.iter().map(|(kind, name, _)| format!("{name} ({})", kind.name())))
+            .entries(self.headers.iter().map(|(kind, name, _)| format!("{name} ({})", kind.name())))
             .finish()
     }
 }
@@ -67,7 +104,7 @@ impl fmt::Debug for Permit {
 /// Returns a header value that HTTP libraries neither show nor keep in their compression tables (RFC 7541,
 /// section 7.1.3).
 fn sensitive(value: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(value.expose()).ok()?;
+    let mut value = HeaderValue::from_bytes(value.expose().as_bytes()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

@@ -7,6 +7,7 @@ mod body;
 mod coded;
 mod digests;
 mod headers;
+mod logins;
 mod pace;
 pub(super) mod quotas;
 mod ranges;
@@ -93,6 +94,7 @@ const SINS: &[(&str, Script)] = &[
     ("bans", quotas::bans),
     ("says_too_much", quotas::says_too_much),
     ("uses_up_the_quota", quotas::uses_up_the_quota),
+    ("login", logins::login),
     ("checksum", digests::checksum),
     ("checksum_wrong", digests::checksum_wrong),
     ("checksum_malformed", digests::checksum_malformed),

@@ -29,7 +29,7 @@ mod transport;
 
 use super::{GivenBy, Opened, Request, Source};
 use crate::clock;
-use crate::credentials::{Given, Store};
+use crate::credentials::{After, Asking, Given, Store};
 use crate::trace::NET;
 use body::HttpResponse;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
@@ -46,6 +46,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::debug;
 use url::Url;
+
+/// How often one request is sent at most while the server asks for a login: with what was accepted before,
+/// with the answer to a challenge, and twice with another nonce because the one before is too old.
+const LOGINS_MOST: u32 = 4;
 
 /// What all requests of a session share.
 pub(crate) struct Client {
@@ -70,7 +74,7 @@ impl Client {
     /// The certificates to trust cannot be read.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
-        let credentials = Store::new(&settings);
+        let credentials = Store::new(settings.clone());
         Ok(Client { settings, dispatcher, credentials, pauses: retry_after::Pauses::default() })
     }
 
@@ -178,7 +182,7 @@ impl HttpFile {
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
-        let mut response = self.exchange(url, request).await?;
+        let (mut response, refused) = self.exchange(url, request).await?;
         let status = response.status().as_u16();
         let said = throttle::said(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
@@ -195,6 +199,9 @@ impl HttpFile {
         let unchanged = status == 304 && request.about.is_some();
         if let Some(kind) = http_response::failure_of_status(status).filter(|_| !unchanged) {
             let mut error = self.status_error(url, kind, said.again, &response);
+            if let Some(why) = refused {
+                error.detail = format!("{why} ({})", error.detail);
+            }
             let headers = response.headers().clone();
             if let Some(reason) = reason::of(&headers, &response.discard().await) {
                 error.detail += &format!(": {reason}");
@@ -218,26 +225,38 @@ impl HttpFile {
         Ok(Answer::Opened(Box::new(opened)))
     }
 
-    /// Sends one request with the secrets that may go with it, and returns the response, whatever its status.
-    async fn exchange(&self, url: &Url, request: &Request) -> Result<HttpResponse, Error> {
+    /// Sends one request with the secrets that may go with it, and again with a login if the server asks for
+    /// it. Returns the response, whatever its status, and why a login was refused.
+    async fn exchange(&self, url: &Url, request: &Request) -> Result<(HttpResponse, Option<String>), Error> {
         let client = &self.client;
-        let permit = client.credentials.permit(&self.given, url, request.headers.as_deref());
-        let permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
-        let http_request = request::build(url, &client.settings.user_agent, &permit, request)?;
-        let since = clock::instant();
-        let response = client.dispatcher.send(url, http_request, request).await?;
-        debug!(
-            target: NET,
-            url = show::url(url),
-            from = request.from,
-            to = request.to,
-            status = response.status().as_u16(),
-            http = ?response.version(),
-            took = ?since.elapsed(),
-            secrets = ?permit,
-            "received the head of the response"
-        );
-        Ok(response)
+        let headers = request.headers.as_deref();
+        let asking = Asking { given: &self.given, url, method: request::method(request), headers };
+        let permit = client.credentials.permit(asking);
+        let mut permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
+        for _ in 0..LOGINS_MOST {
+            let http_request = request::build(url, &client.settings.user_agent, &permit, request)?;
+            let since = clock::instant();
+            let response = client.dispatcher.send(url, http_request, request).await?;
+            let status = response.status().as_u16();
+            debug!(
+                target: NET,
+                url = show::url(url),
+                from = request.from,
+                to = request.to,
+                status,
+                http = ?response.version(),
+                took = ?since.elapsed(),
+                secrets = ?permit,
+                "received the head of the response"
+            );
+            match client.credentials.after(asking, &permit, status, response.headers()) {
+                After::Done => return Ok((response, None)),
+                After::Refused(why) => return Ok((response, Some(why))),
+                After::Again(next) => permit = *next,
+            }
+            drop(response.discard().await);
+        }
+        Err(Error::new(ErrorKind::HttpUnauthorized, show::url(url), "it asks for a login again and again"))
     }
 
     /// Returns the error for a status without a file. `again` is the wait that the response asks for.

@@ -2,12 +2,13 @@
 
 use crate::credentials::Permit;
 use crate::source;
+use downhaul_core::credentials::space;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::Conditions;
 use downhaul_core::show;
 use http::header::{self, HeaderValue};
 use http::uri::Authority;
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{Request, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use url::Url;
 
@@ -25,13 +26,11 @@ pub(super) fn build(
     asked: &source::Request,
 ) -> Result<HttpRequest, Error> {
     let bad = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
-    let target = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_string(),
-    };
-    let method = if asked.about.is_some() { Method::HEAD } else { Method::GET };
-    let mut request =
-        Request::builder().method(method).uri(target).body(Empty::new()).map_err(|e| bad(&e.to_string()))?;
+    let mut request = Request::builder()
+        .method(method(asked))
+        .uri(space::target(url))
+        .body(Empty::new())
+        .map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(header::HOST, host_header(url).ok_or_else(|| bad("it has no host"))?);
     headers.insert(header::USER_AGENT, value(user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
@@ -56,6 +55,11 @@ pub(super) fn build(
         headers.insert(header::RANGE, value(&range).ok_or_else(|| bad("no range"))?);
     }
     Ok(request)
+}
+
+/// Returns the method of a request.
+pub(super) fn method(asked: &source::Request) -> &'static str {
+    if asked.about.is_some() { "HEAD" } else { "GET" }
 }
 
 /// Changes a request to the form of HTTP/2, which has the whole URL and no Host header (RFC 9113, section

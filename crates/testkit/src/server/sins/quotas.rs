@@ -1,5 +1,6 @@
 //! Hosts that count requests or connections over all clients, and what they do when there are too many.
 
+use super::logins::Nonces;
 use crate::server::exchange::Exchange;
 use crate::shared_content;
 use std::io;
@@ -15,6 +16,7 @@ pub(in crate::server) struct Counted {
     transfers: usize,
     banned_until: Option<Instant>,
     pub(in crate::server) bans: usize,
+    pub(in crate::server) nonces: Nonces,
 }
 
 /// Behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and `limit_req_status 429` for

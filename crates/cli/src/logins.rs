@@ -1,0 +1,98 @@
+//! The logins that the person gives with options: read from files, and asked on the terminal.
+//!
+//! Invariant: no message contains a password or a token.
+
+use crate::args::{self, Args, LoginOption, TokenOption};
+use crate::given;
+use crate::platform::{self, Hidden};
+use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::core::show;
+use std::path::Path;
+
+/// The longest file with a login or a token, in bytes. Tokens of hubs have some KiB.
+const LONGEST: usize = 64 * 1024;
+
+/// Why there is no login.
+pub(crate) enum NoLogin {
+    /// The reason, for people.
+    Unusable(String),
+    /// The person pressed Ctrl-C.
+    Interrupted,
+}
+
+/// Returns the arguments with the logins of files, and with the password that the person typed, in place of
+/// what stands for them. A file may be a pipe, which can be read only once.
+///
+/// # Errors
+/// Why a login cannot be used.
+pub(crate) fn with_logins(args: &Args) -> Result<Args, NoLogin> {
+    let mut args = args.clone();
+    let http = &mut args.options.http;
+    if let Some(option) = http.user.take() {
+        http.user = Some(LoginOption::Whole(whole(option)?));
+    }
+    if let Some(TokenOption::File(path)) = &http.bearer {
+        http.bearer = Some(token_of(path).map_err(NoLogin::Unusable)?);
+    }
+    Ok(args)
+}
+
+/// Returns the login of `--user`, if it is whole.
+pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
+    match option {
+        Some(LoginOption::Whole(login)) => Some(login.clone()),
+        _ => None,
+    }
+}
+
+/// Returns the token of `--bearer`, if it is not in a file.
+pub(crate) fn token(option: Option<&TokenOption>) -> Option<Secret> {
+    match option {
+        Some(TokenOption::Token(token)) => Some(token.clone()),
+        _ => None,
+    }
+}
+
+fn whole(option: LoginOption) -> Result<Login, NoLogin> {
+    let name = match option {
+        LoginOption::Whole(login) => return Ok(login),
+        LoginOption::Name(name) => name,
+        LoginOption::File(path) => {
+            let shown = path.to_string_lossy();
+            let shown = show::escaped(&shown);
+            let line = first_line(&path, &format!("--user @{shown}")).map_err(NoLogin::Unusable)?;
+            return match args::login(&line) {
+                Ok(LoginOption::Whole(login)) => Ok(login),
+                _ => Err(NoLogin::Unusable(format!(
+                    "--user @{shown}: the first line must be NAME:PASSWORD, without control characters"
+                ))),
+            };
+        }
+    };
+    match platform::ask_hidden(&format!("Password of {}: ", show::escaped(&name))) {
+        Hidden::Line(password) => Ok(Login { user: name, password: Secret::new(password) }),
+        Hidden::Interrupted => Err(NoLogin::Interrupted),
+        Hidden::NoTerminal => Err(NoLogin::Unusable(format!(
+            "--user {name} has no password, and there is no terminal to ask for it: give --user {name}:PASSWORD, or \
+             --user @FILE with NAME:PASSWORD in FILE",
+            name = show::escaped(&name)
+        ))),
+    }
+}
+
+fn token_of(path: &Path) -> Result<TokenOption, String> {
+    let shown = path.to_string_lossy();
+    let shown = show::escaped(&shown);
+    let line = first_line(path, &format!("--bearer @{shown}"))?;
+    match args::token(line.trim()) {
+        Ok(token @ TokenOption::Token(_)) => Ok(token),
+        _ => Err(format!("--bearer @{shown}: the first line must be a token, without blanks")),
+    }
+}
+
+/// Returns the first line of a file, without its end.
+fn first_line(path: &Path, what: &str) -> Result<String, String> {
+    let text = given::read(path, LONGEST).map_err(|e| format!("{what}: it cannot be read: {e}"))?;
+    let text = String::from_utf8(text).map_err(|_| format!("{what}: it is not UTF-8"))?;
+    Ok(text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_string())
+}

@@ -1,0 +1,269 @@
+//! Reads the challenges of a 401 or 407 (RFC 9110, section 11.6.1), and chooses the strongest that a login
+//! can meet.
+//!
+//! Invariant: whatever a server sends, reading it ends, and a challenge that cannot be understood is left
+//! out.
+
+use super::digest::DigestChallenge;
+use crate::secret::Login;
+
+/// More challenges in one response are left out. Servers send one for each scheme and algorithm.
+const CHALLENGES_MOST: usize = 32;
+
+/// A challenge that can be met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// Basic (RFC 7617), with its realm.
+    Basic(String),
+    /// Digest (RFC 7616).
+    Digest(DigestChallenge),
+    /// Bearer (RFC 6750).
+    Bearer,
+    /// Another scheme, or Digest in a form that is not known here. It is the name of the scheme.
+    Other(String),
+}
+
+/// Which schemes may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Schemes {
+    /// The strongest that the server asks for.
+    #[default]
+    Any,
+    /// Basic only. It is sent without waiting for a challenge.
+    Basic,
+}
+
+/// Returns the challenges in the values of all `WWW-Authenticate` (or `Proxy-Authenticate`) headers of a
+/// response.
+pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
+    let mut found = Vec::new();
+    for value in values {
+        let text = String::from_utf8_lossy(value);
+        let mut reader = Reader { rest: &text };
+        while found.len() < CHALLENGES_MOST
+            && let Some((scheme, parameters)) = reader.challenge()
+        {
+            found.push(Challenge::of(scheme, &parameters));
+        }
+    }
+    found
+}
+
+/// Returns the strongest challenge that a user name and a password can meet.
+pub fn strongest<'c>(challenges: &'c [Challenge], login: &Login, schemes: Schemes) -> Option<&'c Challenge> {
+    let strength = |challenge: &Challenge| match challenge {
+        Challenge::Digest(digest) if schemes == Schemes::Any => Some(1 + digest.algorithm as u8),
+        Challenge::Basic(_) if !login.user.contains(':') => Some(0),
+        _ => None,
+    };
+    // Of equal ones, the first counts: it is the one that the server prefers.
+    challenges.iter().rev().filter(|one| strength(one).is_some()).max_by_key(|one| strength(one))
+}
+
+impl Challenge {
+    fn of(scheme: &str, parameters: &[Parameter]) -> Challenge {
+        match scheme.to_ascii_lowercase().as_str() {
+            "basic" => Challenge::Basic(value(parameters, "realm").unwrap_or_default().into()),
+            "bearer" => Challenge::Bearer,
+            "digest" => DigestChallenge::of(&|name| value(parameters, name))
+                .map_or_else(|| Challenge::Other(scheme.into()), Challenge::Digest),
+            _ => Challenge::Other(scheme.into()),
+        }
+    }
+
+    /// Returns the name of the scheme.
+    pub fn scheme(&self) -> &str {
+        match self {
+            Challenge::Basic(_) => "Basic",
+            Challenge::Digest(_) => "Digest",
+            Challenge::Bearer => "Bearer",
+            Challenge::Other(scheme) => scheme,
+        }
+    }
+}
+
+/// Name in lower case, and value without quotes.
+type Parameter = (String, String);
+
+fn value<'p>(parameters: &'p [Parameter], name: &str) -> Option<&'p str> {
+    parameters.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+}
+
+/// Returns the parameters of a header without a scheme, such as `Authentication-Info`.
+pub fn parameters(value: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(value);
+    Reader { rest: &text }.parameters()
+}
+
+/// Reads one header from its beginning to its end.
+struct Reader<'t> {
+    rest: &'t str,
+}
+
+impl<'t> Reader<'t> {
+    /// Reads `scheme`, `scheme token68` or `scheme name=value, ...`.
+    fn challenge(&mut self) -> Option<(&'t str, Vec<Parameter>)> {
+        loop {
+            self.skip(|c| c == ',' || c.is_ascii_whitespace());
+            let scheme = self.take(is_token);
+            if !scheme.is_empty() {
+                if self.rest.starts_with([' ', '\t']) && self.token68().is_some() {
+                    return Some((scheme, Vec::new()));
+                }
+                return Some((scheme, self.parameters()));
+            }
+            // What no scheme begins with is left out, up to the next comma.
+            self.rest = &self.rest[self.rest.find(',')?..];
+        }
+    }
+
+    /// Reads what some schemes have in place of parameters, such as `Negotiate YII=`.
+    fn token68(&mut self) -> Option<()> {
+        let text = self.rest.trim_start_matches([' ', '\t']);
+        let after = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
+        let after_equals = after.trim_start_matches('=').trim_start();
+        let is_it = after.len() < text.len() && (after_equals.is_empty() || after_equals.starts_with(','));
+        is_it.then(|| self.rest = after_equals)
+    }
+
+    /// Reads `name=value` and `name="value"`, up to the next scheme.
+    fn parameters(&mut self) -> Vec<Parameter> {
+        let mut parameters = Vec::new();
+        loop {
+            let before = self.rest;
+            self.skip(|c| c == ',' || c.is_ascii_whitespace());
+            let name = self.take(is_token);
+            self.skip(|c| c.is_ascii_whitespace());
+            let Some(rest) = self.rest.strip_prefix('=').filter(|_| !name.is_empty()) else {
+                // A scheme, the end, or what cannot be understood.
+                self.rest = before;
+                return parameters;
+            };
+            self.rest = rest;
+            self.skip(|c| c.is_ascii_whitespace());
+            parameters.push((name.to_ascii_lowercase(), self.value()));
+        }
+    }
+
+    fn value(&mut self) -> String {
+        let Some(quoted) = self.rest.strip_prefix('"') else {
+            return self.take(|c| c != ',' && !c.is_ascii_whitespace()).into();
+        };
+        let mut value = String::new();
+        let mut chars = quoted.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => {
+                    self.rest = &quoted[at + 1..];
+                    return value;
+                }
+                '\\' => value.extend(chars.next().map(|(_, c)| c)),
+                c => value.push(c),
+            }
+        }
+        self.rest = "";
+        value
+    }
+
+    fn skip(&mut self, what: impl Fn(char) -> bool) {
+        self.rest = self.rest.trim_start_matches(what);
+    }
+
+    fn take(&mut self, what: impl Fn(char) -> bool) -> &'t str {
+        let after = self.rest.trim_start_matches(what);
+        let taken = &self.rest[..self.rest.len() - after.len()];
+        self.rest = after;
+        taken
+    }
+}
+
+/// Returns true for a character of a token (RFC 9110, section 5.6.2).
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use proptest::prelude::*;
+
+    fn schemes(values: &[&str]) -> Vec<String> {
+        let found = read(values.iter().map(|value| value.as_bytes()));
+        let shown = |one: &Challenge| match one {
+            Challenge::Basic(realm) => format!("Basic {realm}"),
+            Challenge::Digest(digest) => format!("Digest {} {:?}", digest.realm, digest.algorithm),
+            other => other.scheme().to_string(),
+        };
+        found.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn challenges_are_found_in_one_header_and_in_many() {
+        let digest = r#"Digest realm="d, e", nonce="n=1,2", qop="auth,auth-int""#;
+        for (values, expected) in [
+            (&[r#"Basic realm="a""#][..], &["Basic a"][..]),
+            (&["basic REALM=a"], &["Basic a"]),
+            (&["Basic"], &["Basic "]),
+            (&[r#"Basic realm="a \"b\" \\c""#], &[r#"Basic a "b" \c"#]),
+            (
+                &[r#"Newauth realm="apps", type=1, title="Login to \"apps\"", Basic realm="simple""#],
+                &["Newauth", "Basic simple"],
+            ),
+            (&["Negotiate, Basic realm=x"], &["Negotiate", "Basic x"]),
+            (&["Negotiate YII==, Basic realm=x"], &["Negotiate", "Basic x"]),
+            (&["NTLM", digest, "Basic realm=x"], &["NTLM", "Digest d, e Md5", "Basic x"]),
+            (
+                &[&format!("{digest}, {digest}, algorithm=SHA-256, Bearer")],
+                &["Digest d, e Md5", "Digest d, e Sha256", "Bearer"],
+            ),
+            (
+                &[" , ,Basic realm = \"a\" , ,charset=\"UTF-8\",Bearer error=\"invalid_token\""],
+                &["Basic a", "Bearer"],
+            ),
+            (&["Basic realm=\"open"], &["Basic open"]),
+            (&["=, \"x\", Basic realm=a"], &["Basic a"]),
+            (&["Digest realm=\"no nonce\""], &["Digest"]),
+            (&["Digest realm=r, nonce=n, algorithm=MD4"], &["Digest"]),
+            (&[""], &[]),
+        ] {
+            assert_eq!(schemes(values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_strongest_that_can_be_met_is_chosen() {
+        let best = |value: &str, user: &str, schemes| {
+            let login = Login { user: user.into(), password: Secret::new("") };
+            let all = read([value.as_bytes()]);
+            strongest(&all, &login, schemes).map(|one| match one {
+                Challenge::Digest(digest) => format!("{:?} {}", digest.algorithm, digest.nonce),
+                other => other.scheme().into(),
+            })
+        };
+        let md5 = "Digest realm=r, nonce=m, qop=auth";
+        let sha = "Digest realm=r, nonce=s, qop=auth, algorithm=SHA-256";
+        let best_of_any = |value: &str| best(value, "me", Schemes::Any);
+        assert_eq!(best_of_any(&format!("Basic realm=r, {md5}, {sha}")), Some("Sha256 s".into()));
+        assert_eq!(best_of_any(&format!("{sha}, {md5}")), Some("Sha256 s".into()));
+        assert_eq!(best_of_any(&format!("{md5}, Digest realm=r, nonce=m2, qop=auth")), Some("Md5 m".into()));
+        assert_eq!(best_of_any("NTLM, Basic realm=r, Bearer"), Some("Basic".into()));
+        assert_eq!(best_of_any("NTLM, Bearer"), None);
+        assert_eq!(best(&format!("{md5}, Basic realm=r"), "me", Schemes::Basic), Some("Basic".into()));
+        assert_eq!(best("Basic realm=r", "m:e", Schemes::Any), None, "Basic cannot carry this name");
+        assert_eq!(best(&format!("Basic realm=r, {md5}"), "m:e", Schemes::Any), Some("Md5 m".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_to_its_end(text in any::<Vec<u8>>()) {
+            read([text.as_slice()]);
+            parameters(&text);
+        }
+
+        #[test]
+        fn any_header_of_such_characters_is_read_to_its_end(text in "[Dd\", =\\\\a]{0,60}") {
+            prop_assert!(read([text.as_bytes()]).len() <= CHALLENGES_MOST);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Digest authentication (RFC 7616): what a challenge says, and the answer to it.
+//!
+//! The hash functions come from the caller, since this crate has none of them.
+
+use crate::secret::{Login, Secret};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The characters that `username*` has unencoded (RFC 8187, section 3.2.1).
+const ATTR_CHARS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A hash function, the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HashFunction {
+    /// MD5.
+    Md5,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512/256.
+    Sha512_256,
+}
+
+/// Computes a hash and returns it in hexadecimal digits, in lower case.
+pub type Hash<'h> = &'h dyn Fn(HashFunction, &[u8]) -> String;
+
+/// What a Digest challenge says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DigestChallenge {
+    /// The realm, for people and for the hash.
+    pub realm: String,
+    /// The nonce.
+    pub nonce: String,
+    /// The hash function.
+    pub algorithm: HashFunction,
+    /// The login was right, and only the nonce is too old.
+    pub stale: bool,
+    /// URIs of the protection space. Empty: the whole origin.
+    pub domain: Vec<String>,
+    opaque: Option<String>,
+    /// The algorithm as the server wrote it.
+    algorithm_name: Option<String>,
+    is_session: bool,
+    qop: Option<Qop>,
+    hides_user: bool,
+    is_utf8: bool,
+}
+
+/// What the response protects. `None` of it is the form of RFC 2069.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Qop {
+    Auth,
+    /// The body too. Our requests have none.
+    AuthInt,
+}
+
+/// A request that is to be authorized.
+#[derive(Debug, Clone, Copy)]
+pub struct Authorized<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Path and query, as in its first line.
+    pub target: &'a str,
+    /// How often the nonce has been used, this time included.
+    pub count: u32,
+    /// Random text of ours, the same for all requests with one nonce (section 3.4.2 for `-sess`).
+    pub cnonce: &'a str,
+}
+
+impl DigestChallenge {
+    /// Reads the parameters of a challenge. Returns `None` if a parameter is missing, or has a value that is
+    /// not known here.
+    pub(super) fn of<'p>(parameter: &dyn Fn(&str) -> Option<&'p str>) -> Option<DigestChallenge> {
+        let name = parameter("algorithm");
+        let upper = name.unwrap_or("MD5").to_ascii_uppercase();
+        let (function, is_session) = match upper.strip_suffix("-SESS") {
+            Some(function) => (function, true),
+            None => (upper.as_str(), false),
+        };
+        let algorithm = match function {
+            "MD5" => HashFunction::Md5,
+            "SHA-256" => HashFunction::Sha256,
+            "SHA-512-256" => HashFunction::Sha512_256,
+            _ => return None,
+        };
+        let is = |name: &str, value: &str| parameter(name).is_some_and(|one| one.eq_ignore_ascii_case(value));
+        let offered = parameter("qop").map(|offered| {
+            let has = |qop: &str| offered.split(',').any(|one| one.trim().eq_ignore_ascii_case(qop));
+            if has("auth") { Some(Qop::Auth) } else { has("auth-int").then_some(Qop::AuthInt) }
+        });
+        let qop = match offered {
+            None => None,
+            Some(Some(qop)) => Some(qop),
+            Some(None) => return None,
+        };
+        Some(DigestChallenge {
+            realm: parameter("realm")?.into(),
+            nonce: parameter("nonce")?.into(),
+            algorithm,
+            stale: is("stale", "true"),
+            domain: parameter("domain").unwrap_or_default().split_whitespace().map(String::from).collect(),
+            opaque: parameter("opaque").map(String::from),
+            algorithm_name: name.map(String::from),
+            is_session,
+            qop,
+            hides_user: is("userhash", "true"),
+            is_utf8: is("charset", "UTF-8"),
+        })
+    }
+
+    /// Returns the value of `Authorization` for a request.
+    pub fn answer(&self, login: &Login, request: Authorized, hash: Hash) -> Secret {
+        let Authorized { method, target, count, cnonce } = request;
+        let hash = |parts: &[&str]| hash(self.algorithm, parts.join(":").as_bytes());
+        let mut a1 = hash(&[&login.user, &self.realm, login.password.expose()]);
+        if self.is_session {
+            a1 = hash(&[&a1, &self.nonce, cnonce]);
+        }
+        let a2 = match self.qop {
+            Some(Qop::AuthInt) => hash(&[method, target, &hash(&[""])]),
+            Some(Qop::Auth) | None => hash(&[method, target]),
+        };
+        let count = format!("{count:08x}");
+        let qop = self.qop.map(|qop| match qop {
+            Qop::Auth => "auth",
+            Qop::AuthInt => "auth-int",
+        });
+        let response = match qop {
+            Some(qop) => hash(&[&a1, &self.nonce, &count, cnonce, qop, &a2]),
+            None => hash(&[&a1, &self.nonce, &a2]),
+        };
+        let mut value = format!("Digest {}", self.user(login, &hash));
+        for (name, text) in [("realm", &self.realm), ("nonce", &self.nonce)] {
+            value += &format!(", {name}={}", quoted(text));
+        }
+        value += &format!(", uri={}, response=\"{response}\"", quoted(target));
+        if let Some(name) = &self.algorithm_name {
+            value += &format!(", algorithm={name}");
+        }
+        if let Some(opaque) = &self.opaque {
+            value += &format!(", opaque={}", quoted(opaque));
+        }
+        if let Some(qop) = qop {
+            value += &format!(", qop={qop}, nc={count}, cnonce={}", quoted(cnonce));
+        }
+        if self.hides_user {
+            value += ", userhash=true";
+        }
+        Secret::new(value)
+    }
+
+    fn user(&self, login: &Login, hash: &dyn Fn(&[&str]) -> String) -> String {
+        if self.hides_user {
+            format!("username=\"{}\"", hash(&[&login.user, &self.realm]))
+        } else if self.is_utf8 && !login.user.is_ascii() {
+            format!("username*=UTF-8''{}", utf8_percent_encode(&login.user, ATTR_CHARS))
+        } else {
+            format!("username={}", quoted(&login.user))
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::challenge::{self, Challenge};
+    use super::*;
+
+    fn digest(challenge: &str) -> DigestChallenge {
+        match challenge::read([challenge.as_bytes()]).pop() {
+            Some(Challenge::Digest(digest)) => digest,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A hash that shows what was hashed, so that the formulas can be read.
+    fn shown(function: HashFunction, text: &[u8]) -> String {
+        format!("{function:?}<{}>", String::from_utf8_lossy(text))
+    }
+
+    fn answer(challenge: &str, user: &str) -> String {
+        let login = Login { user: user.into(), password: Secret::new("pw") };
+        let request = Authorized { method: "GET", target: "/d/f?q", count: 26, cnonce: "c" };
+        digest(challenge).answer(&login, request, &shown).expose().to_string()
+    }
+
+    #[test]
+    fn each_form_of_the_answer_follows_its_formula() {
+        assert_eq!(
+            answer(r#"Digest realm="r", nonce="n", qop="auth-int, auth", opaque="o""#, "me"),
+            "Digest username=\"me\", realm=\"r\", nonce=\"n\", uri=\"/d/f?q\", \
+             response=\"Md5<Md5<me:r:pw>:n:0000001a:c:auth:Md5<GET:/d/f?q>>\", opaque=\"o\", qop=auth, nc=0000001a, \
+             cnonce=\"c\""
+        );
+        assert_eq!(
+            answer("Digest realm=r, nonce=n", "me"),
+            "Digest username=\"me\", realm=\"r\", nonce=\"n\", uri=\"/d/f?q\", \
+             response=\"Md5<Md5<me:r:pw>:n:Md5<GET:/d/f?q>>\""
+        );
+        let session = answer("Digest realm=r, nonce=n, qop=auth-int, algorithm=SHA-512-256-sess", "me");
+        assert!(session.contains(
+            "response=\"Sha512_256<Sha512_256<Sha512_256<me:r:pw>:n:c>:n:0000001a:c:auth-int:\
+             Sha512_256<GET:/d/f?q:Sha512_256<>>>\", algorithm=SHA-512-256-sess, qop=auth-int"
+        ));
+        let hidden = answer("Digest realm=r, nonce=n, qop=auth, userhash=true, algorithm=SHA-256", "me");
+        assert!(
+            hidden.starts_with("Digest username=\"Sha256<me:r>\"") && hidden.ends_with(", userhash=true")
+        );
+    }
+
+    #[test]
+    fn user_names_are_quoted_or_encoded() {
+        let name = |challenge: &str, user: &str| {
+            let answer = answer(challenge, user);
+            answer.trim_start_matches("Digest ").split(", realm").next().expect("a name").to_string()
+        };
+        let plain = "Digest realm=r, nonce=n";
+        assert_eq!(name(plain, r#"a"b\c"#), r#"username="a\"b\\c""#);
+        assert_eq!(name(plain, "J\u{e4}s"), "username=\"J\u{e4}s\"");
+        let utf8 = "Digest realm=r, nonce=n, charset=UTF-8";
+        assert_eq!(name(utf8, "J\u{e4}s \u{f8}n"), "username*=UTF-8''J%C3%A4s%20%C3%B8n");
+        assert_eq!(name(utf8, "Jas"), "username=\"Jas\"");
+    }
+}

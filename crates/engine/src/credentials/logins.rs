@@ -1,0 +1,203 @@
+//! What is known of the logins of a session: where each one was accepted and how, and where it was refused.
+//!
+//! Invariant: a login is sent without a challenge only within a protection space that accepted the same login
+//! before. A nonce is never used twice with the same count.
+
+use super::hash::hash;
+use downhaul_core::credentials::challenge::{self, Challenge};
+use downhaul_core::credentials::digest::{Authorized, DigestChallenge};
+use downhaul_core::credentials::{self, space};
+use downhaul_core::secret::{Login, Secret};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use url::Url;
+
+/// The most protection spaces that are remembered. Forgetting one costs one more request.
+const SPACES_MOST: usize = 256;
+
+/// A login that an origin refused so often in a row is not sent there again: many servers lock an account
+/// after five or ten wrong passwords.
+const REFUSALS_MOST: u32 = 3;
+
+/// How a login was put on a request.
+#[derive(Clone)]
+pub(super) enum How {
+    /// Basic. The realm is known if the server asked.
+    Basic(Option<String>),
+    /// Digest, as an answer to this challenge.
+    Digest(Nonce),
+    /// Digest, in a protection space that was known.
+    DigestAgain,
+}
+
+/// A challenge of Digest, and what we use with its nonce.
+#[derive(Clone)]
+pub(super) struct Nonce {
+    challenge: DigestChallenge,
+    cnonce: String,
+    /// How often it was used.
+    count: u32,
+}
+
+/// Paths of an origin for which a login was accepted.
+struct Space {
+    origin: String,
+    paths: Vec<String>,
+    login: Login,
+    scheme: Scheme,
+}
+
+enum Scheme {
+    Basic(Option<String>),
+    Digest(Nonce),
+}
+
+struct Refusals {
+    origin: String,
+    login: Login,
+    count: u32,
+}
+
+#[derive(Default)]
+struct State {
+    /// The latest is the last.
+    spaces: VecDeque<Space>,
+    refusals: VecDeque<Refusals>,
+}
+
+/// What is known of the logins of a session.
+#[derive(Default)]
+pub(super) struct Logins {
+    state: Mutex<State>,
+    random: RandomState,
+}
+
+impl Logins {
+    /// Returns what is sent without a challenge, if the login was accepted before at this path or beside it.
+    pub(super) fn ready(&self, url: &Url, login: &Login, method: &str) -> Option<(Secret, How)> {
+        let origin = url.origin().ascii_serialization();
+        let mut state = self.state();
+        let is_it = |space: &&mut Space| {
+            space.origin == origin
+                && space.login == *login
+                && space.paths.iter().any(|path| url.path().starts_with(path.as_str()))
+        };
+        match &mut state.spaces.iter_mut().rev().find(is_it)?.scheme {
+            Scheme::Basic(realm) => Some((credentials::basic(login)?, How::Basic(realm.clone()))),
+            Scheme::Digest(nonce) => Some((nonce.answer(url, login, method), How::DigestAgain)),
+        }
+    }
+
+    /// Returns the answer to a challenge.
+    pub(super) fn answer(
+        &self,
+        challenge: &Challenge,
+        url: &Url,
+        login: &Login,
+        method: &str,
+    ) -> Option<(Secret, How)> {
+        match challenge {
+            Challenge::Basic(realm) => Some((credentials::basic(login)?, How::Basic(Some(realm.clone())))),
+            Challenge::Digest(digest) => {
+                let mut nonce =
+                    Nonce { challenge: digest.clone(), cnonce: self.cnonce(&digest.nonce), count: 0 };
+                let value = nonce.answer(url, login, method);
+                Some((value, How::Digest(nonce)))
+            }
+            Challenge::Bearer | Challenge::Other(_) => None,
+        }
+    }
+
+    /// Remembers that a login was accepted. `info` is the `Authentication-Info` of the response.
+    pub(super) fn accepted(&self, url: &Url, login: &Login, how: &How, info: Option<&[u8]>) {
+        let origin = url.origin().ascii_serialization();
+        let mut state = self.state();
+        state.refusals.retain(|one| one.origin != origin || one.login != *login);
+        let is_it = |space: &&mut Space| space.origin == origin && space.login == *login;
+        let mut known = state.spaces.iter_mut().rev().filter(is_it);
+        let (paths, scheme) = match how {
+            How::Basic(realm) => {
+                // The same realm is one space, wherever it is.
+                let same = known.find(|one| matches!(&one.scheme, Scheme::Basic(other) if other == realm));
+                if let Some(path) = same.and_then(|space| space.paths.first_mut()) {
+                    if !url.path().starts_with(path.as_str()) {
+                        *path = space::common_folder(path, url.path()).into();
+                    }
+                    return;
+                }
+                (vec![space::folder(url.path()).into()], Scheme::Basic(realm.clone()))
+            }
+            How::Digest(nonce) => {
+                let paths = space::of_domain(&nonce.challenge.domain, url);
+                if let Some(space) = known.find(|one| one.paths == paths) {
+                    space.scheme = Scheme::Digest(nonce.clone());
+                    return take_next_nonce(space, info);
+                }
+                (paths, Scheme::Digest(nonce.clone()))
+            }
+            How::DigestAgain => {
+                return known.for_each(|space| take_next_nonce(space, info));
+            }
+        };
+        drop(known);
+        if state.spaces.len() >= SPACES_MOST {
+            state.spaces.pop_front();
+        }
+        let mut space = Space { origin, paths, login: login.clone(), scheme };
+        take_next_nonce(&mut space, info);
+        state.spaces.push_back(space);
+    }
+
+    /// Counts that a login was refused.
+    pub(super) fn refused(&self, url: &Url, login: &Login) {
+        let origin = url.origin().ascii_serialization();
+        let mut state = self.state();
+        match state.refusals.iter_mut().find(|one| one.origin == origin && one.login == *login) {
+            Some(refusals) => refusals.count += 1,
+            None => {
+                if state.refusals.len() >= SPACES_MOST {
+                    state.refusals.pop_front();
+                }
+                state.refusals.push_back(Refusals { origin, login: login.clone(), count: 1 });
+            }
+        }
+    }
+
+    /// Returns true if a login was refused so often that it is not sent again.
+    pub(super) fn is_refused(&self, url: &Url, login: &Login) -> bool {
+        let origin = url.origin().ascii_serialization();
+        let refusals = &self.state().refusals;
+        refusals.iter().any(|one| one.origin == origin && one.login == *login && one.count >= REFUSALS_MOST)
+    }
+
+    /// Returns random text that the server cannot know before (RFC 7616, section 5.12). The seeds of hash
+    /// tables in std have 128 random bits.
+    fn cnonce(&self, nonce: &str) -> String {
+        let again = RandomState::new();
+        format!("{:016x}{:016x}", self.random.hash_one(nonce), again.hash_one(nonce))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Nonce {
+    fn answer(&mut self, url: &Url, login: &Login, method: &str) -> Secret {
+        self.count = self.count.saturating_add(1);
+        let request =
+            Authorized { method, target: space::target(url), count: self.count, cnonce: &self.cnonce };
+        self.challenge.answer(login, request, &hash)
+    }
+}
+
+/// Takes the nonce that the server wants to see next (RFC 7616, section 3.5).
+fn take_next_nonce(space: &mut Space, info: Option<&[u8]>) {
+    let Scheme::Digest(nonce) = &mut space.scheme else { return };
+    let parameters = info.map(challenge::parameters).unwrap_or_default();
+    if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce") {
+        nonce.challenge.nonce = next;
+        nonce.count = 0;
+    }
+}
