@@ -34,9 +34,19 @@ impl Again {
             });
         }
         let Some((command, matches)) = last else { return Again::Unshown };
-        match Given::of(command, matches) {
+        match Given::of(command, matches, false) {
             Some(given) => given.into_command(words),
             None => Again::Unshown,
+        }
+    }
+
+    /// Returns the given command as the program understands it, for people. Secrets are left out.
+    pub(crate) fn shown(command: &Command, matches: &ArgMatches) -> String {
+        let mut given = Given::of(command, matches, true).unwrap_or_default();
+        given.options.retain(|(long, _)| long != "dry-run");
+        match given.into_command(vec![command.get_name().into()]) {
+            Again::Command(command, _) => command,
+            Again::Unshown => String::new(),
         }
     }
 
@@ -44,7 +54,7 @@ impl Again {
     /// a repair takes. Returns `Unshown` if no list was given.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
-        let mut given = match Given::of(command, matches) {
+        let mut given = match Given::of(command, matches, false) {
             Some(given) if matches.subcommand().is_none() && given.positionals.is_empty() => given,
             _ => return Again::Unshown,
         };
@@ -68,8 +78,9 @@ struct Given {
 }
 
 impl Given {
-    /// Returns `None` if something of it cannot be shown.
-    fn of(command: &Command, matches: &ArgMatches) -> Option<Given> {
+    /// Returns `None` if something of it cannot be shown. `is_hiding` shows what is left of that without its
+    /// secrets; the command then cannot be pasted.
+    fn of(command: &Command, matches: &ArgMatches, is_hiding: bool) -> Option<Given> {
         let mut given = Given::default();
         for arg in command.get_arguments() {
             let id = arg.get_id().as_str();
@@ -88,8 +99,13 @@ impl Given {
             for values in matches.get_raw_occurrences(id).into_iter().flatten() {
                 let mut shown = Vec::new();
                 for (place, value) in values.enumerate() {
-                    let value = value.to_str().filter(|value| can_be_shown(arg, value))?;
-                    let (value, hidden) = secrets::without(arg, place, value);
+                    let value = value.to_string_lossy();
+                    let value = match can_be_shown(arg, &value) {
+                        true => value.into_owned(),
+                        false if is_hiding => show::escaped(&secrets::shown(arg, place, &value)).into_owned(),
+                        false => return None,
+                    };
+                    let (value, hidden) = secrets::without(arg, place, &value);
                     given.left_out.extend(hidden);
                     shown.push(value);
                 }

@@ -11,6 +11,7 @@ mod exit;
 mod failed;
 mod given;
 mod hints;
+mod import;
 mod input;
 mod logins;
 mod man;
@@ -47,7 +48,12 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match &args.command {
-        None => run::run(&args),
+        None if args.options.configuration.dry_run => {
+            run::notes(&args);
+            given(printer::out(&format!("{}\n", args.shown)))
+        }
+        // What is imported has become an ordinary command line.
+        None | Some(Command::Import { .. }) => run::run(&args),
         Some(Command::Completions { shell }) => given(printer::out(&completions::script(*shell))),
         Some(Command::Config { command: None }) => {
             run::notes(&args);

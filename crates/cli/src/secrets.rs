@@ -97,8 +97,12 @@ pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<S
 /// Returns a value of an option as it may be shown to people.
 pub(crate) fn shown(arg: &Arg, place: usize, value: &str) -> String {
     let (value, _) = without(arg, place, value);
-    match hides_something(&value) {
-        true => show::not_a_url(&value),
-        false => value,
+    if !hides_something(&value) {
+        return value;
     }
+    let urls = input::split_urls(&value).unwrap_or_default().into_iter().map(|text| match Job::given(text) {
+        Ok(job) => job.urls.iter().map(show::url).collect(),
+        Err(_) => show::not_a_url(text),
+    });
+    urls.collect::<Vec<_>>().join(",")
 }

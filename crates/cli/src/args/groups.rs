@@ -323,6 +323,10 @@ pub struct Configuration {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub config: Option<PathBuf>,
 
+    /// Show the command as it is understood, without secrets, and download nothing
+    #[arg(long, hide_short_help = true)]
+    pub dry_run: bool,
+
     /// Use the settings of the section [profile.NAME] as well
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub profile: Option<String>,

@@ -14,6 +14,7 @@ pub(crate) use values::{header, header_option, login, token};
 
 use crate::again::Again;
 use crate::config::{self, Config};
+use crate::import::{self, Imported};
 use crate::secrets;
 use crate::words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -90,6 +91,10 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) again: Again,
 
+    /// The command as it is understood, for `--dry-run`.
+    #[arg(skip)]
+    pub(crate) shown: String,
+
     /// What the configuration says.
     #[arg(skip)]
     pub(crate) config: Config,
@@ -130,6 +135,20 @@ pub enum Command {
         /// Show them N times as fast
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
         speed: f64,
+    },
+    /// Download what a command of another tool downloads
+    ///
+    /// Paste what a browser copies with 'Copy as cURL': downhaul import curl 'curl ...'. A single argument
+    /// that begins with 'curl ' is imported, too. Options of downhaul can follow; --dry-run shows what was
+    /// understood.
+    #[command(args_override_self = true, max_term_width = 100)]
+    Import {
+        /// The tool
+        #[arg(value_parser = ["curl"])]
+        tool: String,
+        /// The command [default: standard input]
+        #[arg(value_name = "COMMAND")]
+        text: Option<String>,
     },
     /// Show every setting in force and where it comes from
     ///
@@ -212,6 +231,12 @@ pub(crate) fn command() -> clap::Command {
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
     let command = command.mut_subcommand("config", |sub| sub.args(shown));
+    // What is imported is complete: it is no list.
+    let others =
+        command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_long() != Some("input"));
+    let others: Vec<Arg> =
+        others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
+    let command = command.mut_subcommand("import", |sub| sub.args(others));
     command.mut_subcommands(|sub| sub.arg(help.clone()))
 }
 
@@ -232,17 +257,26 @@ impl Args {
         let words: Vec<OsString> = words.into_iter().collect();
         let mut command = foreign::add(self::command());
         let matches = command.try_get_matches_from_mut(&words).map_err(|e| not_read(&command, e))?;
+        let (words, matches, notes) = match import::translated(&words, &matches).map_err(usage)? {
+            None => (words, matches, Vec::new()),
+            Some(Imported { words, notes }) => {
+                let matches = command.try_get_matches_from_mut(&words).map_err(|e| not_read(&command, e))?;
+                (words, matches, notes)
+            }
+        };
         if let Some(refusal) = foreign::refusal(&matches) {
-            return Err(NoArgs::Usage(format!("error: {refusal}\n{MORE_INFORMATION}")));
+            return Err(usage(refusal));
         }
         if matches.get_flag("short_help") {
             return Err(NoArgs::Asked(help::short(&self::command())));
         }
         let (again, repair) = (Again::of(&command, &matches), Again::repairing(&command, &matches));
-        let Layered { config, report, matches } = layered(&mut command, matches, words)?;
+        let shown = Again::shown(&command, &matches);
+        let Layered { mut config, report, matches } = layered(&mut command, matches, words)?;
+        config.notes.splice(0..0, notes);
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
-        Ok(Args { again, repair, config, report, ..args })
+        Ok(Args { again, repair, shown, config, report, ..args })
     }
 
     /// Returns the arguments of a run that repairs, as those of a download from its list.
@@ -251,6 +285,10 @@ impl Args {
         let output = Output { input: Some(list), folder, ..self.output.clone() };
         Args { urls: Vec::new(), output, options, ..self.clone() }
     }
+}
+
+fn usage(why: String) -> NoArgs {
+    NoArgs::Usage(format!("error: {why}\n{MORE_INFORMATION}"))
 }
 
 /// The command line with the configuration below it.
@@ -275,7 +313,6 @@ fn layered(
         // The other commands do the same under any configuration.
         Some(_) => return Ok(Layered { config: Config::default(), report: String::new(), matches }),
     };
-    let usage = |why| NoArgs::Usage(format!("error: {why}\n{MORE_INFORMATION}"));
     let config = Config::read(&plain, given).map_err(usage)?;
     let report = match matches.subcommand_name() {
         Some("config") => config::report(&config, &plain, given),

@@ -9,6 +9,7 @@ use downhaul_engine::core::show;
 const NO_KEYS: &[(&str, &str)] = &[
     ("config", "it says where the configuration is"),
     ("profile", "it chooses a section [profile.NAME]; set DOWNHAUL_PROFILE in the environment instead"),
+    ("dry-run", "it is about one command"),
     ("save-as", "it names one file"),
     ("input", "it is what to download"),
     ("checksum", "it is the digest of one file"),

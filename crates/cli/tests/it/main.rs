@@ -13,6 +13,7 @@ mod command_line;
 mod completions;
 mod config;
 mod header_file;
+mod import;
 mod lists;
 mod metalink;
 #[cfg(unix)]

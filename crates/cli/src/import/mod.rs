@@ -1,0 +1,177 @@
+//! Commands of other tools that were pasted, such as those that a browser copies: they become words of our
+//! own command line.
+
+mod curl;
+mod options;
+mod shell;
+
+use clap::ArgMatches;
+use curl::Understood;
+use downhaul_engine::core::show;
+use std::ffi::OsString;
+use std::io::{self, Read};
+
+/// The longest command on standard input, in bytes. That of a browser with all cookies has some tens of KiB.
+const LONGEST: u64 = 1 << 20;
+
+/// The words of our command line for a pasted command, and what the person should know.
+pub(crate) struct Imported {
+    pub(crate) words: Vec<OsString>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Returns the command line in which a pasted command is translated: the command line is
+/// `downhaul 'curl ...'` or `downhaul import curl`. Returns `None` for any other one. The other options of
+/// the command line win over those of the command.
+///
+/// # Errors
+/// The reason why the command cannot be used, for people. It contains no value.
+pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Option<Imported>, String> {
+    let (text, others) = match matches.subcommand() {
+        None => match matches.get_many::<String>("urls").map(Iterator::collect::<Vec<_>>).as_deref() {
+            Some([text]) if is_of_curl(text) => ((*text).clone(), without(words, &[text.as_str()])),
+            _ => return Ok(None),
+        },
+        Some(("import", given)) => {
+            let tool = given.get_one::<String>("tool").cloned().unwrap_or_default();
+            let given = given.get_one::<String>("text").cloned();
+            let taken = ["import", tool.as_str()].into_iter().chain(given.as_deref()).collect::<Vec<_>>();
+            let others = without(words, &taken);
+            match given {
+                Some(text) if text != "-" => (text, others),
+                _ => (read().map_err(|e| format!("standard input cannot be read: {e}"))?, others),
+            }
+        }
+        Some(_) => return Ok(None),
+    };
+    let Understood { words: translated, notes } = understand(&text)?;
+    let urls = translated.iter().position(|word| word == "--").unwrap_or(translated.len());
+    let (options, urls) = translated.split_at(urls);
+    let mut others = others.into_iter();
+    let words = others.next().into_iter().chain(options.iter().map(OsString::from)).chain(others);
+    Ok(Some(Imported { words: words.chain(urls.iter().map(OsString::from)).collect(), notes }))
+}
+
+/// Returns true if a text begins like a command of curl.
+pub(crate) fn is_of_curl(text: &str) -> bool {
+    let name = text.trim_start().trim_start_matches("$ ").split_whitespace().next();
+    matches!(name, Some("curl" | "curl.exe")) && text.trim().contains(char::is_whitespace)
+}
+
+fn understand(text: &str) -> Result<Understood, String> {
+    let mut split = shell::split(text.trim().trim_start_matches("$ "))
+        .map_err(|why| format!("the command cannot be imported: {why}"))?;
+    match split.words.first().map(String::as_str) {
+        Some("curl" | "curl.exe") => split.words.remove(0),
+        Some(other) => {
+            let shown = show::not_a_url(other);
+            return Err(format!(
+                "only commands of curl can be imported, and this begins with {}",
+                show::escaped(&shown)
+            ));
+        }
+        None => return Err("there is no command to import".into()),
+    };
+    curl::understand(split)
+}
+
+fn read() -> io::Result<String> {
+    let mut text = String::new();
+    io::stdin().take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Returns the words of a command line without the first one that is each of these.
+fn without(words: &[OsString], taken: &[&str]) -> Vec<OsString> {
+    let mut words = words.to_vec();
+    for one in taken {
+        if let Some(at) = words.iter().skip(1).position(|word| word == one) {
+            words.remove(at + 1);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> String {
+        understand(text).unwrap_or_else(|why| panic!("{text}: {why}")).words.join(" ")
+    }
+
+    // This function is long because it is a list of commands.
+    #[test]
+    fn commands_are_understood() {
+        for (text, understood) in [
+            ("curl https://h/a", "-- https://h/a"),
+            ("curl -LOJ https://h/a -fsS", "-- https://h/a"),
+            ("curl -sLo x https://h/a", "--save-as=x -- https://h/a"),
+            ("curl -o- https://h/a", "--save-as=- -- https://h/a"),
+            ("curl https://h/a > x", "--save-as=x -- https://h/a"),
+            ("curl -o a https://h/1 -o b https://h/2", "-- https://h/1,https://h/2 a,b"),
+            ("curl -O https://h/1 -O https://h/2", "-- https://h/1 https://h/2"),
+            ("curl --url https://h/a -- -x", "-- https://h/a -x"),
+            (
+                "curl 'h/a' -H 'X-A: 1' -H 'Empty;' -A me",
+                "--header=X-A: 1 --header=Empty: --user-agent=me -- h/a",
+            ),
+            (
+                "curl h/a -b 'a=1; b=2' -b jar -c out",
+                "--header=Cookie: a=1; b=2 --cookies=jar --save-cookies=out -- h/a",
+            ),
+            (
+                "curl h/a -u me:pw -x p:1 -k --compressed",
+                "--user=me:pw --proxy=p:1 --insecure --decode=auto -- h/a",
+            ),
+            ("curl h/a -e 'http://r;auto' --http2", "--referer=http://r --http2 -- h/a"),
+            ("curl h/a -d a=1 --data-raw b=2 -X POST", "--data=a=1&b=2 -- h/a"),
+            ("curl h/a --json '{}' -X PUT", "--request=PUT --json={} -- h/a"),
+            ("curl h/a?x=1#f -G -d a=1 --data-urlencode 'b=c d'", "-- h/a?x=1&a=1&b=c%20d#f"),
+            ("curl -X GET h/a -C -", "-- h/a"),
+            ("curl -d @body h/a", "--data=@body -- h/a"),
+            ("$ curl h/a", "-- h/a"),
+            ("curl.exe h/a", "-- h/a"),
+        ] {
+            assert_eq!(words(text), understood, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_named() {
+        let text = "curl h/a -H 'Range: bytes=0-' -H 'accept-encoding: gzip' -H ':authority: h' -H 'Accept:' -v -D x | tar x";
+        let understood = understand(text).expect("a command");
+        assert_eq!(understood.words, ["--", "h/a"]);
+        let notes = understood.notes.join("\n");
+        for one in [
+            "header range",
+            "header accept-encoding",
+            "header :authority",
+            "header accept ",
+            "-v of curl",
+            "-D of curl",
+            "follows |",
+        ] {
+            assert!(notes.contains(one), "{one}: {notes}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_imported_is_named_without_its_value() {
+        for (text, says) in [
+            ("curl h/a --nonsense hush -?", "not known here: --nonsense, -?"),
+            ("curl -F a=hush h/a", "-F of curl cannot be imported"),
+            ("curl -I h/a", "-I of curl cannot be imported"),
+            ("curl h/a --next h/b", "--next of curl cannot be imported"),
+            ("curl -L", "has no URL"),
+            ("curl h/a -o", "-o lacks its value"),
+            ("curl -C 5 h/a", "only -C - can"),
+            ("curl -o a h/a h/b", "2 URLs with 1 names"),
+            ("wget hush", "only commands of curl can be imported, and this begins with wget"),
+            ("curl --data-raw @hush h/a", "a body that begins with @"),
+        ] {
+            let error = understand(text).expect_err(text);
+            assert!(error.contains(says) && !error.contains("hush"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The options of curl, and what each becomes here.
+
+/// What an option becomes.
+#[derive(Clone, Copy)]
+pub(super) enum To {
+    /// downhaul does it anyway.
+    Anyway,
+    /// It makes no difference for a download, and a note says so.
+    LeftOut,
+    /// This option, without a value.
+    Flag(&'static str),
+    /// This option with the same value.
+    Option(&'static str),
+    /// These words in place of a value that is left out.
+    Words(&'static [&'static str]),
+    /// It cannot be done: why.
+    Refused(&'static str),
+    // Those that need more than another name.
+    Url,
+    Output,
+    RemoteName,
+    Header,
+    Cookie,
+    Method,
+    Data(Data),
+    Get,
+    UrlQuery,
+    Referer,
+    Continue,
+}
+
+/// How the value of an option becomes a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Data {
+    /// `@FILE` is read without line ends.
+    Text,
+    /// `@FILE` is read as it is.
+    Binary,
+    Raw,
+    UrlEncoded,
+    Json,
+}
+
+/// Short name, long names, whether it takes a value, and what it becomes.
+pub(super) type Row = (Option<char>, &'static [&'static str], bool, To);
+
+pub(super) const TABLE: &[Row] = &[
+    (None, &["url"], true, To::Url),
+    (Some('o'), &["output"], true, To::Output),
+    (Some('O'), &["remote-name"], false, To::RemoteName),
+    (Some('H'), &["header"], true, To::Header),
+    (Some('b'), &["cookie"], true, To::Cookie),
+    (Some('X'), &["request"], true, To::Method),
+    (Some('d'), &["data", "data-ascii"], true, To::Data(Data::Text)),
+    (None, &["data-binary"], true, To::Data(Data::Binary)),
+    (None, &["data-raw"], true, To::Data(Data::Raw)),
+    (None, &["data-urlencode"], true, To::Data(Data::UrlEncoded)),
+    (None, &["json"], true, To::Data(Data::Json)),
+    (Some('G'), &["get"], false, To::Get),
+    (None, &["url-query"], true, To::UrlQuery),
+    (Some('e'), &["referer"], true, To::Referer),
+    (Some('C'), &["continue-at"], true, To::Continue),
+    // The same under another name.
+    (Some('u'), &["user"], true, To::Option("user")),
+    (None, &["oauth2-bearer"], true, To::Option("bearer")),
+    (Some('A'), &["user-agent"], true, To::Option("user-agent")),
+    (Some('c'), &["cookie-jar"], true, To::Option("save-cookies")),
+    (Some('x'), &["proxy"], true, To::Option("proxy")),
+    (Some('U'), &["proxy-user"], true, To::Option("proxy-user")),
+    (None, &["noproxy"], true, To::Option("no-proxy")),
+    (None, &["netrc-file"], true, To::Option("netrc")),
+    (Some('n'), &["netrc", "netrc-optional"], false, To::Anyway),
+    (None, &["basic"], false, To::Words(&["--auth=basic"])),
+    (Some('k'), &["insecure"], false, To::Flag("insecure")),
+    (Some('E'), &["cert"], true, To::Option("cert")),
+    (None, &["key"], true, To::Option("key")),
+    (None, &["cacert"], true, To::Option("cacert")),
+    (None, &["pinnedpubkey"], true, To::Option("pinned-pubkey")),
+    (Some('1'), &["tlsv1", "tlsv1.0", "tlsv1.1"], false, To::Anyway),
+    (None, &["tlsv1.2"], false, To::Words(&["--tls-min=1.2"])),
+    (None, &["tlsv1.3"], false, To::Words(&["--tls-min=1.3"])),
+    (None, &["resolve"], true, To::Option("resolve")),
+    (None, &["connect-to"], true, To::Option("connect-to")),
+    (None, &["interface"], true, To::Option("interface")),
+    (None, &["doh-url"], true, To::Option("doh")),
+    (None, &["unix-socket"], true, To::Option("unix-socket")),
+    (Some('4'), &["ipv4"], false, To::Flag("ipv4")),
+    (Some('6'), &["ipv6"], false, To::Flag("ipv6")),
+    (None, &["http1.1"], false, To::Flag("http1")),
+    (None, &["http2", "http2-prior-knowledge"], false, To::Flag("http2")),
+    (None, &["compressed"], false, To::Words(&["--decode=auto"])),
+    (Some('r'), &["range"], true, To::Option("range")),
+    (None, &["limit-rate"], true, To::Option("limit-rate")),
+    (Some('m'), &["max-time"], true, To::Option("max-time")),
+    (None, &["connect-timeout"], true, To::Option("connect-timeout")),
+    (Some('y'), &["speed-time"], true, To::Option("timeout")),
+    (Some('Y'), &["speed-limit"], true, To::Option("min-speed")),
+    (None, &["retry"], true, To::Option("retries")),
+    (None, &["max-redirs"], true, To::Option("max-redirects")),
+    (None, &["output-dir"], true, To::Option("output")),
+    (None, &["skip-existing"], false, To::Words(&["--if-exists=skip"])),
+    (None, &["parallel-max"], true, To::Option("parallel")),
+    (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
+    (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
+    // What downhaul does anyway, or what concerns the terminal only.
+    (Some('L'), &["location"], false, To::Anyway),
+    (Some('J'), &["remote-header-name"], false, To::Anyway),
+    (None, &["remote-name-all"], false, To::Anyway),
+    (Some('R'), &["remote-time"], false, To::Anyway),
+    (Some('f'), &["fail", "fail-with-body", "fail-early"], false, To::Anyway),
+    (Some('s'), &["silent"], false, To::Anyway),
+    (Some('S'), &["show-error"], false, To::Anyway),
+    (Some('#'), &["progress-bar", "no-progress-meter", "no-silent"], false, To::Anyway),
+    (Some('g'), &["globoff"], false, To::Anyway),
+    (Some('Z'), &["parallel", "parallel-immediate"], false, To::Anyway),
+    (
+        Some('N'),
+        &["no-buffer", "tcp-nodelay", "tcp-fastopen", "no-keepalive", "no-sessionid"],
+        false,
+        To::Anyway,
+    ),
+    (None, &["create-dirs", "remove-on-error", "anyauth", "digest", "retry-connrefused"], false, To::Anyway),
+    (None, &["retry-all-errors", "ssl-reqd", "ssl", "no-alpn", "tr-encoding"], false, To::Anyway),
+    (Some('q'), &["disable"], false, To::Anyway),
+    // What makes no difference for a download.
+    (Some('v'), &["verbose"], false, To::LeftOut),
+    (
+        Some('i'),
+        &["include", "show-headers", "path-as-is", "http3", "http3-only", "location-trusted"],
+        false,
+        To::LeftOut,
+    ),
+    (
+        None,
+        &["trace-time", "styled-output", "proxytunnel", "post301", "post302", "post303"],
+        false,
+        To::LeftOut,
+    ),
+    (Some('D'), &["dump-header"], true, To::LeftOut),
+    (Some('w'), &["write-out"], true, To::LeftOut),
+    (
+        None,
+        &["trace", "trace-ascii", "stderr", "retry-delay", "retry-max-time", "keepalive-time"],
+        true,
+        To::LeftOut,
+    ),
+    (
+        None,
+        &["ciphers", "tls13-ciphers", "curves", "tls-max", "happy-eyeballs-timeout-ms"],
+        true,
+        To::LeftOut,
+    ),
+    // What downhaul cannot do.
+    (Some('I'), &["head"], false, To::Refused("downhaul downloads files, and -I asks for headers only")),
+    (Some('F'), &["form", "form-string"], true, To::Refused("downhaul sends no forms of several parts")),
+    (Some('T'), &["upload-file"], true, To::Refused("downhaul only downloads")),
+    (
+        Some('K'),
+        &["config"],
+        true,
+        To::Refused("the file is one of curl's options; import the command without it"),
+    ),
+    (Some(':'), &["next"], false, To::Refused("import each of the commands by itself")),
+    (Some('0'), &["http1.0", "http0.9"], false, To::Refused("downhaul uses HTTP/1.1 or newer")),
+    (None, &["negotiate", "ntlm"], false, To::Refused("this way to log in is not supported")),
+    (None, &["aws-sigv4"], true, To::Refused("signed requests are not supported")),
+    (Some('z'), &["time-cond"], true, To::Refused("use --if-exists update")),
+    (
+        None,
+        &["socks4", "socks4a", "socks5", "socks5-hostname", "preproxy"],
+        true,
+        To::Refused("use -x with a URL such as socks5://HOST"),
+    ),
+];
+
+/// Headers that downhaul sets by itself, or that would change what is downloaded. They are left out.
+pub(super) const OURS: [&str; 14] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "proxy-connection",
+    "range",
+    "te",
+];
+
+/// Like [`OURS`], for the form of the message.
+pub(super) const OF_THE_MESSAGE: [&str; 3] = ["trailer", "transfer-encoding", "upgrade"];

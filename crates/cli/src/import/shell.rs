@@ -1,0 +1,330 @@
+//! Splits a pasted command into words as the shell for which it was written would: a POSIX shell, cmd of
+//! Windows, or PowerShell.
+//!
+//! Invariant: what only a shell can know, such as the value of a variable, is an error and is never guessed.
+
+/// The words of a command, and what followed them.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(super) struct Split {
+    pub(super) words: Vec<String>,
+    /// The file of `> FILE`.
+    pub(super) into: Option<String>,
+    /// What follows the command, beginning with its operator, such as `| tar xz`.
+    pub(super) rest: Option<String>,
+}
+
+/// Splits a command. The shell is recognised by how lines continue and how quotes are escaped.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub(super) fn split(text: &str) -> Result<Split, String> {
+    let text = text.replace("\r\n", "\n");
+    let continues = |c: char| text.lines().rev().skip(1).any(|line| line.trim_end().ends_with(c));
+    if continues('^') || text.contains(" ^\"") {
+        Ok(Split { words: of_windows(&without_carets(&text)), ..Split::default() })
+    } else {
+        let escape = if continues('`') { '`' } else { '\\' };
+        Posix { text: &text, rest: &text, escape, word: None, split: Split::default() }.split()
+    }
+}
+
+/// Returns what cmd passes to a program: `^` takes the special meaning from the next character, except
+/// between double quotes.
+fn without_carets(text: &str) -> String {
+    let (mut out, mut is_quoted) = (String::new(), false);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '^' if !is_quoted => match chars.next() {
+                // A line goes on, and the first character of the next one has no special meaning.
+                Some('\n') => out.extend(chars.next()),
+                next => out.extend(next),
+            },
+            '\n' => {
+                is_quoted = false;
+                out.push(' ');
+            }
+            _ => {
+                is_quoted ^= c == '"';
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
+/// Splits a command line by the rules of the C library of Windows: a backslash is special before a quote
+/// only, and `""` between quotes is one quote.
+fn of_windows(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
+    let mut chars = text.chars().peekable();
+    let mut backslashes = 0;
+    while let Some(c) = chars.next() {
+        if c == '\\' {
+            backslashes += 1;
+            continue;
+        }
+        let is_escaped = c == '"' && backslashes % 2 == 1;
+        let kept = if c == '"' { backslashes / 2 } else { backslashes };
+        if kept > 0 {
+            word.get_or_insert_default().extend(std::iter::repeat_n('\\', kept));
+        }
+        backslashes = 0;
+        match c {
+            '"' if !is_escaped => {
+                word.get_or_insert_default();
+                if is_quoted && chars.next_if_eq(&'"').is_some() {
+                    word.get_or_insert_default().push('"');
+                } else {
+                    is_quoted = !is_quoted;
+                }
+            }
+            c if c.is_whitespace() && !is_quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    if backslashes > 0 {
+        word.get_or_insert_default().extend(std::iter::repeat_n('\\', backslashes));
+    }
+    words.extend(word);
+    words
+}
+
+/// Splits by the rules of a POSIX shell, and of PowerShell with ` as the escape.
+struct Posix<'t> {
+    text: &'t str,
+    rest: &'t str,
+    escape: char,
+    word: Option<String>,
+    split: Split,
+}
+
+impl Posix<'_> {
+    fn split(mut self) -> Result<Split, String> {
+        while let Some(c) = self.next() {
+            match c {
+                '\'' => self.single()?,
+                '"' => self.double()?,
+                '$' if self.escape == '\\' && self.rest.starts_with('\'') => {
+                    self.next();
+                    self.ansi()?;
+                }
+                c if c == self.escape => match self.next() {
+                    Some('\n') | None => {}
+                    Some(c) => self.push(c),
+                },
+                '$' | '`' => self.variable(c)?,
+                '>' => self.redirect(),
+                '|' | ';' | '&' if self.ends_command(c) => {
+                    self.split.rest = Some(format!("{c}{}", self.rest.trim_end()));
+                    break;
+                }
+                // A line without a sign that it goes on ends the command.
+                '\n' if !self.rest.trim().is_empty() && !self.rest.trim_start().starts_with('-') => {
+                    self.split.rest = Some(self.rest.trim().into());
+                    break;
+                }
+                c if c.is_whitespace() => self.end_word(),
+                c => self.push(c),
+            }
+        }
+        self.end_word();
+        Ok(self.split)
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest.chars().next()?;
+        self.rest = &self.rest[c.len_utf8()..];
+        Some(c)
+    }
+
+    fn push(&mut self, c: char) {
+        self.word.get_or_insert_default().push(c);
+    }
+
+    fn end_word(&mut self) {
+        let Some(word) = self.word.take() else { return };
+        match &self.split.into {
+            // The name of the file follows `>`.
+            Some(name) if name.is_empty() => self.split.into = Some(word),
+            _ => self.split.words.push(word),
+        }
+    }
+
+    /// `'...'`
+    fn single(&mut self) -> Result<(), String> {
+        self.word.get_or_insert_default();
+        loop {
+            match self.next().ok_or("a ' is not closed")? {
+                // PowerShell doubles it.
+                '\'' if self.escape == '`' && self.rest.starts_with('\'') => {
+                    self.next();
+                    self.push('\'');
+                }
+                '\'' => return Ok(()),
+                c => self.push(c),
+            }
+        }
+    }
+
+    /// `"..."`
+    fn double(&mut self) -> Result<(), String> {
+        self.word.get_or_insert_default();
+        loop {
+            match self.next().ok_or("a \" is not closed")? {
+                '"' => return Ok(()),
+                c if c == self.escape => match self.next().ok_or("a \" is not closed")? {
+                    '\n' => {}
+                    c if self.escape == '`' || "$`\"\\".contains(c) => self.push(c),
+                    c => {
+                        self.push('\\');
+                        self.push(c);
+                    }
+                },
+                c @ ('$' | '`') => self.variable(c)?,
+                c => self.push(c),
+            }
+        }
+    }
+
+    /// `$'...'`: escapes as in C.
+    fn ansi(&mut self) -> Result<(), String> {
+        self.word.get_or_insert_default();
+        loop {
+            match self.next().ok_or("a $' is not closed")? {
+                '\'' => return Ok(()),
+                '\\' => {
+                    let c = self.next().ok_or("a $' is not closed")?;
+                    let c = match c {
+                        'n' => '\n',
+                        't' => '\t',
+                        'r' => '\r',
+                        'a' => '\u{7}',
+                        'b' => '\u{8}',
+                        'e' | 'E' => '\u{1b}',
+                        'f' => '\u{c}',
+                        'v' => '\u{b}',
+                        'x' => self.digits(16, 2)?,
+                        'u' => self.digits(16, 4)?,
+                        'U' => self.digits(16, 8)?,
+                        '0'..='7' => {
+                            // The first digit belongs to the number.
+                            self.rest = &self.text[self.text.len() - self.rest.len() - 1..];
+                            self.digits(8, 3)?
+                        }
+                        c => c,
+                    };
+                    self.push(c);
+                }
+                c => self.push(c),
+            }
+        }
+    }
+
+    /// Reads a character by its number.
+    fn digits(&mut self, radix: u32, most: usize) -> Result<char, String> {
+        let length = self.rest.chars().take(most).take_while(|c| c.is_digit(radix)).count();
+        let (digits, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        let number = u32::from_str_radix(digits, radix).ok();
+        number.and_then(char::from_u32).ok_or_else(|| "a $' has a number that is no character".into())
+    }
+
+    /// `$NAME`, `$(COMMAND)` and a command between backquotes, which only the shell can replace.
+    fn variable(&mut self, c: char) -> Result<(), String> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let next = self.rest.chars().next().unwrap_or(' ');
+        if c == '$' && !(is_name(next) || "{(".contains(next)) || c == '`' && self.escape == '`' {
+            self.push(c);
+            return Ok(());
+        }
+        let shown: String = self.rest.chars().take_while(|c| is_name(*c)).collect();
+        Err(match c {
+            '$' if !shown.is_empty() => format!("it contains ${shown}, and only a shell knows its value"),
+            _ => format!(
+                "it contains {c}{}, which only a shell can run",
+                if c == '$' { next } else { ' ' }.to_string().trim()
+            ),
+        })
+    }
+
+    /// `> FILE`. What goes to other places, as in `2>/dev/null`, is left out.
+    fn redirect(&mut self) {
+        let number = self.word.take_if(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
+        self.end_word();
+        let is_output = number.as_deref().is_none_or(|number| number == "1");
+        self.rest = self.rest.trim_start_matches('>').trim_start_matches(' ');
+        if is_output {
+            self.split.into = Some(String::new());
+        } else {
+            let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
+            self.rest = &self.rest[end..];
+        }
+    }
+
+    /// Returns true if an operator ends the command. One within a word belongs to a URL that was pasted
+    /// without quotes.
+    fn ends_command(&self, c: char) -> bool {
+        self.word.is_none()
+            || self.rest.is_empty()
+            || self.rest.starts_with(|next: char| next.is_whitespace() || next == c)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        split(text).unwrap_or_else(|why| panic!("{text}: {why}")).words
+    }
+
+    #[test]
+    fn a_posix_shell_and_powershell_quote_in_their_own_ways() {
+        assert_eq!(words(r#"curl 'a b' "c \"d\" \x" e\ f ''"#), ["curl", "a b", r#"c "d" \x"#, "e f", ""]);
+        assert_eq!(
+            words("curl 'u' \\\n  -H 'a: b' \\\n  --compressed"),
+            ["curl", "u", "-H", "a: b", "--compressed"]
+        );
+        assert_eq!(words(r"curl $'it\'s\u0021\x41\101\n'"), ["curl", "it's!AA\n"]);
+        assert_eq!(words("curl u'x'\"y\"\\z"), ["curl", "uxyz"]);
+        assert_eq!(words("curl `\n  'u''v' `\n  -H \"a: `\"b`\"\""), ["curl", "u'v", "-H", "a: \"b\""]);
+        assert_eq!(words("curl u\r\n  -H 'a: b'\r\n"), ["curl", "u", "-H", "a: b"]);
+        assert_eq!(words("curl 'a$b' \"100$\" 5$"), ["curl", "a$b", "100$", "5$"]);
+    }
+
+    #[test]
+    fn cmd_quotes_with_carets() {
+        let text = "curl ^\"https://h/a?b=1^&c=2^\" ^\r\n  -H ^\"x: ^\\^\"y^\\^\"^\" ^\r\n  --compressed";
+        assert_eq!(words(text), ["curl", "https://h/a?b=1&c=2", "-H", "x: \"y\"", "--compressed"]);
+        let older = "curl \"https://h/a?b=1&c=2\" ^\n  -H \"x: \\\"y^z\\\"\" ^\n  -d \"a\"\"b\" C:\\d\\";
+        assert_eq!(words(older), ["curl", "https://h/a?b=1&c=2", "-H", "x: \"yz\"", "-d", "a\"b", "C:\\d\\"]);
+    }
+
+    #[test]
+    fn what_follows_a_command_is_told_apart() {
+        let one = split("curl https://h/a?b=1&c=2 -L | tar xz").expect("a command");
+        assert_eq!(one.words, ["curl", "https://h/a?b=1&c=2", "-L"]);
+        assert_eq!(one.rest.as_deref(), Some("| tar xz"));
+        let one = split("curl u 2>/dev/null > 'my file' && echo").expect("a command");
+        assert_eq!((one.words, one.into.as_deref()), (vec!["curl".to_string(), "u".into()], Some("my file")));
+        assert_eq!(one.rest.as_deref(), Some("&& echo"));
+        assert_eq!(split("curl u\ncurl v").expect("a command").rest.as_deref(), Some("curl v"));
+    }
+
+    #[test]
+    fn what_only_a_shell_knows_is_an_error() {
+        for (text, says) in [
+            ("curl -H \"Authorization: Bearer $TOKEN\" u", "it contains $TOKEN"),
+            ("curl $(cat url)", "it contains $("),
+            ("curl `cat url`", "which only a shell can run"),
+            ("curl 'u", "a ' is not closed"),
+            ("curl \"u", "a \" is not closed"),
+            ("curl $'u", "a $' is not closed"),
+            ("curl $'\\ud800'", "no character"),
+        ] {
+            let error = split(text).expect_err(text);
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}
