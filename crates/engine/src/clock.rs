@@ -23,9 +23,14 @@ impl Clock {
 
     /// Returns the moment at which [`Clock::now`] will be `at`, for sleeping.
     pub(crate) fn instant_of(&self, at: Duration) -> Instant {
-        // A time that cannot be represented is replaced by a year from the start, which is far enough away.
-        self.start.checked_add(at).unwrap_or_else(|| self.start + Duration::from_secs(86_400 * 365))
+        after(self.start, at)
     }
+}
+
+/// Returns the moment that is so much later. A moment that cannot be represented is far enough away to be
+/// replaced by a year.
+pub(crate) fn after(moment: Instant, time: Duration) -> Instant {
+    moment.checked_add(time).unwrap_or_else(|| moment + Duration::from_secs(86_400 * 365))
 }
 
 /// Returns the present moment, for measuring durations.
@@ -44,4 +49,16 @@ pub(crate) fn wall() -> SystemTime {
 #[expect(clippy::disallowed_methods, reason = "this is the source of random numbers")]
 pub(crate) fn seed() -> u64 {
     fastrand::u64(..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_time_limit_is_a_moment_too() {
+        let now = instant();
+        assert_eq!(after(now, Duration::from_secs(1)), now + Duration::from_secs(1));
+        assert!(after(now, Duration::MAX) > now + Duration::from_secs(86_400));
+    }
 }

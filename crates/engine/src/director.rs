@@ -351,7 +351,8 @@ impl Director {
                     match &fact {
                         EventKind::Retrying { wait, .. } => {
                             running.span.in_scope(|| trace::retrying(&fact));
-                            running.meter.set_waiting(Duration::from_secs_f64(*wait));
+                            let wait = Duration::try_from_secs_f64(*wait).unwrap_or(Duration::MAX);
+                            running.meter.set_waiting(wait);
                         }
                         EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}

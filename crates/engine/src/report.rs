@@ -215,7 +215,7 @@ impl Meter {
 
     /// Records that the file waits for this time.
     pub(crate) fn set_waiting(&self, wait: Duration) {
-        let until = (self.clock.now() + wait).as_millis();
+        let until = self.clock.now().saturating_add(wait).as_millis();
         self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.set_phase(Phase::Waiting);
     }

@@ -12,7 +12,7 @@ use crate::disk::file::Files;
 use crate::limit::Limit;
 use crate::report::{Events, Reporter};
 use crate::source::Sources;
-use downhaul_core::error::Error;
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{JobId, Progress, State};
 use downhaul_core::job::Job;
 use downhaul_core::plan::Answer;
@@ -145,6 +145,9 @@ impl Session {
     /// # Errors
     /// Returns an error if the session accepts no more jobs.
     pub async fn add(&self, job: Job) -> Result<JobId, Closed> {
+        if job.urls.is_empty() {
+            return self.add_failed(Error::new(ErrorKind::UrlInvalid, "", "the job has no URL")).await;
+        }
         self.send(Ok(job)).await
     }
 

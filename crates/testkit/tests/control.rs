@@ -2,10 +2,11 @@
 //! events as a stream, takes files into its own writers, and drops the session.
 
 use bytes::Bytes;
+use downhaul_engine::core::error::{Pause, Why};
 use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
 use downhaul_engine::{
-    AsyncWriter, Error, Event, EventKind, Events, IfExists, Job, JobId, OnError, Phase, Remove, Session,
-    Settings, Summary,
+    AsyncWriter, Error, ErrorKind, Event, EventKind, Events, IfExists, Job, JobId, OnError, Phase, Remove,
+    Session, Settings, Summary,
 };
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
@@ -549,4 +550,40 @@ fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Opt
         }
         other => panic!("{name}: {other:?}"),
     }
+}
+
+/// Asks for a pause of this length, each time.
+struct Pauses(Duration);
+
+impl Source for Pauses {
+    fn open(&self, _: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        let pause = Pause { wait: self.0, why: Why::Asked };
+        Box::pin(async move { Err(Error::new(ErrorKind::HttpBusy, "sim", "").with_pause(pause)) })
+    }
+}
+
+#[test]
+fn a_pause_without_end_and_a_job_without_a_url_end_no_session() {
+    run(async {
+        let sources = Sources::for_all(|_, _| Arc::new(Pauses(Duration::MAX)));
+        let builder = Session::builder(Settings::default()).sources(sources).seed(1);
+        let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+        let mut events = session.events();
+        let url = Url::parse("http://sim/f").expect("a URL");
+        session.add(Job::new(url.clone()).to_path("f")).await.expect("is open");
+        let mut nothing = Job::new(url);
+        nothing.urls.clear();
+        session.add(nothing).await.expect("is open");
+        seconds(3600).await;
+        session.stop();
+        let summary = session.finish().await;
+        assert_eq!((summary.files, summary.failed), (2, 2));
+        let mut codes = Vec::new();
+        while let Some(event) = events.next().await {
+            if let EventKind::Failed { error, .. } = &event.kind {
+                codes.push(error.code.clone());
+            }
+        }
+        assert_eq!(codes, ["url.invalid", "run.stopped"]);
+    });
 }

@@ -16,7 +16,7 @@ impl Backoff {
     /// Records a failure. `wait` is the time that the host asked for.
     pub(super) fn on_failure(&mut self, now: Duration, wait: Duration) {
         self.failures = self.failures.saturating_add(1);
-        self.until = self.until.max(now + wait.max(self.pause()));
+        self.until = self.until.max(now.saturating_add(wait.max(self.pause())));
     }
 
     /// Records that a connection works. The next failure is then the first one in a row.

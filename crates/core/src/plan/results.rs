@@ -349,7 +349,7 @@ impl Plan {
     fn wait(&mut self, now: Duration, error: &Error, attempt: u32, wait: Duration, for_host: bool) {
         self.resumes = self.transfer.present() > 0;
         self.tell_retry(error, attempt, wait, self.prefix());
-        self.state = State::Waiting { until: now + wait, for_host };
+        self.state = State::Waiting { until: now.saturating_add(wait), for_host };
     }
 
     fn start_again(&mut self, error: &Error) {

@@ -144,7 +144,7 @@ impl Connection {
         let mut sender = self.sender.clone();
         let mut response = pin!(sender.send_request(request));
         loop {
-            let silent = since.max(read(&self.last_bytes)) + self.silence_limit;
+            let silent = clock::after(since.max(read(&self.last_bytes)), self.silence_limit);
             match timeout_at(silent, &mut response).await {
                 Ok(Ok(response)) => {
                     self.served.store(true, Ordering::Relaxed);
@@ -153,7 +153,7 @@ impl Connection {
                 }
                 Ok(Err(e)) => return Err(self.send_error(&e, &at)),
                 // The connection is busy with other requests, and this one may not even be sent yet.
-                Err(_) if read(&self.last_bytes) + self.silence_limit > clock::instant() => {}
+                Err(_) if clock::after(read(&self.last_bytes), self.silence_limit) > clock::instant() => {}
                 Err(_) => {
                     let detail =
                         format!("no response over HTTP/2 within {} s", self.silence_limit.as_secs_f64());
