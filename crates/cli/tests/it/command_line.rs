@@ -247,7 +247,7 @@ fn two_files_are_in_flight_by_default_and_as_many_as_asked() {
     let server = Server::start();
     for (args, most) in [(vec![], 2), (vec!["-j", "4"], 4), (vec!["-j", "1"], 1)] {
         let place = Place::new();
-        let urls: Vec<String> = (0..6).map(|n| server.url(&format!("slow/50000/{n}?rate=100000"))).collect();
+        let urls: Vec<String> = (0..6).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
         let all: Vec<&str> =
             urls.iter().map(String::as_str).chain(args.clone()).chain(["--progress", "json"]).collect();
         let out = place.run(&all);

@@ -332,15 +332,22 @@ fn a_body_that_always_breaks_is_downloaded_over_http1() {
 #[test]
 fn requests_that_wait_for_a_free_stream_are_not_stalled() {
     // The server allows six streams at once, and sends them for longer than the timeout.
-    let secure = Secure::start();
-    let files: Vec<String> = (0..10).map(|n| format!("h2_slow/30000/f{n}")).collect();
-    secure.get(&files, &["--http2", "-j", "10", "--timeout", "2", "--retries", "0"]);
-    assert_eq!(connections(&secure.server.requests()), 1);
-    // The same holds for the default.
-    let secure = Secure::start();
-    let files: Vec<String> = small(0..60).into_iter().chain(files).collect();
-    secure.get(&files, &["-j", "10", "--timeout", "3", "--retries", "0"]);
-    assert!(of_version(&secure.asked("f"), 2).len() > 6);
+    let slow = || (0..10).map(|n| format!("h2_slow/30000/f{n}"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let secure = Secure::start();
+            let files: Vec<String> = slow().collect();
+            secure.get(&files, &["--http2", "-j", "10", "--timeout", "2", "--retries", "0"]);
+            assert_eq!(connections(&secure.server.requests()), 1);
+        });
+        // The same holds for the default.
+        scope.spawn(|| {
+            let secure = Secure::start();
+            let files: Vec<String> = small(0..60).into_iter().chain(slow()).collect();
+            secure.get(&files, &["-j", "10", "--timeout", "3", "--retries", "0"]);
+            assert!(of_version(&secure.asked("f"), 2).len() > 6);
+        });
+    });
 }
 
 #[test]
@@ -378,7 +385,7 @@ fn a_rate_limit_starves_no_stream() {
     let secure = Secure::start();
     // Later files must not wait for seconds because the large one fills the window of the connection.
     let files = ["17500000/large", "1000/a", "1000/b", "1000/c"].map(|file| format!("well_behaved/{file}"));
-    let more = ["--http2", "-j", "2", "-x", "1", "--limit-rate", "2M", "--timeout", "2", "--retries", "0"];
+    let more = ["--http2", "-j", "2", "-x", "1", "--limit-rate", "4M", "--timeout", "2", "--retries", "0"];
     secure.get(&files, &more);
 }
 
