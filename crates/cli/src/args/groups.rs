@@ -263,7 +263,9 @@ pub struct Http {
     #[arg(short = '6', long, hide_short_help = true)]
     pub ipv6: bool,
 
-    /// Connect through this proxy (http://, https://, socks4a://, socks5:// or socks5h://HOST:PORT)
+    /// Connect through a proxy, such as http://HOST:PORT
+    ///
+    /// PROXY is http://HOST:PORT, or begins with https://, socks4a://, socks5:// or socks5h://.
     ///
     /// A URL without a scheme is one of an HTTP proxy, and without a port the port is 1080 (443 for https).
     /// It is used instead of those of the environment (http_proxy, https_proxy and all_proxy). An empty URL
