@@ -159,12 +159,19 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
 
 /// Returns advice if a server refuses a file after a redirect, and did not get the user's headers because of
 /// the redirect. Both URLs are without secrets.
-pub(crate) fn was_redirected(code: &str, given: &str, refused: &str) -> Option<String> {
+pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
     (is_refusal && from != to).then(|| {
         let host = to.split_once("://").map_or(to, |(_, host)| host);
-        format!("The URL redirects to {host}, and -H is not sent there. To send it: --header-for {host} 'Name: value'")
+        match logs_in {
+            true => format!(
+                "The URL redirects to {host}, and the login is not sent there. A netrc file can have a login for it."
+            ),
+            false => format!(
+                "The URL redirects to {host}, and -H is not sent there. To send it: --header-for {host} 'Name: value'"
+            ),
+        }
     })
 }
 

@@ -5,8 +5,11 @@
 use crate::args::{self, Args, LoginOption, TokenOption};
 use crate::given;
 use crate::platform::{self, Hidden};
+use crate::settings;
+use downhaul_engine::core::credentials::netrc::{self, Netrc};
 use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::core::show;
+use std::io;
 use std::path::Path;
 
 /// The longest file with a login or a token, in bytes. Tokens of hubs have some KiB.
@@ -25,7 +28,7 @@ pub(crate) enum NoLogin {
 ///
 /// # Errors
 /// Why a login cannot be used.
-pub(crate) fn with_logins(args: &Args) -> Result<Args, NoLogin> {
+pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut args = args.clone();
     let http = &mut args.options.http;
     if let Some(option) = http.user.take() {
@@ -34,7 +37,48 @@ pub(crate) fn with_logins(args: &Args) -> Result<Args, NoLogin> {
     if let Some(TokenOption::File(path)) = &http.bearer {
         http.bearer = Some(token_of(path).map_err(NoLogin::Unusable)?);
     }
-    Ok(args)
+    let mut notes = Vec::new();
+    args.netrc = netrc(&args, &mut notes).map_err(NoLogin::Unusable)?;
+    Ok((args, notes))
+}
+
+/// Reads the netrc file. One that the person did not name need not be there, and a mistake in it stops
+/// nothing.
+fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
+    let http = &args.options.http;
+    let named = http.netrc.clone();
+    let Some(path) = named.clone().or_else(|| settings::netrc_path().filter(|_| !http.no_netrc)) else {
+        return Ok(None);
+    };
+    let shown = path.to_string_lossy();
+    let shown = show::escaped(&shown);
+    let text = match given::read(&path, netrc::LONGEST) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(None),
+        Err(e) => {
+            return unusable(format!("the netrc file {shown} cannot be read: {e}"), named.is_some(), notes);
+        }
+    };
+    let read = match String::from_utf8(text) {
+        Ok(text) => Netrc::read(&text, &shown).map_err(|mistake| mistake.to_string()),
+        Err(_) => Err("it is not UTF-8".into()),
+    };
+    let netrc = match read {
+        Ok(netrc) => netrc,
+        Err(why) => return unusable(format!("the netrc file {shown}: {why}"), named.is_some(), notes),
+    };
+    if platform::others_may_read(&path) {
+        notes.push(format!("other users can read the netrc file {shown}: chmod 600 makes it private"));
+    }
+    Ok(Some(netrc))
+}
+
+fn unusable(why: String, was_named: bool, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
+    if was_named {
+        return Err(why);
+    }
+    notes.push(format!("{why}. No login is taken from it"));
+    Ok(None)
 }
 
 /// Returns the login of `--user`, if it is whole.

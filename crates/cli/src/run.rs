@@ -99,7 +99,10 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(why) => return usage(&why),
     };
     let args = &match logins::with_logins(args) {
-        Ok(args) => args,
+        Ok((args, notes)) => {
+            notes.iter().for_each(|note| warn(note));
+            args
+        }
         Err(NoLogin::Unusable(why)) => return usage(&why),
         Err(NoLogin::Interrupted) => return Exit::Interrupted,
     };

@@ -19,7 +19,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The environment variables that are read, and their effects. `docs/environment.md` is made from this.
-pub const ENVIRONMENT: [(&str, &str); 12] = [
+pub const ENVIRONMENT: [(&str, &str); 13] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
         "the option of that name, if it is not on the command line (see [config.md](config.md))",
@@ -58,6 +58,10 @@ pub const ENVIRONMENT: [(&str, &str); 12] = [
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
         "where the folder `downhaul` is with `config.toml`: `$XDG_CONFIG_HOME`, else `$HOME/.config` (macOS: \
          `$HOME/Library/Application Support`)",
+    ),
+    (
+        "NETRC",
+        "the netrc file, if `--netrc` is not given (default: `.netrc` in the home folder; Windows: `_netrc`)",
     ),
     ("TZ", "the time zone of the log"),
 ];
@@ -207,6 +211,7 @@ pub(crate) fn resolve(
     settings.for_hosts = args.config.host_rules();
     settings.user = logins::login(args.options.http.user.as_ref());
     settings.bearer = logins::token(args.options.http.bearer.as_ref());
+    settings.netrc = args.netrc.clone();
     settings.schemes = match args.options.http.auth {
         args::Auth::Auto => Schemes::Any,
         args::Auth::Basic => Schemes::Basic,
@@ -322,6 +327,12 @@ fn folder_of_ours(variable: &str, below_home: &str, on_windows: &str) -> Option<
         folder(variable).or_else(|| Some(home()?.join(usual)))
     };
     Some(folder?.join("downhaul"))
+}
+
+/// Returns the path of the netrc file that is read by default. It need not exist.
+pub(crate) fn netrc_path() -> Option<PathBuf> {
+    let usual = if cfg!(windows) { "_netrc" } else { ".netrc" };
+    env("NETRC").map(PathBuf::from).or_else(|| Some(home()?.join(usual)))
 }
 
 /// Returns the home folder.

@@ -4,6 +4,7 @@
 //! that.
 
 use crate::credentials::challenge::Schemes;
+use crate::credentials::netrc::Netrc;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, NamedBy};
@@ -103,6 +104,9 @@ pub struct Settings {
     pub user: Option<Login>,
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
     pub bearer: Option<Secret>,
+    /// The logins of a netrc file, for the origins of the given URLs and for hosts to which their redirects
+    /// lead.
+    pub netrc: Option<Netrc>,
     /// How logins may be sent.
     pub schemes: Schemes,
     /// The value of the User-Agent header.
@@ -176,6 +180,7 @@ impl Default for Settings {
             for_hosts: HostRules::default(),
             user: None,
             bearer: None,
+            netrc: None,
             schemes: Schemes::Any,
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
@@ -240,6 +245,7 @@ setters! {
     with_for_hosts for_hosts HostRules,
     with_user user Option<Login>,
     with_bearer bearer Option<Secret>,
+    with_netrc netrc Option<Netrc>,
     with_schemes schemes Schemes,
     with_user_agent user_agent impl Into<String>,
     with_cacert cacert Option<PathBuf>,

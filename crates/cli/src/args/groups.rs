@@ -217,6 +217,17 @@ pub struct Http {
     #[arg(long, value_name = "TOKEN", value_parser = values::token, conflicts_with = "user", hide_short_help = true)]
     pub bearer: Option<TokenOption>,
 
+    /// Read logins from this netrc file instead of $NETRC or ~/.netrc
+    ///
+    /// A login of it is sent to its machine if the server asks, and if a given URL or its redirects lead
+    /// there.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub netrc: Option<PathBuf>,
+
+    /// Read no netrc file
+    #[arg(long, conflicts_with = "netrc", hide_short_help = true)]
+    pub no_netrc: bool,
+
     /// When and how a login is sent
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub auth: Auth,

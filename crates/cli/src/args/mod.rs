@@ -21,6 +21,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
 };
+use downhaul_engine::core::credentials::netrc::Netrc;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -94,6 +95,10 @@ pub struct Args {
     /// The command as it is understood, for `--dry-run`.
     #[arg(skip)]
     pub(crate) shown: String,
+
+    /// The logins of the netrc file.
+    #[arg(skip)]
+    pub(crate) netrc: Option<Netrc>,
 
     /// What the configuration says.
     #[arg(skip)]

@@ -65,3 +65,8 @@ pub(crate) fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Re
 pub(crate) fn who_else_may_write(_path: &std::path::Path) -> Option<&'static str> {
     None
 }
+
+/// Returns true if other users may read a file. The permissions of this system are not looked at.
+pub(crate) fn others_may_read(_path: &std::path::Path) -> bool {
+    false
+}

@@ -220,3 +220,9 @@ pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
         _ => Some("all users may write to the file"),
     }
 }
+
+/// Returns true if other users may read a regular file.
+pub(crate) fn others_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
+}

@@ -191,10 +191,13 @@ impl<'a> Messages<'a> {
     fn more_advice(&self, known: &Known, error: &Failure) -> Option<String> {
         let Known { url, assumed_https, .. } = known;
         let globs = self.args.is_none_or(|args| args.output.glob);
-        let sends = self.args.is_some_and(|args| !args.options.http.headers.is_empty());
+        let http = self.args.map(|args| &args.options.http);
+        let logs_in = http.is_some_and(|http| http.user.is_some() || http.bearer.is_some());
+        let sends = logs_in || http.is_some_and(|http| !http.headers.is_empty());
         let assumed = if *assumed_https { hints::scheme_was_assumed(&error.code, url) } else { None };
         let pattern = if globs { None } else { hints::is_pattern(&error.code, url) };
-        let redirected = if sends { hints::was_redirected(&error.code, url, &error.at) } else { None };
+        let redirected =
+            if sends { hints::was_redirected(&error.code, url, &error.at, logs_in) } else { None };
         let expired =
             || hints::has_expired(&error.code, url).or_else(|| hints::has_expired(&error.code, &error.at));
         let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());

@@ -29,6 +29,7 @@ mod http2;
 mod logins;
 mod mirrors;
 mod misbehaviour;
+mod netrc;
 #[cfg(unix)]
 mod nginx;
 mod polite;

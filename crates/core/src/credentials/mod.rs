@@ -7,6 +7,7 @@
 pub mod challenge;
 pub mod digest;
 mod login;
+pub mod netrc;
 pub mod space;
 
 pub use login::{Refused, basic, bearer, login_of, without_userinfo};

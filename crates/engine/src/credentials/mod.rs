@@ -23,6 +23,7 @@ use downhaul_core::settings::Settings;
 use http::header::{self, HeaderMap};
 use logins::{How, Logins};
 use permit::Attempt;
+use std::borrow::Cow;
 use std::sync::Arc;
 use url::Url;
 
@@ -38,6 +39,7 @@ pub(crate) struct Given {
     pub(crate) url: Url,
     by: GivenBy,
     login: Result<Option<Login>, Refused>,
+    lacks_password: bool,
 }
 
 /// A request that needs secrets.
@@ -66,13 +68,15 @@ pub(crate) enum After {
 struct Candidate<'a> {
     kind: SecretKind,
     from: String,
-    login: &'a Login,
+    login: Cow<'a, Login>,
 }
 
 impl Given {
     /// Takes the userinfo out of a URL.
     pub(crate) fn new(url: &Url, by: GivenBy) -> Given {
-        Given { url: credentials::without_userinfo(url), by, login: credentials::login_of(url) }
+        let lacks_password = url.password().is_none();
+        let login = credentials::login_of(url);
+        Given { url: credentials::without_userinfo(url), by, login, lacks_password }
     }
 
     fn going<'a>(&'a self, to: &'a Url) -> Going<'a> {
@@ -99,11 +103,12 @@ impl Store {
             permit.add_headers(SecretKind::HostRule, self.settings.for_hosts.headers(url).into_iter());
         }
         if let Some(candidate) = self.candidate(asking)
-            && !self.logins.is_refused(url, candidate.login)
+            && !self.logins.is_refused(url, &candidate.login)
             && let Some((value, how)) = self.at_once(&candidate, asking)
         {
             permit.authorize(candidate.kind, &value);
-            permit.attempt = Some(Attempt { login: candidate.login.clone(), how, was_asked: false });
+            permit.attempt =
+                Some(Attempt { login: candidate.login.clone().into_owned(), how, was_asked: false });
         }
         if let Some(token) = self.settings.bearer.as_ref().filter(|_| SecretKind::Bearer.may_go(going)) {
             permit.authorize(SecretKind::Bearer, &credentials::bearer(token));
@@ -138,6 +143,7 @@ impl Store {
             });
         }
         let Some(Candidate { kind, from, login }) = self.candidate(asking) else { return After::Done };
+        let login = &*login;
         let not_accepted = || {
             self.logins.refused(url, login);
             After::Refused(format!("the server did not accept the user name and password from {from}"))
@@ -167,22 +173,38 @@ impl Store {
 
     /// Returns the login for a request, whether it is sent at once or when the server asks.
     fn candidate<'a>(&'a self, asking: Asking<'a>) -> Option<Candidate<'a>> {
-        let going = asking.given.going(asking.url);
-        let of_url = asking.given.login.as_ref().ok().and_then(Option::as_ref);
-        let logins = [(SecretKind::Userinfo, of_url), (SecretKind::UserOption, self.settings.user.as_ref())];
-        let allowed = logins.into_iter().filter(|(kind, _)| kind.may_go(going));
-        allowed
-            .filter_map(|(kind, login)| Some(Candidate { kind, from: kind.name().into(), login: login? }))
-            .next()
+        let Asking { given, url, .. } = asking;
+        let going = given.going(url);
+        let of_url = given.login.as_ref().ok().and_then(Option::as_ref);
+        let of_url = of_url.filter(|_| SecretKind::Userinfo.may_go(going));
+        // A URL may name the user alone, and the netrc file has the password.
+        let named = of_url.filter(|_| given.lacks_password).map(|login| login.user.as_str());
+        let of_netrc = || {
+            let netrc = self.settings.netrc.as_ref().filter(|_| SecretKind::Netrc.may_go(going))?;
+            let (login, from) = netrc.login(&url.host()?, named, going.is_at_home())?;
+            Some(Candidate { kind: SecretKind::Netrc, from, login: Cow::Owned(login) })
+        };
+        if named.is_some()
+            && let Some(candidate) = of_netrc()
+        {
+            return Some(candidate);
+        }
+        let option = self.settings.user.as_ref().filter(|_| SecretKind::UserOption.may_go(going));
+        let (kind, login) = match (of_url, option) {
+            (Some(login), _) => (SecretKind::Userinfo, login),
+            (None, Some(login)) => (SecretKind::UserOption, login),
+            (None, None) => return of_netrc(),
+        };
+        Some(Candidate { kind, from: kind.name().into(), login: Cow::Borrowed(login) })
     }
 
     /// Returns what is sent before the server asks: what it accepted before; a login in a URL, as curl and
     /// wget send it; and any login of the given origin if the person wants Basic.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
-        let ready = self.logins.ready(asking.url, candidate.login, asking.method);
+        let ready = self.logins.ready(asking.url, &candidate.login, asking.method);
         let is_basic = candidate.kind == SecretKind::Userinfo
             || (self.settings.schemes == Schemes::Basic && asking.given.going(asking.url).is_at_home());
-        let basic = || credentials::basic(candidate.login).map(|value| (value, How::Basic(None)));
+        let basic = || credentials::basic(&candidate.login).map(|value| (value, How::Basic(None)));
         ready.or_else(|| basic().filter(|_| is_basic))
     }
 }
