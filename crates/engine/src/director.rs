@@ -108,22 +108,12 @@ pub(crate) struct Director {
     /// Decides how many files are active at once, if the user set no number.
     files: Option<Controller>,
     on_error: OnError,
-    jobs: u64,
     queue: Queue,
-    /// Commands for jobs that have not arrived here yet.
-    early: BTreeMap<JobId, Vec<Control>>,
-    /// True if all jobs are paused, so that no file starts.
-    paused: bool,
     running: BTreeMap<JobId, Running>,
     /// Idle files that may continue as soon as the limit allows it.
     ready: VecDeque<(JobId, Ready)>,
     news: mpsc::UnboundedSender<(JobId, Report)>,
     from_workers: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
-    /// True while the queue is being filled. It is filled again when it is half empty, so that the task that
-    /// fills it does not wake up for each file.
-    filling: bool,
-    /// True if no new file starts any more.
-    closing: bool,
     connections: Connections,
     summary: Summary,
 }
@@ -156,16 +146,11 @@ impl Director {
             limit,
             seed,
             files,
-            jobs: 0,
             queue: Queue::default(),
-            early: BTreeMap::new(),
-            paused: false,
             running: BTreeMap::new(),
             ready: VecDeque::new(),
             news,
             from_workers: Some(from_workers),
-            filling: true,
-            closing: false,
             connections,
             summary: Summary::default(),
         }
@@ -183,7 +168,7 @@ impl Director {
         loop {
             self.start_files();
             self.drive_waiting();
-            if (!more_jobs || self.closing) && self.queue.is_empty() && self.running.is_empty() {
+            if (!more_jobs || self.queue.is_closed()) && self.queue.is_empty() && self.running.is_empty() {
                 break;
             }
             let wake = self.next_wake();
@@ -207,7 +192,7 @@ impl Director {
 
     fn next_wake(&self) -> Option<Duration> {
         let timers = self.running.values().filter_map(|one| one.wake);
-        let waits_for_reader = !self.closing && self.reporter.is_behind();
+        let waits_for_reader = !self.queue.is_closed() && self.reporter.is_behind();
         timers.chain(waits_for_reader.then(|| self.clock.now() + READER_PATIENCE)).min()
     }
 

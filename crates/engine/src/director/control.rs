@@ -42,16 +42,17 @@ pub enum Remove {
 impl Director {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Job(id, control) if id.get() > self.jobs => {
-                self.early.entry(id).or_default().push(control);
+            Command::Job(id, control) => {
+                if let Some(control) = self.queue.keep_early(id, control) {
+                    self.control(id, control);
+                }
             }
-            Command::Job(id, control) => self.control(id, control),
             Command::PauseAll => {
-                self.paused = true;
+                self.queue.pause_all(true);
                 self.ids().into_iter().for_each(|id| self.control(id, Control::Pause));
             }
             Command::ResumeAll => {
-                self.paused = false;
+                self.queue.pause_all(false);
                 let queued = self.queue.ids();
                 self.ids().into_iter().chain(queued).for_each(|id| self.control(id, Control::Resume));
             }
@@ -68,7 +69,7 @@ impl Director {
 
     /// Carries out the commands for a job that were sent before it arrived.
     pub(super) fn catch_up(&mut self, id: JobId) {
-        for control in self.early.remove(&id).unwrap_or_default() {
+        for control in self.queue.take_early(id) {
             self.control(id, control);
         }
     }
@@ -123,10 +124,8 @@ impl Director {
     }
 
     pub(super) fn start_no_more(&mut self) {
-        self.closing = true;
         let stopped = Error::new(ErrorKind::RunStopped, "", "");
-        for id in self.queue.ids() {
-            self.queue.remove(id);
+        for id in self.queue.close() {
             self.fail_unstarted(id, &stopped);
         }
     }

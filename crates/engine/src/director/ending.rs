@@ -158,7 +158,7 @@ impl Director {
     }
 
     pub(super) fn sum_up(&mut self) -> Summary {
-        self.summary.files = self.jobs;
+        self.summary.files = self.queue.arrived();
         let hosts = std::mem::take(&mut self.connections.hosts).into_iter();
         let mut hosts: Vec<_> = hosts.map(|(host, one)| (host, one.steps().to_vec())).collect();
         hosts.retain(|(_, steps)| !steps.is_empty());

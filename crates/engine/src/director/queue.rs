@@ -1,7 +1,10 @@
-//! The jobs that have not started.
+//! The jobs that have not started, and if further ones are accepted or may start.
 //!
-//! Invariant: each job is here once. It either waits for its turn or is paused.
+//! Invariant: each job is here once. It either waits for its turn or is paused. A closed queue is empty and
+//! stays empty.
 
+use super::QUEUE_AHEAD;
+use super::control::Control;
 use downhaul_core::event::JobId;
 use downhaul_core::job::Job;
 use std::cmp::Reverse;
@@ -12,21 +15,80 @@ pub(super) struct Queue {
     /// Jobs that may start, the next one first: by priority, then in the order in which they were added.
     waiting: BTreeMap<(Reverse<i32>, JobId), Job>,
     paused: BTreeMap<JobId, Job>,
+    /// Commands for jobs that have not arrived here yet.
+    early: BTreeMap<JobId, Vec<Control>>,
+    /// The number of jobs that have arrived.
+    arrived: u64,
+    /// True if the whole session is paused, so that no job starts.
+    all_paused: bool,
+    /// True while the queue is full enough. It is filled again when it is half empty, so that the task that
+    /// fills it does not wake up for each job.
+    full: bool,
+    /// True if no job starts any more.
+    closed: bool,
 }
 
 impl Queue {
+    /// Counts a job that has arrived. Identifiers are given in the order of arrival, from 1.
+    pub(super) fn count(&mut self) {
+        self.arrived += 1;
+    }
+
+    /// Returns the number of jobs that have arrived.
+    pub(super) fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
+    /// Keeps a command for a job that has not arrived. Returns the command if the job has arrived.
+    pub(super) fn keep_early(&mut self, id: JobId, control: Control) -> Option<Control> {
+        if id.get() <= self.arrived {
+            return Some(control);
+        }
+        self.early.entry(id).or_default().push(control);
+        None
+    }
+
+    /// Removes the commands that were kept for a job, and returns them.
+    pub(super) fn take_early(&mut self, id: JobId) -> Vec<Control> {
+        self.early.remove(&id).unwrap_or_default()
+    }
+
+    /// Returns true if further jobs should be added.
+    pub(super) fn has_space(&mut self) -> bool {
+        self.full = self.waiting.len() >= if self.full { QUEUE_AHEAD / 2 } else { QUEUE_AHEAD };
+        !self.closed && !self.full
+    }
+
+    /// Pauses or resumes the start of all jobs. Jobs that are paused by themselves stay so.
+    pub(super) fn pause_all(&mut self, paused: bool) {
+        self.all_paused = paused;
+    }
+
+    /// Removes all jobs, and returns their identifiers. No job starts any more.
+    pub(super) fn close(&mut self) -> Vec<JobId> {
+        self.closed = true;
+        let ids = self.ids();
+        self.waiting.clear();
+        self.paused.clear();
+        ids
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     pub(super) fn push(&mut self, id: JobId, job: Job) {
         self.waiting.insert((Reverse(job.priority), id), job);
+    }
+
+    /// Returns true if a job may start.
+    pub(super) fn has_next(&self) -> bool {
+        !self.closed && !self.all_paused && !self.waiting.is_empty()
     }
 
     /// Removes the job that starts next, and returns it.
     pub(super) fn pop(&mut self) -> Option<(JobId, Job)> {
         self.waiting.pop_first().map(|((_, id), job)| (id, job))
-    }
-
-    /// Returns the number of jobs that may start.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

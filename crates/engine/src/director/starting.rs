@@ -3,7 +3,7 @@
 //! Invariant: files start in the order of the queue, and only while the number of files at once allows it.
 
 use super::running::Running;
-use super::{Director, QUEUE_AHEAD, Ready};
+use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
 use crate::session::Added;
@@ -28,7 +28,7 @@ pub(super) const FILES_LEAST: usize = 4;
 impl Director {
     /// Takes a job into the queue and reserves its name.
     pub(super) fn enqueue(&mut self, (id, job): Added) {
-        self.jobs += 1;
+        self.queue.count();
         let queued = match &job {
             Ok(job) => EventKind::queued(job),
             Err(error) => EventKind::queued_without_job(error),
@@ -57,8 +57,7 @@ impl Director {
 
     /// Returns true if the queue has space for further jobs.
     pub(super) fn wants_jobs(&mut self) -> bool {
-        self.filling = self.queue.waiting() < if self.filling { QUEUE_AHEAD } else { QUEUE_AHEAD / 2 };
-        !self.closing && self.filling && !self.reporter.is_behind()
+        self.queue.has_space() && !self.reporter.is_behind()
     }
 
     /// Continues idle files, and starts files from the queue, as far as the limit allows.
@@ -71,10 +70,7 @@ impl Director {
                 Ready::Resumed => self.tell_plan(id, Input::Pause(false)),
             }
         }
-        if self.closing || self.paused {
-            return;
-        }
-        while self.queue.waiting() > 0 && self.may_start() {
+        while self.queue.has_next() && self.may_start() {
             let Some((id, spec)) = self.queue.pop() else { return };
             let meter = self
                 .reporter
