@@ -5,8 +5,7 @@ use downhaul_engine::check_keys;
 use downhaul_engine::core::job;
 use downhaul_engine::core::list::checksums::{self, Checksums};
 use downhaul_engine::core::list::text::Lines;
-use downhaul_engine::core::proxy;
-use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::ChecksumList;
 use downhaul_engine::core::show;
 use downhaul_engine::core::signature::{self, Key, Keys};
@@ -16,9 +15,6 @@ use std::path::Path;
 
 /// The longest file of headers, in bytes. No server accepts more than some tens of KiB of headers.
 const LONGEST_HEADERS: usize = 256 * 1024;
-
-/// The longest file with a login, in bytes.
-const LONGEST_LOGIN: usize = 64 * 1024;
 
 /// Reads the list of `--checksum-file`, and the signature beside it if one is wanted. The list may also be a
 /// URL.
@@ -114,18 +110,6 @@ pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Sec
         all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, Secret::new(value))));
     }
     Ok(all)
-}
-
-/// Reads a login: `NAME:PASSWORD`, or the first line of `@FILE`.
-///
-/// # Errors
-/// What is wrong with it, without the login.
-pub(crate) fn login(option: &Secret) -> Result<Login, String> {
-    let Some(file) = option.expose().strip_prefix('@') else { return proxy::parse_login(option.expose()) };
-    let shown = show::escaped(file);
-    let text = read(Path::new(file), LONGEST_LOGIN).map_err(|e| format!("@{shown} cannot be read: {e}"))?;
-    let text = String::from_utf8(text).map_err(|_| format!("@{shown} is not UTF-8"))?;
-    proxy::parse_login(text.lines().next().unwrap_or_default()).map_err(|why| format!("@{shown}: {why}"))
 }
 
 fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {

@@ -35,6 +35,10 @@ const ADVICE: &[(&str, &str)] = &[
         "tls.outdated",
         "The server needs an update: TLS 1.2 or newer is required. A server that requires a client certificate can fail like this, too.",
     ),
+    (
+        "tls.pin",
+        "Someone may be between you and the server, or it has a new key. Ask its owner before you change --pinned-pubkey.",
+    ),
     ("tls.missing", "If the server uses plain http, write http:// in the URL."),
     ("net.silent", "A longer --timeout may help."),
     ("net.slow", "A lower --min-speed allows slower transfers."),

@@ -31,8 +31,10 @@ pub(crate) enum NoLogin {
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut args = args.clone();
     let http = &mut args.options.http;
-    if let Some(option) = http.user.take() {
-        http.user = Some(LoginOption::Whole(whole(option)?));
+    for (name, option) in [("--user", &mut http.user), ("--proxy-user", &mut http.proxy_user)] {
+        if let Some(given) = option.take() {
+            *option = Some(LoginOption::Whole(whole(name, given)?));
+        }
     }
     if let Some(TokenOption::File(path)) = &http.bearer {
         http.bearer = Some(token_of(path).map_err(NoLogin::Unusable)?);
@@ -81,7 +83,7 @@ fn unusable(why: String, was_named: bool, notes: &mut Vec<String>) -> Result<Opt
     Ok(None)
 }
 
-/// Returns the login of `--user`, if it is whole.
+/// Returns the login of `--user` or `--proxy-user`, if it is whole.
 pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
     match option {
         Some(LoginOption::Whole(login)) => Some(login.clone()),
@@ -97,18 +99,19 @@ pub(crate) fn token(option: Option<&TokenOption>) -> Option<Secret> {
     }
 }
 
-fn whole(option: LoginOption) -> Result<Login, NoLogin> {
+/// Returns the whole login of the option that is called `called`.
+fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
     let name = match option {
         LoginOption::Whole(login) => return Ok(login),
         LoginOption::Name(name) => name,
         LoginOption::File(path) => {
             let shown = path.to_string_lossy();
             let shown = show::escaped(&shown);
-            let line = first_line(&path, &format!("--user @{shown}")).map_err(NoLogin::Unusable)?;
+            let line = first_line(&path, &format!("{called} @{shown}")).map_err(NoLogin::Unusable)?;
             return match args::login(&line) {
                 Ok(LoginOption::Whole(login)) => Ok(login),
                 _ => Err(NoLogin::Unusable(format!(
-                    "--user @{shown}: the first line must be NAME:PASSWORD, without control characters"
+                    "{called} @{shown}: the first line must be NAME:PASSWORD, without control characters"
                 ))),
             };
         }
@@ -117,8 +120,8 @@ fn whole(option: LoginOption) -> Result<Login, NoLogin> {
         Hidden::Line(password) => Ok(Login { user: name, password: Secret::new(password) }),
         Hidden::Interrupted => Err(NoLogin::Interrupted),
         Hidden::NoTerminal => Err(NoLogin::Unusable(format!(
-            "--user {name} has no password, and there is no terminal to ask for it: give --user {name}:PASSWORD, or \
-             --user @FILE with NAME:PASSWORD in FILE",
+            "{called} {name} has no password, and there is no terminal to ask for it: give {called} {name}:PASSWORD, or \
+             {called} @FILE with NAME:PASSWORD in FILE",
             name = show::escaped(&name)
         ))),
     }

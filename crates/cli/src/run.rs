@@ -217,8 +217,15 @@ async fn download(
     };
     let session = match session {
         Ok(session) => Arc::new(session),
-        // Only here is it known if the file of --cacert can be read.
-        Err(e) if !e.at.is_empty() => return usage(&escaped(&format!("--cacert {}: {}", e.at, e.detail))),
+        // Only here is it known if the files with certificates can be read.
+        Err(e) if !e.at.is_empty() => {
+            let key = args.options.http.key.as_ref().filter(|key| key.to_string_lossy() == e.at);
+            let option = match e.kind {
+                ErrorKind::TlsClient => key.map_or("--cert", |_| "--key"),
+                _ => "--cacert",
+            };
+            return usage(&escaped(&format!("{option} {}: {}", e.at, e.detail)));
+        }
         Err(e) => return usage(&escaped(&e.to_string())),
     };
     let pending = args.options.failure.failed.is_some().then(Pending::default);

@@ -12,7 +12,7 @@ use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 use downhaul_engine::core::settings::{
-    Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, Verify,
+    Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, TlsVersion, Verify,
 };
 use downhaul_engine::core::show::escaped;
 use std::io::IsTerminal;
@@ -227,6 +227,15 @@ pub(crate) fn resolve(
         (_, true) => Family::V6,
         _ => Family::Any,
     };
+    settings.client_certificate = args.options.http.cert.clone();
+    settings.client_key = args.options.http.key.clone();
+    settings.pinned_keys =
+        args.options.http.pinned_pubkey.as_ref().map(|pins| pins.0.clone()).unwrap_or_default();
+    settings.tls_min = match args.options.http.tls_min {
+        args::TlsMin::V12 => TlsVersion::V12,
+        args::TlsMin::V13 => TlsVersion::V13,
+    };
+    settings.insecure_hosts = args.options.http.insecure_host.clone();
     settings.proxies = proxies(&args.options.http)?;
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
@@ -365,8 +374,7 @@ pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
 /// # Errors
 /// What is wrong with an option or a variable, without its value.
 fn proxies(http: &args::Http) -> Result<Proxies, String> {
-    let login = http.proxy_user.as_ref().map(given::login).transpose();
-    let login = login.map_err(|why| format!("--proxy-user: {why}"))?;
+    let login = logins::login(http.proxy_user.as_ref());
     let read = |name: &str, text: &str| {
         let proxy = Proxy::parse(text).and_then(|proxy| match &login {
             Some(login) => proxy.with_login(Some(login.clone())),

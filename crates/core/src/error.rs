@@ -161,6 +161,10 @@ kinds! {
         "the server's certificate is for another host";
     TlsUntrusted      "tls.untrusted"          Person Remote  Connection Silent  Keep    Fails
         "the server's certificate is not signed by a trusted authority";
+    TlsPin            "tls.pin"                Person Remote  Connection Silent  Keep    Fails
+        "the server's key is not a pinned one";
+    TlsClient         "tls.client"             Never  Request Connection Silent  Keep    Fails
+        "the client certificate or its key cannot be used";
     TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep    Fails
         "the server offers only TLS versions or ciphers that are not considered safe";
     TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep    Fails

@@ -131,15 +131,6 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// Reads `NAME:PASSWORD`. The name ends at the first colon, and the password may be empty.
-///
-/// # Errors
-/// There is no colon, or a control character. The text is not in the message.
-pub fn parse_login(text: &str) -> Result<Login, String> {
-    let (user, password) = text.split_once(':').ok_or("it must have the form NAME:PASSWORD")?;
-    checked(user.to_string(), password.to_string())
-}
-
 /// Returns the login in a URL of a proxy.
 fn login_of(url: &Url) -> Result<Option<Login>, String> {
     if url.username().is_empty() && url.password().is_none() {

@@ -127,6 +127,16 @@ pub struct Settings {
     pub reserved: Vec<PathBuf>,
     /// The proxies. The default has none.
     pub proxies: Proxies,
+    /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.
+    pub client_certificate: Option<PathBuf>,
+    /// The file with the key of the client certificate (PEM). `None`: it is in the same file.
+    pub client_key: Option<PathBuf>,
+    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. Empty: any.
+    pub pinned_keys: Vec<[u8; 32]>,
+    /// The oldest version of TLS that is accepted.
+    pub tls_min: TlsVersion,
+    /// Hosts (`HOST` or `HOST:PORT`) of which every certificate is accepted.
+    pub insecure_hosts: Vec<String>,
 }
 
 /// The time over which the lowest allowed speed is measured. `--min-speed` is documented as the speed over a
@@ -192,6 +202,11 @@ impl Default for Settings {
             hosts: None,
             reserved: Vec::new(),
             proxies: Proxies::default(),
+            client_certificate: None,
+            client_key: None,
+            pinned_keys: Vec::new(),
+            tls_min: TlsVersion::V12,
+            insecure_hosts: Vec::new(),
         }
     }
 }
@@ -256,6 +271,11 @@ setters! {
     with_hosts hosts Option<PathBuf>,
     with_reserved reserved Vec<PathBuf>,
     with_proxies proxies Proxies,
+    with_client_certificate client_certificate Option<PathBuf>,
+    with_client_key client_key Option<PathBuf>,
+    with_pinned_keys pinned_keys Vec<[u8; 32]>,
+    with_tls_min tls_min TlsVersion,
+    with_insecure_hosts insecure_hosts Vec<String>,
 }
 
 /// What to do with a file that failed (`--on-error`).
@@ -356,6 +376,15 @@ pub enum Family {
     V4,
     /// IPv6 only.
     V6,
+}
+
+/// A version of TLS (`--tls-min`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V12,
+    /// TLS 1.3 (RFC 8446).
+    V13,
 }
 
 /// The HTTP version to use (`--http1`, `--http2`).

@@ -42,6 +42,12 @@ const TABLE: &[Row] = &[
     // Options that have another name here.
     (Some('s'), &["silent", "no-verbose"], None, Instead("use -q")),
     (Some('k'), &["no-check-certificate"], None, Instead("use --insecure")),
+    (Some('E'), &["certificate"], Some("FILE"), Instead("use --cert FILE")),
+    (None, &["private-key"], Some("FILE"), Instead("use --key FILE")),
+    (None, &["pinnedpubkey"], Some("KEYS"), Instead("use --pinned-pubkey KEYS")),
+    (None, &["ca-certificate"], Some("FILE"), Instead("use --cacert FILE")),
+    (None, &["tlsv1.2"], None, Anyway),
+    (None, &["tlsv1.3"], None, Instead("use --tls-min 1.3")),
     (Some('P'), &["directory-prefix", "output-dir", "dir"], Some("DIR"), Instead("use -d DIR")),
     (None, &["output-document", "out"], Some("FILE"), Instead("use -o FILE")),
     (None, &["input-file"], Some("FILE"), Instead("use -i FILE")),

@@ -1,7 +1,9 @@
 //! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
 
-use super::choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
-use super::values::{self, Header, LoginOption, NumberOrAuto, TokenOption};
+use super::choices::{
+    Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
+};
+use super::values::{self, Header, LoginOption, NumberOrAuto, Pins, TokenOption};
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
@@ -290,9 +292,34 @@ pub struct Http {
     #[arg(long, value_name = "HOSTS", hide_short_help = true)]
     pub no_proxy: Option<String>,
 
-    /// User name and password for the proxy, as NAME:PASSWORD or in @FILE
-    #[arg(long, value_name = "LOGIN", value_parser = values::secret, hide_short_help = true)]
-    pub proxy_user: Option<Secret>,
+    /// User name and password for the proxy, as NAME:PASSWORD, NAME (then it asks) or in @FILE
+    #[arg(long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
+    pub proxy_user: Option<LoginOption>,
+
+    /// Show the certificate in this PEM file to the servers of the given URLs
+    ///
+    /// The file also has the certificates of its chain, and its key unless --key is given.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub cert: Option<PathBuf>,
+
+    /// The private key of the certificate of --cert, in PEM form and not encrypted
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "cert", hide_short_help = true)]
+    pub key: Option<PathBuf>,
+
+    /// Require that the hosts of the given URLs have one of these public keys (sha256//BASE64;sha256//BASE64)
+    ///
+    /// The value is the SHA-256 of the key in its DER form (SubjectPublicKeyInfo), as in curl. The
+    /// certificate must be valid as well.
+    #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
+    pub pinned_pubkey: Option<Pins>,
+
+    /// The oldest version of TLS to accept
+    #[arg(long, value_name = "VERSION", default_value = "1.2", hide_short_help = true)]
+    pub tls_min: TlsMin,
+
+    /// Accept every certificate of this host (HOST or HOST:PORT), and verify those of all others
+    #[arg(long, value_name = "HOST", hide_short_help = true)]
+    pub insecure_host: Vec<String>,
 }
 
 /// What is shown and logged.

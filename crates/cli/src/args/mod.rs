@@ -6,7 +6,7 @@ mod groups;
 mod help;
 mod values;
 
-pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, Verify};
+pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Proof, Telling, Work};
 pub use values::{Header, LoginOption, TokenOption};

@@ -1,6 +1,6 @@
 //! Reads the values of options. Every error is a phrase that says what the value must be.
 
-use downhaul_engine::core::digest::Digest;
+use downhaul_engine::core::digest::{Algorithm, Digest};
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::secret::{Login, Secret};
 use std::path::PathBuf;
@@ -35,6 +35,10 @@ pub enum LoginOption {
     File(PathBuf),
 }
 
+/// `--pinned-pubkey`: the SHA-256 of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pins(pub Vec<[u8; 32]>);
+
 /// `--bearer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenOption {
@@ -46,6 +50,17 @@ pub enum TokenOption {
 
 pub(super) fn checksum(text: &str) -> Result<Digest, String> {
     Digest::from_given(text)
+}
+
+/// Reads `sha256//BASE64`, or several of them with semicolons between them, as curl does.
+pub(super) fn pins(text: &str) -> Result<Pins, String> {
+    let pin = |text: &str| {
+        let digest = Digest::from_base64(Algorithm::Sha256, text.trim().strip_prefix("sha256//")?)?;
+        digest.bytes.as_slice().try_into().ok()
+    };
+    let pins: Option<Vec<[u8; 32]>> = text.split(';').filter(|one| !one.trim().is_empty()).map(pin).collect();
+    let pins = pins.filter(|pins| !pins.is_empty()).map(Pins);
+    pins.ok_or_else(|| "it must be sha256//BASE64, or several of these with semicolons between them".into())
 }
 
 pub(super) fn connections(text: &str) -> Result<NumberOrAuto, String> {

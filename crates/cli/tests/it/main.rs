@@ -39,6 +39,8 @@ mod proxies;
 mod proxy_servers;
 mod several_connections;
 mod tls;
+#[cfg(unix)]
+mod tls_options;
 mod tracing;
 
 // Digests, checksum lists and signatures.

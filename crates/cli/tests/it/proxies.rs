@@ -344,10 +344,10 @@ fn a_proxy_that_cannot_be_read_is_a_usage_error_without_its_password() {
         (("X", ""), &["--proxy", "http://ann:hush@h:70000"], "--proxy: it must have the form"),
         (
             ("X", ""),
-            &["--proxy", "h:1", "--proxy-user", "hush"],
-            "--proxy-user: it must have the form NAME:PASSWORD",
+            &["--proxy", "h:1", "--proxy-user", "ann"],
+            "--proxy-user ann has no password, and there is no terminal",
         ),
-        (("X", ""), &["--proxy", "h:1", "--proxy-user", "@none"], "--proxy-user: @none cannot be read"),
+        (("X", ""), &["--proxy", "h:1", "--proxy-user", "@none"], "--proxy-user @none: it cannot be read"),
         (
             ("X", ""),
             &["--proxy", "socks5://h:1", "--proxy-user", ":hush"],

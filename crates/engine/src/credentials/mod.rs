@@ -33,6 +33,15 @@ pub(crate) struct Store {
     logins: Logins,
 }
 
+/// What the connection of a request has to know of its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Peer {
+    /// The client certificate may be shown to it.
+    pub(crate) gets_certificate: bool,
+    /// It is the host of a URL that the person gave. Pinned keys are for it.
+    pub(crate) is_given_host: bool,
+}
+
 /// The URL of a file as it was given, and what its userinfo says.
 pub(crate) struct Given {
     /// The URL without its userinfo.
@@ -124,6 +133,15 @@ impl Store {
             permit.add_headers(SecretKind::HeaderFor, named.map(|(_, name, value)| (name.as_str(), value)));
         }
         Ok(permit)
+    }
+
+    /// Returns what the connection of a request has to know of its server.
+    pub(crate) fn peer(&self, asking: Asking) -> Peer {
+        let going = asking.given.going(asking.url);
+        Peer {
+            gets_certificate: SecretKind::ClientCertificate.may_go(going),
+            is_given_host: going.by_person && going.to.host() == going.given.host(),
+        }
     }
 
     /// Looks at the response to a request that was sent with a permit.

@@ -85,7 +85,7 @@ pub(super) fn talk(world: &World, stream: TcpStream, connection: usize) {
                 else {
                     return;
                 };
-                world.count_handshake(stream.get_ref().1.handshake_kind());
+                world.count_handshake(stream.get_ref().1);
                 serve(world, stream, None, connection).await;
             }
         }

@@ -44,6 +44,8 @@ struct World {
     /// TLS handshakes, and those of them that resumed a session.
     handshakes: AtomicUsize,
     resumed: AtomicUsize,
+    /// TLS handshakes in which the client showed a certificate.
+    identified: AtomicUsize,
     over: AtomicBool,
     /// The connections that are open now, and the most that were open at once.
     open: AtomicUsize,
@@ -159,6 +161,11 @@ impl Server {
         (count(&self.world.handshakes), count(&self.world.resumed))
     }
 
+    /// Returns the number of TLS handshakes in which the client showed a certificate.
+    pub fn identified(&self) -> usize {
+        self.world.identified.load(Ordering::Relaxed)
+    }
+
     /// Returns the requests for targets that contain this text.
     pub fn requests_for(&self, text: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.target.contains(text)).collect()
@@ -237,10 +244,11 @@ impl World {
         *count - 1
     }
 
-    fn count_handshake(&self, kind: Option<rustls::HandshakeKind>) {
+    fn count_handshake(&self, connection: &rustls::ServerConnection) {
         self.handshakes.fetch_add(1, Ordering::Relaxed);
-        let resumed = kind == Some(rustls::HandshakeKind::Resumed);
+        let resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         self.resumed.fetch_add(usize::from(resumed), Ordering::Relaxed);
+        self.identified.fetch_add(usize::from(connection.peer_certificates().is_some()), Ordering::Relaxed);
     }
 
     fn secure_and_talk(&self, stream: TcpStream, connection: usize) {
@@ -255,7 +263,7 @@ impl World {
                 if secured.conn.complete_io(&mut secured.sock).is_err() {
                     return;
                 }
-                self.count_handshake(secured.conn.handshake_kind());
+                self.count_handshake(&secured.conn);
                 self.talk(&mut secured, connection);
                 secured.conn.send_close_notify();
                 let _ = secured.flush();

@@ -3,8 +3,10 @@
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// A certificate authority for tests.
@@ -26,13 +28,22 @@ pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Ar
 }
 
 fn config(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    config_with(certificate, key, rustls::DEFAULT_VERSIONS, Arc::new(NoClientAuth))
+}
+
+fn config_with(
+    certificate: &Certificate,
+    key: &KeyPair,
+    versions: &[&'static SupportedProtocolVersion],
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Arc<ServerConfig> {
     let chain = vec![certificate.der().clone()];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("versions")
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .expect("a certificate and its key");
     Arc::new(config)
@@ -64,6 +75,8 @@ impl Default for Authority {
     fn default() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // With the name of the certificates that it signs, OpenSSL would take these for self-signed ones.
+        params.distinguished_name.push(DnType::CommonName, "authority of tests");
         let key = KeyPair::generate().expect("a key");
         Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate") }
     }
@@ -79,6 +92,24 @@ impl Authority {
     pub fn config(&self, flaw: Flaw) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(flaw);
         config(&certificate, &key)
+    }
+
+    /// Returns the TLS settings of a server with only this version.
+    pub fn config_of_version(&self, version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(Flaw::None);
+        config_with(&certificate, &key, &[version], Arc::new(NoClientAuth))
+    }
+
+    /// Returns the TLS settings of a server that asks clients for certificates of this authority, and serves
+    /// those without one only if `required` is false.
+    pub fn config_for_clients(&self, required: bool) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(Flaw::None);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let clients = if required { clients } else { clients.allow_unauthenticated() };
+        config_with(&certificate, &key, rustls::DEFAULT_VERSIONS, clients.build().expect("a verifier"))
     }
 
     /// Returns a certificate without a flaw and its key in PEM form, for servers that read files.

@@ -15,6 +15,7 @@ use super::request::HttpRequest;
 use super::route::Route;
 use super::transport::{Connector, Offer};
 use crate::clock;
+use crate::credentials::Peer;
 use crate::source::Request;
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
@@ -102,10 +103,11 @@ impl Dispatcher {
     pub(super) async fn send(
         &self,
         url: &Url,
+        peer: Peer,
         mut http_request: HttpRequest,
         request: &Request,
     ) -> Result<HttpResponse, Error> {
-        let (route, patience) = (self.connector.route(url), self.settings.timeout);
+        let (route, patience) = (self.connector.route(url, peer), self.settings.timeout);
         if let Some(gateway) = route.forwarder() {
             return forward::send(&self.http1, (&route, gateway), url, http_request, patience).await;
         }
@@ -131,7 +133,7 @@ impl Dispatcher {
 
     /// Returns the proxy that forwards the requests for this URL, without its login.
     pub(super) fn forwarder(&self, url: &Url) -> Option<String> {
-        self.connector.route(url).forwarder().map(|gateway| gateway.proxy.to_string())
+        self.connector.route(url, Peer::default()).forwarder().map(|gateway| gateway.proxy.to_string())
     }
 
     /// Returns `None` if the request must go over HTTP/1.1.

@@ -233,10 +233,11 @@ impl HttpFile {
         let asking = Asking { given: &self.given, url, method: request::method(request), headers };
         let permit = client.credentials.permit(asking);
         let mut permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
+        let peer = client.credentials.peer(asking);
         for _ in 0..LOGINS_MOST {
             let http_request = request::build(url, &client.settings.user_agent, &permit, request)?;
             let since = clock::instant();
-            let response = client.dispatcher.send(url, http_request, request).await?;
+            let response = client.dispatcher.send(url, peer, http_request, request).await?;
             let status = response.status().as_u16();
             debug!(
                 target: NET,

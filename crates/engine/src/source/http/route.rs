@@ -4,6 +4,7 @@
 //! differ in anything that a server or a proxy can see of a connection never share one.
 
 use super::proxy::Gateway;
+use super::tls::Trust;
 use std::fmt;
 use std::sync::Arc;
 use url::{Host, Url};
@@ -17,6 +18,8 @@ pub(super) struct Route {
     gateway: Option<Arc<Gateway>>,
     /// The proxy forwards requests in absolute form.
     forwards: bool,
+    /// How TLS trusts the server.
+    trust: Trust,
 }
 
 /// A host and a port to connect to.
@@ -28,13 +31,18 @@ pub(super) struct Endpoint {
 
 impl Route {
     /// A connection to the server of the URL, perhaps through a tunnel of a proxy.
-    pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>) -> Route {
-        Route { origin: url.origin().ascii_serialization(), gateway, forwards: false }
+    pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>, trust: Trust) -> Route {
+        Route { origin: url.origin().ascii_serialization(), gateway, forwards: false, trust }
     }
 
     /// A connection to a proxy that forwards requests for the URL in absolute form.
     pub(super) fn forwarded(url: &Url, gateway: Arc<Gateway>) -> Route {
-        Route { forwards: true, ..Route::to(url, Some(gateway)) }
+        Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
+    }
+
+    /// Returns how TLS trusts the server.
+    pub(super) fn trust(&self) -> Trust {
+        self.trust
     }
 
     /// Returns the proxy on the way.

@@ -1,156 +1,119 @@
-//! Decides which servers are trusted.
+//! The TLS settings of connections: which servers are trusted, and which of them get the client certificate.
 //!
-//! Invariant: in every mode, a server must prove that it has the key of the certificate that it sends.
+//! Invariant: connections that differ in anything of [`Trust`] have different TLS settings, and never share a
+//! TLS session. So no connection resumes a session whose certificate was verified by other rules.
 
 mod certificate;
 pub(super) mod failure;
+mod identity;
+mod verify;
 
-use super::dial;
+use crate::credentials::Peer;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::settings::Settings;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use std::path::Path;
-use std::sync::Arc;
+use downhaul_core::settings::{Settings, TlsVersion};
+use rustls::ClientConfig;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::version::{TLS12, TLS13};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use url::Host;
 
-/// Returns the TLS settings of a session.
-///
-/// # Errors
-/// The file of `--cacert` cannot be read.
-pub(super) fn config(settings: &Settings) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let internal = |_| Error::new(ErrorKind::TlsFailed, "", "no version of TLS is available");
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(internal)?;
-    Ok(if settings.insecure {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
-            .with_no_client_auth()
-    } else if let Some(path) = &settings.cacert {
-        let trust = Arc::new(TrustGiven::read(path, provider)?);
-        builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth()
-    } else {
-        match rustls_platform_verifier::Verifier::new(provider) {
-            Ok(verifier) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-            }
-            // The machine has no root certificates, as in a minimal container.
-            Err(_) => {
-                let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-                builder.with_root_certificates(roots).with_no_client_auth()
-            }
-        }
-    })
+/// How a server is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Trust {
+    /// It gets the client certificate.
+    identifies: bool,
+    /// It must have a pinned key.
+    is_pinned: bool,
+    /// Its certificate is not verified.
+    is_insecure: bool,
 }
 
-/// Trusts the certificates of `--cacert`: those of authorities, which sign the certificates of servers, or
-/// those of servers.
-#[derive(Debug)]
-struct TrustGiven {
-    given: Vec<CertificateDer<'static>>,
-    authorities: Arc<WebPkiServerVerifier>,
+/// The TLS settings of a session.
+pub(super) struct Tls {
+    provider: Arc<CryptoProvider>,
+    min: TlsVersion,
+    usual: verify::Verifier,
+    pinned: Vec<[u8; 32]>,
+    insecure: bool,
+    insecure_hosts: Vec<String>,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    made: Mutex<HashMap<Trust, ClientConfig>>,
 }
 
-impl TrustGiven {
-    fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
-        let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
-        let unreadable = |e: pem::Error| match e {
-            pem::Error::Io(e) => bad(&dial::plain(&e)),
-            _ => bad("it is not in PEM form"),
+impl Tls {
+    /// Reads the certificates of the settings.
+    ///
+    /// # Errors
+    /// A file cannot be read, or does not hold what it should.
+    pub(super) fn new(settings: &Settings) -> Result<Tls, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let usual = match settings.insecure {
+            true => verify::none(&provider),
+            false => verify::usual(settings, &provider)?,
         };
-        let (mut given, mut roots) = (Vec::new(), RootCertStore::empty());
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            let certificate = certificate.map_err(unreadable)?;
-            roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
-            given.push(certificate);
+        let identity = settings.client_certificate.as_deref();
+        let identity = identity
+            .map(|file| identity::read(file, settings.client_key.as_deref(), &provider))
+            .transpose()?;
+        Ok(Tls {
+            usual,
+            min: settings.tls_min,
+            pinned: settings.pinned_keys.clone(),
+            insecure: settings.insecure,
+            insecure_hosts: settings.insecure_hosts.clone(),
+            identity,
+            made: Mutex::default(),
+            provider,
+        })
+    }
+
+    /// Returns how a server is trusted.
+    pub(super) fn trust(&self, host: &Host<String>, port: u16, peer: Peer) -> Trust {
+        Trust {
+            identifies: peer.gets_certificate && self.identity.is_some(),
+            is_pinned: peer.is_given_host && !self.pinned.is_empty(),
+            is_insecure: self.insecure || self.insecure_hosts.iter().any(|named| is_host(named, host, port)),
         }
-        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
-        Ok(TrustGiven { given, authorities })
+    }
+
+    /// Returns the settings of connections to servers that are trusted like this.
+    ///
+    /// # Errors
+    /// `tls.failed`: there are no such settings.
+    pub(super) fn config(&self, trust: Trust) -> Result<ClientConfig, Error> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = made.get(&trust) {
+            return Ok(config.clone());
+        }
+        let versions = match self.min {
+            TlsVersion::V12 => &[&TLS13, &TLS12][..],
+            TlsVersion::V13 => &[&TLS13],
+        };
+        let verifier = match trust.is_insecure {
+            true => verify::none(&self.provider),
+            false => self.usual.clone(),
+        };
+        let pinned = if trust.is_pinned { &self.pinned[..] } else { &[] };
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(|e| Error::new(ErrorKind::TlsFailed, "", e.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verify::strict(verifier, pinned));
+        // Each of these settings has a store of TLS sessions of its own, which its clones share.
+        let config = match self.identity.clone().filter(|_| trust.identifies) {
+            Some(identity) => builder.with_client_cert_resolver(identity),
+            None => builder.with_no_client_auth(),
+        };
+        made.insert(trust, config.clone());
+        Ok(config)
     }
 }
 
-impl ServerCertVerifier for TrustGiven {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        // A server certificate that was given needs no authority. Most of them (`openssl req -x509`) claim to
-        // be an authority, and the usual verification refuses such a certificate for a server.
-        if self.given.iter().any(|one| one == end_entity) {
-            return certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion());
-        }
-        self.authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
-}
-
-/// Trusts every certificate (`--insecure`). The server must still have the key of its certificate.
-#[derive(Debug)]
-struct AcceptAnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// Returns true if `named` is this host, as `HOST` (with any port) or `HOST:PORT`.
+fn is_host(named: &str, host: &Host<String>, port: u16) -> bool {
+    let host = host.to_string();
+    let same = |named: &str| named.eq_ignore_ascii_case(&host);
+    same(named) || same(&format!("[{named}]")) || named.eq_ignore_ascii_case(&format!("{host}:{port}"))
 }

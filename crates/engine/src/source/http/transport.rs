@@ -9,8 +9,9 @@ use super::dial::Dialer;
 use super::proxy::{Gateway, Tunnel};
 use super::route::{Endpoint, Route};
 use super::socket::Socket;
-use super::tls;
+use super::tls::{self, Tls, Trust};
 use crate::clock;
+use crate::credentials::Peer;
 use crate::explain::{Stage, spend};
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
@@ -19,8 +20,9 @@ use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::time::timeout;
@@ -47,9 +49,9 @@ const ALPN_HTTP2: &[u8] = b"h2";
 
 /// Opens connections.
 pub(super) struct Connector {
-    http1: Arc<ClientConfig>,
-    both: Arc<ClientConfig>,
-    http2: Arc<ClientConfig>,
+    tls: Tls,
+    /// The TLS settings of each kind of connection that there was.
+    configs: Mutex<HashMap<(Trust, Offer), Arc<ClientConfig>>>,
     dialer: Dialer,
     proxies: Proxies,
     gateways: Vec<Arc<Gateway>>,
@@ -59,7 +61,7 @@ pub(super) struct Connector {
 }
 
 /// The versions of HTTP that are offered to an https server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Offer {
     Http1,
     Both,
@@ -78,16 +80,9 @@ impl Connector {
     /// # Errors
     /// The certificates to trust cannot be read.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let config = tls::config(settings)?;
-        let offering = |names: &[&[u8]]| {
-            let mut config = config.clone();
-            config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
-            Arc::new(config)
-        };
         Ok(Connector {
-            http1: offering(&[ALPN_HTTP1]),
-            both: offering(&[ALPN_HTTP2, ALPN_HTTP1]),
-            http2: offering(&[ALPN_HTTP2]),
+            tls: Tls::new(settings)?,
+            configs: Mutex::default(),
             dialer: Dialer::new(settings),
             gateways: settings.proxies.each().map(|proxy| Arc::new(Gateway::new(proxy.clone()))).collect(),
             proxies: settings.proxies.clone(),
@@ -98,7 +93,7 @@ impl Connector {
     }
 
     /// Returns the way of a request for this URL.
-    pub(super) fn route(&self, url: &Url) -> Route {
+    pub(super) fn route(&self, url: &Url, peer: Peer) -> Route {
         let proxy = self.proxies.of(url);
         let gateway = proxy.and_then(|proxy| self.gateways.iter().find(|one| one.proxy == *proxy)).cloned();
         match gateway {
@@ -106,8 +101,33 @@ impl Connector {
             Some(gateway) if gateway.proxy.forwards(url) && !self.http2_only => {
                 Route::forwarded(url, gateway)
             }
-            gateway => Route::to(url, gateway),
+            gateway => Route::to(url, gateway, self.trust(url, peer)),
         }
+    }
+
+    /// Returns how the server of a URL is trusted. Without TLS there is nothing to distinguish.
+    fn trust(&self, url: &Url, peer: Peer) -> Trust {
+        match Endpoint::of(url).filter(|_| url.scheme() == "https") {
+            Some(server) => self.tls.trust(&server.host, server.port, peer),
+            None => Trust::default(),
+        }
+    }
+
+    fn config(&self, trust: Trust, offer: Offer) -> Result<Arc<ClientConfig>, Error> {
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = configs.get(&(trust, offer)) {
+            return Ok(config.clone());
+        }
+        let mut config = self.tls.config(trust)?;
+        let names = match offer {
+            Offer::Http1 => &[ALPN_HTTP1][..],
+            Offer::Both => &[ALPN_HTTP2, ALPN_HTTP1],
+            Offer::Http2 => &[ALPN_HTTP2],
+        };
+        config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
+        let config = Arc::new(config);
+        configs.insert((trust, offer), config.clone());
+        Ok(config)
     }
 
     /// Connects to the server of the URL, or to the proxy that forwards its requests.
@@ -135,12 +155,8 @@ impl Connector {
         if url.scheme() != "https" {
             return Ok(Transport::Plain(socket));
         }
-        let config = match offer {
-            Offer::Http1 => &self.http1,
-            Offer::Both => &self.both,
-            Offer::Http2 => &self.http2,
-        };
-        Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, config, &at).await?)))
+        let config = self.config(route.trust(), offer)?;
+        Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, &config, &at).await?)))
     }
 
     /// Connects to a proxy, with TLS if it wants that.
@@ -153,7 +169,9 @@ impl Connector {
         if proxy.protocol != Protocol::Https {
             return Ok(Socket::Tcp(stream));
         }
-        let secured = self.secure(stream, &proxy.host, &self.http1, &proxy.to_string()).await;
+        let trust = self.tls.trust(&proxy.host, proxy.port, Peer::default());
+        let config = self.config(trust, Offer::Http1)?;
+        let secured = self.secure(stream, &proxy.host, &config, &proxy.to_string()).await;
         secured.map(|stream| Socket::Proxy(Box::new(stream))).map_err(|mut e| {
             e.detail = format!("this is about the proxy: {}", e.detail);
             e

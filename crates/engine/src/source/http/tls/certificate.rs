@@ -1,6 +1,7 @@
-//! Checks a server certificate that the user gave: its names and its dates must be right.
+//! Reads certificates, and checks a server certificate that the user gave: its names and its dates must be
+//! right.
 //!
-//! The server's certificate is equal to the given one, byte for byte, so trust is not decided here. A
+//! In a check, the server's certificate is equal to the given one, byte for byte, so trust is not decided here. A
 //! certificate that does not follow RFC 5280 is refused.
 
 use rustls::CertificateError;
@@ -23,6 +24,38 @@ const EXTENSIONS: u8 = 0xa3;
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
+/// The tag of a host name in the extension with names (RFC 5280, section 4.2.1.6).
+const DNS_NAME: u8 = 0x82;
+
+/// The tag of the value of an extension.
+const OCTETS: u8 = 0x04;
+
+/// What people are told about a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// The host names in it, or else its common name.
+    pub(super) names: Vec<String>,
+    /// The common name of the authority that signed it.
+    pub(super) issuer: Option<String>,
+    /// The end of its validity.
+    pub(super) not_after: UnixTime,
+}
+
+/// Returns what people are told about a certificate, or `None` if it cannot be read.
+pub(super) fn facts(der: &CertificateDer<'_>) -> Option<Facts> {
+    let certificate = Certificate::read(der)?;
+    let mut names: Vec<String> = certificate.dns_names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        names.extend(certificate.common_name.map(String::from));
+    }
+    let not_after = u64::try_from(certificate.not_after).unwrap_or(0);
+    Some(Facts {
+        names,
+        issuer: certificate.issuer.map(String::from),
+        not_after: UnixTime::since_unix_epoch(std::time::Duration::from_secs(not_after)),
+    })
+}
+
 /// The fields of a certificate that are read.
 #[derive(Debug, PartialEq, Eq)]
 struct Certificate<'a> {
@@ -30,6 +63,9 @@ struct Certificate<'a> {
     not_before: i64,
     not_after: i64,
     common_name: Option<&'a str>,
+    /// The common name of the issuer.
+    issuer: Option<&'a str>,
+    dns_names: Vec<&'a str>,
     /// It has an extension with names, so the common name does not count (RFC 6125, section 6.4.4).
     has_names: bool,
 }
@@ -91,24 +127,44 @@ impl<'a> Certificate<'a> {
         }
         fields.expect(INTEGER)?;
         fields.expect(SEQUENCE)?; // signature algorithm
-        fields.expect(SEQUENCE)?; // issuer
+        let issuer = common_name(fields.expect(SEQUENCE)?)?;
         let mut validity = Der(fields.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
         let common_name = common_name(fields.expect(SEQUENCE)?)?;
         fields.expect(SEQUENCE)?; // public key
-        let mut has_names = false;
+        let (mut has_names, mut dns_names) = (false, Vec::new());
         while let Some(tag) = fields.peek() {
             let (_, value) = fields.next()?;
             if tag == EXTENSIONS {
                 let mut extensions = Der(Der(value).expect(SEQUENCE)?);
                 while extensions.peek().is_some() {
                     let mut extension = Der(extensions.expect(SEQUENCE)?);
-                    has_names |= extension.expect(OID)? == SUBJECT_ALT_NAME;
+                    if extension.expect(OID)? == SUBJECT_ALT_NAME {
+                        has_names = true;
+                        dns_names = dns_names_of(extension).unwrap_or_default();
+                    }
                 }
             }
         }
-        Some(Certificate { not_before, not_after, common_name, has_names })
+        Some(Certificate { not_before, not_after, common_name, issuer, dns_names, has_names })
     }
+}
+
+/// Reads the host names in the rest of the extension with names.
+fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
+    // It may say first that it is critical.
+    while extension.peek()? != OCTETS {
+        extension.next()?;
+    }
+    let mut all = Der(Der(extension.expect(OCTETS)?).expect(SEQUENCE)?);
+    let mut names = Vec::new();
+    while all.peek().is_some() {
+        let (tag, name) = all.next()?;
+        if tag == DNS_NAME {
+            names.push(std::str::from_utf8(name).ok()?);
+        }
+    }
+    Some(names)
 }
 
 /// Reads the common name of a subject, the last one if there are several. Returns `Some(None)` if there is

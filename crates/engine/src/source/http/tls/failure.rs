@@ -1,9 +1,12 @@
 //! Explains failed handshakes to people. Invariant: no text of the TLS library is shown.
 
+use super::verify::{NotPinned, Refused};
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription as Alert, CertificateError, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use rustls::{
+    AlertDescription as Alert, CertificateError, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved,
+};
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +98,10 @@ fn of_alert(alert: Alert) -> (ErrorKind, String) {
         | Alert::UnsupportedCertificate
         | Alert::CertificateUnknown
         | Alert::UnknownCA
-        | Alert::AccessDenied => (ErrorKind::TlsFailed, "the server wants a certificate of the client"),
+        | Alert::AccessDenied => (
+            ErrorKind::TlsFailed,
+            "the server wants a certificate of the client, and got none that it accepts",
+        ),
         Alert::InternalError => (ErrorKind::TlsFailed, "the server reported an error of its own"),
         Alert::BadRecordMac | Alert::DecryptError | Alert::DecryptionFailed => {
             (ErrorKind::TlsFailed, "the data that the server received was damaged on its way")
@@ -133,9 +139,34 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         | Bad::ExpiredRevocationList
         | Bad::ExpiredRevocationListContext { .. }
         | Bad::InvalidOcspResponse => untrusted("it is not known whether it was revoked"),
+        Bad::Other(OtherError(other)) => return of_other(other.as_ref()),
         Bad::ApplicationVerificationFailure => untrusted("this machine refuses it"),
         _ => untrusted("it is self-signed, belongs to an authority, or has a form that is not supported"),
     }
+}
+
+/// Explains an error of our own verifier.
+fn of_other(error: &(dyn std::error::Error + Send + Sync + 'static)) -> (ErrorKind, String) {
+    if let Some(NotPinned(found)) = error.downcast_ref() {
+        return (ErrorKind::TlsPin, format!("its key is sha256//{found}"));
+    }
+    let Some(Refused { why, facts }) = error.downcast_ref() else {
+        return (ErrorKind::TlsUntrusted, "it is self-signed, or has a form that is not supported".into());
+    };
+    let (kind, detail) = match why {
+        CertificateError::Other(_) => (ErrorKind::TlsUntrusted, "it has a form that is not supported".into()),
+        why => of_certificate(why),
+    };
+    let mut all = Vec::from_iter(Some(detail).filter(|detail| !detail.is_empty()));
+    // The detail has the names already if they are the problem.
+    if kind != ErrorKind::TlsWrongHost && !facts.names.is_empty() {
+        all.push(names(&facts.names));
+    }
+    all.extend(facts.issuer.as_ref().map(|issuer| format!("issued by {issuer}")));
+    if kind != ErrorKind::TlsExpired {
+        all.extend(Some(dated("valid until", facts.not_after)).filter(|text| !text.is_empty()));
+    }
+    (kind, all.join(", "))
 }
 
 /// Returns a text with a date, or an empty text if the date cannot be written.

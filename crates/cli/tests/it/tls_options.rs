@@ -1,0 +1,313 @@
+//! Client certificates, pinned keys, the oldest version of TLS, and hosts whose certificates are not verified.
+//! Each of them is for some servers only, and no connection of another server gets it.
+
+use crate::common::daemon::Daemon;
+use crate::common::{Out, Place};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use downhaul_testkit::server::tls::{Authority, Flaw, self_signed};
+
+/// A place with the certificate of an authority, and a client certificate of it.
+fn place_with(authority: &Authority) -> Place {
+    let place = Place::new();
+    place.write("keys/ca.pem", authority.pem());
+    let (certificate, key) = authority.pem_pair();
+    place.write("keys/cert.pem", &certificate);
+    place.write("keys/key.pem", &key);
+    place.write("keys/both.pem", certificate + &key);
+    place
+}
+
+const CA: [&str; 2] = ["--cacert", "keys/ca.pem"];
+const CERT: [&str; 4] = ["--cert", "keys/cert.pem", "--key", "keys/key.pem"];
+
+#[track_caller]
+fn assert_has(place: &Place, out: &Out, name: &str, size: u64) {
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(place.file(name).as_deref() == Some(&content(name, size)), "{name} is not exact");
+}
+
+#[track_caller]
+fn assert_refused(place: &Place, out: &Out, code: &str, says: &[&str]) {
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(place.log().contains(code), "expected {code}:\n{}", place.log());
+    for text in says {
+        assert!(out.stderr.contains(text), "expected {text:?} in:\n{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_the_servers_of_given_urls_only() {
+    let authority = Authority::default();
+    let asks = || authority.config_for_clients(false);
+    for server in [Server::start_tls as fn(_) -> _, |config| Server::start_h2(Some(config))] {
+        let (given, other) = (server(asks()), server(asks()));
+        let place = place_with(&authority);
+        let target = other.url("capped/3000000/b?rate=2000000");
+        place.write(
+            "list",
+            [
+                given.url("capped/3000000/a?rate=2000000"),
+                given.url(&format!("redirect/0/b?to={}", target.replace('?', "%3F"))),
+                given.url("well_behaved/1000/c"),
+            ]
+            .join("\n"),
+        );
+        let out = place.run(&[&["-i", "list", "-x", "3", "-j", "1"], &CA[..], &CERT].concat());
+        for (name, size) in [("a", 3_000_000), ("b", 3_000_000), ("c", 1000)] {
+            assert_has(&place, &out, name, size);
+        }
+        assert_eq!(given.identified(), given.handshakes().0, "each connection to the given server");
+        assert!(given.identified() > 0);
+        assert_eq!(other.identified(), 0, "the other server asked, too");
+    }
+}
+
+#[test]
+fn a_document_does_not_choose_where_the_client_certificate_is_shown() {
+    let authority = Authority::default();
+    let (lists, named) = (Server::start(), Server::start_tls(authority.config_for_clients(false)));
+    let list = lists.put("/list", named.url("well_behaved/1000/a") + "\n");
+    let place = place_with(&authority);
+    let out = place.run(&[&["-i", list.as_str()], &CA[..], &CERT].concat());
+    assert_has(&place, &out, "a", 1000);
+    assert_eq!(named.identified(), 0);
+}
+
+#[test]
+fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config_for_clients(true));
+    let url = server.url("well_behaved/1000/f");
+    for form in
+        [&CERT[..], &["--cert", "keys/both.pem"], &["--cert", "keys/both.pem", "--key", "keys/both.pem"]]
+    {
+        let place = place_with(&authority);
+        let out = place.run(&[&[url.as_str()], &CA[..], form].concat());
+        assert_has(&place, &out, "f", 1000);
+    }
+    let stranger = Authority::default();
+    let place = place_with(&authority);
+    let out = place.run(&[&[url.as_str(), "--retries", "0"], &CA[..]].concat());
+    assert_refused(&place, &out, "tls.failed", &["the server wants a certificate of the client"]);
+    let place = place_with(&stranger);
+    place.write("keys/ca.pem", authority.pem());
+    let out = place.run(&[&[url.as_str(), "--retries", "0"], &CA[..], &CERT].concat());
+    assert_refused(&place, &out, "tls.failed", &[]);
+}
+
+#[test]
+fn a_client_certificate_that_cannot_be_used_is_said_before_anything_is_sent() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config_for_clients(true));
+    let place = place_with(&authority);
+    let (_, other_key) = authority.pem_pair();
+    place.write("keys/other.pem", other_key);
+    place.write("keys/text.pem", "no certificate\n");
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    place.write("keys/encrypted.pem", encrypted);
+    let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    place.write("keys/old.pem", old);
+    for (cert, key, says) in [
+        ("keys/none.pem", None, "No such file"),
+        ("keys/text.pem", None, "it holds no certificate in PEM form"),
+        ("keys/cert.pem", None, "it holds no private key; --key names the file of the key"),
+        ("keys/cert.pem", Some("keys/cert.pem"), "it holds no private key in PEM form"),
+        ("keys/cert.pem", Some("keys/other.pem"), "the key does not belong to the certificate"),
+        ("keys/cert.pem", Some("keys/encrypted.pem"), "openssl pkey -in keys/encrypted.pem -out plain.pem"),
+        ("keys/cert.pem", Some("keys/old.pem"), "its key is encrypted"),
+    ] {
+        let url = server.url("well_behaved/9/f");
+        let key = key.map_or(Vec::new(), |key| vec!["--key", key]);
+        let out = place.run(&[&[url.as_str(), "--cert", cert], &key[..], &CA].concat());
+        assert_eq!(out.status, 2);
+        assert!(out.stderr.contains(says), "{cert} {key:?}: {}", out.stderr);
+        let option = if key.is_empty() { format!("--cert {cert}: ") } else { format!("--key {}: ", key[1]) };
+        assert!(out.stderr.contains(&option), "{}", out.stderr);
+    }
+    assert_eq!(server.handshakes().0, 0);
+}
+
+/// Returns the pin of the certificate in a PEM file, as `openssl` computes it.
+fn pin(pem: &str) -> String {
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = BASE64_STANDARD.decode(base64).expect("base64");
+    let certificate = rustls::pki_types::CertificateDer::from(der);
+    let parsed = rustls::server::ParsedCertificate::try_from(&certificate).expect("a certificate");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &parsed.subject_public_key_info());
+    format!("sha256//{}", BASE64_STANDARD.encode(digest))
+}
+
+#[test]
+fn a_pinned_key_is_required_of_the_given_hosts_in_addition_to_a_valid_certificate() {
+    let (pem, config) = self_signed("127.0.0.1", &["127.0.0.1", "localhost"], Flaw::None);
+    let (other_pem, other_config) = self_signed("127.0.0.1", &["127.0.0.1", "localhost"], Flaw::None);
+    let (server, other) = (Server::start_h2(Some(config)), Server::start_tls(other_config));
+    let (right, wrong) = (pin(&pem), pin(&other_pem));
+    let place = Place::new();
+    place.write("keys/both.pem", pem + &other_pem);
+    let trusted = ["--cacert", "keys/both.pem", "--if-exists", "overwrite", "--on-error", "skip"];
+    let url = server.url("well_behaved/1000/f");
+    for (pins, more, is_right) in [
+        (right.clone(), &trusted[..], true),
+        (format!("{wrong};{right}"), &trusted, true),
+        (wrong.clone(), &trusted, false),
+        (wrong.clone(), &["--insecure", "--if-exists", "overwrite", "--on-error", "skip"], false),
+        (right.clone(), &["--insecure", "--if-exists", "overwrite"], true),
+        (wrong.clone(), &["--cacert", "keys/both.pem", "--http2", "--if-exists", "overwrite", "--on-error", "skip"], false),
+    ] {
+        let out = place.run(&[&[url.as_str(), "--pinned-pubkey", &pins], more].concat());
+        match is_right {
+            true => assert_has(&place, &out, "f", 1000),
+            false => {
+                assert_refused(&place, &out, "tls.pin", &["the server's key is not a pinned one", &right]);
+                assert!(out.stderr.contains("before you change --pinned-pubkey"), "{}", out.stderr);
+            }
+        }
+    }
+    // A right pin does not make a wrong certificate right.
+    let out = place.run(&[&url, "--pinned-pubkey", &right, "--on-error", "skip"]);
+    assert_refused(&place, &out, "tls.untrusted", &[]);
+    // The host that a redirect leads to has another key.
+    let to = other.url("well_behaved/1000/f").replace("127.0.0.1", "localhost");
+    let redirect = server.url(&format!("redirect/0/f?to={to}"));
+    let out = place.run(&[&[redirect.as_str(), "--pinned-pubkey", &right], &trusted[..]].concat());
+    assert_has(&place, &out, "f", 1000);
+    // The same host on another port must have a pinned key.
+    let redirect = server.url(&format!("redirect/0/f?to={}", other.url("well_behaved/1000/f")));
+    let out = place.run(&[&[redirect.as_str(), "--pinned-pubkey", &right], &trusted[..]].concat());
+    assert_refused(&place, &out, "tls.pin", &[&wrong]);
+}
+
+#[test]
+fn a_pin_that_is_none_is_a_usage_error() {
+    let place = Place::new();
+    for pins in ["", "sha256//", "sha256//AAAA", "md5//AAAA", "key.pem", "sha256//AAAA;sha256//BBBB"] {
+        let out = place.run(&["https://h.example/", &format!("--pinned-pubkey={pins}")]);
+        assert_eq!(out.status, 2, "{pins}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn the_oldest_version_of_tls_can_be_raised() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config_of_version(&rustls::version::TLS12));
+    let url = server.url("well_behaved/1000/f");
+    let place = place_with(&authority);
+    let out = place.run(&[&[url.as_str(), "--tls-min", "1.3", "--on-error", "skip"], &CA[..]].concat());
+    assert_refused(&place, &out, "tls.outdated", &[]);
+    let out = place.run(&[&[url.as_str(), "--tls-min", "1.2"], &CA[..]].concat());
+    assert_has(&place, &out, "f", 1000);
+    let server = Server::start_tls(authority.config_of_version(&rustls::version::TLS13));
+    let out =
+        place.run(&[&[server.url("well_behaved/1000/g").as_str(), "--tls-min", "1.3"], &CA[..]].concat());
+    assert_has(&place, &out, "g", 1000);
+}
+
+#[test]
+fn the_certificates_of_one_host_can_be_accepted_unverified() {
+    let server = Server::start_tls(Authority::default().config(Flaw::Expired));
+    let (here, there) = (
+        server.url("well_behaved/1000/f"),
+        server.url("well_behaved/1000/f").replace("127.0.0.1", "localhost"),
+    );
+    let with_port = format!("127.0.0.1:{}", server.port());
+    for (url, host, is_accepted) in [
+        (&here, "127.0.0.1", true),
+        (&here, with_port.as_str(), true),
+        (&here, "127.0.0.1:1", false),
+        (&here, "localhost", false),
+        (&there, "LOCALHOST", true),
+        (&there, "127.0.0.1", false),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[url, "--insecure-host", host, "--on-error", "skip"]);
+        match is_accepted {
+            true => assert_has(&place, &out, "f", 1000),
+            false => assert_refused(&place, &out, "tls.", &[]),
+        }
+    }
+}
+
+#[test]
+fn a_refused_certificate_is_described() {
+    let (pem, config) = self_signed("any", &["127.0.0.1", "files.example"], Flaw::None);
+    let server = Server::start_tls(config);
+    let place = Place::new();
+    let out = place.run(&[&server.url("well_behaved/9/f"), "--on-error", "skip"]);
+    assert_refused(
+        &place,
+        &out,
+        "tls.untrusted",
+        &["it is for files.example", "issued by any", "valid until "],
+    );
+    drop(pem);
+    let server = Server::start_tls(Authority::default().config(Flaw::WrongHost));
+    let out = place.run(&[&server.url("well_behaved/9/f"), "--on-error", "skip"]);
+    assert_refused(&place, &out, "tls.untrusted", &["other.example"]);
+}
+
+#[test]
+fn the_variables_of_openssl_say_where_trusted_certificates_are() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config(Flaw::None));
+    let place = place_with(&authority);
+    // The name of a certificate in such a folder is the hash of its subject. All files of this form are read.
+    place.write("folder/0123abcd.0", authority.pem());
+    for (variable, path, is_trusted) in [
+        ("SSL_CERT_FILE", "keys/ca.pem", true),
+        ("SSL_CERT_DIR", "folder", true),
+        ("SSL_CERT_FILE", "keys/cert.pem", false),
+    ] {
+        let url = server.url("well_behaved/1000/f");
+        let mut command = place.command(&[&url, "--if-exists", "overwrite", "--on-error", "skip"]);
+        command.env(variable, place.path().join(path));
+        let out = crate::common::finish(command.spawn().expect("the program starts"));
+        match is_trusted {
+            true => assert_has(&place, &out, "f", 1000),
+            false => assert_refused(&place, &out, "tls.untrusted", &[]),
+        }
+    }
+}
+
+#[test]
+fn nginx_gets_the_client_certificate_with_every_version_of_tls() {
+    let authority = Authority::default();
+    let place = place_with(&authority);
+    let root = place.path().join("keys");
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let started = Daemon::start("nginx", |folder, port| {
+            folder.write("www/f", content("f", 300_000));
+            let (keys, here) = (root.display(), folder.path().display());
+            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
+                .concat();
+            let config = format!(
+                "user root; daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
+                 events {{ worker_connections 64; }}
+                 http {{ {temporary} root {here}/www; log_format seen '$ssl_client_verify $server_protocol';
+                     access_log {here}/seen.log seen;
+                     ssl_certificate {keys}/cert.pem; ssl_certificate_key {keys}/key.pem; ssl_protocols {version};
+                     ssl_client_certificate {keys}/ca.pem; ssl_verify_client on; ssl_session_cache shared:a:1m;
+                     server {{ listen 127.0.0.1:{port} ssl http2; }} }}"
+            );
+            let config = folder.write("nginx.conf", config);
+            vec!["-p".into(), here.to_string(), "-c".into(), config.display().to_string()]
+        });
+        let Some(nginx) = started else { return };
+        let url = format!("https://127.0.0.1:{}/f", nginx.port);
+        for more in [&[][..], &["--http2"]] {
+            let args = [&[url.as_str(), "--if-exists", "overwrite"], &CA[..], &CERT, more].concat();
+            let out = place.run(&args);
+            assert_has(&place, &out, "f", 300_000);
+        }
+        let seen = nginx.text("seen.log");
+        assert!(seen.contains("SUCCESS HTTP/1.1") && seen.contains("SUCCESS HTTP/2.0"), "{seen}");
+        let other = Place::new();
+        let ca = root.join("ca.pem");
+        let out = other.run(&[&url, "--cacert", ca.to_str().expect("UTF-8"), "--on-error", "skip"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        assert!(out.stderr.contains("certificate"), "{}", out.stderr);
+    }
+}

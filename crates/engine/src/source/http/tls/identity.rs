@@ -1,0 +1,74 @@
+//! The client certificate (`--cert`, `--key`).
+
+use crate::source::http::dial;
+use downhaul_core::error::{Error, ErrorKind};
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The longest file with certificates or a key, in bytes. Chains have some tens of KiB.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Reads a certificate with its chain, and its key, which may be in the same file.
+///
+/// # Errors
+/// `tls.client`: a file cannot be read, or does not hold what it should. No key is in the message.
+pub(super) fn read(
+    file: &Path,
+    key_file: Option<&Path>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ResolvesClientCert>, Error> {
+    let text = read_file(file)?;
+    let chain: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|_| bad(file, "it is not in PEM form"))?;
+    if chain.is_empty() {
+        return Err(bad(file, "it holds no certificate in PEM form"));
+    }
+    let (of, key) = match key_file {
+        Some(key_file) => (key_file, read_file(key_file)?),
+        None => (file, text),
+    };
+    if is_encrypted(&key) {
+        let name = of.to_string_lossy();
+        let why =
+            format!("its key is encrypted: \"openssl pkey -in {name} -out plain.pem\" decrypts it for --key");
+        return Err(bad(of, &why));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| match (e, key_file) {
+        (pem::Error::NoItemsFound, None) => {
+            bad(of, "it holds no private key; --key names the file of the key")
+        }
+        (pem::Error::NoItemsFound, Some(_)) => bad(of, "it holds no private key in PEM form"),
+        _ => bad(of, "its key is malformed"),
+    })?;
+    let certified = CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
+        rustls::Error::InconsistentKeys(_) => bad(of, "the key does not belong to the certificate"),
+        _ => bad(of, "the certificate or its key is of a kind that is not supported"),
+    })?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
+}
+
+/// Returns true if a key is encrypted, by PKCS #8 (RFC 5958, section 3) or in the older form of OpenSSL (RFC
+/// 1421, section 4.6.1.1).
+fn is_encrypted(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    let read =
+        |text: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(LONGEST).read_to_end(text) };
+    read(&mut text).map_err(|e| bad(path, &dial::plain(&e)))?;
+    Ok(text)
+}
+
+fn bad(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::TlsClient, path.to_string_lossy(), why)
+}

@@ -1,0 +1,241 @@
+//! Verifies the certificates of servers.
+//!
+//! Invariants: in every mode, a server must prove that it has the key of the certificate that it sends. A
+//! pinned key is required in addition to what the mode requires, and never instead of it.
+
+use super::certificate::{self, Facts};
+use crate::source::http::dial;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::settings::Settings;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A way to verify certificates.
+pub(super) type Verifier = Arc<dyn ServerCertVerifier>;
+
+/// Returns the verifier for all servers that are not excepted: by `--cacert` or by what the machine trusts.
+///
+/// # Errors
+/// The file of `--cacert` cannot be read.
+pub(super) fn usual(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Verifier, Error> {
+    if let Some(path) = &settings.cacert {
+        return Ok(Arc::new(TrustGiven::read(path, provider.clone())?));
+    }
+    if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
+        return Ok(Arc::new(verifier));
+    }
+    // The machine has no root certificates, as in a minimal container.
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
+    Ok(verifier)
+}
+
+/// Returns the verifier that trusts every certificate (`--insecure`).
+pub(super) fn none(provider: &Arc<CryptoProvider>) -> Verifier {
+    Arc::new(AcceptAnyCertificate(provider.clone()))
+}
+
+/// Returns a verifier that also requires one of these keys, if there are some, and that says of a refused
+/// certificate which one it is. A key is the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section 2.4).
+pub(super) fn strict(inner: Verifier, keys: &[[u8; 32]]) -> Verifier {
+    Arc::new(Strict { inner, keys: keys.to_vec() })
+}
+
+#[derive(Debug)]
+struct Strict {
+    inner: Verifier,
+    keys: Vec<[u8; 32]>,
+}
+
+/// A certificate that was refused, and why.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) why: CertificateError,
+    pub(super) facts: Facts,
+}
+
+/// The key of a certificate is not a pinned one. It has its own SHA-256, in base64.
+#[derive(Debug)]
+pub(super) struct NotPinned(pub(super) String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl fmt::Display for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl std::error::Error for NotPinned {}
+
+impl ServerCertVerifier for Strict {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let verified = verified.map_err(|e| match (e, certificate::facts(end_entity)) {
+            (rustls::Error::InvalidCertificate(why), Some(facts)) => {
+                CertificateError::Other(OtherError(Arc::new(Refused { why, facts }))).into()
+            }
+            (e, _) => e,
+        })?;
+        if !self.keys.is_empty() {
+            let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key);
+            if !self.keys.iter().any(|pinned| pinned == digest.as_ref()) {
+                let found = NotPinned(BASE64_STANDARD.encode(digest));
+                return Err(CertificateError::Other(OtherError(Arc::new(found))).into());
+            }
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Trusts the certificates of `--cacert`: those of authorities, which sign the certificates of servers, or
+/// those of servers.
+#[derive(Debug)]
+struct TrustGiven {
+    given: Vec<CertificateDer<'static>>,
+    authorities: Arc<WebPkiServerVerifier>,
+}
+
+impl TrustGiven {
+    fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
+        let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
+        let unreadable = |e: pem::Error| match e {
+            pem::Error::Io(e) => bad(&dial::plain(&e)),
+            _ => bad("it is not in PEM form"),
+        };
+        let (mut given, mut roots) = (Vec::new(), RootCertStore::empty());
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            let certificate = certificate.map_err(unreadable)?;
+            roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
+            given.push(certificate);
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
+        Ok(TrustGiven { given, authorities })
+    }
+}
+
+impl ServerCertVerifier for TrustGiven {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // A server certificate that was given needs no authority. Most of them (`openssl req -x509`) claim to
+        // be an authority, and the usual verification refuses such a certificate for a server.
+        if self.given.iter().any(|one| one == end_entity) {
+            return certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion());
+        }
+        self.authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
+
+/// Trusts every certificate (`--insecure`). The server must still have the key of its certificate.
+#[derive(Debug)]
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
