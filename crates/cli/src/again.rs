@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn every_option_comes_back() {
         let digest = format!("sha256:{}", "ab".repeat(32));
-        let plausible = ["5", "auto", "it's a 'name'", "-x", "Accept: text/plain", "404", &digest];
+        let pin = format!("sha256//{}=", "A".repeat(43));
+        let plausible = ["5", "auto", "it's a 'name'", "-x", "Accept: text/plain", "404", &digest, &pin];
         for under in ["", "repair"] {
             let mut command = crate::args::command();
             command.build();

@@ -17,6 +17,7 @@ mod logins;
 mod man;
 mod platform;
 mod printer;
+mod proxies;
 mod record;
 mod run;
 mod secrets;

@@ -5,12 +5,12 @@ use crate::args::{self, Args, Color, Progress};
 use crate::given;
 use crate::logins;
 use crate::printer::Paint;
+use crate::proxies;
 use crate::record;
 use crate::state;
 use downhaul_engine::core::credentials::challenge::Schemes;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
-use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 use downhaul_engine::core::settings::{
     Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, TlsVersion, Verify,
 };
@@ -228,6 +228,9 @@ pub(crate) fn resolve(
         _ => Family::Any,
     };
     settings.client_certificate = args.options.http.cert.clone();
+    if args.options.http.key.is_some() && args.options.http.cert.is_none() {
+        return Err("--key has the key of a client certificate, and --cert names that certificate".into());
+    }
     settings.client_key = args.options.http.key.clone();
     settings.pinned_keys =
         args.options.http.pinned_pubkey.as_ref().map(|pins| pins.0.clone()).unwrap_or_default();
@@ -236,7 +239,7 @@ pub(crate) fn resolve(
         args::TlsMin::V13 => TlsVersion::V13,
     };
     settings.insecure_hosts = args.options.http.insecure_host.clone();
-    settings.proxies = proxies(&args.options.http)?;
+    settings.proxies = proxies::of(&args.options.http)?;
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
     settings.reserved = telling
@@ -367,39 +370,6 @@ pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
         all.filter(|(name, value)| name.starts_with(prefix) && !value.is_empty()).collect();
     ours.sort();
     ours
-}
-
-/// Returns the proxies: that of `--proxy`, or else those of the environment, which is read as curl does.
-///
-/// # Errors
-/// What is wrong with an option or a variable, without its value.
-fn proxies(http: &args::Http) -> Result<Proxies, String> {
-    let login = logins::login(http.proxy_user.as_ref());
-    let read = |name: &str, text: &str| {
-        let proxy = Proxy::parse(text).and_then(|proxy| match &login {
-            Some(login) => proxy.with_login(Some(login.clone())),
-            None => Ok(proxy),
-        });
-        proxy.map_err(|why| format!("{name}: {why}"))
-    };
-    let except = http.no_proxy.clone().or_else(|| env("no_proxy")).or_else(|| env("NO_PROXY"));
-    let except = NoProxy::parse(&except.unwrap_or_default());
-    if let Some(given) = &http.proxy {
-        let given = Some(given.expose().trim()).filter(|text| !text.is_empty());
-        let proxy = given.map(|text| read("--proxy", text)).transpose()?;
-        return Ok(Proxies { http: proxy.clone(), https: proxy, except });
-    }
-    // A web server puts the header `Proxy` of any client into HTTP_PROXY of a CGI program (httpoxy.org).
-    let is_cgi = env("REQUEST_METHOD").is_some();
-    let of = |names: [&'static str; 4]| {
-        let mut usable = names.into_iter().filter(|name| *name != "HTTP_PROXY" || !is_cgi);
-        usable.find_map(|name| Some((name, env(name)?))).map(|(name, text)| read(name, &text)).transpose()
-    };
-    Ok(Proxies {
-        http: of(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
-        https: of(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
-        except,
-    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is read here, and nowhere else")]

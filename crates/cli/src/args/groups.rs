@@ -303,7 +303,7 @@ pub struct Http {
     pub cert: Option<PathBuf>,
 
     /// The private key of the certificate of --cert, in PEM form and not encrypted
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "cert", hide_short_help = true)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
     /// Require that the hosts of the given URLs have one of these public keys (sha256//BASE64;sha256//BASE64)

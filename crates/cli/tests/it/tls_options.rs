@@ -155,7 +155,11 @@ fn a_pinned_key_is_required_of_the_given_hosts_in_addition_to_a_valid_certificat
         (wrong.clone(), &trusted, false),
         (wrong.clone(), &["--insecure", "--if-exists", "overwrite", "--on-error", "skip"], false),
         (right.clone(), &["--insecure", "--if-exists", "overwrite"], true),
-        (wrong.clone(), &["--cacert", "keys/both.pem", "--http2", "--if-exists", "overwrite", "--on-error", "skip"], false),
+        (
+            wrong.clone(),
+            &["--cacert", "keys/both.pem", "--http2", "--if-exists", "overwrite", "--on-error", "skip"],
+            false,
+        ),
     ] {
         let out = place.run(&[&[url.as_str(), "--pinned-pubkey", &pins], more].concat());
         match is_right {
