@@ -1,5 +1,5 @@
-//! Client certificates, pinned keys, the oldest version of TLS, and hosts whose certificates are not verified.
-//! Each of them is for some servers only, and no connection of another server gets it.
+//! Client certificates, pinned keys, the oldest version of TLS, and hosts whose certificates are not
+//! verified. Each of them is for some servers only, and no connection of another server gets it.
 
 use crate::common::daemon::Daemon;
 use crate::common::{Out, Place};

@@ -1,8 +1,8 @@
 //! Reads certificates, and checks a server certificate that the user gave: its names and its dates must be
 //! right.
 //!
-//! In a check, the server's certificate is equal to the given one, byte for byte, so trust is not decided here. A
-//! certificate that does not follow RFC 5280 is refused.
+//! In a check, the server's certificate is equal to the given one, byte for byte, so trust is not decided
+//! here. A certificate that does not follow RFC 5280 is refused.
 
 use rustls::CertificateError;
 use rustls::client::verify_server_name;
