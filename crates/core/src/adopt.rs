@@ -6,8 +6,8 @@
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// The number of bytes at the end that are fetched again and compared. An interrupted write damages no more
-/// bytes than these, and two different files do not have the same 64 KiB by chance.
+/// The number of bytes at the end that are fetched again and compared. An interrupted write damages at most
+/// this many bytes. Two different files do not have the same 64 KiB by chance.
 pub const OVERLAP: u64 = 64 * 1024;
 
 /// A partial file of another tool.
@@ -48,8 +48,9 @@ impl Adopted {
             .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
     }
 
-    /// Compares the bytes from this offset on, if these are more than [`OVERLAP`]. The caller uses it for a
-    /// file whose bytes after the offset all have the same value, because such bytes are equal in many files.
+    /// Compares the bytes from this offset on, if these are more than [`OVERLAP`]. The caller uses this
+    /// function for a file whose bytes after the offset all have the same value. Such bytes are equal in many
+    /// files.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }
@@ -88,7 +89,8 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         return Err(bad);
     }
     let bitfield = take(usize::try_from(bits).map_err(|_| bad)?)?;
-    // The pieces in progress follow. This code checks that they are readable. Their bytes are fetched again.
+    // The pieces in progress follow. This code only checks that their list is readable. Their bytes are
+    // fetched again.
     let in_progress = number(take(4)?);
     for _ in 0..in_progress {
         take(8)?;

@@ -20,7 +20,7 @@ pub enum Algorithm {
     Crc64Nvme,
     /// MD5. Collisions take seconds to find.
     Md5,
-    /// SHA-1. Collisions are known.
+    /// SHA-1. Collisions have been published.
     Sha1,
     /// SHA-256.
     Sha256,
@@ -100,7 +100,8 @@ impl Algorithm {
         self.row().2
     }
 
-    /// Returns true if a matching digest shows that the content is right, even if someone tried to forge it.
+    /// Returns true if a matching digest shows that the content is right, even if someone tried to forge the
+    /// content.
     pub fn is_strong(self) -> bool {
         self >= Algorithm::Sha256
     }
@@ -147,7 +148,7 @@ impl Algorithm {
     }
 
     fn row(self) -> &'static (Algorithm, &'static [&'static str], usize) {
-        // The table has the order of the variants; a test checks that.
+        // The table has the order of the variants. A test checks this.
         &TABLE[self as usize]
     }
 }
@@ -242,7 +243,7 @@ impl Digest {
         alone.map_or_else(|| Digest::from_pair(text), Ok)
     }
 
-    /// Reads `ALGORITHM-BASE64`. The name may have a hyphen too.
+    /// Reads `ALGORITHM-BASE64`. The name of the algorithm may contain a hyphen too.
     fn from_integrity(text: &str) -> Option<Digest> {
         text.match_indices('-').find_map(|(at, _)| {
             let (name, digest) = (text.get(..at)?, text.get(at + 1..)?);
@@ -251,7 +252,7 @@ impl Digest {
     }
 }
 
-/// Lower-case hexadecimal digits.
+/// Writes the digest in lower-case hexadecimal digits.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
@@ -267,7 +268,7 @@ pub struct Expected {
     pub from: String,
 }
 
-/// The form that is shown when the digest matched: `sha-256 from X-Checksum-SHA256`.
+/// Writes the form that is shown when the digest matches: `sha-256 from X-Checksum-SHA256`.
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {}", self.digest.algorithm.name(), self.from)

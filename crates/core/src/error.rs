@@ -1,6 +1,6 @@
 //! Everything that can go wrong, as one flat list with stable codes.
 //!
-//! The [`ErrorKind`] alone decides if a failure is retried ([`Retry`]), what has to be mended ([`Blame`],
+//! The [`ErrorKind`] alone decides if a failure is retried ([`Retry`]), what has to be repaired ([`Blame`],
 //! which gives the exit status), what the failure affects ([`Scope`]), what it shows about its source
 //! ([`SourceVerdict`]), what happens to written bytes ([`WrittenBytes`]), what the same command would do in
 //! another run ([`NextRun`]), and which code programs see. Sentences for people and hints are in the command
@@ -12,16 +12,16 @@ use std::time::Duration;
 /// Decides if a failure is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// It is retried without a question, because the next attempt may succeed.
+    /// The failure is retried without a question, because the next attempt may succeed.
     Again,
-    /// It is retried only if the user says so, because the same would happen again unless something is
-    /// changed.
+    /// The failure is retried only if the user says so, because the same would happen again unless something
+    /// is changed.
     Person,
-    /// It is never retried, because the result would be the same.
+    /// The failure is never retried, because the result would be the same.
     Never,
 }
 
-/// The area of a failure. It decides the exit status.
+/// The area in which a failure happened. It decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// The network or the server.
@@ -39,9 +39,9 @@ pub enum Blame {
 /// What a failure of one connection affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// It ends this connection. Other connections of the job may continue.
+    /// The failure ends this connection. Other connections of the job may continue.
     Connection,
-    /// It ends the attempt of the whole job, because its cause is the file or this machine.
+    /// The failure ends the attempt of the whole job, because its cause is the file or this machine.
     Job,
 }
 
@@ -59,18 +59,19 @@ pub enum SourceVerdict {
 /// What happens to the bytes that are already written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WrittenBytes {
-    /// They stay valid.
+    /// The written bytes stay valid.
     Keep,
-    /// They are discarded, because they may not belong to the bytes that follow.
+    /// The written bytes are discarded, because they may not belong to the bytes that follow.
     Discard,
 }
 
 /// What the same command would do in another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextRun {
-    /// It may succeed, or get further.
+    /// The command may succeed, or get further.
     May,
-    /// It fails in the same way, until something is changed: the command, a file, or what the server has.
+    /// The command fails in the same way until something is changed: the command itself, a file, or the file
+    /// on the server.
     Fails,
 }
 
@@ -91,7 +92,7 @@ macro_rules! kinds {
             /// Returns the stable code, as in JSON events and the log: `group.what`.
             pub fn code(self) -> &'static str { match self { $(ErrorKind::$variant => $code,)* } }
 
-            /// Returns what it means, as a short phrase.
+            /// Returns the meaning of the kind, as a short phrase.
             pub fn meaning(self) -> &'static str { match self { $(ErrorKind::$variant => $meaning,)* } }
 
             /// Returns how failures of this kind are usually handled. [`Error::retry`] decides for one
@@ -287,8 +288,8 @@ impl fmt::Display for ErrorKind {
 
 /// One failure: its kind, where it happened, and what the system or the server said.
 ///
-/// `at` and `detail` may hold remote text, which the screen and the log escape before they show it. They
-/// never hold secrets, because URLs are added through [`crate::show::url`].
+/// `at` and `detail` may contain text from a server. The screen and the log escape it before they show it.
+/// They never contain secrets, because URLs are added through [`crate::show::url`].
 ///
 /// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. A failure
 /// is cloned, compared and written as JSON, and a boxed error cannot be. Programs decide by
@@ -298,11 +299,11 @@ impl fmt::Display for ErrorKind {
 pub struct Error {
     /// The kind of the failure.
     pub kind: ErrorKind,
-    /// Where it happened: a URL without secrets, an address, or a path. May be empty.
+    /// The place of the failure: a URL without secrets, an address, or a path. It may be empty.
     pub at: String,
-    /// What the system or the server said about it. May be empty.
+    /// The message of the system or the server about the failure. It may be empty.
     pub detail: String,
-    /// The pause that the host needs before the next request.
+    /// The pause that the host needs before the next request, if any.
     pub pause: Option<Pause>,
     /// True if this failure is retried without a question although others of its kind are not. The reason is
     /// that after a redirect another server may answer, or that the user named this status (`--retry-on`).
@@ -315,9 +316,9 @@ pub struct Error {
 /// A pause that a host needs. It does not count as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// How long to wait, from the moment of the failure.
+    /// The length of the pause, from the moment of the failure.
     pub wait: Duration,
-    /// Why it is needed.
+    /// The reason why the pause is needed.
     pub why: Why,
 }
 
@@ -326,12 +327,12 @@ pub struct Pause {
 pub enum Why {
     /// The response named a time (`Retry-After`, or a quota that is used up).
     Asked,
-    /// The host had asked for it before, so no request was sent.
+    /// The host had asked for the pause before, so no request was sent.
     Known,
-    /// The host refused without naming a time, but it serves other connections. It got too many requests at
-    /// once.
+    /// The host refused the request without naming a time, but it serves other connections. So it got too
+    /// many requests at once.
     Shared,
-    /// The host has refused everything since connections were added.
+    /// The host has refused all requests since connections were added.
     Banned,
 }
 

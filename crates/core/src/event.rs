@@ -1,8 +1,9 @@
 //! The public form of what a session reports: [`EventKind`]s, which are numbered and never lost, and
 //! [`Progress`], which readers ask for and may miss. `docs/events.md` describes the JSON form.
 //!
-//! [`State`] sums up events, so that a screen that starts late or falls behind can catch up. Events may hold
-//! remote text, which the screen and the log escape before they show it. They never hold secrets.
+//! [`State`] sums up events, so that a screen that starts late or falls behind can catch up. Events may
+//! contain text from a server. The screen and the log escape it before they show it. Events never contain
+//! secrets.
 //!
 //! This file is long because it is the list of all events and their fields.
 
@@ -44,7 +45,7 @@ impl fmt::Display for JobId {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// [`VERSION`].
+    /// The version of the JSON form, [`VERSION`].
     pub v: u8,
     /// The number of the event. It counts from 1, without gaps.
     pub seq: u64,
@@ -81,13 +82,14 @@ pub enum EventKind {
     /// The first usable response arrived, and its bytes follow.
     #[non_exhaustive]
     Started {
-        /// The URL that answered, without secrets.
+        /// The URL of the response, without secrets.
         url: String,
         /// The path that the file will have.
         path: String,
-        /// Its size in bytes, if known.
+        /// The size of the file in bytes, if known.
         size: Option<u64>,
-        /// The strong validator of the response: an ETag or a date. It is missing if there is none.
+        /// The strong validator of the response: an ETag or a date. It is missing if the response has no
+        /// strong validator.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validator: Option<String>,
         /// Header lines of the response that could not be read and were dropped. They help to find a fault of
@@ -100,7 +102,7 @@ pub enum EventKind {
     Resumed {
         /// The first byte that is still missing.
         from: u64,
-        /// The number of bytes that are there already.
+        /// The number of bytes that are already on the disk.
         #[serde(default)]
         bytes: u64,
     },
@@ -115,7 +117,7 @@ pub enum EventKind {
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// The first byte that will be requested. 0 means that the file starts again.
+        /// The first byte that will be requested. It is 0 if the file starts again.
         from: u64,
     },
     /// One of several sources is not used any more. It failed, is slow, has a different file, or sent wrong
@@ -127,7 +129,7 @@ pub enum EventKind {
         /// The reason.
         error: Failure,
     },
-    /// The user is asked what to do. The file waits.
+    /// The user is asked what to do. The file waits for the answer.
     #[non_exhaustive]
     Question {
         /// The failure.
@@ -170,7 +172,7 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
-    /// The file was not downloaded, because there was no need to.
+    /// The file was not downloaded, because a download was not necessary.
     #[non_exhaustive]
     Skipped {
         /// The path of the file that exists already.
@@ -185,7 +187,7 @@ pub enum EventKind {
         error: Failure,
         /// The number of retries that were used.
         retries: u32,
-        /// True if the retries were used up while the user was being asked. The run then ends.
+        /// True if the retries were used up while the user was present. The run then ends.
         exhausted: bool,
     },
     /// The run is over.
@@ -233,7 +235,7 @@ impl EventKind {
         EventKind::Queued { url: error.at.clone(), assumed_https: false, name, extra }
     }
 
-    /// Returns the event for a file that was not downloaded because there was no need to.
+    /// Returns the event for a file that was not downloaded because a download was not necessary.
     pub fn skipped(path: impl Into<String>, reason: impl Into<String>) -> Self {
         EventKind::Skipped { path: path.into(), reason: reason.into() }
     }
@@ -274,7 +276,7 @@ impl From<&Error> for Failure {
     }
 }
 
-/// The present numbers of one job.
+/// The progress of one job at this moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {
@@ -284,7 +286,7 @@ pub struct Progress {
     pub name: String,
     /// What the job is doing.
     pub phase: Phase,
-    /// The number of bytes that are there and valid.
+    /// The number of valid bytes on the disk.
     pub bytes: u64,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
@@ -335,10 +337,10 @@ pub struct State {
     pub bytes: u64,
     /// The number of bytes that were received for the finished files in this run.
     pub fetched: u64,
-    /// The sizes of the files that started and have not ended, or `None` for an unknown size. There are at
-    /// most as many as files in progress.
+    /// The sizes of the files that have started and not ended. An unknown size is `None`. There are at most
+    /// as many entries as files in progress.
     pub started: BTreeMap<JobId, Option<u64>>,
-    /// The open questions, and the retries that are left. There are at most as many as in `started`.
+    /// The open questions, and the retries that are left. There are at most as many entries as in `started`.
     pub asking: BTreeMap<JobId, (Failure, u32)>,
     /// True if the run is over.
     pub over: bool,
@@ -352,8 +354,8 @@ impl Progress {
 }
 
 impl State {
-    /// Applies an event. An event that was applied before changes nothing, so a screen may copy a newer state
-    /// and continue to read events.
+    /// Applies an event. An event that was applied before changes nothing. So a screen may copy a newer state
+    /// and then continue to read events.
     pub fn apply(&mut self, event: &Event) {
         if event.seq <= self.seq {
             return;

@@ -2,10 +2,12 @@
 //! dangerous.
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
-//! lines is written again without them, so that the strict library reads what was decided here. Invariant: a
-//! line about the end or the coding of the body (the names in [`MEANINGFUL`]) is never dropped. It is read,
-//! or the whole response is refused. Otherwise a cut or foreign body could be taken for the file (RFC 9112,
-//! section 11: response splitting and request smuggling). `docs/leniency.md` lists all cases for people.
+//! lines is written again without them, so that the strict library reads the head as it was understood here.
+//! `docs/leniency.md` lists all cases for users.
+//!
+//! Invariant: a line about the end or the coding of the body (the names in [`MEANINGFUL`]) is never dropped.
+//! The line is read, or the whole response is refused. Otherwise an incomplete body, or the body of another
+//! response, could be taken for the file (RFC 9112, section 11: response splitting and request smuggling).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,13 +21,13 @@ pub const LINES_MOST: usize = 1_000;
 pub const BYTES_MOST: usize = 256 * 1024;
 
 /// The most dropped lines that are reported. A server may send a thousand bad lines.
-const TOLD_MOST: usize = 10;
+const REPORTED_MOST: usize = 10;
 
 /// The most characters that are shown of a dropped line. They are enough to recognise it, and too few for
 /// most secrets.
 const SHOWN_MOST: usize = 40;
 
-/// Names of headers that decide where a body ends or which bytes it holds.
+/// Names of headers that decide where a body ends or which bytes it contains.
 const MEANINGFUL: [&str; 4] = ["content-length", "transfer-encoding", "content-range", "content-encoding"];
 
 const TRANSFER: &str = "transfer-encoding";
@@ -33,9 +35,9 @@ const TRANSFER: &str = "transfer-encoding";
 /// A head that was written again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tidied {
-    /// The head, with its blank line.
+    /// The head. The blank line at its end is included.
     pub head: Vec<u8>,
-    /// What was dropped and why, for people. It has text that the server sent.
+    /// What was dropped and why, in words for the user. The text contains parts of what the server sent.
     pub dropped: Vec<String>,
 }
 
@@ -57,12 +59,12 @@ pub const TOO_LONG: Refused = Refused("its head is longer than 256 KiB");
 /// The head states the end of the body in two ways.
 pub(crate) const TWO_ENDS: Refused = Refused("it has both a Content-Length and a transfer coding");
 
-/// Returns the length of the head at the beginning of these bytes, with its blank line, or `None` if its end
-/// has not arrived. `looked_at` is how many of the bytes an earlier call has seen.
+/// Returns the length of the head at the beginning of these bytes, including its blank line. Returns `None`
+/// if the end of the head has not arrived. `looked_at` is the number of bytes that an earlier call has read.
 pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
     // Empty lines before the status line are accepted, as RFC 9112, section 2.2 requires of servers.
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    // The blank line may begin in bytes that the earlier call has seen.
+    // The blank line may begin in bytes that the earlier call has read.
     let mut at = start.max(looked_at.saturating_sub(3));
     while let Some(newline) = bytes.get(at..)?.iter().position(|&byte| byte == b'\n') {
         at += newline + 1;
@@ -82,8 +84,9 @@ pub fn status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(status).ok()?.parse().ok()
 }
 
-/// Splits a status line into its version, its status of three digits, and its reason. Like curl, it accepts
-/// any version and any blanks between the three. Some gateways answer over HTTP/1 with `HTTP/2.0 200`.
+/// Splits a status line into its version, its status of three digits, and its reason. Like curl, this
+/// function accepts any version and any blanks between the three parts. Some gateways answer over HTTP/1 with
+/// `HTTP/2.0 200`.
 fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (protocol, rest) = line.split_at_checked(5)?;
     let version_end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
@@ -98,9 +101,9 @@ fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     is_proper.then(|| (version, status, trimmed(reason)))
 }
 
-/// Returns the status line with a version that the HTTP library reads (1.0 or 1.1). Returns `None` if the
-/// line has one already. It also returns `None` if the line cannot be read, because the library then reports
-/// the error.
+/// Returns the status line with a version that the HTTP library accepts (1.0 or 1.1). Returns `None` if the
+/// line has such a version already. Also returns `None` if the line cannot be read, because the library then
+/// reports the error.
 fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     let is_proper =
         matches!(line, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'9', ..]);
@@ -129,9 +132,10 @@ pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
     Ok(reader.changed.then(|| reader.write(rewritten.as_deref().unwrap_or(status_line))))
 }
 
-/// Splits a head into its status line and its header lines, without their ends and the blank line.
+/// Splits a head into its status line and its header lines. The line ends and the blank line are left out.
 fn split(head: &[u8]) -> Result<(&[u8], impl Iterator<Item = &[u8]>), Refused> {
-    // Other programs end a line at a bare CR, or a text at a NUL. They would read the rest as another header.
+    // Some other programs end a line at a CR without an LF, or a text at a NUL. They would read the rest as
+    // another header.
     if head.contains(&0) {
         return Err(Refused("its head holds a NUL"));
     }
@@ -217,7 +221,7 @@ impl<'h> Reader<'h> {
         if MEANINGFUL.iter().any(|name| meant.windows(name.len()).any(|part| part == name.as_bytes())) {
             return Err(Refused("a line about its length, range or coding cannot be read"));
         }
-        if self.dropped.len() < TOLD_MOST {
+        if self.dropped.len() < REPORTED_MOST {
             let shown: String = String::from_utf8_lossy(before).trim().chars().take(SHOWN_MOST).collect();
             self.dropped.push(format!("the header line '{shown}' {why} and was dropped"));
         }
@@ -259,7 +263,7 @@ impl<'h> Reader<'h> {
         if length.is_some() {
             return Err(TWO_ENDS);
         }
-        // The coding is stated in one form only, since programs read `chunked,` or two lines differently.
+        // Programs read `chunked,` and two lines in different ways, so the head gets the most common form.
         if !values(TRANSFER).eq([b"chunked"]) {
             self.fields.retain(|one| !one.is(TRANSFER));
             self.fields.push(Field { name: TRANSFER.as_bytes(), value: Cow::Borrowed(b"chunked") });
@@ -304,7 +308,7 @@ pub fn length<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<Option<u64>,
 /// Returns true if the Transfer-Encoding values together state a chunked body.
 ///
 /// # Errors
-/// Returns an error if there is another coding, because none was requested.
+/// Returns an error if there is another coding, because no coding was requested.
 pub fn chunked<'v>(values: impl Iterator<Item = &'v [u8]>) -> Result<bool, Refused> {
     let mut chunked = false;
     for one in values.flat_map(|value| value.split(|&byte| byte == b',')) {

@@ -1,28 +1,29 @@
-//! Options for some hosts only: which hosts a rule is for, and which rule of several counts.
+//! Options for some hosts only. This file decides which hosts a rule applies to, and which rule is used if
+//! several apply.
 //!
-//! Invariant: headers of a rule go to hosts that its pattern names, over https. They go over http only if the
-//! pattern says `http://`.
+//! Invariant: the headers of a rule are sent only to hosts that match its pattern, and only over https. They
+//! are sent over http only if the pattern begins with `http://`.
 
 use crate::job::Headers;
 use crate::secret::Secret;
 use std::fmt;
 use url::Url;
 
-/// Which hosts a rule is for.
+/// A pattern for the hosts of a rule.
 ///
-/// - `example.org` is that host with the usual port of the scheme.
-/// - `example.org:8443` is that host with this port.
-/// - `*.example.org` stands for all names below `example.org`, but not for itself.
-/// - `https://` or `http://` before any of these restricts it to that scheme.
+/// - `example.org` means that host with the usual port of the scheme.
+/// - `example.org:8443` means that host with this port.
+/// - `*.example.org` means all names below `example.org`, but not `example.org` itself.
+/// - `https://` or `http://` before any of these restricts the pattern to that scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
     text: String,
     scheme: Option<String>,
-    /// All names below `host` are meant, and not `host` itself.
+    /// True if the pattern means all names below `host`, and not `host` itself.
     is_below: bool,
-    /// In lower case and in ASCII, as in URLs.
+    /// The host in lower case and in ASCII, as in URLs.
     host: String,
-    /// `None` is the usual port of the scheme.
+    /// The port. `None` means the usual port of the scheme.
     port: Option<u16>,
 }
 
@@ -30,7 +31,7 @@ impl HostPattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// The reason why it is none, for people.
+    /// Returns the reason why the text is not a pattern, in words for the user.
     pub fn read(text: &str) -> Result<HostPattern, String> {
         const FORMS: &str =
             "it must be like example.org, *.example.org, example.org:8443 or http://example.org";
@@ -46,14 +47,14 @@ impl HostPattern {
         if host.contains(['/', '?', '#', '@', '*', '\\', ' ']) || is_below && !host.contains('.') {
             return Err(FORMS.into());
         }
-        // Only a port that is not the usual one stays in a URL.
+        // The URL library removes the usual port of a scheme.
         let url = Url::parse(&format!("{}://{host}/", scheme.unwrap_or("https"))).map_err(|_| FORMS)?;
         let port = url.port().or_else(|| host.ends_with(":443").then_some(443));
         let host = url.host_str().ok_or(FORMS)?.to_string();
         Ok(HostPattern { text: text.into(), scheme: scheme.map(String::from), is_below, host, port })
     }
 
-    /// Returns true if the rule is for this URL.
+    /// Returns true if the rule applies to this URL.
     pub fn matches(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         let is_host = match self.is_below {
@@ -69,12 +70,12 @@ impl HostPattern {
         is_host && is_port && self.scheme.as_deref().is_none_or(|scheme| scheme == url.scheme())
     }
 
-    /// Returns true if headers may be sent to this URL.
+    /// Returns true if the headers of the rule may be sent to this URL.
     pub fn trusts(&self, url: &Url) -> bool {
         self.matches(url) && (url.scheme() == "https" || self.scheme.as_deref() == Some("http"))
     }
 
-    /// The higher, the more precisely the pattern says what it is for.
+    /// Returns how precise the pattern is. A higher value is more precise.
     fn precision(&self) -> (bool, usize, bool, bool) {
         (!self.is_below, self.host.len(), self.port.is_some(), self.scheme.is_some())
     }
@@ -86,7 +87,7 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// The options of a rule. What is `None` is as for all hosts.
+/// The options of a rule. For an option that is `None`, the value for all hosts is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostOptions {
@@ -96,17 +97,19 @@ pub struct HostOptions {
     pub max_per_host: Option<usize>,
     /// The limit for all hosts of the rule together, in bytes a second.
     pub limit_rate: Option<u64>,
-    /// Headers (name, value) for these hosts, also where a redirect of a given URL leads there.
+    /// Headers (name, value) for these hosts. They are also sent if a redirect of a given URL leads to one of
+    /// the hosts.
     pub headers: Headers,
 }
 
-/// Rules for hosts. Of several rules for one URL, the most precise one that has the option counts: a host
-/// before `*.`, a longer name before a shorter one, one with a port or a scheme before one without.
+/// Rules for hosts. If several rules apply to one URL, the most precise one that has the option is used. A
+/// host is more precise than `*.`, a longer name than a shorter one, and a pattern with a port or a scheme
+/// than one without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostRules(Vec<(HostPattern, HostOptions)>);
 
 impl HostRules {
-    /// Returns rules of these options.
+    /// Returns the rules with these patterns and options.
     pub fn new(mut rules: Vec<(HostPattern, HostOptions)>) -> HostRules {
         rules.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.precision()));
         HostRules(rules)
@@ -127,14 +130,14 @@ impl HostRules {
         self.first(url, |options| options.max_per_host).map(|(_, most)| most)
     }
 
-    /// Returns the number of the rule that limits the rate of this URL, and the rate. All that have the same
+    /// Returns the number of the rule that limits the rate of this URL, and the rate. All URLs with the same
     /// rule share its limit.
     pub fn limit_rate(&self, url: &Url) -> Option<(usize, u64)> {
         self.first(url, |options| options.limit_rate)
     }
 
-    /// Returns the headers for this URL: those of all rules that are for it, without the headers that a more
-    /// precise rule has under the same name.
+    /// Returns the headers for this URL. These are the headers of all rules that apply to the URL. If two
+    /// rules have a header of the same name, the header of the more precise rule is used.
     pub fn headers(&self, url: &Url) -> Vec<(&str, &Secret)> {
         let mut headers: Vec<(&str, &Secret)> = Vec::new();
         for (_, options) in self.0.iter().filter(|(pattern, _)| pattern.trusts(url)) {
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_names_hosts_and_no_others() {
+    fn a_pattern_matches_its_hosts_and_no_others() {
         for (pattern, matching, others) in [
             (
                 "example.org",
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_precise_rule_counts_and_headers_are_sent_over_https_only() {
+    fn the_most_precise_rule_is_used_and_headers_are_sent_over_https_only() {
         let rule = |pattern: &str, connections: Option<usize>, headers: &[(&str, &str)]| {
             let headers: Headers = headers.iter().copied().collect();
             let options = HostOptions { connections, headers, ..HostOptions::default() };

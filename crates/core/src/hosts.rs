@@ -1,8 +1,8 @@
-//! The limits of hosts, remembered for later runs in one small JSON text, `hosts.json`.
+//! The limits of hosts. They are stored for later runs in one small JSON text, `hosts.json`.
 //!
-//! Invariant: the text holds origins (scheme, host, port) and numbers, and nothing else. It has no path, no
-//! user name and no secret, and its length is limited. A limit is used as it is for [`BELIEVED`] and removed
-//! after [`KEPT`].
+//! Invariant: the text contains origins (scheme, host, port) and numbers, and nothing else. It has no path,
+//! no user name and no secret, and its length is limited. A limit is used unchanged for the time [`FRESH`],
+//! and it is removed after the time [`KEPT`].
 
 use crate::concurrency::Learned;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ const VERSION: u32 = 1;
 /// limits, and the text stays below 100 KiB.
 const MOST: usize = 500;
 
-/// The longest text in bytes. A longer one was not written by downhaul.
+/// The longest text that is read, in bytes. A longer text was not written by downhaul.
 pub const LONGEST: u64 = 256 * 1024;
 
-/// After a day a host may have other limits, so one more connection than before is tried.
-const BELIEVED: Duration = Duration::from_secs(86_400);
+/// After this time a host may have other limits. One more connection than the limit is then tried.
+const FRESH: Duration = Duration::from_secs(86_400);
 
-/// After a month a limit is removed, and has to be found again.
+/// After this time a limit is removed, and a run has to find it again.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// The limits of hosts, by origin.
@@ -39,7 +39,7 @@ struct Entry {
     /// The most files that are requested in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
-    /// When the limit was found, in seconds since 1970.
+    /// The time when the limit was found, in seconds since 1970.
     at: u64,
 }
 
@@ -71,7 +71,7 @@ impl Hosts {
     /// Returns the limits of this origin with which a run starts.
     pub fn known(&self, origin: &str, now: SystemTime) -> Learned {
         let Some(entry) = self.0.get(origin) else { return Learned::default() };
-        let more = usize::from(entry.age(now) > BELIEVED);
+        let more = usize::from(entry.age(now) > FRESH);
         Learned {
             connections: entry.connections.map(|most| most.saturating_add(more)),
             requests: entry.requests,
@@ -83,10 +83,10 @@ impl Hosts {
         let old = self.0.get(origin);
         // A limit that is still used keeps its date. After a day, one more connection is tried even if the
         // host is used every hour.
-        let held = |old: &&Entry| {
-            old.age(now) <= BELIEVED && old.connections == learned.connections && learned.requests.is_none()
+        let is_same_limit = |old: &&Entry| {
+            old.age(now) <= FRESH && old.connections == learned.connections && learned.requests.is_none()
         };
-        let at = old.filter(held).map_or(seconds(now), |old| old.at);
+        let at = old.filter(is_same_limit).map_or(seconds(now), |old| old.at);
         let entry = Entry {
             connections: learned.connections.or(old.and_then(|old| old.connections)),
             requests: learned
@@ -114,7 +114,8 @@ impl Hosts {
 }
 
 impl Entry {
-    /// Returns the age of the entry. A date in the future comes from another clock, so the entry is old.
+    /// Returns the age of the entry. A date in the future is from a wrong clock, so such an entry counts as
+    /// very old.
     fn age(&self, now: SystemTime) -> Duration {
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(self.at));
         at.and_then(|at| now.duration_since(at).ok()).unwrap_or(Duration::MAX)
@@ -129,7 +130,7 @@ fn seconds(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Returns true if a text is scheme, host and port of a URL, and nothing else.
+/// Returns true if a text consists of the scheme, host and port of a URL, and of nothing else.
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
 }
@@ -150,25 +151,25 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_believed_for_a_day_and_kept_for_a_month() {
+    fn limits_are_used_unchanged_for_a_day_and_kept_for_a_month() {
         let mut hosts = Hosts::default();
         hosts.learn(HOST, both_limits(), at(0.0));
         let text = hosts.text();
         let known = |days: f64| Hosts::read(&text, at(days)).expect("readable").known(HOST, at(days));
         assert_eq!(known(0.9), both_limits());
-        assert_eq!(known(2.0), Learned { connections: Some(3), ..both_limits() }, "one more is tried");
+        assert_eq!(known(2.0), Learned { connections: Some(3), ..both_limits() }, "one more connection is tried");
         assert_eq!(known(31.0), Learned::default());
-        assert_eq!(known(-1.0), Learned::default(), "another clock");
+        assert_eq!(known(-1.0), Learned::default(), "the date is in the future");
     }
 
     #[test]
-    fn a_limit_that_is_used_every_hour_is_tried_again_all_the_same() {
+    fn after_a_day_one_more_connection_is_tried_even_if_the_host_is_used_every_hour() {
         let (mut hosts, limit) = (Hosts::default(), Learned { connections: Some(2), requests: None });
         for hour in 0..30 {
             let now = at(f64::from(hour) / 24.0);
             let known = hosts.known(HOST, now).connections.unwrap_or(2);
             assert_eq!(known, if hour == 25 { 3 } else { 2 }, "hour {hour}");
-            // One more connection is banned, and the limit is found anew.
+            // The host bans the client for the additional connection, and the same limit is found again.
             hosts.learn(HOST, limit, now);
         }
     }
@@ -203,7 +204,7 @@ mod tests {
             hosts.learn(&format!("https://host{n}.example"), both_limits(), at(n as f64 / 1000.0));
         }
         assert_eq!(hosts.0.len(), MOST);
-        assert!(!hosts.0.contains_key("https://host0.example"), "the oldest goes");
+        assert!(!hosts.0.contains_key("https://host0.example"), "the oldest host is removed");
         assert!((hosts.text().len() as u64) < LONGEST);
     }
 

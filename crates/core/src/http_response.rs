@@ -1,9 +1,9 @@
-//! Reads the headers of an HTTP response, strictly, into the facts of a [`Remote`].
+//! Reads the headers of an HTTP response strictly, and fills a [`Remote`] with what they say.
 //!
-//! These are pure functions for the engine's HTTP source. They are in this crate because property tests and
-//! fuzzing reach them here. Apart from [`crate::throttle`], which reads headers too, nothing in this crate
-//! calls them: the plan sees a [`Remote`]. A response that is not usable HTTP is refused here, such as one
-//! with an unreadable range, several ranges in one body, or two different lengths.
+//! These are pure functions for the engine's HTTP source. They are in this crate so that property tests and
+//! fuzzing can call them. In this crate only [`crate::throttle`] calls them. The plan gets a [`Remote`] and
+//! no headers. A response that is not usable HTTP is refused here, such as one with an unreadable range,
+//! several ranges in one body, or two different lengths.
 
 mod digests;
 mod disposition;
@@ -20,18 +20,18 @@ use http::header::{self, HeaderMap, HeaderName};
 use std::time::{Duration, SystemTime};
 use url::Url;
 
-/// A Last-Modified date is a strong validator if it is at least this much earlier than Date. The number is
-/// from RFC 7232, section 2.2.2. RFC 9110 gives no number.
+/// A Last-Modified date is a strong validator if it is at least this much earlier than the Date of the
+/// response. The number is from RFC 7232, section 2.2.2. RFC 9110 gives no number.
 const STRONG_AFTER: Duration = Duration::from_secs(60);
 
 /// `Content-Range: bytes first-last/total` (RFC 9110, section 14.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
-    /// Offset of the first byte.
+    /// The offset of the first byte.
     pub first: u64,
-    /// Offset of the last byte; not below `first`.
+    /// The offset of the last byte. It is not below `first`.
     pub last: u64,
-    /// Size of the whole file, if known; above `last`.
+    /// The size of the whole file in bytes, if known. It is above `last`.
     pub total: Option<u64>,
 }
 
@@ -47,17 +47,17 @@ pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
         410 => ErrorKind::HttpGone,
         416 => ErrorKind::HttpRangePast,
         425 | 429 | 503 => ErrorKind::HttpBusy,
-        // Not Implemented and HTTP Version Not Supported are permanent.
+        // 501 (Not Implemented) and 505 (HTTP Version Not Supported) are permanent.
         501 | 505 => ErrorKind::HttpStatus,
         408 | 500..=599 => ErrorKind::HttpServer,
         _ => ErrorKind::HttpStatus,
     })
 }
 
-/// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is
-/// true if the request was for the whole file. A 206 that covers the whole file of a known size then means
-/// the same as a 200. If the size is not known (`bytes 0-5/*`), the body is taken for the file, as curl does,
-/// and a note is added.
+/// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is true if
+/// the request was for the whole file. A 206 that covers the whole file of a known size then means the same
+/// as a 200. If the size is not known (`bytes 0-5/*`), the body is taken for the file, as in curl, and a note
+/// is added.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
@@ -66,7 +66,7 @@ pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
-    // 203 is the file from a proxy. An unknown 2xx status is treated as 200 (RFC 9110, sections 15 and
+    // A 203 is the file from a proxy. An unknown 2xx status is treated as 200 (RFC 9110, sections 15 and
     // 15.3.4).
     let range = if status == 206 { Some(content_range(url, headers, length)?) } else { None };
     let is_everything =
@@ -105,8 +105,8 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     Ok(remote)
 }
 
-/// Adds the digest and the size that a redirect stated for the file. They are those of the whole file, even
-/// if the response is a range.
+/// Adds the digest and the size that a redirect stated for the file. They belong to the whole file, even if
+/// the response is a range.
 pub fn learn(remote: &mut Remote, linked: Linked) {
     if remote.coding.is_some() {
         let from = linked.digest.from;
@@ -120,7 +120,7 @@ pub fn learn(remote: &mut Remote, linked: Linked) {
 /// Reads the range of a 206. `length` is the length of the body, if known.
 ///
 /// # Errors
-/// `http.range_wrong`, with the reason.
+/// Returns `http.range_wrong` with the reason.
 fn content_range(url: &Url, headers: &HeaderMap, length: Option<u64>) -> Result<ContentRange, Error> {
     let wrong = |why: &str| Error::new(ErrorKind::HttpRangeWrong, show::url(url), why);
     if contradicts_itself(headers, &header::CONTENT_RANGE) {
@@ -198,7 +198,7 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     Ok(length)
 }
 
-/// Returns the time of the server (`Date`).
+/// Returns the time of the server, from the header `Date`.
 pub fn date_of(headers: &HeaderMap) -> Option<SystemTime> {
     date(headers, &header::DATE)
 }

@@ -34,16 +34,16 @@ pub struct Job {
     pub assumed_https: bool,
     /// Where the file is saved.
     pub destination: Destination,
-    /// Digests from a list that the file must have.
+    /// Digests that the file must have, such as those from a list.
     pub expected: Vec<Expected>,
-    /// Digests from a list that the chunks of the file must have.
+    /// Digests that the chunks of the file must have, from a list.
     pub chunks: Option<ChunkHashes>,
-    /// The size from a list that the file must have, in bytes.
+    /// The size that the file must have, in bytes, from a list.
     pub size: Option<u64>,
     /// The most connections for this file. With `None`, the settings of the session apply.
     pub connections: Option<usize>,
-    /// The limit for this file in bytes a second, in addition to that of the session. `None` means no limit
-    /// of its own.
+    /// The limit for this file in bytes a second, in addition to that of the session. With `None`, only the
+    /// limit of the session applies.
     pub limit_rate: Option<u64>,
     /// What to do if a file of the final name exists. With `None`, the settings of the session apply.
     pub if_exists: Option<IfExists>,
@@ -233,7 +233,8 @@ impl Job {
     }
 }
 
-/// The output hides secrets of URLs and the values of headers. It leaves some fields out.
+/// Writes the job for debugging. Secrets of URLs and the values of headers are hidden, and some fields are
+/// left out.
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let urls: Vec<String> = self.urls.iter().map(show::url).collect();
@@ -275,9 +276,9 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
 pub struct ChunkHashes {
     /// The length of each chunk in bytes, at least 1. The last one may be shorter.
     pub length: u64,
-    /// The algorithm of all of them.
+    /// The algorithm of all digests.
     pub algorithm: Algorithm,
-    /// One digest for each chunk.
+    /// The digests, one for each chunk.
     pub digests: Vec<Digest>,
     /// Where the digests came from, in words for the user.
     pub from: String,
@@ -295,14 +296,14 @@ pub enum Destination {
     /// To standard output, in order.
     Stdout,
     /// To a pipe, a terminal or a character device at this path, which is absolute or below the output
-    /// folder. It may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are written in
-    /// order, as to standard output. Nothing is replaced or resumed there.
+    /// folder. The path may also be a file descriptor that a shell opened (`/dev/fd/63`). The bytes are
+    /// written in order, as to standard output. Nothing is replaced or resumed.
     Stream(PathBuf),
-    /// To a writer of the program, in order. It needs no name, and nothing is resumed.
+    /// To a writer of the program, in order. The file needs no name, and nothing is resumed.
     Writer(Writer),
 }
 
-/// A writer that a program gave a job. It is used once.
+/// A writer that a program passed to a job. It is used once.
 #[derive(Clone)]
 pub struct Writer(Arc<Mutex<Option<Box<dyn Write + Send>>>>);
 
@@ -348,18 +349,18 @@ impl Destination {
 /// What to do if a file of the final name exists (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Keep it if it is the wanted file, by a given digest, by its record, or by what the server says.
+    /// Keep the file if a given digest, its record, or the server's answer shows that it is the wanted file.
     /// Otherwise fail.
     Check,
-    /// Keep it and do not download, even if it is another file.
+    /// Keep the file and do not download, even if it is another file.
     Skip,
-    /// Download, and replace it when the new file is complete.
+    /// Download, and replace the file when the new one is complete.
     Overwrite,
     /// Download to the next free name of the form `name (1).ext`.
     Rename,
-    /// Download and replace it if its size, date or digest differs.
+    /// Download and replace the file if its size, date or digest differs from the server's file.
     Update,
-    /// Fail.
+    /// Fail, and change nothing.
     Error,
 }
 
@@ -391,8 +392,8 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
     }
 }
 
-/// Reads a URL as a user writes it. It is like [`parse_url`], but the scheme may be missing, as in browsers
-/// and curl. Also returns true if https was assumed.
+/// Reads a URL as a user writes it. This function is like [`parse_url`], but the scheme may be missing, as in
+/// browsers and curl. Also returns true if https was assumed.
 ///
 /// # Errors
 /// Returns those of [`parse_url`].
@@ -408,8 +409,8 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
 
 /// Returns the URL that a text without a scheme can be read as. The text must be `localhost`, an address, or
 /// a name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often a file. The
-/// scheme is https, with two exceptions that get http: this machine, because hardly any local server has a
-/// certificate, and port 80, which is the port of http.
+/// scheme is https, with two exceptions. This machine gets http, because hardly any local server has a
+/// certificate. Port 80 also gets http, because it is the port of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, path) = text.split_at(end);

@@ -6,7 +6,7 @@
 //! journal, and everything before it is used.
 //!
 //! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
-//! on the disk were found to have its CRC. So damage to the journal or to the partial file never makes a
+//! on the disk were read and have its CRC. So damage to the journal or to the partial file never makes a
 //! wrong byte valid.
 
 use crate::digest::Expected;
@@ -23,30 +23,31 @@ const FORMAT: &[u8] = b"downhaul journal 2\n";
 const LONGEST_RECORD: usize = 256 * 1024;
 
 /// When a journal is rewritten, adjacent claims are joined up to this many bytes. A file of a terabyte then
-/// has about 25 MB of records. If a byte is damaged, no more than this is fetched again.
+/// has about 25 MB of records. If a byte of a claim is damaged, at most this many bytes are fetched again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
-/// Identifies the file, so that a later run can decide if a response belongs to it.
+/// What a journal says about its file. A later run decides from it if a response belongs to the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// The URL that it came from, without secrets. It is shown to the user.
+    /// The URL that the file came from, without secrets. It is shown to the user.
     pub url: String,
-    /// The origin that it came from. It may be resumed only from there. `None` if the origin is not known.
+    /// The origin that the file came from. The file may be resumed only from there. It is `None` if the
+    /// origin is not known.
     pub origin: Option<Origin>,
-    /// Its size in bytes, if known.
+    /// The size of the file in bytes, if known.
     pub size: Option<u64>,
-    /// Its validator, which applies to its origin only.
+    /// The validator of the file. It applies to the origin only.
     pub validator: Validator,
-    /// The content coding of its bytes, or `None` if there is none.
+    /// The content coding of the bytes, or `None` if there is no coding.
     pub coding: Option<String>,
     /// The digests that the server stated.
     pub digests: Vec<Expected>,
 }
 
-/// The statement that the bytes from `start` to before `end` were written to the disk, with their CRC-32C.
+/// States that the bytes from `start` to before `end` were written to the disk, and which CRC-32C they have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// Offset of the first byte.
+    /// The offset of the first byte.
     pub start: u64,
     /// The offset after the last byte. It is above `start`.
     pub end: u64,
@@ -77,7 +78,7 @@ impl Crc {
 
     /// Returns the CRC of all bytes so far.
     pub fn value(&self) -> u32 {
-        // The library returns every CRC in 64 bits. A CRC-32 uses 32 of them.
+        // The library returns every CRC in 64 bits. A CRC-32 uses only the lower 32 of them.
         self.0.finalize() as u32
     }
 }
@@ -108,8 +109,8 @@ pub fn rewrite(start: &Start, claims: &[Claim]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a journal as far as it is readable. Returns `None` if its start is not readable. Impossible claims
-/// are left out.
+/// Reads a journal up to the first record that is not readable. Returns `None` if its start is not readable.
+/// Impossible claims are left out.
 pub fn read(bytes: &[u8]) -> Option<(Start, Vec<Claim>)> {
     let mut rest = bytes.strip_prefix(FORMAT)?;
     let Some(Record::Start(start)) = take(&mut rest) else { return None };
@@ -139,7 +140,7 @@ fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
 }
 
 fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // If a record cannot be written, its bytes are only fetched again.
+    // Without the record, a later run fetches its bytes again. This does no other harm.
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn crcs_are_those_of_rfc_3720() {
-        // Appendix B.4: 32 bytes of zeros, and of ones.
+        // These are examples of appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
         let mut crc = Crc::new();

@@ -1,7 +1,7 @@
-//! Proxies: how they are written, and which one a URL goes through.
+//! Proxies: how the user writes them, and which proxy a URL goes through.
 //!
-//! Invariant: the login of a proxy belongs to the proxy alone. It is no part of the text of a [`Proxy`], and
-//! nothing but a connection to that proxy may carry it.
+//! Invariant: the login of a proxy is only for this proxy. The text of a [`Proxy`] does not contain the
+//! login, and the login is sent only over connections to this proxy.
 
 mod answer;
 mod except;
@@ -13,29 +13,30 @@ use crate::secret::{Login, Secret};
 use std::fmt;
 use url::{Host, Url};
 
-/// The longest user name, password or host name in SOCKS5: its length is one byte (RFC 1928, section 5, and
-/// RFC 1929, section 2).
+/// The longest user name, password or host name in SOCKS5, in bytes. The protocol has one byte for the length
+/// (RFC 1928, section 5, and RFC 1929, section 2).
 pub const SOCKS_TEXT_MOST: usize = 255;
 
 /// A proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
-    /// What it speaks.
+    /// The protocol of the proxy.
     pub protocol: Protocol,
-    /// Its host. An IPv6 address has no brackets here.
+    /// The host of the proxy. An IPv6 address has no brackets here.
     pub host: Host<String>,
-    /// Its port.
+    /// The port of the proxy.
     pub port: u16,
     /// The user name and the password for the proxy.
     pub login: Option<Login>,
 }
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// HTTP: requests for `http` URLs in absolute form, and tunnels (CONNECT) for all others.
+    /// HTTP. Requests for `http` URLs are sent in absolute form. All other URLs go through a tunnel
+    /// (CONNECT).
     Http,
-    /// HTTP inside of TLS. The certificate of the proxy is verified like that of a server.
+    /// HTTP inside TLS. The certificate of the proxy is verified in the same way as that of a server.
     Https,
     /// SOCKS4a. The proxy resolves names.
     Socks4a,
@@ -54,16 +55,17 @@ const PROTOCOLS: [(&str, Protocol); 5] = [
     ("socks5h", Protocol::Socks5h),
 ];
 
-/// The ports of proxies whose URL names none, as in curl.
+/// The port of proxies whose URL has no port, as in curl.
 const PORT: u16 = 1080;
 const PORT_HTTPS: u16 = 443;
 
 impl Proxy {
-    /// Reads `[scheme://][user[:password]@]host[:port]`. Without a scheme, the proxy speaks HTTP. A path is
+    /// Reads `[scheme://][user[:password]@]host[:port]`. Without a scheme, the protocol is HTTP. A path is
     /// ignored, as in curl.
     ///
     /// # Errors
-    /// What is wrong, for people. It does not contain the text, which may hold a password.
+    /// Returns what is wrong with the text, in words for the user. The message does not contain the text,
+    /// because the text may contain a password.
     pub fn parse(text: &str) -> Result<Proxy, String> {
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
@@ -73,8 +75,8 @@ impl Proxy {
             return Err(format!("a proxy URL begins with one of {}", known.join(", ")));
         };
         let form = || "it must have the form http://host:port".to_string();
-        // Hosts of all schemes are read as those of http. The URL library leaves out the usual port of a
-        // scheme, and only one of these two schemes can have the given port as its usual one.
+        // The text is read as a URL of http and as one of https. The URL library leaves out the usual port of
+        // a scheme. No port is the usual one of both, so one of the two URLs keeps the given port.
         let [as_http, as_https] =
             ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{rest}")).map_err(|_| form()));
         let url = as_http?;
@@ -87,10 +89,10 @@ impl Proxy {
         Proxy { protocol: *protocol, host, port, login: None }.with_login(login_of(&url)?)
     }
 
-    /// Gives the proxy a login, or takes it away.
+    /// Sets the login of the proxy, or removes it.
     ///
     /// # Errors
-    /// The protocol has no room for it.
+    /// Returns an error if the protocol cannot carry the login.
     pub fn with_login(mut self, login: Option<Login>) -> Result<Proxy, String> {
         if let Some(login) = &login {
             let (user, password) = (login.user.as_bytes(), login.password.expose().as_bytes());
@@ -112,7 +114,7 @@ impl Proxy {
         Ok(self)
     }
 
-    /// Returns true for proxies that speak HTTP.
+    /// Returns true for proxies whose protocol is HTTP, with or without TLS.
     pub fn is_http(&self) -> bool {
         matches!(self.protocol, Protocol::Http | Protocol::Https)
     }
@@ -143,7 +145,8 @@ fn login_of(url: &Url) -> Result<Option<Login>, String> {
     checked(decoded(url.username())?, decoded(url.password().unwrap_or_default())?).map(Some)
 }
 
-/// Control characters would end a header or a field of SOCKS (RFC 7617, section 2, forbids them).
+/// Returns the login if it has no control characters. They would end a header or a field of SOCKS, and RFC
+/// 7617, section 2, forbids them.
 fn checked(user: String, password: String) -> Result<Login, String> {
     if user.chars().chain(password.chars()).any(char::is_control) {
         return Err("its user name or password has a control character".into());

@@ -9,7 +9,7 @@ use std::ops::Range;
 pub struct RangeSet(Vec<Range<u64>>);
 
 impl RangeSet {
-    /// Makes an empty set.
+    /// Returns an empty set.
     pub fn new() -> Self {
         RangeSet::default()
     }
@@ -19,7 +19,7 @@ impl RangeSet {
         if range.is_empty() {
             return;
         }
-        // Everything that overlaps or touches the new range becomes one with it.
+        // All ranges that overlap or touch the new range are merged with it.
         let first = self.0.partition_point(|one| one.end < range.start);
         let after = self.0.partition_point(|one| one.start <= range.end);
         let joined = match self.0.get(first..after) {

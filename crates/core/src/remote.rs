@@ -2,8 +2,8 @@
 //! which of its bytes follow.
 //!
 //! A source fills a [`Remote`] from its protocol. The source is HTTP in the engine, or one that a user of the
-//! library wrote. [`crate::plan`] validates the `Remote` before a byte of the body is used. It describes one
-//! response only. The server may be wrong, and its next response may differ.
+//! library wrote. [`crate::plan`] validates the `Remote` before a byte of the body is used. A `Remote`
+//! describes one response only. The server may be wrong, and its next response may differ.
 
 use crate::digest::Expected;
 use crate::name::SafeName;
@@ -19,16 +19,16 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Remote {
-    /// The URL that answered. It may differ from the requested one, for example after a redirect.
+    /// The URL of the response. It may differ from the requested one, for example after a redirect.
     pub url: Url,
-    /// Which bytes of the file the body holds.
+    /// Which bytes of the file the body contains.
     pub span: Span,
-    /// The size of the whole file in bytes, if the source knows it. A body of the whole file has exactly this
-    /// many bytes.
+    /// The size of the whole file in bytes, if the source states it. A body with the whole file has exactly
+    /// this many bytes.
     pub size: Option<u64>,
     /// The validator, which tells versions of the file apart.
     pub validator: Validator,
-    /// When the file last changed.
+    /// The time when the file last changed.
     pub modified: Option<SystemTime>,
     /// The name that the source gives the file. Without one, the name comes from the URL.
     pub name: Option<SafeName>,
@@ -43,7 +43,7 @@ pub struct Remote {
     pub digests: Vec<Expected>,
     /// Digests of exactly the bytes of this body, if it is a [`Span::Range`].
     pub range_digests: Vec<Expected>,
-    /// The size of the whole file that something other than this response states, if known.
+    /// The size of the whole file, if something other than this response states it, such as a redirect.
     pub stated_size: Option<StatedSize>,
     /// Other places where the same file is.
     pub links: Links,
@@ -53,14 +53,15 @@ pub struct Remote {
     pub dropped: Vec<String>,
 }
 
-/// Which bytes of a file a body holds.
+/// Which bytes of a file a body contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Span {
-    /// The whole file. A source that sends the whole file for a request of a range returns this, too.
+    /// The whole file. A source that sends the whole file although a range was requested also returns this
+    /// value.
     Whole,
     /// These bytes of the file, because a range was requested. The range is not empty.
     Range(Range<u64>),
-    /// No bytes: the conditions of the request hold, so the file has not changed.
+    /// No bytes, because the conditions of the request show that the file has not changed.
     Unchanged,
 }
 
@@ -73,7 +74,7 @@ pub enum Validator {
     Etag(String),
     /// The time of the last change, if it is certain that the file did not change twice at that time.
     Modified(SystemTime),
-    /// Nothing that tells two versions of the file apart.
+    /// The source states nothing that tells two versions of the file apart.
     Unknown,
 }
 
@@ -89,9 +90,9 @@ pub struct StatedSize {
 /// Other places of a file, as a source states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
-    /// Other URLs of the same file, best first.
+    /// Other URLs of the same file. The best one comes first.
     pub duplicates: Vec<Url>,
-    /// A Metalink document about the file.
+    /// The URL of a Metalink document about the file.
     pub described_by: Option<Url>,
 }
 
@@ -122,7 +123,7 @@ impl Remote {
         Remote { span: Span::Range(range), size, can_resume: true, ..Remote::whole(url) }
     }
 
-    /// Returns a response without bytes: the conditions of the request hold, so the file has not changed.
+    /// Returns a response without bytes. The conditions of the request showed that the file has not changed.
     pub fn unchanged(url: Url) -> Remote {
         Remote { span: Span::Unchanged, ..Remote::whole(url) }
     }

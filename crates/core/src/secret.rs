@@ -10,7 +10,7 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Makes a secret of the text. The text cannot be printed from then on.
+    /// Returns a secret with this text. The text cannot be printed from then on.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }
@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
 /// A user name and a password.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Login {
-    /// The user name, in the bytes of UTF-8 (RFC 7617, section 2.1).
+    /// The user name. It is sent in UTF-8 (RFC 7617, section 2.1).
     pub user: String,
     /// The password. It may be empty.
     pub password: Secret,

@@ -1,9 +1,9 @@
 //! Decides what to do if a host says that it gets too many requests: *pause*, use *fewer* connections, or
 //! *fail*.
 //!
-//! [`said`] reads what a response says about waiting, and [`wish`] decides. All signs of "too many requests"
-//! are handled here: the statuses 429 and 503, `Retry-After` with any failure, quotas that are used up
-//! (`RateLimit` and its older forms), and bans by hosts that count connections.
+//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision. All
+//! signs of "too many requests" are handled here: the statuses 429 and 503, `Retry-After` with any failure,
+//! quotas that are used up (`RateLimit` and its older forms), and bans by hosts that count connections.
 //!
 //! Invariant: a pause that is longer than [`LONGEST_PAUSE`] is a failure.
 
@@ -14,31 +14,31 @@ use http::HeaderMap;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// An `X-RateLimit-Reset` of at least this number is a time in seconds since 1970 and not a wait. No quota
-/// lasts thirty years.
+/// An `X-RateLimit-Reset` of at least this number is a time in seconds since 1970 and not a wait. As a wait,
+/// the number would be more than thirty years.
 const EPOCH_FROM: u64 = 1_000_000_000;
 
 /// An `X-RateLimit-Reset` of at least this number is a time in milliseconds since 1970.
 const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 
-/// What a response says about waiting.
+/// The waits that a response asks for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Said {
-    /// The failed request may be sent again after this time.
+pub struct Waits {
+    /// The wait before the failed request may be sent again.
     pub again: Option<Duration>,
-    /// The host wants no further request before this time is over, even if this request succeeded.
+    /// The wait before any further request to the host, even if this request succeeded.
     pub next: Option<Duration>,
 }
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// Pause, because the host named a time. It costs no retry.
+pub enum Decision {
+    /// Pause, because the host named a time. This costs no retry.
     Pause(Duration),
-    /// Use fewer connections, because their number is the cause and the host named no time. It costs no retry
-    /// either.
+    /// Use fewer connections, because their number is the cause and the host named no time. This costs no
+    /// retry either.
     Fewer,
-    /// Handle it as a failure of this kind.
+    /// Handle the failure as one of this kind.
     Fail(ErrorKind),
 }
 
@@ -52,29 +52,29 @@ pub struct Circumstances {
     pub bans: bool,
 }
 
-/// Returns what the head of a response says about waiting. `now` is the wall clock.
-pub fn said(status: u16, headers: &HeaderMap, now: SystemTime) -> Said {
+/// Returns the waits that the head of a response asks for. `now` is the wall clock.
+pub fn read_waits(status: u16, headers: &HeaderMap, now: SystemTime) -> Waits {
     let failed = status >= 400 || status == 202;
     let used_up = used_up(headers, now);
     // A 404 means that there is no such file, even if a quota is used up.
     let refused = matches!(status, 403 | 425 | 429 | 503);
     let again = http_response::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
-    Said { again, next: again.or(used_up) }
+    Waits { again, next: again.or(used_up) }
 }
 
 /// Decides what to do after a failure of this kind. `again` is the wait that the host named.
-pub fn wish(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Wish {
+pub fn decide(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> Decision {
     match again {
-        Some(wait) if wait > LONGEST_PAUSE => Wish::Fail(ErrorKind::HttpLater),
-        Some(wait) => Wish::Pause(wait),
-        None if host.bans && may_be_a_ban(kind) => Wish::Fewer,
-        None if host.serves_others && kind == ErrorKind::HttpBusy => Wish::Fewer,
-        None => Wish::Fail(kind),
+        Some(wait) if wait > LONGEST_PAUSE => Decision::Fail(ErrorKind::HttpLater),
+        Some(wait) => Decision::Pause(wait),
+        None if host.bans && may_be_a_ban(kind) => Decision::Fewer,
+        None if host.serves_others && kind == ErrorKind::HttpBusy => Decision::Fewer,
+        None => Decision::Fail(kind),
     }
 }
 
-/// Returns true if a failure of this kind may be a refusal by a host that counts connections: it forbids the
-/// request, says that it is busy, or closes the connection.
+/// Returns true if a failure of this kind may be a refusal by a host that counts connections. Such a host
+/// forbids the request, answers that it is busy, or closes the connection.
 pub fn may_be_a_ban(kind: ErrorKind) -> bool {
     is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
@@ -86,8 +86,8 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 
 /// Returns the time until a quota is renewed, if it is used up. It reads these headers: `RateLimit:
 /// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
-/// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last one also occurs with
-/// `X-`. That form is older than the drafts, and its reset is a wait or a time.
+/// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
+/// `X-` before the names. That form is older than the drafts, and its reset is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();
@@ -143,12 +143,12 @@ mod tests {
 
     fn read(status: u16, pairs: &[(&'static str, &str)]) -> (Option<u64>, Option<u64>) {
         let pairs = pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().expect("a value")));
-        let said = said(status, &pairs.collect(), UNIX_EPOCH + Duration::from_secs(NOW));
-        (said.again.map(|wait| wait.as_secs()), said.next.map(|wait| wait.as_secs()))
+        let waits = read_waits(status, &pairs.collect(), UNIX_EPOCH + Duration::from_secs(NOW));
+        (waits.again.map(|wait| wait.as_secs()), waits.next.map(|wait| wait.as_secs()))
     }
 
     #[test]
-    fn every_form_of_too_much_is_read() {
+    fn every_form_of_a_used_up_quota_is_read() {
         let soon = (NOW + 55).to_string();
         let soon_ms = ((NOW + 55) * 1000).to_string();
         for pairs in [
@@ -166,14 +166,14 @@ mod tests {
                 assert_eq!(read(status, &pairs), (Some(55), Some(55)), "{status} {pairs:?}");
             }
             let wait = pairs[0].0 != "retry-after";
-            assert_eq!(read(200, &pairs), (None, wait.then_some(55)), "the next one waits: {pairs:?}");
+            assert_eq!(read(200, &pairs), (None, wait.then_some(55)), "only the next request waits: {pairs:?}");
         }
         assert_eq!(read(202, &[("retry-after", "5")]), (Some(5), Some(5)));
-        assert_eq!(read(404, &[("ratelimit", "\"api\";r=0;t=5")]), (None, Some(5)), "a 404 is a 404");
+        assert_eq!(read(404, &[("ratelimit", "\"api\";r=0;t=5")]), (None, Some(5)), "a 404 is never sent again");
     }
 
     #[test]
-    fn a_quota_that_remains_or_cannot_be_read_asks_for_nothing() {
+    fn a_quota_that_is_left_or_cannot_be_read_needs_no_wait() {
         for pairs in [
             vec![("ratelimit", "\"api\";r=1;t=55")],
             vec![("ratelimit", "\"api\";r=0")],
@@ -187,20 +187,20 @@ mod tests {
     }
 
     #[test]
-    fn pause_fewer_or_fail() {
+    fn a_failure_leads_to_a_pause_to_fewer_connections_or_stays_a_failure() {
         let (second, none) = (Duration::from_secs(1), Circumstances::default());
         let serves = Circumstances { serves_others: true, ..none };
         let bans = Circumstances { bans: true, ..none };
-        assert_eq!(wish(ErrorKind::HttpForbidden, Some(second), none), Wish::Pause(second));
+        assert_eq!(decide(ErrorKind::HttpForbidden, Some(second), none), Decision::Pause(second));
         assert_eq!(
-            wish(ErrorKind::HttpBusy, Some(LONGEST_PAUSE * 2), bans),
-            Wish::Fail(ErrorKind::HttpLater)
+            decide(ErrorKind::HttpBusy, Some(LONGEST_PAUSE * 2), bans),
+            Decision::Fail(ErrorKind::HttpLater)
         );
-        assert_eq!(wish(ErrorKind::HttpBusy, None, none), Wish::Fail(ErrorKind::HttpBusy));
-        assert_eq!(wish(ErrorKind::HttpBusy, None, serves), Wish::Fewer);
-        assert_eq!(wish(ErrorKind::HttpForbidden, None, serves), Wish::Fail(ErrorKind::HttpForbidden));
-        assert_eq!(wish(ErrorKind::HttpForbidden, None, bans), Wish::Fewer);
-        assert_eq!(wish(ErrorKind::NetReset, None, bans), Wish::Fewer);
-        assert_eq!(wish(ErrorKind::HttpNotFound, None, bans), Wish::Fail(ErrorKind::HttpNotFound));
+        assert_eq!(decide(ErrorKind::HttpBusy, None, none), Decision::Fail(ErrorKind::HttpBusy));
+        assert_eq!(decide(ErrorKind::HttpBusy, None, serves), Decision::Fewer);
+        assert_eq!(decide(ErrorKind::HttpForbidden, None, serves), Decision::Fail(ErrorKind::HttpForbidden));
+        assert_eq!(decide(ErrorKind::HttpForbidden, None, bans), Decision::Fewer);
+        assert_eq!(decide(ErrorKind::NetReset, None, bans), Decision::Fewer);
+        assert_eq!(decide(ErrorKind::HttpNotFound, None, bans), Decision::Fail(ErrorKind::HttpNotFound));
     }
 }

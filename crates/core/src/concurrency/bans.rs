@@ -1,12 +1,12 @@
 //! Hosts that ban a client for too many connections. They close all its connections and refuse new ones for a
 //! while.
 //!
-//! A failure is taken for a ban if it comes soon after connections were added, and if bytes had arrived
-//! before. The number of connections at which bytes arrived then becomes the limit. The host gets no request
-//! for a while. After that, it gets one connection until bytes arrive.
+//! A failure is taken for a ban if connections were added a moment before, and if the failed file had
+//! received bytes. The limit is then the number of connections that received bytes before the others were
+//! added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
 //!
-//! Invariant: a limit is never raised. It can only be removed, if it is old and the host only closed
-//! connections but never refused one.
+//! Invariant: a limit is never raised. It is removed only if it is old, the host banned the client only once,
+//! and the host never refused a connection but only closed some.
 
 use crate::error::ErrorKind;
 use crate::throttle;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// by reading log files need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first wait and the longest one. The wait doubles with each refusal.
+/// The first wait and the longest one. The wait doubles with each failure after a wait.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A limit is removed after this time if the host never refused a connection. Connections that only broke may
@@ -36,7 +36,7 @@ pub(super) struct Bans {
     /// The highest number of open connections at one time.
     most: usize,
     growth: Option<Growth>,
-    /// When a connection was last closed in the middle of a response.
+    /// The time when a connection was last closed in the middle of a response.
     cut: Option<Duration>,
     limit: Option<Limit>,
     ban: Option<Ban>,
@@ -44,7 +44,7 @@ pub(super) struct Bans {
     count: u32,
 }
 
-/// An increase of the connections above any earlier number.
+/// An increase of the connections above any earlier number, after bytes had arrived.
 #[derive(Debug, Clone, Copy)]
 struct Growth {
     at: Duration,
@@ -60,10 +60,10 @@ struct Limit {
     most: usize,
     since: Duration,
     /// True if the host refused more connections, or banned the client twice.
-    proven: bool,
+    confirmed: bool,
 }
 
-/// A ban that has not ended.
+/// A ban that has not ended. It ends when a connection that was opened later receives bytes.
 #[derive(Debug, Clone, Copy)]
 struct Ban {
     since: Duration,
@@ -74,7 +74,7 @@ struct Ban {
 impl Bans {
     /// Returns the state for a host whose limit an earlier run found.
     pub(super) fn known(limit: Option<usize>) -> Self {
-        let limit = limit.map(|most| Limit { most: most.max(1), since: Duration::ZERO, proven: true });
+        let limit = limit.map(|most| Limit { most: most.max(1), since: Duration::ZERO, confirmed: true });
         Bans { limit, ..Bans::default() }
     }
 
@@ -108,7 +108,7 @@ impl Bans {
         self.cut = if cut { Some(now) } else { self.cut };
     }
 
-    /// Records that all connections of a file were closed by a ban. Returns how long the file waits.
+    /// Records a failure that is taken for a ban. Returns how long the file waits.
     pub(super) fn on_ban(&mut self, now: Duration, kind: ErrorKind) -> Duration {
         let refused = throttle::is_refusal(kind);
         match &mut self.ban {
@@ -122,12 +122,12 @@ impl Bans {
                 self.ban = Some(Ban { since: now, until: now + WAIT.0, waits: 0 });
                 let flowed = self.growth.take().map_or(1, |growth| growth.flowed).max(1);
                 let most = self.limit.map_or(flowed, |limit| limit.most.min(flowed));
-                self.limit = Some(Limit { most, since: now, proven: self.count > 1 });
+                self.limit = Some(Limit { most, since: now, confirmed: self.count > 1 });
                 (self.most, self.most_flowing) = (most, most);
             }
         }
         if let Some(limit) = &mut self.limit {
-            limit.proven |= refused;
+            limit.confirmed |= refused;
         }
         self.ban.map_or(Duration::ZERO, |ban| ban.until.saturating_sub(now))
     }
@@ -135,8 +135,8 @@ impl Bans {
     /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // If the client only downloads more files at once, a host that bans it refuses the connections. A
-        // connection that breaks is then an accident.
+        // If the new connections belong to other files, only a refusal is taken for a ban. A connection that
+        // breaks may then be an accident.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }
@@ -154,7 +154,7 @@ impl Bans {
     /// Returns the limit for later runs. It is a limit that this run found, or an older one that this run
     /// found to be right.
     pub(super) fn learned(&self) -> Option<usize> {
-        let found = |limit: &Limit| limit.proven && (self.count > 0 || self.most_flowing >= limit.most);
+        let found = |limit: &Limit| limit.confirmed && (self.count > 0 || self.most_flowing >= limit.most);
         self.limit.filter(found).map(|limit| limit.most)
     }
 
@@ -167,7 +167,7 @@ impl Bans {
 
     /// Removes a limit that may have been an accident. Returns true if there was one.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
-        let is_old = |limit: &Limit| !limit.proven && now.saturating_sub(limit.since) > ACCIDENT;
+        let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
         self.ban.is_none() && self.limit.take_if(|limit| is_old(limit)).is_some()
     }
 }
@@ -200,9 +200,9 @@ mod tests {
             assert_eq!(
                 bans.on_ban(now + SECOND / 2, ErrorKind::HttpForbidden),
                 SECOND * wait - SECOND / 2,
-                "another file waits as long"
+                "a second file waits until the same time"
             );
-            assert_eq!(bans.tolerated(), 1, "one connection finds out");
+            assert_eq!(bans.tolerated(), 1, "one connection shows if the ban has ended");
             now += SECOND * wait;
         }
         bans.on_first_bytes(now);
@@ -214,18 +214,18 @@ mod tests {
         let bans = after_growth();
         assert!(
             !bans.is_likely(SECOND * 14, ErrorKind::HttpForbidden, true),
-            "the connections flowed for long"
+            "the connections received bytes for a long time"
         );
         assert!(
             !bans.is_likely(SECOND * 4, ErrorKind::HttpForbidden, false),
-            "another file, which never flowed"
+            "the file never received bytes"
         );
         let mut bans = Bans::default();
         bans.on_opened(SECOND, 1, false);
         bans.on_first_bytes(SECOND);
-        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "nothing was added");
+        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "no connection was added");
         bans.on_opened(SECOND, 2, false);
-        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "another file");
+        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "the added connection belongs to another file");
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(bans.not_before(), Duration::ZERO, "no limit is known");
         let mut bans = Bans::known(Some(2));
         bans.on_closed(SECOND, true, false);
-        assert_eq!(bans.not_before(), Duration::ZERO, "its response had ended");
+        assert_eq!(bans.not_before(), Duration::ZERO, "the response had ended before the connection was closed");
         bans.on_closed(SECOND, true, true);
         assert_eq!(bans.not_before(), SECOND + NOTICED);
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// What a plan may do about connections now. The controller returns it.
+/// How many connections a plan may open now, and how many it must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     /// The number of connections that may be opened, within all limits.
@@ -22,7 +22,7 @@ pub struct Allowance {
 pub enum Observation {
     /// Bytes arrived.
     Progress {
-        /// Their number.
+        /// The number of bytes.
         bytes: u64,
         /// The time that the host needs for the first byte of a response.
         latency: Duration,
@@ -38,7 +38,7 @@ pub enum Observation {
     Refused {
         /// The wait that the host asked for, or zero.
         wait: Duration,
-        /// True if the host refused it on purpose. Otherwise it may be an accident in the network.
+        /// True if the host refused the connection on purpose. Otherwise the network may be the reason.
         deliberate: bool,
     },
 }
@@ -48,11 +48,11 @@ pub enum Observation {
 pub struct Step {
     /// The time of the change.
     pub at: Duration,
-    /// The target before.
+    /// The target before the change.
     pub from: usize,
-    /// The target after.
+    /// The target after the change.
     pub to: usize,
-    /// Bytes a second at the target before; 0 if none were measured.
+    /// Bytes a second at the target before. It is 0 if they were not measured.
     pub goodput: f64,
     /// The reason for the change.
     pub why: StepReason,

@@ -18,8 +18,9 @@ pub const AUTO_MOST: usize = 64;
 /// reach its full speed, and every lost packet slows it down again.
 const FAR: Duration = Duration::from_millis(10);
 
-/// Half of the number that people usually set for aria2 (16). If it does not help, the number is halved at
-/// once.
+/// The first target for a host that is far away. It is half of the number that people usually set for aria2
+/// (16). If so many connections do not help, the target is halved again and again, without a hold between the
+/// steps.
 pub(super) const FAR_TARGET: usize = 8;
 
 /// The number of steps that are kept for `--explain`. The first ones are the ramp, and the last ones are the
@@ -46,7 +47,7 @@ pub struct Controller {
     pub(super) next_hold: Duration,
     /// True if there was a hold already.
     pub(super) has_held: bool,
-    /// Tells if the trial after the hold is upwards or downwards.
+    /// The direction of the trial after the next hold.
     pub(super) next_trial: Direction,
     /// True if fewer connections were never measured. Steps down then follow each other without a hold.
     pub(super) steps_down: bool,
@@ -61,7 +62,8 @@ pub struct Controller {
 /// The connections and bytes so far.
 #[derive(Debug)]
 pub(super) struct Usage {
-    /// True if this controller may stop what has begun. Connections may be stopped, and files may not.
+    /// True if this controller may stop what has begun. A controller of connections may do that. A controller
+    /// of files may not.
     may_stop: bool,
     /// Open connections.
     pub(super) connections: usize,
@@ -229,7 +231,7 @@ impl Controller {
         }
     }
 
-    /// Keeps a step, for `--explain`.
+    /// Records a step for `--explain`.
     pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: StepReason) {
         if self.steps.len() == STEPS_MOST {
             // The steps of the ramp are kept.
@@ -247,8 +249,8 @@ impl Controller {
         }
     }
 
-    /// Raises the target to the number of files: as many files as the user wants at once have one connection
-    /// each.
+    /// Raises the target to the number of files, so that each file has one connection. The user decides how
+    /// many files there are at once.
     fn grant_each_file_one(&mut self, now: Duration) {
         if self.usage.files <= self.target {
             return;
@@ -262,8 +264,9 @@ impl Controller {
         }
     }
 
-    /// Surplus connections are stopped only where one file has them all. Of several files each would stop
-    /// some, and files that come and go would end connections of others that are needed again at once.
+    /// Returns true if surplus connections may be stopped. They are stopped only if one file has all of them.
+    /// If there were several files, each file that starts would stop connections of the others, and they
+    /// would be needed again when it ends.
     fn may_stop(&self) -> bool {
         self.usage.may_stop && self.usage.files < 2
     }

@@ -7,7 +7,7 @@ use super::bans::Bans;
 use super::requests::RequestRate;
 use super::{Allowance, Controller, Observation, Step};
 use crate::error::{Error, Pause, Why};
-use crate::throttle::{self, Circumstances, Wish};
+use crate::throttle::{self, Circumstances, Decision};
 use std::time::Duration;
 
 /// The limits of a host. A later run starts with them.
@@ -30,7 +30,7 @@ pub struct Lost {
     pub flowed: bool,
 }
 
-/// Everything that limits how much one host is used.
+/// Everything that limits the connections and requests to one host.
 #[derive(Debug)]
 pub struct Host {
     controller: Controller,
@@ -101,8 +101,8 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// Handles a failed connection. Returns the pause of its file, if the failure needs a pause and does not
-    /// count as a retry.
+    /// Handles a failed connection. Some failures need a pause and do not count as a retry. Returns that
+    /// pause of the file, or `None` for any other failure.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;
@@ -111,19 +111,19 @@ impl Host {
             serves_others: self.requests.is_serving(now),
             bans: self.bans.is_likely(now, error.kind, lost.flowed),
         };
-        match throttle::wish(error.kind, None, host) {
-            Wish::Fewer if host.bans => {
+        match throttle::decide(error.kind, None, host) {
+            Decision::Fewer if host.bans => {
                 let wait = self.bans.on_ban(now, error.kind);
                 if let Some(limit) = self.bans.limit() {
                     self.controller.set_ceiling(now, limit.min(self.most), true);
                 }
                 Some(Pause { wait, why: Why::Banned })
             }
-            Wish::Fewer => {
+            Decision::Fewer => {
                 let wait = self.requests.on_refused(now, lost.sent);
                 Some(Pause { wait, why: Why::Shared })
             }
-            Wish::Pause(_) | Wish::Fail(_) => None,
+            Decision::Pause(_) | Decision::Fail(_) => None,
         }
     }
 

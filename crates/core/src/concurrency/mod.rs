@@ -23,16 +23,17 @@
 //! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or at once
 //!   if the goodput fell below 85 %.
 //!
-//! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to it, each
-//! connection has a limit of its own. The next step then tries four times as many.
+//! With the *ideal gain*, twice the connections have twice the goodput. If a step came close to the ideal
+//! gain, each connection has a limit of its own. From 8 connections on, the next step then tries four times
+//! as many.
 //!
 //! Steps down follow each other without a hold in one case: a far host started with 8 connections, and fewer
 //! were never measured.
 //!
 //! # Bounds
 //! The target is never below 1 and never above the ceiling. The ceiling is the lowest of three numbers: the
-//! limit of the user, the number of connections at which the host refused one more, and the number above
-//! which everything became slower.
+//! limit of the user, the number of connections that were open when the host refused one more, and the number
+//! above which everything became slower.
 //!
 //! Connections above the target are stopped only if they all belong to one file. If there are several files,
 //! surplus connections end with their files.

@@ -9,9 +9,9 @@ use super::{Controller, StepReason};
 use std::time::Duration;
 
 /// More connections stay if they reach at least this share of the ideal gain. Two doublings that each gain a
-/// little less, about a seventh in all, are undone. One third would be more polite to others on the same
-/// line. But with one third, the result is within a tenth of the best fixed number on fewer of the simulated
-/// lines (a tenth fewer).
+/// little less than this gain about a seventh in all, and both are undone. A share of one third would be more
+/// polite to others on the same line. But then the controller comes within a tenth of the best fixed number
+/// on a tenth fewer of the simulated lines.
 const WORTH_IT: f64 = 0.08;
 
 /// A gain of at least this share is accepted at once. A smaller one is accepted only when slow start is over.
@@ -21,9 +21,9 @@ const OBVIOUS: f64 = 1.0 / 3.0;
 /// the next step is then two doublings.
 const NEARLY_IDEAL: f64 = 0.8;
 
-/// Fewer connections stay if they have at least this share of the earlier goodput. Two windows at the same
-/// target differ by as much. With a limit as low as for a doubling, each step down would lose a tenth of the
-/// goodput.
+/// Fewer connections stay if they have at least this share of the earlier goodput. The rest, 5 %, is the
+/// usual difference of two windows at the same target. A lower share would be closer to [`WORTH_IT`], but
+/// then each step down could lose a tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 
 /// A trial of fewer connections ends at once if they have less than this share of the earlier goodput.
@@ -33,15 +33,16 @@ const MUCH_WORSE: f64 = 0.7;
 /// packets, the first seconds are faster than the rest.
 const FELL: f64 = 0.85;
 
-/// If fewer connections have more than this many times the goodput, both before and after the trial, the host
-/// punishes many connections. More are tried once again after the longest hold, and then never again.
+/// If the smaller target has more than this many times the goodput when it is measured again, the host
+/// punishes many connections. More connections are then tried once more, after the longest hold. If the same
+/// happens again, they are never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The first length of a hold, and the longest one. The length doubles each time that no better target was
 /// found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
-/// The phases. See the documentation of the module.
+/// The phases. The documentation of the module explains them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
     /// The first target is measured. Nothing was tried before.
@@ -58,7 +59,7 @@ pub(super) enum Phase {
         /// The larger target.
         tried: usize,
         /// The goodput at the larger target, in bytes a second.
-        brought: f64,
+        tried_goodput: f64,
     },
     /// Fewer connections are tried.
     TryFewer {
@@ -96,8 +97,8 @@ impl Controller {
             Phase::TryMore { from, before } => self.decide_more(now, (from, before), measured),
             Phase::TryFewer { from, before } => self.decide_fewer(now, (from, before), measured),
             Phase::Hold { until, goodput } if now < until => self.watch(now, goodput, measured),
-            Phase::Recheck { tried, brought } if measured.settled => {
-                self.decide_recheck(now, (tried, brought), measured.goodput);
+            Phase::Recheck { tried, tried_goodput } if measured.settled => {
+                self.decide_recheck(now, (tried, tried_goodput), measured.goodput);
             }
             Phase::Ramp | Phase::Hold { .. } if measured.settled => self.begin_trial(now, measured.goodput),
             Phase::Recheck { .. } | Phase::Ramp | Phase::Hold { .. } => {}
@@ -122,20 +123,20 @@ impl Controller {
                 self.hold(now, goodput, Direction::Fewer);
             }
         } else if settled && caught_up {
-            self.phase = Phase::Recheck { tried: target, brought: goodput };
+            self.phase = Phase::Recheck { tried: target, tried_goodput: goodput };
             self.set_target(now, from, goodput, StepReason::NoGain);
         }
     }
 
     /// Makes the decision after the smaller target was measured again.
-    fn decide_recheck(&mut self, now: Duration, (tried, brought): (usize, f64), goodput: f64) {
+    fn decide_recheck(&mut self, now: Duration, (tried, tried_goodput): (usize, f64), goodput: f64) {
         let target = self.target;
-        if gain(target, goodput, tried, brought) >= WORTH_IT {
+        if gain(target, goodput, tried, tried_goodput) >= WORTH_IT {
             // The goodput at the smaller target is lower than it was before.
             self.set_target(now, tried, goodput, StepReason::Better);
             self.next_hold = HOLD.0;
-            self.hold(now, brought, Direction::Fewer);
-        } else if goodput > brought * COLLAPSE {
+            self.hold(now, tried_goodput, Direction::Fewer);
+        } else if goodput > tried_goodput * COLLAPSE {
             // The first time, other traffic may be the reason.
             if std::mem::replace(&mut self.collapsed_above, target) == target {
                 self.lower_ceiling_to_target();
@@ -174,10 +175,10 @@ impl Controller {
     }
 
     /// Ends a hold early if the goodput is much lower than at its start.
-    fn watch(&mut self, now: Duration, held: f64, Measurement { goodput, previous, .. }: Measurement) {
-        if goodput.max(previous) < held * FELL && previous > 0.0 {
+    fn watch(&mut self, now: Duration, at_start: f64, Measurement { goodput, previous, .. }: Measurement) {
+        if goodput.max(previous) < at_start * FELL && previous > 0.0 {
             (self.next_hold, self.next_trial) = (HOLD.0, Direction::More);
-            self.phase = Phase::Hold { until: now, goodput: held };
+            self.phase = Phase::Hold { until: now, goodput: at_start };
         }
     }
 

@@ -2,8 +2,9 @@
 //! too many.
 //!
 //! The rate changes by additive increase and multiplicative decrease, as TCP finds its share (Chiu and Jain
-//! 1989). A refusal halves the rate at which the host served files lately. Each file that it serves raises
-//! the rate, by one request a second in each second.
+//! 1989). A refusal sets the rate to half of the rate at which the host served files lately, or to half of
+//! the present limit if that is lower. Each file that the host serves raises the rate a little. In each
+//! second these steps add up to one request a second.
 //!
 //! Invariant: there is no limit before the first refusal, and the limit is never below [`SLOWEST`].
 
@@ -15,14 +16,16 @@ const SLOWEST: f64 = 0.1;
 /// The factor by which a refusal lowers the rate.
 const DECREASE: f64 = 0.5;
 
-/// The increase in each second, in requests a second.
+/// The increase in each second, in requests a second. Below one request a second, it is the increase for each
+/// file.
 const INCREASE: f64 = 1.0;
 
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// A refusal without a reason means "too many requests" if the host sent something within this time. The time
-/// is longer than the gap between two files at common limits, and shorter than the restart of a server.
+/// If a host sent something within this time and then refuses a file without a reason, it got too many
+/// requests. The time is longer than the gap between two files at common limits, and shorter than the restart
+/// of a server.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.
@@ -34,11 +37,12 @@ pub(super) struct RequestRate {
     next: Duration,
     /// The time when the rate was last lowered. Refusals of earlier requests do not lower it again.
     lowered: Option<Duration>,
-    /// The start of the current span, and the requests that were served in it and in the span before.
+    /// The start of the current span, and the number of requests that were served in it.
     span: (Duration, u32),
+    /// The number of requests that were served in the span before.
     before: u32,
     /// The time when bytes last arrived.
-    came: Option<Duration>,
+    last_bytes: Option<Duration>,
 }
 
 impl RequestRate {
@@ -59,7 +63,7 @@ impl RequestRate {
 
     /// Returns true if the host sent something a moment ago.
     pub(super) fn is_serving(&self, now: Duration) -> bool {
-        self.came.is_some_and(|came| now.saturating_sub(came) <= SERVES)
+        self.last_bytes.is_some_and(|at| now.saturating_sub(at) <= SERVES)
     }
 
     /// Records that a file is requested.
@@ -83,10 +87,10 @@ impl RequestRate {
 
     /// Records that bytes arrived.
     pub(super) fn on_bytes(&mut self, now: Duration) {
-        self.came = Some(now);
+        self.last_bytes = Some(now);
     }
 
-    /// Records that a file that was requested at `sent` was refused. Returns how long it waits.
+    /// Records that a file that was requested at `sent` was refused. Returns how long the file waits.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> Duration {
         if self.lowered.is_none_or(|lowered| sent > lowered) {
             let served = f64::from(self.span.1.max(self.before).max(1));
@@ -103,7 +107,7 @@ impl RequestRate {
 mod tests {
     use super::*;
 
-    /// Fetches files one after the other, as soon as the rate allows, from a host with a token bucket.
+    /// Fetches files one after the other, as soon as the rate allows it, from a host with a token bucket.
     /// Returns the number of requests, and the time of the last file.
     fn fetch(files: usize, a_second: f64, burst: f64, requests: &mut RequestRate) -> (usize, Duration) {
         let (mut tokens, mut now, mut asked, mut left) = (burst, Duration::ZERO, 0, files);
@@ -124,7 +128,7 @@ mod tests {
                 }
             }
             now += step;
-            assert!(now < Duration::from_secs(600), "it takes for ever");
+            assert!(now < Duration::from_secs(600), "the files are not fetched within ten minutes");
         }
         (asked, now)
     }

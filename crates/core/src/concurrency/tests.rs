@@ -76,8 +76,8 @@ fn congestion_avoidance_is_not_waited_for() {
 
 #[test]
 fn fewer_connections_stay_only_if_they_are_as_good() {
-    // Below eight connections, each connection less costs 4 %. That is too little for a doubling, and too
-    // much to lose.
+    // Below eight connections, each connection less costs 4 % of the goodput. A gain of that size is not
+    // enough for a doubling, but it is too much to lose.
     let mut controller = Controller::new(64);
     settle(&mut controller, 2, |n| 1e6 * n.min(8) as f64);
     let targets = settle(&mut controller, 100, |n| 1e8 * (1.0 - 0.04 * 8_usize.saturating_sub(n) as f64));
@@ -91,7 +91,7 @@ fn a_number_that_the_user_named_is_used_and_a_refusal_is_remembered() {
     assert_eq!(controller.allowance(100, true).worth, 100);
     controller.usage.connections = 6;
     controller.on(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, deliberate: false });
-    assert_eq!(controller.allowance(100, true).worth, 100, "once may be an accident");
+    assert_eq!(controller.allowance(100, true).worth, 100, "a single refusal may be an accident");
     controller.usage.connections = 4;
     controller.on(Duration::ZERO, Observation::Refused { wait: Duration::ZERO, deliberate: true });
     assert_eq!(controller.allowance(100, true).worth, 0);
@@ -104,8 +104,8 @@ fn a_number_that_the_user_named_is_used_and_a_refusal_is_remembered() {
 fn files_share_the_target() {
     let mut controller = Controller::new(64);
     (0..3).for_each(|_| controller.on_opened(true));
-    assert_eq!(controller.allowance(10, false).worth, 0, "each has its own already");
-    assert_eq!(controller.allowance(10, false).surplus, 0, "and keeps it");
+    assert_eq!(controller.allowance(10, false).worth, 0, "each file has one connection already");
+    assert_eq!(controller.allowance(10, false).surplus, 0, "each file keeps its connection");
     settle(&mut controller, 9, |n| 1e6 * n.min(12) as f64);
     controller.usage.connections = 9;
     assert_eq!(controller.allowance(10, false).worth, 3);
@@ -122,12 +122,12 @@ fn surplus_connections_are_stopped_at_once() {
         controller.allowance(10, false),
         Allowance { most: 10, worth: 0, surplus: 2, not_before: Duration::ZERO }
     );
-    assert_eq!(controller.allowance(10, true).surplus, 0, "a person named their number");
+    assert_eq!(controller.allowance(10, true).surplus, 0, "the user set the number of connections");
     let bytes = Observation::Progress { bytes: 1, latency: Duration::ZERO };
     controller.on(Duration::from_secs(99), bytes);
     assert_eq!(controller.target(), 4, "connections that are being stopped do not raise the target");
     controller.usage.files = 6;
-    assert_eq!(controller.allowance(10, false).surplus, 0, "each file keeps one");
+    assert_eq!(controller.allowance(10, false).surplus, 0, "each file keeps one connection");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_far_host_goes_back_to_one_connection_soon_if_one_is_enough() {
 
 #[test]
 fn a_hold_ends_when_the_goodput_falls() {
-    // Two connections are enough until the first losses. The hold that ends early could last up to 32 s.
+    // Two connections are enough until the first losses. Without them, the hold could last up to 32 s.
     let mut controller = Controller::new(64);
     settle(&mut controller, 60, |n| 1e6 * n.min(2) as f64);
     assert_eq!(controller.target(), 2);
@@ -165,7 +165,7 @@ fn a_hold_ends_when_the_goodput_falls() {
     assert!(controller.target() > 2);
 }
 
-/// A line that is always fully used leaves little to try. Trials become more and more rare.
+/// If the line is always fully used, trials find nothing better, and they become more and more rare.
 #[test]
 fn several_files_do_not_make_the_target_swing() {
     for latency in [1, 40] {

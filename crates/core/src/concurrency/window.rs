@@ -25,7 +25,8 @@ const RAMP_LATENCIES: u32 = 8;
 const STILL_GROWING: f64 = 1.15;
 
 /// After this many windows at one target, slow start is over, even on a long line. Any growth after that is
-/// congestion avoidance. On such a line it takes minutes, and adding connections is faster.
+/// congestion avoidance. On a long line, congestion avoidance takes minutes, and adding connections is
+/// faster.
 const SLOW_START_WINDOWS: u32 = 3;
 
 /// The bytes that a new connection sends in its first round trip (RFC 6928). The number doubles with each
@@ -37,11 +38,13 @@ const FIRST_FLIGHT: f64 = 14600.0;
 pub(super) struct MeasurementWindow {
     /// The start of the first window at this target.
     first: Duration,
-    /// The start of this window, and the number of bytes that had arrived by then.
+    /// The start of this window.
     start: Duration,
+    /// The number of bytes that had arrived at the start of this window.
     bytes: u64,
-    /// The goodput of the window before in bytes a second, and the number of windows at this target so far.
+    /// The goodput of the window before, in bytes a second.
     previous: Option<f64>,
+    /// The number of windows at this target so far.
     windows_before: u32,
 }
 
@@ -50,7 +53,7 @@ pub(super) struct MeasurementWindow {
 pub(super) struct Measurement {
     /// Bytes a second.
     pub(super) goodput: f64,
-    /// Bytes a second in the window before, at the same target; 0 if this is the first one.
+    /// Bytes a second in the window before, at the same target. It is 0 in the first window.
     pub(super) previous: f64,
     /// True if slow start is over.
     pub(super) settled: bool,

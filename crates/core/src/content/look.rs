@@ -42,9 +42,10 @@ pub const ENOUGH: usize = 4096;
 /// What the first bytes of a file look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// An HTML page.
+    /// The beginning of an HTML page.
     Page,
-    /// Part of an HTML page, if the server says that it is HTML.
+    /// The beginning of a part of an HTML page. It is a page only if the server says that the content is
+    /// HTML.
     Fragment,
     /// A Git LFS pointer, which is a text that names the file.
     LfsPointer,

@@ -261,23 +261,23 @@ const DATA: &[&str] = &[
     "zst",
 ];
 
-/// Endings of files that are pages, or often are. Sorted, in lower case. A compressed page (`page.html.gz`)
-/// may be a page too, since a server may send it decoded.
+/// Endings of files that are web pages, or often are. They are sorted and in lower case. A compressed page
+/// (`page.html.gz`) counts as a page too, because a server may send it decoded.
 const PAGES: &[&str] = &[
     "asp", "aspx", "cgi", "htm", "html", "jsp", "md", "mhtml", "php", "shtml", "txt", "xht", "xhtml", "xml",
 ];
 
-/// Endings of compressed files. Sorted.
+/// Endings of compressed files. They are sorted.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z", "zst"];
 
 /// What the ending of a name says about the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
-    /// The file is not a page.
+    /// The file is not a web page.
     Data,
-    /// The file is a page, or may be one.
+    /// The file is a web page, or may be one.
     Page,
-    /// The ending says nothing.
+    /// The ending does not show what the file is.
     Nothing,
 }
 

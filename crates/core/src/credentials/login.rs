@@ -5,14 +5,14 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The reason for which a login cannot be used. It contains no part of the login.
+/// The reason why a login cannot be used. It contains no part of the login.
 pub type Refused = &'static str;
 
 /// Returns the login in the userinfo of a URL, if there is one. Its parts are percent-decoded once.
 ///
 /// # Errors
-/// The user name or the password contains control characters or is not UTF-8. No server means such a login,
-/// while line ends and NUL are what attacks are made of.
+/// Returns an error if the user name or the password contains control characters or is not UTF-8. No real
+/// login has such characters, but attacks use line ends and NUL.
 pub fn login_of(url: &Url) -> Result<Option<Login>, Refused> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! Which secret may be sent where. The engine keeps the secrets (its `credentials` module) and asks here
-//! before it puts one on a request.
+//! Decides which secret may be sent where. The `credentials` module of the engine keeps the secrets. It calls
+//! this module before it adds a secret to a request.
 //!
 //! Invariant: [`SecretKind`] lists every kind of secret, and [`SecretKind::may_go`] has one rule for each. A
 //! kind that is added without a rule does not compile.
@@ -21,10 +21,10 @@ macro_rules! kinds {
         pub enum SecretKind { $(#[doc = $meaning] $variant,)* }
 
         impl SecretKind {
-            /// Every kind. A table of tests has a row for each.
+            /// Every kind of secret. A table in the tests has a row for each of them.
             pub const ALL: &'static [SecretKind] = &[$(SecretKind::$variant,)*];
 
-            /// Returns the name, for people: where the secret comes from.
+            /// Returns the name of the kind for the user. The name says where the secret comes from.
             pub fn name(self) -> &'static str { match self { $(SecretKind::$variant => $name,)* } }
         }
     };
@@ -47,14 +47,14 @@ kinds! {
     QueryToken       "the query of the URL"   "A value in the query of a URL, such as a signature.";
 }
 
-/// A request, as far as it matters for secrets.
+/// The properties of a request that decide which secrets it may carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Going<'a> {
-    /// Where the request goes.
+    /// The URL of the request.
     pub to: &'a Url,
     /// The URL of the file as it was given. Redirects lead from there to `to`.
     pub given: &'a Url,
-    /// The person gave that URL. Otherwise a document or a server named it.
+    /// True if the user gave the URL of the file. Otherwise a document or a server named it.
     pub by_person: bool,
 }
 
@@ -66,11 +66,11 @@ impl Going<'_> {
 }
 
 impl SecretKind {
-    /// Returns true if a secret of this kind may go with a request to a server. What the secret itself says
-    /// of its host, such as the domain of a cookie, must hold too.
+    /// Returns true if a secret of this kind may be sent with this request. The secret may have limits of its
+    /// own, such as the domain of a cookie. The caller must check these too.
     pub fn may_go(self, going: Going) -> bool {
         match self {
-            // They are parts of the URL itself.
+            // These secrets are parts of the URL itself.
             SecretKind::Userinfo | SecretKind::QueryToken => going.is_at_home(),
             SecretKind::UserOption
             | SecretKind::Bearer
@@ -78,18 +78,18 @@ impl SecretKind {
             | SecretKind::JobHeader
             | SecretKind::CookieGiven
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
-            // The person named the host.
+            // The user named the host of the secret.
             SecretKind::HeaderFor | SecretKind::HostRule => going.by_person,
-            // A redirect from https must not lead a password into the open.
+            // A redirect from https to http must not send a password unencrypted.
             SecretKind::Netrc => {
                 going.by_person
                     && (going.is_at_home() || going.to.scheme() == "https" || going.given.scheme() == "http")
             }
-            // The cookies of a file can be those of a browser, so a document must not choose where they are
-            // used.
+            // A cookie file may hold all cookies of a browser, so a document must not decide where they are
+            // sent.
             SecretKind::CookieFile => going.by_person,
             SecretKind::CookieOfServer => true,
-            // It is for the proxy alone.
+            // This login is for the proxy only.
             SecretKind::ProxyLogin => false,
         }
     }
@@ -99,7 +99,8 @@ impl SecretKind {
 mod tests {
     use super::*;
 
-    /// The ways of leaving the given URL: where the request goes, and if the person gave the URL.
+    /// Requests that leave the given URL in different ways. Each has the URL of the request, and is true if
+    /// the user gave the URL of the file.
     const WAYS: [(&str, bool); 7] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),
@@ -148,7 +149,7 @@ mod tests {
         assert!(at_home("https://H.Example:443/a", "https://h.example/b"));
         assert!(at_home("http://[::1]:80/a", "http://[0:0:0:0:0:0:0:1]/b"));
         assert!(at_home("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"));
-        // A trailing dot is another name for resolvers, and so another origin.
+        // A name with a dot at the end is another name for resolvers, and so it is another origin.
         assert!(!at_home("https://h.example./a", "https://h.example/a"));
         assert!(!at_home("http://127.0.0.1/", "http://localhost/"));
     }

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Returns the valid form of a head, and what was dropped.
-fn meant(lines: &str) -> (String, Vec<String>) {
+fn tidied(lines: &str) -> (String, Vec<String>) {
     let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
     assert_eq!(end(head.as_bytes(), 0), Some(head.len()));
     match tidy(head.as_bytes()).expect("taken") {
@@ -126,7 +126,7 @@ fn a_head_is_bounded() {
     let long = |bytes: usize| format!("X-A: {}\r\n", "b".repeat(bytes));
     assert!(!refused(&long(BYTES_MOST - 100)) && refused(&long(BYTES_MOST)));
     let (_, notes) = meant(&"preload\r\n".repeat(900));
-    assert_eq!(notes.len(), TOLD_MOST);
+    assert_eq!(notes.len(), REPORTED_MOST);
 }
 
 #[test]
@@ -159,7 +159,7 @@ proptest! {
         if let Ok(Some(Tidied { head: tidied, dropped })) = tidy(&head) {
             prop_assert_eq!(end(&tidied, 0), Some(tidied.len()));
             prop_assert_eq!(tidy(&tidied), Ok(None));
-            prop_assert!(dropped.len() <= TOLD_MOST);
+            prop_assert!(dropped.len() <= REPORTED_MOST);
         }
     }
 }

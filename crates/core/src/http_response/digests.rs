@@ -47,7 +47,7 @@ pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> 
     let Stated { whole, range, notes } = &mut stated;
     // `Repr-Digest` belongs to the whole file, even on a 206 (RFC 9530, section 3).
     fields(headers, "Repr-Digest", structured, whole, notes);
-    // So does `Digest` (RFC 3230, section 4.3.2).
+    // `Digest` also belongs to the whole file (RFC 3230, section 4.3.2).
     fields(headers, "Digest", |text| Some(instance(text, headers)), whole, notes);
     // `Content-Digest` belongs to the content of this message (RFC 9530, section 2).
     let content = if is_range { range } else { &mut *whole };
@@ -64,9 +64,9 @@ pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> 
 /// The digest and the size that a redirect of a model hub states for its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linked {
-    /// Its digest.
+    /// The digest of the file.
     pub digest: Expected,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
 }
 
@@ -131,15 +131,15 @@ fn joined(headers: &HeaderMap, name: &str, notes: &mut Vec<String>) -> Option<St
 }
 
 /// Reads `sha-256=:BASE64:, ...` (RFC 9530, section 2: a dictionary of byte sequences). Only malformed
-/// members are skipped. By RFC 9651, section 4.2 one malformed member invalidates the whole field. Then a
-/// valid digest could not detect wrong bytes.
+/// members are skipped. RFC 9651, section 4.2, discards the whole field because of one malformed member. But
+/// then a valid digest in the same field could not detect wrong bytes.
 fn structured(text: &str) -> Option<Vec<Member>> {
     let parse = |text: &str| Parser::new(text).parse::<Dictionary>().ok();
     if let Some(dictionary) = parse(text) {
         return Some(members(&dictionary));
     }
-    // A byte sequence has no comma. Parts of other members that have one (strings, inner lists) are not byte
-    // sequences.
+    // A byte sequence contains no comma. Members of other types may contain commas (strings, inner lists).
+    // Their parts are not byte sequences.
     let one = |text: &str| parse(text).map_or_else(|| vec![(shown(text), None)], |one| members(&one));
     Some(text.split(',').map(str::trim).filter(|text| !text.is_empty()).flat_map(one).collect())
 }
@@ -154,8 +154,8 @@ fn members(dictionary: &Dictionary) -> Vec<Member> {
     dictionary.iter().map(|(key, value)| (shown(key.as_str()), digest(key.as_str(), value))).collect()
 }
 
-/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests with `id-` belong to the file without any
-/// content coding.
+/// Reads `SHA-256=BASE64,...` (RFC 3230, section 4.1.1). Digests whose algorithm begins with `id-` belong to
+/// the file without any content coding.
 fn instance(text: &str, headers: &HeaderMap) -> Vec<Member> {
     let coded = headers.contains_key(CONTENT_ENCODING);
     let member = |member: &str| {

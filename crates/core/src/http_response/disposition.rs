@@ -9,7 +9,7 @@ use crate::name::{self, SafeName};
 use encoding_rs::Encoding;
 use url::Url;
 
-/// Returns the safe form of the name, or `None` if there is no usable one. `url` is the URL that answered.
+/// Returns the safe form of the name, or `None` if there is no usable name. `url` is the URL of the response.
 pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     let parameters = parameters(value);
     let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
@@ -68,7 +68,7 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     let mut parts = value.splitn(3, |&b| b == b'\'');
     let (charset, _language, encoded) = (parts.next()?, parts.next()?, parts.next()?);
     let bytes: Vec<u8> = percent_encoding::percent_decode(encoded).collect();
-    // The charset is stated, so two bytes that look like a byte order mark do not change it.
+    // The charset is stated, so bytes that look like the byte order mark of another charset do not change it.
     let (text, malformed) = Encoding::for_label(charset)?.decode_with_bom_removal(&bytes);
     (!malformed).then(|| text.into_owned())
 }

@@ -26,7 +26,7 @@ pub(super) fn decoded(text: &str) -> String {
     out + rest
 }
 
-/// Decodes one word after its `=?`. Returns it and the rest.
+/// Decodes one word after its `=?`. Returns the word and the rest of the text.
 fn word(text: &str) -> Option<(String, &str)> {
     let (charset, rest) = text.split_once('?')?;
     let (how, rest) = rest.split_once('?')?;

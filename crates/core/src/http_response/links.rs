@@ -1,8 +1,8 @@
 //! Reads `Link` headers (RFC 8288) as RFC 6249 uses them: the mirrors of a file, and a Metalink document
 //! about it.
 //!
-//! Invariant: a link that cannot be read is left out, with the rest of its header. There are at most [`MOST`]
-//! mirrors.
+//! Invariant: a link that cannot be read is left out, and so is the rest of its header. There are at most
+//! [`MOST`] mirrors.
 
 use crate::job;
 use crate::remote::Links;
@@ -46,12 +46,12 @@ pub(super) fn read(base: &Url, headers: &HeaderMap) -> Links {
 
 struct Link {
     target: String,
-    /// Names in lower case.
+    /// The parameters. Their names are in lower case.
     parameters: Vec<(String, String)>,
 }
 
 impl Link {
-    /// Returns the first parameter of that name (RFC 8288, section 3.3 requires this for `rel`).
+    /// Returns the first parameter of that name. RFC 8288, section 3.3, requires this for `rel`.
     fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
@@ -64,7 +64,7 @@ impl Link {
     }
 }
 
-/// Reads the next link of a header. Returns it and the rest.
+/// Reads the next link of a header. Returns the link and the rest of the header.
 fn next(text: &str) -> Option<(Link, &str)> {
     let text = text.trim_start_matches([' ', '\t', ',']);
     let (target, mut rest) = text.strip_prefix('<')?.split_once('>')?;
@@ -84,7 +84,8 @@ fn next(text: &str) -> Option<(Link, &str)> {
     Some((Link { target: target.trim().to_string(), parameters }, rest))
 }
 
-/// Reads a token or a quoted string. Returns it and the rest, or `None` if the quote does not end.
+/// Reads a token or a quoted string. Returns the value and the rest of the text, or `None` if the quote does
+/// not end.
 fn parameter_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn mirrors_come_by_priority_and_documents_by_their_type() {
-        // As in RFC 6249, section 1.1.
+        // This is the example of RFC 6249, section 1.1.
         let found = links(&[
             "<http://www2.example.com/example.ext>; rel=duplicate; pri=2, <ftp://ftp.example.com/example.ext>; rel=duplicate",
             "<http://example.com/example.ext.torrent>; rel=describedby; type=\"application/x-bittorrent\"",

@@ -1,5 +1,5 @@
-//! A file that already exists under a final name: what its record says, and how the file compares with the
-//! server's file.
+//! Compares a file that already exists under a final name with its record, and with what the server says
+//! about its own file.
 
 use super::record::since_epoch;
 use super::{Origin, Record, Relation, seconds};
@@ -12,11 +12,11 @@ pub const IS_NOT_WHAT: &str = "the file that is already there is not what";
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingFile {
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// The date of its last change, if the disk has one.
+    /// The date of the last change of the file, if the disk records such dates.
     pub modified: Option<SystemTime>,
-    /// The record that is attached to it, if there is one.
+    /// The record that is attached to the file, if there is one.
     pub record: Option<Record>,
 }
 
@@ -26,7 +26,7 @@ pub enum Recognised<'r> {
     /// The file was downloaded from a URL of this job, and has not changed since.
     Ours(&'r Record),
     /// The file was downloaded from a URL of this job that had another signature. Only the server can say if
-    /// it is the same file.
+    /// this is the same file.
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL.
     OtherUrl,
@@ -50,19 +50,19 @@ impl ExistingFile {
     }
 }
 
-/// How an existing file compares with the server's.
+/// The result of comparing an existing file with the server's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compared {
     /// Nothing differs. The text says what was compared.
     Same(&'static str),
-    /// They differ. The text says how.
+    /// The files differ. The text says how.
     Different(String),
-    /// The server said nothing that could be compared.
+    /// The server stated nothing that could be compared.
     Unknown,
 }
 
-/// Compares an existing file with what a source says about its own. Digests are not compared here, since that
-/// needs the bytes of the file.
+/// Compares an existing file with what a source says about its own file. Digests are not compared here,
+/// because that needs the bytes of the existing file.
 pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
     let Some(size) = remote.size else { return Compared::Unknown };
     if size != existing.size {

@@ -8,7 +8,7 @@
 //!
 //! Invariant: only keyed hashes of a URL are recorded. Every byte of the URL changes the hash, and no secret
 //! is stored. Hashes with different keys cannot be compared: they show neither that two URLs are equal nor
-//! that they differ. Each user has a key of their own, and so has a user without a home folder.
+//! that they differ. Each user has a key of their own. Users without a home folder share a known key.
 
 mod existing;
 mod origin;
@@ -26,8 +26,8 @@ pub use record::{Conditions, Record, seconds};
 pub struct Identity {
     /// The origins of the sources of the job.
     pub origins: Vec<Origin>,
-    /// True if a strong digest of the whole file is known. It verifies the bytes, even if they came from
-    /// elsewhere.
+    /// True if a strong digest of the whole file is known. The digest verifies the bytes, even if they came
+    /// from another place.
     pub proven: bool,
 }
 

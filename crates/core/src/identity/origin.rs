@@ -9,9 +9,10 @@ use std::borrow::Cow;
 use std::fmt;
 use url::Url;
 
-/// Parameters of a query that only sign it, in lower case. They say that a request is allowed, and until
-/// when. Each visitor gets a link to the same file with another signature. They are those of AWS, Google,
-/// OAuth and content delivery networks. `token` alone is missing, because it often names the file.
+/// Names of the query parameters that only sign a URL, in lower case. They say that a request is allowed, and
+/// until when. Each visitor gets a link to the same file with another signature. AWS, Google, OAuth and
+/// content delivery networks use these names. The name `token` is not in this list, because it often says
+/// which file is meant.
 const SIGNING: &[&str] =
     &["awsaccesskeyid", "googleaccessid", "access_token", "auth_token", "hdnea", "hdnts", "__token__"];
 
@@ -33,7 +34,8 @@ const SIGNING_PREFIXES: [&str; 2] = ["x-amz-", "x-goog-"];
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: [u8; 32],
-    /// The first bytes of the hash of an empty text. They tell hashes by this key from those by another one.
+    /// The first bytes of the hash of an empty text. They tell hashes with this key from hashes with another
+    /// key.
     id: [u8; 2],
 }
 
@@ -45,8 +47,8 @@ impl Key {
     }
 }
 
-/// The key for users who have none of their own. Files are recognised with it too, but short secrets could be
-/// guessed.
+/// The key for users who have no key of their own. Files can be recognised with this key too, but short
+/// secrets could be guessed.
 impl Default for Key {
     fn default() -> Key {
         Key::new(*b"downhaul: files without a secret")
@@ -62,11 +64,11 @@ impl fmt::Debug for Key {
 /// Keyed hashes of the URL of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hashes {
-    /// Identifies the key.
+    /// The identifier of the key.
     key: [u8; 2],
     /// The hash of the whole URL without its password and fragment.
     url: [u8; 8],
-    /// The hash of the same without the parameters that only sign it.
+    /// The hash of the same URL without the parameters that only sign it.
     file: [u8; 8],
 }
 
@@ -101,7 +103,8 @@ impl Hashes {
         if url.fragment().is_some() || url.password().is_some() {
             let whole = whole.to_mut();
             whole.set_fragment(None);
-            // A file is the same with another password. (This call cannot fail for http and https.)
+            // A different password does not change which file is meant. This call cannot fail for http and
+            // https.
             let _ = whole.set_password(None);
         }
         let hash = |url: &Url| short(blake3::keyed_hash(&key.bytes, url.as_str().as_bytes()));
@@ -131,8 +134,8 @@ impl Origin {
         Origin { hashes: Hashes::of(url, key), shown: short(blake3::hash(show::url(url).as_bytes())) }
     }
 
-    /// Returns true if bytes from the origin `from` may belong to a file from this one. Both must be the same
-    /// URL except for the signature. If they were hashed with different keys, the URLs without secrets must
+    /// Returns true if bytes from the origin `from` may belong to a file from this origin. Both must have the
+    /// same URL except for the signature. If their hashes have different keys, the URLs without secrets must
     /// be equal.
     pub fn may_resume(self, from: Origin) -> bool {
         match self.hashes.compare(from.hashes) {
@@ -148,8 +151,8 @@ impl Origin {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }
 
-    /// Returns a short text for the name of a partial file, for use if another file has the usual name. It is
-    /// the same in every run.
+    /// Returns a short text for the name of a partial file, for use if another file has the usual name. The
+    /// text is the same in every run.
     pub fn tag(self) -> String {
         let [a, b, c, d, ..] = self.shown;
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
@@ -164,7 +167,7 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
 
 /// Returns true if `shown`, the URL without secrets that answered in an earlier run, is the same as `url`
 /// except for the signature. A hidden value may have been different. Therefore `url` may have secrets only if
-/// it is the URL of the job itself, because `origin` has a hash of that one.
+/// it is the URL of the job itself, because `origin` has a hash of that URL.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };

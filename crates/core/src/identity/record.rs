@@ -10,15 +10,15 @@ use std::time::{Duration, SystemTime};
 /// The data in the record of a finished file. With it, a later run recognises the file without a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The hashes of the URL that it came from.
+    /// The hashes of the URL that the file came from.
     pub origin: Hashes,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// The date of its last change on the disk, in seconds and nanoseconds since the Unix epoch.
+    /// The date of the last change on the disk, in seconds and nanoseconds since the Unix epoch.
     pub modified: (i64, u32),
-    /// When it was complete, in seconds since the Unix epoch.
+    /// The time when the file was complete, in seconds since the Unix epoch.
     pub at: u64,
-    /// The validator that the server sent with it.
+    /// The validator that the server sent with the file.
     pub validator: Validator,
 }
 
@@ -48,7 +48,7 @@ impl Record {
 
     /// Returns the record as it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // If a record cannot be written, the file is only not recognised later.
+        // Without a record, a later run does not recognise the file. This does no other harm.
         let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
         bytes.insert(0, FORMAT);
         bytes

@@ -1,5 +1,4 @@
-//! Digests in the fragment of a URL: `URL#sha256=HEX` as pip writes it, `URL#MD5` as conda's explicit lists
-//! do.
+//! Digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have `URL#MD5`.
 //!
 //! Invariant: a fragment that looks like a digest is either read as one or is an error. Any other fragment is
 //! ignored.
@@ -8,11 +7,12 @@ use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The numbers of hexadecimal digits that are taken for a digest without the name of its algorithm. conda
-/// uses MD5 and SHA-256. Only SHA-384 and SHA-512 have the two longer forms.
+/// If a text without the name of an algorithm has one of these numbers of hexadecimal digits, it is taken for
+/// a digest. conda uses MD5 (32 digits) and SHA-256 (64). Digests of 96 and 128 digits are SHA-384 and
+/// SHA-512.
 const ALONE: [usize; 4] = [32, 64, 96, 128];
 
-/// This many digits may be a SHA-1 or the hash of a commit.
+/// A text with this many hexadecimal digits may be a SHA-1 digest or the hash of a commit.
 const OF_A_COMMIT: usize = 40;
 
 /// Returns a note for a fragment that may be a SHA-1, and `None` for any other one.
@@ -30,7 +30,7 @@ pub fn take_digests(url: &mut Url) -> Result<Vec<Digest>, String> {
     let Some(fragment) = url.fragment() else { return Ok(Vec::new()) };
     let fragment = percent_decode_str(fragment).decode_utf8_lossy().into_owned();
     let mut digests = Vec::new();
-    // pip also allows `egg=NAME` and the like in the fragment.
+    // pip also allows other entries in the fragment, such as `egg=NAME`.
     for part in fragment.split('&') {
         digests.extend(digest(part.trim())?);
     }
@@ -46,14 +46,14 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
         return Digest::from_given(part).map(Some);
     }
     let Some((name, _)) = part.split_once([':', '=']) else {
-        // It may be the name of a section of a page, such as `md5-sums`.
+        // The text may be the name of a section of a page, such as `md5-sums`.
         return Ok(Digest::from_pair(part).ok());
     };
     let name = name.trim();
     if Algorithm::is_uncheckable(name) {
         return Err(format!("{name} cannot be checked; {} can", Algorithm::names()));
     }
-    // Names of two letters (`b2`) may mean anything else.
+    // A name of two letters (`b2`) may mean something other than an algorithm.
     match Algorithm::from_name(name).filter(|_| name.len() > 2) {
         Some(_) => {
             Digest::from_pair(part).map(Some).map_err(|why| format!("the digest in its fragment: {why}"))

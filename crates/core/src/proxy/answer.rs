@@ -1,6 +1,6 @@
 //! Reads the answer of an HTTP proxy to CONNECT (RFC 9110, section 9.3.6).
 
-/// The longest head of such an answer, in bytes. It limits what a proxy can make this machine read.
+/// The longest head of such an answer, in bytes. Without a limit, a proxy could fill the memory.
 pub const HEAD_MOST: usize = 64 * 1024;
 
 /// The longest reason that is kept, in bytes. It is shown in one line.
@@ -9,9 +9,9 @@ const REASON_MOST: usize = 200;
 /// The answer of a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Its status. From 200 to 299: the tunnel is open.
+    /// The status of the answer. A status from 200 to 299 means that the tunnel is open.
     pub status: u16,
-    /// The words after the status. They may be empty, and hold any character.
+    /// The words after the status. They may be empty, and may contain any character.
     pub reason: String,
     /// The values of `Proxy-Authenticate`, one for each line.
     pub challenges: Vec<String>,
@@ -24,16 +24,16 @@ impl Answer {
     }
 }
 
-/// Reads a head, with the empty line at its end.
+/// Reads a head. The empty line at its end is included.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// Returns what is wrong with the head, in words for the user.
 pub fn read_answer(head: &[u8]) -> Result<Answer, &'static str> {
     let text: String = head.iter().map(|&byte| char::from(byte)).collect();
     let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
     let bad = "its answer is not HTTP/1";
     let first = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")).ok_or(bad)?;
-    // After the minor version, one digit.
+    // The minor version has one digit.
     let (_, rest) = first.split_once(' ').filter(|(minor, _)| minor.len() == 1).ok_or(bad)?;
     let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let status = Some(status).filter(|status| status.len() == 3).and_then(|status| status.parse().ok());
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_its_status_and_its_challenges() {
+    fn the_status_and_the_challenges_of_an_answer_are_read() {
         let head = b"HTTP/1.1 407 Proxy Authentication Required\r\nVia: x\r\nPROXY-authenticate:  Basic realm=\"a\"\r\nProxy-Authenticate: Digest x\r\n\r\n";
         let answer = read_answer(head).expect("an answer");
         assert_eq!((answer.status, answer.reason.as_str()), (407, "Proxy Authentication Required"));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_no_answer() {
+    fn a_text_that_is_not_http_is_refused() {
         for head in
             ["", "\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/2 200\r\n", "HTTP/1.1 20\r\n", "HTTP/1.1 +20 x\r\n"]
         {

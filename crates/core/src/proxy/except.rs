@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use url::Host;
 
 /// A list of hosts that are reached without a proxy. Blanks or commas separate its entries:
-/// - `*`: every host;
-/// - `example.org` and `.example.org`: this host, and all hosts below it;
-/// - `10.0.0.7`, `::1`, `[::1]`: this address;
-/// - `10.0.0.0/8`, `fd00::/8`: all addresses of this network (RFC 4632).
+/// - `*` means every host.
+/// - `example.org` and `.example.org` mean this host, and all hosts below it.
+/// - `10.0.0.7`, `::1` and `[::1]` mean this address.
+/// - `10.0.0.0/8` and `fd00::/8` mean all addresses of this network (RFC 4632).
 ///
-/// Names are not resolved for this: an address matches only URLs that have an address as their host. Dots at
-/// the end of names and the case of letters do not matter. Anything else matches nothing.
+/// Names are not resolved here, so an address matches only URLs that have an address as their host. Dots at
+/// the end of names and the case of letters do not matter. An entry of any other form matches nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NoProxy(Vec<Entry>);
 

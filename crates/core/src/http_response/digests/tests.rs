@@ -21,7 +21,7 @@ fn used(status: u16, lines: &[&str]) -> (Vec<String>, usize) {
     (stated.whole.iter().map(name).collect(), stated.notes.len())
 }
 
-/// Digests of the file in the examples of RFC 9530: `{"hello": "world"}` and a line feed.
+/// The digests of the file in the examples of RFC 9530: `{"hello": "world"}` and a line feed.
 const HELLO_256: &str = "RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=";
 const HELLO_512: &str =
     "YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==";

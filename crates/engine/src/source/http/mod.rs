@@ -38,7 +38,7 @@ use downhaul_core::remote::Span;
 use downhaul_core::retry::LONGEST_PAUSE;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
-use downhaul_core::throttle::{self, Circumstances, Wish};
+use downhaul_core::throttle::{self, Circumstances, Decision};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
@@ -184,7 +184,7 @@ impl HttpFile {
         }
         let (mut response, refused) = self.exchange(url, request).await?;
         let status = response.status().as_u16();
-        let said = throttle::said(status, response.headers(), clock::wall());
+        let said = throttle::read_waits(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
             client.pauses.pause(host, wait);
         }
@@ -279,16 +279,16 @@ impl HttpFile {
         if let (502..=504, Some(proxy)) = (status, self.client.dispatcher.forwarder(url)) {
             line += &format!(", from the server or from the proxy {proxy}");
         }
-        let mut error = match throttle::wish(kind, again, Circumstances::default()) {
-            Wish::Pause(wait) => {
+        let mut error = match throttle::decide(kind, again, Circumstances::default()) {
+            Decision::Pause(wait) => {
                 Error::new(ErrorKind::HttpBusy, at, line).with_pause(Pause { wait, why: Why::Asked })
             }
-            Wish::Fail(ErrorKind::HttpLater) => {
+            Decision::Fail(ErrorKind::HttpLater) => {
                 Error::new(ErrorKind::HttpLater, at, later(again.unwrap_or_default()))
             }
-            Wish::Fail(kind) => Error::new(kind, at, line),
+            Decision::Fail(kind) => Error::new(kind, at, line),
             // The director records the refusal, and decides what to do.
-            Wish::Fewer => Error::new(kind, at, line),
+            Decision::Fewer => Error::new(kind, at, line),
         };
         error.size = size;
         error.again = self.client.settings.retry_on.contains(&status) && error.kind == kind;
