@@ -138,7 +138,11 @@ mod tests {
         let of = |bits, length| aria2(&control(100, 1050, &[bits, 0b0010_0000], &[0; 4]), length);
         let ranges = |bits, length| of(bits, length).expect("readable").map(|one| one.ranges);
         assert_eq!(ranges(0b1100_0001, 1050), Some(vec![0..200, 700..800, 1000..1050]));
-        assert_eq!(ranges(0b1100_0001, 1049), Some(vec![0..200, 700..800]), "the file lost its end");
+        assert_eq!(
+            ranges(0b1100_0001, 1049),
+            Some(vec![0..200, 700..800]),
+            "the last bytes of the file are missing"
+        );
         assert_eq!(ranges(0, 900), None);
         let under_way = [&1_u32.to_be_bytes()[..], &[0; 8], &1_u32.to_be_bytes(), &[0xff]].concat();
         assert!(aria2(&control(100, 1050, &[0x80, 0], &under_way), 1050).is_ok());

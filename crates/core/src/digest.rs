@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_is_strict_about_length_and_lax_about_case() {
+    fn hexadecimal_digits_must_have_the_right_length_and_may_have_any_case() {
         assert_eq!(sha256("aB"), sha256("Ab"));
         assert_eq!(sha256("0f").to_string(), "0f".repeat(32));
         for bad in ["", "ab", &"zz".repeat(32), &"ab".repeat(33), "é".repeat(32).as_str()] {
@@ -324,12 +324,16 @@ mod tests {
         assert_eq!(verdict(&both, &computed), Ok(Some(&both[0])));
         let wrong = [expect(sha1.clone()), expect(sha256("33"))];
         assert_eq!(verdict(&wrong, &computed), Err((&wrong[1], Some(sha256("22")))));
-        assert_eq!(verdict(&both, &[sha1]), Err((&both[0], None)), "an unchecked digest is no pass");
+        assert_eq!(
+            verdict(&both, &[sha1]),
+            Err((&both[0], None)),
+            "a digest that was not computed does not match"
+        );
         assert_eq!(verdict(&[], &computed), Ok(None));
     }
 
     #[test]
-    fn names_are_read_as_people_write_them() {
+    fn names_of_algorithms_are_read_in_every_common_form() {
         assert_eq!(Algorithm::from_name("SHA-256"), Some(Algorithm::Sha256));
         assert_eq!(Algorithm::from_name("sha512"), Some(Algorithm::Sha512));
         assert_eq!(Algorithm::from_name("MD5"), Some(Algorithm::Md5));
@@ -347,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_and_pairs_are_strict() {
+    fn malformed_base64_and_malformed_pairs_are_refused() {
         // The digest of no bytes, as `openssl dgst -binary | base64` prints it.
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let digest = Digest::from_base64(Algorithm::Sha256, empty).expect("one digest");
@@ -362,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_read_in_every_form_that_people_give() {
+    fn digests_are_read_in_every_form_that_users_write() {
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let digest = Digest::from_base64(Algorithm::Sha256, empty).expect("one digest");
         for form in [
@@ -382,7 +386,7 @@ mod tests {
             let read = Digest::from_given(&"a".repeat(digits)).expect("a digest");
             assert_eq!(read.algorithm.name(), name);
         }
-        assert!(Digest::from_pair(&digest.to_string()).is_err(), "a pair names its algorithm");
+        assert!(Digest::from_pair(&digest.to_string()).is_err(), "the error names the algorithm of the pair");
         assert!(Algorithm::is_uncheckable("SHA3-256") && !Algorithm::is_uncheckable("sha256"));
         assert!(UNCHECKABLE.iter().all(|name| Algorithm::from_name(name).is_none() && bare(name) == *name));
     }

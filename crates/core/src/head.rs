@@ -137,12 +137,12 @@ fn split(head: &[u8]) -> Result<(&[u8], impl Iterator<Item = &[u8]>), Refused> {
     // Some other programs end a line at a CR without an LF, or a text at a NUL. They would read the rest as
     // another header.
     if head.contains(&0) {
-        return Err(Refused("its head holds a NUL"));
+        return Err(Refused("its head contains a NUL"));
     }
     let mut bytes = head.iter().peekable();
     while let Some(&byte) = bytes.next() {
         if byte == b'\r' && bytes.peek() != Some(&&b'\n') {
-            return Err(Refused("its head holds a carriage return that ends no line"));
+            return Err(Refused("its head contains a carriage return that does not end a line"));
         }
     }
     let mut lines = head
@@ -191,7 +191,7 @@ impl<'h> Reader<'h> {
         let (before, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
         let name = trimmed(before);
         if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
-            return self.drop(line, "has no proper name");
+            return self.drop(line, "has no valid name");
         }
         self.changed |= name.len() != before.len();
         self.kept = true;

@@ -157,7 +157,11 @@ mod tests {
         let text = hosts.text();
         let known = |days: f64| Hosts::read(&text, at(days)).expect("readable").known(HOST, at(days));
         assert_eq!(known(0.9), both_limits());
-        assert_eq!(known(2.0), Learned { connections: Some(3), ..both_limits() }, "one more connection is tried");
+        assert_eq!(
+            known(2.0),
+            Learned { connections: Some(3), ..both_limits() },
+            "one more connection is tried"
+        );
         assert_eq!(known(31.0), Learned::default());
         assert_eq!(known(-1.0), Learned::default(), "the date is in the future");
     }
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_hosts_is_bounded() {
+    fn the_number_of_hosts_is_limited() {
         let mut hosts = Hosts::default();
         for n in 0..MOST + 20 {
             hosts.learn(&format!("https://host{n}.example"), both_limits(), at(n as f64 / 1000.0));

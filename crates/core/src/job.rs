@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_may_lack_their_scheme() {
+    fn a_url_may_have_no_scheme() {
         let given = |text: &str| parse_given(text).map(|(url, assumed)| (url.to_string(), assumed)).ok();
         for (text, url) in [
             ("example.com/a?b#c", "https://example.com/a?b#c"),

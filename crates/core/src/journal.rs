@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn crcs_are_those_of_rfc_3720() {
+    fn crcs_equal_the_examples_of_rfc_3720() {
         // These are examples of appendix B.4: 32 bytes of zeros, and 32 bytes of ones.
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_read_up_to_a_torn_tail() {
+    fn a_journal_is_read_up_to_an_incomplete_record() {
         let claims = [some(0, 10), some(50, 60), some(10, 20)];
         let mut bytes = begin(&start(Some(100)));
         let mut ends = vec![bytes.len()];
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rewriting_joins_adjacent_claims() {
+    fn a_rewritten_journal_has_joined_the_adjacent_claims() {
         let text = b"the quick brown fox";
         let of = |from: usize, to: usize| Claim {
             start: from as u64,
@@ -250,7 +250,11 @@ mod tests {
         let bytes = rewrite(&start(None), &[of(4, 9), of(12, 15), of(0, 4), of(0, 4), of(9, 10)]);
         assert_eq!(read(&bytes).expect("readable").1, [of(0, 10), of(12, 15)]);
         let far = [some(0, JOINED_MOST), some(JOINED_MOST, JOINED_MOST + 1)];
-        assert_eq!(read(&rewrite(&start(None), &far)).expect("readable").1, far, "a join is bounded");
+        assert_eq!(
+            read(&rewrite(&start(None), &far)).expect("readable").1,
+            far,
+            "joined claims have a largest length"
+        );
     }
 
     proptest! {

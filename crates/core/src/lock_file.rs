@@ -14,20 +14,21 @@ use serde_json::{Map, Value};
 pub struct Entry {
     /// The URL that was given, without secrets.
     pub url: String,
-    /// Its name below the output folder.
+    /// The name of the file below the output folder.
     pub out: String,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// The URL after redirects, without secrets, if it is a different one.
+    /// The URL after redirects, without secrets, if it differs from `url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_url: Option<String>,
     /// The validator: an ETag or a date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator: Option<String>,
-    /// When the file was complete, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in UTC.
+    /// The time when the file was complete, in milliseconds since the Unix epoch. In JSON it is RFC 3339 in
+    /// UTC.
     #[serde(with = "rfc3339")]
     pub date: u64,
-    /// Its digests in hexadecimal, by the names that lists use: `sha256`.
+    /// The digests of the file in hexadecimal. The keys are the names that lists use, such as `sha256`.
     #[serde(flatten)]
     pub digests: Map<String, Value>,
 }
@@ -60,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_line_of_a_record_is_a_line_of_a_list() {
+    fn a_line_of_a_lock_file_is_a_line_of_a_list() {
         let digests = [("sha256".to_string(), Value::from("ab".repeat(32)))].into_iter().collect();
         let entry = Entry {
             url: "http://h/a?x=1".into(),

@@ -24,14 +24,14 @@ use std::fmt;
 use url::Url;
 
 /// The longest name of a file or folder in bytes, on ext4, XFS, Btrfs, APFS and tmpfs. NTFS accepts 255
-/// UTF-16 units; a name never has more of them than bytes of UTF-8.
+/// UTF-16 units, and a name never has more of these than bytes of UTF-8.
 pub const LONGEST: usize = 255;
 
-/// The name of a file whose URL ends in a slash, as browsers and wget save it.
+/// The name of a file whose URL ends in a slash. Browsers and wget use the same name.
 const INDEX: &str = "index.html";
 
-/// Why a name with a component that is too long is refused.
-pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk takes";
+/// The reason why a name with a component that is too long is refused.
+pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk allows";
 
 /// The most characters that are shown of a name that was changed.
 const SHOWN: usize = 80;
@@ -71,7 +71,7 @@ impl SafeName {
         SafeName::plain(INDEX.into())
     }
 
-    /// Returns a name that the user gave in FILENAMES or a list. It may have relative folders.
+    /// Returns a name that the user gave in FILENAMES or a list. The name may have relative folders.
     ///
     /// # Errors
     /// Returns what is wrong with the name, as part of a sentence.
@@ -80,7 +80,7 @@ impl SafeName {
             return Err("it is empty");
         }
         if text.contains('\0') {
-            return Err("it holds a NUL character");
+            return Err("it contains a NUL character");
         }
         let slashes = if cfg!(windows) { text.replace('\\', "/") } else { text.to_string() };
         let drive = slashes.as_bytes().get(1) == Some(&b':') && slashes.as_bytes()[0].is_ascii_alphabetic();
@@ -103,15 +103,15 @@ impl SafeName {
         Ok(SafeName::plain(parts.join("/")))
     }
 
-    /// Returns a safe form of a name that the publisher of a set of files chose (Metalink). It may have
-    /// relative folders. Each component is changed as a server's name would be.
+    /// Returns a safe form of a name that the publisher of a set of files chose (Metalink). The name may have
+    /// relative folders. Each component is changed in the same way as a server's name.
     ///
     /// # Errors
     /// Returns what is wrong with the name, as part of a sentence.
     pub fn from_publisher(text: &str) -> Result<SafeName, &'static str> {
         let SafeName { path, .. } = SafeName::from_person(text)?;
         let parts: Option<Vec<String>> = path.split('/').map(clean::component).collect();
-        let safe = parts.ok_or("nothing usable is left of a part of it")?.join("/");
+        let safe = parts.ok_or("a part of it has no usable characters")?.join("/");
         Ok(SafeName::made_from(&path, safe))
     }
 
@@ -153,7 +153,7 @@ impl SafeName {
         let shown: String = original.chars().take(SHOWN).collect();
         let more = if shown.len() < original.len() { "..." } else { "" };
         let why = if original.split('/').any(|part| part.len() > LONGEST) {
-            "is longer than the disk takes, and was cut"
+            "is longer than the disk allows, and was cut"
         } else {
             "is not safe here, and was changed"
         };
@@ -176,8 +176,8 @@ impl fmt::Display for SafeName {
     }
 }
 
-/// Returns the paths to try for a file that a checksum list or a lock file calls `listed`: that name itself,
-/// its safe form, and the forms of both for Windows. The first one that exists is the file.
+/// Returns the paths to try for a file that a checksum list or a lock file calls `listed`. These are the name
+/// itself, its safe form, and the forms of both for Windows. The first path that exists is the file.
 pub fn forms(listed: &str) -> Vec<String> {
     let mut forms = vec![listed.to_string()];
     let names = [SafeName::from_person(listed), SafeName::from_publisher(listed)];
@@ -205,13 +205,14 @@ pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }
 
-/// Returns a short hash (16 digits of CRC-64/NVME) that tells names apart that would otherwise be equal. It
-/// need not resist attacks: if two names have the same hash in one run, the later one gets a number.
+/// Returns a short hash (16 digits of CRC-64/NVME). It keeps names different that would otherwise be equal.
+/// The hash need not resist attacks, because if two names have the same hash in one run, the later one gets a
+/// number.
 fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }
 
-/// Returns the first `most` bytes of a text, or fewer.
+/// Returns at most the first `most` bytes of a text. No character is split.
 fn cut_bytes(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {

@@ -98,7 +98,7 @@ impl Proxy {
             let (user, password) = (login.user.as_bytes(), login.password.expose().as_bytes());
             let too_long = user.len() > SOCKS_TEXT_MOST || password.len() > SOCKS_TEXT_MOST;
             match self.protocol {
-                Protocol::Socks4a if user.contains(&0) => return Err("a NUL in its user name".into()),
+                Protocol::Socks4a if user.contains(&0) => return Err("its user name contains a NUL".into()),
                 Protocol::Socks5 | Protocol::Socks5h if too_long || user.is_empty() => {
                     return Err(
                         "SOCKS5 needs a user name, and at most 255 bytes of it and of the password".into()
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_printed_has_the_password() {
+    fn no_printed_form_of_a_proxy_contains_the_password() {
         let proxy = Proxy::parse("http://ann:hush@h:1").expect("a proxy");
         let text = format!("{proxy} {proxy:?} {:?}", Proxies::all(proxy.clone()));
         assert!(!text.contains("hush"), "{text}");

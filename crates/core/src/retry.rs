@@ -8,5 +8,5 @@ use std::time::Duration;
 pub const PROGRESS: u64 = 64 * 1024;
 
 /// If a `Retry-After` is longer than this, the job fails, and its message states the time. The limit is
-/// longer than common rate limit windows (60 s), and short enough for a user to wait.
+/// longer than common windows of rate limits (60 s), and short enough for a user to wait.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(120);

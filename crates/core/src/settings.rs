@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// The settings of a session. [`Settings::default`] returns the program's defaults; fields can be assigned,
-/// or set with the `with_` methods.
+/// The settings of a session. [`Settings::default`] returns the defaults of the program. Fields can be
+/// assigned, or set with the `with_` methods.
 ///
 /// ```
 /// # use downhaul_core::settings::Settings;
@@ -64,16 +64,16 @@ pub struct Settings {
     pub checksums: Option<ChecksumList>,
     /// True if the run has only one file. A checksum list without file names then belongs to that file.
     pub single: bool,
-    /// If set, every file, or the list that names it, must be signed with one of these keys.
+    /// If set, every file, or the checksum list that names it, must be signed with one of these keys.
     pub signed_by: Option<Keys>,
-    /// Uses also the mirrors that a server names for its file.
+    /// Also uses the mirrors that a server names for its file.
     pub mirrors: bool,
     /// True if the downloaded files are recorded in a lock file. Each of them then needs a digest.
     pub record: bool,
     /// The number of retries of a file after failures.
     pub retries: u32,
-    /// HTTP statuses that are retried like a failure of the server, although they otherwise are not, such as
-    /// 404.
+    /// HTTP statuses that are retried in the same way as a failure of the server. Without this setting they
+    /// are not retried. An example is 404.
     pub retry_on: Vec<u16>,
     /// What to do on failure.
     pub on_error: OnError,
@@ -83,8 +83,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The longest time for one file, including all retries.
     pub max_time: Option<Duration>,
-    /// A transfer of fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and fails like one
-    /// without data.
+    /// A transfer that receives fewer bytes than this within [`MIN_SPEED_WINDOW`] is too slow, and fails in
+    /// the same way as a transfer without data.
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
     pub http_version: HttpVersion,
@@ -98,7 +98,7 @@ pub struct Settings {
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for hosts to which redirects of the given URLs lead.
     pub headers_for: Vec<(String, String, Secret)>,
-    /// Options for some hosts only. Those of a [`Job`](crate::job::Job) win over them.
+    /// Options for some hosts only. The options of a [`Job`](crate::job::Job) have precedence over them.
     pub for_hosts: HostRules,
     /// The login for the origin of each given URL, and for no other. A login in a URL wins.
     pub user: Option<Login>,
@@ -121,11 +121,11 @@ pub struct Settings {
     pub allow_downgrade: bool,
     /// Which addresses of a host to connect to.
     pub family: Family,
-    /// The file in which runs remember the limits of hosts. With `None`, nothing is remembered.
+    /// The file in which runs store the limits of hosts. With `None`, the limits are not stored.
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as that of the log.
     pub reserved: Vec<PathBuf>,
-    /// The proxies. The default has none.
+    /// The proxies. By default there are none.
     pub proxies: Proxies,
     /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.
     pub client_certificate: Option<PathBuf>,
@@ -139,8 +139,8 @@ pub struct Settings {
     pub insecure_hosts: Vec<String>,
 }
 
-/// The time over which the lowest allowed speed is measured. `--min-speed` is documented as the speed over a
-/// minute.
+/// The time over which the lowest allowed speed is measured. It is a minute, as the documentation of
+/// `--min-speed` says.
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
 
 impl Settings {
@@ -162,8 +162,8 @@ impl Default for Settings {
             parallel: Some(2),
             limit_rate: None,
             connections: None,
-            // aria2 allows at most 16 connections to a server for one file. This limit is for all files
-            // together.
+            // aria2 allows at most 16 connections to a server for one file. This limit is higher, because it
+            // is for all files together.
             max_per_host: crate::concurrency::AUTO_MOST,
             max_connections: 64,
             resume: Resume::Auto,
@@ -195,7 +195,7 @@ impl Default for Settings {
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
             insecure: false,
-            // The limit of browsers, by the Fetch standard.
+            // Browsers have the same limit, which is from the Fetch standard.
             max_redirects: 20,
             allow_downgrade: false,
             family: Family::Any,
@@ -213,7 +213,7 @@ impl Default for Settings {
 
 macro_rules! setters {
     ($($setter:ident $field:ident $type:ty,)*) => {
-        /// Setters, one for each field.
+        /// Setters. There is one for each field.
         impl Settings {$(
             #[doc = concat!("Sets [`", stringify!($field), "`](Settings::", stringify!($field), ").")]
             #[must_use]
@@ -305,7 +305,7 @@ pub enum Attributes {
 /// What to do with the partial file of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Resumes from the bytes that match the journal.
+    /// Uses the bytes that match the journal, and fetches the others.
     Auto,
     /// Starts again (`--no-resume`).
     Forget,
@@ -345,16 +345,16 @@ pub enum Verify {
 /// A checksum list (`--checksum-file`), see [`crate::list::checksums`].
 #[derive(Clone)]
 pub enum ChecksumList {
-    /// Its text.
+    /// The text of the list.
     Text {
-        /// Its file name.
+        /// The file name of the list.
         name: String,
-        /// Its content.
+        /// The content of the list.
         text: Vec<u8>,
-        /// The name and the content of the signature file beside it.
+        /// The name and the content of the signature file beside the list.
         signature: Option<(String, Vec<u8>)>,
     },
-    /// Its URL. It is fetched before the first file that needs it.
+    /// The URL of the list. The list is fetched before the first file that needs it.
     Url(Url),
 }
 
@@ -370,7 +370,7 @@ impl fmt::Debug for ChecksumList {
 /// Which addresses of a host to connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// All of them.
+    /// All addresses.
     Any,
     /// IPv4 only.
     V4,
@@ -390,7 +390,7 @@ pub enum TlsVersion {
 /// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/2 for small files over https, if the server supports it. HTTP/1.1 for everything else.
+    /// HTTP/2 for small files over https, if the server supports HTTP/2. HTTP/1.1 for everything else.
     Auto,
     /// HTTP/1.1 only.
     One,

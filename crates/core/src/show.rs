@@ -9,10 +9,10 @@ use url::Url;
 /// The text that replaces a secret value.
 pub const HIDDEN: &str = "***";
 
-/// Names of parameters whose values are secrets and that contain none of the [`SECRET_WORDS`]. They are
-/// compared without case, `-`, `_` and `.`. They are from the signed URLs of Azure (`sig`, `se`, `st`),
-/// CloudFront (`Policy`), Akamai (`hdnea`, `__gda__`) and nginx (`md5` or `st` with `e`), from Cloudflare,
-/// and from links of file hosts and logins.
+/// More names of parameters whose values are secrets. These names contain none of the [`SECRET_WORDS`]. They
+/// are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`), CloudFront
+/// (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare have such
+/// parameters, and so have links of file hosts and logins.
 const SECRET_NAMES: &[&str] = &[
     "sig",
     "se",
@@ -124,7 +124,7 @@ fn shorten(text: &str, most: usize) -> String {
 /// Hides values of parameters in the segments of a path (RFC 3986, section 3.3).
 fn path_without_secrets(path: &str) -> String {
     let shown = |part: &str| {
-        // The next segment may follow.
+        // Another segment of the path may follow.
         let (parameter, next) = part.split_at(part.find('/').unwrap_or(part.len()));
         match parameter.split_once('=') {
             Some((name, value)) if is_secret(name, value) => format!("{name}={HIDDEN}{next}"),
@@ -149,8 +149,8 @@ fn query_without_secrets(query: &str) -> String {
     shown.join("&")
 }
 
-/// Returns true if the value of a parameter is a secret, by the name of the parameter or by the looks of the
-/// value. The same words tell it for the name of a header, in lower case.
+/// Returns true if the value of a parameter is a secret. This is decided by the name of the parameter, or by
+/// the form of the value. The same rules apply to a header whose name is in lower case.
 pub fn is_secret(key: &str, value: &str) -> bool {
     if value.is_empty() {
         return false;
@@ -197,8 +197,8 @@ fn looks_random(value: &str) -> bool {
     })
 }
 
-/// Returns a text with the code points of its unsafe characters instead of these, such as `\u{1b}`. Unsafe
-/// are control characters, and characters that reverse or hide text.
+/// Returns a text in which each unsafe character is replaced by its code point, such as `\u{1b}`. Control
+/// characters are unsafe, and so are characters that reverse or hide text.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe_to_show) {
         return Cow::Borrowed(text);
@@ -234,7 +234,7 @@ mod tests {
 
     // This function is long because it is a list of cases.
     #[test]
-    fn secrets_are_left_out_and_keys_stay() {
+    fn secrets_are_hidden_and_the_names_of_parameters_stay() {
         for (whole, expected) in [
             ("https://u:p@h/a", "https://h/a"),
             ("https://tok@h/a#frag", "https://h/a"),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_url_shows_no_userinfo_and_no_query() {
+    fn a_text_that_is_not_a_url_is_shown_without_userinfo_and_query() {
         assert_eq!(not_a_url("htp//u:p@h/x?token=1"), "h/x");
         assert_eq!(not_a_url("https://u:pa#ss?w@h/x?token=1"), "https://h/x");
         assert_eq!(not_a_url("u:p@x://h/x"), "x://h/x");

@@ -2,14 +2,15 @@
 //! cryptography and everything about OpenPGP. Here, OpenPGP keys are only recognised.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
-//! comment, the signature, a trusted comment, and a signature of the former two. Invariant: a key or a
-//! signature is accepted only with exactly these parts. (<https://jedisct1.github.io/minisign/> describes the
-//! format.)
+//! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
+//! <https://jedisct1.github.io/minisign/> describes the format.
+//!
+//! Invariant: a key or a signature is accepted only if it has exactly these parts.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
 
-/// The longest signature file in bytes. It has four lines. The comments may be long.
+/// The longest signature file in bytes. It has four lines, and two of them are comments that may be long.
 pub const LONGEST: usize = 64 * 1024;
 
 /// The longest file of keys that is read, in bytes. The OpenPGP keys of a project, with the signatures on
@@ -19,15 +20,17 @@ pub const LONGEST_KEYS: usize = 4 * 1024 * 1024;
 /// The first line of OpenPGP keys in ASCII (RFC 9580, section 6.2.1).
 const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
-/// The type of a public key packet (RFC 9580, section 5), and the first bits of the two packet formats
-/// (sections 4.2.1 and 4.2.2). In the old format the last two bits are the form of the length.
+/// The type of a public key packet (RFC 9580, section 5).
 const OPENPGP_KEY: u8 = 6;
+/// The first bits of a packet in the new format (section 4.2.1).
 const OPENPGP_NEW: u8 = 0b1100_0000;
+/// The first bits of a packet in the old format (section 4.2.2). The last two bits of the same byte are the
+/// form of the length.
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
-/// The algorithm of keys and of signatures of the content itself, and the algorithm of signatures of its
-/// BLAKE2b digest.
+/// The algorithm of keys, and of signatures of the content itself.
 const PLAIN: &[u8] = b"Ed";
+/// The algorithm of signatures of the BLAKE2b digest of the content.
 const PREHASHED: &[u8] = b"ED";
 
 /// The beginning of the third line.
@@ -43,7 +46,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Reads a file of keys. Its content says which kind they are.
+    /// Reads a file of keys. Its content decides which kind of keys they are.
     ///
     /// # Errors
     /// Returns what is wrong with it, in words for the user.
@@ -70,8 +73,8 @@ impl Keys {
         }
     }
 
-    /// Returns the endings of a list that contains its signature, and may be used as the list itself.
-    /// `gpg --clearsign` writes `.asc`; some projects use `.gpg`.
+    /// Returns the endings of a list that contains its own signature. Such a list can be used instead of the
+    /// plain list. `gpg --clearsign` writes `.asc`, and some projects use `.gpg`.
     pub fn signed_list_endings(&self) -> &'static [&'static str] {
         match self {
             Keys::Minisign(_) => &[],
@@ -99,8 +102,8 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     id: [u8; 8],
-    /// True if the signature is of the content's BLAKE2b-512 digest. In the old form it is of the content
-    /// itself.
+    /// True if the BLAKE2b-512 digest of the content is signed. In the old form, the content itself is
+    /// signed.
     pub prehashed: bool,
     /// The Ed25519 signature of the content, or of its digest.
     pub of_content: [u8; 64],
@@ -120,7 +123,7 @@ impl Key {
         let bytes = BASE64_STANDARD.decode(line).map_err(|_| "it is not a minisign key")?;
         let rest = bytes.strip_prefix(PLAIN).ok_or("it is not a minisign key")?;
         let (id, ed25519) = rest.split_first_chunk::<8>().ok_or("it is too short for a minisign key")?;
-        let ed25519 = ed25519.try_into().map_err(|_| "it has not the length of a minisign key")?;
+        let ed25519 = ed25519.try_into().map_err(|_| "it does not have the length of a minisign key")?;
         Ok(Key { id: *id, ed25519 })
     }
 
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_lines_or_files() {
+    fn a_key_is_read_from_a_line_or_a_file() {
         let key = Key::read(&key_line()).expect("a key");
         assert_eq!(key.to_string(), "AB07060504030201");
         assert_eq!(Key::read(&format!("untrusted comment: y\r\n{}\r\n", key_line())), Ok(key));
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_four_lines() {
+    fn a_signature_file_has_four_lines() {
         let signature = Signature::read(signature_text().as_bytes()).expect("a signature");
         assert!(signature.prehashed && signature.comment == "file:a");
         assert!(Key::read(&key_line()).expect("a key").made(&signature));
@@ -213,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_known_by_their_content() {
+    fn the_kind_of_keys_is_recognised_by_their_content() {
         assert!(matches!(Keys::read(key_line().as_bytes()), Ok(Keys::Minisign(_))));
         let armor = "Some words.\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n";
         for file in [armor.as_bytes(), b"\x98\x33", b"\x99\x01", b"\xc6\x33"] {
             assert_eq!(Keys::read(file), Ok(Keys::OpenPgp(file.to_vec())));
         }
-        // Packets of a signature, a secret key and a user id.
+        // These are the first bytes of a signature, a secret key and a user id, and an empty file.
         for file in [&b"\x88\x33"[..], b"\xc5\x33", b"\xb4\x33", b""] {
             assert!(Keys::read(file).is_err(), "{file:?}");
         }

@@ -166,10 +166,18 @@ mod tests {
                 assert_eq!(read(status, &pairs), (Some(55), Some(55)), "{status} {pairs:?}");
             }
             let wait = pairs[0].0 != "retry-after";
-            assert_eq!(read(200, &pairs), (None, wait.then_some(55)), "only the next request waits: {pairs:?}");
+            assert_eq!(
+                read(200, &pairs),
+                (None, wait.then_some(55)),
+                "only the next request waits: {pairs:?}"
+            );
         }
         assert_eq!(read(202, &[("retry-after", "5")]), (Some(5), Some(5)));
-        assert_eq!(read(404, &[("ratelimit", "\"api\";r=0;t=5")]), (None, Some(5)), "a 404 is never sent again");
+        assert_eq!(
+            read(404, &[("ratelimit", "\"api\";r=0;t=5")]),
+            (None, Some(5)),
+            "a 404 is never sent again"
+        );
     }
 
     #[test]

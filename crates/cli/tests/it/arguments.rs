@@ -62,7 +62,7 @@ fn a_second_url_without_a_scheme_is_never_taken_for_a_name() {
 }
 
 #[test]
-fn urls_may_lack_their_scheme() {
+fn a_url_may_have_no_scheme() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&path_of(&server, 1000, "a")]);

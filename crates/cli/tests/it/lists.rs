@@ -67,7 +67,7 @@ fn text_that_is_in_no_known_encoding_is_refused_with_its_line() {
     let without_mark = utf16(&a, false).split_off(2);
     for (list, says) in [
         (half, "line 2: it is not UTF-8"),
-        (without_mark, "line 1: it holds NUL bytes: is it UTF-16 without a byte order mark?"),
+        (without_mark, "line 1: it contains NUL bytes: is it UTF-16 without a byte order mark?"),
         (b"http://h/\xe4\r".to_vec(), "line 1: it is not UTF-8"),
     ] {
         let place = Place::new();

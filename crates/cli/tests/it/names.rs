@@ -75,7 +75,12 @@ fn a_servers_name_is_cut_to_what_the_disk_takes_and_two_long_ones_stay_two() {
     let files = place.files();
     assert_eq!(files.len(), 2, "{files:?}");
     assert!(files.iter().all(|name| name.len() == "out/".len() + LONGEST && name.ends_with(".nii.gz")));
-    assert_eq!(out.stderr.matches("is longer than the disk takes, and was cut").count(), 2, "{}", out.stderr);
+    assert_eq!(
+        out.stderr.matches("is longer than the disk allows, and was cut").count(),
+        2,
+        "{}",
+        out.stderr
+    );
     // A second run finds the same names.
     let out = place.run(&[&long("1"), &long("2"), "-d", "out"]);
     assert_eq!((out.status, place.files()), (0, files), "{}", out.stderr);

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_right_after_growth_restores_the_number_before_and_waits_longer_each_time() {
+    fn a_refusal_after_added_connections_sets_the_earlier_number_as_limit_and_each_wait_is_longer() {
         let mut bans = after_growth();
         let mut now = SECOND * 4;
         assert!(bans.is_likely(now, ErrorKind::HttpForbidden, true));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_without_growth_before_it_is_no_ban() {
+    fn a_failure_is_no_ban_if_no_connection_was_added_before() {
         let bans = after_growth();
         assert!(
             !bans.is_likely(SECOND * 14, ErrorKind::HttpForbidden, true),
@@ -225,23 +225,30 @@ mod tests {
         bans.on_first_bytes(SECOND);
         assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "no connection was added");
         bans.on_opened(SECOND, 2, false);
-        assert!(!bans.is_likely(SECOND, ErrorKind::NetReset, true), "the added connection belongs to another file");
+        assert!(
+            !bans.is_likely(SECOND, ErrorKind::NetReset, true),
+            "the added connection belongs to another file"
+        );
     }
 
     #[test]
-    fn a_host_that_counts_connections_has_time_to_notice_one_that_was_cut() {
+    fn after_a_connection_was_cut_a_host_with_a_limit_gets_no_request_for_a_moment() {
         let mut bans = Bans::default();
         bans.on_closed(SECOND, true, true);
         assert_eq!(bans.not_before(), Duration::ZERO, "no limit is known");
         let mut bans = Bans::known(Some(2));
         bans.on_closed(SECOND, true, false);
-        assert_eq!(bans.not_before(), Duration::ZERO, "the response had ended before the connection was closed");
+        assert_eq!(
+            bans.not_before(),
+            Duration::ZERO,
+            "the response had ended before the connection was closed"
+        );
         bans.on_closed(SECOND, true, true);
         assert_eq!(bans.not_before(), SECOND + NOTICED);
     }
 
     #[test]
-    fn a_limit_from_broken_connections_alone_lasts_a_minute() {
+    fn a_limit_that_only_broken_connections_showed_is_removed_after_a_minute() {
         let mut bans = after_growth();
         bans.on_ban(SECOND * 4, ErrorKind::NetReset);
         bans.on_first_bytes(SECOND * 6);

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_limits_gets_none() {
+    fn a_host_without_limits_gets_requests_without_a_limit() {
         let (asked, took) = fetch(1000, 1e6, 1e6, &mut RequestRate::default());
         assert_eq!((asked, took), (1000, Duration::from_millis(10)));
     }

@@ -28,7 +28,7 @@ fn held_until(controller: &Controller) -> Duration {
 }
 
 #[test]
-fn a_full_line_keeps_one_connection() {
+fn one_connection_stays_if_it_uses_the_whole_line() {
     let mut controller = Controller::new(64);
     assert!(settle(&mut controller, 3, |_| 1e8).starts_with(&[1, 2, 1]));
     let targets = settle(&mut Controller::new(64), 60, |_| 1e8);
@@ -45,7 +45,7 @@ fn more_connections_are_found_after_an_early_loss() {
 }
 
 #[test]
-fn a_limit_on_each_connection_is_answered_with_many() {
+fn many_connections_are_used_if_each_has_a_limit_of_its_own() {
     let mut controller = Controller::new(64);
     let targets = settle(&mut controller, 9, |n| 1e6 * n as f64);
     assert!(targets.starts_with(&[1, 2, 4, 8, 32, 64]), "{targets:?}");
@@ -56,7 +56,7 @@ fn a_limit_on_each_connection_is_answered_with_many() {
 }
 
 #[test]
-fn a_host_that_punishes_is_not_provoked_again() {
+fn if_more_connections_make_everything_slower_they_are_tried_only_once_more() {
     let mut controller = Controller::new(64);
     let targets = settle(&mut controller, 120, |n| if n > 4 { 1e6 } else { 1e6 * n as f64 });
     assert_eq!(targets.iter().filter(|&&target| target > 4).count(), 2, "{targets:?}");
@@ -64,7 +64,7 @@ fn a_host_that_punishes_is_not_provoked_again() {
 }
 
 #[test]
-fn congestion_avoidance_is_not_waited_for() {
+fn connections_are_added_while_congestion_avoidance_still_raises_the_goodput() {
     // Congestion avoidance on a long line: each measurement is a fifth faster than the one before.
     let (mut controller, steps) = (Controller::new(64), std::cell::Cell::new(0));
     let targets = settle(&mut controller, 5, |n| {
@@ -86,7 +86,7 @@ fn fewer_connections_stay_only_if_they_are_as_good() {
 }
 
 #[test]
-fn a_number_that_the_user_named_is_used_and_a_refusal_is_remembered() {
+fn the_number_of_the_user_is_used_until_the_host_refuses_so_many_connections() {
     let mut controller = Controller::new(64);
     assert_eq!(controller.allowance(100, true).worth, 100);
     controller.usage.connections = 6;
@@ -101,7 +101,7 @@ fn a_number_that_the_user_named_is_used_and_a_refusal_is_remembered() {
 }
 
 #[test]
-fn files_share_the_target() {
+fn all_files_together_share_the_target() {
     let mut controller = Controller::new(64);
     (0..3).for_each(|_| controller.on_opened(true));
     assert_eq!(controller.allowance(10, false).worth, 0, "each file has one connection already");

@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn pages_are_known_by_how_they_begin() {
+    fn web_pages_are_recognised_by_their_first_bytes() {
         let wide =
             |text: &str, order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
         for page in [
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn lfs_pointers_are_known_by_their_first_line_and_size() {
+    fn lfs_pointers_are_recognised_by_their_first_line_and_size() {
         let pointer =
             |more: usize| [LFS_POINTER, b"oid sha256:4d7a\nsize 12345\n", &vec![b'x'; more]].concat();
         assert_eq!(look(&pointer(0)), Look::LfsPointer);

@@ -305,7 +305,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn tables_can_be_searched() {
+    fn the_tables_are_sorted_and_in_lower_case() {
         for table in [DATA, PAGES, COMPRESSIONS] {
             assert!(
                 table.is_sorted_by(|a, b| a < b),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn names_promise_data_or_a_page_or_nothing() {
+    fn endings_of_names_are_those_of_data_of_pages_or_unknown() {
         for name in [
             "a.iso",
             "d/a.tar.GZ",

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn basic_is_utf8_and_has_no_colon_in_the_name() {
+    fn basic_authentication_is_utf8_and_its_user_name_has_no_colon() {
         let of = |user: &str, password: &str| {
             let login = Login { user: user.into(), password: Secret::new(password) };
             basic(&login).map(|value| value.expose().to_string())

@@ -20,7 +20,7 @@ fn refused(lines: &str) -> bool {
 }
 
 #[test]
-fn a_proper_head_stays_as_it_is() {
+fn a_valid_head_is_not_changed() {
     let head =
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-A:b\nX-Empty:\r\nX-Latin: f\xfcr\r\nX-Tab: a\tb\r\n\r\n";
     assert_eq!(tidy(head), Ok(None));
@@ -50,7 +50,7 @@ fn status_lines_of_any_version_are_read() {
 }
 
 #[test]
-fn odd_lines_are_read_or_dropped() {
+fn unusual_lines_are_read_or_dropped() {
     for (lines, is, dropped) in [
         ("X-A: 1\r\n  2\r\n\t3\r\n", "X-A: 1 2 3\r\n", 0),
         ("X-A:\r\n 1\r\n", "X-A:  1\r\n", 0),
@@ -70,15 +70,15 @@ fn odd_lines_are_read_or_dropped() {
         ("X-Bad: a\u{c}\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
         ("X-Bad\u{b}: a\r\nX-A: 1\r\n", "X-A: 1\r\n", 1),
     ] {
-        let (found, notes) = meant(lines);
+        let (found, notes) = tidied(lines);
         assert_eq!((found.as_str(), notes.len()), (is, dropped), "{lines:?}: {notes:?}");
     }
-    let (_, notes) = meant("Set-Cookie: secret\u{1}\r\n");
+    let (_, notes) = tidied("Set-Cookie: secret\u{1}\r\n");
     assert_eq!(notes, ["the header line 'Set-Cookie' has a control character in its value and was dropped"]);
 }
 
 #[test]
-fn what_is_dangerous_is_refused() {
+fn dangerous_heads_are_refused() {
     for lines in [
         "X-A: a\0b\r\n",
         "X-A\0: b\r\n",
@@ -112,7 +112,7 @@ fn what_is_dangerous_is_refused() {
 }
 
 #[test]
-fn equal_lengths_count_as_one() {
+fn a_length_that_is_stated_twice_is_accepted() {
     for lines in ["Content-Length: 4, 4\r\n", "Content-Length: 4\r\nContent-Length: 04\r\n"] {
         assert!(!refused(lines), "{lines:?}");
     }
@@ -120,17 +120,17 @@ fn equal_lengths_count_as_one() {
 }
 
 #[test]
-fn a_head_is_bounded() {
+fn a_head_has_a_limit_of_lines_and_of_bytes() {
     let lines = |count: usize| "X-A: b\r\n".repeat(count);
     assert!(!refused(&lines(LINES_MOST)) && refused(&lines(LINES_MOST + 1)));
     let long = |bytes: usize| format!("X-A: {}\r\n", "b".repeat(bytes));
     assert!(!refused(&long(BYTES_MOST - 100)) && refused(&long(BYTES_MOST)));
-    let (_, notes) = meant(&"preload\r\n".repeat(900));
+    let (_, notes) = tidied(&"preload\r\n".repeat(900));
     assert_eq!(notes.len(), REPORTED_MOST);
 }
 
 #[test]
-fn the_end_is_found_wherever_the_bytes_are_cut() {
+fn the_end_of_a_head_is_found_even_if_it_arrives_in_parts() {
     for head in
         ["\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\n\r\n", "HTTP/1.1 200 OK\nX-A: b\n\n", "HTTP/1.1 200 OK\r\n\n"]
     {
@@ -146,7 +146,7 @@ fn the_end_is_found_wherever_the_bytes_are_cut() {
 
 proptest! {
     #[test]
-    fn what_was_tidied_is_proper_and_says_the_same(
+    fn a_tidied_head_is_valid_and_is_not_changed_again(
         lines in proptest::collection::vec("(Content-Length|Transfer-Encoding|X-[A-B]|[ -~]{0,9})( ?:) ?([0-9]{1,2}|chunked|identity|[\t -~\u{1}]{0,9})|[\t -~]{0,12}", 0..8),
         ends in proptest::collection::vec(prop_oneof!["\r\n", "\n"], 8),
     ) {

@@ -198,7 +198,7 @@ fn single(
     if first.contains('-') || says(headers, "x-amz-checksum-type", "COMPOSITE") && name.starts_with("x-amz-")
     {
         // For a file that was uploaded in parts, S3 states the digest of the digests of its parts.
-        return notes.push(format!("{name} is not of the file as a whole and was not used"));
+        return notes.push(format!("{name} does not belong to the whole file and was not used"));
     }
     let read = |text: &str| match form {
         Form::Hex => Digest::from_hex(algorithm, text),
@@ -226,8 +226,9 @@ fn google(headers: &HeaderMap, length: Option<u64>, into: &mut Vec<Expected>, no
     let other_length =
         stored_length.zip(length).is_some_and(|(stored, here)| stored.trim() != here.to_string());
     if (stored_gzip && !headers.contains_key(CONTENT_ENCODING)) || other_length {
-        return notes
-            .push(format!("{NAME} is of the file as it is stored, not as it was sent, and was not used"));
+        return notes.push(format!(
+            "{NAME} belongs to the file as it is stored, not as it was sent, and was not used"
+        ));
     }
     let algorithm = |name: &str| match name {
         "crc32c" => Some(Algorithm::Crc32c),

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn names_as_servers_write_them() {
+    fn file_names_are_read_in_the_forms_that_servers_write() {
         for (value, expected) in [
             ("attachment; filename=a.txt", "a.txt"),
             ("attachment; filename=\"a b.txt\"", "a b.txt"),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_other_encodings_and_with_escapes() {
+    fn file_names_in_other_encodings_and_with_escapes_are_read() {
         for (value, expected) in [
             (&b"attachment; filename=\"\xe9t\xe9.txt\""[..], "été.txt"),
             (

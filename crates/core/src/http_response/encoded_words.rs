@@ -52,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn words_are_decoded_and_everything_else_stays() {
+    fn encoded_words_are_decoded_and_all_other_text_is_unchanged() {
         for (text, expected) in [
             ("=?UTF-8?B?5Y2OLnBkZg==?=", "华.pdf"),
             ("=?utf-8*de?q?na=C3=AFve_100%.txt?=", "naïve 100%.txt"),

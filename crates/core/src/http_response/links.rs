@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn mirrors_come_by_priority_and_documents_by_their_type() {
+    fn mirrors_are_sorted_by_priority_and_documents_are_found_by_their_type() {
         // This is the example of RFC 6249, section 1.1.
         let found = links(&[
             "<http://www2.example.com/example.ext>; rel=duplicate; pri=2, <ftp://ftp.example.com/example.ext>; rel=duplicate",

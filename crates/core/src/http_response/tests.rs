@@ -15,7 +15,7 @@ fn read(status: u16, pairs: &[(&'static str, &str)]) -> Result<Remote, Error> {
 }
 
 #[test]
-fn content_range_is_strict() {
+fn only_a_valid_content_range_is_read() {
     let some = |first, last, total| Some(ContentRange { first, last, total });
     assert_eq!(ContentRange::parse("bytes 0-9/10"), some(0, 9, Some(10)));
     assert_eq!(ContentRange::parse("Bytes 5-9/*"), some(5, 9, None));
@@ -72,7 +72,7 @@ fn a_malformed_or_contradictory_checksum_is_noted_and_ignored() {
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn heads_that_contradict_themselves_are_refused() {
     assert!(read(206, &[("content-range", "bytes 0-9/10"), ("content-length", "9")]).is_err());
     assert!(read(206, &[("content-range", "bytes 9-0/10")]).is_err());
     assert!(read(200, &[("content-length", "-5")]).is_err());
@@ -80,7 +80,7 @@ fn contradictions_are_refused() {
 }
 
 #[test]
-fn a_206_has_one_readable_range() {
+fn a_206_without_exactly_one_readable_range_is_refused() {
     let range = ("content-range", "bytes 5-9/10");
     assert_eq!(read(206, &[range]).expect("readable").span, Span::Range(5..10));
     for bad in [
@@ -94,19 +94,19 @@ fn a_206_has_one_readable_range() {
 }
 
 #[test]
-fn ranges_can_be_joined_if_the_server_sends_them_and_nothing_compresses_on_the_way() {
+fn ranges_can_be_joined_if_the_server_sends_them_and_does_not_compress_them_while_sending() {
     let (tag, gzip, length) = (("etag", "\"a\""), ("content-encoding", "gzip"), ("content-length", "5"));
     let can_resume = |status, pairs: &[_]| read(status, pairs).expect("readable").can_resume;
     assert!(can_resume(200, &[]));
     assert!(!can_resume(200, &[("accept-ranges", "None")]));
     assert!(can_resume(206, &[("accept-ranges", "none"), ("content-range", "bytes 5-9/10")]));
     assert!(can_resume(200, &[tag, gzip, length]));
-    assert!(!can_resume(200, &[tag, gzip]), "without a size, it is compressed right now");
+    assert!(!can_resume(200, &[tag, gzip]), "without a size, the server compresses it while it sends it");
     assert!(!can_resume(200, &[gzip, length]));
 }
 
 #[test]
-fn there_is_one_answer_to_where_a_body_ends() {
+fn a_head_that_states_two_ends_of_the_body_is_refused() {
     let size = |pairs: &[_]| read(200, pairs).map(|remote| remote.size).map_err(|e| e.detail);
     assert_eq!(size(&[("transfer-encoding", "Chunked")]), Ok(None));
     assert_eq!(size(&[("content-length", "4, 4")]), Ok(Some(4)));
@@ -117,7 +117,7 @@ fn there_is_one_answer_to_where_a_body_ends() {
 }
 
 #[test]
-fn a_range_that_is_everything_is_the_file() {
+fn a_range_with_all_bytes_counts_as_the_whole_file() {
     let digest = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
     let read = |range, asked_for_all| {
         let headers = head(&[("content-range", range), ("content-digest", digest)]);
@@ -125,7 +125,11 @@ fn a_range_that_is_everything_is_the_file() {
     };
     let whole = read("bytes 0-5/6", true);
     assert!(whole.is_whole() && whole.size == Some(6));
-    assert_eq!((whole.digests.len(), whole.range_digests.len()), (1, 0), "its digest is of the file now");
+    assert_eq!(
+        (whole.digests.len(), whole.range_digests.len()),
+        (1, 0),
+        "the digest belongs to the whole file now"
+    );
     assert_eq!(read("bytes 0-5/6", false).span, Span::Range(0..6));
     let unknown = read("bytes 0-5/*", true);
     assert!(unknown.is_whole() && unknown.size == Some(6) && unknown.notes.len() == 1);
@@ -137,13 +141,13 @@ fn a_range_that_is_everything_is_the_file() {
 }
 
 #[test]
-fn codings_but_identity_are_told() {
+fn every_content_coding_except_identity_is_reported() {
     assert_eq!(read(200, &[("content-encoding", "identity")]).expect("readable").coding, None);
     assert_eq!(read(200, &[("content-encoding", "gzip")]).expect("readable").coding, Some("gzip".into()));
 }
 
 #[test]
-fn retry_after_in_all_its_forms() {
+fn retry_after_is_read_in_all_its_forms() {
     let now = httpdate::parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT").expect("a date");
     let wait = |pairs: &[_]| retry_after(&head(pairs), now).map(|d| d.as_secs());
     assert_eq!(wait(&[]), None);

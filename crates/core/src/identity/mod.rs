@@ -28,14 +28,15 @@ pub struct Identity {
     pub origins: Vec<Origin>,
     /// True if a strong digest of the whole file is known. The digest verifies the bytes, even if they came
     /// from another place.
-    pub proven: bool,
+    pub has_strong_digest: bool,
 }
 
 impl Identity {
     /// Returns true if a partial file from that origin may be resumed. Its validator is compared later, when
     /// there is a response.
     pub fn may_resume(&self, from: Option<Origin>) -> bool {
-        self.proven || from.is_some_and(|from| self.origins.iter().any(|origin| origin.may_resume(from)))
+        self.has_strong_digest
+            || from.is_some_and(|from| self.origins.iter().any(|origin| origin.may_resume(from)))
     }
 
     /// Returns the tag of a partial file that cannot have the usual name (see [`Origin::tag`]).

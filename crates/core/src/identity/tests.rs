@@ -36,11 +36,11 @@ fn another_scheme_host_or_path_is_another_file() {
     {
         assert_eq!(relation(one, same), Relation::Same, "{same}");
     }
-    assert_eq!(relation("http://u:a@h/f", "http://u:b@h/f"), Relation::Same, "a changed password");
+    assert_eq!(relation("http://u:a@h/f", "http://u:b@h/f"), Relation::Same, "only the password differs");
 }
 
 #[test]
-fn only_a_new_signature_leaves_it_the_same_file() {
+fn a_url_with_another_signature_is_the_same_file_and_any_other_change_is_not() {
     for (one, other) in [
         ("?X-Amz-Date=1&X-Amz-Signature=a", "?X-Amz-Date=2&X-Amz-Signature=b"),
         ("?v=1&Expires=5&Signature=a&Key-Pair-Id=k", "?v=1&Expires=6&Signature=b&Key-Pair-Id=k"),
@@ -58,14 +58,17 @@ fn only_a_new_signature_leaves_it_the_same_file() {
 }
 
 #[test]
-fn by_another_key_only_the_url_as_shown_can_be_compared() {
+fn with_different_keys_only_the_urls_without_secrets_can_be_compared() {
     let key = Key::new([7; 32]);
     let url = "http://h/f?key=secret";
     let (ours, theirs) = (origin(url), by(&key, url));
     assert_eq!(ours.hashes.compare(theirs.hashes), Relation::Unknown);
     assert!(ours.may_resume(theirs) && ours.tag() == theirs.tag());
     assert!(!ours.may_resume(by(&key, "http://h/g?key=secret")));
-    assert!(!ours.may_resume(origin("http://h/f?key=other")), "by one key, hidden values count");
+    assert!(
+        !ours.may_resume(origin("http://h/f?key=other")),
+        "with the same key, hidden values are compared too"
+    );
     assert_eq!(format!("{key:?}"), "Key(***)");
 }
 
@@ -97,7 +100,7 @@ fn a_finished_file_is_recognised_until_it_is_changed() {
         assert_eq!(changed.recognise(&[here]), Recognised::Unknown);
     }
     assert_eq!(record.day(), "2023-11-14");
-    assert!(record.to_bytes().len() < 60, "it fits beside the inode");
+    assert!(record.to_bytes().len() < 60, "the record fits into the inode");
 }
 
 proptest! {
@@ -113,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn a_parameter_that_signs_only_beside_others_names_the_file_where_it_is_alone() {
+fn a_parameter_that_signs_only_together_with_others_says_which_file_is_meant_if_it_is_alone() {
     for parameter in ["token", "sig", "st", "se", "sp", "sv", "expires", "signature", "policy"] {
         let (one, other) = (format!("https://h/f?{parameter}=1"), format!("https://h/f?{parameter}=2"));
         assert_eq!(relation(&one, &other), Relation::Different, "{parameter}");
@@ -121,12 +124,12 @@ fn a_parameter_that_signs_only_beside_others_names_the_file_where_it_is_alone() 
 }
 
 #[test]
-fn the_place_of_a_file_is_its_url_without_what_signs_it() {
+fn urls_that_differ_only_in_their_signature_are_the_same_place() {
     let is_same = |one: &str, other: &str| is_same_place(one, &Url::parse(other).expect("a URL"), None);
     let given = Url::parse("https://h/f?key=secret").expect("a URL");
     assert!(is_same_place("https://h/f?key=***", &given, Some(origin(given.as_str()))), "the job's own URL");
     assert!(is_same("https://h/f?X-Amz-Date=***", "https://h/f?X-Amz-Date=2&X-Amz-Signature=b"));
-    assert!(!is_same("https://h/f?key=***", "https://h/f?key=secret"), "a hidden value may be another one");
+    assert!(!is_same("https://h/f?key=***", "https://h/f?key=secret"), "the hidden values may differ");
     assert!(!is_same("https://h/v1/f", "https://h/v2/f"));
     assert!(!is_same("https://g/f", "https://h/f"));
     assert!(!is_same("", "https://h/f"));

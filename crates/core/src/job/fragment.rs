@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn other_fragments_say_nothing_and_malformed_digests_are_errors() {
+    fn other_fragments_are_ignored_and_malformed_digests_are_errors() {
         for other in
             ["", "top", "page=3", "md5-sums", "egg=name", "t=10:20", "b2=5", &"ab".repeat(20), "abcd"]
         {

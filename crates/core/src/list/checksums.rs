@@ -18,37 +18,38 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 /// The entries of a checksum list.
 #[derive(Debug, Default)]
 pub struct Checksums {
-    /// Sorted by the last parts of their names.
+    /// The entries, sorted by the last parts of their names.
     entries: Vec<Entry>,
     unread: usize,
-    /// Lines that could not be read but contain something as long as a digest.
+    /// Lines that could not be read but contain a text as long as a digest.
     unread_digests: Vec<String>,
 }
 
 /// One digest of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The name of the file as the list has it, unescaped. It may be a path, and is empty if there is only a
+    /// The unescaped name of the file in the list. It may be a path. It is empty if the line has only a
     /// digest.
     pub name: String,
-    /// Its digest.
+    /// The digest of the file.
     pub digest: Digest,
 }
 
 /// The digests that a list has for one file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
-    /// These digests, at least one.
+    /// The list has these digests of the file, at least one.
     As(Vec<Digest>),
     /// The list does not name the file.
     Not,
-    /// The list names several files of that name, in different folders.
+    /// The list names several files of that name in different folders.
     Several,
 }
 
 impl Checksums {
-    /// Reads a list. `name` is its file name. It decides the algorithm if digests have equal length: those of
-    /// `B2SUMS` and `B3SUMS` are as long as those of SHA-2.
+    /// Reads a list. `name` is the file name of the list. If digests of several algorithms have the same
+    /// length, this name decides the algorithm: the digests in `B2SUMS` and `B3SUMS` are as long as those of
+    /// SHA-2.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
@@ -98,8 +99,8 @@ impl Checksums {
         names.iter().map(|name| self.of_one(name)).find(|named| *named != Named::Not).unwrap_or(Named::Not)
     }
 
-    /// Returns the digests of a list without names (such as `NAME.sha256`) if all can belong to one file,
-    /// which means that each has another algorithm. Otherwise returns none.
+    /// Returns the digests of a list without names (such as `NAME.sha256`), if all of them can belong to one
+    /// file. Then each digest has a different algorithm. Otherwise returns an empty list.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;
@@ -191,8 +192,8 @@ impl Reading<'_> {
     }
 }
 
-/// Returns the last part of a path with slashes or backslashes. Blanks at the end are removed: editors leave
-/// them there, and names rarely end with them.
+/// Returns the last part of a path with slashes or backslashes. Blanks at the end are removed, because
+/// editors leave them there and names rarely end with them.
 fn base(name: &str) -> &str {
     let name = name.trim_end();
     name.rsplit(['/', '\\']).next().unwrap_or(name)
@@ -203,7 +204,7 @@ fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }
 
-/// Returns true if the text has something as long as a digest: an MD5 in base64, or more.
+/// Returns true if the text has a word that is as long as a digest. The shortest one is an MD5 in base64.
 fn has_digest(text: &str) -> bool {
     const SHORTEST: usize = 24;
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).any(|run| run.len() >= SHORTEST)
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_by_path_and_then_by_their_last_part() {
+    fn a_file_is_found_by_its_path_and_then_by_its_last_part() {
         let hex = |digit: &str| digit.repeat(64);
         let text =
             format!("{} a/f\n{} b/f\n{} ./c/g\n{} f2\nnoise\n", hex("1"), hex("2"), hex("3"), hex("4"));
@@ -317,15 +318,19 @@ mod tests {
         assert_eq!(first(&["mine", ""]), "Not");
         let alone = |text: &str| Checksums::read(text.as_bytes(), "x").alone().len();
         assert_eq!(alone(&hex("1")), 1);
-        assert_eq!(alone(&format!("{}  -\n", hex("1"))), 1, "of standard input");
+        assert_eq!(alone(&format!("{}  -\n", hex("1"))), 1, "a list made from standard input");
         assert_eq!(alone(&format!("SHA2-256(stdin)= {}\n", hex("1"))), 1);
         assert_eq!(alone(&format!("md5: {}\nSHA256 = {}\n", "1".repeat(32), hex("1"))), 2);
-        assert_eq!(alone(&format!("{}\n{}\n", hex("1"), hex("2"))), 0, "of several files");
+        assert_eq!(
+            alone(&format!("{}\n{}\n", hex("1"), hex("2"))),
+            0,
+            "a list with digests of several files"
+        );
         assert_eq!(alone(&format!("{}  f", hex("1"))), 0);
     }
 
     #[test]
-    fn blanks_and_backslashes_around_a_name_do_not_hide_it() {
+    fn a_name_is_found_despite_blanks_and_backslashes() {
         let hex = "ab".repeat(32);
         for line in [
             format!("{hex}  a.bin "),
@@ -347,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_read_may_be_about_a_file() {
+    fn a_line_that_cannot_be_read_may_name_the_file() {
         let hex = "ab".repeat(32);
         let may = |line: &str| Checksums::read(line.as_bytes(), "x").may_name(&["a.bin".into()]);
         for line in [
@@ -371,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn two_digests_of_a_file_are_both_meant() {
+    fn all_digests_of_a_file_are_returned() {
         let text = format!("{}  f\n{}  f\n", "1".repeat(64), "2".repeat(128));
         let Named::As(digests) = Checksums::read(text.as_bytes(), "x").of(&["f".into()]) else {
             panic!("named")
@@ -382,7 +387,7 @@ mod tests {
     /// The output of `gpg --print-md` and `--print-mds` of GnuPG 2.2.40 for a file with a short and with a
     /// long name.
     #[test]
-    fn what_gnupg_writes_is_read_over_its_lines() {
+    fn entries_of_gnupg_are_read_even_if_they_span_several_lines() {
         let long = "a-very-long-name-that-is-longer-than-forty-characters-1.2.3.tar.gz";
         let text = format!(
             "a.txt:    MD5 = 76 4E FA 88 3D DA 1E 11  DB 47 67 1C 4A 3B BD 9E\n\
@@ -413,12 +418,12 @@ mod tests {
         assert_eq!(short(of("a.txt")), ["764efa88 md5", "55ca6286 sha-1", "4284b569 sha-384"]);
         assert_eq!(short(of("b.txt")), ["98ea6e4f sha-256"]);
         assert_eq!(short(of(long)), ["98ea6e4f sha-256", "d78abb05 sha-512"]);
-        assert_eq!(list.unread(), 1, "RIPEMD-160 is unknown");
+        assert_eq!(list.unread(), 1, "RIPEMD-160 is not supported");
     }
 
     /// Windows' `certutil -hashfile` writes the digest below the name. Older versions write it in groups.
     #[test]
-    fn what_certutil_and_zero_terminated_lists_say_is_read() {
+    fn lists_of_certutil_and_lists_that_end_lines_with_nul_are_read() {
         let hex = "ab".repeat(32);
         let grouped = "ab ".repeat(32);
         for text in [
@@ -436,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_any_encoding_and_with_any_line_end_says_the_same() {
+    fn the_encoding_and_the_line_ends_of_a_list_do_not_change_its_entries() {
         let text = format!("{}  é\r\nSHA512 (b) = {}\r\n", "1".repeat(64), "2".repeat(128));
         let expected = Checksums::read(text.as_bytes(), "x").entries;
         assert_eq!(expected.len(), 2);
@@ -466,7 +471,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(name in "[a-z\\\\\n *().=/]{1,20}", digit in "[0-9a-f]") {
-            // A name of blanks alone is not possible.
+            // A list cannot contain a name that consists of blanks.
             prop_assume!(!name.trim_matches(' ').is_empty());
             let escaped = name.replace('\\', "\\\\").replace('\n', "\\n");
             let mark = if escaped == name { "" } else { "\\" };

@@ -1,7 +1,8 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
 //! events.
 //!
-//! Invariant: a key that looks like a digest is used, is an error, or becomes a note.
+//! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. It is never ignored
+//! silently.
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
@@ -18,8 +19,9 @@ const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 /// array.
 const SEVERAL: [&str; 3] = ["checksums", "digests", "hashes"];
 
-/// Keys of an object that is one digest: those of its algorithm, and those of its digits.
+/// Keys for the algorithm in an object that is one digest.
 const ALGORITHM_KEYS: [&str; 4] = ["algorithm", "algo", "type", "name"];
+/// Keys for the digits in an object that is one digest.
 const DIGITS_KEYS: [&str; 5] = ["value", "digest", "hash", "checksum", "hex"];
 
 /// Words that may surround the name of an algorithm in a key: `sha256sum`, `md5Hash`, `checksum_sha256`.
@@ -29,13 +31,13 @@ const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
-    // A lock file has no secrets. The user must put them back before the file can be downloaded again.
+    // A lock file has no secrets. The user must add them again before the file can be downloaded.
     let lacks_secret = |url: &Url| {
         url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))
     };
     if job.urls.iter().any(lacks_secret) {
         return Err(bad(format!(
-            "a secret was left out of its URL ({HIDDEN}): put it back, or give the URL anew"
+            "a secret was left out of its URL ({HIDDEN}): add it again, or give the complete URL"
         )));
     }
     job.destination = match keys.remove("out") {
@@ -60,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
             job.expect(digest, "the list").map_err(bad)?;
         }
     }
-    // PyPI gives three digests of each file. One strong digest is enough.
+    // PyPI states three digests of each file. One strong digest is enough.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("the list has `{}`, which cannot be checked", unused.join("`, `")));
     }

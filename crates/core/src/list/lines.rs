@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         return Err(Error::new(
             ErrorKind::ListLine,
             "",
-            "mirrors are separated by a TAB, and lines hold one file each",
+            "mirrors are separated by a TAB, and each line is for one file",
         ));
     }
     if !name.is_empty() {

@@ -6,7 +6,7 @@
 //!
 //! `xml` reads XML safely, `format` says what each element means, and `file` makes a job of a file.
 //!
-//! Invariant: the memory is that of the document and of one file of it.
+//! Invariant: the memory is limited to the document and one of its files.
 
 mod file;
 mod format;
@@ -28,7 +28,7 @@ use xml::{Document, Token, attribute, bad};
 /// The most files of a document. Real documents have far fewer. A longer set can be given as a list of lines.
 const MOST_FILES: u64 = 50_000;
 
-/// The deepest nesting of elements. The format needs five levels, its extensions a few more.
+/// The deepest nesting of elements. The format needs five levels, and its extensions need a few more.
 const DEEPEST: usize = 32;
 
 /// The longest URL or hash in bytes. Servers accept no longer URLs.
@@ -52,7 +52,8 @@ pub struct Metalink {
     over: bool,
 }
 
-/// Returns true if these bytes are the beginning of a Metalink document. Its first element is `metalink`.
+/// Returns true if these bytes are the beginning of a Metalink document. The first element of such a document
+/// is `metalink`.
 pub fn begins(bytes: &[u8]) -> bool {
     xml::root(bytes).is_some_and(|name| name == "metalink")
 }
@@ -72,7 +73,8 @@ impl Metalink {
         }
     }
 
-    /// Reads up to the end of the next file. An error concerns the whole document.
+    /// Reads up to the end of the next `file` element. After an error, the rest of the document cannot be
+    /// read.
     fn next_job(&mut self) -> Result<Option<AtLine>, Error> {
         loop {
             let mut finished = None;

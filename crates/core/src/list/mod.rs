@@ -1,8 +1,8 @@
-//! Reads jobs from lists, one line at a time. So a list of any length needs only the memory of one line.
+//! Reads jobs from lists, one line at a time. A list of any length needs only the memory of one line.
 //!
-//! A line is either plain (`lines`: URLs and a name) or JSON (`jsonl`: it begins with `{`). [`text`] splits a
-//! text of any encoding and with any line ends into lines. [`metalink`] reads documents, whose files are jobs
-//! too.
+//! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
+//! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file
+//! of such a document is a job too.
 //!
 //! [`checksums`] reads checksum lists. Their lines describe files, and are not jobs.
 
@@ -15,7 +15,7 @@ pub mod text;
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 
-/// The number of a line, and its job or the error in it.
+/// The number of a line, and the job or the error in this line.
 pub type AtLine = (u64, Result<Job, Error>);
 
 /// The line that conda writes before the URLs of an explicit list, each with its digest in the fragment.
@@ -28,11 +28,11 @@ const EXPLICIT: &str = "@EXPLICIT";
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     let bad = |why| Error::new(ErrorKind::ListLine, "", why);
     let text = std::str::from_utf8(bytes)
-        .map_err(|_| bad("it is not UTF-8 (UTF-16 is read where it begins with a byte order mark)"))?;
+        .map_err(|_| bad("it is not UTF-8 (UTF-16 needs a byte order mark at its beginning)"))?;
     if text.contains('\0') {
-        return Err(bad("it holds NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
+        return Err(bad("it contains NUL bytes: is it UTF-16 without a byte order mark? Save it as UTF-8"));
     }
-    // A text that was joined from several may have a byte order mark at the beginning of each.
+    // If several texts were joined, each may begin with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') || text == EXPLICIT {
         return Ok(None);
@@ -48,7 +48,7 @@ mod tests {
 
     // This function is long because it is a list of cases.
     #[test]
-    fn lines_of_all_kinds() {
+    fn all_kinds_of_lines_are_read() {
         let job = |text: &str| line(text.as_bytes()).expect(text).expect(text);
         let name = |text: &str| match job(text).destination {
             Destination::Name(name) => name.to_string(),
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(name("http://h/a\thttps://m/a\tname"), "name");
         assert_eq!(name("http://h/a\thttps://m/a name two"), "name two");
         assert_eq!(job("http://h/a,b").urls[0].path(), "/a,b");
-        // A URL without a scheme gets https. A name may look like a host.
+        // A URL without a scheme gets https. A name that looks like a host is still a name.
         let assumed = job("example.com/a\tdata.io/x");
         assert_eq!((assumed.urls[0].as_str(), assumed.assumed_https), ("https://example.com/a", true));
         assert_eq!(name("example.com/a\tdata.io/x"), "data.io/x");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_errors() {
+    fn malformed_lines_are_errors() {
         for bad in [
             "example.com",
             "README.md what to read first",

@@ -3,7 +3,7 @@
 //! A line ends with CR, LF or CRLF. A byte order mark gives the encoding of a text: UTF-8, or UTF-16 as
 //! Windows PowerShell writes it with `>`. Without a mark it is UTF-8.
 //!
-//! Invariant: the memory is that of one line. A line is returned as soon as its end was read, even if the
+//! Invariant: the memory is limited to one line. A line is returned as soon as its end was read, even if the
 //! text comes from a pipe that stays open.
 
 use std::io::{self, BufRead, Read};
@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Read};
 /// The longest line. Servers accept URLs of at most 64 KiB, and a JSON line has a few of them.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
-/// The bytes that are read at a time: the size of a pipe on Linux.
+/// The number of bytes that are read at a time. It is the size of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Replaces half a character of UTF-16. This byte does not occur in UTF-8, so the line is refused later.
@@ -23,7 +23,7 @@ pub struct Text<R> {
     reader: R,
     decoder: Decoder,
     raw: Vec<u8>,
-    /// Decoded bytes. The first `used` of them were consumed.
+    /// Decoded bytes. The first `used` bytes of them were consumed.
     decoded: Vec<u8>,
     used: usize,
     over: bool,
@@ -78,8 +78,8 @@ impl<R: Read> Read for Text<R> {
 /// Any other error ends the text.
 pub struct Lines<R> {
     text: Text<R>,
-    /// True if the last line ended with CR. An LF that follows belongs to it, and is read only when the next
-    /// line is requested.
+    /// True if the last line ended with CR. An LF that follows belongs to the same line end. It is read only
+    /// when the next line is requested.
     after_cr: bool,
     over: bool,
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_is_no_text() {
+    fn half_a_character_of_utf16_is_refused() {
         for bytes in [&b"\xff\xfea"[..], b"\xff\xfe\x00\xd8", b"\xff\xfe\x00\xd8a\x00", b"\xff\xfe\x00\xdc"] {
             let lines = lines(bytes);
             assert!(lines.len() == 1 && String::from_utf8(lines[0].clone()).is_err(), "{bytes:?}: {lines:?}");
@@ -263,12 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_there_before_the_text_goes_on() {
-        /// A reader that fails the test when more is read than it has.
+    fn a_line_is_returned_before_more_text_arrives() {
+        /// A reader that fails the test if the code reads beyond its last byte.
         struct Open<'a>(&'a [u8]);
         impl Read for Open<'_> {
             fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-                assert!(!self.0.is_empty(), "nothing more has arrived");
+                assert!(!self.0.is_empty(), "the reader was called although no more bytes have arrived");
                 self.0.read(into)
             }
         }

@@ -20,9 +20,9 @@ const INSTEAD: char = '_';
 
 /// Returns one safe component for a name that a server chose, or `None` if the name has only dots and blanks.
 ///
-/// It replaces both slashes (a backslash leads to another folder on Windows), the characters of
-/// [`show::is_unsafe_to_show`], and dots and dashes at the beginning. So the file is not hidden, and no other
-/// program takes its name for an option.
+/// These characters are replaced: both slashes (a backslash leads to another folder on Windows), the
+/// characters of [`show::is_unsafe_to_show`], and dots and dashes at the beginning. So the file is not
+/// hidden, and no other program takes its name for an option.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
     if text.chars().all(|c| c == '.' || c.is_whitespace()) {
@@ -36,7 +36,7 @@ pub(super) fn component(text: &str) -> Option<String> {
 }
 
 /// Returns a component that Windows accepts. Forbidden characters are replaced. Dots and blanks at the end
-/// are replaced too: Windows drops them, so two names would be one file. Names of devices get a `_`.
+/// are replaced too: Windows removes them, so two names could mean the same file. Names of devices get a `_`.
 pub(super) fn for_windows(component: &str) -> String {
     let forbidden = |c: char| NOT_ON_WINDOWS.contains(&c) || c.is_control();
     let allowed: String = component.chars().map(|c| if forbidden(c) { INSTEAD } else { c }).collect();
@@ -71,6 +71,6 @@ pub(super) fn with_ending(stem: &str, ending: &str, whole: &str) -> String {
         return format!("{stem}{ending}");
     }
     let mark = format!("~{}", mark(whole.as_bytes()));
-    let room = LONGEST.saturating_sub(ending.len() + mark.len());
-    format!("{}{mark}{ending}", cut_bytes(stem, room))
+    let space = LONGEST.saturating_sub(ending.len() + mark.len());
+    format!("{}{mark}{ending}", cut_bytes(stem, space))
 }

@@ -5,7 +5,8 @@
 /// bytes.
 const LONGEST: usize = 24;
 
-/// Endings of compressed files. If an ending of [`COMPRESSED`] is before one of them, both are the extension.
+/// Endings of compressed files. If an ending of [`COMPRESSED`] comes before one of these, both together are
+/// the extension.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "lzo", "xz", "z", "zst"];
 
 /// Endings of files that are often compressed: archives, disk images, brain scans, genetic sequences, tables,
@@ -18,12 +19,12 @@ const COMPRESSED: &[&str] = &[
     "vmdk", "warc", "wat", "wet", "wig", "xml", "yaml", "yml",
 ];
 
-/// Endings of files that belong to another file, whose name comes before the ending: indexes (samtools,
-/// tabix) and signatures.
+/// Endings of files that belong to another file, such as indexes (samtools, tabix) and signatures. The name
+/// of the other file comes before the ending.
 const BESIDE: &[&str] = &["asc", "bai", "crai", "csi", "fai", "gzi", "minisig", "sig", "tbi"];
 
 /// Splits a name before its extension: `("archive", ".tar.gz")`, `("photo", ".jpg")`, `("README", "")`,
-/// `(".profile", "")`, `("calls", ".vcf.gz.tbi")`. The first half is empty only if the name is.
+/// `(".profile", "")`, `("calls", ".vcf.gz.tbi")`. The first part is empty only if the name is empty.
 pub(super) fn split_extension(file: &str) -> (&str, &str) {
     let Some((stem, last)) = split_last(file) else { return (file, "") };
     let before = match split_last(stem) {
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_double_endings_stay_together() {
+    fn common_endings_of_two_parts_are_one_extension() {
         for (stem, ending) in [
             ("archive", ".tar.gz"),
             ("ARCHIVE", ".TAR.ZST"),

@@ -1,6 +1,6 @@
 //! Chooses the name of a file that was not given one (`--names`, `--folders` and `--windows-names`).
 //!
-//! Invariant: the result depends only on the given URL, the URL that answered and the server's
+//! Invariant: the result depends only on the given URL, the URL of the response and the server's
 //! Content-Disposition. It never depends on other downloads or on the order of responses.
 
 use super::SafeName;
@@ -22,11 +22,12 @@ pub struct Naming {
 /// Where a name comes from (`--names`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
-    /// The server's Content-Disposition, else the URL that answered, else the URL that was given.
+    /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the URL
+    /// that was given. The first of them that has a name is used.
     Auto,
-    /// The URL that was given. The server has no influence.
+    /// The name comes from the URL that was given. The server cannot change it.
     Url,
-    /// The server's Content-Disposition, else the URL that answered.
+    /// The name comes from the server's Content-Disposition, or else from the URL of the response.
     Server,
 }
 
@@ -35,9 +36,9 @@ pub enum NameSource {
 pub enum Folders {
     /// The last folders, up to this number.
     Last(usize),
-    /// All of them.
+    /// All folders.
     All,
-    /// All of them, below a folder named after the host.
+    /// All folders, below a folder named after the host.
     Host,
 }
 
@@ -70,8 +71,8 @@ impl Naming {
         self.below(given, SafeName::from_url(given))
     }
 
-    /// Returns the name of a file after a response. `answered` is the URL after redirects, and `stated` the
-    /// name in the Content-Disposition.
+    /// Returns the name of a file after a response. `answered` is the URL after redirects, and `stated` is
+    /// the name in the Content-Disposition.
     pub fn by_response(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
         let answered = || SafeName::of_last_segment(answered);
         let file = match self.source {
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_where_they_were_asked_for() {
+    fn the_option_names_decides_where_names_come_from() {
         let given = url("http://h/d/given.bin?x=1");
         let (other, none) = (url("http://cdn/blob/answered"), url("http://cdn/?id=1"));
         let stated = SafeName::from_server("stated.bin");
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_the_url_are_kept_and_lead_nowhere_else() {
+    fn folders_of_the_url_are_kept_below_the_output_folder() {
         for (text, folders, expected) in [
             ("http://h/a/b/c/f", Folders::Last(0), "f"),
             ("http://h/a/b/c/f", Folders::Last(2), "b/c/f"),

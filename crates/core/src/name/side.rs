@@ -1,4 +1,5 @@
-//! The names of the files beside an unfinished file. They are defined only here.
+//! The names of the partial file, of its journal, and of other files beside an unfinished file. They are
+//! defined only here.
 //!
 //! Invariant: the names depend only on the final path and the tag, so every run finds the files of an earlier
 //! run. Each of them fits into [`LONGEST`] bytes if the final name does.
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The ending of a partial file.
 pub const PART: &str = ".part";
-/// The ending of its journal.
+/// The ending of the journal of a partial file.
 pub const JOURNAL: &str = ".part.journal";
 /// The ending of a journal that is being written and will replace the old one.
 pub const NEW_JOURNAL: &str = ".part.journal.new";
@@ -37,8 +38,8 @@ pub fn side_files(path: &Path) -> SideFiles {
     side_files_of(path, "")
 }
 
-/// Returns the side files of a file whose final path is that of another file. That other file has the usual
-/// names, so the `tag` (at most 16 bytes) is put before the endings: `NAME.TAG.part`.
+/// Returns the side files of a file that has the same final path as another file. The other file uses the
+/// usual names, so the `tag` (at most 16 bytes) is put before the endings: `NAME.TAG.part`.
 pub fn tagged_side_files(path: &Path, tag: &str) -> SideFiles {
     side_files_of(path, &format!(".{tag}"))
 }
@@ -51,7 +52,7 @@ fn side_files_of(path: &Path, tag: &str) -> SideFiles {
     } else {
         let mark = format!("~{}", mark(name.as_encoded_bytes()));
         // Each byte that is not UTF-8 becomes a replacement character of three bytes. The name is cut after
-        // that.
+        // this step.
         let shown = name.to_string_lossy();
         let prefix = cut_bytes(&shown, most - mark.len());
         format!("{prefix}{mark}").into()
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_the_targets_with_an_ending_as_long_as_they_fit() {
+    fn the_side_files_have_the_final_name_and_an_ending_if_that_is_not_too_long() {
         let SideFiles { part, journal, new_journal } = side_files(Path::new("a/b.iso"));
         assert_eq!(part, Path::new("a/b.iso.part"));
         assert_eq!(journal, Path::new("a/b.iso.part.journal"));
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_stands_before_the_endings() {
+    fn a_tag_is_put_before_the_endings() {
         let side = tagged_side_files(Path::new("a/b.iso"), "0123abcd");
         assert_eq!(side.part, Path::new("a/b.iso.0123abcd.part"));
         assert_eq!(side.journal, Path::new("a/b.iso.0123abcd.part.journal"));
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_room_for_an_ending_keep_their_beginning_and_get_a_hash() {
+    fn names_too_long_for_an_ending_are_cut_and_get_a_hash() {
         let (one, other) = ("x".repeat(254) + "1", "x".repeat(254) + "2");
         assert_ne!(part_of(&one), part_of(&other));
         assert!(part_of(&one).starts_with("xxxxxxxx") && part_of(&one).ends_with(".part"));

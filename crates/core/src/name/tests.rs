@@ -1,4 +1,4 @@
-//! Tests of names: examples, and properties that hold for any text.
+//! Tests of names: examples, and properties that any text must have.
 
 use super::*;
 use crate::show;
@@ -13,7 +13,7 @@ fn windows(text: &str) -> String {
 }
 
 #[test]
-fn what_servers_try_becomes_harmless_and_everything_else_stays() {
+fn dangerous_names_become_harmless_and_other_names_are_unchanged() {
     for (text, expected) in [
         ("a.txt", "a.txt"),
         ("../../etc/passwd", "___.._etc_passwd"),
@@ -39,7 +39,7 @@ fn what_servers_try_becomes_harmless_and_everything_else_stays() {
 }
 
 #[test]
-fn windows_gets_names_that_it_takes() {
+fn windows_gets_names_that_it_accepts() {
     for (text, expected) in [
         ("a.txt", "a.txt"),
         ("a:b?.txt", "a_b_.txt"),
@@ -60,18 +60,18 @@ fn windows_gets_names_that_it_takes() {
 }
 
 #[test]
-fn long_names_are_cut_before_the_extension_and_told_apart() {
+fn long_names_are_cut_before_the_extension_and_stay_different() {
     let long = |end: &str| "x".repeat(4096) + end;
     let (one, other) = (server(&long("1.tar.gz")), server(&long("2.tar.gz")));
     assert_eq!((one.len(), other.len()), (LONGEST, LONGEST));
     assert!(one != other && one.ends_with(".tar.gz") && other.ends_with(".tar.gz"));
     assert!(server(&"é".repeat(4096)).len() <= LONGEST);
     assert_eq!(server(&("a.".to_string() + &"y".repeat(4096))).len(), LONGEST);
-    assert_eq!(server(&"x".repeat(LONGEST)), "x".repeat(LONGEST), "what fits is not cut");
+    assert_eq!(server(&"x".repeat(LONGEST)), "x".repeat(LONGEST), "a name that fits is not cut");
 }
 
 #[test]
-fn urls_give_their_last_segment() {
+fn the_name_for_a_url_is_its_last_segment() {
     for (url, expected) in [
         ("http://h/a/b.iso?x=1#y", "b.iso"),
         ("http://h/", "index.html"),
@@ -87,11 +87,11 @@ fn urls_give_their_last_segment() {
 }
 
 #[test]
-fn a_name_that_was_changed_says_so() {
+fn a_changed_name_has_a_note() {
     let note = |text: &str| SafeName::from_server(text).and_then(|name| name.note()).unwrap_or_default();
     assert_eq!(note(" a.txt "), "");
     assert_eq!(note(".bashrc"), "its name \".bashrc\" is not safe here, and was changed");
-    assert!(note(&"x".repeat(300)).ends_with("x...\" is longer than the disk takes, and was cut"));
+    assert!(note(&"x".repeat(300)).ends_with("x...\" is longer than the disk allows, and was cut"));
     let name = SafeName::from_person("a:b").expect("safe");
     assert_eq!(name.note(), None);
     assert_eq!(name.for_windows().original(), Some("a:b"));
@@ -99,7 +99,7 @@ fn a_name_that_was_changed_says_so() {
 }
 
 #[test]
-fn a_listed_file_is_looked_for_under_every_name_that_a_run_gives_it() {
+fn a_listed_file_is_searched_under_every_name_that_a_run_may_give_it() {
     assert_eq!(forms("a.txt"), ["a.txt"]);
     assert_eq!(forms("a:b"), ["a:b", "a_b"]);
     assert_eq!(forms("d/.x"), ["d/.x", "d/_x"]);
@@ -109,7 +109,7 @@ fn a_listed_file_is_looked_for_under_every_name_that_a_run_gives_it() {
 }
 
 #[test]
-fn people_may_use_folders_but_not_leave() {
+fn names_of_the_user_may_have_folders_but_stay_below_the_output_folder() {
     assert_eq!(SafeName::from_person("a/./b//c.txt").map(|n| n.path), Ok("a/b/c.txt".into()));
     for bad in ["", "/a", "../a", "a/../b", "a\0", "a/", ".", &"x".repeat(256)] {
         assert!(SafeName::from_person(bad).is_err(), "{bad:?}");
@@ -118,7 +118,7 @@ fn people_may_use_folders_but_not_leave() {
 }
 
 #[test]
-fn publishers_may_use_folders_and_nothing_else() {
+fn names_of_publishers_may_have_folders_and_are_made_safe() {
     let name = |text: &str| SafeName::from_publisher(text).map(|name| name.path);
     assert_eq!(name("en/i386/x.iso"), Ok("en/i386/x.iso".into()));
     assert_eq!(name(".ssh/.x"), Ok("_ssh/_x".into()));
@@ -129,7 +129,7 @@ fn publishers_may_use_folders_and_nothing_else() {
 }
 
 #[test]
-fn numbers_go_before_the_extension() {
+fn numbers_are_put_before_the_extension() {
     let numbered = |text: &str, n| SafeName::from_person(text).expect("safe").numbered(n).path;
     assert_eq!(numbered("a/b.txt", 1), "a/b (1).txt");
     assert_eq!(numbered("b.tar.gz", 2), "b (2).tar.gz");
@@ -174,7 +174,7 @@ proptest! {
         if let Some(name) = SafeName::from_server(&text) {
             prop_assert!(is_one_safe_component(name.as_str()), "{name}");
             let again = SafeName::from_server(name.as_str());
-            prop_assert_eq!(again.as_ref().map(SafeName::as_str), Some(name.as_str()), "cleaning twice changes nothing");
+            prop_assert_eq!(again.as_ref().map(SafeName::as_str), Some(name.as_str()), "a second cleaning changes nothing");
         }
     }
 
@@ -206,7 +206,7 @@ proptest! {
             if front { format!("{end}{padding}") } else { format!("{padding}{end}") }
         };
         let (one, other) = (long(&one), long(&other));
-        // Different names with a dot at the beginning can have one safe form.
+        // Two names that differ only in dots at the beginning can have the same safe form.
         let distinct = one.trim_start_matches('.') != other.trim_start_matches('.');
         prop_assert!(!distinct || server(&one) != server(&other));
     }

@@ -15,14 +15,14 @@ pub(super) fn segment(url: &Url, segment: &str) -> String {
     decoded(&bytes, url)
 }
 
-/// Percent-decodes a text once. Returns it unchanged if the result is not UTF-8, because such a text was not
-/// percent-encoded.
+/// Percent-decodes a text once. If the result is not UTF-8, the text was not percent-encoded, and it is
+/// returned unchanged.
 pub(crate) fn unescaped(text: &str) -> String {
     percent_decode(text.as_bytes()).decode_utf8().map_or_else(|_| text.to_string(), Into::into)
 }
 
 /// Returns bytes as text. They are read as UTF-8 if they are valid UTF-8. Otherwise their encoding is
-/// guessed, as browsers do it for old pages. The country of the host in `url` is a hint.
+/// guessed, as browsers guess it for old pages. The country of the host in `url` is used as a hint.
 pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_string();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_escapes_are_undone_only_where_they_hold_text() {
+    fn percent_escapes_are_decoded_only_if_the_result_is_text() {
         for (text, expected) in [
             ("%E5%8D%8E%20a.pdf", "华 a.pdf"),
             ("100%.txt", "100%.txt"),

@@ -24,25 +24,27 @@ pub type WorkerId = u32;
 pub enum Action {
     /// Check if the wanted name is free, before any request is sent. Answered by `Looked`.
     Look {
-        /// What a server says about the file, if it was asked whether the existing file is the same.
+        /// What a server says about the file, if a request has compared the existing file with the server's
+        /// file.
         remote: Option<Box<Remote>>,
     },
-    /// Start a worker that asks a source about the file, without requesting its bytes. Answered by `Opened`
-    /// (a response without a body) or `Ended`.
+    /// Start a worker that requests only the facts about the file from a source, and no bytes. Answered by
+    /// `Opened` (a response without a body) or `Ended`.
     Ask {
         /// The new worker.
         worker: WorkerId,
-        /// Index into the job's sources.
+        /// The index of the source in the list of the job.
         source: usize,
         /// The conditions that the server checks.
         conditions: Conditions,
     },
-    /// Choose the name, from the response if necessary, and open the partial file. If it is empty and `begin`
-    /// is given, begin the file with it. Answered by `Placed`.
+    /// Choose the name, from the response if necessary, and open the partial file. If the partial file is
+    /// empty and `begin` is given, begin it as `begin` says. Answered by `Placed`.
     Place {
-        /// The response that names the file. `None` if the name is known and there is something to resume.
+        /// The response that names the file. It is `None` if the name is known and there is a partial file to
+        /// resume.
         remote: Option<Box<Remote>>,
-        /// How the partial file begins, or `None` if it does not begin yet.
+        /// How the partial file begins, or `None` if it must not begin yet.
         begin: Option<Begin>,
     },
     /// Begin the partial file, perhaps not for the first time. Written bytes are discarded, unless `keep` is
@@ -51,7 +53,7 @@ pub enum Action {
     /// Compare the partial file of an earlier run with its journal. Answered by `ClaimChecked` for each
     /// claim, and then by `JournalChecked`.
     CheckJournal {
-        /// The number of the state of the file. The answer repeats it.
+        /// The number of the state of the file. The input that answers this action repeats it.
         number: u32,
         /// The claims to compare.
         claims: Vec<Claim>,
@@ -60,7 +62,7 @@ pub enum Action {
     Fetch {
         /// The new worker.
         worker: WorkerId,
-        /// Index into the job's sources.
+        /// The index of the source in the list of the job.
         source: usize,
         /// The first byte to request.
         from: u64,
@@ -68,7 +70,8 @@ pub enum Action {
         /// the whole file.
         to: Option<u64>,
     },
-    /// The worker's response is valid: write its body from `at` on. Answered by `Wrote` and `Ended`.
+    /// The worker's response is valid. Write its body from the offset `at` on. Answered by `Wrote` and
+    /// `Ended`.
     Accept {
         /// The worker.
         worker: WorkerId,
@@ -76,7 +79,7 @@ pub enum Action {
         skip: u64,
         /// The offset in the file of the first byte after the skipped ones.
         at: u64,
-        /// The end of its segment, if known. Bytes beyond it are not written.
+        /// The end of the worker's segment, if known. Bytes beyond it are not written.
         end: Option<u64>,
     },
     /// End the worker's segment here. Another worker fetches the rest.
@@ -93,7 +96,7 @@ pub enum Action {
     },
     /// Read this chunk back and compare its digest. Answered by `ChunkVerified`.
     VerifyChunk {
-        /// The number of the state of the file. The answer repeats it.
+        /// The number of the state of the file. The input that answers this action repeats it.
         number: u32,
         /// The range of the chunk.
         chunk: Range<u64>,
@@ -102,7 +105,7 @@ pub enum Action {
     },
     /// Discard these bytes, because they will be written again. Answered by `Discarded`.
     Discard {
-        /// The number of the state of the file. The answer repeats it.
+        /// The number of the state of the file. The input that answers this action repeats it.
         number: u32,
         /// The ranges to discard.
         ranges: Vec<Range<u64>>,
@@ -115,12 +118,12 @@ pub enum Action {
     Tell(EventKind),
     /// Pass this observation to the controller of the source's host.
     Observe {
-        /// Index into the job's sources.
+        /// The index of the source in the list of the job.
         source: usize,
         /// What was observed.
         observation: concurrency::Observation,
     },
-    /// There is nothing to do before this moment, or before the next input.
+    /// There is nothing to do before this time, or before the next input.
     Wait(Option<Duration>),
     /// The job is over.
     Finish(Outcome),
@@ -141,17 +144,17 @@ pub enum Input {
     /// Facts about the content that did not come from responses of the file itself. They arrive before
     /// `Looked` or `Placed`, and may arrive again.
     Found(Findings),
-    /// The answer to `Look`.
+    /// The result of `Look`.
     Looked(Result<Place, Error>),
-    /// The answer to `Place`, with the partial file that was found.
+    /// The result of `Place`, with the partial file that was found.
     Placed(Result<Place, Error>, Option<Leftover>),
-    /// The answer to `Begin`.
+    /// The result of `Begin`.
     Begun(Result<(), Error>),
     /// A worker has received a response, and waits until it is accepted.
     Opened {
         /// The worker.
         worker: WorkerId,
-        /// What the source says.
+        /// What the source says about the file.
         remote: Box<Remote>,
     },
     /// A worker has written all bytes of its segment below `upto` to the disk.
@@ -180,12 +183,12 @@ pub enum Input {
         /// True if the bytes match the claim.
         good: bool,
     },
-    /// All claims were compared. Those that were not reported could not be read.
+    /// All claims were compared. Claims that were not reported could not be read.
     JournalChecked {
         /// The number in the action.
         number: u32,
     },
-    /// The answer to `VerifyChunk`.
+    /// The result of `VerifyChunk`.
     ChunkVerified {
         /// The number in the action.
         number: u32,
@@ -194,7 +197,7 @@ pub enum Input {
         /// True if the digest matches.
         good: Result<bool, Error>,
     },
-    /// The answer to `Discard`.
+    /// The result of `Discard`.
     Discarded {
         /// The number in the action.
         number: u32,
@@ -205,9 +208,9 @@ pub enum Input {
     },
     /// The job has more sources, with these origins.
     Sources(Vec<Origin>),
-    /// The answer to `Verify`.
+    /// The result of `Verify`.
     Verified(Result<Vec<Digest>, Error>),
-    /// The answer to `Publish`, with the final path.
+    /// The result of `Publish`, with the final path.
     Published(Result<String, Error>),
     /// The user's answer to a question.
     Answer(Answer),
@@ -224,7 +227,7 @@ pub enum Input {
 /// Facts about the content of a file that did not come from responses of the file itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Digests from lists.
+    /// Digests from checksum lists.
     pub expected: Vec<Expected>,
     /// Digests of the chunks of the file.
     pub chunks: Option<ChunkHashes>,
@@ -232,7 +235,8 @@ pub struct Findings {
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What the content looks like. It is missing if the name of the file may be that of a web page.
+    /// What the first bytes of the file look like. It is missing if the name of the file may be that of a web
+    /// page.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,
@@ -243,7 +247,7 @@ pub struct Findings {
 /// A signature of a file itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The key that made it, in words for the user.
+    /// The key that made the signature, in words for the user.
     pub by: String,
     /// The algorithm of the digest that is signed, if that digest is computed during the download.
     pub digest: Option<Algorithm>,
@@ -252,21 +256,21 @@ pub struct Signed {
 /// The place of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// At this path.
+    /// The file can be saved at this path.
     Free {
         /// The final path, in words for the user.
         path: String,
-        /// True if there is a partial file of an earlier run. It is only used in the answer to `Look`.
+        /// True if there is a partial file of an earlier run. It is only used in `Looked`.
         left: bool,
     },
-    /// A file exists there, and only the server can say if it is the same. It is only used in the answer to
-    /// `Look`.
+    /// A file exists at the path, and only the server can say if it is the same file. This variant is only
+    /// used in `Looked`.
     Ask(Conditions),
-    /// Nowhere, because the existing file is kept.
+    /// The file is not saved, because the existing file is kept.
     Taken {
-        /// The existing file.
+        /// The path of the existing file.
         path: String,
-        /// Why it is kept: `already exists`.
+        /// The reason why it is kept, such as `already exists`.
         reason: String,
     },
 }
@@ -290,7 +294,7 @@ pub enum Leftover {
 /// The user's answer about one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Try again.
+    /// Try the job again.
     Retry,
     /// Give the job up.
     Skip,
@@ -301,7 +305,7 @@ pub enum Answer {
 pub enum Outcome {
     /// The file is complete under its final name.
     Finished,
-    /// There was no need to download the file.
+    /// A download was not necessary.
     Skipped,
     /// The job failed.
     Failed {
@@ -311,7 +315,7 @@ pub enum Outcome {
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,
-        /// True if a later run can resume the written bytes. Otherwise they are useless.
+        /// True if a later run can resume from the written bytes. Otherwise they are useless.
         resumable: bool,
     },
 }
@@ -321,7 +325,7 @@ pub enum Outcome {
 pub struct Rules {
     /// The origins of the job's sources, at least one.
     pub origins: Vec<Origin>,
-    /// True if the name is known, so it can be checked before any request.
+    /// True if the name is known, so that the plan can check the path before any request.
     pub look_first: bool,
     /// The number of retries after failures.
     pub retries: u32,
@@ -331,19 +335,19 @@ pub struct Rules {
     pub max_time: Option<Duration>,
     /// How much must be verified.
     pub verify: Verify,
-    /// True if the file is recorded in a lock file, which needs a digest.
+    /// True if the file is recorded in a lock file. A lock file needs a digest.
     pub record: bool,
-    /// Digests that the file must have. Those that the server states come in addition.
+    /// Digests that the file must have. The plan adds those that the server states.
     pub expected: Vec<Expected>,
     /// Notes about the file for the user.
     pub notes: Vec<String>,
-    /// The size it must have, in bytes.
+    /// The size that the file must have, in bytes.
     pub size: Option<u64>,
-    /// Digests that its chunks must have.
+    /// Digests that the chunks of the file must have.
     pub chunks: Option<ChunkHashes>,
     /// The number of connections. With `None`, it is chosen automatically.
     pub connections: Option<usize>,
-    /// How its bytes are divided into segments.
+    /// How the bytes of the file are divided into segments.
     pub sizes: Sizes,
     /// A seed for random waits, so that jobs that fail together are not retried together.
     pub seed: u64,
@@ -358,7 +362,8 @@ pub struct Sizes {
     pub split_least: u64,
     /// Files below this size have one connection.
     pub single_below: u64,
-    /// Files of this size or larger, and those of unknown size, have a journal. With `None`, no file has one.
+    /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
+    /// journal.
     pub journal_from: Option<u64>,
     /// Segments are assigned at least this far beyond the first missing byte.
     pub window: u64,
@@ -367,23 +372,24 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// For files on a disk.
+    /// The sizes for files on a disk.
     pub const FILE: Sizes = Sizes {
         // With smaller segments, the round trips between them would slow the transfer down on any line.
         segment_least: 1024 * 1024,
         // The benefit of a split is estimated in seconds. This limit only prevents tiny segments.
         split_least: 64 * 1024,
-        // This is a few segments for two connections. A smaller file is complete before the second connection
-        // reaches its full speed.
+        // This size gives a few segments for two connections. A smaller file is complete before the second
+        // connection reaches its full speed.
         single_below: 4 * 1024 * 1024,
-        // About one second on a common line. Fetching less than this again is cheaper than keeping a journal.
+        // A common line transfers this many bytes in about a second. To fetch fewer bytes again is cheaper
+        // than to keep a journal.
         journal_from: Some(1024 * 1024),
         // Hashing this many bytes takes less than 50 ms (SHA-256 at 1.8 GB/s).
         window: 64 * 1024 * 1024,
         window_is_memory: false,
     };
 
-    /// For output that is written in order. Bytes beyond the first missing one wait in memory.
+    /// The sizes for output that is written in order. Bytes beyond the first missing byte wait in memory.
     pub const IN_ORDER: Sizes =
         Sizes { journal_from: None, window: 16 * 1024 * 1024, window_is_memory: true, ..Sizes::FILE };
 }

@@ -1,11 +1,11 @@
-//! Keeps track of which file is being fetched, and decides if bytes may be joined to it.
+//! Keeps track of which file is being fetched, and decides if bytes may be joined to the written ones.
 //!
-//! It holds what the server said about the file (validator, size, coding), a partial file to adopt, and how
-//! often the file changed.
+//! [`Identity`] keeps what the server said about the file (validator, size, coding), a partial file to adopt,
+//! and the number of times that the file changed.
 //!
 //! Invariant: there is one state of the file at a time. Bytes are joined only if a validator or a digest
-//! shows that they belong to it. A journal identifies the file for a later run only if its ranges may be
-//! joined.
+//! shows that they belong to this state. A journal identifies the file for a later run only if ranges of the
+//! file may be joined.
 
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
@@ -21,7 +21,7 @@ use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
 use crate::show;
 
-/// After this many changes, the file must arrive in one response. Otherwise it fails.
+/// After this many changes, the file must arrive in one response. Otherwise the job fails.
 const CHANGES_MOST: u32 = 2;
 
 /// The other facts that decide if bytes may be joined.
@@ -57,7 +57,8 @@ pub(super) struct Identity {
     joined_unproven: bool,
     /// Header lines of the last response that could not be read. They are kept until they are reported.
     unread: Vec<String>,
-    /// Files of this size or larger, and those of unknown size, have a journal. With `None`, no file has one.
+    /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
+    /// journal.
     journal_from: Option<u64>,
 }
 
@@ -88,11 +89,11 @@ impl Identity {
     }
 
     /// Returns true if further bytes may be joined to the written ones, because a validator or a digest will
-    /// show if they belong together. `digest_tells` is true if a digest does.
+    /// show if they belong together. `digest_tells` is true if a digest will show this.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
-            let told = file.start.validator != Validator::Unknown || digest_tells;
-            file.joinable && self.changes < CHANGES_MOST && told
+            let shown = file.start.validator != Validator::Unknown || digest_tells;
+            file.joinable && self.changes < CHANGES_MOST && shown
         })
     }
 
@@ -141,7 +142,7 @@ impl Identity {
         self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Remembers the kind and size of a response. `again` is true if the file starts again with it.
+    /// Records the kind and size of a response. `again` is true if the file starts again with this response.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -150,12 +151,13 @@ impl Identity {
         }
     }
 
-    /// Remembers the lines of a response that could not be read.
+    /// Records the lines of a response that could not be read.
     pub(super) fn set_unread(&mut self, lines: Vec<String>) {
         self.unread = lines;
     }
 
-    /// Forgets the file, since it starts again. A partial file of another tool is still compared later.
+    /// Forgets what is known about the file, because it starts again. A partial file of another tool is still
+    /// compared later.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -165,7 +167,7 @@ impl Identity {
     /// Checks that a response is of the same kind as the first one.
     ///
     /// # Errors
-    /// Returns `remote.other` if the response is something else than the file.
+    /// Returns `remote.other` if the response is not a version of the file.
     pub(super) fn check_kind(&self, remote: &Remote) -> Result<(), Error> {
         if !self.first.is_some_and(|first| first.differs(remote)) {
             return Ok(());
@@ -175,11 +177,11 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Checks the size of the whole file as [`Identity::check_kind`] does. The size may come from elsewhere
-    /// than the response.
+    /// Checks the size of the whole file in the same way as [`Identity::check_kind`]. The response itself may
+    /// not state the size.
     ///
     /// # Errors
-    /// Returns `remote.other` if the response is something else than the file.
+    /// Returns `remote.other` if the response is not a version of the file.
     pub(super) fn check_size_of_whole(&self, size: u64, path: &str) -> Result<(), Error> {
         match self.before.is_some_and(|before| before.dwarfs(size)) {
             true => Err(Error::new(ErrorKind::RemoteOther, path, format!("a response of {size} bytes"))),
@@ -187,12 +189,12 @@ impl Identity {
         }
     }
 
-    /// Validates a response with the whole file to a request for a range. It must not be a web page, be
-    /// shorter than the `present` bytes, or belong to another file. If it fails, a request for the whole file
-    /// finds the present state of the file.
+    /// Validates a response with the whole file to a request for a range. The response must not be a web
+    /// page, must not be shorter than the `present` bytes, and must not belong to another file. After an
+    /// error, the whole file is requested. The response to that request shows the present state of the file.
     ///
     /// # Errors
-    /// Returns `remote.changed` if it is not valid.
+    /// Returns `remote.changed` if the response is not valid.
     pub(super) fn validate_whole(
         &self,
         assignment: &Assignment,
@@ -252,7 +254,7 @@ impl Identity {
         Ok((validate::range(&start, from, end, remote)?, None))
     }
 
-    /// Returns the URL that the written bytes came from, if it is that of another source. An equal size and
+    /// Returns the URL that the written bytes came from, if it belongs to another source. An equal size and
     /// ETag on another mirror do not show that the files are equal.
     fn other_origin(&self, source: usize, joining: Joining<'_>) -> Option<&str> {
         let start = self.start()?;
@@ -284,7 +286,7 @@ impl Identity {
     /// Checks that another tool's partial file can be a beginning of the file in this response.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if it cannot.
+    /// Returns `resume.damaged` if it cannot be.
     pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
@@ -313,12 +315,12 @@ impl Identity {
         }
     }
 
-    /// Checks that a job can continue the partial file of an earlier run, with what is known about the file
-    /// now. `job` is the identity of the job. `digest_tells(digests)` returns true if a strong digest is
-    /// already known or is among `digests`.
+    /// Checks that a job can continue the partial file of an earlier run, according to what is known about
+    /// the file now. `job` is the identity of the job. `digest_tells(digests)` returns true if a strong
+    /// digest is already known or is among `digests`.
     ///
     /// # Errors
-    /// Returns `resume.unproven` or `remote.changed` if it cannot.
+    /// Returns `resume.unproven` or `remote.changed` if the job cannot continue it.
     pub(super) fn check_leftover(
         &self,
         left: &Leftover,
@@ -361,7 +363,7 @@ impl Identity {
     }
 
     /// Returns the data of the event `started`: the URL, the validator, and the lines of the response head
-    /// that could not be read. Returns `None` after the first time.
+    /// that could not be read. Returns `None` after the first call.
     pub(super) fn announce(&mut self) -> Option<(String, Option<String>, Vec<String>)> {
         let file = self.remote.as_mut().filter(|file| !file.announced)?;
         file.announced = true;

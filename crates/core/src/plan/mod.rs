@@ -1,4 +1,4 @@
-//! The state machine of one job. It decides what to do next, from what happened so far.
+//! The state machine of one job. It decides what to do next, based on what has happened so far.
 //!
 //! A [`Plan`] never waits, has no callbacks, and uses no network, disk or clock. Its driver (the director of
 //! the engine, or a simulation) passes in what happened and carries out the actions that the plan returns.
@@ -30,8 +30,8 @@
 //! | `Discard` | `Discarded`, once |
 //! | `Verify` | `Verified`, once |
 //! | `Publish` | `Published`, once |
-//! | `Cut`, `Drop`, `Tell`, `Observe` | nothing |
-//! | `Tell` of a question | `Answer`, when the user has decided |
+//! | `Cut`, `Drop`, `Tell`, `Observe` | no input |
+//! | `Tell` with a question | `Answer`, when the user has decided |
 //!
 //! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. Some inputs may
 //! come late, such as reports of a dropped worker or of an earlier state of the file (`number`). The plan
@@ -41,16 +41,16 @@
 //!
 //! ```text
 //! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
-//!               |   ^    <-> Asking        a person decides
+//!               |   ^    <-> Asking        the user decides
 //!               v   |
 //!        Placing, Beginning                the first response names the file, or starts it again
 //!               |
 //!           Verifying -> Publishing -> Over
 //! ```
 //!
-//! # Who decides what
+//! # Which part decides what
 //!
-//! | owner | holds | decides |
+//! | owner | state | decides |
 //! |---|---|---|
 //! | `transfer` | the segment ledger, assignments, hedges | which worker fetches which segment next |
 //! | `identity` | validator, size, what is adopted or resumed | if bytes may be joined |
@@ -58,12 +58,12 @@
 //! | `retry_policy` | retries, pauses, answers | what follows a failure |
 //! | `sources` | what is known about each source | which source is used |
 //!
-//! This file is long because of this page.
+//! This file is long because of this documentation.
 //!
 //! Invariant: every byte of a file is in exactly one of these states: free, claimed by a journal, assigned to
 //! one worker (and at most one hedge), or written. No byte of a response is used before the response was
-//! validated, and bytes of two states of a file are never joined. [`Plan::check`] checks this, and the
-//! simulations call it after every step.
+//! validated, and bytes of two states of a file are never joined. [`Plan::check`] checks this invariant, and
+//! the simulations call it after every step.
 
 mod contract;
 mod identity;
@@ -80,7 +80,7 @@ pub use contract::{
     Action, Answer, Begin, Findings, Input, Leftover, Outcome, Place, Rules, Signed, Sizes, WorkerId,
 };
 
-// This is public for the simulated line of the tests, which assigns segments as a plan does.
+// These items are public for the simulated line of the tests. It assigns segments in the same way as a plan.
 #[doc(hidden)]
 pub use transfer::{
     SEGMENT_ROUND_TRIPS, SEGMENT_SECONDS, SHORTEST_SEGMENT, SPAN, WORTH_SPLITTING, typical_rate,
@@ -147,8 +147,8 @@ pub struct Plan {
     identity: Identity,
     verification: Verification,
     retry: RetryPolicy,
-    /// A file exists under the final name, and a server is asked about it first. The conditions are kept
-    /// here, and not in a state, since the request may be retried.
+    /// The conditions for a request about a file that exists under the final name. The plan sends this
+    /// request first. The conditions are not kept in a state, because the request may be retried.
     asking: Option<Conditions>,
     /// The final path, once a partial file is open.
     path: Option<String>,
@@ -209,7 +209,7 @@ impl Plan {
         }
     }
 
-    /// Handles an input. Late reports about something that was given up change nothing.
+    /// Handles an input. Late reports about a dropped worker or an earlier state of the file change nothing.
     pub fn on(&mut self, now: Duration, input: Input) {
         let generation = self.transfer.generation();
         match (input, &self.state) {
@@ -278,7 +278,10 @@ impl Plan {
 
     /// Returns the identity of the job's file.
     pub fn identity(&self) -> JobIdentity {
-        JobIdentity { origins: self.sources.origins(), proven: self.verification.has_strong_digest(&[]) }
+        JobIdentity {
+            origins: self.sources.origins(),
+            has_strong_digest: self.verification.has_strong_digest(&[]),
+        }
     }
 
     /// Returns the origin of the file, and its validator there.
@@ -288,7 +291,7 @@ impl Plan {
     }
 
     /// Returns the URL from which this source sent the written bytes. They can be resumed from there, even if
-    /// redirects lead elsewhere now. Returns `None` if that URL is not known or has secrets.
+    /// redirects lead to another URL now. Returns `None` if that URL is not known or has secrets.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
         let start = self.identity.start()?;
         let same = self.sources.origin(source)?.may_resume(start.origin?);
@@ -344,25 +347,28 @@ impl Plan {
     /// Checks the invariant of the module.
     ///
     /// # Errors
-    /// Returns the broken part of the invariant, with the whole plan.
+    /// Returns a message with the broken part of the invariant and the whole plan.
     pub fn check(&self) -> Result<(), String> {
         let publishes = matches!(self.state, State::Verifying | State::Publishing { .. });
         let ledger = self.transfer.ledger();
         let rules = [
-            (self.transfer.present() == 0 || self.path.is_some(), "bytes were written without a place"),
+            (
+                self.transfer.present() == 0 || self.path.is_some(),
+                "bytes were written before a path was chosen",
+            ),
             (!publishes || ledger.is_complete(), "an incomplete file is published"),
             (
                 self.identity.start().is_some() || ledger.assignments().len() < 2,
-                "several workers fetch a file that is not known",
+                "several workers fetch a file of which nothing is known",
             ),
             (
                 self.state != State::Over || ledger.assignments().is_empty(),
                 "a worker fetches for a job that is over",
             ),
-            (self.retry.used() <= self.retry.retries(), "more retries than allowed"),
-            (self.sources.current() < self.sources.len(), "a source that does not exist"),
+            (self.retry.used() <= self.retry.retries(), "more retries were used than are allowed"),
+            (self.sources.current() < self.sources.len(), "the current source does not exist"),
         ];
-        let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, broken)| *broken);
+        let broken = rules.iter().find(|(is_kept, _)| !is_kept).map(|(_, broken)| *broken);
         match broken.or(self.transfer.check().err()) {
             Some(broken) => Err(format!("{broken}: {self:?}")),
             None => Ok(()),
@@ -420,7 +426,8 @@ impl Plan {
         }
     }
 
-    /// Drops the workers of a paused job. The written bytes are kept if later bytes can be joined to them.
+    /// Drops the workers of a paused job. The written bytes are kept only if later bytes can be joined to
+    /// them.
     fn suspend(&mut self) {
         if !self.transfer.is_active() {
             return;

@@ -1,4 +1,4 @@
-//! What is known about the file on the server: its present state, and the earlier responses.
+//! What is known about the file on the server: its present state, and earlier responses.
 //!
 //! Invariant: a response that cannot be a version of the file is never stored as its present state.
 
@@ -6,23 +6,23 @@ use crate::journal::Start;
 use crate::remote::{Remote, Validator};
 use url::Url;
 
-/// If the size of a later response is below the first one's size divided by this, it is not a version of the
-/// file. It is something else, such as an error message or a web page. The sizes of versions of one file
-/// differ by less.
+/// If the size of a later response is below the size of the first response divided by this number, the later
+/// response is not a version of the file. It is an error message or a web page, for example. The sizes of two
+/// versions of one file differ by less.
 const FAR_SMALLER: u64 = 16;
 
 /// The file as the server has it.
 #[derive(Debug)]
 pub(super) struct RemoteFile {
     pub(super) start: Start,
-    /// True if its ranges may be joined.
+    /// True if ranges of the file may be joined.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
-    /// True if the server says that it is a web page.
+    /// True if the server says that the file is a web page.
     pub(super) html: bool,
-    /// True if the event `started` was sent for it.
+    /// True if the event `started` was sent for the file.
     pub(super) announced: bool,
-    /// The URL that answered in this run.
+    /// The URL of the response in this run.
     pub(super) answered: Option<Url>,
 }
 
@@ -34,7 +34,7 @@ impl RemoteFile {
         RemoteFile { start, joinable: true, warnings, html: false, announced: false, answered: None }
     }
 
-    /// Returns the file of this response.
+    /// Returns the file that this response describes.
     pub(super) fn said(start: Start, remote: &Remote) -> RemoteFile {
         let left = RemoteFile::left(start);
         let (html, joinable) = (remote.is_html(), remote.can_resume);
@@ -44,10 +44,11 @@ impl RemoteFile {
     }
 }
 
-/// What the first response said about the file: if it is a web page, and its size.
+/// What the first response said about the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstResponse {
-    /// `None` if the response was in an earlier run, since a journal does not record this.
+    /// True if the file is a web page. It is `None` if the response was in an earlier run, because a journal
+    /// does not record this.
     pub(super) html: Option<bool>,
     pub(super) size: Option<u64>,
 }
@@ -63,8 +64,9 @@ impl FirstResponse {
         is_page || (self.speaks_of(remote) && remote.size.is_some_and(|size| self.dwarfs(size)))
     }
 
-    /// Returns true if the size in this response can be compared with that of a later one. A file may become
-    /// small from one run to the next, but an error message that is sent instead has no validator.
+    /// Returns true if the size in this response can be compared with the size in a later one. A file may
+    /// become small from one run to the next. But an error message that a server sends instead of the file
+    /// has no validator.
     pub(super) fn speaks_of(&self, remote: &Remote) -> bool {
         self.html.is_some() || remote.validator == Validator::Unknown
     }

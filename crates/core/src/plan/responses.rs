@@ -1,7 +1,7 @@
 //! The plan's steps when the place of a file is known, and when a response arrives.
 //!
-//! This is one of the three files with an `impl Plan`, which would be too long in one file. `mod.rs` drives
-//! the plan. This file opens the partial file, and begins or continues it with a response. `results.rs`
+//! `impl Plan` is in three files, because it would be too long for one. `mod.rs` receives inputs and returns
+//! actions. This file opens the partial file, and begins or continues it with a response. `results.rs`
 //! handles bytes, digests and failures.
 //!
 //! Invariant: no worker may write before its response was validated and the partial file is open.
@@ -33,8 +33,8 @@ impl Plan {
         }
     }
 
-    /// Handles the answer to `Place`: the partial file is open, or the file is not to be downloaded. `left`
-    /// is the content of the partial file.
+    /// Handles the result of `Place`. The partial file is open now, or the file must not be downloaded.
+    /// `left` is the content of the partial file.
     pub(super) fn placed(
         &mut self,
         now: Duration,
@@ -44,7 +44,7 @@ impl Plan {
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.path = Some(path),
-            // There is a response already, so the server need not be asked again.
+            // There is a response already, so no further request about the existing file is needed.
             Ok(Place::Ask(_)) => {}
             Ok(Place::Taken { path, reason }) => {
                 self.drop_workers();
@@ -61,7 +61,7 @@ impl Plan {
             (Some(worker), None, _) => self.accept(now, worker, 0),
             (None, None, _) => self.state = State::Transferring,
             (_, Some(left), Ok(())) => {
-                // The response was requested for the whole file, which is not needed now.
+                // The response has the whole file. It is not needed, because the partial file is continued.
                 self.drop_workers();
                 self.state = State::Transferring;
                 self.continue_left(left);
@@ -90,7 +90,7 @@ impl Plan {
             Leftover::Journal { start, claims } => {
                 let (from, bytes) = self.transfer.resume(start.size, &claims);
                 if self.identity.start().is_some() {
-                    // The response that named the file also describes it.
+                    // The response that gave the file its name also describes the file.
                     self.announce();
                 } else {
                     self.verification.begin(&start.digests);
@@ -105,8 +105,8 @@ impl Plan {
         }
     }
 
-    /// Keeps the chunks of an existing file that match their digests. Without digests of chunks, the file
-    /// starts again.
+    /// Keeps the chunks of an existing file that match their digests. If no digests of chunks are known, the
+    /// file starts again.
     fn repair(&mut self, length: u64) {
         let size = self.verification.size().unwrap_or(length);
         if self.verification.chunks_fit(size) {
@@ -135,7 +135,8 @@ impl Plan {
         }
     }
 
-    /// Handles the response of a worker. It is validated, and then the file begins or continues with it.
+    /// Handles the response of a worker. The response is validated, and then the file begins or continues
+    /// with it.
     pub(super) fn opened(&mut self, now: Duration, worker: WorkerId, mut remote: Remote) {
         let Some(assignment) = self.transfer.on_response(now, worker) else { return };
         if self.asking.take().is_some() {
@@ -195,7 +196,7 @@ impl Plan {
     fn start_with(&mut self, now: Duration, assignment: &Assignment, remote: &Remote) {
         let (worker, source) = (assignment.worker, assignment.source);
         if self.transfer.present() > 0 {
-            // The rest of the file was requested, and the server sends everything.
+            // The rest of the file was requested, but the server sends the whole file.
             let error = Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), "");
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
@@ -223,8 +224,8 @@ impl Plan {
         }
     }
 
-    /// Continues the file with this response. `adopted` is what it shows about the partial file of another
-    /// tool.
+    /// Continues the file with this response. `adopted` is what the response shows about the partial file of
+    /// another tool.
     fn continue_with(
         &mut self,
         now: Duration,
@@ -271,7 +272,7 @@ impl Plan {
         self.actions.push_back(Action::Begin(Begin { journal, keep }));
     }
 
-    /// Lets a worker write. Its response is valid, and the partial file is open.
+    /// Allows a worker to write. Its response is valid, and the partial file is open.
     fn accept(&mut self, now: Duration, worker: WorkerId, skip: u64) {
         self.state = State::Transferring;
         if self.transfer.ledger().get(worker).is_none() {

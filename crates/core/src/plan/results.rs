@@ -1,7 +1,7 @@
 //! The plan's steps when bytes were written, digests were compared, or something failed.
 //!
-//! This is one of the three files with an `impl Plan`: see `responses.rs`. Each function gets a decision from
-//! the owner of a state, and carries it out.
+//! `impl Plan` is in three files; see `responses.rs`. Each function here gets a decision from the owner of a
+//! state, and carries it out.
 //!
 //! Invariant: every failure of the job is handled in `failed`, which makes one decision for it.
 
@@ -43,11 +43,11 @@ impl Plan {
         }
     }
 
-    /// Requests the next chunk to be read back. If every byte is written and every chunk verified, the
-    /// digests of the whole file are next. Returns true in that case.
+    /// Requests that the next chunk is read back. If every byte is written and every chunk is verified,
+    /// requests the digests of the whole file instead, and returns true.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
-        // Bytes of an earlier run are read back as soon as they were found to match the journal.
+        // Bytes of an earlier run are verified as soon as they have matched the journal.
         let chunk = size.and_then(|size| self.verification.next_chunk(self.transfer.written(), size));
         if let Some((chunk, expected)) = chunk {
             let number = self.transfer.generation();
@@ -156,7 +156,7 @@ impl Plan {
                 None => (self.path(), "bytes of unknown origin are fetched again".into()),
                 Some(url) => {
                     let what = format!(
-                        "bytes from {url} are fetched again from other mirrors, to see whether they were wrong"
+                        "bytes from {url} are fetched again from other mirrors, to find out if they were wrong"
                     );
                     (url, what)
                 }
@@ -166,8 +166,9 @@ impl Plan {
             let error = Error::new(ErrorKind::DigestMismatch, at, what);
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
         }
-        // Only the digest could show if the ranges belong to one state of the file, or if the bytes of an
-        // earlier run belong to it. In one response, all bytes belong to one state.
+        // Only the digest could show if all ranges, and the bytes of an earlier run, belong to one state of
+        // the file. If all bytes are from one response, they belong to one state, and the digest itself is
+        // wrong or the bytes are damaged.
         let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
             true => Error::new(ErrorKind::RemoteChanged, self.path(), "its ranges do not belong together"),
             false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
@@ -208,8 +209,8 @@ impl Plan {
         }
     }
 
-    /// Handles the failure of a worker. If others deliver bytes, the transfer continues with them. Otherwise
-    /// the job failed.
+    /// Handles the failure of a worker. If other workers deliver bytes, the transfer continues with them.
+    /// Otherwise the job has failed.
     pub(super) fn worker_failed(&mut self, now: Duration, worker: WorkerId, error: Error) {
         let (sources, actions) = (&mut self.sources, &mut self.actions);
         let Some(assignment) = self.transfer.release(worker, actions) else { return };
@@ -221,7 +222,7 @@ impl Plan {
         if self.other_mirrors_continue(now, &assignment, &error) {
             return;
         }
-        // If another connection delivers bytes, a response to an additional request is only evidence that the
+        // If another connection delivers bytes, the failure of an additional request shows only that the
         // source accepts no more connections. It shows nothing about the file.
         let receiving = self.transfer.ledger().assignments().iter().any(|one| one.receiving);
         let additional = !assignment.receiving && receiving;
@@ -230,15 +231,15 @@ impl Plan {
         }
     }
 
-    /// Returns true if other mirrors can deliver the missing bytes. The source is dropped if it failed too
-    /// often, or if it can never deliver them.
+    /// Returns true if other mirrors can deliver the missing bytes. The failed source is dropped if it failed
+    /// too often, or if it can never deliver them.
     fn other_mirrors_continue(&mut self, now: Duration, assignment: &Assignment, error: &Error) -> bool {
         let source = assignment.source;
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
         if self.state != State::Transferring || !theirs || !self.mixes() {
             return false;
         }
-        // If a chunk must come from one source alone, its first part is useless.
+        // If a chunk must come from one source alone, an incomplete part of it is useless.
         let partial = assignment.from..assignment.at;
         let useless = assignment.whole_only && self.transfer.ledger().is_contested(&partial);
         if useless {
@@ -257,7 +258,7 @@ impl Plan {
         if self.sources.has_other(source) {
             return true;
         }
-        // Mirrors may have been dropped too soon. Using them again costs a retry.
+        // Other mirrors may have been dropped too soon. To use them again costs a retry.
         let last = for_good && !self.transfer.is_active() && self.retry.left() > 0;
         if !last || !self.sources.revive_others(source) {
             return false;
@@ -273,7 +274,8 @@ impl Plan {
         self.failed(now, error);
     }
 
-    /// Handles a failure of the job after all workers have ended. Every failure of a job passes through here.
+    /// Handles a failure of the job after all workers have ended. This function handles every failure of a
+    /// job.
     pub(super) fn failed(&mut self, now: Duration, error: Error) {
         if self.stopped {
             return self.give_up(&error, false, false);
@@ -298,8 +300,8 @@ impl Plan {
                 self.start_again(&error);
             }
             FailureDecision::Ask { left } => {
-                let error_told = Failure::from(&error);
-                self.actions.push_back(Action::Tell(EventKind::Question { error: error_told, left }));
+                let failure = Failure::from(&error);
+                self.actions.push_back(Action::Tell(EventKind::Question { error: failure, left }));
                 self.state = State::Asking { error, since: now };
             }
             FailureDecision::GiveUp { exhausted, stop_all } => self.give_up(&error, exhausted, stop_all),
@@ -309,7 +311,8 @@ impl Plan {
     /// Returns the facts on which the decision about a failure depends.
     fn situation(&self, error: &Error) -> Situation {
         let present = self.transfer.present();
-        // If this machine fails (a full disk, a name that is taken), a complete file is still good.
+        // If the failure is one of this machine (a full disk, a name that is taken), a complete file is still
+        // good.
         let ours = error.kind.blame() == Blame::Disk || error.kind == ErrorKind::FileExists;
         let complete = self.transfer.ledger().is_complete() && !ours;
         let keeps =
@@ -338,7 +341,7 @@ impl Plan {
         }
     }
 
-    /// Waits before the next retry. If nothing is written, the next mirror is used.
+    /// Waits before the next retry. If no byte is written, the next mirror is used.
     fn try_again(&mut self, now: Duration, error: &Error, wait: Duration) {
         if self.transfer.present() == 0 {
             self.sources.take_turns();

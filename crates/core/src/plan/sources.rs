@@ -1,40 +1,42 @@
-//! The sources of a job: which one is used next, what is known about each, and which ones were dropped.
+//! The sources of a job. This file decides which source is used next, and records what is known about each
+//! source.
 //!
 //! Invariant: there is always a current source. It is a source that sent wrong bytes only if there is no
-//! other one. [`super::transfer`] records which source sent which bytes.
+//! other source. [`super::transfer`] records which source sent which bytes.
 
 use super::transfer::Growth;
 use crate::identity::Origin;
 use crate::remote::Validator;
 
-/// The number of sources that send segments at once. It is enough for full speed if one of them is slow, and
-/// most mirrors get no requests.
+/// The number of sources that send segments at once. With this number the speed is high even if one source is
+/// slow, and most mirrors of a long list get no requests.
 const AT_ONCE: usize = 4;
 
-/// The number of failures in a row, without a byte, after which a source is dropped. One may be an accident.
+/// The number of failures in a row, without a byte, after which a source is dropped. One failure may be an
+/// accident.
 const FAILURES: u32 = 2;
 
-/// A source is dropped if its connections are slower than those of another one by this factor. It would still
-/// be busy with its segments when the others are done.
+/// A source is dropped if the connections of another source are faster by this factor. Otherwise the slow
+/// source would still send its segments after all others are complete.
 const SLOW: f64 = 8.0;
 
 /// Why a source is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
-    /// It failed, is slow, or has another file. It is used again if no other source is left.
+    /// The source failed, is slow, or has another file. It is used again if no other source is left.
     Dropped,
-    /// It sent wrong bytes.
+    /// The source sent wrong bytes.
     SentWrongBytes,
-    /// Its bytes are being replaced by those of other sources, to find out if they were wrong.
+    /// The bytes of the source are being replaced by those of other sources. This shows if they were wrong.
     Suspected,
 }
 
 #[derive(Debug)]
 struct Source {
     origin: Origin,
-    /// The URL that answered, in words for the user.
+    /// The URL of its last response, in words for the user.
     url: String,
-    /// Its validator of the file, once it answered.
+    /// The validator that this source states for the file, after its first response.
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
@@ -101,7 +103,7 @@ impl Sources {
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
     }
 
-    /// Makes the next source current that was never current before. Returns false if there is none.
+    /// Makes the next source current that was never current before. Returns false if there is no such source.
     pub(super) fn advance(&mut self) -> bool {
         let next = (self.furthest + 1..self.all.len()).find(|&one| !self.sent_wrong_bytes(one));
         if let Some(next) = next {
@@ -111,7 +113,7 @@ impl Sources {
     }
 
     /// Makes all sources usable again, except this one and those that sent wrong bytes. Returns false if
-    /// there is none.
+    /// there is no such source.
     pub(super) fn revive_others(&mut self, than: usize) -> bool {
         self.revive();
         self.take_out(than, Out::Dropped);
@@ -206,8 +208,8 @@ impl Sources {
         }
     }
 
-    /// Makes all sources usable again, except those that sent wrong bytes. The caller does this if none is
-    /// left, or if the job starts again.
+    /// Makes all sources usable again, except those that sent wrong bytes. The caller does this if no source
+    /// is left, or if the job starts again.
     pub(super) fn revive(&mut self) {
         for one in &mut self.all {
             one.out = one.out.filter(|why| *why == Out::SentWrongBytes);
@@ -218,7 +220,7 @@ impl Sources {
         }
     }
 
-    /// Forgets what the sources said about the file, since it starts again.
+    /// Forgets what the sources said about the file, because the file starts again.
     pub(super) fn forget(&mut self) {
         for one in &mut self.all {
             (one.validator, one.sends_ranges) = (None, false);
@@ -247,7 +249,7 @@ mod tests {
     fn a_source_many_times_slower_than_another_is_too_slow() {
         let mut sources = Sources::new(&origins(3));
         assert!(!sources.succeeded(0, 1e5), "no other source was measured");
-        assert!(!sources.succeeded(1, 7e5), "seven times is no reason");
+        assert!(!sources.succeeded(1, 7e5), "a source that is seven times slower is not dropped");
         assert!(!sources.succeeded(0, 1e5));
         assert!(!sources.succeeded(2, 9e5));
         assert!(sources.succeeded(0, 1e5));
@@ -256,12 +258,12 @@ mod tests {
     }
 
     #[test]
-    fn each_source_is_advanced_to_once() {
+    fn each_source_becomes_the_next_one_only_once() {
         let mut sources = Sources::new(&origins(3));
         let mut asked = vec![sources.current()];
         while sources.advance() {
             asked.push(sources.current());
-            // Sources that are dropped or suspected meanwhile change which one is used first.
+            // A source that is dropped or suspected is not used first any more.
             sources.take_out(sources.current(), Out::Dropped);
             sources.revive();
         }

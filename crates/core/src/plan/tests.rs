@@ -56,7 +56,7 @@ fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
             action => all.push(action),
         }
     }
-    panic!("the plan never waits: {plan:?}");
+    panic!("the plan returns no wait: {plan:?}");
 }
 
 /// Returns a plan whose first worker has written `bytes` of 100,000.
@@ -99,13 +99,13 @@ fn a_broken_transfer_continues_only_with_the_same_validator() {
         assert_eq!(actions.contains(&goes_on), accepted, "{etag} {range}: {actions:?}");
         if !accepted {
             assert!(actions.contains(&Action::Drop { worker: 2 }));
-            assert_eq!(fetches(&steps(&mut plan, LATER * 2)), [0], "it starts again");
+            assert_eq!(fetches(&steps(&mut plan, LATER * 2)), [0], "the file starts again");
         }
     }
 }
 
 #[test]
-fn without_a_strong_validator_it_starts_again() {
+fn without_a_strong_validator_a_broken_transfer_starts_again() {
     let mut plan = half_done("W/\"a\"", 70_000);
     plan.on(NOW, Input::Ended { worker: 1, result: Err(Error::new(ErrorKind::NetReset, "", "")) });
     assert_eq!(fetches(&steps(&mut plan, LATER)), [0]);
@@ -121,14 +121,14 @@ fn reports_of_dropped_workers_change_nothing() {
 }
 
 #[test]
-fn a_short_clean_end_is_a_truncation() {
+fn a_response_that_ends_too_early_is_truncated() {
     let mut plan = half_done("\"a\"", 70_000);
     plan.on(NOW, Input::Ended { worker: 1, result: Ok(()) });
     assert_eq!(fetches(&steps(&mut plan, LATER)), [70_000]);
 }
 
 #[test]
-fn another_mirror_starts_again_and_costs_no_retry() {
+fn another_mirror_costs_no_retry_and_the_file_starts_again() {
     let mut plan =
         Plan::new(Rules { origins: vec![origin("http://h/f"), origin("http://g/f")], retries: 0, ..rules() });
     steps(&mut plan, NOW);
@@ -194,7 +194,10 @@ fn surplus_workers_are_stopped_and_one_stays() {
     assert_eq!(drops, before - 2);
     assert!(
         plan.transfer.ledger().assignments().iter().all(|one| one.receiving),
-        "one stays, and one that is about to end counts already"
+        "one worker stays, and one that is about to end counts as stopped"
     );
-    assert!(!fetches(&drive(&mut plan, then, 1, 0)).is_empty(), "their segments are free again");
+    assert!(
+        !fetches(&drive(&mut plan, then, 1, 0)).is_empty(),
+        "the segments of the stopped workers are free again"
+    );
 }

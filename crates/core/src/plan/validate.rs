@@ -1,8 +1,8 @@
-//! Validates a response with a range against the request, before a byte of its body is used. It also says
-//! what the response of each source is compared with.
+//! Validates a response with a range against the request, before a byte of its body is used. This file also
+//! decides what the response of each source is compared with.
 //!
-//! Invariant: a range is used only if it belongs to the same state of the file as the written bytes, starts
-//! where it was requested, and ends within the file.
+//! Invariant: a range is used only if it belongs to the same state of the file as the written bytes, contains
+//! the first requested byte, and ends within the file.
 
 use super::identity::Joining;
 use crate::adopt::Adopted;
@@ -13,11 +13,11 @@ use crate::journal::Start;
 use crate::remote::{Remote, Span, Validator};
 use crate::show;
 
-/// A range may begin at most this many bytes before the requested one. If there are more, another request is
-/// cheaper than skipping the bytes.
+/// A range may begin at most this many bytes before the first requested byte. If it begins earlier, another
+/// request is cheaper than skipping the bytes.
 const SKIPPED_MOST: u64 = 1024 * 1024;
 
-/// The bytes of a response that are used.
+/// Which bytes of a response are used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     /// The number of bytes to skip at the beginning of the body.
@@ -26,7 +26,8 @@ pub(super) struct Segment {
     pub(super) end: u64,
 }
 
-/// Validates a response to a request for the bytes from `from` to before `end` of the file `known`.
+/// Validates a response to a request for the bytes from `from` to before `end`. `known` is what is known
+/// about the file.
 ///
 /// # Errors
 /// Returns why no byte of the response may be written.
@@ -65,7 +66,7 @@ pub(super) fn range(known: &Start, from: u64, end: Option<u64>, remote: &Remote)
         return refuse(ErrorKind::HttpRangeWrong, "it does not say where the file ends");
     }
     if size.is_some_and(|size| range.end > size) {
-        return refuse(ErrorKind::HttpRangeWrong, "it goes beyond the end of the file");
+        return refuse(ErrorKind::HttpRangeWrong, "it ends beyond the end of the file");
     }
     Ok(Segment { skip: from - range.start, end: end.map_or(range.end, |end| end.min(range.end)) })
 }
@@ -82,8 +83,8 @@ pub(super) fn start_of(remote: &Remote, origin: Option<Origin>) -> Start {
     }
 }
 
-/// Returns what a response of this source is compared with. Each mirror has a validator of its own, and all
-/// have the same digests.
+/// Returns what a response of this source is compared with. Each mirror has a validator of its own, but the
+/// digests are the same for all mirrors.
 pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> Start {
     if !joining.mixes {
         return known.clone();
@@ -94,14 +95,14 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns what is known about an adopted partial file after a response with its end.
+/// Returns what is known about the file after a response with the end of an adopted partial file.
 pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
     let start = start_of(remote, origin);
     match remote.size {
         Some(size) if size < left.end() || left.size.is_some_and(|whole| whole != size) => {
             Err(is_no_beginning(left, Some(size), &start.url))
         }
-        // If the server does not say how large its file is, the size that the other tool recorded is used.
+        // If the server does not state the size of its file, the size that the other tool recorded is used.
         size => Ok(Start { size: size.or(left.size), ..start }),
     }
 }
@@ -109,7 +110,7 @@ pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adop
 /// Returns the error for a partial file of another tool whose size does not fit the server's file.
 pub(super) fn is_no_beginning(left: &Adopted, size: Option<u64>, url: &str) -> Error {
     let here = match left.size {
-        Some(size) => format!("it is of a file of {size} bytes"),
+        Some(size) => format!("it belongs to a file of {size} bytes"),
         None => format!("it has {} bytes", left.end()),
     };
     let there = size.map_or("is shorter".to_string(), |size| format!("has {size} bytes"));

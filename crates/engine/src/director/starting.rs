@@ -93,7 +93,7 @@ impl Director {
     /// Returns the parts of a job and of the settings that its plan needs.
     pub(super) fn rules(&self, id: JobId, spec: &Job) -> Rules {
         let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
-        let identity = Identity { origins, proven: false };
+        let identity = Identity { origins, has_strong_digest: false };
         // If it is known that no file is there, the disk is not asked.
         let look_first = !spec.destination.is_in_order() && !self.places.is_free(id, &identity);
         Rules {

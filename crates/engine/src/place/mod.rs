@@ -150,7 +150,7 @@ impl Places {
             }
             base => self.first(*job, &base.unwrap_or(wished), |path| {
                 let Some(there) = self.disk.look(path)? else {
-                    let by_origin = Identity { proven: false, ..wanted.identity.clone() };
+                    let by_origin = Identity { has_strong_digest: false, ..wanted.identity.clone() };
                     return Ok(!self.disk.is_anothers(path, &by_origin));
                 };
                 let known = self.known(&there, wanted.identity);
@@ -170,7 +170,7 @@ impl Places {
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
         let numbers: Vec<u32> = std::iter::once(0).chain(self.folders.numbers_of(base)).collect();
         // A digest shows that bytes are right, and not which job a name belongs to.
-        let by_origin = Identity { proven: false, ..wanted.identity.clone() };
+        let by_origin = Identity { has_strong_digest: false, ..wanted.identity.clone() };
         // A file with another signature in its URL may belong to another job, so an exact match is preferred.
         for exactly in [true, false] {
             for &n in &numbers {

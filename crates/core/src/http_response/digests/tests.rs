@@ -27,7 +27,7 @@ const HELLO_512: &str =
     "YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg==";
 
 #[test]
-fn examples_of_rfc_9530() {
+fn the_examples_of_rfc_9530_are_read() {
     let two = format!("Repr-Digest: sha-256=:{HELLO_256}:, sha-512=:{HELLO_512}:");
     let stated = read(false, &head(&[&two]), Some(19));
     let hello = |one, text| Digest::from_base64(one, text).expect("a digest");
@@ -40,11 +40,11 @@ fn examples_of_rfc_9530() {
     assert_eq!((stated.whole.len(), stated.range.len(), stated.notes.len()), (1, 1, 0));
     assert_eq!(stated.whole[0].from, "Repr-Digest");
     let stated = read(false, &head(&[content]), Some(9));
-    assert_eq!((stated.whole.len(), stated.range.len()), (1, 0), "of a 200 it is of the whole");
+    assert_eq!((stated.whole.len(), stated.range.len()), (1, 0), "in a 200 it belongs to the whole file");
 }
 
 #[test]
-fn a_broken_member_of_a_structured_field_is_skipped_alone() {
+fn only_the_malformed_members_of_a_structured_field_are_skipped() {
     let good = format!("sha-256=:{HELLO_256}:");
     for (value, uses, notes) in [
         (good.clone(), 1, 0),
@@ -70,7 +70,7 @@ fn a_broken_member_of_a_structured_field_is_skipped_alone() {
 }
 
 #[test]
-fn digest_of_rfc_3230() {
+fn the_digest_header_of_rfc_3230_is_read() {
     let sha = "SHA=thvDyvhfIqlvFe+A9MYgxAfm1q5=".replace("5=", "0=");
     for (value, uses, notes) in [
         (format!("SHA-256={HELLO_256},unixsum=30637"), 1, 1),
@@ -83,13 +83,13 @@ fn digest_of_rfc_3230() {
         assert_eq!((found.len(), noted), (uses, notes), "{value}");
     }
     let coded = [&format!("Digest: id-sha-256={HELLO_256}"), "Content-Encoding: gzip"];
-    assert_eq!(used(200, &coded), (vec![], 1), "of the file before it was coded");
+    assert_eq!(used(200, &coded), (vec![], 1), "it belongs to the file without the content coding");
     let twice = ["Digest: MD5=1B2M2Y8AsgTpgAmY7PhCfg==", "Digest: MD5=AAAAAAAAAAAAAAAAAAAAAA=="];
     assert_eq!(used(200, &twice), (vec![], 1));
 }
 
 #[test]
-fn single_ones_are_read_from_a_200_only() {
+fn headers_with_a_single_digest_are_read_only_from_a_200() {
     for (line, says) in [
         ("Content-MD5: 1B2M2Y8AsgTpgAmY7PhCfg==", "Content-MD5 md5"),
         ("X-Checksum-MD5: d41d8cd98f00b204e9800998ecf8427e", "X-Checksum-MD5 md5"),
@@ -109,7 +109,7 @@ fn single_ones_are_read_from_a_200_only() {
 }
 
 #[test]
-fn what_is_of_other_bytes_is_noted() {
+fn digests_of_other_bytes_become_notes() {
     assert_eq!(used(200, &["x-amz-checksum-crc32: AAAAAA==-3"]), (vec![], 1));
     assert_eq!(used(200, &["x-amz-checksum-crc32: AAAAAA==", "x-amz-checksum-type: COMPOSITE"]), (vec![], 1));
     let hash = "x-goog-hash: crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg==";
@@ -122,7 +122,7 @@ fn what_is_of_other_bytes_is_noted() {
 }
 
 #[test]
-fn a_redirect_of_a_model_hub_names_a_digest() {
+fn the_digest_in_a_redirect_of_a_model_hub_is_read() {
     let tag = |tag: &str| format!("X-Linked-Etag: {tag}");
     let hex = "ab".repeat(32);
     let (good, size) = (tag(&format!("\"{hex}\"")), "X-Linked-Size: 5".to_string());

@@ -13,8 +13,8 @@
 use super::{Entry, base};
 use crate::digest::{Algorithm, Digest};
 
-/// Reads a line that is certainly a complete entry. Returns `None` if it may be the first line of an entry
-/// with several lines.
+/// Reads a line that is certainly a complete entry. Returns `None` if the line may be the first one of an
+/// entry with several lines.
 pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     let (line, escaped) = match line.strip_prefix('\\') {
         Some(rest) => (rest, true),
@@ -30,8 +30,8 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     Some(Entry { name: if names_nothing { String::new() } else { name }, digest })
 }
 
-/// Returns a name of a list, with slashes if it is a Windows path (`C:\DIR\NAME`, `.\NAME`). In other names a
-/// backslash is an ordinary character.
+/// Returns a name of a list. If the name is a Windows path (`C:\DIR\NAME`, `.\NAME`), its backslashes become
+/// slashes. In other names a backslash is an ordinary character.
 pub(super) fn written(name: &str) -> String {
     let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
     match has_drive || name.starts_with(".\\") {
@@ -44,7 +44,8 @@ pub(super) fn written(name: &str) -> String {
 pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
     let (name, digits) = line.trim().rsplit_once([' ', '\t'])?;
     let name = name.trim_end();
-    // Before one of these characters is the name of an unknown algorithm: `SHA3-256 (NAME) = HEX`.
+    // A text that ends with one of these characters has the name of an unknown algorithm: `SHA3-256 (NAME) =
+    // HEX`.
     let marked = name.ends_with(['=', ':']);
     Some(Entry { name: written(name), digest: hexadecimal(digits, list).filter(|_| !marked)? })
 }
@@ -62,7 +63,7 @@ pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     Digest::from_hex(algorithm, digits)
 }
 
-/// Reads `HEX  NAME`, `HEX *NAME` (the star means that the file was read as binary), or `HEX` alone.
+/// Reads `HEX NAME`, `HEX *NAME` (the star means that the file was read as binary), or `HEX` alone.
 fn gnu<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     let (digits, rest) = line.split_at(line.find([' ', '\t']).unwrap_or(line.len()));
     Some((behind(rest), hexadecimal(digits, list)?))
@@ -75,8 +76,8 @@ fn behind(rest: &str) -> &str {
     rest.strip_prefix([' ', '*']).unwrap_or(rest)
 }
 
-/// Reads `SHA256 (NAME) = HEX`. openssl writes it without blanks, and for standard input also without an
-/// algorithm.
+/// Reads `SHA256 (NAME) = HEX`. openssl writes this form without blanks, and for standard input also without
+/// an algorithm.
 fn bsd<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     let (tag, rest) = line.split_once('(')?;
     let (name, digest) = rest.rsplit_once(')')?;

@@ -37,7 +37,7 @@ impl Block {
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
-    /// Adds a line if it continues the digest. Returns true if it does.
+    /// Adds a line if it continues the digest. Returns true in that case.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         match self.digits.is_empty() {
             true => self.takes_tagged(line),

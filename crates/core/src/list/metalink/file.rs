@@ -1,7 +1,7 @@
 //! Makes a job of one file of a document.
 //!
-//! Metalink documents come from elsewhere, so the parts of a file that cannot be used are left out with a
-//! note. A file is an error only if it has no usable name or URL.
+//! The user usually did not write a Metalink document. So the parts of a file that cannot be used are left
+//! out with a note. A file is an error only if it has no usable name or URL.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
 //! The memory for a file is limited.
@@ -16,7 +16,7 @@ use url::Url;
 /// The most URLs of a file. The largest sets of mirrors have some hundreds.
 pub const MOST_URLS: usize = 1000;
 
-/// The most digests of a file: several times the number of algorithms.
+/// The most digests of a file. This is several times the number of algorithms.
 const MOST_DIGESTS: usize = 64;
 
 /// The most notes of a file. A user does not read more.
@@ -36,7 +36,7 @@ pub(super) enum Leaf {
     /// A chunk hash of the open `pieces`.
     Piece,
     Size,
-    /// A URL with its rank among those of the file. The lowest rank is the best.
+    /// A URL, and its rank among the URLs of the file. The lowest rank is the best.
     Url(u32),
 }
 
@@ -50,8 +50,9 @@ pub(super) struct File {
     expected: Vec<Expected>,
     /// The number of hashes of the file and of sets of chunk hashes, including the unused ones.
     hashes_seen: usize,
-    /// The best chunk hashes so far, and the open ones.
+    /// The best chunk hashes so far.
     pieces: Option<ChunkHashes>,
+    /// The chunk hashes of the open `pieces` element.
     open: Option<ChunkHashes>,
     /// True if one of the open chunk hashes is malformed.
     open_is_wrong: bool,
@@ -98,7 +99,7 @@ impl File {
             }
             Leaf::Size => match text.parse() {
                 Ok(size) => self.size = Some(size),
-                Err(_) => self.note("its size is no number and was ignored".into()),
+                Err(_) => self.note("its size is not a number and was ignored".into()),
             },
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
                 self.note(format!("it has more than {MOST_URLS} URLs; the others were left out"));
@@ -136,8 +137,8 @@ impl File {
         self.urls.push((rank, url));
     }
 
-    /// Starts a set of chunk hashes. It is used if its algorithm is strong. SHA-1 is accepted too, since
-    /// older documents have nothing else.
+    /// Starts a set of chunk hashes. It is used if its algorithm is strong. SHA-1 is accepted too, because
+    /// older documents have no other hashes.
     pub(super) fn open_pieces(&mut self, algorithm: Option<Algorithm>, length: Option<u64>) {
         self.hashes_seen += 1;
         let good = algorithm.filter(|one| one.is_strong() || *one == Algorithm::Sha1);

@@ -10,13 +10,14 @@ use quick_xml::events::BytesStart;
 pub(super) const NAMESPACE_4: &str = "urn:ietf:params:xml:ns:metalink";
 pub(super) const NAMESPACE_3: &str = "http://www.metalinker.org/";
 
-/// The priority of a URL that states none. It comes after all others (RFC 5854, section 4.2.16.2).
+/// The priority of a URL that states no priority. Such a URL comes after all others (RFC 5854, section
+/// 4.2.16.2).
 const LAST: u32 = 999_999;
 
-/// The root element: its version and namespace apply to all others.
+/// The root element. Its version and namespace apply to all other elements.
 pub(super) struct Root {
     version: Version,
-    /// The prefix of Metalink's elements: `m:` or nothing.
+    /// The prefix of Metalink's elements, such as `m:`. It may be empty.
     prefix: String,
 }
 
@@ -49,7 +50,11 @@ impl Root {
         let version = match declared(start, &prefix)?.as_deref() {
             Some(NAMESPACE_4) => Version::Four,
             Some(NAMESPACE_3) => Version::Three,
-            _ => return Err(bad("it is neither Metalink 4 nor 3: the namespace of its root is another")),
+            _ => {
+                return Err(bad(
+                    "it is neither Metalink 4 nor 3: the namespace of its root element is a different one",
+                ));
+            }
         };
         if name.local_name().as_ref() != "metalink" {
             return Err(bad("there is no <metalink> element"));
@@ -103,8 +108,8 @@ impl Root {
         }
     }
 
-    /// Returns the rank of a URL among those of its file. The lowest rank is the best. Returns `None` if the
-    /// URL does not lead to the file itself, such as that of a torrent in version 3.
+    /// Returns the rank of a URL among the URLs of its file. The lowest rank is the best. Returns `None` if
+    /// the URL does not lead to the file itself, such as the URL of a torrent in version 3.
     pub(super) fn rank(&self, start: &BytesStart<'_>) -> Result<Option<u32>, Error> {
         let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
         if self.version == Version::Four {
@@ -120,7 +125,7 @@ impl Root {
     }
 }
 
-/// Returns the namespace that an element declares for a prefix (`m:` or nothing).
+/// Returns the namespace that an element declares for a prefix, such as `m:`. The prefix may be empty.
 fn declared(start: &BytesStart<'_>, prefix: &str) -> Result<Option<String>, Error> {
     match prefix.strip_suffix(':') {
         Some(prefix) => attribute(start, &format!("xmlns:{prefix}")),

@@ -1,4 +1,4 @@
-//! Documents of both versions, right, wrong and hostile.
+//! Tests with documents of both versions. Some are valid, some have mistakes, and some are attacks.
 
 use super::format::{NAMESPACE_3, NAMESPACE_4};
 use super::*;
@@ -20,7 +20,7 @@ fn three(inner: &str) -> String {
     format!("<metalink version=\"3.0\" xmlns=\"{NAMESPACE_3}\"><files>{inner}</files></metalink>")
 }
 
-/// Each file as `LINE NAME: URLS; DIGESTS` or `LINE error`.
+/// Returns a text for each file: `LINE NAME: URLS; DIGESTS` or `LINE error`.
 fn read(document: &str) -> Vec<String> {
     Metalink::new(document.into()).map(|(line, job)| format!("{line} {}", shown(job))).collect()
 }
@@ -92,8 +92,8 @@ fn version_3() {
 }
 
 #[test]
-fn what_extensions_hold_is_not_of_the_file() {
-    // As mirror managers write it: the digests of older versions of the file, in elements of their own.
+fn elements_of_extensions_are_ignored() {
+    // MirrorManager writes the digests of older versions of the file too, in elements of their own.
     let md5 = "0123456789abcdef0123456789abcdef";
     let document = three(&format!(
         "<file name='repomd.xml'><mm0:timestamp>1</mm0:timestamp><verification><hash type='sha256'>{SHA256}</hash>\
@@ -106,7 +106,7 @@ fn what_extensions_hold_is_not_of_the_file() {
 }
 
 #[test]
-fn prefixes_are_as_good_as_none() {
+fn a_document_may_use_a_namespace_prefix() {
     let document = format!(
         "<m:metalink xmlns:m='{NAMESPACE_4}' xmlns='x'><file/><m:file name='a'><m:url>http://h/</m:url></m:file></m:metalink>"
     );
@@ -115,7 +115,7 @@ fn prefixes_are_as_good_as_none() {
 }
 
 #[test]
-fn a_file_that_is_wrong_does_not_hide_the_next() {
+fn after_an_invalid_file_the_next_file_is_read() {
     let url = "<url>http://h/</url>";
     for (file, says) in [
         (format!("<file name='../a'>{url}</file>"), "leads out of the output folder"),
@@ -136,7 +136,7 @@ fn a_file_that_is_wrong_does_not_hide_the_next() {
 }
 
 #[test]
-fn what_cannot_be_used_of_a_file_is_noted_and_the_rest_counts() {
+fn unusable_parts_of_a_file_become_notes_and_the_rest_is_used() {
     let url = "<url>http://h/</url>";
     let good = format!("<hash type='sha256'>{SHA256}</hash>");
     let malformed = "<hash type='md5'>0123456789abcdef0123456789abcde</hash>";
@@ -154,14 +154,14 @@ fn what_cannot_be_used_of_a_file_is_noted_and_the_rest_counts() {
             1,
             &["a hash of its pieces is malformed"],
         ),
-        (format!("{good}<size>five</size>"), 1, &["its size is no number"]),
+        (format!("{good}<size>five</size>"), 1, &["its size is not a number"]),
         (format!("{good}<url>http://m/#sha256=0</url>"), 1, &["that digest was ignored"]),
         (good.repeat(65), 64, &["more than 64 hashes"]),
         (format!("{good}{}", url.repeat(MOST_URLS)), 1, &["more than 1000 URLs"]),
     ] {
         let document = four(&format!("<file name='a'>{inner}{url}</file>"));
         let (_, job) = Metalink::new(document.into()).next().expect("a file");
-        let job = job.expect("it can be downloaded");
+        let job = job.expect("a file with unusable parts can be downloaded");
         assert_eq!((job.expected.len(), job.notes.len()), (digests, says.len()), "{inner}: {:?}", job.notes);
         assert!(job.notes.iter().zip(says).all(|(note, says)| note.contains(says)), "{:?}", job.notes);
         assert!(job.urls.len() <= MOST_URLS && job.chunks.is_none());
@@ -169,7 +169,7 @@ fn what_cannot_be_used_of_a_file_is_noted_and_the_rest_counts() {
 }
 
 #[test]
-fn a_document_that_is_wrong_ends_there() {
+fn reading_ends_at_the_first_error_of_the_document() {
     let fine = "<file name='a'><url>http://h/</url></file>";
     let deep = "<x>".repeat(DEEPEST);
     let bomb =
@@ -183,10 +183,10 @@ fn a_document_that_is_wrong_ends_there() {
         (bomb, "document type"),
         ("<!DOCTYPE metalink SYSTEM 'file:///etc/passwd'>".to_string() + &four(fine), "document type"),
         (four("&who;"), "it uses an entity"),
-        (four("<file name='&who;'/>"), "not proper XML"),
-        (four("&#xFFFFFFFF;"), "not proper XML"),
-        (four("<file name='a'></metalink>"), "not proper XML"),
-        (four("<file name='a'").replace("</metalink>", ""), "not proper XML"),
+        (four("<file name='&who;'/>"), "not valid XML"),
+        (four("&#xFFFFFFFF;"), "not valid XML"),
+        (four("<file name='a'></metalink>"), "not valid XML"),
+        (four("<file name='a'").replace("</metalink>", ""), "not valid XML"),
         (four(fine).replace("</metalink>", ""), "ends too early"),
         (four(fine) + &four(fine).split_off(39), "more than one root"),
         (four(&deep), "nested deeper than 32"),
@@ -207,7 +207,7 @@ fn a_document_that_is_wrong_ends_there() {
 }
 
 #[test]
-fn it_is_known_by_its_root() {
+fn a_metalink_document_is_recognised_by_its_root_element() {
     for document in [
         four("").as_str(),
         &three(""),

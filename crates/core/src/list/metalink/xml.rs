@@ -1,7 +1,7 @@
 //! Reads XML safely.
 //!
-//! Invariant: a document is UTF-8 and no longer than [`LONGEST`]. A document type is refused, and so are all
-//! entities that it could define. So no text becomes longer than the document.
+//! Invariant: a document is UTF-8 and at most [`LONGEST`] bytes long. A document type is refused, and so are
+//! all entities that it could define. Therefore no text becomes longer than the document.
 
 use crate::error::{Error, ErrorKind};
 use quick_xml::XmlVersion;
@@ -16,9 +16,9 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 /// A document that is being read.
 pub(super) struct Document {
     reader: Reader<Cursor<Vec<u8>>>,
-    /// A position in bytes and its line. The next count continues from there.
+    /// A position in bytes, and the number of its line. The next count of lines continues from there.
     counted: (usize, u64),
-    /// Why the whole document is refused, if it is.
+    /// The reason why the whole document is refused, if it is refused.
     refused: Option<String>,
 }
 
@@ -72,7 +72,7 @@ impl Document {
         })
     }
 
-    /// Returns the line that was read last. Every line is counted only once.
+    /// Returns the number of the line that was read last. Each line is counted only once.
     pub(super) fn line(&mut self) -> u64 {
         let document = self.reader.get_ref().get_ref();
         let here = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(document.len());
@@ -104,8 +104,8 @@ pub(super) fn root(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Returns the value of an attribute. If there are several of that name, the first one is used. A search for
-/// duplicates would take long in an element with many attributes.
+/// Returns the value of an attribute. If there are several attributes of that name, the first one is used. A
+/// search for duplicates would take long in an element with many attributes.
 pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Error> {
     for one in start.attributes().with_checks(false) {
         let one = one.map_err(broken)?;
@@ -129,7 +129,7 @@ fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
         "gt" => Ok('>'),
         "quot" => Ok('"'),
         "apos" => Ok('\''),
-        _ => Err(bad("it uses an entity, and only those of XML itself are read")),
+        _ => Err(bad("it uses an entity, and only the entities of XML itself are supported")),
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) fn bad(why: impl Into<String>) -> Error {
 /// Returns the error for XML that is not well-formed. The reader's message is shortened, since it may contain
 /// a whole document.
 fn broken(why: impl std::fmt::Display) -> Error {
-    bad(format!("this is not proper XML: {}", beginning(&why.to_string())))
+    bad(format!("this is not valid XML: {}", beginning(&why.to_string())))
 }
 
 /// Returns the beginning of a text of the document, for a message.

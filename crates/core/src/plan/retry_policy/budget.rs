@@ -1,5 +1,5 @@
-//! Counts the retries of one job, and decides how long to wait before each. After progress, all retries are
-//! available again.
+//! Counts the retries of one job, and decides how long to wait before each retry. After progress, all retries
+//! are available again.
 //!
 //! Invariant: the number of used retries is never above the limit. It is reset only after [`PROGRESS`] new
 //! bytes.
@@ -9,7 +9,7 @@ use crate::retry::PROGRESS;
 use crate::settings::OnError;
 use std::time::Duration;
 
-/// The first wait. Half a second is longer than a short disturbance, and short for a user.
+/// The first wait. Half a second is longer than most short disturbances, and short enough for a user.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The longest wait before a retry, unless a server asks for a longer one.
@@ -18,10 +18,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// What may be done after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Continue after progress. It costs no retry.
-    GoOn,
+    /// Continue, because there was progress. It costs no retry.
+    Continue,
     /// Try again. It costs a retry.
-    TryAgain,
+    Retry,
     /// Ask the user.
     Ask,
     /// Give the job up.
@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// Decides if a failure is retried. No other code decides this. `best` is the highest number of bytes
-    /// that the file ever had. `can_go_on` is true if they need not be fetched again.
+    /// that the file has had so far. `continues` is true if these bytes need not be fetched again.
     pub(super) fn verdict(
         &mut self,
         error: &Error,
@@ -70,14 +70,14 @@ impl Budget {
         match (error.retry(), on_error) {
             (Retry::Never, OnError::Exit) => Verdict::StopAll,
             (Retry::Never, _) => Verdict::GiveUp,
-            (Retry::Again, _) if progressed && can_go_on && error.pause.is_none() => Verdict::GoOn,
+            (Retry::Again, _) if progressed && can_go_on && error.pause.is_none() => Verdict::Continue,
             (_, OnError::Exit) => Verdict::StopAll,
             (_, OnError::Skip) => Verdict::GiveUp,
             (_, OnError::Ask) if self.used >= self.retries => Verdict::Exhausted,
             (_, OnError::Ask) => Verdict::Ask,
             (Retry::Person, OnError::Retry) => Verdict::GiveUp,
             (Retry::Again, OnError::Retry) if self.used >= self.retries => Verdict::GiveUp,
-            (Retry::Again, OnError::Retry) => Verdict::TryAgain,
+            (Retry::Again, OnError::Retry) => Verdict::Retry,
         }
     }
 
@@ -120,28 +120,31 @@ mod tests {
     }
 
     #[test]
-    fn retries_run_out_and_progress_gives_them_back() {
+    fn retries_are_used_up_and_progress_makes_them_available_again() {
         let mut budget = Budget::new(2, 1);
         let broken = error(ErrorKind::NetReset);
         for _ in 0..2 {
-            assert_eq!(budget.verdict(&broken, OnError::Retry, 0, false), Verdict::TryAgain);
+            assert_eq!(budget.verdict(&broken, OnError::Retry, 0, false), Verdict::Retry);
             budget.spend();
         }
         assert_eq!(budget.verdict(&broken, OnError::Retry, PROGRESS - 1, true), Verdict::GiveUp);
-        assert_eq!(budget.verdict(&broken, OnError::Retry, PROGRESS, true), Verdict::GoOn);
+        assert_eq!(budget.verdict(&broken, OnError::Retry, PROGRESS, true), Verdict::Continue);
         assert_eq!(budget.tries(), (0, 2));
         assert_eq!(
             budget.verdict(&broken, OnError::Retry, PROGRESS, true),
-            Verdict::TryAgain,
-            "no new bytes"
+            Verdict::Retry,
+            "no new bytes have arrived"
         );
     }
 
     #[test]
-    fn in_ask_mode_every_failure_asks_except_after_progress() {
+    fn with_on_error_ask_the_user_is_asked_after_each_failure_without_progress() {
         let mut budget = Budget::new(1, 1);
         assert_eq!(budget.verdict(&error(ErrorKind::HttpNotFound), OnError::Ask, 0, false), Verdict::Ask);
-        assert_eq!(budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, true), Verdict::GoOn);
+        assert_eq!(
+            budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, true),
+            Verdict::Continue
+        );
         budget.spend();
         assert_eq!(
             budget.verdict(&error(ErrorKind::NetReset), OnError::Ask, PROGRESS, false),
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_and_stay_bounded() {
+    fn waits_become_longer_up_to_a_limit() {
         let mut budget = Budget::new(99, 7);
         let mut least = Duration::ZERO;
         for n in 1..=40 {

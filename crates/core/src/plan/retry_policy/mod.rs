@@ -1,8 +1,8 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure gets exactly one [`FailureDecision`]. Three things cost no retry: a pause that a
-//! host asked for, a continuation after progress, and a mirror that was not tried yet. Everything else costs
-//! one.
+//! Invariant: every failure gets exactly one [`FailureDecision`]. Four decisions cost no retry: a pause that
+//! a host asked for, a new start that loses only bytes of an earlier run, a continuation after progress, and
+//! a mirror that was not tried yet. Every other attempt costs a retry.
 
 mod budget;
 mod pauses;
@@ -18,9 +18,9 @@ use std::time::Duration;
 /// What follows a failure of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureDecision {
-    /// Wait because the host asked for it, and then continue. It costs no retry.
+    /// Wait because the host asked for a pause, and then continue. It costs no retry.
     Pause { wait: Duration },
-    /// Start again at once, because only bytes of an earlier run were useless. It costs no retry.
+    /// Start again at once, because only bytes of an earlier run are lost. It costs no retry.
     StartAgain,
     /// Continue after a short wait, since bytes arrived before the failure. It costs no retry.
     Continue { wait: Duration },
@@ -42,13 +42,13 @@ pub(super) enum FailureDecision {
 /// The facts on which a decision depends, besides the error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
-    /// True if there are written bytes, they stay valid, and the next request continues them.
+    /// True if there are written bytes, they stay valid, and the next request continues after them.
     pub(super) continues: bool,
     /// True if all written bytes are from an earlier run.
     pub(super) only_leftovers: bool,
     /// The highest number of valid bytes from this run so far.
     pub(super) best: u64,
-    /// Bytes that were received in this run.
+    /// The number of bytes that were received in this run.
     pub(super) received: u64,
     /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
@@ -64,7 +64,7 @@ pub(super) struct RetryPolicy {
     max_time: Option<Duration>,
     budget: Budget,
     pauses: Pauses,
-    /// How long the user was asked or the job was paused. This time does not count for `--max-time`.
+    /// The time in which a question was open or the job was paused. It does not count for `--max-time`.
     idle: Duration,
 }
 
@@ -101,8 +101,8 @@ impl RetryPolicy {
             return FailureDecision::NextMirror;
         }
         match verdict {
-            Verdict::GoOn => FailureDecision::Continue { wait: self.budget.short_wait() },
-            Verdict::TryAgain => {
+            Verdict::Continue => FailureDecision::Continue { wait: self.budget.short_wait() },
+            Verdict::Retry => {
                 let asked = error.pause.map_or(Duration::ZERO, |pause| pause.wait);
                 FailureDecision::Retry { wait: self.spend().max(asked) }
             }
@@ -119,14 +119,14 @@ impl RetryPolicy {
         self.budget.wait()
     }
 
-    /// Counts the retry that the user chose after this time. Returns the wait before it, which is only the
-    /// pause of the host, because the user has waited already.
+    /// Counts the retry that the user chose. Returns the wait before it. This is only the pause of the host,
+    /// because time has passed while the question was open.
     pub(super) fn spend_on_answer(&mut self, error: &Error) -> Duration {
         self.budget.spend();
         error.pause.map_or(Duration::ZERO, |pause| pause.wait)
     }
 
-    /// Adds time in which the user was asked or the job was paused.
+    /// Adds time in which a question was open or the job was paused.
     pub(super) fn add_idle_time(&mut self, time: Duration) {
         self.idle += time;
     }
@@ -158,12 +158,12 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if another mirror may succeed. It cannot help if this machine failed. It is not tried if the
-/// written bytes can be continued.
+/// Returns true if another mirror should be tried. It cannot help if the cause is this machine. It is not
+/// tried if the written bytes can be continued.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
-    verdict != Verdict::GoOn
+    verdict != Verdict::Continue
         && theirs
         && !situation.placing
         && !situation.all_suspected

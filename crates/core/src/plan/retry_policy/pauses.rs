@@ -1,7 +1,7 @@
-//! Pauses that a host asked for or needs. They are not failures if bytes arrive between them.
+//! Pauses that a host asked for or needs. They do not count as failures if bytes arrive between them.
 //!
-//! Invariant: without a new byte, there are at most [`PAUSES`] of them in a row, and they take at most
-//! [`LONGEST`].
+//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, and none begins later than
+//! [`LONGEST`] after the first. Pauses of a host that serves other connections are not limited.
 
 use crate::error::{Pause, Why};
 use std::time::Duration;
@@ -9,38 +9,38 @@ use std::time::Duration;
 /// The number of pauses without a new byte that cost no retry. A host that counts by the minute needs a few.
 const PAUSES: u32 = 10;
 
-/// The time without a new byte in which pauses cost no retry. It is ten minutes, because quotas often last a
-/// minute.
+/// The time without a new byte in which pauses cost no retry. It is ten times the length of common quotas,
+/// which is a minute.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, since a `Retry-After` may be 0, and the longest one for a host that named no time. For
-/// such a host, the wait doubles with each pause.
-const SHORTEST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The shortest wait, because a `Retry-After` may be 0. If the host named no time, the wait doubles with each
+/// pause, up to the second value.
+const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     count: u32,
     since: Duration,
-    /// The number of bytes that had been received by then.
+    /// The number of bytes that had been received at that time.
     received: u64,
 }
 
 impl Pauses {
     /// Returns how long the job waits. `received` is the number of bytes so far. Returns `None` if the pause
-    /// is handled as a failure.
+    /// must be handled as a failure.
     pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
         if self.count == 0 || received > self.received {
             *self = Pauses { count: 0, since: now, received };
         }
-        let in_vain = self.count >= PAUSES || now.saturating_sub(self.since) >= LONGEST;
-        // A host that serves other connections will serve this one later.
-        if in_vain && pause.why != Why::Shared {
+        let is_in_vain = self.count >= PAUSES || now.saturating_sub(self.since) >= LONGEST;
+        // A host that serves other connections will serve this file later.
+        if is_in_vain && pause.why != Why::Shared {
             return None;
         }
         let least = match pause.why {
-            Why::Shared => SHORTEST.0.saturating_mul(1 << self.count.min(16)).min(SHORTEST.1),
-            Why::Asked | Why::Known | Why::Banned => SHORTEST.0,
+            Why::Shared => WAIT.0.saturating_mul(1 << self.count.min(16)).min(WAIT.1),
+            Why::Asked | Why::Known | Why::Banned => WAIT.0,
         };
         self.count = self.count.saturating_add(1);
         Some(pause.wait.max(least))
@@ -52,15 +52,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_pauses_or_ten_minutes_without_a_byte() {
+    fn ten_pauses_or_ten_minutes_without_a_byte_end_in_a_failure() {
         let minute = Duration::from_secs(60);
         let (asked, shared) =
             (Pause { wait: minute, why: Why::Asked }, Pause { wait: minute, why: Why::Shared });
         let mut pauses = Pauses::default();
         assert!((0..10).all(|_| pauses.take(minute, asked, 5) == Some(minute)));
         assert_eq!(pauses.take(minute, asked, 5), None);
-        assert_eq!(pauses.take(minute, shared, 5), Some(minute), "others get through");
-        assert_eq!(pauses.take(minute, asked, 6), Some(minute), "a byte came");
+        assert_eq!(pauses.take(minute, shared, 5), Some(minute), "the host serves other connections");
+        assert_eq!(pauses.take(minute, asked, 6), Some(minute), "a byte arrived since the last pause");
         assert_eq!(pauses.take(minute * 11, asked, 6), None);
     }
 }

@@ -19,27 +19,27 @@ pub const SHORTEST_SEGMENT: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone)]
 pub(in crate::plan) struct Assignment {
     pub(in crate::plan) worker: WorkerId,
-    /// The source that it uses.
+    /// The source that the worker uses.
     pub(in crate::plan) source: usize,
     /// The worker whose segment this one fetches too. The first of the two to finish is used.
     pub(in crate::plan) hedge_of: Option<WorkerId>,
-    /// True for a hedge that takes over its segment as soon as its response is valid. Until then, it is not
-    /// known if the source sends ranges, and the first response continues to deliver the whole file.
+    /// True for a hedge that takes over its segment as soon as its response is valid. Before that, it is not
+    /// known if the source sends ranges, so the first response continues to deliver the whole file.
     pub(in crate::plan) probes: bool,
     /// The first byte that was requested.
     pub(in crate::plan) from: u64,
-    /// The first byte that it has not written.
+    /// The first byte of the segment that the worker has not written.
     pub(in crate::plan) at: u64,
-    /// The offset after its last byte, or `None` while the size of the file is not known.
+    /// The offset after the last byte of the segment, or `None` while the size of the file is not known.
     pub(in crate::plan) end: Option<u64>,
     /// The offset after the last byte that was requested.
     requested_end: Option<u64>,
-    /// True if its response was accepted.
+    /// True if the response of the worker was accepted.
     pub(in crate::plan) receiving: bool,
     /// True if this worker wrote all written bytes of the segment.
     fresh: bool,
-    /// True if its segment is used only as a whole, because the response has a digest of its own or the chunk
-    /// must come from one source. Such a worker reports nothing before its whole segment is verified. Its
+    /// True if the segment is used only as a whole, because the response has a digest of its own or the chunk
+    /// must come from one source. Such a worker reports no bytes before its whole segment is verified. So its
     /// silence is normal, and no other worker gets a part of the segment.
     pub(in crate::plan) whole_only: bool,
     speed: Speed,
@@ -86,18 +86,19 @@ impl Assignment {
         })
     }
 
-    /// Returns the number of bytes that it has delivered.
+    /// Returns the number of bytes that the worker has delivered.
     pub(in crate::plan) fn delivered(&self) -> u64 {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if it got much less than was requested. Some servers send a file in small parts.
+    /// Returns true if the worker received much less than it requested. Some servers send a file in small
+    /// parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
         let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
         short && !self.is_plain() && self.delivered() < least
     }
 
-    /// Returns the result of the worker. It succeeded if its response was accepted and its segment is
+    /// Returns the result of the worker. The worker succeeded if its response was accepted and its segment is
     /// complete, even if its connection broke after that.
     ///
     /// # Errors
@@ -115,23 +116,23 @@ impl Assignment {
         }
     }
 
-    /// Returns true if its whole segment is written.
+    /// Returns true if the whole segment is written.
     pub(super) fn is_finished(&self) -> bool {
         self.end.is_some_and(|end| self.at >= end)
     }
 
-    /// Returns the source of its written bytes, if that is known.
+    /// Returns the source of the written bytes of the segment, if it is known.
     pub(super) fn origin(&self) -> Option<usize> {
         Some(self.source).filter(|_| self.fresh)
     }
 
-    /// Records that its response was accepted. Its bytes arrive from now on.
+    /// Records that the response was accepted. Its bytes arrive from now on.
     pub(super) fn accepted(&mut self, now: Duration, end: Option<u64>) {
         (self.speed.since, self.speed.last, self.speed.mark) = (now, now, now);
         (self.receiving, self.end) = (true, end);
     }
 
-    /// Records that its response, up to the byte `last`, has a digest. `alone` is true if no other worker has
+    /// Records that the response, up to the byte `last`, has a digest. `alone` is true if no other worker has
     /// the same segment. Returns false if the response is useless.
     pub(super) fn set_whole_only(&mut self, last: u64, alone: bool) -> bool {
         // A response that is longer than the request is not read to its end, so its digest is not compared.
@@ -142,7 +143,7 @@ impl Assignment {
         self.whole_only
     }
 
-    /// Records that it wrote all bytes below `upto`. Returns the new bytes, and the rate if a span of
+    /// Records that the worker wrote all bytes below `upto`. Returns the new bytes, and the rate if a span of
     /// measurement ended.
     pub(super) fn wrote(
         &mut self,
@@ -161,17 +162,17 @@ impl Assignment {
         Some((new, measured))
     }
 
-    /// Returns the time since it last delivered something.
+    /// Returns the time since the worker last delivered bytes.
     pub(super) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.speed.last)
     }
 
-    /// Returns true if its bytes are still arriving.
+    /// Returns true if bytes of the worker are still arriving.
     pub(super) fn delivers(&self, now: Duration) -> bool {
         self.receiving && self.silence(now) <= SPAN * 5
     }
 
-    /// Returns true if it has delivered too little in the time that it had.
+    /// Returns true if the worker has delivered too few bytes for its time.
     pub(super) fn is_slow(&self, now: Duration) -> bool {
         self.receiving && now.saturating_sub(self.speed.since) > SPAN * 2
     }
@@ -192,15 +193,15 @@ impl Assignment {
         }
     }
 
-    /// Returns an estimate of the byte that it has reached. Reports come a few times a second, so it is
-    /// further than its last report, unless it is silent.
+    /// Returns an estimate of the byte that the worker has reached. Reports come a few times a second, so a
+    /// worker that is not silent is further than its last report.
     pub(super) fn probably_at(&self, now: Duration) -> u64 {
         let silence = self.silence(now);
         let since = if silence > SPAN * 5 { Duration::ZERO } else { silence };
         self.at.saturating_add((self.speed.rate * since.as_secs_f64()) as u64)
     }
 
-    /// Returns an estimate of the bytes of its segment that have not arrived, or 0 if the end is not known.
+    /// Returns an estimate of the bytes of the segment that have not arrived, or 0 if the end is not known.
     pub(super) fn probably_left(&self, now: Duration) -> u64 {
         self.end.map_or(0, |end| end.saturating_sub(self.probably_at(now)))
     }
@@ -209,15 +210,17 @@ impl Assignment {
 /// The recent rate of one connection in bytes a second.
 #[derive(Debug, Clone, Copy)]
 struct Speed {
-    /// The start of the segment, and its bytes.
+    /// The time when the segment began.
     since: Duration,
+    /// The bytes of the segment so far.
     total: u64,
-    /// When the last bytes arrived.
+    /// The time when the last bytes arrived.
     last: Duration,
-    /// The start of the span of measurement, and the bytes since then.
+    /// The start of the present span of measurement.
     mark: Duration,
+    /// The bytes since the start of the span.
     bytes: u64,
-    /// The rate of the last span. At first, it is the typical rate.
+    /// The rate of the last span. Before the end of the first span, it is the typical rate.
     rate: f64,
 }
 

@@ -1,19 +1,19 @@
 //! Decides if one more connection to the same file may be opened at a source.
 //!
-//! A refusal sets the limit to the connections that work, and no more are tried for a while. After the third
-//! refusal in a row, no more are tried at all.
+//! After a refusal, the limit is the number of connections that work, and no more are tried for a while.
+//! After the third refusal in a row, no more are tried for the rest of the file.
 //!
 //! Invariant: the number of refused requests does not depend on the size of the file.
 
 use crate::plan::WorkerId;
 use std::time::Duration;
 
-/// After this many refusals in a row, no more connections are tried for the rest of the file. One or two may
-/// be accidents.
+/// After this many refusals in a row, no more connections are tried for the rest of the file. One or two
+/// refusals may be accidents.
 const REFUSALS: u32 = 3;
 
-/// The wait after the first refusal. It doubles with each further one. It is long compared with a round trip,
-/// and short compared with the download of a file that needs several connections.
+/// The wait after the first refusal. It doubles with each further refusal. It is long compared with a round
+/// trip, and short compared with the download of a file that needs several connections.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The results of requests for more connections. There is no limit until a source refuses one.
@@ -26,7 +26,7 @@ pub(in crate::plan) struct Growth {
     /// The newest worker at the last refusal. Requests of this and older workers were sent before the
     /// refusal.
     newest: WorkerId,
-    /// No further connection is opened before this time.
+    /// The time before which no further connection is opened.
     opens: Duration,
 }
 
@@ -55,8 +55,8 @@ impl Growth {
         }
     }
 
-    /// Returns how many connections may be opened now in addition to the `active` ones. Those that replace
-    /// others need no wait.
+    /// Returns how many connections may be opened now in addition to the `active` ones. Connections that
+    /// replace others need no wait.
     pub(in crate::plan) fn allowed(&self, now: Duration, active: usize) -> usize {
         match self.limit {
             None => usize::MAX,
@@ -70,7 +70,7 @@ impl Growth {
         !self.has_ended() || self.limit.is_none_or(|limit| active < limit)
     }
 
-    /// Returns the time when one more may be opened, if that is in the future.
+    /// Returns the time when one more connection may be opened, if that is in the future.
     pub(in crate::plan) fn opens(&self, now: Duration) -> Option<Duration> {
         Some(self.opens).filter(|&opens| opens > now && !self.has_ended())
     }
@@ -87,7 +87,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn three_refusals_in_a_row_end_the_search_and_waits_double() {
+    fn after_each_refusal_the_wait_doubles_and_the_third_one_ends_the_search() {
         let mut growth = Growth::default();
         assert_eq!(growth.allowed(SECOND, 1), usize::MAX);
         let mut now = SECOND;
@@ -101,11 +101,11 @@ mod tests {
         assert_eq!(growth.allowed(now + SECOND * 1000, 1), 0);
         assert!(!growth.may_grow(1));
         growth.works(2);
-        assert!(!growth.may_grow(1), "the search has ended for good");
+        assert!(!growth.may_grow(1), "no more connections are tried for this file");
     }
 
     #[test]
-    fn refusals_of_requests_sent_together_count_once() {
+    fn refusals_of_requests_that_were_sent_together_count_once() {
         let mut growth = Growth::default();
         for worker in 2..=8 {
             growth.refused(SECOND, worker, 8, 4);
@@ -114,9 +114,13 @@ mod tests {
         assert_eq!(
             (growth.allowed(SECOND, 3), growth.allowed(SECOND, 4)),
             (1, 0),
-            "another one may replace one that is gone"
+            "a connection that has ended may be replaced at once"
         );
         growth.works(5);
-        assert_eq!(growth.allowed(SECOND, 5), usize::MAX, "one more delivers bytes");
+        assert_eq!(
+            growth.allowed(SECOND, 5),
+            usize::MAX,
+            "five connections deliver bytes, so the limit is removed"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! The segment ledger: which bytes of a file are free, claimed, assigned or written.
 //!
-//! Invariant: every byte is in exactly one of these states: written, claimed (on the disk since an earlier
-//! run, and not read back yet), assigned to one worker, or free. A hedge has bytes that another worker has
-//! too. They are used only if the hedge finishes first. [`SegmentLedger::check`] checks this.
+//! Invariant: every byte is in exactly one of these states: written, claimed (an earlier run wrote it, and it
+//! was not read back yet), assigned to one worker, or free. A hedge fetches bytes that are assigned to
+//! another worker too. They are used only if the hedge finishes first. [`SegmentLedger::check`] checks this
+//! invariant.
 
 use super::{Assignment, Provenance};
 use crate::plan::WorkerId;
@@ -10,12 +11,13 @@ use crate::ranges::RangeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A worker that delivered nothing for this long is dropped as soon as another one could fetch its segment.
-/// If its response took more than a quarter of this, the limit is four times that time.
+/// If a worker delivered nothing for this time, it is dropped as soon as another worker could fetch its
+/// segment. If the response of a source took more than a quarter of this time, the limit is four times the
+/// time of the response.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Returns the typical rate of a connection in bytes a second, after one more of them measured `rate`.
-/// `before` is 0 for the first measurement.
+/// Returns the typical rate of a connection in bytes a second, after a new measurement of `rate`. `before` is
+/// the typical rate before, or 0 for the first measurement.
 pub fn typical_rate(before: f64, rate: f64) -> f64 {
     if before == 0.0 { rate } else { 0.8 * before + 0.2 * rate }
 }
@@ -28,12 +30,12 @@ pub(in crate::plan) struct SegmentLedger {
     pub(super) claimed: RangeSet,
     pub(super) assignments: Vec<Assignment>,
     provenance: Provenance,
-    /// Bytes that the disk is still discarding.
+    /// The bytes that the disk is still discarding.
     pub(super) discarding: RangeSet,
     /// Chunks that were wrong and came from several workers. Each of them is now fetched by one worker alone.
     pub(super) contested: RangeSet,
-    /// If possible, segments begin and end at multiples of this, so that each chunk comes from one source.
-    /// With 0, there is no such rule.
+    /// If possible, segments begin and end at multiples of this number, so that each chunk comes from one
+    /// source. With 0, they begin and end anywhere.
     pub(super) align: u64,
     /// The number of bytes that were requested twice.
     pub(super) hedged: u64,
@@ -127,8 +129,8 @@ impl SegmentLedger {
         hedge
     }
 
-    /// Assigns bytes to a worker that another one has already. If the other one has not reached them, the new
-    /// worker is a probe, which finds out if the source sends ranges.
+    /// Assigns bytes to a worker although they are assigned to another one already. If the other worker has
+    /// not reached these bytes, the new worker is a probe. Its response shows if the source sends ranges.
     pub(super) fn hedge(
         &mut self,
         now: Duration,
@@ -145,8 +147,9 @@ impl SegmentLedger {
         }
     }
 
-    /// Gives a probe whose response is valid its segment for itself. Returns the worker whose segment ends
-    /// there now. Returns `None` if that worker has passed the place already, so the probe is useless.
+    /// Makes a probe whose response is valid the only worker of its segment. Returns the worker whose segment
+    /// now ends where the probe begins. Returns `None` if that worker has passed this place already, so that
+    /// the probe is useless.
     pub(super) fn take_over(&mut self, worker: WorkerId) -> Option<WorkerId> {
         let probe = self.get(worker)?;
         let (from, primary) = (probe.from, probe.hedge_of?);
@@ -202,7 +205,7 @@ impl SegmentLedger {
         ranges.iter().for_each(|range| self.discarding.remove(range.clone()));
     }
 
-    /// Makes one worker alone fetch this chunk from now on.
+    /// Records that one worker alone must fetch this chunk from now on.
     pub(super) fn contest(&mut self, chunk: &Range<u64>) {
         self.contested.insert(chunk.clone());
     }
@@ -236,8 +239,8 @@ impl SegmentLedger {
     }
 
     /// Records that a worker's response, up to the byte `last`, has a digest. Returns false if another worker
-    /// has the same segment, or delivered a part of it before it failed. Bytes of two workers cannot be told
-    /// apart on the disk.
+    /// has the same segment, or delivered a part of the segment before it failed. On the disk, the bytes of
+    /// two workers look the same.
     pub(super) fn set_whole_only(&mut self, worker: WorkerId, last: u64) -> bool {
         self.digested = true;
         let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
@@ -303,7 +306,7 @@ impl SegmentLedger {
         self.typical > 0.0 || self.assignments.iter().any(|one| one.is_slow(now))
     }
 
-    /// Releases a silent worker. The next one gets more time. Otherwise a slow server could never send its
+    /// Releases a silent worker. The next worker gets more time. Otherwise a slow server could never send its
     /// response.
     pub(super) fn release_silent(&mut self, worker: WorkerId) {
         self.patience = self.patience.max(SILENCE) * 2;
@@ -318,13 +321,13 @@ impl SegmentLedger {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// Returns the broken part of it.
+    /// Returns the broken part of the invariant.
     pub(in crate::plan) fn check(&self) -> Result<(), &'static str> {
         if self.written.iter().any(|range| self.claimed.touches(range)) {
-            return Err("bytes are written and claimed");
+            return Err("some bytes are written and also claimed");
         }
         if self.discarding.iter().any(|range| self.claimed.touches(range) || self.written.touches(range)) {
-            return Err("bytes are discarded and present");
+            return Err("some bytes are being discarded and also present");
         }
         let mut seen = RangeSet::new();
         for one in &self.assignments {
@@ -332,7 +335,9 @@ impl SegmentLedger {
             if let Some(primary) = one.hedge_of {
                 let others = self.assignments.iter().filter(|other| other.hedge_of == Some(primary)).count();
                 if others != 1 || self.get(primary).is_none() {
-                    return Err("a hedge without its primary, or two of them");
+                    return Err(
+                        "a hedge has no other worker with the same segment, or a worker has two hedges",
+                    );
                 }
                 continue;
             }
@@ -344,7 +349,7 @@ impl SegmentLedger {
                 || self.discarding.touches(&range)
                 || seen.touches(&range)
             {
-                return Err("bytes are assigned twice, or assigned and written");
+                return Err("some bytes are assigned twice, or assigned and also written");
             }
             seen.insert(range);
         }
@@ -354,7 +359,7 @@ impl SegmentLedger {
             .map(|one| one.end)
             .max();
         match (end, self.size) {
-            (Some(end), Some(size)) if end > size => Err("more is written than the file has"),
+            (Some(end), Some(size)) if end > size => Err("more bytes are written than the file has"),
             _ => self.provenance.check(&self.written),
         }
     }

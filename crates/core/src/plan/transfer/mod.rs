@@ -1,7 +1,7 @@
 //! The transfer of one file: which bytes are written, which worker fetches which segment, and how much has
 //! arrived.
 //!
-//! It owns the segment ledger and all counters of the transfer.
+//! [`Transfer`] owns the segment ledger and all counters of the transfer.
 //!
 //! Invariant: a worker gets an action only while it has an assignment. Every worker that loses its assignment
 //! before it has ended is dropped by an action.
@@ -41,11 +41,11 @@ pub(super) struct Transfer {
     connections: Option<usize>,
     /// The newest worker.
     newest: WorkerId,
-    /// True if the only source sends no ranges. The file then has one connection.
+    /// True if the only source sends no ranges. The file then has only one connection.
     single: bool,
     /// True if a range ended, and the server did not say if the file ends there too.
     open_ended: bool,
-    /// True if the size is known only because the transfer ended.
+    /// True if no response stated the size, and it is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
     /// The number of the state of the partial file. Reports about an earlier state are ignored.
@@ -54,7 +54,7 @@ pub(super) struct Transfer {
     received: u64,
     /// The highest number of valid bytes from this run so far. It is not lowered if the file starts again.
     best: u64,
-    /// The number of valid bytes from an earlier run. They are not progress of this one.
+    /// The number of valid bytes from an earlier run. They do not count as progress of this run.
     left_good: u64,
 }
 
@@ -138,12 +138,12 @@ impl Transfer {
         self.open_ended = open_ended;
     }
 
-    /// Sets if the file may have only one connection, because its only source sends no ranges.
+    /// Records if the file may have only one connection, because its only source sends no ranges.
     pub(super) fn set_single(&mut self, single: bool) {
         self.single = single;
     }
 
-    /// Makes segments begin and end at multiples of this, so that each chunk comes from one source.
+    /// Makes segments begin and end at multiples of `length`, so that each chunk comes from one source.
     pub(super) fn align_to(&mut self, length: u64) {
         self.ledger.align = length;
     }
@@ -166,9 +166,10 @@ impl Transfer {
         }
     }
 
-    /// Returns true if a worker's response, which ends at `end`, has bytes that are still missing and that
-    /// can be told from other workers' bytes. A probe gets its segment for itself now. `digest_until` is the
-    /// last byte of a response that has a digest of its own.
+    /// Returns true if a worker's response, which ends at `end`, is still needed. It is not needed if its
+    /// bytes have arrived already, or if its digest cannot be compared because of other workers' bytes. If
+    /// the worker is a probe, it becomes the only worker of its segment. `digest_until` is the last byte of a
+    /// response that has a digest of its own.
     pub(super) fn is_needed(
         &mut self,
         worker: WorkerId,
@@ -180,7 +181,7 @@ impl Transfer {
         let Some(assignment) = self.ledger.get(worker) else { return false };
         let (from, source) = (assignment.from, assignment.source);
         if assignment.at >= end {
-            // It began as a hedge, and its primary delivered the same bytes before it failed.
+            // The worker began as a hedge, and the other worker delivered the same bytes before it failed.
             return false;
         }
         if assignment.probes {
@@ -202,7 +203,8 @@ impl Transfer {
         Some((at, end))
     }
 
-    /// Gives the whole file to this worker. All others are dropped, and all written bytes are invalid.
+    /// Assigns the whole file to this worker. All other workers are dropped, and all written bytes become
+    /// invalid.
     pub(super) fn restart(
         &mut self,
         now: Duration,
@@ -251,7 +253,8 @@ impl Transfer {
         }
     }
 
-    /// Records that all claims of the journal were compared. The bytes of the other claims become free.
+    /// Records that all claims of the journal were compared. The bytes of claims that were not reported
+    /// become free.
     pub(super) fn journal_checked(&mut self) {
         self.ledger.claimed = RangeSet::new();
     }
@@ -358,7 +361,7 @@ impl Transfer {
         self.ledger.discarded(ranges);
     }
 
-    /// Makes one worker alone fetch this chunk from now on.
+    /// Records that one worker alone must fetch this chunk from now on.
     pub(super) fn contest(&mut self, chunk: &Range<u64>) {
         self.ledger.contest(chunk);
     }
@@ -370,10 +373,10 @@ impl Transfer {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// Returns the broken part of it.
+    /// Returns the broken part of the invariant.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.ledger.written.len() > self.best.saturating_add(self.left_good) {
-            return Err("more is written than ever was");
+            return Err("more bytes are present than the highest number so far");
         }
         self.ledger.check()
     }

@@ -1,4 +1,4 @@
-//! Decides what one more worker can do: fetch free bytes, or take over bytes that another worker would
+//! Decides what one more worker can do. It can fetch free bytes, or take over bytes that another worker would
 //! deliver too late.
 //!
 //! Invariant: no function in this file changes the ledger. Free bytes are fetched first, in file order and
@@ -16,22 +16,23 @@ use std::time::Duration;
 /// between two segments.
 pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 
-/// The shortest and the longest time for a segment, in seconds. Shorter ones lose more time to requests than
-/// they gain. With longer ones, hashing would have to wait for the segment at the head of the file.
+/// The shortest and the longest time for a segment, in seconds. With shorter segments, more time is lost
+/// between requests than is gained. With longer segments, hashing would have to wait for the first missing
+/// segment.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
-/// The number of segments in the window for each connection. One is fetched and the others are a reserve, so
-/// a slow connection at the head of the file does not stop the others at once.
+/// The number of segments in the window for each connection. One of them is being fetched, and the others are
+/// a reserve. So a slow connection at the first missing byte does not stop the others at once.
 const SEGMENTS_AHEAD: u64 = 4;
 
-/// At most the size of the file divided by this may be fetched twice on purpose.
+/// At most the size of the file divided by this number may be fetched twice on purpose.
 const HEDGED_MOST: u64 = 50;
 
-/// A segment that will be complete in less than this many seconds is not split. The last report may be that
-/// old, so the bytes may have arrived already.
+/// A segment that will be complete in less than this many seconds is not split. The last report may be so old
+/// that the bytes have arrived already.
 pub const WORTH_SPLITTING: f64 = 0.25;
 
-/// A way to give one more worker something to do.
+/// What one more worker can do.
 #[derive(Debug, PartialEq)]
 pub(in crate::plan) enum NextAssignment {
     /// Fetch these free bytes.
@@ -63,7 +64,7 @@ impl SegmentLedger {
         if workers < 2 {
             return NextAssignment::Nothing;
         }
-        // If the hedge is silent too, no further one is tried.
+        // If a hedge is silent too, it is dropped.
         let dead = |one: &&Assignment| {
             one.hedge_of.is_some() && one.end.is_some_and(|end| one.at < end) && self.is_silent(one, now)
         };
@@ -88,7 +89,8 @@ impl SegmentLedger {
         self.relieve(now, victim, seconds, length, sends_ranges, sizes)
     }
 
-    /// Returns how another worker can help the one that needs most time for its segment, which is `seconds`.
+    /// Returns how another worker can help the `victim`, which needs more time for its segment than all
+    /// others. That time is `seconds`.
     fn relieve(
         &self,
         now: Duration,
@@ -100,7 +102,7 @@ impl SegmentLedger {
     ) -> NextAssignment {
         let (here, rest) = (victim.probably_at(now), victim.probably_left(now));
         let round_trip = self.latency.as_secs_f64();
-        // A response with the whole file gives up the bytes beyond its next segment.
+        // A worker with a very long segment, such as the whole file, keeps only its next part.
         if victim.receiving && rest > length.max(sizes.split_least).saturating_mul(2) {
             let anywhere = here + length.max(sizes.split_least);
             let split =
@@ -131,10 +133,11 @@ impl SegmentLedger {
         NextAssignment::Nothing
     }
 
-    /// Returns how to stop `surplus` workers of a source. One of them always stays. Workers without a
-    /// response are stopped first, and then the slowest. A worker that delivers bytes gets an earlier end, a
-    /// little beyond its present byte, so that bytes that are already sent are not lost. A worker that is
-    /// about to end counts as stopped. A segment that is used only as a whole is not cut.
+    /// Returns how to stop `surplus` workers of a source. One worker always stays. Workers without a response
+    /// are stopped first, and then the slowest ones. The segment of a worker that delivers bytes gets an
+    /// earlier end. That end is a little beyond the present byte, so that bytes that are already sent are not
+    /// lost. A worker that is about to end counts as stopped. A segment that is used only as a whole is not
+    /// cut.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
@@ -181,8 +184,8 @@ impl SegmentLedger {
         let share = sizes.window / (2 * workers.max(1) as u64);
         let (shortest, longest) = SEGMENT_SECONDS;
         let seconds = (self.latency.as_secs_f64() * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);
-        let wish = (self.typical * seconds) as u64;
-        wish.max(sizes.segment_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
+        let wanted = (self.typical * seconds) as u64;
+        wanted.max(sizes.segment_least).min(if sizes.window_is_memory { share.max(1) } else { u64::MAX })
     }
 
     /// Returns the first free bytes within the window.

@@ -1,6 +1,6 @@
 //! Records which source sent which of the written bytes.
 //!
-//! Invariant: no byte has two sources. A written byte without a source is of unknown origin, because an
+//! Invariant: no byte has two sources. If a written byte has no source, its origin is unknown, because an
 //! earlier run or two connections wrote it.
 
 use crate::ranges::RangeSet;
@@ -12,13 +12,13 @@ use std::ops::Range;
 pub(in crate::plan) struct Provenance(BTreeMap<usize, RangeSet>);
 
 impl Provenance {
-    /// Returns the source that sent all of this range. Returns `None` if there are several, or if a part is
-    /// of unknown origin.
+    /// Returns the source that sent all of this range. Returns `None` if there are several sources, or if the
+    /// origin of a part is unknown.
     pub(in crate::plan) fn source_of(&self, range: &Range<u64>) -> Option<usize> {
         self.0.iter().find(|(_, sent)| sent.contains(range)).map(|(&source, _)| source)
     }
 
-    /// Returns the sources of the written bytes. The one that sent the fewest comes first.
+    /// Returns the sources of the written bytes. The source that sent the fewest bytes comes first.
     pub(in crate::plan) fn contributors(&self) -> Vec<usize> {
         let mut all: Vec<_> = self.0.iter().map(|(&source, sent)| (sent.len(), source)).collect();
         all.retain(|(bytes, _)| *bytes > 0);
@@ -52,15 +52,15 @@ impl Provenance {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// Returns the broken part of it.
+    /// Returns the broken part of the invariant.
     pub(super) fn check(&self, written: &RangeSet) -> Result<(), &'static str> {
         let mut seen = RangeSet::new();
         for range in self.0.values().flat_map(RangeSet::iter) {
             if seen.touches(range) {
-                return Err("bytes are from two sources");
+                return Err("some bytes have two sources");
             }
             if !written.contains(range) {
-                return Err("a source is named for bytes that are not written");
+                return Err("some bytes have a source but are not written");
             }
             seen.insert(range.clone());
         }

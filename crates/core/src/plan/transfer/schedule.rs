@@ -1,7 +1,6 @@
 //! Decides which workers are started and stopped, and what a failure shows about the number of connections.
 //!
-//! This is a second file of `impl Transfer`: it decides about requests, and the first one counts what
-//! arrives.
+//! `impl Transfer` is in two files. This file decides about requests, and `mod.rs` counts what arrives.
 //!
 //! Invariant: a second connection to a source is opened only after the first one showed that the source sends
 //! ranges.
@@ -15,7 +14,8 @@ use crate::plan::{Action, Actions, WorkerId};
 use crate::retry::PROGRESS;
 use std::time::Duration;
 
-/// The time between checks if an idle connection could help a slow one, while nothing else happens.
+/// The time between two checks, while nothing else happens. Each check decides if an idle connection can help
+/// a slow one.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
 /// The facts on which scheduling depends, besides the transfer itself.
@@ -29,7 +29,7 @@ pub(in crate::plan) struct Terms<'s> {
 }
 
 impl Transfer {
-    /// Requests the facts of a file from a source, without its bytes, if no other request is open.
+    /// Requests only the facts about a file from a source, and no bytes, if no other request is open.
     pub(in crate::plan) fn ask(
         &mut self,
         now: Duration,
@@ -86,7 +86,7 @@ impl Transfer {
         later
     }
 
-    /// Requests everything, or everything after the written bytes, over the only connection.
+    /// Requests the whole file, or everything after the written bytes, over the only connection.
     fn request_the_rest(
         &mut self,
         now: Duration,
@@ -112,7 +112,7 @@ impl Transfer {
         None
     }
 
-    /// Stops workers where a source has too many. Returns true if there are actions to carry out first.
+    /// Stops workers of sources that have too many. Returns true if the driver must carry out actions first.
     fn stop_surplus(&mut self, now: Duration, allowances: &[Allowance], actions: &mut Actions) -> bool {
         for (source, allowance) in allowances.iter().enumerate().filter(|(_, one)| one.surplus > 0) {
             for step in self.ledger.fewer(now, source, allowance.surplus) {
@@ -126,8 +126,8 @@ impl Transfer {
         !actions.is_empty()
     }
 
-    /// Starts a worker at this source, if there is something to do for one more. `workers` is the number of
-    /// them in all.
+    /// Starts a worker at this source, if one more worker can do something. `workers` is the number of all
+    /// workers.
     fn start_worker(
         &mut self,
         now: Duration,
@@ -137,7 +137,7 @@ impl Transfer {
         actions: &mut Actions,
     ) -> bool {
         let sends_ranges = terms.sources.sends_ranges(source);
-        // Cutting or dropping a worker makes bytes free. The second attempt then finds a segment.
+        // If a worker was cut or dropped, some bytes became free. The second attempt then finds a segment.
         for _ in 0..2 {
             match self.ledger.next_assignment(now, workers, sends_ranges, &self.sizes) {
                 NextAssignment::Fetch(range) => {
@@ -195,7 +195,7 @@ impl Transfer {
         if mine == 0 {
             return left.min(1);
         }
-        // One worker finds out if the source sends ranges, before many request them.
+        // The first response shows if the source sends ranges. Until then, only one worker requests a range.
         let certain = match terms.sources.sends_ranges(source) {
             true => usize::MAX,
             false => (self.receiving_from(source) + 1).saturating_sub(mine),
@@ -218,8 +218,8 @@ impl Transfer {
             })
     }
 
-    /// Records that connections of a source deliver what was requested: those that are receiving, and `ended`
-    /// more that just ended.
+    /// Records how many connections of a source deliver what was requested. These are the connections that
+    /// are receiving, and `ended` more that just ended.
     pub(super) fn add_to_growth(&self, source: usize, ended: usize, sources: &mut Sources) {
         let receiving = self.receiving_from(source);
         if let Some(growth) = sources.growth_mut(source) {
@@ -232,8 +232,8 @@ impl Transfer {
         self.ledger.assignments().iter().filter(|one| one.receiving && one.source == source).count()
     }
 
-    /// Passes on what the failure of a worker shows about the number of connections. Its assignment is
-    /// released already.
+    /// Passes on what the failure of a worker shows about the number of connections. The assignment of the
+    /// worker is already released.
     pub(in crate::plan) fn observe_failure(
         &mut self,
         now: Duration,
@@ -243,7 +243,8 @@ impl Transfer {
         actions: &mut Actions,
     ) {
         if error.kind == ErrorKind::DigestPart {
-            // The whole segment was received, but none of it was reported yet.
+            // The digest of the response did not match. So the whole segment was received, but none of it was
+            // reported.
             let missing = assignment.end.map_or(0, |end| end.saturating_sub(assignment.at));
             self.received = self.received.saturating_add(missing);
         }

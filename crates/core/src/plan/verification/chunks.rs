@@ -1,7 +1,7 @@
 //! Keeps track of which chunks of a file are verified with the digests of a list.
 //!
-//! Invariant: a verified chunk was written, was read back from the disk, and has the right digest. One chunk
-//! is read back at a time.
+//! Invariant: a verified chunk was written, was read back from the disk, and has the right digest. Only one
+//! chunk is read back at a time.
 
 use crate::digest::Digest;
 use crate::job::ChunkHashes;
@@ -39,8 +39,8 @@ impl Chunks {
         size.div_ceil(self.length()) == self.hashes.digests.len() as u64
     }
 
-    /// Returns the next chunk to read back: one that is written and not verified. Returns `None` while
-    /// another chunk is being read.
+    /// Returns the next chunk to read back. It is written and not verified. Returns `None` if there is no
+    /// such chunk, or while another chunk is being read.
     pub(super) fn next(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
         if self.pending.is_some() {
             return None;
@@ -81,7 +81,7 @@ impl Chunks {
         sources
     }
 
-    /// Returns the sources that sent this chunk wrong before, and forgets them.
+    /// Returns the sources that sent this chunk wrong before, and removes them from the list.
     pub(super) fn take_wrong(&mut self, chunk: &Range<u64>) -> Vec<usize> {
         self.wrong.remove(&chunk.start).unwrap_or_default()
     }
@@ -98,7 +98,7 @@ impl Chunks {
         self.verified.contains(&(0..size))
     }
 
-    /// Forgets everything except the digests, since the file starts again.
+    /// Forgets everything except the digests, because the file starts again.
     pub(super) fn forget(&mut self) {
         (self.verified, self.pending) = (RangeSet::new(), None);
         self.wrong.clear();

@@ -1,7 +1,7 @@
-//! The expected digests and signatures of a file, and the check that they satisfy `--verify`.
+//! The expected digests and signatures of a file. This file also checks that they satisfy `--verify`.
 //!
-//! Invariant: all digests from the user, the lists and the server are kept here. Those from the server are
-//! removed only if the file starts again. With `--verify off` there are none.
+//! Invariant: all digests from the user, the lists and the server are kept here. Digests from the server are
+//! removed only if the file starts again. With `--verify off`, no digests are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -17,14 +17,15 @@ const RECORDED: Algorithm = Algorithm::Sha256;
 #[derive(Debug)]
 pub(super) struct Expectations {
     verify: Verify,
-    /// True if the file is recorded in a lock file, which needs a digest.
+    /// True if the file is recorded in a lock file. A lock file needs a digest.
     record: bool,
     /// Digests from the user and from lists. They apply to every state of the file.
     given: Vec<Expected>,
-    /// The same digests and those from servers.
+    /// The digests in `given`, and the digests from servers.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    /// What the content looks like. It is missing if the name of the file may be that of a web page.
+    /// What the first bytes of the file look like. It is missing if the name of the file may be that of a web
+    /// page.
     look: Option<Look>,
     /// True if the user gave a strong digest of exactly this file.
     own: bool,
@@ -63,7 +64,7 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// Begins another state of the file. `stated` are the digests that the server states for it.
+    /// Begins another state of the file. `stated` are the digests that the server states for this state.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
@@ -76,7 +77,7 @@ impl Expectations {
         }
     }
 
-    /// Removes the digests from servers, since the file starts again.
+    /// Removes the digests from servers, because the file starts again.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
@@ -93,7 +94,7 @@ impl Expectations {
         digest::distinct(stated.chain(signed).chain(self.record.then_some(RECORDED)))
     }
 
-    /// Returns true if a strong digest is known, or if one of `stated` is strong.
+    /// Returns true if a strong digest is known, or if one of the digests in `stated` is strong.
     pub(super) fn has_strong(&self, stated: &[Expected]) -> bool {
         let stated = stated.iter().filter(|_| self.verify != Verify::Off);
         self.all.iter().chain(stated).any(|one| one.digest.algorithm.is_strong())
@@ -108,7 +109,7 @@ impl Expectations {
     ///
     /// # Errors
     /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.unlisted`
-    /// if a list must name the file and none does.
+    /// if a checksum list must name the file and none names it.
     pub(super) fn suffices(&self, at: &str) -> Result<(), Error> {
         let note = || self.notes.first().cloned();
         match self.verify {
@@ -149,8 +150,8 @@ impl Expectations {
         (events, self.signed.as_ref().map(|Signed { by, .. }| format!("signed by {by}")).or(by_digest))
     }
 
-    /// Returns warnings about the content for the user. `says_html` is true if the server says that it is a
-    /// web page.
+    /// Returns warnings about the content for the user. `says_html` is true if the server says that the
+    /// content is a web page.
     ///
     /// # Errors
     /// Returns `content.html` or `content.pointer` if the content is not what its name promises. There is no
@@ -162,7 +163,8 @@ impl Expectations {
             Some(Look::Fragment) if says_html => Some(ErrorKind::ContentHtml),
             Some(Look::LfsPointer) => Some(ErrorKind::ContentPointer),
             Some(Look::Other) if says_html => {
-                warnings.push("its server calls it an HTML page, which it does not look like".into());
+                warnings
+                    .push("the server says that it is an HTML page, but it does not look like one".into());
                 None
             }
             _ => None,

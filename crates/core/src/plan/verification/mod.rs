@@ -1,6 +1,6 @@
 //! Decides if the bytes of a file are right, and which mirror is at fault if they are not.
 //!
-//! It holds the expected digests, which chunks are verified, and which mirrors are suspected.
+//! [`Verification`] keeps the expected digests, which chunks are verified, and which mirrors are suspected.
 //!
 //! Invariant: a file is published only if it matches every known digest. A mirror is blamed only if the file,
 //! or a chunk, became right when its bytes were replaced by those of others. Otherwise the digest itself may
@@ -32,7 +32,7 @@ pub(super) struct Verification {
     is_readable: bool,
     expectations: Expectations,
     chunks: Option<Chunks>,
-    /// The size that the file must have.
+    /// The size that the file must have, in bytes.
     size: Option<u64>,
     suspects: Suspects,
 }
@@ -46,7 +46,7 @@ pub(super) enum WholeResult {
         warnings: Vec<String>,
         /// How the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes, which were then replaced.
+        /// The mirror that sent wrong bytes. They were then replaced.
         guilty: Option<usize>,
     },
     /// A digest does not match. The text says which one.
@@ -55,11 +55,11 @@ pub(super) enum WholeResult {
     Refused(Error),
 }
 
-/// Bytes that are fetched again, because the digest of the whole file does not match.
+/// Bytes that must be fetched again, because the digest of the whole file does not match.
 #[derive(Debug)]
 pub(super) struct Replacement {
     pub(super) ranges: Vec<Range<u64>>,
-    /// The suspected mirror. `None` if the source of the bytes is not known.
+    /// The suspected mirror, or `None` if the source of the bytes is not known.
     pub(super) suspect: Option<usize>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Replacement {
 #[derive(Debug)]
 pub(super) struct WrongChunk {
     pub(super) range: Range<u64>,
-    /// The source that sent all of it, if that is known.
+    /// The source that sent the whole chunk, if it is known.
     pub(super) sent_by: Option<usize>,
     /// True if the chunk was wrong before.
     pub(super) again: bool,
@@ -79,11 +79,11 @@ pub(super) struct WrongChunk {
 /// How a wrong chunk is fetched again.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
-    /// From any mirror except this one.
+    /// The chunk is fetched from any mirror except this one.
     FromOthers(usize),
-    /// From one source alone.
+    /// The chunk is fetched from one source alone.
     FromOne,
-    /// Not at once, because the job failed.
+    /// The chunk is not fetched again now, because the job fails with this error.
     Fail(Error),
 }
 
@@ -121,21 +121,21 @@ impl Verification {
         self.verify != Verify::Off && self.is_readable
     }
 
-    /// Begins another state of the file. `stated` are the digests that the server states for it.
+    /// Begins another state of the file. `stated` are the digests that the server states for this state.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.expectations.begin(stated);
     }
 
-    /// Adds digests that the server states for the same state of the file. With several mirrors, only those
-    /// of the first one are used. Digests of bytes that are already on standard output cannot be computed any
-    /// more.
+    /// Adds digests that the server states for the same state of the file. With several mirrors, only the
+    /// digests of the first mirror are used. New digests of bytes that are already on standard output cannot
+    /// be computed, so they are not added.
     pub(super) fn learn(&mut self, stated: &[Expected], mixes: bool) {
         if self.is_readable && !mixes {
             self.expectations.learn(stated);
         }
     }
 
-    /// Forgets what is verified and what servers stated, since the file starts again.
+    /// Forgets what is verified and what servers stated, because the file starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.expectations.forget();
         self.suspects.forget(sources);
@@ -169,12 +169,12 @@ impl Verification {
         self.can_read_back() && self.tells_bytes_apart()
     }
 
-    /// Returns true if the digest of a single response is compared.
+    /// Returns true if the digests of single responses are compared too.
     pub(super) fn is_on(&self) -> bool {
         self.verify != Verify::Off
     }
 
-    /// Returns the length of a chunk, to which segments are aligned. It is 0 if there are no chunks.
+    /// Returns the length of a chunk, or 0 if there are no chunks. Segments are aligned to this length.
     pub(super) fn chunk_length(&self) -> u64 {
         self.chunks.as_ref().map_or(0, Chunks::length)
     }
@@ -225,7 +225,7 @@ impl Verification {
     }
 
     /// Returns true if no chunk of a file of this size is left to verify. If the digests of chunks do not fit
-    /// the size, the file is refused later, with the digest of the whole file.
+    /// the size, [`Verification::check_size`] refuses the file later.
     pub(super) fn chunks_are_done(&self, size: Option<u64>) -> bool {
         let known = self.chunks.as_ref().zip(size);
         known.is_none_or(|(chunks, size)| chunks.all_verified(size) || !chunks.fit(size))
@@ -244,8 +244,8 @@ impl Verification {
         (guilty, self.wrong_chunk_text(chunk))
     }
 
-    /// Decides how to fetch a wrong chunk again. If one mirror sent all of it, the bytes of another mirror
-    /// show if the first mirror or the digest is wrong.
+    /// Decides how to fetch a wrong chunk again. If one mirror sent the whole chunk, the bytes of another
+    /// mirror show if the first mirror or the digest is wrong.
     pub(super) fn decide_on_wrong_chunk(
         &mut self,
         chunk: &WrongChunk,
@@ -288,7 +288,7 @@ impl Verification {
     }
 
     /// Compares the digests of the complete file with the expected ones. `says_html` is true if the server
-    /// says that it is a web page.
+    /// says that the file is a web page.
     pub(super) fn compare_whole(&mut self, computed: &[Digest], path: &str, says_html: bool) -> WholeResult {
         let strongest = match digest::verdict(self.expectations.all(), computed) {
             Ok(strongest) => strongest,
@@ -313,9 +313,9 @@ impl Verification {
     }
 
     /// Decides what to fetch again if the digest of the whole file is wrong and its bytes came from several
-    /// mirrors. First these are the bytes of unknown origin, and then those of one mirror after the other.
-    /// Returns `None` if all mirrors were suspected already. If all chunks are right, the digest of the whole
-    /// file is wrong itself, and it also returns `None`.
+    /// mirrors. First, the bytes of unknown origin are replaced. After that, the bytes of one mirror after
+    /// the other are replaced. Returns `None` if all mirrors were suspected already. Also returns `None` if
+    /// all chunks are right, because then the digest of the whole file itself is wrong.
     pub(super) fn replace_suspicious(
         &mut self,
         provenance: &Provenance,
@@ -329,9 +329,9 @@ impl Verification {
         if !ranges.is_empty() && self.suspects.replace_unknown() {
             return Some(Replacement { ranges, suspect: None });
         }
-        // If only a server stated the digest, that server may be the one with another file.
+        // If only a server stated the digest, this server itself may have a different file.
         let alone = ranges.is_empty() && self.expectations.is_given();
-        // The mirror that sent the fewest bytes is the cheapest one to replace.
+        // The bytes of the mirror that sent the fewest bytes are replaced first, because that costs least.
         let suspect = self.suspects.suspect_next(&provenance.contributors(), alone, sources)?;
         ranges.extend(provenance.of(suspect));
         Some(Replacement { ranges, suspect: Some(suspect) })

@@ -1,9 +1,10 @@
-//! Finds the mirror that sent wrong bytes, if only a digest of the whole file is known.
+//! Finds the mirror that sent wrong bytes, if only a digest of the whole file is known and no chunk hashes
+//! are.
 //!
 //! The bytes of one mirror after the other are replaced by those of other mirrors, until the digest is right.
 //!
-//! Invariant: a mirror is found guilty only if the file became right after only the bytes of this mirror were
-//! replaced.
+//! Invariant: a mirror is found guilty only if the file was right after the bytes of this mirror, and no
+//! others, were replaced.
 
 use crate::plan::sources::{Out, Sources};
 
@@ -12,7 +13,7 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The mirror whose bytes are being replaced.
     current: Option<usize>,
-    /// True if only its bytes are being replaced.
+    /// True if only the bytes of this mirror are being replaced.
     alone: bool,
     /// True if bytes of unknown origin were replaced already.
     replaced_unknown: bool,
@@ -26,14 +27,15 @@ impl Suspects {
         !self.all.is_empty()
     }
 
-    /// Returns true at the first call. Bytes of unknown origin are replaced before a mirror is suspected.
+    /// Records that bytes of unknown origin are replaced. This happens once, before a mirror is suspected.
+    /// Returns true at the first call.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }
 
-    /// Suspects the next of these mirrors, whose bytes will be replaced by those of others. `alone` is true
-    /// if no other bytes are replaced. Returns `None` if all were suspected already, or if no other mirror is
-    /// left.
+    /// Suspects the next of these mirrors. Its bytes will be replaced by those of other mirrors. `alone` is
+    /// true if no other bytes are replaced. Returns `None` if all were suspected already, or if no other
+    /// mirror is left.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],
@@ -50,12 +52,13 @@ impl Suspects {
         Some(next)
     }
 
-    /// Handles that the file is right now. Returns the mirror that sent wrong bytes, if it is certain.
+    /// Ends the search, because the file is right now. Returns the mirror that sent wrong bytes, if that is
+    /// certain.
     pub(super) fn guilty(&mut self) -> Option<usize> {
         self.current.take().filter(|_| self.alone)
     }
 
-    /// Forgets everything, since the file starts again.
+    /// Forgets everything, because the file starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.clear(sources);
         *self = Suspects::default();

@@ -13,7 +13,7 @@ static FOREVER: AtomicU64 = AtomicU64::new(u64::MAX);
 
 const SMALL: Beginning<'static> = Beginning { journal: None, keep: false, size: None, algorithms: &[] };
 
-static NOBODY: Identity = Identity { origins: Vec::new(), proven: true };
+static NOBODY: Identity = Identity { origins: Vec::new(), has_strong_digest: true };
 
 fn how(resume: Resume) -> Opening<'static> {
     Opening { resume, identity: &NOBODY, fresh: false, small: false, mark: true }
