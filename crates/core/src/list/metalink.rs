@@ -125,7 +125,7 @@ impl Metalink {
             Element::Url => {
                 let rank = self.root.as_ref().map_or(Ok(None), |root| root.rank(start))?;
                 if let Some(file) = &mut self.file {
-                    file.sees_url();
+                    file.count_url();
                 }
                 rank.map(Leaf::Url)
             }

@@ -78,7 +78,7 @@ impl File {
     }
 
     /// Counts a `url` element.
-    pub(super) fn sees_url(&mut self) {
+    pub(super) fn count_url(&mut self) {
         self.urls_seen += 1;
     }
 
