@@ -1,7 +1,8 @@
-//! Writes the command with which the user can run the same download again.
+//! Writes the command that runs the same download again.
 //!
-//! Invariant: the command contains everything that clap found on the command line, and nothing else. So a new
-//! option is in it without a change here, and the repeated run never verifies less than the first one.
+//! Invariant: the command contains everything that clap found on the command line, and nothing else. So the
+//! command contains every new option without a change here. The repeated run never verifies less than the
+//! first one.
 
 use crate::args::is_foreign;
 use crate::secrets;
@@ -12,8 +13,8 @@ use downhaul_engine::core::show;
 /// How to run the same command again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Again {
-    /// The command cannot be shown: part of it is secret or cannot be pasted, or the list came from standard
-    /// input.
+    /// The command cannot be shown, because part of it is secret or cannot be pasted, or because the list
+    /// came from standard input.
     #[default]
     Unshown,
     /// The command for a POSIX shell, and the names of the headers and options whose values were left out.
@@ -21,7 +22,7 @@ pub(crate) enum Again {
 }
 
 impl Again {
-    /// Returns the given command.
+    /// Returns the command that was given.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
         let mut words = vec![command.get_name().to_string()];
         let mut part = Some((command, matches));
@@ -50,8 +51,8 @@ impl Again {
         }
     }
 
-    /// Returns the command that repairs the files of the list that was given with `-i`, with all options that
-    /// a repair takes. Returns `Unshown` if no list was given.
+    /// Returns the command that repairs the files of the list of `-i`. It has all given options that `repair`
+    /// has too. Returns `Unshown` if no list was given.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
         let mut given = match Given::of(command, matches, false) {
@@ -78,8 +79,8 @@ struct Given {
 }
 
 impl Given {
-    /// Returns `None` if something of it cannot be shown. `is_hiding` shows what is left of that without its
-    /// secrets; the command then cannot be pasted.
+    /// Returns `None` if part of the command line cannot be shown. `is_hiding` shows what is left of that
+    /// without its secrets; the command then cannot be pasted.
     fn of(command: &Command, matches: &ArgMatches, is_hiding: bool) -> Option<Given> {
         let mut given = Given::default();
         for arg in command.get_arguments() {
@@ -139,8 +140,8 @@ fn can_be_shown(arg: &Arg, value: &str) -> bool {
     !value.chars().any(show::is_unsafe_to_show) && !secrets::is_unshown(arg, value) && !is_passing(arg, value)
 }
 
-/// Returns an option with its values. They are together if the option takes several, and one by one
-/// otherwise.
+/// Returns an option with its values. If the option takes several values at once, they follow it. Otherwise
+/// the option is repeated for each value.
 fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     let takes = arg.get_num_args().map_or(1, |count| count.max_values());
     let one = |values: &[String]| match values {
@@ -167,14 +168,14 @@ fn name(arg: &Arg) -> String {
 /// Returns true if the next run cannot read the value again: it is standard input, or a pipe that the shell
 /// opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
-    // A LIST can be standard input.
+    // A list can be standard input.
     let reads = secrets::is_called(arg, 0, "LIST");
     let file = value.trim_start_matches('@');
     let opened = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|opened| file.starts_with(opened));
     opened || (reads && value == "-")
 }
 
-/// Quotes a word for a POSIX shell.
+/// Quotes a word for a POSIX shell, if that is necessary.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

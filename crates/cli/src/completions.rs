@@ -1,15 +1,16 @@
-//! Scripts that complete options and values in a shell. clap_complete writes them from the arguments; what it
-//! gets wrong is corrected here. `tests/it/completions.rs` tries the scripts in the shells themselves.
+//! Writes scripts that complete options and values in a shell. clap_complete makes them from the definition
+//! of the arguments, and this file corrects its mistakes. `tests/it/completions.rs` runs the scripts in the
+//! real shells.
 
 use crate::args;
 use clap::{Arg, Command};
 use clap_complete::Shell;
 
-/// The line with which the script for fish reads the words before the cursor. It fails if the last word is an
-/// option without its value, so no value would ever be completed.
+/// The line of the script for fish that reads the words before the cursor. It fails if the last word is an
+/// option without its value. Then fish would never complete a value.
 const FISH_READS: &str = "argparse -s (__fish_downhaul_global_optspecs) -- $cmd 2>/dev/null\n";
 
-/// Reads the same words followed by some value.
+/// The line that is added. It reads the same words, followed by any value.
 const FISH_READS_WITH_A_VALUE: &str =
     "    or argparse -s (__fish_downhaul_global_optspecs) -- $cmd value 2>/dev/null\n";
 
@@ -23,8 +24,8 @@ pub(crate) fn script(shell: Shell) -> String {
     script.replace(FISH_READS, &[FISH_READS, FISH_READS_WITH_A_VALUE].concat())
 }
 
-/// Removes quotes and colons from the names of all values. They are syntax in the script for zsh, which does
-/// not load with a name such as `'N: V'`.
+/// Removes quotes and colons from the names of all values. They are part of the syntax of zsh, which cannot
+/// load a script with a name such as `'N: V'`.
 fn with_plain_names(command: Command) -> Command {
     command.mut_args(with_plain_name).mut_subcommands(with_plain_names)
 }

@@ -6,7 +6,7 @@ use downhaul_engine::Summary;
 use downhaul_engine::core::error::Blame;
 use std::process::ExitCode;
 
-/// How a run ends, in order of importance. If several apply, the first one is used.
+/// How a run can end, in the order of importance. If several apply, the first one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// The command line is not valid.
@@ -27,8 +27,7 @@ pub enum Exit {
     Success,
 }
 
-/// The ends of a run, with the status and the meaning of each. `docs/exit.md` and the man page are made from
-/// this.
+/// The exit statuses and their meanings. `docs/exit.md` and the man page are made from this table.
 pub const TABLE: [(Exit, u8, &str); 8] = [
     (Exit::Success, 0, "all files are complete and passed their checks"),
     (Exit::Failed, 1, "a file failed, was skipped by the user, or was locked by another run"),
@@ -46,7 +45,7 @@ impl Exit {
         TABLE.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, status, _)| *status)
     }
 
-    /// Returns how a run ended that was not stopped by a signal, from its failures.
+    /// Returns how a run ended that no signal stopped. Its failures decide.
     pub fn of(summary: &Summary) -> Exit {
         let of_blame = |blame: &Blame| match blame {
             Blame::Disk => Exit::Disk,
@@ -67,7 +66,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Ends the program at once, for the second Ctrl-C.
+/// Ends the program at once, after the second Ctrl-C.
 #[expect(clippy::disallowed_methods, reason = "the only place that ends the program at once")]
 pub(crate) fn at_once(exit: Exit) -> ! {
     std::process::exit(i32::from(exit.status()))

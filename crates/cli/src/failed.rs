@@ -1,9 +1,9 @@
-//! `--failed FILE`: writes the files that failed, as a list that `-i` takes.
+//! Writes the list of `--failed FILE`. It has the files that failed, and `-i` can read it.
 //!
-//! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. Files that
-//! were only stopped are not in it: the same command resumes them.
+//! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. It does not
+//! contain files that were only stopped, because the same command resumes them.
 
-use crate::ui::{Facts, Next};
+use crate::ui::{EventReader, Next};
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{Destination, Job};
 use serde_json::{Map, Value};
@@ -30,11 +30,12 @@ impl Pending {
 
 /// Reads events until the run is over, and writes the list.
 ///
-/// # Errors Returns why the list cannot be written, in words for the user.
-pub(crate) fn run(path: &PathBuf, pending: &Pending, mut facts: Facts) -> Result<(), String> {
+/// # Errors
+/// Returns why the list cannot be written, in words for the user.
+pub(crate) fn run(path: &PathBuf, pending: &Pending, mut events: EventReader) -> Result<(), String> {
     let mut failed = BTreeSet::new();
     loop {
-        let event = match facts.next(Duration::from_secs(3600)) {
+        let event = match events.next(Duration::from_secs(3600)) {
             Next::Event(event) => event,
             Next::Nothing => continue,
             Next::End => break,

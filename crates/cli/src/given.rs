@@ -13,14 +13,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The longest file of headers, in bytes. No server accepts more than some tens of KiB of headers.
+/// The longest file with headers, in bytes. Common servers accept at most some tens of KiB of headers.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
-/// Reads the list of `--checksum-file`, and the signature beside it if one is wanted. The list may also be a
-/// URL.
+/// Reads the list of `--checksum-file`. If there are keys, also reads the signature beside the list. A list
+/// that is given by a URL is not read here.
 ///
 /// # Errors
-/// The reason for which the list cannot be used, for people.
+/// Returns why the list cannot be used, in words for the user.
 pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList, String> {
     if job::has_scheme(text) {
         return job::parse_url(text)
@@ -55,7 +55,7 @@ pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList,
 /// Reads the value of `--signed-by`: a key, or a file with keys.
 ///
 /// # Errors
-/// The reason for which it cannot be used, for people.
+/// Returns why the value cannot be used, in words for the user.
 pub(crate) fn keys(text: &str) -> Result<Keys, String> {
     Key::read(text).map(Keys::Minisign).or_else(|not_a_key| {
         let file = read(Path::new(text), signature::LONGEST_KEYS).map_err(|e| {
@@ -66,11 +66,11 @@ pub(crate) fn keys(text: &str) -> Result<Keys, String> {
     })
 }
 
-/// Returns the arguments with the headers of files (`-H @FILE`) in place of the files. A file may be a pipe,
-/// which can be read only once.
+/// Returns the arguments with the content of header files in place of `-H @FILE`. A file may be a pipe, so it
+/// is read only once.
 ///
 /// # Errors
-/// Those of [`headers`].
+/// Returns the errors of [`headers`].
 pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
     let mut args = args.clone();
     let headers = headers(&args.options.http.headers)?;
@@ -97,7 +97,7 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, Strin
 /// Returns the headers of `--header-for`, each with its host.
 ///
 /// # Errors
-/// Returns what is wrong with one of them, without its value.
+/// Returns what is wrong with a header, without its value.
 pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {

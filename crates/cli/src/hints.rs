@@ -6,7 +6,7 @@ use downhaul_engine::core::event::Failure;
 use downhaul_engine::core::identity::IS_NOT_WHAT;
 use downhaul_engine::core::show;
 
-/// Advice by error code, if the message of the error is not enough.
+/// Advice for error codes whose message is not enough.
 const ADVICE: &[(&str, &str)] = &[
     ("dns.unresolved", "Check the host's name, and whether this machine is online."),
     ("connect.refused", "The host is there, but nothing listens on that port. Is the server running?"),
@@ -119,8 +119,8 @@ pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
 }
 
-/// Returns advice for a URL that was given without a scheme, if that may be the reason of the failure. `url`
-/// is the URL that was tried.
+/// Returns advice for a URL that was given without a scheme, if that may be the reason for the failure. `url`
+/// is the URL that was requested.
 pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
@@ -136,7 +136,7 @@ pub(crate) fn scheme_was_assumed(code: &str, url: &str) -> Option<String> {
     }
 }
 
-/// Returns advice for a URL that looks like a pattern of curl and was not found as it stands.
+/// Returns advice for a URL that was not found and that contains a pattern of curl.
 pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
     let as_it_stands = ["http.not_found", "http.forbidden", "http.status", "http.gone"].contains(&code);
     (as_it_stands && input::looks_like_pattern(url))
@@ -151,7 +151,7 @@ pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
     })
 }
 
-/// Returns advice for a signed link that the server refuses.
+/// Returns advice for a signed URL that the server refuses.
 pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     let refused = ["http.forbidden", "http.unauthorized", "http.status", "http.gone"].contains(&code);
     (refused && url.contains(show::HIDDEN)).then(|| {
@@ -161,8 +161,8 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     })
 }
 
-/// Returns advice if a server refuses a file after a redirect, and did not get the user's headers because of
-/// the redirect. Both URLs are without secrets.
+/// Returns advice if a server refuses a file after a redirect. Because of the redirect, that server did not
+/// get the user's headers. Both URLs are without secrets.
 pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
@@ -179,29 +179,29 @@ pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bo
     })
 }
 
-/// `https://host:port`
+/// Returns the origin of a URL, such as `https://host:port`.
 fn origin(url: &str) -> Option<&str> {
     let host = url.find("://")? + 3;
     let end = url[host..].find('/').map_or(url.len(), |slash| host + slash);
     Some(&url[..end])
 }
 
-/// Advice for a file on the disk that is not what a digest says.
+/// Advice for a file on the disk that does not match a digest.
 pub(crate) const WRONG_ON_DISK: &str =
     "The file on the disk is damaged, or another one. It was not changed. --if-exists overwrite replaces it.";
 
-/// Returns true if a file on the disk is not what a digest says.
+/// Returns true if the failure says that a file on the disk does not match a digest.
 pub(crate) fn is_wrong_on_disk(error: &Failure) -> bool {
     error.message.contains(IS_NOT_WHAT)
 }
 
-/// Returns true if the same command would fail in the same way, unless something else is changed.
+/// Returns true if the same command would fail in the same way.
 pub(crate) fn fails_again(error: &Failure) -> bool {
     let by_kind = ErrorKind::of_code(&error.code).map(ErrorKind::next_run) == Some(NextRun::Fails);
     by_kind || is_wrong_on_disk(error)
 }
 
-/// Returns true if a failure needs no message, because the user knows about it.
+/// Returns true if a failure needs no message, because the user already knows about it.
 pub(crate) fn is_silent(code: &str) -> bool {
     code == "run.stopped" || code == "output.closed"
 }

@@ -1,5 +1,5 @@
-//! The user interface of downhaul: arguments, screens, prompts, log and exit statuses. `downhaul-engine` does
-//! the work.
+//! The user interface of downhaul: arguments, screen, questions, log and exit statuses. `downhaul-engine`
+//! does the work.
 //!
 //! [`main_with`] is the whole program as a function.
 
@@ -38,7 +38,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs the program with these arguments (the first is its name) and returns its exit status.
+/// Runs the program with these arguments, and returns its exit status. The first argument is the name of the
+/// program.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::read(args) {
         Ok(args) => args,

@@ -1,4 +1,4 @@
-//! The logins that the person gives with options: read from files, and asked on the terminal.
+//! Completes the logins of options: reads them from files, and asks for passwords on the terminal.
 //!
 //! Invariant: no message contains a password or a token.
 
@@ -12,22 +12,22 @@ use downhaul_engine::core::show;
 use std::io;
 use std::path::Path;
 
-/// The longest file with a login or a token, in bytes. Tokens of hubs have some KiB.
+/// The longest file with a login or a token, in bytes. The longest common tokens have some KiB.
 const LONGEST: usize = 64 * 1024;
 
 /// Why there is no login.
 pub(crate) enum NoLogin {
-    /// The reason, for people.
+    /// The login cannot be used. The text says why, in words for the user.
     Unusable(String),
-    /// The person pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
 }
 
-/// Returns the arguments with the logins of files, and with the password that the person typed, in place of
-/// what stands for them. A file may be a pipe, which can be read only once.
+/// Returns the arguments with complete logins. They come from files (`@FILE`), or the user types the
+/// password. A file may be a pipe, so it is read only once.
 ///
 /// # Errors
-/// Why a login cannot be used.
+/// Returns why a login cannot be used.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut args = args.clone();
     let http = &mut args.options.http;

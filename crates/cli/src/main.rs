@@ -1,7 +1,7 @@
-//! The `downhaul` program. All of it is in the library, so that the demo and the tests can call it.
+//! The `downhaul` program. All of its code is in the library, so that the demo and the tests can call it.
 
 /// Memory is often allocated by one thread and freed by another. With this allocator, 10,000 small files take
-/// 8 % less time and 10 % less processor time than with that of the system (glibc 2.36).
+/// 8 % less time and 10 % less processor time than with the allocator of glibc 2.36.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! The man page: the text of `--help`, with exit statuses and environment variables.
+//! Writes the man page. It has the text of `--help`, the exit statuses and the environment variables.
 
 use crate::args;
 use crate::exit::TABLE;

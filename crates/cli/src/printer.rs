@@ -3,44 +3,45 @@
 
 use std::io::{self, Write};
 
-/// Writes text for people to standard error, in one call.
+/// Writes text for the user to standard error, in one call.
 pub(crate) fn err(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes());
     let _ = err.flush();
 }
 
-/// Writes text to standard output, in one call. Returns false if its reader is gone.
+/// Writes text to standard output, in one call. Returns false if the reader is gone.
 pub(crate) fn out(text: &str) -> bool {
     write(text).is_ok()
 }
 
 /// Writes to standard output.
 ///
-/// # Errors Returns the error of the system.
+/// # Errors
+/// Returns the error of the system.
 pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
-/// What a text means to a person.
+/// The meaning of a text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Success,
     Warning,
     Failure,
-    /// It matters less than the text around it.
+    /// The text is less important than the text around it.
     Note,
     /// The filled part of a bar.
     Progress,
-    /// A person is asked.
+    /// A question to the user.
     Question,
 }
 
 impl Style {
-    /// Returns the code of its colour (ECMA-48, SGR). These are of the eight colours that every theme defines
-    /// for light and dark screens. Bold yellow, cyan and white are left out: many terminals show them too
-    /// bright for a light screen.
+    /// Returns the code of the colour (ECMA-48, SGR). Only the eight colours that every theme defines for
+    /// light and dark screens are used. Bold yellow, cyan and white are not used, because many terminals show
+    /// them too bright for a light screen.
     fn code(self) -> &'static str {
         match self {
             Style::Success => "32",

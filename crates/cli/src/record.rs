@@ -1,11 +1,11 @@
-//! `--record`: writes the downloaded files of a run into a lock file.
+//! Writes the lock file of `--record`, which lists the downloaded files of a run.
 //!
 //! Invariant: the lock file is complete at any time, because a new one replaces it in one step at the end of
-//! the run. Lines of files that this run did not download stay. Until the end, each file needs some hundred
-//! bytes of memory.
+//! the run. Lines of files that this run did not download are kept. Until the end of the run, each file takes
+//! some hundred bytes of memory.
 
 use crate::input;
-use crate::ui::{Facts, Next};
+use crate::ui::{EventReader, Next};
 use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, EventKind, JobId};
 use downhaul_engine::core::list::text::Lines;
@@ -22,9 +22,9 @@ use std::time::Duration;
 /// lock file. Any other file would be lost.
 ///
 /// # Errors
-/// The reason for which it may not be written, for people.
+/// Returns why the file may not be written, in words for the user.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
-    // If a file can be neither read nor made, writing it reports that.
+    // If the file cannot be read, a later write reports the problem.
     let Ok(file) = File::open(path) else { return Ok(()) };
     let first = Lines::new(file).next();
     let is_record = |line: &Vec<u8>| Entry::from_json(&String::from_utf8_lossy(line)).is_some();
@@ -34,7 +34,7 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     Err(format!("--record {}: it is there, and it is no lock file", escaped(&path.to_string_lossy())))
 }
 
-/// Returns the path of the new lock file while it is written.
+/// Returns the path at which the new lock file is written.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
@@ -60,10 +60,10 @@ impl Record {
     /// Reads events until the session is over, and then writes the lock file.
     ///
     /// # Errors
-    /// The reason for which it could not be written, for people.
-    pub(crate) fn run(mut self, mut facts: Facts) -> Result<(), String> {
+    /// Returns why the lock file could not be written, in words for the user.
+    pub(crate) fn run(mut self, mut events: EventReader) -> Result<(), String> {
         loop {
-            match facts.next(Duration::from_secs(3600)) {
+            match events.next(Duration::from_secs(3600)) {
                 Next::Event(event) => self.take(&event),
                 Next::Nothing => {}
                 Next::End => break,

@@ -12,14 +12,14 @@ use crate::logins::{self, NoLogin};
 use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
-use crate::settings::{self, Shown, Telling};
+use crate::settings::{self, OutputSettings, Shown};
 use crate::survey;
 use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::trace::Trace;
-use crate::ui::{Facts, explain, json, log::Log};
+use crate::ui::{EventReader, explain, json, log::Log};
 use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::core::job::{self, Destination};
 use downhaul_engine::core::list::text::Lines;
@@ -35,9 +35,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long the screen, the log and the JSON output may take for their last output if a run is stopped. A
-/// terminal or pipe that accepts nothing must not delay Ctrl-C.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the screen, the log and the JSON output may take for their last output if a run is stopped.
+/// Ctrl-C must work even if a terminal or a pipe accepts nothing.
+const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// State that the threads of a run share.
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// Keeps lines for the very end of the run.
-    pub(crate) fn say_last(&self, lines: Vec<String>) {
+    pub(crate) fn print_last(&self, lines: Vec<String>) {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
     }
 
@@ -106,9 +106,9 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(NoLogin::Unusable(why)) => return usage(&why),
         Err(NoLogin::Interrupted) => return Exit::Interrupted,
     };
-    let trace = match args.options.telling.verbose {
+    let trace = match args.options.reporting.verbose {
         0 | 1 => Trace::default(),
-        _ => Trace::start(Paint(settings::telling(args, false).color)),
+        _ => Trace::start(Paint(settings::output_settings(args, false).color)),
     };
     let fetched = match input::list_url(args).map(|url| fetch_list(args, url)).transpose() {
         Ok(fetched) => fetched,
@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     // Standard input may be a pipe, because answers come from the terminal.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let file_limit = platform::raise_file_limit();
-    let (mut settings, telling) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
+    let (mut settings, output) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
         Ok(resolved) => resolved,
         Err(why) => return usage(&why),
     };
@@ -143,20 +143,20 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let exit = own.block_on(download(args, input, (settings, &telling), trace, terminal, network.handle()));
+    let exit = own.block_on(download(args, input, (settings, &output), trace, terminal, network.handle()));
     // Blocked threads (such as a reader of standard input, or a name lookup) are not waited for.
     own.shutdown_background();
     network.shutdown_background();
     exit
 }
 
-/// Shows what the person should know of the configuration.
+/// Shows the warnings about the configuration.
 pub(crate) fn notes(args: &Args) {
     args.config.notes.iter().for_each(|note| warn(note));
 }
 
 /// Starts the runtime for signals and timers. It has its own thread, so that a second Ctrl-C is handled even
-/// if the threads of the network are busy.
+/// if the threads for the network are busy.
 fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         error(&format!("the program cannot start: {e}"));
@@ -164,11 +164,12 @@ fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
-/// Starts the runtime of the network, which has few threads. On two cores, one thread was faster than two in
-/// every test of `benches/race` and used less processor time, because no thread on another core is woken for
-/// each step: 1 GiB took 0.37 s and not 0.43 s, with a digest 0.82 s and not 1.01 s, over TLS 0.63 s and not
-/// 0.73 s, and 10,000 small files took 0.50 s and not 0.57 s. One thread transfers more than a GB/s over TLS,
-/// so only machines with many cores get more threads. Work on the disk and hashing have threads of their own.
+/// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two in
+/// every test of `benches/race`, because no step wakes a thread on another core. It also used less processor
+/// time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s (1.01 s), over TLS
+/// 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more than a GB/s over
+/// TLS, so only machines with many cores get more threads. The disk and the hashing have threads of their
+/// own.
 fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
@@ -178,13 +179,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
-/// Fetches the list at a URL, before anything else is done.
+/// Fetches the list at a URL, before the run starts.
 fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
     let bad = |why: &str| usage(&escaped(why));
     let url = job::parse_url(url).map_err(|e| bad(&e.to_string()))?;
     let (settings, _) = settings::resolve(args, false, false, usize::MAX).map_err(|why| bad(&why))?;
     let runtime = runtime()?;
-    // Ctrl-C ends the program here, because nothing has begun.
+    // Here Ctrl-C ends the program at once, because no download has started.
     let text = runtime.block_on(downhaul_engine::fetch_text(settings, &url, metalink::LONGEST));
     runtime.shutdown_background();
     let shown = show::url(&url);
@@ -193,7 +194,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
         exit
     };
     let text = text.map_err(|e| {
-        // The URL of the list has a digest, which the list does not match.
+        // The URL of the list has a digest, and the list does not match it.
         let wrong = e.kind == ErrorKind::DigestMismatch;
         failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
     })?;
@@ -204,7 +205,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
 async fn download(
     args: &Args,
     input: Input,
-    (settings, telling): (Settings, &Telling),
+    (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
@@ -230,7 +231,7 @@ async fn download(
     };
     let pending = args.options.failure.failed.is_some().then(Pending::default);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
-    let faces = faces(args, telling, terminal.filter(|_| asks), &session, &shared);
+    let outputs = start_outputs(args, output, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
     let from_stdin = matches!(input, Input::Stdin);
     feed(input, &session, &shared, checks);
@@ -252,24 +253,29 @@ async fn download(
             }
         }
     };
-    last_words(move || faces.into_iter().for_each(|face| drop(face.join())), &shared, &mut signals).await;
-    let closing = closing(&summary, telling, shared.ending(), &shared.take_last());
-    last_words(move || printer::err(&closing), &shared, &mut signals).await;
+    write_last_output(
+        move || outputs.into_iter().for_each(|thread| drop(thread.join())),
+        &shared,
+        &mut signals,
+    )
+    .await;
+    let closing = closing(&summary, output, shared.ending(), &shared.take_last());
+    write_last_output(move || printer::err(&closing), &shared, &mut signals).await;
     if from_stdin && summary.files == 0 && shared.ending().is_none() {
         return usage(&format!("the list on standard input is empty: {}", input::HAS_NO_URL));
     }
     conclude(&summary, shared.ending())
 }
 
-/// Returns what is written to standard error after the screen has ended.
-fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>, last: &[String]) -> String {
+/// Returns the text that is written to standard error after the screen has ended.
+fn closing(summary: &Summary, output: &OutputSettings, ending: Option<Exit>, last: &[String]) -> String {
     let mut text: String = summary.notes.iter().map(|note| format!("warning: {}\n", escaped(note))).collect();
-    if telling.explain {
-        text += &explain::text(summary, telling.verbose);
+    if output.explain {
+        text += &explain::text(summary, output.verbose);
     }
     last.iter().for_each(|line| text += &format!("{line}\n"));
     let is_stopped = matches!(ending, Some(Exit::Interrupted | Exit::Terminated));
-    if is_stopped && !telling.quiet && telling.progress != Shown::Json {
+    if is_stopped && !output.quiet && output.progress != Shown::Json {
         text += &messages::stopped(summary);
     }
     text
@@ -278,22 +284,22 @@ fn closing(summary: &Summary, telling: &Telling, ending: Option<Exit>, last: &[S
 /// Starts the screen, the log and the JSON output, each on a thread of its own.
 //
 // This function is long because each of them is started in its own way.
-fn faces(
+fn start_outputs(
     args: &Args,
-    telling: &Telling,
+    output: &OutputSettings,
     terminal: Option<Terminal>,
     session: &Arc<Session>,
     shared: &Arc<Shared>,
 ) -> Vec<JoinHandle<()>> {
     let runtime = tokio::runtime::Handle::current();
-    let mut faces = Vec::new();
-    if let Some(path) = &telling.log {
+    let mut outputs = Vec::new();
+    if let Some(path) = &output.log {
         match Log::open(path) {
             Ok(log) => {
-                let (facts, shared) = (Facts::new(&runtime, session.events()), shared.clone());
+                let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
                 let path = path.clone();
-                faces.push(thread::spawn(move || {
-                    if let Err(why) = log.run(facts, || shared.last_line_of_the_log()) {
+                outputs.push(thread::spawn(move || {
+                    if let Err(why) = log.run(events, || shared.last_line_of_the_log()) {
                         warn(&format!("not all of the log {} could be written: {why}", path.display()));
                     }
                 }));
@@ -301,50 +307,51 @@ fn faces(
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
         }
     }
-    if let Some(path) = &args.options.proof.record {
+    if let Some(path) = &args.options.verification.record {
         let record = Record::new(path, &args.output.folder);
-        let (facts, shared) = (Facts::new(&runtime, session.events()), shared.clone());
-        faces.push(thread::spawn(move || {
-            if let Err(why) = record.run(facts) {
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        outputs.push(thread::spawn(move || {
+            if let Err(why) = record.run(events) {
                 error(&why);
                 shared.end(Exit::Disk);
             }
         }));
     }
     if let (Some(path), Some(pending)) = (args.options.failure.failed.clone(), shared.pending.clone()) {
-        let (facts, shared) = (Facts::new(&runtime, session.events()), shared.clone());
-        faces.push(thread::spawn(move || {
-            if let Err(why) = failed::run(&path, &pending, facts) {
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        outputs.push(thread::spawn(move || {
+            if let Err(why) = failed::run(&path, &pending, events) {
                 error(&escaped(&why));
                 shared.end(Exit::Disk);
             }
         }));
     }
-    if telling.progress == Shown::Json {
-        let (facts, session) = (Facts::new(&runtime, session.events()), session.clone());
+    if output.progress == Shown::Json {
+        let (events, session) = (EventReader::new(&runtime, session.events()), session.clone());
         let shared = shared.clone();
-        faces.push(thread::spawn(move || {
-            if let Err(why) = json::run(facts, &session) {
+        outputs.push(thread::spawn(move || {
+            if let Err(why) = json::run(events, &session) {
                 error(&format!("not all events could be written to standard output: {why}"));
                 shared.end(Exit::Disk);
             }
         }));
-        return faces;
+        return outputs;
     }
-    let facts = Facts::new(&runtime, session.latest_events());
+    let events = EventReader::new(&runtime, session.latest_events());
     let (session, shared) = (session.clone(), shared.clone());
-    let telling = telling.clone();
+    let output = output.clone();
     // The screen needs the arguments for the commands that it suggests, so they live as long as the program.
     let args = args.clone();
-    faces.push(thread::spawn(move || {
-        let Telling { progress, quiet, verbose, color, unicode, .. } = telling;
+    outputs.push(thread::spawn(move || {
+        let OutputSettings { progress, quiet, verbose, color, unicode, .. } = output;
         let messages = Messages::new(Some(&args), Paint(color), quiet, verbose, unicode);
-        Screen::new(progress, messages, Prompt::new(terminal)).run(facts, &session, &shared);
+        Screen::new(progress, messages, Prompt::new(terminal)).run(events, &session, &shared);
     }));
-    faces
+    outputs
 }
 
-/// Passes the jobs to the session, as fast as it accepts them. `checks` is true if digests are compared.
+/// Passes the jobs to the session, as fast as the session accepts them. `checks` is true if digests are
+/// compared.
 fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
     let (session, shared) = (session.clone(), shared.clone());
     let runtime = tokio::runtime::Handle::current();
@@ -358,7 +365,7 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
     thread::spawn(move || {
         match input {
             Input::Jobs(jobs) => {
-                // These jobs have no line of a list.
+                // These jobs do not come from a list, so they have no line number.
                 feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &session, &shared, &runtime);
             }
             Input::List(list, _) => match list.jobs() {
@@ -400,16 +407,16 @@ fn feed_list(
     }
 }
 
-/// Writes the last output on a thread of its own. A run that was stopped waits at most [`LAST_WORDS`] for it,
-/// and a second Ctrl-C ends the program.
-async fn last_words(write: impl FnOnce() + Send + 'static, shared: &Shared, signals: &mut Signals) {
+/// Writes the last output on a thread of its own. A run that was stopped waits at most [`LAST_OUTPUT_LIMIT`]
+/// for the output. A second Ctrl-C ends the program.
+async fn write_last_output(write: impl FnOnce() + Send + 'static, shared: &Shared, signals: &mut Signals) {
     let written = tokio::task::spawn_blocking(write);
     tokio::pin!(written);
     loop {
         let stopping = shared.ending().is_some();
         tokio::select! {
             _ = &mut written => return,
-            () = tokio::time::sleep(LAST_WORDS), if stopping => return,
+            () = tokio::time::sleep(LAST_OUTPUT_LIMIT), if stopping => return,
             signal = signals.next() => match signal {
                 Signal::Interrupt => leave_at_once(Exit::Interrupted),
                 Signal::Terminate => leave_at_once(Exit::Terminated),
@@ -424,7 +431,7 @@ fn conclude(summary: &Summary, ending: Option<Exit>) -> Exit {
     ending.map_or(exit, |ending| ending.min(exit))
 }
 
-/// The second Ctrl-C.
+/// Ends the program after the second Ctrl-C.
 fn leave_at_once(exit: Exit) -> ! {
     if let Some(mut terminal) = Terminal::open() {
         terminal.reset();
@@ -457,9 +464,9 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
             Err(e) => return usage(&format!("{} cannot be read: {e}", file.display())),
         },
     };
-    let telling = settings::telling(args, false);
-    let messages = Messages::new(None, Paint(telling.color), telling.quiet, telling.verbose, telling.unicode);
-    let mut screen = Screen::new(telling.progress, messages, Prompt::new(None));
+    let output = settings::output_settings(args, false);
+    let messages = Messages::new(None, Paint(output.color), output.quiet, output.verbose, output.unicode);
+    let mut screen = Screen::new(output.progress, messages, Prompt::new(None));
     let mut samples = std::collections::BTreeMap::new();
     let mut now = None;
     for (number, line) in Lines::new(reader).enumerate() {
@@ -473,7 +480,7 @@ pub(crate) fn replay(args: &Args, file: &Path, speed: f64) -> Exit {
             }
         };
         let at = line.at();
-        // The first line is shown at once. If the recording has a longer gap than this, the gap is shortened.
+        // The first line is shown at once. A longer gap in the recording is shortened to two seconds.
         let pause = at.saturating_sub(now.unwrap_or(at)).min(Duration::from_secs(2));
         if pause > Duration::ZERO {
             let all: Vec<_> = samples.values().cloned().collect();

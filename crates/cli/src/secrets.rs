@@ -1,7 +1,7 @@
-//! Which values of options may be secret, and how a value is shown without its secret.
+//! Decides which values of options may be secret, and shows a value without its secret.
 //!
-//! Invariant: the name of an option's value says that it may be secret, in the help and here. So an option
-//! that is added later needs nothing but the right name for its value.
+//! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So a
+//! new option needs only the right name for its value.
 
 use crate::input;
 use clap::Arg;
@@ -20,14 +20,14 @@ const HEADER: &str = "HEADER";
 /// The name of values that are a user name with a password behind a colon.
 const LOGIN: &str = "LOGIN";
 
-/// The name of values that are the URL of a proxy, which may have a login and need not have a scheme.
+/// The name of values that are the URL of a proxy. Such a URL may have a login, and may lack its scheme.
 const PROXY: &str = "PROXY";
 
 /// The names of values that are secret as a whole.
 const WHOLE: [&str; 4] = ["TOKEN", "COOKIES", "BODY", "PASSWORD"];
 
-/// Returns true if the option's values have this name in the help. An option may have several values, and
-/// `place` is the number of the value.
+/// Returns true if a value of the option has this name in the help. An option may take several values at
+/// once, and `place` is the number of the value.
 pub(crate) fn is_called(arg: &Arg, place: usize, name: &str) -> bool {
     arg.get_value_names().and_then(|names| names.get(place)).is_some_and(|called| called == name)
 }
@@ -41,20 +41,20 @@ pub(crate) fn may_be_secret(arg: &Arg) -> bool {
 fn hides_something(value: &str) -> bool {
     let Ok(urls) = input::split_urls(value) else { return false };
     urls.into_iter().any(|text| match Job::given(text) {
-        // A digest in the fragment is needed and not secret. Other fragments are never shown.
+        // A digest in the fragment is needed, and it is not secret. Other fragments are never shown.
         Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
-        // It is not a URL, or one that cannot be read and may have a password.
+        // The text is either not a URL, or a malformed URL that may contain a password.
         Err(_) => text.contains("://") && show::not_a_url(text) != text,
     })
 }
 
-/// Returns true if a value has something that is never shown and that [`without`] does not leave out.
+/// Returns true if a value contains something that is never shown and that [`without`] cannot remove.
 pub(crate) fn is_unshown(arg: &Arg, value: &str) -> bool {
     hides_something(value) && !is_called(arg, 0, PROXY)
 }
 
-/// Returns true if a value is a secret for certain or in all likelihood, so that it must not stand in a file
-/// that others read.
+/// Returns true if a value is certainly or very likely a secret. Such a value must not be in a file that
+/// others read.
 pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
     if value.starts_with('@') {
         return false;
@@ -70,7 +70,7 @@ pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
     }
 }
 
-/// Returns a value of an option without what may be secret in it, and the name of what was left out.
+/// Returns a value of an option without its secret parts, and the name of what was removed.
 pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
     let option = || Some(format!("--{}", arg.get_long().unwrap_or_default()));
     // `@FILE` only names a file with the secret.
@@ -94,7 +94,7 @@ pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<S
     }
 }
 
-/// Returns a value of an option as it may be shown to people.
+/// Returns a value of an option in a form that may be shown.
 pub(crate) fn shown(arg: &Arg, place: usize, value: &str) -> String {
     let (value, _) = without(arg, place, value);
     if !hides_something(&value) {

@@ -1,5 +1,5 @@
-//! Makes the settings of the engine and of the output from options and environment. Only this file reads the
-//! environment.
+//! Makes the settings of the engine and of the output from the options and the environment. Only this file
+//! reads the environment.
 
 use crate::args::{self, Args, Color, Progress};
 use crate::given;
@@ -22,42 +22,42 @@ use std::path::PathBuf;
 pub const ENVIRONMENT: [(&str, &str); 13] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
-        "the option of that name, if it is not on the command line (see [config.md](config.md))",
+        "The variable sets the option of the same name, unless the command line sets it (see [config.md](config.md)).",
     ),
     (
         "DOWNHAUL_CONFIG, DOWNHAUL_PROFILE",
-        "the configuration file and its profile, if `--config` or `--profile` is not given",
+        "They name the configuration file and its profile, if `--config` or `--profile` is not given.",
     ),
     (
         "DOWNHAUL_LOG",
-        "the path of the log if `--log` is not given. With `none`, there is no log. The default is `download_log.txt`, and no \
-         log with `-o -`",
+        "It names the log if `--log` is not given. With `none`, no log is written. If the variable is not set, the log is \
+         `download_log.txt`, and with `-o -` there is no log.",
     ),
-    ("NO_COLOR", "if it is set and not empty, `--color auto` means no colours (see no-color.org)"),
-    ("TERM", "if it is `dumb`, there are no bars and no colours"),
+    ("NO_COLOR", "If it is set and not empty, `--color auto` means no colours (see no-color.org)."),
+    ("TERM", "If it is `dumb`, there are no bars and no colours."),
     (
         "LC_ALL, LC_CTYPE, LANG",
-        "the first one that is set gives the encoding of the terminal. If it is not UTF-8, bars are drawn in ASCII",
+        "The first of them that is set gives the encoding of the terminal. If it is not UTF-8, bars are drawn in ASCII.",
     ),
     (
         "http_proxy, https_proxy, all_proxy (also in capitals)",
-        "the proxies for `http` URLs, for `https` URLs, and for both, if `--proxy` is not given; `HTTP_PROXY` is ignored if \
-         `REQUEST_METHOD` is set, since in a CGI program it comes from the client",
+        "They name the proxies for `http` URLs, for `https` URLs, and for both, if `--proxy` is not given. `HTTP_PROXY` is \
+         ignored if `REQUEST_METHOD` is set, since in a CGI program its value comes from the client.",
     ),
-    ("no_proxy, NO_PROXY", "the hosts that are reached without a proxy, if `--no-proxy` is not given"),
+    ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, if `--no-proxy` is not given."),
     (
         "SSL_CERT_FILE, SSL_CERT_DIR",
-        "the trusted certificates of this machine, if they are not in their usual place",
+        "They give the place of the trusted certificates of this machine, if it is not the usual one.",
     ),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
-        "where the folder `downhaul` with data for later runs is: in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
-         `$HOME/Library/Application Support`). Its file `hosts.json` has the limits of hosts (see `--no-learn`)",
+        "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \
+         `$HOME/Library/Application Support`). Its file `hosts.json` has the limits of hosts (see `--no-learn`).",
     ),
     (
         "XDG_CONFIG_HOME, HOME (Windows: APPDATA)",
-        "where the folder `downhaul` is with `config.toml`: `$XDG_CONFIG_HOME`, else `$HOME/.config` (macOS: \
-         `$HOME/Library/Application Support`)",
+        "The configuration is `downhaul/config.toml` in `$XDG_CONFIG_HOME`, or else in `$HOME/.config` (macOS: \
+         `$HOME/Library/Application Support`).",
     ),
     (
         "NETRC",
@@ -68,7 +68,7 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
 
 /// Settings of the output.
 #[derive(Debug, Clone)]
-pub(crate) struct Telling {
+pub(crate) struct OutputSettings {
     pub(crate) progress: Shown,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
@@ -88,11 +88,11 @@ pub(crate) enum Shown {
     Nothing,
 }
 
-/// Returns the settings of a run. `to_stdout` is true if the bytes go to standard output, and `can_ask` if
-/// the user can be asked. `file_limit` is the number of files and connections that may be open.
+/// Returns the settings of a run. `to_stdout` is true if the bytes go to standard output. `can_ask` is true
+/// if the user can be asked. `file_limit` is the number of files and connections that may be open.
 ///
 /// # Errors
-/// Some options contradict each other.
+/// Returns an error if some options contradict each other.
 //
 // This function is long because it goes through all options, one after the other.
 pub(crate) fn resolve(
@@ -100,41 +100,41 @@ pub(crate) fn resolve(
     to_stdout: bool,
     can_ask: bool,
     file_limit: usize,
-) -> Result<(Settings, Telling), String> {
-    if to_stdout && args.options.telling.progress == Progress::Json {
+) -> Result<(Settings, OutputSettings), String> {
+    if to_stdout && args.options.reporting.progress == Progress::Json {
         return Err("-o - and --progress json both want standard output".into());
     }
-    if to_stdout && args.options.proof.record.is_some() {
+    if to_stdout && args.options.verification.record.is_some() {
         return Err("-o - gives the file no name, and --record needs one".into());
     }
-    if let Some(path) = &args.options.proof.record {
+    if let Some(path) = &args.options.verification.record {
         record::check(path)?;
     }
     let repairs = matches!(args.command, Some(args::Command::Repair(_)));
-    if args.options.proof.verify == args::Verify::Off {
+    if args.options.verification.verify == args::Verify::Off {
         let asked = [
             ("repair", repairs),
-            ("--checksum", args.options.proof.checksum.is_some()),
-            ("--checksum-file", args.options.proof.checksum_file.is_some()),
-            ("--signed-by", args.options.proof.signed_by.is_some()),
+            ("--checksum", args.options.verification.checksum.is_some()),
+            ("--checksum-file", args.options.verification.checksum_file.is_some()),
+            ("--signed-by", args.options.verification.signed_by.is_some()),
         ];
         if let Some((option, _)) = asked.iter().find(|(_, given)| *given) {
             return Err(format!("{option} asks for a check, and --verify off for none"));
         }
     }
-    let telling = telling(args, to_stdout);
+    let output = output_settings(args, to_stdout);
     let defaults = Settings::default();
     let on_error = match args.options.failure.on_error {
         // No question is asked in JSON mode, or without a terminal.
-        Some(args::OnError::Ask) | None if telling.progress == Shown::Json || !can_ask => OnError::Retry,
+        Some(args::OnError::Ask) | None if output.progress == Shown::Json || !can_ask => OnError::Retry,
         Some(args::OnError::Ask) | None => OnError::Ask,
         Some(args::OnError::Retry) => OnError::Retry,
         Some(args::OnError::Skip) => OnError::Skip,
         Some(args::OnError::Exit) => OnError::Exit,
     };
     let parallel = args.options.work.parallel.map(usize::from);
-    let signed_by = args.options.proof.signed_by.as_deref().map(given::keys).transpose()?;
-    let checksums = args.options.proof.checksum_file.as_deref();
+    let signed_by = args.options.verification.signed_by.as_deref().map(given::keys).transpose()?;
+    let checksums = args.options.verification.checksum_file.as_deref();
     let checksums = checksums.map(|list| given::checksums(list, signed_by.as_ref()));
     let mut settings = Settings::default();
     settings.output = args.output.folder.clone();
@@ -166,7 +166,8 @@ pub(crate) fn resolve(
     settings.limit_rate = args.options.work.limit_rate;
     settings.connections = args.options.work.connections.map(usize::from);
     settings.max_per_host = usize::from(args.options.work.max_per_host);
-    // As many as the files need and some more, but at most a quarter of the file descriptors.
+    // There is at least one connection for each file at once. Connections use at most a quarter of the file
+    // descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
     settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
         (true, ..) => Resume::Repair,
@@ -179,20 +180,20 @@ pub(crate) fn resolve(
         args::Sync::Always => Sync::Always,
         args::Sync::Never => Sync::Never,
     };
-    settings.verify = match args.options.proof.verify {
+    settings.verify = match args.options.verification.verify {
         args::Verify::Auto => Verify::Auto,
         args::Verify::Find => Verify::Find,
         args::Verify::Listed => Verify::Listed,
         args::Verify::Require => Verify::Require,
         args::Verify::Off => Verify::Off,
     };
-    settings.accept_html = args.options.proof.accept_html;
+    settings.accept_html = args.options.verification.accept_html;
     settings.checksums = checksums.transpose()?;
     // This is set later, when the input is known.
     settings.single = false;
     settings.signed_by = signed_by;
-    settings.mirrors = args.options.proof.mirrors == args::Mirrors::Auto;
-    settings.record = args.options.proof.record.is_some();
+    settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
+    settings.record = args.options.verification.record.is_some();
     settings.retries = args.options.failure.retries;
     settings.retry_on = args.options.failure.retry_on.clone();
     settings.on_error = on_error;
@@ -242,55 +243,55 @@ pub(crate) fn resolve(
     settings.proxies = proxies::of(&args.options.http)?;
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
-    settings.reserved = telling
+    settings.reserved = output
         .log
         .iter()
-        .chain(&args.options.proof.record)
+        .chain(&args.options.verification.record)
         .chain(&args.options.failure.failed)
         .cloned()
-        .chain(args.options.proof.record.as_deref().map(record::beside))
+        .chain(args.options.verification.record.as_deref().map(record::beside))
         .collect();
-    Ok((settings, telling))
+    Ok((settings, output))
 }
 
-/// Returns a hint for a user who gave the name of a file as the folder.
+/// Returns a hint if the folder of `-d` looks like the name of a file.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;
     let ending = folder.extension()?.to_str()?;
-    // `v1.2` may well be a folder. An ending with a letter is probably that of a file.
+    // A name such as `v1.2` may be that of a folder. An ending with a letter is probably that of a file.
     let is_ending = ending.len() <= 5
         && ending.chars().all(|c| c.is_ascii_alphanumeric())
         && ending.chars().any(|c| c.is_ascii_alphabetic());
     let is_single = args.urls.len() == 1 && args.output.save_as.is_none();
-    (is_single && is_ending && !args.options.telling.quiet && !folder.exists()).then(|| {
+    (is_single && is_ending && !args.options.reporting.quiet && !folder.exists()).then(|| {
         let name = escaped(name);
         format!("-d is the folder, so that the file is saved in {name}/; -o {name} is the name of the file")
     })
 }
 
-/// Returns the settings of the output alone, as `replay` needs them.
-pub(crate) fn telling(args: &Args, to_stdout: bool) -> Telling {
+/// Returns the settings of the output. `replay` needs only these.
+pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
     let screen = is_screen(&std::io::stderr());
-    let log = match args.options.telling.log.clone() {
+    let log = match args.options.reporting.log.clone() {
         Some(path) => Some(path).filter(|path| path.as_os_str() != "none"),
         None if to_stdout => None,
-        // This name has been the default from the beginning.
+        // This name was the default of the first version, and scripts rely on it.
         None => Some(PathBuf::from("download_log.txt")),
     };
-    Telling {
-        progress: match args.options.telling.progress {
+    OutputSettings {
+        progress: match args.options.reporting.progress {
             Progress::Auto if screen => Shown::Bars,
             Progress::Auto => Shown::Plain,
-            // Bars need a cursor to move.
+            // Bars need a terminal, because they are drawn by moving its cursor.
             Progress::Bars if std::io::stderr().is_terminal() => Shown::Bars,
             Progress::Bars | Progress::Plain => Shown::Plain,
             Progress::Json => Shown::Json,
             Progress::None => Shown::Nothing,
         },
-        quiet: args.options.telling.quiet,
-        verbose: args.options.telling.verbose > 0,
-        explain: args.options.telling.explain,
+        quiet: args.options.reporting.quiet,
+        verbose: args.options.reporting.verbose > 0,
+        explain: args.options.reporting.explain,
         color: colours(args, screen),
         unicode: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).is_some_and(|locale| {
             let locale = locale.to_ascii_lowercase();
@@ -306,7 +307,7 @@ pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
 }
 
 fn colours(args: &Args, screen: bool) -> bool {
-    match args.options.telling.color {
+    match args.options.reporting.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => screen && env("NO_COLOR").is_none(),
@@ -318,19 +319,19 @@ fn is_screen(output: &impl IsTerminal) -> bool {
     output.is_terminal() && env("TERM").as_deref() != Some("dumb")
 }
 
-/// Returns the folder for what is remembered between runs, by the XDG Base Directory Specification and the
-/// customs of other systems. Returns `None` if there is no such folder.
+/// Returns the folder for data that is kept between runs, as the XDG Base Directory Specification or the
+/// custom of the system says. Returns `None` if there is no such folder.
 fn state_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA")
 }
 
-/// Returns the folder for the configuration, likewise.
+/// Returns the folder for the configuration, by the same rules.
 pub(crate) fn config_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_CONFIG_HOME", ".config", "APPDATA")
 }
 
-/// Returns the folder `downhaul` in the folder that a variable names, or else below the home folder. Windows
-/// has another variable.
+/// Returns the folder `downhaul` in the folder that `variable` names, or else below the home folder. On
+/// Windows, the variable `on_windows` is used.
 fn folder_of_ours(variable: &str, below_home: &str, on_windows: &str) -> Option<PathBuf> {
     let folder = if cfg!(windows) {
         folder(on_windows)
@@ -357,12 +358,12 @@ fn folder(variable: &str) -> Option<PathBuf> {
     env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// Returns the value of a variable that the configuration names. An empty one counts as not set.
+/// Returns the value of a variable that the configuration names. An empty value counts as not set.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env(name)
 }
 
-/// Returns the variables whose names begin so, sorted, without those that are empty.
+/// Returns the variables whose names begin with `prefix`, sorted by name. Empty variables are left out.
 pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
     let all = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

@@ -1,4 +1,4 @@
-//! Keeps what is remembered between runs, in a folder of the user (`$XDG_STATE_HOME/downhaul`).
+//! Keeps data between runs, in a folder of the user (`$XDG_STATE_HOME/downhaul`).
 //!
 //! Invariant: only the user may read these files (mode 0600), and a run works without them.
 
@@ -10,14 +10,14 @@ use std::hash::BuildHasher;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Returns the key for the hashes of URLs in the records of files. The first run creates it. Returns `None`
-/// if it can be neither read nor created. Files are recognised without it too, but a short secret in a URL
-/// could be guessed from its hash.
+/// Returns the key for the hashes of URLs in the records of files. The first run creates the key. Returns
+/// `None` if the key can be neither read nor created. Files are recognised without a key too, but then a
+/// short secret in a URL could be guessed from its hash.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // Another run may create a key at the same time. The first one is used.
+            // Another run may create a key at the same time. Then the first key is used.
             let _ = make(folder, &path);
             read(&path).ok()
         }
@@ -31,7 +31,8 @@ fn read(path: &Path) -> io::Result<Key> {
     Ok(Key::new(bytes))
 }
 
-/// Writes a new key and then gives it its name in one step, so that no other run reads half of it.
+/// Writes a new key to a temporary file, and then renames the file in one step. So no other run reads half of
+/// a key.
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
     let new = folder.join(format!("key.{}", std::process::id()));
@@ -41,7 +42,7 @@ fn make(folder: &Path, path: &Path) -> io::Result<()> {
     linked
 }
 
-/// Returns random bytes of the system, from the seeds of hash tables in std. Each seed has 128 random bits.
+/// Returns random bytes. They come from the seeds of hash tables in std, which have 128 random bits each.
 fn random_bytes() -> [u8; 32] {
     let random = RandomState::new();
     let mut bytes = [0; 32];

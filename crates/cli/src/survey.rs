@@ -1,4 +1,4 @@
-//! Collects facts from the URLs of a run before anything is fetched: where headers may be sent, and if
+//! Collects facts from the URLs of a run before anything is fetched: which origins may get headers, and if
 //! digests were given.
 //!
 //! Invariant: the memory is limited, even for a very long list.
@@ -7,14 +7,14 @@ use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 
-/// The most origins that are remembered. Headers are meant for one host or a few. A list with more hosts is
-/// not meant for headers.
+/// The most origins that are remembered. Headers are meant for one host or a few, so a list with more hosts
+/// needs no headers.
 const ORIGINS_MOST: usize = 1_000;
 
 /// The most origins that a warning names. The rest are counted.
 const ORIGINS_SHOWN: usize = 3;
 
-/// Facts about all jobs.
+/// EventReader about all jobs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// Origins of URLs that the user gave.
@@ -79,7 +79,7 @@ impl Survey {
     }
 }
 
-/// The warning for digests together with `--verify off`.
+/// The warning if digests are given together with `--verify off`.
 pub const NOT_CHECKED: &str = "digests were given with the URLs, and --verify off checks none of them";
 
 fn remember(origins: &mut BTreeSet<String>, url: &Url) {

@@ -21,7 +21,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The names and endings of checksum lists in a folder, in lower case. A name may be followed by `.txt`.
+/// The names and endings of checksum lists in a folder, in lower case. `.txt` may follow a name.
 const NAMES: [&str; 16] = [
     "sha256sums",
     "sha512sums",
@@ -72,7 +72,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         } else {
             paint.show(Style::Failure, word)
         };
-        // The gap does not depend on the invisible characters of colours.
+        // The width of the gap does not include the invisible characters of colours.
         let gap = " ".repeat(10 - word.len());
         if !printer::out(&format!("{shown}{gap}{}{detail}\n", escaped(&path.to_string_lossy()))) {
             return exit.min(Exit::Failed);
@@ -88,8 +88,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     exit
 }
 
-/// Returns the command that downloads again what is wrong. It looks for files in the current folder, where
-/// none is named.
+/// Returns the command that repairs the wrong files. Without `-d`, that command looks for files in the
+/// current folder.
 fn repair(list: &Path, folder: Option<&Path>) -> String {
     let shown = |path: &Path| again::quoted(&escaped(&path.to_string_lossy()));
     let mut command = format!("downhaul repair {}", shown(list));
@@ -99,7 +99,7 @@ fn repair(list: &Path, folder: Option<&Path>) -> String {
     command
 }
 
-/// Compares one file. Returns the word that is shown, a detail, and the exit status.
+/// Compares one file. Returns the word that is shown, a detail and the exit status.
 fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
@@ -118,7 +118,7 @@ fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     }
 }
 
-/// Returns what the files must be, and whether `what` is one list with their URLs.
+/// Returns the digests that the files must have. Also returns true if `what` is one list that has URLs too.
 fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> {
     let mut wanted = Wanted::new();
     if !what.is_dir() {
@@ -146,8 +146,8 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
     }
 }
 
-/// Returns the path of a file that a list names. A run may have given it a safer name, or one for Windows. A
-/// list may have backslashes in a path, and blanks after it.
+/// Returns the path of a file that a list names. A run may have changed the name to make it safe, or to make
+/// it usable on Windows. In a list, a path may contain backslashes, and blanks may follow it.
 fn standing(folder: &Path, listed: &str) -> PathBuf {
     let stands = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
     let trimmed = listed.trim_end();
@@ -155,8 +155,8 @@ fn standing(folder: &Path, listed: &str) -> PathBuf {
     folder.join(all.into_iter().flatten().find(stands).unwrap_or_else(|| trimmed.into()))
 }
 
-/// Reads a checksum list or a lock file. Their lines show which one it is. Returns true for a lock file,
-/// which has URLs.
+/// Reads a checksum list or a lock file. The form of the lines shows which of them it is. Returns true for a
+/// lock file, which has URLs.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -176,7 +176,8 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         digests.into_iter().for_each(|digest| want(&file, digest));
     }
     if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
-        // Other files of JSON lines, such as recorded events, are not lock files.
+        // Other files of JSON lines, such as recorded events, are not lock files, so their lines need no
+        // warning.
         warn_of_unread(if records > 0 { unread } else { 0 }, &name);
         return Ok(records > 0);
     }

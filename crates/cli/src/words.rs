@@ -1,7 +1,7 @@
-//! Finds the word that a misspelt word was meant to be.
+//! Finds the known word that a misspelt word stands for.
 
-/// Returns the known word that is most similar. At most one letter in four may be changed, missing or added.
-/// A word is never taken for its opposite (`resume`, `no-resume`).
+/// Returns the known word that is most similar to `word`. At most one letter in four may be changed, missing
+/// or added. The result is never the opposite of a word (`resume` and `no-resume`).
 pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let negates = |word: &str| word.starts_with("no-");
@@ -10,8 +10,8 @@ pub(crate) fn misspelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>)
     distances.filter(|(distance, name)| *distance <= name.len().div_ceil(4)).min().map(|(_, name)| name)
 }
 
-/// Returns how many letters must be changed, added or removed to turn one word into the other (Levenshtein's
-/// distance).
+/// Returns how many letters must be changed, added or removed to turn one word into the other (the
+/// Levenshtein distance).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {

@@ -5,39 +5,39 @@ use clap::ValueEnum;
 /// `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
-    /// Keep it if it is the wanted file, else fail
+    /// Keep the file if it is the wanted one, and fail otherwise
     Check,
-    /// Keep it without asking the server
+    /// Keep the file, without a request to the server
     Skip,
-    /// Replace it when the new file is complete
+    /// Replace the file when the new one is complete
     Overwrite,
     /// Save the new file as NAME (1)
     Rename,
-    /// Replace it if the server has another version
+    /// Replace the file if the server has another version
     Update,
-    /// Fail
+    /// Fail, and keep the file
     Error,
 }
 
 /// `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
-    /// The name from the server, or else the end of the URL
+    /// Use the name from the server, or else the last part of the URL
     Auto,
-    /// The end of the URL
+    /// Use the last part of the URL
     Url,
-    /// The name from the server, or else index.html
+    /// Use the name from the server, or else index.html
     Server,
 }
 
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Files that can be resumed
+    /// Force files that can be resumed
     Auto,
-    /// All
+    /// Force all files
     Always,
-    /// None
+    /// Force no file
     Never,
 }
 
@@ -48,7 +48,7 @@ pub enum OnError {
     Ask,
     /// Try again, after longer and longer pauses
     Retry,
-    /// Give up this file
+    /// Give up this file, and continue with the others
     Skip,
     /// Stop the run
     Exit,
@@ -59,16 +59,16 @@ pub enum OnError {
 pub enum Decode {
     /// Decode gzip, deflate, br and zstd
     Auto,
-    /// Save what was sent
+    /// Save the bytes as they were sent
     Off,
 }
 
 /// `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// When the server asks, with the strongest scheme that it offers
+    /// Send it when the server requires a login, with the strongest scheme that the server offers
     Auto,
-    /// At once, with Basic
+    /// Send it at once, with Basic
     Basic,
 }
 
@@ -84,7 +84,7 @@ pub enum Mirrors {
 /// `--verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
-    /// Check what is known
+    /// Use all digests that are known
     Auto,
     /// Also look for checksum lists beside the file
     Find,
@@ -110,25 +110,25 @@ pub enum TlsMin {
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
-    /// Bars on a terminal, else plain lines
+    /// Draw bars on a terminal, and print plain lines elsewhere
     Auto,
-    /// Bars
+    /// Draw bars
     Bars,
-    /// A line every few seconds
+    /// Print a line every few seconds
     Plain,
-    /// Events as JSON lines on standard output
+    /// Print events as JSON lines on standard output
     Json,
-    /// Only results
+    /// Print only results
     None,
 }
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// Use colors on a terminal, unless NO_COLOR is set
     Auto,
-    /// Always
+    /// Always use colors
     Always,
-    /// Never
+    /// Never use colors
     Never,
 }

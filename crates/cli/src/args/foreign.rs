@@ -1,7 +1,7 @@
-//! Options of curl, wget and aria2 that people type out of habit.
+//! Options of curl, wget and aria2, which users of these tools may type.
 //!
 //! If downhaul does the same without the option, the option is accepted and changes nothing. The others are
-//! refused, and the message names the option to use here. They are in no help text and in no completion.
+//! refused, and the message names the option of downhaul. Neither the help nor the completions show them.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -12,7 +12,7 @@ enum Here {
     /// downhaul does this without the option if the value is the first text. Otherwise, the second text says
     /// what to do.
     AnywayFor(&'static str, &'static str),
-    /// What to do here.
+    /// The text says what to do instead.
     Instead(&'static str),
 }
 
@@ -114,10 +114,10 @@ const TABLE: &[Row] = &[
     (Some('a'), &["append-output"], Some("FILE"), Instead("use --log FILE")),
 ];
 
-/// The beginning of the ids of these options.
+/// The prefix of the identifiers of these options in clap.
 const ID: &str = "foreign:";
 
-/// Adds them to a command, hidden.
+/// Adds these options to a command. They are hidden.
 pub(super) fn add(mut command: Command) -> Command {
     for (index, (short, long, value, _)) in TABLE.iter().enumerate() {
         let mut arg = Arg::new(format!("{ID}{index}")).hide(true);
@@ -163,7 +163,7 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     TABLE.iter().enumerate().find_map(refused)
 }
 
-/// Returns what to do instead of an option that clap did not accept, such as one before a command.
+/// Returns what to do instead of an option that clap refused, for example because it came before a command.
 pub(super) fn instead_of(option: &str) -> Option<&'static str> {
     let name = option.split('=').next().unwrap_or(option);
     let is_it = |(short, long, _, _): &&Row| match name.strip_prefix("--") {

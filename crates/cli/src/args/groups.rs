@@ -15,34 +15,38 @@ use std::time::Duration;
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// Save into this folder; it is created if necessary
+    /// Save files into this folder
+    ///
+    /// The folder is created if it does not exist.
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// Save a single URL as NAME; - is standard output
+    /// Save a single URL as NAME, or write to stdout with -
     ///
-    /// Any path is accepted. If it is a pipe or a device, the bytes are written to it in order.
+    /// NAME may be any path. If it is a pipe or a device, the bytes are written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
-    /// Read URLs and names from a list; - is standard input
+    /// Read URLs and names from a list, or from stdin with -
     ///
-    /// A list is a file or a URL, with one URL a line, JSON lines, or a Metalink document.
+    /// LIST is a file or a URL. It has one URL on each line, or JSON lines, or it is a Metalink document.
     #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as"])]
     pub input: Option<PathBuf>,
 
     /// Expand {a,b} and [1-10] in URLs, as curl does
     ///
-    /// [001-100], [a-z] and steps such as [0-100:10] work, too. In the name that -o gives, #1 stands for the
-    /// value of the first of them, and #2 for the value of the second.
+    /// Ranges can also be [001-100], [a-z], or have a step as in [0-100:10]. In the name that -o gives, #1
+    /// stands for the value of the first pattern, and #2 for the value of the second one.
     #[arg(long, hide_short_help = true)]
     pub glob: bool,
 
-    /// Where the name of a file comes from
+    /// Choose where file names come from
     #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
     pub names: Names,
 
-    /// Keep folders of the URL: the last N, all, or host (all, in a folder named after the host)
+    /// Keep the last N folders of the URL, or all of them
+    ///
+    /// N can also be all or host. With host, all folders are kept, below a folder with the name of the host.
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::folders, hide_short_help = true)]
     pub folders: Folders,
 
@@ -50,7 +54,7 @@ pub struct Output {
     #[arg(long, default_value_t = cfg!(windows), hide_short_help = true)]
     pub windows_names: bool,
 
-    /// Keep the time of the download instead of the server's Last-Modified
+    /// Set each file's time to that of the download, not to the server's Last-Modified
     #[arg(long, hide_short_help = true)]
     pub no_mtime: bool,
 
@@ -58,11 +62,13 @@ pub struct Output {
     #[arg(long, hide_short_help = true)]
     pub xattr: bool,
 
-    /// Store nothing in extended attributes; a later run then asks the server about each file
+    /// Store nothing in extended attributes
+    ///
+    /// A later run then needs a request to the server to recognise a file.
     #[arg(long, conflicts_with = "xattr", hide_short_help = true)]
     pub no_xattr: bool,
 
-    /// Which files to force to the disk before they get their name
+    /// Choose which files to force to the disk before they get their final name
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub sync: Sync,
 }
@@ -71,7 +77,7 @@ pub struct Output {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Existing files")]
 pub struct Existing {
-    /// What to do when the file exists already
+    /// Choose what to do if the file exists already
     #[arg(long, value_name = "WHAT", default_value = "check")]
     pub if_exists: IfExists,
 
@@ -79,7 +85,7 @@ pub struct Existing {
     #[arg(short = 'c', long = "continue", conflicts_with = "no_resume")]
     pub adopt: bool,
 
-    /// Ignore what an earlier run left, and start again
+    /// Ignore partial files of an earlier run, and start again
     #[arg(long, hide_short_help = true)]
     pub no_resume: bool,
 }
@@ -88,11 +94,13 @@ pub struct Existing {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
-    /// Download N files at once, or auto: as many as useful
+    /// Download N files at once, or auto for the best number
     #[arg(short = 'j', long, value_name = "N", default_value = "2", value_parser = values::files)]
     pub parallel: NumberOrAuto,
 
     /// Use at most N connections for one file, or auto
+    ///
+    /// With auto, downhaul adds connections as long as the download becomes faster.
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
     pub connections: NumberOrAuto,
 
@@ -104,7 +112,9 @@ pub struct Work {
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Do not remember for later runs how many connections and requests a host accepts
+    /// Neither use nor store what is known about the limits of hosts
+    ///
+    /// By default, a run stores how many connections and requests each host accepts, and later runs use that.
     #[arg(long, hide_short_help = true)]
     pub no_learn: bool,
 }
@@ -113,7 +123,7 @@ pub struct Work {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Retries")]
 pub struct Failure {
-    /// Try a file again up to N times; inf: no limit
+    /// Retry a file up to N times, or without limit with inf
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     pub retries: u32,
 
@@ -121,33 +131,33 @@ pub struct Failure {
     #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = values::status, hide_short_help = true)]
     pub retry_on: Vec<u16>,
 
-    /// After a failure: ask, retry, skip or exit
+    /// Ask, retry, skip or exit after a failure
     ///
     /// [default: ask on a terminal, else retry]
     #[arg(long, value_name = "WHAT")]
     pub on_error: Option<OnError>,
 
-    /// Give up when no data arrives for this long (30, 500ms, 2m)
+    /// Give up a connection that receives nothing for this long (30, 500ms, 2m)
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
     pub timeout: Duration,
 
-    /// Give up when connecting takes longer than this
+    /// Give up an attempt to connect that takes longer than this
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
-    /// Give a file up when it takes longer than this, with all its retries
+    /// Give up a file that takes longer than this, with all its retries
     #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
     pub max_time: Option<Duration>,
 
-    /// Give up when a transfer is slower than this, measured over a minute (500, 2k)
+    /// Give up a transfer that is slower than this over a minute (500, 2k)
     ///
     /// [default: 1 KiB per minute]
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
 
-    /// Write what failed into FILE, as a list for -i
+    /// Write the files that failed into FILE, as a list for -i
     ///
-    /// It contains the URLs as they were given, with their secrets.
+    /// FILE contains the URLs as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub failed: Option<PathBuf>,
 }
@@ -155,38 +165,43 @@ pub struct Failure {
 /// What is verified.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Verification")]
-pub struct Proof {
+pub struct Verification {
     /// Require this digest (sha256:HEX)
     ///
-    /// It is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one. It may be
-    /// left out if the number of digits says which one it is.
+    /// This option is for a single URL. The algorithm is sha256, sha512, blake3, md5 or another common one.
+    /// You may leave it out if the number of digits shows which algorithm it is.
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum)]
     pub checksum: Option<Digest>,
 
-    /// Require the digests in this list, such as SHA256SUMS; a file or a URL
+    /// Require the digests in this list, such as SHA256SUMS
+    ///
+    /// LIST is a file or a URL.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 
-    /// What to verify: auto, find, listed, require or off
+    /// Choose how strictly files are verified
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub verify: Verify,
 
-    /// Accept an HTML page in place of an archive, an image or the like
+    /// Accept an HTML page where the name promises an archive, an image or the like
     #[arg(long, hide_short_help = true)]
     pub accept_html: bool,
 
-    /// Require a signature by this key, of each file or of the list that names it
+    /// Require that this key signed each file, or the checksum list that names it
     ///
-    /// KEY is a minisign key (as text or as a .pub file), or a file of OpenPGP keys (in builds with the
-    /// feature openpgp).
+    /// KEY is a minisign key (as text or as a .pub file), or a file of OpenPGP keys. OpenPGP needs a build
+    /// with the feature openpgp.
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub signed_by: Option<String>,
 
-    /// Use mirrors that a server offers, or not
+    /// Choose if mirrors that a server offers are used
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub mirrors: Mirrors,
 
-    /// Record the downloaded files in FILE, for -i and for downhaul verify
+    /// Record the downloaded files in FILE
+    ///
+    /// FILE is a lock file. 'downhaul -i FILE' downloads the same files again, and 'downhaul verify FILE'
+    /// compares the files on the disk with it.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub record: Option<PathBuf>,
 }
@@ -197,8 +212,8 @@ pub struct Proof {
 pub struct Http {
     /// Send this header ('Name: value'), or those in @FILE
     ///
-    /// It is sent to the servers of the given URLs and to no other server. @FILE has one header a line, and
-    /// keeps secrets out of the list of processes.
+    /// Headers are sent to the servers of the given URLs and to no other server. A file has one header on
+    /// each line. It keeps secrets out of the list of processes.
     #[arg(short = 'H', long = "header", alias = "headers", value_name = "HEADER", value_parser = values::header_option)]
     pub headers: Vec<Header>,
 
@@ -208,21 +223,24 @@ pub struct Http {
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], hide_short_help = true)]
     pub header_for: Vec<String>,
 
-    /// Log in at the servers of the given URLs, as NAME or NAME:PASSWORD
+    /// Log in to the servers of the given URLs, as NAME or NAME:PASSWORD
     ///
-    /// A missing password is asked on the terminal. @FILE has NAME:PASSWORD in its first line, and keeps the
-    /// password out of the list of processes. The login is sent to no other server.
+    /// Without a password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the first
+    /// line of a file, which keeps the password out of the list of processes. The login is sent to no other
+    /// server.
     #[arg(short = 'u', long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub user: Option<LoginOption>,
 
-    /// Send this bearer token to the servers of the given URLs, or the one in @FILE
+    /// Send this bearer token, or the one in @FILE
+    ///
+    /// The token is sent to the servers of the given URLs and to no other server.
     #[arg(long, value_name = "TOKEN", value_parser = values::token, conflicts_with = "user", hide_short_help = true)]
     pub bearer: Option<TokenOption>,
 
-    /// Read logins from this netrc file instead of $NETRC or ~/.netrc
+    /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
-    /// A login of it is sent to its machine if the server asks, and if a given URL or its redirects lead
-    /// there.
+    /// A login is sent to the machine that it names, if the server requires a login, and if a given URL or a
+    /// redirect of it leads there.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub netrc: Option<PathBuf>,
 
@@ -230,11 +248,11 @@ pub struct Http {
     #[arg(long, conflicts_with = "netrc", hide_short_help = true)]
     pub no_netrc: bool,
 
-    /// When and how a login is sent
+    /// Choose when and how to send a login
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub auth: Auth,
 
-    /// Identify as TEXT
+    /// Send this text as the User-Agent header
     ///
     /// [default: downhaul/VERSION]
     #[arg(short = 'A', long, value_name = "TEXT", value_parser = values::header_value, hide_short_help = true)]
@@ -244,7 +262,9 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cacert: Option<PathBuf>,
 
-    /// Accept every certificate; others on the network can then read and change the download
+    /// Accept every certificate, even an invalid one
+    ///
+    /// Others on the network can then read and change the download.
     #[arg(long, hide_short_help = true)]
     pub insecure: bool,
 
@@ -260,11 +280,13 @@ pub struct Http {
     #[arg(long, conflicts_with = "http2", hide_short_help = true)]
     pub http1: bool,
 
-    /// Use HTTP/2 only (default: HTTP/2 for many small HTTPS files)
+    /// Use HTTP/2 only
+    ///
+    /// By default, HTTP/2 is used for many small HTTPS files, and HTTP/1.1 for all others.
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 
-    /// What to do with content that the server compressed although it was asked not to
+    /// Choose what to do with content that a server compressed without being asked
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub decode: Decode,
 
@@ -278,17 +300,16 @@ pub struct Http {
 
     /// Connect through a proxy, such as http://HOST:PORT
     ///
-    /// PROXY is http://HOST:PORT, or begins with https://, socks4a://, socks5:// or socks5h://.
     ///
-    /// A URL without a scheme is one of an HTTP proxy, and without a port the port is 1080 (443 for https).
-    /// It is used instead of those of the environment (http_proxy, https_proxy and all_proxy). An empty URL
-    /// means no proxy.
+    /// PROXY is a URL with the scheme http, https, socks4a, socks5 or socks5h. Without a scheme, http is
+    /// used. The default port is 1080 (443 for https). With this option, the proxies of the environment
+    /// (http_proxy, https_proxy and all_proxy) are not used. An empty PROXY means that no proxy is used.
     #[arg(long, value_name = "PROXY", value_parser = values::secret, value_hint = ValueHint::Url)]
     pub proxy: Option<Secret>,
 
-    /// Connect to these hosts without a proxy (example.org,10.0.0.0/8); *: to all
+    /// Connect to these hosts without a proxy (example.org,10.0.0.0/8)
     ///
-    /// A name also stands for all names below it. [default: $no_proxy]
+    /// A name also stands for all names below it, and * for all hosts. [default: $no_proxy]
     #[arg(long, value_name = "HOSTS", hide_short_help = true)]
     pub no_proxy: Option<String>,
 
@@ -325,8 +346,8 @@ pub struct Http {
 /// What is shown and logged.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Progress and log")]
-pub struct Telling {
-    /// How to show progress
+pub struct Reporting {
+    /// Choose how to show progress
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub progress: Progress,
 
@@ -334,19 +355,21 @@ pub struct Telling {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Show more details; -vv: also what connections do
+    /// Show more details, or even more with -vv
+    ///
+    /// -vv also shows what each connection does.
     #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// When to use colors
+    /// Choose when to use colors
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub color: Color,
 
-    /// At the end, show where the time went and why connections were added or dropped
+    /// Show at the end where the time went, and why connections were added or dropped
     #[arg(long, hide_short_help = true)]
     pub explain: bool,
 
-    /// Write successes, errors and retries into this log; none: no log
+    /// Append successes, errors and retries to this log, or write no log with none
     ///
     /// [default: $DOWNHAUL_LOG, else download_log.txt; no log with -o -]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
@@ -357,9 +380,10 @@ pub struct Telling {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Configuration")]
 pub struct Configuration {
-    /// Read settings from FILE; none: no file
+    /// Read settings from FILE, or from no file with none
     ///
-    /// [default: config.toml in the folder downhaul of your configurations; 'downhaul config' shows its path]
+    /// [default: config.toml in the folder downhaul of your configurations ('downhaul config' shows its
+    /// path)]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub config: Option<PathBuf>,
 

@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 /// Columns for the names of options.
 const NAMES: usize = 23;
 
-/// Returns the short help: it is made from the options that `hide_short_help` does not hide.
+/// Returns the short help. It shows the options that `hide_short_help` does not hide.
 pub(super) fn short(command: &Command) -> String {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let mut text = format!("{about}.\n\nUsage: {USAGE}\n\nMost used options:\n");
@@ -26,7 +26,7 @@ fn is_shown(arg: &Arg) -> bool {
     !arg.is_positional() && !arg.is_hide_set() && !arg.is_hide_short_help_set()
 }
 
-/// `-d, --output DIR`
+/// Returns the names of an option and of its value, such as `-d, --output DIR`.
 fn names(arg: &Arg) -> String {
     let short = arg.get_short().map_or("    ".to_string(), |short| format!("-{short}, "));
     let value = match arg.get_action().takes_values() {

@@ -8,7 +8,7 @@ mod values;
 
 pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
 pub(crate) use foreign::is_foreign;
-pub use groups::{Configuration, Existing, Failure, Http, Output, Proof, Telling, Work};
+pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
 pub use values::{Header, LoginOption, TokenOption};
 pub(crate) use values::{header, header_option, login, token};
 
@@ -63,8 +63,8 @@ pub struct Args {
 
     /// URLs to download
     ///
-    /// Each argument can be several URLs, separated by commas. If there are exactly two arguments, the second
-    /// can be the names of the files, separated by commas.
+    /// Each argument can contain several URLs, separated by commas. If there are exactly two arguments, the
+    /// second one can contain the names of the files, separated by commas.
     #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 
@@ -88,7 +88,7 @@ pub struct Args {
     #[command(flatten)]
     pub options: Options,
 
-    /// How to run the same command again.
+    /// The command that runs this download again.
     #[arg(skip)]
     pub(crate) again: Again,
 
@@ -108,7 +108,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) report: String,
 
-    /// How to repair the files of the list of this command.
+    /// The command that repairs the files of the list that was given.
     #[arg(skip)]
     pub(crate) repair: Again,
 }
@@ -118,26 +118,26 @@ pub struct Args {
 pub enum Command {
     /// Compare files on the disk with a checksum list or a lock file
     Verify {
-        /// A list such as SHA256SUMS, a lock file, or a folder with some of them
+        /// A list such as SHA256SUMS, a lock file, or a folder that contains such files
         #[arg(value_name = "LIST", default_value = ".", value_hint = ValueHint::AnyPath)]
         what: PathBuf,
-        /// The folder of the files [default: that of the list]
+        /// Look for the files in this folder [default: that of the list]
         #[arg(short = 'd', long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         output: Option<PathBuf>,
         /// Show only files that are wrong or missing
         #[arg(short, long)]
         quiet: bool,
     },
-    /// Download again what is wrong in files on the disk
+    /// Repair files on the disk, by downloading again what is wrong in them
     ///
-    /// If a Metalink document has hashes of chunks, only the wrong chunks are downloaded.
+    /// If the list is a Metalink document with hashes of chunks, only the wrong chunks are downloaded.
     Repair(Box<Repair>),
-    /// Show recorded events (from --progress json) as they looked on the screen
+    /// Show the recorded events of --progress json as they looked on the screen
     Replay {
-        /// The recording; - is standard input
+        /// The recording, or - for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Show them N times as fast
+        /// Show the events N times as fast
         #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = values::positive)]
         speed: f64,
     },
@@ -155,12 +155,13 @@ pub enum Command {
         #[arg(value_name = "COMMAND")]
         text: Option<String>,
     },
-    /// Show every setting in force and where it comes from
+    /// Show every setting in force, and where it comes from
     ///
-    /// The options show what they would change. 'downhaul config init' writes a file to begin with.
+    /// If you give options, the output shows what they would change. 'downhaul config init' writes a
+    /// configuration file as a start.
     #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
     Config {
-        /// What to do instead of showing it.
+        /// What to do instead of showing the configuration.
         #[command(subcommand)]
         command: Option<ConfigCommand>,
     },
@@ -176,9 +177,9 @@ pub enum Command {
 /// What to do with the configuration.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
-    /// Write a configuration file with every key, all of them as comments
+    /// Write a configuration file that has every key as a comment
     Init {
-        /// The file [default: the one that is read by default]
+        /// Write to FILE [default: the file that is read by default]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },
@@ -188,11 +189,11 @@ pub enum ConfigCommand {
 #[derive(Debug, Clone, Group)]
 #[command(args_override_self = true, max_term_width = 100)]
 pub struct Repair {
-    /// A Metalink document, a lock file, or a list with digests; - is standard input
+    /// A Metalink document, a lock file, or a list with digests (- for standard input)
     #[arg(value_name = "LIST", value_hint = ValueHint::FilePath)]
     pub list: PathBuf,
 
-    /// The folder of the files
+    /// Look for the files in this folder
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
@@ -204,7 +205,7 @@ pub struct Repair {
 /// What applies to downloads and repairs.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// How much at once.
+    /// How many files and connections are used at once.
     #[command(flatten)]
     pub work: Work,
 
@@ -214,24 +215,24 @@ pub struct Options {
 
     /// What is verified.
     #[command(flatten)]
-    pub proof: Proof,
+    pub verification: Verification,
 
     /// How requests are sent to servers.
     #[command(flatten)]
     pub http: Http,
 
-    /// What is shown.
+    /// What is shown and logged.
     #[command(flatten)]
-    pub telling: Telling,
+    pub reporting: Reporting,
 
     /// Which configuration is used.
     #[command(flatten)]
     pub configuration: Configuration,
 }
 
-/// Returns the command with everything that is offered to people, in help and completions.
+/// Returns the command with all options that the help and the completions show.
 pub(crate) fn command() -> clap::Command {
-    // The command itself has a short help of its own. Its subcommands have the usual one.
+    // The program has a short help of its own. Its commands have the usual help of clap.
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help");
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
@@ -245,9 +246,9 @@ pub(crate) fn command() -> clap::Command {
     command.mut_subcommands(|sub| sub.arg(help.clone()))
 }
 
-/// The text to print if there are no arguments to work with.
+/// The text that is printed if no arguments could be read.
 pub(crate) enum NoArgs {
-    /// Help or the version, which was asked for.
+    /// The help or the version, which the user requested.
     Asked(String),
     /// A usage error.
     Usage(String),
@@ -284,7 +285,7 @@ impl Args {
         Ok(Args { again, repair, shown, config, report, ..args })
     }
 
-    /// Returns the arguments of a run that repairs, as those of a download from its list.
+    /// Returns the arguments of the download that repairs the files of a list.
     pub fn repairing(&self, repair: &Repair) -> Args {
         let Repair { list, folder, options } = repair.clone();
         let output = Output { input: Some(list), folder, ..self.output.clone() };
@@ -296,14 +297,15 @@ fn usage(why: String) -> NoArgs {
     NoArgs::Usage(format!("error: {why}\n{MORE_INFORMATION}"))
 }
 
-/// The command line with the configuration below it.
+/// The command line, with the configuration as the layer below it.
 struct Layered {
     config: Config,
     report: String,
     matches: ArgMatches,
 }
 
-/// Reads the configuration, if the command uses one, and puts its words before those of the command line.
+/// Reads the configuration, if the command uses one. Its settings become words before those of the command
+/// line.
 fn layered(
     command: &mut clap::Command,
     matches: ArgMatches,
@@ -315,7 +317,7 @@ fn layered(
         Some((name @ ("repair" | "config"), given)) if given.subcommand().is_none() => {
             (2, plain.find_subcommand(name).unwrap_or(&plain), given)
         }
-        // The other commands do the same under any configuration.
+        // The other commands use no configuration.
         Some(_) => return Ok(Layered { config: Config::default(), report: String::new(), matches }),
     };
     let config = Config::read(&plain, given).map_err(usage)?;
@@ -335,7 +337,7 @@ fn layered(
 /// The last line of a usage error.
 pub(crate) const MORE_INFORMATION: &str = "For more information, try 'downhaul --help'.\n";
 
-/// Returns the message about arguments that clap could not read, or the help that was asked for.
+/// Returns the message about arguments that clap could not read, or the help that the user requested.
 fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
     hide_secret(command, &mut error);
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

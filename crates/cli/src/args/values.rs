@@ -18,7 +18,7 @@ pub enum Header {
     File(PathBuf),
 }
 
-/// A value that may hold a password. It is read later, where an error does not show it.
+/// Accepts a value that may contain a password. The value is parsed later, where an error does not show it.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
@@ -29,7 +29,7 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
 pub enum LoginOption {
     /// A user name and its password.
     Whole(Login),
-    /// A user name, whose password must be asked.
+    /// A user name. The user types the password on the terminal.
     Name(String),
     /// A file with a user name and a password.
     File(PathBuf),
@@ -147,11 +147,11 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
         _ => return Err(bad()),
     };
     let bytes = number.trim_end().parse::<f64>().map_err(|_| bad())? * factor;
-    // Beyond 2^53 an f64 is not exact, and no line is that fast.
+    // Above 2^53 (about 9e15), an f64 is not exact. No line is that fast.
     if (0.0..9e15).contains(&bytes) { Ok(bytes as u64) } else { Err(bad()) }
 }
 
-/// Headers that only downhaul itself may set: with other values, offsets and digests would be wrong.
+/// Headers that only downhaul itself may set. With other values, offsets and digests would be wrong.
 const OURS: [&str; 9] = [
     "accept-encoding",
     "range",

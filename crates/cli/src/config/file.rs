@@ -1,5 +1,5 @@
-//! Reads a configuration file: its keys and values with their lines, in sections. What the keys mean is not
-//! decided here.
+//! Reads a configuration file into sections with keys, values and their line numbers. Other files decide what
+//! the keys mean.
 //!
 //! Invariant: an error is one line that names the file and the line, and shows no value.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The longest configuration file, in bytes. It is written by a person.
+/// The longest configuration file, in bytes. A person writes it, so a longer file is a mistake.
 const LONGEST: usize = 1 << 20;
 
 /// The kinds of sections.
@@ -20,11 +20,11 @@ const SECTIONS: [&str; 2] = ["host", "profile"];
 /// A configuration file.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    /// The keys at the top.
+    /// The keys above all sections.
     pub(super) top: Vec<Entry>,
-    /// `[profile.NAME]`.
+    /// The sections `[profile.NAME]`.
     pub(super) profiles: Vec<Section>,
-    /// `[host."NAME"]`.
+    /// The sections `[host."NAME"]`.
     pub(super) hosts: Vec<Section>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Entry {
     pub(super) place: Place,
 }
 
-/// Where something is written.
+/// A file and a line in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
@@ -64,19 +64,19 @@ pub(super) enum Value {
     Number(String),
     Flag(bool),
     List(Vec<Value>),
-    /// A value that no key has: what it is.
+    /// A value that no key can have, with the name of its type.
     Other(&'static str),
 }
 
-/// Reads a file, if it exists. Also returns what the person should know of it. `is_named` says that the
-/// person named the file.
+/// Reads a file, if it exists. Also returns a warning for the user, if there is one. `is_named` is true if
+/// the user named the file.
 ///
-/// The file decides which proxy and which certificates are used. So another user who may write to it decides
-/// that. The file that is read without being named is refused then. A file that the person named is used with
-/// a warning: on some disks, every file looks writable.
+/// The file decides which proxy and which certificates are used, so another user must not be able to change
+/// it. If another user can, the default file is refused. A file that the user named is used with a warning,
+/// because on some disks every file looks writable.
 ///
 /// # Errors
-/// What is wrong with it, in one line.
+/// Returns what is wrong with the file, in one line.
 pub(super) fn read(path: &Path, is_named: bool) -> Result<(Option<File>, Option<String>), String> {
     let shown = path.to_string_lossy();
     let shown = show::escaped(&shown);
@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<(Option<File>, Option<
     Ok((Some(Reader { path, text }.file()?), note))
 }
 
-/// Returns the number of the line that has this byte.
+/// Returns the number of the line that contains the byte at this offset.
 fn line_of(text: &[u8], at: usize) -> usize {
     1 + text.iter().take(at).filter(|byte| **byte == b'\n').count()
 }
@@ -109,7 +109,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn file(&self) -> Result<File, String> {
         let table = DeTable::parse(self.text).map_err(|e| {
-            // The rest of the parser's error shows the line, which may hold a secret.
+            // The rest of the parser's error shows the line, which may contain a secret.
             let at = e.span().map_or(0, |span| span.start);
             format!("{}: {}", self.place(at), e.message().replace('\n', " "))
         })?;
@@ -133,12 +133,12 @@ impl Reader<'_> {
                 (name, value) => file.top.push(Entry { key: name.into(), value: read_value(value), place }),
             }
         }
-        // The parser sorts keys by name.
+        // The parser sorts keys by name. Here they get the order of the file again.
         file.top.sort_by_key(|entry| entry.place.line);
         Ok(file)
     }
 
-    /// Reads `[kind.NAME]` for all names.
+    /// Reads all sections `[kind.NAME]`.
     fn sections(&self, kind: &str, table: &DeTable<'_>) -> Result<Vec<Section>, String> {
         let mut sections = Vec::new();
         for (name, content) in table {

@@ -1,7 +1,7 @@
-//! Sections `[host."NAME"]`: options for some hosts only.
+//! Reads the sections `[host."NAME"]`, which have options for some hosts only.
 //!
-//! Invariant: an option of the command line or of the environment wins over that of a section, except for
-//! headers: those are sent in addition, unless `-H` gives one of the same name.
+//! Invariant: an option on the command line or in the environment wins over that of a section. Headers are an
+//! exception. Those of a section are sent in addition, unless `-H` gives a header of the same name.
 
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};
@@ -12,19 +12,19 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use downhaul_engine::core::host_rules::{HostOptions, HostPattern};
 use downhaul_engine::core::show;
 
-/// A section.
+/// A section for hosts.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) pattern: HostPattern,
     pub(super) options: HostOptions,
-    /// Its keys that are in force: name, value without secrets, and where it is written.
+    /// The keys that are in force: the name, the value without secrets, and where the key is written.
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 
-/// Reads the sections. `config` has the settings of the environment, and gets notes.
+/// Reads the sections. `config` has the settings of the environment. Warnings are added to its notes.
 ///
 /// # Errors
-/// What is wrong, in one line for people.
+/// Returns what is wrong, in one line for the user.
 pub(super) fn read(
     config: &mut Config,
     command: &Command,
@@ -46,7 +46,7 @@ pub(super) fn read(
             }
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
-                // A run that does not ask this host must not fail.
+                // A run that does not need this host must not fail.
                 Err(Unusable::Unset(why)) => {
                     config.notes.push(format!("{place}: {why}: {name} has no effect"));
                     continue;
@@ -64,12 +64,12 @@ pub(super) fn read(
     Ok(hosts)
 }
 
-/// Sets an option of a rule.
+/// Sets one option of a section.
 fn set(options: &mut HostOptions, command: &Command, arg: &Arg, meaning: &Meaning) -> Result<(), String> {
     let words = ["downhaul"].into_iter().chain(meaning.words.iter().map(|word| word.expose()));
     let read =
         command.clone().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches));
-    // The words were checked before.
+    // These words were checked before, so reading them does not fail.
     let args = read.map_err(|e| e.kind().to_string())?.options;
     match keys::long(arg) {
         "header" => options.headers = given::headers(&args.http.headers)?.into_iter().collect(),

@@ -1,4 +1,4 @@
-//! `downhaul config init`: writes a configuration file with every key, all of them as comments.
+//! Writes the file of `downhaul config init`, which has every key as a comment.
 
 use super::keys::{self, Key};
 use super::{PREFIX, default_path};
@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// The first lines of the file.
 const HEAD: &str = "\
-# The configuration of downhaul. Every key is the long name of an option; `downhaul --help` explains them.
-# The command line wins over the environment (DOWNHAUL_PARALLEL=8), that over a profile, and that over the keys
-# at the top of this file. `downhaul config` shows what is in force, and where it comes from.
+# The configuration of downhaul. Every key is the long name of an option. `downhaul --help` explains the options.
+# A setting on the command line wins over one in the environment (DOWNHAUL_PARALLEL=8). A setting in the
+# environment wins over one in a profile, and a profile wins over the keys at the top of this file.
+# `downhaul config` shows which settings are in force, and where they come from.
 #
-# A secret must not stand here. Write \"env:NAME\" (an environment variable) or \"@FILE\" in its place.
+# Do not write a secret into this file. Write \"env:NAME\" (an environment variable) or \"@FILE\" instead.
 ";
 
 /// The last lines of the file.
@@ -29,10 +30,10 @@ const SECTIONS: &str = r#"
 #header = ["Authorization: env:HUB_AUTHORIZATION"]
 "#;
 
-/// Writes the file and returns its path. An existing file is left alone.
+/// Writes the file and returns its path. An existing file is not changed.
 ///
 /// # Errors
-/// Why it was not written, for people.
+/// Returns why the file was not written, in words for the user.
 pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
     let path = named.map(Path::to_path_buf).or_else(default_path);
     let path = path.ok_or("there is no folder for it: HOME is not set. Name a file with --config FILE")?;
@@ -57,7 +58,8 @@ fn text() -> String {
     for Key { name, values, default, meaning, .. } in keys::described() {
         let variable = format!("{PREFIX}{}", name.to_ascii_uppercase().replace('-', "_"));
         text += &format!("\n# {meaning}\n# {}; {variable}\n", values.replace('`', ""));
-        // A default that is no value of its own, such as "1 KiB per minute", is explained by the help.
+        // Some defaults are descriptions and not values, such as "1 KiB per minute". They are not written
+        // here.
         let value = match default.as_str() {
             "true" | "false" => default,
             number if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => default,

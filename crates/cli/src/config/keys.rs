@@ -1,11 +1,11 @@
-//! Which options are keys of the configuration: all of them, by their long names, except those that make
-//! sense for one command only. So a new option is a key without a change here.
+//! Decides which options are keys of the configuration. A key is the long name of an option. Options that
+//! make sense for one command only are not keys. A new option becomes a key without a change here.
 
 use crate::words;
 use clap::{Arg, ArgAction, Command};
 use downhaul_engine::core::show;
 
-/// Options that are no keys, and why.
+/// The options that are not keys, and the reasons.
 const NO_KEYS: &[(&str, &str)] = &[
     ("config", "it says where the configuration is"),
     ("profile", "it chooses a section [profile.NAME]; set DOWNHAUL_PROFILE in the environment instead"),
@@ -22,15 +22,15 @@ pub(super) const OF_HOSTS: &[&str] = &["connections", "max-per-host", "limit-rat
 /// A key as the documents describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Its name: the long name of the option.
+    /// The name, which is the long name of the option.
     pub name: String,
-    /// What its value can be.
+    /// What the value can be.
     pub values: String,
-    /// Its value if nothing sets it. It may be empty.
+    /// The default value. It may be empty.
     pub default: String,
-    /// What it does: the first sentence of the help.
+    /// What the key does, which is the first sentence of the help.
     pub meaning: String,
-    /// A section `[host."NAME"]` can have it.
+    /// True if a section `[host."NAME"]` can have the key.
     pub is_of_hosts: bool,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn of(command: &Command) -> impl Iterator<Item = &Arg> {
 /// Returns the option of a key.
 ///
 /// # Errors
-/// There is no such key: why, and what may be meant.
+/// Returns why there is no such key, and which key may be meant.
 pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, String> {
     let has_name =
         |arg: &&Arg| long(arg) == name || arg.get_all_aliases().unwrap_or_default().contains(&name);
@@ -59,13 +59,13 @@ pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, Stri
     }
 }
 
-/// Returns the options that `downhaul config` has: all keys, and those that choose what is read.
+/// Returns the options of `downhaul config`: all keys, and the options that choose the configuration.
 pub(crate) fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     let chooses = |arg: &&Arg| ["config", "profile"].contains(&long(arg));
     of(command).chain(command.get_arguments().filter(chooses))
 }
 
-/// Returns what the documents say of each key.
+/// Returns the description of each key, for the documents.
 #[must_use]
 pub fn described() -> Vec<Key> {
     let mut command = crate::args::command();
@@ -85,7 +85,7 @@ pub(super) fn long(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
 }
 
-/// Returns the value of an option that nothing sets, as the help says it.
+/// Returns the default value of an option, as the help states it.
 pub(super) fn default(arg: &Arg) -> String {
     if !arg.get_action().takes_values() {
         return match arg.get_action() {
@@ -106,7 +106,7 @@ pub(super) fn default(arg: &Arg) -> String {
     after.and_then(|text| text.split_once(']')).map(|(default, _)| default.to_string()).unwrap_or_default()
 }
 
-/// Returns true if several values can be given, as a list.
+/// Returns true if the option can be given several times. Its key then has a list.
 pub(super) fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }
@@ -148,7 +148,7 @@ mod tests {
     fn every_option_is_a_key_with_one_value_or_is_refused() {
         let command = crate::args::command();
         for arg in of(&command) {
-            // An option with several values at once would need a form of its own in a file.
+            // An option that takes several values at once would need a special form in a file.
             assert!(arg.get_num_args().is_none_or(|count| count.max_values() <= 1), "{}", long(arg));
         }
         let names: Vec<&str> = of(&command).map(long).collect();

@@ -1,11 +1,13 @@
-//! The configuration: settings from a file and from the environment, below those of the command line.
+//! Reads the configuration, which has settings from a file and from the environment. They are layers below
+//! the command line.
 //!
-//! A key of the configuration is the long name of an option, and its value is read by the parser of that
-//! option: what the lower layers set is put before the words of the command line, in its syntax.
+//! A key of the configuration is the long name of an option. The settings of the lower layers become words,
+//! which are put before the words of the command line. So the parser of the option reads the value of the
+//! key.
 //!
-//! Invariants: a setting of the command line wins over one of the environment, that over one of the profile,
-//! and that over one at the top of the file; a lower layer never contradicts a higher one, also by an option
-//! that excludes the other. No secret stands in a configuration file.
+//! Invariants: a setting on the command line wins over one in the environment, which wins over one in the
+//! profile, which wins over one at the top of the file. If an option of a higher layer excludes an option of
+//! a lower layer, the lower one is ignored. A configuration file contains no secrets.
 
 mod file;
 mod hosts;
@@ -31,25 +33,25 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use values::{Meaning, Unusable};
 
-/// The file that is read if none is named. It is in the folder `downhaul` of the user's configurations.
+/// The name of the default file. The file is in the folder `downhaul` of the user's configurations.
 const FILE_NAME: &str = "config.toml";
 
-/// The environment variables whose names begin with this are settings.
+/// The prefix of environment variables that are settings.
 const PREFIX: &str = "DOWNHAUL_";
 
-/// What the lower layers set.
+/// The settings of the lower layers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     settings: Vec<Setting>,
     /// The sections for hosts.
     hosts: Vec<Host>,
-    /// What the person should know.
+    /// Warnings for the user.
     pub(crate) notes: Vec<String>,
     /// The file that was read.
     file: Option<PathBuf>,
 }
 
-/// An option that a lower layer sets.
+/// An option that a lower layer sets, with its value.
 #[derive(Debug, Clone)]
 struct Setting {
     /// The long name of the option.
@@ -80,11 +82,11 @@ impl std::fmt::Display for Origin {
 type Layer = Vec<Setting>;
 
 impl Config {
-    /// Reads what is below the command line. `command` is the whole program; `matches` are those of what is
-    /// run: of the program, or of one of its subcommands.
+    /// Reads the layers below the command line. `command` is the whole program. `matches` has the arguments
+    /// of the program or, if there is a subcommand, those of the subcommand.
     ///
     /// # Errors
-    /// What is wrong, in one line for people.
+    /// Returns what is wrong, in one line for the user.
     pub(crate) fn read(command: &Command, matches: &ArgMatches) -> Result<Config, String> {
         let mut config = Config::default();
         let file = match named(matches, "config", "DOWNHAUL_CONFIG") {
@@ -114,7 +116,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the words that a command line of this command would have for these settings.
+    /// Returns these settings as words of a command line.
     pub(crate) fn words(&self, command: &Command) -> Vec<OsString> {
         let has = |setting: &&Setting| command.get_arguments().any(|arg| keys::long(arg) == setting.name);
         let words = self.settings.iter().filter(has).flat_map(|setting| &setting.meaning.words);
@@ -126,10 +128,11 @@ impl Config {
         HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())
     }
 
-    /// Adds a layer below those that are there: what they and the command line leave open.
+    /// Adds the lowest layer so far. Only settings that neither the command line nor a higher layer has are
+    /// added.
     ///
     /// # Errors
-    /// Two settings of the layer exclude each other.
+    /// Returns an error if two settings of the layer exclude each other.
     fn add(&mut self, command: &Command, matches: &ArgMatches, layer: Layer) -> Result<(), String> {
         let higher = self.settings.len();
         for setting in layer {
@@ -168,7 +171,7 @@ impl Config {
                 continue;
             }
             match keys::find(command, &key) {
-                // Another program may use such a name, so that this is no failure.
+                // This is not an error, because another program may use such a name.
                 Err(why) => self.notes.push(format!("{shown} in the environment has no effect: {why}")),
                 Ok(arg) => {
                     let meaning = values::of_variable(command, arg, &value)
@@ -181,7 +184,8 @@ impl Config {
         Ok(layer)
     }
 
-    /// Returns the settings of the profile and those at the top of the file. All of the file is checked.
+    /// Returns the settings of the profile, and those at the top of the file. The whole file is checked,
+    /// including unused sections.
     fn layers_of(
         &mut self,
         command: &Command,
@@ -204,7 +208,7 @@ impl Config {
         Ok((chosen, top))
     }
 
-    /// Reads entries of a file. `is_used` says that they are in force.
+    /// Reads entries of a file. `is_used` is true if they are in force.
     fn layer(
         &mut self,
         command: &Command,
@@ -218,7 +222,7 @@ impl Config {
             let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
-                // A secret that is not used may be absent.
+                // The variable of a secret that is not used may be absent.
                 Err(Unusable::Unset(_)) if !is_used => continue,
                 Err(Unusable::Unset(why) | Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
             };
@@ -228,7 +232,7 @@ impl Config {
     }
 }
 
-/// Returns the value of `--config` or `--profile`, or of their variable in the environment.
+/// Returns the value of `--config` or `--profile`, or else of its environment variable.
 fn named(matches: &ArgMatches, id: &str, variable: &str) -> Option<String> {
     let given = matches.try_get_raw(id).ok().flatten().and_then(Iterator::last);
     given.map(|value| value.to_string_lossy().into_owned()).or_else(|| settings::variable(variable))

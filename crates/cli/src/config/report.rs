@@ -1,4 +1,4 @@
-//! `downhaul config`: every setting in force, and where it comes from.
+//! Writes the output of `downhaul config`: every setting in force, and where it comes from.
 //!
 //! Invariant: no secret is shown.
 
@@ -7,7 +7,8 @@ use crate::secrets;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::show;
 
-/// Returns the text of `downhaul config`: one line for each setting. `matches` are those of that command.
+/// Returns the text of `downhaul config`, with one line for each setting. `matches` has the arguments of that
+/// command.
 pub(crate) fn report(config: &Config, command: &Command, matches: &ArgMatches) -> String {
     let mut rows = Vec::new();
     for arg in keys::of(command) {
@@ -37,17 +38,17 @@ pub(crate) fn report(config: &Config, command: &Command, matches: &ArgMatches) -
     text
 }
 
-/// Returns rows of name, value and origin, one below the other.
+/// Returns a table with the columns name, value and origin.
 fn table(rows: &[(String, String, String)]) -> String {
     let width = |of: fn(&(String, String, String)) -> usize| rows.iter().map(of).max().unwrap_or_default();
     let (names, values) = (width(|row| row.0.len()), width(|row| row.1.chars().count()).min(LONGEST_VALUE));
     rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n")).collect()
 }
 
-/// Longer values push the rest of their own line to the right, and that of no other.
+/// The widest value that widens the column. A longer value moves only the rest of its own line.
 const LONGEST_VALUE: usize = 32;
 
-/// Returns what the command line says of an option, without secrets.
+/// Returns the value of an option on the command line, without secrets.
 fn given(arg: &Arg, matches: &ArgMatches) -> String {
     let id = arg.get_id().as_str();
     match arg.get_action() {

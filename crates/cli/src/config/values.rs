@@ -1,6 +1,6 @@
-//! A value of a key becomes words of the command line, and is checked by the parser of the option itself.
+//! Turns the value of a key into words of the command line. The parser of the option checks the value.
 //!
-//! Invariant: an error shows no secret, and a secret that stands in the file is an error.
+//! Invariant: an error shows no secret. A secret in the file is an error.
 
 use super::file::Value;
 use super::keys;
@@ -14,28 +14,28 @@ use downhaul_engine::core::show;
 use std::error::Error as _;
 use std::path::Path;
 
-/// The longest file with one secret, in bytes.
+/// The longest file with a secret, in bytes.
 const LONGEST_SECRET: usize = 64 * 1024;
 
-/// What a key with its value means on the command line.
+/// The meaning of a key and its value on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Meaning {
-    /// The words, which may contain secrets. None for an option that is switched off.
+    /// The words, which may contain secrets. There are none for an option that is switched off.
     pub(super) words: Vec<Secret>,
-    /// The values without secrets, for people.
+    /// The values without secrets, in words for the user.
     pub(super) shown: String,
 }
 
 /// Why a value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// It is wrong.
+    /// The value is not valid.
     Wrong(String),
     /// The environment variable with the secret is not set.
     Unset(String),
 }
 
-/// Returns what a value in a file means.
+/// Returns the meaning of a value in a file.
 ///
 /// # Errors
 /// Why it cannot be used.
@@ -63,7 +63,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
             }
         };
         let real = without_references(arg, text)?;
-        // What was read from elsewhere may be a secret. What stands in the file may not.
+        // A value from a variable or another file may be a secret. A value in the configuration file may not.
         if real.as_deref().unwrap_or(text) == text && secrets::is_secret(arg, 0, text) {
             return Err(wrong(
                 "a secret must not stand in this file: write \"env:NAME\" (an environment variable) or \"@FILE\" in its \
@@ -80,7 +80,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
     Ok(meaning)
 }
 
-/// Returns what the value of an environment variable means. A list has one value on each line.
+/// Returns the meaning of the value of an environment variable. A list has one value on each line.
 ///
 /// # Errors
 /// Why it cannot be used.
@@ -89,7 +89,7 @@ pub(super) fn of_variable(command: &Command, arg: &Arg, text: &str) -> Result<Me
         let value = match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => Value::Flag(true),
             "false" | "no" | "off" => Value::Flag(false),
-            // A flag that is there is usually 1.
+            // Many people set a variable to 1 to switch an option on.
             "1" if !matches!(arg.get_action(), ArgAction::Count) => Value::Flag(true),
             "0" => Value::Flag(false),
             _ => Value::Number(text.into()),
@@ -114,7 +114,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     let is_counted = matches!(arg.get_action(), ArgAction::Count);
     let times = match value {
         Value::Flag(flag) => usize::from(*flag),
-        // More than a few times never means more.
+        // Counting above 9 has no further effect.
         Value::Number(number) if is_counted => number
             .parse::<u8>()
             .ok()
@@ -128,9 +128,9 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     Ok(Meaning { words: vec![Secret::new(format!("--{}", keys::long(arg))); times], shown })
 }
 
-/// Returns the value that `env:NAME` stands for, and for a header also what `Name: env:NAME` and
-/// `Name: @FILE` stand for. Returns `None` if the value is what it says. `@FILE` as a whole is read by the
-/// option itself.
+/// Replaces `env:NAME` by the value of the variable. In a header, also replaces `Name: env:NAME` and `Name:
+/// @FILE`. Returns `None` if the value has no such reference. The option itself reads a value that is `@FILE`
+/// as a whole.
 fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
     let is_header = secrets::is_called(arg, 0, "HEADER");
     let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");
@@ -175,10 +175,11 @@ fn with_home(arg: &Arg, text: &str) -> String {
     }
 }
 
-/// Lets the option read a value.
+/// Checks a value with the parser of the option.
 ///
 /// # Errors
-/// What the value must be, for people. The value is in it unless it may be a secret.
+/// Returns what the value must be, in words for the user. The text contains the value unless it may be a
+/// secret.
 fn check(command: &Command, arg: &Arg, value: &str) -> Result<(), String> {
     let words = ["downhaul".to_string(), format!("--{}={value}", keys::long(arg))];
     let Err(error) = command.clone().try_get_matches_from(words) else { return Ok(()) };
@@ -192,7 +193,7 @@ fn check(command: &Command, arg: &Arg, value: &str) -> Result<(), String> {
         (_, _, Some(why)) => why.to_string(),
         (kind, ..) => kind.to_string(),
     };
-    // A value with a mistake in it may be a secret all the same.
+    // A value with a mistake may still contain a secret.
     Err(if shown.contains("...") || secrets::may_be_secret(arg) {
         why
     } else {
@@ -200,7 +201,7 @@ fn check(command: &Command, arg: &Arg, value: &str) -> Result<(), String> {
     })
 }
 
-/// `a, b or c`
+/// Returns the words in the form `a, b or c`.
 fn listed(words: &[String]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),

@@ -7,15 +7,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
-/// The clash of two jobs with the same name, after `would`.
+/// Describes the clash of two jobs with the same name. The text follows the word `would`.
 pub(super) const SAME: &str = "have the same name";
 
-/// The clash of two jobs if the name of one is a folder in the name of the other, after `would`.
+/// Describes the clash of two jobs where the name of one is a folder in the name of the other. The text
+/// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
-/// The names so far. They are kept as hashes of 64 bits, so that long lists need little memory. Two names
-/// with the same hash would be refused as well, but that is very rare: the probability for a list of a
-/// million names is one in 37 million.
+/// The names so far. They are kept as hashes of 64 bits, so that long lists need little memory. Two different
+/// names with the same hash would be refused as well. The probability of that is one in 37 million for a list
+/// of a million names.
 #[derive(Default)]
 pub(super) struct Names {
     seen: HashMap<u64, u64>,
@@ -27,14 +28,14 @@ pub(super) struct Names {
 /// A name that clashes with an earlier one.
 pub(super) struct Clash {
     pub(super) name: String,
-    /// The number of the earlier one.
+    /// The place of the earlier job in the input.
     pub(super) first: u64,
-    /// The clash of the two, after `would`.
+    /// Describes the clash. The text follows the word `would`.
     pub(super) what: &'static str,
 }
 
 impl Names {
-    /// Adds the name of a job, if it has a given one.
+    /// Adds the name of a job, if the user gave one.
     pub(super) fn add(&mut self, job: &Job, place: u64) -> Result<(), Clash> {
         let name = match &job.destination {
             Destination::Name(name) => name.to_string(),

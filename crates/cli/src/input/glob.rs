@@ -1,15 +1,15 @@
-//! `--glob`: expands a pattern to several URLs, by the rules of curl.
+//! Expands the pattern of `--glob` to several URLs, by the rules of curl.
 //!
 //! `{one,two}` stands for each of its words. `[1-10]`, `[001-100]` and `[a-z]` stand for each number or
-//! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. So are
-//! the brackets of the address in `http://[::1]/`.
+//! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. The
+//! brackets of the address in `http://[::1]/` are ordinary characters too.
 
 use std::net::Ipv6Addr;
 
-/// The most URLs from one argument. More are a mistake, since millions of URLs can be given in a list.
+/// The most URLs from one argument. More are probably a mistake. A list can have millions of URLs.
 const MOST: usize = 100_000;
 
-/// A URL, and the value of each pattern in it, for `#1` in a name.
+/// A URL, and the value of each of its patterns, which replaces `#1` and so on in a name.
 #[derive(Debug, PartialEq, Eq, Clone, Default)]
 pub(super) struct Expanded {
     pub(super) url: String,
@@ -77,7 +77,7 @@ pub(super) fn name(pattern: &str, values: &[String]) -> String {
     name + rest
 }
 
-/// Returns true if a URL without secrets looks like a pattern that was not expanded.
+/// Returns true if a URL seems to contain a pattern that was not expanded. The URL is without secrets.
 pub(crate) fn looks_like_pattern(url: &str) -> bool {
     let url = url.replace("%7B", "{").replace("%7b", "{").replace("%7D", "}").replace("%7d", "}");
     let inside = |open, close| {
@@ -113,8 +113,8 @@ fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
     Err("a { is not closed")
 }
 
-/// Reads a range. Returns its values and the rest, or `None` for an ordinary bracket: that of an address, or
-/// an empty one.
+/// Reads a range. Returns its values and the rest. Returns `None` for an ordinary bracket, which is that of
+/// an address or has nothing in it.
 fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Vec<String>, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');

@@ -1,4 +1,4 @@
-//! Lists of jobs: files and documents that can be read twice, and standard input.
+//! Reads lists of jobs from files, fetched documents and standard input. Files and documents are read twice.
 //!
 //! Invariant: a list file that has a mistake is refused as a whole, before any request.
 
@@ -18,14 +18,14 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The beginning of a list file that is read to see if it is a Metalink document. Comments may come before
-/// its root.
+/// How many bytes at the beginning of a list file are searched for the root element of a Metalink document.
+/// Comments may come before it.
 const BEGINNING: u64 = 8 * 1024;
 
-/// How many mistakes of a list are shown. The others are only counted.
+/// How many mistakes in a list are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
 
-/// The reason that is given for a list without jobs.
+/// Says why a list has no jobs.
 pub(crate) const HAS_NO_URL: &str = "it has nothing but blank lines and comments";
 
 /// A list that can be read twice.
@@ -38,15 +38,15 @@ pub enum List {
 }
 
 impl List {
-    /// Returns its jobs, each with its line. A Metalink document is recognised by the name of the file or by
-    /// its root element.
+    /// Returns the jobs of the list, each with its line number. A Metalink document is recognised by the name
+    /// of the file or by its root element.
     ///
     /// # Errors
-    /// The list cannot be read.
+    /// Returns an error if the list cannot be read.
     pub fn jobs(&self) -> io::Result<Jobs> {
         let (text, path): (Box<dyn Read>, &Path) = match self {
             List::File(path) => (Box::new(File::open(path)?), path),
-            // The name in a URL is not reliable. A document is recognised by its root element.
+            // The name in a URL may be wrong, so only the root element counts.
             List::Fetched(_, text) => (Box::new(Cursor::new(text.clone())), Path::new("")),
         };
         let mut text = Text::new(text);
@@ -74,10 +74,10 @@ impl List {
     }
 }
 
-/// The jobs of a list, each with its line.
+/// The jobs of a list, each with its line number.
 pub struct Jobs {
-    /// True for a Metalink document. These are usually written by others, so one wrong file is no reason to
-    /// refuse the rest.
+    /// True for a Metalink document. Someone else has usually written it, so one wrong file is no reason to
+    /// refuse the others.
     of_a_document: bool,
     all: Box<dyn Iterator<Item = AtLine>>,
 }
@@ -139,7 +139,7 @@ pub fn lines(reader: impl io::Read) -> impl Iterator<Item = String> {
     Lines::new(reader).filter_map(|line| String::from_utf8(line.ok()?).ok())
 }
 
-/// The first pass over a list, which surveys its jobs. Returns their number.
+/// Checks a list before the run, and adds its jobs to the survey. Returns their number.
 ///
 /// # Errors
 /// Returns every mistake with its line number. In a Metalink document, wrong files are not mistakes of the

@@ -1,4 +1,4 @@
-//! Makes jobs of arguments and lists. All mistakes that can be found before the first request are found here.
+//! Turns arguments and lists into jobs. Finds all mistakes that can be found before the first request.
 
 mod clashes;
 mod glob;
@@ -20,7 +20,7 @@ use downhaul_engine::core::job::{self, Job};
 pub enum Input {
     /// The arguments.
     Jobs(Vec<Job>),
-    /// A list that was checked, and its number of jobs. It is read again during the run.
+    /// A list that was checked, and the number of its jobs. The list is read again during the run.
     List(List, u64),
     /// Standard input, which is read during the run.
     Stdin,
@@ -31,14 +31,14 @@ pub fn list_url(args: &Args) -> Option<&str> {
     args.output.input.as_ref()?.to_str().filter(|list| job::has_scheme(list))
 }
 
-/// Returns the jobs of the arguments, and what their URLs show. `fetched` is the list of [`list_url`].
+/// Returns the jobs of the arguments, and the survey of their URLs. `fetched` is the list at [`list_url`].
 ///
 /// # Errors
 /// Returns what is wrong, in words for the user. It is a usage error.
 pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String> {
     let mut survey = Survey::default();
     if let Some(list) = &args.output.input {
-        if args.options.proof.checksum.is_some() {
+        if args.options.verification.checksum.is_some() {
             return Err(
                 "--checksum is for a single URL. For a list, use --checksum-file or digests in the list"
                     .into(),
@@ -52,7 +52,7 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
         return Ok((Input::List(list, count), survey));
     }
     let mut jobs = urls::jobs(args)?;
-    if let Some(digest) = &args.options.proof.checksum {
+    if let Some(digest) = &args.options.verification.checksum {
         match jobs.as_mut_slice() {
             [job] => job.expect(digest.clone(), "--checksum")?,
             more => return Err(format!("--checksum is for a single URL, and there are {}", more.len())),
@@ -111,7 +111,7 @@ mod tests {
             Ok(vec![pair("http://h/a", "Server"), pair("http://h/b", "Server")])
         );
         assert_eq!(jobs(&["http://h/a,http://h/b"]).map(|all| all.len()), Ok(2));
-        // Without a scheme, and names that are no URL.
+        // URLs without a scheme, and names that are not URLs.
         assert_eq!(jobs(&["example.com/a"]), Ok(vec![pair("https://example.com/a", "Server")]));
         assert_eq!(jobs(&["example.com"]), Ok(vec![pair("https://example.com/", "Server")]));
         assert_eq!(jobs(&["localhost:1/a", "x"]), Ok(vec![pair("http://localhost:1/a", "x")]));

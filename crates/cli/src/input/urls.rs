@@ -1,4 +1,4 @@
-//! URLs and names among the arguments.
+//! Reads URLs and names from the arguments.
 
 use super::glob::{self, Expanded};
 use crate::args::{self, Args};
@@ -12,7 +12,7 @@ use std::path::Path;
 /// Returns the jobs of the URLs and names among the arguments.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// Returns what is wrong, in words for the user.
 pub(super) fn jobs(args: &Args) -> Result<Vec<Job>, String> {
     let expand = |argument: &String| -> Result<Vec<Expanded>, String> {
         let urls = split_urls(argument)?.into_iter().map(|url| match args.output.glob {
@@ -80,7 +80,7 @@ fn contains_url(text: &str) -> bool {
     text.split(',').any(|part| job::has_scheme(part.trim_start()))
 }
 
-/// Returns the jobs of URLs with given names: `name1,name2`.
+/// Returns the jobs of URLs with the given `names`, which have the form `name1,name2`.
 fn with_names(urls: &[Expanded], names: &str) -> Result<Vec<Job>, String> {
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
     if let Some(either) = names.iter().find(|name| job::without_scheme(name).is_some()) {
@@ -132,7 +132,8 @@ fn job_for(text: &str) -> Result<Job, String> {
             ));
         }
     }
-    // The URL of a host alone means its first page. (In a list, such a line is more likely a mistake.)
+    // The name of a host alone means the first page of that host. In a list, such a line is more likely to be
+    // a mistake.
     let given = given.or_else(|error| {
         let page = Some(format!("{text}/")).filter(|_| !text.contains('/'));
         page.and_then(|page| job::without_scheme(&page))
@@ -166,7 +167,7 @@ fn misspelt_command(word: &str) -> Option<String> {
     words::misspelt(word, names).map(str::to_string)
 }
 
-/// Paths that mean standard output, like `-`.
+/// Paths that mean standard output, as `-` does.
 const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Paths of files that a shell opened for the command: `>(command)`.

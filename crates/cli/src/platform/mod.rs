@@ -1,4 +1,4 @@
-//! The parts that differ between systems: terminal, signals, and limits.
+//! The parts of the program that differ between systems: terminal, signals and limits.
 
 #[cfg(not(unix))]
 mod other;
@@ -16,7 +16,7 @@ pub(crate) use unix::{
     who_else_may_write, write_private,
 };
 
-/// What came of a question whose answer is not shown.
+/// The answer to a question for a secret, which the terminal does not show.
 pub(crate) enum Hidden {
     Line(String),
     /// Ctrl-C.

@@ -2,7 +2,7 @@
 
 use super::{Hidden, Key, Signal};
 
-/// A terminal for questions. There is none yet, so failures are handled as with `--on-error retry`.
+/// A terminal for questions. It is not implemented here, so failures are handled as with `--on-error retry`.
 pub(crate) struct Terminal;
 
 impl Terminal {
@@ -21,7 +21,7 @@ impl Terminal {
     }
 }
 
-/// Asks a question whose answer is not shown. There is no terminal for it yet.
+/// Asks a question whose answer the terminal does not show. It is not implemented here.
 pub(crate) fn ask_hidden(_question: &str) -> Hidden {
     Hidden::NoTerminal
 }
@@ -61,7 +61,7 @@ pub(crate) fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Re
     std::fs::File::options().write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
-/// Returns what lets other users change a file. The permissions of this system are not looked at.
+/// Returns `None`, because the permissions of this system are not checked.
 pub(crate) fn who_else_may_write(_path: &std::path::Path) -> Option<&'static str> {
     None
 }

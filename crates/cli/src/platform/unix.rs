@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 /// The controlling terminal. Answers are read from it, even if standard input is something else.
 pub(crate) struct Terminal {
     tty: File,
-    /// Its settings before single keys were read.
+    /// The settings that the terminal had before single keys were read.
     before: Option<Termios>,
 }
 
@@ -25,7 +25,8 @@ impl Terminal {
         is_in_front_of(&tty).then_some(Terminal { tty, before: None })
     }
 
-    /// Reads single keys from now on, without Enter and without echo. Ctrl-C and Ctrl-Z stay signals.
+    /// Makes the terminal pass on single keys, without Enter and without echo. Ctrl-C and Ctrl-Z still send
+    /// signals.
     pub(crate) fn listen(&mut self) {
         if self.before.is_some() || !is_in_front_of(&self.tty) {
             return;
@@ -56,7 +57,7 @@ impl Terminal {
 
     /// Returns the key that was pressed, if any.
     pub(crate) fn key(&mut self) -> Key {
-        // Reading in the background would stop this program.
+        // If this program read from the terminal in the background, the system would stop it.
         if !is_in_front_of(&self.tty) {
             return Key::None;
         }
@@ -68,7 +69,7 @@ impl Terminal {
         }
         let mut byte = [0];
         match self.tty.read(&mut byte) {
-            // When single keys are read, Ctrl-D is a key of its own.
+            // When single keys are read, Ctrl-D does not end the input.
             Ok(0) => Key::End,
             Ok(_) if byte[0] == 4 => Key::End,
             Ok(_) => Key::Char(char::from(byte[0])),
@@ -84,8 +85,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Asks a question on the terminal, and reads a line that is not shown. Backspace and Ctrl-U work. Ctrl-C is
-/// a character here, so that it cannot end the program while nothing is shown.
+/// Asks a question on the terminal, and reads a line without showing it. Backspace and Ctrl-U work. Ctrl-C is
+/// read as a character, so that it cannot end the program while the echo is off.
 pub(crate) fn ask_hidden(question: &str) -> Hidden {
     let Some(mut terminal) = Terminal::open() else { return Hidden::NoTerminal };
     let Ok(before) = tcgetattr(&terminal.tty) else { return Hidden::NoTerminal };
@@ -94,7 +95,7 @@ pub(crate) fn ask_hidden(question: &str) -> Hidden {
     if tcsetattr(&terminal.tty, OptionalActions::Flush, &hidden).is_err() {
         return Hidden::NoTerminal;
     }
-    // The terminal is restored when this is dropped.
+    // The settings are restored when `terminal` is dropped.
     terminal.before = Some(before);
     let _ = terminal.tty.write_all(question.as_bytes());
     let line = hidden_line(&mut terminal.tty);
@@ -155,7 +156,7 @@ pub(crate) struct Signals {
     terminate: Option<Stream>,
     hangup: Option<Stream>,
     go_on: Option<Stream>,
-    /// Handled so that a file beyond the size limit is an error of that file, and does not end the program.
+    /// SIGXFSZ is handled, so that a file above the size limit fails and the program does not end.
     _file_size: Option<Stream>,
 }
 
@@ -208,8 +209,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-/// Returns what lets other users change a regular file, if something does: it belongs to one of them, or its
-/// mode lets all write. A group may write: many systems give each user a group of its own.
+/// Returns a text if other users can change a regular file, because they own it or its mode lets all users
+/// write. A group may write, since many systems give each user a group of their own.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;

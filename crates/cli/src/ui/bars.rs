@@ -1,4 +1,4 @@
-//! Bars, as lines of text. They depend only on numbers and the width, and look like those of tqdm.
+//! Draws bars as lines of text. They depend only on numbers and the width, and look like those of tqdm.
 //!
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The shortest bar. A shorter one is not worth its columns.
 const SHORTEST_BAR: usize = 8;
 
-/// The longest bar. A longer one shows nothing more.
+/// The longest bar. A longer one shows no more detail that a person can see.
 const LONGEST_BAR: usize = 40;
 
 /// A screen with fewer columns has no bars. Name, per cent and speed are more important.
@@ -22,7 +22,8 @@ const NARROW: usize = 60;
 /// The shortest name, unless there is no space at all. Shorter names do not tell files apart.
 const SHORTEST_NAME: usize = 12;
 
-/// The columns of the widest number of bytes, `9.99 MiB`. Numbers keep their places while they grow.
+/// The columns of the widest number of bytes, `9.99 MiB`. With a fixed width, numbers do not move while they
+/// grow.
 const BYTES: usize = 8;
 
 /// Everything that the bars show.
@@ -30,7 +31,7 @@ const BYTES: usize = 8;
 pub(crate) struct Bars {
     unicode: bool,
     pub(crate) state: State,
-    /// The number of files that are known, and if more may be added.
+    /// The number of files that are known. It also says if more files may be added.
     pub(crate) total: Total,
     speeds: HashMap<JobId, Speed>,
     speed: Speed,
@@ -41,7 +42,7 @@ pub(crate) struct Bars {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
-    /// True if the list is not completely read: `N of M+`.
+    /// True if the list is not completely read. The number is then shown as `N of M+`.
     pub(crate) more: bool,
 }
 
@@ -55,7 +56,7 @@ impl Bars {
     pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
-        // While a file is read back or waits, no bytes are transferred.
+        // Only a file that receives bytes has a speed. A file that is read back or waits has none.
         for sample in samples.iter().filter(|sample| sample.phase == Phase::Receiving) {
             self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
         }
@@ -67,8 +68,8 @@ impl Bars {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each file in progress, at most `rows` in all, and one line for all files. None is
-    /// wider than `columns`.
+    /// Returns a line for each file in progress and a line for all files. There are at most `rows` lines, and
+    /// none is wider than `columns`.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -109,7 +110,7 @@ impl Bars {
         let prefix = format!("{bare}: {}", &name[bare.len()..]);
         let rest = columns.saturating_sub(units::width(&prefix));
         let bytes = units::bytes(sample.bytes);
-        // What is said if there is room, and what is said otherwise.
+        // The long text is used if there is room for it.
         let (long, short) = match sample.phase {
             Phase::Connecting if sample.bytes == 0 => ("connecting".to_string(), "connecting".to_string()),
             Phase::Connecting => (format!("connecting, {bytes} so far"), "connecting".into()),
@@ -130,7 +131,7 @@ impl Bars {
         self.speed_of(sample.job).map_or("?".to_string(), units::rate)
     }
 
-    /// `| 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]`
+    /// Returns the numbers of a bar, such as `| 2.00 MiB/4.00 MiB [00:12<00:02, 1.00 MiB/s]`.
     fn numbers(&self, sample: &Progress) -> String {
         let elapsed = units::clock(sample.seconds);
         let bytes = units::right(&units::bytes(sample.bytes), BYTES);
@@ -164,7 +165,7 @@ impl Bars {
             let bar = self.bar(share, room);
             return Line::plain(format!("{percent}|")).then(Style::Progress, &bar).and(&numbers);
         }
-        // The most important parts come first, as many as fit.
+        // The parts are in the order of importance. As many as fit are shown.
         let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
         let mut text = percent;
         for more in [format!(" {rate}"), format!(" {left} left"), format!(" of {}", units::bytes(total))] {
@@ -222,7 +223,7 @@ impl Bars {
             left,
         ];
         let failures = format!("{failed} failed");
-        // What is left out, on screens that are narrower and narrower.
+        // The parts that are left out, for narrower and narrower screens.
         const LEFT_OUT: [&[usize]; 6] = [&[], &[1], &[1, 3], &[1, 2], &[1, 2, 3], &[0, 1, 2, 3]];
         let mut before = String::new();
         for left_out in LEFT_OUT {
@@ -239,8 +240,8 @@ impl Bars {
         }
     }
 
-    /// Returns the speed of all files: the sum of the speeds in the bars. If some of these are unknown, for
-    /// example with many small files, it is the average of the last seconds.
+    /// Returns the speed of all files, which is the sum of the speeds in the bars. If some of these are
+    /// unknown, for example with many small files, it is the average over the last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()

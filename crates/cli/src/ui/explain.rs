@@ -1,5 +1,5 @@
-//! `--explain`: shows where the time of a run went, what limited its files, and why connections were added or
-//! dropped.
+//! Writes the output of `--explain`: where the time of a run went, what limited its files, and why
+//! connections were added or dropped.
 
 use super::units;
 use downhaul_engine::core::concurrency::{Step, StepReason};
@@ -7,7 +7,7 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
 
-/// How many entries at either end of a long list are shown.
+/// How many entries are shown at each end of a long list.
 const ENDS: usize = 5;
 
 /// Returns the lines that are shown, each with its line end.

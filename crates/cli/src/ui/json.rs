@@ -1,10 +1,10 @@
-//! `--progress json`: writes every event as a line to standard output, and the progress of each file in
-//! flight once a second.
+//! Writes the output of `--progress json`: every event as a line on standard output, and the progress of each
+//! file in flight once a second.
 //!
 //! If the reader is slow, no new file starts. If the reader is gone, nothing more is written, and the
-//! transfers continue. So they do if the disk is full, but then the run fails at its end.
+//! transfers continue. If the disk is full, the transfers continue too, but the run fails at its end.
 
-use super::{Facts, Next};
+use super::{EventReader, Next};
 use crate::printer;
 use downhaul_engine::Session;
 use downhaul_engine::core::event::{Line, Phase};
@@ -17,12 +17,12 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Runs until the session is over.
 ///
 /// # Errors
-/// Why not all of it could be written, unless the reader is gone.
-pub(crate) fn run(mut facts: Facts, session: &Session) -> io::Result<()> {
+/// Returns why some events could not be written. It is not an error if the reader is gone.
+pub(crate) fn run(mut events: EventReader, session: &Session) -> io::Result<()> {
     let mut due = Instant::now() + EVERY;
     loop {
         let left = due.saturating_duration_since(Instant::now());
-        let written = match facts.next(left) {
+        let written = match events.next(left) {
             Next::Event(event) => printer::write(&(Line::Event((*event).clone()).to_json() + "\n")),
             Next::Nothing => {
                 due = Instant::now() + EVERY;
@@ -31,8 +31,8 @@ pub(crate) fn run(mut facts: Facts, session: &Session) -> io::Result<()> {
             Next::End => return Ok(()),
         };
         if let Err(error) = written {
-            // The events are still taken, or no new file would start.
-            while !matches!(facts.next(EVERY), Next::End) {}
+            // The events are still read, because no new file starts while events wait.
+            while !matches!(events.next(EVERY), Next::End) {}
             return if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
         }
     }

@@ -1,4 +1,4 @@
-//! A line of the block that is painted again and again, with the meaning of one part of it.
+//! A line of the block that the painter repaints. One part of it may have a meaning.
 //!
 //! A line is cut to the width of the screen before it is coloured, so that no colour is cut.
 
@@ -18,7 +18,7 @@ impl Line {
         Line { text: text.into(), part: None }
     }
 
-    /// A line of which all has this meaning.
+    /// Returns a line that has this meaning as a whole.
     pub(crate) fn of(style: Style, text: impl Into<String>) -> Line {
         Line::plain("").then(style, &text.into())
     }
@@ -44,7 +44,7 @@ impl Line {
         Line { text: format!("{before}{}", self.text), part }
     }
 
-    /// Returns as much of its beginning as fits into so many columns.
+    /// Returns the beginning of the line that fits into this many columns.
     pub(crate) fn cut(mut self, columns: usize) -> Line {
         let length = units::prefix(&self.text, columns).len();
         self.text.truncate(length);

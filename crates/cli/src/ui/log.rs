@@ -1,10 +1,10 @@
-//! The log: one line for each event that matters later. Each line is appended in one write, so that several
-//! runs can share a file.
+//! Writes the log, which has a line for each important event. Each line is appended in one write, so that
+//! several runs can share a file.
 //!
-//! `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
+//! A line has the form `2026-11-22 07:32:10,123 - LEVEL - message`, in local time.
 
 use super::units;
-use super::{Facts, Next};
+use super::{EventReader, Next};
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::show::escaped;
 use jiff::{Timestamp, tz::TimeZone};
@@ -20,7 +20,7 @@ pub(crate) struct Log {
     zone: TimeZone,
     /// The names of unfinished files.
     names: HashMap<JobId, String>,
-    /// Why a line could not be written.
+    /// The first error of a write, if one failed.
     failed: Option<io::Error>,
 }
 
@@ -28,23 +28,23 @@ impl Log {
     /// Opens a log for appending, and makes it if necessary.
     ///
     /// # Errors
-    /// The error of the system.
+    /// Returns the error of the system.
     pub(crate) fn open(path: &Path) -> io::Result<Log> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         Ok(Log { file, zone: TimeZone::system(), names: HashMap::new(), failed: None })
     }
 
-    /// Writes events until the session is over, and then the reason if it ended early.
+    /// Writes events until the session is over. If the run ended early, the last line gives the reason.
     ///
     /// # Errors
-    /// Why a line could not be written.
+    /// Returns why a line could not be written.
     pub(crate) fn run(
         mut self,
-        mut facts: Facts,
+        mut events: EventReader,
         ending: impl FnOnce() -> Option<&'static str>,
     ) -> io::Result<()> {
         loop {
-            match facts.next(Duration::from_secs(3600)) {
+            match events.next(Duration::from_secs(3600)) {
                 Next::Event(event) => {
                     if let Some((level, message)) = self.message(&event) {
                         self.line(event.at, level, &message);
@@ -71,7 +71,7 @@ impl Log {
         }
     }
 
-    /// Returns the level and the text of an event, if the log has it.
+    /// Returns the level and the text of an event, or `None` if the log does not contain such events.
     //
     // This function is long because it is one match over all events.
     fn message(&mut self, event: &Event) -> Option<(&'static str, String)> {

@@ -1,4 +1,4 @@
-//! Events as sentences for people. All remote text is escaped here, before it reaches the screen.
+//! Turns events into sentences for the user. All remote text is escaped here, before it reaches the screen.
 
 use super::units;
 use crate::again::Again;
@@ -18,13 +18,13 @@ pub(crate) struct Messages<'a> {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) unicode: bool,
-    /// The files that are not over. Their number is limited by the queue and the files in progress.
+    /// The unfinished files. There are no more than the queue and the running jobs.
     known: HashMap<JobId, Known>,
     /// True if a file failed in a way that may succeed in another run.
     another_run_may_do: bool,
-    /// A file on the disk has another digest than its list says.
+    /// True if a file on the disk does not have the digest in its list.
     some_are_wrong: bool,
-    /// True if the run was stopped. The end of the run then says what is left.
+    /// True if the run was stopped. The last line of the run then shows what is left.
     stopped: bool,
 }
 
@@ -34,7 +34,7 @@ struct Known {
     path: Option<String>,
     /// True if the URL was given without a scheme.
     assumed_https: bool,
-    /// True if a message said that the transfer broke, and why.
+    /// True if a message has said that the transfer broke, and why.
     broke: bool,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the name of a file that is not over.
+    /// Returns the name of an unfinished file.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
             Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
@@ -68,8 +68,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the reason of a failure. It includes where the failure happened, unless that is the file's own
-    /// URL or name, or the reason says it already.
+    /// Returns the reason for a failure. It includes the place of the failure, unless that is the file's own
+    /// URL or name, or the reason already contains it.
     pub(crate) fn reason(&self, job: JobId, error: &Failure) -> String {
         match self.known.get(&job) {
             Some(known) => reason(known, error),
@@ -155,12 +155,12 @@ impl<'a> Messages<'a> {
                     return Vec::new();
                 }
                 let mark = self.paint.show(Style::Success, self.mark("✓", "ok"));
-                let facts = transferred(&event.kind);
+                let transferred = transferred(&event.kind);
                 let path = if path == "-" { "standard output" } else { path };
                 let mut lines = vec![format!(
                     "{mark} {}  {}, {}",
                     escaped(path),
-                    self.paint.show(Style::Note, &facts),
+                    self.paint.show(Style::Note, &transferred),
                     escaped(units::verified(proven))
                 )];
                 lines.extend(warnings.iter().map(|warning| {
@@ -240,10 +240,10 @@ impl<'a> Messages<'a> {
         else {
             return Vec::new();
         };
-        let go_on = self.to_go_on();
+        let how_to_resume = self.how_to_resume();
         // If there is a single file, its own line is enough.
         if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
-            return go_on;
+            return how_to_resume;
         }
         let speed = if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 };
         let mut text = format!("{finished} of {files} files downloaded");
@@ -254,34 +254,33 @@ impl<'a> Messages<'a> {
         let came = if kept.is_empty() { units::bytes(*bytes) } else { fetched_now(*fetched) };
         text +=
             &format!(", {failed} failed; {kept}{came} in {} ({})", units::took(*seconds), units::rate(speed));
-        [vec![text], go_on].concat()
+        [vec![text], how_to_resume].concat()
     }
 
-    /// Returns how to run the command again, if a file failed and another run may succeed. Complete files are
-    /// not fetched again, and the others are continued.
-    fn to_go_on(&self) -> Vec<String> {
+    /// Returns the command that resumes the run, if a file failed and another run may succeed. The other run
+    /// does not fetch complete files again, and it continues the others.
+    fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.some_are_wrong
             && hidden.is_empty()
         {
-            let label =
-                self.paint.show(Style::Note, "To download again what is wrong in the files on the disk:");
+            let label = self.paint.show(Style::Note, "To repair the files on the disk:");
             return vec![format!("{label} {command}")];
         }
         let Some(args) = self.args.filter(|_| self.another_run_may_do) else { return Vec::new() };
-        // Bytes on standard output cannot be continued.
+        // A file on standard output cannot be resumed.
         if args.output.save_as.as_ref().is_some_and(|path| path.as_os_str() == "-") {
             return Vec::new();
         }
         let label = |text: &str| self.paint.show(Style::Note, text);
         vec![match &args.again {
-            Again::Unshown => label("To go on, run the same command again."),
+            Again::Unshown => label("To resume, run the same command again."),
             Again::Command(command, hidden) if hidden.is_empty() => {
-                format!("{} {command}", label("To go on:"))
+                format!("{} {command}", label("To resume:"))
             }
             Again::Command(command, hidden) => {
                 let names = hidden.join(", ");
-                format!("{} {command}", label(&format!("To go on, with your own value for {names}:")))
+                format!("{} {command}", label(&format!("To resume, with your own value for {names}:")))
             }
         }]
     }
@@ -314,7 +313,8 @@ pub(crate) fn stopped(summary: &Summary) -> String {
     }
 }
 
-/// Returns how much of a finished file was fetched, how long that took, and what was there before.
+/// Returns how much of a finished file was fetched, how long that took, and how much an earlier run had
+/// fetched.
 fn transferred(finished: &EventKind) -> String {
     let EventKind::Finished { bytes, fetched, chunk_length, seconds, .. } = finished else {
         return String::new();

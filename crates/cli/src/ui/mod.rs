@@ -20,7 +20,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// What happened within the time that a reader waited.
+/// What happened while a reader waited.
 pub(crate) enum Next {
     Event(Arc<Event>),
     Nothing,
@@ -28,23 +28,23 @@ pub(crate) enum Next {
 }
 
 /// The events of a session, for a reader on its own thread.
-pub(crate) struct Facts {
+pub(crate) struct EventReader {
     runtime: Handle,
     pub(crate) reader: Events,
     /// The number of events since the last pause between them.
     in_a_row: u32,
 }
 
-/// This many events without a pause are a flood.
+/// If this many events arrive without a pause, they are a flood.
 const FLOOD: u32 = 16;
 
 /// In a flood, a reader wakes up only a few hundred times a second. Waking it for each event would cost more
 /// than everything else that is done for a small file.
 const NAP: Duration = Duration::from_millis(2);
 
-impl Facts {
-    pub(crate) fn new(runtime: &Handle, reader: Events) -> Facts {
-        Facts { runtime: runtime.clone(), reader, in_a_row: 0 }
+impl EventReader {
+    pub(crate) fn new(runtime: &Handle, reader: Events) -> EventReader {
+        EventReader { runtime: runtime.clone(), reader, in_a_row: 0 }
     }
 
     /// Waits for the next event.

@@ -1,23 +1,24 @@
-//! Keeps a block of lines at the bottom of the terminal: prints text above it, and repaints it in place.
+//! Keeps a block of lines at the bottom of the terminal. It prints text above the block, and repaints the
+//! block in place.
 //!
-//! No library does this here, since only some twenty lines of code move the cursor. They must be right when
-//! the terminal is resized, stopped, or shared with the prompt of a shell.
+//! No library is used, since only some twenty lines of code move the cursor. They must work when the terminal
+//! is resized, when the program is stopped, and when a shell writes its prompt.
 //!
 //! Invariant: between two repaints the cursor is at the first column of the block. A terminal that is resized
-//! keeps the cursor at its character, whether it wraps lines anew (as tmux does), cuts them (as xterm does),
-//! or says only later which size it has now. So nothing above the block is ever erased, and nothing of an old
-//! block stays.
+//! keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them (xterm), and
+//! some report the new size only later. In all cases, nothing above the block is erased, and nothing of an
+//! old block stays.
 
 /// The block on the screen.
 #[derive(Default)]
 pub(crate) struct Painter {
     is_painted: bool,
-    /// How many columns the screen had when the block was painted.
+    /// The number of columns that the screen had when the block was painted.
     columns: usize,
 }
 
-/// Lines of the block are cut by the terminal, even if it became narrower in this moment, so that each takes
-/// one row. Lines above are wrapped (DECAWM).
+/// Makes the terminal cut the lines of the block instead of wrapping them (DECAWM). So each line takes one
+/// row, even if the terminal has just become narrower. Lines above the block are wrapped.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 
@@ -53,14 +54,15 @@ impl Painter {
         out
     }
 
-    /// Forgets the block, because another program wrote to the screen (such as a shell while this program was
-    /// stopped). The next block starts below.
+    /// Forgets the block, because another program wrote to the screen, such as a shell while this program was
+    /// stopped. The next block is painted below that text.
     pub(crate) fn forget(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
-    /// Repainting in place does not flicker. Only where rows may move, the block is erased first. A terminal
-    /// also remembers which rows it wrapped; rows that are only written over may be joined later.
+    /// Returns the bytes that erase the block first, if its rows may have moved. Otherwise the block is
+    /// repainted in place, which does not flicker. Rows that may have moved must be erased, because a
+    /// terminal remembers which rows it wrapped, and may later join rows that were only overwritten.
     fn clear_if(&self, moves: bool) -> String {
         match (self.is_painted, moves) {
             (true, true) => "\r\x1b[J".into(),

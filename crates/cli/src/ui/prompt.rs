@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 /// The exact text of the question. Scripts rely on it.
 pub(crate) const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)? ";
 
-/// The question on a screen that is too narrow for its exact words.
+/// The question for a screen that is too narrow for the exact text.
 const SHORT_QUESTION: &str = "(r)etry, (a)ll, (s)kip, (e)xit? ";
 
-/// After this time without an answer, the file is retried. The user may be away and want the file.
+/// After this time without an answer, the file is retried, since the user may be away and still need the
+/// file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The shortest name. A shorter one does not show which file it is.
+/// The shortest name, in columns. A shorter one does not show which file it is.
 const SHORTEST_NAME: usize = 12;
 
 /// The most lines of a reason. The bars need space too.
@@ -45,12 +46,12 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
-    /// Returns a prompt. Without a terminal, no question is asked.
+    /// Returns a prompt. Without a terminal, it asks no questions.
     pub(crate) fn new(terminal: Option<Terminal>) -> Self {
         Prompt { terminal, open: VecDeque::new(), asked: None }
     }
 
-    /// Takes over the open questions of a state, because the screen may have missed their events.
+    /// Adds the open questions of a state, because the screen may have missed their events.
     pub(crate) fn catch_up(&mut self, state: &State, messages: &Messages) {
         if self.terminal.is_none() {
             return;
@@ -151,7 +152,7 @@ impl Prompt {
     }
 }
 
-/// The subject of a question.
+/// The file and the failure that a question is about.
 #[derive(Clone)]
 struct Asked {
     name: String,
@@ -159,7 +160,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Returns the question's subject in lines of at most `columns` columns. The name is shortened, because
+    /// Returns the name and the reason in lines of at most `columns` columns. The name is shortened, because
     /// the reason is more important.
     fn lines(&self, columns: usize) -> Vec<String> {
         let whole = self.to_string();

@@ -1,8 +1,8 @@
-//! The screen for people: messages above, bars (or plain lines) and the question below.
+//! Shows messages, and below them bars (or plain lines) and the question.
 //!
-//! It runs on a thread of its own, reads events and progress, and paints at most ten times a second. If it
-//! falls behind, it misses messages, but its counts stay right, because they come from the state of the
-//! session.
+//! The screen runs on a thread of its own, reads events and progress, and paints at most ten times a second.
+//! If it falls behind, it misses messages. Its counts are still right, because they come from the state of
+//! the session.
 
 use super::bars::{Bars, Total};
 use super::line::Line;
@@ -10,7 +10,7 @@ use super::messages::Messages;
 use super::painter::Painter;
 use super::prompt::{Choice, Prompt};
 use super::units;
-use super::{Facts, Next};
+use super::{EventReader, Next};
 use crate::platform;
 use crate::printer;
 use crate::run::Shared;
@@ -22,7 +22,7 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The time between two paints. Ten a second look smooth, and more would only cost processor time.
+/// The time between two paints. Ten paints a second look smooth, and more would only take processor time.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The shortest time between two plain progress lines of one file.
@@ -59,14 +59,14 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows a session until it is over.
-    pub(crate) fn run(mut self, mut facts: Facts, session: &Session, shared: &Shared) {
+    pub(crate) fn run(mut self, mut events: EventReader, session: &Session, shared: &Shared) {
         let start = Instant::now();
         shared.trace.hold();
         loop {
             let paint_at = Instant::now() + TICK;
             let mut over = false;
             while let Some(left) = paint_at.checked_duration_since(Instant::now()) {
-                match facts.next(left) {
+                match events.next(left) {
                     Next::Event(event) => {
                         self.above.extend(shared.trace.take());
                         self.event(&event);
@@ -79,14 +79,14 @@ impl<'a> Screen<'a> {
                 }
             }
             self.above.extend(shared.trace.take());
-            let missed = facts.reader.missed();
+            let missed = events.reader.missed();
             if missed > 0 {
                 self.above.push(format!("... {missed} messages were left out"));
                 self.bars.state = session.state();
                 self.prompt.catch_up(&self.bars.state, &self.messages);
             }
             if over {
-                shared.say_last(self.end());
+                shared.print_last(self.end());
                 shared.trace.release();
                 return;
             }
@@ -110,14 +110,14 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Paints everything. `at` is the time of any clock that does not go backwards.
+    /// Paints everything. `at` is the time of a clock that does not go backwards.
     pub(crate) fn paint(&mut self, at: Duration, samples: &[Progress], total: Total) {
         let (columns, rows) = platform::terminal_size();
         self.bars.total = total;
         self.bars.sample(at, samples);
         let mut block = Vec::new();
         if platform::is_in_front() {
-            // A question takes rows below the bars.
+            // The question is below the bars, so its rows are not available for bars.
             let question = self.prompt.lines(columns.saturating_sub(1));
             let rows = rows.saturating_sub(question.len() + 1);
             // One column stays free, because some terminals wrap a cursor behind the last column.

@@ -1,7 +1,7 @@
-//! What `-vv` shows: the events that the engine traces, each as one line on standard error.
+//! Shows the output of `-vv`: each event that the engine traces, as one line on standard error.
 //!
-//! Invariant: while the screen holds the lines, they are printed by the screen and by nothing else, so that
-//! they do not damage the bars. At most [`LINES_MOST`] lines wait for it.
+//! Invariant: while there is a screen, only the screen prints the lines, so that they do not damage the bars.
+//! At most [`LINES_MOST`] lines wait for the screen.
 
 use crate::printer::{self, Paint, Style};
 use downhaul_engine::core::show;
@@ -17,8 +17,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// The screen takes lines ten times a second. No more of them can be read in that time, and they take less
-/// than a megabyte.
+/// The most lines that wait. The screen takes them ten times a second. A person cannot read more lines in
+/// that time, and these take less than a megabyte.
 const LINES_MOST: usize = 4096;
 
 /// The lines of `-vv`. Without `-vv` there are none.
@@ -34,11 +34,11 @@ struct Waiting {
 }
 
 impl Trace {
-    /// Shows from now on what the engine traces.
+    /// Starts to show what the engine traces.
     pub(crate) fn start(paint: Paint) -> Trace {
         let trace = Trace::default();
         let layer = Lines { trace: trace.clone(), paint, start: Instant::now() };
-        // The program starts it once, before anything else could.
+        // This fails only if there is a subscriber already. The program sets one only here, once.
         let _ = tracing::subscriber::set_global_default(Registry::default().with(layer));
         trace
     }
@@ -82,7 +82,7 @@ impl Trace {
     }
 }
 
-/// Makes lines of events.
+/// Turns events into lines.
 struct Lines {
     trace: Trace,
     paint: Paint,
@@ -93,7 +93,7 @@ struct Lines {
 struct JobNumber(u64);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
-    // The crates below the engine trace too, and they know nothing of secrets.
+    // Other crates trace too. Their events are not shown, because they may contain secrets.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         let is_wanted = metadata.target().starts_with("downhaul") && *metadata.level() <= Level::DEBUG;
         if is_wanted { Interest::always() } else { Interest::never() }

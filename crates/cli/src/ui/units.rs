@@ -27,12 +27,12 @@ pub(crate) fn bytes(n: u64) -> String {
     }
 }
 
-/// `12.3 MiB/s`.
+/// Returns a rate, such as `12.3 MiB/s`.
 pub(crate) fn rate(bytes_a_second: f64) -> String {
     format!("{}/s", bytes(bytes_a_second.clamp(0.0, 1e18) as u64))
 }
 
-/// `00:31`, `1:02:03`, `3d 04h`: a clock, as tqdm shows it.
+/// Returns a time as tqdm shows it: `00:31`, `1:02:03` or `3d 04h`.
 pub(crate) fn clock(seconds: f64) -> String {
     let s = seconds.clamp(0.0, 1e9) as u64;
     match (s / 86_400, s / 3600, s / 60 % 60, s % 60) {
@@ -42,7 +42,7 @@ pub(crate) fn clock(seconds: f64) -> String {
     }
 }
 
-/// `0.12 s`, `12.3 s`, `2 min 05 s`.
+/// Returns a duration: `0.12 s`, `12.3 s` or `2 min 05 s`.
 pub(crate) fn took(seconds: f64) -> String {
     match seconds {
         s if s < 9.995 => format!("{s:.2} s"),
@@ -51,7 +51,7 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-/// Returns how a file was verified, in words for people. Events for programs keep their own words.
+/// Returns how a file was verified, in words for the user. Events for programs use other words.
 pub(crate) fn verified(proven: &str) -> &str {
     match proven {
         "size only" => "not verified (size matches)",
@@ -66,12 +66,12 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
-/// Returns the text in at least so many columns, with blanks before it.
+/// Returns the text with blanks before it, so that it takes at least this many columns.
 pub(crate) fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(width(text))) + text
 }
 
-/// Divides a text into lines of at most so many columns, between words where that is possible.
+/// Divides a text into lines of at most this many columns, between words where that is possible.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -87,8 +87,8 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Returns the text in exactly `columns` columns. It is padded, or its middle is left out, because both ends
-/// help to tell names apart.
+/// Returns the text in exactly `columns` columns. A short text is padded. The middle of a long text is left
+/// out, because both ends help to tell names apart.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     let wide = width(text);
     if wide <= columns {
@@ -105,7 +105,7 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     cut + &" ".repeat(missing)
 }
 
-/// Returns the beginning of the text, as much as fits.
+/// Returns the beginning of the text that fits into this many columns.
 pub(crate) fn prefix(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (at, c) in text.char_indices() {
@@ -127,7 +127,7 @@ fn suffix(text: &str, columns: usize) -> &str {
         }
         start = at;
     }
-    // A combining mark without its character would combine with the mark for the gap.
+    // A combining mark that lost its character would combine with the character that marks the gap.
     text[start..].trim_start_matches(|c: char| c.width() == Some(0))
 }
 
@@ -142,11 +142,11 @@ pub(crate) struct Speed {
 }
 
 impl Speed {
-    /// The time over which the speed is measured. It is long enough for a steady number, and short enough to
-    /// show a change.
+    /// The time over which the speed is measured. Five seconds give a steady number that still shows changes.
     const WINDOW: Duration = Duration::from_secs(5);
 
-    /// The shortest time for a speed. Before that, the number depends on the size of single reads.
+    /// The shortest time over which a speed is measured. Over a shorter time, the number depends on the size
+    /// of single reads.
     const SHORTEST: Duration = Duration::from_millis(400);
 
     pub(crate) fn sample(&mut self, at: Duration, bytes: u64) {

@@ -12,7 +12,7 @@ fn path_of(server: &Server, size: u64, name: &str) -> String {
 /// Returns the command that the run suggests.
 #[track_caller]
 fn suggested(out: &Out) -> &str {
-    let line = out.stderr.lines().find(|line| line.contains("To go on"));
+    let line = out.stderr.lines().find(|line| line.contains("To resume"));
     let line = line.unwrap_or_else(|| panic!("nothing is suggested:\n{}", out.stderr));
     &line[line.find("downhaul").unwrap_or_else(|| panic!("no command: {line}"))..]
 }
@@ -166,7 +166,7 @@ fn the_suggested_command_resumes_partial_files() {
     ];
     let out = place.run(&[&urls[0], &urls[1], &urls[2], "--on-error", "skip", "-d", "out"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert_eq!(out.stderr.matches("To go on").count(), 1, "once for all of them: {}", out.stderr);
+    assert_eq!(out.stderr.matches("To resume").count(), 1, "once for all of them: {}", out.stderr);
     let out = paste(&place, suggested(&out));
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert_eq!(place.file("out/b").as_deref(), Some(&content("b", 3_000_000)[..]), "{}", out.stderr);
@@ -179,10 +179,10 @@ fn the_suggested_command_shows_no_secrets_and_says_what_it_left_out() {
     for (args, says) in [
         (
             vec![url.as_str(), "-H", "Authorization: Bearer hush"],
-            "To go on, with your own value for Authorization:",
+            "To resume, with your own value for Authorization:",
         ),
-        (vec![&format!("{url}&token=hush")], "To go on, run the same command again."),
-        (vec![&url.replace("://", "://me:hush@")], "To go on, run the same command again."),
+        (vec![&format!("{url}&token=hush")], "To resume, run the same command again."),
+        (vec![&url.replace("://", "://me:hush@")], "To resume, run the same command again."),
     ] {
         let place = Place::new();
         let out = place.run(&[&args[..], &["--retries", "0"]].concat());
@@ -191,7 +191,7 @@ fn the_suggested_command_shows_no_secrets_and_says_what_it_left_out() {
     }
     let place = Place::new();
     let out = place.run_with(&["-i", "-", "--retries", "0"], url.as_bytes());
-    place.assert_failed(&out, 1, "To go on, run the same command again.");
+    place.assert_failed(&out, 1, "To resume, run the same command again.");
 }
 
 #[test]

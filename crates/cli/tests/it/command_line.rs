@@ -411,7 +411,7 @@ fn a_recording_is_replayed_through_the_same_screens() {
     let said = |text: &str| -> Vec<String> {
         let mut lines: Vec<String> = text
             .lines()
-            .filter(|l| !l.starts_with("  ") && !l.contains(" files ") && !l.starts_with("To go on"))
+            .filter(|l| !l.starts_with("  ") && !l.contains(" files ") && !l.starts_with("To resume"))
             .map(|l| l.split("  ").next().unwrap_or_default().into())
             .collect();
         lines.sort();

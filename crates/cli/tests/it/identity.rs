@@ -116,7 +116,7 @@ fn an_unfinished_file_of_another_tool_is_not_a_success() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("it has 50000 bytes, and the server's file has 100000"), "{}", out.stderr);
     assert!(out.stderr.contains("-c") && out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
-    assert!(!out.stderr.contains("To go on"), "the same again would fail the same way: {}", out.stderr);
+    assert!(!out.stderr.contains("To resume"), "the same again would fail the same way: {}", out.stderr);
     assert!(place.file("big.bin").as_deref() == Some(&whole[..50_000]), "it was not touched");
     for (control, tool) in [("big.bin.aria2", "aria2"), ("big.bin.st", "axel")] {
         let place = Place::new();

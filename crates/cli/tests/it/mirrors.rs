@@ -472,7 +472,11 @@ fn repair_that_fails_leaves_the_old_file() {
     // Failures: how many retries, and how long.
     let (place, out) = repair(&server, &format!("fails_once/{SIZE}/f"), &["--retries", "0", "-q"]);
     assert_eq!((out.status, place.file("d/f").as_ref()), (1, Some(&old)), "{}", out.stderr);
-    assert!(out.stderr.contains("To go on: downhaul repair set.meta4 -d d --retries 0 -q"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("To resume: downhaul repair set.meta4 -d d --retries 0 -q"),
+        "{}",
+        out.stderr
+    );
     let (_, out) =
         repair(&server, &format!("slow_first_byte/{SIZE}/f"), &["--retries", "0", "--timeout", "0.5"]);
     assert!(out.status == 1 && out.stderr.contains("no response within 0.5 s"), "{}", out.stderr);

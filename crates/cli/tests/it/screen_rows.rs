@@ -170,7 +170,7 @@ fn binary_data_is_not_written_to_a_terminal() {
         Terminal::start(&place, 120, 24, &[&good(&server, 5000, "x"), "-o", "-", "--on-error", "retry"]);
     let (status, screen) = terminal.end();
     assert!(status == 1 && screen.contains("the content is binary"), "{screen}");
-    assert!(screen.contains("-o NAME") && !screen.contains("To go on"), "{screen}");
+    assert!(screen.contains("-o NAME") && !screen.contains("To resume"), "{screen}");
     // A pipe takes it.
     let out = place.run(&[&good(&server, 5000, "x"), "-o", "-"]);
     assert_eq!(out.stdout, content("x", 5000));
@@ -230,7 +230,7 @@ fn no_command_is_suggested_that_would_fail_the_same_way() {
     for (status, suggests) in [(404, false), (410, false), (403, false), (503, true)] {
         let place = Place::new();
         let out = place.run(&[&server.url(&format!("status/1/x?status={status}")), "--retries", "0"]);
-        assert_eq!((out.status, out.stderr.contains("To go on")), (1, suggests), "{status}: {}", out.stderr);
+        assert_eq!((out.status, out.stderr.contains("To resume")), (1, suggests), "{status}: {}", out.stderr);
     }
 }
 
@@ -246,7 +246,7 @@ fn a_list_with_many_failures_suggests_one_command_and_writes_what_failed() {
     place.write("list", list);
     let out = place.run(&["-i", "list", "--retries", "0", "--on-error", "retry", "--failed", "failed.txt"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert_eq!(out.stderr.matches("To go on").count(), 1, "{}", out.stderr);
+    assert_eq!(out.stderr.matches("To resume").count(), 1, "{}", out.stderr);
     let last = out.stderr.lines().last().unwrap_or_default();
     assert!(last.ends_with("downhaul -i list --retries 0 --on-error retry --failed failed.txt"), "{last}");
     let failed = String::from_utf8(place.file("failed.txt").expect("it is there")).expect("UTF-8");
