@@ -45,10 +45,7 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
          ignored if `REQUEST_METHOD` is set, since in a CGI program its value comes from the client.",
     ),
     ("no_proxy, NO_PROXY", "They name the hosts that need no proxy, if `--no-proxy` is not given."),
-    (
-        "SSL_CERT_FILE, SSL_CERT_DIR",
-        "They give the place of the trusted certificates of this machine, if it is not the usual one.",
-    ),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "They replace the usual place of the trusted certificates."),
     (
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder `downhaul` in `$XDG_STATE_HOME`, or else in `$HOME/.local/state` (macOS: \

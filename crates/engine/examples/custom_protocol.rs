@@ -1,5 +1,5 @@
-//! Adds a protocol beside HTTP: `memory://NAME` is a text that the program has.
-//! `cargo run -p downhaul-engine --example custom_protocol -- FOLDER`.
+//! Adds a protocol to the library: `memory://NAME` is a text in the memory of the program. Run this example
+//! with `cargo run -p downhaul-engine --example custom_protocol -- FOLDER`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -22,7 +22,7 @@ struct Memory {
 
 impl Source for Memory {
     fn open(&self, _request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
-        // Everything, whatever was asked for: a source without ranges.
+        // This source cannot send ranges, so every response has the whole text.
         let mut remote = Remote::whole(self.url.clone());
         remote.size = Some(self.text.len() as u64);
         let body = Box::pin(stream::iter([Ok(self.text.clone())]));

@@ -1,5 +1,5 @@
-//! Downloads a URL into memory and counts its lines: `cargo run -p downhaul-engine --example into_a_buffer --
-//! URL`.
+//! Downloads a URL into memory and counts its lines. Run this example with `cargo run -p downhaul-engine
+//! --example into_a_buffer -- URL`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (writer, mut reader) = tokio::io::duplex(64 * 1024);
     session.add(Job::given(&url)?.to_writer(AsyncWriter::new(writer))).await?;
 
-    // The bytes come in order while several connections fetch them.
+    // Several connections fetch the bytes, which arrive here in order.
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).await?;
     let summary = session.finish().await;

@@ -1,4 +1,4 @@
-//! Downloads many URLs and shows their sum twice a second:
+//! Downloads many URLs, and shows twice a second how many bytes have arrived in all. Run this example with
 //! `cargo run -p downhaul-engine --example many_with_progress -- FOLDER URL...`.
 
 #![expect(
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = args.next().ok_or("FOLDER URL...")?;
     let jobs = args.map(|url| Job::given(&url)).collect::<Result<Vec<_>, _>>()?;
 
-    // `None`: as many files at once as help.
+    // With `None`, the session chooses how many files it downloads at once.
     let session = Session::start(Settings::default().with_output(folder).with_parallel(None))?;
     let add = async {
         for job in jobs {
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         tokio::select! {
             summary = &mut add => break summary?,
             _ = tick.tick() => {
-                // The state has the files that ended, the samples those in flight.
+                // The state counts the files that ended, and the samples are about the files in flight.
                 let (state, samples) = (session.state(), session.samples());
                 let bytes = state.bytes + samples.iter().map(|one| one.bytes).sum::<u64>();
                 println!("{} of {} files, {bytes} bytes", state.finished, state.queued);

@@ -1,4 +1,4 @@
-//! Downloads one URL: `cargo run -p downhaul-engine --example one_url -- URL FOLDER`.
+//! Downloads one URL. Run this example with `cargo run -p downhaul-engine --example one_url -- URL FOLDER`.
 
 #![expect(
     clippy::disallowed_methods,

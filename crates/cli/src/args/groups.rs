@@ -101,6 +101,8 @@ pub struct Work {
     /// Use at most N connections for one file, or auto
     ///
     /// With auto, downhaul adds connections as long as the download becomes faster.
+    ///
+    /// With auto, downhaul adds connections as long as the download becomes faster.
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
     pub connections: NumberOrAuto,
 

@@ -143,12 +143,12 @@ pub enum Command {
     },
     /// Download what a command of another tool downloads
     ///
-    /// Paste what a browser copies with 'Copy as cURL': downhaul import curl 'curl ...'. A single argument
-    /// that begins with 'curl ' is imported, too. Options of downhaul can follow; --dry-run shows what was
-    /// understood.
+    /// Paste the command that a browser copies with 'Copy as cURL', as in downhaul import curl 'curl ...'. A
+    /// single argument that begins with 'curl ' is imported too. Options of downhaul can follow. With
+    /// --dry-run, downhaul shows the imported options and downloads nothing.
     #[command(args_override_self = true, max_term_width = 100)]
     Import {
-        /// The tool
+        /// The tool of the command
         #[arg(value_parser = ["curl"])]
         tool: String,
         /// The command [default: standard input]

@@ -8,46 +8,47 @@
 //!
 //! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`) or for the
 //! bytes `from..to`. A request with `about` is only for the facts, and its body is not read. `open` is called
-//! many times, also at the same time: each connection of a file calls it for each range that it fetches.
+//! many times, and several calls may run at the same time. Each connection of a file calls it for each range
+//! that it fetches.
 //!
 //! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
-//! - [`Remote::whole`] for the whole file. Return it also if a range was requested that the protocol cannot
-//!   send.
-//! - [`Remote::range`] for a range. It may begin up to 1 MiB before `from` and may end before or after `to`,
-//!   but it must state its real range. If `from` is beyond the end of the file, fail with `http.range_past`
-//!   and set [`Error::size`].
+//! - [`Remote::whole`] for the whole file. Return it also if a range was requested and the protocol cannot
+//!   send ranges.
+//! - [`Remote::range`] for a range. The range may begin up to 1 MiB before `from` and may end before or after
+//!   `to`, but the facts must state the real range. If `from` is beyond the end of the file, fail with
+//!   `http.range_past` and set [`Error::size`].
 //! - [`Remote::unchanged`] only for a request with `about`, if the conditions of the request hold.
 //! - Set `size` and `validator` if the protocol has them. Without a validator (and without a digest from
 //!   elsewhere), ranges of different responses are not joined: the file uses one connection and starts again
 //!   after a failure. Never invent a validator. Two states of the file must not have the same one.
 //! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong together. A
-//!   source that does not know if the next range will be sent may set it too. If the server then ignores the
+//!   source may also set it if it is not certain that the server sends ranges. If the server then ignores the
 //!   range, only one request is lost.
 //!
-//! **The body** is a stream of chunks of any size, in order. It ends with `None` only if all announced bytes
-//! arrived. Otherwise it ends with an error. After an error or `None` it is not polled again.
+//! **The body** is a stream of buffers of any size, in order. It ends with `None` only if all announced bytes
+//! arrived. Otherwise it ends with an error. After an error or `None`, the stream is not polled again.
 //!
 //! **Errors** have an [`ErrorKind`](downhaul_core::error::ErrorKind), which alone decides what follows. Some
 //! codes begin with `http.` for historical reasons, but apply to every protocol. Before there is a
 //! connection, use `connect.refused`, `connect.timeout` and `dns.unresolved`. If the connection breaks, use
-//! `net.reset` and `http.truncated`, and if no data arrives, `net.silent`. If the server says so, use
-//! `http.not_found`, `http.forbidden` and `http.unauthorized`. If it asks for fewer requests, use
-//! `http.busy`, with [`Error::pause`] if it says for how long. Use `http.malformed` for data that cannot be
-//! understood. A source does not retry a failure that the plan can retry, because the plan counts the
-//! retries.
+//! `net.reset` or `http.truncated`. If no data arrives, use `net.silent`. If the server reports that the file
+//! is missing or that access is not allowed, use `http.not_found`, `http.forbidden` or `http.unauthorized`.
+//! If the server requires fewer requests, use `http.busy`, and set [`Error::pause`] if the server states a
+//! time. Use `http.malformed` for data that cannot be understood. A source does not retry a failure that the
+//! plan can retry, because the plan counts the retries.
 //!
-//! **Cancellation.** The future of `open` and the body may be dropped at any time, which is not a failure. A
-//! source then closes what it opened for them, and the next `open` works as before.
+//! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
+//! source then closes the connections of that request, and the next `open` works as before.
 //!
-//! **Silence.** If the other side sends nothing for
+//! **Silence.** If the server sends nothing for
 //! [`Settings::timeout`](downhaul_core::settings::Settings::timeout), `open` ends with `net.silent` or
 //! `connect.timeout`. The engine itself detects silence in the body.
 //!
 //! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
 //! within the file. It also checks that validator, size, content coding and digests are those of the bytes on
 //! the disk, and that the content is not an HTML page instead of the file. Digests are verified at the end. A
-//! source need not check any of this.
+//! source does not need to check any of this.
 
 pub(crate) mod http;
 mod registry;
@@ -89,11 +90,11 @@ pub struct Request {
     /// If set, only the facts are requested, and the body is not read. If these conditions hold for the file,
     /// the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
-    /// The URL that answered before. A source may send the request there at once, and not to the URL that
-    /// leads there.
+    /// The URL at which an earlier run found the file, after redirects. A source may send the request to this
+    /// URL at once.
     pub answered_at: Option<url::Url>,
-    /// Headers of the job for the origin of its URL. They must not be sent to any other origin. Protocols
-    /// without headers ignore them.
+    /// Headers of the job for the origin of its URL. A source must not send them to any other origin.
+    /// Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
 }
 
@@ -140,15 +141,15 @@ pub struct Opened {
     pub body: Body,
 }
 
-/// The bytes of a response as they arrive. It ends with `None` only if all announced bytes arrived.
+/// The bytes of a response as they arrive. The stream ends with `None` only if all announced bytes arrived.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
 /// Where a URL came from. This decides if secrets are sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
-    /// The user of the program. Headers and credentials that the user gave are sent there.
+    /// The user gave the URL. Headers and credentials of the user are sent to it.
     User,
-    /// A server, for example as a mirror. They are not sent there.
+    /// A server named the URL, for example as a mirror. Headers and credentials are not sent to it.
     Server,
 }
 

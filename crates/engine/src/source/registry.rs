@@ -1,7 +1,6 @@
-//! Finds the protocol for a URL, by its scheme.
+//! Finds the protocol for a URL by the scheme of the URL.
 //!
-//! Invariant: a scheme has one factory. A URL whose scheme has none gets a source that fails with
-//! `url.scheme`.
+//! Invariant: a scheme has one factory. For a scheme without a factory, the source fails with `url.scheme`.
 
 use super::http::Client;
 use super::{GivenBy, Opened, Request, Source};
@@ -48,7 +47,7 @@ impl Sources {
     /// Returns a registry with HTTP for the schemes `http` and `https`.
     ///
     /// # Errors
-    /// The certificates to trust ([`Settings::cacert`]) cannot be read.
+    /// Returns an error if the certificates to trust ([`Settings::cacert`]) cannot be read.
     pub fn http(settings: &Settings) -> Result<Sources, Error> {
         let client = Arc::new(Client::new(Arc::new(settings.clone()))?);
         let http = move |url: &Url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>;
@@ -60,8 +59,8 @@ impl Sources {
         Sources { other: Some(Arc::new(factory)), ..Sources::none() }
     }
 
-    /// Adds a protocol, or replaces the one of the scheme. The scheme is given without `://`, and its case
-    /// does not matter.
+    /// Adds a protocol for a scheme, or replaces the existing one. `scheme` is given without `://`, and its
+    /// case does not matter.
     #[must_use]
     pub fn with_scheme(
         mut self,
@@ -111,7 +110,7 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// A URL without a registered protocol.
+/// The source for a URL whose scheme has no registered protocol.
 struct Unknown(Url);
 
 impl Source for Unknown {

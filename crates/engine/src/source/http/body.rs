@@ -20,7 +20,7 @@ use std::time::Duration;
 /// again. If a body is longer, a new handshake is cheaper.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// The number of bytes of such a body that are kept. The reason for a refusal is in its first bytes.
+/// The number of bytes of such a body that are kept. They contain the reason for a refusal.
 const FIRST_BYTES: usize = 16 * 1024;
 
 /// The longest time for reading such a body.

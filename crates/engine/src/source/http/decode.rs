@@ -1,13 +1,13 @@
-//! Decodes the body of a response whose server compressed it without being asked to (`--decode auto`). The
-//! body is decoded while it arrives.
+//! Decodes the body of a response that a server compressed without being asked (`--decode auto`). The body is
+//! decoded while it arrives.
 //!
 //! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
 //! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes. The length and the
 //! validator are not passed on.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
-//! completely, and has the right digests. The memory is a few buffers on each side of the decoder, and its
-//! window, which is at most 16 MiB (brotli, RFC 7932, section 9.1).
+//! completely, and has the right digests. The memory consists of a few buffers on each side of the decoder
+//! and of the decoder's window. The largest window has 16 MiB (brotli, RFC 7932, section 9.1).
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
@@ -22,7 +22,7 @@ use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// The most codings on top of each other that are decoded. One is common, and two happen by mistake.
+/// The most codings of one body that are decoded. One coding is common, and two happen by mistake.
 const CODINGS_MOST: usize = 4;
 
 /// The decoded body may be larger than the coded one by this factor. Deflate expands a byte to at most 1,032
@@ -74,7 +74,7 @@ pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     Ok(Opened { remote, body: decoded(body, codings, expected, at) })
 }
 
-/// Reads a Content-Encoding. Returns `None` if a coding is unknown, or there is nothing to decode.
+/// Reads a Content-Encoding. Returns `None` if a coding is unknown, or if there is nothing to decode.
 fn read(text: &str) -> Option<Vec<Coding>> {
     let coding = |name: &str| match name.to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => Some(Coding::Gzip),
@@ -89,7 +89,7 @@ fn read(text: &str) -> Option<Vec<Coding>> {
 }
 
 /// What the task and the thread report to the reader of the decoded body.
-enum News {
+enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.
     Ended,
@@ -102,24 +102,24 @@ enum News {
 /// until input arrives. Both end when the decoded body is dropped.
 fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String) -> Body {
     let (to_decoder, coded) = mpsc::channel(AHEAD);
-    let (news, reader) = mpsc::channel(AHEAD);
-    tokio::spawn(forward(body, to_decoder, news.clone()));
+    let (reports, reader) = mpsc::channel(AHEAD);
+    tokio::spawn(forward(body, to_decoder, reports.clone()));
     let input = Input::new(coded, &expected);
     let whence = at.clone();
     tokio::task::spawn_blocking(move || {
-        let result = run(&codings, input, &expected, &whence, &news);
-        // If the reader is gone, the result is not needed.
-        let _ = news.blocking_send(result.map_or_else(News::Failed, |()| News::Decoded));
+        let result = run(&codings, input, &expected, &whence, &reports);
+        // If the reader of the decoded body is gone, the result is not needed.
+        let _ = reports.blocking_send(result.map_or_else(Report::Failed, |()| Report::Decoded));
     });
     let state = (reader, false, at);
     Box::pin(stream::try_unfold(state, |(mut reader, mut ended, at)| async move {
         loop {
             match reader.recv().await {
-                Some(News::Bytes(bytes)) => return Ok(Some((bytes, (reader, ended, at)))),
-                Some(News::Ended) => ended = true,
-                Some(News::Decoded) if ended => return Ok(None),
-                Some(News::Failed(error)) => return Err(error),
-                Some(News::Decoded) | None => {
+                Some(Report::Bytes(bytes)) => return Ok(Some((bytes, (reader, ended, at)))),
+                Some(Report::Ended) => ended = true,
+                Some(Report::Decoded) if ended => return Ok(None),
+                Some(Report::Failed(error)) => return Err(error),
+                Some(Report::Decoded) | None => {
                     return Err(Error::new(ErrorKind::NetReset, at, "the decoder stopped too early"));
                 }
             }
@@ -128,11 +128,11 @@ fn decoded(body: Body, codings: Vec<Coding>, expected: Vec<Expected>, at: String
 }
 
 /// Passes the coded body to the decoder.
-async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, news: mpsc::Sender<News>) {
+async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<Report>) {
     loop {
         let next = tokio::select! {
             next = body.next() => next,
-            () = news.closed() => return,
+            () = reports.closed() => return,
         };
         // The rest is read even after the decoder has ended, because only the end says that the body is
         // complete.
@@ -141,11 +141,11 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, news: mpsc::Sender<New
                 let _ = to.send(bytes).await;
                 continue;
             }
-            Some(Err(error)) => News::Failed(error),
-            None => News::Ended,
+            Some(Err(error)) => Report::Failed(error),
+            None => Report::Ended,
         };
         // This is sent before `to` is dropped, so that a broken body does not look complete.
-        let _ = news.send(last).await;
+        let _ = reports.send(last).await;
         return;
     }
 }
@@ -156,7 +156,7 @@ fn run(
     input: Input,
     expected: &[Expected],
     at: &str,
-    news: &mpsc::Sender<News>,
+    reports: &mpsc::Sender<Report>,
 ) -> Result<(), Error> {
     let input = Shared(Arc::new(Mutex::new(input)));
     // An empty body is empty in any coding, even if the server leaves out the coding's header.
@@ -180,7 +180,7 @@ fn run(
             if some.is_empty() {
                 break;
             }
-            if news.blocking_send(News::Bytes(some)).is_err() {
+            if reports.blocking_send(Report::Bytes(some)).is_err() {
                 return Ok(());
             }
         }
@@ -235,7 +235,7 @@ impl Input {
         Input { coming, current: Bytes::new(), hashers: Hashers::new(&algorithms), coded: 0 }
     }
 
-    /// Waits for bytes if there are none. Returns false at the end.
+    /// Waits for bytes if there are none. Returns false at the end of the input.
     fn fill(&mut self) -> bool {
         while self.current.is_empty() {
             let Some(bytes) = self.coming.blocking_recv() else { return false };

@@ -17,14 +17,14 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Host;
 
-/// The wait before the next address is tried as well: the Connection Attempt Delay that RFC 8305, section 8
-/// recommends.
+/// The time after which the next address is tried in parallel. RFC 8305, section 8 recommends this Connection
+/// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Resolves names and connects.
 pub(super) struct Dialer {
     family: Family,
-    /// The time limit of a name lookup, and again of a connection.
+    /// The time limit of a name lookup. It is also the time limit of an attempt to connect.
     patience: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Dialer {
     /// Returns the addresses of a host, in the order in which they are tried.
     ///
     /// # Errors
-    /// `dns.unresolved`
+    /// Returns `dns.unresolved`.
     pub(super) async fn resolve(&self, to: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
         let port = to.port;
         let addresses: Vec<SocketAddr> = match &to.host {
@@ -75,7 +75,7 @@ impl Dialer {
     /// Connects to a host and port.
     ///
     /// # Errors
-    /// `dns.unresolved`, or `connect.*` with each address that was tried and its error.
+    /// Returns `dns.unresolved`, or `connect.*` with each address that was tried and its error.
     pub(super) async fn connect(&self, to: &Endpoint) -> Result<TcpStream, Error> {
         let addresses = self.resolve(to).await?;
         let since = clock::instant();
@@ -128,7 +128,7 @@ async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io
         tokio::select! {
             Some((address, result)) = dialling.next() => match result {
                 Ok(stream) => {
-                    // A request is one small write, which must not wait for more data.
+                    // A request is one small write, which the system must send at once.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
@@ -162,7 +162,7 @@ pub(super) fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_string()
 }
 
-/// Returns the text of the resolver, without the words that std puts before it.
+/// Returns the error text of the resolver, without the words that std puts before it.
 fn plain_dns(error: &io::Error) -> String {
     let text = plain(error);
     text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_string()

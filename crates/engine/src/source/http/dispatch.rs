@@ -1,9 +1,8 @@
 //! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers for each origin what is known about that.
 //!
-//! Invariant: unless the user asks for HTTP/2 only, it is used for small whole files over https and for
-//! Invariant: unless the user asks for HTTP/2 only, it is used only for small whole files over https. A file
-//! is small if its list says so or, without a list, if the last files of its origin were small. One shared
-//! connection saves handshakes for many small files. It is bad for a large file, because all its segments
+//! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https. A
+//! file is small if its list says so or, without a list, if the last files of its origin were small. For many
+//! small files, one shared connection saves handshakes. For a large file it is slow, because all segments
 //! would share one congestion window. If HTTP/2 fails before the head of a response, no file fails, because
 //! the same request is sent over HTTP/1.1.
 
@@ -37,13 +36,13 @@ use url::Url;
 /// connection could help.
 const SMALL_FILE: u64 = 256 * 1024;
 
-/// After this many small files in a row, the next files of an origin are assumed to be small. They justify
-/// the time of one more handshake.
+/// After this many small files in a row, the next files of an origin are assumed to be small. For this many
+/// files, the time of one more handshake is worthwhile.
 const SMALL_FILES_IN_A_ROW: u32 = 8;
 
 /// The most requests at once on an HTTP/2 connection. Further ones are sent over HTTP/1.1. This many small
-/// files fit into the connection's window of 16 MiB, so none waits because another one is not read. Servers
-/// allow 100 or more (RFC 9113, section 6.5.2).
+/// files fit into the connection's window of 16 MiB, so no file must wait until another one is read. Servers
+/// allow 100 requests or more (RFC 9113, section 6.5.2).
 const STREAMS_MOST: usize = 64;
 
 /// The most HTTP/2 connections at once, unless the user asks for HTTP/2 only. Each may have up to 16 MiB of
@@ -54,9 +53,10 @@ const CONNECTIONS_MOST: usize = 4;
 /// the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// How often a request that a server does not process is sent: first again over the same connection, and then
-/// over others. A server that closes the connection after each request loses those that arrived with it. With
-/// eight files at once, each is served within this number.
+/// How often a request is sent that a server does not process. It is first sent again over the same
+/// connection, and then over others. A server that closes the connection after each request loses the
+/// requests that arrived together with it. With eight files at once, each file is served within eight
+/// attempts.
 const TRIES_MOST: u32 = 8;
 
 /// The most origins that are remembered, because a list may have a million. If an origin is forgotten, a few
@@ -82,7 +82,8 @@ struct Origin {
     connection: Mutex<Option<SharedConnection>>,
 }
 
-/// A connection that is being opened for all requests that need it. It is `None` if the server has no HTTP/2.
+/// A connection that is opened once for all requests that need it. The result is `None` if the server has no
+/// HTTP/2.
 type SharedConnection = future::Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
 
 impl Dispatcher {
@@ -99,7 +100,7 @@ impl Dispatcher {
     /// Sends the HTTP request of a source's request.
     ///
     /// # Errors
-    /// Returns why there is no response.
+    /// Returns an error if there is no response.
     pub(super) async fn send(
         &self,
         url: &Url,
@@ -111,7 +112,7 @@ impl Dispatcher {
         if let Some(gateway) = route.forwarder() {
             return forward::send(&self.http1, (&route, gateway), url, http_request, patience).await;
         }
-        // Only a proxy may see it, and only on its own connections.
+        // This header is for proxies only, and [`super::proxy`] adds it to the connections to a proxy.
         http_request.headers_mut().remove(PROXY_AUTHORIZATION);
         let over_http1 = |request| self.http1.send(&route, url, request, patience);
         match self.settings.http_version {
@@ -124,7 +125,7 @@ impl Dispatcher {
             Some(response) => response,
             None => over_http1(http_request).await?,
         };
-        // If a list states the size, there is nothing to learn.
+        // If a list states the size, the response gives no new information about the origin.
         if request.is_for_everything() && request.size.is_none() && !self.http2_only() {
             origin.learn_from(&response);
         }
@@ -154,8 +155,8 @@ impl Dispatcher {
                 Ok(Some(connection)) => match connection.send(url, http_request.clone()).await {
                     Ok(response) => return Ok(Some(response)),
                     Err(failed) => {
-                        // A server states its limit of requests only in its first bytes, so one refusal is
-                        // not a failure of the connection.
+                        // A server states its limit of requests only in its first bytes, so the first refusal
+                        // is not a failure of the connection.
                         if tried > 0 || !matches!(failed, SendError::NotProcessed(_)) {
                             origin.retire(&connection);
                         }
@@ -180,7 +181,7 @@ impl Dispatcher {
         Ok(None)
     }
 
-    /// Returns the HTTP/2 connection for a request, if it should use one.
+    /// Returns the HTTP/2 connection for a request, if the request should use HTTP/2.
     fn connection(
         &self,
         origin: &Origin,
@@ -195,7 +196,7 @@ impl Dispatcher {
         let small =
             known.unwrap_or_else(|| origin.small_files.load(Ordering::Relaxed) >= SMALL_FILES_IN_A_ROW);
         if !http2_only && (unusable || !request.is_for_everything() || !small) {
-            // The HTTP/1.1 connection must not add to the connections that there would be without HTTP/2.
+            // With HTTP/2, there must not be more connections in all than without it.
             let made = current.as_ref().and_then(|shared| shared.peek());
             if unusable || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {
                 *current = None;
@@ -204,8 +205,8 @@ impl Dispatcher {
         }
         if let Some(shared) = &*current {
             match shared.clone().now_or_never() {
-                // HTTP/1.1 connections that exist are faster than waiting. Where none was needed before, a
-                // new one is not.
+                // An HTTP/1.1 connection that exists is faster than waiting for the new HTTP/2 connection. If
+                // the origin had no connection before, opening one for HTTP/1.1 is not faster.
                 None => return (http2_only || known.is_some()).then(|| shared.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
                     let has_room = http2_only || connection.streams() < STREAMS_MOST;
@@ -245,7 +246,8 @@ impl Dispatcher {
         .shared()
     }
 
-    /// Returns false if there are too many connections, and all of them are in use.
+    /// Makes room for one more connection. Returns false if there are too many connections, and all of them
+    /// are in use.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;
@@ -306,7 +308,8 @@ impl Origin {
         }
     }
 
-    /// Returns true if there is a connection, one is being made, or the origin is locked.
+    /// Returns true if the origin has a connection, if a connection is being opened, or if the origin is
+    /// locked.
     fn is_used(&self) -> bool {
         let Ok(current) = self.connection.try_lock() else { return true };
         current.as_ref().is_some_and(|shared| match shared.peek() {
@@ -316,7 +319,7 @@ impl Origin {
     }
 
     fn idle_since(&self) -> Option<Instant> {
-        // An origin that is locked is not idle.
+        // An origin that is locked is in use.
         let shared = self.connection.try_lock().ok()?.clone()?;
         shared.now_or_never()?.ok()??.idle_since()
     }

@@ -1,4 +1,4 @@
-//! Converts failures of connections into errors of files.
+//! Turns failures of connections into errors of files.
 
 use super::tls;
 use downhaul_core::error::{Error, ErrorKind};
@@ -18,7 +18,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
         return Error::new(ErrorKind::HttpVersion, at, "it wants HTTP/1.1 for this");
     }
-    // A problem of the whole connection is not the fault of one of its files.
+    // An error of the whole connection is not an error of one of its files.
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }
@@ -34,7 +34,7 @@ pub(super) fn of_body(error: &hyper::Error, at: &str) -> Error {
         return tls::failure::of_transfer(tls, at);
     }
     if let Some(h2) = h2_cause(error) {
-        // The HTTP/2 library checks little else of one stream than the length of its body.
+        // If the HTTP/2 library resets a single stream, the reason is usually a wrong length of its body.
         if h2.is_library() && h2.is_reset() {
             return Error::new(ErrorKind::HttpTruncated, at, "its length is not the announced one");
         }

@@ -28,8 +28,8 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 use url::Url;
 
-/// An idle connection that is older is not used again. Common servers close theirs after 5 s (Apache) to 75 s
-/// (nginx), and a request on a connection that is being closed costs a round trip.
+/// A connection that was idle for longer is not used again. Common servers close idle connections after 5 s
+/// (Apache) to 75 s (nginx). A request on a connection that is being closed costs a round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection for one route.
@@ -51,8 +51,8 @@ pub(super) struct Pool {
     /// The most connections that may exist, busy or idle.
     most: usize,
     /// True once a response had more header lines than hyper accepts by default (100). New connections then
-    /// accept [`LINES_MOST`]. They do not do so from the start, because hyper then clears 64 KiB of memory
-    /// with each response.
+    /// accept [`LINES_MOST`]. This is not the default, because hyper would then clear 64 KiB of memory for
+    /// each response.
     many_lines: AtomicBool,
 }
 
@@ -68,11 +68,11 @@ impl Pool {
         })
     }
 
-    /// Sends a request over an idle connection, or over a new one. `timeout_after` is how long the head of
-    /// the response may take.
+    /// Sends a request over an idle connection, or over a new one. `timeout_after` is the time limit for the
+    /// head of the response.
     ///
     /// # Errors
-    /// Returns why there is no response.
+    /// Returns an error if there is no response.
     pub(super) async fn send(
         self: &Arc<Self>,
         route: &Route,
@@ -85,8 +85,8 @@ impl Pool {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
-                // The server closed the idle connection at the same moment, or bytes of the last response
-                // were left on it. This is not a failure of the file, and a GET can be sent again on a new
+                // The server closed the idle connection at the same moment, or it had unread bytes of the
+                // last response. This is not a failure of the file, because a GET can be sent again on a new
                 // connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
@@ -121,7 +121,7 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route, if there is one, because another connection takes its place.
+    /// Closes an idle connection of the route, if there is one. Another connection replaces it.
     pub(super) fn close_one_idle(&self, route: &Route) {
         let mut idle = self.idle();
         if let Some(last) = idle.iter().rposition(|connection| connection.route == *route) {
@@ -189,7 +189,8 @@ impl Pool {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let most = self.connector.read_size;
-        // hyper refuses a head that fills its buffer.
+        // The limit is one byte below the size of hyper's buffer, because hyper refuses a head that fills the
+        // buffer.
         let stream = LenientStream::new(stream, head_state, most - 1);
         let mut builder = http1::Builder::new();
         if self.many_lines.load(Ordering::Relaxed) {
@@ -201,7 +202,7 @@ impl Pool {
             .await
             .map_err(|e| failure::of_request(&e, at))?;
         // The task ends when the sender and the body are dropped, or when the server closes the connection.
-        // These report its error.
+        // The sender and the body report its error.
         tokio::spawn(async move {
             let _ = driver.await;
         });

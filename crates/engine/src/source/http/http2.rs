@@ -1,9 +1,9 @@
-//! An HTTP/2 connection to one origin, shared by many requests. [`super::dispatch`] decides when there is
-//! one.
+//! An HTTP/2 connection to one origin, which many requests share. [`super::dispatch`] decides when such a
+//! connection is opened.
 //!
-//! Invariants: windows have a fixed size. A connection marks its origin as unusable for HTTP/2 if it is
-//! silent for [`silence_limit`] while something waits, or if a body breaks, unless only HTTP/2 is allowed.
-//! Memory: a server may send as many bytes ahead of the readers as the connection's window allows, and
+//! Invariants: windows have a fixed size. If a connection is silent for [`silence_limit`] while a request or
+//! a body waits, or if a body breaks, its origin is marked as unusable for HTTP/2. This is not done if only
+//! HTTP/2 is allowed. A server may send as many unread bytes as the connection's window allows, and
 //! `dispatch` limits the number of connections.
 
 use super::body::{Carrier, HttpResponse};
@@ -29,12 +29,12 @@ use tokio::time::{Instant, Sleep, timeout_at};
 use tracing::debug;
 use url::Url;
 
-/// The bytes that a server may send before they are read. With hyper's default of 2 MiB, a stream reached
-/// only 26 MB/s at a round trip of 80 ms (measured).
+/// The number of bytes that a server may send before they are read. With hyper's default of 2 MiB, a stream
+/// reached only 26 MB/s at a round trip of 80 ms (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// The number of unread streams that fill the connection's window, so that all others must wait. A stream is
-/// unread while the existing file of its name is being checked on the disk.
+/// If this many streams are unread, they fill the connection's window, and all others must wait. A stream is
+/// not read while an existing file of its name is checked on the disk.
 const UNREAD: u32 = 4;
 
 /// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
@@ -46,12 +46,12 @@ const HEAD_MOST: u32 = 64 * 1024;
 /// trip over a satellite takes 0.6 s, and lines may have queues of seconds.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
-/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller one would slow down a line of some
+/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller window would slow down a line of some
 /// kB/s.
 const WINDOW_LEAST: u32 = 65_535;
 
-/// The longest silence of HTTP/2 before HTTP/1.1 is tried. A server needs less time for a small file, and a
-/// user can wait this long once in a run.
+/// The longest silence of HTTP/2 before HTTP/1.1 is used. A server needs less time for a small file, and it
+/// is acceptable that a run waits this long once.
 const SILENCE_MOST: Duration = Duration::from_secs(10);
 
 /// Returns how long a connection may be silent. It is much shorter than `--timeout`, so that time is left for
@@ -78,12 +78,12 @@ pub(super) struct Connection {
     unusable: Arc<AtomicBool>,
     /// True if HTTP/1.1 may be used instead.
     http1_allowed: bool,
-    /// How long the connection may be silent while a head is awaited. If HTTP/1.1 may be used instead, it
-    /// also applies while a body is awaited.
+    /// How long the connection may be silent while a request waits for its response. If HTTP/1.1 may be used
+    /// instead, the limit also applies while a body is read.
     silence_limit: Duration,
 }
 
-/// Why there is no response.
+/// The reason why there is no response.
 pub(super) enum SendError {
     /// The server did not process the request. The connection itself may be fine.
     NotProcessed(Error),
@@ -94,10 +94,10 @@ pub(super) enum SendError {
 }
 
 impl Connection {
-    /// Starts HTTP/2 on a connection. `unusable` is set when HTTP/2 turns out not to work for the origin.
+    /// Starts HTTP/2 on a connection. `unusable` is set to true when HTTP/2 does not work for the origin.
     ///
     /// # Errors
-    /// The handshake failed.
+    /// Returns an error if the handshake fails.
     pub(super) async fn open(
         transport: Transport,
         at: &str,
@@ -128,7 +128,7 @@ impl Connection {
     /// Sends a request. The server limits how many are sent at once, and hyper delays the others.
     ///
     /// # Errors
-    /// Why there is no response.
+    /// Returns an error if there is no response.
     pub(super) async fn send(
         self: &Arc<Self>,
         url: &Url,
@@ -152,7 +152,7 @@ impl Connection {
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
                 Ok(Err(e)) => return Err(self.send_error(&e, &at)),
-                // The connection is busy with other requests, and this one may not even be sent yet.
+                // The connection is busy with other requests, and this one may not have been sent yet.
                 Err(_) if clock::after(read(&self.last_bytes), self.silence_limit) > clock::instant() => {}
                 Err(_) => {
                     let detail =
@@ -173,7 +173,7 @@ impl Connection {
         Arc::strong_count(&self.streams) - 1
     }
 
-    /// Returns since when there has been no request, or `None` if there is one.
+    /// Returns the time since which no request is open, or `None` if a request is open.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.streams() == 0).then(|| read(&self.last_used))
     }
@@ -187,7 +187,7 @@ impl Connection {
         if failure::is_graceful_close(cause) {
             return SendError::Closed(error);
         }
-        // HTTP/2 was not negotiated before. A server without it answers in another protocol, or closes the
+        // TLS did not negotiate HTTP/2. A server without HTTP/2 answers in another protocol or closes the
         // connection.
         if !self.negotiated && !served && !cause.is_timeout() {
             return SendError::Broken(Error::new(
@@ -196,8 +196,8 @@ impl Connection {
                 "it does not answer as HTTP/2 does",
             ));
         }
-        // A connection that worked and then broke between two files is like an idle HTTP/1.1 connection
-        // that is closed at the same moment. The server may have been restarted.
+        // A connection may break between two files, for example because the server was restarted. This is
+        // handled like an idle HTTP/1.1 connection that the server closes at the same moment.
         let broke = served && error.kind == ErrorKind::NetReset && !failure::is_reset_by_server(cause);
         if cause.is_canceled() || cause.is_closed() || broke {
             return SendError::Closed(error);
@@ -210,7 +210,7 @@ impl Connection {
 pub(super) struct Stream {
     connection: Arc<Connection>,
     _open: Arc<()>,
-    /// Runs while something waits for the body.
+    /// The timer for silence. It runs while the body is read.
     silence: Pin<Box<Sleep>>,
     waiting: bool,
 }
@@ -227,8 +227,8 @@ impl Stream {
         write(&self.connection.last_bytes, clock::instant());
     }
 
-    /// Becomes ready when the whole connection was silent for too long. Time in which this is not polled does
-    /// not count.
+    /// Becomes ready when the whole connection was silent for too long. The time between polls is not
+    /// counted.
     pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
         if !connection.http1_allowed {
@@ -247,7 +247,7 @@ impl Stream {
         Poll::Ready(silence_error(connection, at))
     }
 
-    /// Records that the body broke. Over HTTP/1.1 it may succeed.
+    /// Records that the body broke. Over HTTP/1.1, the same file may succeed.
     pub(super) fn on_break(&self) {
         if self.connection.http1_allowed {
             self.connection.unusable.store(true, Ordering::Relaxed);
@@ -287,10 +287,11 @@ where
     // Small files need only a part of one connection's window. If large files use HTTP/2, the window of a
     // stream is larger.
     let stream = if http2_only { WINDOW } else { WINDOW / UNREAD };
-    // With a rate limit, a file that waits for its turn must not fill the connection's window. So no stream
-    // may be more than one second ahead.
+    // With a rate limit, a file that waits must not fill the connection's window. So the window of a stream
+    // has at most the bytes of one second.
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
-    // A dead connection is detected as soon as one that stalls, even if only `--timeout` limits that.
+    // With PINGs at this interval, a dead connection is detected within the same time as a connection that
+    // stalls.
     let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -302,8 +303,8 @@ where
         .handshake(TokioIo::new(transport))
         .await
         .map_err(|e| failure::of_request(&e, at))?;
-    // The task ends when the senders and bodies are dropped, or when the server closes the connection. These
-    // report its error.
+    // The task ends when the senders and bodies are dropped, or when the server closes the connection. The
+    // senders and bodies report its error.
     tokio::spawn(async move {
         let _ = connection.await;
     });

@@ -6,8 +6,8 @@
 //! [`tls`] for certificates; a [`route`] says which of them a URL needs. [`request`] writes the headers,
 //! [`response_head`] repairs the head of a response, [`body`] reads its body, and [`decode`] decodes it.
 //!
-//! Invariant: every secret on a request comes from [`crate::credentials`], which knows where it may go. The
-//! URLs here have no userinfo.
+//! Invariant: every secret on a request comes from [`crate::credentials`], which decides where a secret may
+//! be sent. The URLs here have no userinfo.
 
 mod body;
 mod decode;
@@ -71,7 +71,7 @@ impl Client {
     /// Creates the client.
     ///
     /// # Errors
-    /// The certificates to trust cannot be read.
+    /// Returns an error if the certificates to trust cannot be read.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
         let credentials = Store::new(settings.clone());
@@ -98,8 +98,8 @@ impl Source for HttpFile {
             };
             // The next request follows the redirects again.
             *self.resolved() = None;
-            // The target of a redirect may be a link that has expired. The given URL is requested again,
-            // once.
+            // The target of the redirects may be a link that has expired. So the given URL is requested
+            // again, once.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
@@ -107,7 +107,8 @@ impl Source for HttpFile {
                     Err(failure) => failure,
                 };
             }
-            // A redirector may choose another mirror, which has the file. The plan counts this as a retry.
+            // The server that redirects may choose another mirror next time, which has the file. The plan
+            // counts this as a retry.
             error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
             Err(error)
         }
@@ -116,15 +117,16 @@ impl Source for HttpFile {
 }
 
 impl HttpFile {
-    /// Returns the URL that answered in an earlier run, if the request may be sent there.
+    /// Returns the URL from which an earlier run received the file, if the request may be sent there.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
         (!is_downgrade || self.client.settings.allow_downgrade).then_some(url)
     }
 
-    /// Requests the facts only, with HEAD. Some servers refuse HEAD (for links that are signed for GET only)
-    /// or send no size with it. Then the head of a GET is used, and its body is dropped unread.
+    /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
+    /// for GET only, and some send no size. Then the head of the response to a GET is used, and the body is
+    /// not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
@@ -135,7 +137,7 @@ impl HttpFile {
         self.follow(self.given.url.clone(), &everything).await.map_err(|(error, _)| error)
     }
 
-    /// Follows redirects from `url` until a response has the file. The error of a failure includes true if
+    /// Follows redirects from `url` until a response has the file. An error is returned together with true if
     /// there was a redirect before it.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let mut hops = 0;
@@ -144,8 +146,8 @@ impl HttpFile {
             let result = self.send_once(&url, request).await.map_err(|error| (error, hops > 0))?;
             match result {
                 Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
-                    // The first redirect that states the size is used. Without TLS, a redirect is trusted
-                    // only for its own origin.
+                    // The size in the first redirect that states one is used. A redirect without TLS is
+                    // trusted only if it comes from the origin of the given URL.
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
@@ -162,8 +164,8 @@ impl HttpFile {
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
-                    // A server that sends the whole file for a request of a range may be the wrong one, such
-                    // as that of a login page.
+                    // If a server sends a whole file in response to a request for a range, it may be another
+                    // file, such as a login page.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
                     return Ok(*opened);
@@ -260,7 +262,7 @@ impl HttpFile {
         Err(Error::new(ErrorKind::HttpUnauthorized, show::url(url), "it asks for a login again and again"))
     }
 
-    /// Returns the error for a status without a file. `again` is the wait that the response asks for.
+    /// Returns the error for a status without a file. `again` is the wait that the response requires.
     fn status_error(
         &self,
         url: &Url,
@@ -275,7 +277,8 @@ impl HttpFile {
         if let Some(size) = size {
             line += &format!(", its file has {size} bytes");
         }
-        // A proxy answers like this for a server that it cannot reach, and nothing says which of both it was.
+        // A proxy sends these statuses too if it cannot reach the server. The response does not show whether
+        // the proxy or the server sent it.
         if let (502..=504, Some(proxy)) = (status, self.client.dispatcher.forwarder(url)) {
             line += &format!(", from the server or from the proxy {proxy}");
         }
@@ -300,12 +303,12 @@ impl HttpFile {
     }
 }
 
-/// Returns true if a response to a request for the facts has enough of them.
+/// Returns true if a response to a request for the facts has enough facts.
 fn says_what_it_is(opened: &Opened) -> bool {
     opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
 }
 
-/// Returns true if the server answered, but may answer a GET differently than a HEAD.
+/// Returns true if the server refused a HEAD request in a way that does not show how it would answer a GET.
 fn is_an_answer(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -331,7 +334,8 @@ enum Answer {
 
 fn later(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
-        // A later date is not useful, and httpdate ends with the year 9999.
+        // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
+        // 9999.
         Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
             format!("not before {}", httpdate::fmt_http_date(at))
         }

@@ -1,21 +1,22 @@
-//! Finds what a server says about its refusal in addition to the status: a header, the message in a JSON or
-//! XML body, or the demand for a browser. The result is one line, which the screen and the log escape before
-//! they show it.
+//! Finds the reason for a refusal, beyond the status. It may be in a header, in a JSON or XML body, or the
+//! server may require a browser. The result is one line. The screen and the log escape it before they show
+//! it.
 
 use http::HeaderMap;
 use serde_json::Value;
 
-/// The longest reason. A longer one is cut, so that it fits on a line of the screen.
+/// The most characters of a reason. A longer reason is cut, so that it fits on the screen.
 const LONGEST: usize = 200;
 
-/// Headers that have a reason, as object stores, model hubs and Artifactory use them.
+/// Headers in which object stores, model hubs and Artifactory send a reason.
 const HEADERS: [&str; 3] = ["x-error-message", "x-amz-error-message", "x-error"];
 
-/// Headers of services that protect a server against programs. They show that the service answered, and not
-/// the server.
+/// Headers of services that protect a server against programs. They show that the response comes from the
+/// service and not from the server.
 const CHALLENGES: [(&str, &str); 2] = [("x-amzn-waf-action", "AWS WAF"), ("cf-mitigated", "Cloudflare")];
 
-/// Keys of JSON bodies that have a reason, the best one first (RFC 9457 has `detail` and `title`).
+/// Keys under which JSON bodies have a reason, the most useful one first. `detail` and `title` are from RFC
+/// 9457.
 const KEYS: [&str; 6] = ["message", "detail", "error_description", "error", "errors", "title"];
 
 /// Returns the reason that a response gives, in one line of at most 200 characters.

@@ -1,4 +1,5 @@
-//! Decides where a redirect may lead. [`crate::credentials`] decides which secrets are sent there.
+//! Decides which redirects are followed. [`crate::credentials`] decides which secrets are sent to their
+//! targets.
 
 use downhaul_core::credentials::without_userinfo;
 use downhaul_core::error::{Error, ErrorKind};
@@ -10,7 +11,7 @@ pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// Returns the URL that a `Location` leads to. It may be relative to `from`.
+/// Returns the target of a `Location`, which may be relative to `from`.
 pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
     // Some servers send raw UTF-8 or Latin-1 here. Each such byte is percent-encoded.
     let text: String = location
@@ -28,7 +29,7 @@ pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool) -> Resu
     if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
         return bad(ErrorKind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
     }
-    // Userinfo in a `Location` is dropped: a server does not choose who we are.
+    // Userinfo in a `Location` is ignored, because a server must not choose the login.
     next.set_fragment(None);
     Ok(without_userinfo(&next))
 }

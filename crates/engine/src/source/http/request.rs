@@ -1,4 +1,4 @@
-//! The headers of a request. Those with secrets come from [`crate::credentials`].
+//! Builds requests with their headers. Headers with secrets come from [`crate::credentials`].
 
 use crate::credentials::Permit;
 use crate::source;
@@ -15,10 +15,10 @@ use url::Url;
 /// A request without a body.
 pub(super) type HttpRequest = Request<Empty<bytes::Bytes>>;
 
-/// Builds the request for a URL. All secrets on it come from the permit.
+/// Builds the request for a URL. All its secrets come from the permit.
 ///
 /// # Errors
-/// `url.invalid`: the URL or a setting cannot be written as a header.
+/// Returns `url.invalid` if the URL or a setting cannot be written as a header.
 pub(super) fn build(
     url: &Url,
     user_agent: &str,
@@ -66,7 +66,7 @@ pub(super) fn method(asked: &source::Request) -> &'static str {
 /// 8.3.1).
 ///
 /// # Errors
-/// `url.invalid`: the URL has no usable host.
+/// Returns `url.invalid` if the URL has no usable host.
 pub(super) fn to_http2(mut request: HttpRequest, url: &Url) -> Result<HttpRequest, Error> {
     let bad = |why: String| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
     let host = request.headers_mut().remove(header::HOST);
@@ -78,8 +78,8 @@ pub(super) fn to_http2(mut request: HttpRequest, url: &Url) -> Result<HttpReques
     }
     *request.uri_mut() = Uri::from_parts(parts).map_err(|e| bad(e.to_string()))?;
     *request.version_mut() = Version::HTTP_2;
-    // Asks for all files at the same time instead of one after the other, because a stream that waits for
-    // long looks stalled (RFC 9218, section 4.2).
+    // `i` (incremental) requests that the server sends all files at the same time instead of one after the
+    // other (RFC 9218, section 4.2). Otherwise a stream that waits long would look stalled.
     request.headers_mut().insert("priority", HeaderValue::from_static("i"));
     Ok(request)
 }

@@ -1,7 +1,7 @@
 //! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
-//! strictly. Bodies pass unchanged, but their chunk sizes have a limit. hyper reads the line with the size of
-//! a chunk one byte at a time, as long as the server sends it. One such connection would block a thread, so
-//! that timers and signals of the run are delayed.
+//! strictly. Bodies are passed on unchanged, but the bytes between their chunks are limited. hyper reads the
+//! line with the size of a chunk one byte at a time, and has no limit for it. Without a limit, one connection
+//! could block a thread and delay the timers and signals of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
 //! end of the head are examined. A valid head that arrives at once is not copied.
@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes of a body that may arrive without any bytes of the file. They are four of the largest reads
-/// of hyper (`transport::READ_MOST`). In a valid body, at most two reads are on the way to its reader.
+/// The most bytes of a body that may arrive without any bytes of the file. This is four times the largest
+/// read of hyper (`transport::READ_MOST`). In a valid body, at most two reads have not reached the reader
+/// yet.
 const FRAMING_MOST: usize = 1024 * 1024;
 
 const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its body");
@@ -45,7 +46,7 @@ impl HeadState {
         self.framing.store(0, Ordering::Relaxed);
     }
 
-    /// Returns which lines of the last head were dropped, for people.
+    /// Returns the lines of the last head that were dropped, in words for the user.
     pub(super) fn take_dropped(&self) -> Vec<String> {
         std::mem::take(&mut *self.dropped())
     }
@@ -71,12 +72,12 @@ enum State {
     Body,
     /// A head is arriving. The value is its bytes so far: at most the longest head and one read.
     Head(Vec<u8>),
-    /// hyper gets these bytes, from this offset on, before anything else is read.
+    /// hyper gets these bytes, from this offset on, before more is read from the connection.
     Giving(Vec<u8>, usize),
 }
 
 impl<S> LenientStream<S> {
-    /// `longest` is the longest head that is read, in bytes; [`BYTES_MOST`] at most.
+    /// Wraps a connection. `longest` is the longest head that is read, in bytes, and at most [`BYTES_MOST`].
     pub(super) fn new(stream: S, head_state: Arc<HeadState>, longest: usize) -> Self {
         LenientStream { stream, head_state, longest: longest.min(BYTES_MOST), interim: 0, state: State::Body }
     }
@@ -127,7 +128,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Examines the first bytes of a response. If the head is complete, it decides which bytes hyper gets.
+    /// Examines the first bytes of a response. If the head is complete, this decides which bytes hyper gets.
     /// `looked_at` is the number of bytes that an earlier call has examined.
     fn look(&mut self, mut bytes: Vec<u8>, mut looked_at: usize) -> io::Result<State> {
         let refused = |why: Refused| Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -140,7 +141,8 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
                 };
             };
             let (head, rest) = bytes.split_at(end);
-            // Interim responses (RFC 9110, section 15.2) are not needed. 101 ends HTTP.
+            // Interim responses (RFC 9110, section 15.2) are ignored, except 101, because no HTTP follows
+            // after it.
             if head::status(head).is_some_and(|status| status < 200 && status != 101) {
                 self.interim += end;
                 if self.interim > self.longest {
@@ -181,8 +183,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for LenientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        // `expect_head` was called before the request was sent, so it is seen here before the first byte of
-        // the response.
+        // `expect_head` was called before the request was sent. So `expected` is true here before the first
+        // byte of the response arrives.
         if me.head_state.expected.swap(false, Ordering::Acquire) {
             me.state = State::Head(Vec::new());
             me.interim = 0;

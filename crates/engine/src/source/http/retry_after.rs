@@ -1,4 +1,5 @@
-//! Waits that hosts asked for (`Retry-After`). Until a wait is over, no request goes to the host.
+//! Records the waits that hosts require (`Retry-After`). Until a wait is over, no request is sent to the
+//! host.
 //!
 //! Invariant: a wait can only become longer.
 
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// When the wait of each host ends.
+/// The end of the wait of each host.
 #[derive(Default)]
 pub(super) struct Pauses(Mutex<HashMap<String, Instant>>);
 
@@ -21,7 +22,7 @@ impl Pauses {
         left.filter(|left| !left.is_zero())
     }
 
-    /// Records a wait that the host asked for.
+    /// Records a wait that the host requires.
     pub(super) fn pause(&self, host: &str, wait: Duration) {
         tracing::info!(target: RETRY, host, ?wait, "the host asked for a pause");
         let until = clock::instant() + wait;

@@ -1,7 +1,7 @@
-//! Where a connection leads, and how.
+//! The target of a connection, and the proxy on the way to it.
 //!
-//! Invariant: a connection serves only requests with a route equal to its own. So two requests whose settings
-//! differ in anything that a server or a proxy can see of a connection never share one.
+//! Invariant: a connection serves only requests whose route equals its own. So two requests share a
+//! connection only if they agree in everything that a server or a proxy can see of the connection.
 
 use super::proxy::Gateway;
 use super::tls::Trust;
@@ -12,11 +12,11 @@ use url::{Host, Url};
 /// The way of a request to its server.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Route {
-    /// The origin of the server, also where a proxy forwards its requests. A proxy may read only the first
-    /// request of a connection and pass on all others to the first server (tinyproxy does).
+    /// The origin of the server, even if a proxy forwards the requests. Some proxies, such as tinyproxy, read
+    /// only the first request of a connection, and send all later requests to the server of the first one.
     origin: String,
     gateway: Option<Arc<Gateway>>,
-    /// The proxy forwards requests in absolute form.
+    /// True if the proxy forwards requests in absolute form.
     forwards: bool,
     /// How TLS trusts the server.
     trust: Trust,
@@ -30,12 +30,12 @@ pub(super) struct Endpoint {
 }
 
 impl Route {
-    /// A connection to the server of the URL, perhaps through a tunnel of a proxy.
+    /// Returns the route to the server of the URL. With a gateway, it goes through a tunnel.
     pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>, trust: Trust) -> Route {
         Route { origin: url.origin().ascii_serialization(), gateway, forwards: false, trust }
     }
 
-    /// A connection to a proxy that forwards requests for the URL in absolute form.
+    /// Returns the route to a proxy that forwards requests for the URL in absolute form.
     pub(super) fn forwarded(url: &Url, gateway: Arc<Gateway>) -> Route {
         Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
     }
@@ -45,12 +45,12 @@ impl Route {
         self.trust
     }
 
-    /// Returns the proxy on the way.
+    /// Returns the proxy of the route, if it has one.
     pub(super) fn gateway(&self) -> Option<&Arc<Gateway>> {
         self.gateway.as_ref()
     }
 
-    /// Returns the proxy that forwards requests in absolute form.
+    /// Returns the proxy if it forwards requests in absolute form.
     pub(super) fn forwarder(&self) -> Option<&Arc<Gateway>> {
         self.gateway.as_ref().filter(|_| self.forwards)
     }

@@ -1,4 +1,4 @@
-//! The bytes below HTTP: a TCP connection, or TLS to a proxy over one.
+//! The transport below HTTP: a TCP connection, or TLS to a proxy over TCP.
 
 use std::io;
 use std::pin::Pin;
@@ -7,10 +7,10 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A connection that carries HTTP, or TLS with HTTP in it.
+/// A connection for HTTP or for TLS.
 pub(super) enum Socket {
     Tcp(TcpStream),
-    /// TLS to a proxy. TLS to the server behind it goes inside.
+    /// A TLS connection to a proxy. A TLS connection to the server may go through it.
     Proxy(Box<TlsStream<BufReader<TcpStream>>>),
 }
 

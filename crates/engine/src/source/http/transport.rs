@@ -1,9 +1,9 @@
-//! Connections before any request is sent on them: TCP, the tunnel of a proxy, and TLS for https.
+//! Opens connections before any request is sent on them: TCP, the tunnel of a proxy, and TLS for https.
 //!
-//! The only fact about HTTP in this file is the names of its versions, which TLS negotiates (ALPN, RFC 7301).
-//! Invariant: there is one TLS configuration for each set of names, and all share one store of TLS sessions.
-//! A further connection to a host resumes the session of an earlier one, without sending and checking
-//! certificates again.
+//! The HTTP versions that TLS negotiates (ALPN, RFC 7301) are the only part of HTTP in this file. Invariant:
+//! there is one TLS configuration for each set of HTTP versions, and all share one store of TLS sessions. So
+//! a further connection to a host resumes an earlier TLS session, and no certificates are sent and checked
+//! again.
 
 use super::dial::Dialer;
 use super::proxy::{Gateway, Tunnel};
@@ -31,16 +31,18 @@ use tokio_rustls::client::TlsStream;
 use tracing::debug;
 use url::{Host, Url};
 
-/// The most bytes that one read takes from a connection. It is less with many files at once (see
+/// The most bytes that one read takes from a connection. With many files at once, the limit is lower (see
 /// [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256 KiB (measured). hyper
-/// makes its reads longer, up to this limit, while they fill up. It also limits the head of a response.
+/// makes its reads longer, up to this limit, while they are completely filled. The constant also limits the
+/// head of a response.
 const READ_MOST: usize = 256 * 1024;
 
-/// The read buffers of all connections together: a quarter of the 64 MiB that all buffers may take.
+/// The size of the read buffers of all connections together. This is a quarter of the 64 MiB that all buffers
+/// may take.
 const READS_TOGETHER: usize = 16 * 1024 * 1024;
 
-/// A response head of up to this length can always be read, even with many files at once. Heads of nginx and
-/// Apache are far shorter.
+/// The smallest limit for a read. So a response head of up to this length can always be read, even with many
+/// files at once. Heads of nginx and Apache are far shorter.
 const READ_LEAST: usize = 32 * 1024;
 
 /// The names of the HTTP versions in ALPN.
@@ -78,7 +80,7 @@ impl Connector {
     /// Creates the connector.
     ///
     /// # Errors
-    /// The certificates to trust cannot be read.
+    /// Returns an error if the certificates to trust cannot be read.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(Connector {
             tls: Tls::new(settings)?,
@@ -92,12 +94,12 @@ impl Connector {
         })
     }
 
-    /// Returns the way of a request for this URL.
+    /// Returns the route of a request for this URL.
     pub(super) fn route(&self, url: &Url, peer: Peer) -> Route {
         let proxy = self.proxies.of(url);
         let gateway = proxy.and_then(|proxy| self.gateways.iter().find(|one| one.proxy == *proxy)).cloned();
         match gateway {
-            // No proxy forwards HTTP/2 from a client to a server.
+            // Proxies do not forward HTTP/2 from a client to a server.
             Some(gateway) if gateway.proxy.forwards(url) && !self.http2_only => {
                 Route::forwarded(url, gateway)
             }
@@ -133,7 +135,7 @@ impl Connector {
     /// Connects to the server of the URL, or to the proxy that forwards its requests.
     ///
     /// # Errors
-    /// `dns.unresolved`, `connect.*`, `proxy.*` or `tls.*`.
+    /// Returns `dns.unresolved`, `connect.*`, `proxy.*` or `tls.*`.
     pub(super) async fn connect(&self, route: &Route, url: &Url, offer: Offer) -> Result<Transport, Error> {
         let at = show::url(url);
         let server = Endpoint::of(url)
@@ -159,7 +161,7 @@ impl Connector {
         Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, &config, &at).await?)))
     }
 
-    /// Connects to a proxy, with TLS if it wants that.
+    /// Connects to a proxy, with TLS if its URL has the scheme `https`.
     async fn dial_proxy(&self, gateway: &Gateway, at: &str) -> Result<Socket, Error> {
         let proxy = &gateway.proxy;
         let stream = self.dialer.connect(&gateway.endpoint()).await.map_err(|e| {
@@ -194,7 +196,7 @@ impl Connector {
             Host::Ipv4(address) => IpAddr::V4(*address).into(),
             Host::Ipv6(address) => IpAddr::V6(*address).into(),
         };
-        // rustls reads 4 KiB at a time. From a buffer, that costs no system call.
+        // rustls reads 4 KiB at a time. With a buffer, not every read needs a system call.
         let buffered = BufReader::with_capacity(self.read_size, stream);
         let since = clock::instant();
         let connecting = TlsConnector::from(config.clone()).connect(name, buffered);

@@ -30,7 +30,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("encodes")
 }
 
-/// Decodes these bytes, which arrive in portions of this size. `whole` says that the body ends as announced.
+/// Decodes these bytes, which arrive in portions of this size. `whole` is true if the body ends as announced.
 async fn decoded_in(
     codings: &str,
     bytes: &[u8],
@@ -96,7 +96,7 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
                 "{codings} {kept}: {cut:?}"
             );
         }
-        // The same is true if the body is complete when the connection breaks.
+        // The result is the same if the connection breaks after the last byte of the body.
         let reset = decoded_in(codings, &coded, 1000, false, Vec::new()).await;
         assert_eq!(reset, Err(ErrorKind::NetReset), "{codings}");
         let mut broken = coded.clone();

@@ -1,7 +1,7 @@
-//! Tunnels through HTTP proxies (RFC 9110, section 9.3.6).
+//! Opens tunnels through HTTP proxies (RFC 9110, section 9.3.6).
 //!
-//! Invariant: the request has the server's host and port, a User-Agent of its own, and the login of the
-//! proxy. Nothing that was given for the server is in it.
+//! Invariant: the request contains the server's host and port, the User-Agent of this program, and the login
+//! of the proxy. It contains no header or secret for the server.
 
 use super::Tunnel;
 use crate::source::http::dial;
@@ -11,16 +11,16 @@ use downhaul_core::proxy::{Answer, HEAD_MOST, read_answer};
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What the proxy is told about this program. `--user-agent` is for servers.
+/// The User-Agent in requests to a proxy. `--user-agent` is for servers only.
 const USER_AGENT: &str = concat!("downhaul/", env!("CARGO_PKG_VERSION"));
 
 /// The most informational answers (1xx) before the final one. A proxy has no reason to send more than one.
 const INFORMATIONAL_MOST: usize = 8;
 
-/// Asks for a tunnel to `target` (`host:port`).
+/// Requests a tunnel to `target` (`host:port`).
 ///
 /// # Errors
-/// `proxy.failed`: there is no answer that can be understood.
+/// Returns `proxy.failed` if there is no valid answer.
 pub(super) async fn ask(
     socket: &mut Socket,
     tunnel: &Tunnel<'_>,
@@ -48,8 +48,8 @@ pub(super) async fn ask(
     socket.flush().await.map_err(broke)?;
     for _ in 0..INFORMATIONAL_MOST {
         let mut head = Vec::with_capacity(512);
-        // What follows the head belongs to the server. Reading single bytes leaves it in the connection; a
-        // tunnel costs a few hundred short calls, once.
+        // The bytes after the head come from the server, so this code must not read them. Therefore it reads
+        // single bytes. This costs a few hundred short calls for each tunnel.
         while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
             if head.len() >= HEAD_MOST {
                 return Err(tunnel.error(ErrorKind::ProxyFailed, "sent an answer without an end"));
@@ -65,10 +65,10 @@ pub(super) async fn ask(
     Err(tunnel.error(ErrorKind::ProxyFailed, "sent no final answer"))
 }
 
-/// Returns the error for an answer that opens no tunnel and asks for no login.
+/// Returns the error for an answer that neither opens a tunnel nor requires a login.
 pub(super) fn refusal(answer: &Answer, tunnel: &Tunnel<'_>) -> Error {
     let kind = match answer.status {
-        // It may open the same tunnel a little later.
+        // With these statuses, the proxy may open the same tunnel a little later.
         408 | 429 | 500..=599 => ErrorKind::ProxyFailed,
         _ => ErrorKind::ProxyRefused,
     };

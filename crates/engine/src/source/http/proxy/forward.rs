@@ -1,7 +1,6 @@
-//! Requests that an HTTP proxy forwards to servers of `http` URLs (RFC 9112, section 3.2.2).
+//! Sends requests for `http` URLs through an HTTP proxy, which forwards them (RFC 9112, section 3.2.2).
 //!
-//! Invariant: the login of the proxy is added here, to requests on a connection to the proxy, and nowhere
-//! else.
+//! Invariant: the login of the proxy is added only here, to requests on a connection to the proxy.
 
 use super::Gateway;
 use crate::source::http::body::HttpResponse;
@@ -18,10 +17,10 @@ use std::time::Duration;
 use tracing::debug;
 use url::Url;
 
-/// Sends a request through a proxy. A 407 is an answer of the proxy.
+/// Sends a request through a proxy. A response with status 407 comes from the proxy.
 ///
 /// # Errors
-/// `proxy.login`, or why there is no response.
+/// Returns `proxy.login` if the proxy requires a login, and an error if there is no response.
 pub(in crate::source::http) async fn send(
     pool: &Arc<Pool>,
     (route, gateway): (&Route, &Gateway),
@@ -56,7 +55,7 @@ pub(in crate::source::http) async fn send(
     }
 }
 
-/// Returns the target in absolute form. It has no login.
+/// Returns the target of the request in absolute form, without a login.
 fn absolute(url: &Url, target: &Uri) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {

@@ -1,9 +1,8 @@
-//! Connections through proxies: tunnels by [`connect`] and [`socks`], and requests that a proxy forwards by
-//! [`forward`].
+//! Connects through proxies. [`connect`] and [`socks`] open tunnels, and [`forward`] sends requests that a
+//! proxy forwards.
 //!
-//! Invariants: the login of a proxy is only on a connection to that proxy, and nothing of a request for a
-//! server is in what opens a tunnel but the server's host and port. An answer of the proxy is never taken for
-//! one of the server.
+//! Invariants: the login of a proxy is sent only to that proxy. A request that opens a tunnel contains only
+//! the host and port of the server. A response of the proxy is never treated as a response of the server.
 
 mod connect;
 pub(super) mod forward;
@@ -26,22 +25,23 @@ use tokio::time::timeout;
 use tracing::debug;
 use url::Host;
 
-/// The most addresses of a server that are tried through a SOCKS5 proxy that cannot resolve names. Each costs
-/// a connection to the proxy and up to `--connect-timeout`.
+/// The most addresses of a server that are tried through a SOCKS5 proxy, if names are resolved on this
+/// machine. Each attempt costs a connection to the proxy and up to `--connect-timeout`.
 const ADDRESSES_MOST: usize = 4;
 
 /// The most schemes of a challenge that a message names.
 const SCHEMES_SHOWN: usize = 4;
 
-/// A proxy, and the challenge that it accepted an answer to.
+/// A proxy, and the last challenge for which it accepted the login.
 pub(super) struct Gateway {
     pub(super) proxy: Proxy,
-    /// It is answered at once in later requests (RFC 7616, section 3.6), so that a list costs one refusal.
+    /// Later requests answer this challenge at once (RFC 7616, section 3.6), so that a list of files costs
+    /// only one refusal.
     challenge: Mutex<Option<PasswordClient>>,
 }
 
-/// The login of one request or tunnel. A challenge is answered once; it is shared with other requests when
-/// the proxy has accepted the answer.
+/// The login of one request or tunnel. A challenge is answered once. When the proxy has accepted the answer,
+/// other requests use the challenge too.
 pub(super) struct Attempt<'a> {
     gateway: &'a Gateway,
     method: &'a str,
@@ -68,7 +68,7 @@ impl Gateway {
     }
 }
 
-/// Two are equal if their proxies are, logins included.
+/// Two gateways are equal if their proxies are equal, including the logins.
 impl PartialEq for Gateway {
     fn eq(&self, other: &Self) -> bool {
         self.proxy == other.proxy
@@ -84,7 +84,7 @@ impl Hash for Gateway {
 }
 
 impl Attempt<'_> {
-    /// Returns the value of `Proxy-Authorization`, if the proxy has asked for a login before.
+    /// Returns the value of `Proxy-Authorization`, if the proxy has sent a challenge before.
     fn authorization(&mut self) -> Option<HeaderValue> {
         let login = self.gateway.proxy.login.as_ref()?;
         let params = PasswordParams {
@@ -101,10 +101,10 @@ impl Attempt<'_> {
         Some(value)
     }
 
-    /// Takes in a 407. If it returns, the request can be sent again.
+    /// Handles a response with status 407. If the result is `Ok`, the request can be sent again.
     ///
     /// # Errors
-    /// `proxy.login`
+    /// Returns `proxy.login` if the challenge cannot be answered.
     fn on_challenge<S: AsRef<str>>(&mut self, challenges: &[S], at: &str) -> Result<(), Error> {
         let proxy = &self.gateway.proxy;
         let refused = |why: String| Err(Error::new(ErrorKind::ProxyLogin, at, format!("{proxy} {why}")));
@@ -124,7 +124,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// The proxy accepted the answer.
+    /// Records that the proxy accepted the login.
     fn on_accepted(self) {
         if let Some(challenge) = self.challenge {
             *self.gateway.known() = Some(challenge);
@@ -132,7 +132,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Says which schemes a proxy accepts, if none of them is supported here.
+/// Returns a text with the schemes that a proxy accepts, none of which is supported here.
 fn only_other_schemes<S: AsRef<str>>(challenges: &[S]) -> String {
     let schemes = challenges.iter().flat_map(|one| {
         ChallengeParser::new(one.as_ref()).map_while(Result::ok).map(|challenge| challenge.scheme.to_string())
@@ -145,14 +145,14 @@ fn only_other_schemes<S: AsRef<str>>(challenges: &[S]) -> String {
     }
 }
 
-/// What a tunnel needs.
+/// The parameters of a tunnel.
 pub(super) struct Tunnel<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) server: &'a Endpoint,
     /// The URL for error messages.
     pub(super) at: &'a str,
     pub(super) dialer: &'a Dialer,
-    /// How long the proxy may take.
+    /// How long the proxy may take for an answer.
     pub(super) patience: Duration,
 }
 
@@ -160,7 +160,7 @@ impl Tunnel<'_> {
     /// Opens the tunnel. `dial` makes a new connection to the proxy.
     ///
     /// # Errors
-    /// `proxy.*`, or `dns.unresolved` where the proxy cannot resolve the name.
+    /// Returns `proxy.*`, or `dns.unresolved` if the name is resolved here and cannot be found.
     pub(super) async fn open<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
     where
         F: Future<Output = Result<Socket, Error>>,
@@ -201,7 +201,7 @@ impl Tunnel<'_> {
         }
     }
 
-    /// Resolves the name here, and tries its addresses one after the other.
+    /// Resolves the name on this machine, and tries its addresses one after the other.
     async fn by_addresses<F>(&self, dial: impl Fn() -> F) -> Result<Socket, Error>
     where
         F: Future<Output = Result<Socket, Error>>,
@@ -229,7 +229,7 @@ impl Tunnel<'_> {
         })
     }
 
-    /// Returns an error about the proxy. `what` is what it did.
+    /// Returns an error about the proxy. `what` says what the proxy did.
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
         Error::new(kind, self.at, format!("{} {what}", self.gateway.proxy))
     }

@@ -1,6 +1,6 @@
-//! Tunnels through SOCKS5 (RFC 1928, RFC 1929) and SOCKS4a proxies.
+//! Opens tunnels through SOCKS5 (RFC 1928, RFC 1929) and SOCKS4a proxies.
 //!
-//! Invariant: exactly the bytes of each reply are read, since what follows belongs to the server.
+//! Invariant: exactly the bytes of each reply are read, since the bytes after it come from the server.
 
 use super::Tunnel;
 use crate::source::http::dial;
@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Host;
 
-/// Bytes of SOCKS5: its version, the ways to log in, the command, and the kinds of addresses.
+/// Bytes of SOCKS5: the version, the login methods, the command, and the kinds of addresses.
 const VERSION_5: u8 = 5;
 const WITHOUT_LOGIN: u8 = 0;
 const WITH_PASSWORD: u8 = 2;
@@ -23,17 +23,17 @@ const IS_IPV4: u8 = 1;
 const IS_NAME: u8 = 3;
 const IS_IPV6: u8 = 4;
 
-/// Bytes of SOCKS4: its version, and the reply that says yes.
+/// Bytes of SOCKS4: the version, and the reply for an open tunnel.
 const VERSION_4: u8 = 4;
 const GRANTED: u8 = 0x5a;
 
-/// An address that no host has. It says that a name follows (SOCKS4a).
+/// An address that no host has. In SOCKS4a, it means that a host name follows.
 const NAME_FOLLOWS: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 
-/// Opens a tunnel to this host, and to the port of the server.
+/// Opens a tunnel to this host, at the port of the server.
 ///
 /// # Errors
-/// `proxy.login`, `proxy.refused` or `proxy.failed`.
+/// Returns `proxy.login`, `proxy.refused` or `proxy.failed`.
 pub(super) async fn open(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -> Result<(), Error> {
     if let Host::Domain(name) = host
         && (name.len() > SOCKS_TEXT_MOST || name.bytes().any(|byte| byte == 0))
@@ -79,11 +79,11 @@ async fn log_in(socket: &mut Socket, tunnel: &Tunnel<'_>) -> Result<(), Error> {
     }
 }
 
-/// The message with user name and password (RFC 1929, section 2).
+/// Returns the message with the user name and the password (RFC 1929, section 2).
 fn password(login: &Login) -> Vec<u8> {
     let mut message = vec![1];
     for text in [login.user.as_str(), login.password.expose()] {
-        // Settings with longer texts are refused.
+        // Longer texts were refused when the settings were read.
         let bytes = &text.as_bytes()[..text.len().min(SOCKS_TEXT_MOST)];
         message.push(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
         message.extend(bytes);
@@ -112,7 +112,7 @@ async fn open_5(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
     if version != VERSION_5 {
         return Err(tunnel.error(ErrorKind::ProxyFailed, "did not answer as SOCKS5 proxies do"));
     }
-    // RFC 1928, section 6.
+    // The replies are listed in RFC 1928, section 6.
     let (kind_of_error, why) = match reply {
         0 => return skip_address(socket, tunnel, kind).await,
         1 => (ErrorKind::ProxyFailed, "says: general failure"),
@@ -131,7 +131,7 @@ async fn open_5(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
     Err(tunnel.error(kind_of_error, why))
 }
 
-/// Reads the address and the port that end a reply.
+/// Reads the address and the port at the end of a reply.
 async fn skip_address(socket: &mut Socket, tunnel: &Tunnel<'_>, kind: u8) -> Result<(), Error> {
     let length = match kind {
         IS_IPV4 => 4,
@@ -156,7 +156,7 @@ async fn open_4(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
     let mut request = vec![VERSION_4, CONNECT];
     request.extend(tunnel.server.port.to_be_bytes());
     request.extend(address.octets());
-    // SOCKS4 has a user name and no password.
+    // A SOCKS4 request contains a user name, but no password.
     request.extend(tunnel.gateway.proxy.login.as_ref().map_or("", |login| login.user.as_str()).bytes());
     request.push(0);
     if let Some(name) = name {
@@ -171,7 +171,7 @@ async fn open_4(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
     }
 }
 
-/// Sends a message, and reads as many bytes of the reply.
+/// Sends a message, and reads `N` bytes of the reply.
 async fn say<const N: usize>(
     socket: &mut Socket,
     tunnel: &Tunnel<'_>,

@@ -66,14 +66,15 @@ struct Certificate<'a> {
     /// The common name of the issuer.
     issuer: Option<&'a str>,
     dns_names: Vec<&'a str>,
-    /// It has an extension with names, so the common name does not count (RFC 6125, section 6.4.4).
+    /// True if the certificate has an extension with names. Then the common name is ignored (RFC 6125,
+    /// section 6.4.4).
     has_names: bool,
 }
 
 /// Checks that a given certificate is valid now and for this server.
 ///
 /// # Errors
-/// It is not valid.
+/// Returns an error if the certificate is not valid now or not for this server.
 pub(super) fn check(
     der: &CertificateDer<'_>,
     server: &ServerName<'_>,
@@ -167,8 +168,8 @@ fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
     Some(names)
 }
 
-/// Reads the common name of a subject, the last one if there are several. Returns `Some(None)` if there is
-/// none.
+/// Reads the common name of a subject. If there are several, the last one is used. Returns `Some(None)` if
+/// there is none.
 fn common_name(subject: &[u8]) -> Option<Option<&str>> {
     let mut sets = Der(subject);
     let mut found = None;
@@ -205,8 +206,8 @@ fn time((tag, text): (u8, &[u8])) -> Option<i64> {
     if !(1..=12).contains(&month) {
         return None;
     }
-    // The days of the civil calendar, with years that begin in March (Hinnant, chrono-compatible date
-    // algorithms).
+    // Counts the days of the civil calendar, with years that begin in March (algorithm `days_from_civil` of
+    // Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms").
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
         + year.div_euclid(400)

@@ -1,4 +1,4 @@
-//! Explains failed handshakes to people. Invariant: no text of the TLS library is shown.
+//! Explains failed handshakes in words for the user. Invariant: no text of the TLS library is shown.
 
 use super::verify::{NotPinned, Refused};
 use crate::source::http::dial;
@@ -11,7 +11,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 /// The most names of a certificate that are shown.
-const NAMES_TOLD: usize = 4;
+const NAMES_SHOWN: usize = 4;
 
 /// Returns the error for a failed handshake.
 pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Error {
@@ -77,7 +77,7 @@ fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
     (kind, detail.into())
 }
 
-/// Explains the alert with which the server refused (RFC 8446, section 6.2).
+/// Explains the alert that the server sent (RFC 8446, section 6.2).
 fn of_alert(alert: Alert) -> (ErrorKind, String) {
     let (kind, detail) = match alert {
         // Old servers also send handshake_failure to clients without a certificate.
@@ -124,7 +124,7 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         Bad::Expired | Bad::NotValidYet => (ErrorKind::TlsExpired, String::new()),
         Bad::NotValidForNameContext { presented, .. } => (ErrorKind::TlsWrongHost, names(presented)),
         Bad::NotValidForName => (ErrorKind::TlsWrongHost, String::new()),
-        // The meaning of the kind says already that no authority signed it.
+        // The text of the error kind already says that no trusted authority signed the certificate.
         Bad::UnknownIssuer => untrusted(""),
         Bad::Revoked => untrusted("it was revoked"),
         Bad::BadSignature => untrusted("its signature is wrong"),
@@ -188,11 +188,11 @@ fn names(presented: &[String]) -> String {
         let inner = text.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')')).unwrap_or(text);
         inner.trim_matches('"').to_string()
     };
-    let told: Vec<String> = presented.iter().take(NAMES_TOLD).map(name).collect();
+    let shown: Vec<String> = presented.iter().take(NAMES_SHOWN).map(name).collect();
     match presented.len() {
         0 => "it names no host".into(),
-        all if all > NAMES_TOLD => format!("it is for {} and {} more", told.join(", "), all - NAMES_TOLD),
-        _ => format!("it is for {}", told.join(", ")),
+        all if all > NAMES_SHOWN => format!("it is for {} and {} more", shown.join(", "), all - NAMES_SHOWN),
+        _ => format!("it is for {}", shown.join(", ")),
     }
 }
 
