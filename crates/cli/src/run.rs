@@ -218,7 +218,7 @@ async fn download(
     };
     let session = match session {
         Ok(session) => Arc::new(session),
-        // Only here is it known if the files with certificates can be read.
+        // The engine reads the files with certificates when the session starts.
         Err(e) if !e.at.is_empty() => {
             let key = args.options.http.key.as_ref().filter(|key| key.to_string_lossy() == e.at);
             let option = match e.kind {
@@ -253,12 +253,8 @@ async fn download(
             }
         }
     };
-    write_last_output(
-        move || outputs.into_iter().for_each(|thread| drop(thread.join())),
-        &shared,
-        &mut signals,
-    )
-    .await;
+    let join = move || outputs.into_iter().for_each(|thread| drop(thread.join()));
+    write_last_output(join, &shared, &mut signals).await;
     let closing = closing(&summary, output, shared.ending(), &shared.take_last());
     write_last_output(move || printer::err(&closing), &shared, &mut signals).await;
     if from_stdin && summary.files == 0 && shared.ending().is_none() {

@@ -58,9 +58,9 @@ pub const ENVIRONMENT: [(&str, &str); 13] = [
     ),
     (
         "NETRC",
-        "the netrc file, if `--netrc` is not given (default: `.netrc` in the home folder; Windows: `_netrc`)",
+        "It names the netrc file, if `--netrc` is not given. The default is `.netrc` in the home folder (Windows: `_netrc`).",
     ),
-    ("TZ", "the time zone of the log"),
+    ("TZ", "It sets the time zone of the log."),
 ];
 
 /// Settings of the output.
