@@ -7,6 +7,7 @@ mod again;
 mod args;
 mod completions;
 mod config;
+mod cookies;
 mod exit;
 mod failed;
 mod given;

@@ -2,12 +2,15 @@
 //!
 //! Invariant: no message contains a password or a token.
 
-use crate::args::{self, Args, LoginOption, TokenOption};
+use crate::args::{self, Args, LoginOption, SecretOption};
+use crate::cookies;
 use crate::given;
 use crate::platform::{self, Hidden};
 use crate::settings;
+use downhaul_engine::core::credentials::challenge::Schemes;
 use downhaul_engine::core::credentials::netrc::{self, Netrc};
 use downhaul_engine::core::secret::{Login, Secret};
+use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 use std::io;
 use std::path::Path;
@@ -36,11 +39,17 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
             *option = Some(LoginOption::Whole(whole(name, given)?));
         }
     }
-    if let Some(TokenOption::File(path)) = &http.bearer {
+    if let Some(SecretOption::File(path)) = &http.bearer {
         http.bearer = Some(token_of(path).map_err(NoLogin::Unusable)?);
+    }
+    for option in &mut http.cookie {
+        if let SecretOption::File(path) = option {
+            *option = cookies_of(path).map_err(NoLogin::Unusable)?;
+        }
     }
     let mut notes = Vec::new();
     args.netrc = netrc(&args, &mut notes).map_err(NoLogin::Unusable)?;
+    args.cookies = cookies::read(&args, &mut notes).map_err(NoLogin::Unusable)?;
     Ok((args, notes))
 }
 
@@ -83,6 +92,20 @@ fn unusable(why: String, was_named: bool, notes: &mut Vec<String>) -> Result<Opt
     Ok(None)
 }
 
+/// Puts the logins and cookies of the arguments into the settings.
+pub(crate) fn apply(args: &Args, settings: &mut Settings) {
+    let http = &args.options.http;
+    settings.user = login(http.user.as_ref());
+    settings.bearer = token(http.bearer.as_ref());
+    settings.netrc = args.netrc.clone();
+    settings.cookies = args.cookies.clone();
+    settings.cookies_given = cookies_given(&http.cookie);
+    settings.schemes = match http.auth {
+        args::Auth::Auto => Schemes::Any,
+        args::Auth::Basic => Schemes::Basic,
+    };
+}
+
 /// Returns the login of `--user` or `--proxy-user`, if it is whole.
 pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
     match option {
@@ -92,9 +115,9 @@ pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
 }
 
 /// Returns the token of `--bearer`, if it is not in a file.
-pub(crate) fn token(option: Option<&TokenOption>) -> Option<Secret> {
+fn token(option: Option<&SecretOption>) -> Option<Secret> {
     match option {
-        Some(TokenOption::Token(token)) => Some(token.clone()),
+        Some(SecretOption::Text(token)) => Some(token.clone()),
         _ => None,
     }
 }
@@ -127,14 +150,33 @@ fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
     }
 }
 
-fn token_of(path: &Path) -> Result<TokenOption, String> {
+fn token_of(path: &Path) -> Result<SecretOption, String> {
     let shown = path.to_string_lossy();
     let shown = show::escaped(&shown);
     let line = first_line(path, &format!("--bearer @{shown}"))?;
     match args::token(line.trim()) {
-        Ok(token @ TokenOption::Token(_)) => Ok(token),
+        Ok(token @ SecretOption::Text(_)) => Ok(token),
         _ => Err(format!("--bearer @{shown}: the first line must be a token, without blanks")),
     }
+}
+
+fn cookies_of(path: &Path) -> Result<SecretOption, String> {
+    let shown = path.to_string_lossy();
+    let shown = show::escaped(&shown);
+    let line = first_line(path, &format!("--cookie @{shown}"))?;
+    match args::cookies(&line) {
+        Ok(cookies @ SecretOption::Text(_)) => Ok(cookies),
+        _ => Err(format!("--cookie @{shown}: the first line must be NAME=VALUE; NAME=VALUE")),
+    }
+}
+
+/// Returns the cookies of `--cookie`, as the header has them.
+fn cookies_given(options: &[SecretOption]) -> Option<Secret> {
+    let texts = options.iter().filter_map(|option| match option {
+        SecretOption::Text(text) => Some(text),
+        SecretOption::File(_) => None,
+    });
+    Secret::joined(texts, "; ")
 }
 
 /// Returns the first line of a file, without its end.

@@ -4,6 +4,7 @@
 //! This file is long because it connects all of these parts.
 
 use crate::args::{Args, MORE_INFORMATION};
+use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
 use crate::given;
@@ -94,17 +95,9 @@ impl Shared {
 /// Downloads the files of the arguments.
 pub(crate) fn run(args: &Args) -> Exit {
     notes(args);
-    let args = &match given::with_headers(args) {
+    let args = &match with_secrets(args) {
         Ok(args) => args,
-        Err(why) => return usage(&why),
-    };
-    let args = &match logins::with_logins(args) {
-        Ok((args, notes)) => {
-            notes.iter().for_each(|note| warn(note));
-            args
-        }
-        Err(NoLogin::Unusable(why)) => return usage(&why),
-        Err(NoLogin::Interrupted) => return Exit::Interrupted,
+        Err(exit) => return exit,
     };
     let trace = match args.options.reporting.verbose {
         0 | 1 => Trace::default(),
@@ -144,10 +137,29 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
     let exit = own.block_on(download(args, input, (settings, &output), trace, terminal, network.handle()));
+    let exit = match args.options.http.save_cookies.as_ref().map(|path| cookies::save(&args.cookies, path)) {
+        Some(Err(why)) => {
+            error(&why);
+            exit.min(Exit::Disk)
+        }
+        _ => exit,
+    };
     // Blocked threads (such as a reader of standard input, or a name lookup) are not waited for.
     own.shutdown_background();
     network.shutdown_background();
     exit
+}
+
+/// Returns the arguments with all secrets that files and the person have, and shows what the person should
+/// know of those files.
+fn with_secrets(args: &Args) -> Result<Args, Exit> {
+    let args = given::with_headers(args).map_err(|why| usage(&why))?;
+    let (args, notes) = logins::with_logins(&args).map_err(|no_login| match no_login {
+        NoLogin::Unusable(why) => usage(&why),
+        NoLogin::Interrupted => Exit::Interrupted,
+    })?;
+    notes.iter().for_each(|note| warn(note));
+    Ok(args)
 }
 
 /// Shows the warnings about the configuration.

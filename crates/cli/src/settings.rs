@@ -8,7 +8,6 @@ use crate::printer::Paint;
 use crate::proxies;
 use crate::record;
 use crate::state;
-use downhaul_engine::core::credentials::challenge::Schemes;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::settings::{
@@ -207,13 +206,7 @@ pub(crate) fn resolve(
     settings.headers = given::headers(&args.options.http.headers)?.into_iter().collect();
     settings.headers_for = given::headers_for(&args.options.http.header_for)?;
     settings.for_hosts = args.config.host_rules();
-    settings.user = logins::login(args.options.http.user.as_ref());
-    settings.bearer = logins::token(args.options.http.bearer.as_ref());
-    settings.netrc = args.netrc.clone();
-    settings.schemes = match args.options.http.auth {
-        args::Auth::Auto => Schemes::Any,
-        args::Auth::Basic => Schemes::Basic,
-    };
+    logins::apply(args, &mut settings);
     settings.decode = args.options.http.decode == args::Decode::Auto;
     settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);
     settings.cacert = args.options.http.cacert.clone();
@@ -245,6 +238,7 @@ pub(crate) fn resolve(
         .iter()
         .chain(&args.options.verification.record)
         .chain(&args.options.failure.failed)
+        .chain(&args.options.http.save_cookies)
         .cloned()
         .chain(args.options.verification.record.as_deref().map(record::beside))
         .collect();

@@ -55,6 +55,7 @@ impl Survey {
             (!settings.headers.0.is_empty(), "the headers of -H are"),
             (settings.user.is_some(), "the login of --user is"),
             (settings.bearer.is_some(), "the token of --bearer is"),
+            (settings.cookies_given.is_some(), "the cookies of --cookie are"),
         ];
         for (_, what) in secrets.iter().filter(|(given, _)| *given && !others.is_empty()) {
             let to = shown(&others);

@@ -15,6 +15,12 @@ impl Secret {
         Secret(text.into())
     }
 
+    /// Joins texts to one, with a separator between them. Returns `None` if there are none.
+    pub fn joined<'s>(secrets: impl Iterator<Item = &'s Secret>, separator: &str) -> Option<Secret> {
+        let texts: Vec<&str> = secrets.map(|secret| secret.0.as_str()).collect();
+        (!texts.is_empty()).then(|| Secret(texts.join(separator)))
+    }
+
     /// Returns the text for use in a request. It must not reach a screen, a log, an event or a journal.
     pub fn expose(&self) -> &str {
         &self.0

@@ -2,8 +2,11 @@
 //!
 //! Invariant: no code here reads options, files or the environment. The program that starts the session does
 //! that.
+//!
+//! This file is long because it is the list of all options of a session, each with its documentation.
 
 use crate::credentials::challenge::Schemes;
+use crate::credentials::cookies::Cookies;
 use crate::credentials::netrc::Netrc;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
@@ -107,6 +110,11 @@ pub struct Settings {
     /// The logins of a netrc file, for the origins of the given URLs and for hosts to which their redirects
     /// lead.
     pub netrc: Option<Netrc>,
+    /// The cookies of the run. Those that servers set are added to them.
+    pub cookies: Cookies,
+    /// Cookies as the header `Cookie` has them (`a=b; c=d`), for the origin of each given URL and for no
+    /// other.
+    pub cookies_given: Option<Secret>,
     /// How logins may be sent.
     pub schemes: Schemes,
     /// The value of the User-Agent header.
@@ -191,6 +199,8 @@ impl Default for Settings {
             user: None,
             bearer: None,
             netrc: None,
+            cookies: Cookies::default(),
+            cookies_given: None,
             schemes: Schemes::Any,
             user_agent: concat!("downhaul/", env!("CARGO_PKG_VERSION")).into(),
             cacert: None,
@@ -261,6 +271,8 @@ setters! {
     with_user user Option<Login>,
     with_bearer bearer Option<Secret>,
     with_netrc netrc Option<Netrc>,
+    with_cookies cookies Cookies,
+    with_cookies_given cookies_given Option<Secret>,
     with_schemes schemes Schemes,
     with_user_agent user_agent impl Into<String>,
     with_cacert cacert Option<PathBuf>,

@@ -72,12 +72,10 @@ const TABLE: &[Row] = &[
     ),
     (Some('U'), &["user-agent-string"], Some("TEXT"), Instead("use -A TEXT")),
     (Some('e'), &["referer"], Some("URL"), Instead("use -H 'Referer: URL'")),
-    (
-        Some('b'),
-        &["cookie", "load-cookies", "cookie-jar", "background"],
-        None,
-        Instead("use -H 'Cookie: NAME=VALUE', or -H @FILE; for the background, use & of the shell"),
-    ),
+    (None, &["load-cookies"], Some("FILE"), Instead("use --cookies FILE")),
+    (None, &["cookie-jar"], Some("FILE"), Instead("use --save-cookies FILE")),
+    (None, &["keep-session-cookies"], None, Anyway),
+    (None, &["background"], None, Instead("use & of the shell")),
     (
         None,
         &["http-user", "http-password", "http-passwd", "password"],

@@ -1,9 +1,11 @@
 //! The options, in the groups that `--help` shows. `-h` leaves out those with `hide_short_help`.
+//!
+//! This file is long because it is the list of all options, each with its help.
 
 use super::choices::{
     Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
 };
-use super::values::{self, Header, LoginOption, NumberOrAuto, Pins, TokenOption};
+use super::values::{self, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
@@ -237,7 +239,7 @@ pub struct Http {
     ///
     /// The token is sent to the servers of the given URLs and to no other server.
     #[arg(long, value_name = "TOKEN", value_parser = values::token, conflicts_with = "user", hide_short_help = true)]
-    pub bearer: Option<TokenOption>,
+    pub bearer: Option<SecretOption>,
 
     /// Read logins from this netrc file, not from $NETRC or ~/.netrc
     ///
@@ -253,6 +255,20 @@ pub struct Http {
     /// Choose when and how to send a login
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub auth: Auth,
+
+    /// Send these cookies to the servers of the given URLs (NAME=VALUE; NAME=VALUE), or those in @FILE
+    #[arg(short = 'b', long, value_name = "COOKIES", value_parser = values::cookies, hide_short_help = true)]
+    pub cookie: Vec<SecretOption>,
+
+    /// Use the cookies in FILE, as curl, wget and browsers' extensions write it
+    ///
+    /// Each cookie goes to the hosts that it is for. Cookies that servers set are used within a run anyway.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub cookies: Option<PathBuf>,
+
+    /// Write all cookies into FILE at the end of the run
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub save_cookies: Option<PathBuf>,
 
     /// Send this text as the User-Agent header
     ///

@@ -9,8 +9,8 @@ mod values;
 pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
-pub use values::{Header, LoginOption, TokenOption};
-pub(crate) use values::{header, header_option, login, token};
+pub use values::{Header, LoginOption, SecretOption};
+pub(crate) use values::{cookies, header, header_option, login, token};
 
 use crate::again::Again;
 use crate::config::{self, Config};
@@ -21,6 +21,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
 };
+use downhaul_engine::core::credentials::cookies::Cookies;
 use downhaul_engine::core::credentials::netrc::Netrc;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -99,6 +100,10 @@ pub struct Args {
     /// The logins of the netrc file.
     #[arg(skip)]
     pub(crate) netrc: Option<Netrc>,
+
+    /// The cookies of the run.
+    #[arg(skip)]
+    pub(crate) cookies: Cookies,
 
     /// What the configuration says.
     #[arg(skip)]

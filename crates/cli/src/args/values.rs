@@ -39,12 +39,12 @@ pub enum LoginOption {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pins(pub Vec<[u8; 32]>);
 
-/// `--bearer`.
+/// `--bearer` and `--cookie`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenOption {
-    /// The token.
-    Token(Secret),
-    /// A file with the token.
+pub enum SecretOption {
+    /// The token, or the cookies.
+    Text(Secret),
+    /// A file with it.
     File(PathBuf),
 }
 
@@ -210,13 +210,26 @@ pub(crate) fn login(text: &str) -> Result<LoginOption, String> {
 }
 
 /// Reads a bearer token, or `@FILE`. The error contains no part of it.
-pub(crate) fn token(text: &str) -> Result<TokenOption, String> {
+pub(crate) fn token(text: &str) -> Result<SecretOption, String> {
     match text.strip_prefix('@') {
-        Some(file) => file_with_secret(file).map(TokenOption::File),
+        Some(file) => file_with_secret(file).map(SecretOption::File),
         None if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Ok(TokenOption::Token(Secret::new(text)))
+            Ok(SecretOption::Text(Secret::new(text)))
         }
         None => Err("it must be one word without blanks".into()),
+    }
+}
+
+/// Reads `NAME=VALUE; NAME=VALUE`, or `@FILE`. The error contains no part of it.
+pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
+    if let Some(file) = text.strip_prefix('@') {
+        return file_with_secret(file).map(SecretOption::File);
+    }
+    let text = header_value(text.trim())?;
+    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty());
+    match text.trim_end_matches(';').split(';').all(is_pair) {
+        true => Ok(SecretOption::Text(Secret::new(text.trim_end_matches(';')))),
+        false => Err("it must be NAME=VALUE; --cookies FILE reads a cookie file".into()),
     }
 }
 

@@ -23,6 +23,7 @@ mod names;
 #[cfg(unix)]
 mod codings;
 mod content;
+mod cookies;
 mod credentials;
 mod heads;
 mod http2;

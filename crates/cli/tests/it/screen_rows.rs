@@ -85,7 +85,7 @@ fn options_of_other_tools_are_answered_with_the_right_one() {
         (&["-nc"], "use --if-exists skip"),
         (&["-N"], "use --if-exists update"),
         (&["--password", "secret"], "use --user"),
-        (&["-b", "a=b"], "-H 'Cookie"),
+        (&["--cookie-jar", "x"], "use --save-cookies FILE"),
         (&["-C", "100"], "leave it out"),
         (&["--compressed"], "use --decode auto"),
         (&["--resume"], "the same command again resumes"),

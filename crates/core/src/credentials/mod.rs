@@ -5,6 +5,7 @@
 //! kind that is added without a rule does not compile.
 
 pub mod challenge;
+pub mod cookies;
 pub mod digest;
 mod login;
 pub mod netrc;

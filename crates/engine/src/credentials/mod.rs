@@ -14,8 +14,10 @@ mod permit;
 
 pub(crate) use permit::Permit;
 
+use crate::clock;
 use crate::source::GivenBy;
 use downhaul_core::credentials::challenge::{self, Challenge, Schemes};
+use downhaul_core::credentials::cookies::Time;
 use downhaul_core::credentials::{self, Going, Refused, SecretKind};
 use downhaul_core::job::Headers;
 use downhaul_core::secret::{Login, Secret};
@@ -25,7 +27,11 @@ use logins::{How, Logins};
 use permit::Attempt;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 use url::Url;
+
+/// The most cookies that one response can set, as in curl.
+const COOKIES_OF_RESPONSE_MOST: usize = 50;
 
 /// All secrets of a session.
 pub(crate) struct Store {
@@ -132,6 +138,15 @@ impl Store {
             let named = self.settings.headers_for.iter().filter(|(host, ..)| is_host(url, host));
             permit.add_headers(SecretKind::HeaderFor, named.map(|(_, name, value)| (name.as_str(), value)));
         }
+        if let Some(given) =
+            self.settings.cookies_given.as_ref().filter(|_| SecretKind::CookieGiven.may_go(going))
+        {
+            permit.add_cookies(SecretKind::CookieGiven, given);
+        }
+        let jar = self.settings.cookies.jar();
+        for cookie in jar.select(going, now()) {
+            permit.add_cookie(cookie);
+        }
         Ok(permit)
     }
 
@@ -147,6 +162,7 @@ impl Store {
     /// Looks at the response to a request that was sent with a permit.
     pub(crate) fn after(&self, asking: Asking, sent: &Permit, status: u16, response: &HeaderMap) -> After {
         let Asking { url, method, .. } = asking;
+        self.take_cookies(url, response);
         if status != 401 {
             if let Some(Attempt { login, how, .. }) = &sent.attempt {
                 let info = response.get("authentication-info").map(header::HeaderValue::as_bytes);
@@ -186,6 +202,22 @@ impl Store {
                 After::Again(Box::new(permit))
             }
             None => After::Done,
+        }
+    }
+
+    /// Returns true if a request that a redirect led to may log in with the netrc file. A list then needs one
+    /// login, since it brings a cookie for the others.
+    pub(crate) fn logs_in_elsewhere(&self, asking: Asking) -> bool {
+        let is_netrc = |candidate: &Candidate| candidate.kind == SecretKind::Netrc;
+        !asking.given.going(asking.url).is_at_home() && self.candidate(asking).as_ref().is_some_and(is_netrc)
+    }
+
+    fn take_cookies(&self, url: &Url, response: &HeaderMap) {
+        let mut headers =
+            response.get_all(header::SET_COOKIE).iter().take(COOKIES_OF_RESPONSE_MOST).peekable();
+        if headers.peek().is_some() {
+            let mut jar = self.settings.cookies.jar();
+            headers.for_each(|header| jar.set(header.as_bytes(), url, now()));
         }
     }
 
@@ -235,6 +267,11 @@ fn unmet(challenges: &[Challenge]) -> String {
         true => "the server does not say how to log in".into(),
         false => format!("the server wants {}, which this login cannot be used for", schemes.join(" or ")),
     }
+}
+
+/// Returns the seconds since 1970, which say when cookies end.
+fn now() -> Time {
+    clock::wall().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 fn headers(headers: &Headers) -> impl Iterator<Item = (&str, &Secret)> {

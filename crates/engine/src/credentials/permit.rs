@@ -6,6 +6,7 @@
 use super::logins::How;
 use downhaul_core::credentials::SecretKind;
 use downhaul_core::credentials::challenge::Challenge;
+use downhaul_core::credentials::cookies::Cookie;
 use downhaul_core::secret::{Login, Secret};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
@@ -47,8 +48,18 @@ impl Permit {
         for (_, name, _) in &self.headers {
             headers.remove(name);
         }
-        for (_, name, value) in &self.headers {
+        let (cookies, others): (Vec<_>, Vec<_>) =
+            self.headers.iter().partition(|(_, name, _)| name == header::COOKIE);
+        for (_, name, value) in others {
             headers.append(name.clone(), value.clone());
+        }
+        // All cookies are in one header (RFC 6265bis, section 5.8.1).
+        let cookies: Vec<&[u8]> = cookies.iter().map(|(_, _, value)| value.as_bytes()).collect();
+        if let Some(mut value) =
+            HeaderValue::from_bytes(&cookies.join(&b"; "[..])).ok().filter(|value| !value.is_empty())
+        {
+            value.set_sensitive(true);
+            headers.insert(header::COOKIE, value);
         }
     }
 
@@ -83,6 +94,28 @@ impl Permit {
     /// Returns the kind of the secret in the `Authorization` header.
     pub(super) fn authorized_by(&self) -> Option<SecretKind> {
         self.headers.iter().find(|(_, name, _)| name == header::AUTHORIZATION).map(|(kind, ..)| *kind)
+    }
+
+    /// Adds cookies that the person gave, in the form of the header.
+    pub(super) fn add_cookies(&mut self, kind: SecretKind, cookies: &Secret) {
+        if let Some(value) = sensitive(cookies) {
+            self.headers.push((kind, header::COOKIE, value));
+        }
+    }
+
+    /// Adds a cookie of the jar. What the person gave under the same name wins.
+    pub(super) fn add_cookie(&mut self, cookie: &Cookie) {
+        let is_given = |value: &HeaderValue| {
+            let pairs = value.as_bytes().split(|&byte| byte == b';');
+            let mut names = pairs.map(|pair| pair.split(|&byte| byte == b'=').next().unwrap_or_default());
+            names.any(|name| name.trim_ascii() == cookie.name.as_bytes())
+        };
+        let mut given = self.headers.iter().filter(|(kind, name, _)| {
+            *name == header::COOKIE && !matches!(kind, SecretKind::CookieOfServer | SecretKind::CookieFile)
+        });
+        if !given.any(|(_, _, value)| is_given(value)) {
+            self.add_cookies(cookie.kind, &cookie.pair());
+        }
     }
 
     fn replace(&mut self, names: &[HeaderName]) {

@@ -88,6 +88,11 @@ impl Server {
         Server::start_on(&format!("127.0.0.1:{port}"), World::default())
     }
 
+    /// Starts on a free port of this address, such as 127.0.0.2. All of 127.0.0.0/8 is this machine on Linux.
+    pub fn start_with_address(ip: &str) -> Server {
+        Server::start_on(&format!("{ip}:0"), World::default())
+    }
+
     /// Starts with TLS.
     pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Server {
         Server::start_on("127.0.0.1:0", World { tls: Some(config), ..World::default() })
@@ -124,7 +129,7 @@ impl Server {
     /// Returns the URL of a path: `SIN/SIZE/NAME`.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.world.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}/{path}", self.port())
+        format!("{scheme}://{}/{path}", self.address)
     }
 
     /// Puts a file at a path (such as `/d/SHA256SUMS`) and returns its URL.

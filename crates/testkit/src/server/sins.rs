@@ -5,6 +5,7 @@
 
 mod body;
 mod coded;
+mod dance;
 mod digests;
 mod headers;
 mod logins;
@@ -95,6 +96,10 @@ const SINS: &[(&str, Script)] = &[
     ("says_too_much", quotas::says_too_much),
     ("uses_up_the_quota", quotas::uses_up_the_quota),
     ("login", logins::login),
+    ("cookie_wall", dance::cookie_wall),
+    ("granule", dance::granule),
+    ("authorize", dance::authorize),
+    ("callback", dance::callback),
     ("checksum", digests::checksum),
     ("checksum_wrong", digests::checksum_wrong),
     ("checksum_malformed", digests::checksum_malformed),

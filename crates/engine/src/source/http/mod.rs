@@ -16,6 +16,7 @@ mod dispatch;
 mod failure;
 mod http1;
 mod http2;
+mod login_gate;
 mod proxy;
 mod reason;
 mod redirect;
@@ -57,6 +58,7 @@ pub(crate) struct Client {
     dispatcher: dispatch::Dispatcher,
     credentials: Store,
     pauses: retry_after::Pauses,
+    gates: login_gate::Gates,
 }
 
 /// The file behind one URL.
@@ -75,7 +77,13 @@ impl Client {
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
         let credentials = Store::new(settings.clone());
-        Ok(Client { settings, dispatcher, credentials, pauses: retry_after::Pauses::default() })
+        Ok(Client {
+            settings,
+            dispatcher,
+            credentials,
+            pauses: retry_after::Pauses::default(),
+            gates: login_gate::Gates::default(),
+        })
     }
 
     pub(crate) fn file(self: &Arc<Self>, url: &Url, by: GivenBy) -> HttpFile {
@@ -140,12 +148,17 @@ impl HttpFile {
     /// Follows redirects from `url` until a response has the file. An error is returned together with true if
     /// there was a redirect before it.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
-        let mut hops = 0;
-        let mut said = None;
+        let (start, client) = (url.clone(), &self.client);
+        let (mut hops, mut said) = (0, None);
+        let mut visitor = login_gate::Visitor::default();
         loop {
+            let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, request));
+            if logs_in && client.gates.enter(&url, &mut visitor).await {
+                (url, hops, said) = (start.clone(), 0, None);
+            }
             let result = self.send_once(&url, request).await.map_err(|error| (error, hops > 0))?;
             match result {
-                Answer::Redirect(next, linked) if hops < self.client.settings.max_redirects => {
+                Answer::Redirect(next, linked) if hops < client.settings.max_redirects => {
                     // The size in the first redirect that states one is used. A redirect without TLS is
                     // trusted only if it comes from the origin of the given URL.
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
@@ -231,8 +244,7 @@ impl HttpFile {
     /// it. Returns the response, whatever its status, and why a login was refused.
     async fn exchange(&self, url: &Url, request: &Request) -> Result<(HttpResponse, Option<String>), Error> {
         let client = &self.client;
-        let headers = request.headers.as_deref();
-        let asking = Asking { given: &self.given, url, method: request::method(request), headers };
+        let asking = self.asking(url, request);
         let permit = client.credentials.permit(asking);
         let mut permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
         let peer = client.credentials.peer(asking);
@@ -296,6 +308,11 @@ impl HttpFile {
         error.size = size;
         error.again = self.client.settings.retry_on.contains(&status) && error.kind == kind;
         error
+    }
+
+    fn asking<'a>(&'a self, url: &'a Url, request: &'a Request) -> Asking<'a> {
+        let headers = request.headers.as_deref();
+        Asking { given: &self.given, url, method: request::method(request), headers }
     }
 
     fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {

@@ -1,0 +1,61 @@
+//! The cookies of a run: those of a file at its beginning, and the file with all of them at its end.
+//!
+//! Invariant: a file with cookies is for its user alone, and it is replaced in one step.
+
+use crate::args::Args;
+use crate::given;
+use crate::platform;
+use downhaul_engine::core::credentials::cookies::{self, Cookies, Time};
+use downhaul_engine::core::show;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Reads the file of `--cookies`. The first run that saves into the same file begins without it.
+///
+/// # Errors
+/// Why it cannot be used, without any of its text.
+pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, String> {
+    let http = &args.options.http;
+    let Some(path) = &http.cookies else { return Ok(Cookies::default()) };
+    let shown = shown(path);
+    let text = match given::read(path, cookies::LONGEST) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound && http.save_cookies.as_ref() == Some(path) => {
+            return Ok(Cookies::default());
+        }
+        Err(e) => return Err(format!("--cookies {shown}: it cannot be read: {e}")),
+    };
+    let text = String::from_utf8(text).map_err(|_| format!("--cookies {shown}: it is not UTF-8"))?;
+    let all = cookies::read(&text).map_err(|mistake| format!("--cookies {shown}: {mistake}"))?;
+    if platform::others_may_read(path) {
+        notes.push(format!("other users can read the cookie file {shown}: chmod 600 makes it private"));
+    }
+    Ok(Cookies::new(all, now()))
+}
+
+/// Writes all cookies into a file.
+///
+/// # Errors
+/// Why it cannot be written.
+pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
+    let text = cookies::write(cookies.jar().all(now()));
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.tmp", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = platform::write_private(&new, text.as_bytes()).and_then(|()| fs::rename(&new, path));
+    written.map_err(|e| {
+        // What was not written must not stay.
+        let _ = fs::remove_file(&new);
+        format!("the cookies could not be saved into {}: {e}", shown(path))
+    })
+}
+
+fn shown(path: &Path) -> String {
+    show::escaped(&path.to_string_lossy()).into_owned()
+}
+
+fn now() -> Time {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

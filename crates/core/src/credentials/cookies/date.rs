@@ -1,0 +1,101 @@
+//! Dates of cookies, in any of the forms that servers write (RFC 6265bis, section 5.1.1).
+
+use super::Time;
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// Reads the date of an `Expires` attribute. A date before 1970 is the beginning of 1970.
+pub(super) fn parse(text: &str) -> Option<Time> {
+    let is_delimiter = |c: char| !(c.is_ascii_alphanumeric() || c == ':' || !c.is_ascii());
+    let (mut time, mut day, mut month, mut year) = (None, None, None, None);
+    for token in text.split(is_delimiter).filter(|token| !token.is_empty()) {
+        if time.is_none()
+            && let Some(found) = time_of(token)
+        {
+            time = Some(found);
+        } else if day.is_none()
+            && let Some(found) = number(token, 1, 2)
+        {
+            day = Some(found);
+        } else if month.is_none()
+            && let Some(found) = month_of(token)
+        {
+            month = Some(found);
+        } else if year.is_none()
+            && let Some(found) = number(token, 2, 4)
+        {
+            year = Some(found);
+        }
+    }
+    let year = match year? {
+        year @ 70..=99 => year + 1900,
+        year @ 0..=69 => year + 2000,
+        year => year,
+    };
+    let ((hour, minute, second), day, month) = (time?, day?, month?);
+    let is_date = (1..=31).contains(&day) && year >= 1601 && hour < 24 && minute < 60 && second < 60;
+    is_date.then(|| {
+        let days = days_since_1970(i64::from(year), i64::from(month), i64::from(day));
+        let seconds = days * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
+        u64::try_from(seconds).unwrap_or(0)
+    })
+}
+
+/// Returns a number of at least `least` and at most `most` digits, after which anything but a digit may
+/// follow.
+fn number(token: &str, least: usize, most: usize) -> Option<u32> {
+    let digits = token.bytes().take_while(u8::is_ascii_digit).count();
+    if (least..=most).contains(&digits) { token[..digits].parse().ok() } else { None }
+}
+
+fn time_of(token: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = token.splitn(3, ':');
+    let time = (number(parts.next()?, 1, 2)?, whole(parts.next()?)?, number(parts.next()?, 1, 2)?);
+    Some(time)
+}
+
+fn whole(text: &str) -> Option<u32> {
+    if text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn month_of(token: &str) -> Option<u32> {
+    let start = token.get(..3)?.to_ascii_lowercase();
+    let index = MONTHS.iter().position(|month| *month == start)?;
+    u32::try_from(index + 1).ok()
+}
+
+/// Returns the days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that
+/// the day of a leap year is the last one.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read_in_every_form_of_servers() {
+        for (text, seconds) in [
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(1_445_412_480)),
+            ("Wednesday, 21-Oct-15 07:28:00 GMT", Some(1_445_412_480)),
+            ("Wed Oct 21 07:28:00 2015", Some(1_445_412_480)),
+            ("Wed, 21-Oct-2015 07:28:00 GMT", Some(1_445_412_480)),
+            ("21 october 2015 7:28:0", Some(1_445_412_480)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Mon, 01-Jan-1601 00:00:00 GMT", Some(0)),
+            ("Thu, 29 Feb 2024 12:00:00 GMT", Some(1_709_208_000)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),
+            ("0", None),
+            ("Wed, 21 Oct 2015", None),
+            ("Wed, 21 Oct 2015 25:00:00 GMT", None),
+            ("\u{e4}\u{e4}\u{e4} 21 Oct 2015 07:28:00", Some(1_445_412_480)),
+        ] {
+            assert_eq!(parse(text), seconds, "{text}");
+        }
+    }
+}

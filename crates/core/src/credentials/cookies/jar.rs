@@ -1,0 +1,168 @@
+//! All cookies of a run.
+//!
+//! Invariant: their number is bounded, in all and for each domain, and so is what goes with one request.
+
+use super::{Cookie, PAIR_MOST, Time, is_below, is_path, is_secure};
+use crate::credentials::Going;
+use url::Url;
+
+/// The most cookies of one domain, and of all. Browsers keep 180 and 3,300 (Chromium).
+const OF_DOMAIN_MOST: usize = 180;
+const MOST: usize = 3300;
+
+/// The most cookies with one request, and their bytes. curl has the same limits; servers refuse longer
+/// headers.
+const SENT_MOST: usize = 150;
+const SENT_BYTES_MOST: usize = 8190;
+
+/// Cookies, the oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Jar(Vec<Cookie>);
+
+impl Jar {
+    /// Adds a cookie, or replaces the one in its place. One that has ended only removes that one.
+    pub fn insert(&mut self, cookie: Cookie, now: Time) {
+        self.0.retain(|one| !one.is_over(now));
+        if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {
+            return;
+        }
+        // Its age stays that of the first one with its name (RFC 6265bis, section 5.7).
+        if let Some(place) = self.0.iter().position(|one| one.is_replaced_by(&cookie)) {
+            match cookie.is_over(now) {
+                true => drop(self.0.remove(place)),
+                false => self.0[place] = cookie,
+            }
+            return;
+        }
+        if cookie.is_over(now) {
+            return;
+        }
+        if self.0.iter().filter(|one| one.domain == cookie.domain).count() >= OF_DOMAIN_MOST
+            && let Some(oldest) = self.0.iter().position(|one| one.domain == cookie.domain)
+        {
+            self.0.remove(oldest);
+        }
+        if self.0.len() >= MOST {
+            self.0.remove(0);
+        }
+        self.0.push(cookie);
+    }
+
+    /// Takes a cookie that a server at `url` sets. Over plain http it must not take the place of a secure
+    /// one, nor hide it (section 5.7, step 15).
+    pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
+        let Some(cookie) = super::parse(header, url, now) else { return };
+        let hides = |one: &Cookie| {
+            one.secure
+                && one.name == cookie.name
+                && (one.domain == cookie.domain
+                    || is_below(&one.domain, &cookie.domain)
+                    || is_below(&cookie.domain, &one.domain))
+                && is_path(&cookie.path, &one.path)
+        };
+        if is_secure(url) || !self.0.iter().any(hides) {
+            self.insert(cookie, now);
+        }
+    }
+
+    /// Returns the cookies that go with a request: those for longer paths first, then the older ones (section
+    /// 5.8.3).
+    pub fn select(&self, going: Going, now: Time) -> Vec<&Cookie> {
+        let fits = |one: &&Cookie| one.kind.may_go(going) && !one.is_over(now) && one.is_for(going.to);
+        let mut chosen: Vec<&Cookie> = self.0.iter().filter(fits).collect();
+        chosen.sort_by_key(|one| std::cmp::Reverse(one.path.len()));
+        let mut bytes = 0;
+        let mut has_room = |one: &&Cookie| {
+            bytes += one.name.len() + one.value.expose().len() + "=; ".len();
+            bytes <= SENT_BYTES_MOST
+        };
+        chosen.into_iter().take(SENT_MOST).take_while(&mut has_room).collect()
+    }
+
+    /// Returns all cookies that have not ended.
+    pub fn all(&self, now: Time) -> impl Iterator<Item = &Cookie> {
+        self.0.iter().filter(move |one| !one.is_over(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = 1_800_000_000;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    fn sent(jar: &Jar, to: &str, now: Time) -> String {
+        let to = url(to);
+        let chosen = jar.select(Going { to: &to, given: &to, by_person: true }, now);
+        let pairs: Vec<String> =
+            chosen.iter().map(|one| format!("{}={}", one.name, one.value.expose())).collect();
+        pairs.join("; ")
+    }
+
+    fn jar(cookies: &[(&str, &str)]) -> Jar {
+        let mut jar = Jar::default();
+        cookies.iter().for_each(|(at, header)| jar.set(header.as_bytes(), &url(at), NOW));
+        jar
+    }
+
+    #[test]
+    fn cookies_go_where_domain_path_and_scheme_say() {
+        let at = "https://a.shop.example/x/y";
+        let jar = jar(&[
+            (at, "host=1; Path=/"),
+            (at, "below=2; Domain=shop.example; Path=/"),
+            (at, "path=3; Path=/x"),
+            (at, "secure=4; Secure; Path=/"),
+        ]);
+        for (to, expected) in [
+            ("https://a.shop.example/x/z", "path=3; host=1; below=2; secure=4"),
+            ("https://a.shop.example/x", "path=3; host=1; below=2; secure=4"),
+            ("https://a.shop.example/xy", "host=1; below=2; secure=4"),
+            ("http://a.shop.example:8080/", "host=1; below=2"),
+            ("https://b.shop.example/", "below=2"),
+            ("https://c.a.shop.example/", "below=2"),
+            ("https://shop.example/", "below=2"),
+            ("https://myshop.example/", ""),
+            ("https://a.shop.example./", ""),
+            ("https://shop.example.evil.example/", ""),
+        ] {
+            assert_eq!(sent(&jar, to, NOW), expected, "{to}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_replaced_end_and_are_deleted() {
+        let at = "https://h.example/";
+        let mut jar = jar(&[(at, "a=1"), (at, "b=2; Max-Age=10"), (at, "a=3")]);
+        assert_eq!(sent(&jar, at, NOW), "a=3; b=2");
+        assert_eq!(sent(&jar, at, NOW + 10), "a=3");
+        jar.set(b"a=; Max-Age=0", &url(at), NOW);
+        assert_eq!(sent(&jar, at, NOW), "b=2");
+    }
+
+    #[test]
+    fn plain_http_leaves_secure_cookies_alone() {
+        let mut jar = jar(&[("https://h.example/", "a=1; Secure; Path=/")]);
+        jar.set(b"a=evil; Path=/", &url("http://h.example/"), NOW);
+        jar.set(b"a=evil; Domain=h.example; Path=/x", &url("http://sub.h.example/"), NOW);
+        assert_eq!(sent(&jar, "https://h.example/x", NOW), "a=1");
+    }
+
+    #[test]
+    fn numbers_and_sizes_are_bounded() {
+        let mut jar = Jar::default();
+        for n in 0..1000 {
+            jar.set(format!("c{n}={}", "x".repeat(100)).as_bytes(), &url("https://h.example/"), NOW);
+        }
+        assert_eq!(jar.all(NOW).count(), OF_DOMAIN_MOST);
+        assert!(sent(&jar, "https://h.example/", NOW).len() <= SENT_BYTES_MOST);
+        for n in 0..5000 {
+            jar.set(b"a=b", &url(&format!("https://h{n}.example/")), NOW);
+        }
+        assert_eq!(jar.all(NOW).count(), MOST);
+    }
+}

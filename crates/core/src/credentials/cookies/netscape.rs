@@ -1,0 +1,179 @@
+//! Cookie files in the form of Netscape, which curl, wget and browsers' extensions write: one cookie a line,
+//! in seven fields between tabs.
+//!
+//! Invariant: an error names a line and contains none of its text.
+
+use super::{Cookie, PAIR_MOST, SecretKind, Time, is_public_suffix};
+use crate::secret::Secret;
+use std::fmt;
+use std::fmt::Write;
+use url::Host;
+
+/// The longest cookie file in bytes. A browser's file of 3,300 cookies has less than a MiB.
+pub const LONGEST: usize = 16 * 1024 * 1024;
+
+/// What curl writes before the domain of a cookie that scripts must not see.
+const HTTP_ONLY: &str = "#HttpOnly_";
+
+/// What is wrong with a cookie file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mistake {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+/// Reads a cookie file.
+///
+/// # Errors
+/// The first line that is not a cookie, a comment, or empty.
+pub fn read(text: &str) -> Result<Vec<Cookie>, Mistake> {
+    let mut cookies = Vec::new();
+    for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let (text, http_only) = match text.strip_prefix(HTTP_ONLY) {
+            Some(rest) => (rest, true),
+            None if text.starts_with('#') || text.trim().is_empty() => continue,
+            None => (text, false),
+        };
+        let cookie = cookie(text.trim_end_matches('\r'), http_only);
+        cookies.push(cookie.map_err(|why| Mistake { line, why })?);
+    }
+    Ok(cookies)
+}
+
+fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
+    let fields: Vec<&str> = text.split('\t').collect();
+    let (domain, below, path, secure, expires, name, value) = match fields[..] {
+        [domain, below, path, secure, expires, name, value] => {
+            (domain, below, path, secure, expires, name, value)
+        }
+        // An editor may have cut the tab before an empty value.
+        [domain, below, path, secure, expires, name] => (domain, below, path, secure, expires, name, ""),
+        _ => return Err("a cookie has seven fields with tabs between them"),
+    };
+    if (name.is_empty() && value.is_empty()) || name.len() + value.len() > PAIR_MOST {
+        return Err("a cookie has a name, and at most 4096 bytes");
+    }
+    if [name, value].iter().any(|text| text.contains(';') || text.chars().any(char::is_control)) {
+        return Err("the name and the value have no semicolon and no control characters");
+    }
+    let domain = Host::parse(domain.strip_prefix('.').unwrap_or(domain));
+    let domain = domain.map_err(|_| "the first field is not a host")?;
+    let below = flag(below).ok_or("the second field is TRUE or FALSE")?;
+    let is_name = matches!(domain, Host::Domain(_));
+    let domain = domain.to_string();
+    // Some programs write a fraction, or a number without a meaning for the end of a session.
+    let expires: f64 = expires.parse().map_err(|_| "the fifth field is a time in seconds")?;
+    Ok(Cookie {
+        name: name.into(),
+        value: Secret::new(value),
+        host_only: !below || !is_name || is_public_suffix(&domain),
+        domain,
+        path: Some(path).filter(|path| path.starts_with('/')).unwrap_or("/").into(),
+        secure: flag(secure).ok_or("the fourth field is TRUE or FALSE")?,
+        http_only,
+        // Such a number becomes the greatest or the least one.
+        expires: Some(expires as Time).filter(|end| *end > 0),
+        kind: SecretKind::CookieFile,
+    })
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_uppercase().as_str() {
+        "TRUE" => Some(true),
+        "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// Returns the text of a cookie file.
+pub fn write<'c>(cookies: impl Iterator<Item = &'c Cookie>) -> String {
+    let mut text =
+        "# Netscape HTTP Cookie File\n# These cookies log in as you: keep this file private.\n\n".to_string();
+    for cookie in cookies {
+        let start = if cookie.http_only { HTTP_ONLY } else { "" };
+        let dot = if cookie.host_only { "" } else { "." };
+        let flag = |is: bool| if is { "TRUE" } else { "FALSE" };
+        let _ = writeln!(
+            text,
+            "{start}{dot}{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            cookie.domain,
+            flag(!cookie.host_only),
+            cookie.path.replace('\t', "%09"),
+            flag(cookie.secure),
+            cookie.expires.unwrap_or(0),
+            cookie.name.replace('\t', " "),
+            cookie.value.expose().replace('\t', " ")
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILE: &str = "# Netscape HTTP Cookie File\r\n\r\n.h.example\tTRUE\t/\tTRUE\t1900000000\ta\tb=c d\r\n\
+                        #HttpOnly_h.example\tFALSE\t/x\tFALSE\t0\tsession\t\"q\"\n\
+                        127.0.0.1\tFALSE\t/\tFALSE\t1900000000.5\tempty\t\n\
+                        .co.uk\tTRUE\t/\tFALSE\t-1\tsuffix\tv";
+
+    #[test]
+    fn cookie_files_are_read_and_written() {
+        let cookies = read(FILE).expect("it is right");
+        let shown: Vec<String> = cookies
+            .iter()
+            .map(|one| {
+                let Cookie { name, value, domain, host_only, path, secure, http_only, expires, .. } = one;
+                let value = value.expose();
+                format!("{name}={value} {domain} {host_only} {path} {secure} {http_only} {expires:?}")
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "a=b=c d h.example false / true false Some(1900000000)",
+                "session=\"q\" h.example true /x false true None",
+                "empty= 127.0.0.1 true / false false Some(1900000000)",
+                "suffix=v co.uk true / false false None",
+            ]
+        );
+        assert_eq!(read(&write(cookies.iter())).as_ref(), Ok(&cookies));
+        assert!(!format!("{cookies:?}").contains("b=c"), "values do not show");
+    }
+
+    #[test]
+    fn mistakes_name_their_line_and_no_text() {
+        let line = "h\tTRUE\t/\tFALSE\t0\tname\thush";
+        for (text, line) in [
+            ("\n# x\nhush".to_string(), 3),
+            ("[{\"name\": \"hush\"}]".into(), 1),
+            (line.replace("TRUE", "maybe"), 1),
+            (line.replace("FALSE", "hush"), 1),
+            (line.replace("\t0\t", "\thush\t"), 1),
+            (line.replace("h\t", "h ush\t"), 1),
+            (line.replace("hush", "hush;x"), 1),
+            (line.replace("hush", "hush\u{1}"), 1),
+            (format!("{line}\n{line}\tmore"), 2),
+        ] {
+            let mistake = read(&text).expect_err(&text);
+            assert_eq!(mistake.line, line, "{text:?}: {mistake}");
+            assert!(!mistake.to_string().contains("hush"), "{mistake}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_to_its_end(text in any::<String>(), line in "([a-z.]{0,5}\t){0,8}") {
+            let _ = (read(&text), read(&line));
+        }
+    }
+}
