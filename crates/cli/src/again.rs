@@ -224,7 +224,18 @@ mod tests {
     fn every_option_comes_back() {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let pin = format!("sha256//{}=", "A".repeat(43));
-        let plausible = ["5", "auto", "it's a 'name'", "-x", "Accept: text/plain", "404", &digest, &pin];
+        let plausible = [
+            "5",
+            "auto",
+            "it's a 'name'",
+            "-x",
+            "Accept: text/plain",
+            "404",
+            &digest,
+            &pin,
+            "h:80:127.0.0.1",
+            "h:80:g:81",
+        ];
         for under in ["", "repair"] {
             let mut command = crate::args::command();
             command.build();

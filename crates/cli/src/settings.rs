@@ -230,6 +230,10 @@ pub(crate) fn resolve(
         args::TlsMin::V13 => TlsVersion::V13,
     };
     settings.insecure_hosts = args.options.http.insecure_host.clone();
+    settings.resolve = args.options.http.resolve.clone();
+    settings.connect_to = args.options.http.connect_to.clone();
+    settings.interface = args.options.http.interface.clone();
+    settings.unix_socket = args.options.http.unix_socket.clone();
     settings.proxies = proxies::of(&args.options.http)?;
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));

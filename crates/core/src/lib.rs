@@ -20,6 +20,7 @@
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
 //! - [`credentials`] decides which secret may be sent where.
+//! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries.
 //! - [`event`] is what is reported, and [`lock_file`] is the record of a run. [`show`] escapes text and hides
@@ -42,6 +43,7 @@ pub mod journal;
 pub mod list;
 pub mod lock_file;
 pub mod name;
+pub mod names;
 pub mod plan;
 pub mod proxy;
 pub mod ranges;

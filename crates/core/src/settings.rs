@@ -12,6 +12,7 @@ use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, NamedBy};
 use crate::name::Naming;
+use crate::names::{ConnectTo, Interface, Resolve};
 use crate::proxy::Proxies;
 use crate::secret::{Login, Secret};
 use crate::show;
@@ -145,6 +146,14 @@ pub struct Settings {
     pub tls_min: TlsVersion,
     /// Hosts (`HOST` or `HOST:PORT`) of which every certificate is accepted.
     pub insecure_hosts: Vec<String>,
+    /// Addresses of hosts in place of what the resolver says.
+    pub resolve: Vec<Resolve>,
+    /// Other hosts and ports to connect to. The first rule that fits counts.
+    pub connect_to: Vec<ConnectTo>,
+    /// What connections begin at.
+    pub interface: Option<Interface>,
+    /// A Unix socket that all connections go to.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// The time over which the lowest allowed speed is measured. It is a minute, as the documentation of
@@ -217,6 +226,10 @@ impl Default for Settings {
             pinned_keys: Vec::new(),
             tls_min: TlsVersion::V12,
             insecure_hosts: Vec::new(),
+            resolve: Vec::new(),
+            connect_to: Vec::new(),
+            interface: None,
+            unix_socket: None,
         }
     }
 }
@@ -288,6 +301,10 @@ setters! {
     with_pinned_keys pinned_keys Vec<[u8; 32]>,
     with_tls_min tls_min TlsVersion,
     with_insecure_hosts insecure_hosts Vec<String>,
+    with_resolve resolve Vec<Resolve>,
+    with_connect_to connect_to Vec<ConnectTo>,
+    with_interface interface Option<Interface>,
+    with_unix_socket unix_socket Option<PathBuf>,
 }
 
 /// What to do with a file that failed (`--on-error`).

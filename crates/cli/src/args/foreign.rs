@@ -91,6 +91,7 @@ const TABLE: &[Row] = &[
     (None, &["socks4a"], Some("HOST"), Instead("use --proxy socks4a://HOST:PORT")),
     (None, &["socks5"], Some("HOST"), Instead("use --proxy socks5://HOST:PORT")),
     (None, &["socks5-hostname"], Some("HOST"), Instead("use --proxy socks5h://HOST:PORT")),
+    (None, &["bind-address", "bind-interfaces"], Some("ADDRESS"), Instead("use --interface ADDRESS")),
     (None, &["noproxy"], Some("HOSTS"), Instead("use --no-proxy HOSTS")),
     (None, &["proxy-basic", "proxy-digest", "proxy-anyauth"], None, Anyway),
     (None, &["max-redirs", "max-redirect"], Some("N"), Instead("use --max-redirects N")),

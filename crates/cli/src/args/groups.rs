@@ -9,6 +9,7 @@ use super::values::{self, Header, LoginOption, NumberOrAuto, Pins, SecretOption}
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::name::Folders;
+use downhaul_engine::core::names::{ConnectTo, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -359,6 +360,24 @@ pub struct Http {
     /// Accept every certificate of this host (HOST or HOST:PORT), and verify those of all others
     #[arg(long, value_name = "HOST", hide_short_help = true)]
     pub insecure_host: Vec<String>,
+
+    /// Connect to these addresses for a host and port (HOST:PORT:ADDRESS,ADDRESS); *: for all hosts
+    #[arg(long, value_name = "RULE", value_parser = Resolve::parse, hide_short_help = true)]
+    pub resolve: Vec<Resolve>,
+
+    /// Connect to another host and port (HOST1:PORT1:HOST2:PORT2); an empty one means any, or the same
+    ///
+    /// Certificates and headers remain those of the host in the URL.
+    #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
+    pub connect_to: Vec<ConnectTo>,
+
+    /// Make connections from this address of the machine, or through this interface (eth0)
+    #[arg(long, value_name = "ADDRESS", value_parser = Interface::parse, hide_short_help = true)]
+    pub interface: Option<Interface>,
+
+    /// Connect to this Unix socket instead of the hosts of the URLs
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// What is shown and logged.

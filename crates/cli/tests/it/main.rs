@@ -30,6 +30,8 @@ mod http2;
 mod logins;
 mod mirrors;
 mod misbehaviour;
+#[cfg(unix)]
+mod names_and_addresses;
 mod netrc;
 #[cfg(unix)]
 mod nginx;

@@ -1,18 +1,22 @@
 //! Connects to a host: tries all its addresses, of both families in turn, and uses the first connection that
 //! works (RFC 8305).
 
+use super::names::Names;
 use super::route::Endpoint;
 use crate::clock;
 use crate::explain::{Stage, spend};
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::names::{Interface, Resolve};
 use downhaul_core::settings::{Family, Settings};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tracing::debug;
 use url::Host;
@@ -21,16 +25,31 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// The most addresses whose failures are remembered. Forgetting one costs a failed attempt.
+const FAILED_MOST: usize = 1024;
+
 /// Resolves names and connects.
 pub(super) struct Dialer {
     family: Family,
     /// The time limit of a name lookup. It is also the time limit of an attempt to connect.
     patience: Duration,
+    resolve: Vec<Resolve>,
+    interface: Option<Interface>,
+    names: Names,
+    /// Addresses that failed, or that were slower than another one. They are tried last.
+    failed: Mutex<HashSet<SocketAddr>>,
 }
 
 impl Dialer {
     pub(super) fn new(settings: &Settings) -> Self {
-        Dialer { family: settings.family, patience: settings.connect_timeout }
+        Dialer {
+            family: settings.family,
+            patience: settings.connect_timeout,
+            resolve: settings.resolve.clone(),
+            interface: settings.interface.clone(),
+            names: Names::default(),
+            failed: Mutex::default(),
+        }
     }
 
     /// Returns the addresses of a host, in the order in which they are tried.
@@ -38,38 +57,47 @@ impl Dialer {
     /// # Errors
     /// Returns `dns.unresolved`.
     pub(super) async fn resolve(&self, to: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
-        let port = to.port;
-        let addresses: Vec<SocketAddr> = match &to.host {
-            Host::Ipv4(ip) => vec![SocketAddr::from((*ip, port))],
-            Host::Ipv6(ip) => vec![SocketAddr::from((*ip, port))],
-            Host::Domain(name) => {
-                let since = clock::instant();
-                let found = timeout(self.patience, tokio::net::lookup_host((name.as_str(), port))).await;
-                spend(Stage::Name, since);
-                match found {
-                    Ok(Ok(found)) => {
-                        let addresses: Vec<SocketAddr> = found.collect();
-                        debug!(target: NET, name, ?addresses, took = ?since.elapsed(), "looked up the name");
-                        addresses
-                    }
-                    Ok(Err(e)) => return Err(Error::new(ErrorKind::DnsUnresolved, name, plain_dns(&e))),
-                    Err(_) => {
-                        let detail = format!("no answer within {} s", self.patience.as_secs_f64());
-                        return Err(Error::new(ErrorKind::DnsUnresolved, name, detail));
-                    }
-                }
-            }
+        let given = self.resolve.iter().find_map(|rule| rule.addresses(&to.host, to.port));
+        let addresses: Vec<IpAddr> = match (given, &to.host) {
+            (Some(given), _) => given.to_vec(),
+            (None, Host::Ipv4(ip)) => vec![IpAddr::V4(*ip)],
+            (None, Host::Ipv6(ip)) => vec![IpAddr::V6(*ip)],
+            (None, Host::Domain(name)) => self.look_up(name).await?,
         };
-        let wanted = in_turn(addresses.into_iter().filter(|a| match self.family {
+        let wanted = addresses.into_iter().filter(|address| match self.family {
             Family::Any => true,
-            Family::V4 => a.is_ipv4(),
-            Family::V6 => a.is_ipv6(),
-        }));
-        if wanted.is_empty() {
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        });
+        let mut all = in_turn(wanted.map(|address| SocketAddr::new(address, to.port)));
+        if all.is_empty() {
             let why = "it has no address of the wanted family";
             return Err(Error::new(ErrorKind::DnsUnresolved, to.to_string(), why));
         }
-        Ok(wanted)
+        let failed = self.failed();
+        all.sort_by_key(|address| failed.contains(address));
+        Ok(all)
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        let since = clock::instant();
+        let ask = |name: String| async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        };
+        let found = timeout(self.patience, self.names.addresses(name, ask)).await;
+        spend(Stage::Name, since);
+        match found {
+            Ok(Ok(addresses)) => {
+                debug!(target: NET, name, ?addresses, took = ?since.elapsed(), "looked up the name");
+                Ok(addresses.to_vec())
+            }
+            Ok(Err(e)) => Err(Error::new(ErrorKind::DnsUnresolved, name, plain_dns(&e))),
+            Err(_) => {
+                let detail = format!("no answer within {} s", self.patience.as_secs_f64());
+                Err(Error::new(ErrorKind::DnsUnresolved, name, detail))
+            }
+        }
     }
 
     /// Connects to a host and port.
@@ -79,8 +107,11 @@ impl Dialer {
     pub(super) async fn connect(&self, to: &Endpoint) -> Result<TcpStream, Error> {
         let addresses = self.resolve(to).await?;
         let since = clock::instant();
-        let raced = timeout(self.patience, race(&addresses)).await;
+        let raced = timeout(self.patience, self.race(&addresses)).await;
         spend(Stage::Connect, since);
+        if let (Err(_) | Ok(Err(_)), Host::Domain(name)) = (&raced, &to.host) {
+            self.names.forget(name);
+        }
         match raced {
             Ok(Ok(stream)) => {
                 debug!(target: NET, address = ?stream.peer_addr().ok(), took = ?since.elapsed(), "connected");
@@ -88,6 +119,7 @@ impl Dialer {
             }
             Ok(Err(failures)) => Err(error_of(&failures, &to.to_string())),
             Err(_) => {
+                addresses.iter().for_each(|address| self.remember(*address, false));
                 let tried: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let detail =
                     format!("no answer within {} s from {}", self.patience.as_secs_f64(), tried.join(", "));
@@ -95,6 +127,78 @@ impl Dialer {
             }
         }
     }
+
+    /// Returns the first connection that works. If an address fails, the next one is tried at once.
+    async fn race(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
+        let mut next = addresses.iter();
+        let mut dialling = FuturesUnordered::new();
+        let (mut begun, mut failures) = (Vec::new(), Vec::new());
+        loop {
+            let more = next.next();
+            if let Some(&address) = more {
+                debug!(target: NET, %address, "connecting");
+                begun.push(address);
+                dialling.push(async move { (address, self.dial(address).await) });
+            }
+            if dialling.is_empty() {
+                return Err(failures);
+            }
+            tokio::select! {
+                Some((address, result)) = dialling.next() => match result {
+                    Ok(stream) => {
+                        // Those that had a head start and have not answered are tried last from now on.
+                        let before = begun.iter().take_while(|one| **one != address);
+                        before.for_each(|one| self.remember(*one, false));
+                        self.remember(address, true);
+                        // A request is one small write, which must not wait for more data.
+                        let _ = stream.set_nodelay(true);
+                        return Ok(stream);
+                    }
+                    Err(e) => {
+                        debug!(target: NET, %address, error = %e, "could not connect");
+                        self.remember(address, false);
+                        failures.push((address, e));
+                    }
+                },
+                () = tokio::time::sleep(HEAD_START), if next.len() > 0 => {}
+            }
+        }
+    }
+
+    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let Some(interface) = &self.interface else { return TcpStream::connect(address).await };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        match interface {
+            Interface::Address(from) => socket.bind(SocketAddr::new(*from, 0))?,
+            Interface::Name(name) => bind_device(&socket, name)?,
+        }
+        socket.connect(address).await
+    }
+
+    /// Remembers if an address works.
+    fn remember(&self, address: SocketAddr, works: bool) {
+        let mut failed = self.failed();
+        if works {
+            failed.remove(&address);
+        } else if failed.len() < FAILED_MOST {
+            failed.insert(address);
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a connection leave through a network interface.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bind_device(socket: &TcpSocket, name: &str) -> io::Result<()> {
+    socket.bind_device(Some(name.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bind_device(_: &TcpSocket, _: &str) -> io::Result<()> {
+    Err(io::Error::other("this system cannot use an interface by its name: give one of its addresses"))
 }
 
 /// Alternates between the two families, beginning with that of the first address (RFC 8305, section 4).
@@ -109,37 +213,6 @@ fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
         out.extend(other.get(i).copied());
     }
     out
-}
-
-/// Returns the first connection that works. If an address fails, the next one is tried at once.
-async fn race(addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
-    let mut next = addresses.iter();
-    let mut dialling = FuturesUnordered::new();
-    let mut failures = Vec::new();
-    loop {
-        let more = next.next();
-        if let Some(&address) = more {
-            debug!(target: NET, %address, "connecting");
-            dialling.push(async move { (address, TcpStream::connect(address).await) });
-        }
-        if dialling.is_empty() {
-            return Err(failures);
-        }
-        tokio::select! {
-            Some((address, result)) = dialling.next() => match result {
-                Ok(stream) => {
-                    // A request is one small write, which the system must send at once.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(e) => {
-                    debug!(target: NET, %address, error = %e, "could not connect");
-                    failures.push((address, e));
-                }
-            },
-            () = tokio::time::sleep(HEAD_START), if next.len() > 0 => {}
-        }
-    }
 }
 
 fn error_of(failures: &[(SocketAddr, io::Error)], at: &str) -> Error {
@@ -183,15 +256,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_first_address_does_not_matter() {
+    async fn a_dead_first_address_does_not_matter_and_is_tried_last_from_then_on() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let dead = closed.local_addr().expect("an address");
-        drop(closed);
         let alive = server.local_addr().expect("an address");
-        let stream = race(&[dead, alive]).await.expect("the second one answers");
+        let rule = format!("h.example:{}:127.0.0.9,127.0.0.1", alive.port());
+        let settings = Settings::default().with_resolve(vec![Resolve::parse(&rule).expect("a rule")]);
+        let dialer = Dialer::new(&settings);
+        let host = Endpoint { host: Host::Domain("h.example".into()), port: alive.port() };
+        let dead = SocketAddr::new(IpAddr::from([127, 0, 0, 9]), alive.port());
+        assert_eq!(dialer.resolve(&host).await.expect("addresses"), [dead, alive]);
+        let stream = dialer.connect(&host).await.expect("the second one answers");
         assert_eq!(stream.peer_addr().expect("an address"), alive);
-        let error = error_of(&race(&[dead]).await.expect_err("nothing answers"), "h:1");
+        assert_eq!(dialer.resolve(&host).await.expect("addresses"), [alive, dead]);
+        let error = error_of(&dialer.race(&[dead]).await.expect_err("nothing answers"), "h:1");
         assert_eq!(error.kind, ErrorKind::ConnectRefused);
         assert!(error.detail.contains(&dead.to_string()), "{error}");
     }

@@ -17,6 +17,7 @@ mod failure;
 mod http1;
 mod http2;
 mod login_gate;
+mod names;
 mod proxy;
 mod reason;
 mod redirect;

@@ -1,4 +1,14 @@
-//! The transport below HTTP: a TCP connection, or TLS to a proxy over TCP.
+//! The bytes below HTTP: a TCP connection, TLS to a proxy over one, or a Unix socket.
+
+#[cfg(not(unix))]
+mod no_unix;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+pub(super) use no_unix::{UnixSocket, connect_unix};
+#[cfg(unix)]
+pub(super) use unix::{UnixSocket, connect_unix};
 
 use std::io;
 use std::pin::Pin;
@@ -12,6 +22,8 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     /// A TLS connection to a proxy. A TLS connection to the server may go through it.
     Proxy(Box<TlsStream<BufReader<TcpStream>>>),
+    /// A Unix socket (`--unix-socket`).
+    Unix(UnixSocket),
 }
 
 macro_rules! each {
@@ -23,6 +35,10 @@ macro_rules! each {
             }
             Socket::Proxy($inner) => {
                 let $inner = Pin::new($inner.as_mut());
+                $call
+            }
+            Socket::Unix($inner) => {
+                let $inner = Pin::new($inner);
                 $call
             }
         }
@@ -52,6 +68,7 @@ impl AsyncWrite for Socket {
         match self {
             Socket::Tcp(inner) => inner.is_write_vectored(),
             Socket::Proxy(inner) => inner.is_write_vectored(),
+            Socket::Unix(inner) => inner.is_write_vectored(),
         }
     }
 

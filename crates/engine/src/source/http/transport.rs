@@ -1,27 +1,30 @@
 //! Opens connections before any request is sent on them: TCP, the tunnel of a proxy, and TLS for https.
 //!
 //! The HTTP versions that TLS negotiates (ALPN, RFC 7301) are the only part of HTTP in this file. Invariant:
-//! there is one TLS configuration for each set of HTTP versions, and all share one store of TLS sessions. So
-//! a further connection to a host resumes an earlier TLS session, and no certificates are sent and checked
-//! again.
+//! there is one TLS configuration for each way to trust a server and each set of HTTP versions. Those of one
+//! way share one store of TLS sessions. So a further connection to a host resumes an earlier TLS session, and
+//! no certificates are sent and checked again.
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 use super::proxy::{Gateway, Tunnel};
 use super::route::{Endpoint, Route};
-use super::socket::Socket;
+use super::socket::{Socket, connect_unix};
 use super::tls::{self, Tls, Trust};
 use crate::clock;
 use crate::credentials::Peer;
 use crate::explain::{Stage, spend};
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::names::ConnectTo;
 use downhaul_core::proxy::{Protocol, Proxies};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
@@ -55,6 +58,8 @@ pub(super) struct Connector {
     /// The TLS settings of each kind of connection that there was.
     configs: Mutex<HashMap<(Trust, Offer), Arc<ClientConfig>>>,
     dialer: Dialer,
+    connect_to: Vec<ConnectTo>,
+    unix_socket: Option<PathBuf>,
     proxies: Proxies,
     gateways: Vec<Arc<Gateway>>,
     http2_only: bool,
@@ -86,6 +91,8 @@ impl Connector {
             tls: Tls::new(settings)?,
             configs: Mutex::default(),
             dialer: Dialer::new(settings),
+            connect_to: settings.connect_to.clone(),
+            unix_socket: settings.unix_socket.clone(),
             gateways: settings.proxies.each().map(|proxy| Arc::new(Gateway::new(proxy.clone()))).collect(),
             proxies: settings.proxies.clone(),
             http2_only: settings.http_version == HttpVersion::Two,
@@ -96,11 +103,15 @@ impl Connector {
 
     /// Returns the route of a request for this URL.
     pub(super) fn route(&self, url: &Url, peer: Peer) -> Route {
-        let proxy = self.proxies.of(url);
+        // Nothing is between this machine and a socket on it.
+        let proxy = self.proxies.of(url).filter(|_| self.unix_socket.is_none());
         let gateway = proxy.and_then(|proxy| self.gateways.iter().find(|one| one.proxy == *proxy)).cloned();
         match gateway {
             // Proxies do not forward HTTP/2 from a client to a server.
-            Some(gateway) if gateway.proxy.forwards(url) && !self.http2_only => {
+            // Only a tunnel leads to another server than that of the URL.
+            Some(gateway)
+                if gateway.proxy.forwards(url) && !self.http2_only && self.other_target(url).is_none() =>
+            {
                 Route::forwarded(url, gateway)
             }
             gateway => Route::to(url, gateway, self.trust(url, peer)),
@@ -140,25 +151,42 @@ impl Connector {
         let at = show::url(url);
         let server = Endpoint::of(url)
             .ok_or_else(|| Error::new(ErrorKind::UrlInvalid, at.clone(), "it has no host"))?;
-        let socket = match route.gateway() {
-            None => Socket::Tcp(self.dialer.connect(&server).await?),
-            Some(gateway) if route.forwarder().is_some() => self.dial_proxy(gateway, &at).await?,
-            Some(gateway) => {
-                let tunnel = Tunnel {
-                    gateway,
-                    server: &server,
-                    at: &at,
-                    dialer: &self.dialer,
-                    patience: self.connect_timeout,
-                };
-                tunnel.open(|| self.dial_proxy(gateway, &at)).await?
-            }
-        };
+        let socket = self.socket(route, url, &server, &at).await?;
         if url.scheme() != "https" {
             return Ok(Transport::Plain(socket));
         }
         let config = self.config(route.trust(), offer)?;
         Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, &config, &at).await?)))
+    }
+
+    /// Opens what HTTP and TLS go through.
+    async fn socket(&self, route: &Route, url: &Url, server: &Endpoint, at: &str) -> Result<Socket, Error> {
+        if let Some(path) = &self.unix_socket {
+            let connecting = timeout(self.connect_timeout, connect_unix(path)).await;
+            let connected = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            return connected.map(Socket::Unix).map_err(|e| {
+                let detail = format!("{}: {}", path.to_string_lossy(), dial::plain(&e));
+                Error::new(ErrorKind::ConnectFailed, at, detail)
+            });
+        }
+        let other = self.other_target(url);
+        let server = other.as_ref().unwrap_or(server);
+        match route.gateway() {
+            None => Ok(Socket::Tcp(self.dialer.connect(server).await?)),
+            Some(gateway) if route.forwarder().is_some() => self.dial_proxy(gateway, at).await,
+            Some(gateway) => {
+                let (dialer, patience) = (&self.dialer, self.connect_timeout);
+                let tunnel = Tunnel { gateway, server, at, dialer, patience };
+                tunnel.open(|| self.dial_proxy(gateway, at)).await
+            }
+        }
+    }
+
+    /// Returns where connections for a URL lead, if that is not its host and port (`--connect-to`).
+    fn other_target(&self, url: &Url) -> Option<Endpoint> {
+        let Endpoint { host, port } = Endpoint::of(url)?;
+        let target = self.connect_to.iter().find_map(|rule| rule.target(&host, port));
+        target.map(|(host, port)| Endpoint { host, port })
     }
 
     /// Connects to a proxy, with TLS if its URL has the scheme `https`.

@@ -1,0 +1,193 @@
+//! Where connections to a host really lead: `--resolve`, `--connect-to` and `--interface`, by the rules of
+//! curl.
+//!
+//! Invariant: these change only where a connection leads. Certificates, headers and credentials remain those of
+//! the host in the URL.
+
+use std::net::IpAddr;
+use url::Host;
+
+/// Addresses for a host and port, in place of what the resolver says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolve {
+    /// `None`: every host.
+    host: Option<String>,
+    port: u16,
+    addresses: Vec<IpAddr>,
+}
+
+/// Another host and port to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectTo {
+    /// `None`: every host.
+    host: Option<String>,
+    /// `None`: every port.
+    port: Option<u16>,
+    /// `None`: the same host.
+    to_host: Option<Host<String>>,
+    /// `None`: the same port.
+    to_port: Option<u16>,
+}
+
+/// What connections begin at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interface {
+    /// An address of this machine.
+    Address(IpAddr),
+    /// The name of a network interface.
+    Name(String),
+}
+
+impl Resolve {
+    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]`. The host may be `*`, and an IPv6 address may have brackets. A `+`
+    /// before the host is ignored.
+    ///
+    /// # Errors
+    /// What it must be, for people.
+    pub fn parse(text: &str) -> Result<Resolve, String> {
+        let read = || {
+            let (host, rest) = split(text.strip_prefix('+').unwrap_or(text))?;
+            let (port, addresses) = rest.split_once(':')?;
+            let address = |one: &str| bare(one.trim()).parse().ok();
+            let addresses: Option<Vec<IpAddr>> = addresses.split(',').map(address).collect();
+            let host = if host == "*" { None } else { Some(normal(host)?) };
+            Some(Resolve { host, port: port.parse().ok()?, addresses: addresses? })
+        };
+        read().ok_or_else(|| "it must have the form HOST:PORT:ADDRESS".into())
+    }
+
+    /// Returns the addresses, if they are for this host and port.
+    pub fn addresses(&self, host: &Host<String>, port: u16) -> Option<&[IpAddr]> {
+        let is_it = self.port == port && self.host.as_deref().is_none_or(|named| named == plain(host));
+        is_it.then_some(&self.addresses)
+    }
+}
+
+impl ConnectTo {
+    /// Reads `HOST1:PORT1:HOST2:PORT2`, each of which may be empty: any host, any port, the same host, the same
+    /// port. IPv6 addresses have brackets.
+    ///
+    /// # Errors
+    /// What it must be, for people.
+    pub fn parse(text: &str) -> Result<ConnectTo, String> {
+        let read = || {
+            let (host, rest) = split(text)?;
+            let (port, rest) = rest.split_once(':')?;
+            let (to_host, to_port) = split(rest)?;
+            let number = |text: &str| match text {
+                "" => Some(None),
+                text => text.parse().ok().filter(|port| *port != 0).map(Some),
+            };
+            Some(ConnectTo {
+                host: if host.is_empty() { None } else { Some(normal(host)?) },
+                port: number(port)?,
+                to_host: if to_host.is_empty() { None } else { Some(Host::parse(to_host).ok()?) },
+                to_port: number(to_port)?,
+            })
+        };
+        read().ok_or_else(|| "it must have the form HOST1:PORT1:HOST2:PORT2".into())
+    }
+
+    /// Returns where a connection to this host and port leads instead, if this is for them.
+    pub fn target(&self, host: &Host<String>, port: u16) -> Option<(Host<String>, u16)> {
+        let is_host = self.host.as_deref().is_none_or(|named| named == plain(host));
+        let is_it = is_host && self.port.is_none_or(|named| named == port);
+        is_it.then(|| (self.to_host.clone().unwrap_or_else(|| host.clone()), self.to_port.unwrap_or(port)))
+    }
+}
+
+impl Interface {
+    /// Reads an address, or the name of an interface.
+    ///
+    /// # Errors
+    /// What it must be, for people.
+    pub fn parse(text: &str) -> Result<Interface, String> {
+        match bare(text).parse() {
+            Ok(address) => Ok(Interface::Address(address)),
+            Err(_) if text.is_empty() || text.contains(['/', ' ', '!', '\0']) => {
+                Err("it must be an address of this machine, or the name of an interface such as eth0".into())
+            }
+            Err(_) => Ok(Interface::Name(text.into())),
+        }
+    }
+}
+
+/// Splits a text at the first colon that is not in brackets.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let from = if text.starts_with('[') { text.find(']')? } else { 0 };
+    let colon = from + text[from..].find(':')?;
+    Some((&text[..colon], &text[colon + 1..]))
+}
+
+/// Returns a host as URLs write it, without brackets.
+fn normal(host: &str) -> Option<String> {
+    Host::parse(host).ok().map(|host| plain(&host))
+}
+
+/// A dot at the end of a name makes no difference here, as in curl.
+fn plain(host: &Host<String>) -> String {
+    let text = host.to_string();
+    bare(text.strip_suffix('.').unwrap_or(&text)).to_string()
+}
+
+fn bare(text: &str) -> &str {
+    text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Host<String> {
+        Host::parse(text).expect(text)
+    }
+
+    #[test]
+    fn addresses_of_a_host_are_read_as_curl_reads_them() {
+        for (rule, to, port, wanted) in [
+            ("h.example:443:10.0.0.1", "H.example", 443, Some(vec!["10.0.0.1"])),
+            ("h.example:443:10.0.0.1", "h.example.", 443, Some(vec!["10.0.0.1"])),
+            ("h.example:443:10.0.0.1", "h.example", 80, None),
+            ("h.example:443:10.0.0.1", "a.h.example", 443, None),
+            ("+h.example:443:10.0.0.1, [::1]", "h.example", 443, Some(vec!["10.0.0.1", "::1"])),
+            ("*:80:::1", "any.example", 80, Some(vec!["::1"])),
+            ("[::1]:80:127.0.0.1", "[::1]", 80, Some(vec!["127.0.0.1"])),
+        ] {
+            let resolve = Resolve::parse(rule).expect(rule);
+            let found = resolve.addresses(&host(to), port);
+            let found = found.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert_eq!(found, wanted.map(|all| all.into_iter().map(String::from).collect()), "{rule} {to}");
+        }
+        for bad in ["", "h", "h:80", "h:80:", "h:80:name", "h:x:10.0.0.1", "-h:80", "h:80:1.2.3.4,"] {
+            assert!(Resolve::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_targets_are_read_as_curl_reads_them() {
+        for (rule, to, port, wanted) in [
+            ("h.example:443:g.example:8443", "h.example", 443, Some("g.example:8443")),
+            ("h.example:443:g.example:8443", "h.example", 80, None),
+            ("h.example::g.example:", "h.example", 80, Some("g.example:80")),
+            ("::g.example:9", "any.example", 80, Some("g.example:9")),
+            (":80::81", "any.example", 80, Some("any.example:81")),
+            ("[::1]:80:[::2]:81", "[::1]", 80, Some("[::2]:81")),
+            (":::", "h.example", 1, Some("h.example:1")),
+        ] {
+            let found = ConnectTo::parse(rule).expect(rule).target(&host(to), port);
+            let found = found.map(|(host, port)| format!("{host}:{port}"));
+            assert_eq!(found.as_deref(), wanted, "{rule} {to}");
+        }
+        for bad in ["", "h", "h:80", "h:80:g", "h:80:g:x", "h:80:g:0", "h:80:[::1:9", "h:80:g:99999"] {
+            assert!(ConnectTo::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_interface_is_an_address_or_a_name() {
+        assert_eq!(Interface::parse("127.0.0.1"), Ok(Interface::Address(IpAddr::from([127, 0, 0, 1]))));
+        assert!(matches!(Interface::parse("[::1]"), Ok(Interface::Address(IpAddr::V6(_)))));
+        assert_eq!(Interface::parse("eth0"), Ok(Interface::Name("eth0".into())));
+        assert!(Interface::parse("").is_err() && Interface::parse("if!eth0").is_err());
+    }
+}
