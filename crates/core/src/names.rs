@@ -1,8 +1,8 @@
 //! Where connections to a host really lead: `--resolve`, `--connect-to` and `--interface`, by the rules of
 //! curl.
 //!
-//! Invariant: these change only where a connection leads. Certificates, headers and credentials remain those of
-//! the host in the URL.
+//! Invariant: these change only where a connection leads. Certificates, headers and credentials remain those
+//! of the host in the URL.
 
 use std::net::IpAddr;
 use url::Host;
@@ -64,8 +64,8 @@ impl Resolve {
 }
 
 impl ConnectTo {
-    /// Reads `HOST1:PORT1:HOST2:PORT2`, each of which may be empty: any host, any port, the same host, the same
-    /// port. IPv6 addresses have brackets.
+    /// Reads `HOST1:PORT1:HOST2:PORT2`, each of which may be empty: any host, any port, the same host, the
+    /// same port. IPv6 addresses have brackets.
     ///
     /// # Errors
     /// What it must be, for people.

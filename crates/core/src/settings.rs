@@ -168,6 +168,7 @@ impl Settings {
 }
 
 impl Default for Settings {
+    // This function is long because it has a line for each setting.
     fn default() -> Self {
         Settings {
             output: PathBuf::from("."),

@@ -1,7 +1,7 @@
 //! Looks up the addresses of hosts, each host once for all that need it.
 //!
-//! Invariant: look-ups of different hosts never wait for each other. Memory is bounded: at most [`NAMES_MOST`]
-//! names are known.
+//! Invariant: look-ups of different hosts never wait for each other. Memory is bounded: at most
+//! [`NAMES_MOST`] names are known.
 
 use crate::clock;
 use futures_util::FutureExt;
