@@ -1,4 +1,4 @@
-//! Reads any bytes as a checksum list: this does not panic, and every entry is found again under its name.
+//! Reads any bytes as a checksum list. This must not panic, and every entry must be found by its name.
 #![no_main]
 
 use downhaul_core::list::checksums::{Checksums, Named};

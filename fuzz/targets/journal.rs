@@ -1,14 +1,14 @@
-//! Reads any bytes as a journal: this does not panic, and a journal that is written from the result reads the
-//! same.
+//! Reads any bytes as a journal. This must not panic. The result is written as a journal again, and reading
+//! that must give the same result.
 #![no_main]
 
 use downhaul_core::journal;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let form = [b"downhaul journal 1\n", bytes].concat();
-    for bytes in [bytes, &form] {
+    let with_format = [b"downhaul journal 2\n", bytes].concat();
+    for bytes in [bytes, &with_format] {
         if let Some((start, claims)) = journal::read(bytes) {
-            let (again, joined) = journal::read(&journal::rewrite(&start, &claims)).expect("what was written");
+            let (again, joined) = journal::read(&journal::rewrite(&start, &claims)).expect("the written journal is readable");
             assert_eq!(again, start);
             assert!(joined.len() <= claims.len());
         }

@@ -1,5 +1,6 @@
-//! Reads any line as a line of a list and of a lock file: this does not panic, and the result has URLs and
-//! complete digests. Reads any bytes as the lines of a text, which contain no line ends.
+//! Reads any bytes as a line of a list and as a line of a lock file. This must not panic, and the result must
+//! have URLs and complete digests. Also reads any bytes as a text of several lines. The lines must contain no
+//! line ends.
 #![no_main]
 
 use downhaul_core::list::{self, text::Lines};

@@ -1,5 +1,5 @@
-//! Reads any bytes as a Metalink document: this does not panic, and the jobs have URLs, complete digests, and
-//! names that stay below the output folder.
+//! Reads any bytes as a Metalink document. This must not panic. The jobs must have URLs, complete digests,
+//! and names that stay below the output folder.
 #![no_main]
 
 use downhaul_core::job::Destination;

@@ -1,5 +1,5 @@
-//! Reads any bytes as OpenPGP keys, signatures and signed texts: this does not panic, and no text is accepted
-//! that was not signed.
+//! Reads any bytes as OpenPGP keys, signatures and signed texts. This must not panic, and a text that was not
+//! signed must not be accepted.
 #![no_main]
 
 use downhaul_engine::core::signature::Keys;
@@ -10,9 +10,9 @@ const SIGNATURE: &[u8] = include_bytes!("../../crates/cli/tests/openpgp/list.gpg
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let author = Keys::OpenPgp(AUTHOR.to_vec());
-    assert!(signed_text(&author, b"not signed", Some(bytes)).map_or(true, |(said, _)| said != b"not signed"));
-    if let Ok((said, _)) = signed_text(&author, bytes, None) {
-        assert!(said.ends_with(b"a line that begins with a dash"));
+    assert!(signed_text(&author, b"not signed", Some(bytes)).map_or(true, |(text, _)| text != b"not signed"));
+    if let Ok((text, _)) = signed_text(&author, bytes, None) {
+        assert!(text.ends_with(b"a line that begins with a dash"));
     }
     let keys = Keys::OpenPgp(bytes.to_vec());
     if check_keys(&keys).is_ok() {

@@ -1,4 +1,4 @@
-//! Reads any bytes as a minisign key and as a minisign signature: this does not panic.
+//! Reads any bytes as a minisign key and as a minisign signature. This must not panic.
 #![no_main]
 
 use downhaul_core::signature::{Key, Signature};

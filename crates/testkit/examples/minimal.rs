@@ -1,7 +1,8 @@
-//! The physical limit for `benches/race`: one GET over one plain connection, with large reads and large
-//! writes.
+//! Measures the fastest possible download of one file, for `benches/race`: one GET over one connection
+//! without TLS, with large reads and large writes.
 //!
-//! `minimal HOST:PORT PATH FILE [sha256]`; with `sha256` a second thread hashes what arrives.
+//! Usage: `minimal HOST:PORT PATH FILE [sha256]`. With `sha256`, a second thread hashes the bytes that
+//! arrive.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,7 +10,7 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
 
-/// The most that downhaul reads at a time.
+/// The number of bytes that are read at a time. downhaul reads at most as many.
 const READ: usize = 256 * 1024;
 
 fn main() {

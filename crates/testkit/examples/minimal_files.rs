@@ -1,5 +1,6 @@
-//! The physical limit for `benches/race` with many small files. Each connection sends one request after the
-//! other. Every response is read completely, written to `NAME.part` and renamed. Nothing is checked.
+//! Measures the fastest possible download of many small files, for `benches/race`. Each connection sends one
+//! request after the other. Every response is read completely, written to `NAME.part` and renamed. The bytes
+//! are not checked.
 //!
 //! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on.
 
@@ -8,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The longest response, with its head.
+/// The longest response in bytes, including its head.
 const LONGEST: usize = 64 * 1024;
 
 fn main() {

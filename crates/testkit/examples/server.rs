@@ -1,8 +1,8 @@
-//! Starts the misbehaving server alone, so that any downloader can be tried with it:
-//! `http://127.0.0.1:PORT/SIN/SIZE/NAME`.
+//! Starts only the misbehaving server, so that any downloader can be tested with it. Its files have URLs of
+//! the form `http://127.0.0.1:PORT/SIN/SIZE/NAME`.
 //!
-//! `cargo run -p downhaul-testkit --example server -- 8080 [SECONDS]`. It ends after ten minutes, or after
-//! SECONDS. `GET /well_behaved/SIZE/NAME` returns the right file.
+//! Usage: `cargo run -p downhaul-testkit --example server -- 8080 [SECONDS]`. The server ends after ten
+//! minutes, or after SECONDS. `/well_behaved/SIZE/NAME` returns the right file.
 
 use downhaul_testkit::server::{Server, sins};
 use std::time::Duration;

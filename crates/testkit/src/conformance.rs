@@ -1,7 +1,7 @@
 //! Checks that a source follows the rules in the module `downhaul_engine::source`.
 //!
-//! The checks use only the trait [`Source`], so a new protocol can be tested before it is used. Each returns
-//! the first broken rule, as a sentence. None of them waits for longer than [`PATIENCE`] at a time.
+//! The checks use only the trait [`Source`], so a new protocol can be tested before it is used. Each check
+//! returns the first broken rule as a sentence. No step of a check waits for longer than [`PATIENCE`].
 
 use downhaul_core::error::ErrorKind;
 use downhaul_core::identity::Conditions;
@@ -14,20 +14,20 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The longest time for one step. Sources of tests are on this machine, so a slower one is stuck.
+/// The longest time for one step. The sources of tests are on this machine, so a slower source is stuck.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The broken rule, and how it is broken.
+/// A sentence that says which rule is broken, and how.
 pub type Broken = String;
 
-/// What the protocol, or the server behind it, can do. The rules depend on it.
+/// What the protocol, or its server, can do. The rules depend on these abilities.
 #[derive(Debug, Clone, Copy)]
 pub struct Abilities {
-    /// It sends ranges.
+    /// True if it sends ranges.
     pub ranges: bool,
-    /// It has a validator.
+    /// True if it states a validator.
     pub validator: bool,
-    /// It knows the size of the file before the bytes arrive.
+    /// True if it states the size of the file before the bytes arrive.
     pub size: bool,
 }
 
@@ -36,12 +36,12 @@ impl Abilities {
     pub const ALL: Abilities = Abilities { ranges: true, validator: true, size: true };
 }
 
-/// Checks a source of a file that has this content and does not change. It requests the whole file, only the
-/// facts, ranges, ranges at the end and beyond it, and several ranges at once. It also drops responses before
-/// their end.
+/// Checks a source of a file that has this content and does not change. This function requests the whole
+/// file, only the facts, ranges, ranges at the end and beyond it, and several ranges at once. It also drops
+/// responses before their end.
 ///
 /// # Errors
-/// The rule that is broken.
+/// Returns the rule that is broken.
 pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) -> Result<(), Broken> {
     let first = check_everything(source, content, able).await?;
     let second = check_everything(source, content, able).await?;
@@ -57,11 +57,11 @@ pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) ->
     check_beyond_the_end(source, content.len() as u64).await
 }
 
-/// Checks a source whose file becomes `after` when `change` is called. The new bytes must have another
-/// validator, and a range of them must have the same one.
+/// Checks a source whose file gets the content `after` when `change` is called. The response with the new
+/// bytes must have a new validator, and a range of the new bytes must have the same new validator.
 ///
 /// # Errors
-/// The rule that is broken.
+/// Returns the rule that is broken.
 pub async fn check_change(
     source: &dyn Source,
     (before, after): (&[u8], &[u8]),
@@ -88,7 +88,7 @@ pub async fn check_change(
 /// Checks that every request fails with an error of this kind.
 ///
 /// # Errors
-/// The rule that is broken.
+/// Returns the rule that is broken.
 pub async fn check_failure(source: &dyn Source, kind: ErrorKind) -> Result<(), Broken> {
     for request in [Request::EVERYTHING, Request::range(1, Some(2)), Request::about(Conditions::default())] {
         match step("open", source.open(request.clone())).await? {
@@ -99,17 +99,17 @@ pub async fn check_failure(source: &dyn Source, kind: ErrorKind) -> Result<(), B
     Ok(())
 }
 
-/// Checks a source whose other side accepts the request and then sends nothing. `open` must end by itself
-/// within `most`.
+/// Checks a source whose server accepts the request and then sends nothing. `open` must return an error
+/// within the time `most`.
 ///
 /// # Errors
-/// The rule that is broken.
+/// Returns the rule that is broken.
 pub async fn check_silence(source: &dyn Source, most: Duration) -> Result<(), Broken> {
     match timeout(most, source.open(Request::EVERYTHING)).await {
         Err(_) => Err(format!("open does not end after {} s of silence", most.as_secs_f64())),
-        Ok(Ok(_)) => Err("open has a response, although the other side is silent".into()),
+        Ok(Ok(_)) => Err("open returns a response, although the server sends nothing".into()),
         Ok(Err(error)) if matches!(error.kind, ErrorKind::NetSilent | ErrorKind::ConnectTimeout) => Ok(()),
-        Ok(Err(error)) => Err(format!("silence is {}, and should be net.silent", error.kind.code())),
+        Ok(Err(error)) => Err(format!("the error after silence is {}, and should be net.silent", error.kind.code())),
     }
 }
 
@@ -117,23 +117,23 @@ pub async fn check_silence(source: &dyn Source, most: Duration) -> Result<(), Br
 /// arrived must be the beginning of the file.
 ///
 /// # Errors
-/// The rule that is broken.
+/// Returns the rule that is broken.
 pub async fn check_cut(source: &dyn Source, content: &[u8]) -> Result<(), Broken> {
     let opened = open(source, Request::EVERYTHING).await?;
     let (bytes, end) = read(opened.body).await?;
     if !content.starts_with(&bytes) {
-        return Err("the bytes before the break are not how the file begins".into());
+        return Err("the bytes before the break are not the beginning of the file".into());
     }
     match end {
-        Ok(()) => Err(format!("a body that broke after {} bytes ends like a whole one", bytes.len())),
-        Err(error) if error.kind == ErrorKind::UrlInvalid => Err("the error is of no transfer".into()),
+        Ok(()) => Err(format!("a body that broke after {} bytes ends without an error", bytes.len())),
+        Err(error) if error.kind == ErrorKind::UrlInvalid => Err("the error after the break is not the error of a transfer".into()),
         Err(_) => Ok(()),
     }
 }
 
 async fn check_everything(source: &dyn Source, content: &[u8], able: Abilities) -> Result<Remote, Broken> {
     let Opened { remote, body } = open(source, Request::EVERYTHING).await?;
-    equal("the span of everything", &remote.span, &Span::Whole)?;
+    equal("the span of the whole file", &remote.span, &Span::Whole)?;
     check_facts(&remote, content.len() as u64, able)?;
     read_exactly(body, content, "everything").await?;
     Ok(remote)
@@ -147,29 +147,29 @@ fn check_facts(remote: &Remote, size: u64, able: Abilities) -> Result<(), Broken
     match able.validator {
         true if remote.validator == Validator::Unknown => Err("there is no validator".into()),
         false if remote.validator != Validator::Unknown => {
-            Err(format!("the validator {:?} is invented", remote.validator))
+            Err(format!("the source has no validator, but states {:?}", remote.validator))
         }
         _ => Ok(()),
     }
 }
 
-/// Checks that a request for the facts gets the same facts, and that only its own validator leads to
-/// `Unchanged`.
+/// Checks that a request for only the facts gets the same facts as a request for the file. Also checks that a
+/// condition with another validator does not lead to `Unchanged`.
 async fn check_facts_alone(source: &dyn Source, whole: &Remote, able: Abilities) -> Result<(), Broken> {
     let facts = open(source, Request::about(Conditions::default())).await?.remote;
-    equal("the span of a response to a question without conditions", &facts.span, &Span::Whole)?;
+    equal("the span of a response with only the facts", &facts.span, &Span::Whole)?;
     if able.size {
-        equal("the size in a response to a question", &facts.size, &whole.size)?;
+        equal("the size in a response with only the facts", &facts.size, &whole.size)?;
     }
     if let Some(conditions) = conditions(whole) {
         let remote = open(source, Request::about(conditions)).await?.remote;
         if let Span::Range(range) = remote.span {
-            return Err(format!("a question is answered with the range {range:?}"));
+            return Err(format!("a request for only the facts is answered with the range {range:?}"));
         }
     }
     let other = Conditions { etag: Some("\"no such tag\"".into()), modified: None };
     let remote = open(source, Request::about(other)).await?.remote;
-    equal("the span of a response to another validator", &remote.span, &Span::Whole)
+    equal("the span of a response to a condition with another validator", &remote.span, &Span::Whole)
 }
 
 async fn check_range(
@@ -193,7 +193,7 @@ async fn check_range(
         return Err(format!("{what} of {size} bytes is answered with {span:?}"));
     }
     if able.ranges && !remote.can_resume {
-        return Err(format!("{what} came, and can_resume is false"));
+        return Err(format!("{what} arrived, but can_resume is false"));
     }
     read_exactly(body, slice(content, span), &what).await
 }
@@ -206,7 +206,7 @@ async fn check_beyond_the_end(source: &dyn Source, size: u64) -> Result<(), Brok
         Ok(opened) => Err(format!("a range beyond the end is answered with {:?}", opened.remote.span)),
         Err(error) => {
             equal("the kind of the error beyond the end", &error.kind, &ErrorKind::HttpRangePast)?;
-            equal("the size in that error, where it has one", &error.size.unwrap_or(size), &size)
+            equal("the size in that error, if it has a size", &error.size.unwrap_or(size), &size)
         }
     }
 }
@@ -222,7 +222,7 @@ async fn check_drops(source: &dyn Source) -> Result<(), Broken> {
     open(source, Request::EVERYTHING).await.map(drop)
 }
 
-/// Returns the ranges to try: short ones, the first and the last byte, and one without an end.
+/// Returns the ranges to try: short ranges, the first and the last byte, and a range without an end.
 fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     let all = [
         (0, Some(1)),
@@ -234,7 +234,7 @@ fn ranges(size: u64) -> Vec<(u64, Option<u64>)> {
     all.into_iter().filter(|&(from, to)| from > 0 || to.is_some()).filter(|_| size > 3).collect()
 }
 
-/// Returns conditions for the server to check.
+/// Returns the conditions that the server checks.
 fn conditions(remote: &Remote) -> Option<Conditions> {
     match &remote.validator {
         Validator::Etag(tag) => Some(Conditions { etag: Some(tag.clone()), modified: None }),
@@ -256,7 +256,7 @@ async fn read_exactly(body: Body, expected: &[u8], what: &str) -> Result<(), Bro
     match bytes == expected {
         true => Ok(()),
         false => Err(format!(
-            "the body of {what} has {} bytes that are not the {} expected",
+            "the body of {what} has {} bytes, which are not the expected {} bytes",
             bytes.len(),
             expected.len()
         )),

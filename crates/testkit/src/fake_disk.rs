@@ -1,5 +1,5 @@
-//! A disk in memory. It keeps files by path and fails on demand. After a power cut, it loses what was not
-//! forced to it.
+//! A disk in memory. It keeps files by path and fails on demand. After a power cut, it loses bytes that were
+//! not forced to the disk.
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
@@ -25,19 +25,20 @@ pub struct FakeDisk {
 #[derive(Default)]
 struct Inner {
     files: BTreeMap<PathBuf, FakeFile>,
-    /// Chance that a write fails, in percent.
+    /// The chance that a write fails, in percent.
     failing: u8,
     rng: Rng,
-    /// True after a power cut. Nothing is stored from then on.
+    /// True after a power cut. No bytes are stored from then on.
     dark: bool,
 }
 
 #[derive(Default, Clone)]
 struct FakeFile {
     bytes: Vec<u8>,
-    /// The bytes that a power cut leaves, without `pending`.
+    /// The bytes that a power cut certainly leaves. `pending` may change them.
     safe: Vec<u8>,
-    /// The writes since the file was last forced to the disk. A power cut may lose all or a part of each.
+    /// The writes since the file was last forced to the disk. A power cut may lose each of them, or a part of
+    /// it.
     pending: Vec<(usize, Vec<u8>)>,
     /// The record that was attached to the complete file.
     record: Option<Record>,
@@ -66,7 +67,7 @@ impl FakeFile {
     }
 
     fn after_power_cut(mut self, rng: &mut Rng) -> FakeFile {
-        // The writes are lost in any order, and any number of them.
+        // A power cut may lose any of the writes.
         rng.shuffle(&mut self.pending);
         let cruelty = if rng.bool() { rng.u8(0..3) } else { rng.u8(0..100) };
         for (offset, bytes) in std::mem::take(&mut self.pending) {
@@ -92,7 +93,7 @@ impl FakeDisk {
         FakeDisk { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Cuts the power. Later writes to this disk are lost. Returns a disk with the bytes that were left.
+    /// Cuts the power. Later writes to this disk are lost. Returns a disk with the bytes that are left.
     pub fn power_cut(&self) -> FakeDisk {
         let mut inner = self.inner();
         inner.dark = true;
@@ -212,7 +213,7 @@ impl Part for FakePart {
         }
         let percent = inner.rng.u8(0..100);
         let fails = percent < inner.failing;
-        let file = inner.files.get_mut(&self.path).expect("the part file is there");
+        let file = inner.files.get_mut(&self.path).expect("the partial file exists");
         let all: Vec<u8> = data.iter().flat_map(|bytes| bytes.iter().copied()).collect();
         let offset = usize::try_from(offset).expect("small");
         let written = if fails { &all[..all.len() / 2] } else { &all[..] };
@@ -236,7 +237,7 @@ impl Part for FakePart {
         Ok(())
     }
 
-    /// This disk writes all bytes again anyway.
+    /// Does nothing, because later writes replace all these bytes.
     fn void(&self, _generation: Generation, _range: Range<u64>) -> Result<bool, Error> {
         Ok(true)
     }
@@ -272,7 +273,7 @@ impl Part for FakePart {
         if !how.replace && inner.files.contains_key(target) {
             return Err(Error::new(ErrorKind::FileExists, target.to_string_lossy(), ""));
         }
-        let mut file = inner.files.remove(&self.path).expect("the part file is there");
+        let mut file = inner.files.remove(&self.path).expect("the partial file exists");
         file.bytes.truncate(usize::try_from(how.size).expect("small"));
         if how.sync == Sync::Always || (how.sync == Sync::Auto && state.1) {
             file.sync();

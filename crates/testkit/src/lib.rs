@@ -4,8 +4,8 @@
 //!   script of the same name.
 //! - [`conformance`] checks that a source follows the rules for protocols. [`memory_source`] is the smallest
 //!   source.
-//! - [`net_sim`] is a misbehaving server without sockets and without waiting, for thousands of requests a
-//!   second.
+//! - [`net_sim`] is a misbehaving server without sockets and without real waits. It handles thousands of
+//!   requests a second.
 //! - [`plan_sim`] runs the plan of one file alone.
 //! - [`line_sim`] is a line to a host, to test the number of connections.
 //! - [`fake_disk`] is a disk in memory that fails on demand.
@@ -29,13 +29,13 @@ use std::sync::{Arc, Mutex};
 /// offset, so a byte in the wrong place is detected.
 pub fn content(name: &str, size: u64) -> Vec<u8> {
     let mut seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        // FNV-1a.
+        // This is the hash FNV-1a.
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let size = usize::try_from(size).expect("a test file fits into memory");
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
-        // xorshift64 (Marsaglia 2003).
+        // This is the generator xorshift64 (Marsaglia 2003).
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
@@ -45,7 +45,7 @@ pub fn content(name: &str, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// Returns [`content`], and keeps it, because servers get many requests for ranges of a large file.
+/// Returns [`content`], and keeps it in memory, because servers get many requests for ranges of a large file.
 pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
     static MADE: Mutex<Vec<(String, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
     let mut made = MADE.lock().expect("no panic");
@@ -54,7 +54,7 @@ pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
         return bytes.clone();
     }
     let bytes = Arc::new(content(name, size));
-    // Only a few, so that tests with many files need little memory.
+    // Only a few files are kept, so that tests with many files need little memory.
     made.truncate(7);
     made.insert(0, (key, bytes.clone()));
     bytes

@@ -2,10 +2,10 @@
 //!
 //! It is a fluid model of TCP. Each connection has a congestion window (slow start from 10 segments, then
 //! CUBIC), and all share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes are lost, by
-//! chance or because the queue is full, windows become smaller. [`race`] fetches a file over it in segments,
-//! as the plan assigns them. The number of connections is fixed, or
+//! chance or because the queue is full, windows become smaller. [`race`] fetches a file over this line in
+//! segments, as the plan assigns them. The number of connections is fixed, or
 //! [`Controller`](downhaul_core::concurrency::Controller) decides it from the same observations as in the
-//! engine. With the same seed, each run is the same.
+//! engine. Two runs with the same seed have the same result.
 //!
 //! These are simplified or left out: retransmits cause no delay, handshakes and requests are never lost, the
 //! receive window is open from the start, and there is no HyStart, no TLS, no window of the plan, no hedge,
@@ -23,7 +23,7 @@ const LONGEST: f64 = 120.0;
 /// A line, and how the host at its end treats connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
-    /// Bytes a second.
+    /// The rate of the line, in bytes a second.
     pub rate: f64,
     /// The round trip in seconds, while the queue is empty.
     pub round_trip: f64,
@@ -33,10 +33,10 @@ pub struct Line {
     pub host: Host,
 }
 
-/// What a host, or other traffic on the line, does to connections.
+/// How a host, or other traffic on the line, affects connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Host {
-    /// Nothing.
+    /// Connections are not affected.
     Plain,
     /// Each connection gets at most this share of the line.
     Caps(f64),
@@ -56,16 +56,16 @@ pub enum Host {
 /// What decides the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// A fixed number, as soon as the first response is there.
+    /// A fixed number, as soon as the first response has arrived.
     Fixed(usize),
-    /// [`Controller`].
+    /// The number that the controller decides.
     Auto,
 }
 
 /// The result of a race.
 #[derive(Debug, Clone)]
 pub struct Raced {
-    /// Bytes a second, from the first handshake to the last byte.
+    /// The average goodput in bytes a second, from the first handshake to the last byte.
     pub goodput: f64,
     /// The average number of open connections.
     pub connections: f64,
@@ -78,7 +78,7 @@ pub fn race(line: Line, bytes: f64, choice: Choice, seed: u64) -> Raced {
     let mut race = Race::new(line, bytes, choice, seed);
     let step = (line.round_trip / 4.0).clamp(0.001, 0.01);
     let mut in_use = 0.0;
-    // Rounding may hide half a byte.
+    // The sum may be up to half a byte too small because of rounding.
     while race.got < bytes - 0.5 && race.now < LONGEST {
         race.stop_surplus();
         race.open_allowed();

@@ -1,4 +1,5 @@
-//! A file in memory as a source. It is the smallest possible protocol, and an example of how to write one.
+//! A file in memory as a source. It is the smallest possible protocol, and an example of how to write a
+//! protocol.
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
@@ -8,7 +9,7 @@ use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// The bytes of one chunk of a body.
+/// The length of the chunks of a body, in bytes.
 const CHUNK: usize = 16 * 1024;
 
 /// A file in memory. Clones are the same file.
@@ -20,7 +21,7 @@ pub struct MemorySource {
 }
 
 impl MemorySource {
-    /// Returns a source of this content, which answers for the URL.
+    /// Returns a source that sends this content. `url` is the URL in its responses.
     pub fn new(url: Url, content: impl Into<Bytes>) -> MemorySource {
         MemorySource { url, file: Arc::new(Mutex::new((content.into(), 0))) }
     }

@@ -17,7 +17,7 @@ impl Signer {
         Signer { id: [number; 8], pair }
     }
 
-    /// Returns the public key, as `--signed-by` takes it.
+    /// Returns the public key in the form for `--signed-by`.
     pub fn key(&self) -> String {
         BASE64_STANDARD.encode([b"Ed", &self.id[..], self.pair.public_key().as_ref()].concat())
     }
@@ -32,7 +32,7 @@ impl Signer {
         self.signature(b"ED", &Blake2b512::digest(content))
     }
 
-    /// Returns a signature in the old form, which signs the content itself instead of its digest.
+    /// Returns the signature file in the old form. It signs the content itself instead of its digest.
     pub fn sign_as_of_old(&self, content: &[u8]) -> String {
         self.signature(b"Ed", content)
     }

@@ -1,8 +1,8 @@
 //! A simulated server for one file that misbehaves at random, without sockets and without real time.
 //!
-//! [`World`] decides, from a seed, the response to each request. It is used in two ways: [`crate::plan_sim`]
-//! runs the state machine of the plan alone, step by step. [`SimSource`] is a [`Source`], with which the
-//! whole engine runs in the same worlds (under tokio's paused clock).
+//! [`World`] decides, from a seed, the response to each request. It is used in two ways. [`crate::plan_sim`]
+//! runs only the state machine of the plan, step by step. [`SimSource`] is a [`Source`], so that the whole
+//! engine can run in the same worlds with tokio's paused clock.
 
 pub mod host;
 
@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::Url;
 
-/// The size of the largest simulated file. Enough bytes arrive to make all retries available again several
-/// times.
+/// The size of the largest simulated file. It is large enough that progress makes all retries available again
+/// several times.
 const LARGEST: u64 = 400_000;
 
 /// The size of most files. It is small, so that a test can simulate many of them.
@@ -49,24 +49,24 @@ pub struct World {
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
     /// The chance that the server misbehaves for a request, in percent.
-    sinfulness: u8,
+    sins_percent: u8,
     validator: Validator,
     announces_length: bool,
     knows_ranges: bool,
-    /// The digest in a response: right, wrong, or none.
+    /// If responses have a digest of the file, and if this digest is right.
     pub(crate) digest: Option<bool>,
     /// True if ranges have digests of their own.
     digests_ranges: bool,
-    /// True if a list states digests of the file, and perhaps of its chunks. One of several sources then
-    /// sends a wrong byte from time to time.
+    /// True if a list states digests of the file or of its chunks. If there are several sources, one of them
+    /// then sends a wrong byte from time to time.
     pub(crate) known: bool,
-    /// True if the list is wrong, and no source has such a file.
-    misled: bool,
+    /// True if the digests of the list are wrong, so that no source has such a file.
+    list_is_wrong: bool,
     /// True if there are several sources.
     several: bool,
-    liar: Option<usize>,
-    /// True if requests for a range get something else than the file from time to time.
-    sides: bool,
+    wrong_source: Option<usize>,
+    /// True if requests for a range get a page or an error message from time to time, instead of the file.
+    sends_pages: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ enum Validator {
 /// The response to one request.
 #[derive(Debug, Clone)]
 pub struct Meeting {
-    /// What the source says about the file, or why there is no response.
+    /// What the source says about the file, or the error if there is no response.
     pub head: Result<Remote, Error>,
     /// The bytes that arrive.
     pub body: Vec<u8>,
@@ -87,7 +87,7 @@ pub struct Meeting {
     pub end: Result<(), Error>,
 }
 
-/// Returns the digest that a server states of these bytes.
+/// Returns the digest that a server states for these bytes.
 fn stated(bytes: &[u8], from: &str) -> Expected {
     let digest = Digest::from_hex(Algorithm::Sha256, &sha256(bytes)).expect("a digest");
     Expected { digest, from: from.into() }
@@ -112,7 +112,7 @@ impl World {
         let count = if rng.u8(0..5) == 0 { rng.usize(2..4) } else { 1 };
         let versions = (0..count)
             .map(|n| {
-                // A new version often has the same size, so that only its bytes show if versions were mixed.
+                // A new version often has the same size. Then only the bytes show if versions were mixed.
                 let size = if n > 0 && rng.bool() { rng.u64(0..COMMON) } else { size };
                 Arc::new(content(&format!("{seed}-{n}"), size))
             })
@@ -120,7 +120,7 @@ impl World {
         let mut world = World {
             versions,
             version: 0,
-            sinfulness: rng.u8(0..=80),
+            sins_percent: rng.u8(0..=80),
             validator: [Validator::Strong, Validator::Strong, Validator::Weak, Validator::None]
                 [rng.usize(0..4)],
             announces_length: rng.u8(0..5) > 0,
@@ -128,16 +128,16 @@ impl World {
             digest: [None, None, Some(true), Some(false)][rng.usize(0..4)],
             digests_ranges: rng.u8(0..3) == 0,
             known: false,
-            misled: false,
+            list_is_wrong: false,
             several: false,
-            liar: None,
-            sides: rng.u8(0..6) == 0,
+            wrong_source: None,
+            sends_pages: rng.u8(0..6) == 0,
             rng,
         };
         if count == 1 && world.rng.u8(0..3) == 0 {
             (world.known, world.digests_ranges) = (true, false);
             world.digest = world.digest.filter(|_| world.rng.bool());
-            world.liar = [None, Some(0), Some(1), Some(2)][world.rng.usize(0..4)];
+            world.wrong_source = [None, Some(0), Some(1), Some(2)][world.rng.usize(0..4)];
         }
         world
     }
@@ -148,16 +148,16 @@ impl World {
         let versions = world.versions.len();
         let size = world.rng.u64(1 << 20..8 << 20);
         world.versions = (0..versions).map(|n| Arc::new(content(&format!("{seed}-{n}"), size))).collect();
-        world.sinfulness /= 2;
+        world.sins_percent /= 2;
         world.digest = world.digest.filter(|&right| right);
         world
     }
 
-    /// Returns the world of a seed without any misbehaviour, and what its server can do.
+    /// Returns the world of a seed without any misbehaviour, and the abilities of its server.
     pub fn honest(seed: u64) -> (World, Abilities) {
         let mut world = World::new(seed);
         world.versions.truncate(1);
-        (world.sinfulness, world.sides, world.liar) = (0, false, None);
+        (world.sins_percent, world.sends_pages, world.wrong_source) = (0, false, None);
         // If ranges had digests, some of their bytes would be damaged.
         world.digests_ranges = false;
         let able = Abilities {
@@ -187,7 +187,7 @@ impl World {
             chunks,
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {
-                // Bytes that cannot be read back are not verified by chunks.
+                // If bytes cannot be read back, they cannot be verified by chunks.
                 0 if !self.known => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
                 _ => SIZES,
             },
@@ -195,11 +195,11 @@ impl World {
         }
     }
 
-    /// Returns what a list states of the whole file and of its chunks.
+    /// Returns the digests in a list: those of the whole file, and those of its chunks.
     fn expectations(&mut self) -> (Vec<Expected>, Option<ChunkHashes>) {
         let file = self.versions[0].clone();
-        self.misled = self.known && self.rng.u8(0..8) == 0;
-        let salt: &[u8] = if self.misled { b"x" } else { b"" };
+        self.list_is_wrong = self.known && self.rng.u8(0..8) == 0;
+        let salt: &[u8] = if self.list_is_wrong { b"x" } else { b"" };
         let digest = |bytes: &[u8]| {
             Digest::from_hex(Algorithm::Sha256, &sha256(&[bytes, salt].concat())).expect("a digest")
         };
@@ -220,16 +220,16 @@ impl World {
         }
     }
 
-    /// Returns true if a source sends wrong bytes or something else at times. A wrong list alone does not
-    /// count.
-    pub fn has_a_liar(&self) -> bool {
-        self.liar.is_some() || self.sides
+    /// Returns true if a source sometimes sends wrong bytes, or something other than the file. Wrong digests
+    /// in a list do not count.
+    pub fn has_wrong_source(&self) -> bool {
+        self.wrong_source.is_some() || self.sends_pages
     }
 
     /// Returns the response to a request to one of several sources.
     pub fn meet_at(&mut self, source: usize, request: Request) -> Meeting {
         let mut meeting = self.meet(request);
-        if self.liar == Some(source) && !meeting.body.is_empty() && self.rng.u8(0..3) == 0 {
+        if self.wrong_source == Some(source) && !meeting.body.is_empty() && self.rng.u8(0..3) == 0 {
             let at = self.rng.usize(0..meeting.body.len());
             meeting.body[at] ^= 1;
         }
@@ -244,12 +244,12 @@ impl World {
         }
         let file = self.versions[self.version].clone();
         let size = file.len() as u64;
-        let sins = self.rng.u8(0..100) < self.sinfulness;
+        let sins = self.rng.u8(0..100) < self.sins_percent;
         if sins && self.rng.bool() {
             return Meeting { head: Err(self.failure()), body: Vec::new(), end: Ok(()) };
         }
         let large = self.versions.iter().all(|version| version.len() > 1_000);
-        if self.sides && large && !request.is_for_everything() && self.rng.u8(0..3) > 0 {
+        if self.sends_pages && large && !request.is_for_everything() && self.rng.u8(0..3) > 0 {
             return self.something_else();
         }
         let partial = !request.is_for_everything() && self.knows_ranges;
@@ -257,7 +257,8 @@ impl World {
             let kind = ErrorKind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
-        // A server that sends another range says so. A client that does not check this mixes the ranges.
+        // If this server sends another range than the requested one, it states that range. A client that does
+        // not check it puts the bytes into the wrong place.
         let first = match (partial, sins && self.rng.u8(0..3) == 0) {
             (true, true) => self.rng.u64(0..size),
             (true, false) => from,
@@ -277,7 +278,7 @@ impl World {
 
     /// Returns a web page, or an error message with a status of success.
     fn something_else(&mut self) -> Meeting {
-        // Without a length, only its type distinguishes a short text from a new version.
+        // Without a length, only the content type shows that a short text is not a new version of the file.
         let (content_type, body) = match self.rng.bool() || !self.announces_length {
             true => ("text/html", b"<html>Please log in</html>".to_vec()),
             false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),
@@ -289,8 +290,8 @@ impl World {
         Meeting { head: Ok(remote), body, end: Ok(()) }
     }
 
-    /// Changes a byte from time to time, if the digest of the range can detect that. (It cannot if the range
-    /// is longer than requested.)
+    /// Changes a byte from time to time, if the digest of the range can detect it. The digest cannot detect
+    /// it if the range is longer than requested.
     fn spoil(&mut self, request: Request, meeting: &mut Meeting) {
         let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
         let asked = request.to.is_none_or(|to| range.end <= to);
@@ -339,21 +340,21 @@ impl World {
         error
     }
 
-    /// Checks published bytes: they must be exactly one version of the file, and not one whose digest was
-    /// wrong.
+    /// Checks published bytes. They must be exactly one version of the file, and the digest of that version
+    /// must not have been wrong.
     ///
     /// # Errors
     /// Returns what is wrong with them.
     pub fn check(&self, published: &[u8]) -> Result<(), String> {
         if !self.versions.iter().any(|version| version.as_slice() == published) {
-            return Err(format!("{} bytes that the server never held", published.len()));
+            return Err(format!("{} bytes that are no version of the file", published.len()));
         }
-        if self.misled && !self.versions[0].is_empty() {
-            return Err("a wrong list passed".into());
+        if self.list_is_wrong && !self.versions[0].is_empty() {
+            return Err("a file was published although the digests of the list are wrong".into());
         }
-        // If a list verifies the file, a digest from one mirror is not used.
+        // If a list verifies the file, a digest from a single mirror is not used.
         if self.digest == Some(false) && !(self.known && self.several) {
-            return Err("a wrong digest passed".into());
+            return Err("a file was published although its digest was wrong".into());
         }
         Ok(())
     }
@@ -383,7 +384,7 @@ impl Source for SimSource {
             tokio::time::sleep(Duration::from_millis(delay)).await;
             let remote = meeting.head?;
             let buffers: Vec<Bytes> = meeting.body.chunks(length).map(Bytes::copy_from_slice).collect();
-            // Some bodies come together with their head.
+            // Some bodies arrive together with their head.
             let pause = if delay % 4 == 0 { 0 } else { delay / 10 };
             let body = stream::iter(buffers).then(move |bytes| async move {
                 if pause > 0 {

@@ -1,5 +1,6 @@
-//! Passes any list of inputs to a plan, including those that an engine never sends. The plan must not break
-//! its invariant, panic, or act forever. A property test and a fuzz target use it.
+//! Passes any list of inputs to a plan, including inputs that the engine never sends. The plan must not break
+//! its invariant, must not panic, and must not return actions without end. A property test and a fuzz target
+//! use this module.
 
 use crate::plan_trace::Trace;
 use downhaul_core::adopt::Adopted;
@@ -18,7 +19,7 @@ use url::Url;
 /// The number of actions in a row without an input that is taken for an endless loop.
 const ACTIONS_MOST: usize = 200;
 
-/// Bytes as a source of choices. They are followed by zeros.
+/// A source of choices that is made from bytes. After the last byte, it returns zeros.
 struct Choices<'b>(&'b [u8]);
 
 impl Choices<'_> {
@@ -32,18 +33,18 @@ impl Choices<'_> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// Returns an offset that matters, or one beside it.
+    /// Returns an offset at which a decision of the plan changes, or one next to it.
     fn offset(&mut self) -> u64 {
         let base = self.one_of(&[0, 1, 1_000, 5_000, 9_999, 20_000, 65_536, u64::MAX / 2, u64::MAX - 1]);
         base.saturating_add(u64::from(self.byte() % 4)).saturating_sub(u64::from(self.byte() % 4))
     }
 }
 
-/// Passes the inputs that these bytes stand for to a plan. Returns a fingerprint of its actions.
+/// Makes inputs from these bytes, and passes them to a plan. Returns a fingerprint of the plan's actions.
 ///
 /// # Panics
-/// Panics if the plan breaks its invariant or acts forever.
-pub fn poke(bytes: &[u8]) -> u64 {
+/// Panics if the plan breaks its invariant or returns actions without end.
+pub fn run_inputs(bytes: &[u8]) -> u64 {
     let mut choices = Choices(bytes);
     let rules = Rules {
         origins: origins(1 + usize::from(choices.byte() % 3)),
@@ -86,7 +87,7 @@ pub fn poke(bytes: &[u8]) -> u64 {
                 Action::Fetch { .. } => {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
                 }
-                _ => assert!(count < ACTIONS_MOST, "it acts forever: {plan:?}"),
+                _ => assert!(count < ACTIONS_MOST, "the plan returns actions without end: {plan:?}"),
             }
         }
         let input = event(&mut choices);
@@ -198,7 +199,8 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
     }
 }
 
-/// Returns any facts, including contradictory ones. A source need not be the HTTP one.
+/// Returns any description of a file, including contradictory ones. Sources of other protocols may return
+/// such descriptions.
 fn remote(choices: &mut Choices) -> Remote {
     let url = Url::parse("http://h/f").expect("a URL");
     let mut remote = match choices.byte() % 16 {

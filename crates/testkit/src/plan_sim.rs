@@ -1,8 +1,9 @@
-//! Simulates whole downloads by the plan alone, in the world of a seed. The simulation has connections of
-//! different speed (some of them silent), a disk, and a journal. Runs are killed and started again with the
-//! files that they left, which may be damaged meanwhile.
+//! Simulates whole downloads with only the plan, in the world of a seed. The simulation has connections of
+//! different speeds (some of them silent), a disk, and a journal. Runs are killed and started again with the
+//! files that they left. These files may be damaged between two runs.
 //!
-//! Invariant: the plan's invariant is asserted after every step, and every published byte is right.
+//! Invariant: the plan keeps its invariant after every step, and every published byte is right. The
+//! simulation asserts both.
 
 mod disk;
 
@@ -29,8 +30,8 @@ pub struct Ended {
     pub seen: Seen,
 }
 
-/// What happened during a download. Tests assert these numbers, because a world in which nothing happens
-/// tests nothing.
+/// What happened during a download. Tests assert these numbers. Otherwise a simulation in which nothing
+/// happens would pass without testing anything.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// Requests that were made.
@@ -39,7 +40,7 @@ pub struct Seen {
     pub connections: usize,
     /// Segments that were shortened for another worker.
     pub cuts: usize,
-    /// The workers that continued after a break, or continued the partial file of an earlier run.
+    /// Workers that continued after a break, or continued the partial file of an earlier run.
     pub resumed: usize,
     /// Runs that were killed.
     pub kills: usize,
@@ -51,9 +52,10 @@ pub struct Seen {
     pub wrong_chunks: usize,
     /// Sources that were blamed for wrong bytes.
     pub blamed: usize,
-    /// The requests for bytes that another worker was fetching, too.
+    /// Requests for bytes that another worker was fetching too.
     pub hedges: usize,
-    /// A fingerprint of all actions of all runs. It is equal if two versions of the plan did the same.
+    /// A fingerprint of all actions of all runs. It is equal for two versions of the plan that return the
+    /// same actions.
     pub trace: u64,
 }
 
@@ -61,16 +63,16 @@ pub struct Seen {
 struct Connection {
     worker: WorkerId,
     meeting: Meeting,
-    /// Bytes of the body that arrived.
+    /// The number of bytes of the body that have arrived.
     arrived: usize,
     accepted: bool,
     skip: u64,
     from: u64,
     at: u64,
     end: Option<u64>,
-    /// The time of its next step, or `None` if it waits until its response is accepted.
+    /// The time of the next step of the connection, or `None` if it waits until its response is accepted.
     due: Option<Duration>,
-    /// Bytes a second; 0 is silence.
+    /// Bytes a second. A connection with 0 is silent.
     speed: u64,
     generation: u32,
 }
@@ -81,7 +83,7 @@ struct Sim {
     now: Duration,
     connections: Vec<Connection>,
     most_connections: usize,
-    /// The controller of the host, which all runs of a process share.
+    /// The controller of the host. All runs of a process share it.
     controller: Controller,
     named: bool,
     /// The longest time until a response, in milliseconds.
@@ -134,7 +136,7 @@ pub fn drive_plan(seed: u64) -> Ended {
     for _ in 0..8 {
         match sim.run(rules.clone()) {
             Run::Killed => sim.damage(),
-            // After a run that gave up, a user often starts another one.
+            // After a run that failed, a user often starts another run.
             Run::Over(Outcome::Failed { resumable: true, .. }, _) if sim.world.rng.bool() => sim.damage(),
             Run::Over(outcome, published) => {
                 let finished = matches!(outcome, Outcome::Finished);
@@ -162,8 +164,8 @@ impl Sim {
         self.later.clear();
         self.there = RangeSet::new();
         self.published = None;
-        // Every request ends. It costs a retry, makes progress, or meets a pause that is not counted, and
-        // none of these can go on forever in a world of this size.
+        // Every request ends. It costs a retry, makes progress, or leads to a pause that costs no retry. In a
+        // world of this size, none of these can happen without end.
         for step in 0..100_000 {
             plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
             if step == killed_at {
@@ -192,12 +194,12 @@ impl Sim {
         let seed = self.seed;
         match event {
             EventKind::Retrying { attempt, .. } => {
-                assert!(*attempt <= retries, "seed {seed}: more retries than allowed");
+                assert!(*attempt <= retries, "seed {seed}: more retries were used than are allowed");
             }
             EventKind::Resumed { .. } => self.seen.resumed += 1,
             EventKind::MirrorLeft { error, .. } if error.code.starts_with("digest.") => {
                 self.seen.blamed += 1;
-                assert!(self.world.has_a_liar(), "seed {seed}: no source sent wrong bytes: {error:?}");
+                assert!(self.world.has_wrong_source(), "seed {seed}: no source sent wrong bytes: {error:?}");
             }
             _ => {}
         }
@@ -228,8 +230,8 @@ impl Sim {
             Action::Cut { worker, end } => {
                 self.seen.cuts += 1;
                 let from = self.connection(worker).map_or(0, |connection| connection.from);
-                assert!(end > from, "seed {seed}: a cut that leaves nothing");
-                // Sometimes a worker gets the new end a little late.
+                assert!(end > from, "seed {seed}: the new end leaves the worker no byte");
+                // Sometimes a worker gets its new end late, so this action is left out.
                 if self.connection(worker).is_some() && self.world.rng.u8(0..4) > 0 {
                     self.connection(worker).into_iter().for_each(|connection| connection.end = Some(end));
                 }
@@ -293,12 +295,12 @@ impl Sim {
         let check = self.check.front().map(|_| self.now + Duration::from_millis(3));
         let first = [due.map(|(at, _)| at), check, until].into_iter().flatten().min();
         let Some(first) = first else {
-            assert!(plan.is_idle(), "seed {seed}: stuck: {plan:?}");
+            assert!(plan.is_idle(), "seed {seed}: the plan waits without end: {plan:?}");
             let answer = if self.world.rng.u8(0..4) > 0 { Answer::Retry } else { Answer::Skip };
             return plan.on(self.now, Input::Answer(answer));
         };
         if until == Some(first) {
-            assert!(first > self.now, "seed {seed}: a wait for the past");
+            assert!(first > self.now, "seed {seed}: the plan waits for a time in the past");
         }
         self.now = self.now.max(first);
         match due {
@@ -340,7 +342,7 @@ impl Sim {
             let result = if full { Ok(()) } else { connection.meeting.end.clone() };
             self.connections.remove(index);
             plan.on(now, Input::Ended { worker, result });
-            // Late reports of this worker must change nothing.
+            // Late reports of this worker must not change the plan.
             let before = plan.bytes();
             plan.on(now, Input::Wrote { worker, upto: u64::MAX, fresh: true });
             assert_eq!(plan.bytes(), before, "seed {}", self.seed);
@@ -372,7 +374,7 @@ impl Sim {
         if let Some(end) = connection.end {
             bytes.truncate(usize::try_from(end - connection.at).expect("small"));
         }
-        // A silent connection is noticed after the timeout.
+        // A silent connection ends after the timeout.
         let pause = match connection.speed {
             0 => Duration::from_secs(30),
             speed => Duration::from_secs_f64((bytes.len() + skipped) as f64 / speed as f64),

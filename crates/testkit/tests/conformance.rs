@@ -1,4 +1,4 @@
-//! The sources that there are do what a protocol must do, and a program can add one of its own.
+//! Tests that all sources follow the rules for protocols, and that a program can add a source of its own.
 
 use downhaul_core::error::ErrorKind;
 use downhaul_engine::source::{GivenBy, Opened, Request, Source, Sources};
@@ -20,7 +20,7 @@ use url::Url;
 
 const ALL: Abilities = Abilities::ALL;
 
-/// The HTTP source of a URL.
+/// Returns the HTTP source of a URL.
 fn http(url: &str, settings: &Settings) -> Arc<dyn Source> {
     let sources = Sources::http(settings).expect("a client");
     sources.source(&sources.parse_url(url).expect("a URL"), GivenBy::User)
@@ -31,16 +31,16 @@ fn memory(content: &[u8]) -> MemorySource {
 }
 
 #[tokio::test]
-async fn a_file_in_memory() {
+async fn the_source_of_a_file_in_memory_conforms() {
     let (before, after) = (content("before", 100_000), content("after", 100_000));
     let source = memory(&before);
     check_file(&source, &before, ALL).await.expect("conforms");
     check_change(&source, (&before, &after), ALL, || source.replace(after.clone())).await.expect("conforms");
-    check_file(&memory(b""), b"", ALL).await.expect("an empty file conforms");
+    check_file(&memory(b""), b"", ALL).await.expect("the source of an empty file conforms");
 }
 
 #[tokio::test]
-async fn http_conforms_to_what_its_server_is_able_to_do() {
+async fn http_conforms_with_servers_of_different_abilities() {
     let (server, settings) = (Server::start(), Settings::default());
     for (sin, able) in [
         ("well_behaved", ALL),
@@ -70,7 +70,7 @@ async fn http2_conforms() {
 }
 
 #[tokio::test]
-async fn a_change_behind_http_is_seen() {
+async fn a_changed_file_on_an_http_server_gets_a_new_validator() {
     let (server, settings) = (Server::start(), Settings::default());
     let source = http(&server.url("well_behaved/30000/a"), &settings);
     let (before, after) = (content("a", 30_000), content("b", 20_000));
@@ -79,7 +79,7 @@ async fn a_change_behind_http_is_seen() {
 }
 
 #[tokio::test]
-async fn failures_over_http_have_their_kinds() {
+async fn failures_over_http_have_the_right_kind() {
     let (server, settings) = (Server::start(), Settings::default());
     for (path, kind) in [
         ("status/9/f?status=404", ErrorKind::HttpNotFound),
@@ -97,11 +97,11 @@ async fn failures_over_http_have_their_kinds() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     check_failure(&*http(&url, &settings), ErrorKind::ConnectRefused).await.expect("nothing listens");
     let unknown = Sources::none().source(&Url::parse("ftp://h/f").expect("a URL"), GivenBy::User);
-    check_failure(&*unknown, ErrorKind::UrlScheme).await.expect("no protocol for it");
+    check_failure(&*unknown, ErrorKind::UrlScheme).await.expect("the URL has an unknown scheme");
 }
 
 #[tokio::test]
-async fn http_ends_silence_and_tells_of_broken_bodies() {
+async fn http_returns_an_error_after_silence_and_for_broken_bodies() {
     let (server, file) = (Server::start(), content("f", 30_000));
     let settings = Settings::default().with_timeout(Duration::from_millis(300));
     let silent = http(&server.url("slow_first_byte/30000/f"), &settings);
@@ -113,7 +113,7 @@ async fn http_ends_silence_and_tells_of_broken_bodies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_simulated_network_conforms_where_it_does_not_misbehave() {
+async fn the_simulated_network_conforms_if_it_does_not_misbehave() {
     for seed in 0..200 {
         let (world, able) = World::honest(seed);
         let file = world.versions[0].clone();
@@ -129,20 +129,20 @@ async fn the_simulated_network_conforms_where_it_does_not_misbehave() {
         speed: 1_000_000.0,
     };
     let file = SimHost::new(allows).file("f", 200_000);
-    check_file(&file, &content("f", 200_000), ALL).await.expect("a counted host conforms");
+    check_file(&file, &content("f", 200_000), ALL).await.expect("the source of a simulated host conforms");
 }
 
 /// A source that breaks one rule.
-struct Liar {
-    honest: MemorySource,
+struct RuleBreaker {
+    inner: MemorySource,
     how: &'static str,
 }
 
-impl Source for Liar {
+impl Source for RuleBreaker {
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
         Box::pin(async move {
             let asked_for_all = request.is_for_everything();
-            let mut opened = self.honest.open(request).await?;
+            let mut opened = self.inner.open(request).await?;
             match self.how {
                 "size" => opened.remote.size = Some(7),
                 "validator" if !asked_for_all => {
@@ -160,17 +160,17 @@ impl Source for Liar {
 }
 
 #[tokio::test]
-async fn what_breaks_a_rule_is_found() {
+async fn a_source_that_breaks_a_rule_is_found() {
     let file = content("f", 50_000);
     for how in ["size", "validator", "shifted", "empty"] {
-        let liar = Liar { honest: memory(&file), how };
-        let broken = check_file(&liar, &file, ALL).await.expect_err(how);
+        let breaker = RuleBreaker { inner: memory(&file), how };
+        let broken = check_file(&breaker, &file, ALL).await.expect_err(how);
         assert!(!broken.is_empty(), "{how}");
     }
-    assert!(check_cut(&memory(&file), &file).await.is_err(), "it does not break");
+    assert!(check_cut(&memory(&file), &file).await.is_err(), "a body that does not break is an error of check_cut");
     let same = check_change(&memory(&file), (&file, &file), ALL, || {}).await;
-    assert!(same.is_err(), "the validator did not change");
-    assert!(check_failure(&memory(&file), ErrorKind::HttpNotFound).await.is_err(), "it does not fail");
+    assert!(same.is_err(), "a validator that does not change is an error of check_change");
+    assert!(check_failure(&memory(&file), ErrorKind::HttpNotFound).await.is_err(), "a request that succeeds is an error of check_failure");
 }
 
 /// A source that counts its requests.
@@ -205,5 +205,5 @@ async fn a_program_adds_a_protocol_and_wraps_http_on_the_real_disk() {
     let read = |name: &str| std::fs::read(folder.path().join(name)).expect("a file");
     assert!(read("in-memory") == in_memory, "the bytes of the added protocol");
     assert!(read("over-http") == content("over-http", 30_000), "the bytes of HTTP");
-    assert_eq!(count.load(Ordering::Relaxed), 1, "HTTP alone is wrapped");
+    assert_eq!(count.load(Ordering::Relaxed), 1, "only the HTTP source is wrapped");
 }

@@ -1,5 +1,5 @@
-//! What a program does with a session: it pauses, resumes, removes and limits jobs while they run, reads
-//! events as a stream, takes files into its own writers, and drops the session.
+//! Tests of what a program can do with a session. It pauses, resumes, removes and limits jobs while they run,
+//! reads events as a stream, writes files to its own writers, and drops the session.
 
 use bytes::Bytes;
 use downhaul_engine::core::error::{Pause, Why};
@@ -23,11 +23,10 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use url::Url;
 
-/// Bytes a second of each connection to the simulated host.
+/// The speed of each connection to the simulated host, in bytes a second.
 const SPEED: u64 = 200_000;
 
-/// A simulated host, a disk in memory, and a session that downloads files called `f0`, `f1` ... from one to
-/// the other.
+/// A simulated host, a disk in memory, and a session that downloads files from the host to the disk.
 struct World {
     host: Arc<SimHost>,
     disk: FakeDisk,
@@ -49,7 +48,7 @@ impl World {
             speed: SPEED as f64,
         });
         let here = host.clone();
-        // `http://sim/NAME/SIZE`
+        // URLs have the form `http://sim/NAME/SIZE`.
         let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
             let (name, size) = url.path()[1..].split_once('/').expect("a name and a size");
             Arc::new(here.file(name, size.parse().expect("a size"))) as Arc<dyn Source>
@@ -72,7 +71,7 @@ impl World {
     /// Waits for an event of a job.
     async fn until(&mut self, job: JobId, wanted: impl Fn(&EventKind) -> bool) -> Arc<Event> {
         loop {
-            let event = self.events.next().await.expect("it comes before the end");
+            let event = self.events.next().await.expect("the event arrives before the end of the session");
             if event.job == Some(job) && wanted(&event.kind) {
                 return event;
             }
@@ -83,7 +82,8 @@ impl World {
         self.disk.read(Path::new("out").join(name)) == Some(content(name, size))
     }
 
-    /// Ends the session. Returns the order in which jobs ended, with the codes of those that failed.
+    /// Ends the session. Returns its summary, and the jobs in the order in which they ended. The text is
+    /// `finished` or the code of the failure.
     async fn end(mut self) -> (Summary, Vec<(u64, String)>) {
         self.session.close().await;
         let mut ended = Vec::new();
@@ -117,7 +117,7 @@ fn finished(kind: &EventKind) -> bool {
 }
 
 #[test]
-fn a_paused_job_gives_up_its_connections_and_its_place_and_goes_on_where_it_was() {
+fn a_paused_job_has_no_connections_and_continues_later_where_it_stopped() {
     run(async {
         for connections in [1, 4] {
             let settings = Settings::default().with_parallel(Some(1)).with_connections(Some(connections));
@@ -130,7 +130,7 @@ fn a_paused_job_gives_up_its_connections_and_its_place_and_goes_on_where_it_was(
             world.session.pause(first);
             world.until(second, finished).await;
             seconds(60).await;
-            assert_eq!(world.host.transfers(), 0, "nothing is transferred while the job is paused");
+            assert_eq!(world.host.transfers(), 0, "no bytes are transferred while the job is paused");
             let samples = world.session.samples();
             assert_eq!(samples.len(), 1);
             assert_eq!(samples[0].phase, Phase::Paused);
@@ -140,7 +140,7 @@ fn a_paused_job_gives_up_its_connections_and_its_place_and_goes_on_where_it_was(
             world.session.resume(first);
             let event = world.until(first, finished).await;
             let EventKind::Finished { fetched, .. } = &event.kind else { unreachable!() };
-            assert!(*fetched < size + 2 * SPEED, "{fetched} bytes came for a file of {size}");
+            assert!(*fetched < size + 2 * SPEED, "{fetched} bytes were fetched for a file of {size}");
             assert!(world.is_exact("first", size) && world.is_exact("second", SPEED));
             assert_eq!(world.end().await.0.finished, 2);
         }
@@ -153,13 +153,13 @@ fn jobs_that_are_paused_before_they_start_do_not_start() {
         let mut world = World::start(Settings::default().with_parallel(Some(1)));
         let first = world.add("first", SPEED).await;
         let second = world.add("second", SPEED).await;
-        // The director has not seen this one yet.
+        // The director has not handled this job yet.
         let third = world.add("third", SPEED).await;
         world.session.pause(second);
         world.session.pause(third);
         world.until(first, finished).await;
         seconds(60).await;
-        assert!(world.session.samples().is_empty() && world.host.met().1 == 1);
+        assert!(world.session.samples().is_empty() && world.host.counts().1 == 1);
         world.session.resume(third);
         world.until(third, finished).await;
         world.session.resume(second);
@@ -169,7 +169,7 @@ fn jobs_that_are_paused_before_they_start_do_not_start() {
 }
 
 #[test]
-fn all_jobs_can_be_paused_and_none_starts_before_they_go_on() {
+fn while_all_jobs_are_paused_no_job_starts() {
     run(async {
         let mut world = World::start(Settings::default().with_parallel(Some(2)));
         let size = 10 * SPEED;
@@ -178,7 +178,7 @@ fn all_jobs_can_be_paused_and_none_starts_before_they_go_on() {
         world.session.pause_all();
         let second = world.add("second", size).await;
         seconds(120).await;
-        assert_eq!((world.host.transfers(), world.host.met().1), (0, 1));
+        assert_eq!((world.host.transfers(), world.host.counts().1), (0, 1));
         let since = Instant::now();
         world.session.resume_all();
         world.until(second, finished).await;
@@ -189,7 +189,7 @@ fn all_jobs_can_be_paused_and_none_starts_before_they_go_on() {
 }
 
 #[test]
-fn a_stopped_session_ends_although_jobs_are_paused() {
+fn a_session_can_be_stopped_while_jobs_are_paused() {
     run(async {
         let mut world = World::start(Settings::default().with_parallel(Some(1)).with_connections(Some(1)));
         let first = world.add("first", 20 * SPEED).await;
@@ -226,8 +226,8 @@ fn a_removed_job_keeps_its_partial_file_unless_that_is_discarded() {
             let disk = world.disk.clone();
             let (summary, ended) = world.end().await;
             assert_eq!((summary.finished, summary.failed, summary.resumable), (1, 2, u64::from(stays)));
-            assert_eq!(ended, vec![], "all of them had ended");
-            // A later session goes on with what stayed.
+            assert_eq!(ended, vec![], "all jobs had ended before the session was closed");
+            // A later session continues with the partial file that was kept.
             let mut world = World::on(disk, Settings::default());
             let again = world.add("first", size).await;
             let event = world.until(again, finished).await;
@@ -268,12 +268,12 @@ fn further_connections_go_to_the_job_with_the_highest_priority() {
         world.until(second, finished).await;
         let other = world.session.samples();
         let there = other.iter().find(|one| one.job == first).map_or(size, |one| one.bytes);
-        assert!(there * 3 < size * 2, "the other one has {there} of {size} bytes");
+        assert!(there * 3 < size * 2, "the other job has {there} of {size} bytes");
     });
 }
 
 #[test]
-fn one_job_can_have_a_limit_of_its_own_and_lose_it() {
+fn the_rate_limit_of_one_job_can_be_set_and_removed() {
     run(async {
         let mut world = World::start(Settings::default().with_parallel(Some(2)));
         let size = 10 * SPEED;
@@ -293,7 +293,7 @@ fn one_job_can_have_a_limit_of_its_own_and_lose_it() {
 }
 
 #[test]
-fn a_session_can_be_limited_while_it_runs() {
+fn the_rate_limit_of_a_session_can_be_set_while_it_runs() {
     run(async {
         let mut world = World::start(Settings::default());
         let size = 10 * SPEED;
@@ -308,7 +308,7 @@ fn a_session_can_be_limited_while_it_runs() {
     });
 }
 
-/// Two files of one run have settings of their own, over real sockets and on the real disk.
+/// Two files of one run have different settings. This test uses real sockets and the real disk.
 #[tokio::test]
 async fn each_job_has_its_own_headers_connections_and_rule_for_existing_files() {
     let (one, other) = (Server::start(), Server::start());
@@ -351,9 +351,8 @@ async fn each_job_has_its_own_headers_connections_and_rule_for_existing_files() 
     assert_eq!(header("open.bin", "x-all").as_deref(), Some("all"));
 }
 
-/// The events of a session are a stream that ends with the session.
 #[test]
-fn events_are_a_stream() {
+fn events_are_a_stream_that_ends_with_the_session() {
     run(async {
         let world = World::start(Settings::default());
         let (all, latest) = (world.session.events(), world.session.latest_events());
@@ -369,7 +368,7 @@ fn events_are_a_stream() {
 }
 
 #[test]
-fn a_file_goes_in_order_to_a_writer_of_the_program() {
+fn a_file_is_written_in_order_to_a_writer_of_the_program() {
     run(async {
         let world = World::start(Settings::default().with_connections(Some(4)));
         let size = 40 * SPEED;
@@ -377,17 +376,17 @@ fn a_file_goes_in_order_to_a_writer_of_the_program() {
         let job = world.job("file", size).to_writer(AsyncWriter::new(to));
         world.session.add(job).await.expect("is open");
         let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).await.expect("it can be read");
-        assert!(bytes == content("file", size), "{} of {size} bytes came", bytes.len());
-        assert!(world.host.met().1 > 1, "several connections bring it");
+        from.read_to_end(&mut bytes).await.expect("the written bytes can be read");
+        assert!(bytes == content("file", size), "{} of {size} bytes were written", bytes.len());
+        assert!(world.host.counts().1 > 1, "several connections fetch the file");
         let disk = world.disk.clone();
         assert_eq!(world.end().await.0.finished, 1);
-        assert!(disk.paths().is_empty(), "nothing is on the disk");
+        assert!(disk.paths().is_empty(), "the disk has no files");
     });
 }
 
 #[test]
-fn a_job_whose_writer_is_gone_fails() {
+fn a_job_fails_if_its_writer_fails() {
     run(async {
         let world = World::start(Settings::default());
         let (to, from) = tokio::io::duplex(1024);
@@ -399,7 +398,7 @@ fn a_job_whose_writer_is_gone_fails() {
 }
 
 #[test]
-fn a_dropped_session_stops_and_leaves_what_a_later_one_resumes() {
+fn a_dropped_session_stops_and_a_later_session_resumes_its_files() {
     run(async {
         let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let before = tasks();
@@ -412,7 +411,7 @@ fn a_dropped_session_stops_and_leaves_what_a_later_one_resumes() {
         seconds(5).await;
         let World { host, disk, session, events } = world;
         drop(session);
-        // The readers of events see the end.
+        // The readers of events get the end of the session.
         let rest = events.collect::<Vec<_>>().await;
         assert!(matches!(rest.last().expect("events").kind, EventKind::Summary { failed: 3, .. }));
         seconds(1).await;
@@ -426,7 +425,8 @@ fn a_dropped_session_stops_and_leaves_what_a_later_one_resumes() {
     });
 }
 
-/// A file that one connection brings slowly, while others get a page that changed at another time.
+/// A source whose first connection gets the file slowly. All other connections get a page with a different
+/// date.
 struct PageForOthers;
 
 const CHANGED: Duration = Duration::from_secs(1_000_000_000);
@@ -462,16 +462,16 @@ async fn a_file_gets_the_date_of_a_response_that_was_accepted() {
     assert_eq!(file.modified().expect("a date"), SystemTime::UNIX_EPOCH + CHANGED);
 }
 
-/// Sessions that get commands at random moments. Each takes some ten milliseconds.
+/// The number of sessions that get commands at random times. Each needs about ten milliseconds.
 const RANDOM_SESSIONS: u64 = 200;
 
-/// Files of each of them.
+/// The number of files of each session.
 const RANDOM_FILES: u64 = 6;
 
-/// A failing seed prints itself; `WORLD=seed cargo test -p downhaul-testkit --test control random` runs it
-/// alone.
+/// The output of a failed test ends with its seed. `WORLD=seed cargo test -p downhaul-testkit --test control
+/// random` runs only this seed.
 #[test]
-fn commands_at_random_moments_lose_nothing_and_leave_nothing_open() {
+fn commands_at_random_times_lose_no_file_and_leave_no_transfer_open() {
     let only = std::env::var("WORLD").ok().and_then(|seed| seed.parse().ok());
     let seeds = only.map_or((0..RANDOM_SESSIONS).collect(), |seed| vec![seed]);
     let mut removed = 0;
@@ -483,7 +483,7 @@ fn commands_at_random_moments_lose_nothing_and_leave_nothing_open() {
     assert!(seeds.len() == 1 || (removed > all / 20 && removed < all / 2), "{removed} of {all} were removed");
 }
 
-/// Runs a session with commands at random moments. Returns how many of its jobs were removed.
+/// Runs a session with commands at random times. Returns the number of its jobs that were removed.
 async fn commanded_at_random(seed: u64) -> usize {
     let mut random = fastrand::Rng::with_seed(seed);
     let world = World::start(Settings::default().with_parallel(Some(random.usize(1..4))));
@@ -491,7 +491,7 @@ async fn commanded_at_random(seed: u64) -> usize {
     let (mut added, mut removals) = (0, BTreeMap::<u64, Vec<Remove>>::new());
     for _ in 0..60 {
         tokio::time::sleep(Duration::from_millis(random.u64(0..500))).await;
-        // Also jobs that have not been added yet, and some that are never added.
+        // The job may not have been added yet, or may never be added.
         let number = random.u64(1..RANDOM_FILES + 2);
         let (session, job) = (&world.session, JobId::new(number));
         match random.u32(0..16) {
@@ -538,21 +538,22 @@ async fn commanded_at_random(seed: u64) -> usize {
     ended.len() - finished
 }
 
-/// Asserts that a file of a job that ended in this way is complete, or that what is left of it is as asked.
+/// Asserts that the file of a finished job is complete. For a removed job, asserts that its partial file was
+/// kept or discarded as requested.
 fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Option<&[Remove]>) {
     let partial = disk.read(format!("out/{name}.part")).is_some();
     let whole = disk.read(format!("out/{name}"));
     match (how, removals) {
         ("finished", _) => assert!(whole == Some(content(name, size)) && !partial, "{name}"),
         ("job.removed", Some(how)) => {
-            assert!(whole.is_none(), "{name} was removed");
-            assert!(how.contains(&Remove::KeepPartial) || !partial, "{name} was discarded");
+            assert!(whole.is_none(), "the removed job {name} has a complete file");
+            assert!(how.contains(&Remove::KeepPartial) || !partial, "the partial file of {name} was not discarded");
         }
         other => panic!("{name}: {other:?}"),
     }
 }
 
-/// Asks for a pause of this length, each time.
+/// A source whose host asks for a pause of this length after each request.
 struct Pauses(Duration);
 
 impl Source for Pauses {
@@ -563,7 +564,7 @@ impl Source for Pauses {
 }
 
 #[test]
-fn a_pause_without_end_and_a_job_without_a_url_end_no_session() {
+fn a_pause_without_end_and_a_job_without_a_url_do_not_end_a_session() {
     run(async {
         let sources = Sources::for_all(|_, _| Arc::new(Pauses(Duration::MAX)));
         let builder = Session::builder(Settings::default()).sources(sources).seed(1);

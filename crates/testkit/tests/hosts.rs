@@ -1,5 +1,5 @@
-//! Whole sessions against simulated hosts that limit files and connections. The clock is simulated, so that
-//! no test really waits.
+//! Whole sessions with simulated hosts that limit files and connections. The clock is simulated, so no test
+//! really waits.
 
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
@@ -31,7 +31,7 @@ fn run<T>(what: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(what)
 }
 
-/// Downloads files of these sizes from one host. Each one that is there must be exact.
+/// Downloads files of these sizes from one host. Asserts that every file is exact.
 async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: u64) -> Summary {
     let disk = FakeDisk::failing(0, seed);
     let (here, all) = (host.clone(), sizes.to_vec());
@@ -62,13 +62,13 @@ async fn download(host: &Arc<SimHost>, sizes: &[u64], settings: Settings, seed: 
 }
 
 #[test]
-fn a_host_that_bans_for_twenty_seconds_at_the_third_connection_gives_the_file() {
+fn a_host_that_bans_for_twenty_seconds_at_the_third_connection_sends_the_file() {
     run(async {
         for connections in [None, Some(4)] {
             let host = SimHost::new(Allows { transfers: 2, ..ALL });
             let settings = Settings::default().with_connections(connections).with_retries(0);
             let summary = download(&host, &[60_000_000], settings, 1).await;
-            let (bans, requests) = host.met();
+            let (bans, requests) = host.counts();
             assert_eq!(summary.finished, 1, "{connections:?}: {bans} bans");
             assert!(bans <= 2 && requests < 200, "{connections:?}: {bans} bans, {requests} requests");
         }
@@ -85,7 +85,7 @@ fn a_later_run_is_not_banned_again() {
         for run in 0..3 {
             let summary = download(&host, &[60_000_000], settings.clone(), run).await;
             assert_eq!((summary.finished, summary.notes), (1, Vec::new()));
-            bans.push(host.met().0);
+            bans.push(host.counts().0);
         }
         assert!(bans[0] <= 2 && bans[1..].iter().all(|&one| one == bans[0]), "{bans:?}");
     });
@@ -98,12 +98,12 @@ fn forty_small_files_take_little_more_than_forty_requests_from_a_limited_host() 
         let settings = Settings::default().with_parallel(None).with_retries(0);
         let summary = download(&host, &[2_000; 40], settings, 1).await;
         assert_eq!(summary.finished, 40);
-        assert!(host.met().1 <= 100, "{} requests", host.met().1);
+        assert!(host.counts().1 <= 100, "{} requests", host.counts().1);
     });
 }
 
 #[test]
-fn random_hosts_with_quotas_and_bans_give_every_file_and_get_few_requests() {
+fn random_hosts_with_quotas_and_bans_send_every_file_and_get_few_requests() {
     for seed in 0..HOSTS {
         run(async {
             let mut rng = fastrand::Rng::with_seed(seed);
@@ -116,7 +116,8 @@ fn random_hosts_with_quotas_and_bans_give_every_file_and_get_few_requests() {
                 speed: 1e5 + rng.f64() * 1e6,
             };
             let host = SimHost::new(allows);
-            // Large files or small ones. Where the host counts transfers, files come one after the other.
+            // The files are all large or all small. If the host counts transfers, small files are downloaded
+            // one after the other.
             let large = rng.bool();
             let count = if large { rng.usize(1..3) } else { rng.usize(1..40) };
             let size = |rng: &mut fastrand::Rng| {
@@ -128,7 +129,7 @@ fn random_hosts_with_quotas_and_bans_give_every_file_and_get_few_requests() {
                 .with_parallel(if alone { Some(1) } else { [None, Some(2), Some(8)][rng.usize(0..3)] })
                 .with_connections([None, Some(2), Some(8)][rng.usize(0..3)]);
             let summary = download(&host, &sizes, settings, seed).await;
-            let (bans, requests) = host.met();
+            let (bans, requests) = host.counts();
             assert_eq!(
                 summary.finished, count as u64,
                 "seed {seed}: {allows:?}: {bans} bans, {requests} requests"

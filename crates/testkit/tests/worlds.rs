@@ -1,6 +1,8 @@
-//! Whole downloads in simulated worlds: the plan alone, and the engine with a simulated network and disk.
+//! Whole downloads in simulated worlds. Some tests run only the plan, and others run the engine with a
+//! simulated network and disk.
 //!
-//! A failing seed prints itself; `WORLD=seed cargo test -p downhaul-testkit --test worlds` runs it alone.
+//! The output of a failed test has its seed. `WORLD=seed cargo test -p downhaul-testkit --test worlds` runs
+//! only this seed.
 
 use downhaul_core::event::EventKind;
 use downhaul_core::job::{Destination, Job};
@@ -16,13 +18,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use url::Url;
 
-/// Whole downloads by the plan alone, restarts included.
+/// The number of whole downloads with only the plan, including restarts.
 const PLANS: u64 = 100_000;
 
-/// Files in whose download the power is cut.
+/// The number of downloads with power cuts.
 const POWER_CUTS: u64 = 300;
 
-/// Sessions of the whole engine, several files each.
+/// The number of sessions of the whole engine. Each has several files.
 const SESSIONS: u64 = 1_500;
 
 fn seeds(count: u64) -> Vec<u64> {
@@ -33,7 +35,7 @@ fn seeds(count: u64) -> Vec<u64> {
 }
 
 #[test]
-fn plans_in_a_hundred_thousand_worlds() {
+fn plans_download_files_in_a_hundred_thousand_simulated_worlds() {
     let seeds = seeds(PLANS);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = seeds.len().div_ceil(threads);
@@ -43,10 +45,10 @@ fn plans_in_a_hundred_thousand_worlds() {
             ended.map(|ended| (ended.outcome == Outcome::Finished, ended.seen)).collect()
         };
         let running: Vec<_> = seeds.chunks(share).map(|some| scope.spawn(move || drive(some))).collect();
-        running.into_iter().flat_map(|thread| thread.join().expect("every world is survived")).collect()
+        running.into_iter().flat_map(|thread| thread.join().expect("the plan keeps its invariant in every world")).collect()
     });
     if seeds.len() > 1 {
-        // Worlds in which nothing works, or nothing ever breaks, would prove nothing.
+        // If every download failed, or if no failure happened, this test would test nothing.
         let count = |what: fn(&(bool, Seen)) -> bool| ended.iter().filter(|one| what(one)).count();
         let finished = count(|(finished, _)| *finished);
         assert!(finished > seeds.len() / 4 && finished < seeds.len(), "{finished} finished");
@@ -66,16 +68,16 @@ fn plans_in_a_hundred_thousand_worlds() {
     }
 }
 
-/// Prints two numbers for all that plans do: in simulated worlds, and after lists of inputs. A change of the
-/// plan's structure leaves both as they are.
+/// Prints two fingerprints of all actions of plans: one for simulated worlds, and one for lists of inputs. A
+/// change of only the plan's structure does not change them.
 #[test]
-#[ignore = "it compares two versions of the plan and asserts nothing by itself"]
-fn fingerprint_of_all_actions() {
+#[ignore = "people use it to compare two versions of the plan, and it asserts nothing"]
+fn print_a_fingerprint_of_all_actions_of_plans() {
     let worlds = seeds(PLANS / 5).into_iter().map(|seed| drive_plan(seed).seen.trace);
     let lists = seeds(PLANS / 5).into_iter().map(|seed| {
         let mut rng = fastrand::Rng::with_seed(seed);
         let bytes: Vec<u8> = (0..400).map(|_| rng.u8(..)).collect();
-        downhaul_testkit::plan_fuzz::poke(&bytes)
+        downhaul_testkit::plan_fuzz::run_inputs(&bytes)
     });
     let sum = |sum: u64, trace: u64| sum.rotate_left(1) ^ trace;
     let (worlds, lists) = (worlds.fold(0, sum), lists.fold(0, sum));
@@ -86,27 +88,27 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(50_000))]
 
     #[test]
-    fn any_list_of_events_leaves_a_plan_sound(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
-        downhaul_testkit::plan_fuzz::poke(&bytes);
+    fn no_list_of_inputs_breaks_a_plan(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        downhaul_testkit::plan_fuzz::run_inputs(&bytes);
     }
 }
 
-/// The files in `inputs/plan` were found by the fuzz target `plan`. Their names say what went wrong.
+/// The fuzz target `plan` found the files in `inputs/plan`. Their names say what went wrong.
 #[test]
-fn inputs_that_once_broke_a_plan_leave_it_sound() {
+fn inputs_that_once_broke_a_plan_do_not_break_it_again() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inputs/plan");
     let mut count = 0;
     for file in std::fs::read_dir(folder).expect("the folder is in the repository") {
         let file = file.expect("a file").path();
         println!("{}", file.display());
-        downhaul_testkit::plan_fuzz::poke(&std::fs::read(file).expect("its bytes"));
+        downhaul_testkit::plan_fuzz::run_inputs(&std::fs::read(file).expect("its bytes"));
         count += 1;
     }
     assert!(count > 0, "no input in {folder}");
 }
 
 #[test]
-fn sessions_in_simulated_worlds() {
+fn sessions_end_every_file_in_simulated_worlds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let mut finished = 0;
@@ -117,7 +119,7 @@ fn sessions_in_simulated_worlds() {
 }
 
 #[test]
-fn power_cuts_in_simulated_worlds() {
+fn files_are_whole_after_power_cuts_in_simulated_worlds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let seeds = seeds(POWER_CUTS);
@@ -130,8 +132,9 @@ fn power_cuts_in_simulated_worlds() {
     }
 }
 
-/// Downloads a file, and cuts the power now and then: writes that were not forced to the disk are lost or
-/// torn. Returns whether the file was finished in the end, and whether anything was resumed.
+/// Downloads a file, and cuts the power a few times. Each cut loses or damages writes that were not forced to
+/// the disk. The first result is true if the file was finished in the end, and the second if a run resumed
+/// bytes.
 async fn power_cuts(seed: u64) -> (bool, bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let world = Arc::new(Mutex::new(World::large(seed)));
@@ -153,7 +156,7 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
             .seed(seed)
             .start()
             .expect("starts");
-        let mut facts = session.events();
+        let mut events = session.events();
         let mut job = Job::new(Url::parse("http://sim/0").expect("a URL"));
         job.destination = Destination::Name(SafeName::from_person("f").expect("safe"));
         session.add(job).await.expect("is open");
@@ -168,7 +171,7 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
             session.stop();
             session.wait().await;
         }
-        while let Some(event) = facts.next().await {
+        while let Some(event) = events.next().await {
             resumed |= matches!(&event.kind, EventKind::Resumed { .. }) && run > 0;
         }
         if let Some(bytes) = disk.read(target) {
@@ -178,13 +181,13 @@ async fn power_cuts(seed: u64) -> (bool, bool) {
     }
     let finished = disk.read(target).is_some();
     if finished {
-        assert_eq!(disk.paths(), [target], "seed {seed}: something is left");
+        assert_eq!(disk.paths(), [target], "seed {seed}: there are files besides the finished one");
     }
     (finished, resumed)
 }
 
-/// Downloads some files in one session. Each must be exact or have failed, and leave nothing else. Returns
-/// how many were finished.
+/// Downloads some files in one session. Asserts that each file is exact or has failed, and that there are no
+/// other files. Returns the number of finished files.
 async fn session(seed: u64) -> u64 {
     let mut rng = fastrand::Rng::with_seed(seed);
     let files = rng.u64(1..6);
@@ -227,8 +230,8 @@ async fn session(seed: u64) -> u64 {
     summary.finished
 }
 
-/// Answers all questions of a session as a person would. Returns how many jobs ended. `stops` says that the
-/// session is stopped when the first file starts.
+/// Answers all questions of a session as a user would. Returns the number of jobs that ended. If `stops` is
+/// true, the session is stopped when the first file starts.
 async fn answer_questions(session: Arc<Session>, mut events: Events, stops: bool, seed: u64) -> u64 {
     let (mut last, mut ends) = (0, 0);
     while let Some(event) = events.next().await {
@@ -248,8 +251,8 @@ async fn answer_questions(session: Arc<Session>, mut events: Events, stops: bool
     ends
 }
 
-/// Checks that the finished files are right, and that failed ones left nothing but what a later run can
-/// resume.
+/// Checks that the finished files are right, and that failed files have left only partial files that a later
+/// run can resume.
 fn check_files(seed: u64, worlds: &[Arc<Mutex<World>>], disk: &FakeDisk, finished: u64) {
     let mut there = 0;
     for (n, world) in worlds.iter().enumerate() {
@@ -263,6 +266,6 @@ fn check_files(seed: u64, worlds: &[Arc<Mutex<World>>], disk: &FakeDisk, finishe
     // Each partial file has a journal.
     let left: Vec<String> = disk.paths().iter().map(|path| path.to_string_lossy().into_owned()).collect();
     let resumable = left.iter().filter(|path| path.ends_with(".part")).count() as u64;
-    assert_eq!(left.len() as u64, there + 2 * resumable, "seed {seed}: something is left: {left:?}");
-    assert!(there + resumable <= worlds.len() as u64, "seed {seed}: something is left: {left:?}");
+    assert_eq!(left.len() as u64, there + 2 * resumable, "seed {seed}: there are other files: {left:?}");
+    assert!(there + resumable <= worlds.len() as u64, "seed {seed}: there are other files: {left:?}");
 }

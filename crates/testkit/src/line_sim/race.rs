@@ -11,13 +11,14 @@ use downhaul_core::plan::{
 use fastrand::Rng;
 use std::time::Duration;
 
-/// A connection reports ten times a second, or when a batch is full, as the engine's workers do. In seconds.
+/// The time between two reports of a connection, in seconds. A connection also reports when a batch is full,
+/// as the engine's workers do.
 const REPORT_EVERY: f64 = 0.1;
 
 /// The largest batch of a worker, in bytes.
 const BATCH_MOST: f64 = 1024.0 * 1024.0;
 
-/// The memory for one batch of every worker, in bytes.
+/// The memory for the batches of all workers together, in bytes.
 const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
 
 /// The sizes that the plan uses for files on a disk.
@@ -31,44 +32,50 @@ pub(super) struct Race {
     pub(super) now: f64,
     pub(super) controller: Controller,
     pub(super) connections: Vec<Connection>,
-    /// The connections that are not in use, and the time since then.
+    /// The idle connections. The second value is the time since which a connection is idle.
     idle: Vec<(Tcp, f64)>,
     /// Connections of other downloads on the line.
     others: Vec<Tcp>,
-    /// The share of the line that other traffic takes, and until when.
+    /// The share of the line that other traffic uses, and the time when this ends.
     burst: (f64, f64),
-    /// Bytes in the queue.
+    /// The bytes in the queue.
     queue: f64,
-    /// The bytes that were not requested, and the bytes that have arrived.
+    /// The bytes that were not requested yet.
     free: f64,
+    /// The bytes that have arrived.
     pub(super) got: f64,
     /// The shortest time from a request to its first byte.
     latency: f64,
-    /// Bytes a second of one connection.
+    /// The typical rate of one connection in bytes a second.
     typical: f64,
     /// True if the host is known to serve ranges.
     ranges_work: bool,
-    /// When a connection may be opened again after one of a fixed number was refused.
+    /// The time before which no connection is opened, if the number is fixed and the host refused one.
     not_before: f64,
 }
 
 /// A connection and its segment.
 pub(super) struct Connection {
     tcp: Tcp,
-    asked: f64,
+    /// The time of its request.
+    requested: f64,
     /// The time of its first byte.
     starts: f64,
+    /// True if its first byte has arrived.
     begun: bool,
+    /// True if the host refuses it.
     refused: bool,
     /// The bytes of its segment that have not arrived.
     left: f64,
-    /// Bytes a second, lately.
+    /// The recent rate in bytes a second.
     rate: f64,
-    /// The bytes that arrived and were not reported, and the time of the last report.
+    /// The bytes that arrived and were not reported yet.
     unreported: f64,
+    /// The time of the last report.
     reported: f64,
-    /// Bytes of the span whose rate is being measured, and when it began.
+    /// The bytes of the span whose rate is being measured.
     span: f64,
+    /// The start of that span.
     marked: f64,
 }
 
@@ -100,15 +107,16 @@ impl Race {
         race
     }
 
-    /// Opens the connections that are allowed, as the plan would.
+    /// Opens the connections that are allowed, in the same way as a plan.
     pub(super) fn open_allowed(&mut self) {
         loop {
             let receiving = self.connections.iter().filter(|one| one.begun).count();
             let worth = match self.choice {
-                // The length of a segment is known only when the rate of a connection is.
+                // The length of a segment is known only when the rate of a connection is known.
                 _ if self.typical == 0.0 || self.now < self.not_before => 0,
                 Choice::Fixed(count) => count.saturating_sub(self.connections.len()),
-                // One connection finds out if the host serves ranges, before many ask for them.
+                // The first response shows if the host serves ranges. Until then, only one connection
+                // requests a range.
                 Choice::Auto if !self.ranges_work && self.connections.len() > receiving => 0,
                 Choice::Auto => {
                     let allowance = self.controller.allowance(AUTO_MOST, false);
@@ -124,8 +132,8 @@ impl Race {
         }
     }
 
-    /// Stops the slowest of the connections above the target, as the plan would. A connection that is about
-    /// to end its segment counts as stopped.
+    /// Stops the slowest connections if there are more than the target, in the same way as a plan. A
+    /// connection that is about to end its segment counts as stopped.
     pub(super) fn stop_surplus(&mut self) {
         let surplus =
             if self.choice == Choice::Auto { self.controller.allowance(AUTO_MOST, false).surplus } else { 0 };
@@ -155,8 +163,8 @@ impl Race {
         self.controller.on_closed(self.connections.is_empty());
     }
 
-    /// Returns how many bytes one more connection requests, with `count` of them in all. Returns `None` if
-    /// there is nothing for it to do.
+    /// Returns how many bytes one more connection requests, if there are `count` connections in all. Returns
+    /// `None` if there is nothing to request.
     fn next_segment(&mut self, count: usize) -> Option<f64> {
         let (shortest, longest) = SEGMENT_SECONDS;
         let seconds = (self.latency * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);
@@ -189,10 +197,10 @@ impl Race {
         };
         let served = self.connections.iter().filter(|one| !one.refused).count();
         let refused = matches!(self.line.host, Host::Refuses(most) if served >= most);
-        let (asked, starts) = (self.now, self.now + waits);
+        let (requested, starts) = (self.now, self.now + waits);
         self.connections.push(Connection {
             tcp,
-            asked,
+            requested,
             starts,
             begun: false,
             refused,
@@ -223,12 +231,13 @@ impl Race {
             other.send(self.now, round_trip, step);
             sent += other.sent;
         }
-        // What the line carries, what waits in the queue, and what does not fit into it.
+        // Some bytes arrive over the line, some wait in the queue, and those that do not fit into the queue
+        // are dropped.
         let arrives = (self.queue + sent).min(self.line.rate * step);
         let waits = self.queue + sent - arrives;
         self.queue = waits.min(QUEUE * self.line.rate);
         let dropped = (waits - self.queue) / sent.max(1.0);
-        // While connections send, the queue is taken to hold their bytes.
+        // If connections send, the model treats the bytes in the queue as theirs.
         let share = if sent > 0.0 { arrives / sent } else { 0.0 };
         for connection in &mut self.connections {
             let came = (connection.tcp.sent * share).min(connection.left);
@@ -244,8 +253,8 @@ impl Race {
         }
     }
 
-    /// Passes to the controller what the director would, and ends the connections whose segments have
-    /// arrived.
+    /// Passes to the controller the same observations as the director, and ends the connections whose
+    /// segments have arrived.
     pub(super) fn report(&mut self) {
         let batch = (BATCHES_TOGETHER / self.connections.len().max(1) as f64).min(BATCH_MOST);
         for index in (0..self.connections.len()).rev() {
@@ -258,7 +267,7 @@ impl Race {
         }
     }
 
-    /// The response of a connection begins, or the host refuses it.
+    /// Begins the response of a connection, or closes the connection if the host refuses it.
     fn start(&mut self, index: usize) {
         if self.connections[index].refused {
             self.free += self.connections.swap_remove(index).left;
@@ -269,11 +278,12 @@ impl Race {
         }
         let connection = &mut self.connections[index];
         connection.begun = true;
-        self.latency = self.latency.min(connection.starts - connection.asked);
+        self.latency = self.latency.min(connection.starts - connection.requested);
         self.ranges_work |= self.connections.len() > 1;
     }
 
-    /// Reports the new bytes of a connection, if a batch is full, it is time, or its segment has arrived.
+    /// Reports the new bytes of a connection, if a batch is full, the time for a report has come, or the
+    /// segment has arrived.
     fn report_one(&mut self, index: usize, batch: f64) {
         let now = Duration::from_secs_f64(self.now);
         let connection = &mut self.connections[index];
@@ -312,7 +322,7 @@ impl Race {
         self.burst.0 * self.line.rate * step
     }
 
-    /// Returns the round trip now, with the queue.
+    /// Returns the present round trip in seconds, including the time in the queue.
     fn round_trip(&self) -> f64 {
         self.line.round_trip + self.queue / self.line.rate
     }

@@ -3,7 +3,7 @@
 use super::{Host, Line};
 use fastrand::Rng;
 
-/// Bytes that a packet carries: Ethernet's.
+/// The bytes that a packet carries over Ethernet.
 const SEGMENT: f64 = 1460.0;
 
 /// The first congestion window (RFC 6928), in segments.
@@ -12,34 +12,37 @@ const FIRST_WINDOW: f64 = 10.0;
 /// The largest receive window that Linux gives on its own (`tcp_rmem`), in segments.
 const RECEIVE_WINDOW: f64 = 6.0 * 1024.0 * 1024.0 / SEGMENT;
 
-/// CUBIC's constants (RFC 9438): how fast it grows, and what a loss leaves of a window.
+/// CUBIC's constants C and beta (RFC 9438). C decides how fast a window grows. A loss multiplies a window by
+/// beta.
 const CUBIC: (f64, f64) = (0.4, 0.7);
 
-/// A loss in a window that is too small for three duplicate acknowledgements is noticed by a timeout of at
-/// least so many seconds.
+/// The shortest timeout in seconds. If a window is too small for three duplicate acknowledgements, a loss is
+/// noticed only by a timeout.
 const TIMEOUT: f64 = 0.2;
 
-/// The queue in front of the line, in seconds of the line's rate.
+/// The length of the queue before the line. The line needs this many seconds to carry a full queue.
 pub(super) const QUEUE: f64 = 0.1;
 
-/// One connection's congestion control. Windows are in segments.
+/// The congestion control of one connection. Windows are in segments.
 pub(super) struct Tcp {
     window: f64,
-    /// Slow start ends there.
+    /// The window at which slow start ends.
     threshold: f64,
-    /// The window at the last loss, when that was, and when CUBIC is back at it.
+    /// The window at the last loss.
     before: f64,
+    /// The time of the last loss.
     lost_at: f64,
+    /// The seconds after the last loss until CUBIC reaches `before` again.
     back: f64,
-    /// Packets until the next one is lost by chance.
+    /// The number of packets until the next one is lost by chance.
     until_loss: f64,
-    /// It waits for a timeout until then.
+    /// The time until which the connection waits for a timeout.
     silent: f64,
-    /// Losses before this time belong to the last one.
+    /// Losses before this time count as one with the last loss.
     recovers: f64,
-    /// The most bytes a second that the host gives it.
+    /// The most bytes a second that the host sends over the connection.
     cap: f64,
-    /// Bytes in this step.
+    /// The bytes that are sent in this step.
     pub(super) sent: f64,
 }
 
@@ -66,8 +69,8 @@ impl Tcp {
         }
     }
 
-    /// Returns the connection after a pause. A window does not survive a pause (RFC 5681): after one that is
-    /// longer than a timeout, the connection begins anew.
+    /// Returns the connection after a pause. After a pause that is longer than a timeout, the window starts
+    /// again with its first size (RFC 5681, section 4.1).
     pub(super) fn rested(mut self, time: f64) -> Tcp {
         if time > 1.0 {
             self.threshold = self.threshold.min(self.window * 0.75);
@@ -82,8 +85,8 @@ impl Tcp {
         self.sent = if now < self.silent { 0.0 } else { rate * step };
     }
 
-    /// The bytes that were sent are acknowledged or lost: a share `dropped` because the queue was full,
-    /// others by chance.
+    /// Handles the result of the bytes that were sent. A share `dropped` is lost because the queue was full,
+    /// and some packets are lost by chance. The others are acknowledged.
     pub(super) fn acknowledged(
         &mut self,
         now: f64,
@@ -113,7 +116,8 @@ impl Tcp {
     fn lose(&mut self, now: f64, round_trip: f64) {
         let (growth, kept) = CUBIC;
         let window = self.window.min(RECEIVE_WINDOW);
-        // Fast convergence: a connection that loses below its last loss makes room for others.
+        // This is the fast convergence of CUBIC. If the window was smaller than at the loss before, the
+        // connection leaves more of the line to others.
         self.before = if window < self.before { window * (1.0 + kept) / 2.0 } else { window };
         self.threshold = (window * kept).max(2.0);
         self.recovers = now + round_trip;
@@ -130,7 +134,7 @@ impl Tcp {
         let since = now - self.lost_at;
         let cubic = CUBIC.0 * (since - self.back).powi(3) + self.before;
         let reno = self.threshold + 0.53 * since / round_trip;
-        // It grows by at most half in a round trip.
+        // The window grows by at most half in a round trip.
         let fastest = self.window * (1.0 + 0.5 * (self.sent / SEGMENT / self.window).min(1.0));
         self.window = cubic.max(reno).clamp(self.window, fastest);
     }

@@ -1,8 +1,8 @@
-//! A simulated host that limits the files in a second and the transfers at once. It bans a client with too
-//! many transfers.
+//! A simulated host that limits the number of files in a second and the number of transfers at once. It bans
+//! a client with too many transfers.
 //!
-//! All files of a host share one [`SimHost`]. Each [`SimFile`] is a [`Source`], for the whole engine under
-//! tokio's paused clock.
+//! All files of a host share one [`SimHost`]. Each [`SimFile`] is a [`Source`], so that the whole engine can
+//! run with tokio's paused clock.
 
 use crate::{content, sha256};
 use bytes::Bytes;
@@ -25,13 +25,13 @@ const BUFFER: usize = 64 * 1024;
 /// What a host allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Allows {
-    /// The most transfers at once. One more leads to a ban.
+    /// The most transfers at once. One more transfer leads to a ban.
     pub transfers: usize,
-    /// How long a ban lasts. All transfers are cut, and everything is refused.
+    /// The length of a ban. During a ban, all transfers are cut and all requests are refused.
     pub ban: Duration,
-    /// Files in a second. Further ones are refused.
+    /// The most files in a second. Further files are refused.
     pub rate: f64,
-    /// The number of files that are served at once in addition to the rate.
+    /// The number of files that may be requested at once in addition to the rate.
     pub burst: f64,
     /// Bytes a second of each transfer.
     pub speed: f64,
@@ -67,7 +67,7 @@ struct Transfer {
 }
 
 impl SimHost {
-    /// Returns a host that has had no request. It must be called within a runtime.
+    /// Returns a host without any request so far. This function must be called within a tokio runtime.
     pub fn new(allows: Allows) -> Arc<SimHost> {
         let (tokens, since) = (allows.burst + 1.0, Instant::now());
         let counted = Counted { transfers: 0, banned_until: None, bans: 0, requests: 0, tokens, since };
@@ -75,12 +75,12 @@ impl SimHost {
     }
 
     /// Returns the number of bans and of requests.
-    pub fn met(&self) -> (usize, usize) {
+    pub fn counts(&self) -> (usize, usize) {
         let counted = self.counted();
         (counted.bans, counted.requests)
     }
 
-    /// Returns the number of transfers now.
+    /// Returns the present number of transfers.
     pub fn transfers(&self) -> usize {
         self.counted().transfers
     }
@@ -90,7 +90,7 @@ impl SimHost {
         SimFile { host: self.clone(), bytes: Arc::new(content(name, size)) }
     }
 
-    /// Decides if a request is answered now. `whole` is true if it is for a whole file.
+    /// Decides if a request is answered now. `whole` is true if the request is for a whole file.
     fn admit(&self, whole: bool) -> Result<(), Error> {
         let (mut counted, now) = (self.counted(), Instant::now());
         counted.requests += 1;

@@ -1,6 +1,7 @@
 //! The disk of a simulated download. It carries out the plan's actions on the partial file and its journal.
 //!
-//! Invariant: only the first write of a byte is used until the partial file begins again, as on a real disk.
+//! Invariant: until the partial file begins again, only the first write of each byte is used, as in the
+//! engine.
 
 use super::Sim;
 use crate::sha256;
@@ -70,7 +71,7 @@ impl Sim {
                 self.published = Some(self.disk.clone());
                 plan.on(now, Input::Published(Ok("f".into())));
             }
-            action => panic!("seed {seed}: not about the file: {action:?}"),
+            action => panic!("seed {seed}: the action does not concern the file: {action:?}"),
         }
     }
 
@@ -131,7 +132,7 @@ impl Sim {
         self.disk.get(range).is_some_and(|bytes| journal::crc32c(bytes) == claim.crc)
     }
 
-    /// Leaves a partial file of another tool: the beginning of this file or of another one.
+    /// Stores a partial file of another tool. It is the beginning of this file or of another one.
     pub(super) fn leave_a_prefix(&mut self) {
         let file = self.world.versions[0].clone();
         let length = self.world.rng.usize(0..=file.len());
@@ -140,13 +141,13 @@ impl Sim {
             let wrong = self.world.rng.usize(length.saturating_sub(OVERLAP as usize)..length);
             self.disk[wrong] ^= 1;
         }
-        // Digests of the whole file come with a response for the whole file, which may never arrive. A file
-        // that is shorter than the comparison is not adopted.
+        // Only a response with the whole file has digests of the whole file, and there may be no such
+        // response. A partial file that is shorter than the compared range is not adopted.
         self.world.digest = None;
         self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);
     }
 
-    /// Changes the files as may happen between two runs.
+    /// Damages the files in ways that may happen between two runs.
     pub(super) fn damage(&mut self) {
         self.adopted = None;
         let rng = &mut self.world.rng;

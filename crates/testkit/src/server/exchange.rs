@@ -1,5 +1,5 @@
-//! One request, and what scripts use to answer it: correct responses with a test file or a range of it, and
-//! pieces of such responses.
+//! One request, and functions with which scripts answer it. They send correct responses with a test file or a
+//! range of it, or parts of such responses.
 
 use super::sins::quotas::Counted;
 use super::{Request, Wire};
@@ -22,9 +22,9 @@ pub(super) struct Exchange<'a> {
     pub(super) size: u64,
     pub(super) name: String,
     pub(super) over: &'a AtomicBool,
-    /// Connections that are open, this one included.
+    /// The number of open connections, including this one.
     pub(super) open: usize,
-    /// The bytes that this connection may send without a pause, and the time at which that was computed.
+    /// The bytes that this connection may send without a pause, and the time when this number was computed.
     pub(super) bucket: &'a mut (f64, Instant),
     /// The counters of scripts, for all connections.
     pub(super) counted: &'a Mutex<Counted>,
@@ -74,7 +74,8 @@ impl Exchange<'_> {
         self.file_as(&headers)
     }
 
-    /// Returns true if the client already has this version (RFC 9110, 13.1).
+    /// Returns true if the conditions of the request show that the client already has this version (RFC 9110,
+    /// 13.1).
     fn is_unchanged(&self) -> bool {
         match self.request.header("if-none-match") {
             Some(tag) => tag == self.etag(),
@@ -89,13 +90,13 @@ impl Exchange<'_> {
         self.respond(&status, &all, &body)
     }
 
-    /// Returns a number of the query.
+    /// Returns the number with this key in the query.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         self.request.query(key)?.parse().ok()
     }
 
-    /// Sends the requested bytes at this rate (bytes a second) for the whole connection, at most 64 KiB at
-    /// once.
+    /// Sends the requested bytes, at most 64 KiB at once. `rate` is the limit for the whole connection in
+    /// bytes a second.
     pub(super) fn trickle(&mut self, rate: f64, more: &[(&str, &str)]) -> io::Result<bool> {
         const BURST: f64 = 65_536.0;
         self.only(0, more)?;
@@ -126,7 +127,7 @@ impl Exchange<'_> {
         part(self.request, &self.name, self.size)
     }
 
-    /// Sends a head that announces all of the requested bytes, and then only the first `bytes` of them.
+    /// Sends a head that announces all requested bytes, and then only the first `bytes` of them.
     pub(super) fn only(&mut self, bytes: usize, more: &[(&str, &str)]) -> io::Result<bool> {
         let etag = self.etag();
         let (status, headers, body) = self.part();
@@ -148,7 +149,7 @@ impl Exchange<'_> {
         self.request.range().is_some_and(|(first, _)| first > 0)
     }
 
-    /// Sleeps, at most until the server stops.
+    /// Sleeps for this time, or until the server stops.
     pub(super) fn sleep(&self, time: Duration) {
         let steps = time.as_millis() / 20;
         for _ in 0..steps {
@@ -176,7 +177,7 @@ pub(super) fn part(
     size: u64,
 ) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
     let body = shared_content(name, size);
-    // `?lies=N`: byte N is wrong, in every script.
+    // With `?lies=N`, every script sends a wrong byte at offset N.
     let lie: Option<usize> = request.query("lies").and_then(|at| at.parse().ok());
     let some = |range: std::ops::Range<usize>| {
         let mut some = body[range.clone()].to_vec();

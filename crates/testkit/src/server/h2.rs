@@ -1,7 +1,7 @@
-//! HTTP/2 for the misbehaving server: scripts for what goes wrong on one stream, or on the connection that
-//! all streams share.
+//! HTTP/2 for the misbehaving server. It has scripts for failures of one stream, and for failures of the
+//! connection that all streams share.
 //!
-//! Invariant: one connection is one thread, as with HTTP/1.1, and its streams take turns. Over HTTP/1.1 the
+//! Invariant: each connection has one thread, as with HTTP/1.1, and its streams take turns. Over HTTP/1.1 the
 //! files of these sins are served correctly.
 
 use super::{Request, World, exchange};
@@ -33,11 +33,11 @@ pub(super) const SINS: &[&str] = &[
     "h2_not_here",
 ];
 
-/// The streams that a connection may have at once. It is less than clients want, so that streams must wait.
+/// The most streams of a connection at once. Clients request more, so that some streams must wait.
 const STREAMS: u32 = 6;
 
-/// Returns true if the client begins with HTTP/2: by its first bytes, or by the protocols that its TLS
-/// handshake offers.
+/// Returns true if the client uses HTTP/2. This is decided by its first bytes, or by the protocols in its TLS
+/// handshake.
 pub(super) fn is_wanted(stream: &TcpStream, tls: bool) -> bool {
     let mut start = [0; 16 * 1024];
     let begun = Instant::now();
@@ -166,7 +166,7 @@ impl Exchange {
         Exchange { request, respond, sin, visit, size, name }
     }
 
-    /// Sends the head for the requested bytes, and returns the stream and the bytes that are to be sent.
+    /// Sends the head for the requested bytes. Returns the stream, and the bytes that must be sent.
     fn head(&mut self, length: Option<u64>) -> Result<(SendStream<Bytes>, Bytes), h2::Error> {
         let (status, headers, body) = exchange::part(&self.request, &self.name, self.size);
         let length = length.unwrap_or(body.len() as u64);
@@ -218,14 +218,14 @@ async fn silent() -> Result<(), h2::Error> {
     std::future::pending().await
 }
 
-/// Sends half of the body, and then nothing more.
+/// Sends half of the body, and then no more bytes.
 async fn stalls(x: &mut Exchange) -> Result<(), h2::Error> {
     let (mut stream, body) = x.head(None)?;
     stream.send_data(body.slice(..body.len() / 2), false)?;
     std::future::pending().await
 }
 
-/// Takes three seconds for the body.
+/// Sends the body within three seconds.
 async fn slow(x: &mut Exchange) -> Result<(), h2::Error> {
     let (mut stream, mut body) = x.head(None)?;
     let portion = body.len() / 300 + 1;
@@ -245,7 +245,7 @@ async fn reset_without_error(x: &mut Exchange) -> Result<(), h2::Error> {
     half_and_reset(x, http::Response::builder(), Reason::NO_ERROR).await
 }
 
-/// Always sends half of the body and then resets the stream. There is no validator with which it could be
+/// Always sends half of the body and then resets the stream. The response has no validator, so it cannot be
 /// resumed.
 async fn breaks_off(x: &mut Exchange) -> Result<(), h2::Error> {
     let head = http::Response::builder().header("content-length", x.size);
@@ -260,7 +260,7 @@ async fn half_and_reset(
     let body = Bytes::from(exchange::part(&x.request, &x.name, x.size).2);
     let mut stream = x.respond.send_response(head.body(()).expect("a head"), false)?;
     stream.send_data(body.slice(..body.len() / 2), false)?;
-    // What was sent must arrive before the reset, which discards it.
+    // The bytes must arrive before the reset, because a reset discards bytes that are on their way.
     tokio::time::sleep(Duration::from_millis(300)).await;
     stream.send_reset(reason);
     Ok(())

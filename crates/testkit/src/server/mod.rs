@@ -1,7 +1,7 @@
 //! A web server that misbehaves on request. `http://127.0.0.1:PORT/SIN/SIZE/NAME` is a file of SIZE bytes.
-//! Its content follows from NAME ([`crate::content`]), and the script SIN ([`sins`]) serves it.
+//! [`crate::content`] computes the content from NAME, and the script SIN ([`sins`]) serves the file.
 //!
-//! It uses threads and blocking sockets, so the code of a script has the order in which its bytes are sent.
+//! The server uses threads and blocking sockets, so that a script sends its bytes in the order of its code.
 
 mod exchange;
 mod h2;
@@ -29,7 +29,7 @@ pub struct Server {
     world: Arc<World>,
 }
 
-/// What all connections of a server share.
+/// The state that all connections of a server share.
 #[derive(Default)]
 struct World {
     requests: Mutex<Vec<Request>>,
@@ -41,16 +41,18 @@ struct World {
     tls: Option<Arc<rustls::ServerConfig>>,
     /// True if HTTP/2 is offered too.
     two: bool,
-    /// TLS handshakes, and those of them that resumed a session.
+    /// The number of TLS handshakes.
     handshakes: AtomicUsize,
+    /// The number of TLS handshakes that resumed a session.
     resumed: AtomicUsize,
-    /// TLS handshakes in which the client showed a certificate.
+    /// The number of TLS handshakes in which the client sent a certificate.
     identified: AtomicUsize,
     over: AtomicBool,
-    /// The connections that are open now, and the most that were open at once.
+    /// The number of connections that are open now.
     open: AtomicUsize,
+    /// The most connections that were open at once.
     most_open: AtomicUsize,
-    /// What scripts count over all connections.
+    /// The counters of scripts, for all connections.
     counted: Mutex<Counted>,
 }
 
@@ -59,47 +61,47 @@ struct World {
 pub struct Request {
     /// `GET` or `HEAD`.
     pub method: String,
-    /// Path and query.
+    /// The path and the query.
     pub target: String,
     /// Header names in lower case, in order.
     pub headers: Vec<(String, String)>,
     /// The number of its connection, from 1.
     pub connection: usize,
-    /// 1 or 2: HTTP/1.1 or HTTP/2.
+    /// The HTTP version: 1 for HTTP/1.1, and 2 for HTTP/2.
     pub version: u8,
-    /// When it arrived.
+    /// The time when it arrived.
     pub at: Instant,
 }
 
 /// A connection, plain or with TLS.
 pub(crate) trait Wire: Read + Write {
-    /// Resets the connection when it is closed, like a peer that has crashed.
+    /// Makes the connection end with a reset when it is closed, as if the server had crashed.
     fn reset(&self);
 }
 
 impl Server {
-    /// Starts on a free port of 127.0.0.1.
+    /// Starts a server on a free port of 127.0.0.1.
     pub fn start() -> Server {
         Server::start_on("127.0.0.1:0", World::default())
     }
 
-    /// Starts on this port of 127.0.0.1.
+    /// Starts a server on this port of 127.0.0.1.
     pub fn start_at(port: u16) -> Server {
         Server::start_on(&format!("127.0.0.1:{port}"), World::default())
     }
 
-    /// Starts on a free port of this address, such as 127.0.0.2. All of 127.0.0.0/8 is this machine on Linux.
+    /// Starts a server on a free port of this address, such as 127.0.0.2. All of 127.0.0.0/8 is this machine on Linux.
     pub fn start_with_address(ip: &str) -> Server {
         Server::start_on(&format!("{ip}:0"), World::default())
     }
 
-    /// Starts with TLS.
+    /// Starts a server with TLS.
     pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Server {
         Server::start_on("127.0.0.1:0", World { tls: Some(config), ..World::default() })
     }
 
-    /// Starts with HTTP/2 beside HTTP/1.1. Without TLS, HTTP/2 is for clients that begin with it (RFC 9113,
-    /// 3.3).
+    /// Starts a server with both HTTP/2 and HTTP/1.1. Without TLS, HTTP/2 is for clients whose first bytes
+    /// are HTTP/2 (RFC 9113, 3.3).
     pub fn start_h2(tls: Option<Arc<rustls::ServerConfig>>) -> Server {
         Server::start_on("127.0.0.1:0", World { tls, two: true, ..World::default() })
     }
@@ -121,7 +123,7 @@ impl Server {
         Server { address, world }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -138,8 +140,8 @@ impl Server {
         self.url(path.trim_start_matches('/'))
     }
 
-    /// Answers requests for one target (`/SIN/SIZE/NAME?...`) like those for another from now on, so that the
-    /// file at a URL changes between two runs.
+    /// Answers requests for one target (`/SIN/SIZE/NAME?...`) in the same way as requests for another one
+    /// from now on. So the file at a URL can change between two runs.
     pub fn becomes(&self, target: &str, other: &str) {
         let slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
         self.world.instead.lock().expect("no panic").insert(slash(target), slash(other));
@@ -160,7 +162,7 @@ impl Server {
         self.world.counted.lock().expect("no panic").bans
     }
 
-    /// Returns the number of TLS handshakes, and of those that resumed a session.
+    /// Returns the number of TLS handshakes, and the number of handshakes that resumed a session.
     pub fn handshakes(&self) -> (usize, usize) {
         let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
         (count(&self.world.handshakes), count(&self.world.resumed))
@@ -180,7 +182,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.world.over.store(true, Ordering::Relaxed);
-        // Wakes the listener.
+        // This connection wakes the listener, so that its thread can end.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -241,7 +243,7 @@ impl World {
         Request { target: other.unwrap_or(request.target), ..request }
     }
 
-    /// Counts this request, and returns how many came for the same target before it.
+    /// Counts this request. Returns the number of earlier requests for the same target.
     fn visit(&self, request: &Request) -> usize {
         let mut visits = self.visits.lock().expect("no panic");
         let count = visits.entry(request.target.clone()).or_default();
@@ -299,7 +301,7 @@ impl World {
                 Some(bytes) => sins::answer_with(&bytes, exchange),
                 None => sins::answer(&sin, exchange),
             };
-            // RFC 9112, section 9.6.
+            // A client may ask for the end of the connection (RFC 9112, section 9.6).
             if !matches!(answered, Ok(true)) || request.header("connection") == Some("close") {
                 return;
             }
@@ -326,7 +328,7 @@ fn read_request(wire: &mut impl Read, connection: usize) -> Option<Request> {
     Some(Request { method, target, headers, connection, version: 1, at: Instant::now() })
 }
 
-/// Sends the head of a response without its body, as the answer to HEAD.
+/// Sends only the head of a response, as the answer to HEAD.
 struct HeadOnly<'w, W: Wire> {
     wire: &'w mut W,
     /// The bytes of the head so far.

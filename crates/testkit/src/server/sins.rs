@@ -1,7 +1,7 @@
-//! The list of all sins: kinds of misbehaviour, each with a script of the same name. A script answers one
-//! request and returns true if the connection stays open.
+//! The list of all sins. A sin is a kind of misbehaviour, and each has a script of the same name. A script
+//! answers one request and returns true if the connection stays open.
 //!
-//! A script that misbehaves once checks how many requests for the same target came before.
+//! A script that misbehaves only once checks the number of earlier requests for the same target.
 
 mod body;
 mod coded;

@@ -14,8 +14,9 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// Returns a self-signed certificate in PEM form, and the TLS settings of a server with it. Like one from
-/// `openssl req -x509`, it claims to be an authority. Without `names` it has only a common name.
+/// Returns a self-signed certificate in PEM form, and the TLS settings of a server that uses it. The
+/// certificate claims to be an authority, as certificates of `openssl req -x509` do. Without `names` it has
+/// only a common name.
 pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Arc<ServerConfig>) {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("good names");
@@ -52,13 +53,13 @@ fn config_with(
 /// What is wrong with a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// No flaw: it is for 127.0.0.1 and localhost, and the authority has signed it.
+    /// The certificate has no flaw. It is for 127.0.0.1 and localhost, and the authority has signed it.
     None,
-    /// It expired in 2001.
+    /// The certificate expired in 2001.
     Expired,
-    /// It is for another host.
+    /// The certificate is for another host.
     WrongHost,
-    /// It is self-signed.
+    /// The certificate is self-signed.
     SelfSigned,
 }
 

@@ -1,4 +1,4 @@
-//! Sins of the body: where it ends, and how it is interrupted.
+//! Sins of the body: it ends at the wrong place, or it is interrupted.
 
 use crate::server::exchange::Exchange;
 use crate::shared_content;
@@ -46,7 +46,7 @@ pub(super) fn reset_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
         return x.file(&[]);
     }
     x.only(x.half(), &[])?;
-    // What was sent must arrive before the reset, which discards it.
+    // The bytes must arrive before the reset, because a reset discards bytes that are on their way.
     x.sleep(Duration::from_millis(300));
     x.wire.reset();
     Ok(false)
@@ -64,7 +64,7 @@ pub(super) fn chunked_body(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends a chunk whose size has no end: it begins with `?line=`, and `?again=` follows again and again.
+/// Sends a chunk whose size has no end. The size begins with `?line=`, and after that `?again=` is repeated.
 pub(super) fn endless_chunk_size(x: &mut Exchange) -> io::Result<bool> {
     x.head("200 OK", &[("Transfer-Encoding", "chunked")])?;
     let again = x.request.query("again").unwrap_or("0".into()).repeat(10_000);
@@ -90,7 +90,7 @@ pub(super) fn no_length(x: &mut Exchange) -> io::Result<bool> {
     x.raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
 }
 
-/// Does not say the length in the first response. Ranges are served.
+/// Does not state the length in the first response. Ranges are served.
 pub(super) fn grows(x: &mut Exchange) -> io::Result<bool> {
     if x.is_continued() {
         return x.file(&[]);

@@ -1,4 +1,4 @@
-//! Sins of content codings: the body has one although the request did not accept any.
+//! Sins of content codings: the body has a coding although the request did not accept any.
 
 use crate::content;
 use crate::server::exchange::{Exchange, borrowed};
@@ -10,13 +10,13 @@ use std::sync::Mutex;
 /// Sends the file in the codings of `?coding=gzip, br`. `?says=TEXT` is a Content-Encoding that names other
 /// codings.
 ///
-/// What is sent:
-/// - `zeros=1`: zeros, which become very small;
+/// These keys change what is sent:
+/// - `zeros=1`: the file has only zeros, which become very small;
 /// - `cut=N`: the last N bytes are missing, although the body ends as announced;
 /// - `more=TEXT`: this text follows the coded bytes.
 ///
-/// How it is sent:
-/// - `digest=VALUE`: a Repr-Digest, which is a digest of the coded bytes;
+/// These keys change how it is sent:
+/// - `digest=VALUE`: the response has this Repr-Digest, a digest of the coded bytes;
 /// - `parts=1`: ranges of the coded bytes are served, with the ETag `tag=VALUE`;
 /// - `part_says=TEXT`: the Content-Encoding of ranges;
 /// - `break=1`: the first response ends after half of the body.
@@ -60,8 +60,8 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &borrowed(&headers), part)
 }
 
-/// Returns the file in these codings. The last one is kept, because encoding takes seconds without
-/// optimisation and several requests ask for the same.
+/// Returns the file in these codings. The last result is kept, because without optimisation encoding takes
+/// seconds, and several requests are for the same file.
 fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result<Vec<u8>> {
     static DONE: Mutex<Option<(String, Vec<u8>)>> = Mutex::new(None);
     let key = format!("{codings} {name} {size} {zeros}");
@@ -75,8 +75,8 @@ fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result
     Ok(bytes)
 }
 
-/// Returns these bytes in the codings, applied in this order. `raw deflate` is what some servers send for
-/// `deflate`: without the zlib header.
+/// Returns these bytes in the codings, applied in this order. `raw deflate` has no zlib header. Some servers
+/// send it under the name `deflate`.
 pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let level = Compression::fast();
     codings.split(',').map(str::trim).try_fold(bytes.to_vec(), |bytes, coding| match coding {

@@ -4,9 +4,9 @@ use crate::server::exchange::{Exchange, borrowed};
 use crate::{content_digest, sha256};
 use std::io;
 
-/// Sends every range with its digest. The range number `bad=N` (from 1) has a wrong byte in its middle; with
-/// `always=1` all later ones have, too. The response to a request for everything ends in the middle, without
-/// a digest.
+/// Sends every range with its digest. The range number `bad=N` (from 1) has a wrong byte in its middle. With
+/// `always=1`, all later ranges have a wrong byte too. The response to a request for everything ends in the
+/// middle and has no digest.
 pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     if x.request.range().is_none() {
         return x.only(x.half(), &[]);
@@ -53,7 +53,7 @@ pub(super) fn checksum_after_a_break(x: &mut Exchange) -> io::Result<bool> {
 }
 
 /// Redirects to the file, and states its digest and size in the headers that model hubs use. `?digest=HEX`
-/// and `?size=N` state others.
+/// and `?size=N` replace the right values.
 pub(super) fn linked(x: &mut Exchange) -> io::Result<bool> {
     let digest = x.request.query("digest").unwrap_or_else(|| sha256(&x.content()));
     let size = x.request.query("size").unwrap_or_else(|| x.size.to_string());

@@ -1,4 +1,4 @@
-//! Files behind a login, for servers that ask by challenges.
+//! Files that need a login. The server asks for it with challenges.
 
 use crate::server::exchange::Exchange;
 use aws_lc_rs::digest::{self, SHA256, SHA512_256};
@@ -11,13 +11,14 @@ use std::io;
 #[derive(Default)]
 pub(in crate::server) struct Nonces {
     given: usize,
-    /// The counts with which each was used.
+    /// The counts with which each nonce was used.
     used: HashMap<String, HashSet<String>>,
 }
 
-/// What a file behind a login wants.
+/// What a client must send to get a file that needs a login.
 struct Wanted {
-    /// Schemes, in the order in which they are offered: `basic`, `bearer`, `ntlm`, or an algorithm of Digest.
+    /// The schemes, in the order in which they are offered: `basic`, `bearer`, `ntlm`, or an algorithm of
+    /// Digest.
     schemes: Vec<String>,
     user: String,
     password: String,
@@ -43,10 +44,10 @@ impl Wanted {
     }
 }
 
-/// Serves a file to who logs in. `?as=basic,MD5,SHA-256-sess` are the schemes in the order in which they are
-/// offered, in one header with `&one=1`. `&user=me&password=hush&realm=R&qop=auth` are what is wanted,
-/// `&uses=N` how often a nonce may be used, and `&userhash=1` hides the user. `&next=1` announces the next
-/// nonce, `&domain=/a` names the protection space.
+/// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes in the order in which
+/// they are offered. With `&one=1` they are in one header. `&user=me&password=hush&realm=R&qop=auth` are the
+/// required values. `&uses=N` is how often a nonce may be used, and `&userhash=1` hides the user name.
+/// `&next=1` announces the next nonce, and `&domain=/a` names the protection space.
 pub(super) fn login(x: &mut Exchange) -> io::Result<bool> {
     let wanted = Wanted::of(x);
     let given = x.request.header("authorization").map(String::from);

@@ -44,7 +44,7 @@ pub(super) fn silence_in_mid_body_once(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Sends `?rate=N` bytes a second, and no length with `?chunked=1`.
+/// Sends `?rate=N` bytes a second. With `?chunked=1`, no length is sent.
 pub(super) fn slow(x: &mut Exchange) -> io::Result<bool> {
     let rate: usize = x.request.query("rate").and_then(|rate| rate.parse().ok()).unwrap_or(100_000);
     let chunked = x.request.query("chunked").is_some();

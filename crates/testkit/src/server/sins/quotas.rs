@@ -1,4 +1,5 @@
-//! Hosts that count requests or connections over all clients, and what they do when there are too many.
+//! Sins of hosts that count the requests or connections of all clients, and refuse them if there are too
+//! many.
 
 use super::logins::Nonces;
 use crate::server::exchange::Exchange;
@@ -10,9 +11,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// What a host counts over all connections.
 #[derive(Default)]
 pub(in crate::server) struct Counted {
-    /// The requests that may be answered without a pause, and the time at which that was computed.
+    /// The number of requests that may be answered without a pause, and the time when this number was
+    /// computed.
     bucket: Option<(f64, Instant)>,
-    /// The transfers that are under way.
+    /// The number of running transfers.
     transfers: usize,
     banned_until: Option<Instant>,
     pub(in crate::server) bans: usize,
@@ -23,7 +25,7 @@ pub(in crate::server) struct Counted {
 /// `?rate=5&burst=3`. `&status=503` is another status.
 pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(5) as f64;
-    // One request is always answered; the burst is in addition to it.
+    // One request is always answered. The burst comes in addition.
     let most = x.number("burst").unwrap_or(3) as f64 + 1.0;
     let served = {
         let mut counted = x.counted.lock().expect("no panic");
@@ -41,8 +43,9 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&format!("{status} Too Many Requests"), &[], b"slow down\n")
 }
 
-/// Bans a client with more than `?most=2` transfers at once for `&millis=20000`: all transfers are cut, and
-/// every request gets 403, or a reset with `&how=reset`. `&rate=N` limits each transfer.
+/// Bans a client with more than `?most=2` transfers at once for `&millis=20000`. During the ban, all
+/// transfers are cut and every request gets 403, or a reset with `&how=reset`. `&rate=N` limits each
+/// transfer.
 pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
     let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);
     let ban = Duration::from_millis(x.number("millis").unwrap_or(20_000));
@@ -86,8 +89,8 @@ fn send_until_banned(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Refuses the first request for a file. `?how=` is the form of the refusal, and `?wait=2` the pause that it
-/// asks for, in seconds.
+/// Refuses the first request for a file. `?how=` is the form of the refusal, and `?wait=2` is the pause that
+/// it asks for, in seconds.
 pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);

@@ -1,4 +1,4 @@
-//! Sins of ranges: no range, everything, or other bytes than were requested.
+//! Sins of ranges: no range, the whole file, or other bytes than were requested.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
@@ -31,7 +31,7 @@ pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
     if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
 }
 
-/// Answers a request for the rest of a file with another range, and says so in Content-Range.
+/// Answers a request for the rest of a file with another range. The Content-Range states that range.
 pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
@@ -44,7 +44,8 @@ pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
 }
 
-/// Sends every range with something wrong: `?how=start|end|total|validator|none|multipart|length|coding`.
+/// Sends every range with a mistake. `?how=start|end|total|validator|none|multipart|length|coding` says which
+/// one.
 pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else {
         if x.visit == 0 && x.request.query("break").is_some() {
@@ -65,7 +66,7 @@ pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
         "coding" => (good, etag.as_str(), "a/b", "gzip"),
         _ => (String::new(), etag.as_str(), "a/b", ""),
     };
-    // The bytes are wrong, so that a client that takes them has a wrong file.
+    // The bytes are wrong, so that the file of a client that accepts them is wrong too.
     let body = vec![b'!'; usize::try_from(last - first + 1).unwrap_or(0)];
     let mut headers = vec![("ETag", etag), ("Content-Type", kind)];
     if !range.is_empty() {
@@ -124,7 +125,7 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
 /// Sends a page with a login form.
 const LOGIN: &[u8] = b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>";
 
-/// Answers a request for everything with a 206 for the whole file. `?total=N` is another total size.
+/// Answers a request for the whole file with a 206 that has all bytes. `?total=N` is a different total size.
 pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     if x.request.range().is_some() {
         return x.file(&[]);

@@ -1,12 +1,12 @@
-//! Sins of the status: busy, refused, redirected, gone.
+//! Sins of the status: the server is busy or refuses, it redirects, or the file is gone.
 
 use super::pace::capped;
 use crate::server::exchange::Exchange;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// Once, answers with `?status=503` and the Retry-After `&after=VALUE`. `after=+N` becomes the date N seconds
-/// from now.
+/// Once, answers with `?status=503` and the Retry-After `&after=VALUE`. `after=+N` becomes the date that is N
+/// seconds in the future.
 pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { busy_always(x) } else { x.file(&[]) }
 }
@@ -101,7 +101,8 @@ pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Refuses the fifth connection: `?how=503`, `429`, or `reset`. The others have a limited rate.
+/// Refuses the fifth connection with `?how=503`, `429`, or `reset`. The other connections have a limited
+/// rate.
 pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     if x.open <= 4 {
         return capped(x);
@@ -134,7 +135,7 @@ pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Answers HEAD as if the file were empty, as programs do that count the bytes that they send.
+/// Answers HEAD as if the file were empty. Programs that count the bytes that they send do this.
 pub(super) fn head_says_nothing(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "HEAD" => x.respond("200 OK", &[], b""),

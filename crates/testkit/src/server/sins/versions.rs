@@ -36,7 +36,7 @@ pub(super) fn without_validator(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Answers a request for the rest with another version of the same size.
+/// Answers a request for the rest of the file with another version of the same size.
 pub(super) fn changed_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
