@@ -109,7 +109,9 @@ pub async fn check_silence(source: &dyn Source, most: Duration) -> Result<(), Br
         Err(_) => Err(format!("open does not end after {} s of silence", most.as_secs_f64())),
         Ok(Ok(_)) => Err("open returns a response, although the server sends nothing".into()),
         Ok(Err(error)) if matches!(error.kind, ErrorKind::NetSilent | ErrorKind::ConnectTimeout) => Ok(()),
-        Ok(Err(error)) => Err(format!("the error after silence is {}, and should be net.silent", error.kind.code())),
+        Ok(Err(error)) => {
+            Err(format!("the error after silence is {}, and should be net.silent", error.kind.code()))
+        }
     }
 }
 
@@ -126,7 +128,9 @@ pub async fn check_cut(source: &dyn Source, content: &[u8]) -> Result<(), Broken
     }
     match end {
         Ok(()) => Err(format!("a body that broke after {} bytes ends without an error", bytes.len())),
-        Err(error) if error.kind == ErrorKind::UrlInvalid => Err("the error after the break is not the error of a transfer".into()),
+        Err(error) if error.kind == ErrorKind::UrlInvalid => {
+            Err("the error after the break is not the error of a transfer".into())
+        }
         Err(_) => Ok(()),
     }
 }

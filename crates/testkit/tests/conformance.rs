@@ -167,10 +167,16 @@ async fn a_source_that_breaks_a_rule_is_found() {
         let broken = check_file(&breaker, &file, ALL).await.expect_err(how);
         assert!(!broken.is_empty(), "{how}");
     }
-    assert!(check_cut(&memory(&file), &file).await.is_err(), "a body that does not break is an error of check_cut");
+    assert!(
+        check_cut(&memory(&file), &file).await.is_err(),
+        "a body that does not break is an error of check_cut"
+    );
     let same = check_change(&memory(&file), (&file, &file), ALL, || {}).await;
     assert!(same.is_err(), "a validator that does not change is an error of check_change");
-    assert!(check_failure(&memory(&file), ErrorKind::HttpNotFound).await.is_err(), "a request that succeeds is an error of check_failure");
+    assert!(
+        check_failure(&memory(&file), ErrorKind::HttpNotFound).await.is_err(),
+        "a request that succeeds is an error of check_failure"
+    );
 }
 
 /// A source that counts its requests.

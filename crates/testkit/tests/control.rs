@@ -547,7 +547,10 @@ fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Opt
         ("finished", _) => assert!(whole == Some(content(name, size)) && !partial, "{name}"),
         ("job.removed", Some(how)) => {
             assert!(whole.is_none(), "the removed job {name} has a complete file");
-            assert!(how.contains(&Remove::KeepPartial) || !partial, "the partial file of {name} was not discarded");
+            assert!(
+                how.contains(&Remove::KeepPartial) || !partial,
+                "the partial file of {name} was not discarded"
+            );
         }
         other => panic!("{name}: {other:?}"),
     }

@@ -45,7 +45,10 @@ fn plans_download_files_in_a_hundred_thousand_simulated_worlds() {
             ended.map(|ended| (ended.outcome == Outcome::Finished, ended.seen)).collect()
         };
         let running: Vec<_> = seeds.chunks(share).map(|some| scope.spawn(move || drive(some))).collect();
-        running.into_iter().flat_map(|thread| thread.join().expect("the plan keeps its invariant in every world")).collect()
+        running
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("the plan keeps its invariant in every world"))
+            .collect()
     });
     if seeds.len() > 1 {
         // If every download failed, or if no failure happened, this test would test nothing.
