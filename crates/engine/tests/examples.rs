@@ -18,7 +18,7 @@ fn run(example: &str, args: &[&str]) -> String {
 }
 
 #[test]
-fn each_example_works() {
+fn each_example_of_the_library_works() {
     let (server, folder) = (Server::start(), tempfile::tempdir().expect("a folder"));
     let here = folder.path().to_str().expect("a path");
     let read = |name: &str| std::fs::read(folder.path().join(name)).expect("a file");

@@ -75,7 +75,7 @@ fn a_url_may_have_no_scheme() {
 }
 
 #[test]
-fn where_https_was_assumed_and_is_not_spoken_the_error_says_how_to_ask_for_http() {
+fn if_https_was_assumed_and_fails_the_error_says_how_to_use_http() {
     let server = Server::start();
     // An address of this machine that does not look like a loopback address.
     let url = path_of(&server, 1000, "a").replace("127.0.0.1", "0.0.0.0");
@@ -99,7 +99,7 @@ fn where_https_was_assumed_and_is_not_spoken_the_error_says_how_to_ask_for_http(
 }
 
 #[test]
-fn a_file_with_urls_and_a_misspelt_command_are_known() {
+fn a_file_with_urls_and_a_misspelt_command_get_a_hint() {
     let place = Place::new();
     place.write("list.txt", "http://127.0.0.1:1/x\n");
     for (word, says) in [
@@ -173,7 +173,7 @@ fn the_suggested_command_resumes_partial_files() {
 }
 
 #[test]
-fn the_suggested_command_shows_no_secrets_and_says_what_it_left_out() {
+fn the_suggested_command_has_no_secrets_and_says_what_is_left_out() {
     let server = Server::start();
     let url = server.url("status/1/a?status=500");
     for (args, says) in [
@@ -195,7 +195,7 @@ fn the_suggested_command_shows_no_secrets_and_says_what_it_left_out() {
 }
 
 #[test]
-fn insecure_wins_over_cacert_and_says_so() {
+fn insecure_has_precedence_over_cacert_and_the_run_says_so() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&server.url("well_behaved/10/a"), "--cacert", "none.pem", "--insecure"]);

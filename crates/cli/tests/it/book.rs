@@ -59,7 +59,7 @@ fn every_option_is_described() {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_in_the_documents_has_a_target() {
     for document in documents() {
         let text = text(&document);
         let folder = document.parent().expect("a folder");
@@ -126,7 +126,7 @@ fn names_in(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_map_and_the_sources_agree() {
+fn the_map_in_architecture_md_names_the_files_of_the_sources() {
     let map = text(Path::new("ARCHITECTURE.md"));
     for word in map.split('`').filter(|word| word.split('/').nth(1) == Some("src")) {
         assert!(root().join("crates").join(word).exists(), "ARCHITECTURE.md names {word}");

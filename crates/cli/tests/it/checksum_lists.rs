@@ -93,7 +93,7 @@ fn lists_of_every_form_are_checked() {
 }
 
 #[test]
-fn a_digest_without_a_name_is_about_the_only_file_or_the_one_that_its_list_is_named_after() {
+fn a_digest_without_a_name_belongs_to_the_only_file_or_to_the_file_in_the_name_of_the_list() {
     let server = Server::start();
     let url = put_file(&server);
     let other = server.put("/d/other", "other");
@@ -131,7 +131,7 @@ fn a_digest_without_a_name_is_about_the_only_file_or_the_one_that_its_list_is_na
 }
 
 #[test]
-fn checksum_accepts_a_bare_digest_and_other_separators() {
+fn checksum_accepts_a_digest_without_an_algorithm_and_other_separators() {
     let server = Server::start();
     let url = put_file(&server);
     for right in [
@@ -153,7 +153,7 @@ fn checksum_accepts_a_bare_digest_and_other_separators() {
 }
 
 #[test]
-fn lists_beside_the_file_are_found_strong_ones_first() {
+fn lists_beside_the_file_are_found_and_strong_ones_are_tried_first() {
     for (name, text, from) in [
         ("SHA256SUMS.txt", format!("{SHA256}  file\n"), "sha-256"),
         ("sha256sum.txt", format!("{SHA256}  file\n"), "sha-256"),
@@ -186,7 +186,7 @@ fn lists_beside_the_file_are_found_strong_ones_first() {
 }
 
 #[test]
-fn looking_beside_files_costs_few_requests() {
+fn the_search_for_lists_beside_files_needs_few_requests() {
     let server = Server::start();
     let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/file{n}"), file())).collect();
     let place = Place::new();

@@ -6,7 +6,7 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
 #[test]
-fn a_wrong_chunk_is_fetched_again_and_nothing_else() {
+fn only_a_wrong_chunk_is_fetched_again() {
     const LARGE: u64 = 12_000_000;
     let mut refused_in_all = 0;
     for (size, more) in [(SIZE, &["-x1"][..]), (LARGE, &["-x1"]), (LARGE, &["-x4"])] {
@@ -37,7 +37,7 @@ fn a_wrong_chunk_is_fetched_again_and_nothing_else() {
 }
 
 #[test]
-fn a_chunk_that_stays_wrong_fails() {
+fn a_job_fails_if_a_chunk_is_wrong_again_and_again() {
     let server = Server::start();
     let bad = |size: u64| server.url(&format!("part_digests/{size}/file?bad=1&always=1"));
     let (place, out) = over_old(&bad(SIZE), &["--retries", "2"]);
@@ -56,7 +56,7 @@ fn a_chunk_that_stays_wrong_fails() {
 }
 
 #[test]
-fn the_journal_lists_nothing_of_a_wrong_chunk() {
+fn the_journal_lists_no_bytes_of_a_wrong_chunk() {
     const LARGE: u64 = 12_000_000;
     for connections in ["-x1", "-x4"] {
         let server = Server::start();
@@ -86,7 +86,7 @@ fn the_digest_of_the_whole_file_is_right_after_a_wrong_chunk() {
 }
 
 #[test]
-fn a_wrong_chunk_fails_if_it_went_to_standard_output() {
+fn a_job_fails_if_a_wrong_chunk_was_written_to_standard_output() {
     for size in [SIZE, 12_000_000] {
         let server = Server::start();
         let out = Place::new().run(&[&server.url(&format!("part_digests/{size}/file?bad=1")), "-o", "-"]);

@@ -107,7 +107,7 @@ fn decoding_stops_at_a_thousand_times_the_size() {
 }
 
 #[test]
-fn each_digest_is_compared_with_the_coded_or_decoded_bytes_that_it_is_of() {
+fn each_digest_is_compared_with_the_coded_or_the_decoded_bytes_as_its_definition_says() {
     let server = Server::start();
     let decode = ["--decode", "auto"];
     // The digest of a header is of the coded bytes (RFC 9530, sections 2 and 3).

@@ -13,7 +13,7 @@ fn good(server: &Server, size: u64, name: &str) -> String {
 }
 
 #[test]
-fn two_comma_separated_lists() {
+fn urls_and_names_can_be_given_as_comma_separated_lists() {
     let server = Server::start();
     let place = Place::new();
     let urls = format!("{}, {}", good(&server, 1000, "a,b"), good(&server, 2000, "c"));
@@ -24,7 +24,7 @@ fn two_comma_separated_lists() {
 }
 
 #[test]
-fn urls_alone_are_named_by_the_server() {
+fn without_names_the_server_names_the_files() {
     let server = Server::start();
     let place = Place::new();
     let both = format!("{},{}", good(&server, 1000, "a.txt?x=1"), good(&server, 0, "dir/"));
@@ -35,7 +35,7 @@ fn urls_alone_are_named_by_the_server() {
 }
 
 #[test]
-fn a_name_of_any_path_for_one_url() {
+fn one_url_can_be_saved_to_any_path() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&good(&server, 1000, "a"), "-d", "x", "-o", "../y/z"]);
@@ -43,7 +43,7 @@ fn a_name_of_any_path_for_one_url() {
 }
 
 #[test]
-fn standard_output_carries_the_bytes_and_nothing_else() {
+fn standard_output_gets_the_bytes_of_the_file_and_nothing_else() {
     let server = Server::start();
     let place = Place::new();
     let out = place.run(&[&good(&server, 3_000_000, "a"), "-o", "-"]);
@@ -61,7 +61,7 @@ fn standard_output_carries_the_bytes_and_nothing_else() {
 }
 
 #[test]
-fn lists_of_lines_and_of_json() {
+fn lists_of_lines_and_of_json_lines_are_downloaded() {
     let server = Server::start();
     let place = Place::new();
     let digest = sha256(&content("j", 500));
@@ -232,7 +232,7 @@ fn the_servers_time_is_kept() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_has_the_mode_that_the_umask_gives() {
+fn a_new_file_has_the_mode_of_the_umask() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start();
     let place = Place::new();
@@ -243,7 +243,7 @@ fn a_file_has_the_mode_that_the_umask_gives() {
 }
 
 #[test]
-fn two_files_are_in_flight_by_default_and_as_many_as_asked() {
+fn two_files_are_downloaded_at_once_by_default_and_as_many_as_the_option_says() {
     let server = Server::start();
     for (args, most) in [(vec![], 2), (vec!["-j", "4"], 4), (vec!["-j", "1"], 1)] {
         let place = Place::new();
@@ -398,7 +398,7 @@ fn events_are_complete_and_in_order() {
 }
 
 #[test]
-fn a_recording_is_replayed_through_the_same_screens() {
+fn a_recording_of_events_is_shown_like_the_run_itself() {
     let server = Server::start();
     let place = Place::new();
     let urls = [good(&server, 1000, "a"), server.url("status/1/b?status=404")];
@@ -457,7 +457,7 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn bad_input_gets_a_clear_error_and_loses_nothing() {
+fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
     let server = Server::start();
     let url = good(&server, 1000, "f");
     let two = format!("{url},{url}");
@@ -543,7 +543,7 @@ fn folders_that_cannot_be_used_fail_with_status_5() {
 }
 
 #[test]
-fn a_second_run_into_the_same_target_touches_nothing() {
+fn a_second_run_for_the_same_file_changes_nothing() {
     let server = Server::start();
     let place = Place::new();
     let slow = server.url("slow/200000/f?rate=100000");
@@ -563,7 +563,7 @@ fn a_second_run_into_the_same_target_touches_nothing() {
 }
 
 #[test]
-fn on_error_skips_retries_or_exits() {
+fn on_error_decides_if_a_failed_file_is_skipped_or_retried_or_ends_the_run() {
     let server = Server::start();
     let (bad, slow) = (server.url("fails_always/1/x?status=500"), server.url("slow/1000000/y?rate=50000"));
     let place = Place::new();
@@ -579,7 +579,7 @@ fn on_error_skips_retries_or_exits() {
 }
 
 #[test]
-fn plain_lines_hold_no_control_codes() {
+fn output_without_a_terminal_has_no_control_codes() {
     let server = Server::start();
     let place = Place::new();
     for args in [vec![], vec!["--progress", "bars"], vec!["--progress", "none"]] {
@@ -593,7 +593,7 @@ fn plain_lines_hold_no_control_codes() {
 }
 
 #[test]
-fn help_man_and_completions() {
+fn the_help_the_man_page_and_the_completions_have_all_options() {
     let place = Place::new();
     let out = place.run(&["--help"]);
     let help = String::from_utf8(out.stdout).expect("UTF-8");

@@ -34,7 +34,7 @@ fn report(out: &Out) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment_the_profile_and_the_file() {
+fn the_command_line_has_precedence_over_the_environment_the_profile_and_the_file() {
     let server = Server::start();
     let place = Place::new();
     let file = place.write("c.toml", "user-agent = 'top'\n[profile.one]\nuser-agent = 'profile'\n");
@@ -129,7 +129,7 @@ fn every_kind_of_value_reaches_its_option() {
 
 // This function is long because it is a list of mistakes.
 #[test]
-fn every_mistake_is_one_clear_line() {
+fn every_mistake_in_the_configuration_gets_one_clear_line() {
     let place = Place::new();
     for (text, says) in [
         ("\nparalel = 8\n", "c.toml:2: paralel is not the name of an option; did you mean parallel?"),
@@ -195,7 +195,7 @@ fn every_mistake_is_one_clear_line() {
 }
 
 #[test]
-fn a_secret_must_not_stand_in_the_file_and_is_not_shown() {
+fn a_secret_in_the_file_is_refused_and_not_shown() {
     let place = Place::new();
     for text in [
         "header = ['Authorization: Bearer hunter2']\n",
@@ -335,7 +335,7 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
 }
 
 #[test]
-fn some_commands_do_not_read_it() {
+fn some_commands_do_not_read_the_configuration() {
     let place = Place::new();
     place.write("downhaul/config.toml", "nonsense\n");
     let home = place.path().to_string_lossy().into_owned();
@@ -422,7 +422,7 @@ fn headers_of_a_section_go_to_its_host_and_to_no_other() {
 }
 
 #[test]
-fn limits_of_a_section_hold_for_its_host_and_the_command_line_wins() {
+fn limits_of_a_section_apply_to_its_host_and_the_command_line_has_precedence() {
     let place = Place::new();
     for (more, most) in [("", 3..=5), ("max-per-host = 1\n", 1..=1)] {
         let server = Server::start();
@@ -459,7 +459,7 @@ fn a_limit_of_a_section_slows_down_its_host() {
 }
 
 #[test]
-fn mistakes_in_sections_for_hosts_are_one_clear_line() {
+fn mistakes_in_sections_for_hosts_get_one_clear_line() {
     let place = Place::new();
     for (text, says) in [
         ("[host.\"*\"]\n", "c.toml:1: *: it must be like example.org"),

@@ -34,7 +34,7 @@ fn assert_refused(place: &Place, out: &Out, name: &str, says: &str) {
 const HTML: &[(&str, &str)] = &[("type", "text/html; charset=utf-8")];
 
 #[test]
-fn a_page_under_the_name_of_data_is_a_failure_and_nothing_is_saved() {
+fn a_page_instead_of_a_data_file_is_a_failure_and_is_not_saved() {
     let server = Server::start();
     let names = [
         "x.zip",
@@ -66,7 +66,7 @@ fn a_page_under_the_name_of_data_is_a_failure_and_nothing_is_saved() {
 }
 
 #[test]
-fn every_way_in_which_a_page_begins_is_known() {
+fn every_common_beginning_of_a_page_is_recognised() {
     let server = Server::start();
     let wide: &[(&str, &str)] = &[("wide", "1")];
     for (body, more) in [
@@ -84,7 +84,7 @@ fn every_way_in_which_a_page_begins_is_known() {
 }
 
 #[test]
-fn a_page_is_taken_where_it_is_wanted_or_nothing_else_was_promised() {
+fn a_page_is_saved_if_the_user_accepts_it_or_the_name_may_be_that_of_a_page() {
     let server = Server::start();
     let saved = |name: &str, args: &[&str]| {
         let place = Place::new();
@@ -104,7 +104,7 @@ fn a_page_is_taken_where_it_is_wanted_or_nothing_else_was_promised() {
 }
 
 #[test]
-fn a_digest_that_stood_beside_a_page_does_not_make_it_data() {
+fn a_digest_beside_a_page_does_not_make_the_page_acceptable() {
     let server = Server::start();
     let url = server.put("/d/x.zip", PAGE);
     server.put("/d/x.zip.sha256", sha256(PAGE.as_bytes()));
@@ -115,7 +115,7 @@ fn a_digest_that_stood_beside_a_page_does_not_make_it_data() {
 }
 
 #[test]
-fn data_that_is_called_a_page_is_saved() {
+fn data_is_saved_even_if_the_server_says_that_it_is_a_page() {
     let server = Server::start();
     for (name, body) in [("x.csv", "a,b\n1,2\n"), ("x.svg", "<?xml version='1.0'?><svg/>"), ("x.json", "{}")]
     {
@@ -147,7 +147,7 @@ fn a_page_on_standard_output_is_a_failure() {
 }
 
 #[test]
-fn a_redirect_to_a_page_fails_by_the_name_that_was_asked_for() {
+fn a_redirect_to_a_page_fails_if_the_requested_name_is_that_of_data() {
     let server = Server::start();
     let login = server.put("/login", PAGE);
     let place = Place::new();
@@ -156,7 +156,7 @@ fn a_redirect_to_a_page_fails_by_the_name_that_was_asked_for() {
 }
 
 #[test]
-fn a_git_lfs_pointer_under_the_name_of_data_is_a_failure() {
+fn a_git_lfs_pointer_instead_of_a_data_file_is_a_failure() {
     let server = Server::start();
     let url = text(&server, "model.safetensors", POINTER, &[("type", "text/plain")]);
     let (place, out) = over_old("model.safetensors", &[&url]);
@@ -174,7 +174,7 @@ fn a_git_lfs_pointer_under_the_name_of_data_is_a_failure() {
 }
 
 #[test]
-fn a_mirror_that_has_a_page_gives_way_to_the_next_one() {
+fn if_a_mirror_sends_a_page_the_next_mirror_is_used() {
     let server = Server::start();
     let place = Place::new();
     let page = text(&server, "x.zip", PAGE, HTML);

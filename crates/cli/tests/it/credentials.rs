@@ -25,7 +25,7 @@ fn authorization(request: &Request) -> Option<&str> {
 }
 
 #[test]
-fn userinfo_goes_to_its_origin_and_to_no_other() {
+fn the_userinfo_of_a_url_is_sent_only_to_its_origin() {
     let (home, other) = (Server::start(), Server::start());
     let place = Place::new();
     let back = home.url("well_behaved/1000/f");
@@ -56,7 +56,7 @@ fn a_header_of_the_user_replaces_the_userinfo() {
 }
 
 #[test]
-fn userinfo_may_be_empty_in_parts_and_is_utf8() {
+fn the_userinfo_of_a_url_is_utf8_and_its_parts_may_be_empty() {
     let server = Server::start();
     for (userinfo, header) in [
         ("me:", "Basic bWU6"),
@@ -101,7 +101,7 @@ const READERS: [&str; 8] = [
 ];
 
 #[test]
-fn only_the_credentials_read_secrets() {
+fn only_the_code_for_credentials_reads_secrets() {
     let crates = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut readers = Vec::new();
     for name in ["core", "engine", "cli"] {

@@ -62,7 +62,7 @@ fn a_full_disk_fails_before_the_first_byte_if_the_size_is_known() {
 }
 
 #[test]
-fn space_is_counted_for_all_files_in_flight_together() {
+fn the_free_space_is_checked_for_all_running_files_together() {
     let Some(disk) = SmallDisk::new(12) else { return };
     let server = Server::start();
     let url = |name: &str| server.url(&format!("capped/8000000/{name}?rate=4000000"));
@@ -113,7 +113,7 @@ fn a_file_beyond_the_size_limit_fails_and_the_others_continue() {
 }
 
 #[test]
-fn few_file_descriptors_mean_few_connections_or_a_clear_error() {
+fn with_few_file_descriptors_there_are_few_connections_or_a_clear_error() {
     let server = Server::start();
     let urls: Vec<String> = (0..30).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
     let args: Vec<&str> = urls.iter().map(String::as_str).chain(["-j", "30"]).collect();

@@ -84,7 +84,7 @@ fn environment() {
 
 /// The table of the keys is the end of the page. The rest of it was written by people.
 #[test]
-fn keys_of_the_configuration() {
+fn the_table_of_configuration_keys_is_complete() {
     const HEAD: &str = "| key | value | default | in a host section | meaning |\n|---|---|---|---|---|\n";
     let page = fs::read_to_string(page("config.md")).expect("docs/config.md");
     let (mut text, _) =

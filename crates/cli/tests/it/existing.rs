@@ -19,7 +19,7 @@ fn damage(place: &Place, name: &str) {
 }
 
 #[test]
-fn update_compares_a_given_digest_first_and_fetches_what_it_does_not_fit() {
+fn update_compares_a_given_digest_first_and_downloads_a_file_that_differs() {
     let server = Server::start();
     let url = server.url(&format!("well_behaved/{SIZE}/f"));
     let right = sha256(&content("f", SIZE));
@@ -59,7 +59,7 @@ fn update_fetches_a_file_of_the_same_size_and_date_with_another_entity_tag() {
 }
 
 #[test]
-fn update_fetches_what_another_tool_has_not_finished() {
+fn update_downloads_a_file_that_another_tool_has_not_finished() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("well_behaved/{SIZE}/f"));
@@ -76,7 +76,7 @@ fn update_fetches_what_another_tool_has_not_finished() {
 }
 
 #[test]
-fn proof_that_is_demanded_is_demanded_of_a_file_that_exists_too() {
+fn verify_options_apply_to_a_file_that_exists_already_too() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("well_behaved/{SIZE}/f"));
@@ -98,7 +98,7 @@ fn proof_that_is_demanded_is_demanded_of_a_file_that_exists_too() {
 }
 
 #[test]
-fn what_a_person_keeps_under_the_name_of_a_partial_file_is_never_touched() {
+fn a_file_of_the_user_under_the_name_of_a_partial_file_is_never_changed() {
     let server = Server::start();
     for name in ["f.part", "f.part.journal"] {
         for options in [&[][..], &["-c"], &["--no-resume"], &["--if-exists", "overwrite"]] {
@@ -118,7 +118,7 @@ fn what_a_person_keeps_under_the_name_of_a_partial_file_is_never_touched() {
 }
 
 #[test]
-fn a_finished_file_is_not_taken_for_the_partial_file_of_another() {
+fn a_finished_file_is_not_used_as_the_partial_file_of_another_url() {
     let server = Server::start();
     let place = Place::new();
     for name in ["f.part", "f"] {
@@ -141,7 +141,7 @@ fn stop(place: &Place, args: &[&str], part: &str) {
 }
 
 #[test]
-fn a_redirect_that_leads_to_another_file_later_never_makes_one_file_of_two() {
+fn two_files_are_never_mixed_if_a_redirect_later_leads_to_another_file() {
     let server = Server::start();
     let place = Place::new();
     // Both files have one size, one date and one entity tag.
@@ -166,7 +166,7 @@ fn a_redirect_that_leads_to_another_file_later_never_makes_one_file_of_two() {
 }
 
 #[test]
-fn a_far_smaller_response_is_no_new_version_of_what_an_earlier_run_left() {
+fn a_much_smaller_response_does_not_replace_the_partial_file_of_an_earlier_run() {
     for small in ["no_validator/17/small", "no_validator/0/small", "no_length/17/small"] {
         let server = Server::start();
         let place = Place::new();
@@ -198,7 +198,7 @@ fn a_partial_file_that_ends_in_empty_space_is_compared_where_it_has_content() {
 }
 
 #[test]
-fn without_a_record_a_name_that_several_urls_have_is_never_taken_for_the_wrong_file() {
+fn without_a_record_a_file_is_never_accepted_for_another_url_with_the_same_name() {
     let server = Server::start();
     let place = Place::new();
     let named = |n: u64| format!("named/{SIZE}/get{n}?disposition=attachment;filename=data.csv");

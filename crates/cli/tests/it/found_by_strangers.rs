@@ -66,7 +66,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
 }
 
 #[test]
-fn headers_go_to_every_host_that_the_person_names() {
+fn headers_go_to_every_host_that_the_user_names() {
     let (one, other) = (Server::start(), Server::start());
     // The origin of the document itself.
     let own = url(&one);
@@ -117,7 +117,7 @@ fn with_keys(server: &Server, keys: &str, more: &[&str]) -> (Place, Out) {
 }
 
 #[test]
-fn digests_of_a_list_are_used_however_they_are_nested() {
+fn digests_in_json_lines_are_used_in_every_form() {
     let server = Server::start();
     let right = sha256(&file());
     for keys in [
@@ -148,7 +148,7 @@ fn digests_of_a_list_are_used_however_they_are_nested() {
 }
 
 #[test]
-fn digests_that_are_not_checked_are_told() {
+fn unchecked_digests_are_reported() {
     let server = Server::start();
     let says = "digests were given with the URLs, and --verify off checks none of them";
     let place = Place::new();
@@ -231,7 +231,7 @@ fn a_header_with_a_mistake_is_not_shown() {
 }
 
 #[test]
-fn secrets_in_urls_are_shown_nowhere() {
+fn secrets_in_urls_are_never_shown_or_stored() {
     let server = Server::start();
     for secret in [
         "?authkey=S3CRET",
@@ -271,7 +271,7 @@ fn secrets_in_urls_are_shown_nowhere() {
 
 #[test]
 #[cfg(unix)]
-fn a_journal_is_for_its_owner_only() {
+fn only_its_owner_can_read_a_journal() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start();
     let place = Place::new();
@@ -283,7 +283,7 @@ fn a_journal_is_for_its_owner_only() {
 
 #[test]
 #[cfg(unix)]
-fn a_link_that_leads_nowhere_is_something_that_stands_there() {
+fn a_broken_symbolic_link_counts_as_an_existing_file() {
     let server = Server::start();
     let url = url(&server);
     let url = url.as_str();
@@ -315,7 +315,7 @@ fn a_link_that_leads_nowhere_is_something_that_stands_there() {
 }
 
 #[test]
-fn a_folder_under_the_name_is_an_error_where_that_was_asked_for() {
+fn a_folder_with_the_name_of_the_file_is_an_error_if_the_user_gave_the_name() {
     let server = Server::start();
     let place = Place::new();
     std::fs::create_dir(place.path().join("file")).expect("a folder");
@@ -332,7 +332,7 @@ fn a_folder_under_the_name_is_an_error_where_that_was_asked_for() {
 }
 
 #[test]
-fn filename_star_that_is_not_utf_8_leaves_the_name_to_filename() {
+fn filename_is_used_if_filename_star_is_not_utf_8() {
     let server = Server::start();
     let place = Place::new();
     let value = "attachment%3B%20filename%3Dok.bin%3B%20filename*%3DUTF-8''%25ff%25fe.bin";

@@ -123,7 +123,7 @@ fn heads_that_allow_two_ends_of_the_body_are_refused() {
 }
 
 #[test]
-fn chunks_are_read_as_chunks_however_they_are_announced() {
+fn a_chunked_body_is_read_in_every_form_of_its_header() {
     let server = Server::start();
     let body = "5\r\nhello\r\n0\r\n\r\n";
     for lines in [
@@ -138,7 +138,7 @@ fn chunks_are_read_as_chunks_however_they_are_announced() {
 }
 
 #[test]
-fn bad_chunk_sizes_are_refused() {
+fn malformed_chunk_sizes_are_refused() {
     let server = Server::start();
     for size in ["-1", "0x5", "ffffffffffffffffff", "5 5", "five"] {
         let head = format!("Transfer-Encoding: chunked\r\n\r\n{size}\r\nabcde\r\n0\r\n");
@@ -211,7 +211,7 @@ fn status_lines_of_other_versions_are_read_as_http_1() {
 }
 
 #[test]
-fn statuses_that_bring_the_file() {
+fn statuses_with_the_file_are_accepted() {
     let server = Server::start();
     for status in ["203 Non-Authoritative Information", "299 Miscellaneous"] {
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {SIZE}\r\n");
@@ -227,7 +227,7 @@ fn statuses_that_bring_the_file() {
 }
 
 #[test]
-fn a_location_in_raw_bytes_keeps_them() {
+fn the_raw_bytes_of_a_location_are_sent_unchanged() {
     let server = Server::start();
     let head = format!(
         "HTTP/1.1 302 Found\r\nLocation: /well_behaved/{SIZE}/caf\u{e9}\r\nContent-Length: {SIZE}\r\n"

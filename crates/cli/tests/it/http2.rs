@@ -82,7 +82,7 @@ fn two_hundred_small_files_share_one_connection() {
 }
 
 #[test]
-fn few_files_plain_ones_and_large_ones_stay_on_http1() {
+fn few_files_large_files_and_files_over_plain_http_use_http1() {
     let secure = Secure::start();
     secure.get(&small(0..SEEN), &[]);
     assert!(of_version(&secure.server.requests(), 2).is_empty(), "nothing was known of the origin yet");
@@ -197,14 +197,14 @@ fn a_large_file_ends_http2_and_its_segments_use_http1() {
 }
 
 #[test]
-fn http1_is_forced() {
+fn the_option_http1_forces_http1() {
     let secure = Secure::start();
     secure.get(&small(0..50), &["--http1"]);
     assert!(of_version(&secure.server.requests(), 2).is_empty());
 }
 
 #[test]
-fn http2_is_forced_over_https_and_over_plain_http() {
+fn the_option_http2_forces_http2_over_https_and_over_plain_http() {
     for plain in [false, true] {
         let secure = if plain { Secure::start_with(|_| Server::start_h2(None)) } else { Secure::start() };
         let mut files = small(0..50);
@@ -217,7 +217,7 @@ fn http2_is_forced_over_https_and_over_plain_http() {
 }
 
 #[test]
-fn http2_is_forced_and_the_server_has_none() {
+fn the_option_http2_fails_if_the_server_does_not_support_http2() {
     let secure = Secure::start_with(|authority| Server::start_tls(authority.config(Flaw::None)));
     let strict = Secure::start_with(|authority| {
         let mut config = rustls::ServerConfig::clone(&authority.config(Flaw::None));
@@ -254,7 +254,7 @@ fn after_small_ones(file: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_stalled_connection_is_given_up_for_http1() {
+fn after_a_stalled_http2_connection_files_use_http1() {
     for (sin, tries) in [("h2_silent", 0), ("h2_stalls", 1)] {
         let secure = Secure::start();
         let file = format!("{sin}/200000/f");
@@ -305,7 +305,7 @@ fn a_connection_that_the_server_ends_after_each_request_is_replaced() {
 }
 
 #[test]
-fn interrupted_bodies_are_continued() {
+fn interrupted_bodies_are_continued_over_http2() {
     for (sin, code) in [
         ("h2_reset_in_mid_body", "net.reset"),
         ("h2_shorter_than_announced", "http.truncated"),
@@ -330,7 +330,7 @@ fn a_body_that_always_breaks_is_downloaded_over_http1() {
 }
 
 #[test]
-fn requests_that_wait_for_a_free_stream_are_not_stalled() {
+fn requests_that_wait_for_a_free_stream_do_not_count_as_stalled() {
     // The server allows six streams at once, and sends them for longer than the timeout.
     let slow = || (0..10).map(|n| format!("h2_slow/30000/f{n}"));
     std::thread::scope(|scope| {
@@ -351,7 +351,7 @@ fn requests_that_wait_for_a_free_stream_are_not_stalled() {
 }
 
 #[test]
-fn secrets_stay_with_their_origin() {
+fn secrets_are_sent_only_to_their_origin() {
     let secure = Secure::start();
     let other = Server::start_h2(Some(secure.authority.config(Flaw::None)));
     let there = other.url("well_behaved/1000/f");
@@ -381,7 +381,7 @@ fn secrets_stay_with_their_origin() {
 }
 
 #[test]
-fn a_rate_limit_starves_no_stream() {
+fn with_a_rate_limit_every_stream_still_gets_bytes() {
     let secure = Secure::start();
     // Later files must not wait for seconds because the large one fills the window of the connection.
     let files = ["17500000/large", "1000/a", "1000/b", "1000/c"].map(|file| format!("well_behaved/{file}"));
@@ -390,7 +390,7 @@ fn a_rate_limit_starves_no_stream() {
 }
 
 #[test]
-fn tls_sessions_are_resumed() {
+fn tls_sessions_are_resumed_by_later_connections() {
     let secure = Secure::start_with(|authority| Server::start_tls(authority.config(Flaw::None)));
     // The server closes the connection after each response.
     let files: Vec<String> = (0..5).map(|n| format!("no_length/1000/t{n}")).collect();

@@ -49,7 +49,7 @@ fn a_stopped_download_is_never_continued_from_another_url_of_the_same_name_size_
 }
 
 #[test]
-fn two_urls_may_be_under_way_to_one_name_and_each_continues_its_own() {
+fn two_urls_with_the_same_name_have_partial_files_of_their_own() {
     let server = Server::start();
     let urls = ["one", "two"].map(|name| server.url(&format!("capped/{SIZE}/{name}?rate=4000000")));
     let place = Place::new();
@@ -104,7 +104,7 @@ fn a_finished_file_is_recognised_without_a_request() {
 }
 
 #[test]
-fn an_unfinished_file_of_another_tool_is_not_a_success() {
+fn an_unfinished_file_of_another_tool_is_not_accepted() {
     let server = Server::start();
     let url = server.url("well_behaved/100000/big.bin");
     let whole = content("big.bin", 100_000);
@@ -140,7 +140,7 @@ fn an_unfinished_file_of_another_tool_is_not_a_success() {
 }
 
 #[test]
-fn a_file_of_the_same_size_counts_as_there_unless_date_or_digest_differ() {
+fn an_existing_file_of_the_same_size_is_accepted_unless_its_date_or_digest_differs() {
     let server = Server::start();
     let whole = content("f", 1000);
     let url = server.url("well_behaved/1000/f");
@@ -186,7 +186,7 @@ fn a_given_digest_decides_without_a_request() {
 }
 
 #[test]
-fn a_server_without_head_is_asked_with_get() {
+fn a_server_that_does_not_support_head_gets_a_get() {
     let server = Server::start();
     let place = Place::new();
     place.write("f", content("f", 1000));
@@ -206,7 +206,7 @@ fn a_server_without_head_is_asked_with_get() {
 }
 
 #[test]
-fn update_sends_the_recorded_etag_and_transfers_no_unchanged_file() {
+fn update_sends_the_recorded_etag_and_does_not_transfer_an_unchanged_file() {
     let server = Server::start();
     let place = Place::new();
     let target = "well_behaved/1000/f";
@@ -225,7 +225,7 @@ fn update_sends_the_recorded_etag_and_transfers_no_unchanged_file() {
 }
 
 #[test]
-fn names_of_a_list_follow_its_order_and_stay_the_same_in_every_run() {
+fn equal_names_in_a_list_get_the_same_numbers_in_every_run() {
     let server = Server::start();
     let place = Place::new();
     let bodies: Vec<Vec<u8>> = (0..3).map(|n| content(&format!("body{n}"), 1000 + n)).collect();
@@ -251,7 +251,7 @@ fn names_of_a_list_follow_its_order_and_stay_the_same_in_every_run() {
 }
 
 #[test]
-fn a_name_that_the_server_gives_to_several_belongs_to_the_url_of_its_file() {
+fn a_name_that_the_server_gives_to_several_files_belongs_to_the_url_that_it_came_from() {
     let server = Server::start();
     let place = Place::new();
     let url = |n: u64| {
@@ -290,7 +290,7 @@ fn the_same_url_twice_is_fetched_once() {
 }
 
 #[test]
-fn no_xattr_attaches_nothing_and_xattr_attaches_the_url() {
+fn no_xattr_stores_no_attribute_and_xattr_stores_the_url() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f?token=secret");
     let attached = |place: &Place, name: &str| {
@@ -339,7 +339,7 @@ fn a_page_that_was_saved_as_data_fails_when_the_server_sends_it_again() {
 }
 
 #[test]
-fn links_of_one_run_that_differ_in_a_token_alone_have_a_file_each() {
+fn links_that_differ_only_in_a_token_have_a_file_each() {
     let server = Server::start();
     let place = Place::new();
     let target =

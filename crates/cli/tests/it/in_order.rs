@@ -28,7 +28,7 @@ fn bash(place: &Place, script: &str) -> Out {
 }
 
 #[test]
-fn a_device_is_written_to_and_stays() {
+fn a_device_is_written_to_and_not_replaced() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("checksum/{SIZE}/f"));
@@ -158,7 +158,7 @@ fn a_block_device_is_refused() {
 }
 
 #[test]
-fn a_pipe_where_a_file_should_be_and_a_folder_are_left_alone() {
+fn a_pipe_or_a_folder_with_the_name_of_the_file_is_not_changed() {
     let server = Server::start();
     let place = Place::new();
     make_pipe(&place);

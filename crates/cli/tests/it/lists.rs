@@ -36,7 +36,7 @@ fn both_ways(list: &[u8]) -> [(Place, Out); 2] {
 }
 
 #[test]
-fn a_list_means_the_same_whatever_its_line_ends_and_encoding() {
+fn the_line_ends_and_the_encoding_of_a_list_do_not_change_its_meaning() {
     let server = Server::start();
     let [a, b] = put(&server, ["a", "b"]);
     for end in ["\n", "\r", "\r\n"] {
@@ -60,7 +60,7 @@ fn a_list_means_the_same_whatever_its_line_ends_and_encoding() {
 }
 
 #[test]
-fn text_that_is_in_no_known_encoding_is_refused_with_its_line() {
+fn text_in_an_unknown_encoding_is_refused_with_the_number_of_its_line() {
     let server = Server::start();
     let [a] = put(&server, ["a"]);
     let half = [utf16(&format!("{a}\n"), false), vec![0x00, 0xd8]].concat();
@@ -79,7 +79,7 @@ fn text_that_is_in_no_known_encoding_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_line_of_standard_input_is_fetched_before_the_next_one_comes() {
+fn the_file_of_a_line_is_downloaded_before_the_next_line_arrives() {
     let server = Server::start();
     let urls = put(&server, ["a", "b"]);
     for end in ["\n", "\r", "\r\n"] {
@@ -122,7 +122,7 @@ fn every_bad_line_is_reported_at_once() {
 }
 
 #[test]
-fn a_list_without_urls_says_what_it_has() {
+fn the_error_for_a_list_without_urls_says_what_the_list_contains() {
     for list in ["", "\n\r\n", "# one comment\r# and another\r", "\u{feff}"] {
         for (_, out) in both_ways(list.as_bytes()) {
             assert_eq!(out.status, 2, "{list:?}: {}", out.stderr);
@@ -217,7 +217,7 @@ fn a_fragment_without_a_digest_is_ignored_and_a_malformed_digest_is_an_error() {
 }
 
 #[test]
-fn a_digest_in_the_url_of_a_list_is_that_of_the_list() {
+fn a_digest_in_the_url_of_a_list_verifies_the_list() {
     let server = Server::start();
     let [a] = put(&server, ["a"]);
     let text = format!("{a}\n");
@@ -240,7 +240,7 @@ fn a_digest_in_the_url_of_a_list_is_that_of_the_list() {
 }
 
 #[test]
-fn keys_of_json_lines_that_mean_a_digest_are_used_or_refused() {
+fn keys_of_json_lines_that_seem_to_have_a_digest_are_used_or_refused() {
     let server = Server::start();
     let url = server.put("/d/file", file());
     let digest = sha256(&file());

@@ -6,7 +6,7 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
 #[test]
-fn a_lock_file_reproduces_a_set_exactly_or_fails() {
+fn a_lock_file_reproduces_a_set_of_files_exactly_or_fails() {
     let server = Server::start();
     let redirected =
         server.url(&format!("redirect/1/x?to={}", server.url(&format!("well_behaved/{SIZE}/file"))));
@@ -80,7 +80,7 @@ fn a_lock_file_that_cannot_be_written_is_reported() {
 }
 
 #[test]
-fn verify_compares_what_is_on_the_disk() {
+fn verify_compares_the_files_on_the_disk() {
     let place = Place::new();
     for name in ["d/good", "d/bad", "d/e/f"] {
         place.write(name, file());

@@ -64,7 +64,7 @@ fn assert_one_file_failed(server: &Server, document: &str, says: &[&str]) {
 }
 
 #[test]
-fn a_digest_is_right_or_the_old_file_stays() {
+fn with_a_wrong_digest_the_old_file_stays() {
     let server = Server::start();
     let url = server.put("/d/file", file());
     let (place, out) = run("set.meta4", &four(&element("f", SHA256, &[&url])));
@@ -87,7 +87,7 @@ fn a_digest_is_right_or_the_old_file_stays() {
 }
 
 #[test]
-fn a_dead_mirror_is_dropped_for_the_next_best() {
+fn if_a_mirror_fails_the_next_best_one_is_used() {
     let server = Server::start();
     let good = server.put("/d/file", file());
     let (dead, unused) = (server.url("status/1/dead?status=404"), server.url("status/1/unused?status=404"));
@@ -239,7 +239,7 @@ fn a_document_in_utf_16_is_read() {
 }
 
 #[test]
-fn a_list_may_be_at_a_url() {
+fn a_metalink_list_may_be_at_a_url() {
     let server = Server::start();
     let url = server.put("/d/file", file());
     let lists = [

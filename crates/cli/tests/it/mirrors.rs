@@ -123,7 +123,7 @@ fn a_digest_of_the_whole_file_finds_the_mirror_with_wrong_bytes() {
 }
 
 #[test]
-fn no_mirror_is_blamed_if_none_agrees_with_the_list() {
+fn no_mirror_is_blamed_if_the_bytes_of_none_match_the_list() {
     let servers = [Server::start(), Server::start(), Server::start()];
     let urls = servers.each_ref().map(|server| server.url(&format!("capped/{SIZE}/f?rate=8000000")));
     let (right, wrong) = (sha256(&content("f", SIZE)[14_000_000..15_000_000]), "0".repeat(64));
@@ -159,7 +159,7 @@ fn no_mirror_is_blamed_if_none_agrees_with_the_list() {
 }
 
 #[test]
-fn without_a_digest_mirrors_replace_each_other_and_are_never_mixed() {
+fn without_a_digest_one_mirror_after_the_other_is_used_and_bytes_are_never_mixed() {
     let (first, second) = (Server::start(), Server::start());
     let place = Place::new();
     let urls =
@@ -220,7 +220,7 @@ fn the_download_continues_without_a_mirror_that_always_breaks() {
 }
 
 #[test]
-fn a_chunk_that_no_mirror_has_right_fails_and_the_old_file_stays() {
+fn if_no_mirror_has_the_right_chunk_the_job_fails_and_the_old_file_stays() {
     let server = Server::start();
     let urls = [server.url(&format!("well_behaved/{SIZE}/f?lies=14000000"))];
     let place = Place::new();
@@ -402,7 +402,7 @@ fn units(bytes: u64) -> String {
 }
 
 #[test]
-fn a_wrong_file_on_the_disk_names_the_command_that_repairs_it() {
+fn the_report_of_a_wrong_file_names_the_command_that_repairs_it() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("well_behaved/{SIZE}/f"));
@@ -428,7 +428,7 @@ fn a_wrong_file_on_the_disk_names_the_command_that_repairs_it() {
 }
 
 #[test]
-fn repair_takes_the_options_of_a_download() {
+fn repair_accepts_the_options_of_a_download() {
     let server = Server::start();
     let path = format!("well_behaved/{SIZE}/f");
     let told = ["--progress", "json", "--log", "log", "--explain"];
@@ -465,7 +465,7 @@ fn repair_takes_the_options_of_a_download() {
 }
 
 #[test]
-fn repair_that_fails_leaves_the_old_file() {
+fn a_failed_repair_does_not_change_the_old_file() {
     let server = Server::start();
     let path = format!("well_behaved/{SIZE}/f");
     let old = damaged(&[14_000_000], content("f", SIZE).len());
@@ -518,7 +518,7 @@ fn chunk_hashes_alone_verify_a_file_and_must_cover_it() {
 }
 
 #[test]
-fn the_size_from_a_wrong_mirror_is_forgotten_with_its_bytes() {
+fn the_size_from_a_wrong_mirror_is_not_used_after_the_mirror_is_dropped() {
     let server = Server::start();
     for (wrong, right) in [(900, 1000), (1100, 1000), (3_000_000, 2_500_000), (2_500_000, 3_000_000)] {
         let place = Place::new();

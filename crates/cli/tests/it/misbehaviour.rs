@@ -24,7 +24,7 @@ fn file() -> Vec<u8> {
 }
 
 #[test]
-fn body_shorter_than_its_content_length() {
+fn a_body_that_is_shorter_than_its_content_length_is_continued() {
     let server = Server::start();
     let (place, out) = get(&server, "truncated_body", &[]);
     place.assert_exact(&out, "f", &file());
@@ -39,7 +39,7 @@ fn body_shorter_than_its_content_length() {
 }
 
 #[test]
-fn body_shorter_than_its_content_length_without_ranges_or_validator() {
+fn a_short_body_without_ranges_or_validator_is_downloaded_again() {
     let server = Server::start();
     for sin in ["truncated_body_without_ranges", "no_validator"] {
         let (place, out) = get(&server, sin, &[]);
@@ -48,21 +48,21 @@ fn body_shorter_than_its_content_length_without_ranges_or_validator() {
 }
 
 #[test]
-fn body_always_shorter_than_its_content_length() {
+fn bodies_that_are_always_too_short_end_in_an_error() {
     let server = Server::start();
     let (place, out) = get(&server, "truncated_body_always", &["--retries", "1"]);
     place.assert_failed(&out, 1, "the body ended before its announced end");
 }
 
 #[test]
-fn truncated_chunked_body() {
+fn a_truncated_chunked_body_is_not_accepted() {
     let server = Server::start();
     let (place, out) = get(&server, "truncated_chunked_body", &[]);
     place.assert_exact(&out, "f", &file());
 }
 
 #[test]
-fn reset_in_mid_body() {
+fn a_body_that_is_interrupted_by_a_reset_is_continued() {
     let server = Server::start();
     let (place, out) = get(&server, "reset_in_mid_body", &[]);
     place.assert_exact(&out, "f", &file());
@@ -78,7 +78,7 @@ fn a_file_that_changed_is_not_continued() {
 }
 
 #[test]
-fn wrong_range_or_coding_when_continued() {
+fn a_wrong_range_or_coding_of_the_rest_is_not_joined() {
     let server = Server::start();
     for sin in ["wrong_range_when_continued", "gzip_when_continued"] {
         let (place, out) = get(&server, sin, &[]);
@@ -87,7 +87,7 @@ fn wrong_range_or_coding_when_continued() {
 }
 
 #[test]
-fn body_longer_than_announced() {
+fn bytes_after_the_announced_end_of_a_body_are_ignored() {
     let server = Server::start();
     let place = Place::new();
     let path = format!("body_longer_than_announced/{SIZE}/file");
@@ -101,7 +101,7 @@ fn body_longer_than_announced() {
 }
 
 #[test]
-fn no_length_known() {
+fn a_body_of_unknown_length_is_downloaded() {
     let server = Server::start();
     for sin in ["no_length", "chunked_body"] {
         let (place, out) = get(&server, sin, &[]);
@@ -111,7 +111,7 @@ fn no_length_known() {
 }
 
 #[test]
-fn content_encoding_although_identity_was_asked() {
+fn a_coded_body_is_handled_although_only_identity_was_accepted() {
     let server = Server::start();
     let (place, out) = get(&server, "gzip_although_identity", &[]);
     place.assert_exact(&out, "f", &file());
@@ -120,7 +120,7 @@ fn content_encoding_although_identity_was_asked() {
 }
 
 #[test]
-fn retry_after_is_waited_in_full() {
+fn a_retry_waits_for_the_whole_retry_after() {
     let server = Server::start();
     for (sin, least) in
         [("busy_once?after=2", 2.0), ("busy_once?status=429&after=2", 2.0), ("busy_once?after=date3", 1.9)]
@@ -132,7 +132,7 @@ fn retry_after_is_waited_in_full() {
 }
 
 #[test]
-fn retry_after_in_the_past_or_unreadable_is_a_failure_like_others() {
+fn a_retry_after_in_the_past_or_unreadable_does_not_change_the_failure() {
     let server = Server::start();
     for sin in ["busy_once?after=date-1000", "busy_once?after=soon", "busy_once?after=-5"] {
         let (place, out) = get(&server, sin, &[]);
@@ -153,7 +153,7 @@ fn retry_after_beyond_two_minutes_fails_at_once_and_names_the_time() {
 }
 
 #[test]
-fn retry_after_holds_for_all_files_of_the_host_and_is_not_counted_as_a_retry() {
+fn a_retry_after_applies_to_all_files_of_the_host_and_costs_no_retry() {
     let (busy, other) = (Server::start(), Server::start());
     let place = Place::new();
     let mut list = String::new();
@@ -206,7 +206,7 @@ fn server_errors_that_last_use_up_the_retries() {
 }
 
 #[test]
-fn failures_that_cannot_change_are_not_retried() {
+fn permanent_failures_are_not_retried() {
     let server = Server::start();
     for (status, code) in [(401, "unauthorized"), (403, "forbidden"), (404, "not_found"), (410, "gone")] {
         let (place, out) = get(&server, &format!("status?status={status}"), &[]);
@@ -217,7 +217,7 @@ fn failures_that_cannot_change_are_not_retried() {
 }
 
 #[test]
-fn expired_link_after_a_redirect_is_resolved_again_once() {
+fn after_an_expired_link_the_redirect_is_followed_again_once() {
     let server = Server::start();
     let (place, out) = get(&server, "expired_link", &["--retries", "0"]);
     place.assert_exact(&out, "f", &file());
@@ -231,7 +231,7 @@ fn expired_link_after_a_redirect_is_resolved_again_once() {
 }
 
 #[test]
-fn a_redirector_that_picks_a_mirror_without_the_file_is_asked_again_as_often_as_retries_allow() {
+fn a_redirect_to_a_mirror_without_the_file_is_followed_again_as_often_as_retries_allow() {
     let server = Server::start();
     let picked = |number: usize| server.requests_for(&format!("mirror={number}&")).len();
     for (status, code) in [(404, "not_found"), (410, "gone")] {
@@ -297,7 +297,7 @@ fn retry_on_adds_statuses_that_are_retried() {
 }
 
 #[test]
-fn redirects_are_followed_and_bounded() {
+fn redirects_are_followed_up_to_a_limit() {
     let server = Server::start();
     let (place, out) = get(&server, "redirect_chain?hops=20", &[]);
     place.assert_exact(&out, "f", &file());
@@ -340,7 +340,7 @@ fn redirects_never_leave_https_unless_allowed() {
 }
 
 #[test]
-fn secrets_stay_with_their_origin() {
+fn secrets_are_sent_only_to_their_origin() {
     let (first, second) = (Server::start(), Server::start());
     let elsewhere = second.url("well_behaved/1000/file");
     let place = Place::new();
@@ -362,7 +362,7 @@ fn secrets_stay_with_their_origin() {
 }
 
 #[test]
-fn slow_first_byte() {
+fn a_slow_first_byte_is_a_timeout() {
     let server = Server::start();
     let (place, out) = get(&server, "slow_first_byte", &["--timeout", "1", "--retries", "1"]);
     place.assert_failed(&out, 1, "no data arrived from the server: no response within 1 s");
@@ -371,7 +371,7 @@ fn slow_first_byte() {
 }
 
 #[test]
-fn total_silence_in_mid_body() {
+fn silence_in_the_middle_of_a_body_is_a_timeout() {
     let server = Server::start();
     let (place, out) = get(&server, "silence_in_mid_body", &["--timeout", "1", "--retries", "1"]);
     place.assert_failed(&out, 1, "no data arrived from the server: nothing for 1 s");
@@ -380,7 +380,7 @@ fn total_silence_in_mid_body() {
 }
 
 #[test]
-fn one_byte_a_second() {
+fn one_byte_a_second_is_no_timeout_but_max_time_ends_the_job() {
     let server = Server::start();
     // --min-speed is an average over a minute. That is tested in simulated time, in `worker/watch.rs`.
     let (place, out) = get(&server, "one_byte_a_second", &["--max-time", "2"]);
@@ -388,7 +388,7 @@ fn one_byte_a_second() {
 }
 
 #[test]
-fn headers_that_are_no_http() {
+fn responses_that_are_not_http_are_errors() {
     let server = Server::start();
     for sin in
         ["huge_headers", "two_lengths", "negative_length", "huge_length", "nul_in_header", "cr_in_header"]
@@ -429,7 +429,7 @@ fn content_disposition_never_leaves_the_folder() {
 }
 
 #[test]
-fn two_downloads_with_one_name() {
+fn two_files_of_one_name_get_different_names() {
     let server = Server::start();
     let place = Place::new();
     let urls: Vec<String> = (1..=3).map(|n| server.url(&format!("well_behaved/{n}000/same.txt"))).collect();
@@ -444,7 +444,7 @@ fn two_downloads_with_one_name() {
 }
 
 #[test]
-fn a_name_that_differs_only_in_case() {
+fn names_that_differ_only_in_case_are_handled() {
     let server = Server::start();
     let place = Place::new();
     let (one, two) = (server.url("well_behaved/1000/Name"), server.url("well_behaved/2000/name"));
@@ -492,7 +492,7 @@ fn wrong_digest() {
 }
 
 #[test]
-fn wrong_digest_leaves_an_old_file_untouched() {
+fn a_wrong_digest_does_not_change_an_old_file() {
     let server = Server::start();
     let place = Place::new();
     place.write("f", "old");
@@ -503,7 +503,7 @@ fn wrong_digest_leaves_an_old_file_untouched() {
 }
 
 #[test]
-fn malformed_digest_is_noted_and_ignored() {
+fn a_malformed_digest_is_ignored_with_a_note() {
     let server = Server::start();
     let (place, out) = get(&server, "checksum_malformed", &[]);
     place.assert_exact(&out, "f", &file());
@@ -516,7 +516,7 @@ fn malformed_digest_is_noted_and_ignored() {
 }
 
 #[test]
-fn the_name_does_not_resolve() {
+fn a_host_name_that_cannot_be_resolved_is_an_error() {
     let place = Place::new();
     let out = place.run(&["http://does-not-exist.invalid/x", "--retries", "0"]);
     place.assert_failed(&out, 1, "the host name cannot be resolved");
@@ -534,7 +534,7 @@ fn address_refused() {
 }
 
 #[test]
-fn first_address_dead_second_alive() {
+fn the_second_address_is_used_if_the_first_does_not_answer() {
     let server = Server::start();
     let place = Place::new();
     // `localhost` is ::1 and 127.0.0.1. The server listens only on the latter.
@@ -544,7 +544,7 @@ fn first_address_dead_second_alive() {
 }
 
 #[test]
-fn certificates_that_are_not_to_be_trusted() {
+fn invalid_certificates_are_refused() {
     let authority = Authority::default();
     for (flaw, code, flag) in [
         (Flaw::Expired, "tls.expired", "--insecure"),
@@ -566,7 +566,7 @@ fn certificates_that_are_not_to_be_trusted() {
 }
 
 #[test]
-fn certificate_of_an_unknown_authority() {
+fn a_certificate_of_an_unknown_authority_is_refused() {
     let authority = Authority::default();
     let server = Server::start_tls(authority.config(Flaw::None));
     let (place, ca) = (Place::new(), Place::new());

@@ -8,7 +8,7 @@ use downhaul_testkit::server::Server;
 const LONGEST: usize = 255;
 
 #[test]
-fn a_person_may_give_any_name_that_the_disk_takes() {
+fn the_user_may_give_any_name_that_the_disk_allows() {
     let server = Server::start();
     let url = server.url("well_behaved/2000000/a");
     let longest = "x".repeat(LONGEST);
@@ -49,7 +49,7 @@ fn named(server: &Server, value: &str) -> String {
 }
 
 #[test]
-fn a_name_that_was_changed_is_told_with_the_result() {
+fn a_changed_name_is_reported_with_the_result() {
     let server = Server::start();
     for (asked, is, says) in [
         (".gitattributes", "_gitattributes", "its name \".gitattributes\" is not safe here, and was changed"),
@@ -66,7 +66,7 @@ fn a_name_that_was_changed_is_told_with_the_result() {
 }
 
 #[test]
-fn a_servers_name_is_cut_to_what_the_disk_takes_and_two_long_ones_stay_two() {
+fn long_names_of_servers_are_cut_and_stay_different() {
     let server = Server::start();
     let place = Place::new();
     let long = |end: &str| named(&server, &format!("attachment; filename={}{end}.nii.gz", "x".repeat(400)));
@@ -148,7 +148,7 @@ fn verify_finds_a_file_under_the_name_that_a_run_gave_it() {
 }
 
 #[test]
-fn names_in_other_encodings_are_read_and_escapes_undone() {
+fn names_in_other_encodings_and_with_escapes_are_decoded() {
     let server = Server::start();
     let place = Place::new();
     for url in [
@@ -174,7 +174,7 @@ fn names_url_takes_the_name_from_the_url() {
 }
 
 #[test]
-fn folders_of_the_url_are_kept_where_asked_for() {
+fn folders_of_the_url_are_kept_if_the_option_says_so() {
     let server = Server::start();
     let host = format!("127.0.0.1:{}", server.port());
     server.put("/a/b/.c/f", "bytes");
@@ -195,7 +195,7 @@ fn folders_of_the_url_are_kept_where_asked_for() {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder_is_named_and_stays() {
+fn a_file_with_the_name_of_a_needed_folder_is_reported_and_not_changed() {
     let server = Server::start();
     let place = Place::new();
     server.put("/a/b", "bytes");

@@ -124,14 +124,14 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn two_hundred_files_plain_and_tls() {
+fn two_hundred_files_over_http_and_https_are_exact() {
     let Some(nginx) = Nginx::start() else { return };
     nginx.download_all(&format!("http://127.0.0.1:{}", nginx.plain), &[]);
     nginx.download_all(&format!("https://localhost:{}", nginx.secure), &[]);
 }
 
 #[test]
-fn two_hundred_files_over_http2() {
+fn two_hundred_files_over_http2_are_exact() {
     let Some(nginx) = Nginx::start() else { return };
     let base = format!("https://localhost:{}", nginx.h2);
     let seen = |more: &[&str]| {
@@ -171,7 +171,7 @@ fn connections_that_nginx_closes_are_replaced() {
 }
 
 #[test]
-fn a_server_that_was_stopped_is_a_clear_failure() {
+fn a_stopped_server_gets_a_clear_error() {
     let Some(nginx) = Nginx::start() else { return };
     let place = Place::new();
     let url = format!("http://127.0.0.1:{}/199.bin", nginx.plain);

@@ -68,7 +68,7 @@ fn signed(key: &str, signature: &str) -> (Place, Out) {
 }
 
 #[test]
-fn signatures_of_files() {
+fn signatures_of_files_are_verified() {
     let by = format!("signed by {}", author());
     for (key, name, signature) in [
         ("author.asc", "file.asc", "file.asc"),
@@ -93,7 +93,7 @@ fn signatures_of_files() {
 }
 
 #[test]
-fn a_large_file_over_several_connections() {
+fn the_signature_of_a_large_file_over_several_connections_is_verified() {
     let (server, _) = serve(&[]);
     let url = server.url("capped/12000000/file?rate=8000000");
     let beside = |signature: &str| server.put("/capped/12000000/file.asc", fixture(signature));
@@ -108,7 +108,7 @@ fn a_large_file_over_several_connections() {
 }
 
 #[test]
-fn several_keys_in_one_file() {
+fn a_file_may_have_several_keys() {
     let (_server, url) = serve(&[("file.asc", fixture("file.asc"))]);
     for keys in [
         [fixture("rsa.asc"), b"\xe4 name, in Latin-1\n".to_vec(), fixture("author.asc")].concat(),
@@ -129,7 +129,7 @@ fn several_keys_in_one_file() {
 }
 
 #[test]
-fn signatures_that_do_not_count() {
+fn invalid_signatures_are_refused() {
     for (key, signature, says) in [
         ("author.asc", "file-another.asc", "the content is not what was signed"),
         ("author.asc", "file-rsa.asc", "it is by another key than"),
@@ -167,7 +167,7 @@ fn signatures_that_do_not_count() {
 }
 
 #[test]
-fn a_signature_that_is_missing() {
+fn a_missing_signature_is_an_error() {
     let (server, url) = serve(&[]);
     let (place, out) = over_old(&url, "author.asc", &[]);
     assert_untouched(&place, &out, "there is no signature");
@@ -180,7 +180,7 @@ fn a_signature_that_is_missing() {
 }
 
 #[test]
-fn a_file_that_is_there_and_standard_output() {
+fn signatures_are_verified_for_existing_files_and_standard_output() {
     let (server, url) = serve(&[("file.asc", fixture("file.asc"))]);
     let place = Place::new();
     let key = path("author.asc");
@@ -204,7 +204,7 @@ fn a_file_that_is_there_and_standard_output() {
 }
 
 #[test]
-fn signatures_of_lists() {
+fn signatures_of_lists_are_verified() {
     let proof = format!("sha-256 from SHA256SUMS, signed by {}", author());
     for (ending, signature) in [
         ("gpg", "list.gpg"),
@@ -249,7 +249,7 @@ fn signatures_of_lists() {
 }
 
 #[test]
-fn lists_within_their_signature() {
+fn a_list_within_its_signature_is_used() {
     let message = String::from_utf8(fixture("list.asc")).expect("UTF-8");
     let (server, url) = serve(&[]);
     let sums = server.url("d/SHA256SUMS.asc");
@@ -294,7 +294,7 @@ fn lists_within_their_signature() {
 }
 
 #[test]
-fn a_list_that_is_there_only_within_its_signature_is_found() {
+fn a_list_that_exists_only_within_its_signature_is_found() {
     let message = fixture("list.asc");
     for (name, how) in
         [("SHA256SUMS.asc", "find"), ("SHA256SUMS.gpg", "find"), ("checksums.txt.asc", "require")]
@@ -341,7 +341,7 @@ fn a_list_that_is_there_only_within_its_signature_is_found() {
 }
 
 #[test]
-fn keys_that_are_none() {
+fn files_without_a_usable_key_are_refused() {
     let place = Place::new();
     place.write(
         "broken.asc",

@@ -37,7 +37,7 @@ fn a_wrong_response_to_a_second_connection_never_replaces_the_file() {
 }
 
 #[test]
-fn a_page_after_a_break_is_no_new_version_of_the_file() {
+fn after_a_break_a_page_is_not_taken_for_a_new_version_of_the_file() {
     for how in ["page", "login", "quota"] {
         let server = Server::start();
         let query = format!("how={how}&rate=40000000");
@@ -55,7 +55,7 @@ fn a_page_after_a_break_is_no_new_version_of_the_file() {
 }
 
 #[test]
-fn a_host_without_ranges_is_asked_for_them_three_times_and_not_again() {
+fn a_host_that_refuses_ranges_gets_three_requests_for_them_and_no_more() {
     let wait = std::thread::spawn;
     let all = ["416", "403", "500", "ignored", "page"].map(|how| {
         wait(move || {
@@ -72,7 +72,7 @@ fn a_host_without_ranges_is_asked_for_them_three_times_and_not_again() {
 }
 
 #[test]
-fn forty_small_files_come_from_a_host_that_allows_five_a_second() {
+fn forty_small_files_are_downloaded_from_a_host_that_allows_five_a_second() {
     for status in ["429", "503"] {
         let server = Server::start();
         let place = Place::new();
@@ -97,7 +97,7 @@ fn a_host_that_is_always_busy_uses_up_the_retries() {
 }
 
 #[test]
-fn a_host_that_bans_above_two_connections_is_waited_for() {
+fn a_file_is_complete_although_the_host_bans_above_two_connections() {
     let all = ["403", "reset"].into_iter().flat_map(|how| [("auto", how), ("4", how)]);
     let all = all.map(|(connections, how)| {
         std::thread::spawn(move || {
@@ -134,7 +134,7 @@ fn every_form_of_too_many_requests_is_a_pause_and_not_a_retry() {
 }
 
 #[test]
-fn a_quota_that_a_good_response_used_up_is_waited_for() {
+fn the_run_waits_if_a_good_response_has_used_up_the_quota() {
     let server = Server::start();
     let place = Place::new();
     let url = |n: u32| server.url(&format!("uses_up_the_quota/1000/{n}?wait=2"));
@@ -154,7 +154,7 @@ fn pauses_without_progress_fail_in_the_end() {
 }
 
 #[test]
-fn what_a_host_bans_is_remembered_for_later_runs() {
+fn the_limit_of_a_host_that_bans_is_stored_for_later_runs() {
     let server = Server::start();
     let place = Place::new();
     let url =
@@ -175,7 +175,7 @@ fn what_a_host_bans_is_remembered_for_later_runs() {
 }
 
 #[test]
-fn no_learn_remembers_nothing() {
+fn no_learn_stores_no_limits() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("bans/{SIZE}/file?most=2&millis=2000&rate=2000000"));

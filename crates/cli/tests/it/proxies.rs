@@ -141,7 +141,7 @@ fn assert_fails(place: &Place, out: &Out, code: &str, says: &str) {
 }
 
 #[test]
-fn what_opens_a_tunnel_has_nothing_that_is_for_the_server() {
+fn the_request_that_opens_a_tunnel_has_no_headers_for_the_server() {
     let (server, place) = secure();
     let proxy =
         Model::start(Does::Wants("Basic YW5uOmh1c2gtaHVzaA==", "Proxy-Authenticate: Basic realm=\"x\""), 0);
@@ -206,7 +206,7 @@ fn a_proxy_forwards_the_http_requests_of_one_host_over_the_same_connection() {
 }
 
 #[test]
-fn answers_of_a_proxy_are_never_taken_for_those_of_the_server() {
+fn answers_of_a_proxy_are_never_taken_for_answers_of_the_server() {
     let answer = |line: &str, more: &str| {
         Does::Answers(format!("HTTP/1.1 {line}\r\n{more}Content-Length: 4\r\n\r\nbody").into_bytes())
     };
@@ -249,7 +249,7 @@ fn answers_of_a_proxy_are_never_taken_for_those_of_the_server() {
 }
 
 #[test]
-fn a_login_that_a_proxy_does_not_accept_is_said_as_such() {
+fn the_error_says_if_a_proxy_does_not_accept_the_login() {
     let negotiate = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM";
     let basic = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: Basic realm=\"a, b\"";
     for (challenge, says) in [
@@ -285,7 +285,7 @@ fn a_login_that_a_proxy_does_not_accept_is_said_as_such() {
 }
 
 #[test]
-fn a_failed_answer_to_a_forwarded_request_may_be_of_the_proxy_or_of_the_server() {
+fn a_failure_of_a_forwarded_request_may_come_from_the_proxy_or_from_the_server() {
     let proxy = Model::start(Does::Answers(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n".to_vec()), 0);
     let place = Place::new();
     let out = place.run(&["http://h.example/f", "--proxy", &proxy.url("http"), "--retries", "0"]);
@@ -364,7 +364,7 @@ fn a_proxy_that_cannot_be_read_is_a_usage_error_without_its_password() {
 }
 
 #[test]
-fn a_socks_proxy_gets_names_or_addresses_as_its_scheme_says() {
+fn the_scheme_decides_if_a_socks_proxy_gets_names_or_addresses() {
     let server = Server::start();
     let url = format!("http://localhost:{}/well_behaved/9/f", server.port());
     let port = server.port().to_be_bytes();
@@ -388,7 +388,7 @@ fn a_socks_proxy_gets_names_or_addresses_as_its_scheme_says() {
 }
 
 #[test]
-fn replies_of_socks_proxies_are_said_in_words() {
+fn failures_of_socks_proxies_are_described() {
     let login = vec![vec![5, 2], vec![1, 1]];
     let reply = |reply: u8| vec![vec![5, 0], vec![5, reply, 0, 1, 0, 0, 0, 0, 0, 0]];
     for (scheme, replies, code, says) in [
@@ -435,7 +435,7 @@ fn replies_of_socks_proxies_are_said_in_words() {
 }
 
 #[test]
-fn a_host_name_that_socks_has_no_room_for_is_not_sent() {
+fn a_host_name_that_is_too_long_for_socks_is_not_sent() {
     let proxy = Model::start(Does::Socks(vec![vec![5, 0], vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0]]), 9);
     let place = Place::new();
     let name = format!("{}example", "a.".repeat(130));

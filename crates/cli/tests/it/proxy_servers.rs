@@ -170,7 +170,7 @@ fn everything_comes_through(authority: &Authority, proxy: &[&str]) {
 }
 
 #[test]
-fn through_squid_without_a_login() {
+fn files_are_downloaded_through_squid_without_a_login() {
     let Some(squid) = squid(Login::None) else { return };
     everything_comes_through(
         &Authority::default(),
@@ -186,7 +186,7 @@ fn challenges(squid: &Daemon) -> usize {
 }
 
 #[test]
-fn through_squid_with_a_basic_login() {
+fn files_are_downloaded_through_squid_with_a_basic_login() {
     let Some(squid) = squid(Login::Basic) else { return };
     let url = format!("http://{USER}:{}@127.0.0.1:{}", PASSWORD.replace(':', "%3A"), squid.port);
     everything_comes_through(&Authority::default(), &["--proxy", &url]);
@@ -197,7 +197,7 @@ fn through_squid_with_a_basic_login() {
 }
 
 #[test]
-fn through_squid_with_a_digest_login() {
+fn files_are_downloaded_through_squid_with_a_digest_login() {
     let Some(squid) = squid(Login::Digest) else { return };
     let (url, login) = (format!("http://127.0.0.1:{}", squid.port), format!("{USER}:sesame"));
     everything_comes_through(&Authority::default(), &["--proxy", &url, "--proxy-user", &login]);
@@ -221,14 +221,14 @@ fn through_squid_with_a_digest_login() {
 }
 
 #[test]
-fn through_tinyproxy_with_a_login() {
+fn files_are_downloaded_through_tinyproxy_with_a_login() {
     let Some(tinyproxy) = tinyproxy() else { return };
     let url = format!("{USER}:sesame@127.0.0.1:{}", tinyproxy.port);
     everything_comes_through(&Authority::default(), &["--proxy", &url]);
 }
 
 #[test]
-fn through_microsocks_with_a_login() {
+fn files_are_downloaded_through_microsocks_with_a_login() {
     let Some(microsocks) = microsocks() else { return };
     for scheme in ["socks5", "socks5h"] {
         let url = format!("{scheme}://{USER}:{}@127.0.0.1:{}", PASSWORD.replace(':', "%3a"), microsocks.port);
@@ -263,7 +263,7 @@ fn through_dante() {
 }
 
 #[test]
-fn through_a_proxy_with_tls() {
+fn files_are_downloaded_through_a_proxy_with_tls() {
     let Some(tinyproxy) = tinyproxy() else { return };
     let authority = Authority::default();
     let Some(haproxy) = haproxy(&authority, tinyproxy.port) else { return };

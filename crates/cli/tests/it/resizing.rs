@@ -109,7 +109,7 @@ impl Drop for Tmux {
 }
 
 #[test]
-fn a_terminal_that_wraps_lines_anew_keeps_finished_lines_and_no_bars() {
+fn a_terminal_that_wraps_lines_again_keeps_finished_lines_and_no_bars() {
     if !is_installed("tmux") {
         return;
     }

@@ -52,7 +52,7 @@ fn fetched(out: &Out) -> u64 {
 }
 
 #[test]
-fn a_run_that_ended_in_any_way_is_resumed() {
+fn a_run_is_resumed_after_any_kind_of_end() {
     for (with, status) in [(Signal::INT, 130), (Signal::TERM, 75), (Signal::HUP, 75), (Signal::KILL, -1)] {
         let server = Server::start();
         let place = Place::new();
@@ -76,7 +76,7 @@ fn a_run_that_ended_in_any_way_is_resumed() {
 }
 
 #[test]
-fn a_name_that_the_server_chose_is_found_again() {
+fn the_partial_file_is_found_again_if_the_server_chose_the_name() {
     let server = Server::start();
     let place = Place::new();
     let args =
@@ -97,7 +97,7 @@ fn a_name_that_the_server_chose_is_found_again() {
 }
 
 #[test]
-fn a_resumed_file_says_what_was_fetched_and_what_was_kept() {
+fn the_result_of_a_resumed_file_says_what_was_fetched_and_what_was_kept() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
@@ -129,7 +129,7 @@ fn a_name_as_long_as_the_disk_allows_is_resumed() {
 }
 
 #[test]
-fn the_journal_holds_no_secrets() {
+fn the_journal_contains_no_secrets() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=4000000&token=hunter2"));
@@ -145,7 +145,7 @@ fn the_journal_holds_no_secrets() {
 }
 
 #[test]
-fn no_resume_starts_over() {
+fn no_resume_starts_the_file_again() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
@@ -156,7 +156,7 @@ fn no_resume_starts_over() {
 }
 
 #[test]
-fn file_changes_between_an_interrupted_run_and_its_resume() {
+fn a_file_that_changed_since_the_interruption_starts_again() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("changes_after/{SIZE}/file?rate=4000000&requests=1"));
@@ -171,7 +171,7 @@ fn file_changes_between_an_interrupted_run_and_its_resume() {
 }
 
 #[test]
-fn file_without_a_validator_starts_again_unless_a_digest_decides() {
+fn a_file_without_a_validator_starts_again_unless_a_digest_is_known() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("slow/{SIZE}/file?rate=8000000&weak=1"));
@@ -213,7 +213,7 @@ fn a_complete_partial_file_needs_no_request() {
 }
 
 #[test]
-fn file_that_shrank_starts_again() {
+fn a_file_that_became_shorter_starts_again() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("shrinks/{SIZE}/file?x"));
@@ -222,7 +222,7 @@ fn file_that_shrank_starts_again() {
 }
 
 #[test]
-fn damaged_bytes_of_a_partial_file_are_fetched_again_and_nothing_else() {
+fn only_damaged_bytes_of_a_partial_file_are_fetched_again() {
     let server = Server::start();
     for damage in ["flip", "truncate", "journal_cut", "journal_flip", "journal_gone", "part_gone", "swap"] {
         let place = Place::new();
@@ -292,7 +292,7 @@ fn the_partial_file_of_a_file_that_became_small_is_replaced() {
 }
 
 #[test]
-fn a_second_run_into_the_same_target_touches_nothing() {
+fn a_second_run_for_the_same_file_changes_nothing() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=3000000"));
@@ -346,7 +346,7 @@ fn a_prefix_of_another_tool_is_adopted_if_its_end_agrees() {
 }
 
 #[test]
-fn another_file_under_that_name_is_not_adopted_and_stays() {
+fn another_file_of_that_name_is_not_adopted_and_not_changed() {
     let server = Server::start();
     let mut wrong = file()[..4_000_000].to_vec();
     wrong[4_000_000 - 1000] ^= 1;
@@ -405,7 +405,7 @@ fn an_adopted_file_can_be_interrupted_too() {
 /// Kills runs at random moments, with sizes from 1 byte to 200 MiB. Sometimes the partial file is damaged
 /// before the next run.
 #[test]
-fn killed_at_two_hundred_random_moments() {
+fn runs_that_are_killed_at_two_hundred_random_times_are_resumed() {
     const KILLS: usize = 200;
     let server = Server::start();
     let seed = 20_261_125;

@@ -11,7 +11,7 @@ fn good(server: &Server, size: u64, name: &str) -> String {
 }
 
 #[test]
-fn the_short_help_is_one_screen_and_the_long_one_has_everything() {
+fn the_short_help_fits_one_screen_and_the_long_help_has_all_options() {
     let place = Place::new();
     let short = String::from_utf8(place.run(&["-h"]).stdout).expect("UTF-8");
     let long = String::from_utf8(place.run(&["--help"]).stdout).expect("UTF-8");
@@ -31,7 +31,7 @@ fn the_short_help_is_one_screen_and_the_long_one_has_everything() {
 }
 
 #[test]
-fn values_are_taken_as_people_write_them() {
+fn values_are_accepted_in_the_forms_that_people_write() {
     let server = Server::start();
     let digest = sha256(&content("f", 1000));
     for options in [
@@ -58,7 +58,7 @@ fn values_are_taken_as_people_write_them() {
 }
 
 #[test]
-fn options_of_other_tools_are_accepted_where_they_change_nothing() {
+fn options_of_other_tools_are_accepted_if_they_change_nothing() {
     let server = Server::start();
     for options in [
         &["-O"][..],
@@ -74,7 +74,7 @@ fn options_of_other_tools_are_accepted_where_they_change_nothing() {
 }
 
 #[test]
-fn options_of_other_tools_are_answered_with_the_right_one() {
+fn options_of_other_tools_get_a_hint_to_the_right_option() {
     let place = Place::new();
     for (options, says) in [
         (&["-fsSL"][..], "use -q"),
@@ -112,7 +112,7 @@ fn options_of_other_tools_are_answered_with_the_right_one() {
 }
 
 #[test]
-fn patterns_are_expanded_as_by_curl_and_hinted_at() {
+fn glob_expands_patterns_as_curl_does_and_without_it_there_is_a_hint() {
     let server = Server::start();
     let place = Place::new();
     let pattern = server.url("well_behaved/[1000-1001]/{a,b}");
@@ -145,7 +145,7 @@ fn patterns_are_expanded_as_by_curl_and_hinted_at() {
 }
 
 #[test]
-fn a_file_as_the_folder_is_called_so() {
+fn a_folder_that_has_the_name_of_a_file_gets_a_hint() {
     let server = Server::start();
     let place = Place::new();
     place.write("taken", "x");
@@ -177,7 +177,7 @@ fn binary_data_is_not_written_to_a_terminal() {
 }
 
 #[test]
-fn the_log_is_where_the_environment_says() {
+fn the_environment_decides_where_the_log_is() {
     let server = Server::start();
     let place = Place::new();
     for (log, option, is_at) in [
@@ -206,7 +206,7 @@ fn the_log_is_where_the_environment_says() {
 }
 
 #[test]
-fn a_stopped_run_says_what_is_kept() {
+fn a_stopped_run_reports_what_is_kept() {
     let server = Server::start();
     let place = Place::new();
     let urls = [server.url("slow/9000000/a?rate=300000"), server.url("slow/9000000/b?rate=300000")];
@@ -262,7 +262,7 @@ fn a_list_with_many_failures_suggests_one_command_and_writes_what_failed() {
 }
 
 #[test]
-fn the_reason_of_the_server_is_shown_in_one_line() {
+fn the_reason_that_a_server_states_is_shown_in_one_line() {
     let server = Server::start();
     let long = "x".repeat(1000);
     for (query, says) in [
@@ -289,7 +289,7 @@ fn the_reason_of_the_server_is_shown_in_one_line() {
 }
 
 #[test]
-fn a_header_for_another_host_is_asked_for_and_sent() {
+fn a_failed_redirect_suggests_a_header_for_the_other_host() {
     let server = Server::start();
     let other = Server::start();
     let place = Place::new();
@@ -309,7 +309,7 @@ fn a_header_for_another_host_is_asked_for_and_sent() {
 }
 
 #[test]
-fn an_expired_link_needs_a_new_one() {
+fn the_error_for_an_expired_link_says_that_a_new_one_is_needed() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url("status/1/x?status=403&X-Amz-Signature=abcdef0123456789");
@@ -357,7 +357,7 @@ fn a_question_shows_its_reason_on_every_screen() {
 }
 
 #[test]
-fn bars_keep_what_matters_on_every_screen() {
+fn bars_show_the_most_important_values_on_every_screen() {
     let server = Server::start();
     for (columns, bar) in [(200, true), (120, true), (80, true), (58, false), (40, false)] {
         let place = Place::new();
@@ -419,7 +419,7 @@ fn colours_follow_the_meaning_of_a_message_and_not_its_words() {
 }
 
 #[test]
-fn nothing_is_cut_in_the_middle_of_a_word_on_narrow_screens() {
+fn no_word_is_cut_on_narrow_screens() {
     let server = Server::start();
     for columns in [60, 40] {
         let place = Place::new();

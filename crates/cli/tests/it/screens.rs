@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)?";
 
 #[test]
-fn files_in_flight_have_bars_and_the_total_has_a_line() {
+fn running_files_have_bars_and_the_total_has_a_line() {
     let server = Server::start();
     let place = Place::new();
     let urls = [
@@ -49,7 +49,7 @@ fn files_in_flight_have_bars_and_the_total_has_a_line() {
 }
 
 #[test]
-fn a_hundred_files_have_as_many_bars_as_are_in_flight() {
+fn only_running_files_have_bars() {
     let server = Server::start();
     let place = Place::new();
     let list: String = (0..100)
@@ -86,7 +86,7 @@ fn long_and_wide_names_fit_into_every_width() {
 }
 
 #[test]
-fn the_question_is_asked_and_retries_run_out() {
+fn the_question_is_asked_until_no_retries_are_left() {
     let server = Server::start();
     let place = Place::new();
     let mut terminal = Terminal::start(
@@ -115,7 +115,7 @@ fn the_question_is_asked_and_retries_run_out() {
 }
 
 #[test]
-fn retry_works_when_the_server_recovers() {
+fn the_answer_retry_succeeds_if_the_server_recovers() {
     let server = Server::start();
     let place = Place::new();
     let mut terminal =
@@ -127,7 +127,7 @@ fn retry_works_when_the_server_recovers() {
 }
 
 #[test]
-fn a_break_with_progress_is_not_asked_about() {
+fn there_is_no_question_after_a_break_with_progress() {
     let server = Server::start();
     let place = Place::new();
     let mut terminal = Terminal::start(&place, 120, 24, &[&server.url("truncated_body/300000/x"), "-o", "x"]);
@@ -136,7 +136,7 @@ fn a_break_with_progress_is_not_asked_about() {
 }
 
 #[test]
-fn skip_exit_and_end_of_input() {
+fn the_answers_skip_and_exit_and_the_end_of_input_are_handled() {
     let server = Server::start();
     for (key, expected, says) in
         [("s", 1, "ERROR - failed"), ("e", 4, "exited by the user"), ("\u{4}", 4, "exited by the user")]
@@ -153,7 +153,7 @@ fn skip_exit_and_end_of_input() {
 }
 
 #[test]
-fn retry_all_asks_no_more() {
+fn after_the_answer_retry_all_there_is_no_further_question() {
     let server = Server::start();
     let place = Place::new();
     let urls: Vec<String> =
@@ -167,7 +167,7 @@ fn retry_all_asks_no_more() {
 }
 
 #[test]
-fn other_files_go_on_while_a_question_is_open() {
+fn other_files_continue_while_a_question_is_open() {
     let server = Server::start();
     let place = Place::new();
     let bad = server.url("status/1/x?status=404");
@@ -182,7 +182,7 @@ fn other_files_go_on_while_a_question_is_open() {
 }
 
 #[test]
-fn answers_come_from_the_terminal_even_when_the_list_comes_from_a_pipe() {
+fn answers_are_read_from_the_terminal_even_if_the_list_is_a_pipe() {
     let server = Server::start();
     let place = Place::new();
     let script = format!(
@@ -234,7 +234,7 @@ fn ctrl_c_stops_cleanly_and_leaves_only_a_partial_file() {
 }
 
 #[test]
-fn a_stopped_and_continued_run_repaints_below() {
+fn a_run_that_is_stopped_and_continued_repaints_below_the_shell() {
     let server = Server::start();
     let place = Place::new();
     let mut terminal =
@@ -250,7 +250,7 @@ fn a_stopped_and_continued_run_repaints_below() {
 }
 
 #[test]
-fn a_terminal_that_is_stopped_with_ctrl_s_stops_no_transfer() {
+fn ctrl_s_on_the_terminal_stops_no_transfer() {
     let server = Server::start();
     let place = Place::new();
     let list: String =

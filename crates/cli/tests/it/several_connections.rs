@@ -116,7 +116,7 @@ fn a_host_that_refuses_connections_is_asked_for_fewer() {
 }
 
 #[test]
-fn a_link_for_one_request_only_is_used_for_one() {
+fn a_link_that_allows_one_request_gets_only_one() {
     let server = Server::start();
     let (place, out) = get(&server, "one_request_only", &[]);
     place.assert_exact(&out, "f", &file());
@@ -124,7 +124,7 @@ fn a_link_for_one_request_only_is_used_for_one() {
 }
 
 #[test]
-fn a_200_to_a_range_request_is_handled() {
+fn a_200_in_answer_to_a_range_request_is_handled() {
     let server = Server::start();
     for sin in ["ranges_ignored", "ranges_ignored?break=1", "ranges_ignored_later"] {
         let (place, out) = get(&server, sin, &[]);
@@ -170,7 +170,7 @@ fn a_file_that_changes_between_segments_is_not_mixed() {
 }
 
 #[test]
-fn the_first_response_goes_on_whatever_version_others_find() {
+fn the_first_response_continues_even_if_other_connections_get_another_version() {
     for sin in ["changes_after?requests=1", "changes_always"] {
         let server = Server::start();
         let (place, out) = get(&server, sin, &["--retries", "0"]);
@@ -195,7 +195,7 @@ fn sizes_around_segments_and_windows_are_exact() {
 }
 
 #[test]
-fn a_rate_limit_holds_for_all_files_together() {
+fn a_rate_limit_applies_to_all_files_together() {
     let server = Server::start();
     let place = Place::new();
     let urls = [server.url("well_behaved/600000/a"), server.url("well_behaved/600000/b")];
@@ -220,7 +220,7 @@ fn parallel_auto_finds_the_number_of_files() {
 }
 
 #[test]
-fn explain_says_where_the_time_went_and_why_connections_were_added() {
+fn explain_shows_where_the_time_was_spent_and_why_connections_were_added() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url("capped/8000000/file?rate=2000000");

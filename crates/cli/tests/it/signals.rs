@@ -24,7 +24,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 }
 
 #[test]
-fn signals_end_the_run_within_two_seconds_and_say_so() {
+fn after_a_signal_the_run_ends_within_two_seconds_and_reports_it() {
     let server = Server::start();
     for (which, status, says) in [
         (Signal::INT, 130, "exited by the user (Ctrl-C)"),

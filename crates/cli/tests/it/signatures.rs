@@ -6,7 +6,7 @@ use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 
 #[test]
-fn signatures_of_files() {
+fn signatures_of_files_are_verified() {
     let (server, signer) = (Server::start(), Signer::new(1));
     let url = put_file(&server);
     let key = signer.key();
@@ -55,7 +55,7 @@ fn an_openpgp_key_needs_a_build_that_has_it() {
 }
 
 #[test]
-fn signatures_of_lists() {
+fn signatures_of_lists_are_verified() {
     let (server, signer) = (Server::start(), Signer::new(1));
     let url = put_file(&server);
     let sums = format!("{}  file\n", SHA256.0);

@@ -70,7 +70,7 @@ fn a_certificate_like_the_given_one_with_another_key_is_not_trusted() {
 }
 
 #[test]
-fn a_file_that_holds_no_certificate_is_named() {
+fn a_file_without_a_certificate_is_named_in_the_error() {
     let place = Place::new();
     place.write("text.pem", "no certificate\n");
     place.write("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
@@ -129,7 +129,7 @@ const HELLO_OF_TLS_1_0: [u8; 47] = {
 };
 
 #[test]
-fn servers_with_only_old_tls_are_reported_and_asked_once() {
+fn servers_with_only_old_tls_get_one_request_and_a_clear_error() {
     for (answer, says) in [
         (&[0x15, 3, 1, 0, 2, 2, 40][..], "handshake_failure"),
         (&[0x15, 3, 1, 0, 2, 2, 70], "protocol_version"),
@@ -152,7 +152,7 @@ fn servers_with_only_old_tls_are_reported_and_asked_once() {
 }
 
 #[test]
-fn a_server_without_tls_is_reported_and_asked_once() {
+fn a_server_without_tls_gets_one_request_and_a_clear_error() {
     let (port, connections) = answers_with(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     let place = Place::new();
     let out = place.run(&[&format!("https://127.0.0.1:{port}/f")]);

@@ -114,7 +114,7 @@ fn every_digest_header_is_verified() {
 }
 
 #[test]
-fn digests_that_cannot_be_used_are_noted_and_verify_nothing() {
+fn unusable_digests_become_notes_and_verify_nothing() {
     let server = Server::start();
     let crc = format!("crc32c={}", wrong(CRC32C.1));
     for (headers, note) in [
@@ -149,7 +149,7 @@ fn a_digest_is_verified_after_an_interruption() {
 }
 
 #[test]
-fn a_206_with_a_digest_of_the_whole_file_counts() {
+fn the_digest_of_the_whole_file_in_a_206_is_used() {
     let server = Server::start();
     for (digest, right) in [(SHA256.1.to_string(), true), (wrong(SHA256.1), false)] {
         let place = Place::new();
@@ -214,7 +214,7 @@ fn a_given_digest_is_verified() {
 }
 
 #[test]
-fn digests_in_json_lines() {
+fn digests_in_json_lines_are_verified() {
     let server = Server::start();
     let url = put_file(&server);
     for (key, digest) in [
@@ -237,7 +237,7 @@ fn digests_in_json_lines() {
 }
 
 #[test]
-fn checksum_lists_of_every_form() {
+fn checksum_lists_of_every_form_are_verified() {
     let server = Server::start();
     let url = put_file(&server);
     let put = |name: &str, text: &str| server.put(&format!("/lists/{name}"), text);
@@ -274,7 +274,7 @@ fn checksum_lists_of_every_form() {
 }
 
 #[test]
-fn a_list_that_does_not_name_the_file_or_cannot_be_fetched() {
+fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
     let server = Server::start();
     let url = put_file(&server);
     let place = Place::new();
@@ -378,7 +378,7 @@ fn digests_are_found_beside_the_file() {
 }
 
 #[test]
-fn verify_require_and_verify_off() {
+fn the_options_verify_require_and_verify_off_are_obeyed() {
     let server = Server::start();
     let strong = format!("sha-256=:{}:", SHA256.1);
     let (place, out) =
