@@ -55,7 +55,7 @@ fn bodies_that_are_always_too_short_end_in_an_error() {
 }
 
 #[test]
-fn a_truncated_chunked_body_is_not_accepted() {
+fn a_truncated_chunked_body_is_downloaded_completely() {
     let server = Server::start();
     let (place, out) = get(&server, "truncated_chunked_body", &[]);
     place.assert_exact(&out, "f", &file());
@@ -388,7 +388,7 @@ fn one_byte_a_second_is_no_timeout_but_max_time_ends_the_job() {
 }
 
 #[test]
-fn responses_that_are_not_http_are_errors() {
+fn responses_with_a_malformed_head_are_errors_and_not_retried() {
     let server = Server::start();
     for sin in
         ["huge_headers", "two_lengths", "negative_length", "huge_length", "nul_in_header", "cr_in_header"]
@@ -444,7 +444,7 @@ fn two_files_of_one_name_get_different_names() {
 }
 
 #[test]
-fn names_that_differ_only_in_case_are_handled() {
+fn names_that_differ_only_in_case_are_two_files() {
     let server = Server::start();
     let place = Place::new();
     let (one, two) = (server.url("well_behaved/1000/Name"), server.url("well_behaved/2000/name"));

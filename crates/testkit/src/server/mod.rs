@@ -90,7 +90,8 @@ impl Server {
         Server::start_on(&format!("127.0.0.1:{port}"), World::default())
     }
 
-    /// Starts a server on a free port of this address, such as 127.0.0.2. All of 127.0.0.0/8 is this machine on Linux.
+    /// Starts a server on a free port of this address, such as 127.0.0.2. On Linux, all addresses of
+    /// 127.0.0.0/8 are this machine.
     pub fn start_with_address(ip: &str) -> Server {
         Server::start_on(&format!("{ip}:0"), World::default())
     }
