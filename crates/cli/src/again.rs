@@ -220,6 +220,7 @@ mod tests {
         words
     }
 
+    // This function is long because it has a value for each kind of option.
     #[test]
     fn every_option_comes_back() {
         let digest = format!("sha256:{}", "ab".repeat(32));
@@ -231,6 +232,8 @@ mod tests {
             "-x",
             "Accept: text/plain",
             "404",
+            "https://h/",
+            "5-9",
             &digest,
             &pin,
             "h:80:127.0.0.1",

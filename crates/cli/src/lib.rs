@@ -5,6 +5,7 @@
 
 mod again;
 mod args;
+mod asks;
 mod completions;
 mod config;
 mod cookies;

@@ -4,6 +4,7 @@
 //! This file is long because it connects all of these parts.
 
 use crate::args::{Args, MORE_INFORMATION};
+use crate::asks::Asks;
 use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
@@ -107,8 +108,9 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(fetched) => fetched,
         Err(exit) => return exit,
     };
-    let (input, survey) = match input::of(args, fetched) {
-        Ok(input) => input,
+    let asked = Asks::of(args).and_then(|what| Ok((what, input::of(args, fetched)?)));
+    let (what, (input, survey)) = match asked {
+        Ok(asked) => asked,
         Err(why) => return usage(&why),
     };
     let to_stdout =
@@ -136,7 +138,8 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let exit = own.block_on(download(args, input, (settings, &output), trace, terminal, network.handle()));
+    let asked = (input, what);
+    let exit = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
     let exit = match args.options.http.save_cookies.as_ref().map(|path| cookies::save(&args.cookies, path)) {
         Some(Err(why)) => {
             error(&why);
@@ -216,7 +219,7 @@ fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
 
 async fn download(
     args: &Args,
-    input: Input,
+    (input, what): (Input, Asks),
     (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
@@ -246,7 +249,7 @@ async fn download(
     let outputs = start_outputs(args, output, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
     let from_stdin = matches!(input, Input::Stdin);
-    feed(input, &session, &shared, checks);
+    feed(input, what, &session, &shared, checks);
 
     let summary = loop {
         tokio::select! {
@@ -360,7 +363,7 @@ fn start_outputs(
 
 /// Passes the jobs to the session, as fast as the session accepts them. `checks` is true if digests are
 /// compared.
-fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
+fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
     let (session, shared) = (session.clone(), shared.clone());
     let runtime = tokio::runtime::Handle::current();
     match &input {
@@ -374,10 +377,10 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
         match input {
             Input::Jobs(jobs) => {
                 // These jobs do not come from a list, so they have no line number.
-                feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &session, &shared, &runtime);
+                feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &asks, &session, &shared, &runtime);
             }
             Input::List(list, _) => match list.jobs() {
-                Ok(jobs) => feed_list(jobs, &session, &shared, &runtime),
+                Ok(jobs) => feed_list(jobs, &asks, &session, &shared, &runtime),
                 Err(e) => warn(&format!("the list {list} cannot be read any more: {e}")),
             },
             Input::Stdin => {
@@ -388,7 +391,7 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
                         warn(survey::NOT_CHECKED);
                     }
                 });
-                feed_list(jobs, &session, &shared, &runtime);
+                feed_list(jobs, &asks, &session, &shared, &runtime);
             }
         }
         shared.more.store(false, Ordering::Relaxed);
@@ -398,11 +401,13 @@ fn feed(input: Input, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool
 
 fn feed_list(
     jobs: impl Iterator<Item = AtLine>,
+    asks: &Asks,
     session: &Session,
     shared: &Shared,
     runtime: &tokio::runtime::Handle,
 ) {
     for (_, job) in jobs {
+        let job = job.map(|job| asks.apply(job));
         let line = shared.pending.as_ref().and_then(|_| job.as_ref().ok().map(failed::line));
         let taken = match job {
             Ok(job) => runtime.block_on(session.add(job)),

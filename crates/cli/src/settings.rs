@@ -2,6 +2,7 @@
 //! reads the environment.
 
 use crate::args::{self, Args, Color, Progress};
+use crate::asks::{self, Asks};
 use crate::given;
 use crate::logins;
 use crate::printer::Paint;
@@ -10,6 +11,7 @@ use crate::record;
 use crate::state;
 use downhaul_engine::core::job::IfExists;
 use downhaul_engine::core::name::{NameSource, Naming};
+use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{
     Attributes, Family, HttpVersion, OnError, Resume, Settings, Sync, TlsVersion, Verify,
 };
@@ -120,7 +122,11 @@ pub(crate) fn resolve(
     }
     let output = output_settings(args, to_stdout);
     let defaults = Settings::default();
+    if let Some(why) = asks::contradiction(args) {
+        return Err(why);
+    }
     let on_error = match args.options.failure.on_error {
+        None if Asks::is_special(args) && !args.has_retries => OnError::Retry,
         // No question is asked in JSON mode, or without a terminal.
         Some(args::OnError::Ask) | None if output.progress == Shown::Json || !can_ask => OnError::Retry,
         Some(args::OnError::Ask) | None => OnError::Ask,
@@ -190,7 +196,9 @@ pub(crate) fn resolve(
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.record = args.options.verification.record.is_some();
-    settings.retries = args.options.failure.retries;
+    // A request that may change something on the server is repeated only if the person says so.
+    let once = Asks::is_special(args) && !args.has_retries;
+    settings.retries = if once { 0 } else { args.options.failure.retries };
     settings.retry_on = args.options.failure.retry_on.clone();
     settings.on_error = on_error;
     settings.timeout = args.options.failure.timeout;
@@ -204,10 +212,14 @@ pub(crate) fn resolve(
         _ => HttpVersion::Auto,
     };
     settings.headers = given::headers(&args.options.http.headers)?.into_iter().collect();
+    settings
+        .headers
+        .0
+        .extend(args.options.http.referer.iter().map(|url| ("Referer".to_string(), Secret::new(url))));
     settings.headers_for = given::headers_for(&args.options.http.header_for)?;
     settings.for_hosts = args.config.host_rules();
     logins::apply(args, &mut settings);
-    settings.decode = args.options.http.decode == args::Decode::Auto;
+    settings.decode = args.options.http.decode == args::Decode::Auto || args.options.http.compressed;
     settings.user_agent = args.options.http.user_agent.clone().unwrap_or(defaults.user_agent);
     settings.cacert = args.options.http.cacert.clone();
     settings.insecure = args.options.http.insecure;

@@ -4,7 +4,10 @@
 //!
 //! This file is long because it is the list of all options of a job, each with its documentation.
 
+mod asks;
 pub mod fragment;
+
+pub use asks::{Body, ByteRange, Sends};
 
 use crate::digest::{Algorithm, Digest, Expected};
 use crate::error::{Error, ErrorKind};
@@ -51,6 +54,11 @@ pub struct Job {
     /// host, port) of `urls` and to no others. They are not sent with requests for checksum lists and
     /// signatures beside the file.
     pub headers: Headers,
+    /// The request that is sent, if it is not a plain GET. It goes to the origins of `urls` and no other.
+    pub sends: Option<Sends>,
+    /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
+    /// with them.
+    pub range: Option<ByteRange>,
     /// The waiting job with the highest priority starts next, and gets further connections first.
     pub priority: i32,
     /// Notes for the user, such as the parts of a list entry that cannot be used.
@@ -75,6 +83,8 @@ impl Job {
             limit_rate: None,
             if_exists: None,
             headers: Headers::default(),
+            sends: None,
+            range: None,
             priority: 0,
             notes: Vec::new(),
             extra: serde_json::Map::new(),
@@ -183,6 +193,28 @@ impl Job {
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
         let login = BASE64_STANDARD.encode(format!("{user}:{password}"));
         self.with_header("Authorization", format!("Basic {login}"))
+    }
+
+    /// Sends this request instead of a plain GET; see [`Job::sends`].
+    #[must_use]
+    pub fn with_sends(mut self, sends: Sends) -> Self {
+        self.sends = Some(sends);
+        self
+    }
+
+    /// Downloads these bytes of the file only. What is expected of the whole file is forgotten.
+    #[must_use]
+    pub fn with_range(mut self, range: ByteRange) -> Self {
+        self.range = Some(range);
+        self.expected.clear();
+        (self.chunks, self.size) = (None, None);
+        self
+    }
+
+    /// Returns what is asked for beside the URL, as a text without secrets that is the same in every run.
+    /// `None`: the whole file by GET. Partial files and records of different variants are not mixed.
+    pub fn variant(&self) -> Option<String> {
+        asks::variant(self.sends.as_ref(), self.range)
     }
 
     /// Sets the priority; see [`Job::priority`].

@@ -1,4 +1,5 @@
-//! The settings of a session, with a value for every option.
+//! The settings of a session, with a value for every option. This file is long because it is
+//! the list of all of them.
 //!
 //! Invariant: no code here reads options, files or the environment. The program that starts the session does
 //! that.
@@ -10,7 +11,7 @@ use crate::credentials::cookies::Cookies;
 use crate::credentials::netrc::Netrc;
 use crate::host_rules::HostRules;
 use crate::identity::Key;
-use crate::job::{Headers, IfExists, NamedBy};
+use crate::job::{Headers, IfExists, Job, NamedBy};
 use crate::name::Naming;
 use crate::names::{ConnectTo, Interface, Resolve};
 use crate::proxy::Proxies;
@@ -161,6 +162,12 @@ pub struct Settings {
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
 
 impl Settings {
+    /// Returns what to do with what an earlier run left of this job. What another request than a GET brings
+    /// may differ each time, so that it is not resumed.
+    pub fn resume_of(&self, job: &Job) -> Resume {
+        if job.sends.is_some() { Resume::Forget } else { self.resume }
+    }
+
     /// Returns true if the headers may be sent to this URL of a job.
     pub fn sends_headers_to(&self, url: &Url, named_by: NamedBy) -> bool {
         named_by == NamedBy::Person || self.header_origins.contains(&url.origin().ascii_serialization())

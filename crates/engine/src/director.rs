@@ -223,7 +223,7 @@ impl Director {
             Report::Known(known) => {
                 running.on_known(known.signature);
                 let more = add_mirrors(running, &self.sources, known.mirrors);
-                let more = more.iter().map(|url| self.places.origin(url)).collect();
+                let more = more.iter().map(|url| self.places.origin(&running.spec, url)).collect();
                 running.plan.on(self.clock.now(), Input::Sources(more));
                 Input::Found(known.findings)
             }
@@ -307,7 +307,8 @@ impl Director {
                 Action::Fetch { worker, source, from, to } => {
                     let (size, headers) = (listed_size(&running.spec), headers_of(&running.spec));
                     let answered_at = running.plan.answered_at(source);
-                    let request = Request { size, answered_at, headers, ..Request::range(from, to) };
+                    let sends = running.spec.sends.clone().map(Arc::new);
+                    let request = Request { size, answered_at, headers, sends, ..Request::range(from, to) };
                     self.fetch(id, worker, source, request);
                 }
                 Action::Ask { worker, source, conditions } => {

@@ -5,9 +5,10 @@
 use super::choices::{
     Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
 };
-use super::values::{self, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
+use super::values::{self, BodyOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
+use downhaul_engine::core::job::ByteRange;
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::names::{ConnectTo, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
@@ -276,6 +277,45 @@ pub struct Http {
     /// [default: downhaul/VERSION]
     #[arg(short = 'A', long, value_name = "TEXT", value_parser = values::header_value, hide_short_help = true)]
     pub user_agent: Option<String>,
+
+    /// Say to the servers of the given URLs that a link on this page led to them
+    #[arg(short = 'e', long, value_name = "URL", value_parser = values::referer, hide_short_help = true)]
+    pub referer: Option<String>,
+
+    /// Use this method instead of GET
+    ///
+    /// What such a request brings is not resumed. It is sent again only after a login or if --retries is
+    /// given.
+    #[arg(short = 'X', long, value_name = "METHOD", value_parser = values::method, hide_short_help = true)]
+    pub request: Option<String>,
+
+    /// Send this body, or the content of @FILE, with POST
+    ///
+    /// It is sent to the servers of the given URLs and to no other server. Its type is that of a form, unless
+    /// -H 'Content-Type: ...' says otherwise.
+    #[arg(long, value_name = "BODY", value_parser = values::body, conflicts_with = "json", hide_short_help = true)]
+    pub data: Option<BodyOption>,
+
+    /// The same with the type application/json
+    #[arg(long, value_name = "BODY", value_parser = values::body, hide_short_help = true)]
+    pub json: Option<BodyOption>,
+
+    /// Save only these bytes of each file: 0-999, or 1000- to the end
+    ///
+    /// Digests of the whole file are not compared.
+    #[arg(
+        long,
+        value_name = "A-B",
+        value_parser = ByteRange::read,
+        allow_hyphen_values = true,
+        conflicts_with_all = ["checksum", "checksum_file", "signed_by", "record", "data", "json", "request"],
+        hide_short_help = true
+    )]
+    pub range: Option<ByteRange>,
+
+    /// curl's name for --decode auto.
+    #[arg(long, hide = true)]
+    pub compressed: bool,
 
     /// Trust the certificates in this PEM file instead of those of the system
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]

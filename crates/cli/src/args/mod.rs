@@ -9,7 +9,7 @@ mod values;
 pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
-pub use values::{Header, LoginOption, SecretOption};
+pub use values::{BodyOption, Header, LoginOption, SecretOption};
 pub(crate) use values::{cookies, header, header_option, login, token};
 
 use crate::again::Again;
@@ -18,6 +18,7 @@ use crate::import::{self, Imported};
 use crate::secrets;
 use crate::words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{
     Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
 };
@@ -92,6 +93,10 @@ pub struct Args {
     /// The command that runs this download again.
     #[arg(skip)]
     pub(crate) again: Again,
+
+    /// A number of retries was given, and is not the usual one.
+    #[arg(skip)]
+    pub(crate) has_retries: bool,
 
     /// The command as it is understood, for `--dry-run`.
     #[arg(skip)]
@@ -287,7 +292,8 @@ impl Args {
         config.notes.splice(0..0, notes);
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
-        Ok(Args { again, repair, shown, config, report, ..args })
+        let has_retries = matches!(matches.value_source("retries"), Some(ValueSource::CommandLine));
+        Ok(Args { again, repair, shown, has_retries, config, report, ..args })
     }
 
     /// Returns the arguments of the download that repairs the files of a list.

@@ -1,6 +1,7 @@
 //! Reads the values of options. Every error is a phrase that says what the value must be.
 
 use downhaul_engine::core::digest::{Algorithm, Digest};
+use downhaul_engine::core::job::{Body, Sends, Url};
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::secret::{Login, Secret};
 use std::path::PathBuf;
@@ -46,6 +47,37 @@ pub enum SecretOption {
     Text(Secret),
     /// A file with it.
     File(PathBuf),
+}
+
+/// `--data` and `--json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyOption {
+    /// The body itself.
+    Text(Body),
+    /// A file with the body. `-` is standard input.
+    File(PathBuf),
+}
+
+/// Reads a body, or `@FILE`.
+pub(super) fn body(text: &str) -> Result<BodyOption, String> {
+    match text.strip_prefix('@') {
+        Some(file) => file_with_secret(file).map(BodyOption::File),
+        None => Ok(BodyOption::Text(Body::new(text))),
+    }
+}
+
+pub(super) fn method(text: &str) -> Result<String, String> {
+    Sends::new(text, None).map(|_| text.to_string())
+}
+
+/// A URL for the header `Referer`, without its login and fragment (RFC 9110, section 10.1.3).
+pub(super) fn referer(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let mut url = url.ok_or("it must be a URL that begins with https:// or http://")?;
+    url.set_fragment(None);
+    // This cannot fail for http and https.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    Ok(url.into())
 }
 
 pub(super) fn checksum(text: &str) -> Result<Digest, String> {

@@ -40,6 +40,7 @@ mod polite;
 mod proxies;
 #[cfg(unix)]
 mod proxy_servers;
+mod requests;
 mod several_connections;
 mod tls;
 #[cfg(unix)]

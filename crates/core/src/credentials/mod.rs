@@ -38,6 +38,7 @@ kinds! {
     Bearer           "--bearer"               "The bearer token of the settings.";
     Header           "-H"                     "A header of the settings.";
     JobHeader        "the headers of the job" "A header of one job.";
+    Body             "--data"                 "The body of a request.";
     HeaderFor        "--header-for"           "A header for a host that redirects lead to.";
     HostRule         "the configuration"      "A header of the settings for some hosts.";
     CookieGiven      "--cookie"               "A cookie of the settings without a domain.";
@@ -77,6 +78,7 @@ impl SecretKind {
             | SecretKind::Bearer
             | SecretKind::Header
             | SecretKind::JobHeader
+            | SecretKind::Body
             | SecretKind::CookieGiven
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
             // The user named the host of the secret.
@@ -124,6 +126,7 @@ mod tests {
                 | SecretKind::Bearer
                 | SecretKind::Header
                 | SecretKind::JobHeader
+                | SecretKind::Body
                 | SecretKind::CookieGiven
                 | SecretKind::ClientCertificate => [true, false, false, false, false, false, false],
                 SecretKind::HeaderFor | SecretKind::HostRule | SecretKind::CookieFile => {

@@ -134,6 +134,15 @@ impl Origin {
         Origin { hashes: Hashes::of(url, key), shown: short(blake3::hash(show::url(url).as_bytes())) }
     }
 
+    /// Returns the origin of what a job gets from this URL. `variant` is that of
+    /// [`Job::variant`](crate::job::Job::variant).
+    pub fn of_variant(url: &Url, variant: Option<&str>, key: &Key) -> Origin {
+        let Some(variant) = variant else { return Origin::of(url, key) };
+        let mut url = url.clone();
+        url.query_pairs_mut().append_pair("downhaul", variant);
+        Origin::of(&url, key)
+    }
+
     /// Returns true if bytes from the origin `from` may belong to a file from this origin. Both must have the
     /// same URL except for the signature. If their hashes have different keys, the URLs without secrets must
     /// be equal.

@@ -16,10 +16,11 @@ pub(crate) use permit::Permit;
 
 use crate::clock;
 use crate::source::GivenBy;
+use bytes::Bytes;
 use downhaul_core::credentials::challenge::{self, Challenge, Schemes};
 use downhaul_core::credentials::cookies::Time;
 use downhaul_core::credentials::{self, Going, Refused, SecretKind};
-use downhaul_core::job::Headers;
+use downhaul_core::job::{Headers, Sends};
 use downhaul_core::secret::{Login, Secret};
 use downhaul_core::settings::Settings;
 use http::header::{self, HeaderMap};
@@ -67,6 +68,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) method: &'a str,
     /// The headers of the job.
     pub(crate) headers: Option<&'a Headers>,
+    /// The request of the job, if it is not a plain GET.
+    pub(crate) sends: Option<&'a Sends>,
 }
 
 /// What follows a response.
@@ -147,6 +150,8 @@ impl Store {
         for cookie in jar.select(going, now()) {
             permit.add_cookie(cookie);
         }
+        let body = asking.sends.filter(|_| SecretKind::Body.may_go(going)).and_then(Sends::body);
+        permit.body = body.map(|body| Bytes::copy_from_slice(body.expose()));
         Ok(permit)
     }
 
@@ -299,7 +304,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.headers = [("X-Key", "hush"), ("Proxy-Authorization", "Basic hush")].into_iter().collect();
         let given = Given::new(&url, GivenBy::User);
-        let asking = Asking { given: &given, url: &given.url, method: "GET", headers: None };
+        let asking = Asking { given: &given, url: &given.url, method: "GET", headers: None, sends: None };
         let permit = Store::new(Arc::new(settings)).permit(asking).expect("a permit");
         assert_eq!(format!("{permit:?}"), r#"["authorization (the URL)", "x-key (-H)"]"#);
         let mut headers = HeaderMap::new();

@@ -4,11 +4,13 @@
 //! headers, and contains no value.
 
 use super::logins::How;
+use bytes::Bytes;
 use downhaul_core::credentials::SecretKind;
 use downhaul_core::credentials::challenge::Challenge;
 use downhaul_core::credentials::cookies::Cookie;
 use downhaul_core::secret::{Login, Secret};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::Full;
 use std::fmt;
 
 /// The secrets that one request may carry.
@@ -17,6 +19,7 @@ pub(crate) struct Permit {
     headers: Vec<(SecretKind, HeaderName, HeaderValue)>,
     /// The login among them, if the store chose how it is sent.
     pub(super) attempt: Option<Attempt>,
+    pub(super) body: Option<Bytes>,
 }
 
 /// A login on a request.
@@ -61,6 +64,11 @@ impl Permit {
             value.set_sensitive(true);
             headers.insert(header::COOKIE, value);
         }
+    }
+
+    /// Returns the body of the request, which may be empty.
+    pub(crate) fn body(&self) -> Full<Bytes> {
+        self.body.clone().map(Full::new).unwrap_or_default()
     }
 
     /// Sets the `Authorization` header.

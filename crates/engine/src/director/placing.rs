@@ -131,7 +131,8 @@ impl Director {
             matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
                 && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
-        let small = settings.resume == Resume::Auto
+        let resume = settings.resume_of(&spec);
+        let small = resume == Resume::Auto
             && begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
         let quick =
             begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
@@ -163,7 +164,7 @@ impl Director {
                     (Place::Free { .. }, _) => {
                         let fresh = places.was_free(&path, &identity);
                         let how = Opening {
-                            resume: settings.resume,
+                            resume,
                             identity: &identity,
                             fresh,
                             small,

@@ -7,7 +7,7 @@ use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
 use crate::session::Added;
-use crate::source::GivenBy;
+use crate::source::{GivenBy, Slice};
 use crate::trace;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::{EventKind, JobId};
@@ -80,7 +80,11 @@ impl Director {
             }
             let plan = Plan::new(self.rules(id, &spec));
             let by = |url| GivenBy::of(&self.settings, url, spec.named_by);
-            let sources = spec.urls.iter().map(|url| self.sources.source(url, by(url))).collect();
+            let source = |url| {
+                let source = self.sources.source(url, by(url));
+                spec.range.map_or(source.clone(), |range| Arc::new(Slice::new(source, range)))
+            };
+            let sources = spec.urls.iter().map(source).collect();
             let job = Arc::new(Limit::new(spec.limit_rate));
             let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
             let limits = Limits { session: self.limit.clone(), job, host };
@@ -92,7 +96,7 @@ impl Director {
 
     /// Returns the parts of a job and of the settings that its plan needs.
     pub(super) fn rules(&self, id: JobId, spec: &Job) -> Rules {
-        let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(url)).collect();
+        let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(spec, url)).collect();
         let identity = Identity { origins, has_strong_digest: false };
         // If it is known that no file is there, the disk is not asked.
         let look_first = !spec.destination.is_in_order() && !self.places.is_free(id, &identity);
@@ -116,6 +120,9 @@ impl Director {
 
     /// Returns the most connections for a file, if a number was named for it, for its host or for all files.
     pub(super) fn most_connections(&self, spec: &Job) -> Option<usize> {
+        if spec.sends.is_some() {
+            return Some(1);
+        }
         let of_host = || self.settings.for_hosts.connections(spec.urls.first()?);
         spec.connections.or_else(of_host).or(self.settings.connections)
     }

@@ -26,7 +26,7 @@ impl Places {
             false => self.disk.look(&path)?,
         };
         let shown = path.to_string_lossy().into_owned();
-        let left = || self.has_left(&path, wanted.identity);
+        let left = || self.has_left(&path, wanted.spec, wanted.identity);
         let Some(there) = there else {
             let left = left();
             return Ok((path, Place::Free { path: shown, left }));
@@ -85,10 +85,8 @@ impl Places {
         if let identity::Recognised::Ours(record) = known
             && !lacks_digest
         {
-            let day = record.day();
-            let reason =
-                format!("already exists, as downloaded on {day} (--if-exists update asks the server)");
-            return Ok(stays(path, &reason));
+            let when = format!("as downloaded on {}", record.day());
+            return Ok(stays(path, &format!("already exists, {when} (--if-exists update asks the server)")));
         }
         if let Some(tool) = self.disk.unfinished_by(path) {
             return exists(format!("{tool} has not finished it, by the control file beside it"));
@@ -96,7 +94,12 @@ impl Places {
         if known == identity::Recognised::OtherUrl {
             return exists("it was downloaded from another URL".into());
         }
-        let Some(remote) = wanted.remote else { return Ok(Place::Ask(Conditions::default())) };
+        let Some(remote) = wanted.remote else {
+            return match wanted.spec.sends {
+                Some(_) => exists("only the file of a plain GET can be compared with the server's".into()),
+                None => Ok(Place::Ask(Conditions::default())),
+            };
+        };
         if let identity::Recognised::SignedDifferently(record) = known
             && let (Validator::Etag(here), Validator::Etag(server)) = (&record.validator, &remote.validator)
             && here != server
@@ -143,6 +146,9 @@ impl Places {
         }
         let up_to_date = Some(stays(path, "is up to date"));
         let Some(remote) = wanted.remote else {
+            if wanted.spec.sends.is_some() {
+                return Ok(None);
+            }
             let conditions = match there.file.recognise(&wanted.identity.origins) {
                 identity::Recognised::Ours(record) => record.conditions(),
                 // A file without a record of this URL may be a different one, even if it is newer.

@@ -59,9 +59,9 @@ impl Places {
         Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
     }
 
-    /// Returns the origin of a file at this URL.
-    pub(crate) fn origin(&self, url: &url::Url) -> Origin {
-        Origin::of(url, &self.settings.key)
+    /// Returns the origin of what a job gets from this URL.
+    pub(crate) fn origin(&self, spec: &Job, url: &url::Url) -> Origin {
+        Origin::of_variant(url, spec.variant().as_deref(), &self.settings.key)
     }
 
     /// Reserves the name from the list or the URL when a job is queued. Does not ask the disk.
@@ -70,7 +70,7 @@ impl Places {
         let server_chooses = spec.destination == Destination::Server;
         let may_change = server_chooses || self.if_exists(spec) == IfExists::Rename;
         let first = &spec.urls[0];
-        if let Some(file) = first.query().and_then(|_| self.origin(first).signed_file()) {
+        if let Some(file) = first.query().and_then(|_| self.origin(spec, first).signed_file()) {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
         }
         // A name that a user gave is not shared, even for the same URL.
@@ -250,12 +250,12 @@ impl Places {
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
-        self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some()))
+        self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some(), spec.variant()))
     }
 
     /// Returns true if there is a partial file that this job may continue.
-    fn has_left(&self, path: &Path, identity: &Identity) -> bool {
-        match self.settings.resume {
+    fn has_left(&self, path: &Path, spec: &Job, identity: &Identity) -> bool {
+        match self.settings.resume_of(spec) {
             Resume::Forget => false,
             Resume::Auto => !self.was_free(path, identity) && self.disk.has_left(path, identity),
             Resume::Adopt | Resume::Repair => true,

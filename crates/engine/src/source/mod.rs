@@ -52,14 +52,16 @@
 
 pub(crate) mod http;
 mod registry;
+mod slice;
 
 pub use downhaul_core::remote::{Links, Remote, Span, StatedSize, Validator};
 pub use registry::{Factory, Sources};
+pub(crate) use slice::Slice;
 
 use bytes::Bytes;
 use downhaul_core::error::Error;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::{Headers, NamedBy};
+use downhaul_core::job::{Headers, NamedBy, Sends};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
 use futures_util::future::BoxFuture;
@@ -96,12 +98,15 @@ pub struct Request {
     /// Headers of the job for the origin of its URL. A source must not send them to any other origin.
     /// Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
+    /// The method and the body to send instead of a plain GET, for the origin of the URL and no other. Such a
+    /// request is for everything. Protocols without methods ignore it.
+    pub sends: Option<Arc<Sends>>,
 }
 
 impl Request {
     /// The request for the whole file.
     pub const EVERYTHING: Request =
-        Request { from: 0, to: None, size: None, about: None, answered_at: None, headers: None };
+        Request { from: 0, to: None, size: None, about: None, answered_at: None, headers: None, sends: None };
 
     /// Returns a request for the bytes from `from` to before `to`.
     pub fn range(from: u64, to: Option<u64>) -> Request {
@@ -129,6 +134,7 @@ impl fmt::Debug for Request {
             .field("about", &self.about)
             .field("answered_at", &self.answered_at.as_ref().map(show::url))
             .field("headers", &self.headers)
+            .field("sends", &self.sends)
             .finish()
     }
 }

@@ -159,7 +159,8 @@ impl Exchange {
                 (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             }),
         );
-        let request = Request { method, target, headers, connection, version: 2, at: Instant::now() };
+        let request =
+            Request { method, target, headers, body: Vec::new(), connection, version: 2, at: Instant::now() };
         let request = world.arrived(request);
         let visit = world.visit(&request);
         let (sin, size, name) = request.parts();

@@ -5,6 +5,7 @@
 
 mod exchange;
 mod h2;
+mod request;
 pub mod sins;
 pub mod tls;
 
@@ -13,7 +14,7 @@ pub use exchange::LAST_MODIFIED;
 use exchange::Exchange;
 use sins::quotas::Counted;
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -59,12 +60,14 @@ struct World {
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `GET` or `HEAD`.
+    /// `GET` or `HEAD`, if the client sends no other requests.
     pub method: String,
     /// The path and the query.
     pub target: String,
     /// Header names in lower case, in order.
     pub headers: Vec<(String, String)>,
+    /// The body, over HTTP/1.1.
+    pub body: Vec<u8>,
     /// The number of its connection, from 1.
     pub connection: usize,
     /// The HTTP version: 1 for HTTP/1.1, and 2 for HTTP/2.
@@ -281,7 +284,7 @@ impl World {
 
     fn talk<W: Wire>(&self, wire: &mut W, connection: usize) {
         let mut bucket = (f64::INFINITY, Instant::now());
-        while let Some(request) = read_request(wire, connection) {
+        while let Some(request) = request::read(wire, connection) {
             let request = self.arrived(request);
             let visit = self.visit(&request);
             let path = request.origin_form().split('?').next().unwrap_or_default().to_string();
@@ -308,25 +311,6 @@ impl World {
             }
         }
     }
-}
-
-fn read_request(wire: &mut impl Read, connection: usize) -> Option<Request> {
-    let mut reader = BufReader::with_capacity(1, wire);
-    let mut line = || {
-        let mut line = String::new();
-        let read = reader.read_line(&mut line).ok()?;
-        (read > 0).then(|| line.trim_end().to_string())
-    };
-    let first = line()?;
-    let (method, rest) = first.split_once(' ')?;
-    let (method, target) = (method.to_string(), rest.split(' ').next()?.to_string());
-    let mut headers = Vec::new();
-    loop {
-        let line = line()?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
-    }
-    Some(Request { method, target, headers, connection, version: 1, at: Instant::now() })
 }
 
 /// Sends only the head of a response, as the answer to HEAD.

@@ -205,6 +205,8 @@ impl File {
             connections: None,
             limit_rate: None,
             if_exists: None,
+            sends: None,
+            range: None,
             headers: Headers::default(),
             priority: 0,
         })

@@ -117,7 +117,10 @@ impl Dispatcher {
         let over_http1 = |request| self.http1.send(&route, url, request, patience);
         match self.settings.http_version {
             HttpVersion::One => return over_http1(http_request).await,
-            HttpVersion::Auto if url.scheme() != "https" => return over_http1(http_request).await,
+            // After a failure of HTTP/2, a request is sent again over HTTP/1.1.
+            HttpVersion::Auto if url.scheme() != "https" || !http_request.method().is_safe() => {
+                return over_http1(http_request).await;
+            }
             HttpVersion::Auto | HttpVersion::Two => {}
         }
         let origin = self.origin(&route);

@@ -16,7 +16,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::head::LINES_MOST;
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Connection {
     /// Each connection has one clone, so that the connections can be counted.
     _alive: Arc<()>,
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: http1::SendRequest<Full<Bytes>>,
     head_state: Arc<HeadState>,
     route: Route,
     idle_since: Instant,
@@ -81,7 +81,11 @@ impl Pool {
         timeout_after: Duration,
     ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
-        if let Some(mut connection) = self.take_idle(route).await {
+        // A server may close an idle connection at any moment. Only a request that changes nothing is sent
+        // again then (RFC 9110, section 9.2.2).
+        let is_safe = request.method().is_safe();
+        let idle = if is_safe { self.take_idle(route).await } else { None };
+        if let Some(mut connection) = idle {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
@@ -100,7 +104,7 @@ impl Pool {
             debug!(target: NET, url = at, http = "1.1", connection = "new", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
-                Ok(Err(e)) if self.may_have_many_lines(&e) => {}
+                Ok(Err(e)) if self.may_have_many_lines(&e) && is_safe => {}
                 Ok(Err(e)) => return Err(failure::of_request(&e, &at)),
                 Err(_) => return Err(silence_error(&at, timeout_after)),
             }
@@ -184,7 +188,7 @@ impl Pool {
         stream: S,
         head_state: Arc<HeadState>,
         at: &str,
-    ) -> Result<http1::SendRequest<Empty<Bytes>>, Error>
+    ) -> Result<http1::SendRequest<Full<Bytes>>, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {

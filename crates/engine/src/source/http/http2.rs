@@ -16,7 +16,7 @@ use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::pin::{Pin, pin};
@@ -64,7 +64,7 @@ fn silence_limit(settings: &Settings) -> Duration {
 pub(super) struct Connection {
     /// Each connection has one clone, so that the connections can be counted.
     _alive: Arc<()>,
-    sender: http2::SendRequest<Empty<Bytes>>,
+    sender: http2::SendRequest<Full<Bytes>>,
     /// Each open stream has one clone, so that the streams can be counted.
     streams: Arc<()>,
     /// True if TLS negotiated HTTP/2, which shows that the server supports it.
@@ -279,7 +279,7 @@ async fn handshake<S>(
     transport: S,
     at: &str,
     settings: &Settings,
-) -> Result<http2::SendRequest<Empty<Bytes>>, Error>
+) -> Result<http2::SendRequest<Full<Bytes>>, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

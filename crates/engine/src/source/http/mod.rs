@@ -107,6 +107,9 @@ impl Source for HttpFile {
             };
             // The next request follows the redirects again.
             *self.resolved() = None;
+            if request.sends.is_some() {
+                return Err(error);
+            }
             // The target of the redirects may be a link that has expired. So the given URL is requested
             // again, once.
             let stale = known.is_some() && error.retry() == Retry::Person;
@@ -149,17 +152,20 @@ impl HttpFile {
     /// Follows redirects from `url` until a response has the file. An error is returned together with true if
     /// there was a redirect before it.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
+        let is_special = request.sends.is_some();
+        let mut request = request.clone();
         let (start, client) = (url.clone(), &self.client);
         let (mut hops, mut said) = (0, None);
         let mut visitor = login_gate::Visitor::default();
         loop {
-            let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, request));
-            if logs_in && client.gates.enter(&url, &mut visitor).await {
+            let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, &request));
+            if logs_in && !is_special && client.gates.enter(&url, &mut visitor).await {
                 (url, hops, said) = (start.clone(), 0, None);
             }
-            let result = self.send_once(&url, request).await.map_err(|error| (error, hops > 0))?;
+            let result = self.send_once(&url, &request).await.map_err(|error| (error, hops > 0))?;
             match result {
-                Answer::Redirect(next, linked) if hops < client.settings.max_redirects => {
+                Answer::Redirect(next, linked, status) if hops < client.settings.max_redirects => {
+                    self.redirect_method(&mut request, status, &next).map_err(|error| (error, true))?;
                     // The size in the first redirect that states one is used. A redirect without TLS is
                     // trusted only if it comes from the origin of the given URL.
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
@@ -175,6 +181,8 @@ impl HttpFile {
                     ));
                 }
                 Answer::Opened(mut opened) => {
+                    // What another request than a GET leads to may differ each time.
+                    opened.remote.can_resume &= !is_special;
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
@@ -186,6 +194,22 @@ impl HttpFile {
                 }
             }
         }
+    }
+
+    /// Decides which method and body are sent after a redirect.
+    ///
+    /// # Errors
+    /// `redirect.invalid`: a request that is not a plain GET would be sent to another origin.
+    fn redirect_method(&self, request: &mut Request, status: u16, next: &Url) -> Result<(), Error> {
+        let Some(sends) = &request.sends else { return Ok(()) };
+        if !sends.survives(status) {
+            request.sends = None;
+        } else if next.origin() != self.given.url.origin() {
+            let why =
+                format!("a {} request is not sent to another server: {}", sends.method(), show::url(next));
+            return Err(Error::new(ErrorKind::RedirectInvalid, show::url(&self.given.url), why));
+        }
+        Ok(())
     }
 
     /// Sends one request to one URL.
@@ -210,7 +234,7 @@ impl HttpFile {
             let next = redirect::target(url, target.as_bytes(), client.settings.allow_downgrade);
             let linked = http_response::linked(response.headers());
             drop(response.discard().await);
-            return next.map(|next| Answer::Redirect(next, linked));
+            return next.map(|next| Answer::Redirect(next, linked, status));
         }
         let unchanged = status == 304 && request.about.is_some();
         if let Some(kind) = http_response::failure_of_status(status).filter(|_| !unchanged) {
@@ -312,8 +336,8 @@ impl HttpFile {
     }
 
     fn asking<'a>(&'a self, url: &'a Url, request: &'a Request) -> Asking<'a> {
-        let headers = request.headers.as_deref();
-        Asking { given: &self.given, url, method: request::method(request), headers }
+        let (headers, sends) = (request.headers.as_deref(), request.sends.as_deref());
+        Asking { given: &self.given, url, method: request::method(request), headers, sends }
     }
 
     fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
@@ -347,7 +371,8 @@ fn may_have_expired(kind: ErrorKind) -> bool {
 
 enum Answer {
     Opened(Box<Opened>),
-    Redirect(Url, Option<Linked>),
+    /// The next URL, what is said of its file, and the status.
+    Redirect(Url, Option<Linked>, u16),
 }
 
 fn later(wait: Duration) -> String {

@@ -9,11 +9,11 @@ use downhaul_core::show;
 use http::header::{self, HeaderValue};
 use http::uri::Authority;
 use http::{Request, StatusCode, Uri, Version};
-use http_body_util::Empty;
+use http_body_util::Full;
 use url::Url;
 
-/// A request without a body.
-pub(super) type HttpRequest = Request<Empty<bytes::Bytes>>;
+/// A request. The body of a GET is empty.
+pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
 
 /// Builds the request for a URL. All its secrets come from the permit.
 ///
@@ -29,12 +29,20 @@ pub(super) fn build(
     let mut request = Request::builder()
         .method(method(asked))
         .uri(space::target(url))
-        .body(Empty::new())
+        .body(permit.body())
         .map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
     headers.insert(header::HOST, host_header(url).ok_or_else(|| bad("it has no host"))?);
     headers.insert(header::USER_AGENT, value(user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    if let Some(sends) = asked.sends.as_deref().filter(|_| asked.about.is_none()) {
+        if let Some(media_type) = sends.media_type().and_then(value) {
+            headers.insert(header::CONTENT_TYPE, media_type);
+        } else if sends.method() != "GET" {
+            // Some servers require it (RFC 9110, section 8.6).
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+    }
     permit.put_on(headers);
     // Offsets and digests are those of the file itself, so no content coding is accepted.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -58,8 +66,12 @@ pub(super) fn build(
 }
 
 /// Returns the method of a request.
-pub(super) fn method(asked: &source::Request) -> &'static str {
-    if asked.about.is_some() { "HEAD" } else { "GET" }
+pub(super) fn method(asked: &source::Request) -> &str {
+    match &asked.sends {
+        _ if asked.about.is_some() => "HEAD",
+        Some(sends) => sends.method(),
+        None => "GET",
+    }
 }
 
 /// Changes a request to the form of HTTP/2, which has the whole URL and no Host header (RFC 9113, section

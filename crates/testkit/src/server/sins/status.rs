@@ -80,10 +80,11 @@ pub(super) fn picks_mirrors(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Redirects to the URL of `?to=URL`.
+/// Redirects to the URL of `?to=URL`, with `?status=307` or 302.
 pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     let to = x.request.query("to").unwrap_or_default();
-    x.respond("302 Found", &[("Location", &to)], b"elsewhere")
+    let status = x.request.query("status").unwrap_or_else(|| "302".into());
+    x.respond(&format!("{status} Elsewhere"), &[("Location", &to)], b"elsewhere")
 }
 
 /// Sends `?hops=N` relative redirects and then the file, or redirects without end.

@@ -1,0 +1,96 @@
+//! What the options ask for other than a whole file by GET: `--request`, `--data`, `--json` and `--range`.
+//!
+//! Invariant: only jobs whose URLs the person gave send such a request.
+
+use crate::args::{Args, BodyOption, Command, Verify};
+use crate::given;
+use downhaul_engine::core::job::{Body, ByteRange, Job, NamedBy, Sends};
+use downhaul_engine::core::show;
+use std::io::{self, Read};
+
+/// The longest body, in bytes. It is kept in memory.
+const LONGEST: usize = 16 << 20;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asks {
+    sends: Option<Sends>,
+    range: Option<ByteRange>,
+}
+
+impl Asks {
+    /// Reads the options and the file of the body.
+    ///
+    /// # Errors
+    /// What is wrong, for people. It contains nothing of the body.
+    pub(crate) fn of(args: &Args) -> Result<Asks, String> {
+        let http = &args.options.http;
+        let body = match (&http.data, &http.json) {
+            (Some(data), _) => Some((body(data, "--data")?, "application/x-www-form-urlencoded")),
+            (None, Some(json)) => Some((body(json, "--json")?, "application/json")),
+            (None, None) => None,
+        };
+        let usual = if body.is_some() { "POST" } else { "GET" };
+        let method = http.request.as_deref().unwrap_or(usual);
+        let is_plain = method == "GET" && body.is_none();
+        let sends = (!is_plain).then(|| Sends::new(method, body)).transpose()?;
+        Ok(Asks { sends, range: http.range })
+    }
+
+    /// Puts what is asked for into a job.
+    pub(crate) fn apply(&self, mut job: Job) -> Job {
+        if job.named_by == NamedBy::Person && self.sends.is_some() {
+            job.sends.clone_from(&self.sends);
+        }
+        let Some(range) = self.range else { return job };
+        if !job.expected.is_empty() || job.chunks.is_some() || job.size.is_some() {
+            job.notes.push("what was given about the whole file is not compared with a range of it".into());
+        }
+        job.with_range(range)
+    }
+
+    /// Returns true if the request may change something on the server each time it is sent.
+    pub(crate) fn is_special(args: &Args) -> bool {
+        let http = &args.options.http;
+        http.data.is_some() || http.json.is_some() || http.request.as_deref().is_some_and(|one| one != "GET")
+    }
+}
+
+fn body(option: &BodyOption, name: &str) -> Result<Body, String> {
+    let path = match option {
+        BodyOption::Text(body) => return Ok(body.clone()),
+        BodyOption::File(path) => path,
+    };
+    let bytes = match path.as_os_str() == "-" {
+        true => stdin(),
+        false => given::read(path, LONGEST),
+    };
+    let shown = path.to_string_lossy();
+    bytes.map(Body::new).map_err(|e| format!("{name} @{}: it cannot be read: {e}", show::escaped(&shown)))
+}
+
+fn stdin() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > LONGEST {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {LONGEST} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// Returns why the options contradict each other, if they do.
+pub(crate) fn contradiction(args: &Args) -> Option<String> {
+    let http = &args.options.http;
+    let repairs = matches!(args.command, Some(Command::Repair(_)));
+    let (find, listed, require) = (Verify::Find, Verify::Listed, Verify::Require);
+    if repairs && (Asks::is_special(args) || http.range.is_some()) {
+        return Some("a repair downloads by GET what is wrong in whole files".into());
+    }
+    if http.range.is_some() && args.existing.adopt {
+        return Some("--continue adopts the beginning of a whole file, and --range asks for a part".into());
+    }
+    if http.range.is_some() && [find, listed, require].contains(&args.options.verification.verify) {
+        return Some("--verify finds digests of whole files, and --range asks for a part".into());
+    }
+    None
+}

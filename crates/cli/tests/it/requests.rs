@@ -1,0 +1,215 @@
+//! Requests other than a plain GET for a whole file: methods, bodies, ranges of a file and `Referer`.
+
+use crate::common::Place;
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+
+#[test]
+fn a_file_comes_by_post_with_a_body() {
+    let server = Server::start();
+    let url = server.url("well_behaved/3000000/f");
+    for (args, method, body, media_type) in [
+        (&["--data", "a=1&b=hush"][..], "POST", "a=1&b=hush", Some("application/x-www-form-urlencoded")),
+        (&["--data", "@body"], "POST", "of a file\n", Some("application/x-www-form-urlencoded")),
+        (&["--json", r#"{"a":"hush"}"#], "POST", r#"{"a":"hush"}"#, Some("application/json")),
+        (&["-X", "PUT", "--data", "x", "-H", "Content-Type: text/csv"], "PUT", "x", Some("text/csv")),
+        (&["-X", "POST"], "POST", "", None),
+        (&["--request", "GET"], "GET", "", None),
+    ] {
+        let place = Place::new();
+        place.write("body", "of a file\n");
+        let before = server.requests().len();
+        let out = place.run(&[&[url.as_str(), "-x", "8", "-v"], args].concat());
+        place.assert_exact(&out, "f", &content("f", 3_000_000));
+        let requests = server.requests().split_off(before);
+        if method != "GET" {
+            assert_eq!(requests.len(), 1, "{args:?}: over one connection");
+        }
+        let first = &requests[0];
+        assert_eq!((first.method.as_str(), String::from_utf8_lossy(&first.body).as_ref()), (method, body));
+        assert_eq!(first.header("content-type"), media_type, "{args:?}");
+        assert_eq!(first.header("range"), None);
+        assert!(!out.stderr.contains("hush") && !place.log().contains("hush"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_post_is_sent_once_unless_retries_are_given() {
+    let server = Server::start();
+    for sin in
+        ["truncated_body_without_ranges/3000000/f", "status/10/f?status=500", "reset_in_mid_body/3000000/f"]
+    {
+        let url = server.url(sin);
+        let post = || server.requests_for(sin).iter().filter(|one| one.method == "POST").count();
+        let place = Place::new();
+        let out = place.run(&[&url, "--data", "a=1"]);
+        assert_eq!((out.status, post()), (1, 1), "{sin}: {}", out.stderr);
+        assert_eq!(place.file("f"), None);
+        let out = place.run(&[&url, "--data", "a=1", "--retries", "1"]);
+        assert!(post() > 1, "{sin}: {}", out.stderr);
+        assert!(server.requests().iter().all(|one| one.header("range").is_none()), "nothing is resumed");
+    }
+    // A configuration can give them, too.
+    let url = server.url("status/10/g?status=500");
+    let place = Place::new();
+    place.write("c.toml", "retries = 1\n");
+    place.run(&[&url, "--data", "a=1", "--config", "c.toml"]);
+    assert_eq!(server.requests_for("10/g").len(), 2);
+}
+
+#[test]
+fn a_body_stays_at_its_origin() {
+    let (server, other) = (Server::start(), Server::start());
+    let target = |server: &Server| server.url("well_behaved/10/f");
+    let from = |status: u16, to: &str| server.url(&format!("redirect/10/f?status={status}&to={to}"));
+    for (status, to, method, body) in [
+        (301, &server, "GET", ""),
+        (302, &other, "GET", ""),
+        (303, &other, "GET", ""),
+        (307, &server, "POST", "hush"),
+        (308, &server, "POST", "hush"),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&from(status, &target(to)), "--data", "hush", "-o", "f"]);
+        place.assert_exact(&out, "f", &content("f", 10));
+        let last = to.requests().pop().expect("a request");
+        assert_eq!((last.method.as_str(), last.body.as_slice()), (method, body.as_bytes()), "{status}");
+        assert_eq!(last.header("content-type").is_some(), method == "POST", "{status}");
+    }
+    let seen = other.requests().len();
+    for status in [307, 308] {
+        let place = Place::new();
+        let out = place.run(&[&from(status, &target(&other)), "--data", "hush", "-o", "f"]);
+        place.assert_failed(&out, 1, "a POST request is not sent to another server");
+        assert!(!out.stderr.contains("hush"), "{}", out.stderr);
+    }
+    assert_eq!(other.requests().len(), seen);
+}
+
+#[test]
+fn what_came_by_another_request_is_never_taken_for_the_wanted_file() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    let place = Place::new();
+    let out = place.run(&[&url, "--data", "a=1"]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    let seen = server.requests().len();
+    // The same request again is known by its record, and another one is not.
+    let out = place.run(&[&url, "--data", "a=1"]);
+    assert_eq!((out.status, server.requests().len()), (0, seen), "{}", out.stderr);
+    for other in [&["--data", "a=2"][..], &["--json", "a=1"], &["-X", "PUT", "--data", "a=1"]] {
+        let out = place.run(&[&[url.as_str()], other].concat());
+        assert_eq!(out.status, 1, "{other:?}: {}", out.stderr);
+    }
+    assert_eq!(server.requests().len(), seen, "a POST only to compare is not sent");
+    let out = place.run(&[&url, "--data", "a=2", "--if-exists", "update"]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    assert_eq!(server.requests().pop().expect("a request").body, b"a=2");
+}
+
+#[test]
+fn a_range_of_a_file_is_a_file_of_its_own() {
+    let server = Server::start();
+    let url = server.url("well_behaved/8000000/f");
+    let whole = content("f", 8_000_000);
+    for (range, bytes) in [
+        ("0-0", &whole[..1]),
+        ("100-999", &whole[100..1000]),
+        ("1000000-5999999", &whole[1_000_000..6_000_000]),
+        ("7000000-", &whole[7_000_000..]),
+        ("7000000-99999999", &whole[7_000_000..]),
+        ("0-", &whole[..]),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&url, "--range", range, "-x", "4"]);
+        place.assert_exact(&out, "f", bytes);
+    }
+    // The whole file is another file.
+    let place = Place::new();
+    let out = place.run(&[&url, "--range", "0-99"]);
+    place.assert_exact(&out, "f", &whole[..100]);
+    let out = place.run(&[&url]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    let out = place.run(&[&url, "--range", "0-99"]);
+    assert!(out.status == 0 && out.stderr.contains("already"), "{}", out.stderr);
+}
+
+#[test]
+fn a_range_is_resumed_within_itself() {
+    let server = Server::start();
+    let place = Place::new();
+    let whole = content("f", 20_000_000);
+    let url = server.url("truncated_body/20000000/f");
+    let args = [url.as_str(), "--range", "1000000-", "-x", "1"];
+    let out = place.run(&[&args[..], &["--retries", "0", "--max-time", "0.001"]].concat());
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    let out = place.run(&args);
+    place.assert_exact(&out, "f", &whole[1_000_000..]);
+    assert!(server.requests().iter().all(|one| {
+        let range = one.header("range").unwrap_or_default();
+        one.method == "HEAD" || !range.starts_with("bytes=0-")
+    }));
+}
+
+#[test]
+fn a_range_that_cannot_be_had_is_a_clear_failure() {
+    let server = Server::start();
+    for (path, args, status, says) in [
+        ("no_ranges/1000/f", &["--range", "5-9"][..], 1, "it sends the whole file"),
+        ("well_behaved/1000/f", &["--range", "1000-"], 1, ""),
+        ("well_behaved/1000/f", &["--range", "9-5"], 2, "it must be like 0-999"),
+        ("well_behaved/1000/f", &["--range", "-5"], 2, "it must be like 0-999"),
+        ("well_behaved/1000/f", &["--range", "5-", "--checksum", &"ab".repeat(32)], 2, "cannot be used with"),
+        ("well_behaved/1000/f", &["--range", "5-", "--verify", "require"], 2, "--range asks for a part"),
+        ("well_behaved/1000/f", &["-X", "HEAD"], 2, "brings no file"),
+        ("well_behaved/1000/f", &["-X", "A B"], 2, "it must be a method of HTTP"),
+        ("well_behaved/1000/f", &["--data", "@none"], 2, "--data @none: it cannot be read"),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&[server.url(path).as_str(), "--retries", "0"], args].concat());
+        place.assert_failed(&out, status, says);
+    }
+}
+
+#[test]
+fn a_digest_of_the_whole_file_is_not_compared_with_a_range() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = format!("{}#sha256={}", server.url("well_behaved/1000/f"), "ab".repeat(32));
+    let out = place.run(&[&url, "--range", "10-19", "-v"]);
+    place.assert_exact(&out, "f", &content("f", 1000)[10..20]);
+    assert!(out.stderr.contains("not compared with a range"), "{}", out.stderr);
+}
+
+#[test]
+fn a_referer_goes_to_the_given_server_only() {
+    let (server, other) = (Server::start(), Server::start());
+    let place = Place::new();
+    let url = other.url(&format!("redirect/10/f?to={}", server.url("well_behaved/10/f")));
+    let out = place.run(&[&url, "-o", "f", "-e", "http://me:hush@h.example/page?x=1#part"]);
+    place.assert_exact(&out, "f", &content("f", 10));
+    let referer =
+        |server: &Server| server.requests().pop().expect("a request").header("referer").map(String::from);
+    assert_eq!(referer(&other).as_deref(), Some("http://h.example/page?x=1"));
+    assert_eq!(referer(&server), None);
+    let out = place.run(&[&url, "--referer", "page"]);
+    assert!(out.status == 2 && out.stderr.contains("it must be a URL"), "{}", out.stderr);
+}
+
+#[test]
+fn pasted_commands_of_curl_send_bodies() {
+    let server = Server::start();
+    let place = Place::new();
+    let pasted = format!(
+        "curl '{}' -d a=1 --data-raw 'b=hush' -e 'https://h/' --compressed",
+        server.url("well_behaved/10/f")
+    );
+    let out = place.run(&[&pasted]);
+    place.assert_exact(&out, "f", &content("f", 10));
+    let request = server.requests().pop().expect("a request");
+    assert_eq!((request.method.as_str(), request.body.as_slice()), ("POST", &b"a=1&b=hush"[..]));
+    assert_eq!(request.header("referer"), Some("https://h/"));
+    let out = place.run(&[&pasted, "--dry-run"]);
+    let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(shown.contains("--data ...") && !shown.contains("hush"), "{shown}");
+}

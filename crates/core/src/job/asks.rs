@@ -1,0 +1,178 @@
+//! What a job asks for other than a whole file by GET: a request with another method or a body, and a range
+//! of the file.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A request that is not a plain GET. It is sent over one connection, and what it brings is never resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sends {
+    /// The method, such as `POST` (RFC 9110, section 9). It is not `HEAD`.
+    method: String,
+    /// The body with its media type.
+    body: Option<(Body, String)>,
+}
+
+/// The body of a request. It may be a secret, so debug output shows its length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Body(Arc<[u8]>);
+
+impl Sends {
+    /// Returns a request with this method, and with a body and its media type.
+    ///
+    /// # Errors
+    /// The reason why the method cannot be used, for people.
+    pub fn new(method: &str, body: Option<(Body, &str)>) -> Result<Sends, String> {
+        // The characters of a token (RFC 9110, section 5.6.2).
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if method.is_empty() || !method.bytes().all(is_token) {
+            return Err("it must be a method of HTTP, such as POST".into());
+        }
+        // These bring no file (RFC 9110, sections 9.3.2, 9.3.6 and 9.3.8).
+        if ["HEAD", "CONNECT", "TRACE"].contains(&method.to_ascii_uppercase().as_str()) {
+            return Err(format!("a {} request brings no file", method.to_ascii_uppercase()));
+        }
+        let body = body.map(|(body, media_type)| (body, media_type.to_string()));
+        Ok(Sends { method: method.into(), body })
+    }
+
+    /// Returns the method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Returns the body.
+    pub fn body(&self) -> Option<&Body> {
+        self.body.as_ref().map(|(body, _)| body)
+    }
+
+    /// Returns the media type of the body.
+    pub fn media_type(&self) -> Option<&str> {
+        self.body.as_ref().map(|(_, media_type)| media_type.as_str())
+    }
+
+    /// Returns true if the request is sent again after a redirect with this status. Otherwise a GET without a
+    /// body is sent, as browsers do (the Fetch standard, "HTTP-redirect fetch").
+    pub fn survives(&self, status: u16) -> bool {
+        match status {
+            301 | 302 => self.method != "POST",
+            303 => false,
+            _ => true,
+        }
+    }
+
+    /// Returns a text that differs for requests that may bring different files. No secret can be read from
+    /// it.
+    fn text(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.media_type().unwrap_or_default().as_bytes()).update(b"\n");
+        hasher.update(self.body().map_or(&[][..], |body| &body.0));
+        let hash = hasher.finalize();
+        // A hash in hexadecimal digits would look like a secret in a URL.
+        let hash =
+            hash.as_bytes().iter().fold(0_u64, |all, byte| (all << 5).wrapping_add(all) ^ u64::from(*byte));
+        format!("{}-{hash}", self.method)
+    }
+}
+
+impl Body {
+    /// Makes a body of these bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Body {
+        Body(bytes.into().into())
+    }
+
+    /// Returns the bytes for use in a request. They must not reach a screen, a log, an event or a journal.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes, hidden)", self.0.len())
+    }
+}
+
+/// The bytes of a file that are wanted: from the first one to the last one, which is included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    /// The offset of the first byte.
+    pub first: u64,
+    /// The offset of the last byte. `None`: the end of the file.
+    pub last: Option<u64>,
+}
+
+impl ByteRange {
+    /// Reads `A-B` or `A-`.
+    ///
+    /// # Errors
+    /// What it must be, for people.
+    pub fn read(text: &str) -> Result<ByteRange, String> {
+        const FORMS: &str = "it must be like 0-999 (the first and the last byte) or 1000- (to the end)";
+        let (first, last) = text.trim().split_once('-').ok_or(FORMS)?;
+        let number =
+            |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+        let first = number(first).ok_or(FORMS)?;
+        let last = if last.is_empty() { None } else { Some(number(last).ok_or(FORMS)?) };
+        // The offset after the last byte must be a number, too.
+        match last.is_none_or(|last| last >= first && last < u64::MAX) && first < u64::MAX {
+            true => Ok(ByteRange { first, last }),
+            false => Err(FORMS.into()),
+        }
+    }
+}
+
+/// Returns what a job asks for beside its URL, as a text that is the same in every run. `None`: a whole file
+/// by GET.
+pub(super) fn variant(sends: Option<&Sends>, range: Option<ByteRange>) -> Option<String> {
+    let range = range.map(|range| match range.last {
+        Some(last) => format!("{}-{last}", range.first),
+        None => format!("{}-", range.first),
+    });
+    let all = [sends.map(Sends::text), range].into_iter().flatten().collect::<Vec<_>>();
+    (!all.is_empty()).then(|| all.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_and_redirects_are_those_of_browsers() {
+        let post = Sends::new("POST", Some((Body::new("hush"), "text/plain"))).expect("a request");
+        assert_eq!(
+            [301, 302, 303, 307, 308].map(|status| post.survives(status)),
+            [false, false, false, true, true]
+        );
+        let put = Sends::new("PUT", None).expect("a request");
+        assert_eq!([301, 302, 303, 307].map(|status| put.survives(status)), [true, true, false, true]);
+        for bad in ["", "HEAD", "connect", "a b", "POST\r\n"] {
+            assert!(Sends::new(bad, None).is_err(), "{bad:?}");
+        }
+        assert!(!format!("{post:?}").contains("hush") && format!("{post:?}").contains("4 bytes"));
+    }
+
+    #[test]
+    fn ranges_have_a_first_byte_and_may_have_a_last_one() {
+        assert_eq!(ByteRange::read("0-0"), Ok(ByteRange { first: 0, last: Some(0) }));
+        assert_eq!(ByteRange::read("5-"), Ok(ByteRange { first: 5, last: None }));
+        for bad in ["", "-5", "5", "5-4", "a-b", "1-2-3", "1-2,4-5", "+1-2", "18446744073709551615-"] {
+            assert!(ByteRange::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn different_requests_have_different_variants() {
+        let sends = |body: &str| Sends::new("POST", Some((Body::new(body), "x"))).ok();
+        let variants = [
+            variant(None, None),
+            variant(sends("a").as_ref(), None),
+            variant(sends("b").as_ref(), None),
+            variant(None, ByteRange::read("5-").ok()),
+            variant(sends("a").as_ref(), ByteRange::read("5-6").ok()),
+        ];
+        for (n, one) in variants.iter().enumerate() {
+            assert!(!variants[..n].contains(one), "{one:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A part of a file as a file of its own (`--range`): offsets, sizes and spans begin at the part.
+//!
+//! Invariant: what the source says about the whole file, such as its digests, is not said about the part.
+
+use super::{Opened, Request, Source};
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::job::ByteRange;
+use downhaul_core::remote::{Links, Remote, Span};
+use downhaul_core::show;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// A part of the file behind a source.
+pub(crate) struct Slice {
+    whole: Arc<dyn Source>,
+    range: ByteRange,
+}
+
+impl Slice {
+    pub(crate) fn new(whole: Arc<dyn Source>, range: ByteRange) -> Slice {
+        Slice { whole, range }
+    }
+
+    /// Returns the request for the same bytes of the whole file.
+    fn of_whole(&self, mut request: Request) -> Request {
+        let ByteRange { first, last } = self.range;
+        let end = last.map(|last| last + 1);
+        request.from = request.from.saturating_add(first);
+        request.to = match request.to.map(|to| to.saturating_add(first)) {
+            Some(to) => Some(end.map_or(to, |end| end.min(to))),
+            None => end,
+        };
+        // A list states the size of the whole file.
+        request.size = None;
+        request
+    }
+
+    /// Changes the facts about the whole file into those about the part.
+    ///
+    /// # Errors
+    /// `http.range_ignored`: the source sends the whole file. `http.range_past`: the file ends before the
+    /// part begins.
+    fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
+        let ByteRange { first, last } = self.range;
+        let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
+        let past = || fail(ErrorKind::HttpRangePast, "the file ends before the range begins");
+        let end = match (remote.size, last) {
+            (Some(size), Some(last)) => Some(size.min(last + 1)),
+            (size, last) => size.or(last.map(|last| last + 1)),
+        };
+        let size =
+            end.map(|end| end.checked_sub(first).filter(|size| *size > 0).ok_or_else(past)).transpose()?;
+        let span = match &remote.span {
+            Span::Unchanged => Span::Unchanged,
+            Span::Whole if is_about => Span::Whole,
+            Span::Whole if first == 0 && remote.size.is_some_and(|size| Some(size) == end) => Span::Whole,
+            Span::Whole => return Err(fail(ErrorKind::HttpRangeIgnored, "it sends the whole file")),
+            Span::Range(range) => {
+                let wrong = || fail(ErrorKind::HttpRangeWrong, "it sends other bytes");
+                let from = range.start.checked_sub(first).ok_or_else(wrong)?;
+                let to = range.end.checked_sub(first).ok_or_else(wrong)?;
+                match wants_all && from == 0 && size == Some(to) {
+                    true => Span::Whole,
+                    false => Span::Range(from..to),
+                }
+            }
+        };
+        remote.span = span;
+        remote.size = size;
+        remote.digests.clear();
+        remote.range_digests.clear();
+        remote.stated_size = None;
+        remote.links = Links::default();
+        Ok(remote)
+    }
+}
+
+impl Source for Slice {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        async move {
+            let (is_about, wants_all) = (request.about.is_some(), request.is_for_everything());
+            let request = if is_about { request } else { self.of_whole(request) };
+            let Opened { remote, body } = self.whole.open(request).await.map_err(|mut error| {
+                error.size = error.size.and_then(|size| size.checked_sub(self.range.first));
+                error
+            })?;
+            Ok(Opened { remote: self.of_part(remote, is_about, wants_all)?, body })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,32 @@
+//! Reads requests of HTTP/1.1.
+
+use super::Request;
+use std::io::{BufRead, BufReader, Read};
+use std::time::Instant;
+
+/// The longest body of a request that is read, in bytes.
+const LONGEST_BODY: u64 = 1 << 20;
+
+/// Reads a request, or returns `None` at the end of the connection.
+pub(super) fn read(wire: &mut impl Read, connection: usize) -> Option<Request> {
+    let mut reader = BufReader::with_capacity(1, wire);
+    let mut line = || {
+        let mut line = String::new();
+        let read = reader.read_line(&mut line).ok()?;
+        (read > 0).then(|| line.trim_end().to_string())
+    };
+    let first = line()?;
+    let (method, rest) = first.split_once(' ')?;
+    let (method, target) = (method.to_string(), rest.split(' ').next()?.to_string());
+    let mut headers = Vec::new();
+    loop {
+        let line = line()?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
+    }
+    let body = Vec::new();
+    let mut request = Request { method, target, headers, body, connection, version: 1, at: Instant::now() };
+    let length = request.header("content-length").and_then(|length| length.parse().ok());
+    reader.take(LONGEST_BODY.min(length.unwrap_or(0))).read_to_end(&mut request.body).ok()?;
+    Some(request)
+}
