@@ -41,7 +41,7 @@ impl Again {
         }
     }
 
-    /// Returns the given command as the program understands it, for people. Secrets are left out.
+    /// Returns the command as the program reads it, in words for the user. Secrets are left out.
     pub(crate) fn shown(command: &Command, matches: &ArgMatches) -> String {
         let mut given = Given::of(command, matches, true).unwrap_or_default();
         given.options.retain(|(long, _)| long != "dry-run");
@@ -79,8 +79,8 @@ struct Given {
 }
 
 impl Given {
-    /// Returns `None` if part of the command line cannot be shown. `is_hiding` shows what is left of that
-    /// without its secrets; the command then cannot be pasted.
+    /// Returns `None` if part of the command line cannot be shown. If `is_hiding` is true, such a part is
+    /// shown without its secrets. The command then cannot be pasted.
     fn of(command: &Command, matches: &ArgMatches, is_hiding: bool) -> Option<Given> {
         let mut given = Given::default();
         for arg in command.get_arguments() {

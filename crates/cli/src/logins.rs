@@ -53,8 +53,7 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     Ok((args, notes))
 }
 
-/// Reads the netrc file. One that the person did not name need not be there, and a mistake in it stops
-/// nothing.
+/// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning.
 fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
     let http = &args.options.http;
     let named = http.netrc.clone();
@@ -106,7 +105,7 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
     };
 }
 
-/// Returns the login of `--user` or `--proxy-user`, if it is whole.
+/// Returns the login of `--user` or `--proxy-user`, if it is complete.
 pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
     match option {
         Some(LoginOption::Whole(login)) => Some(login.clone()),
@@ -122,7 +121,7 @@ fn token(option: Option<&SecretOption>) -> Option<Secret> {
     }
 }
 
-/// Returns the whole login of the option that is called `called`.
+/// Returns the complete login of the option with the name `called`.
 fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
     let name = match option {
         LoginOption::Whole(login) => return Ok(login),

@@ -1,16 +1,16 @@
-//! The proxies of a run: that of the options, or those of the environment.
+//! Finds the proxies of a run, in the options or in the environment.
 //!
-//! Invariant: no message contains the URL of a proxy, which may have a password in it.
+//! Invariant: no message contains the URL of a proxy, because the URL may contain a password.
 
 use crate::args;
 use crate::logins;
 use crate::settings::variable;
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 
-/// Returns the proxies: that of `--proxy`, or else those of the environment, which is read as curl does.
+/// Returns the proxy of `--proxy`, or else the proxies of the environment, which is read as curl reads it.
 ///
 /// # Errors
-/// What is wrong with an option or a variable, without its value.
+/// Returns what is wrong with an option or a variable, without its value.
 pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
     let login = logins::login(http.proxy_user.as_ref());
     let read = |name: &str, text: &str| {
@@ -27,7 +27,8 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
         let proxy = given.map(|text| read("--proxy", text)).transpose()?;
         return Ok(Proxies { http: proxy.clone(), https: proxy, except });
     }
-    // A web server puts the header `Proxy` of any client into HTTP_PROXY of a CGI program (httpoxy.org).
+    // In a CGI program, the web server sets HTTP_PROXY to the header `Proxy` of the client, which anyone can
+    // choose (httpoxy.org).
     let is_cgi = variable("REQUEST_METHOD").is_some();
     let of = |names: [&'static str; 4]| {
         let mut usable = names.into_iter().filter(|name| *name != "HTTP_PROXY" || !is_cgi);

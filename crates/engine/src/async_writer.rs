@@ -1,4 +1,4 @@
-//! Lets a job write to an asynchronous writer of a program.
+//! Adapts an asynchronous writer of a program, so that a job can write to it.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 /// Turns an asynchronous writer into a blocking one, for [`Job::to_writer`](crate::Job::to_writer).
 ///
-/// The engine writes on threads that may block. They wait until the other side accepts the bytes. The writer
-/// is shut down when the file is complete.
+/// The engine writes on threads that may block. These threads wait until the writer accepts the bytes. The
+/// writer is shut down when the file is complete.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     runtime: Handle,
@@ -17,7 +17,8 @@ pub struct AsyncWriter {
 impl AsyncWriter {
     /// Wraps a writer that belongs to the current tokio runtime.
     ///
-    /// # Panics Panics outside of a tokio runtime.
+    /// # Panics
+    /// Panics outside of a tokio runtime.
     pub fn new(inner: impl AsyncWrite + Send + 'static) -> Self {
         AsyncWriter { inner: Box::pin(inner), runtime: Handle::current() }
     }

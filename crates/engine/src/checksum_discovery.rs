@@ -1,8 +1,8 @@
-//! Collects facts about a file that its own responses do not have: from checksum lists that were given or are
-//! beside the file, and from signatures.
+//! Collects the facts about a file that come from checksum lists and signatures. Lists are given by the user,
+//! or are beside the file on the server.
 //!
 //! Invariant: a given list is fetched once in a run, and lists beside files ([`beside`]) once for each
-//! folder. A wrong signature is a failure; the list is never used as if it had no signature.
+//! folder. A wrong signature is a failure. A list with a wrong signature is never used as a list without one.
 
 mod beside;
 
@@ -26,14 +26,14 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 /// The longest Metalink document that is fetched because a server names it, in bytes. A hundred mirrors and
-/// the SHA-256 of a thousand chunks need some 100 KiB.
+/// the SHA-256 of a thousand chunks take some 100 KiB.
 const DOCUMENT_MOST: usize = 1024 * 1024;
 
 /// The facts about a file's content that are known before it arrives.
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) findings: Findings,
-    /// The file's own signature, made with a key of the settings.
+    /// The file's own signature, by a key of the settings.
     pub(crate) signature: Option<Arc<Signature>>,
     /// The mirrors that its server names.
     pub(crate) mirrors: Vec<Url>,
@@ -51,18 +51,18 @@ impl Known {
 pub(crate) struct ChecksumDiscovery {
     settings: Arc<Settings>,
     sources: Sources,
-    /// The keys whose signatures are accepted, or why they cannot be used.
+    /// The keys whose signatures are accepted, or the reason why they cannot be used.
     trusted: Option<Result<Trusted, Error>>,
     given: OnceCell<Result<Arc<List>, Error>>,
-    /// The lists of folders, by their URLs, or `None` if there is none.
+    /// The lists of folders, by the URLs of the lists. A value is `None` if there is no such list.
     folders: Mutex<HashMap<Url, Arc<OnceCell<Option<Beside>>>>>,
 }
 
-/// A checksum list, and if it is signed.
+/// A checksum list. It may be signed.
 struct List {
     /// The name that is shown: `SHA256SUMS`, or `SHA256SUMS, signed by 0123456789ABCDEF`.
     label: String,
-    /// Its file name.
+    /// The file name of the list.
     name: String,
     sums: Checksums,
     signed: bool,
@@ -79,7 +79,7 @@ impl ChecksumDiscovery {
         ChecksumDiscovery { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
     }
 
-    /// Returns true if the settings ask for no lists and no signatures.
+    /// Returns true if the settings require neither lists nor signatures.
     pub(crate) fn is_idle(&self) -> bool {
         let Settings { verify, checksums, signed_by, .. } = &*self.settings;
         match verify {
@@ -133,7 +133,7 @@ impl ChecksumDiscovery {
                 return missing("of the file or of its list");
             };
             let signature = trusted.signature(&text, &at)?;
-            known.findings.signed = Some(signature.told());
+            known.findings.signed = Some(signature.description());
             known.signature = Some(Arc::new(signature));
         }
         Ok(known)
@@ -172,9 +172,9 @@ impl ChecksumDiscovery {
         Err(Error::new(missing, at(), why))
     }
 
-    /// Adds what a response offers: mirrors, and a Metalink document with digests. The mirrors need not be
-    /// trusted. Several mirrors are used together only if a digest is known, and that digest comes from the
-    /// given server.
+    /// Adds what a response offers: mirrors, and a Metalink document with digests. Mirrors do not need to be
+    /// trusted, because several of them are used together only if a digest is known. That digest comes from
+    /// the server that the user gave.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
@@ -197,8 +197,8 @@ impl ChecksumDiscovery {
         known.mirrors = mirrors;
     }
 
-    /// Returns the file of a Metalink document that a response names. It is the only one in the document, or
-    /// the one with the right name.
+    /// Returns the file that a Metalink document describes. The response names the document. If the document
+    /// has several files, the one with the right name is returned.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
@@ -233,7 +233,7 @@ impl ChecksumDiscovery {
         Ok(self.settings.signed_by.as_ref().zip(trusted))
     }
 
-    /// Returns the first signature file beside this URL: its place and its content.
+    /// Returns the URL and the content of the first signature file beside this URL.
     async fn signature(
         &self,
         (url, by): (&Url, GivenBy),
@@ -248,8 +248,8 @@ impl ChecksumDiscovery {
         Ok(None)
     }
 
-    /// Fetches the list of the settings. It gets the headers only if its origin is that of a URL that the
-    /// user gave. `spec` is the first job that needs the list.
+    /// Fetches the list of the settings. Headers are sent only if its origin is that of a URL that the user
+    /// gave. `spec` is the first job that needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),
@@ -277,7 +277,7 @@ impl ChecksumDiscovery {
         }
     }
 
-    /// Reads a fetched list, and fetches its signature if one is wanted.
+    /// Reads a fetched list, and fetches its signature if there are keys.
     async fn read(&self, (url, by): (&Url, GivenBy), text: &[u8]) -> Beside {
         let signature = match self.keys()? {
             Some((keys, _)) => self.signature((url, by), keys.list_endings()).await?,
@@ -309,7 +309,8 @@ impl ChecksumDiscovery {
 }
 
 impl List {
-    /// Returns the digests of a file with these names. `single` is true if it is the only file of the run.
+    /// Returns the digests of the file that has one of these names. `single` is true if it is the only file
+    /// of the run.
     ///
     /// # Errors
     /// Returns why the list has none, in words for the user.

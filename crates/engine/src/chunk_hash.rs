@@ -1,7 +1,7 @@
-//! Verifies one chunk while it arrives: the range of a response that states its digest (Content-Digest on a
-//! 206: RFC 9530, section 2).
+//! Verifies one chunk while it arrives. The chunk is the range of a response that states its digest
+//! (`Content-Digest` on a 206, RFC 9530, section 2).
 //!
-//! Invariant: the digest is compared when all announced bytes have arrived, and not before.
+//! Invariant: the digest is compared only when all announced bytes have arrived.
 
 use crate::hashers::Hashers;
 use downhaul_core::digest::{self, Algorithm, Expected};
@@ -14,17 +14,17 @@ use downhaul_core::show;
 pub(crate) struct ChunkCheck {
     expected: Vec<Expected>,
     hashers: Hashers,
-    /// The offset in the file after its last byte.
+    /// The offset after the last byte of the chunk in the file.
     end: u64,
     /// The bytes that have not arrived yet.
     left: u64,
-    /// The URL of the chunk, in words for the user.
+    /// The URL of the chunk, for messages.
     at: String,
 }
 
 impl ChunkCheck {
-    /// Returns the chunk of a response. Returns `None` if the response states no digest of it, or if nothing
-    /// is verified in this run.
+    /// Returns the chunk of a response. Returns `None` if the response states no digest for the chunk, or if
+    /// nothing is verified in this run.
     pub(crate) fn of(remote: &Remote, verify: Verify) -> Option<ChunkCheck> {
         let Span::Range(range) = &remote.span else { return None };
         if verify == Verify::Off || remote.range_digests.is_empty() {
@@ -54,7 +54,7 @@ impl ChunkCheck {
     /// Adds the next bytes.
     ///
     /// # Errors
-    /// `digest.part` if these are the last bytes and the digest does not match.
+    /// Returns `digest.part` if these are the last bytes and the digest does not match.
     pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let announced = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         self.hashers.update(&[&bytes[..announced]]);

@@ -1,17 +1,17 @@
-//! The loop of a session. It passes commands, reports and timers to the plans, carries out their actions, and
-//! reports their events.
+//! Runs the loop of a session. It passes commands, reports and timers to the plans, carries out their
+//! actions, and reports their events.
 //!
-//! The director decides everything about the files in progress, but it touches neither bytes nor files.
-//! Workers and blocking tasks do that, and send reports.
+//! The director makes all decisions about the files in progress that concern more than one plan. It handles
+//! neither bytes nor files. Workers and blocking tasks do that, and send reports.
 //!
-//! Invariant: each job is either in the queue, running, or over. At most `settings.parallel` of the running
-//! jobs are active. The others wait for an answer of the user, or for a host that asked for a pause.
+//! Invariant: each job is in the queue, or running, or over. At most `settings.parallel` of the running jobs
+//! are active. The others wait for an answer of the user, or for a host that asked for a pause.
 //! [`Connections`] counts the connections, to each host and in all. A file without a connection gets one
-//! before another file gets a further one.
+//! before another file gets an additional one.
 //!
-//! The methods of [`Director`] are in several files: which files start ([`starting`]) and how they end
-//! ([`ending`]), commands for them ([`control`]), their connections ([`connections`]), their names and
-//! partial files ([`placing`]), and their digests ([`verifying`]).
+//! The methods of [`Director`] are in several files: [`starting`] decides which files start, and [`ending`]
+//! handles their end. [`control`] carries out commands. [`connections`] has the connections, [`placing`] the
+//! names and partial files, and [`verifying`] the digests.
 
 mod connections;
 mod control;
@@ -55,41 +55,42 @@ use tokio::sync::mpsc;
 use tracing::Span;
 pub(crate) use verifying::promises_data;
 
-/// The number of jobs that are read ahead, so that the next file starts without waiting for its list.
+/// The number of jobs that are read ahead, so that the next file does not have to wait until its line of the
+/// list is read.
 pub(crate) const QUEUE_AHEAD: usize = 64;
 
-/// The number of hosts without connections that are remembered. They take a few hundred KiB.
+/// The most hosts without connections that are remembered. They take a few hundred KiB.
 const HOSTS_MOST: usize = 1024;
 
-/// The number of reports that are handled before the next check of all files in progress.
-const NEWS_AT_ONCE: usize = 64;
+/// The most reports that are handled before all files in progress are checked again.
+const REPORTS_AT_ONCE: usize = 64;
 
-/// The time between checks if a slow reader of all events has caught up.
+/// The time between two checks of a slow reader of all events.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
 /// What blocking tasks and workers report about a job.
 enum Report {
     Input(Input),
-    /// What lists and signatures say about the file.
+    /// The facts about the file from lists and signatures.
     Known(Known),
-    /// A name was checked before the file is fetched.
+    /// The name of the file was checked before any request.
     Looked(Result<(PathBuf, Place), Error>),
-    /// The place of a file was prepared, or is not needed.
+    /// The path of the file was chosen, and its partial file was opened if one is needed.
     Placed(Result<Placement, Error>),
-    /// The partial file was started again.
+    /// The partial file was begun again.
     Begun(Result<Generation, Error>),
     /// The partial file of a job that is over has been removed.
     Gone,
 }
 
-/// Why an idle file may continue.
+/// The reason why an idle file may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
     /// The pause that its host asked for is over.
     Waited,
     /// The user chose to try it again.
     Answered,
-    /// It was paused, and was then resumed.
+    /// The file was paused, and was then resumed.
     Resumed,
 }
 
@@ -112,8 +113,8 @@ pub(crate) struct Director {
     running: BTreeMap<JobId, Running>,
     /// Idle files that may continue as soon as the limit allows it.
     ready: VecDeque<(JobId, Ready)>,
-    news: mpsc::UnboundedSender<(JobId, Report)>,
-    from_workers: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
+    reports: mpsc::UnboundedSender<(JobId, Report)>,
+    report_receiver: Option<mpsc::UnboundedReceiver<(JobId, Report)>>,
     connections: Connections,
     summary: Summary,
 }
@@ -128,7 +129,7 @@ impl Director {
         clock: Clock,
         seed: u64,
     ) -> Self {
-        let (news, from_workers) = mpsc::unbounded_channel();
+        let (reports, report_receiver) = mpsc::unbounded_channel();
         let connections = Connections::new(&settings);
         let files =
             settings.parallel.is_none().then(|| Controller::for_files(FILES_LEAST, settings.max_per_host));
@@ -149,8 +150,8 @@ impl Director {
             queue: Queue::default(),
             running: BTreeMap::new(),
             ready: VecDeque::new(),
-            news,
-            from_workers: Some(from_workers),
+            reports,
+            report_receiver: Some(report_receiver),
             connections,
             summary: Summary::default(),
         }
@@ -162,9 +163,9 @@ impl Director {
         mut jobs: mpsc::Receiver<Added>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Summary {
-        let Some(mut news) = self.from_workers.take() else { return Summary::default() };
+        let Some(mut reports) = self.report_receiver.take() else { return Summary::default() };
         let mut more_jobs = true;
-        let mut heard = Vec::new();
+        let mut batch = Vec::new();
         loop {
             self.start_files();
             self.drive_waiting();
@@ -180,8 +181,8 @@ impl Director {
                     None => more_jobs = false,
                 },
                 Some(command) = commands.recv() => self.obey(command),
-                _ = news.recv_many(&mut heard, NEWS_AT_ONCE) => {
-                    heard.drain(..).for_each(|(job, news)| self.hear(job, news));
+                _ = reports.recv_many(&mut batch, REPORTS_AT_ONCE) => {
+                    batch.drain(..).for_each(|(job, report)| self.on_report(job, report));
                 }
                 () = tokio::time::sleep_until(timer), if wake.is_some() => self.wake(),
             }
@@ -215,9 +216,9 @@ impl Director {
         }
     }
 
-    fn hear(&mut self, id: JobId, news: Report) {
+    fn on_report(&mut self, id: JobId, report: Report) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        let mut input = match news {
+        let mut input = match report {
             Report::Gone => return self.forget(id),
             Report::Input(input) => input,
             Report::Known(known) => {
@@ -262,10 +263,10 @@ impl Director {
             }
             _ => {}
         }
-        self.tell_plan(id, input);
+        self.on_input(id, input);
     }
 
-    fn tell_plan(&mut self, id: JobId, input: Input) {
+    fn on_input(&mut self, id: JobId, input: Input) {
         let now = self.clock.now();
         if let Some(running) = self.running.get_mut(&id) {
             running.plan.on(now, input);
@@ -343,16 +344,16 @@ impl Director {
                         EventKind::Question { .. } => running.meter.set_phase(Phase::Asking),
                         _ => {}
                     }
-                    self.reporter.tell(Some(id), fact);
+                    self.reporter.publish(Some(id), fact);
                 }
                 Action::Finish(outcome) => self.finish(id, outcome),
             }
         }
     }
-    /// Runs work on the disk on a thread that may block. [`ShortCalls`] runs quick work.
+    /// Runs work on the disk on a thread that may block. If it is `quick`, [`ShortCalls`] runs it.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
-        let (news, span) = (self.news.clone(), self.span(id));
-        let work = move || drop(news.send((id, span.in_scope(work))));
+        let (reports, span) = (self.reports.clone(), self.span(id));
+        let work = move || drop(reports.send((id, span.in_scope(work))));
         if quick {
             self.short_calls.run(work);
         } else {
@@ -370,7 +371,7 @@ impl Director {
     }
 }
 
-/// The readers see the end of the events, even if the loop ends by a panic.
+/// Ends the events, so that their readers end too, even if the loop panics.
 impl Drop for Director {
     fn drop(&mut self) {
         self.reporter.close();

@@ -1,8 +1,9 @@
 //! Records where the time of a run went, what limited its files, and why connections were added or dropped.
 //!
 //! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
-//! are kept. The time of each stage before a response is recorded where the stage ends ([`spend`]), for the
-//! task that opens the source ([`measured`]). So the functions between them need no argument for it.
+//! are kept. The time of each stage before a response is stored in a task-local value. [`spend`] adds to it
+//! where a stage ends, and [`measured`] reads it in the task that opens the source. So the functions between
+//! them need no argument for it.
 
 use crate::clock;
 use downhaul_core::concurrency::{Step, StepReason};
@@ -13,12 +14,12 @@ use tokio::time::Instant;
 /// The number of files that are explained. They fit on a screen.
 const FILES_MOST: usize = 16;
 
-/// If a file waited for something for more than its time divided by this, that thing was its limit.
+/// If a file waited for one thing during more than this fraction (1/4) of its time, that thing was its limit.
 const SHARE: u32 = 4;
 
-/// If connections wait for the disk for more than their time divided by this, they deliver more than the disk
-/// can write. They wait less for a disk that is only far away (30 ms for a write, with the ten reports a
-/// second of a slow connection).
+/// If connections wait for the disk during more than this fraction (1/2) of their time, they deliver more
+/// than the disk can write. If only the delay of the disk is long, they wait less: a slow connection writes
+/// ten times a second, and each write takes 30 ms on a disk that is far away.
 const FULL_SHARE: u32 = 2;
 
 /// Why a run took as long as it did.
@@ -35,7 +36,7 @@ pub struct Explanation {
 /// Why a file took as long as it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileStory {
-    /// Its name.
+    /// The name of the file.
     pub name: String,
     /// The number of fetched bytes.
     pub bytes: u64,
@@ -45,7 +46,7 @@ pub struct FileStory {
     pub connections: usize,
     /// Where the time went.
     pub spent: Spent,
-    /// What limited it.
+    /// What limited the file.
     pub limit: Limiter,
 }
 
@@ -77,7 +78,7 @@ pub struct Spent {
 pub enum Limiter {
     /// `--limit-rate`.
     Rate,
-    /// The time before its first byte was longer than the time after it.
+    /// The time before the first byte was longer than the time after it.
     FirstByte,
     /// The disk.
     Disk,
@@ -93,7 +94,7 @@ pub enum Limiter {
     Line,
     /// Each connection has a limit of its own. The server sets it, or the line loses packets.
     EachConnection,
-    /// It ended before more connections were measured, or it could have only one.
+    /// The file ended before more connections were measured, or it could have only one connection.
     Unknown,
 }
 
@@ -148,12 +149,12 @@ impl Spent {
 }
 
 impl Explanation {
-    /// Returns true if a file that took this long would be kept.
+    /// Returns true if a file that took this long would be one of the slowest.
     pub(crate) fn wants(&self, took: Duration) -> bool {
         self.files.len() < FILES_MOST || self.files.last().is_some_and(|last| last.took < took)
     }
 
-    /// Keeps a file, if it is one of the slowest.
+    /// Adds a file, if it is one of the slowest.
     pub(crate) fn add(&mut self, story: FileStory) {
         let at = self.files.partition_point(|other| other.took >= story.took);
         self.files.insert(at, story);
@@ -161,8 +162,8 @@ impl Explanation {
     }
 }
 
-/// Returns true if a further connection would only wait for the disk, as the present ones do. `at_work` is
-/// the time since the first bytes arrived.
+/// Returns true if another connection would only wait for the disk, as the existing ones do. `at_work` is the
+/// time since the first bytes arrived.
 pub(crate) fn disk_is_full(spent: &Spent, at_work: Duration, connections: usize) -> bool {
     spent.disk * FULL_SHARE > at_work * u32::try_from(connections).unwrap_or(u32::MAX)
 }

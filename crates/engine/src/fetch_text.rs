@@ -14,10 +14,10 @@ use futures_util::StreamExt;
 use std::time::Duration;
 use url::Url;
 
-/// The most pauses that cost no retry, as for a file.
+/// The most pauses that are not counted as retries. Files have the same limit.
 const PAUSES: u32 = 10;
 
-/// The wait before a retry, if the host does not state one.
+/// The wait before a retry, if the host states none.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Returns the text at a URL, or `None` if the server says that there is none. If the fragment of the URL has
@@ -54,7 +54,7 @@ pub(crate) async fn get(
             }
             Err(error) => error,
         };
-        // A pause that the host asks for costs no retry.
+        // A pause that the host requires is not counted as a retry.
         if error.pause.is_some() && pauses < PAUSES {
             pauses += 1;
         } else if error.retry() == Retry::Again && tries < settings.retries {
@@ -66,10 +66,10 @@ pub(crate) async fn get(
     }
 }
 
-/// Checks that a text has the digests in the fragment of its URL.
+/// Verifies that a text has the digests in the fragment of its URL.
 ///
 /// # Errors
-/// `digest.mismatch`.
+/// Returns `digest.mismatch`.
 fn verify(text: &[u8], digests: &[Digest], url: &Url) -> Result<(), Error> {
     let mut hashers = Hashers::new(&digest::distinct(digests.iter().map(|one| one.algorithm)));
     hashers.update(&[text]);

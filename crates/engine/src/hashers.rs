@@ -10,7 +10,8 @@ use downhaul_core::digest::{Algorithm, Digest};
 use md5::Md5;
 use std::thread;
 
-/// From this many bytes on, starting a thread is worthwhile (it takes 20 µs): MD5 needs 400 µs for them.
+/// From this many bytes on, a thread of its own is worthwhile for a digest. Starting a thread takes 20 µs,
+/// and MD5 takes 400 µs for this many bytes.
 const WORTH_A_THREAD: usize = 256 * 1024;
 
 /// The unfinished digests of one sequence of bytes.
@@ -85,8 +86,8 @@ impl Hasher {
 
     fn finish(self, algorithm: Algorithm) -> Vec<u8> {
         match self {
-            // Every CRC fits into 64 bits. These are its last bytes, the most significant first, as servers
-            // send them.
+            // Every CRC is computed in 64 bits. The result is the last bytes of these, in the order in which
+            // servers send them (the most significant byte first).
             Hasher::Crc(crc) => crc.finalize().to_be_bytes()[8 - algorithm.size()..].to_vec(),
             Hasher::Sha(context) => context.finish().as_ref().to_vec(),
             Hasher::Md5(md5) => md5.finalize().to_vec(),
@@ -100,7 +101,7 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    /// The check values of the catalogue of CRCs, and the results of the reference programs.
+    /// The expected values are from the catalogue of CRCs and from reference programs.
     #[test]
     fn known_answers() {
         for (algorithm, of_digits) in [

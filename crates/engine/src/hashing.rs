@@ -1,8 +1,8 @@
-//! Hashes a file while it arrives, on threads that do not serve the network.
+//! Hashes a file while it arrives, on threads that are not used for the network.
 //!
-//! Bytes that arrive in order are taken from memory. They are shared with the disk and not copied. The length
-//! of the queue is limited, so a slow hash slows down the transfer and does not fill the memory. Bytes that
-//! arrived out of order are read back from the disk later.
+//! Bytes that arrive in order are hashed from memory. The hasher and the disk use the same buffers, without a
+//! copy. The queue is short, so a slow hash function slows down the transfer, and the memory stays small.
+//! Bytes that arrive out of order are read back from the disk later.
 //!
 //! Invariant: every byte is hashed once, in order, and not before it was written.
 
@@ -19,18 +19,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The number of batches that may wait for the hasher while it works on another one. So a short delay of one
-/// side does not stop the other.
+/// The number of batches that may wait while the hasher works on another one. So a short delay of one side
+/// does not stop the other.
 const WAITING: usize = 1;
 
 /// The number of bytes that are read back at a time.
 const READ_BACK: u64 = 1024 * 1024;
 
-/// Hashing is the limit if workers wait for the hasher for more than this fraction (1/8) of the time.
+/// If workers wait for the hasher during more than this fraction (1/8) of the time, hashing limits the speed.
 const WAITING_SHARE: u32 = 8;
 
-/// The number of bytes that hashing may be behind before no further connection is added. It is 20 ms of
-/// SHA-256 at 1.8 GB/s.
+/// If more than this many written bytes are not hashed yet, no further connection is added. SHA-256 takes 20
+/// ms for them at 1.8 GB/s.
 const BEHIND: u64 = 32 * 1024 * 1024;
 
 /// Bytes that were written: an offset and buffers.
@@ -40,7 +40,7 @@ pub(crate) type Batch = (u64, Arc<Vec<Bytes>>);
 #[derive(Clone)]
 pub(crate) struct Feed {
     batches: mpsc::Sender<Batch>,
-    /// The first byte that was not passed yet.
+    /// The offset of the first byte that was not passed on yet.
     next: Arc<AtomicU64>,
     /// The time that workers waited for the hasher, in microseconds.
     waited: Arc<AtomicU64>,
@@ -72,7 +72,7 @@ pub(crate) fn end_of((offset, buffers): &Batch) -> u64 {
 /// Computes the digests of one file while it arrives.
 pub(crate) struct Verifier {
     feed: Feed,
-    /// The length of the prefix that is written without a gap, and true if the file is complete.
+    /// The length of the prefix that was written without a gap, and true if the file is complete.
     prefix: watch::Sender<(u64, bool)>,
     digests: JoinHandle<Result<Vec<Digest>, Error>>,
     algorithms: Vec<Algorithm>,
@@ -107,8 +107,8 @@ impl Verifier {
         });
     }
 
-    /// Returns true if hashing is the limit: workers wait for it, or much of the written prefix is not hashed
-    /// yet. More connections would not help then.
+    /// Returns true if hashing limits the speed, because workers wait for it, or because much of the written
+    /// prefix is not hashed yet. More connections would not be faster then.
     pub(crate) fn is_behind(&self) -> bool {
         let waited = Duration::from_micros(self.feed.waited.load(Ordering::Relaxed));
         waited * WAITING_SHARE > self.since.elapsed()
@@ -150,7 +150,7 @@ async fn hash(
                 },
             },
         };
-        // Each batch takes a thread for a moment. A thread for each file would wait most of the time.
+        // Each batch uses a thread for a short time. A thread for each file would wait most of the time.
         let done = tokio::task::spawn_blocking(move || work.step(&step).map(|()| work)).await;
         work = done.map_err(|e| Error::new(ErrorKind::DiskFailed, "", e.to_string()))??;
         next.fetch_max(work.hashed, Ordering::Relaxed);

@@ -13,13 +13,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often to wait for another run that is writing, and how long. Writing takes some milliseconds.
+/// How often and how long a run waits for another run that is writing. Writing takes some milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
 /// The remembered limits of hosts.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// The file, if limits are remembered at all.
+    /// The path of the file, or `None` if limits are not stored.
     path: Option<PathBuf>,
     hosts: Hosts,
     /// Why the file could not be read.
@@ -81,7 +81,7 @@ fn keep(path: &Path, learned: &[(String, Learned)]) -> io::Result<()> {
         hosts.learn(origin, *learned, clock::wall());
     }
     let new = beside(".new");
-    // A run that was killed may have left it.
+    // A run that was killed may have left this file.
     let _ = fs::remove_file(&new);
     let mut file = private().create_new(true).open(&new)?;
     file.write_all(&hosts.text())?;

@@ -1,5 +1,5 @@
-//! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. Claims of
-//! the journal are compared one after the other, while missing bytes are fetched.
+//! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. The claims
+//! of a journal are compared one after the other, while missing bytes are fetched.
 
 use crate::clock;
 use crate::disk::Part;
@@ -12,10 +12,10 @@ use downhaul_core::plan::Input;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The bytes that are read at a time. They stay in the processor's cache while they are hashed.
+/// The number of bytes that are read at a time. They stay in the processor's cache while they are hashed.
 const READ: u64 = 256 * 1024;
 
-/// Compares all claims. Reports [`Input::ClaimChecked`] for each, and then [`Input::JournalChecked`].
+/// Compares all claims. Reports [`Input::ClaimChecked`] for each claim, and then [`Input::JournalChecked`].
 pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, report: impl Fn(Input)) {
     let (since, all, mut found) = (clock::instant(), claims.len(), 0);
     for claim in claims {
@@ -45,7 +45,7 @@ fn holds(part: &dyn Part, claim: Claim) -> bool {
     whole == Ok(true) && crc.value() == claim.crc
 }
 
-/// Reads a range in several steps. Returns true if all of it is there.
+/// Reads a range in several steps. Returns true if the file has all bytes of the range.
 fn read(part: &dyn Part, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<bool, Error> {
     let mut at = range.start;
     let mut buffer = vec![0; usize::try_from(READ.min(range.end - range.start)).unwrap_or(0)];

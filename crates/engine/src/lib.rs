@@ -1,7 +1,7 @@
 //! Downloads many files at once, resumes what was interrupted, and verifies what arrived.
 //!
-//! A [`Session`] runs [`Job`]s as its [`Settings`] say. It never asks and never prints. This page shows what
-//! a program does with it; `examples/` has whole programs.
+//! A [`Session`] runs [`Job`]s with its [`Settings`]. It never prints, and never reads from the terminal.
+//! This page shows how a program uses a session. `examples/` has complete programs.
 //!
 //! # Add a job
 //!
@@ -24,8 +24,8 @@
 //! # Look at what happens
 //!
 //! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a job
-//! in flight, for a screen that asks for it now and then. If the settings say so ([`OnError::Ask`]), a
-//! failure is a question, which [`Session::answer`] answers, while other jobs go on.
+//! in flight, which a screen can read at any time. With [`OnError::Ask`], a failure becomes a question. A
+//! program answers it with [`Session::answer`]. Other jobs continue in the meantime.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session) {
@@ -48,8 +48,8 @@
 //!
 //! # Pause and limit
 //!
-//! All of this may be called at any time, also for a job that waits in the queue. What arrived stays in the
-//! partial file.
+//! These methods may be called at any time, also for a job that waits in the queue. The bytes that have
+//! arrived stay in the partial file.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session, id: downhaul_engine::JobId) {
@@ -69,8 +69,9 @@
 //!
 //! # Write elsewhere
 //!
-//! A job can write to a writer of the program instead of a file: [`Job::to_writer`] for one that blocks,
-//! [`AsyncWriter`] for one that does not. Several connections fetch the bytes, and they arrive in order.
+//! A job can write to a writer of the program instead of a file. [`Job::to_writer`] accepts a blocking
+//! writer, and [`AsyncWriter`] wraps an asynchronous one. Several connections fetch the bytes, which are
+//! written in order.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session) -> Result<(), Box<dyn std::error::Error>> {
@@ -84,7 +85,8 @@
 //!
 //! # Add a protocol
 //!
-//! A [`source::Source`] is one remote file. [`source`] says what it must do. HTTP stays beside it.
+//! A [`source::Source`] is one remote file. The module [`source`] has the rules for sources. HTTP can still
+//! be used.
 //!
 //! ```no_run
 //! # use downhaul_engine::source::{Opened, Remote, Request, Source, Sources};
@@ -113,7 +115,7 @@
 //!
 //! # Tracing
 //!
-//! The library sends [`tracing`] events from the places where a download can stall. These are the targets:
+//! The library emits [`tracing`] events where a download can stall. These are the targets:
 //!
 //! - `downhaul::net`: name lookups, attempts to connect, TLS (version, ALPN, time), requests (on a new or a
 //!   reused connection), heads of responses (status, HTTP version, time).
@@ -124,7 +126,7 @@
 //!
 //! Retries and pauses have the level INFO, all others DEBUG. Each event of a job is in its span `job` (target
 //! `downhaul`), whose field `id` is the number of the [`JobId`]. URLs are shown without secrets, and values
-//! of headers are not shown. Without a subscriber nothing is formatted.
+//! of headers are not shown. Without a subscriber, nothing is formatted.
 //!
 //! ```
 //! use tracing::span::{Attributes, Id, Record};
@@ -155,10 +157,10 @@
 //!
 //! # Files of this crate
 //!
-//! In the order in which a byte passes them: `director` is the loop of a session, [`source`] fetches bytes,
-//! `credentials` decides where secrets may go, `worker` is one connection, and `disk` stores bytes. `space`
-//! checks the free space, `journal_check` compares partial files with their journals, `hashing` computes
-//! digests, `report` sends events, and `explain` records where the time went.
+//! `director` runs the loop of a session, [`source`] fetches bytes, `credentials` puts secrets on requests,
+//! `worker` handles one connection, and `disk` stores bytes. `space` checks the free space, `journal_check`
+//! compares partial files with their journals, `hashing` computes digests, `report` sends events, and
+//! `explain` records where the time went.
 
 mod async_writer;
 mod checksum_discovery;

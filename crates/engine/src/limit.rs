@@ -1,5 +1,5 @@
-//! The limit of `--limit-rate`, for all workers of a session. It is exact for the bytes that are accepted. It
-//! is also fair: workers wait in one queue and get one slice at a time.
+//! Limits the rate of all workers of a session (`--limit-rate`). The limit is exact for the bytes that are
+//! accepted. It is also fair, because workers wait in one queue and get one slice at a time.
 //!
 //! Invariant: bytes are accepted only after the wait that the limit requires for them.
 
@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bytes are accepted in slices of this share of a second. They are short enough that the screen shows a
+/// The number of slices in which the bytes of a second are accepted. With this number, the screen shows a
 /// steady rate.
 const SLICES_A_SECOND: u64 = 50;
 
-/// The smallest slice. Smaller ones would take more time to handle than to transfer.
+/// The smallest slice, in bytes. A smaller slice would take more time to handle than to transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// The unused time that may be made up for later. A short interruption then does not lower the average speed.
+/// The most unused time that later transfers may use. So a short interruption does not lower the average
+/// speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// The limit of a session.
@@ -48,7 +49,7 @@ impl Limit {
         self.state().rate.is_some()
     }
 
-    /// Returns how many of `bytes` may be accepted together. Without a limit, these are all of them.
+    /// Returns how many of `bytes` may be accepted together. Without a limit, all of them may be.
     pub(crate) fn slice(&self, bytes: usize) -> usize {
         match self.state().rate {
             None => bytes,
@@ -80,7 +81,7 @@ impl Limit {
 #[derive(Default)]
 pub(crate) struct HostLimits {
     rules: HostRules,
-    /// One for each rule. All hosts of a rule share it.
+    /// The limit of each rule. All hosts of a rule share it.
     limits: Vec<Arc<Limit>>,
 }
 
@@ -115,7 +116,7 @@ impl Limits {
         self.all().fold(bytes, |bytes, limit| limit.slice(bytes))
     }
 
-    /// Waits until so many bytes may be accepted.
+    /// Waits until this many bytes may be accepted.
     pub(crate) async fn wait(&self, bytes: usize) {
         for limit in self.all() {
             limit.wait(bytes).await;

@@ -1,9 +1,10 @@
-//! Reports: it numbers the events, computes the state from them, sends them to all readers, and has the
-//! counters for progress.
+//! Numbers the events, computes the state from them, sends them to all readers, and has the counters for
+//! progress.
 //!
 //! A lossless reader gets every event. If it falls behind, no new file starts ([`Reporter::is_behind`]), but
-//! files in progress continue. A lossy reader (a screen) that falls behind learns how many events it missed,
-//! and reads the [`State`] instead. The counters are atomics, which a screen reads when it needs them.
+//! files in progress continue. A lossy reader, such as a screen, misses events if it falls behind. It gets
+//! the number of missed events, and can read the [`State`] instead. The counters are atomics, which a screen
+//! can read at any time.
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;
@@ -22,27 +23,27 @@ use tokio::sync::mpsc;
 /// of the buffer of a lossy reader. At about 1 KiB for each event, this is at most 4 MiB.
 const BUFFER: usize = 4096;
 
-/// The director writes to it, and the readers of events read from it.
+/// The director writes events to the reporter, and readers receive them from it.
 pub(crate) struct Reporter {
     clock: Clock,
-    facts: Mutex<Facts>,
+    broadcast: Mutex<Broadcast>,
     meters: Mutex<BTreeMap<JobId, Arc<Meter>>>,
 }
 
 #[derive(Default)]
-struct Facts {
+struct Broadcast {
     seq: u64,
     state: State,
     lossless: Vec<(mpsc::UnboundedSender<Arc<Event>>, Arc<AtomicUsize>)>,
     lossy: Vec<(mpsc::Sender<Arc<Event>>, Arc<AtomicUsize>)>,
 }
 
-/// The events of a session, in order, as a [`Stream`]. [`Session::events`](crate::Session::events) returns
-/// one that gets every event, and [`Session::latest_events`](crate::Session::latest_events) one that may miss
-/// some.
+/// The events of a session, in order, as a [`Stream`]. [`Session::events`](crate::Session::events) returns a
+/// stream of all events, and [`Session::latest_events`](crate::Session::latest_events) returns a stream that
+/// may miss some of them.
 pub struct Events {
     from: Receiver,
-    /// For a lossless reader, the number of events that were sent and not yet read. For a lossy one, the
+    /// For a lossless reader, the number of events that were sent and not yet read. For a lossy reader, the
     /// number of events that it missed.
     count: Arc<AtomicUsize>,
 }
@@ -92,19 +93,19 @@ impl Stream for Events {
 
 impl Reporter {
     pub(crate) fn new(clock: Clock) -> Self {
-        Reporter { clock, facts: Mutex::default(), meters: Mutex::default() }
+        Reporter { clock, broadcast: Mutex::default(), meters: Mutex::default() }
     }
 
-    pub(crate) fn tell(&self, job: Option<JobId>, kind: EventKind) {
-        let mut facts = lock(&self.facts);
-        facts.seq += 1;
-        let event = Arc::new(Event::new(facts.seq, wall_ms(), job, kind));
-        facts.state.apply(&event);
-        facts.lossless.retain(|(to, behind)| {
+    pub(crate) fn publish(&self, job: Option<JobId>, kind: EventKind) {
+        let mut broadcast = lock(&self.broadcast);
+        broadcast.seq += 1;
+        let event = Arc::new(Event::new(broadcast.seq, wall_ms(), job, kind));
+        broadcast.state.apply(&event);
+        broadcast.lossless.retain(|(to, behind)| {
             behind.fetch_add(1, Ordering::Relaxed);
             to.send(event.clone()).is_ok()
         });
-        facts.lossy.retain(|(to, missed)| match to.try_send(event.clone()) {
+        broadcast.lossy.retain(|(to, missed)| match to.try_send(event.clone()) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 missed.fetch_add(1, Ordering::Relaxed);
@@ -115,15 +116,15 @@ impl Reporter {
     }
 
     pub(crate) fn events(&self, lossless: bool) -> Events {
-        let mut facts = lock(&self.facts);
+        let mut broadcast = lock(&self.broadcast);
         let count = Arc::new(AtomicUsize::new(0));
         let from = if lossless {
             let (to, from) = mpsc::unbounded_channel();
-            facts.lossless.push((to, count.clone()));
+            broadcast.lossless.push((to, count.clone()));
             Receiver::Lossless(from)
         } else {
             let (to, from) = mpsc::channel(BUFFER);
-            facts.lossy.push((to, count.clone()));
+            broadcast.lossy.push((to, count.clone()));
             Receiver::Lossy(from)
         };
         Events { from, count }
@@ -134,18 +135,18 @@ impl Reporter {
         let behind = |(to, behind): &(mpsc::UnboundedSender<_>, Arc<AtomicUsize>)| {
             !to.is_closed() && behind.load(Ordering::Relaxed) > BUFFER
         };
-        lock(&self.facts).lossless.iter().any(behind)
+        lock(&self.broadcast).lossless.iter().any(behind)
     }
 
     pub(crate) fn state(&self) -> State {
-        lock(&self.facts).state.clone()
+        lock(&self.broadcast).state.clone()
     }
 
     /// Ends the events. Readers see the end.
     pub(crate) fn close(&self) {
-        let mut facts = lock(&self.facts);
-        facts.lossless.clear();
-        facts.lossy.clear();
+        let mut broadcast = lock(&self.broadcast);
+        broadcast.lossless.clear();
+        broadcast.lossy.clear();
     }
 
     /// Returns the counters of a file that has just started.
@@ -173,9 +174,9 @@ pub(crate) struct Meter {
     phase: AtomicU8,
     /// The number of valid bytes on the disk.
     bytes: AtomicU64,
-    /// The number of bytes that workers have received but that are not on the disk.
+    /// The number of bytes that workers have received and that are not on the disk yet.
     ahead: AtomicU64,
-    /// The size, or `UNKNOWN`.
+    /// The size of the file, or `UNKNOWN`.
     total: AtomicU64,
     /// The end of the wait, in milliseconds since the start of the session.
     until: AtomicU64,
@@ -208,7 +209,7 @@ impl Meter {
         lock(&self.spent)
     }
 
-    /// Sets what the file is doing now.
+    /// Sets the phase of the file.
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The session, with which a program runs downloads.
+//! Has the [`Session`], with which a program runs downloads.
 //!
 //! A [`Session`] owns the queue to the director and the handle of the director's task. It decides nothing
 //! itself.
@@ -35,7 +35,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// A job with its identifier, or the error of one that failed before it began.
+/// A job with its identifier, or the error of a job that failed before it began.
 pub(crate) type Added = (JobId, Result<Job, Error>);
 
 /// Sets the parts of a session before it starts. See [`Session::builder`].
@@ -72,10 +72,10 @@ impl Builder {
     /// Starts the session.
     ///
     /// # Errors
-    /// The certificates to trust ([`Settings::cacert`]) cannot be read.
+    /// Returns an error if the certificates to trust ([`Settings::cacert`]) cannot be read.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time and network enabled.
+    /// Panics outside of a tokio runtime with time and network enabled.
     pub fn start(self) -> Result<Session, Error> {
         let Builder { settings, sources, disk, seed } = self;
         let sources = match sources {
@@ -101,8 +101,8 @@ impl Builder {
     }
 }
 
-/// A run of downloads. Start it within a tokio runtime with time and network enabled. It stops when it is
-/// dropped.
+/// A run of downloads. It must be started within a tokio runtime with time and network enabled. It stops when
+/// it is dropped.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -127,10 +127,10 @@ impl Session {
     /// Starts a session on the real network and disk.
     ///
     /// # Errors
-    /// The certificates to trust ([`Settings::cacert`]) cannot be read.
+    /// Returns an error if the certificates to trust ([`Settings::cacert`]) cannot be read.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time and network enabled.
+    /// Panics outside of a tokio runtime with time and network enabled.
     pub fn start(settings: Settings) -> Result<Session, Error> {
         Session::builder(settings).start()
     }
@@ -151,7 +151,8 @@ impl Session {
         self.send(Ok(job)).await
     }
 
-    /// Adds a job that failed before it began, such as a bad line of a list. It is reported like any other.
+    /// Adds a job that failed before it began, such as a bad line of a list. It is reported like any other
+    /// job.
     ///
     /// # Errors
     /// Returns an error if the session accepts no more jobs.
@@ -162,7 +163,7 @@ impl Session {
     async fn send(&self, job: Result<Job, Error>) -> Result<JobId, Closed> {
         let jobs = self.jobs().clone().ok_or(Closed)?;
         let place = jobs.reserve().await.map_err(|_| Closed)?;
-        // With the lock, the order of the queue is that of the identifiers.
+        // While the lock is held, jobs enter the queue in the order of their identifiers.
         let _order = self.jobs();
         let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
         place.send((id, job));
@@ -231,12 +232,12 @@ impl Session {
     }
 
     fn command(&self, command: Command) {
-        // A director that has ended has nothing to control.
+        // Sending fails only if the director has ended. Then the command has no effect.
         let _ = self.commands.send(command);
     }
 
-    /// Stops everything. Files in progress fail with `run.stopped`. No unfinished file has its final name.
-    /// Partial files that a later run can resume are kept.
+    /// Stops the session. Files in progress fail with `run.stopped`, and no unfinished file gets its final
+    /// name. Partial files that a later run can resume are kept.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }
@@ -263,12 +264,12 @@ impl Session {
         self.reporter.samples()
     }
 
-    /// Says that no more jobs will be added. The session ends when all its jobs have ended.
+    /// Closes the session for new jobs. The session ends when all its jobs have ended.
     pub async fn close(&self) {
         self.jobs().take();
     }
 
-    /// Waits for the end of the session. The first caller gets the summary. Later ones get an empty one.
+    /// Waits for the end of the session. The first call returns the summary. Later calls return an empty one.
     ///
     /// # Panics
     /// Panics if the engine itself panicked, which is a bug.
@@ -277,8 +278,8 @@ impl Session {
         let summary = match director.as_mut() {
             Some(director) => match director.await {
                 Ok(summary) => summary,
-                // A panic in the director is a bug. If it were hidden, a failed run would look like an empty
-                // one.
+                // A panic in the director is a bug. If it were hidden, a failed run would look like a run
+                // without files.
                 Err(e) => std::panic::resume_unwind(e.into_panic()),
             },
             None => Summary::default(),

@@ -1,10 +1,10 @@
 //! Runs short blocking calls to the disk, such as a check, an open, a small write or a rename.
 //!
-//! One thread runs all of these calls, one after the other. So many small files do not
-//! wake a thread each. If a call is stuck, another thread takes over. Long calls (large writes, forcing to
+//! One thread runs all of these calls, one after the other, so that each small file does not have to wake a
+//! thread. If a call is stuck, another thread runs the next calls. Long calls (large writes, forcing to the
 //! disk, reading back) use other threads.
 //!
-//! Invariant: while calls wait, there is a thread for them, and a task that checks its progress.
+//! Invariant: while calls wait, there is a thread that runs them, and a task that checks its progress.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ type Call = Box<dyn FnOnce() + Send>;
 const STUCK: Duration = Duration::from_millis(5);
 
 /// How often a thread without a call yields and checks again before it ends. All checks together take a few
-/// microseconds. With many small files the next call often arrives within that time, and waking a thread
-/// takes longer. With one check, 10,000 files took 0.41 s, and with five 0.39 s. More than five checks only
+/// microseconds. With many small files, the next call often arrives within that time, and waking a thread
+/// would take longer. With one check, 10,000 files took 0.41 s, and with five checks 0.39 s. More checks only
 /// take more processor time.
 const LOOKS: u32 = 5;
 
@@ -31,7 +31,7 @@ pub(crate) struct ShortCalls(Mutex<State>);
 struct State {
     calls: VecDeque<Call>,
     at_work: bool,
-    /// The number of the current thread. One with another number was replaced, and ends.
+    /// The number of the current thread. A thread with another number was replaced, and ends.
     thread: u64,
     /// The number of calls that have begun.
     taken: u64,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl ShortCalls {
-    /// Runs this soon, on a thread that may wait for the disk.
+    /// Runs `call` soon, on a thread that may wait for the disk.
     pub(crate) fn run(self: &Arc<Self>, call: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         state.calls.push_back(Box::new(call));
@@ -79,7 +79,7 @@ impl ShortCalls {
         None
     }
 
-    /// Checks that the thread makes progress, until there is nothing to do.
+    /// Checks that the thread makes progress, until no calls are left.
     async fn watch(self: Arc<Self>) {
         let mut before = None;
         loop {

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::iter;
 
-/// The keys whose signatures count.
+/// The keys whose signatures are accepted.
 pub(crate) enum Trusted {
     Minisign(Key),
     OpenPgp(openpgp::Certificates),
@@ -33,7 +33,7 @@ impl Trusted {
     /// Reads the keys.
     ///
     /// # Errors
-    /// Why they cannot be used, for people.
+    /// Returns why the keys cannot be used, in words for the user.
     pub(crate) fn new(keys: &Keys) -> Result<Trusted, &'static str> {
         match keys {
             Keys::Minisign(key) => Ok(Trusted::Minisign(key.clone())),
@@ -61,8 +61,8 @@ impl Trusted {
     }
 
     /// Returns the signed content of the text `name` and the name of the key, or `None` if there is no
-    /// signature. `beside` is the signature file: its place and its content. If the text or the signature
-    /// file contains signed content together with its signature, that content is returned.
+    /// signature. `beside` has the path or URL of the signature file, and its content. If the text or the
+    /// signature file contains both the content and its signature, the content from that file is returned.
     ///
     /// # Errors
     /// `signature.wrong`, with the reason.
@@ -80,7 +80,7 @@ impl Trusted {
         let Some((at, signature)) = beside else { return Ok(None) };
         let signature = self.signature(signature, at)?;
         signature.check_text(text, at)?;
-        Ok(Some((Cow::Borrowed(text), signature.told().by)))
+        Ok(Some((Cow::Borrowed(text), signature.description().by)))
     }
 
     fn message(&self, text: &[u8], at: &str) -> Result<Option<(Vec<u8>, String)>, Error> {
@@ -94,8 +94,8 @@ impl Trusted {
 }
 
 impl Signature {
-    /// Returns the name of the key, and the algorithm of the digest that must be computed of a signed file.
-    pub(crate) fn told(&self) -> Signed {
+    /// Returns the name of the key, and the algorithm of the digest that must be computed for a signed file.
+    pub(crate) fn description(&self) -> Signed {
         match self {
             Signature::Minisign(key, _) => Signed { by: key.to_string(), digest: Some(minisign::SIGNED) },
             Signature::OpenPgp(signature) => Signed { by: signature.by().to_string(), digest: None },

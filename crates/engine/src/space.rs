@@ -1,5 +1,5 @@
-//! Adds up the space that the files in flight still need, so that a disk that is too small for all of them is
-//! noticed before it is full.
+//! Adds up the space that the files in flight still need. So a disk that is too small for all of them is
+//! detected before it is full.
 
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
@@ -16,10 +16,10 @@ type Growing = (Arc<dyn Part>, u64);
 pub(crate) struct Space(Mutex<BTreeMap<JobId, Growing>>);
 
 impl Space {
-    /// Reserves space for a file of `size` bytes. Blocks, because it asks the disk.
+    /// Reserves space for a file of `size` bytes. Blocks, because this reads the free space of the disk.
     ///
     /// # Errors
-    /// `disk.full` if the free space is not enough for all files in flight on that disk.
+    /// Returns `disk.full` if the free space is not enough for all files in flight on that disk.
     pub(crate) fn reserve(
         &self,
         job: JobId,

@@ -1,5 +1,4 @@
-//! The names under which the library reports through [`tracing`] what it does. The documentation of the crate
-//! says what each of them means.
+//! Has the names that the library uses for [`tracing`]. The documentation of the crate explains each of them.
 //!
 //! Invariants: a URL is reported as [`downhaul_core::show::url`] shows it, and the value of a header is not
 //! reported. Without a subscriber nothing is formatted.
@@ -14,19 +13,19 @@ pub(crate) const NET: &str = "downhaul::net";
 /// Retries, and pauses that hosts asked for.
 pub(crate) const RETRY: &str = "downhaul::retry";
 
-/// Which connection fetches what, and how many connections and files there are at once.
+/// The assignment of bytes to connections, and the number of connections and files at once.
 pub(crate) const CONCURRENCY: &str = "downhaul::concurrency";
 
 /// Partial files, journals, slow writes, and forcing bytes to the disk.
 pub(crate) const DISK: &str = "downhaul::disk";
 
-/// A write that takes longer is reported. A disk of any kind takes a few milliseconds for the megabyte that a
-/// write has at most, so this one waited for something.
+/// A write that takes longer is reported. A write has at most a megabyte, for which every disk needs only a
+/// few milliseconds. So a longer write had to wait.
 pub(crate) const SLOW_WRITE: Duration = Duration::from_millis(100);
 
 /// Returns the span of a job. All events that concern the job are in it.
 pub(crate) fn job(id: JobId) -> Span {
-    // The target is a prefix of all others, so that a filter for `downhaul` has the span too.
+    // The target is a prefix of all others, so that a filter for `downhaul` includes the span.
     tracing::info_span!(target: "downhaul", "job", id = id.get())
 }
 

@@ -1,15 +1,14 @@
-//! One connection at work. It opens its source, waits until the director accepts the response, reads the
-//! body, has it written ([`writer`]), and reports how far it is.
+//! Runs one connection. A worker opens its source, waits until the director accepts the response, reads the
+//! body, passes it to the [`writer`], and reports its progress.
 //!
-//! All bytes pass from the network to the disk and the hasher here. The director only learns their number.
-//! The one exception is a small file that arrived together with the head of its response ([`Whole`]): it is
-//! written when its partial file is opened.
+//! Workers pass all bytes from the network to the disk and the hasher. The director receives only their
+//! number. There is one exception. A small file that arrived together with the head of its response
+//! ([`Whole`]) is written when its partial file is opened.
 //!
 //! Invariant: no byte is written before the director sends [`Go`], and no byte is reported before it is on
 //! the disk. If the response has a digest of its own, nothing is reported or recorded in the journal before
 //! all of it arrived and matches. The director may move the end of the segment closer at any time. At most
-//! four batches are in memory: one that is being filled, one that is being written, and two that wait for the
-//! hasher.
+//! four batches are in memory: one is filled, one is written, one waits for the hasher, and one is hashed.
 
 mod watch;
 mod writer;
@@ -35,12 +34,12 @@ use tokio::sync::oneshot;
 use watch::Watch;
 use writer::{QUICK, Writer};
 
-/// How long bytes may wait to be written and reported, and the time between checks for silence. The plan
-/// learns ten times a second how far a slow connection is.
+/// How long bytes may wait to be written and reported. It is also the time between checks for silence. So a
+/// slow connection reports its progress to the plan ten times a second.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often other tasks run before the worker waits for the rest of a small file. The task that reads the
-/// connection needs one turn to pass on the bytes that arrived with the head.
+/// How often the worker lets other tasks run before it waits for the rest of a small file. The task that
+/// reads the connection needs one turn to pass on the bytes that arrived with the head.
 const TURNS: u32 = 3;
 
 /// All bytes of a small file, if they arrived together with the head of its response. They are written when
@@ -55,11 +54,11 @@ pub(crate) struct Go {
     pub(crate) generation: Generation,
     /// The number of bytes to skip at the beginning of the body.
     pub(crate) skip: u64,
-    /// The offset in the file of the first byte after these.
+    /// The offset in the file of the first byte after the skipped ones.
     pub(crate) at: u64,
     /// True if the bytes are recorded in the journal.
     pub(crate) journaled: bool,
-    /// Runs writes that are quick.
+    /// The thread for quick writes.
     pub(crate) short_calls: Arc<ShortCalls>,
     /// The queue of the hasher, if the file is hashed.
     pub(crate) feed: Option<hashing::Feed>,
@@ -76,7 +75,7 @@ pub(crate) struct Worker {
     pub(crate) go: oneshot::Receiver<Go>,
     /// The end of the segment, or [`UNKNOWN_END`]. The director may move it closer.
     pub(crate) end: Arc<AtomicU64>,
-    /// Where the worker stores all bytes of a small file that arrived at once.
+    /// The place where the worker stores all bytes of a small file, if they arrived at once.
     pub(crate) whole: Whole,
     /// The number of workers.
     pub(crate) workers: Arc<AtomicUsize>,
@@ -90,7 +89,7 @@ impl Worker {
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = self.work(&report).await;
-        // A worker without a [`Go`] was dropped, and its result is not needed.
+        // A worker that got no [`Go`] was dropped, so its result is not needed.
         if let Some(result) = result.transpose() {
             report(Input::Ended { worker, result });
         }
@@ -105,7 +104,7 @@ impl Worker {
         if let Some(length) = small.filter(|_| !self.limits.is_set()) {
             let all;
             (body, all) = at_once(length, body).await;
-            // Only this line sets it, so this cannot fail.
+            // Setting the value cannot fail, because only this line does it.
             let _ = all.map(|all| self.whole.set(all));
         }
         report(Input::Opened { worker: self.id, remote: Box::new(remote) });
@@ -120,7 +119,7 @@ impl Worker {
         if chunk.is_some_and(|chunk| came.is_err() || !chunk.is_complete()) {
             writer.take_back(came.as_ref().err(), report).await?;
         } else {
-            writer.tell(report).await?;
+            writer.release(report).await?;
         }
         came.map(Some)
     }
@@ -138,7 +137,7 @@ async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
                 turns += u32::from(bytes.is_empty());
                 came.push(bytes);
             }
-            // The body is not read any more, since it may give the same error again and again.
+            // The body is not read any more, since it may return the same error again and again.
             Some(Some(Err(e))) => {
                 return (Box::pin(stream::iter(came.into_iter().map(Ok).chain([Err(e)]))), None);
             }
@@ -171,7 +170,7 @@ async fn receive(
             bytes = body.next() => match bytes {
                 Some(Ok(mut bytes)) => {
                     watch.arrived(bytes.len());
-                    // The digest is compared before the last bytes are written, so a complete segment is
+                    // The digest is compared before the last bytes are written, so that a complete segment is
                     // always right.
                     chunk.as_mut().map_or(Ok(()), |chunk| chunk.update(&bytes))?;
                     let since = clock::instant();
@@ -199,7 +198,8 @@ async fn receive(
                     writer.finish(report).await?;
                     return Err(e);
                 }
-                // The batch is reported at once, so that the plan learns how far a slow connection is.
+                // The batch is written and reported at once, so that the plan has the progress of a slow
+                // connection.
                 let since = clock::instant();
                 writer.finish(report).await?;
                 watch.was_away(since);

@@ -372,32 +372,37 @@ pub struct Http {
     #[arg(long, value_name = "HOSTS", hide_short_help = true)]
     pub no_proxy: Option<String>,
 
-    /// User name and password for the proxy, as NAME:PASSWORD, NAME (then it asks) or in @FILE
+    /// Log in to the proxy, as NAME or NAME:PASSWORD
+    ///
+    /// Without a password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the first
+    /// line of a file.
     #[arg(long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub proxy_user: Option<LoginOption>,
 
-    /// Show the certificate in this PEM file to the servers of the given URLs
+    /// Send the client certificate in this PEM file to the servers of the given URLs
     ///
-    /// The file also has the certificates of its chain, and its key unless --key is given.
+    /// The file also contains the certificates of its chain, and its private key unless --key is given.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cert: Option<PathBuf>,
 
-    /// The private key of the certificate of --cert, in PEM form and not encrypted
+    /// Read the private key of the client certificate from this PEM file
+    ///
+    /// The key must not be encrypted.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
 
-    /// Require that the hosts of the given URLs have one of these public keys (sha256//BASE64;sha256//BASE64)
+    /// Require that the servers of the given URLs have one of these public keys
     ///
-    /// The value is the SHA-256 of the key in its DER form (SubjectPublicKeyInfo), as in curl. The
-    /// certificate must be valid as well.
+    /// The form is sha256//BASE64, as in curl. Several keys are separated by semicolons. The value is the
+    /// SHA-256 of the key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 
-    /// The oldest version of TLS to accept
+    /// Set the oldest version of TLS that is accepted
     #[arg(long, value_name = "VERSION", default_value = "1.2", hide_short_help = true)]
     pub tls_min: TlsMin,
 
-    /// Accept every certificate of this host (HOST or HOST:PORT), and verify those of all others
+    /// Accept every certificate of this host (HOST or HOST:PORT) only
     #[arg(long, value_name = "HOST", hide_short_help = true)]
     pub insecure_host: Vec<String>,
 
@@ -464,7 +469,7 @@ pub struct Configuration {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub config: Option<PathBuf>,
 
-    /// Show the command as it is understood, without secrets, and download nothing
+    /// Print the resulting command without its secrets, and download nothing
     #[arg(long, hide_short_help = true)]
     pub dry_run: bool,
 

@@ -98,7 +98,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) has_retries: bool,
 
-    /// The command as it is understood, for `--dry-run`.
+    /// The text of the command, for `--dry-run`.
     #[arg(skip)]
     pub(crate) shown: String,
 

@@ -1,25 +1,25 @@
-//! What a command of curl means here: its options become options of downhaul.
+//! Translates the options of a command of curl into options of downhaul.
 //!
-//! Invariant: every option is translated, named in a note as left out, or refused. None is dropped in
-//! silence, except those that ask for what downhaul does anyway.
+//! Invariant: every option is translated, or left out with a note, or refused. Only options that request what
+//! downhaul always does are left out without a note.
 
 use super::options::{self, Data, To};
 use super::shell::Split;
 
-/// A command as downhaul understands it.
+/// A translated command.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Understood {
+pub(super) struct Translation {
     /// The words of the command line, without the name of the program.
     pub(super) words: Vec<String>,
-    /// What was left out, for people.
+    /// Notes about what was left out, in words for the user.
     pub(super) notes: Vec<String>,
 }
 
 /// Translates the words of a command, without the name `curl`.
 ///
 /// # Errors
-/// The options that cannot be translated, for people.
-pub(super) fn understand(split: Split) -> Result<Understood, String> {
+/// Returns the options that cannot be translated, in words for the user.
+pub(super) fn translate(split: Split) -> Result<Translation, String> {
     let mut reader = Reader::default();
     let mut words = split.words.into_iter();
     let mut only_urls = false;
@@ -40,7 +40,7 @@ pub(super) fn understand(split: Split) -> Result<Understood, String> {
     if let Some(rest) = split.rest {
         let operator = rest.split_whitespace().next().unwrap_or_default().to_string();
         reader
-            .understood
+            .translation
             .notes
             .push(format!("what follows {operator} is left out: only the command of curl is understood"));
     }
@@ -49,9 +49,9 @@ pub(super) fn understand(split: Split) -> Result<Understood, String> {
 
 #[derive(Default)]
 struct Reader {
-    understood: Understood,
+    translation: Translation,
     urls: Vec<String>,
-    /// The value of `-o`, or `None` for `-O`, in their order.
+    /// The values of `-o`, and `None` for each `-O`, in their order.
     outputs: Vec<Option<String>>,
     data: Vec<(Data, String)>,
     method: Option<String>,
@@ -64,7 +64,7 @@ struct Reader {
 impl Reader {
     fn long(&mut self, name: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         let found = options::TABLE.iter().find(|(_, names, ..)| names.contains(&name));
-        // curl has a --no- for each flag.
+        // In curl, each flag has an opposite that begins with `--no-`.
         let negates = name
             .strip_prefix("no-")
             .is_some_and(|name| options::TABLE.iter().any(|row| row.1.contains(&name)));
@@ -80,13 +80,13 @@ impl Reader {
         self.option(&format!("--{name}"), *to, value.unwrap_or_default())
     }
 
-    /// `-sLo NAME`: several letters, of which the last may take a value.
+    /// Reads short options such as `-sLo NAME`. They are several letters, and the last one may take a value.
     fn short(&mut self, letters: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         for (at, letter) in letters.char_indices() {
             let name = format!("-{letter}");
             let Some((_, _, takes_value, to)) = options::TABLE.iter().find(|row| row.0 == Some(letter))
             else {
-                // It may take a value, so that nothing is known of the letters behind it.
+                // The unknown option may take a value, so the letters after it cannot be read.
                 self.refused.push(name);
                 return Ok(());
             };
@@ -116,7 +116,7 @@ impl Reader {
             To::Output => self.outputs.push(Some(value)),
             To::RemoteName => self.outputs.push(None),
             To::Header => self.header(&value),
-            // A value with = is cookies, any other is a file with them.
+            // A value with `=` contains cookies. Any other value is a file with cookies.
             To::Cookie if value.contains('=') => self.add(format!("--header=Cookie: {value}")),
             To::Cookie if value.is_empty() => {}
             To::Cookie => self.add(format!("--cookies={value}")),
@@ -135,11 +135,11 @@ impl Reader {
     }
 
     fn add(&mut self, word: String) {
-        self.understood.words.push(word);
+        self.translation.words.push(word);
     }
 
     fn left_out(&mut self, name: &str) {
-        self.understood.notes.push(format!("{name} of curl is left out"));
+        self.translation.notes.push(format!("{name} of curl is left out"));
     }
 
     fn header(&mut self, header: &str) {
@@ -155,10 +155,10 @@ impl Reader {
             let shown =
                 if is_pseudo { header.split(':').nth(1).map(|name| format!(":{name}")) } else { None };
             let shown = shown.unwrap_or(name);
-            self.understood.notes.push(format!("the header {shown} is left out"));
+            self.translation.notes.push(format!("the header {shown} is left out"));
         } else {
             self.has_content_type |= name == "content-type";
-            // `Name;` is a header without a value.
+            // The form `Name;` is a header without a value.
             match header.strip_suffix(';').filter(|name| !name.contains(':')) {
                 Some(name) => self.add(format!("--header={name}:")),
                 None => self.add(format!("--header={header}")),
@@ -166,7 +166,7 @@ impl Reader {
         }
     }
 
-    fn finish(mut self) -> Result<Understood, String> {
+    fn finish(mut self) -> Result<Translation, String> {
         if !self.refused.is_empty() {
             return Err(format!("these options of curl are not known here: {}", self.refused.join(", ")));
         }
@@ -179,10 +179,10 @@ impl Reader {
             self.urls.iter_mut().for_each(|url| *url = with_query(url, &query));
         }
         self.names()?;
-        Ok(self.understood)
+        Ok(self.translation)
     }
 
-    /// Turns the data into a body, or with `-G` into the query.
+    /// Makes the body of the request from the data. With `-G`, the data is added to the query instead.
     fn body(&mut self) -> Result<(), String> {
         let mut parts = Vec::new();
         let data = std::mem::take(&mut self.data);
@@ -212,7 +212,7 @@ impl Reader {
             return Ok(());
         }
         let body = parts.join(if is_json { "" } else { "&" });
-        // `--data-raw` begins with @ for no file.
+        // In `--data-raw`, a `@` at the beginning is not the name of a file.
         let is_raw = matches!(data.as_slice(), [(Data::Raw, _), ..]);
         if is_raw && body.starts_with('@') {
             return Err(
@@ -232,7 +232,7 @@ impl Reader {
             (1, [name]) => self.add(format!("--save-as={name}")),
             (count, names) if count == names.len() && names.iter().all(|name| !name.contains(',')) => {
                 let joined = (urls.join(","), names.join(","));
-                self.understood.words.extend(["--".into(), joined.0, joined.1]);
+                self.translation.words.extend(["--".into(), joined.0, joined.1]);
                 return Ok(());
             }
             (count, names) => {
@@ -243,7 +243,7 @@ impl Reader {
             }
         }
         self.add("--".into());
-        self.understood.words.extend(urls);
+        self.translation.words.extend(urls);
         Ok(())
     }
 }
@@ -255,7 +255,7 @@ fn with_query(url: &str, query: &str) -> String {
     format!("{url}{sign}{query}{fragment}")
 }
 
-/// `--data-urlencode`: `content`, `=content` or `name=content`.
+/// Encodes the value of `--data-urlencode`, which has the form `content`, `=content` or `name=content`.
 fn url_encoded(value: &str) -> Result<String, String> {
     let byte = |byte: u8| match byte {
         plain if plain.is_ascii_alphanumeric() || b"-._~".contains(&plain) => char::from(plain).to_string(),

@@ -1,31 +1,32 @@
-//! Commands of other tools that were pasted, such as those that a browser copies: they become words of our
-//! own command line.
+//! Translates commands of other tools that a user pasted, such as those that a browser copies. They become
+//! words of the command line of downhaul.
 
 mod curl;
 mod options;
 mod shell;
 
 use clap::ArgMatches;
-use curl::Understood;
+use curl::Translation;
 use downhaul_engine::core::show;
 use std::ffi::OsString;
 use std::io::{self, Read};
 
-/// The longest command on standard input, in bytes. That of a browser with all cookies has some tens of KiB.
+/// The longest command on standard input, in bytes. A command that a browser copies with all cookies has some
+/// tens of KiB.
 const LONGEST: u64 = 1 << 20;
 
-/// The words of our command line for a pasted command, and what the person should know.
+/// The words of the command line for a pasted command, and the notes for the user.
 pub(crate) struct Imported {
     pub(crate) words: Vec<OsString>,
     pub(crate) notes: Vec<String>,
 }
 
-/// Returns the command line in which a pasted command is translated: the command line is
-/// `downhaul 'curl ...'` or `downhaul import curl`. Returns `None` for any other one. The other options of
-/// the command line win over those of the command.
+/// Translates the pasted command in a command line of the form `downhaul 'curl ...'` or `downhaul import
+/// curl`. Returns `None` for any other command line. Options of downhaul in the command line win over those
+/// of the pasted command.
 ///
 /// # Errors
-/// The reason why the command cannot be used, for people. It contains no value.
+/// Returns why the command cannot be used, in words for the user. The text contains no values of options.
 pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Option<Imported>, String> {
     let (text, others) = match matches.subcommand() {
         None => match matches.get_many::<String>("urls").map(Iterator::collect::<Vec<_>>).as_deref() {
@@ -44,7 +45,7 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
         }
         Some(_) => return Ok(None),
     };
-    let Understood { words: translated, notes } = understand(&text)?;
+    let Translation { words: translated, notes } = translate(&text)?;
     let urls = translated.iter().position(|word| word == "--").unwrap_or(translated.len());
     let (options, urls) = translated.split_at(urls);
     let mut others = others.into_iter();
@@ -58,7 +59,7 @@ pub(crate) fn is_of_curl(text: &str) -> bool {
     matches!(name, Some("curl" | "curl.exe")) && text.trim().contains(char::is_whitespace)
 }
 
-fn understand(text: &str) -> Result<Understood, String> {
+fn translate(text: &str) -> Result<Translation, String> {
     let mut split = shell::split(text.trim().trim_start_matches("$ "))
         .map_err(|why| format!("the command cannot be imported: {why}"))?;
     match split.words.first().map(String::as_str) {
@@ -72,7 +73,7 @@ fn understand(text: &str) -> Result<Understood, String> {
         }
         None => return Err("there is no command to import".into()),
     };
-    curl::understand(split)
+    curl::translate(split)
 }
 
 fn read() -> io::Result<String> {
@@ -81,7 +82,7 @@ fn read() -> io::Result<String> {
     Ok(text)
 }
 
-/// Returns the words of a command line without the first one that is each of these.
+/// Returns the words of a command line without the first occurrence of each of the `taken` words.
 fn without(words: &[OsString], taken: &[&str]) -> Vec<OsString> {
     let mut words = words.to_vec();
     for one in taken {
@@ -97,13 +98,13 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> String {
-        understand(text).unwrap_or_else(|why| panic!("{text}: {why}")).words.join(" ")
+        translate(text).unwrap_or_else(|why| panic!("{text}: {why}")).words.join(" ")
     }
 
     // This function is long because it is a list of commands.
     #[test]
-    fn commands_are_understood() {
-        for (text, understood) in [
+    fn commands_are_translated() {
+        for (text, translation) in [
             ("curl https://h/a", "-- https://h/a"),
             ("curl -LOJ https://h/a -fsS", "-- https://h/a"),
             ("curl -sLo x https://h/a", "--save-as=x -- https://h/a"),
@@ -133,16 +134,16 @@ mod tests {
             ("$ curl h/a", "-- h/a"),
             ("curl.exe h/a", "-- h/a"),
         ] {
-            assert_eq!(words(text), understood, "{text}");
+            assert_eq!(words(text), translation, "{text}");
         }
     }
 
     #[test]
     fn what_is_left_out_is_named() {
         let text = "curl h/a -H 'Range: bytes=0-' -H 'accept-encoding: gzip' -H ':authority: h' -H 'Accept:' -v -D x | tar x";
-        let understood = understand(text).expect("a command");
-        assert_eq!(understood.words, ["--", "h/a"]);
-        let notes = understood.notes.join("\n");
+        let translation = translate(text).expect("a command");
+        assert_eq!(translation.words, ["--", "h/a"]);
+        let notes = translation.notes.join("\n");
         for one in [
             "header range",
             "header accept-encoding",
@@ -170,7 +171,7 @@ mod tests {
             ("wget hush", "only commands of curl can be imported, and this begins with wget"),
             ("curl --data-raw @hush h/a", "a body that begins with @"),
         ] {
-            let error = understand(text).expect_err(text);
+            let error = translate(text).expect_err(text);
             assert!(error.contains(says) && !error.contains("hush"), "{text}: {error}");
         }
     }

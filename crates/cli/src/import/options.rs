@@ -1,21 +1,21 @@
-//! The options of curl, and what each becomes here.
+//! Lists the options of curl, with their translations.
 
-/// What an option becomes.
+/// The translation of an option.
 #[derive(Clone, Copy)]
 pub(super) enum To {
-    /// downhaul does it anyway.
+    /// downhaul always does this, so the option is not needed.
     Anyway,
-    /// It makes no difference for a download, and a note says so.
+    /// The option makes no difference for a download. It is left out with a note.
     LeftOut,
-    /// This option, without a value.
+    /// An option of downhaul without a value.
     Flag(&'static str),
-    /// This option with the same value.
+    /// An option of downhaul with the same value.
     Option(&'static str),
-    /// These words in place of a value that is left out.
+    /// These words replace the option. Its value is left out.
     Words(&'static [&'static str]),
-    /// It cannot be done: why.
+    /// The option cannot be translated. The text gives the reason.
     Refused(&'static str),
-    // Those that need more than another name.
+    // The following options need more than a new name.
     Url,
     Output,
     RemoteName,
@@ -29,7 +29,7 @@ pub(super) enum To {
     Continue,
 }
 
-/// How the value of an option becomes a body.
+/// How the value of an option becomes the body of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Data {
     /// `@FILE` is read without line ends.
@@ -41,7 +41,7 @@ pub(super) enum Data {
     Json,
 }
 
-/// Short name, long names, whether it takes a value, and what it becomes.
+/// The short name, the long names, true if the option takes a value, and the translation.
 pub(super) type Row = (Option<char>, &'static [&'static str], bool, To);
 
 pub(super) const TABLE: &[Row] = &[
@@ -60,7 +60,7 @@ pub(super) const TABLE: &[Row] = &[
     (None, &["url-query"], true, To::UrlQuery),
     (Some('e'), &["referer"], true, To::Referer),
     (Some('C'), &["continue-at"], true, To::Continue),
-    // The same under another name.
+    // These options have another name in downhaul.
     (Some('u'), &["user"], true, To::Option("user")),
     (None, &["oauth2-bearer"], true, To::Option("bearer")),
     (Some('A'), &["user-agent"], true, To::Option("user-agent")),
@@ -102,7 +102,7 @@ pub(super) const TABLE: &[Row] = &[
     (None, &["parallel-max"], true, To::Option("parallel")),
     (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
     (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
-    // What downhaul does anyway, or what concerns the terminal only.
+    // downhaul always does what these options request, or they only concern the terminal.
     (Some('L'), &["location"], false, To::Anyway),
     (Some('J'), &["remote-header-name"], false, To::Anyway),
     (None, &["remote-name-all"], false, To::Anyway),
@@ -122,7 +122,7 @@ pub(super) const TABLE: &[Row] = &[
     (None, &["create-dirs", "remove-on-error", "anyauth", "digest", "retry-connrefused"], false, To::Anyway),
     (None, &["retry-all-errors", "ssl-reqd", "ssl", "no-alpn", "tr-encoding"], false, To::Anyway),
     (Some('q'), &["disable"], false, To::Anyway),
-    // What makes no difference for a download.
+    // These options make no difference for a download.
     (Some('v'), &["verbose"], false, To::LeftOut),
     (
         Some('i'),
@@ -150,7 +150,7 @@ pub(super) const TABLE: &[Row] = &[
         true,
         To::LeftOut,
     ),
-    // What downhaul cannot do.
+    // downhaul has no such function.
     (Some('I'), &["head"], false, To::Refused("downhaul downloads files, and -I asks for headers only")),
     (Some('F'), &["form", "form-string"], true, To::Refused("downhaul sends no forms of several parts")),
     (Some('T'), &["upload-file"], true, To::Refused("downhaul only downloads")),
@@ -173,7 +173,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
 ];
 
-/// Headers that downhaul sets by itself, or that would change what is downloaded. They are left out.
+/// Headers that downhaul sets itself, or that would change which bytes are downloaded. They are left out.
 pub(super) const OURS: [&str; 14] = [
     "accept-encoding",
     "connection",
@@ -191,5 +191,5 @@ pub(super) const OURS: [&str; 14] = [
     "te",
 ];
 
-/// Like [`OURS`], for the form of the message.
+/// More headers like [`OURS`], which decide the form of the message.
 pub(super) const OF_THE_MESSAGE: [&str; 3] = ["trailer", "transfer-encoding", "upgrade"];

@@ -1,22 +1,23 @@
-//! Splits a pasted command into words as the shell for which it was written would: a POSIX shell, cmd of
-//! Windows, or PowerShell.
+//! Splits a pasted command into words, by the rules of the shell for which it was written: a POSIX shell, cmd
+//! of Windows, or PowerShell.
 //!
-//! Invariant: what only a shell can know, such as the value of a variable, is an error and is never guessed.
+//! Invariant: text that only a shell can replace, such as a variable, is an error. Its value is never
+//! guessed.
 
-/// The words of a command, and what followed them.
+/// The words of a command, and the text after them.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(super) struct Split {
     pub(super) words: Vec<String>,
-    /// The file of `> FILE`.
+    /// The file of `> FILE`, if there is one.
     pub(super) into: Option<String>,
-    /// What follows the command, beginning with its operator, such as `| tar xz`.
+    /// The text after the command, beginning with its operator, such as `| tar xz`.
     pub(super) rest: Option<String>,
 }
 
 /// Splits a command. The shell is recognised by how lines continue and how quotes are escaped.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// Returns what is wrong with the command, in words for the user.
 pub(super) fn split(text: &str) -> Result<Split, String> {
     let text = text.replace("\r\n", "\n");
     let continues = |c: char| text.lines().rev().skip(1).any(|line| line.trim_end().ends_with(c));
@@ -28,15 +29,15 @@ pub(super) fn split(text: &str) -> Result<Split, String> {
     }
 }
 
-/// Returns what cmd passes to a program: `^` takes the special meaning from the next character, except
-/// between double quotes.
+/// Returns the command line that cmd passes to a program. A `^` removes the special meaning of the next
+/// character, except between double quotes.
 fn without_carets(text: &str) -> String {
     let (mut out, mut is_quoted) = (String::new(), false);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             '^' if !is_quoted => match chars.next() {
-                // A line goes on, and the first character of the next one has no special meaning.
+                // The command continues on the next line, whose first character has no special meaning.
                 Some('\n') => out.extend(chars.next()),
                 next => out.extend(next),
             },
@@ -53,8 +54,8 @@ fn without_carets(text: &str) -> String {
     out
 }
 
-/// Splits a command line by the rules of the C library of Windows: a backslash is special before a quote
-/// only, and `""` between quotes is one quote.
+/// Splits a command line by the rules of the C library of Windows. A backslash is special only before a
+/// quote, and `""` between quotes is one quote.
 fn of_windows(text: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
     let mut chars = text.chars().peekable();
@@ -90,7 +91,7 @@ fn of_windows(text: &str) -> Vec<String> {
     words
 }
 
-/// Splits by the rules of a POSIX shell, and of PowerShell with ` as the escape.
+/// Splits by the rules of a POSIX shell, or by those of PowerShell if the escape character is a backquote.
 struct Posix<'t> {
     text: &'t str,
     rest: &'t str,
@@ -119,7 +120,7 @@ impl Posix<'_> {
                     self.split.rest = Some(format!("{c}{}", self.rest.trim_end()));
                     break;
                 }
-                // A line without a sign that it goes on ends the command.
+                // The command ends with a line that is not continued.
                 '\n' if !self.rest.trim().is_empty() && !self.rest.trim_start().starts_with('-') => {
                     self.split.rest = Some(self.rest.trim().into());
                     break;
@@ -151,12 +152,12 @@ impl Posix<'_> {
         }
     }
 
-    /// `'...'`
+    /// Reads `'...'`.
     fn single(&mut self) -> Result<(), String> {
         self.word.get_or_insert_default();
         loop {
             match self.next().ok_or("a ' is not closed")? {
-                // PowerShell doubles it.
+                // In PowerShell, a doubled quote stands for one quote.
                 '\'' if self.escape == '`' && self.rest.starts_with('\'') => {
                     self.next();
                     self.push('\'');
@@ -167,7 +168,7 @@ impl Posix<'_> {
         }
     }
 
-    /// `"..."`
+    /// Reads `"..."`.
     fn double(&mut self) -> Result<(), String> {
         self.word.get_or_insert_default();
         loop {
@@ -187,7 +188,7 @@ impl Posix<'_> {
         }
     }
 
-    /// `$'...'`: escapes as in C.
+    /// Reads `$'...'`, which has the escapes of C.
     fn ansi(&mut self) -> Result<(), String> {
         self.word.get_or_insert_default();
         loop {
@@ -230,7 +231,8 @@ impl Posix<'_> {
         number.and_then(char::from_u32).ok_or_else(|| "a $' has a number that is no character".into())
     }
 
-    /// `$NAME`, `$(COMMAND)` and a command between backquotes, which only the shell can replace.
+    /// Returns an error for `$NAME`, `$(COMMAND)` and a command between backquotes, because only a shell can
+    /// replace them.
     fn variable(&mut self, c: char) -> Result<(), String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let next = self.rest.chars().next().unwrap_or(' ');
@@ -248,7 +250,7 @@ impl Posix<'_> {
         })
     }
 
-    /// `> FILE`. What goes to other places, as in `2>/dev/null`, is left out.
+    /// Reads `> FILE`. Other redirections, such as `2>/dev/null`, are left out.
     fn redirect(&mut self) {
         let number = self.word.take_if(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
         self.end_word();
@@ -262,8 +264,8 @@ impl Posix<'_> {
         }
     }
 
-    /// Returns true if an operator ends the command. One within a word belongs to a URL that was pasted
-    /// without quotes.
+    /// Returns true if an operator ends the command. An operator within a word belongs to a URL that was
+    /// pasted without quotes.
     fn ends_command(&self, c: char) -> bool {
         self.word.is_none()
             || self.rest.is_empty()

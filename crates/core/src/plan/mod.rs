@@ -318,7 +318,7 @@ impl Plan {
     }
 
     /// Returns true if bytes of the file were received in this run.
-    pub fn has_flowed(&self) -> bool {
+    pub fn has_received_bytes(&self) -> bool {
         self.transfer.received() > 0
     }
 

@@ -1,10 +1,10 @@
-//! Looks for checksum lists beside a file (`--verify find`, `listed` and `require`).
+//! Looks for checksum lists beside a file on the server (`--verify find`, `listed` and `require`).
 //!
-//! Lists are requested one after the other, strong ones before weak ones, until one names the file. That is
-//! at most eleven requests for a folder in a run, and three more for each file that none of these lists
-//! names.
+//! Lists are requested one after the other, strong ones before weak ones, until one names the file. This
+//! needs at most eleven requests for each folder in a run, and three more for each file that none of these
+//! lists names.
 //!
-//! Invariant: a weak digest is searched for only if no earlier list named the file.
+//! Invariant: a list with weak digests is requested only if no earlier list named the file.
 
 use super::{Beside, ChecksumDiscovery, has, last_segment, with_ending};
 use crate::fetch_text;
@@ -29,21 +29,21 @@ const STRONG_OF_A_FOLDER: [&str; 7] = [
     "CHECKSUM",
 ];
 
-/// Names of lists with weak digests. Archives such as UCSC and NCBI have nothing else.
+/// Names of lists with weak digests. Archives such as UCSC and NCBI have no others.
 const WEAK_OF_A_FOLDER: [&str; 3] = ["MD5SUMS", "md5sum.txt", "md5checksums.txt"];
 
 /// The endings of a list for one file.
 const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
-/// The most lists that are remembered, including those that do not exist. These are the lists of about a
-/// hundred folders. A list that was forgotten is requested again.
+/// The most lists that are remembered, including those that do not exist. They are the lists of about a
+/// hundred folders. A list that is not remembered any more is requested again.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.
 struct Candidate {
     url: Url,
-    /// True if the list is for this file only, and need not name it.
+    /// True if the list is for this file only, so that it does not have to name the file.
     own: bool,
     strong: bool,
 }
@@ -75,7 +75,7 @@ impl ChecksumDiscovery {
                 Some(Err(error)) => {
                     findings.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
-                        // A host with problems gets no requests for further lists.
+                        // If a host has problems, no further lists are requested from it.
                         break;
                     }
                     continue;
@@ -127,8 +127,8 @@ impl ChecksumDiscovery {
         }
     }
 
-    /// Returns a list that exists only as a text that contains its signature. Any other signature file
-    /// belongs to a list that does not exist, and is ignored.
+    /// Returns a list that exists only as a signed text, which contains the list and its signature. Other
+    /// signature files are ignored, because the list that they sign does not exist.
     async fn fetch_within_signature(&self, url: &Url, by: GivenBy) -> Option<Beside> {
         let endings = self.keys().ok()??.0.signed_list_endings();
         for at in endings.iter().filter_map(|ending| with_ending(url, ending)) {

@@ -1,7 +1,8 @@
-//! What is known of the logins of a session: where each one was accepted and how, and where it was refused.
+//! Remembers for the logins of a session where each one was accepted, how it was sent, and where it was
+//! refused.
 //!
-//! Invariant: a login is sent without a challenge only within a protection space that accepted the same login
-//! before. A nonce is never used twice with the same count.
+//! Invariant: without a challenge, a login is sent only within a protection space that accepted the same
+//! login before. A nonce is never used twice with the same count.
 
 use super::hash::hash;
 use downhaul_core::credentials::challenge::{self, Challenge};
@@ -13,17 +14,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The most protection spaces that are remembered. Forgetting one costs one more request.
+/// The most protection spaces that are remembered. If a space is not remembered any more, its next file costs
+/// one more request.
 const SPACES_MOST: usize = 256;
 
-/// A login that an origin refused so often in a row is not sent there again: many servers lock an account
-/// after five or ten wrong passwords.
+/// If an origin refused a login this many times in a row, the login is not sent there again. Many servers
+/// lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
 /// How a login was put on a request.
 #[derive(Clone)]
 pub(super) enum How {
-    /// Basic. The realm is known if the server asked.
+    /// Basic. The realm is known if the server sent a challenge.
     Basic(Option<String>),
     /// Digest, as an answer to this challenge.
     Digest(Nonce),
@@ -31,12 +33,12 @@ pub(super) enum How {
     DigestAgain,
 }
 
-/// A challenge of Digest, and what we use with its nonce.
+/// A challenge of Digest, and the values that are used with its nonce.
 #[derive(Clone)]
 pub(super) struct Nonce {
     challenge: DigestChallenge,
     cnonce: String,
-    /// How often it was used.
+    /// How often the nonce was used.
     count: u32,
 }
 
@@ -61,12 +63,12 @@ struct Refusals {
 
 #[derive(Default)]
 struct State {
-    /// The latest is the last.
+    /// The space that was used last is at the end.
     spaces: VecDeque<Space>,
     refusals: VecDeque<Refusals>,
 }
 
-/// What is known of the logins of a session.
+/// Where the logins of a session were accepted and refused.
 #[derive(Default)]
 pub(super) struct Logins {
     state: Mutex<State>,
@@ -74,7 +76,8 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// Returns what is sent without a challenge, if the login was accepted before at this path or beside it.
+    /// Returns the value that is sent without a challenge, if the login was accepted before at this path or
+    /// beside it.
     pub(super) fn ready(&self, url: &Url, login: &Login, method: &str) -> Option<(Secret, How)> {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
@@ -118,7 +121,7 @@ impl Logins {
         let mut known = state.spaces.iter_mut().rev().filter(is_it);
         let (paths, scheme) = match how {
             How::Basic(realm) => {
-                // The same realm is one space, wherever it is.
+                // All paths of an origin with the same realm are one space (RFC 7617, section 2.2).
                 let same = known.find(|one| matches!(&one.scheme, Scheme::Basic(other) if other == realm));
                 if let Some(path) = same.and_then(|space| space.paths.first_mut()) {
                     if !url.path().starts_with(path.as_str()) {
@@ -171,8 +174,8 @@ impl Logins {
         refusals.iter().any(|one| one.origin == origin && one.login == *login && one.count >= REFUSALS_MOST)
     }
 
-    /// Returns random text that the server cannot know before (RFC 7616, section 5.12). The seeds of hash
-    /// tables in std have 128 random bits.
+    /// Returns random text that the server cannot predict (RFC 7616, section 5.12). It comes from the seeds
+    /// of hash tables in std, which have 128 random bits.
     fn cnonce(&self, nonce: &str) -> String {
         let again = RandomState::new();
         format!("{:016x}{:016x}", self.random.hash_one(nonce), again.hash_one(nonce))
@@ -192,7 +195,7 @@ impl Nonce {
     }
 }
 
-/// Takes the nonce that the server wants to see next (RFC 7616, section 3.5).
+/// Stores the nonce that the server requires for the next request (RFC 7616, section 3.5).
 fn take_next_nonce(space: &mut Space, info: Option<&[u8]>) {
     let Scheme::Digest(nonce) = &mut space.scheme else { return };
     let parameters = info.map(challenge::parameters).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! The secrets of a session, and the one place that puts them on requests.
+//! Keeps the secrets of a session. Only this module puts them on requests.
 //!
-//! [`Store::permit`] answers what may be sent to an origin (scheme, host, port), and why. [`Store::after`]
-//! looks at the response: a challenge may be answered, and then the request is sent once more. Which kind of
-//! secret may go where is decided in `downhaul_core::credentials`.
+//! [`Store::permit`] returns the secrets that may be sent to an origin (scheme, host, port). [`Store::after`]
+//! examines the response. If it has a challenge that can be answered, the request is sent once more.
+//! `downhaul_core::credentials` decides which kind of secret may be sent where.
 //!
-//! Invariant: a secret reaches a request only in a [`Permit`], and only the store makes one. Every secret has
-//! the type [`Secret`], and no other module of the engine reads the text of one. So a request for another
-//! origin cannot get one by mistake.
+//! Invariant: a secret reaches a request only in a [`Permit`], and only the store makes permits. Every secret
+//! has the type [`Secret`], and no other module of the engine reads its text. So a secret cannot be sent to
+//! another origin by mistake.
 
 mod hash;
 mod logins;
@@ -40,16 +40,16 @@ pub(crate) struct Store {
     logins: Logins,
 }
 
-/// What the connection of a request has to know of its server.
+/// The facts about a server that decide which connections may be used for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Peer {
-    /// The client certificate may be shown to it.
+    /// True if the client certificate may be sent to the server.
     pub(crate) gets_certificate: bool,
-    /// It is the host of a URL that the person gave. Pinned keys are for it.
+    /// True if the user gave a URL of this host. Pinned keys apply to such hosts.
     pub(crate) is_given_host: bool,
 }
 
-/// The URL of a file as it was given, and what its userinfo says.
+/// The URL of a file as it was given, and the login in its userinfo.
 pub(crate) struct Given {
     /// The URL without its userinfo.
     pub(crate) url: Url,
@@ -63,7 +63,7 @@ pub(crate) struct Given {
 pub(crate) struct Asking<'a> {
     /// The URL of the file.
     pub(crate) given: &'a Given,
-    /// Where the request goes: the given URL, or where its redirects lead.
+    /// The URL of this request, which is the given URL or the target of its redirects.
     pub(crate) url: &'a Url,
     pub(crate) method: &'a str,
     /// The headers of the job.
@@ -72,17 +72,18 @@ pub(crate) struct Asking<'a> {
     pub(crate) sends: Option<&'a Sends>,
 }
 
-/// What follows a response.
+/// What to do after a response.
 pub(crate) enum After {
-    /// The response counts.
+    /// The response is used.
     Done,
-    /// The request is sent once more, with this.
+    /// The request is sent once more, with this permit.
     Again(Box<Permit>),
-    /// The server does not accept what was sent, or cannot be answered: the reason, for people.
+    /// The server does not accept the login, or its challenge cannot be answered. The text is the reason, in
+    /// words for the user.
     Refused(String),
 }
 
-/// A login, where it comes from, and how that is said.
+/// A login, and its origin as a kind of secret and in words for the user.
 struct Candidate<'a> {
     kind: SecretKind,
     from: String,
@@ -90,7 +91,7 @@ struct Candidate<'a> {
 }
 
 impl Given {
-    /// Takes the userinfo out of a URL.
+    /// Removes the userinfo from a URL, and keeps it as a login.
     pub(crate) fn new(url: &Url, by: GivenBy) -> Given {
         let lacks_password = url.password().is_none();
         let login = credentials::login_of(url);
@@ -103,7 +104,7 @@ impl Given {
 }
 
 impl Store {
-    /// Takes the secrets of the settings.
+    /// Creates the store with the secrets of the settings.
     pub(crate) fn new(settings: Arc<Settings>) -> Store {
         Store { settings, logins: Logins::default() }
     }
@@ -111,7 +112,7 @@ impl Store {
     /// Returns the secrets that go with a request.
     ///
     /// # Errors
-    /// The reason for which the userinfo of the given URL cannot be used.
+    /// Returns why the userinfo of the given URL cannot be used.
     pub(crate) fn permit(&self, asking: Asking) -> Result<Permit, Refused> {
         let Asking { given, url, .. } = asking;
         given.login.as_ref().map_err(|why| *why)?;
@@ -155,7 +156,7 @@ impl Store {
         Ok(permit)
     }
 
-    /// Returns what the connection of a request has to know of its server.
+    /// Returns the facts that decide which connections may be used for a request.
     pub(crate) fn peer(&self, asking: Asking) -> Peer {
         let going = asking.given.going(asking.url);
         Peer {
@@ -164,7 +165,7 @@ impl Store {
         }
     }
 
-    /// Looks at the response to a request that was sent with a permit.
+    /// Examines the response to a request that was sent with a permit.
     pub(crate) fn after(&self, asking: Asking, sent: &Permit, status: u16, response: &HeaderMap) -> After {
         let Asking { url, method, .. } = asking;
         self.take_cookies(url, response);
@@ -194,7 +195,7 @@ impl Store {
         let challenges = challenge::read(values.iter().map(header::HeaderValue::as_bytes));
         let strongest = challenge::strongest(&challenges, login, self.settings.schemes);
         let Some(chosen) = strongest else {
-            // Some servers ask for nothing, and refuse what was sent.
+            // Some servers refuse a login without sending a challenge.
             return if sent.attempt.is_some() { not_accepted() } else { After::Refused(unmet(&challenges)) };
         };
         if sent.attempt.as_ref().is_some_and(|attempt| !attempt.may_be_followed_by(chosen)) {
@@ -226,13 +227,13 @@ impl Store {
         }
     }
 
-    /// Returns the login for a request, whether it is sent at once or when the server asks.
+    /// Returns the login for a request. It may be sent at once, or after a challenge.
     fn candidate<'a>(&'a self, asking: Asking<'a>) -> Option<Candidate<'a>> {
         let Asking { given, url, .. } = asking;
         let going = given.going(url);
         let of_url = given.login.as_ref().ok().and_then(Option::as_ref);
         let of_url = of_url.filter(|_| SecretKind::Userinfo.may_go(going));
-        // A URL may name the user alone, and the netrc file has the password.
+        // A URL may have only a user name. Then the netrc file may have the password.
         let named = of_url.filter(|_| given.lacks_password).map(|login| login.user.as_str());
         let of_netrc = || {
             let netrc = self.settings.netrc.as_ref().filter(|_| SecretKind::Netrc.may_go(going))?;
@@ -253,8 +254,8 @@ impl Store {
         Some(Candidate { kind, from: kind.name().into(), login: Cow::Borrowed(login) })
     }
 
-    /// Returns what is sent before the server asks: what it accepted before; a login in a URL, as curl and
-    /// wget send it; and any login of the given origin if the person wants Basic.
+    /// Returns the login that is sent without a challenge. It is one that the server accepted before, or a
+    /// login in a URL (as in curl and wget). With `--auth basic`, it is any login of the given origin.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.method);
         let is_basic = candidate.kind == SecretKind::Userinfo
@@ -264,7 +265,7 @@ impl Store {
     }
 }
 
-/// Returns what is said of challenges that a login cannot meet.
+/// Returns the text for challenges that cannot be answered with this login.
 fn unmet(challenges: &[Challenge]) -> String {
     let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).collect();
     schemes.dedup();
@@ -283,8 +284,7 @@ fn headers(headers: &Headers) -> impl Iterator<Item = (&str, &Secret)> {
     headers.0.iter().map(|(name, value)| (name.as_str(), value))
 }
 
-/// Returns true if a URL is of the host that the person named, as `HOST` (with the usual port) or
-/// `HOST:PORT`.
+/// Returns true if a URL has the host that the user named, as `HOST` (with the usual port) or `HOST:PORT`.
 fn is_host(url: &Url, named: &str) -> bool {
     let Some(host) = url.host_str() else { return false };
     match named.to_ascii_lowercase() {

@@ -1,7 +1,7 @@
 //! The secrets that one request may carry.
 //!
-//! Invariant: only this folder makes a [`Permit`]. Its debug form names the kinds of the secrets and the
-//! headers, and contains no value.
+//! Invariant: only code in this folder makes a [`Permit`]. Its debug form names the kinds of secrets and the
+//! headers, and contains no values.
 
 use super::logins::How;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use std::fmt;
 #[derive(Default)]
 pub(crate) struct Permit {
     headers: Vec<(SecretKind, HeaderName, HeaderValue)>,
-    /// The login among them, if the store chose how it is sent.
+    /// The login among the secrets, if the store chose how it is sent.
     pub(super) attempt: Option<Attempt>,
     pub(super) body: Option<Bytes>,
 }
@@ -26,27 +26,27 @@ pub(crate) struct Permit {
 pub(super) struct Attempt {
     pub(super) login: Login,
     pub(super) how: How,
-    /// It is the answer to a challenge of the response before.
+    /// True if the login answers a challenge of the previous response.
     pub(super) was_asked: bool,
 }
 
 impl Attempt {
-    /// Returns true if it is worth answering this challenge after this attempt was refused.
+    /// Returns true if answering this challenge may succeed after this attempt was refused.
     pub(super) fn may_be_followed_by(&self, challenge: &Challenge) -> bool {
         match (challenge, &self.how) {
-            // A nonce of before may be too old, whether the server says so or not. After a new one, only a
-            // server that calls it too old gets another.
+            // A remembered nonce may be too old, even if the server does not state that. An answer with a new
+            // nonce is repeated only if the server states that the nonce is too old.
             (Challenge::Digest(_), How::DigestAgain) => true,
             (Challenge::Digest(digest), How::Digest(_)) => digest.stale,
             (Challenge::Digest(_), How::Basic(_)) => !self.was_asked,
-            // Basic has nothing that could be too old.
+            // With Basic, the same answer would be refused again.
             _ => false,
         }
     }
 }
 
 impl Permit {
-    /// Puts the secrets on a request. They replace headers of the same name.
+    /// Puts the secrets on a request. They replace headers of the same names.
     pub(crate) fn put_on(&self, headers: &mut HeaderMap) {
         for (_, name, _) in &self.headers {
             headers.remove(name);
@@ -79,8 +79,8 @@ impl Permit {
         }
     }
 
-    /// Adds headers of the person. The first one of a name replaces what was there, and further ones are
-    /// added, as curl does. `Proxy-Authorization` is for proxies and goes to no server.
+    /// Adds headers of the user. The first header of a name replaces an existing one, and further ones are
+    /// added, as curl does. `Proxy-Authorization` is for proxies, so it is sent to no server.
     pub(super) fn add_headers<'a>(
         &mut self,
         kind: SecretKind,

@@ -1,8 +1,7 @@
-//! The open connections, to each host and in all. This file decides with the plans and the hosts which file
-//! may have another one, starts the workers, and lets them write.
+//! Counts the open connections, to each host and in all. Together with the plans and the hosts, this file
+//! decides which file may open another connection. It starts the workers, and allows them to write.
 //!
-//! Invariant: each connection that is counted at a host belongs to one worker of a file in progress, and is
-//! counted once.
+//! Invariant: each connection is counted once, at its host. It belongs to one worker of a file in progress.
 
 use super::{Director, HOSTS_MOST, Report, Running, Stage, host_of};
 use crate::explain;
@@ -34,15 +33,15 @@ pub(super) struct Connections {
     pub(super) hosts: HashMap<String, Host>,
     /// The number of connections. The workers read it to divide the memory among them.
     pub(super) count: Arc<AtomicUsize>,
-    /// True if a file needed a connection and got none.
+    /// True if a file needed a connection and could not open one.
     pub(super) wanted: bool,
-    /// The rates of rules for hosts.
+    /// The rate limits of rules for hosts.
     pub(super) limits: HostLimits,
-    /// The limits that earlier runs found.
+    /// The limits of hosts that earlier runs found.
     memory: Memory,
-    /// The origin of each host. The limits of the host are remembered for its origin.
+    /// The origin of each host. The limits of a host are stored for later runs under its origin.
     origins: HashMap<String, String>,
-    /// The limits that this run found at hosts that are not in `hosts` any more.
+    /// The limits that this run found for hosts that are not in `hosts` any more.
     learned: Vec<(String, Learned)>,
     /// The proxies that connections went through, without their logins.
     pub(super) proxies: BTreeSet<String>,
@@ -52,7 +51,7 @@ pub(super) struct Connections {
 pub(super) struct AtWork {
     pub(super) source: usize,
     pub(super) host: String,
-    /// Sends the permission to write, until it was sent.
+    /// The sender for the permission to write. It is `None` once the permission was sent.
     pub(super) go: Option<oneshot::Sender<Go>>,
     /// The offset after the last byte that the worker may write.
     pub(super) end: Arc<AtomicU64>,
@@ -60,11 +59,11 @@ pub(super) struct AtWork {
     pub(super) task: AbortHandle,
     /// The time when its request was sent.
     pub(super) sent: Duration,
-    /// When the file last changed, by the response. It is used once the response is accepted.
+    /// The modification time of the file in the response. It is used once the response is accepted.
     pub(super) modified: Option<SystemTime>,
-    /// True if bytes arrived over the connection.
+    /// True if bytes have arrived over the connection.
     pub(super) flowed: bool,
-    /// True if the worker stops before its response ends.
+    /// True if the worker stops before the end of its response.
     pub(super) cut: bool,
 }
 
@@ -85,11 +84,11 @@ impl Connections {
         })
     }
 
-    /// Tells a host something, if it is known, and traces what that changes.
-    pub(super) fn at_host<T>(&mut self, name: &str, tell: impl FnOnce(&mut Host) -> T) -> Option<T> {
+    /// Applies a change to a host, if the host is known, and traces a change of its number of connections.
+    pub(super) fn at_host<T>(&mut self, name: &str, change: impl FnOnce(&mut Host) -> T) -> Option<T> {
         let host = self.hosts.get_mut(name)?;
         let before = host.steps().last().copied();
-        let answer = tell(host);
+        let result = change(host);
         if let Some(step) = host.steps().last().filter(|step| Some(**step) != before) {
             debug!(
                 target: CONCURRENCY,
@@ -101,16 +100,16 @@ impl Connections {
                 "changed the number of connections"
             );
         }
-        Some(answer)
+        Some(result)
     }
 
-    /// Forgets a host without connections, but keeps the limits that this run found.
+    /// Removes a host without connections, but keeps the limits that this run found.
     fn forget(&mut self, name: &str) {
         let learned = self.hosts.remove(name).and_then(|host| host.learned());
         self.learned.extend(self.origins.remove(name).zip(learned));
     }
 
-    /// Notes that a connection goes through a proxy.
+    /// Records that a connection goes through a proxy.
     fn note_proxy(&mut self, proxy: Option<&Proxy>) {
         self.proxies.extend(proxy.map(ToString::to_string));
     }
@@ -127,7 +126,7 @@ impl Connections {
 }
 
 impl Director {
-    /// Returns what the host of each source allows this file now.
+    /// Returns how many connections the host of each source allows this file now.
     pub(super) fn allowances(&mut self, id: JobId) -> Vec<Allowance> {
         let sources = self.running.get(&id).map_or(0, |running| running.sources.len());
         (0..sources).map(|source| self.allowance_at(id, source)).collect()
@@ -152,7 +151,7 @@ impl Director {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
-        // Hashing or the disk is the limit now, so more connections would only wait for it.
+        // Hashing or the disk limits the speed, so more connections would only wait.
         let file = running.file();
         let at_work = now.saturating_sub(file.and_then(|file| file.came).unwrap_or_default());
         if file.and_then(|file| file.verifier.as_ref()).is_some_and(Verifier::is_behind)
@@ -174,8 +173,8 @@ impl Director {
         }
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // A connection may be slow because of --limit-rate. If it were stopped, its received bytes would be
-        // lost.
+        // A connection may be slow because of --limit-rate. It must not be stopped, because its unwritten
+        // bytes would be lost.
         if is_limited {
             allowance.surplus = 0;
         }
@@ -197,8 +196,8 @@ impl Director {
         }
     }
 
-    /// Returns how many more connections may go through the proxy of a source. A proxy counts as one host,
-    /// for all the hosts behind it.
+    /// Returns how many more connections may go through the proxy of a source. The proxy counts as one host
+    /// for all connections through it.
     fn room_at_proxy(&self, spec: &Job, source: usize) -> usize {
         let proxy_of = |spec: &Job, source: usize| {
             spec.urls.get(source).and_then(|url| self.settings.proxies.of(url)).cloned()
@@ -211,7 +210,7 @@ impl Director {
         self.settings.max_per_host.saturating_sub(self.running.values().map(through).sum())
     }
 
-    /// Continues the files that needed a connection and got none.
+    /// Continues the files that needed a connection and could not open one.
     pub(super) fn drive_waiting(&mut self) {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
@@ -228,7 +227,7 @@ impl Director {
     //
     // This function is long because a worker and its record have many fields.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
-        let (news, settings) = (self.news.clone(), self.settings.clone());
+        let (reports, settings) = (self.reports.clone(), self.settings.clone());
         let Some((most, limits)) = self
             .running
             .get(&id)
@@ -252,7 +251,7 @@ impl Director {
             others = running.workers.len(),
             "gives a connection something to fetch"
         );
-        let (go, told) = oneshot::channel();
+        let (go, permission) = oneshot::channel();
         let (end, whole) = (Arc::new(AtomicU64::new(UNKNOWN_END)), Whole::default());
         let work = Worker {
             id: worker,
@@ -261,13 +260,13 @@ impl Director {
             meter: running.meter.clone(),
             settings,
             limits,
-            go: told,
+            go: permission,
             end: end.clone(),
             whole: whole.clone(),
             workers: self.connections.count.clone(),
         };
-        // The director may have ended when a report arrives. The report is then not needed.
-        let report = move |input| drop(news.send((id, Report::Input(input))));
+        // Sending fails only if the director has ended. The report is then not needed.
+        let report = move |input| drop(reports.send((id, Report::Input(input))));
         let task = tokio::spawn(work.run(report).instrument(running.span.clone())).abort_handle();
         self.connections.count.fetch_add(1, Ordering::Relaxed);
         let first = !running.workers.values().any(|one| one.source == source);
@@ -314,26 +313,26 @@ impl Director {
         }
     }
 
-    /// Handles the failure of a worker. Its host decides if the job pauses.
+    /// Handles the failure of a worker. The state of its host decides if the job pauses.
     pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
-        let (last, flowed) = (running.workers.len() == 1, running.plan.has_flowed());
-        let lost = Lost { sent: at_work.sent, last, flowed };
+        let (last, received) = (running.workers.len() == 1, running.plan.has_received_bytes());
+        let lost = Lost { sent: at_work.sent, last, flowed: received };
         let now = self.clock.now();
         let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));
         error.pause = pause.unwrap_or(error.pause);
     }
 
     /// Removes a worker that has ended or is not needed any more. Its connection is no longer counted. `cut`
-    /// is true if the connection is closed in the middle of a response.
+    /// is true if the connection was closed in the middle of a response.
     pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
         debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection is done");
-        // Two sources at one host are counted as two files. Each keeps one connection.
+        // Two sources at one host are counted like two files, so that each can keep one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
-        // Bytes that it has not begun to write must not replace those of another worker.
+        // The worker must not write further bytes, because another worker may be assigned to them.
         at_work.end.store(0, Ordering::Relaxed);
         at_work.task.abort();
         self.connections.count.fetch_sub(1, Ordering::Relaxed);
@@ -345,8 +344,8 @@ impl Director {
         }
     }
 
-    /// Lets a worker write the body of its response. It skips `skip` bytes, and writes the rest to the offset
-    /// `at`, up to `end` if that is known.
+    /// Allows a worker to write the body of its response. The worker skips `skip` bytes, and writes the
+    /// others from the offset `at` on, up to `end` if that is known.
     pub(super) fn accept(&mut self, id: JobId, worker: WorkerId, skip: u64, at: u64, end: Option<u64>) {
         self.start_verifier(id);
         let Some(running) = self.running.get_mut(&id) else { return };
@@ -364,8 +363,9 @@ impl Director {
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
-                // The director sends this report to itself.
-                let _ = self.news.send((id, Report::Input(input)));
+                // The bytes were written with the partial file, so the director sends itself the report of
+                // the worker.
+                let _ = self.reports.send((id, Report::Input(input)));
             }
             return;
         }
@@ -375,7 +375,7 @@ impl Director {
             && let Some(go) = at_work.go.take()
         {
             at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
-            // A worker that ended meanwhile has reported that.
+            // Sending fails only if the worker has ended. Then it has reported that.
             let short_calls = self.short_calls.clone();
             let _ = go.send(Go { part, generation, skip, at, journaled, short_calls, feed });
         }

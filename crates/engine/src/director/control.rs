@@ -1,7 +1,7 @@
-//! The commands of the program while the session runs.
+//! Carries out the commands of the program while the session runs.
 //!
 //! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
-//! A command for a job that has ended changes nothing.
+//! A command for a job that has ended has no effect.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};
@@ -33,9 +33,9 @@ pub(crate) enum Control {
 /// What happens to the partial file of a job that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remove {
-    /// Keep it, if a later run can resume it.
+    /// Keep the partial file, if a later run can resume it.
     KeepPartial,
-    /// Delete it, if the job has started. If it has not, nothing was written in this session.
+    /// Delete the partial file, if the job has started. Otherwise nothing was written in this session.
     Discard,
 }
 
@@ -59,7 +59,7 @@ impl Director {
             Command::RetryAll => {
                 self.on_error = OnError::Retry;
                 for id in self.ids() {
-                    self.tell_plan(id, Input::OnError(OnError::Retry));
+                    self.on_input(id, Input::OnError(OnError::Retry));
                     self.ready.push_back((id, Ready::Answered));
                 }
             }
@@ -77,11 +77,11 @@ impl Director {
     fn control(&mut self, id: JobId, control: Control) {
         match control {
             Control::Answer(Answer::Retry) => self.ready.push_back((id, Ready::Answered)),
-            Control::Answer(Answer::Skip) => self.tell_plan(id, Input::Answer(Answer::Skip)),
+            Control::Answer(Answer::Skip) => self.on_input(id, Input::Answer(Answer::Skip)),
             Control::Pause => {
                 self.queue.pause(id);
                 self.ready.retain(|one| *one != (id, Ready::Resumed));
-                self.tell_plan(id, Input::Pause(true));
+                self.on_input(id, Input::Pause(true));
             }
             Control::Resume => {
                 self.queue.resume(id);
@@ -111,7 +111,7 @@ impl Director {
         }
         if let Some(running) = self.running.get_mut(&id) {
             running.discard = remove == Remove::Discard;
-            self.tell_plan(id, Input::Remove);
+            self.on_input(id, Input::Remove);
         }
     }
 
@@ -119,7 +119,7 @@ impl Director {
     pub(super) fn stop_all(&mut self) {
         self.start_no_more();
         for id in self.ids() {
-            self.tell_plan(id, Input::Stop);
+            self.on_input(id, Input::Stop);
         }
     }
 

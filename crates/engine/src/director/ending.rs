@@ -13,8 +13,8 @@ use downhaul_core::plan::Outcome;
 use std::time::Duration;
 use tracing::debug;
 
-/// The number of bytes that a finished file adds to its own size when the number of files at once is
-/// measured. It is about what a common line transfers in the time of a request.
+/// The controller of the number of files counts a finished file as its size plus this many bytes. A common
+/// line transfers about as much in the time of a request, so small files count for more than their size.
 const FILE_COUNTS: u64 = 16 * 1024;
 
 /// The result of a session.
@@ -27,7 +27,7 @@ pub struct Summary {
     pub finished: u64,
     /// The number of files that were skipped, because there was no need to download them.
     pub skipped: u64,
-    /// The number of files that failed. The next two numbers are included in it.
+    /// The number of files that failed. It includes the next two numbers.
     pub failed: u64,
     /// The number of failed files that the next run can resume.
     pub resumable: u64,
@@ -35,7 +35,7 @@ pub struct Summary {
     pub stopped: u64,
     /// The number of bytes of unfinished files that the next run can use.
     pub kept: u64,
-    /// The area of each failure.
+    /// The area of each failure, which decides the exit status.
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
@@ -50,7 +50,7 @@ pub struct Summary {
 impl Director {
     /// Ends a job that never started.
     pub(super) fn fail_unstarted(&mut self, id: JobId, error: &Error) {
-        self.reporter.tell(Some(id), EventKind::failed(error));
+        self.reporter.publish(Some(id), EventKind::failed(error));
         self.count_failure(error.kind);
     }
 
@@ -104,7 +104,7 @@ impl Director {
                 Report::Gone
             }),
             Some(part) => {
-                // Only closing the file is left, and no other task waits for that.
+                // Dropping the file closes it, which may block. No other task waits for that.
                 self.short_calls.run(move || drop(part));
                 self.forget(id);
             }
@@ -112,7 +112,7 @@ impl Director {
         }
     }
 
-    /// Removes everything about this file.
+    /// Removes all data about this file.
     pub(super) fn forget(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {
@@ -166,7 +166,7 @@ impl Director {
         self.summary.explanation.hosts = hosts;
         self.summary.explanation.proxies =
             std::mem::take(&mut self.connections.proxies).into_iter().collect();
-        self.reporter.tell(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
+        self.reporter.publish(None, EventKind::summary(&self.reporter.state(), self.clock.now()));
         std::mem::take(&mut self.summary)
     }
 }

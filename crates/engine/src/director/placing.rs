@@ -1,8 +1,8 @@
-//! Chooses the name of a file, and opens and starts its partial file. This runs on threads that may wait for
-//! the disk.
+//! Chooses the name of a file, and opens and starts its partial file. This code runs on threads that may wait
+//! for the disk.
 //!
-//! Invariant: the code here writes no bytes of a file, with one exception: a small file that arrived
-//! completely is written as soon as its partial file was started.
+//! Invariant: this code writes no bytes of a file, with one exception. A small file that arrived completely
+//! is written as soon as its partial file was started.
 
 use super::running::Stage;
 use super::verifying::{look_at, promises_data};
@@ -30,30 +30,30 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// The result of choosing and preparing the place of a file.
+/// The path that was chosen for a file, and its partial file.
 pub(super) struct Placement {
     pub(super) path: PathBuf,
     pub(super) place: Place,
     /// The partial file, unless the file is not downloaded.
     pub(super) part: Option<Arc<dyn Part>>,
-    /// A note about the changed name for the user.
+    /// A note for the user that the name was changed.
     pub(super) renamed: Option<String>,
     /// What an earlier run left in the partial file.
     pub(super) left: Option<Leftover>,
     pub(super) generation: Generation,
-    /// The partial file has a journal.
+    /// True if the partial file has a journal.
     pub(super) journaled: bool,
     pub(super) written: Option<Written>,
 }
 
-/// Records that a small file was written completely when its place was prepared. It is valid for one worker
-/// and one start of the partial file only.
+/// Records that a small file was written completely when its partial file was started. The record is valid
+/// only for one worker and one generation of the partial file.
 pub(super) struct Written {
     pub(super) worker: WorkerId,
     pub(super) bytes: u64,
-    /// True if all of the bytes were new there.
+    /// True if none of the bytes had been written before.
     pub(super) fresh: bool,
-    /// What the content looks like. `None` if the name of the file promises nothing.
+    /// What the content looks like. It is `None` if the content is not checked.
     pub(super) look: Option<Look>,
     pub(super) took: Duration,
 }
@@ -67,7 +67,7 @@ impl Director {
         // An existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give another name later, and a list may say something else for that name.
+        // The server may give another name later, and a list may have another digest for that name.
         let preliminary = spec.destination == Destination::Server;
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
         let work = move |known: Result<Known, Error>| {
@@ -81,7 +81,7 @@ impl Director {
                 let (path, place) = places.choose(&wanted)?;
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
-                    // The expected content is known only for the name that the server gives.
+                    // The expected digests are known only when the server has given the name.
                     Place::Taken { .. } if !sure => Place::Ask(Conditions::default()),
                     place => place,
                 };
@@ -91,20 +91,20 @@ impl Director {
         if !preliminary || self.checksums.is_idle() {
             return self.block_knowing(id, None, !preliminary, quick, work);
         }
-        // If no file is there, no list is needed to compare it.
-        let (checksums, news, span) = (self.checksums.clone(), self.news.clone(), running.span.clone());
+        // If there is no file at the path, no list is needed to compare it.
+        let (checksums, reports, span) = (self.checksums.clone(), self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
             let (places, identity) = by_name;
             let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
             if let Ok(Some((path, place))) = free {
-                return drop(news.send((id, Report::Looked(Ok((path, place))))));
+                return drop(reports.send((id, Report::Looked(Ok((path, place))))));
             }
             let known = checksums.about(&job, None).await;
-            tokio::task::spawn_blocking(move || drop(news.send((id, span.in_scope(|| work(known))))));
+            tokio::task::spawn_blocking(move || drop(reports.send((id, span.in_scope(|| work(known))))));
         });
     }
 
-    /// Chooses where a file goes, and opens its partial file.
+    /// Chooses the path of a file, and opens its partial file.
     //
     // This function is long because one task on a blocking thread does all of this without interruption.
     pub(super) fn place(&mut self, id: JobId, remote: Option<Remote>, begin: Option<Begin>) {
@@ -118,15 +118,16 @@ impl Director {
             Stage::Placing(placing) => placing.path.clone(),
             _ => running.file().map(|file| file.path.clone()),
         };
-        // Only if there is one worker is it certain that the response is from that worker.
+        // If there is exactly one worker, the response is from that worker.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // Opening a pipe waits for its reader.
+        // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
-        let news = self.news.clone();
-        // An existing file is read for its digests, and a partial file is examined.
+        let reports = self.reports.clone();
+        // An existing file is read to compute its digests, and a partial file is examined. Both may take
+        // long.
         let compares =
             matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
                 && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
@@ -159,7 +160,7 @@ impl Director {
                         (Some(Arc::new(InOrder::writer(writer)?)), None)
                     }
                     (Place::Free { .. }, Destination::Stream(_)) => {
-                        (Some(Arc::new(InOrder::open(&path, || news.is_closed())?)), None)
+                        (Some(Arc::new(InOrder::open(&path, || reports.is_closed())?)), None)
                     }
                     (Place::Free { .. }, _) => {
                         let fresh = places.was_free(&path, &identity);
@@ -216,9 +217,9 @@ impl Director {
         });
     }
 
-    /// Runs work on the disk that needs the facts of lists and signatures about the file. Without a response,
-    /// these are the facts that are known before any request. If they are final (`is_final`), they are also
-    /// passed to the plan, once.
+    /// Runs work on the disk that needs the facts about the file from lists and signatures. Without a
+    /// response, only the facts that are known before any request are used. If the facts are final
+    /// (`is_final`), they are also passed to the plan, once.
     pub(super) fn block_knowing(
         &self,
         id: JobId,
@@ -228,21 +229,21 @@ impl Director {
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
-        let is_untold = matches!(&running.stage, Stage::Placing(placing) if !placing.told);
-        let told = self.checksums.is_idle() || !is_untold;
+        let needs_facts = matches!(&running.stage, Stage::Placing(placing) if !placing.has_facts)
+            && !self.checksums.is_idle();
         let offers = remote
             .as_ref()
             .filter(|remote| self.settings.mirrors && remote.links != Links::default())
             .cloned();
-        if told && offers.is_none() {
+        if !needs_facts && offers.is_none() {
             return self.block(id, quick, move || work(Ok(Known::default())));
         }
-        let (checksums, spec, news) = (self.checksums.clone(), running.spec.clone(), self.news.clone());
+        let (checksums, spec, reports) = (self.checksums.clone(), running.spec.clone(), self.reports.clone());
         let span = running.span.clone();
         tokio::spawn(async move {
-            let mut known = match told {
-                true => Ok(Known::default()),
-                false => checksums.about(&spec, remote.as_ref()).await,
+            let mut known = match needs_facts {
+                true => checksums.about(&spec, remote.as_ref()).await,
+                false => Ok(Known::default()),
             };
             if let (Ok(known), Some(remote)) = (&mut known, &offers) {
                 checksums.add_offers(known, remote).await;
@@ -250,14 +251,14 @@ impl Director {
             if let Ok(known) = &known
                 && is_final
             {
-                let _ = news.send((id, Report::Known(known.clone())));
+                let _ = reports.send((id, Report::Known(known.clone())));
             }
-            tokio::task::spawn_blocking(move || drop(news.send((id, span.in_scope(|| work(known))))));
+            tokio::task::spawn_blocking(move || drop(reports.send((id, span.in_scope(|| work(known))))));
         });
     }
 }
 
-/// Starts a partial file, if the disk has space for the file.
+/// Begins a partial file, if the disk has space for the file.
 #[expect(clippy::too_many_arguments, reason = "a start needs all of these, and has two callers")]
 fn begin_part(
     job: JobId,
@@ -272,15 +273,15 @@ fn begin_part(
     let journal = begin.journal.as_ref().map(journal::begin);
     let generation =
         part.begin(Beginning { journal: journal.as_deref(), keep: begin.keep, size, algorithms })?;
-    // The space for a file without a journal is too small to check.
+    // Files without a journal are so small that their space is not checked.
     if let (Some(size), Some(_)) = (size, &journal) {
         space.reserve(job, part, size, disk, path)?;
     }
     Ok(generation)
 }
 
-/// Writes all of a small file. Returns `None` if that fails. The worker has the bytes too, and reports the
-/// error.
+/// Writes a small file completely. Returns `None` if that fails. The worker has the bytes too, so it writes
+/// them again and reports the error.
 fn write_whole(
     part: &dyn Part,
     generation: Generation,
@@ -296,8 +297,8 @@ fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Returns what can be continued of a partial file. Its journal is rewritten once, with as few records as
-/// possible.
+/// Returns the bytes of a partial file that can be kept. The journal is rewritten once, with as few records
+/// as possible.
 fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {
         Found::Adopted(left) => Ok(Some(Leftover::Adopted(left))),

@@ -1,6 +1,6 @@
 //! The jobs that have not started, and if further ones are accepted or may start.
 //!
-//! Invariant: each job is here once. It either waits for its turn or is paused. A closed queue is empty and
+//! Invariant: each job is in the queue once, and it is either waiting or paused. A closed queue is empty and
 //! stays empty.
 
 use super::QUEUE_AHEAD;
@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// Jobs that may start, the next one first: by priority, then in the order in which they were added.
+    /// Jobs that may start. They are sorted by priority, and then by the order in which they were added. The
+    /// next job is first.
     waiting: BTreeMap<(Reverse<i32>, JobId), Job>,
     paused: BTreeMap<JobId, Job>,
     /// Commands for jobs that have not arrived here yet.
@@ -116,7 +117,7 @@ impl Queue {
         self.paused.remove(&id).or_else(|| self.take_waiting(id))
     }
 
-    /// Changes a job that has not started. Returns false if it is not here.
+    /// Changes a job that has not started. Returns false if the job is not in the queue.
     pub(super) fn change(&mut self, id: JobId, change: impl FnOnce(&mut Job)) -> bool {
         if let Some(job) = self.paused.get_mut(&id) {
             change(job);

@@ -19,77 +19,78 @@ use tokio::task::AbortHandle;
 use tracing::Span;
 use url::Url;
 
-/// A job that is running. All fields hold in every stage; what belongs to some stages is in [`Stage`].
+/// A job that is running. Its fields are used in every stage. Data of single stages is in [`Stage`].
 pub(super) struct Running {
     pub(super) spec: Arc<Job>,
     pub(super) plan: Plan,
-    /// All that happens to the job is traced in it.
+    /// The span of all trace events of the job.
     pub(super) span: Span,
     pub(super) meter: Arc<Meter>,
     pub(super) priority: i32,
     pub(super) limits: Limits,
     /// True if its partial file is deleted when it ends unfinished.
     pub(super) discard: bool,
-    /// True if it could use a further connection and got none.
+    /// True if the job could use another connection and could not open one.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
-    /// The first one is at work before there is a partial file, since its response may name the file.
+    /// The workers. The first one starts before there is a partial file, since its response may name the
+    /// file.
     pub(super) workers: BTreeMap<WorkerId, AtWork>,
-    /// The most connections at once.
+    /// The most connections of the job at once.
     pub(super) most_workers: usize,
-    /// When the plan wants to be asked again, in any stage: for a retry, or at the end of `--max-time`.
+    /// The time at which the plan must be called again, for a retry or at the end of `--max-time`.
     pub(super) wake: Option<Duration>,
-    /// When the job began.
+    /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
 }
 
-/// How far a job is.
+/// The stage of a job.
 pub(super) enum Stage {
-    /// Its path is being chosen. Nothing of it is on the disk.
+    /// The path of the file is being chosen. Nothing was written.
     Placing(Placing),
-    /// Its bytes are fetched into the partial file.
+    /// Bytes are fetched into the partial file.
     Transferring(OpenFile),
-    /// All bytes were written at the time `complete`, and are verified.
+    /// The bytes are being verified. They were all written at the time `complete`.
     Verifying { file: OpenFile, complete: Duration },
-    /// It was `verified` at that time, and gets its final name.
+    /// The file gets its final name. It was verified at the time `verified`.
     Publishing { file: OpenFile, complete: Duration, verified: Duration },
-    /// It is over, and its partial file may still have to be removed.
+    /// The job is over, but its partial file may have to be removed.
     Over,
 }
 
-/// What is known before there is a partial file.
+/// Facts that are known before there is a partial file.
 #[derive(Default)]
 pub(super) struct Placing {
     /// True once the plan has the facts of lists and signatures about the file.
-    pub(super) told: bool,
-    /// Its own signature.
+    pub(super) has_facts: bool,
+    /// The file's own signature.
     pub(super) signature: Option<Arc<Signature>>,
-    /// The final path, if it was chosen already.
+    /// The final path, if it was already chosen.
     pub(super) path: Option<PathBuf>,
 }
 
-/// A partial file, and what is known of its bytes. What is known of the bytes ends when the file begins again
+/// A partial file, and facts about its bytes. These facts are dropped when the file begins again
 /// ([`OpenFile::begin`]).
 pub(super) struct OpenFile {
     /// The final path.
     pub(super) path: PathBuf,
     pub(super) part: Arc<dyn Part>,
     pub(super) generation: Generation,
-    /// It has a journal.
+    /// True if the partial file has a journal.
     pub(super) journaled: bool,
-    /// All of a small file was written when the partial file was made.
+    /// Set if a small file was written completely when its partial file was begun.
     pub(super) written: Option<Written>,
-    /// What the content looks like, if that was seen while it was written.
+    /// What the content looks like, if the first bytes were examined while they were written.
     pub(super) look: Option<Look>,
     pub(super) verifier: Option<Verifier>,
-    /// Reads back what an earlier run left.
+    /// The task that compares the bytes of an earlier run with the journal.
     pub(super) checker: Option<AbortHandle>,
-    /// When the file last changed, as the last accepted response says.
+    /// The modification time of the file in the last accepted response.
     pub(super) modified: Option<SystemTime>,
     /// The file's own signature.
     pub(super) signature: Option<Arc<Signature>>,
-    /// When its first bytes came.
+    /// The time when the first bytes arrived.
     pub(super) came: Option<Duration>,
 }
 
@@ -132,7 +133,7 @@ impl Running {
         }
     }
 
-    /// Returns the partial file to change it, if there is one.
+    /// Returns the partial file for changes, if there is one.
     pub(super) fn file_mut(&mut self) -> Option<&mut OpenFile> {
         match &mut self.stage {
             Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
@@ -151,16 +152,16 @@ impl Running {
         self.stage = to(std::mem::replace(&mut self.stage, Stage::Over));
     }
 
-    /// Takes what lists and signatures say of the file.
+    /// Records that the facts of lists and signatures have arrived. `signature` is the file's own signature.
     pub(super) fn on_known(&mut self, signature: Option<Arc<Signature>>) {
         if let Stage::Placing(placing) = &mut self.stage {
-            placing.told = true;
+            placing.has_facts = true;
             placing.signature = signature.or(placing.signature.take());
         }
     }
 
-    /// Takes the path that the file has before anything is asked of a server. The server may still give it
-    /// another name, unless it is continued or skipped.
+    /// Records the path that was chosen before any request. The server may still give the file another name,
+    /// unless the file is continued or skipped.
     pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
         let is_settled = self.spec.destination != Destination::Server
             || matches!(place, Place::Taken { .. } | Place::Free { left: true, .. });
@@ -172,23 +173,23 @@ impl Running {
         }
     }
 
-    /// The partial file was begun again.
+    /// Records that the partial file was begun again.
     pub(super) fn on_begun(&mut self, generation: Generation) {
         if let Some(file) = self.file_mut() {
             file.generation = generation;
         }
     }
 
-    /// Takes the result of choosing a path. There is a partial file from now on, unless nothing is to
-    /// be done.
+    /// Records the result of choosing a path. From now on there is a partial file, unless the file is
+    /// skipped.
     pub(super) fn on_placed(&mut self, placement: Placement) {
-        let Placing { told, signature, .. } = match &mut self.stage {
+        let Placing { has_facts, signature, .. } = match &mut self.stage {
             Stage::Placing(placing) => std::mem::take(placing),
             _ => Placing::default(),
         };
         let Placement { path, part, generation, journaled, written, .. } = placement;
         self.stage = match part {
-            None => Stage::Placing(Placing { told, signature, path: Some(path) }),
+            None => Stage::Placing(Placing { has_facts, signature, path: Some(path) }),
             Some(part) => Stage::Transferring(OpenFile {
                 path,
                 part,
@@ -217,7 +218,7 @@ impl Stage {
         }
     }
 
-    /// All bytes are written.
+    /// Changes the stage when all bytes are written.
     pub(super) fn complete(self, now: Duration) -> Stage {
         match self {
             Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {
@@ -227,7 +228,7 @@ impl Stage {
         }
     }
 
-    /// All bytes are verified.
+    /// Changes the stage when all bytes are verified.
     pub(super) fn verified(self, now: Duration) -> Stage {
         match self {
             Stage::Verifying { file, complete } => Stage::Publishing { file, complete, verified: now },
@@ -235,7 +236,7 @@ impl Stage {
         }
     }
 
-    /// Bytes are missing again.
+    /// Changes the stage back when bytes are missing again.
     pub(super) fn incomplete(self) -> Stage {
         match self {
             Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => Stage::Transferring(file),
@@ -245,7 +246,7 @@ impl Stage {
 }
 
 impl OpenFile {
-    /// The file begins again: nothing that was written counts.
+    /// Drops all facts about the bytes, because the file begins again.
     pub(super) fn begin(&mut self, journaled: bool) {
         self.journaled = journaled;
         self.modified = None;
@@ -253,7 +254,7 @@ impl OpenFile {
         self.forget_digests();
     }
 
-    /// Some of what was written does not count any more.
+    /// Drops the digests, because some of the written bytes were discarded.
     pub(super) fn forget_digests(&mut self) {
         (self.written, self.look, self.verifier) = (None, None, None);
     }
@@ -288,8 +289,8 @@ pub(super) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
     (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
 }
 
-/// Returns the size of a file as its list states it. JSON lines and lock files state it among other keys,
-/// which are not checked.
+/// Returns the size of a file as its list states it. JSON lines and lock files have the size among keys that
+/// are not checked.
 pub(super) fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }

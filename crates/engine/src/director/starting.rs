@@ -18,22 +18,22 @@ use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
 use std::sync::Arc;
 
-/// The number of files that may wait for the user or a host before no new file starts. It is enough for a
-/// short absence, and few enough that the user remembers what each question was about.
+/// If this many files wait for the user or a host, no new file starts. So the user can be away for a short
+/// time, and later has only a limited number of questions to answer.
 const IDLE_MOST: usize = 64;
 
-/// The number of files at once before it is known if more of them help.
+/// The number of files at once until it was measured if more files are faster.
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
-    /// Takes a job into the queue and reserves its name.
+    /// Adds a job to the queue and reserves its name.
     pub(super) fn enqueue(&mut self, (id, job): Added) {
         self.queue.count();
         let queued = match &job {
             Ok(job) => EventKind::queued(job),
             Err(error) => EventKind::queued_without_job(error),
         };
-        self.reporter.tell(Some(id), queued);
+        self.reporter.publish(Some(id), queued);
         match job {
             Ok(spec) => match self.places.reserve(id, &spec) {
                 Reserved::Path => {
@@ -43,7 +43,7 @@ impl Director {
                 Reserved::Same => {
                     let path = SafeName::from_url(&spec.urls[0]).to_string();
                     let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                    self.reporter.tell(Some(id), EventKind::skipped(path, reason));
+                    self.reporter.publish(Some(id), EventKind::skipped(path, reason));
                     self.summary.skipped += 1;
                 }
                 Reserved::Taken => {
@@ -66,8 +66,8 @@ impl Director {
             let Some((id, why)) = self.ready.pop_front() else { break };
             match why {
                 Ready::Waited => self.drive(id),
-                Ready::Answered => self.tell_plan(id, Input::Answer(Answer::Retry)),
-                Ready::Resumed => self.tell_plan(id, Input::Pause(false)),
+                Ready::Answered => self.on_input(id, Input::Answer(Answer::Retry)),
+                Ready::Resumed => self.on_input(id, Input::Pause(false)),
             }
         }
         while self.queue.has_next() && self.may_start() {
@@ -98,7 +98,7 @@ impl Director {
     pub(super) fn rules(&self, id: JobId, spec: &Job) -> Rules {
         let origins: Vec<_> = spec.urls.iter().map(|url| self.places.origin(spec, url)).collect();
         let identity = Identity { origins, has_strong_digest: false };
-        // If it is known that no file is there, the disk is not asked.
+        // If it is known that there is no file at the path, the disk is not checked.
         let look_first = !spec.destination.is_in_order() && !self.places.is_free(id, &identity);
         Rules {
             origins: identity.origins,
@@ -118,7 +118,8 @@ impl Director {
         }
     }
 
-    /// Returns the most connections for a file, if a number was named for it, for its host or for all files.
+    /// Returns the most connections for a file, if the user set a number for the file, for its host or for
+    /// all files.
     pub(super) fn most_connections(&self, spec: &Job) -> Option<usize> {
         if spec.sends.is_some() {
             return Some(1);

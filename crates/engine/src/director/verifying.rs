@@ -1,8 +1,8 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: an answer has the number of its request. An answer about bytes that were discarded meanwhile is
-//! ignored.
+//! Invariant: the result of a check has the number of its request. A result about bytes that were discarded
+//! meanwhile is ignored.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};
@@ -26,8 +26,8 @@ use tracing::Instrument;
 impl Director {
     pub(super) fn check(&mut self, id: JobId, number: u32, claims: Vec<Claim>) {
         self.start_verifier(id);
-        let (news, span) = (self.news.clone(), self.span(id));
-        let report = move |input| drop(news.send((id, Report::Input(input))));
+        let (reports, span) = (self.reports.clone(), self.span(id));
+        let report = move |input| drop(reports.send((id, Report::Input(input))));
         let Some(running) = self.running.get_mut(&id) else { return };
         let size = running.plan.size();
         let Some(file) = running.file_mut() else { return };
@@ -44,7 +44,8 @@ impl Director {
         if algorithms.is_empty() || running.spec.destination.is_in_order() {
             return;
         }
-        // A verifier without all the algorithms is replaced. The new one reads the file back from the start.
+        // A verifier that lacks one of the algorithms is replaced. The new verifier reads the file back from
+        // the start.
         let prefix = running.plan.prefix();
         let Some(file) = running.file_mut() else { return };
         if file.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
@@ -78,7 +79,7 @@ impl Director {
     }
 
     pub(super) fn verify(&mut self, id: JobId) {
-        let news = self.news.clone();
+        let reports = self.reports.clone();
         let Some(running) = self.running.get_mut(&id) else { return };
         running.meter.set_phase(Phase::Finishing);
         let now = self.clock.now();
@@ -94,25 +95,25 @@ impl Director {
         let beginning = wanted.then(|| part.clone());
         let quick = !file.journaled;
         let verdict = |digests| Report::Input(Input::Verified(digests));
-        let to_tell = news.clone();
-        let tell = move |look: Look| {
+        let early_reports = reports.clone();
+        let report_look = move |look: Look| {
             let findings = Findings { look: Some(look), ..Findings::default() };
-            let _ = to_tell.send((id, Report::Input(Input::Found(findings))));
+            let _ = early_reports.send((id, Report::Input(Input::Found(findings))));
         };
-        seen.into_iter().for_each(&tell);
+        seen.into_iter().for_each(&report_look);
         if verifier.is_none() && signature.is_none() {
             let digests = Ok(part.digests());
             return match beginning {
-                None => drop(news.send((id, verdict(digests)))),
+                None => drop(reports.send((id, verdict(digests)))),
                 Some(part) => self.block(id, quick, move || {
-                    tell(look_at(&*part));
+                    report_look(look_at(&*part));
                     verdict(digests)
                 }),
             };
         }
         tokio::spawn(async move {
             if let Some(part) = beginning {
-                let _ = tokio::task::spawn_blocking(move || tell(look_at(&*part))).await;
+                let _ = tokio::task::spawn_blocking(move || report_look(look_at(&*part))).await;
             }
             let digests = match verifier {
                 Some(verifier) => verifier.finish(size).await,
@@ -130,7 +131,7 @@ impl Director {
                 }
                 (digests, _) => digests,
             };
-            let _ = news.send((id, verdict(checked)));
+            let _ = reports.send((id, verdict(checked)));
         });
     }
 
@@ -166,8 +167,9 @@ impl Director {
     }
 }
 
-/// Returns true if the name of a file, or the given URL, promises something other than an HTML page, and if
-/// that is to be checked. If the user gave a name that may be that of a page, only this name is considered.
+/// Returns true if the content must be checked, because the name of the file or the given URL promises
+/// something other than an HTML page. If the user gave a name that may be that of a page, only this name is
+/// considered.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
     let by_name = content::promise(at);
@@ -177,8 +179,8 @@ pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
         && [by_name, content::promise(spec.urls[0].path())].contains(&Promise::Data)
 }
 
-/// Returns what the beginning of the written bytes looks like. If it cannot be read, it looks like nothing
-/// special.
+/// Returns what the first written bytes look like. If they cannot be read, the result is that of ordinary
+/// data.
 pub(super) fn look_at(part: &dyn Part) -> Look {
     let mut beginning = [0; content::ENOUGH];
     let read = part.read_at(0, &mut beginning).unwrap_or(0);

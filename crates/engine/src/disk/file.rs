@@ -1,5 +1,5 @@
-//! Partial files on real disks: `NAME.part` beside `NAME`, locked while it is written, and renamed when
-//! complete. Unless it is small, its journal is beside it.
+//! Keeps partial files on real disks: `NAME.part` is beside `NAME`, is locked while it is written, and is
+//! renamed when it is complete. Unless the file is small, its journal is beside it.
 //!
 //! Invariant: the lock on the partial file also covers its journal. Neither is changed before this run has
 //! the lock and the path still leads to the locked file. A journal without a partial file has no meaning.
@@ -63,7 +63,7 @@ impl Disk for Files {
         let usual = side_files(target);
         match start_of(&usual.journal) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
-            // Without a journal of downhaul, these may be files of the user or of another tool.
+            // Without a journal of downhaul, the two files may belong to the user or to another tool.
             None if exists(&usual.part) && exists(&usual.journal) => false,
             None => has_bytes(&usual.journal) || (has_bytes(&usual.part) && !is_ours(&usual.part)),
         }
@@ -133,16 +133,16 @@ impl Disk for Files {
     }
 }
 
-/// The endings of files that other tools keep beside an unfinished file.
+/// The endings of control files that other tools keep beside an unfinished file.
 const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
 
-/// The extended attribute that holds the record of a finished file.
+/// The extended attribute with the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";
 
 /// The value of that attribute while the file is unfinished. It cannot be read as a record.
 pub(super) const UNFINISHED: u8 = 0;
 
-/// The extended attribute that holds the URL of a file, as freedesktop.org defines it.
+/// The extended attribute with the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
 fn exists(path: &Path) -> bool {
@@ -151,15 +151,15 @@ fn exists(path: &Path) -> bool {
 
 /// Returns the side files of a job, and true if they have the usual names. They have other names if files of
 /// the usual names belong to another URL, or if nothing shows that downhaul made those files. The partial
-/// file of a `small` file has no journal to show that, so it has a name of its own.
+/// file of a `small` file has no journal that could show this, so it always has another name.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));
     if is_own { (own, false) } else { (usual, true) }
 }
 
-/// Returns true if a file without a journal is a partial file of downhaul: it is marked, or another run is
-/// working on it.
+/// Returns true if a file without a journal is a partial file of downhaul. It then has a mark, or another run
+/// is working on it.
 fn is_ours(path: &Path) -> bool {
     let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     platform::attached(path, RECORD).is_some_and(|mark| mark == [UNFINISHED])
@@ -180,8 +180,9 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
 
 /// Opens or creates a partial file, and locks it. Returns it with its metadata.
 fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
-    // Another run may have renamed or removed the partial file between the opening and the locking here. Then
-    // another file is at that path now. If that happens three times in a row, it is not by chance.
+    // Another run may rename or remove the partial file after it was opened here and before it was locked.
+    // Then the path leads to another file. If that happens three times in a row, another program does it on
+    // purpose.
     for _ in 0..3 {
         let file = match platform::open_part(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -195,7 +196,7 @@ fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> 
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => break,
-            // Some network file systems have no locks. Without a lock a second run is not noticed, but the
+            // Some network file systems have no locks. Without a lock, a second run is not detected, but the
             // download works.
             Err(TryLockError::Error(e)) if platform::has_no_locks(&e) => {}
             Err(TryLockError::Error(e)) => return Err(failure(&e, path)),
@@ -232,12 +233,12 @@ fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the disk makes folders here, and nowhere else")]
+#[expect(clippy::disallowed_methods, reason = "this is the only place that makes folders")]
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one way to publish")]
+#[expect(clippy::disallowed_methods, reason = "this is the only place that gives a file its final name")]
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }

@@ -1,7 +1,7 @@
 //! Writes to standard output, a pipe or a device. Bytes are written in order and hashed at the same time, and
 //! cannot be taken back.
 //!
-//! Bytes that arrive too early wait in memory. The window of the plan limits their number.
+//! Bytes that arrive too early wait in memory. The plan limits how far ahead it requests bytes.
 
 use super::{Beginning, Generation, Part, Publishing, platform};
 use crate::hashers::Hashers;
@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The time between attempts to open a pipe without a reader. It is short for a user, and the attempts take
-/// almost no processor time.
+/// The time between attempts to open a pipe that has no reader yet. A user does not notice this delay, and
+/// the attempts take almost no processor time.
 const LOOK_FOR_READER: Duration = Duration::from_millis(20);
 
 /// An output whose bytes are written in order.
@@ -30,7 +30,8 @@ pub(crate) struct InOrder {
 }
 
 struct State {
-    /// The output, or `None` once all bytes were written. A pipe is closed then, so its reader sees the end.
+    /// The output, or `None` once all bytes were written. A pipe is then closed, so that its reader receives
+    /// the end.
     out: Option<Box<dyn Write + Send>>,
     generation: Generation,
     /// The number of bytes that were written.
@@ -38,7 +39,7 @@ struct State {
     /// The bytes that wait for their turn, by offset.
     waiting: BTreeMap<u64, Vec<Bytes>>,
     hashers: Hashers,
-    /// The first bytes. They show if the server sent a web page instead of the file.
+    /// The first bytes, which show if the server sent a web page instead of the file.
     beginning: Vec<u8>,
     /// True if a write failed, so that it is not known how many bytes were written.
     broken: bool,
@@ -63,8 +64,8 @@ impl InOrder {
         let name = path.to_string_lossy().into_owned();
         let fail = |e: io::Error| super::failure(&e, path);
         if platform::is_block_device(path) {
-            // A user who wants to replace a file system by a download can use a pipe. Otherwise it is a
-            // mistake.
+            // Writing to a block device replaces its file system. This is probably a mistake. A user who
+            // wants it can use a pipe.
             let why = "it is a block device, and its content would be lost. To write to it on purpose, use -o - and a pipe";
             return Err(Error::new(ErrorKind::FileIsDevice, name, why));
         }
@@ -79,7 +80,7 @@ impl InOrder {
         }
     }
 
-    /// Returns a writer of the program.
+    /// Returns the output for a writer of the program.
     ///
     /// # Errors
     /// Returns `output.started` if another job has used the writer.
@@ -105,8 +106,8 @@ impl InOrder {
     }
 }
 
-/// A terminal. Binary data is not written to it, because that could change how it works. Text contains no
-/// NUL.
+/// A terminal. Data that contains a NUL is binary. It is not written to the terminal, because it could change
+/// the terminal's settings.
 struct TextOnly<W>(W);
 
 impl<W: Write> Write for TextOnly<W> {
@@ -135,7 +136,8 @@ impl State {
         }
     }
 
-    /// Writes the bytes that are next. The first bytes of `data` may have been written already.
+    /// Writes the bytes that follow the last written ones. The first bytes of `data` may have been written
+    /// already.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
         self.broken = true;
         let mut known = self.left.saturating_sub(offset);
@@ -184,7 +186,7 @@ impl Part for InOrder {
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, "too late"));
         }
         if offset > state.left {
-            // If two parts begin at the same place, the longer one contains the other.
+            // If two buffers begin at the same offset, the longer one contains the other.
             let length = |data: &[Bytes]| data.iter().map(Bytes::len).sum::<usize>();
             if state.waiting.get(&offset).is_none_or(|there| length(there) < length(data)) {
                 state.waiting.insert(offset, data.to_vec());
@@ -240,7 +242,7 @@ impl Part for InOrder {
             let why = format!("{left} bytes of {} have left", how.size);
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
-        // A pipe is closed, so that its reader sees the end.
+        // Dropping the output closes a pipe, so that its reader receives the end.
         self.state().out.take().map_or(Ok(()), |mut out| out.flush()).map_err(|e| self.failure(&e))
     }
 

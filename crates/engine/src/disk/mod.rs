@@ -1,7 +1,7 @@
-//! The interface to the disk: [`Disk`] looks at names and opens partial files, and [`Part`] is one unfinished
+//! The interface to the disk. [`Disk`] checks names and opens partial files, and [`Part`] is one unfinished
 //! file.
 //!
-//! All calls block. The engine makes them on blocking threads, never on those that serve the network.
+//! All calls block. The engine makes them on blocking threads, and never on the threads for the network.
 //! Standard output and pipes ([`in_order`]) and the simulated disk of the testkit implement these traits too.
 //!
 //! Invariant: a final name appears only through [`Part::publish`]. Until then, an older file of that name is
@@ -31,14 +31,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-/// The bytes that are read at a time: enough to make the cost of a call negligible, and few enough to stay in
-/// the cache.
+/// The number of bytes that are read at a time. With this size, the cost of a call is negligible, and the
+/// bytes stay in the processor's cache.
 const READ: usize = 256 * 1024;
 
 /// A place where files are kept.
 pub trait Disk: Send + std::marker::Sync {
-    /// Returns what is at a path, or `None` if there is nothing. Symbolic links are followed. A link that
-    /// leads nowhere is something.
+    /// Returns what is at a path, or `None` if there is nothing. Symbolic links are followed. For a link
+    /// without a target, the result is [`NoFile::Link`].
     ///
     /// # Errors
     /// Returns the error of the system, except "not found".
@@ -47,18 +47,19 @@ pub trait Disk: Send + std::marker::Sync {
     /// Returns true if an earlier run left a partial file of `target` that this job may resume.
     fn has_left(&self, target: &Path, identity: &Identity) -> bool;
 
-    /// Returns true if the partial file of `target` belongs to another URL than this job's.
+    /// Returns true if the partial file of `target` belongs to a URL that is not this job's.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
         false
     }
 
-    /// Returns the tool that has not finished the file at this path, if its control file is beside it.
+    /// Returns the tool that has not finished the file at this path, if there is a control file of that tool
+    /// beside it.
     fn unfinished_by(&self, _path: &Path) -> Option<&'static str> {
         None
     }
 
-    /// Returns the names in a folder. There are none if it does not exist. Returns `None` if the folder
-    /// cannot be read or has more than `most` names.
+    /// Returns the names in a folder. If the folder does not exist, there are no names. Returns `None` if the
+    /// folder cannot be read or has more than `most` names.
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
     /// Opens and locks the partial file of `target`, makes the folders that it needs, and finds what can be
@@ -70,8 +71,8 @@ pub trait Disk: Send + std::marker::Sync {
     /// [`Resume::Adopt`]) is not a prefix, and otherwise the error of the system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
-    /// Removes a journal whose partial file is gone, because an earlier run stopped between its last two
-    /// steps.
+    /// Removes a journal without a partial file. An earlier run leaves one if it stops after renaming the
+    /// partial file and before removing the journal.
     fn tidy(&self, target: &Path);
 
     /// Returns how many bytes are free for a file at this path, if that is known.
@@ -105,14 +106,13 @@ pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) ->
 /// How a partial file is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
-    /// What to do with a file of an earlier run.
+    /// What to do with the files of an earlier run.
     pub resume: Resume,
     /// The identity of the job.
     pub identity: &'a Identity,
-    /// True if no file of this target existed when the folder was read. An empty partial file is then not
-    /// examined.
+    /// True if the target had no files when the folder was read. An empty partial file is then not examined.
     pub fresh: bool,
-    /// True if the file gets no journal. Nothing else would show that downhaul made its partial file.
+    /// True if the file gets no journal. Then nothing shows that downhaul made the partial file.
     pub small: bool,
     /// True if an extended attribute may mark the partial file as downhaul's.
     pub mark: bool,
@@ -121,17 +121,17 @@ pub struct Opening<'a> {
 /// How a file gets its final name.
 #[derive(Debug, Clone)]
 pub struct Publishing {
-    /// Its size in bytes. Bytes after that are removed.
+    /// The size in bytes. Bytes after that are removed.
     pub size: u64,
     /// True if an existing file is replaced. Otherwise it is kept, and publishing fails.
     pub replace: bool,
-    /// True if an existing file is replaced only if this one continues it: this one has all bytes of that
-    /// file, or all that its control file marks as complete. Otherwise publishing fails with
-    /// `resume.damaged`.
+    /// True if an existing file is replaced only by a file that continues it. Such a file has all bytes of
+    /// the existing file, or all bytes that its control file marks as complete. Otherwise publishing fails
+    /// with `resume.damaged`.
     pub continues: bool,
     /// The modification time that the file gets.
     pub modified: Option<SystemTime>,
-    /// When the file is forced to the disk before it is published.
+    /// Decides if the file is forced to the disk before it is published.
     pub sync: Sync,
     /// The record by which later runs recognise the file.
     pub attach: Option<Attach>,
@@ -150,14 +150,14 @@ pub struct Attach {
     pub now: SystemTime,
 }
 
-/// What a run can continue.
+/// The bytes that a run can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A copy of the file under the final name, with its length in bytes.
+    /// The partial file is a copy of the file under the final name, with this length in bytes.
     Whole(u64),
-    /// The bytes of an earlier run's journal.
+    /// An earlier run left a journal with this content.
     Journal(Vec<u8>),
-    /// The partial file of another tool.
+    /// Another tool left a partial file.
     Adopted(Adopted),
 }
 
@@ -179,8 +179,8 @@ pub type Generation = u64;
 
 /// One unfinished file.
 pub trait Part: Send + std::marker::Sync {
-    /// Starts the file, perhaps not for the first time. Waits for writes in progress, and forgets everything
-    /// that was written and recorded.
+    /// Starts the file, or starts it again. Waits for writes in progress, and drops everything that was
+    /// written and recorded.
     ///
     /// # Errors
     /// `output.started` if bytes cannot be taken back, or an error of the system.
@@ -207,8 +207,8 @@ pub trait Part: Send + std::marker::Sync {
     /// An error of the system.
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
 
-    /// Forgets that these bytes were written, so that the next write replaces them. Returns false if bytes
-    /// cannot be taken back.
+    /// Marks these bytes as not written, so that the next write replaces them. Returns false if bytes cannot
+    /// be taken back.
     ///
     /// # Errors
     /// Returns an error if the file has started again or has its final name.
@@ -276,21 +276,21 @@ pub enum NoFile {
     Folder,
     /// A pipe, a socket or a device.
     Device,
-    /// A symbolic link that leads nowhere. Unlike the others, it is replaced like a file.
+    /// A symbolic link without a target. Unlike the others, it is replaced like a file.
     Link,
 }
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// What it is, if it is not a regular file.
+    /// The kind of the object, if it is not a regular file.
     pub instead: Option<NoFile>,
-    /// The file.
+    /// The facts about the file.
     pub file: identity::ExistingFile,
 }
 
 impl Standing {
-    /// Returns true if a file cannot replace it, because it is a folder or a device.
+    /// Returns true if a file cannot replace the object, because it is a folder or a device.
     pub(crate) fn keeps_its_name(&self) -> bool {
         matches!(self.instead, Some(NoFile::Folder | NoFile::Device))
     }

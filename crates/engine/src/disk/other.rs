@@ -1,4 +1,4 @@
-//! The functions of `unix.rs` for other systems (Windows). They are not tested.
+//! Has the functions of `unix.rs` for other systems (Windows). They are not tested.
 
 use bytes::Bytes;
 use std::fs::{File, Metadata, OpenOptions};
@@ -42,7 +42,7 @@ pub(super) fn occupied(meta: &Metadata) -> u64 {
     meta.len()
 }
 
-/// Returns false: files are sparse here only if a program asked for that.
+/// Returns false, because files are sparse on Windows only if a program requested that.
 pub(super) fn has_holes(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
@@ -57,7 +57,7 @@ pub(super) fn preallocate(_file: &File, _size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing: the system writes in the background.
+/// Does nothing, because the system writes in the background.
 pub(super) fn begin_write_back(_file: &File, _range: Range<u64>) {}
 
 /// std does not offer this.
@@ -65,12 +65,13 @@ pub(super) fn free_space(_path: &Path) -> Option<u64> {
     None
 }
 
-/// Does nothing: the file system's own journal keeps names.
+/// Does nothing, because the file system keeps names in its own journal.
 pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if there is a file at the path. An open file keeps its name here, so it is this one.
+/// Returns true if there is a file at the path. On Windows an open file keeps its name, so it is the same
+/// file.
 pub(super) fn is_at(_ours: &Metadata, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }
@@ -110,7 +111,7 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     super::file::rename(from, to)
 }
 
-/// Returns false: every file system here has locks.
+/// Returns false, because every file system of Windows has locks.
 pub(super) fn has_no_locks(_error: &io::Error) -> bool {
     false
 }

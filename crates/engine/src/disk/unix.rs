@@ -35,7 +35,8 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
 
 /// Opens a pipe or a device for writing. Returns `None` while no program reads from a pipe.
 pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
-    // Appending, since a shell may have opened a file for us at its end (`3>>log`, `/dev/fd/3`).
+    // The file is opened for appending, since a shell may have opened it so (`3>>log`, with `/dev/fd/3` as
+    // the path).
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let opened = OpenOptions::new()
         .append(true)
@@ -43,7 +44,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
         .open(path);
     let file = match opened {
         Ok(file) => file,
-        // POSIX, `open`: the pipe has no reader. A socket, which cannot be opened, has the same error.
+        // The pipe has no reader (POSIX, `open`). A socket, which cannot be opened, has the same error.
         Err(e)
             if Errno::from_io_error(&e) == Some(Errno::NXIO) && fs::metadata(path)?.file_type().is_fifo() =>
         {
@@ -51,7 +52,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
         }
         Err(e) => return Err(e),
     };
-    // Only opening must not wait.
+    // Opening must not wait, but writing may wait.
     let flags = rustix::fs::fcntl_getfl(&file)?;
     rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
     Ok(Some(file))
@@ -74,12 +75,12 @@ pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result
 
 /// Returns how many bytes of the disk a file occupies.
 pub(super) fn occupied(meta: &Metadata) -> u64 {
-    // POSIX leaves the unit of st_blocks open; all systems that matter count in 512 bytes.
+    // POSIX does not define the unit of st_blocks. Linux, macOS and the BSDs count in units of 512 bytes.
     meta.blocks() * 512
 }
 
-/// Returns true if parts of a file were never written, either because the file system says so, or because the
-/// file has too few blocks for its length.
+/// Returns true if parts of a file were never written. Either the file system reports holes, or the file has
+/// too few blocks for its length.
 pub(super) fn has_holes(file: &File) -> io::Result<bool> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)) {
@@ -87,17 +88,17 @@ pub(super) fn has_holes(file: &File) -> io::Result<bool> {
             rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
             return Ok(hole < file.metadata()?.len());
         }
-        // An empty file has no data and no hole, and some file systems cannot say.
+        // An empty file has neither data nor a hole, and some file systems cannot report holes.
         Err(Errno::NXIO | Errno::INVAL | Errno::NOTSUP) => {}
         Err(e) => return Err(e.into()),
     }
     let meta = file.metadata()?;
-    // A few missing blocks may be due to compression or inline data.
+    // A few blocks may be missing because the file system compresses data or stores it inline.
     Ok(occupied(&meta) + 64 * 1024 < meta.len() / 2)
 }
 
-/// Makes `to` a copy of `from` that shares its blocks, if the file system can do that. Returns whether it
-/// did.
+/// Makes `to` a copy of `from` that shares its blocks, if the file system can do that. Returns true if it
+/// could.
 pub(super) fn share_blocks(from: &File, to: &File) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::fs::ioctl_ficlone(to, from).is_ok();
@@ -112,7 +113,7 @@ pub(super) fn share_blocks(from: &File, to: &File) -> bool {
 pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        // ext4, XFS, btrfs: the numbers of statfs(2).
+        // The numbers of ext4, XFS and btrfs in statfs(2).
         const WITH_EXTENTS: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
         let Ok(system) = rustix::fs::fstatfs(file) else { return Ok(()) };
         let kind = u64::try_from(system.f_type).unwrap_or_default();
@@ -132,9 +133,10 @@ pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
-/// Asks the system to write these bytes to the disk, and does not wait.
+/// Requests that the system writes these bytes to the disk, and does not wait.
 pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
-    // On Linux this advice starts to write dirty pages. Only pages that are clean already leave the cache.
+    // On Linux, this advice starts the writing of dirty pages. Only pages that are already clean are dropped
+    // from the cache.
     #[cfg(target_os = "linux")]
     if let Some(length) = std::num::NonZeroU64::new(range.end - range.start) {
         let _ = rustix::fs::fadvise(file, range.start, Some(length), rustix::fs::Advice::DontNeed);
@@ -146,7 +148,7 @@ pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
 /// Returns how many bytes this user may write on the disk of a file that exists or will exist.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Some FUSE file systems do not know, and return 0.
+    // Some FUSE file systems cannot report their size, and return 0.
     let system = rustix::fs::statvfs(folder).ok().filter(|system| system.f_blocks > 0)?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
@@ -214,8 +216,8 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
             Ok(())
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-        // The file system has no hard links either (FAT), so this looks first and then renames. Another
-        // program may act in between.
+        // The file system has no hard links either (FAT). So this code first checks that the path is free,
+        // and then renames the file. Another program may create a file in between.
         Err(_) if std::fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => super::file::rename(from, to),
     }
@@ -240,12 +242,12 @@ pub(super) fn detach(file: &File, name: &str) {
     let _ = (file, name);
 }
 
-/// Returns an extended attribute of the file at a path, or `None` if there is none of that name, or it is too
-/// long.
+/// Returns an extended attribute of the file at a path, or `None` if there is no such attribute, or if it is
+/// too long.
 pub(super) fn attached(path: &Path, name: &str) -> Option<Vec<u8>> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
-        // The longest record is shorter.
+        // The longest record is shorter than this buffer.
         let mut value = [0; 512];
         let length = rustix::fs::getxattr(path, name, &mut value).ok()?;
         Some(value[..length].to_vec())

@@ -1,7 +1,7 @@
 //! Decides what to do if the final name of a job exists (`--if-exists`).
 //!
-//! Invariant: a file is *already there* only by a given digest, by its record in an extended attribute, or by
-//! a comparison with the server's file. Only `skip` compares nothing.
+//! Invariant: an existing file counts as the wanted one only because of a given digest, its record in an
+//! extended attribute, or a comparison with the server's file. Only `skip` compares nothing.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;
@@ -19,7 +19,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 impl Places {
-    /// Returns what to do with a path: it is free, the existing file is kept, or the server must be asked.
+    /// Returns what to do with a path. It may be free, the existing file may be kept, or a request to the
+    /// server must decide.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -49,15 +50,16 @@ impl Places {
             None => {}
         }
         let place = match (self.settings.resume, self.if_exists(wanted.spec)) {
-            // The existing file is continued, and replaced when the new file is complete.
+            // The existing file is continued. It is replaced when the new file is complete.
             (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, wanted)?,
             (_, IfExists::Overwrite | IfExists::Rename) => None,
             (_, IfExists::Error) => return Err(Error::new(ErrorKind::FileExists, shown, "")),
             (_, IfExists::Skip) => {
-                let proof =
-                    self.prove(&path, wanted, &[])?.map_or(String::new(), |proof| format!(", {proof}"));
-                Some(stays(&path, &format!("already exists{proof}")))
+                let verified = self
+                    .verify(&path, wanted, &[])?
+                    .map_or(String::new(), |verified| format!(", {verified}"));
+                Some(stays(&path, &format!("already exists{verified}")))
             }
             (_, IfExists::Update) => self.update(&path, &there, wanted)?,
             (_, IfExists::Check) => Some(self.check(&path, &there, wanted)?),
@@ -69,13 +71,13 @@ impl Places {
     /// Keeps the existing file if it is the wanted one.
     ///
     /// # Errors
-    /// Returns `file.exists` if it is a different one, or cannot be compared.
+    /// Returns `file.exists` if it is a different file, or if the files cannot be compared.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
-        let proof = self.prove(path, wanted, &[])?;
+        let verified = self.verify(path, wanted, &[])?;
         let lacks_digest = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
-        if let Some(proof) = proof.filter(|_| !lacks_digest) {
-            return Ok(stays(path, &format!("already exists, {proof}")));
+        if let Some(verified) = verified.filter(|_| !lacks_digest) {
+            return Ok(stays(path, &format!("already exists, {verified}")));
         }
         if lacks_digest && wanted.remote.is_some_and(|remote| !has_strong(wanted, &remote.digests)) {
             let why = "so the file that is already there cannot be verified";
@@ -111,8 +113,8 @@ impl Places {
             Compared::Unknown if remote.digests.is_empty() => {
                 exists("the server does not say how large its file is, so they cannot be compared".into())
             }
-            compared => match self.prove(path, wanted, &remote.digests) {
-                Ok(Some(proof)) => Ok(stays(path, &format!("already exists, {proof}"))),
+            compared => match self.verify(path, wanted, &remote.digests) {
+                Ok(Some(verified)) => Ok(stays(path, &format!("already exists, {verified}"))),
                 Ok(None) => match compared {
                     Compared::Same(_) if self.may_be_anothers(path, there, wanted) => exists(
                         "files of several URLs may have this name, and nothing tells which one this is"
@@ -131,12 +133,12 @@ impl Places {
     }
 
     /// Keeps the existing file if it matches a given digest or if the server's file is the same. Returns
-    /// `None` if it must be fetched, because it is a different one or nothing shows that it is the same. An
-    /// equal size alone shows nothing.
+    /// `None` if the file must be fetched, because it is different, or because nothing shows that it is the
+    /// same. An equal size alone is not enough.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        match self.prove(path, wanted, &[]) {
-            Ok(Some(proof)) => return Ok(Some(stays(path, &format!("is up to date, {proof}")))),
-            // The server's newer file may match the given digest.
+        match self.verify(path, wanted, &[]) {
+            Ok(Some(verified)) => return Ok(Some(stays(path, &format!("is up to date, {verified}")))),
+            // The server may have a newer file, which matches the given digest.
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
@@ -168,8 +170,8 @@ impl Places {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
-        // If the request named the recorded validator and the server sends the file, its validator has
-        // changed.
+        // The request contained the recorded validator. The server sent the file nevertheless, so its
+        // validator has changed.
         let same_version = match there.file.recognise(&wanted.identity.origins) {
             identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
                 Some(record.validator == remote.validator)
@@ -181,21 +183,21 @@ impl Places {
         }
         let same = same_version == Some(true) || (same_size, same_time) == (Some(true), Some(true));
         self.is_no_page(path, wanted)?;
-        Ok(match self.prove(path, wanted, &remote.digests) {
-            Ok(proof) if same || proof.is_some() => up_to_date,
+        Ok(match self.verify(path, wanted, &remote.digests) {
+            Ok(verified) if same || verified.is_some() => up_to_date,
             _ => None,
         })
     }
 
-    /// Returns true if a file without a record has a name that a server gave, and the run has other jobs. The
-    /// files of several URLs often have the same name, size and date.
+    /// Returns true if a file without a record may belong to another job, because a server gave its name and
+    /// the run has other jobs. The files of several URLs often have the same name, size and date.
     fn may_be_anothers(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> bool {
         let named_by_url = self.wished(wanted.spec).as_deref() == Some(path);
         there.file.record.is_none() && !named_by_url && self.taken.has_several()
     }
 
-    /// Checks that an existing file is not a web page under a name that promises data. Such a file is a
-    /// failure in every run, even if the server still sends the same page.
+    /// Checks that an existing file is not a web page under a name that promises data. Such a file fails in
+    /// every run, even if the server still sends the same page.
     fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
         let shown = path.to_string_lossy();
         if !promises_data(&shown, wanted.spec, &self.settings) {
@@ -213,10 +215,10 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if it is right. Otherwise its wrong chunks are fetched again.
+    /// Keeps the existing file if its digests match. Otherwise its wrong chunks are fetched again.
     fn repair(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        match self.prove(path, wanted, &[]) {
-            Ok(Some(proof)) => Ok(Some(stays(path, &format!("is as it should be, {proof}")))),
+        match self.verify(path, wanted, &[]) {
+            Ok(Some(verified)) => Ok(Some(stays(path, &format!("is as it should be, {verified}")))),
             Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so it is not known which part of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
@@ -226,8 +228,8 @@ impl Places {
     }
 
     /// Compares an existing file with all digests that were given, listed, or `stated` by the server, and
-    /// with its signature. Returns what was verified, or `None` if there was nothing to compare.
-    fn prove(&self, path: &Path, wanted: &Wanted<'_>, stated: &[Expected]) -> Result<Option<String>, Error> {
+    /// with its signature. Returns a text about what was verified, or `None` if there was nothing to compare.
+    fn verify(&self, path: &Path, wanted: &Wanted<'_>, stated: &[Expected]) -> Result<Option<String>, Error> {
         if self.settings.verify == Verify::Off {
             return Ok(None);
         }
@@ -248,7 +250,7 @@ impl Places {
         match signature {
             Some(signature) => {
                 signature.check_file(&computed, || self.disk.open(path), &shown)?;
-                Ok(Some(format!("signed by {}", signature.told().by)))
+                Ok(Some(format!("signed by {}", signature.description().by)))
             }
             None => Ok(strongest.map(ToString::to_string)),
         }

@@ -1,8 +1,8 @@
-//! Remembers which names were in a folder when the first file of the run was placed there. One listing of a
-//! folder replaces three checks for each file.
+//! Remembers which names a folder contained when the first file of the run was placed there. Reading a folder
+//! once replaces three checks for each file.
 //!
-//! Invariant: a path that is reported as free was free when its folder was read. If a file appears later, the
-//! call that gives a file its final name reports it.
+//! Invariant: a path that is reported as free was free when its folder was read. If a file appears there
+//! later, publishing the new file fails.
 
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
@@ -12,8 +12,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most names of a folder that is remembered. More names would take many megabytes. Reading them would
-/// take as long as thousands of checks.
+/// The most names of a folder that are remembered. More names would take many megabytes, and reading them
+/// would take as long as thousands of checks.
 const NAMES_MOST: usize = 200_000;
 
 /// The most folders that are remembered. Files of one folder are usually next to each other in a list.
@@ -39,7 +39,8 @@ impl Folders {
         Folders { disk, hasher: RandomState::new(), seen: Mutex::default() }
     }
 
-    /// Returns true if it is known that a path and its partial file did not exist. Does not ask the disk.
+    /// Returns true if it is known that neither a path nor its partial file existed. This reads nothing from
+    /// the disk.
     pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
         let seen = self.seen().get(folder).cloned();
@@ -48,7 +49,7 @@ impl Folders {
             return true;
         }
         let (name, tag) = (name.to_string_lossy(), identity.tag());
-        // If the name is this long, its side files have other names.
+        // The side files of such a long name have other names, which are not checked here.
         if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
             return false;
         }
@@ -57,15 +58,15 @@ impl Folders {
         all.iter().all(|name| !names.contains(&self.hash(name)))
     }
 
-    /// Returns the numbers of existing files that have the name of `base` and a number, in order. It blocks,
-    /// because it may read the folder.
+    /// Returns the sorted numbers of existing files whose names are that of `base` with a number. Blocks,
+    /// because this may read the folder.
     pub(super) fn numbers_of(&self, base: &Path) -> Vec<u32> {
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
         let seen = self.seen_in(folder);
         seen.numbers.get(&self.hash(&name.to_string_lossy())).cloned().unwrap_or_default()
     }
 
-    /// Reads the folder of a path, if that was not done yet. It blocks.
+    /// Reads the folder of a path, if that was not done yet. Blocks.
     pub(super) fn look_through(&self, path: &Path) {
         if let Some(folder) = path.parent() {
             self.seen_in(folder);
@@ -76,12 +77,12 @@ impl Folders {
         if let Some(seen) = self.seen().get(folder) {
             return seen.clone();
         }
-        // The lock is not held while the disk is read, because other threads use it and must not wait for a
-        // disk.
+        // The lock is not held while the disk is read, because other threads that use it must not wait for
+        // the disk.
         let mut seen = Seen::default();
         if let Some(names) = self.disk.names(folder, NAMES_MOST) {
             for name in &names {
-                // The name of a partial file is handled like that of its file.
+                // The name of a partial file counts as that of its file.
                 let whole = name.strip_suffix(PART).unwrap_or(name);
                 if let Some((base, number)) = unnumbered(whole) {
                     seen.numbers.entry(self.hash(&base)).or_default().push(number);

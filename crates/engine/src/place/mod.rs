@@ -1,10 +1,10 @@
-//! Chooses the path of a file. It considers the name from the user or the server, existing files, and the
-//! paths of other files of the run.
+//! Chooses the path of a file. The choice depends on the name from the user or the server, on existing files,
+//! and on the paths of other files of the run.
 //!
 //! The name from a list or URL is reserved when the job is queued, in the order of the input ([`taken`]). If
-//! the server gives another name, it is used when the response arrives ([`Places::choose`]). If several files
-//! have the same name, each path belongs to one URL, in this run and in later ones. [`existing`] decides if
-//! an existing file is the wanted one.
+//! the server gives another name, that name is chosen when the response arrives ([`Places::choose`]). If
+//! several files have the same name, each path belongs to one URL, in this run and in later ones.
+//! [`existing`] decides if an existing file is the wanted one.
 //!
 //! Invariant: existing files are not changed here.
 
@@ -37,19 +37,19 @@ pub(crate) struct Places {
     taken: ReservedPaths,
     folders: Folders,
     hasher: RandomState,
-    /// Files whose URLs are signed, with true if several jobs of the run have URLs that differ only in their
-    /// signature. Then the signature may be what names the file.
+    /// Files with signed URLs. The value is true if several jobs of the run have URLs that differ only in
+    /// their signatures. Then the signature may decide which file the URL names.
     signed: Mutex<HashMap<[u8; 8], bool>>,
 }
 
-/// The facts about a file that are needed to choose its path.
+/// The facts about a job that are needed to choose the path of its file.
 pub(crate) struct Wanted<'a> {
     pub(crate) job: JobId,
     pub(crate) spec: &'a Job,
     pub(crate) identity: &'a Identity,
-    /// What the server says, if there was a response.
+    /// The facts from the server, if there was a response.
     pub(crate) remote: Option<&'a Remote>,
-    /// What lists and signatures say.
+    /// The facts from lists and signatures.
     pub(crate) known: &'a Known,
 }
 
@@ -64,7 +64,7 @@ impl Places {
         Origin::of_variant(url, spec.variant().as_deref(), &self.settings.key)
     }
 
-    /// Reserves the name from the list or the URL when a job is queued. Does not ask the disk.
+    /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
         let server_chooses = spec.destination == Destination::Server;
@@ -78,7 +78,7 @@ impl Places {
         self.taken.reserve(job, &wished, what, may_change)
     }
 
-    /// Returns true if it is known, without asking the disk, that the path of a job's file is free.
+    /// Returns true if the path of a job's file is known to be free. This reads nothing from the disk.
     pub(crate) fn is_free(&self, job: JobId, identity: &Identity) -> bool {
         self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
     }
@@ -88,7 +88,7 @@ impl Places {
         self.folders.is_free(path, identity)
     }
 
-    /// Returns the place of a job's file, if there is neither a file nor a partial file. Blocks.
+    /// Returns the place of a job's file, if neither the file nor its partial file exists. Blocks.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
         let path = self.taken.of(job)?;
         self.folders.look_through(&path);
@@ -101,8 +101,8 @@ impl Places {
         self.taken.over(job);
     }
 
-    /// Chooses the place of a file. It blocks, because it asks the disk. With a response, the server's name
-    /// is considered too.
+    /// Chooses the place of a file. With a response, the server's name is considered too. Blocks, because
+    /// this reads from the disk.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         match &wanted.spec.destination {
             Destination::Stdout | Destination::Writer(_) => {
@@ -138,13 +138,13 @@ impl Places {
         {
             return Ok(reserved);
         }
-        // With this option, the file must not get another name.
+        // With `--if-exists error`, the file must not get another name.
         let fails = self.settings.if_exists == IfExists::Error;
         if let Some(own) = self.own(wanted, base.as_ref().unwrap_or(&wished))? {
             return Ok(own);
         }
         match base {
-            // The name from the URL is used, unless it is that of a folder or a device.
+            // The name from the URL is used, unless a folder or a device has that name.
             None if fails || self.disk.look(&reserved)?.is_none_or(|there| !there.keeps_its_name()) => {
                 Ok(reserved)
             }
@@ -159,19 +159,19 @@ impl Places {
         }
     }
 
-    /// Returns true if a path is free, as far as that is known without asking the disk again.
+    /// Returns true if a path is known to be free without reading the disk again.
     fn is_clear(&self, wanted: &Wanted<'_>, path: &Path) -> bool {
         self.folders.look_through(path);
         self.was_free(path, wanted.identity)
     }
 
-    /// Returns the path with this name and any number that has this job's file from an earlier run, finished
-    /// or not.
+    /// Returns the path at which an earlier run saved this job's file, finished or not. The name may have any
+    /// number.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
         let numbers: Vec<u32> = std::iter::once(0).chain(self.folders.numbers_of(base)).collect();
-        // A digest shows that bytes are right, and not which job a name belongs to.
+        // A digest shows that bytes are right. It does not show which job a name belongs to.
         let by_origin = Identity { has_strong_digest: false, ..wanted.identity.clone() };
-        // A file with another signature in its URL may belong to another job, so an exact match is preferred.
+        // A file whose URL had another signature may belong to another job, so an exact match is preferred.
         for exactly in [true, false] {
             for &n in &numbers {
                 let path = numbered(base, n);
@@ -191,8 +191,8 @@ impl Places {
         Ok(None)
     }
 
-    /// Returns what the record of a file says. If several jobs of the run have URLs that differ only in their
-    /// signature, each has its own file.
+    /// Returns how well the record of a file matches the job. If several jobs of the run have URLs that
+    /// differ only in their signatures, each job has its own file.
     fn known<'t>(&self, there: &'t Standing, identity: &Identity) -> identity::Recognised<'t> {
         let signed = || identity.origins.iter().filter_map(|origin| origin.signed_file());
         match there.file.recognise(&identity.origins) {
@@ -209,7 +209,7 @@ impl Places {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first numbered path that is suitable and that no other job has.
+    /// Returns the first numbered path that is usable and that no other job has.
     fn first(
         &self,
         job: JobId,
@@ -218,7 +218,7 @@ impl Places {
     ) -> Result<PathBuf, Error> {
         for n in 0..MOST_NUMBERED {
             let path = numbered(base, n);
-            // A path that another job may have is not taken, not even for a moment.
+            // The path is checked before it is reserved, so that an unusable path is never reserved.
             if will_do(&path)? && self.taken.take(job, &path) {
                 return Ok(path);
             }
@@ -231,7 +231,7 @@ impl Places {
         job.if_exists.unwrap_or(self.settings.if_exists)
     }
 
-    /// Returns the path that the list or the URL gives, and `None` for standard output.
+    /// Returns the path from the list or the URL, or `None` for standard output.
     fn wished(&self, spec: &Job) -> Option<PathBuf> {
         match &spec.destination {
             Destination::Path(path) => Some(self.settings.output.join(path)),
@@ -246,7 +246,7 @@ impl Places {
         Some(self.settings.output.join(name.as_str()))
     }
 
-    /// Returns a hash of what a job downloads. Two jobs with the same hash are fetched once.
+    /// Returns a hash of what a job downloads. Of two jobs with the same hash, only one is fetched.
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The most files of one name. More of them show that something else is wrong.
+/// The most files of one name. If there are more, something else is probably wrong.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
 /// The endings of side files.
@@ -24,28 +24,28 @@ const LONGEST_ENDING: &str = NEW_JOURNAL;
 pub(crate) enum Reserved {
     /// The job has a path.
     Path,
-    /// An earlier job downloads the same file.
+    /// An earlier job of the run downloads the same file.
     Same,
     /// Another job has the path, and the name may not change.
     Taken,
 }
 
-/// The reserved paths, as hashes. A million files need about forty megabytes. If two paths have the same
-/// hash, the later one gets a number.
+/// The reserved paths, as hashes. A million files take about forty megabytes. If two different paths have the
+/// same hash, the later file gets a number.
 pub(super) struct ReservedPaths {
     names: Mutex<Names>,
     hasher: RandomState,
-    /// The folder that relative paths belong to: the one in which the run was started.
+    /// The folder in which the run was started. Relative paths begin there.
     here: PathBuf,
 }
 
 #[derive(Default)]
 struct Names {
-    /// The hash of the download that each path is reserved for, by the hash of the path.
+    /// For the hash of each reserved path, the hash of the download that it is reserved for.
     taken: HashMap<u64, u64>,
-    /// The downloads that got a number, with the hash of their path without the number.
+    /// The hashes of downloads that got a number, with the hash of their path without the number.
     numbered: HashSet<(u64, u64)>,
-    /// The number to try next, for each path that was requested more than once.
+    /// For each path that was requested more than once, the number that is tried next.
     next: HashMap<u64, u32>,
     /// The paths of jobs that have not ended. The first one was reserved.
     by: HashMap<JobId, Vec<PathBuf>>,
@@ -110,7 +110,7 @@ impl ReservedPaths {
 
     /// Returns true if paths are reserved for more than one job.
     pub(super) fn has_several(&self) -> bool {
-        // The paths of the log and of similar files have 0.
+        // The hash 0 stands for the log and similar files.
         self.names().taken.values().filter(|what| **what != 0).take(2).count() > 1
     }
 
@@ -119,11 +119,12 @@ impl ReservedPaths {
         self.names().by.remove(&job);
     }
 
-    /// Returns true if no other job has this path (`key` is its key), or one of its side files.
+    /// Returns true if no other job has this path or the path of one of its side files. `key` is the key of
+    /// the path.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
-            // For nearly all files, the names of side files are the name with an ending.
+            // For nearly all files, the name of a side file is the name of the file with an ending.
             let base = key.len();
             let free = |key: &str| !names.taken.contains_key(&self.hasher.hash_one(key));
             let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
@@ -147,7 +148,7 @@ impl ReservedPaths {
     }
 
     fn key(&self, path: &Path) -> String {
-        // Components drop `./` and doubled slashes, which have no meaning.
+        // Splitting a path into its components removes `./` and doubled slashes, which have no meaning.
         let path: PathBuf = self.here.join(path).components().collect();
         same_file_key(&path.to_string_lossy())
     }
@@ -232,7 +233,7 @@ mod tests {
             let before = all.len();
             all.dedup();
             prop_assert_eq!(all.len(), before);
-            // A job without a path is for the same thing as an earlier one.
+            // A job without a path downloads the same file as an earlier job.
             for (n, path) in paths.iter().enumerate() {
                 prop_assert!(path.is_some() || wishes[..n].iter().any(|(_, what)| *what == wishes[n].1));
             }

@@ -1,7 +1,7 @@
 //! Verifies minisign signatures, which [`downhaul_core::signature`] reads.
 //!
 //! The signed digest is computed while the file arrives, so that a signed file is not read twice. Invariant:
-//! both signatures in a signature file must be right, that of the content and that of the comment.
+//! a signature file has a signature of the content and one of the comment, and both must be right.
 
 use crate::hashers::Hashers;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -70,8 +70,8 @@ fn check(key: &Key, signature: &Signature, signed: &[u8], at: &str) -> Result<()
 mod tests {
     use super::*;
 
-    /// Signatures of the content `test` by minisign, in both forms, with the key that its author uses for
-    /// examples.
+    /// Signatures of the content `test` by minisign, in both forms. The key is the one that the author of
+    /// minisign uses in examples.
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     const NEW: &str = "untrusted comment: signature from minisign secret key\n\
         RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\

@@ -6,19 +6,21 @@
 //! The `pgp` crate reads packets and does the arithmetic. Invariant: a signature counts only if all of these
 //! are true:
 //!
-//! - It is of a binary or a text document (5.2.1). For a file only binary counts, because a text signature
-//!   ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no critical condition that is
-//!   not understood. It says when it was made: not in the future, and it has not expired since.
-//! - It is by the primary key of a given certificate, or by a subkey that the primary key allows to sign. The
-//!   subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
+//! - It is a signature of a binary or a text document (5.2.1). For a file, only a binary one counts, because
+//!   a text signature ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no unknown
+//!   critical condition. It states when it was made, which is not in the future, and it has not expired
+//!   since.
+//! - It was made by the primary key of a given certificate, or by a subkey that the primary key allows to
+//!   sign. The subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
 //! - That key and the primary key existed and had not expired when the signature was made. The primary key
-//!   has revoked neither, for any reason and at any time.
+//!   has not revoked either of them, for any reason or at any time.
 //! - All statements of the certificate that are used for this are signed as strongly, have not expired, and
 //!   are the newest about the key. A revocation counts with any hash.
 //!
 //! These are not considered: the owner of the certificate (there is no web of trust, because the user gave
-//! the key), revocations by others (5.2.3.23), revocations that are not in the given file, and if the stated
-//! time of a signature is true. If a key has expired since, its older signatures are still accepted.
+//! the key), revocations by others (5.2.3.23), and revocations that are not in the given file. The time that
+//! a signature states is not checked in other ways. If a key has expired since, its older signatures are
+//! still accepted.
 //!
 //! If there are several signatures, the first one by a given key that meets these conditions must be right.
 
@@ -46,7 +48,8 @@ const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 /// The most signatures that are considered in one file. Releases of distributions have about three.
 const SIGNATURES_MOST: usize = 16;
 
-/// The fewest bits of an RSA key (RFC 9580, section 12.4, and NIST SP 800-57: 112 bits of security).
+/// The fewest bits of an RSA key that is accepted (RFC 9580, section 12.4). They give 112 bits of security
+/// (NIST SP 800-57).
 const RSA_LEAST: u16 = 2048;
 
 /// How far in the future a signature may be made, in seconds. A day allows for clocks in the wrong time zone.
@@ -55,7 +58,7 @@ const AHEAD: u32 = 86_400;
 /// The bytes of a file that are read at a time.
 const READ: usize = 256 * 1024;
 
-/// The certificates of the given file, one for each primary key. Their signatures count.
+/// The certificates of the given file, one for each primary key. Signatures by their keys are accepted.
 pub(crate) struct Certificates(Vec<SignedPublicKey>);
 
 /// A signature that counts if its content is right.
@@ -76,7 +79,7 @@ impl Certificates {
     /// Reads a file of certificates, in ASCII or binary. Parts that cannot be read are ignored.
     ///
     /// # Errors
-    /// The file has no certificate.
+    /// Returns an error if the file has no certificate.
     pub(super) fn read(file: &[u8]) -> Result<Certificates, &'static str> {
         let mut all: BTreeMap<String, SignedPublicKey> = BTreeMap::new();
         for one in read::<SignedPublicKey>(file, "PUBLIC KEY BLOCK") {
@@ -97,7 +100,7 @@ impl Certificates {
     /// Reads a signature file, in ASCII or binary.
     ///
     /// # Errors
-    /// The reason for which none of its signatures counts.
+    /// Returns why none of its signatures counts.
     pub(super) fn signature(&self, file: &[u8]) -> Result<Signature, String> {
         let now = Timestamp::try_from(clock::wall()).unwrap_or(Timestamp::from_secs(u32::MAX));
         let mut why = "it is not an OpenPGP signature".to_string();
@@ -105,8 +108,8 @@ impl Certificates {
         for (n, DetachedSignature { signature }) in signatures.enumerate() {
             match self.weigh(signature, now) {
                 Ok(signature) => return Ok(signature),
-                // A reason that concerns a signature by a given key is more useful than that others are by
-                // other keys.
+                // The reason for refusing a signature by a given key is more useful than a reason about other
+                // keys.
                 Err(refused) if n == 0 || refused.known => why = refused.why,
                 Err(_) => {}
             }
@@ -118,7 +121,7 @@ impl Certificates {
     /// verified yet, or `None` if it is not such a text.
     ///
     /// # Errors
-    /// The reason for which the signature does not count.
+    /// Returns why the signature does not count.
     pub(super) fn message(&self, text: &[u8]) -> Result<Option<(Vec<u8>, Signature)>, String> {
         if !text.starts_with(MESSAGE.as_bytes()) {
             return Ok(None);
@@ -147,7 +150,7 @@ impl Certificates {
 
 /// A signature that does not count.
 struct Refused {
-    /// The signature is by a given key.
+    /// True if the signature is by a given key.
     known: bool,
     why: String,
 }
@@ -231,7 +234,7 @@ fn next_line<'t>(rest: &mut &'t str) -> Option<&'t str> {
     Some(line.strip_suffix('\r').unwrap_or(line))
 }
 
-/// Reads all objects of a kind: binary packets, or blocks in ASCII with other text between them.
+/// Reads all objects of a kind. They are binary packets, or blocks in ASCII with other text between them.
 fn read<T: Deserializable>(file: &[u8], kind: &str) -> Vec<T> {
     let text = String::from_utf8_lossy(file);
     let (begin, end) = (format!("-----BEGIN PGP {kind}-----"), format!("-----END PGP {kind}-----"));
@@ -262,7 +265,7 @@ fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     }
 }
 
-/// Returns the key of a certificate that made this signature, or the reason for which it does not count.
+/// Returns the key of a certificate that made this signature, or the reason why the signature does not count.
 /// Returns `None` if none of the certificate's keys made it.
 fn signer(
     certificate: &SignedPublicKey,
@@ -281,7 +284,7 @@ fn signer(
         let flags = primary(certificate, made, now)?;
         match subkey {
             Some(subkey) => self::subkey(certificate, subkey, made, now),
-            // A certificate that does not say what the key is for allows it to sign (RFC 4880, section
+            // If a certificate does not state the purpose of a key, the key may sign (RFC 4880, section
             // 5.2.3.21).
             None if flags.is_none_or(|flags| flags.sign()) => {
                 Ok(Signer::Primary(certificate.primary_key.clone()))
@@ -300,8 +303,8 @@ fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     }
 }
 
-/// Checks the primary key at the time when something was signed. Returns what the key is for, if the
-/// certificate says so.
+/// Checks the primary key for the time when something was signed. Returns the purpose of the key, if the
+/// certificate states it.
 fn primary(
     certificate: &SignedPublicKey,
     made: Timestamp,
@@ -327,7 +330,7 @@ fn primary(
     Ok(flags(own))
 }
 
-/// Checks a subkey at the time when something was signed with it.
+/// Checks a subkey for the time when something was signed with it.
 fn subkey(
     certificate: &SignedPublicKey,
     subkey: &SignedPublicSubKey,
@@ -360,14 +363,14 @@ fn subkey(
     Ok(Signer::Subkey(key.clone()))
 }
 
-/// Checks all conditions of a signature, except that it is right. Returns when it was made.
+/// Checks all conditions of a signature, but not the signature itself. Returns when it was made.
 fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, String> {
     let config = signature.config().ok_or("its version is not known")?;
     if !matches!(config.version(), SignatureVersion::V4 | SignatureVersion::V6) {
         return Err("its version is older than 4 (1998) and says too little".into());
     }
-    // The hashes that RFC 9580 (9.5) does not advise against, without SHA-224, which is shorter than all
-    // others here.
+    // These are the hashes that RFC 9580 (9.5) does not advise against, except SHA-224, which is shorter than
+    // the others.
     let hash = config.hash_alg;
     if !matches!(
         hash,
@@ -379,8 +382,8 @@ fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, Str
     ) {
         return Err(format!("its hash, {hash}, is too weak"));
     }
-    // A critical notation (5.2.3.7 and 5.2.3.24) must be understood, and no notation is. `verify` refuses
-    // other unknown conditions.
+    // A program must refuse critical notations that it does not support (5.2.3.7 and 5.2.3.24), and this
+    // program supports none. `verify` refuses other unknown conditions.
     let condition =
         |part: &packet::Subpacket| part.is_critical && matches!(part.data, SubpacketData::Notation(_));
     if config.hashed_subpackets().any(condition) {
@@ -443,7 +446,7 @@ fn flags(signature: &packet::Signature) -> Option<KeyFlags> {
     })
 }
 
-/// A key, as OpenPGP programs show it.
+/// Returns the name of a key in the form that OpenPGP programs show.
 fn name(key: &impl KeyDetails) -> String {
     key.fingerprint().to_string().to_uppercase()
 }

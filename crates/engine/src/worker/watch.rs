@@ -28,8 +28,8 @@ impl Watch {
         self.heard = clock::instant();
     }
 
-    /// Records that the worker waited for the disk since `since`. It did not read then, so the server was not
-    /// silent.
+    /// Records that the worker has waited for the disk since `since`. It read nothing in that time, so the
+    /// time does not count as silence of the server.
     pub(super) fn was_away(&mut self, since: Instant) {
         let away = clock::instant().duration_since(since);
         self.heard += away;
@@ -39,7 +39,7 @@ impl Watch {
     /// Checks that the connection is neither silent nor too slow.
     ///
     /// # Errors
-    /// `net.silent` or `net.slow`.
+    /// Returns `net.silent` or `net.slow`.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         let now = clock::instant();
         if now.duration_since(self.heard) >= self.timeout {
@@ -63,7 +63,8 @@ mod tests {
     use super::*;
     use tokio::time::advance;
 
-    /// Returns the code and the second of the failure of a connection that receives so many bytes a second.
+    /// Runs a connection that receives this many bytes a second. Returns the code of its failure, and the
+    /// second at which it failed.
     async fn failure(bytes: usize, settings: &Settings) -> Option<(&'static str, u32)> {
         let mut watch = Watch::new(settings);
         for second in 1..=200 {

@@ -2,7 +2,7 @@
 //! bytes.
 //!
 //! Invariant: bytes are reported and recorded only after they are on the disk. After [`Writer::hold_back`],
-//! nothing is reported before [`Writer::tell`].
+//! nothing is reported before [`Writer::release`].
 
 use super::Go;
 use crate::clock;
@@ -19,12 +19,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{Span, debug};
 
-/// The most bytes that are collected before they are written. There are then few writes, and each is long
-/// enough to justify a switch to another thread.
+/// The most bytes that are collected before they are written. With this size there are few writes, and each
+/// is worth the switch to another thread.
 const BATCH_MOST: usize = 1024 * 1024;
 
 /// The memory for the batches of all workers together. It is three quarters of the 64 MiB that all buffers
-/// may take. The rest is for reading.
+/// may take. The other quarter is for reading.
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
 /// The number of batches of one worker that may be in memory at once: one is filled, one is written, one
@@ -36,13 +36,15 @@ fn batch_bytes(workers: usize) -> usize {
     (BATCHES_TOGETHER / BATCHES_EACH / workers.max(1)).clamp(8 * 1024, BATCH_MOST)
 }
 
-/// The most buffers that are collected before they are written, for bodies that arrive in tiny pieces.
+/// The most buffers that are collected before they are written. This limits the memory for bodies that arrive
+/// in tiny buffers.
 const BATCH_BUFFERS: usize = 1024;
 
-/// A write of this many bytes takes microseconds (memory is copied at some GB/s).
+/// Writes of up to this many bytes are quick: they take microseconds, since memory is copied at some GB/s.
 pub(super) const QUICK: u64 = 64 * 1024;
 
-/// A batch that was written, true if all of its bytes were new, and the records for the journal.
+/// A batch that was written, true if none of its bytes had been written before, and the records for the
+/// journal.
 type Wrote = (hashing::Batch, bool, Vec<u8>);
 
 /// Collects bytes into batches and writes one of them at a time.
@@ -59,8 +61,8 @@ pub(super) struct Writer {
     /// The offset of the batch.
     at: u64,
     writing: Option<oneshot::Receiver<Result<Wrote, Error>>>,
-    /// The records for the journal, which are kept until the whole response is verified. Until then nothing
-    /// is reported.
+    /// The records for the journal, if they are kept until the whole response is verified. Until then,
+    /// nothing is reported.
     held_back: Option<Vec<u8>>,
     /// True if this worker was the first to write each of these bytes.
     fresh: bool,
@@ -97,7 +99,7 @@ impl Writer {
     pub(super) fn take(&mut self, mut bytes: Bytes) -> bool {
         let early = self.go.skip.min(bytes.len() as u64);
         self.go.skip -= early;
-        // No longer than the bytes are.
+        // `early` is not larger than the length of the bytes.
         drop(bytes.split_to(early as usize));
         let room = self.end.load(Ordering::Relaxed).saturating_sub(self.known());
         bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
@@ -114,7 +116,7 @@ impl Writer {
         self.known() >= self.end.load(Ordering::Relaxed)
     }
 
-    /// Returns the offset after the last collected byte.
+    /// Returns the offset in the file after the last collected byte.
     fn known(&self) -> u64 {
         self.at + self.batch_bytes as u64
     }
@@ -142,7 +144,7 @@ impl Writer {
                 debug!(target: DISK, from = batch.0, to = end_of(&batch), ?took, "a write was slow");
             }
             let mut later = Vec::new();
-            // Bytes that another worker wrote first are in its record.
+            // If another worker wrote some of the bytes first, its record contains them.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.1.iter().for_each(|bytes| crc.update(bytes));
@@ -173,7 +175,8 @@ impl Writer {
         let upto = end_of(&batch);
         let written = batch.1.iter().map(Bytes::len).sum::<usize>();
         if let Some(records) = &mut self.held_back {
-            // The hasher reads these bytes back from the disk after they are verified.
+            // These records are written when the response is verified. The hasher then reads the bytes back
+            // from the disk.
             records.extend(later);
             self.fresh &= fresh;
             self.meter.spent().disk += disk;
@@ -204,7 +207,7 @@ impl Writer {
     }
 
     /// Records and reports the bytes, because the whole response is right.
-    pub(super) async fn tell(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
+    pub(super) async fn release(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(records) = self.held_back.take() else { return Ok(()) };
         let (part, generation) = (self.go.part.clone(), self.go.generation);
         if !records.is_empty() {
@@ -243,7 +246,7 @@ impl Writer {
         on_the_disk(move || part.void(generation, range)).await
     }
 
-    /// Writes and reports everything that was collected.
+    /// Writes and reports all collected bytes.
     pub(super) async fn finish(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         self.flush(report).await?;
         self.settle(report).await
@@ -258,7 +261,7 @@ async fn on_the_disk<T: Send + 'static>(
     done.unwrap_or_else(|e| Err(Error::new(ErrorKind::DiskFailed, "", e.to_string())))
 }
 
-/// A worker may be dropped at any time. Its bytes are then not in memory any more.
+/// A worker may be dropped at any time. Its bytes then no longer count as received.
 impl Drop for Writer {
     fn drop(&mut self) {
         self.meter.gave(self.in_hand);

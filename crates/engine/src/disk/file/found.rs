@@ -1,5 +1,5 @@
-//! Finds what a run can continue: the journal of an earlier run, or a file under the final name. Such a file
-//! is copied.
+//! Finds the bytes that a run can continue: those of a partial file with a journal, or those of a file under
+//! the final name. The latter file is copied.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
 //! journal only after their end was found equal to the server's bytes.
@@ -18,15 +18,15 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// The longest journal that is read, in bytes. A longer file would be the journal of a file of many
-/// terabytes, or no journal at all.
+/// The longest journal that is read, in bytes. A longer journal would belong to a file of many terabytes, so
+/// a longer file is probably not a journal.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
 /// The longest control file of aria2 that is read, in bytes. With pieces of 1 MiB it describes 128 TiB.
 const LONGEST_CONTROL: u64 = 16 * 1024 * 1024;
 
 impl PartFile {
-    /// Returns what this run can continue, if anything.
+    /// Returns the bytes that this run can continue, if there are any.
     pub(super) fn find(&self, target: &Path, resume: Resume) -> Result<Option<Found>, Error> {
         if resume == Resume::Forget {
             return Ok(None);
@@ -86,12 +86,12 @@ impl PartFile {
         Ok(Some(Found::Adopted(left)))
     }
 
-    /// Returns true if the complete file continues the file under the final name: it has all bytes of that
-    /// file, or all that the control file marks as complete. Returns false if there is no file under the
-    /// final name.
+    /// Returns true if the complete partial file continues the file under the final name. It then has all
+    /// bytes of that file, or all bytes that the control file marks as complete. Returns false if there is no
+    /// file under the final name.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if it has other bytes.
+    /// Returns `resume.damaged` if the two files have different bytes.
     pub(super) fn continues(&self, target: &Path, size: u64) -> Result<bool, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(false) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -129,8 +129,8 @@ impl PartFile {
         Ok(Some(length))
     }
 
-    /// Compares bytes that will be written with the end of an adopted prefix. When the whole end was found
-    /// equal, the prefix is handled as if this run had written it.
+    /// Compares bytes that will be written with the end of an adopted prefix. When the whole end is equal,
+    /// the prefix is treated like bytes that this run wrote.
     pub(super) fn compare(&self, state: &mut State, offset: u64, data: &[Bytes]) -> Result<(), Error> {
         let Some(range) = state.adopted.as_ref().map(Adopted::overlap) else { return Ok(()) };
         let mut at = offset;
@@ -177,8 +177,9 @@ impl PartFile {
     }
 }
 
-/// Returns the offset of the last block with two different bytes, or the start of the last range. Empty space
-/// at the end of a disk image is the same in all disk images.
+/// Returns the offset of the last block that contains two different bytes, or the start of the last range.
+/// Blocks of equal bytes prove nothing, since many files end with the same empty space (disk images, for
+/// example).
 fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     let Some(last) = left.ranges().last() else { return Ok(0) };
     let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);
@@ -198,7 +199,7 @@ fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
 /// no control file.
 ///
 /// # Errors
-/// Returns `resume.refused` if the control file cannot be relied on.
+/// Returns `resume.refused` if the control file is not reliable.
 fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>, Error> {
     let control = with(target, ".aria2");
     let Some(file) = open_if_there(&control)? else { return Ok(None) };

@@ -1,8 +1,8 @@
-//! A locked partial file. It is written, its journal is updated, and it is published or removed.
+//! A locked partial file. This file writes its bytes and its journal, and publishes or removes it.
 //!
 //! Invariant: in each generation, only the first write of a byte is used. Nothing is written for an earlier
-//! generation, or after the file got its name or was removed. A file is renamed or removed only if the path
-//! still leads to this one.
+//! generation, or after the file got its final name or was removed. The path is renamed or removed only if it
+//! still leads to the locked file.
 
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::clock;
@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::debug;
 
-/// After this many bytes, the system is asked to write them to the disk. Forcing them to the disk at the end
-/// is then quick.
+/// After this many bytes, the system is requested to write them to the disk. Forcing the file to the disk at
+/// the end is then quick.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
@@ -52,7 +52,8 @@ pub(super) struct State {
     pub(super) claims: bool,
     /// True if there is no journal at its path.
     pub(super) no_journal: bool,
-    /// A range with bytes that the system was not asked to write to the disk yet, and their number.
+    /// A range that contains all bytes for which no write to the disk was requested yet, and the number of
+    /// these bytes.
     dirty: (Range<u64>, u64),
     /// The partial file of another tool, until its end was found equal to the server's bytes.
     pub(super) adopted: Option<Adopted>,
@@ -84,7 +85,7 @@ impl PartFile {
         let (path, new) = (&self.journal, &self.new_journal);
         let since = clock::instant();
         let write = || {
-            // A file that is there was left by an earlier run, or someone placed it there. It is removed, not
+            // An existing file is from an earlier run, or another program made it. It is removed and not
             // written to.
             remove(new);
             let mut file = platform::create_new(new)?;
@@ -116,8 +117,8 @@ impl PartFile {
         }
     }
 
-    /// Stores the record in an extended attribute. Later runs recognise the file by it. If the disk has no
-    /// extended attributes, later runs ask the server.
+    /// Stores the record in an extended attribute, by which later runs recognise the file. If the disk has no
+    /// extended attributes, later runs send a request to the server instead.
     fn attach(&self, what: &Attach) {
         // The date is read back, since the disk may store it less exactly than it was set.
         let Ok(meta) = self.file.metadata() else { return };
@@ -147,7 +148,7 @@ impl Part for PartFile {
         (state.written, state.claims, state.journal) = (RangeSet::new(), false, None);
         if !beginning.keep {
             state.adopted = None;
-            // Most files are empty already, and cost no call here.
+            // Most files are empty already, so that no call is needed.
             if state.generation > 1 || !state.empty {
                 self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
             }
@@ -177,8 +178,8 @@ impl Part for PartFile {
         if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
-        // Bytes beyond `end` were assigned to another connection meanwhile, which may have begun to write
-        // them.
+        // Bytes beyond `end` were assigned to another connection in the meantime, which may have begun to
+        // write them.
         let mine = data_below(offset, data, end.load(Ordering::Relaxed));
         let data = mine.as_deref().unwrap_or(data);
         self.compare(&mut state, offset, data)?;
@@ -225,7 +226,7 @@ impl Part for PartFile {
 
     fn rewrite_journal(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut state = self.state();
-        // It is forced to the disk, because it replaces a journal that may be there already.
+        // The new journal is forced to the disk, because it may replace an existing one.
         state.journal = Some(self.new_journal(bytes, true)?);
         Ok(())
     }
@@ -244,7 +245,7 @@ impl Part for PartFile {
 
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
         let mut state = self.state();
-        // From here on, the writes of other workers are too late.
+        // From here on, writes of other workers fail, because they are too late.
         state.generation += 1;
         let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
         let length = meta.len();
@@ -257,17 +258,17 @@ impl Part for PartFile {
             return Err(Error::new(ErrorKind::DiskFailed, self.path.to_string_lossy(), why));
         }
         if length > how.size {
-            // Another program appended bytes to what an earlier run left.
+            // Another program may have appended bytes to the partial file of an earlier run.
             self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
         }
         let replace = how.replace || (how.continues && self.continues(target, how.size)?);
         if let Some(modified) = how.modified {
-            // A time that the disk cannot store must not fail the file.
+            // It is not a failure if the disk cannot store the time.
             let _ = self.file.set_modified(modified);
         }
         match &how.attach {
             Some(what) => self.attach(what),
-            // A run before this one may have been allowed to mark it.
+            // An earlier run, with other options, may have marked the file.
             None if state.journal.is_some() => platform::detach(&self.file, RECORD),
             None => {}
         }
@@ -323,7 +324,7 @@ impl Drop for PartFile {
     }
 }
 
-/// Returns the part of the data that lies below `end`, or `None` if all of it does.
+/// Returns the part of the data below `end`, or `None` if all of the data is below `end`.
 fn data_below(offset: u64, data: &[Bytes], end: u64) -> Option<Vec<Bytes>> {
     let all: u64 = data.iter().map(|buffer| buffer.len() as u64).sum();
     let mut room = end.saturating_sub(offset);

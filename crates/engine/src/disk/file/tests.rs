@@ -1,4 +1,4 @@
-//! Tests of partial files on a real disk: they are kept and found again, adopted, locked and published.
+//! Tests that partial files on a real disk are kept and found again, adopted, locked and published.
 
 use super::*;
 use crate::disk::{Beginning, Publishing, digests};
@@ -50,13 +50,13 @@ fn what_has_a_journal_stays_and_is_found_again() {
     let mut bytes = [0; 9];
     assert_eq!(part.read_at(0, &mut bytes).expect("reads"), 6);
     assert_eq!(&bytes[..6], b"\0\0\0abc");
-    // A write for an earlier generation is too late.
+    // A write for an earlier generation fails, because it is too late.
     let again = part.begin(Beginning { journal: Some(b"new,"), ..SMALL }).expect("begins");
     part.write_at(again - 1, 0, &[Bytes::from_static(b"old")], &FOREVER).expect_err("too late");
     part.record(again - 1, b"old").expect_err("too late");
-    // So is a write of a worker that was stopped meanwhile.
+    // A write of a worker that was stopped is too late as well.
     part.write_at(again, 0, &[Bytes::from_static(b"old")], &AtomicU64::new(0)).expect_err("too late");
-    // A worker does not write beyond the end of its segment, even if that moved.
+    // A worker does not write beyond the end of its segment, even if that end was moved.
     let cut =
         part.write_at(again, 5, &[Bytes::from_static(b"xy"), Bytes::from_static(b"z")], &AtomicU64::new(5));
     assert_eq!(cut, Ok(false));
@@ -103,7 +103,7 @@ fn a_part_file_is_locked_and_becomes_the_file() {
         part.write_at(generation, offset, &data, &FOREVER).expect("writes")
     };
     assert!(write(2, &[b"llo ", b"", b"the"]));
-    // The first write of a byte counts, also if the next write overlaps it.
+    // The first write of a byte counts, even if the next write overlaps it.
     assert!(!write(0, &[b"he", b"XXXXXXX", b"re"]));
     part.publish(
         &target,
@@ -139,7 +139,7 @@ fn a_planted_link_is_not_followed() {
     let (target, victim) = (folder.path().join("name"), folder.path().join("victim"));
     fs::write(&victim, b"precious").expect("writes");
     std::os::unix::fs::symlink(&victim, side_files(&target).part).expect("links");
-    // The link is not ours, and so the partial file has another name.
+    // downhaul did not make the link, so the partial file has another name.
     let part = open(&target).0;
     part.discard();
     assert_eq!(fs::read(&victim).expect("is there"), b"precious");
@@ -152,7 +152,7 @@ fn digests_of_a_finished_file() {
     let path = folder.path().join("abc");
     fs::write(&path, b"abc").expect("writes");
     let digests = digests(&Files, &path, &[Algorithm::Sha256, Algorithm::Sha1]).expect("hashes");
-    // FIPS 180-4, the examples for "abc".
+    // This digest is from the examples for "abc" in FIPS 180-4.
     assert_eq!(digests[0].to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_eq!(digests[1].to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
 }

@@ -49,8 +49,9 @@ use std::time::Duration;
 use tracing::debug;
 use url::Url;
 
-/// How often one request is sent at most while the server asks for a login: with what was accepted before,
-/// with the answer to a challenge, and twice with another nonce because the one before is too old.
+/// How often one request is sent at most while the server requires a login. The first request has the login
+/// that was accepted before. The next one answers a challenge. Two more answer with new nonces, in case the
+/// previous nonce is too old.
 const LOGINS_MOST: u32 = 4;
 
 /// What all requests of a session share.
@@ -265,8 +266,8 @@ impl HttpFile {
         Ok(Answer::Opened(Box::new(opened)))
     }
 
-    /// Sends one request with the secrets that may go with it, and again with a login if the server asks for
-    /// it. Returns the response, whatever its status, and why a login was refused.
+    /// Sends one request with the secrets that are allowed on it, and sends it again with a login if the
+    /// server requires one. Returns the response with any status, and the reason if a login was refused.
     async fn exchange(&self, url: &Url, request: &Request) -> Result<(HttpResponse, Option<String>), Error> {
         let client = &self.client;
         let asking = self.asking(url, request);

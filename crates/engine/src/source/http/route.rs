@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use url::{Host, Url};
 
-/// The way of a request to its server.
+/// The path of a request to its server.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     /// The origin of the server, even if a proxy forwards the requests. Some proxies, such as tinyproxy, read
@@ -18,7 +18,7 @@ pub(super) struct Route {
     gateway: Option<Arc<Gateway>>,
     /// True if the proxy forwards requests in absolute form.
     forwards: bool,
-    /// How TLS trusts the server.
+    /// How the server is trusted.
     trust: Trust,
 }
 
@@ -40,7 +40,7 @@ impl Route {
         Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
     }
 
-    /// Returns how TLS trusts the server.
+    /// Returns how the server is trusted.
     pub(super) fn trust(&self) -> Trust {
         self.trust
     }

@@ -1,7 +1,8 @@
-//! The TLS settings of connections: which servers are trusted, and which of them get the client certificate.
+//! Makes the TLS settings of connections. They decide which servers are trusted, and which of them get the
+//! client certificate.
 //!
-//! Invariant: connections that differ in anything of [`Trust`] have different TLS settings, and never share a
-//! TLS session. So no connection resumes a session whose certificate was verified by other rules.
+//! Invariant: connections with different [`Trust`] have different TLS settings, and never share a TLS
+//! session. So a connection never resumes a session whose certificate was verified by other rules.
 
 mod certificate;
 pub(super) mod failure;
@@ -22,11 +23,11 @@ use url::Host;
 /// How a server is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Trust {
-    /// It gets the client certificate.
+    /// True if the server gets the client certificate.
     identifies: bool,
-    /// It must have a pinned key.
+    /// True if the server must have a pinned key.
     is_pinned: bool,
-    /// Its certificate is not verified.
+    /// True if the certificate of the server is not verified.
     is_insecure: bool,
 }
 
@@ -46,7 +47,7 @@ impl Tls {
     /// Reads the certificates of the settings.
     ///
     /// # Errors
-    /// A file cannot be read, or does not hold what it should.
+    /// Returns an error if a file cannot be read, or does not contain certificates or a key.
     pub(super) fn new(settings: &Settings) -> Result<Tls, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let usual = match settings.insecure {
@@ -78,10 +79,10 @@ impl Tls {
         }
     }
 
-    /// Returns the settings of connections to servers that are trusted like this.
+    /// Returns the settings for connections to servers that are trusted in this way.
     ///
     /// # Errors
-    /// `tls.failed`: there are no such settings.
+    /// Returns `tls.failed` if these settings cannot be made.
     pub(super) fn config(&self, trust: Trust) -> Result<ClientConfig, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = made.get(&trust) {
@@ -101,7 +102,7 @@ impl Tls {
             .map_err(|e| Error::new(ErrorKind::TlsFailed, "", e.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verify::strict(verifier, pinned));
-        // Each of these settings has a store of TLS sessions of its own, which its clones share.
+        // Each of these settings has its own store of TLS sessions. Clones of the settings share the store.
         let config = match self.identity.clone().filter(|_| trust.identifies) {
             Some(identity) => builder.with_client_cert_resolver(identity),
             None => builder.with_no_client_auth(),

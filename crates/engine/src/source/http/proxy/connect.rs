@@ -21,7 +21,7 @@ const INFORMATIONAL_MOST: usize = 8;
 ///
 /// # Errors
 /// Returns `proxy.failed` if there is no valid answer.
-pub(super) async fn ask(
+pub(super) async fn request_tunnel(
     socket: &mut Socket,
     tunnel: &Tunnel<'_>,
     target: &str,

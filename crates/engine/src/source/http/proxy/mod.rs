@@ -189,7 +189,7 @@ impl Tunnel<'_> {
         loop {
             let mut socket = dial().await?;
             let login = attempt.authorization();
-            let answer = self.in_time(connect::ask(&mut socket, self, &target, login)).await?;
+            let answer = self.in_time(connect::request_tunnel(&mut socket, self, &target, login)).await?;
             match answer.status {
                 _ if answer.is_open() => {
                     attempt.on_accepted();

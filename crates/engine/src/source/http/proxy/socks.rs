@@ -56,14 +56,14 @@ async fn log_in(socket: &mut Socket, tunnel: &Tunnel<'_>) -> Result<(), Error> {
         Some(_) => &[VERSION_5, 2, WITHOUT_LOGIN, WITH_PASSWORD],
         None => &[VERSION_5, 1, WITHOUT_LOGIN],
     };
-    let [version, way] = say(socket, tunnel, ways).await?;
+    let [version, way] = exchange(socket, tunnel, ways).await?;
     if version != VERSION_5 {
         return Err(tunnel.error(ErrorKind::ProxyFailed, "did not answer as SOCKS5 proxies do"));
     }
     match (way, login) {
         (WITHOUT_LOGIN, _) => Ok(()),
         (WITH_PASSWORD, Some(login)) => {
-            let [_, status] = say(socket, tunnel, &password(login)).await?;
+            let [_, status] = exchange(socket, tunnel, &password(login)).await?;
             match status {
                 0 => Ok(()),
                 _ => {
@@ -108,7 +108,7 @@ async fn open_5(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
         }
     }
     request.extend(tunnel.server.port.to_be_bytes());
-    let [version, reply, _, kind] = say(socket, tunnel, &request).await?;
+    let [version, reply, _, kind] = exchange(socket, tunnel, &request).await?;
     if version != VERSION_5 {
         return Err(tunnel.error(ErrorKind::ProxyFailed, "did not answer as SOCKS5 proxies do"));
     }
@@ -162,7 +162,7 @@ async fn open_4(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
     if let Some(name) = name {
         request.extend(name.bytes().chain([0]));
     }
-    let [zero, reply, ..] = say::<8>(socket, tunnel, &request).await?;
+    let [zero, reply, ..] = exchange::<8>(socket, tunnel, &request).await?;
     match (zero, reply) {
         (0, GRANTED) => Ok(()),
         (0, 0x5b) => Err(tunnel.error(ErrorKind::ProxyFailed, "says: rejected or failed")),
@@ -172,7 +172,7 @@ async fn open_4(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -
 }
 
 /// Sends a message, and reads `N` bytes of the reply.
-async fn say<const N: usize>(
+async fn exchange<const N: usize>(
     socket: &mut Socket,
     tunnel: &Tunnel<'_>,
     message: &[u8],

@@ -1,5 +1,4 @@
-//! Reads certificates, and checks a server certificate that the user gave: its names and its dates must be
-//! right.
+//! Reads certificates, and checks the names and the dates of a server certificate that the user gave.
 //!
 //! In a check, the server's certificate is equal to the given one, byte for byte, so trust is not decided
 //! here. A certificate that does not follow RFC 5280 is refused.
@@ -30,18 +29,18 @@ const DNS_NAME: u8 = 0x82;
 /// The tag of the value of an extension.
 const OCTETS: u8 = 0x04;
 
-/// What people are told about a certificate.
+/// The facts about a certificate that messages show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The host names in it, or else its common name.
+    /// The host names in the certificate, or else its common name.
     pub(super) names: Vec<String>,
-    /// The common name of the authority that signed it.
+    /// The common name of the authority that signed the certificate.
     pub(super) issuer: Option<String>,
     /// The end of its validity.
     pub(super) not_after: UnixTime,
 }
 
-/// Returns what people are told about a certificate, or `None` if it cannot be read.
+/// Returns the facts about a certificate, or `None` if the certificate cannot be read.
 pub(super) fn facts(der: &CertificateDer<'_>) -> Option<Facts> {
     let certificate = Certificate::read(der)?;
     let mut names: Vec<String> = certificate.dns_names.iter().map(ToString::to_string).collect();
@@ -153,7 +152,7 @@ impl<'a> Certificate<'a> {
 
 /// Reads the host names in the rest of the extension with names.
 fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
-    // It may say first that it is critical.
+    // The extension may begin with a flag that marks it as critical.
     while extension.peek()? != OCTETS {
         extension.next()?;
     }
@@ -237,7 +236,7 @@ impl<'a> Der<'a> {
         let (&first, mut rest) = rest.split_first()?;
         let length = match first {
             0..=0x7f => usize::from(first),
-            // No certificate has 4 GiB.
+            // A length of more than four bytes is refused, since no certificate has 4 GiB.
             0x81..=0x84 => {
                 let bytes;
                 (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;

@@ -1,4 +1,4 @@
-//! The client certificate (`--cert`, `--key`).
+//! Reads the client certificate (`--cert`, `--key`).
 
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
@@ -18,7 +18,8 @@ const LONGEST: u64 = 1024 * 1024;
 /// Reads a certificate with its chain, and its key, which may be in the same file.
 ///
 /// # Errors
-/// `tls.client`: a file cannot be read, or does not hold what it should. No key is in the message.
+/// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message
+/// contains no part of the key.
 pub(super) fn read(
     file: &Path,
     key_file: Option<&Path>,
@@ -54,8 +55,8 @@ pub(super) fn read(
     Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
-/// Returns true if a key is encrypted, by PKCS #8 (RFC 5958, section 3) or in the older form of OpenSSL (RFC
-/// 1421, section 4.6.1.1).
+/// Returns true if a key is encrypted, in the form of PKCS #8 (RFC 5958, section 3) or in the older form of
+/// OpenSSL (RFC 1421, section 4.6.1.1).
 fn is_encrypted(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")

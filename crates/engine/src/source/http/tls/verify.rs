@@ -1,7 +1,7 @@
 //! Verifies the certificates of servers.
 //!
-//! Invariants: in every mode, a server must prove that it has the key of the certificate that it sends. A
-//! pinned key is required in addition to what the mode requires, and never instead of it.
+//! Invariants: in every mode, a server must prove that it has the private key of its certificate. A pinned
+//! key is an additional condition, and never replaces another one.
 
 use super::certificate::{self, Facts};
 use crate::source::http::dial;
@@ -22,10 +22,11 @@ use std::sync::Arc;
 /// A way to verify certificates.
 pub(super) type Verifier = Arc<dyn ServerCertVerifier>;
 
-/// Returns the verifier for all servers that are not excepted: by `--cacert` or by what the machine trusts.
+/// Returns the verifier for all servers without special rules. It trusts the certificates of `--cacert`, or
+/// else those that the machine trusts.
 ///
 /// # Errors
-/// The file of `--cacert` cannot be read.
+/// Returns an error if the file of `--cacert` cannot be read.
 pub(super) fn usual(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Verifier, Error> {
     if let Some(path) = &settings.cacert {
         return Ok(Arc::new(TrustGiven::read(path, provider.clone())?));
@@ -45,8 +46,8 @@ pub(super) fn none(provider: &Arc<CryptoProvider>) -> Verifier {
     Arc::new(AcceptAnyCertificate(provider.clone()))
 }
 
-/// Returns a verifier that also requires one of these keys, if there are some, and that says of a refused
-/// certificate which one it is. A key is the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section 2.4).
+/// Returns a verifier that also requires one of these keys, if there are any. Its errors contain the refused
+/// certificate. A key is the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section 2.4).
 pub(super) fn strict(inner: Verifier, keys: &[[u8; 32]]) -> Verifier {
     Arc::new(Strict { inner, keys: keys.to_vec() })
 }
@@ -57,14 +58,14 @@ struct Strict {
     keys: Vec<[u8; 32]>,
 }
 
-/// A certificate that was refused, and why.
+/// A certificate that was refused, and the reason.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) why: CertificateError,
     pub(super) facts: Facts,
 }
 
-/// The key of a certificate is not a pinned one. It has its own SHA-256, in base64.
+/// The error for a certificate whose key is not pinned. It contains the SHA-256 of the key, in base64.
 #[derive(Debug)]
 pub(super) struct NotPinned(pub(super) String);
 
@@ -134,8 +135,8 @@ impl ServerCertVerifier for Strict {
     }
 }
 
-/// Trusts the certificates of `--cacert`: those of authorities, which sign the certificates of servers, or
-/// those of servers.
+/// Trusts the certificates of `--cacert`. They are those of servers, or those of authorities that sign
+/// certificates of servers.
 #[derive(Debug)]
 struct TrustGiven {
     given: Vec<CertificateDer<'static>>,
@@ -170,8 +171,8 @@ impl ServerCertVerifier for TrustGiven {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // A server certificate that was given needs no authority. Most of them (`openssl req -x509`) claim to
-        // be an authority, and the usual verification refuses such a certificate for a server.
+        // A server certificate that the user gave needs no authority. Most such certificates (`openssl req
+        // -x509`) claim to be that of an authority, so the usual verification would refuse them for a server.
         if self.given.iter().any(|one| one == end_entity) {
             return certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion());
         }
@@ -201,7 +202,7 @@ impl ServerCertVerifier for TrustGiven {
     }
 }
 
-/// Trusts every certificate (`--insecure`). The server must still have the key of its certificate.
+/// Trusts every certificate (`--insecure`). The server must still have the private key of its certificate.
 #[derive(Debug)]
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
