@@ -1,6 +1,7 @@
-//! The cookies of a run: those of a file at its beginning, and the file with all of them at its end.
+//! Reads the cookies of a file at the beginning of a run, and writes all cookies to a file at its end.
 //!
-//! Invariant: a file with cookies is for its user alone, and it is replaced in one step.
+//! Invariant: only its user can read a file with cookies that this module writes. An older file is replaced
+//! in one step.
 
 use crate::args::Args;
 use crate::given;
@@ -12,10 +13,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Reads the file of `--cookies`. The first run that saves into the same file begins without it.
+/// Reads the file of `--cookies`. The file may be missing if the run saves its cookies to the same path.
 ///
 /// # Errors
-/// Why it cannot be used, without any of its text.
+/// Returns why the file cannot be used, without any of its text.
 pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, String> {
     let http = &args.options.http;
     let Some(path) = &http.cookies else { return Ok(Cookies::default()) };
@@ -38,7 +39,7 @@ pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, Stri
 /// Writes all cookies into a file.
 ///
 /// # Errors
-/// Why it cannot be written.
+/// Returns why the file cannot be written.
 pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let text = cookies::write(cookies.jar().all(now()));
     let mut new = path.as_os_str().to_owned();
@@ -46,7 +47,7 @@ pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let new = PathBuf::from(new);
     let written = platform::write_private(&new, text.as_bytes()).and_then(|()| fs::rename(&new, path));
     written.map_err(|e| {
-        // What was not written must not stay.
+        // An incomplete file must not stay.
         let _ = fs::remove_file(&new);
         format!("the cookies could not be saved into {}: {e}", shown(path))
     })

@@ -169,7 +169,7 @@ fn cookies_of(path: &Path) -> Result<SecretOption, String> {
     }
 }
 
-/// Returns the cookies of `--cookie`, as the header has them.
+/// Returns the cookies of `--cookie`, in the form of the header.
 fn cookies_given(options: &[SecretOption]) -> Option<Secret> {
     let texts = options.iter().filter_map(|option| match option {
         SecretOption::Text(text) => Some(text),

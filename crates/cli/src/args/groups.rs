@@ -258,17 +258,18 @@ pub struct Http {
     #[arg(long, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub auth: Auth,
 
-    /// Send these cookies to the servers of the given URLs (NAME=VALUE; NAME=VALUE), or those in @FILE
+    /// Send these cookies ('NAME=VALUE; NAME=VALUE'), or those in @FILE
     #[arg(short = 'b', long, value_name = "COOKIES", value_parser = values::cookies, hide_short_help = true)]
     pub cookie: Vec<SecretOption>,
 
-    /// Use the cookies in FILE, as curl, wget and browsers' extensions write it
+    /// Use the cookies in FILE, which has the form of Netscape
     ///
-    /// Each cookie goes to the hosts that it is for. Cookies that servers set are used within a run anyway.
+    /// curl, wget and extensions of browsers write such files. Each cookie is sent only to the hosts that it
+    /// is for. Cookies that servers set are always used within a run.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cookies: Option<PathBuf>,
 
-    /// Write all cookies into FILE at the end of the run
+    /// Write all cookies to FILE at the end of the run
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub save_cookies: Option<PathBuf>,
 
@@ -406,17 +407,21 @@ pub struct Http {
     #[arg(long, value_name = "HOST", hide_short_help = true)]
     pub insecure_host: Vec<String>,
 
-    /// Connect to these addresses for a host and port (HOST:PORT:ADDRESS,ADDRESS); *: for all hosts
+    /// Connect to these addresses for a host and port (HOST:PORT:ADDRESS,ADDRESS)
+    ///
+    /// As HOST, * means all hosts.
     #[arg(long, value_name = "RULE", value_parser = Resolve::parse, hide_short_help = true)]
     pub resolve: Vec<Resolve>,
 
-    /// Connect to another host and port (HOST1:PORT1:HOST2:PORT2); an empty one means any, or the same
+    /// Connect to another host and port (HOST1:PORT1:HOST2:PORT2)
     ///
-    /// Certificates and headers remain those of the host in the URL.
+    /// An empty HOST1 or PORT1 means any, and an empty HOST2 or PORT2 means the same as in the URL.
+    ///
+    /// The certificate and the headers are still those of the host in the URL.
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,
 
-    /// Make connections from this address of the machine, or through this interface (eth0)
+    /// Connect from this address of the machine, or through this interface (eth0)
     #[arg(long, value_name = "ADDRESS", value_parser = Interface::parse, hide_short_help = true)]
     pub interface: Option<Interface>,
 

@@ -45,7 +45,7 @@ pub struct Pins(pub Vec<[u8; 32]>);
 pub enum SecretOption {
     /// The token, or the cookies.
     Text(Secret),
-    /// A file with it.
+    /// A file with the token or the cookies.
     File(PathBuf),
 }
 

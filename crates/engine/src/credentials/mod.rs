@@ -211,8 +211,8 @@ impl Store {
         }
     }
 
-    /// Returns true if a request that a redirect led to may log in with the netrc file. A list then needs one
-    /// login, since it brings a cookie for the others.
+    /// Returns true if a request after a redirect may log in with the netrc file. A list then needs only one
+    /// login, since the server sends a cookie for the other files.
     pub(crate) fn logs_in_elsewhere(&self, asking: Asking) -> bool {
         let is_netrc = |candidate: &Candidate| candidate.kind == SecretKind::Netrc;
         !asking.given.going(asking.url).is_at_home() && self.candidate(asking).as_ref().is_some_and(is_netrc)
@@ -275,7 +275,7 @@ fn unmet(challenges: &[Challenge]) -> String {
     }
 }
 
-/// Returns the seconds since 1970, which say when cookies end.
+/// Returns the seconds since 1970. They are compared with the end of cookies.
 fn now() -> Time {
     clock::wall().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

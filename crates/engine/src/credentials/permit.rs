@@ -56,7 +56,7 @@ impl Permit {
         for (_, name, value) in others {
             headers.append(name.clone(), value.clone());
         }
-        // All cookies are in one header (RFC 6265bis, section 5.8.1).
+        // All cookies must be in one header (RFC 6265bis, section 5.8.1).
         let cookies: Vec<&[u8]> = cookies.iter().map(|(_, _, value)| value.as_bytes()).collect();
         if let Some(mut value) =
             HeaderValue::from_bytes(&cookies.join(&b"; "[..])).ok().filter(|value| !value.is_empty())
@@ -104,14 +104,14 @@ impl Permit {
         self.headers.iter().find(|(_, name, _)| name == header::AUTHORIZATION).map(|(kind, ..)| *kind)
     }
 
-    /// Adds cookies that the person gave, in the form of the header.
+    /// Adds cookies that the user gave, in the form of the header.
     pub(super) fn add_cookies(&mut self, kind: SecretKind, cookies: &Secret) {
         if let Some(value) = sensitive(cookies) {
             self.headers.push((kind, header::COOKIE, value));
         }
     }
 
-    /// Adds a cookie of the jar. What the person gave under the same name wins.
+    /// Adds a cookie of the jar. A cookie of the user with the same name wins.
     pub(super) fn add_cookie(&mut self, cookie: &Cookie) {
         let is_given = |value: &HeaderValue| {
             let pairs = value.as_bytes().split(|&byte| byte == b';');

@@ -25,7 +25,8 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The most addresses whose failures are remembered. Forgetting one costs a failed attempt.
+/// The most addresses whose failures are remembered. If one is not remembered any more, this costs a failed
+/// attempt.
 const FAILED_MOST: usize = 1024;
 
 /// Resolves names and connects.
@@ -146,11 +147,11 @@ impl Dialer {
             tokio::select! {
                 Some((address, result)) = dialling.next() => match result {
                     Ok(stream) => {
-                        // Those that had a head start and have not answered are tried last from now on.
+                        // Addresses that were tried earlier and have not answered are tried last from now on.
                         let before = begun.iter().take_while(|one| **one != address);
                         before.for_each(|one| self.remember(*one, false));
                         self.remember(address, true);
-                        // A request is one small write, which must not wait for more data.
+                        // A request is one small write, which the system must send at once.
                         let _ = stream.set_nodelay(true);
                         return Ok(stream);
                     }
@@ -190,7 +191,7 @@ impl Dialer {
     }
 }
 
-/// Makes a connection leave through a network interface.
+/// Binds a connection to a network interface.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_device(socket: &TcpSocket, name: &str) -> io::Result<()> {
     socket.bind_device(Some(name.as_bytes()))

@@ -1,31 +1,32 @@
-//! Lets one file at a time log in at a server that redirects lead to. The others wait and begin again, since
-//! such a login usually brings a cookie for all of them.
+//! Allows only one file at a time to log in to a server that redirects lead to. The others wait and then
+//! begin again, since the server usually sends a cookie for all of them.
 //!
-//! Invariant: a file waits once at most, so that a login without a cookie only costs a redirect.
+//! Invariant: a file waits at most once, so that a login without a cookie costs only one more redirect.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
-/// The most servers that are remembered. A list has few where people log in; for more, each file logs in by
-/// itself.
+/// The most servers that are remembered. A list usually has only a few servers with logins. If there are
+/// more, each file of the others logs in by itself.
 const SERVERS_MOST: usize = 256;
 
-/// The servers where files log in.
+/// The servers at which files log in.
 #[derive(Default)]
 pub(super) struct Gates(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
-/// What one file does at the gates.
+/// The state of one file at the gate of a server.
 #[derive(Default)]
 pub(super) struct Visitor {
-    /// It logs in now. The next one may when this is dropped.
+    /// The file logs in now. The next file may log in when this value is dropped.
     inside: Option<OwnedMutexGuard<()>>,
     has_waited: bool,
 }
 
 impl Gates {
-    /// Lets a file in. Returns true if another one logged in meanwhile, so that this one must begin again.
+    /// Waits until the file may log in. Returns true if another file has logged in meanwhile, so that this
+    /// file must begin again.
     pub(super) async fn enter(&self, url: &Url, visitor: &mut Visitor) -> bool {
         if visitor.has_waited || visitor.inside.is_some() {
             return false;

@@ -1,7 +1,7 @@
-//! Looks up the addresses of hosts, each host once for all that need it.
+//! Looks up the addresses of hosts, once for all connections that need a host.
 //!
-//! Invariant: look-ups of different hosts never wait for each other. Memory is bounded: at most
-//! [`NAMES_MOST`] names are known.
+//! Invariant: look-ups of different hosts never wait for each other. The memory is limited, because at most
+//! [`NAMES_MOST`] names are kept.
 
 use crate::clock;
 use futures_util::FutureExt;
@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long addresses are used. The system does not say how long they are valid; curl also keeps them for a
-/// minute.
+/// How long addresses are used. The system does not report how long they are valid. curl also keeps them for
+/// a minute.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// The most names that are known at once, because a list may have a million. Forgetting one costs a look-up.
+/// The most names that are kept, because a list may have a million. If a name is not kept any more, this
+/// costs a look-up.
 const NAMES_MOST: usize = 1024;
 
-/// What a look-up brings: addresses, or the reason why there are none.
+/// The result of a look-up: addresses, or the reason why there are none.
 type Found = Result<Arc<[IpAddr]>, Arc<io::Error>>;
 
 /// The addresses of hosts.
@@ -33,10 +34,11 @@ struct Known {
 }
 
 impl Names {
-    /// Returns the addresses of a host. `look_up` is used if no look-up of it is running or fresh.
+    /// Returns the addresses of a host. `look_up` is called if no look-up of the host is running and no
+    /// recent result is kept.
     ///
     /// # Errors
-    /// The look-up failed. The next one begins anew.
+    /// Returns the error of the look-up. It is not kept, so the next call looks the host up again.
     pub(super) async fn addresses<F>(&self, name: &str, look_up: impl FnOnce(String) -> F) -> Found
     where
         F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
@@ -70,7 +72,7 @@ impl Names {
         lookup
     }
 
-    /// Forgets the addresses of a host, because none of them works.
+    /// Removes the addresses of a host, because none of them works.
     pub(super) fn forget(&self, name: &str) {
         self.known().remove(name);
     }
