@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::show;
 
-/// How to run the same command again.
+/// The command that runs the same download again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Again {
     /// The command cannot be shown, because part of it is secret or cannot be pasted, or because the list
@@ -68,7 +68,7 @@ impl Again {
     }
 }
 
-/// What was given on the command line, as far as it can be shown.
+/// The parts of the command line that can be shown.
 #[derive(Default)]
 struct Given {
     /// The options by their long names, each with its values.

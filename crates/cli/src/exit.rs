@@ -6,7 +6,7 @@ use downhaul_engine::Summary;
 use downhaul_engine::core::error::Blame;
 use std::process::ExitCode;
 
-/// How a run can end, in the order of importance. If several apply, the first one is used.
+/// The possible ends of a run, in the order of importance. If several apply, the first one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// The command line is not valid.

@@ -56,7 +56,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             run::notes(&args);
             given(printer::out(&format!("{}\n", args.shown)))
         }
-        // What is imported has become an ordinary command line.
+        // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
         Some(Command::Completions { shell }) => given(printer::out(&completions::script(*shell))),
         Some(Command::Config { command: None }) => {

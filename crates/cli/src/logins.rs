@@ -18,7 +18,7 @@ use std::path::Path;
 /// The longest file with a login or a token, in bytes. The longest common tokens have some KiB.
 const LONGEST: usize = 64 * 1024;
 
-/// Why there is no login.
+/// The reason why there is no login.
 pub(crate) enum NoLogin {
     /// The login cannot be used. The text says why, in words for the user.
     Unusable(String),

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long the screen, the log and the JSON output may take for their last output if a run is stopped.
+/// The time limit of the screen, the log and the JSON output for their last output, if a run is stopped.
 /// Ctrl-C must work even if a terminal or a pipe accepts nothing.
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// The jobs that are not over, for `--failed`.
     pending: Option<Pending>,
-    /// What the engine traces, for `-vv`.
+    /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
     /// Lines that the screen prints at the very end.
     last: Mutex<Vec<String>>,

@@ -77,7 +77,7 @@ pub(crate) struct OutputSettings {
     pub(crate) log: Option<PathBuf>,
 }
 
-/// What is shown during the run.
+/// The kind of output during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
     Bars,

@@ -125,7 +125,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         let has_urls = read(what, folder, &mut wanted);
         let has_urls = has_urls.map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
         return match wanted.is_empty() {
-            true => Err(format!("no line of {} is a digest and a name", what.display())),
+            true => Err(format!("no line of {} has a digest and a name", what.display())),
             false => Ok((wanted, has_urls)),
         };
     }

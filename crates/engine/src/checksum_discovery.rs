@@ -269,7 +269,7 @@ impl ChecksumDiscovery {
                     .ok_or_else(|| cannot("it is not there".into()))?;
                 let list = self.read((url, by), &text).await?;
                 if list.sums.entries().is_empty() {
-                    return Err(cannot("no line of it is a digest and a name".into()));
+                    return Err(cannot("no line of it has a digest and a name".into()));
                 }
                 Ok(list)
             }

@@ -68,7 +68,7 @@ const REPORTS_AT_ONCE: usize = 64;
 /// The time between two checks of a slow reader of all events.
 const READER_PATIENCE: Duration = Duration::from_millis(50);
 
-/// What blocking tasks and workers report about a job.
+/// A report of a blocking task or a worker about a job.
 enum Report {
     Input(Input),
     /// The facts about the file from lists and signatures.

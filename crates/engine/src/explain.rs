@@ -2,8 +2,8 @@
 //!
 //! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
 //! are kept. The time of each stage before a response is stored in a task-local value. [`spend`] adds to it
-//! where a stage ends, and [`measured`] reads it in the task that opens the source. So the functions between
-//! them need no argument for it.
+//! where a stage ends, and [`measured`] reads it in the task that opens the source. So the functions in
+//! between do not need an argument for the time.
 
 use crate::clock;
 use downhaul_core::concurrency::{Step, StepReason};
@@ -22,7 +22,7 @@ const SHARE: u32 = 4;
 /// ten times a second, and each write takes 30 ms on a disk that is far away.
 const FULL_SHARE: u32 = 2;
 
-/// Why a run took as long as it did.
+/// The reasons for the duration of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.
@@ -33,7 +33,7 @@ pub struct Explanation {
     pub proxies: Vec<String>,
 }
 
-/// Why a file took as long as it did.
+/// The reasons for the duration of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileStory {
     /// The name of the file.
@@ -44,13 +44,14 @@ pub struct FileStory {
     pub took: Duration,
     /// The most connections at once.
     pub connections: usize,
-    /// Where the time went.
+    /// The time of each stage.
     pub spent: Spent,
-    /// What limited the file.
+    /// The limit of the speed of the file.
     pub limit: Limiter,
 }
 
-/// Where the time of a file went. The first five are sums over its connections, which work at the same time.
+/// The time that a file spent in each stage. The first five are sums over its connections, which work at the
+/// same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Finding the host's addresses.
@@ -73,7 +74,7 @@ pub struct Spent {
     pub publish: Duration,
 }
 
-/// What limited a file.
+/// The thing that limited the speed of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limiter {
     /// `--limit-rate`.

@@ -13,7 +13,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often and how long a run waits for another run that is writing. Writing takes some milliseconds.
+/// The most waits, and the time of each wait, for another run that is writing. Writing takes some
+/// milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
 /// The remembered limits of hosts.
@@ -22,7 +23,7 @@ pub(crate) struct Memory {
     /// The path of the file, or `None` if limits are not stored.
     path: Option<PathBuf>,
     hosts: Hosts,
-    /// Why the file could not be read.
+    /// The reason why the file could not be read.
     wrong: Option<String>,
 }
 

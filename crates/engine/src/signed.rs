@@ -49,7 +49,7 @@ impl Trusted {
     /// Reads the signature file at `at`.
     ///
     /// # Errors
-    /// `signature.wrong`, with the reason.
+    /// Returns `signature.wrong`, with the reason.
     pub(crate) fn signature(&self, text: &[u8], at: &str) -> Result<Signature, Error> {
         match self {
             Trusted::Minisign(key) => Ok(Signature::Minisign(key.clone(), minisign::read(key, text, at)?)),
@@ -65,7 +65,7 @@ impl Trusted {
     /// signature file contains both the content and its signature, the content from that file is returned.
     ///
     /// # Errors
-    /// `signature.wrong`, with the reason.
+    /// Returns `signature.wrong`, with the reason.
     pub(crate) fn signed<'t>(
         &self,
         text: &'t [u8],
@@ -105,7 +105,7 @@ impl Signature {
     /// Verifies that these bytes were signed.
     ///
     /// # Errors
-    /// `signature.wrong`, with the reason.
+    /// Returns `signature.wrong`, with the reason.
     pub(crate) fn check_text(&self, text: &[u8], at: &str) -> Result<(), Error> {
         match self {
             Signature::Minisign(key, signature) => minisign::check_text(key, signature, text, at),
@@ -117,7 +117,7 @@ impl Signature {
     /// block.
     ///
     /// # Errors
-    /// `signature.wrong`, with the reason, or the error of reading the file.
+    /// Returns `signature.wrong`, with the reason, or the error of reading the file.
     pub(crate) fn check_file(
         &self,
         digests: &[Digest],

@@ -34,19 +34,19 @@ use tokio::sync::oneshot;
 use watch::Watch;
 use writer::{QUICK, Writer};
 
-/// How long bytes may wait to be written and reported. It is also the time between checks for silence. So a
-/// slow connection reports its progress to the plan ten times a second.
+/// The longest time that bytes may wait to be written and reported. It is also the time between checks for
+/// silence. So a slow connection reports its progress to the plan ten times a second.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often the worker lets other tasks run before it waits for the rest of a small file. The task that
-/// reads the connection needs one turn to pass on the bytes that arrived with the head.
+/// The number of times that the worker lets other tasks run before it waits for the rest of a small file. The
+/// task that reads the connection needs one turn to pass on the bytes that arrived with the head.
 const TURNS: u32 = 3;
 
 /// All bytes of a small file, if they arrived together with the head of its response. They are written when
 /// the partial file is opened.
 pub(crate) type Whole = Arc<OnceLock<Vec<Bytes>>>;
 
-/// What the director sends when it accepts a response.
+/// The message of the director that accepts a response.
 pub(crate) struct Go {
     /// The partial file.
     pub(crate) part: Arc<dyn Part>,

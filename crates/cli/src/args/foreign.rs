@@ -5,7 +5,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// What downhaul does with such an option.
+/// The behaviour of downhaul for such an option.
 enum Here {
     /// downhaul does this without the option.
     Anyway,

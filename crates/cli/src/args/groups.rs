@@ -15,7 +15,7 @@ use downhaul_engine::core::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where files are saved and how they are named.
+/// The options for names and folders.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
@@ -77,7 +77,7 @@ pub struct Output {
     pub sync: Sync,
 }
 
-/// What to do with files that exist already.
+/// The options for existing files.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Existing files")]
 pub struct Existing {
@@ -94,7 +94,7 @@ pub struct Existing {
     pub no_resume: bool,
 }
 
-/// How many files and connections are used at once, and how fast.
+/// The options for files and connections at once.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Connections")]
 pub struct Work {
@@ -125,7 +125,7 @@ pub struct Work {
     pub no_learn: bool,
 }
 
-/// What to do after failures.
+/// The options for failures.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Retries")]
 pub struct Failure {
@@ -168,7 +168,7 @@ pub struct Failure {
     pub failed: Option<PathBuf>,
 }
 
-/// What is verified.
+/// The options for verification.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Verification")]
 pub struct Verification {
@@ -212,7 +212,7 @@ pub struct Verification {
     pub record: Option<PathBuf>,
 }
 
-/// How requests are sent to servers.
+/// The options for requests.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Network")]
 pub struct Http {
@@ -430,7 +430,7 @@ pub struct Http {
     pub unix_socket: Option<PathBuf>,
 }
 
-/// What is shown and logged.
+/// The options for the screen and the log.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Progress and log")]
 pub struct Reporting {
@@ -463,7 +463,7 @@ pub struct Reporting {
     pub log: Option<PathBuf>,
 }
 
-/// Which configuration is used.
+/// The options that choose the configuration.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Configuration")]
 pub struct Configuration {

@@ -59,7 +59,7 @@ const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the serv
     max_term_width = 100
 )]
 pub struct Args {
-    /// What to do instead of downloading.
+    /// The command, if it is not a download.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -78,15 +78,15 @@ pub struct Args {
     #[arg(long, action = ArgAction::HelpLong, hide_short_help = true)]
     help: Option<bool>,
 
-    /// Where files go.
+    /// The options for names and folders.
     #[command(flatten)]
     pub output: Output,
 
-    /// What happens to files that exist.
+    /// The options for existing files.
     #[command(flatten)]
     pub existing: Existing,
 
-    /// How to download.
+    /// The options for downloads and repairs.
     #[command(flatten)]
     pub options: Options,
 
@@ -110,7 +110,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) cookies: Cookies,
 
-    /// What the configuration says.
+    /// The settings of the configuration.
     #[arg(skip)]
     pub(crate) config: Config,
 
@@ -123,7 +123,7 @@ pub struct Args {
     pub(crate) repair: Again,
 }
 
-/// What to do instead of downloading.
+/// The commands that are not downloads.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Compare files on the disk with a checksum list or a lock file
@@ -171,7 +171,7 @@ pub enum Command {
     /// configuration file as a start.
     #[command(args_override_self = true, args_conflicts_with_subcommands = true, max_term_width = 100)]
     Config {
-        /// What to do instead of showing the configuration.
+        /// The command, if the configuration is not shown.
         #[command(subcommand)]
         command: Option<ConfigCommand>,
     },
@@ -184,7 +184,7 @@ pub enum Command {
     Man,
 }
 
-/// What to do with the configuration.
+/// The commands of `downhaul config`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
     /// Write a configuration file that has every key as a comment
@@ -195,7 +195,7 @@ pub enum ConfigCommand {
     },
 }
 
-/// What to repair, and how to download what is wrong.
+/// The arguments of `downhaul repair`.
 #[derive(Debug, Clone, Group)]
 #[command(args_override_self = true, max_term_width = 100)]
 pub struct Repair {
@@ -207,35 +207,35 @@ pub struct Repair {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// How to download.
+    /// The options for downloads and repairs.
     #[command(flatten)]
     pub options: Options,
 }
 
-/// What applies to downloads and repairs.
+/// The options that downloads and repairs share.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// How many files and connections are used at once.
+    /// The options for files and connections at once.
     #[command(flatten)]
     pub work: Work,
 
-    /// What happens after failures.
+    /// The options for failures.
     #[command(flatten)]
     pub failure: Failure,
 
-    /// What is verified.
+    /// The options for verification.
     #[command(flatten)]
     pub verification: Verification,
 
-    /// How requests are sent to servers.
+    /// The options for requests.
     #[command(flatten)]
     pub http: Http,
 
-    /// What is shown and logged.
+    /// The options for the screen and the log.
     #[command(flatten)]
     pub reporting: Reporting,
 
-    /// Which configuration is used.
+    /// The options that choose the configuration.
     #[command(flatten)]
     pub configuration: Configuration,
 }
@@ -247,7 +247,7 @@ pub(crate) fn command() -> clap::Command {
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
     let command = command.mut_subcommand("config", |sub| sub.args(shown));
-    // What is imported is complete: it is no list.
+    // An imported command is complete, so a list is not needed.
     let others =
         command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_long() != Some("input"));
     let others: Vec<Arg> =
@@ -268,7 +268,7 @@ impl Args {
     /// Reads the arguments. The first one is the name of the program.
     ///
     /// # Errors
-    /// The text to print instead.
+    /// Returns the text to print.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Args, NoArgs> {
         let words: Vec<OsString> = words.into_iter().collect();
         let mut command = foreign::add(self::command());

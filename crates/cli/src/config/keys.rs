@@ -28,11 +28,11 @@ pub(super) const OF_HOSTS: &[&str] = &["connections", "max-per-host", "limit-rat
 pub struct Key {
     /// The name, which is the long name of the option.
     pub name: String,
-    /// What the value can be.
+    /// The possible values.
     pub values: String,
     /// The default value. It may be empty.
     pub default: String,
-    /// What the key does, which is the first sentence of the help.
+    /// The effect of the key, which is the first sentence of the help.
     pub meaning: String,
     /// True if a section `[host."NAME"]` can have the key.
     pub is_of_hosts: bool,

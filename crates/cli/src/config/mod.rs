@@ -60,7 +60,7 @@ struct Setting {
     origin: Origin,
 }
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     File(Place),

@@ -29,7 +29,7 @@ pub(super) enum To {
     Continue,
 }
 
-/// How the value of an option becomes the body of a request.
+/// The way in which the value of an option becomes the body of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Data {
     /// `@FILE` is read without line ends.
@@ -160,7 +160,7 @@ pub(super) const TABLE: &[Row] = &[
         true,
         To::Refused("the file is one of curl's options; import the command without it"),
     ),
-    (Some(':'), &["next"], false, To::Refused("import each of the commands by itself")),
+    (Some(':'), &["next"], false, To::Refused("import each command separately")),
     (Some('0'), &["http1.0", "http0.9"], false, To::Refused("downhaul uses HTTP/1.1 or newer")),
     (None, &["negotiate", "ntlm"], false, To::Refused("this way to log in is not supported")),
     (None, &["aws-sigv4"], true, To::Refused("signed requests are not supported")),

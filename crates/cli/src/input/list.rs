@@ -18,11 +18,11 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many bytes at the beginning of a list file are searched for the root element of a Metalink document.
-/// Comments may come before it.
+/// The number of bytes at the beginning of a list file that are searched for the root element of a Metalink
+/// document. Comments may come before it.
 const BEGINNING: u64 = 8 * 1024;
 
-/// How many mistakes in a list are shown. The others are only counted.
+/// The most mistakes in a list that are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
 
 /// Says why a list has no jobs.

@@ -15,7 +15,7 @@ use crate::survey::Survey;
 use clashes::{Clash, Names};
 use downhaul_engine::core::job::{self, Job};
 
-/// Where the jobs come from.
+/// The origin of the jobs.
 #[derive(Debug)]
 pub enum Input {
     /// The arguments.

@@ -7,7 +7,7 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
 
-/// How many entries are shown at each end of a long list.
+/// The number of entries that are shown at each end of a long list.
 const ENDS: usize = 5;
 
 /// Returns the lines that are shown, each with its line end.

@@ -20,7 +20,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// What happened while a reader waited.
+/// The result of waiting for an event.
 pub(crate) enum Next {
     Event(Arc<Event>),
     Nothing,

@@ -22,7 +22,7 @@ const SPACES_MOST: usize = 256;
 /// lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
-/// How a login was put on a request.
+/// The way in which a login was sent.
 #[derive(Clone)]
 pub(super) enum How {
     /// Basic. The realm is known if the server sent a challenge.
@@ -38,7 +38,7 @@ pub(super) enum How {
 pub(super) struct Nonce {
     challenge: DigestChallenge,
     cnonce: String,
-    /// How often the nonce was used.
+    /// The number of times that the nonce was used.
     count: u32,
 }
 
@@ -68,7 +68,7 @@ struct State {
     refusals: VecDeque<Refusals>,
 }
 
-/// Where the logins of a session were accepted and refused.
+/// The record of where the logins of a session were accepted and refused.
 #[derive(Default)]
 pub(super) struct Logins {
     state: Mutex<State>,

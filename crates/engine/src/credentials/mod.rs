@@ -72,7 +72,7 @@ pub(crate) struct Asking<'a> {
     pub(crate) sends: Option<&'a Sends>,
 }
 
-/// What to do after a response.
+/// The next step after a response.
 pub(crate) enum After {
     /// The response is used.
     Done,

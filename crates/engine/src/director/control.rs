@@ -30,7 +30,7 @@ pub(crate) enum Control {
     RateLimit(Option<u64>),
 }
 
-/// What happens to the partial file of a job that is removed.
+/// Decides what happens to the partial file of a job that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remove {
     /// Keep the partial file, if a later run can resume it.

@@ -43,7 +43,7 @@ pub struct Summary {
     pub output_closed: bool,
     /// Notes about the whole run for the user.
     pub notes: Vec<String>,
-    /// Where the time of the run went.
+    /// The reasons for the duration of the run.
     pub explanation: Explanation,
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Placement {
     pub(super) part: Option<Arc<dyn Part>>,
     /// A note for the user that the name was changed.
     pub(super) renamed: Option<String>,
-    /// What an earlier run left in the partial file.
+    /// The bytes that an earlier run left in the partial file.
     pub(super) left: Option<Leftover>,
     pub(super) generation: Generation,
     /// True if the partial file has a journal.
@@ -53,7 +53,7 @@ pub(super) struct Written {
     pub(super) bytes: u64,
     /// True if none of the bytes had been written before.
     pub(super) fresh: bool,
-    /// What the content looks like. It is `None` if the content is not checked.
+    /// The kind of the content. It is `None` if the content is not checked.
     pub(super) look: Option<Look>,
     pub(super) took: Duration,
 }

@@ -81,7 +81,7 @@ pub(super) struct OpenFile {
     pub(super) journaled: bool,
     /// Set if a small file was written completely when its partial file was begun.
     pub(super) written: Option<Written>,
-    /// What the content looks like, if the first bytes were examined while they were written.
+    /// The kind of the content, if the first bytes were examined while they were written.
     pub(super) look: Option<Look>,
     pub(super) verifier: Option<Verifier>,
     /// The task that compares the bytes of an earlier run with the journal.

@@ -81,14 +81,14 @@ pub trait Disk: Send + std::marker::Sync {
     /// Opens a finished file for reading.
     ///
     /// # Errors
-    /// An error of the system.
+    /// Returns the error of the system.
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error>;
 }
 
 /// Computes digests of a finished file.
 ///
 /// # Errors
-/// An error of the system.
+/// Returns the error of the system.
 pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, Error> {
     let mut file = disk.open(path)?;
     let mut hashers = Hashers::new(algorithms);
@@ -103,10 +103,10 @@ pub(crate) fn digests(disk: &dyn Disk, path: &Path, algorithms: &[Algorithm]) ->
     }
 }
 
-/// How a partial file is opened.
+/// The options for opening a partial file.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
-    /// What to do with the files of an earlier run.
+    /// Decides what is done with the files of an earlier run.
     pub resume: Resume,
     /// The identity of the job.
     pub identity: &'a Identity,
@@ -118,7 +118,7 @@ pub struct Opening<'a> {
     pub mark: bool,
 }
 
-/// How a file gets its final name.
+/// The options for publishing a file.
 #[derive(Debug, Clone)]
 pub struct Publishing {
     /// The size in bytes. Bytes after that are removed.
@@ -137,7 +137,7 @@ pub struct Publishing {
     pub attach: Option<Attach>,
 }
 
-/// What is stored in extended attributes of a finished file, if the disk supports them.
+/// The values of the extended attributes of a finished file, if the disk supports them.
 #[derive(Debug, Clone)]
 pub struct Attach {
     /// The origin of the file.
@@ -161,7 +161,7 @@ pub enum Found {
     Adopted(Adopted),
 }
 
-/// How a partial file begins.
+/// The options for starting a partial file.
 #[derive(Debug, Clone, Copy)]
 pub struct Beginning<'a> {
     /// The first bytes of its journal, if it has one.
@@ -183,7 +183,7 @@ pub trait Part: Send + std::marker::Sync {
     /// written and recorded.
     ///
     /// # Errors
-    /// `output.started` if bytes cannot be taken back, or an error of the system.
+    /// Returns `output.started` if bytes cannot be taken back, or an error of the system.
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
@@ -204,7 +204,7 @@ pub trait Part: Send + std::marker::Sync {
     /// Adds a record to the journal.
     ///
     /// # Errors
-    /// An error of the system.
+    /// Returns the error of the system.
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
 
     /// Marks these bytes as not written, so that the next write replaces them. Returns false if bytes cannot
@@ -217,13 +217,13 @@ pub trait Part: Send + std::marker::Sync {
     /// Replaces the journal in one step.
     ///
     /// # Errors
-    /// An error of the system.
+    /// Returns the error of the system.
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error>;
 
     /// Reads bytes back. Returns how many were read.
     ///
     /// # Errors
-    /// An error of the system.
+    /// Returns the error of the system.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error>;
 
     /// Returns how many bytes of the disk the file occupies.
@@ -240,7 +240,7 @@ pub trait Part: Send + std::marker::Sync {
     /// Gives the file its final name, in one step.
     ///
     /// # Errors
-    /// `file.exists`, or an error of the system.
+    /// Returns `file.exists`, or an error of the system.
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
     /// Removes the file and its journal, as far as possible.
@@ -269,7 +269,7 @@ impl Read for ReadBack {
     }
 }
 
-/// What is at a path instead of a regular file.
+/// An object at a path that is not a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoFile {
     /// A folder.
@@ -280,7 +280,7 @@ pub enum NoFile {
     Link,
 }
 
-/// What is at a path.
+/// The object at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The kind of the object, if it is not a regular file.

@@ -223,7 +223,7 @@ impl Places {
                 return Ok(path);
             }
         }
-        Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "and so are its numbered forms"))
+        Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "all its numbered forms are in use too"))
     }
 
     /// Returns what to do if the final name of a job exists.

@@ -15,7 +15,7 @@ pub(super) const SIGNED: Algorithm = Algorithm::Blake2b;
 /// Reads the signature file at `at`, and checks that it names the key.
 ///
 /// # Errors
-/// `signature.wrong`, with the reason.
+/// Returns `signature.wrong`, with the reason.
 pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error> {
     let wrong = |why: &str| Error::new(ErrorKind::SignatureWrong, at, why);
     let signature = Signature::read(text).map_err(wrong)?;
@@ -28,7 +28,7 @@ pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error>
 /// Verifies a signature of these bytes.
 ///
 /// # Errors
-/// `signature.wrong`, with the reason.
+/// Returns `signature.wrong`, with the reason.
 pub(super) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str) -> Result<(), Error> {
     if !signature.prehashed {
         return check(key, signature, text, at);
@@ -41,7 +41,7 @@ pub(super) fn check_text(key: &Key, signature: &Signature, text: &[u8], at: &str
 /// Verifies a signature of the file that has these digests.
 ///
 /// # Errors
-/// `signature.wrong`, with the reason.
+/// Returns `signature.wrong`, with the reason.
 pub(super) fn check_file(
     key: &Key,
     signature: &Signature,

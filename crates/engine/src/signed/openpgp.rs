@@ -1,5 +1,5 @@
-//! Decides which OpenPGP signatures count (RFC 9580, and RFC 4880 before it; section numbers are those of RFC
-//! 9580).
+//! Decides which OpenPGP signatures count, by RFC 9580 and the older RFC 4880. Section numbers are those of
+//! RFC 9580.
 //!
 //! This file is long because it is one policy, which is read as a whole.
 //!
@@ -52,7 +52,8 @@ const SIGNATURES_MOST: usize = 16;
 /// (NIST SP 800-57).
 const RSA_LEAST: u16 = 2048;
 
-/// How far in the future a signature may be made, in seconds. A day allows for clocks in the wrong time zone.
+/// The longest time that a signature may be in the future, in seconds. A day allows for clocks in the wrong
+/// time zone.
 const AHEAD: u32 = 86_400;
 
 /// The bytes of a file that are read at a time.
@@ -164,7 +165,7 @@ impl Signature {
     /// Verifies that these bytes were signed.
     ///
     /// # Errors
-    /// `signature.wrong`.
+    /// Returns `signature.wrong`.
     pub(super) fn check_text(&self, text: &[u8], at: &str) -> Result<(), Error> {
         self.check(text, at)
     }
@@ -172,7 +173,7 @@ impl Signature {
     /// Verifies that this file was signed.
     ///
     /// # Errors
-    /// `signature.wrong`, or the error of reading the file.
+    /// Returns `signature.wrong`, or the error of reading the file.
     pub(super) fn check_file(&self, file: Box<dyn Read>, at: &str) -> Result<(), Error> {
         if self.packet.typ() != Some(SignatureType::Binary) {
             return Err(wrong(

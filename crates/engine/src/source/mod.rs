@@ -150,7 +150,7 @@ pub struct Opened {
 /// The bytes of a response as they arrive. The stream ends with `None` only if all announced bytes arrived.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// Where a URL came from. This decides if secrets are sent to it.
+/// The origin of a URL, which is the user or a server. It decides if secrets are sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
     /// The user gave the URL. Headers and credentials of the user are sent to it.

@@ -119,7 +119,7 @@ impl HttpBody {
     /// too.
     ///
     /// # Errors
-    /// `http.truncated`: the HTTP/2 stream has not ended.
+    /// Returns `http.truncated` if the HTTP/2 stream has not ended.
     fn on_close(&mut self) -> Result<(), Error> {
         if matches!(self.carrier, Carrier::Http2(_)) && !self.incoming.is_end_stream() {
             self.on_break();

@@ -51,7 +51,7 @@ enum Coding {
 /// Decodes the body of a whole file. A response without a coding, or with an unknown one, stays as it is.
 ///
 /// # Errors
-/// `http.encoding` for a range: only the whole body can be decoded.
+/// Returns `http.encoding` for a range, because only the whole body can be decoded.
 pub(super) fn decode(opened: Opened, verify: Verify) -> Result<Opened, Error> {
     let Opened { mut remote, body } = opened;
     let coding = remote.coding.clone();
@@ -88,7 +88,7 @@ fn read(text: &str) -> Option<Vec<Coding>> {
     all.filter(|all| (1..=CODINGS_MOST).contains(&all.len()))
 }
 
-/// What the task and the thread report to the reader of the decoded body.
+/// A report of the task or the thread to the reader of the decoded body.
 enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.

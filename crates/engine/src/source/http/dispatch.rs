@@ -53,7 +53,7 @@ const CONNECTIONS_MOST: usize = 4;
 /// the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// How often a request is sent that a server does not process. It is first sent again over the same
+/// The most times that a request is sent that a server does not process. It is first sent again over the same
 /// connection, and then over others. A server that closes the connection after each request loses the
 /// requests that arrived together with it. With eight files at once, each file is served within eight
 /// attempts.
@@ -72,7 +72,7 @@ pub(super) struct Dispatcher {
     alive: Arc<()>,
 }
 
-/// What is known about an origin.
+/// The facts about an origin that earlier requests showed.
 #[derive(Default)]
 struct Origin {
     /// The number of small files in a row.
@@ -97,7 +97,7 @@ impl Dispatcher {
         Ok(Dispatcher { settings, connector, http1, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends the HTTP request of a source's request.
+    /// Sends an HTTP request. `request` is the request to the source that it belongs to.
     ///
     /// # Errors
     /// Returns an error if there is no response.

@@ -78,8 +78,8 @@ pub(super) struct Connection {
     unusable: Arc<AtomicBool>,
     /// True if HTTP/1.1 may be used instead.
     http1_allowed: bool,
-    /// How long the connection may be silent while a request waits for its response. If HTTP/1.1 may be used
-    /// instead, the limit also applies while a body is read.
+    /// The time for which the connection may be silent while a request waits for its response. If HTTP/1.1
+    /// may be used instead, the limit also applies while a body is read.
     silence_limit: Duration,
 }
 

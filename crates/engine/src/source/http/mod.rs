@@ -49,12 +49,12 @@ use std::time::Duration;
 use tracing::debug;
 use url::Url;
 
-/// How often one request is sent at most while the server requires a login. The first request has the login
+/// The most times that one request is sent while the server requires a login. The first request has the login
 /// that was accepted before. The next one answers a challenge. Two more answer with new nonces, in case the
 /// previous nonce is too old.
 const LOGINS_MOST: u32 = 4;
 
-/// What all requests of a session share.
+/// The state that all requests of a session share.
 pub(crate) struct Client {
     settings: Arc<Settings>,
     dispatcher: dispatch::Dispatcher,

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long addresses are used. The system does not report how long they are valid. curl also keeps them for
-/// a minute.
+/// The time for which addresses are used. The system does not report how long they are valid. curl also keeps
+/// them for a minute.
 const LIFE: Duration = Duration::from_secs(60);
 
 /// The most names that are kept, because a list may have a million. If a name is not kept any more, this

@@ -18,7 +18,7 @@ pub(super) struct Route {
     gateway: Option<Arc<Gateway>>,
     /// True if the proxy forwards requests in absolute form.
     forwards: bool,
-    /// How the server is trusted.
+    /// The rules by which the server is trusted.
     trust: Trust,
 }
 

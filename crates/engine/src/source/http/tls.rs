@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Host;
 
-/// How a server is trusted.
+/// The rules by which a server is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Trust {
     /// True if the server gets the client certificate.

@@ -152,7 +152,7 @@ pub(super) struct Tunnel<'a> {
     /// The URL for error messages.
     pub(super) at: &'a str,
     pub(super) dialer: &'a Dialer,
-    /// How long the proxy may take for an answer.
+    /// The time limit for an answer of the proxy.
     pub(super) patience: Duration,
 }
 
