@@ -15,7 +15,7 @@ const NO_KEYS: &[(&str, &str)] = &[
     ("data", "it is about one download"),
     ("json", "it is about one download"),
     ("range", "it is about one download"),
-    ("input", "it is what to download"),
+    ("input", "it names what to download"),
     ("checksum", "it is the digest of one file"),
     ("header-for", "write the header into a section [host.\"NAME\"]"),
 ];
