@@ -279,29 +279,29 @@ pub struct Http {
     #[arg(short = 'A', long, value_name = "TEXT", value_parser = values::header_value, hide_short_help = true)]
     pub user_agent: Option<String>,
 
-    /// Say to the servers of the given URLs that a link on this page led to them
+    /// Send this URL as the Referer header to the servers of the given URLs
     #[arg(short = 'e', long, value_name = "URL", value_parser = values::referer, hide_short_help = true)]
     pub referer: Option<String>,
 
     /// Use this method instead of GET
     ///
-    /// What such a request brings is not resumed. It is sent again only after a login or if --retries is
-    /// given.
+    /// A file from such a request is not resumed. The request is sent again only after a login, or if
+    /// --retries is given.
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = values::method, hide_short_help = true)]
     pub request: Option<String>,
 
     /// Send this body, or the content of @FILE, with POST
     ///
-    /// It is sent to the servers of the given URLs and to no other server. Its type is that of a form, unless
-    /// -H 'Content-Type: ...' says otherwise.
+    /// The body is sent to the servers of the given URLs and to no other server. Its type is that of a form,
+    /// unless -H 'Content-Type: ...' gives another one.
     #[arg(long, value_name = "BODY", value_parser = values::body, conflicts_with = "json", hide_short_help = true)]
     pub data: Option<BodyOption>,
 
-    /// The same with the type application/json
+    /// Send this body, or the content of @FILE, as application/json
     #[arg(long, value_name = "BODY", value_parser = values::body, hide_short_help = true)]
     pub json: Option<BodyOption>,
 
-    /// Save only these bytes of each file: 0-999, or 1000- to the end
+    /// Save only these bytes of each file (0-999, or 1000- to the end)
     ///
     /// Digests of the whole file are not compared.
     #[arg(
@@ -314,7 +314,7 @@ pub struct Http {
     )]
     pub range: Option<ByteRange>,
 
-    /// curl's name for --decode auto.
+    /// The name of curl for --decode auto.
     #[arg(long, hide = true)]
     pub compressed: bool,
 

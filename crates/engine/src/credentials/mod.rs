@@ -83,7 +83,7 @@ pub(crate) enum After {
     Refused(String),
 }
 
-/// A login, and its origin as a kind of secret and in words for the user.
+/// A login that may be sent. It also has the kind of its origin, and the origin in words for the user.
 struct Candidate<'a> {
     kind: SecretKind,
     from: String,

@@ -1,6 +1,6 @@
-//! A part of a file as a file of its own (`--range`): offsets, sizes and spans begin at the part.
+//! Presents a part of a file as a separate file (`--range`). Its offsets, sizes and ranges begin at the part.
 //!
-//! Invariant: what the source says about the whole file, such as its digests, is not said about the part.
+//! Invariant: facts that hold only for the whole file, such as its digests, are not passed on for the part.
 
 use super::{Opened, Request, Source};
 use downhaul_core::error::{Error, ErrorKind};
@@ -31,7 +31,7 @@ impl Slice {
             Some(to) => Some(end.map_or(to, |end| end.min(to))),
             None => end,
         };
-        // A list states the size of the whole file.
+        // The size in a list is that of the whole file, so it is not passed on.
         request.size = None;
         request
     }
@@ -39,8 +39,8 @@ impl Slice {
     /// Changes the facts about the whole file into those about the part.
     ///
     /// # Errors
-    /// `http.range_ignored`: the source sends the whole file. `http.range_past`: the file ends before the
-    /// part begins.
+    /// Returns `http.range_ignored` if the source sends the whole file, and `http.range_past` if the file
+    /// ends before the part begins.
     fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
         let ByteRange { first, last } = self.range;
         let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
