@@ -1,4 +1,4 @@
-//! How arguments are understood, and the command that a failed run suggests.
+//! Tests of how arguments are understood, and of the command that a failed run suggests.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
@@ -77,7 +77,7 @@ fn a_url_may_have_no_scheme() {
 #[test]
 fn if_https_was_assumed_and_fails_the_error_says_how_to_use_http() {
     let server = Server::start();
-    // An address of this machine that does not look like a loopback address.
+    // This is an address of this machine that does not look like a loopback address.
     let url = path_of(&server, 1000, "a").replace("127.0.0.1", "0.0.0.0");
     for by_a_list in [false, true] {
         let place = Place::new();
@@ -92,7 +92,7 @@ fn if_https_was_assumed_and_fails_the_error_says_how_to_use_http() {
         let out = place.run(&[&http]);
         place.assert_exact(&out, "a", &content("a", 1000));
     }
-    // The message does not come if the URL itself says https.
+    // There is no such message if the URL itself begins with https.
     let place = Place::new();
     let out = place.run(&[&format!("https://{url}"), "--retries", "0"]);
     assert!(out.status == 1 && !out.stderr.contains("assumed"), "{}", out.stderr);

@@ -1,5 +1,5 @@
-//! The documents that people wrote agree with the program and with each other: every option is described, and
-//! every link leads somewhere.
+//! Tests that the documents agree with the program and with each other: every option is described, and every
+//! link has a target.
 
 use crate::common::Place;
 use std::collections::BTreeSet;
@@ -78,7 +78,7 @@ fn every_link_in_the_documents_has_a_target() {
     }
 }
 
-/// Returns the headings of a document as links name them.
+/// Returns the headings of a document in the form that links use.
 fn headings(document: &Path) -> BTreeSet<String> {
     let text = text(document);
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));

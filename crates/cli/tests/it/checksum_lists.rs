@@ -1,5 +1,5 @@
-//! Checksum lists in every form that is in use, given or beside the file: their digests are verified, or the
-//! run says why not.
+//! Tests of checksum lists in every common form, given or beside the file. Their digests are verified, or the
+//! run says why they are not.
 //!
 //! The digests are of `content("file", 100_000)`. Other programs computed them.
 
@@ -192,10 +192,10 @@ fn the_search_for_lists_beside_files_needs_few_requests() {
     let place = Place::new();
     let out = place.run(&[&urls.join(","), "--verify", "find", "-j5"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    // Ten requests for the folder, and for each file three besides its own.
+    // There are ten requests for the folder, and for each file three besides the one for the file itself.
     assert_eq!(server.requests().len(), 10 + 5 * 4);
 
-    // If a given list has the digest, nothing is looked for beside the file.
+    // If a given list has the digest, no lists are searched beside the file.
     let place = Place::new();
     place.write("SUMS", (0..5).map(|n| format!("{SHA256}  file{n}\n")).collect::<String>());
     let before = server.requests().len();

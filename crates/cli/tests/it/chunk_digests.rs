@@ -1,4 +1,5 @@
-//! Digests of chunks: a 206 with `Content-Digest`. A chunk with a wrong digest is fetched again.
+//! Tests of 206 responses with `Content-Digest`, the digest of a chunk. A chunk with a wrong digest is
+//! fetched again.
 
 use crate::common::Place;
 use crate::verification::{SHA256, SIZE, assert_untouched, file, over_old};
@@ -10,7 +11,7 @@ fn only_a_wrong_chunk_is_fetched_again() {
     const LARGE: u64 = 12_000_000;
     let mut refused_in_all = 0;
     for (size, more) in [(SIZE, &["-x1"][..]), (LARGE, &["-x1"]), (LARGE, &["-x4"])] {
-        // The response number 99 never comes, so that every digest is right.
+        // There is no response number 99, so in that case every digest is right.
         for bad in [1, 2, 99] {
             let (server, place) = (Server::start(), Place::new());
             let url = server.url(&format!("part_digests/{size}/file?bad={bad}"));
@@ -25,7 +26,7 @@ fn only_a_wrong_chunk_is_fetched_again() {
             assert_eq!(refused, usize::from(parts >= bad), "{size} {more:?} {bad}: {parts} parts");
             let allowed = match refused {
                 0 if more == ["-x1"] => size..size + 1,
-                // Connections that end may leave some bytes that come twice.
+                // If a connection ends, some bytes may be fetched twice.
                 0 => size..size + size / 2,
                 _ => size + 1..2 * size,
             };
@@ -64,7 +65,7 @@ fn the_journal_lists_no_bytes_of_a_wrong_chunk() {
         let (place, out) = over_old(&server.url(&target), &["--retries", "2", connections]);
         assert_eq!((out.status, place.file("f").as_deref()), (3, Some(&b"old"[..])), "{}", out.stderr);
         assert!(server.requests().len() <= 1 + 4 * 5, "bounded: {}", server.requests().len());
-        // The next run trusts the journal where the disk agrees, and compares only the size at the end.
+        // The next run uses the bytes that match the journal. At the end it compares only the size.
         server.becomes(&target, &format!("well_behaved/{LARGE}/file"));
         let again = server.url(&target);
         let out = place.run(&[&again, "-o", "f", "--if-exists", "overwrite", "--progress", "json"]);

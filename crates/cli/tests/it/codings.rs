@@ -1,4 +1,4 @@
-//! Content codings (Content-Encoding) of servers that use them although only `identity` was accepted.
+//! Tests of servers that send a content coding (Content-Encoding) although only `identity` was accepted.
 
 use crate::common::{Out, Place, finish, send};
 use downhaul_testkit::server::sins::encode;
@@ -110,7 +110,7 @@ fn decoding_stops_at_a_thousand_times_the_size() {
 fn each_digest_is_compared_with_the_coded_or_the_decoded_bytes_as_its_definition_says() {
     let server = Server::start();
     let decode = ["--decode", "auto"];
-    // The digest of a header is of the coded bytes (RFC 9530, sections 2 and 3).
+    // The digest in a header belongs to the coded bytes (RFC 9530, sections 2 and 3).
     let right = format!("digest={}", structured(&coded("gzip")));
     let (place, out) = get(&server, &right, &decode);
     place.assert_exact(&out, "f", &file());
@@ -125,7 +125,7 @@ fn each_digest_is_compared_with_the_coded_or_the_decoded_bytes_as_its_definition
     place.assert_exact(&out, "f", &coded("gzip"));
     assert!(out.stderr.contains("sha-256 from Repr-Digest"), "{}", out.stderr);
 
-    // A given digest is of the decoded file.
+    // A given digest belongs to the decoded file.
     let given = format!("sha256:{}", sha256(&file()));
     let (place, out) = get(&server, "coding=br", &["--decode", "auto", "--checksum", &given]);
     place.assert_exact(&out, "f", &file());
@@ -135,7 +135,8 @@ fn each_digest_is_compared_with_the_coded_or_the_decoded_bytes_as_its_definition
     place.assert_failed(&out, 3, "the content does not match its digest");
 }
 
-/// Large enough for a journal and several connections, in brotli without compression.
+/// The size of a file that is large enough for a journal and several connections. Its brotli form has no
+/// compression.
 const LARGE: u64 = 6_000_000;
 
 /// Returns the URL of a large file that `coded?QUERY` serves.
@@ -185,7 +186,7 @@ fn ranges_of_a_coded_body_are_not_joined_without_a_strong_etag_or_in_another_cod
     }
 }
 
-/// Stops a run with Ctrl-C when two of six megabytes are there.
+/// Stops a run with Ctrl-C when two of six megabytes have arrived.
 fn stopped(place: &Place, url: &str) -> Out {
     let child = place.start(&[url, "-o", "f.br", "-x", "1", "--limit-rate", "2M"]);
     place.wait_for_bytes("f.br.part", 2_000_000);

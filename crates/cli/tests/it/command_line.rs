@@ -1,5 +1,5 @@
-//! The command line as a contract: forms, lists, existing files, exit statuses, log, events, and the messages
-//! for wrong input.
+//! Tests of the command line: its forms, lists, existing files, exit statuses, the log, events, and the
+//! messages for wrong input.
 
 use crate::common::{Place, events, wait_until};
 use downhaul_testkit::server::LAST_MODIFIED;
@@ -168,7 +168,7 @@ fn existing_files() {
         ("update", 0, vec![("f", new.clone())], "not verified (size matches)"),
         ("error", 1, vec![("f", b"old".to_vec())], "already exists"),
     ] {
-        // With the name by the server, and with a given name.
+        // The server names the file, or the name is given.
         for args in [vec![url.as_str()], vec![url.as_str(), "-o", "f"], vec![url.as_str(), "f"]] {
             let place = Place::new();
             place.write("f", "old");
@@ -419,7 +419,7 @@ fn a_recording_of_events_is_shown_like_the_run_itself() {
     };
     assert_eq!(said(&replayed.stderr), said(&live.stderr));
     recorder.write("broken", "{}\n");
-    // A recording in UTF-16, as Windows PowerShell writes it.
+    // The recording may be in UTF-16, as Windows PowerShell writes it.
     let text = String::from_utf8(recorder.file("recording").expect("a recording")).expect("UTF-8");
     let utf16 = format!("\u{feff}{}", text.replace('\n', "\r\n"))
         .encode_utf16()
@@ -518,7 +518,7 @@ fn folders_that_cannot_be_used_fail_with_status_5() {
     place.write("a-file", "x");
     let out = place.run(&[&url, "-d", "a-file/sub"]);
     assert!(out.status == 5 && out.stderr.contains("a-file is a file, not a folder"), "{}", out.stderr);
-    // There is a folder with the name of the file.
+    // A folder has the name of the file.
     place.write("f/inside", "x");
     for args in [vec![url.as_str(), "f"], vec![url.as_str(), "-o", "f"]] {
         let out = place.run(&args);

@@ -1,4 +1,5 @@
-//! Completion of options, values, files and commands, in the shells themselves on a pseudo terminal.
+//! Tests of the completion of options, values, files and commands. They run the real shells on a pseudo
+//! terminal.
 //!
 //! A shell that is not installed is skipped, except in CI.
 
@@ -14,7 +15,7 @@ struct Shell {
 
 const BASH: Shell = Shell {
     command: &["bash", "--norc", "--noprofile", "-i"],
-    // Without the first setting, only a second Tab lists what is possible.
+    // Without the first setting, the possible words are listed only after a second Tab.
     load: "bind 'set show-all-if-ambiguous on'; source <(downhaul completions bash)",
 };
 
@@ -28,7 +29,7 @@ const FISH: Shell = Shell {
     load: "function fish_prompt; end; downhaul completions fish | source",
 };
 
-/// Options with a fixed set of values, and those.
+/// Options with a fixed set of values, and their values.
 const VALUES: [(&str, &[&str]); 3] = [
     ("--if-exists", &["check", "error", "overwrite", "rename", "skip", "update"]),
     ("--on-error", &["ask", "exit", "retry", "skip"]),
@@ -48,13 +49,13 @@ impl Shell {
         let mut command = CommandBuilder::new(self.command[0]);
         command.args(&self.command[1..]);
         command.env("PATH", format!("{}/bin:/usr/bin:/bin", place.path().display()));
-        // No history, no saved state, and nothing of the user who runs the test.
+        // The shell gets no history, no saved state, and no settings of the user who runs the test.
         for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "ZDOTDIR"] {
             command.env(variable, place.path());
         }
         let mut terminal = Terminal::start_command(&place, 150, 50, command);
         terminal.wait_for("a prompt", |text| !text.trim().is_empty());
-        // The word is put together by the shell, so that the typed line does not show it.
+        // The shell joins the two parts of the word, so the typed line does not contain it.
         terminal.press(&format!("{}; clear; echo lo''aded\n", self.load));
         terminal.wait_for_text("loaded");
         terminal.press(&format!("{typed}\t"));

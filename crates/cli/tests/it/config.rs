@@ -1,4 +1,4 @@
-//! The configuration: its file, the environment, profiles, and what each layer may decide.
+//! Tests of the configuration: its file, the environment, profiles, and what each layer may decide.
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::content;
@@ -56,7 +56,7 @@ fn the_file_is_found_in_the_folder_of_configurations() {
     let place = Place::new();
     place.write("home/.config/downhaul/config.toml", "user-agent = 'home'\n");
     place.write("xdg/downhaul/config.toml", "user-agent = 'xdg'\n");
-    // The current folder may be that of other people. Its file is read only when it is named.
+    // The current folder may belong to other people. Its file is read only if the user names it.
     place.write("downhaul.toml", "user-agent = 'here'\n");
     let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
     let (home, xdg) = (path("home"), path("xdg"));
@@ -86,7 +86,7 @@ fn a_lower_layer_never_contradicts_a_higher_one() {
     assert_eq!(row("verify"), ("listed", "DOWNHAUL_VERIFY in the environment"));
     assert_eq!(row("explain"), ("false", "c.toml:7 (profile p)"));
     assert_eq!(row("retries"), ("3", "default"));
-    // It is the same for a download.
+    // The same is true for a download.
     let server = Server::start();
     let out = place.run(&[&server.url("well_behaved/10/f"), "--config", "c.toml", "--http1", "-v"]);
     place.assert_exact(&out, "f", &content("f", 10));
@@ -108,7 +108,7 @@ fn every_kind_of_value_reaches_its_option() {
     let request = server.requests().pop().expect("a request");
     assert_eq!((request.header("x-one"), request.header("x-two")), (Some("1"), Some("2")));
     assert_eq!(place.log(), "");
-    // Booleans and lists of the environment, and a list that replaces that of the file.
+    // These are booleans and lists of the environment. One list replaces the list of the file.
     let variables =
         [("DOWNHAUL_HEADER", "X-Three: 3\nX-Four: 4"), ("DOWNHAUL_EXPLAIN", "true"), ("DOWNHAUL_LOG", "l")];
     let out = run(&place, &variables, &[&url, "--config", "c.toml", "-d", "."]);
@@ -116,7 +116,7 @@ fn every_kind_of_value_reaches_its_option() {
     let request = server.requests().pop().expect("a request");
     assert_eq!((request.header("x-one"), request.header("x-four")), (None, Some("4")));
     assert!(out.stderr.contains("connection") && place.file("l").is_some(), "{}", out.stderr);
-    // A repair uses it, too.
+    // `downhaul repair` uses the configuration too.
     let sha = downhaul_testkit::sha256(&content("f", 1000));
     place.write("list", format!("{{\"url\":\"{url}\",\"sha256\":\"{sha}\"}}\n"));
     let out = place.run(&["repair", "list", "--config", "c.toml", "--if-exists", "x"]);
@@ -318,7 +318,7 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     let text = String::from_utf8(file.clone()).expect("UTF-8");
     assert!(text.contains("\n#parallel = 2\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
     assert_eq!(report(&run(&place, &variables, &["config"])), before);
-    // Every key without its mark of a comment is accepted, except where its value is missing.
+    // Every key is accepted if its line is no comment any more, except keys whose value is missing.
     for line in text.lines().filter(|line| {
         line.starts_with('#') && !line.starts_with("# ") && !line.ends_with("\"\"") && !line.contains("env:")
     }) {
@@ -397,7 +397,7 @@ fn headers_of_a_section_go_to_its_host_and_to_no_other() {
         place.assert_exact(&out, "f", &content("f", 10));
         out
     };
-    // Over http only if the section says so.
+    // The headers are sent over http only if the section says so.
     file(&format!("127.0.0.1:{}", server.port()));
     let out = fetch(&url, &[]);
     assert_eq!(last_header(&server, "x-key"), None);
@@ -407,14 +407,14 @@ fn headers_of_a_section_go_to_its_host_and_to_no_other() {
     let out = fetch(&url, &[]);
     assert!(!out.stderr.contains("warning"), "{}", out.stderr);
     assert_eq!(last_header(&server, "x-key").as_deref(), Some("hunter2"));
-    // In addition to those of the command line, which win.
+    // Headers of the command line are sent too, and have precedence.
     fetch(&url, &["-H", "X-Two: 2", "-H", "x-one: mine"]);
     let all = ["x-key", "x-one", "x-two"].map(|name| last_header(&server, name));
     assert_eq!(all, ["hunter2", "mine", "2"].map(|value| Some(value.to_string())));
     // Another port is another server.
     fetch(&other.url("well_behaved/10/f"), &[]);
     assert_eq!(last_header(&other, "x-key"), None);
-    // A redirect that leads to the host, and one that leads away from it.
+    // One redirect leads to the host, and one leads to another host.
     let to = format!("redirect/10/f?to={url}");
     fetch(&other.url(&to), &[]);
     assert_eq!(last_header(&other, "x-key"), None);
@@ -432,7 +432,7 @@ fn limits_of_a_section_apply_to_its_host_and_the_command_line_has_precedence() {
         let url = server.url("capped/8000000/f?rate=2000000");
         let out = place.run(&[&url, "--config", "c.toml", "--if-exists", "overwrite"]);
         place.assert_exact(&out, "f", &content("f", 8_000_000));
-        // One that is slower than the others may be replaced.
+        // A connection that is slower than the others may be replaced.
         assert!(most.contains(&server.most_open()), "{more}{}", server.most_open());
     }
     let variables = [("DOWNHAUL_LIMIT_RATE", "1G")];

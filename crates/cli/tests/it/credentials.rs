@@ -1,4 +1,4 @@
-//! Which server sees which secret, and when.
+//! Tests of which server gets which secret, and when.
 
 use crate::common::Place;
 use downhaul_testkit::content;
@@ -38,7 +38,7 @@ fn the_userinfo_of_a_url_is_sent_only_to_its_origin() {
     assert_eq!(other.requests().len(), 1);
     assert!(other.requests().iter().all(|request| authorization(request).is_none()));
     assert!(!out.stderr.contains("hush") && !place.log().contains("hush"), "{}", out.stderr);
-    // A server does not choose who we are.
+    // The userinfo in a redirect of a server is not used.
     let named = with_userinfo(&back, "evil:x");
     let out = place.run(&[&redirect(&home, &named), "-o", "g"]);
     place.assert_exact(&out, "g", &content("f", 1000));

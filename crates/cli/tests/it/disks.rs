@@ -1,4 +1,4 @@
-//! Full disks and limits that are reached. The error names the path, the partial file can be resumed, and the
+//! Tests of full disks and of limits. The error names the path, the partial file can be resumed, and the
 //! other files continue.
 
 use crate::common::{Out, Place, events, finish, note};
@@ -6,7 +6,7 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::{Command, Stdio};
 
-/// A small file system, which is unmounted when it is dropped. There is none where mounting is not allowed.
+/// A small file system. It is unmounted when it is dropped. It does not exist if mounting is not allowed.
 struct SmallDisk {
     place: Place,
 }
@@ -76,7 +76,7 @@ fn the_free_space_is_checked_for_all_running_files_together() {
 fn a_disk_that_becomes_full_leaves_a_partial_file_to_resume() {
     let Some(disk) = SmallDisk::new(5) else { return };
     let server = Server::start();
-    // The response does not say the size, so that the disk becomes full in the middle.
+    // The response does not state the size, so the disk becomes full in the middle of the file.
     let url = server.url("grows/8000000/big");
     let small = server.url("well_behaved/1000/small");
     let out = disk.place.run(&[&url, &small, "-d", "out", "--progress", "json"]);
@@ -123,7 +123,7 @@ fn with_few_file_descriptors_there_are_few_connections_or_a_clear_error() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.files().len(), 30);
     assert!(server.most_open() <= 11, "{} connections", server.most_open());
-    // With too few, the run says so, and no wrong file is left.
+    // With too few descriptors, the run reports it, and no wrong file is left.
     let place = Place::new();
     let out = limited(&place, "-n 10", &args);
     assert_ne!(out.status, 0, "{}", out.stderr);

@@ -39,7 +39,7 @@ fn errors() {
             Retry::Never => "no",
         };
         let status = match kind.blame() {
-            // The status follows from what stopped the run.
+            // The exit status depends on what stopped the run.
             Blame::Stopped => {
                 let [first, second, last] =
                     [Exit::Chosen, Exit::Terminated, Exit::Interrupted].map(Exit::status);
@@ -82,7 +82,7 @@ fn environment() {
     check("environment.md", &text);
 }
 
-/// The table of the keys is the end of the page. The rest of it was written by people.
+/// The table of the keys is the end of the page. People wrote the rest of the page.
 #[test]
 fn the_table_of_configuration_keys_is_complete() {
     const HEAD: &str = "| key | value | default | in a host section | meaning |\n|---|---|---|---|---|\n";

@@ -1,4 +1,5 @@
-//! Existing files at the path of a download or beside it: which are accepted, and which are never changed.
+//! Tests of existing files at the path of a download or beside it: which files are accepted, and which are
+//! never changed.
 
 use crate::common::Place;
 use downhaul_testkit::server::Server;
@@ -48,7 +49,7 @@ fn update_fetches_a_file_of_the_same_size_and_date_with_another_entity_tag() {
     place.assert_exact(&update(), "f", &content("f", SIZE));
     server.becomes(&target, &format!("well_behaved/{SIZE}/longer"));
     place.assert_exact(&update(), "f", &content("longer", SIZE));
-    // Where nothing tells two versions apart, an equal size does not either.
+    // An equal size alone does not show that two files are equal.
     let target = format!("no_validator/{SIZE}/f");
     server.becomes(&target, &format!("no_validator/{SIZE}/changed"));
     place.assert_exact(
@@ -87,7 +88,7 @@ fn verify_options_apply_to_a_file_that_exists_already_too() {
         assert!(!out.stderr.contains("already exists"), "{demand}: {}", out.stderr);
     }
     assert_eq!(place.file("f"), Some(content("f", SIZE)), "it is left as it was");
-    // Where the server states a digest, that is enough for both the file and its like.
+    // A digest that the server states is enough.
     let url = server.url(&format!("checksum/{SIZE}/g"));
     for _ in 0..2 {
         let out = place.run(&[&url, "--verify", "require"]);
@@ -151,7 +152,7 @@ fn two_files_are_never_mixed_if_a_redirect_later_leads_to_another_file() {
     server.becomes(latest, &to(&one));
     stop(&place, &[&server.url(latest), "-x1", "-o", "latest.bin"], "latest.bin.part");
     server.becomes(latest, &to(&two));
-    // What is here is resumed where it came from, as long as that is there.
+    // The partial file is resumed from the URL that it came from, as long as that URL exists.
     let out = place.run(&[&server.url(latest), "-o", "latest.bin"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(place.file("latest.bin") == Some(content("one", LARGE)), "one file: {}", out.stderr);

@@ -1,6 +1,6 @@
-//! Faults that a deliberate attempt to break the program found, one test for each kind: secrets that go to
-//! strangers or are shown, digests that were given and not used, and things that stand under the name of a
-//! file.
+//! Tests of faults that were found by deliberate attempts to break the program. There is one test for each
+//! kind of fault: secrets that are sent to other hosts or shown, given digests that are not used, and folders
+//! or links with the name of a file.
 
 use crate::common::{Out, Place, events};
 use downhaul_testkit::server::Server;
@@ -27,7 +27,7 @@ fn metalink(url: &str) -> String {
     )
 }
 
-/// Returns true if the last request for something like this had the person's header.
+/// Returns true if the last request for this path had the header of the user.
 fn was_trusted(server: &Server, path: &str) -> bool {
     let request = server.requests_for(path).pop().expect("a request");
     request.header("authorization") == Some("Bearer S3CRET")
@@ -58,7 +58,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
     place.assert_exact(&out, "f", &file());
     assert!(!was_trusted(&other, "/file") && out.stderr.contains(&origin), "{}", out.stderr);
 
-    // Nor what is looked for beside such a file.
+    // The search for lists beside such a file does not send the header either.
     let out = place
         .run(&[&["-i", "l.meta4", "--verify", "find", "--if-exists", "overwrite"][..], &HEADER].concat());
     assert_eq!(out.status, 0, "{}", out.stderr);
@@ -68,7 +68,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
 #[test]
 fn headers_go_to_every_host_that_the_user_names() {
     let (one, other) = (Server::start(), Server::start());
-    // The origin of the document itself.
+    // The header is sent to the origin of the document itself.
     let own = url(&one);
     for document in [format!("{own}\tf\n"), metalink(&own)] {
         let list = one.put("/l/list", document);
@@ -77,7 +77,7 @@ fn headers_go_to_every_host_that_the_user_names() {
         place.assert_exact(&out, "f", &file());
         assert!(was_trusted(&one, "/file") && !out.stderr.contains("-H"), "{}", out.stderr);
     }
-    // A list of one's own, in lines or JSON lines (as a lock file is), and standard input.
+    // The list of the user may have lines or JSON lines, as a lock file has, or may be standard input.
     let there = url(&other);
     for text in [format!("{there}\tf\n"), format!("{{\"url\":\"{there}\",\"out\":\"f\"}}\n")] {
         let place = Place::new();
@@ -107,7 +107,7 @@ fn a_checksum_list_of_another_host_gets_no_headers() {
     }
 }
 
-/// Downloads what one line of a list asks for; `keys` are those beside its URL.
+/// Downloads the file of one line of a list. `keys` are the keys besides the URL.
 fn with_keys(server: &Server, keys: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write("list", format!("{{\"url\":\"{}\",\"out\":\"f\",{keys}}}\n", url(server)));
@@ -213,7 +213,7 @@ fn a_line_that_names_the_file_and_cannot_be_read_is_a_failure() {
         let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--retries", "0"]);
         assert_eq!((out.status, place.file("file")), (3, None), "{line}: {}", out.stderr);
         assert!(out.stderr.contains("a line of SUMS seems to name it, and cannot be read"), "{}", out.stderr);
-        // Another digest that is known is enough.
+        // Another known digest is enough.
         let digest = sha256(&file());
         let out = place.run(&[&url(&server), "--checksum-file", "d/SUMS", "--checksum", &digest]);
         assert_eq!(out.status, 0, "{line}: {}", out.stderr);
@@ -251,7 +251,7 @@ fn secrets_in_urls_are_never_shown_or_stored() {
         ";sign=S3CRET?x=1",
     ] {
         let place = Place::new();
-        // It fails for good with a partial file and its journal.
+        // The job fails, and leaves a partial file and its journal.
         let url = server.url(&format!("truncated_body_always/2000000/file{secret}"));
         let args = [url.as_str(), "-o", "f", "--retries", "0", "-v", "--explain", "--record", "set.lock"];
         let shown = place.run(&args);
@@ -326,7 +326,7 @@ fn a_folder_with_the_name_of_the_file_is_an_error_if_the_user_gave_the_name() {
     let out = place.run(&[&server.url(&named), "--if-exists", "error"]);
     assert_ne!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.files(), Vec::<String>::new());
-    // Without that, the file gets another name.
+    // Without that option, the file gets another name.
     let out = place.run(&[&url(&server)]);
     place.assert_exact(&out, "file (1)", &file());
 }

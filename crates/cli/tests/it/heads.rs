@@ -1,4 +1,4 @@
-//! How response heads are read: leniently where that is safe, and strictly where it is not.
+//! Tests of how response heads are read: leniently if that is safe, and strictly if it is not.
 //! `docs/leniency.md` lists what is accepted, dropped and refused.
 
 use crate::common::{Out, Place, events};
@@ -250,7 +250,7 @@ fn the_digest_on_a_redirect_of_a_model_hub_is_checked() {
     let (place, out) = get("");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
-    // The same holds for ranges.
+    // The same is true for ranges.
     let (place, out) = get("to=truncated_body");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);

@@ -1,4 +1,4 @@
-//! HTTP/2: when it is used, and what happens when it fails.
+//! Tests of HTTP/2: when it is used, and what happens when it fails.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -49,7 +49,7 @@ fn small(names: std::ops::Range<u32>) -> Vec<String> {
     names.map(|n| format!("well_behaved/{}/s{n}", n * 311)).collect()
 }
 
-/// After this many small files in a row, the origin counts as one of small files.
+/// After this many small files in a row, downhaul assumes that the next files of the origin are small too.
 const SEEN: u32 = 8;
 
 fn connections(requests: &[Request]) -> usize {
@@ -154,7 +154,7 @@ fn a_file_that_is_known_to_be_large_never_uses_http2() {
         assert!(secure.asked("large").iter().all(|request| request.version == 1), "{form}");
         assert_eq!(of_version(&secure.server.requests(), 2).len(), 20, "{form}: the others still do");
     }
-    // The same holds for an origin that had only small files so far.
+    // The same is true for an origin that had only small files so far.
     let secure = Secure::start();
     let small: String = small(0..20).iter().map(|file| secure.server.url(file) + "\n").collect();
     let large = secure.server.url("well_behaved/300000/large");
@@ -235,7 +235,7 @@ fn the_option_http2_fails_if_the_server_does_not_support_http2() {
         assert!(one.place.log().contains("[http.version]"));
         assert!(!one.place.log().contains("retrying"), "{}", one.place.log());
     }
-    // By default HTTP/2 is tried at most once there, and no file fails.
+    // By default HTTP/2 is tried at most once with such a server, and no file fails.
     for one in [&secure, &strict] {
         one.get(&small(0..50), &["-j", "1"]);
         assert!(one.server.handshakes().0 <= 3, "{:?}", one.server.handshakes());
@@ -248,7 +248,7 @@ fn http1_and_http2_together_are_a_usage_error() {
     assert_eq!(out.status, 2, "{}", out.stderr);
 }
 
-/// Downloads small files first, so that the origin counts as one of small files.
+/// Returns a list that begins with small files, so that HTTP/2 is used for the origin.
 fn after_small_ones(file: &str) -> Vec<String> {
     small(0..SEEN + 2).into_iter().chain([file.to_string()]).chain(small(20..30)).collect()
 }
@@ -263,7 +263,8 @@ fn after_a_stalled_http2_connection_files_use_http1() {
         assert_eq!(versions, [2, 1], "{sin}");
         let later = secure.asked("s25");
         assert_eq!(later[0].version, 1, "{sin}: HTTP/1.1 for the rest of the run");
-        // Before the head of a response, nothing is lost. Later, the file continues.
+        // If the failure comes before the head of the response, no bytes are lost. If it comes later, the
+        // file continues.
         let told = secure.place.log().matches("nothing came over HTTP/2 for 2 s").count();
         assert_eq!(told, tries, "{sin}: {}", secure.place.log());
         assert!(out.took.as_secs_f64() < 5.9, "{sin}: well below the time-out: {:?}", out.took);
@@ -285,7 +286,7 @@ fn a_refused_request_is_sent_again_without_a_message() {
             assert_eq!(secure.asked(&name).len(), 1 + again, "{sin}");
         }
     }
-    // The same holds for the default.
+    // The same is true without the option.
     let secure = Secure::start();
     let out = secure.get(&after_small_ones("h2_refused_stream/1000/f"), &["-j", "1", "--retries", "0"]);
     assert!(!out.stderr.contains("retry"), "{}", out.stderr);
@@ -340,7 +341,7 @@ fn requests_that_wait_for_a_free_stream_do_not_count_as_stalled() {
             secure.get(&files, &["--http2", "-j", "10", "--timeout", "2", "--retries", "0"]);
             assert_eq!(connections(&secure.server.requests()), 1);
         });
-        // The same holds for the default.
+        // The same is true without the option.
         scope.spawn(|| {
             let secure = Secure::start();
             let files: Vec<String> = small(0..60).into_iter().chain(slow()).collect();

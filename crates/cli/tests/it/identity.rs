@@ -1,5 +1,5 @@
-//! Whether an existing file is the requested one: partial files, finished files and names belong to the URL
-//! that they came from.
+//! Tests of how the run decides if an existing file is the requested one. Partial files, finished files and
+//! names belong to the URL that they came from.
 
 use crate::common::{Out, PATIENCE, Place, events, finish, poll, send};
 use downhaul_testkit::content;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 /// Large enough for a journal and several batches.
 const SIZE: u64 = 6_000_000;
 
-/// How much of a partial file must be there before a run is stopped.
+/// The bytes that a partial file must have before a run is stopped.
 const ENOUGH: u64 = 1_500_000;
 
 /// Stops a run with Ctrl-C once its partial file has [`ENOUGH`] bytes.
@@ -108,8 +108,8 @@ fn an_unfinished_file_of_another_tool_is_not_accepted() {
     let server = Server::start();
     let url = server.url("well_behaved/100000/big.bin");
     let whole = content("big.bin", 100_000);
-    // Half of the file; zeros of the same length beside a control file; something longer; a file of another
-    // URL.
+    // The existing file is half of the file, zeros of the same length beside a control file, a longer file,
+    // or a file of another URL.
     let place = Place::new();
     place.write("big.bin", &whole[..50_000]);
     let out = place.run(&[&url]);
@@ -200,7 +200,7 @@ fn a_server_that_does_not_support_head_gets_a_get() {
     let out = place.run(&[&server.url("head_says_nothing/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("the server's file has 1000"), "{}", out.stderr);
     place.write("f", content("f", 900));
-    // If no response says the size, nothing was compared.
+    // If no response states the size, the files cannot be compared.
     let out = place.run(&[&server.url("chunked_body/1000/f")]);
     assert!(out.status == 1 && out.stderr.contains("cannot be compared"), "{}", out.stderr);
 }

@@ -1,4 +1,5 @@
-//! Devices, pipes and descriptors that a shell opened are written in order, as standard output is.
+//! Tests of devices, pipes and descriptors that a shell opened. They are written in order, as standard output
+//! is.
 
 use crate::common::{Out, Place, finish, is_installed, send};
 use downhaul_testkit::server::Server;
@@ -18,7 +19,7 @@ fn make_pipe(place: &Place) -> std::path::PathBuf {
     path
 }
 
-/// Runs a command of bash, which knows `>( )`.
+/// Runs a command of bash, because other shells do not support `>( )`.
 fn bash(place: &Place, script: &str) -> Out {
     let mut shell = Command::new("bash");
     shell.args(["-c", script]).current_dir(place.path()).env("downhaul", env!("CARGO_BIN_EXE_downhaul"));
@@ -83,7 +84,7 @@ fn a_pipe_without_a_reader_waits_for_one_and_for_ctrl_c() {
     assert_eq!(finish(child).status, 0);
     assert!(late.join().expect("reads") == content("f", SIZE));
 
-    // There is no reader, or a reader that reads nothing.
+    // There is no reader, or there is a reader that reads no bytes.
     for reads_nothing in [false, true] {
         let place = Place::new();
         let path = make_pipe(&place);
@@ -148,7 +149,7 @@ fn a_block_device_is_refused() {
     use rustix::fs::{CWD, FileType, mknodat};
     let server = Server::start();
     let place = Place::new();
-    // The device has the number 0, so that nothing happens should it be opened after all.
+    // The device has the number 0. If the program opened it by mistake, nothing would happen.
     if mknodat(CWD, place.path().join("disk"), FileType::BlockDevice, 0o600.into(), 0).is_err() {
         return crate::common::note("only root may make a device");
     }

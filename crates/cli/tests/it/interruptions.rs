@@ -1,4 +1,4 @@
-//! Two hundred interruptions at random moments, with a list that has equal names, equal ETags and a file that
+//! Interrupts runs two hundred times at random times. The list has equal names, equal ETags and a file that
 //! changes.
 
 use crate::common::{Place, finish, send};
@@ -39,7 +39,7 @@ fn interrupt_one_list(seed: u64) {
         std::thread::sleep(Duration::from_millis(rng.u64(5..350)));
         let signal = if rng.bool() { Signal::INT } else { Signal::KILL };
         if child.try_wait().expect("waits").is_none() {
-            // A run that has just ended keeps its number until it is waited for, so this never fails.
+            // A run that has just ended keeps its process number until it is waited for, so this never fails.
             send(signal, &child);
         }
         let out = finish(child);
@@ -55,8 +55,8 @@ fn interrupt_one_list(seed: u64) {
     assert_eq!(place.files().len(), right.len() + 1, "list {seed}: {:?}", place.files());
 }
 
-/// Returns a list and what is right for it: three files with the same name, size and ETag in different
-/// folders; two that the server gives the same name; and one that changes.
+/// Returns a list and the right contents of its files. Three files have the same name, size and ETag in
+/// different folders. The server gives two files the same name. One file changes.
 fn list(server: &Server, rng: &mut Rng) -> (String, Right) {
     let mut lines = Vec::new();
     let mut right = Right::new();

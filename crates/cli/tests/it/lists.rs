@@ -90,7 +90,7 @@ fn the_file_of_a_line_is_downloaded_before_the_next_line_arrives() {
             (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         for (number, url) in urls.iter().enumerate() {
             stdin.write_all(format!("{url}{end}").as_bytes()).expect("it reads");
-            // Reading from the server's side ends when this file is there. The pipe stays open.
+            // This loop ends when the first file is finished. The pipe stays open.
             let mut events = Vec::new();
             while !String::from_utf8_lossy(&events).contains("\"kind\":\"finished\"") {
                 let mut some = [0; 4096];
@@ -118,7 +118,7 @@ fn every_bad_line_is_reported_at_once() {
         assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
     }
     assert!(!out.stderr.contains("line 12: "), "{}", out.stderr);
-    assert!(server.requests().is_empty(), "nothing was asked of a server");
+    assert!(server.requests().is_empty(), "no request was sent");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_fragment_without_a_digest_is_ignored_and_a_malformed_digest_is_an_error() {
     let place = Place::new();
     let out = place.run_with(&["-i", "-"], format!("{url}#sha512=00\n{both}\n").as_bytes());
     assert!(out.status == 1 && out.stderr.contains("line 1: "), "{}", out.stderr);
-    assert_eq!(place.files(), ["file"], "the other line is fetched");
+    assert_eq!(place.files(), ["file"], "the file of the other line is downloaded");
     assert_eq!(server.requests().len(), before + 1);
 }
 
@@ -228,7 +228,7 @@ fn a_digest_in_the_url_of_a_list_verifies_the_list() {
     let out = Place::new().run(&["-i", &format!("{list}#sha256={}", sha256(b"another"))]);
     assert!(out.status == 3 && out.stderr.contains("the URL says that its sha-256 is"), "{}", out.stderr);
     assert_eq!(server.requests_for("/d/a").len(), 1);
-    // The same holds for a checksum list.
+    // The same is true for a checksum list.
     let sums = server.put("/l/SUMS", format!("{}  a\n", sha256(&content("a", 1000))));
     for (digest, status) in
         [(MD5, 3), (&sha256(format!("{}  a\n", sha256(&content("a", 1000))).as_bytes()), 0)]

@@ -25,7 +25,7 @@ fn a_lock_file_reproduces_a_set_of_files_exactly_or_fails() {
     assert!(lines[1]["validator"].is_string() && lines[0].get("final_url").is_none());
     assert!(!record.contains("abc") && record.contains("id=1&token=***"), "{record}");
 
-    // The secret of the URL must be filled in.
+    // The user must add the secret of the URL again.
     let out = place.run(&["-i", "set.lock", "-d", "second"]);
     assert!(out.status == 2 && out.stderr.contains("line 1: a secret was left out"), "{}", out.stderr);
     place.write("set.lock", record.replace("&token=***", ""));
@@ -57,7 +57,7 @@ fn a_lock_file_reproduces_a_set_of_files_exactly_or_fails() {
         ["sub/b", "new", "file"].into_iter().filter(|name| record.contains(&format!("\"{name}\""))).collect();
     assert_eq!((names.len(), record.lines().count()), (3, 3), "{record}");
     assert_eq!(record.matches(SHA256.0).count(), 2);
-    // A run that downloads nothing changes nothing.
+    // A run that downloads no file does not change the lock file.
     place.run(&[&server.url("d/none"), "--record", "set.lock"]);
     assert_eq!(place.file("set.lock"), Some(record.into_bytes()));
     assert!(!place.files().iter().any(|name| name.ends_with(".new")));

@@ -77,7 +77,7 @@ fn with_a_wrong_digest_the_old_file_stays() {
     assert_eq!(place.file("out/f").as_deref(), Some(&b"old"[..]));
     assert_eq!(place.files(), ["lists/set.meta4", "out/f"]);
 
-    // Every known digest is verified, also beside unknown ones.
+    // Every known digest is verified, even if there are unknown ones too.
     let two = four(&format!(
         "<file name='f'><hash type='sha-256'>{SHA256}</hash><hash type='md5'>{}</hash><hash type='x'>y</hash><url>{url}</url></file>",
         MD5.replace('9', "8")
@@ -184,7 +184,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
         "1 of 3 files",
     ];
     assert_one_file_failed(&server, &document, &says);
-    // The same holds if no hash is left.
+    // The same is true if no hash is left.
     let (place, out) = run("set.meta4", &four(&element("g", SHA256, &["ftp://h/f"])));
     assert_eq!((out.status, place.file("out/g")), (1, None), "{}", out.stderr);
     let place = Place::new();

@@ -54,7 +54,8 @@ fn a_file_is_exact_with_a_dead_a_wrong_and_a_slow_mirror() {
     let urls =
         ["http://127.0.0.1:1/f".to_string(), lying, slow.url(&format!("capped/{SIZE}/f?rate=1500000"))];
     let mut caught = [false; 2];
-    // Sometimes the slow mirror is asked for the chunk in question. Then no mirror sends wrong bytes.
+    // Sometimes the wrong mirror gets no request for the chunk with its wrong byte. Then no mirror sends
+    // wrong bytes.
     for round in 0..10 {
         let proofs = [pieces() + &whole(), pieces()][round % 2].clone();
         if caught[round % 2] {
@@ -105,7 +106,8 @@ fn a_digest_of_the_whole_file_finds_the_mirror_with_wrong_bytes() {
     let honest = good.url(&format!("capped/{SIZE}/f?rate=8000000"));
     let orders = [[lying.clone(), honest.clone()], [honest, lying]];
     let mut caught = 0;
-    // Chance decides which mirror is asked for the wrong byte. Ten files without a wrong byte do not happen.
+    // Chance decides which mirror gets the request for the wrong byte. Ten files in a row without a wrong
+    // byte are practically impossible.
     for round in 0..10 {
         let place = Place::new();
         let out = run(&place, &metalink(&whole(), &orders[round % 2]), &[]);
@@ -167,7 +169,7 @@ fn without_a_digest_one_mirror_after_the_other_is_used_and_bytes_are_never_mixed
     let out = run(&place, &metalink("", &urls), &[]);
     assert_exact(&place, &out);
     assert!(second.requests().is_empty());
-    // The same holds for a weak digest, and if nothing is to be verified.
+    // The same is true for a weak digest, and if verification is off.
     let md5 = "<hash type='md5'>0123456789abcdef0123456789abcdef</hash>";
     for (proofs, more) in [(md5.to_string(), &["--verify", "off"][..]), (whole(), &["--verify", "off"])] {
         let place = Place::new();
@@ -282,7 +284,7 @@ fn mirrors_that_a_server_offers_are_used_only_on_request_and_with_a_digest() {
         }
     }
     let before = second.requests().len();
-    // Such mirrors are not used by default, nor without a digest.
+    // Such mirrors are not used by default, and they are not used without a digest.
     for (more, how) in [("&sha256=1", "off"), ("", "auto")] {
         let url = offering(&first, more, &duplicate);
         let place = Place::new();
@@ -290,7 +292,7 @@ fn mirrors_that_a_server_offers_are_used_only_on_request_and_with_a_digest() {
         assert_exact(&place, &out);
     }
     assert_eq!(second.requests().len(), before);
-    // What the document says must hold.
+    // The file must match what the document says.
     let place = Place::new();
     first.put("/d/f.meta4", metalink(&format!("<hash type='sha-256'>{}</hash>", "0".repeat(64)), &[mirror]));
     let out = place.run(&[&offering(&first, "", &described), "--mirrors", "auto", "--retries", "0"]);
@@ -413,7 +415,7 @@ fn the_report_of_a_wrong_file_names_the_command_that_repairs_it() {
     let command = "downhaul repair set.meta4 -d 'my files' -x 2";
     assert!(out.stderr.contains("It was not changed"), "{}", out.stderr);
     assert!(out.stderr.lines().last().is_some_and(|last| last.ends_with(command)), "{}", out.stderr);
-    // The command does it.
+    // The suggested command repairs the file.
     let out = place.run(&["repair", "set.meta4", "-d", "my files", "-x", "2"]);
     place.assert_exact(&out, "my files/f", &content("f", SIZE));
     // A lock file has URLs, so that verify can name the command too.
@@ -450,7 +452,7 @@ fn repair_accepts_the_options_of_a_download() {
     let (place, out) = repair(&server, &path, &[&told[..], &asked].concat());
     place.assert_exact(&out, "d/f", &content("f", SIZE));
     let last = server.requests().pop().expect("a request");
-    // The document alone names this host, so that it gets none of the person's headers.
+    // Only the document names this host, so it gets no headers of the user.
     assert_eq!((last.header("x-mine"), last.header("user-agent")), (None, Some("me")));
     assert_eq!(events(&out, "finished").len(), 1);
     assert_eq!(place.files(), ["d/f", "log", "set.meta4"]);
@@ -469,7 +471,7 @@ fn a_failed_repair_does_not_change_the_old_file() {
     let server = Server::start();
     let path = format!("well_behaved/{SIZE}/f");
     let old = damaged(&[14_000_000], content("f", SIZE).len());
-    // Failures: how many retries, and how long.
+    // These options decide how many retries there are, and for how long.
     let (place, out) = repair(&server, &format!("fails_once/{SIZE}/f"), &["--retries", "0", "-q"]);
     assert_eq!((out.status, place.file("d/f").as_ref()), (1, Some(&old)), "{}", out.stderr);
     assert!(
@@ -480,7 +482,7 @@ fn a_failed_repair_does_not_change_the_old_file() {
     let (_, out) =
         repair(&server, &format!("slow_first_byte/{SIZE}/f"), &["--retries", "0", "--timeout", "0.5"]);
     assert!(out.status == 1 && out.stderr.contains("no response within 0.5 s"), "{}", out.stderr);
-    // Options that say what the file must be.
+    // These options say which file is right.
     let (place, out) = repair(&server, &path, &["--checksum-file", "none"]);
     assert!(
         out.status == 2 && out.stderr.contains("the checksum list none cannot be read"),

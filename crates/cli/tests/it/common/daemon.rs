@@ -1,4 +1,4 @@
-//! Real servers that a test starts, in the foreground and on loopback, and ends.
+//! Real servers for tests. A test starts them in the foreground and on loopback, and ends them.
 
 use super::{Place, is_installed, poll, send, wait_until};
 use rustix::process::Signal;
@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// How long a server may take to end by itself.
+/// The longest time that a server may need to end.
 const ENDING: Duration = Duration::from_secs(5);
 
-/// A server in a folder of its own. It is ended when this is dropped.
+/// A server in a folder of its own. The server ends when this value is dropped.
 pub struct Daemon {
     process: Child,
     pub port: u16,
@@ -26,7 +26,7 @@ impl Daemon {
             return None;
         }
         let (folder, port) = (Place::new(), free_port());
-        // Some servers give up the rights of the superuser and must still read and write here.
+        // Some servers give up the rights of the superuser, but must read and write in this folder.
         open_to_all(folder.path());
         let arguments = arguments(&folder, port);
         let process = Command::new(program)

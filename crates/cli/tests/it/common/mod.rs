@@ -1,4 +1,4 @@
-//! Runs the real program in a folder of its own, with a bound on its time.
+//! Runs the real program in a folder of its own, for a limited time.
 
 #[cfg(unix)]
 pub mod daemon;
@@ -10,23 +10,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// No run of a test takes longer.
+/// The longest time of a run.
 const LONGEST: Duration = Duration::from_secs(100);
 
-/// No test waits longer for something that a run does on its way.
+/// The longest time that a test waits for a step of a run.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time between two looks. Short, because a test must often act before the run goes on.
+/// The time between two checks of a condition. It is short, because a test must often act before the run
+/// continues.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// A folder in which runs take place. It is deleted at the end.
 pub struct Place {
     folder: tempfile::TempDir,
-    /// What runs remember of hosts and files, instead of the user's own state folder.
+    /// The state folder of the runs. It replaces the state folder of the user.
     state: tempfile::TempDir,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Out {
     pub status: i32,
@@ -60,12 +61,12 @@ impl Place {
         command
     }
 
-    /// The state folder: what runs remember.
+    /// Returns the state folder of the runs.
     pub fn state(&self) -> &Path {
         self.state.path()
     }
 
-    /// The file in which runs remember hosts.
+    /// Returns the file in which runs store the limits of hosts.
     pub fn hosts(&self) -> PathBuf {
         self.state.path().join("downhaul/hosts.json")
     }
@@ -99,7 +100,7 @@ impl Place {
         path
     }
 
-    /// Waits until a file has at least this many bytes. Of a partial file, some of them may be holes.
+    /// Waits until a file has at least this many bytes. Some bytes of a partial file may be holes.
     #[track_caller]
     pub fn wait_for_bytes(&self, name: &str, bytes: u64) {
         let path = self.path().join(name);
@@ -168,7 +169,7 @@ pub fn undo_ignored_signals() {
             let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
             let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
             let is_ignored = |kind: &SignalKind| mask >> (kind.as_raw_value() - 1) & 1 == 1;
-            // A signal stays caught until this process ends, also after the runtime is gone.
+            // The signal stays caught until this process ends, even after the runtime has ended.
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let _guard = runtime.enter();
@@ -179,7 +180,8 @@ pub fn undo_ignored_signals() {
     }
 }
 
-/// Looks again and again until there is something. Returns `None` when there is nothing for this long.
+/// Calls `look` again and again until it returns a value, and returns that value. Returns `None` after the
+/// time `longest`.
 pub fn poll<T>(longest: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
@@ -191,8 +193,8 @@ pub fn poll<T>(longest: Duration, mut look: impl FnMut() -> Option<T>) -> Option
     }
 }
 
-/// Waits until the condition holds, and fails if it does not within [`PATIENCE`]. `what` is the condition in
-/// words.
+/// Waits until the condition is true. Fails if it is not true within [`PATIENCE`]. `what` describes the
+/// condition.
 #[track_caller]
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     assert!(poll(PATIENCE, || condition().then_some(())).is_some(), "after {PATIENCE:?}, not yet: {what}");
@@ -205,8 +207,8 @@ pub fn send(signal: rustix::process::Signal, child: &Child) {
     rustix::process::kill_process(pid, signal).expect("the program runs");
 }
 
-/// Returns true if this program is installed. Without it the test is skipped and says so, except in CI, which
-/// installs everything: there it fails.
+/// Returns true if this program is installed. If it is not, a note is printed and the test must be skipped.
+/// In CI, which installs all programs, the test fails instead.
 pub fn is_installed(program: &str) -> bool {
     let found = Command::new(program)
         .arg("--version")
@@ -250,7 +252,7 @@ pub fn finish(mut child: Child) -> Out {
     }
 }
 
-/// The JSON events of a run.
+/// Returns the JSON events of a run.
 pub fn events(out: &Out) -> Vec<serde_json::Value> {
     let text = std::str::from_utf8(&out.stdout).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()

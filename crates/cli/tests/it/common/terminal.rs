@@ -1,4 +1,4 @@
-//! The program on a pseudo terminal, and what its screen shows.
+//! Runs the program on a pseudo terminal, and reads its screen.
 
 use super::{PATIENCE, Place, poll};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -18,7 +18,7 @@ pub struct Terminal {
 
 struct Screen {
     parser: vt100::Parser,
-    /// Everything that was ever written.
+    /// All bytes that were written so far.
     raw: Vec<u8>,
 }
 
@@ -64,25 +64,25 @@ impl Terminal {
         Terminal { master: Some(pair.master), writer: Some(writer), child, screen, closed }
     }
 
-    /// What is on the screen now.
+    /// Returns the text that is on the screen now.
     pub fn text(&self) -> String {
         self.screen.lock().expect("no panic").parser.screen().contents()
     }
 
-    /// Everything that was ever written, control codes and all.
+    /// Returns everything that was written so far, including control codes.
     pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().expect("no panic").raw).into_owned()
     }
 
-    /// Waits until the condition holds for the text of the screen, and returns that text. `what` names it in
-    /// a failure.
+    /// Waits until the condition is true for the text of the screen, and returns that text. `what` describes
+    /// the condition.
     #[track_caller]
     pub fn wait_for(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
         poll(PATIENCE, || Some(self.text()).filter(|text| is(text)))
             .unwrap_or_else(|| panic!("{what} did not appear; the screen:\n{}", self.text()))
     }
 
-    /// Waits until the screen holds this text.
+    /// Waits until the screen contains this text.
     #[track_caller]
     pub fn wait_for_text(&self, what: &str) -> String {
         self.wait_for(what, |text| text.contains(what))
@@ -94,8 +94,8 @@ impl Terminal {
         writer.write_all(keys.as_bytes()).and_then(|()| writer.flush()).expect("the terminal takes keys");
     }
 
-    /// Resizes the window. Lines that are too long are cut, as by xterm. If the cursor would not be on the
-    /// screen any more, rows leave it at its top, as on every terminal. The emulation alone would move the
+    /// Resizes the window. Lines that are too long are cut, as in xterm. If the cursor would be below the
+    /// screen, the top rows leave the screen, as on every terminal. The emulation itself would move the
     /// cursor to another line.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
@@ -113,7 +113,8 @@ impl Terminal {
         self.master.as_ref().expect("the terminal is open").resize(size).expect("resizes");
     }
 
-    /// Everything that was on the screen: what left it at its top, and what is on it now.
+    /// Returns everything that was on the screen: the rows that left it at its top, and the rows that are on
+    /// it now.
     pub fn history(&self) -> String {
         let mut screen = self.screen.lock().expect("no panic");
         let screen = screen.parser.screen_mut();
@@ -137,21 +138,21 @@ impl Terminal {
         rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")
     }
 
-    /// Closes the terminal, as a window that is closed.
+    /// Closes the terminal, as if its window was closed.
     pub fn close(&mut self) {
         self.closed.store(true, Ordering::Relaxed);
         self.writer = None;
         self.master = None;
     }
 
-    /// Waits for the end: the exit status, and the last screen.
+    /// Waits for the end of the program. Returns the exit status and the last screen.
     #[track_caller]
     pub fn end(&mut self) -> (u32, String) {
         let Some(status) = poll(PATIENCE, || self.child.try_wait().expect("waits")) else {
             let _ = self.child.kill();
             panic!("the program did not end; the screen:\n{}", self.text());
         };
-        // What the program wrote last may still be on its way.
+        // The last bytes of the program may not have arrived yet.
         std::thread::sleep(Duration::from_millis(100));
         (status.exit_code(), self.text())
     }
