@@ -1,4 +1,4 @@
-//! What a subscriber of `tracing` gets from the library.
+//! Tests of what a subscriber of `tracing` gets from the library.
 
 use downhaul_engine::{Job, Session, Settings};
 use downhaul_testkit::server::Server;
@@ -9,7 +9,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Collects everything of the library as lines of text.
+/// Collects all events of the library as lines of text.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<String>>>);
 
@@ -61,7 +61,7 @@ async fn connections_tls_requests_retries_and_decisions_are_traced_without_secre
     std::fs::write(&cacert, pem).expect("a file");
     let settings = Settings::default().with_output(folder.path()).with_cacert(Some(cacert));
     let session = Session::start(settings).expect("it starts");
-    // It fails at first. Then it is large enough for several connections.
+    // The first request fails. The file is large enough for several connections.
     let url = server.url("fails_once/3000000/f?token=t0ken-value").replace("://", "://user:pa55word@");
     let job = Job::given(&url).expect("a URL").with_header("X-Key", "header-value");
     session.add(job).await.expect("a session");

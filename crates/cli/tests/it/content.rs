@@ -99,7 +99,7 @@ fn a_page_is_saved_if_the_user_accepts_it_or_the_name_may_be_that_of_a_page() {
     saved("x.zip", &[&url, "--accept-html"]);
     saved("x.zip", &[&url, "--verify", "off"]);
     saved("login.html", &[&url, "-o", "login.html"]);
-    // A given digest says that exactly this file is wanted.
+    // A given digest shows that exactly this file is wanted.
     saved("x.zip", &[&url, "--checksum", &format!("sha256:{}", sha256(PAGE.as_bytes()))]);
 }
 

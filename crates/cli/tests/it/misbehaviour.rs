@@ -1,5 +1,5 @@
-//! What misbehaving servers and networks do, and what must follow: one test for each kind of misbehaviour.
-//! "Exact" means that the file has the bytes that the server has.
+//! Tests of misbehaving servers and networks, one for each kind of misbehaviour. "Exact" means that the file
+//! has the same bytes as on the server.
 
 use crate::common::{Place, events};
 use downhaul_testkit::server::Server;
@@ -161,7 +161,7 @@ fn a_retry_after_applies_to_all_files_of_the_host_and_costs_no_retry() {
         list += &format!("{} busy{n}\n", busy.url(&format!("busy_once/1000/{n}?after=3")));
         list += &format!("{} later{n}\n", busy.url(&format!("well_behaved/1000/{n}")));
     }
-    // Another name of the same machine is another host.
+    // Another name of the same machine counts as another host.
     let elsewhere = other.url("well_behaved/1000/x").replace("127.0.0.1", "localhost");
     place.write("list", format!("{list}{elsewhere} other\n"));
     let out = place.run(&["-i", "list", "-j9", "--retries", "0", "--progress", "json"]);
@@ -355,7 +355,7 @@ fn secrets_are_sent_only_to_their_origin() {
     for name in ["authorization", "cookie", "x-api-key", "referer"] {
         assert_eq!(then.header(name), None, "{name} went to another port");
     }
-    // Within the same origin they are sent.
+    // Within the same origin, the secrets are sent.
     let url = first.url("redirect/1/x?to=/well_behaved/1000/file");
     place.run(&[&[url.as_str(), "-o", "g"], &secrets[..]].concat());
     assert_eq!(first.requests_for("/well_behaved/")[0].header("cookie"), Some("secret=1"));

@@ -1,4 +1,4 @@
-//! Names of files: given ones, and those from a list, a URL or a server.
+//! Tests of the names of files: given names, and names from a list, a URL or a server.
 
 use crate::common::Place;
 use downhaul_testkit::content;
@@ -133,7 +133,7 @@ fn verify_finds_a_file_under_the_name_that_a_run_gave_it() {
         let url = named(&server, "attachment; filename=\"a:b\"");
         let list = place.write("SHA256SUMS", &list);
         let list = list.to_string_lossy();
-        // The list names the file as the server does, also if it is called something else here.
+        // The list has the server's name of the file, even if the file has another name here.
         let out = place.run(&[&[&*url, "--checksum-file", &list, "--verify", "require"], options].concat());
         assert_eq!(out.status, 0, "{}", out.stderr);
         let out = place.run(&["verify", &list]);

@@ -1,7 +1,7 @@
-//! Many files from a real nginx, with and without TLS: every byte is equal, and the log and the events are
-//! complete.
+//! Downloads many files from a real nginx, with and without TLS. Every byte must be equal, and the log and
+//! the events must be complete.
 //!
-//! Without nginx these tests say so and are skipped, except in CI, which installs it.
+//! Without nginx these tests print a note and are skipped, except in CI, which installs nginx.
 
 use crate::common::{Place, events, finish, is_installed, wait_until};
 use downhaul_testkit::content;
@@ -18,7 +18,7 @@ struct Nginx {
     folder: Place,
     plain: u16,
     secure: u16,
-    /// With HTTP/2.
+    /// The port with HTTP/2.
     h2: u16,
 }
 
@@ -51,8 +51,8 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {root}/tmp-{kind};"))
             .concat();
-        // `user` is for tests run by the superuser, so that nginx may read their folders. Others get a
-        // warning.
+        // `user` lets nginx read the folders of tests that the superuser runs. For other users, nginx prints
+        // a warning.
         let config = format!(
             "user root; daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
              events {{ worker_connections 256; }}
@@ -185,7 +185,7 @@ fn a_file_beyond_four_gib_is_exact() {
     use std::os::unix::fs::FileExt;
     const SIZE: u64 = (4 << 30) + 3_000_001;
     let Some(nginx) = Nginx::start() else { return };
-    // The file has mostly holes, and marks at offsets that could go wrong.
+    // The file has mostly holes. It has marks at offsets where a mistake is likely.
     let big = std::fs::File::create(nginx.folder.path().join("www/big.bin")).expect("a file");
     big.set_len(SIZE).expect("sparse");
     let marks = [0, (1 << 31) - 3, (1 << 32) - 3, (1 << 32) + 1_234_567, SIZE - 7];

@@ -1,5 +1,5 @@
-//! OpenPGP keys and signatures: which ones count, for the file itself and for its list. After a failure the
-//! old file is unchanged.
+//! Tests of which OpenPGP keys and signatures are accepted, for the file itself and for its list. After a
+//! failure the old file is unchanged.
 //!
 //! `openpgp/make` made all of them with GnuPG, for `content("file", 100_000)` and for a list that names it.
 use crate::common::{Out, Place};
@@ -76,7 +76,7 @@ fn signatures_of_files_are_verified() {
         ("author.asc", "file.asc", "file.sig"),
         ("author.asc", "file.sig", "file.sig"),
         ("author.gpg", "file.sig", "file.asc"),
-        // Two keys signed it, and one of them is given.
+        // Two keys signed the file, and one of them is given.
         ("author.asc", "file.asc", "file-both.asc"),
     ] {
         let (_server, url) = serve(&[(name, fixture(signature))]);
@@ -120,7 +120,7 @@ fn a_file_may_have_several_keys() {
         place.assert_exact(&out, "f", &file());
         assert!(out.stderr.contains(&format!("signed by {}", author())), "{}", out.stderr);
     }
-    // One of two copies of the key has its revocation.
+    // Only one of two copies of the key has the revocation.
     let place = Place::new();
     place.write("keys", [fixture("unrevoked.asc"), fixture("revoked.asc")].concat());
     let (_server, url) = serve(&[("file.asc", fixture("file-revoked.asc"))]);
@@ -154,7 +154,7 @@ fn invalid_signatures_are_refused() {
         assert_untouched(&place, &out, says);
         assert!(place.log().contains("[signature.wrong]"), "{signature}: {}", place.log());
     }
-    // These keys and signatures are right in every other respect.
+    // These keys and signatures have no other fault.
     for (key, signature) in [("unrevoked.asc", "file-revoked.asc"), ("expired.asc", "file-early.asc")] {
         let (place, out) = signed(key, signature);
         place.assert_exact(&out, "f", &file());
@@ -229,7 +229,7 @@ fn signatures_of_lists_are_verified() {
         place.assert_exact(&out, "file", &file());
         assert!(out.stderr.contains(&proof), "{beside}: {}", out.stderr);
 
-        // The list has another digest. Either the signature does not match, or only the signed text counts.
+        // The list has another digest. Either the signature does not match, or only the signed text is used.
         server.put("/d/SHA256SUMS", list().replace("f9", "00"));
         let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
         if signature == "list.asc" {
@@ -268,7 +268,7 @@ fn a_list_within_its_signature_is_used() {
     let out = place.run(&[&url, "--checksum-file", "CHECKSUM", "--signed-by", &path("author.asc")]);
     place.assert_exact(&out, "file", &file());
 
-    // Only the signed text is the list, and not what is before, after or in its headers.
+    // Only the signed text is used as the list. The text before it, after it and in its headers is ignored.
     let wrong = format!("{}  file\n", SHA256.replace("f9", "00"));
     let (place, out) = run("author.asc", &format!("{message}{wrong}"));
     place.assert_exact(&out, "f", &file());
@@ -305,7 +305,7 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
         place.assert_exact(&out, "f", &file());
         let proof = format!("sha-256 from {name}, signed by {}", author());
         assert!(out.stderr.contains(&proof), "{}", out.stderr);
-        // It is fetched once for a folder.
+        // The signed list is fetched once for a folder.
         let place = Place::new();
         place.write("list", format!("{url} one\n{url} two\n"));
         let before = asked();
@@ -313,14 +313,14 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
         let out = place.run(&["-i", "list", "--signed-by", &key, "--verify", how]);
         place.assert_exact(&out, "two", &file());
         assert_eq!(asked() - before, 1);
-        // Without an OpenPGP key it is not looked for.
+        // Without an OpenPGP key, no request for it is sent.
         let before = asked();
         place.run(&[&url, "-o", "f", "--verify", how]);
         assert_eq!(asked(), before);
     }
     let text = String::from_utf8(message.clone()).expect("UTF-8");
     for (beside, key, says) in [
-        // There is a signature without its list.
+        // There is a signature, but no list.
         (fixture("list.gpg"), "author.asc", "there is no signature: of the file or of its list"),
         (list().into_bytes(), "author.asc", "there is no signature: of the file or of its list"),
         (

@@ -122,7 +122,7 @@ fn every_form_of_too_many_requests_is_a_pause_and_not_a_retry() {
             let query = format!("how={how}&wait=3");
             let (place, out) = get(&server, "says_too_much", &query, &["--retries", "0"]);
             place.assert_exact(&out, "f", &file());
-            // A date has whole seconds, so that half a second may be missing.
+            // A date has whole seconds, so the wait may be up to a second shorter.
             assert!((2.0..8.0).contains(&out.took.as_secs_f64()), "{how}: {:?}", out.took);
             assert_eq!(server.requests().len(), 2, "{how}");
             let (place, out) = get(&server, "says_too_much", &format!("how={how}&wait=3600"), &[]);

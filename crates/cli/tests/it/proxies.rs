@@ -1,5 +1,5 @@
-//! Proxies: which one is used, what it gets to see, and what its answers mean. The proxies here are small
-//! models that record what they get; `proxy_servers.rs` has real ones.
+//! Tests of which proxy is used, what it receives, and what its answers mean. The proxies here are small
+//! models that record what they receive. `proxy_servers.rs` has real proxies.
 
 use crate::common::daemon::free_port;
 use crate::common::{Out, Place};
@@ -18,13 +18,14 @@ use std::time::Duration;
 enum Does {
     /// Opens the tunnel that CONNECT asks for.
     Tunnels,
-    /// Wants this value of `Proxy-Authorization`, and otherwise sends the challenge. Then it opens tunnels.
+    /// Opens tunnels for requests with this value of `Proxy-Authorization`, and sends the challenge for
+    /// others.
     Wants(&'static str, &'static str),
-    /// Sends these bytes after the head of a request, and closes.
+    /// Sends these bytes after the head of a request, and closes the connection.
     Answers(Vec<u8>),
-    /// Sends each of these texts when something has come, and then tunnels to the server.
+    /// Sends each of these texts after it has received bytes, and then opens a tunnel to the server.
     Socks(Vec<Vec<u8>>),
-    /// Reads and never answers.
+    /// Reads requests and never answers.
     IsSilent,
 }
 
@@ -36,7 +37,7 @@ struct Model {
 }
 
 impl Model {
-    /// Starts it. Tunnels of SOCKS lead to the server on the port `server`.
+    /// Starts a model. Tunnels of SOCKS lead to the server on the port `server`.
     fn start(does: Does, server: u16) -> Model {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -61,7 +62,7 @@ impl Model {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// Returns the heads and messages that it got, one for each.
+    /// Returns the heads and messages that the model has received.
     fn seen(&self) -> Vec<String> {
         self.seen.lock().expect("no panic").clone()
     }
@@ -185,7 +186,7 @@ fn a_header_for_a_proxy_never_reaches_a_server() {
 
 #[test]
 fn a_proxy_forwards_the_http_requests_of_one_host_over_the_same_connection() {
-    // It answers requests in absolute form itself, like a proxy that has everything in its cache.
+    // This server answers requests in absolute form itself, like a proxy that has all files in its cache.
     let proxy = Server::start();
     let place = Place::new();
     let list: String =
@@ -200,7 +201,7 @@ fn a_proxy_forwards_the_http_requests_of_one_host_over_the_same_connection() {
         let host = format!("h{}.example:81", n % 3);
         assert_eq!(request.target, format!("http://{host}/well_behaved/{n}00/{n}"));
         assert_eq!(request.header("host"), Some(host.as_str()));
-        // A proxy may pass on what follows the first request of a connection to the server of that request.
+        // A proxy may send all requests of a connection to the server of its first request.
         assert_eq!(request.connection, n % 3 + 1, "{request:?}");
     }
 }
@@ -225,7 +226,7 @@ fn answers_of_a_proxy_are_never_taken_for_answers_of_the_server() {
         (Does::Answers(endless), "proxy.failed", "sent an answer without an end"),
         (Does::Answers(b"HTTP/1.1 100 W\r\n\r\n".repeat(30)), "proxy.failed", "sent no final answer"),
         (Does::IsSilent, "proxy.failed", "did not answer within 1 s"),
-        // The tunnel is open, and what comes through it is not TLS.
+        // The tunnel is open, but the bytes that arrive through it are not TLS.
         (Does::Answers(b"HTTP/1.1 200 OK\r\n\r\n<html>no</html>".to_vec()), "tls.", "TLS"),
     ] {
         let proxy = Model::start(does, 0);
@@ -309,7 +310,7 @@ fn the_environment_is_read_as_curl_reads_it() {
         (&[("http_proxy", through)][..], &[][..], true),
         (&[("http_proxy", through), ("HTTP_PROXY", &other)], &[], true),
         (&[("HTTP_PROXY", through)], &[], true),
-        // In a CGI program, a client chooses it.
+        // In a CGI program, the client decides the value of this variable.
         (&[("HTTP_PROXY", &other), ("REQUEST_METHOD", "GET")], &[], false),
         (&[("http_proxy", through), ("REQUEST_METHOD", "GET")], &[], true),
         (&[("http_proxy", ""), ("all_proxy", through)], &[], true),

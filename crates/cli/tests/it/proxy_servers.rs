@@ -1,7 +1,8 @@
 //! Downloads through real proxies: squid, tinyproxy, microsocks, dante, and haproxy as a proxy with TLS.
-//! Small files, HTTP/2, several connections and a resumed file come through each of them.
+//! Small files, HTTP/2, several connections and a resumed file are tested with each of them.
 //!
-//! Without one of these programs its tests say so and are skipped, except in CI, which installs all of them.
+//! If one of these programs is missing, its tests print a note and are skipped, except in CI, which installs
+//! all of them.
 
 use crate::common::daemon::Daemon;
 use crate::common::{Place, finish, send};
@@ -16,13 +17,13 @@ const PASSWORD: &str = "open:sesame";
 /// Large enough for several connections and a resumed download.
 const SIZE: u64 = 8_000_000;
 
-/// The least that has arrived before a download is interrupted.
+/// The number of bytes that must have arrived before a download is interrupted.
 const INTERRUPTED_AT: u64 = 500_000;
 
-/// Number of files in a list.
+/// The number of files in a list.
 const FILES: u64 = 12;
 
-/// What a squid asks for.
+/// The login that a squid requires.
 #[derive(Clone, Copy, PartialEq)]
 enum Login {
     None,
@@ -35,7 +36,7 @@ fn squid(login: Login) -> Option<Daemon> {
         let root = folder.path().display();
         // `openssl passwd -apr1 -salt abcdefgh open:sesame`
         folder.write("basic", format!("{USER}:$apr1$abcdefgh$61nyThxXNQvJVflxZVKPt1\n"));
-        // Its format has no room for a colon in a password.
+        // In this format, a password cannot contain a colon.
         folder.write("digest", format!("{USER}:sesame\n"));
         let login = match login {
             Login::None => "http_access allow all".to_string(),
@@ -269,7 +270,7 @@ fn files_are_downloaded_through_a_proxy_with_tls() {
     let Some(haproxy) = haproxy(&authority, tinyproxy.port) else { return };
     let url = format!("https://127.0.0.1:{}", haproxy.port);
     everything_comes_through(&authority, &["--proxy", &url, "--proxy-user", "ann:sesame"]);
-    // A proxy that cannot be trusted gets no request.
+    // A proxy with an invalid certificate gets no request.
     let place = Place::new();
     let before = tinyproxy.text("log").len();
     let out = place.run(&["http://127.0.0.1:9/f", "--proxy", &url, "--on-error", "skip"]);

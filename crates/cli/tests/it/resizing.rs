@@ -1,4 +1,4 @@
-//! The window is resized while bars are drawn: finished lines stay.
+//! Tests that finished lines stay on the screen if the window is resized while bars are drawn.
 
 use crate::common::terminal::Terminal;
 use crate::common::{Place, is_installed, poll};
@@ -8,12 +8,13 @@ use std::time::Duration;
 
 const FILES: usize = 6;
 
-/// So many lines fill the screen of tmux. On an emptier one, tmux moves rows out of reach when it wraps them.
+/// This many lines fill the screen of tmux. On a screen with fewer lines, tmux moves rows to a place that
+/// cannot be repainted when it wraps them.
 const BEFORE: usize = 40;
 
 const WAIT: Duration = Duration::from_secs(30);
 
-/// Time for one repaint, which comes ten times a second.
+/// The time for one repaint. The program repaints ten times a second.
 const REPAINT: Duration = Duration::from_millis(180);
 
 /// A list of files that end one after the other, all within three seconds.
@@ -27,7 +28,7 @@ fn list(server: &Server, place: &Place) {
     place.write("list", list);
 }
 
-/// Returns how often each finished file is told.
+/// Returns how often each finished file is on the screen.
 fn told(text: &str) -> Vec<usize> {
     (0..FILES).map(|n| text.matches(&format!("✓ ./file-{n}.bin")).count()).collect()
 }
@@ -49,7 +50,7 @@ fn finished_lines_stay_when_the_window_is_resized() {
     });
 }
 
-/// Downloads on a window that has these sizes, one after the other.
+/// Runs a download in a window that gets these sizes, one after the other.
 fn resize(server: &Server, sizes: &[(u16, u16)], question: bool) {
     let place = Place::new();
     list(server, &place);
@@ -74,7 +75,7 @@ fn resize(server: &Server, sizes: &[(u16, u16)], question: bool) {
     assert!(!terminal.text().contains("of 7 files, "), "no bar is left:\n{}", terminal.text());
 }
 
-/// A session of tmux, which wraps lines anew when it is resized.
+/// A session of tmux. It wraps lines again when it is resized.
 struct Tmux {
     socket: String,
 }

@@ -1,5 +1,5 @@
-//! What a run leaves behind, and what the next run does with it: interrupted, killed, damaged, locked and
-//! adopted files.
+//! Tests of what a run leaves on the disk, and what the next run does with it: interrupted, killed, damaged,
+//! locked and adopted files.
 
 use crate::common::{Out, Place, events, finish, is_installed, send, wait_until};
 use downhaul_engine::core::journal::{self, Claim};
@@ -30,8 +30,8 @@ fn interrupted(place: &Place, args: &[&str], name: &str, bytes: u64, with: Signa
     finish(child)
 }
 
-/// Returns the ranges that the journal of a file lists. The length of the partial file says nothing: it has
-/// holes.
+/// Returns the ranges that the journal of a file lists. The length of the partial file is not useful, because
+/// the file has holes.
 fn recorded(place: &Place, name: &str) -> Vec<Claim> {
     let journal = fs::read(place.path().join(side_files(Path::new(name)).journal)).ok();
     journal.and_then(|bytes| journal::read(&bytes)).map(|(_, claims)| claims).unwrap_or_default()
@@ -82,7 +82,7 @@ fn the_partial_file_is_found_again_if_the_server_chose_the_name() {
     let args =
         |signature: u32| server.url(&format!("capped/{SIZE}/file?rate=4000000&X-Amz-Signature={signature}"));
     interrupted(&place, &[&args(1)], "file", 4_000_000, Signal::TERM);
-    // A newly signed link to the same file resumes it.
+    // A link to the same file with a new signature resumes it.
     let out = place.run(&[&args(2), "--progress", "json"]);
     place.assert_exact(&out, "file", &file());
     let resumed = events(&out).into_iter().find(|event| event["kind"] == "resumed").expect("resumed");
@@ -182,7 +182,7 @@ fn a_file_without_a_validator_starts_again_unless_a_digest_is_known() {
     let again = events(&out).into_iter().find(|event| event["error"]["code"] == "resume.unproven");
     assert!(again.is_some_and(|event| event["from"] == 0), "it says so");
     assert!(fetched(&out) >= SIZE);
-    // With a digest from a list, which decides at the end, the file is resumed.
+    // With a digest from a list, the file is resumed, because the digest verifies the result.
     let line = format!(
         "{{\"url\":\"{weak}\",\"out\":\"g\",\"sha256\":\"{}\"}}\n",
         downhaul_testkit::sha256(&file())
@@ -199,7 +199,7 @@ fn a_complete_partial_file_needs_no_request() {
     let server = Server::start();
     let place = Place::new();
     let url = server.url(&format!("capped/{SIZE}/file?rate=40000000"));
-    // A folder at the final name lets everything arrive, and then prevents the rename.
+    // Because a folder has the final name, all bytes arrive but the rename fails.
     let child = place.start(&[&url, "-o", "f"]);
     place.wait_for_bytes("f.part", 1);
     fs::create_dir(place.path().join("f")).expect("a folder");
@@ -402,7 +402,7 @@ fn an_adopted_file_can_be_interrupted_too() {
     assert!(fetched(&out) < 4_000_000, "{} bytes", fetched(&out));
 }
 
-/// Kills runs at random moments, with sizes from 1 byte to 200 MiB. Sometimes the partial file is damaged
+/// Kills runs at random times, with sizes from 1 byte to 200 MiB. Sometimes the partial file is damaged
 /// before the next run.
 #[test]
 fn runs_that_are_killed_at_two_hundred_random_times_are_resumed() {
@@ -517,8 +517,8 @@ fn a_file_of_unknown_size_is_continued_to_its_end() {
         let out = place.run(&["-c", &server.url(&format!("unknown_total/300000/file{query}"))]);
         place.assert_exact(&out, "file", &whole);
     }
-    // A response has only some of the bytes, and without a validator the next one cannot be joined to it. The
-    // whole file is downloaded again.
+    // A response has only some of the bytes. Without a validator, the next response cannot be joined to it,
+    // so the whole file is downloaded again.
     let place = Place::new();
     place.write("file", &whole[..200_000]);
     let out = place.run(&["-c", &server.url("unknown_total/300000/file?tag=0&most=80000")]);
@@ -529,7 +529,7 @@ fn a_file_of_unknown_size_is_continued_to_its_end() {
 fn chunks_that_aria2_marked_as_complete_are_adopted_and_the_rest_is_fetched() {
     let server = Server::start();
     let whole = file();
-    // The first, second and fourth MiB are there.
+    // The partial file has the first, second and fourth MiB.
     let mut left = vec![0; SIZE as usize];
     for piece in [0, 1, 3] {
         left[piece << 20..(piece + 1) << 20].copy_from_slice(&whole[piece << 20..(piece + 1) << 20]);
@@ -541,7 +541,7 @@ fn chunks_that_aria2_marked_as_complete_are_adopted_and_the_rest_is_fetched() {
     let out = place.run(&["-c", &url, "-o", "f", "--progress", "json"]);
     place.assert_exact(&out, "f", &whole);
     assert!(fetched(&out) < SIZE - (2 << 20), "{} bytes came", fetched(&out));
-    // Nothing of another file, or of a file with another size, is adopted.
+    // No bytes of another file, or of a file with another size, are adopted.
     for (bytes, size) in [(vec![7; SIZE as usize], SIZE), (left.clone(), SIZE - 1)] {
         let place = Place::new();
         place.write("f", &bytes);
@@ -572,7 +572,8 @@ fn a_download_that_the_real_aria2_left_is_continued() {
     let args =
         ["-x4", "-s4", "-k1M", "--file-allocation=prealloc", "--auto-save-interval=1", "-q", "-o", "f"];
     let mut aria2 = aria2.args(args).arg(&url).current_dir(place.path()).spawn().expect("starts");
-    // aria2 saves its control file once a second: here the second time, when pieces are complete.
+    // aria2 saves its control file once a second. This waits for the second time, when some pieces are
+    // complete.
     let start = Instant::now();
     wait_until("aria2 has saved its control file", || {
         place.file("f.aria2").is_some() && start.elapsed() > Duration::from_millis(1300)
@@ -589,7 +590,7 @@ fn a_download_that_the_real_aria2_left_is_continued() {
 fn continue_never_replaces_another_file_in_a_later_run_either() {
     const LARGE: u64 = 3_000_000;
     let mine = content("mine", 200_000);
-    // The first run ends before anything was compared.
+    // The first run ends before the comparison.
     let server = Server::start();
     let place = Place::new();
     place.write("file", &mine);
@@ -604,7 +605,7 @@ fn continue_never_replaces_another_file_in_a_later_run_either() {
         assert_eq!(out.status, 1, "{}", out.stderr);
         assert!(place.file("file").as_ref() == Some(&mine), "{}", out.stderr);
     }
-    // The partial file is of a download that was to replace the file.
+    // The partial file belongs to a download that would have replaced the file.
     let place = Place::new();
     place.write("file", &mine);
     let target = format!("capped/{SIZE}/file?rate=4000000");

@@ -1,4 +1,4 @@
-//! What a person is told: help, the values of options, options of other tools, hints.
+//! Tests of the messages for the user: help, the values of options, options of other tools, and hints.
 
 use crate::common::Place;
 use crate::common::terminal::Terminal;
@@ -96,7 +96,7 @@ fn options_of_other_tools_get_a_hint_to_the_right_option() {
         assert!(out.status == 2 && out.stderr.contains(says), "{options:?}: {}", out.stderr);
         assert!(!out.stderr.contains("secret") && !out.stderr.contains("as a value"), "{}", out.stderr);
     }
-    // A typing error is worth a tip; a word that only looks similar is not.
+    // A word with a typing error gets a hint. A word that is only slightly similar gets none.
     let out = place.run(&["http://127.0.0.1:1/x", "--conections", "4"]);
     assert!(out.status == 2 && out.stderr.contains("Did you mean --connections?"), "{}", out.stderr);
     for unknown in ["--resumed", "--frobnicate", "--no-verify"] {
@@ -120,7 +120,7 @@ fn glob_expands_patterns_as_curl_does_and_without_it_there_is_a_hint() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.files(), ["out/a_1000.bin", "out/a_1001.bin", "out/b_1000.bin", "out/b_1001.bin"]);
     assert_eq!(place.file("out/b_1001.bin"), Some(content("b", 1001)));
-    // Names from the URLs, or given ones; several patterns.
+    // The names come from the URLs or are given, and there may be several patterns.
     let place = Place::new();
     let two = format!("{},{}", server.url("well_behaved/10/x[08-10]"), server.url("well_behaved/10/{y,z}"));
     let out = place.run(&["--glob", &two]);
@@ -151,8 +151,8 @@ fn a_folder_that_has_the_name_of_a_file_gets_a_hint() {
     place.write("taken", "x");
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "taken"]);
     assert!(out.status == 5 && out.stderr.contains("taken is a file, not a folder"), "{}", out.stderr);
-    // A folder with the name of a file is made, since that is what was asked for, but probably not what was
-    // meant.
+    // The folder is created, because the user asked for it. But its name looks like that of a file, so there
+    // is a hint.
     let out = place.run(&[&good(&server, 1000, "f"), "-d", "f.iso"]);
     place.assert_exact(&out, "f.iso/f", &content("f", 1000));
     assert!(out.stderr.contains("-o f.iso is the name of the file"), "{}", out.stderr);
@@ -171,7 +171,7 @@ fn binary_data_is_not_written_to_a_terminal() {
     let (status, screen) = terminal.end();
     assert!(status == 1 && screen.contains("the content is binary"), "{screen}");
     assert!(screen.contains("-o NAME") && !screen.contains("To resume"), "{screen}");
-    // A pipe takes it.
+    // Binary data is written to a pipe.
     let out = place.run(&[&good(&server, 5000, "x"), "-o", "-"]);
     assert_eq!(out.stdout, content("x", 5000));
 }
@@ -251,7 +251,8 @@ fn a_list_with_many_failures_suggests_one_command_and_writes_what_failed() {
     assert!(last.ends_with("downhaul -i list --retries 0 --on-error retry --failed failed.txt"), "{last}");
     let failed = String::from_utf8(place.file("failed.txt").expect("it is there")).expect("UTF-8");
     assert!(failed.lines().count() == 300 && !failed.contains("good"), "{failed}");
-    // What failed can be downloaded from that list, with the secrets in its URLs, and under the same names.
+    // The failed files can be downloaded with that list. It has the secrets of the URLs and the names of the
+    // files.
     for n in 0..300 {
         server.becomes(&format!("status/10/{n}?status=503&token=hush{n}"), &format!("well_behaved/10/{n}"));
     }
@@ -469,7 +470,7 @@ fn a_steady_server_has_a_steady_rate_and_the_total_is_the_sum_of_the_bars() {
         let rates: Vec<f64> = screen.lines().filter_map(rate).collect();
         if let [a, b, c, total] = rates[..] {
             seen += 1;
-            // The server sleeps between two writes, so that it is somewhat slower than it says.
+            // The server sleeps between two writes, so it is a little slower than the stated rate.
             assert!([a, b, c].iter().all(|rate| (150.0..=206.0).contains(rate)), "{screen}");
             assert!((a + b + c - total).abs() <= 2.0, "{screen}");
         }

@@ -1,4 +1,4 @@
-//! What a person sees on a terminal: bars, the question, resizing, signals.
+//! Tests of what the user sees on a terminal: bars, the question, resizing and signals.
 
 use crate::common::terminal::Terminal;
 use crate::common::{Place, wait_until};
@@ -274,7 +274,7 @@ fn a_closed_terminal_ends_the_run_cleanly() {
     terminal.wait_for_text("%|");
     terminal.close();
     assert_eq!(terminal.end().0, 75);
-    // If bytes have arrived, they stay for a later run. No file has the final name.
+    // If bytes have arrived, they are kept for a later run. No file has the final name.
     let files = place.files();
     assert!(files.iter().all(|name| name.starts_with("x.part")), "{files:?}");
 }

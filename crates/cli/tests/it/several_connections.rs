@@ -1,11 +1,11 @@
-//! One file over several connections: what servers do then, and what must follow. There is a test for each
-//! sin.
+//! Tests of one file over several connections, with servers that misbehave in that case. There is a test for
+//! each sin.
 
 use crate::common::{Out, Place, events};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// Large enough for several connections, which are worth it at the rate of one.
+/// The size of a file that is large enough for several connections.
 const SIZE: u64 = 8_000_000;
 
 /// Bytes a second over each connection.
@@ -15,8 +15,7 @@ const RATE: &str = "rate=4000000";
 /// machine too.
 const SLOW: &str = "rate=1000000";
 
-/// Downloads `SIN/SIZE/file` as `f` over at most four connections. A rate in `sin` counts instead of
-/// [`RATE`].
+/// Downloads `SIN/SIZE/file` as `f` over at most four connections. A rate in `sin` replaces [`RATE`].
 fn get(server: &Server, sin: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     let (path, query) = sin.split_once('?').map_or((sin, ""), |(path, query)| (path, query));
@@ -43,7 +42,7 @@ fn a_file_is_fetched_over_as_many_connections_as_asked_for() {
     let server = Server::start();
     let (place, out) = get(&server, &format!("capped?sha256=1&{SLOW}"), &[]);
     place.assert_exact(&out, "f", &file());
-    assert_eq!(place.files(), ["f"], "nothing is left");
+    assert_eq!(place.files(), ["f"], "no partial file is left");
     assert!(out.stderr.contains("sha-256 from X-Checksum-SHA256"), "{}", out.stderr);
     // The server notices a moment later that a connection was closed in the middle of a response.
     assert!((4..=6).contains(&server.most_open()), "{} connections", server.most_open());
@@ -135,7 +134,7 @@ fn a_200_in_answer_to_a_range_request_is_handled() {
 #[test]
 fn wrong_ranges_are_refused_before_a_byte_is_written() {
     let server = Server::start();
-    // Each download waits for most of its time, so that all of them may run at once.
+    // Each download waits most of the time, so all of them can run at once.
     std::thread::scope(|all| {
         for how in ["start", "end", "total", "validator", "none", "multipart", "coding"] {
             let server = &server;
@@ -165,7 +164,7 @@ fn a_file_that_changes_between_segments_is_not_mixed() {
             get(&server, &format!("changes_after?requests={after}&{SLOW}"), &["--progress", "json"]);
         place.assert_exact(&out, "f", &content("changed", SIZE));
         let changed = events(&out).into_iter().find(|event| event["error"]["code"] == "remote.changed");
-        assert!(changed.is_some_and(|event| event["kind"] == "retrying"), "the person is told");
+        assert!(changed.is_some_and(|event| event["kind"] == "retrying"), "the change is reported");
     }
 }
 
@@ -202,7 +201,7 @@ fn a_rate_limit_applies_to_all_files_together() {
     let out = place.run(&[&urls[0], &urls[1], "--limit-rate", "400k", "-x", "2"]);
     place.assert_exact(&out, "a", &content("a", 600_000));
     place.assert_exact(&out, "b", &content("b", 600_000));
-    // 1.2 MB at 400 KiB/s.
+    // The download has 1.2 MB, and the limit is 400 KiB/s.
     assert!(out.took.as_secs_f64() > 2.7, "{:?}", out.took);
 }
 

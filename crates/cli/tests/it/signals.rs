@@ -1,4 +1,4 @@
-//! Signals and broken pipes, without a terminal.
+//! Tests of signals and broken pipes, without a terminal.
 
 use crate::common::{Place, finish, send, wait_until};
 use downhaul_testkit::content;
@@ -9,7 +9,7 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Enough bytes to be sure that a download is under way.
+/// After this many bytes, a download has certainly begun.
 const SOME: u64 = 30_000;
 
 /// Returns a pipe that is full, like the pipe of a reader that has stopped reading.
@@ -50,7 +50,8 @@ fn after_a_signal_the_run_ends_within_two_seconds_and_reports_it() {
 }
 
 /// Starts a run whose events cannot be written, because its standard output is full. Sends Ctrl-C, and
-/// returns the run as soon as its log names that. From then on the run waits a second for standard output.
+/// returns the run as soon as its log has a line about the signal. From then on the run waits a second for
+/// standard output.
 fn stopped_while_its_events_are_stuck(server: &Server, place: &Place) -> (PipeReader, std::process::Child) {
     let (unread, full) = full_pipe();
     let url = server.url("slow/9000000/x?rate=100000");
@@ -112,7 +113,7 @@ fn standard_input_that_never_ends_delays_no_download() {
 #[test]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let server = Server::start();
-    // nohup ignores SIGHUP; a shell ignores SIGINT for what a script starts in the background.
+    // nohup ignores SIGHUP. A shell ignores SIGINT for commands that a script starts in the background.
     for (name, which) in [("HUP", Signal::HUP), ("INT", Signal::INT)] {
         let place = Place::new();
         let url = server.url("slow/2000000/x?rate=1000000");

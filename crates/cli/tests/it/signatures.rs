@@ -1,4 +1,4 @@
-//! Signatures in the form of minisign, of files and of their checksum lists.
+//! Tests of minisign signatures of files and of their checksum lists.
 
 use crate::common::Place;
 use crate::verification::{SHA256, assert_untouched, file, over_old, put_file, wrong};
@@ -74,7 +74,7 @@ fn signatures_of_lists_are_verified() {
         let out = place.run(&[&url, "--checksum-file", "SHA256SUMS", "--signed-by", &signer.key()]);
         assert!(out.status == 0 && out.stderr.contains(proof), "{}", out.stderr);
     }
-    // The list is signed, and has another digest.
+    // The list is signed, but has another digest.
     let bad = format!("{}  file\n", wrong(SHA256.0));
     server.put("/d/SHA256SUMS", bad.as_str());
     let signed = |args: &[&str]| over_old(&url, &[&["--signed-by", &signer.key()], args].concat());
@@ -85,7 +85,7 @@ fn signatures_of_lists_are_verified() {
     server.put("/d/SHA256SUMS.minisig", signer.sign(bad.as_bytes()));
     let (place, out) = signed(&["--checksum-file", &list]);
     assert_untouched(&place, &out, "but SHA256SUMS, signed by 0101010101010101 says");
-    // A list without a signature does not count. A signature of the file itself would.
+    // A list without a signature is not used. A signature of the file itself would be enough.
     let plain = server.put("/lists/SHA256SUMS", sums.as_str());
     let (place, out) = signed(&["--checksum-file", &plain]);
     assert_untouched(&place, &out, "there is no signature: of the file or of its list");

@@ -1,4 +1,5 @@
-//! Which servers are trusted, and the messages for those that are not or that do not speak usable TLS.
+//! Tests of which servers are trusted, and of the messages about servers that are not trusted or have no
+//! usable TLS.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -96,7 +97,7 @@ fn answers_with(bytes: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let count = connections.clone();
     thread::spawn(move || {
-        // This is more than any of these tests needs.
+        // No test opens more connections than this.
         for stream in listener.incoming().take(20).flatten() {
             let mut stream = stream;
             count.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +165,7 @@ fn a_server_without_tls_gets_one_request_and_a_clear_error() {
 
 #[test]
 fn an_interrupted_handshake_is_retried() {
-    // An alert that does not say what the server supports, and no alert at all.
+    // The server sends an alert that does not say what it supports, or it sends no alert.
     for answer in [&[0x15, 3, 1, 0, 2, 2, 80][..], &[]] {
         let (port, connections) = answers_with(answer);
         let place = Place::new();

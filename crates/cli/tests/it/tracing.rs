@@ -1,10 +1,10 @@
-//! What `-vv` shows of connections, requests and retries.
+//! Tests of what `-vv` shows about connections, requests and retries.
 
 use crate::common::{Place, events};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// What must not be shown: the password and the token of the URL, and the value of a header.
+/// Texts that must not be shown: the password and the token of the URL, and the value of a header.
 const SECRETS: [&str; 3] = ["pa55word", "t0ken-value", "header-value"];
 
 fn url(server: &Server) -> String {

@@ -1,5 +1,5 @@
-//! Verification of files by digests, checksum lists and signatures, with a right and a wrong case for each
-//! header, algorithm and form. After a failure the old file is unchanged.
+//! Tests of the verification of files by digests, checksum lists and signatures. There is a right and a wrong
+//! case for each header, algorithm and form. After a failure the old file is unchanged.
 //!
 //! The digests are of `content("file", 100_000)`. Other programs computed them (hashlib, zlib, a bitwise
 //! CRC).
@@ -153,7 +153,7 @@ fn the_digest_of_the_whole_file_in_a_206_is_used() {
     let server = Server::start();
     for (digest, right) in [(SHA256.1.to_string(), true), (wrong(SHA256.1), false)] {
         let place = Place::new();
-        // The first response is to a request for the end of the file.
+        // The first request is for the end of the file.
         place.write("f", &file()[..90_000]);
         let digest = format!("sha-256=:{digest}:");
         let out = place.run(&[&with_headers(&server, &[("Repr-Digest", &digest)]), "-o", "f", "-c"]);
@@ -163,7 +163,7 @@ fn the_digest_of_the_whole_file_in_a_206_is_used() {
         assert!(out.stderr.contains(says), "{}", out.stderr);
         assert_eq!(place.file("f").map(|bytes| bytes.len()), Some(length));
     }
-    // These headers may mean the range or the whole file.
+    // In these headers, the digest may belong to the range or to the whole file.
     let place = Place::new();
     place.write("f", &file()[..90_000]);
     let out =
@@ -349,7 +349,7 @@ fn digests_are_found_beside_the_file() {
         let (place, out) = over_old(&url, &["--verify", "find"]);
         assert_untouched(&place, &out, &format!("but {name} says"));
     }
-    // Lists that say nothing about the file, and no list, which is the default.
+    // The list does not name the file, or there is no list, which is the default.
     for (name, text, more) in [
         ("file.sha512", format!("{}  another\n", wrong(SHA512.0)), &["--verify", "find"][..]),
         ("SHA256SUMS", "<!doctype html><p>not found".into(), &["--verify", "find"]),
@@ -389,7 +389,7 @@ fn the_options_verify_require_and_verify_off_are_obeyed() {
         assert_untouched(&place, &out, "no strong checksum is known");
         assert!(place.log().contains("[digest.missing]"), "{headers:?}: {}", place.log());
     }
-    // Lists beside the file are looked for too.
+    // Lists beside the file are searched too.
     let url = put_file(&server);
     server.put("/d/SHA256SUMS", format!("{}  file\n", SHA256.0));
     let (place, out) = over_old(&url, &["--verify", "require"]);
