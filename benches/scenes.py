@@ -9,7 +9,7 @@ PLAIN, SECURE, CAPPED = 18481, 18482, 18483
 LARGE, SMALL, SMALL_SIZE = 1 << 30, 10_000, 10 * 1024
 # 2.9 s on a line of 300 Mbit/s, so that TCP's slow start is only a small part of the time.
 WIDE = 100 << 20
-# After so many seconds a tool is stopped and not run again in the scene. The slowest case, one connection over a line that
+# After this many seconds a tool is stopped and not run again in the scene. The slowest case, one connection over a line that
 # loses 0.1 %, takes about 100 s; a million files take minutes.
 LONGEST, LONGEST_MILLION = 300, 1800
 # The most seconds that a server may need to start. It usually needs less than one.

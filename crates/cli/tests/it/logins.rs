@@ -109,7 +109,7 @@ fn nonces_that_are_too_old_cost_one_request_and_no_retry() {
 }
 
 #[test]
-fn a_large_file_over_several_connections_is_behind_one_login() {
+fn all_connections_of_a_large_file_use_the_same_login() {
     const SIZE: u64 = 6_000_000;
     let server = Server::start();
     let place = Place::new();

@@ -69,7 +69,7 @@ mod interruptions;
 #[cfg(unix)]
 mod resume;
 
-// What a person sees, and how the program ends.
+// The screen, and how the program ends.
 mod book;
 mod docs;
 #[cfg(unix)]

@@ -46,7 +46,7 @@ fn signatures_of_files_are_verified() {
 
 #[cfg(not(feature = "openpgp"))]
 #[test]
-fn an_openpgp_key_needs_a_build_that_has_it() {
+fn an_openpgp_key_is_refused_by_a_build_without_openpgp() {
     for name in ["author.asc", "author.gpg"] {
         let key = format!("{}/tests/openpgp/{name}", env!("CARGO_MANIFEST_DIR"));
         let out = Place::new().run(&["http://127.0.0.1:9/x", "--signed-by", &key]);

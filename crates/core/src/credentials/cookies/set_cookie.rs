@@ -71,7 +71,7 @@ fn attributes(text: &str, now: Time) -> Attributes<'_> {
             "path" => found.path = Some(value),
             "secure" => found.secure = true,
             "httponly" => found.http_only = true,
-            // SameSite is about pages that ask for other pages; nothing here does.
+            // SameSite restricts requests that a web page starts. downhaul sends no such requests.
             _ => {}
         }
     }
