@@ -247,6 +247,7 @@ pub(crate) fn resolve(
     settings.interface = args.options.http.interface.clone();
     settings.unix_socket = args.options.http.unix_socket.clone();
     settings.proxies = proxies::of(&args.options.http)?;
+    settings.proxies.for_hosts = args.config.host_rules();
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
     settings.reserved = output

@@ -119,7 +119,11 @@ impl Store {
         let going = given.going(url);
         let mut permit = Permit::default();
         if SecretKind::HostRule.may_go(going) {
-            permit.add_headers(SecretKind::HostRule, self.settings.for_hosts.headers(url).into_iter());
+            let rules = &self.settings.for_hosts;
+            if let Some(token) = rules.bearer(url) {
+                permit.authorize(SecretKind::HostRule, &credentials::bearer(token));
+            }
+            permit.add_headers(SecretKind::HostRule, rules.headers(url).into_iter());
         }
         if let Some(candidate) = self.candidate(asking)
             && !self.logins.is_refused(url, &candidate.login)
@@ -249,7 +253,12 @@ impl Store {
         let (kind, login) = match (of_url, option) {
             (Some(login), _) => (SecretKind::Userinfo, login),
             (None, Some(login)) => (SecretKind::UserOption, login),
-            (None, None) => return of_netrc(),
+            (None, None) => {
+                match self.settings.for_hosts.login(url).filter(|_| SecretKind::HostRule.may_go(going)) {
+                    Some(login) => (SecretKind::HostRule, login),
+                    None => return of_netrc(),
+                }
+            }
         };
         Some(Candidate { kind, from: kind.name().into(), login: Cow::Borrowed(login) })
     }
