@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) gets_certificate: bool,
     /// True if the user gave a URL of this host. Pinned keys apply to such hosts.
     pub(crate) is_given_host: bool,
+    /// A public host led to it, so it must not be at a private address.
+    pub(crate) is_guarded: bool,
 }
 
 /// The URL of a file as it was given, and the login in its userinfo.
@@ -166,6 +168,7 @@ impl Store {
         Peer {
             gets_certificate: SecretKind::ClientCertificate.may_go(going),
             is_given_host: going.by_person && going.to.host() == going.given.host(),
+            is_guarded: false,
         }
     }
 
