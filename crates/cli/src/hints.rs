@@ -60,7 +60,6 @@ const ADVICE: &[(&str, &str)] = &[
     ("http.later", "Run the same command again after that time."),
     ("content.coding", "--decode off saves it as it was sent."),
     ("redirect.too_many", "If they do not form a loop, --max-redirects allows more."),
-    ("redirect.private", "Leave out --no-private if you trust the server that redirects."),
     ("redirect.downgrade", "--allow-downgrade follows it; the download is then not protected."),
     ("remote.changed", "The file is being changed on the server. Try again later."),
     (
@@ -167,7 +166,9 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
 pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);
-    (is_refusal && from != to).then(|| {
+    // From https to http, no option sends a secret.
+    let is_downgrade = from.starts_with("https:") && to.starts_with("http:");
+    (is_refusal && from != to && !is_downgrade).then(|| {
         let host = to.split_once("://").map_or(to, |(_, host)| host);
         match logs_in {
             true => format!(

@@ -24,11 +24,10 @@ const SECTIONS: &str = r#"
 #limit-rate = "500k"
 #parallel = 1
 
-# Keys of a section [host."NAME"] are for that host only: connections, max-per-host, limit-rate, header,
-# user, bearer, proxy.
+# Keys of a section [host."NAME"] are for that host only: connections, max-per-host, limit-rate, header.
 #[host."*.example.org"]
 #connections = 2
-#bearer = "env:EXAMPLE_TOKEN"
+#header = ["Authorization: env:HUB_AUTHORIZATION"]
 "#;
 
 /// Writes the file and returns its path. An existing file is not changed.

@@ -21,8 +21,7 @@ const NO_KEYS: &[(&str, &str)] = &[
 ];
 
 /// Keys that a section `[host."NAME"]` can have.
-pub(super) const OF_HOSTS: &[&str] =
-    &["connections", "max-per-host", "limit-rate", "header", "user", "bearer", "proxy"];
+pub(super) const OF_HOSTS: &[&str] = &["connections", "max-per-host", "limit-rate", "header"];
 
 /// A key as the documents describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,8 +25,6 @@ mod codings;
 mod content;
 mod cookies;
 mod credentials;
-#[cfg(unix)]
-mod guards;
 mod heads;
 mod http2;
 mod logins;
@@ -43,6 +41,7 @@ mod proxies;
 #[cfg(unix)]
 mod proxy_servers;
 mod requests;
+mod secrets;
 mod several_connections;
 mod tls;
 #[cfg(unix)]

@@ -40,7 +40,7 @@ kinds! {
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
     HeaderFor        "--header-for"           "A header for a host that redirects lead to.";
-    HostRule         "the configuration"      "A header or a login of the settings for some hosts.";
+    HostRule         "the configuration"      "A header of the settings for some hosts.";
     CookieGiven      "--cookie"               "A cookie of the settings without a domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";
     CookieFile       "the cookie file"        "A cookie of a file.";
@@ -81,12 +81,11 @@ impl SecretKind {
             | SecretKind::Body
             | SecretKind::CookieGiven
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
-            // The user named the host of the secret.
-            SecretKind::HeaderFor | SecretKind::HostRule => going.by_person,
-            // A redirect from https to http must not send a password unencrypted.
-            SecretKind::Netrc => {
-                going.by_person
-                    && (going.is_at_home() || going.to.scheme() == "https" || going.given.scheme() == "http")
+            // The user named the host. A section of the configuration says if http will do.
+            SecretKind::HostRule => going.by_person,
+            // A redirect from https to http must not send a secret unencrypted.
+            SecretKind::HeaderFor | SecretKind::Netrc => {
+                going.by_person && (going.to.scheme() == "https" || going.given.scheme() == "http")
             }
             // A cookie file may hold all cookies of a browser, so a document must not decide where they are
             // sent.
@@ -129,10 +128,8 @@ mod tests {
                 | SecretKind::Body
                 | SecretKind::CookieGiven
                 | SecretKind::ClientCertificate => [true, false, false, false, false, false, false],
-                SecretKind::HeaderFor | SecretKind::HostRule | SecretKind::CookieFile => {
-                    [true, true, true, true, true, true, false]
-                }
-                SecretKind::Netrc => [true, false, true, true, true, false, false],
+                SecretKind::HostRule | SecretKind::CookieFile => [true, true, true, true, true, true, false],
+                SecretKind::HeaderFor | SecretKind::Netrc => [true, false, true, true, true, false, false],
                 SecretKind::CookieOfServer => [true; 7],
                 SecretKind::ProxyLogin => [false; 7],
             };

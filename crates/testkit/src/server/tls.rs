@@ -105,12 +105,23 @@ impl Authority {
     /// those without one only if `required` is false.
     pub fn config_for_clients(&self, required: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(Flaw::None);
+        self.with_clients(&certificate, &key, required)
+    }
+
+    /// Returns the TLS settings of a server with these names, which asks clients for certificates and serves
+    /// those without one, too.
+    pub fn config_named(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue_to(names, Flaw::None);
+        self.with_clients(&certificate, &key, false)
+    }
+
+    fn with_clients(&self, certificate: &Certificate, key: &KeyPair, required: bool) -> Arc<ServerConfig> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let clients = if required { clients } else { clients.allow_unauthenticated() };
-        config_with(&certificate, &key, rustls::DEFAULT_VERSIONS, clients.build().expect("a verifier"))
+        config_with(certificate, key, rustls::DEFAULT_VERSIONS, clients.build().expect("a verifier"))
     }
 
     /// Returns a certificate without a flaw and its key in PEM form, for servers that read files.
@@ -120,10 +131,14 @@ impl Authority {
     }
 
     fn issue(&self, flaw: Flaw) -> (Certificate, KeyPair) {
-        let names = match flaw {
-            Flaw::WrongHost => vec!["other.example".to_string()],
-            _ => vec!["127.0.0.1".to_string(), "localhost".to_string()],
-        };
+        match flaw {
+            Flaw::WrongHost => self.issue_to(&["other.example"], flaw),
+            _ => self.issue_to(&["127.0.0.1", "localhost"], flaw),
+        }
+    }
+
+    fn issue_to(&self, names: &[&str], flaw: Flaw) -> (Certificate, KeyPair) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("good names");
         flaw.expire(&mut params);
         let key = KeyPair::generate().expect("a key");

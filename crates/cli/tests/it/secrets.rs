@@ -1,0 +1,414 @@
+//! Who saw which secret: every kind of secret, on every way on which a run leaves the origin of the given
+//! URL. The servers and the proxy record what arrives. No one of them may have a secret that the table does
+//! not allow it, and what the table promises must arrive.
+
+mod net;
+mod ways;
+
+use crate::common::Place;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use downhaul_engine::core::credentials::SecretKind;
+use net::{CERTIFICATE, HOME, Net, PLAIN, PROXY, Seen, host};
+use ways::{Trip, Way};
+
+/// The ways that stay at the origin of the given URL, or come back to it.
+const AT_HOME: &[Way] = &[
+    Way::Given,
+    Way::GivenInUpperCase,
+    Way::RedirectBack,
+    Way::RetryAfter503,
+    Way::RetryAfterCut,
+    Way::SeveralConnections,
+    Way::ChecksumListBeside,
+    Way::SignatureBeside,
+];
+
+/// The ways to another server whose URL the person gave.
+const GIVEN_ELSEWHERE: &[Way] = &[Way::MirrorOfPerson, Way::SecondFileOfPerson];
+
+/// The ways on which a URL that the person gave redirects to another server, over https.
+const REDIRECTED: &[Way] = &[
+    Way::RedirectFromHttp,
+    Way::RedirectToPort,
+    Way::RedirectToNameBelow,
+    Way::RedirectToNameAbove,
+    Way::RedirectToNameBeside,
+    Way::RedirectToDotted,
+    Way::RedirectElsewhere,
+    Way::RedirectWithUserinfo,
+];
+
+/// The same, for servers that never ask for a login.
+const REDIRECTED_SILENTLY: &[Way] = &[
+    Way::RetryBehindRedirect,
+    Way::SeveralConnectionsBehindRedirect,
+    Way::ResumedBehindRedirect,
+    Way::ChecksumListBehindRedirect,
+];
+
+/// One secret of a kind, and where it must arrive. It must arrive nowhere else.
+struct Secret {
+    /// The secret in all forms in which it could be sent.
+    forms: Vec<String>,
+    /// The ways on which the server that they lead to sees it.
+    seen_on: Vec<Way>,
+    /// It is for the host that a way leads to, and not for the host of the given URL.
+    is_for_target: bool,
+}
+
+/// Returns the secrets of a kind that the table of the program has. A kind that is added without a row does
+/// not compile.
+fn secrets_of(kind: SecretKind) -> Vec<Secret> {
+    let of = |forms: &[&str], seen_on: &[&[Way]]| Secret {
+        forms: forms.iter().map(|form| (*form).to_string()).collect(),
+        seen_on: seen_on.concat(),
+        is_for_target: false,
+    };
+    let for_target = |secret: Secret| Secret { is_for_target: true, ..secret };
+    let login = |name: &str, seen_on: &[&[Way]]| {
+        let (user, password) = (format!("{name}-user"), format!("{name}-password"));
+        let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        of(&[&user, &password, &basic], seen_on)
+    };
+    // Cookies are for hosts, whatever the port, and with a domain for all hosts below it.
+    let cookies = |whose: &str| {
+        let of_host = [AT_HOME, &[Way::RedirectFromHttp, Way::RedirectToPort]].concat();
+        let below = [Way::RedirectToNameBelow, Way::RedirectToNameAbove, Way::RedirectToNameBeside];
+        let narrow = of(&[&format!("value-of-{whose}-cookie")], &[&of_host]);
+        vec![narrow, of(&[&format!("value-of-wide-{whose}-cookie")], &[&of_host, &below])]
+    };
+    match kind {
+        SecretKind::Userinfo => vec![login("userinfo", &[AT_HOME])],
+        SecretKind::UserOption => vec![login("option", &[AT_HOME, GIVEN_ELSEWHERE])],
+        SecretKind::Netrc => vec![
+            // A netrc file has hosts without ports.
+            login("netrc", &[AT_HOME, &[Way::RedirectFromHttp, Way::RedirectToPort]]),
+            for_target(login("netrc-target", &[AT_HOME, GIVEN_ELSEWHERE, REDIRECTED])),
+            login("netrc-default", &[AT_HOME, GIVEN_ELSEWHERE]),
+        ],
+        SecretKind::Bearer => vec![of(&["bearer-token"], &[AT_HOME, GIVEN_ELSEWHERE])],
+        SecretKind::Header => vec![
+            of(&["value-of-header"], &[AT_HOME, GIVEN_ELSEWHERE]),
+            of(&["value-of-authorization"], &[AT_HOME, GIVEN_ELSEWHERE]),
+        ],
+        SecretKind::Body => vec![of(&["value-of-body"], &[AT_HOME, GIVEN_ELSEWHERE])],
+        SecretKind::HeaderFor => {
+            let ways = [AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, REDIRECTED_SILENTLY];
+            vec![for_target(of(&["value-for-a-host"], &ways))]
+        }
+        SecretKind::HostRule => {
+            let to_target = [AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, REDIRECTED_SILENTLY];
+            vec![
+                of(&["value-of-rule"], &[AT_HOME, &[Way::RedirectFromHttp]]),
+                for_target(of(&["value-of-target-rule"], &to_target)),
+            ]
+        }
+        SecretKind::QueryToken => vec![of(&["value-of-query"], &[AT_HOME])],
+        SecretKind::ClientCertificate => vec![of(&[CERTIFICATE], &[AT_HOME, GIVEN_ELSEWHERE])],
+        // The proxy gets it, and no server does.
+        SecretKind::ProxyLogin => vec![login("proxy", &[])],
+        // No option of the program gives one: `job_headers_go_where_headers_of_the_settings_go` has it.
+        SecretKind::JobHeader => Vec::new(),
+        SecretKind::CookieGiven => vec![of(&["value-of-given-cookie"], &[AT_HOME, GIVEN_ELSEWHERE])],
+        SecretKind::CookieOfServer => cookies("server"),
+        SecretKind::CookieFile => cookies("file"),
+    }
+}
+
+/// Secrets that exclude each other, most of them because they are sent in the same header. Each has runs of
+/// its own, and all others are in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    Userinfo,
+    Option,
+    Netrc,
+    NetrcOfTarget,
+    NetrcDefault,
+    Bearer,
+    Header,
+    Body,
+}
+
+fn options(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_string()).collect();
+    let netrc = |machine: &str, name: &str| {
+        let text = format!("{machine} login {name}-user password {name}-password\n");
+        trip.place.write("keys/netrc", text);
+        words(&["--netrc", "keys/netrc", "--auth", "basic"])
+    };
+    match by {
+        Alone::Userinfo => Vec::new(),
+        Alone::Option => words(&["--user", "option-user:option-password", "--auth", "basic"]),
+        Alone::Netrc => netrc(&format!("machine {}", host(HOME)), "netrc"),
+        Alone::NetrcOfTarget => netrc(&format!("machine {}", host(way.leads_to())), "netrc-target"),
+        Alone::NetrcDefault => netrc("default", "netrc-default"),
+        Alone::Bearer => words(&["--bearer", "bearer-token"]),
+        Alone::Header => words(&["-H", "Authorization: value-of-authorization"]),
+        Alone::Body => words(&["--data", "value-of-body"]),
+    }
+}
+
+/// Returns the name of a section of the configuration, or the HOST of --header-for.
+fn section(origin: &str) -> String {
+    origin.split_once("://").expect("an origin").1.to_string()
+}
+
+/// Writes keys and a configuration into the place, and returns the options that every run has.
+fn common_options(trip: &Trip, way: Way) -> Vec<String> {
+    let (place, target) = (trip.place, way.leads_to());
+    let (certificate, key) = trip.net.authority.pem_pair();
+    place.write("keys/ca.pem", trip.net.authority.pem());
+    place.write("keys/cert.pem", certificate + &key);
+    let (home, target) = (section(way.home()), section(target));
+    let header = |name: &str, value: &str| format!("'X-{name}: env:{value}'");
+    let (rule, of_target) = (header("Rule", "RULE"), header("Target-Rule", "TARGET_RULE"));
+    let sections = match home == target {
+        true => format!("[host.\"{home}\"]\nheader = [{rule}, {of_target}]\n"),
+        false => {
+            format!("[host.\"{home}\"]\nheader = [{rule}]\n[host.\"{target}\"]\nheader = [{of_target}]\n")
+        }
+    };
+    place.write("keys/config.toml", sections);
+    place.write(
+        "keys/cookies",
+        "files.lab.example\tFALSE\t/\tTRUE\t0\ta\tvalue-of-file-cookie\n\
+         .lab.example\tTRUE\t/\tTRUE\t0\tb\tvalue-of-wide-file-cookie\n",
+    );
+    let mut options: Vec<String> = [
+        "--cacert keys/ca.pem --cert keys/cert.pem --config keys/config.toml --cookies keys/cookies",
+        "--cookie given=value-of-given-cookie --retries 1 --on-error retry -d out -j 1",
+    ]
+    .iter()
+    .flat_map(|line| line.split(' '))
+    .map(String::from)
+    .collect();
+    for (option, values) in [
+        ("-H", vec!["X-Header: value-of-header".into()]),
+        ("--header-for", vec![target, "X-For: value-for-a-host".into()]),
+    ] {
+        options.push(option.into());
+        options.extend(values);
+    }
+    options
+}
+
+/// Returns the URL of a file of the home server, whose response sets cookies. It comes first in the run.
+fn url_that_sets_cookies(trip: &Trip, way: Way) -> Vec<String> {
+    let cookies = [
+        "c=value-of-server-cookie; Secure; Path=/",
+        "d=value-of-wide-server-cookie; Secure; Path=/; Domain=lab.example",
+    ];
+    let query = cookies.map(|cookie| format!("Set-Cookie={}", ways::encoded(cookie))).join("&");
+    let url = format!("{HOME}/headers/10/c{}?{query}", trip.number);
+    if way.stands_alone() { Vec::new() } else { vec![url] }
+}
+
+/// Runs the program on a way. Returns what differs from the table, and the whole story of that run.
+fn differences(net: &Net, way: Way, by: Alone, route: &[String], number: usize) -> Vec<(String, String)> {
+    let place = Place::new();
+    let userinfo = if by == Alone::Userinfo { "userinfo-user:userinfo-password@" } else { "" };
+    let asks = ![Alone::Header, Alone::Bearer, Alone::Body].contains(&by);
+    let trip = Trip { net, place: &place, number, userinfo, token: "token=value-of-query", asks };
+    let arguments = [
+        url_that_sets_cookies(&trip, way),
+        way.arguments(&trip),
+        common_options(&trip, way),
+        options(&trip, way, by),
+        route.to_vec(),
+    ]
+    .concat();
+    let mark = net.mark();
+    let mut outs = Vec::new();
+    for _ in 0..way.runs() {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut command = place.command(&arguments);
+        command.env("RULE", "value-of-rule").env("TARGET_RULE", "value-of-target-rule");
+        outs.push(crate::common::finish(command.spawn().expect("the program starts")));
+    }
+    let mut seen = net.since(&mark);
+    // The URL of this request has the values of the cookies.
+    seen.retain(|one| one.by != HOME || !one.text.contains("Set-Cookie="));
+    let mut differences = Vec::new();
+    let requests = seen.iter().filter(|one| one.by == way.leads_to() && one.text != CERTIFICATE).count();
+    if requests < way.least_requests() {
+        differences.push(format!("only {requests} requests reached {}", way.leads_to()));
+    }
+    for &kind in SecretKind::ALL {
+        for secret in secrets_of(kind) {
+            let is_wrong = |one: &&Seen| secret.is_in(one) && !secret.may_be_seen(kind, way, one);
+            differences.extend(
+                seen.iter().filter(is_wrong).map(|one| format!("{} saw {kind:?} {:?}", one.by, secret.forms)),
+            );
+            if secret.is_sent(by, kind, way, route) && !secret.arrived(kind, way, &seen) {
+                differences.push(format!("{} did not see {kind:?} {:?}", way.leads_to(), secret.forms));
+            }
+        }
+    }
+    let story = format!("{arguments:?}\n{outs:#?}\n{}\n{seen:#?}", place.log());
+    differences.into_iter().map(|one| (format!("{way:?}, {by:?}: {one}"), story.clone())).collect()
+}
+
+impl Secret {
+    fn is_in(&self, seen: &Seen) -> bool {
+        self.forms.iter().any(|form| seen.text.contains(form))
+    }
+
+    /// Returns true if a run on this way, with this secret, has the secret.
+    fn is_sent(&self, by: Alone, kind: SecretKind, way: Way, route: &[String]) -> bool {
+        let is = |form: &str| self.forms[0] == form;
+        match kind {
+            SecretKind::Userinfo => by == Alone::Userinfo,
+            SecretKind::UserOption => by == Alone::Option,
+            SecretKind::Body => by == Alone::Body,
+            SecretKind::Bearer => by == Alone::Bearer,
+            SecretKind::Netrc => match by {
+                Alone::Netrc => is("netrc-user"),
+                Alone::NetrcOfTarget => is("netrc-target-user"),
+                Alone::NetrcDefault => is("netrc-default-user"),
+                _ => false,
+            },
+            // The servers have no script for it over HTTP/2.
+            SecretKind::CookieOfServer => !way.stands_alone() && !has(route, "--http2"),
+            SecretKind::ProxyLogin => has(route, "--proxy"),
+            SecretKind::Header => is("value-of-header") || by == Alone::Header,
+            _ => true,
+        }
+    }
+
+    /// Returns true if the table allows that this server or proxy has it.
+    fn may_be_seen(&self, kind: SecretKind, way: Way, seen: &Seen) -> bool {
+        let by = match seen.by {
+            // What opens a tunnel is for the proxy alone.
+            PROXY if kind == SecretKind::ProxyLogin => return true,
+            PROXY if seen.text.starts_with("CONNECT ") || seen.text.starts_with("SOCKS") => return false,
+            // A request in absolute form is read by the proxy. All of them are for this server.
+            PROXY => PLAIN,
+            by => by,
+        };
+        let at_home = match self.is_for_target {
+            true => host(way.home()) == host(way.leads_to()),
+            false => kind != SecretKind::ProxyLogin,
+        };
+        by == way.leads_to() && self.seen_on.contains(&way) || by == way.home() && at_home
+    }
+
+    /// Returns true if it was seen where the table says.
+    fn arrived(&self, kind: SecretKind, way: Way, seen: &[Seen]) -> bool {
+        if kind == SecretKind::ProxyLogin {
+            return seen.iter().any(|one| one.by == PROXY && self.is_in(one));
+        }
+        let is_certificate = kind == SecretKind::ClientCertificate;
+        let mut there = seen
+            .iter()
+            .filter(|one| one.by == way.leads_to() && (one.text == CERTIFICATE) == is_certificate)
+            .peekable();
+        !self.seen_on.contains(&way)
+            || there.peek().is_some()
+                && match way.is_all_alike() {
+                    true => there.all(|one| self.is_in(one)),
+                    false => there.any(|one| self.is_in(one)),
+                }
+    }
+}
+
+fn has(route: &[String], option: &str) -> bool {
+    route.iter().any(|one| one == option)
+}
+
+/// Goes these ways with each of these secrets.
+#[track_caller]
+fn assert_the_table(ways: &[Way], by: &[Alone], route: impl Fn(&Net) -> Vec<String>) {
+    let net = Net::start();
+    let route = route(&net);
+    let mut found = Vec::new();
+    let mut number = 0;
+    for &way in ways {
+        for &by in by {
+            number += 1;
+            found.extend(differences(&net, way, by, &route, number));
+        }
+    }
+    if let Some((_, story)) = found.first() {
+        let all: Vec<&str> = found.iter().map(|(what, _)| what.as_str()).collect();
+        panic!("{}\n\nThe first of them:\n{story}", all.join("\n"));
+    }
+}
+
+fn through_a_proxy(net: &Net) -> Vec<String> {
+    ["--http1".into(), "--proxy".into(), format!("http://{}", net.proxy())]
+        .into_iter()
+        .chain(PROXY_USER.map(String::from))
+        .collect()
+}
+
+const PROXY_USER: [&str; 2] = ["--proxy-user", "proxy-user:proxy-password"];
+
+#[test]
+fn secrets_of_urls_and_options_are_seen_where_the_table_says() {
+    assert_the_table(Way::ALL, &[Alone::Userinfo, Alone::Option], through_a_proxy);
+}
+
+#[test]
+fn tokens_and_headers_are_seen_where_the_table_says() {
+    assert_the_table(Way::ALL, &[Alone::Bearer, Alone::Header], through_a_proxy);
+}
+
+/// A request with a body is sent over one connection and is not continued.
+#[test]
+fn bodies_are_seen_where_the_table_says() {
+    let without_parts = |way: &&Way| {
+        let parts = [
+            Way::RetryAfterCut,
+            Way::SeveralConnections,
+            Way::SeveralConnectionsBehindRedirect,
+            Way::ResumedBehindRedirect,
+            Way::MirrorOfServer,
+            Way::MetalinkOfServer,
+        ];
+        !parts.contains(way)
+    };
+    let ways: Vec<Way> = Way::ALL.iter().filter(without_parts).copied().collect();
+    assert_the_table(&ways, &[Alone::Body], through_a_proxy);
+}
+
+#[test]
+fn logins_of_netrc_files_are_seen_where_the_table_says() {
+    let by = [Alone::Netrc, Alone::NetrcOfTarget, Alone::NetrcDefault];
+    assert_the_table(Way::ALL, &by, through_a_proxy);
+}
+
+/// Ways for servers with HTTP/2, which have few scripts.
+const WAYS_OF_HTTP2: &[Way] = &[
+    Way::Given,
+    Way::RedirectBack,
+    Way::RedirectToPort,
+    Way::RedirectToNameBelow,
+    Way::RedirectToNameAbove,
+    Way::RedirectToNameBeside,
+    Way::RedirectElsewhere,
+    Way::SecondFileOfPerson,
+];
+
+/// Secrets that are sent without a challenge of a server behind a redirect.
+const UNASKED: &[Alone] = &[Alone::Userinfo, Alone::Bearer, Alone::Header, Alone::NetrcDefault];
+
+#[test]
+fn socks_changes_nothing_about_which_server_sees_a_secret() {
+    assert_the_table(WAYS_OF_HTTP2, UNASKED, |net| {
+        ["--http2".into(), "--proxy".into(), format!("socks5h://{}", net.proxy())]
+            .into_iter()
+            .chain(PROXY_USER.map(String::from))
+            .collect()
+    });
+}
+
+/// The servers have one certificate with all names and the same address, so that a client could use a
+/// connection for several of them (RFC 9113, section 9.1.1).
+#[test]
+fn http2_without_a_proxy_changes_nothing_about_which_server_sees_a_secret() {
+    assert_the_table(WAYS_OF_HTTP2, UNASKED, |net| {
+        let to_server =
+            |(from, port): (String, u16)| ["--connect-to".into(), format!("{from}:127.0.0.1:{port}")];
+        net.ports().into_iter().flat_map(to_server).chain(["--http2".into()]).collect()
+    });
+}
