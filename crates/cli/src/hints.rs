@@ -60,6 +60,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("http.later", "Run the same command again after that time."),
     ("content.coding", "--decode off saves it as it was sent."),
     ("redirect.too_many", "If they do not form a loop, --max-redirects allows more."),
+    ("redirect.private", "Leave out --no-private if you trust the server that redirects."),
     ("redirect.downgrade", "--allow-downgrade follows it; the download is then not protected."),
     ("remote.changed", "The file is being changed on the server. Try again later."),
     (

@@ -105,6 +105,30 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
     };
 }
 
+/// Reads the files of logins in a section for hosts. Nothing is asked on the terminal, because a run may not
+/// need that host.
+///
+/// # Errors
+/// Returns why a login cannot be used.
+pub(crate) fn of_section(http: &mut args::Http) -> Result<(), String> {
+    if let Some(option) = http.user.take() {
+        http.user = match option {
+            LoginOption::Name(_) => {
+                return Err("user: it must be NAME:PASSWORD, from env:NAME or @FILE".into());
+            }
+            option => match whole("user", option) {
+                Ok(login) => Some(LoginOption::Whole(login)),
+                Err(NoLogin::Unusable(why)) => return Err(why),
+                Err(NoLogin::Interrupted) => None,
+            },
+        };
+    }
+    if let Some(SecretOption::File(path)) = &http.bearer {
+        http.bearer = Some(token_of(path)?);
+    }
+    Ok(())
+}
+
 /// Returns the login of `--user` or `--proxy-user`, if it is complete.
 pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
     match option {
@@ -114,7 +138,7 @@ pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
 }
 
 /// Returns the token of `--bearer`, if it is not in a file.
-fn token(option: Option<&SecretOption>) -> Option<Secret> {
+pub(crate) fn token(option: Option<&SecretOption>) -> Option<Secret> {
     match option {
         Some(SecretOption::Text(token)) => Some(token.clone()),
         _ => None,

@@ -25,7 +25,7 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
     if let Some(given) = &http.proxy {
         let given = Some(given.expose().trim()).filter(|text| !text.is_empty());
         let proxy = given.map(|text| read("--proxy", text)).transpose()?;
-        return Ok(Proxies { http: proxy.clone(), https: proxy, except });
+        return Ok(Proxies { http: proxy.clone(), https: proxy, except, ..Proxies::default() });
     }
     // In a CGI program, the web server sets HTTP_PROXY to the header `Proxy` of the client, which anyone can
     // choose (httpoxy.org).
@@ -41,5 +41,15 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
         http: of(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
         https: of(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
         except,
+        ..Proxies::default()
     })
+}
+
+/// Returns the proxy of a section for hosts. An empty URL means a direct connection.
+///
+/// # Errors
+/// Returns what is wrong with it, without its value.
+pub(crate) fn of_section(http: &args::Http) -> Result<Option<Proxy>, String> {
+    let text = http.proxy.as_ref().map(|proxy| proxy.expose().trim()).filter(|text| !text.is_empty());
+    text.map(Proxy::parse).transpose().map_err(|why| format!("proxy: {why}"))
 }

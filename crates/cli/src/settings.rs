@@ -245,8 +245,11 @@ pub(crate) fn resolve(
     settings.resolve = args.options.http.resolve.clone();
     settings.connect_to = args.options.http.connect_to.clone();
     settings.interface = args.options.http.interface.clone();
+    settings.refuse_private = args.options.http.no_private;
+    settings.hsts = args.options.http.hsts == args::Hsts::On;
     settings.unix_socket = args.options.http.unix_socket.clone();
     settings.proxies = proxies::of(&args.options.http)?;
+    settings.proxies.for_hosts = args.config.host_rules();
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));
     settings.reserved = output

@@ -67,7 +67,7 @@ impl Survey {
             .find_map(|url| settings.for_hosts.held_back(&url).map(|pattern| (url.clone(), pattern)))
         {
             warnings.push(format!(
-                "the headers of [host.\"{pattern}\"] are not sent to {}, since others on the network could read them. \
+                "the headers and logins of [host.\"{pattern}\"] are not sent to {}, since others on the network could read them. \
                  [host.\"http://{pattern}\"] sends them",
                 url.origin().ascii_serialization()
             ));

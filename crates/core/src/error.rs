@@ -216,6 +216,8 @@ kinds! {
         "a redirect leaves https for http";
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails
         "a redirect leads to something that is not http or https";
+    RedirectPrivate   "redirect.private"       Person Remote  Connection Silent  Keep    Fails
+        "a redirect leads from the internet into a private network";
     RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep    Fails
         "a redirect has no valid target";
     RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard May

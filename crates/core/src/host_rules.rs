@@ -5,7 +5,8 @@
 //! are sent over http only if the pattern begins with `http://`.
 
 use crate::job::Headers;
-use crate::secret::Secret;
+use crate::proxy::Proxy;
+use crate::secret::{Login, Secret};
 use std::fmt;
 use url::Url;
 
@@ -100,6 +101,19 @@ pub struct HostOptions {
     /// Headers (name, value) for these hosts. They are also sent if a redirect of a given URL leads to one of
     /// the hosts.
     pub headers: Headers,
+    /// The login for these hosts, if the server requires one.
+    pub user: Option<Login>,
+    /// The bearer token for these hosts.
+    pub bearer: Option<Secret>,
+    /// The proxy for these hosts. `Some(None)` is a direct connection.
+    pub proxy: Option<Option<Proxy>>,
+}
+
+impl HostOptions {
+    /// Returns true if there are headers or logins.
+    fn has_secrets(&self) -> bool {
+        !self.headers.0.is_empty() || self.user.is_some() || self.bearer.is_some()
+    }
 }
 
 /// Rules for hosts. If several rules apply to one URL, the most precise one that has the option is used. A
@@ -152,10 +166,24 @@ impl HostRules {
         headers
     }
 
+    /// Returns the login for this URL, if a rule has one.
+    pub fn login(&self, url: &Url) -> Option<&Login> {
+        self.trusting(url).find_map(|options| options.user.as_ref())
+    }
+
+    /// Returns the bearer token for this URL, if a rule has one.
+    pub fn bearer(&self, url: &Url) -> Option<&Secret> {
+        self.trusting(url).find_map(|options| options.bearer.as_ref())
+    }
+
+    fn trusting(&self, url: &Url) -> impl Iterator<Item = &HostOptions> {
+        self.0.iter().filter(|(pattern, _)| pattern.trusts(url)).map(|(_, options)| options)
+    }
+
     /// Returns a rule whose headers are not sent to this URL because its scheme is http.
     pub fn held_back(&self, url: &Url) -> Option<&HostPattern> {
         let is_held = |(pattern, options): &&(HostPattern, HostOptions)| {
-            pattern.matches(url) && !pattern.trusts(url) && !options.headers.0.is_empty()
+            pattern.matches(url) && !pattern.trusts(url) && options.has_secrets()
         };
         self.0.iter().find(is_held).map(|(pattern, _)| pattern)
     }

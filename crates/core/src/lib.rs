@@ -20,12 +20,14 @@
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
 //! - [`credentials`] decides which secret may be sent where.
+//! - [`address`] knows private networks, and [`hsts`] the hosts that want https.
 //! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries.
 //! - [`event`] is what is reported, and [`lock_file`] is the record of a run. [`show`] escapes text and hides
 //!   secrets in URLs. A [`secret`] is a text that cannot be printed.
 
+pub mod address;
 pub mod adopt;
 pub mod concurrency;
 pub mod content;
@@ -36,6 +38,7 @@ pub mod event;
 pub mod head;
 pub mod host_rules;
 pub mod hosts;
+pub mod hsts;
 pub mod http_response;
 pub mod identity;
 pub mod job;

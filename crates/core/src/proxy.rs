@@ -9,6 +9,7 @@ mod except;
 pub use answer::{Answer, HEAD_MOST, read_answer};
 pub use except::NoProxy;
 
+use crate::host_rules::HostRules;
 use crate::secret::{Login, Secret};
 use std::fmt;
 use url::{Host, Url};
@@ -163,17 +164,22 @@ pub struct Proxies {
     pub https: Option<Proxy>,
     /// The hosts that are reached without a proxy.
     pub except: NoProxy,
+    /// Rules for some hosts. Their proxies replace those above.
+    pub for_hosts: HostRules,
 }
 
 impl Proxies {
     /// Returns the settings with one proxy for all URLs.
     pub fn all(proxy: Proxy) -> Proxies {
-        Proxies { http: Some(proxy.clone()), https: Some(proxy), except: NoProxy::default() }
+        Proxies { http: Some(proxy.clone()), https: Some(proxy), ..Proxies::default() }
     }
 
     /// Returns the proxy that a URL goes through, or `None` for a direct connection.
     pub fn of(&self, url: &Url) -> Option<&Proxy> {
+        let rules = self.for_hosts.all().iter().filter(|(pattern, _)| pattern.matches(url));
+        let of_rule = rules.into_iter().find_map(|(_, options)| options.proxy.as_ref());
         let proxy = match url.scheme() {
+            "http" | "https" if of_rule.is_some() => of_rule.and_then(Option::as_ref),
             "http" => self.http.as_ref(),
             "https" => self.https.as_ref(),
             _ => None,
@@ -183,8 +189,12 @@ impl Proxies {
 
     /// Returns all proxies, each once.
     pub fn each(&self) -> impl Iterator<Item = &Proxy> {
-        let second = self.https.as_ref().filter(|proxy| self.http.as_ref() != Some(*proxy));
-        self.http.as_ref().into_iter().chain(second)
+        let of_rules =
+            self.for_hosts.all().iter().filter_map(|(_, options)| options.proxy.as_ref()?.as_ref());
+        let mut all: Vec<&Proxy> = self.http.iter().chain(&self.https).chain(of_rules).collect();
+        all.sort_by_key(|proxy| proxy.to_string());
+        all.dedup();
+        all.into_iter()
     }
 }
 
@@ -247,6 +257,7 @@ mod tests {
             http: proxy("http://a:1"),
             https: proxy("socks5h://b:2"),
             except: NoProxy::parse("direct.example"),
+            ..Proxies::default()
         };
         let of = |url| proxies.of(&Url::parse(url).expect(url)).map(ToString::to_string);
         assert_eq!(of("http://h/"), Some("http://a:1".into()));

@@ -155,6 +155,11 @@ pub struct Settings {
     pub interface: Option<Interface>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
+    /// Refuses redirects from public hosts to addresses of private networks and of this machine. The program
+    /// allows them unless `--no-private` is given, because of VPNs and private name servers.
+    pub refuse_private: bool,
+    /// Reaches hosts over https only that say so (`Strict-Transport-Security`), within the session.
+    pub hsts: bool,
 }
 
 /// The time over which the lowest allowed speed is measured. It is a minute, as the documentation of
@@ -238,6 +243,8 @@ impl Default for Settings {
             connect_to: Vec::new(),
             interface: None,
             unix_socket: None,
+            refuse_private: true,
+            hsts: true,
         }
     }
 }
@@ -313,6 +320,8 @@ setters! {
     with_connect_to connect_to Vec<ConnectTo>,
     with_interface interface Option<Interface>,
     with_unix_socket unix_socket Option<PathBuf>,
+    with_refuse_private refuse_private bool,
+    with_hsts hsts bool,
 }
 
 /// What to do with a file that failed (`--on-error`).

@@ -96,6 +96,15 @@ pub enum Verify {
     Off,
 }
 
+/// `--hsts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hsts {
+    /// Use https for such hosts
+    On,
+    /// Use the scheme of the URL
+    Off,
+}
+
 /// `--tls-min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TlsMin {

@@ -3,7 +3,7 @@
 //! This file is long because it is the list of all options, each with its help.
 
 use super::choices::{
-    Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
+    Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
 };
 use super::values::{self, BodyOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
 use clap::{ArgAction, Args as Group, ValueHint};
@@ -428,6 +428,14 @@ pub struct Http {
     /// Connect to this Unix socket instead of the hosts of the URLs
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub unix_socket: Option<PathBuf>,
+
+    /// Refuse redirects from the internet to addresses of private networks and of this machine
+    #[arg(long, hide_short_help = true)]
+    pub no_private: bool,
+
+    /// Use https for hosts that ask for it (Strict-Transport-Security), within the run
+    #[arg(long, value_name = "WHEN", default_value = "on", hide_short_help = true)]
+    pub hsts: Hsts,
 }
 
 /// The options for the screen and the log.

@@ -6,7 +6,9 @@ mod groups;
 mod help;
 mod values;
 
-pub use choices::{Auth, Color, Decode, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify};
+pub use choices::{
+    Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
+};
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
 pub use values::{BodyOption, Header, LoginOption, SecretOption};

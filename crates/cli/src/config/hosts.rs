@@ -1,16 +1,21 @@
 //! Reads the sections `[host."NAME"]`, which have options for some hosts only.
 //!
-//! Invariant: an option on the command line or in the environment wins over that of a section. Headers are an
-//! exception. Those of a section are sent in addition, unless `-H` gives a header of the same name.
+//! Invariant: an option on the command line or in the environment wins over that of a section. Headers and
+//! logins are an exception. Those of the command line win only at the hosts to which they are sent.
 
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};
 use super::{Config, Origin, is_given, keys};
 use crate::args::Args;
 use crate::given;
+use crate::logins;
+use crate::proxies;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use downhaul_engine::core::host_rules::{HostOptions, HostPattern};
 use downhaul_engine::core::show;
+
+/// Keys that hold for the host also if the command line has the option, which is for the given URLs.
+const ADDED: [&str; 3] = ["header", "user", "bearer"];
 
 /// A section for hosts.
 #[derive(Debug, Clone)]
@@ -54,7 +59,7 @@ pub(super) fn read(
                 Err(Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
             };
             let is_set = is_given(matches, arg) || config.settings.iter().any(|one| one.name == name);
-            if name == "header" || !is_set {
+            if ADDED.contains(&name) || !is_set {
                 set(&mut host.options, command, arg, &meaning).map_err(|why| format!("{place}: {why}"))?;
                 host.rows.push((name.into(), meaning.shown, Origin::File(place.clone())));
             }
@@ -70,7 +75,8 @@ fn set(options: &mut HostOptions, command: &Command, arg: &Arg, meaning: &Meanin
     let read =
         command.clone().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches));
     // These words were checked before, so reading them does not fail.
-    let args = read.map_err(|e| e.kind().to_string())?.options;
+    let mut args = read.map_err(|e| e.kind().to_string())?.options;
+    logins::of_section(&mut args.http)?;
     match keys::long(arg) {
         "header" => options.headers = given::headers(&args.http.headers)?.into_iter().collect(),
         "connections" => {
@@ -78,6 +84,9 @@ fn set(options: &mut HostOptions, command: &Command, arg: &Arg, meaning: &Meanin
                 args.work.connections.ok_or("connections: it must be a number in a section for hosts")?;
             options.connections = Some(number.into());
         }
+        "user" => options.user = logins::login(args.http.user.as_ref()),
+        "bearer" => options.bearer = logins::token(args.http.bearer.as_ref()),
+        "proxy" => options.proxy = Some(proxies::of_section(&args.http)?),
         "max-per-host" => options.max_per_host = Some(args.work.max_per_host.into()),
         "limit-rate" => options.limit_rate = args.work.limit_rate,
         other => return Err(format!("{other} cannot be set for one host")),

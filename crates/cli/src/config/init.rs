@@ -24,10 +24,11 @@ const SECTIONS: &str = r#"
 #limit-rate = "500k"
 #parallel = 1
 
-# Keys of a section [host."NAME"] are for that host only: connections, max-per-host, limit-rate, header.
+# Keys of a section [host."NAME"] are for that host only: connections, max-per-host, limit-rate, header,
+# user, bearer, proxy.
 #[host."*.example.org"]
 #connections = 2
-#header = ["Authorization: env:HUB_AUTHORIZATION"]
+#bearer = "env:EXAMPLE_TOKEN"
 "#;
 
 /// Writes the file and returns its path. An existing file is not changed.

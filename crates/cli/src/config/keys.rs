@@ -21,7 +21,8 @@ const NO_KEYS: &[(&str, &str)] = &[
 ];
 
 /// Keys that a section `[host."NAME"]` can have.
-pub(super) const OF_HOSTS: &[&str] = &["connections", "max-per-host", "limit-rate", "header"];
+pub(super) const OF_HOSTS: &[&str] =
+    &["connections", "max-per-host", "limit-rate", "header", "user", "bearer", "proxy"];
 
 /// A key as the documents describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -141,6 +141,10 @@ fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable>
             _ => None,
         });
     }
+    // The option for a proxy reads no file by itself.
+    if let Some(file) = text.strip_prefix('@').filter(|_| secrets::is_called(arg, 0, "PROXY")) {
+        return secret_of(file).map(Some);
+    }
     match (text.strip_prefix("env:"), text.strip_prefix("@~/")) {
         (Some(name), _) => variable(name).map(Some),
         (_, Some(below)) => Ok(settings::home().map(|home| format!("@{}", home.join(below).display()))),

@@ -117,7 +117,7 @@ impl Reader {
             To::RemoteName => self.outputs.push(None),
             To::Header => self.header(&value),
             // A value with `=` contains cookies. Any other value is a file with cookies.
-            To::Cookie if value.contains('=') => self.add(format!("--header=Cookie: {value}")),
+            To::Cookie if value.contains('=') => self.add(format!("--cookie={value}")),
             To::Cookie if value.is_empty() => {}
             To::Cookie => self.add(format!("--cookies={value}")),
             To::Method => self.method = Some(value),

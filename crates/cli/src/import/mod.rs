@@ -119,7 +119,7 @@ mod tests {
             ),
             (
                 "curl h/a -b 'a=1; b=2' -b jar -c out",
-                "--header=Cookie: a=1; b=2 --cookies=jar --save-cookies=out -- h/a",
+                "--cookie=a=1; b=2 --cookies=jar --save-cookies=out -- h/a",
             ),
             (
                 "curl h/a -u me:pw -x p:1 -k --compressed",
@@ -135,6 +135,23 @@ mod tests {
             ("curl.exe h/a", "-- h/a"),
         ] {
             assert_eq!(words(text), translation, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_option_becomes_one_that_exists() {
+        let command = crate::args::command();
+        let has = |name: &str| command.get_arguments().any(|arg| arg.get_long() == Some(name));
+        for (_, names, _, to) in options::TABLE {
+            let becomes = match to {
+                options::To::Flag(name) | options::To::Option(name) => vec![*name],
+                options::To::Words(words) => words
+                    .iter()
+                    .map(|word| word.trim_start_matches('-').split('=').next().unwrap_or_default())
+                    .collect(),
+                _ => continue,
+            };
+            assert!(becomes.iter().all(|name| has(name)), "{names:?}: {becomes:?}");
         }
     }
 

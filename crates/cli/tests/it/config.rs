@@ -487,3 +487,64 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
     let says = "warning: c.toml:2: the environment variable NOT_SET is not set: header has no effect";
     assert!(out.status == 0 && out.stderr.contains(says), "{}", out.stderr);
 }
+
+#[test]
+fn logins_and_proxies_of_a_section_are_for_its_host() {
+    let (server, proxy, other) = (Server::start(), Server::start(), Server::start());
+    let place = Place::new();
+    let secret = [("TOKEN", "hunter2"), ("LOGIN", "me:hunter2"), ("PROXY", "http://me:hunter2@127.0.0.1:9")];
+    let fetch = |url: &str, text: &str, args: &[&str]| {
+        place.write("c.toml", format!("[host.\"http://127.0.0.1:{}\"]\n{text}\n", server.port()));
+        let always = [url, "-o", "f", "--config", "c.toml", "--if-exists", "overwrite", "--retries", "0"];
+        let out = run(&place, &secret, &[&always[..], args].concat());
+        assert!(!out.stderr.contains("hunter2") && !place.log().contains("hunter2"), "{}", out.stderr);
+        out
+    };
+    let (url, elsewhere) = (server.url("well_behaved/10/f"), other.url("well_behaved/10/f"));
+    let seen = |server: &Server| last_header(server, "authorization");
+    place.write("login", "me:hunter2\n");
+    place.write("token", "hunter2\n");
+    for (text, args, sent) in [
+        ("bearer = 'env:TOKEN'", &[][..], Some("Bearer hunter2")),
+        ("bearer = '@token'", &[], Some("Bearer hunter2")),
+        ("user = 'env:LOGIN'", &["--auth", "basic"], Some("Basic bWU6aHVudGVyMg==")),
+        ("user = '@login'", &["--auth", "basic"], Some("Basic bWU6aHVudGVyMg==")),
+        ("bearer = 'env:TOKEN'", &["--bearer", "mine"], Some("Bearer mine")),
+    ] {
+        let out = fetch(&url, text, args);
+        place.assert_exact(&out, "f", &content("f", 10));
+        assert_eq!(seen(&server).as_deref(), sent, "{text} {args:?}");
+        if args.first() != Some(&"--bearer") {
+            fetch(&elsewhere, text, args);
+            assert_eq!(seen(&other), None, "{text}");
+        }
+    }
+    // A server answers as a proxy would: it gets the whole URL.
+    let through = format!("proxy = 'http://127.0.0.1:{}'", proxy.port());
+    fetch(&url, &through, &[]);
+    assert_eq!(
+        (proxy.requests().len(), proxy.requests().pop().map(|one| one.target)),
+        (1, Some(url.clone()))
+    );
+    fetch(&elsewhere, &through, &[]);
+    fetch(&url, &through, &["--proxy", ""]);
+    let out = fetch(&url, "proxy = ''", &[]);
+    place.assert_exact(&out, "f", &content("f", 10));
+    assert_eq!(proxy.requests().len(), 1);
+    // What is wrong shows no secret.
+    for (text, says) in [
+        ("bearer = 'hunter2'", "a secret"),
+        ("user = 'me:hunter2'", "a secret"),
+        ("proxy = 'http://me:hunter2@h'", "a secret"),
+        ("user = 'me'", "user: it must be NAME:PASSWORD, from env:NAME or @FILE"),
+        ("bearer = '@none'", "@none"),
+    ] {
+        let out = fetch(&url, text, &[]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{text}: {}", out.stderr);
+    }
+    let out = run(&place, &secret, &["config", "--config", "c.toml"]);
+    assert_eq!(out.status, 2);
+    place.write("c.toml", "[host.h]\nproxy = 'env:PROXY'\nuser = 'env:LOGIN'\n");
+    let rows = report(&run(&place, &secret, &["config", "--config", "c.toml"]));
+    assert!(rows.contains(&("proxy".into(), "env:PROXY".into(), "c.toml:2".into())), "{rows:?}");
+}

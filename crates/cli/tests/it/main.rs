@@ -25,6 +25,8 @@ mod codings;
 mod content;
 mod cookies;
 mod credentials;
+#[cfg(unix)]
+mod guards;
 mod heads;
 mod http2;
 mod logins;

@@ -40,7 +40,7 @@ kinds! {
     JobHeader        "the headers of the job" "A header of one job.";
     Body             "--data"                 "The body of a request.";
     HeaderFor        "--header-for"           "A header for a host that redirects lead to.";
-    HostRule         "the configuration"      "A header of the settings for some hosts.";
+    HostRule         "the configuration"      "A header or a login of the settings for some hosts.";
     CookieGiven      "--cookie"               "A cookie of the settings without a domain.";
     CookieOfServer   "a cookie of the server" "A cookie that a server set during the run.";
     CookieFile       "the cookie file"        "A cookie of a file.";

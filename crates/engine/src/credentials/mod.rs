@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) gets_certificate: bool,
     /// True if the user gave a URL of this host. Pinned keys apply to such hosts.
     pub(crate) is_given_host: bool,
+    /// A public host led to it, so it must not be at a private address.
+    pub(crate) is_guarded: bool,
 }
 
 /// The URL of a file as it was given, and the login in its userinfo.
@@ -119,7 +121,11 @@ impl Store {
         let going = given.going(url);
         let mut permit = Permit::default();
         if SecretKind::HostRule.may_go(going) {
-            permit.add_headers(SecretKind::HostRule, self.settings.for_hosts.headers(url).into_iter());
+            let rules = &self.settings.for_hosts;
+            if let Some(token) = rules.bearer(url) {
+                permit.authorize(SecretKind::HostRule, &credentials::bearer(token));
+            }
+            permit.add_headers(SecretKind::HostRule, rules.headers(url).into_iter());
         }
         if let Some(candidate) = self.candidate(asking)
             && !self.logins.is_refused(url, &candidate.login)
@@ -162,6 +168,7 @@ impl Store {
         Peer {
             gets_certificate: SecretKind::ClientCertificate.may_go(going),
             is_given_host: going.by_person && going.to.host() == going.given.host(),
+            is_guarded: false,
         }
     }
 
@@ -249,7 +256,12 @@ impl Store {
         let (kind, login) = match (of_url, option) {
             (Some(login), _) => (SecretKind::Userinfo, login),
             (None, Some(login)) => (SecretKind::UserOption, login),
-            (None, None) => return of_netrc(),
+            (None, None) => {
+                match self.settings.for_hosts.login(url).filter(|_| SecretKind::HostRule.may_go(going)) {
+                    Some(login) => (SecretKind::HostRule, login),
+                    None => return of_netrc(),
+                }
+            }
         };
         Some(Candidate { kind, from: kind.name().into(), login: Cow::Borrowed(login) })
     }

@@ -6,12 +6,13 @@ use super::route::Endpoint;
 use crate::clock;
 use crate::explain::{Stage, spend};
 use crate::trace::NET;
+use downhaul_core::address;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::names::{Interface, Resolve};
 use downhaul_core::settings::{Family, Settings};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,9 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// attempt.
 const FAILED_MOST: usize = 1024;
 
+/// The most hosts that are remembered like that, because a list may have a million.
+const REACHED_MOST: usize = 65_536;
+
 /// Resolves names and connects.
 pub(super) struct Dialer {
     family: Family,
@@ -37,6 +41,10 @@ pub(super) struct Dialer {
     resolve: Vec<Resolve>,
     interface: Option<Interface>,
     names: Names,
+    /// Refuses private addresses where a public host leads to them.
+    refuses_private: bool,
+    /// The hosts that were reached, with true if that was at a public address.
+    reached: Mutex<HashMap<Host<String>, bool>>,
     /// Addresses that failed, or that were slower than another one. They are tried last.
     failed: Mutex<HashSet<SocketAddr>>,
 }
@@ -50,6 +58,8 @@ impl Dialer {
             interface: settings.interface.clone(),
             names: Names::default(),
             failed: Mutex::default(),
+            refuses_private: settings.refuse_private,
+            reached: Mutex::default(),
         }
     }
 
@@ -106,7 +116,45 @@ impl Dialer {
     /// # Errors
     /// Returns `dns.unresolved`, or `connect.*` with each address that was tried and its error.
     pub(super) async fn connect(&self, to: &Endpoint) -> Result<TcpStream, Error> {
-        let addresses = self.resolve(to).await?;
+        self.connect_to(to, self.resolve(to).await?).await
+    }
+
+    /// Connects to the host of a URL, which connections reach at `to`. If a public host led to it, or if it
+    /// was itself public before, private addresses are not dialled.
+    ///
+    /// # Errors
+    /// Returns `redirect.private`, or the errors of [`Dialer::connect`].
+    pub(super) async fn connect_for(
+        &self,
+        host: &Host<String>,
+        to: &Endpoint,
+        is_guarded: bool,
+    ) -> Result<TcpStream, Error> {
+        let mut addresses = self.resolve(to).await?;
+        if self.refuses_private && (is_guarded || self.is_public(host) == Some(true)) {
+            addresses.retain(|address| !address::is_private(address.ip()));
+            if addresses.is_empty() {
+                return Err(Error::new(ErrorKind::RedirectPrivate, to.to_string(), ""));
+            }
+        }
+        let stream = self.connect_to(to, addresses).await?;
+        if self.refuses_private
+            && let Ok(peer) = stream.peer_addr()
+        {
+            let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+            if reached.len() < REACHED_MOST || reached.contains_key(host) {
+                reached.insert(host.clone(), !address::is_private(peer.ip()));
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Returns true if the host was reached at a public address, and false if at a private one.
+    pub(super) fn is_public(&self, host: &Host<String>) -> Option<bool> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied()
+    }
+
+    async fn connect_to(&self, to: &Endpoint, addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
         let since = clock::instant();
         let raced = timeout(self.patience, self.race(&addresses)).await;
         spend(Stage::Connect, since);

@@ -135,6 +135,16 @@ impl Dispatcher {
         Ok(response)
     }
 
+    /// Returns true if the host of the URL was reached at a public address, and false if at a private one.
+    pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
+        self.connector.is_public(url)
+    }
+
+    /// Returns true if the certificate of the server is verified.
+    pub(super) fn is_verified(&self, url: &Url) -> bool {
+        self.connector.is_verified(url)
+    }
+
     /// Returns the proxy that forwards the requests for this URL, without its login.
     pub(super) fn forwarder(&self, url: &Url) -> Option<String> {
         self.connector.route(url, Peer::default()).forwarder().map(|gateway| gateway.proxy.to_string())

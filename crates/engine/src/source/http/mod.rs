@@ -14,6 +14,7 @@ mod decode;
 mod dial;
 mod dispatch;
 mod failure;
+mod hsts;
 mod http1;
 mod http2;
 mod login_gate;
@@ -61,6 +62,7 @@ pub(crate) struct Client {
     credentials: Store,
     pauses: retry_after::Pauses,
     gates: login_gate::Gates,
+    hsts: hsts::Hsts,
 }
 
 /// The file behind one URL.
@@ -79,12 +81,14 @@ impl Client {
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
         let credentials = Store::new(settings.clone());
+        let hsts = hsts::Hsts::new(settings.hsts);
         Ok(Client {
             settings,
             dispatcher,
             credentials,
             pauses: retry_after::Pauses::default(),
             gates: login_gate::Gates::default(),
+            hsts,
         })
     }
 
@@ -155,7 +159,12 @@ impl HttpFile {
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
-        let (start, client) = (url.clone(), &self.client);
+        let client = &self.client;
+        url = client.hsts.secured(url);
+        let start = url.clone();
+        // A URL that redirects led to before is guarded, unless the given URL is known to be private.
+        let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
+        let mut is_guarded = start.host() != self.given.url.host() && !given_is_private;
         let (mut hops, mut said) = (0, None);
         let mut visitor = login_gate::Visitor::default();
         loop {
@@ -163,7 +172,8 @@ impl HttpFile {
             if logs_in && !is_special && client.gates.enter(&url, &mut visitor).await {
                 (url, hops, said) = (start.clone(), 0, None);
             }
-            let result = self.send_once(&url, &request).await.map_err(|error| (error, hops > 0))?;
+            let result =
+                self.send_once(&url, is_guarded, &request).await.map_err(|error| (error, hops > 0))?;
             match result {
                 Answer::Redirect(next, linked, status) if hops < client.settings.max_redirects => {
                     self.redirect_method(&mut request, status, &next).map_err(|error| (error, true))?;
@@ -172,6 +182,7 @@ impl HttpFile {
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
+                    is_guarded |= client.dispatcher.is_public(&url) == Some(true);
                     url = next;
                 }
                 Answer::Redirect(..) => {
@@ -213,8 +224,8 @@ impl HttpFile {
         Ok(())
     }
 
-    /// Sends one request to one URL.
-    async fn send_once(&self, url: &Url, request: &Request) -> Result<Answer, Error> {
+    /// Sends one request to one URL. `is_guarded`: a public host led there.
+    async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
         if let Some(wait) = client.pauses.remaining(host) {
@@ -223,7 +234,7 @@ impl HttpFile {
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
-        let (mut response, refused) = self.exchange(url, request).await?;
+        let (mut response, refused) = self.exchange(url, is_guarded, request).await?;
         let status = response.status().as_u16();
         let said = throttle::read_waits(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
@@ -232,7 +243,8 @@ impl HttpFile {
         if redirect::is_redirect(status)
             && let Some(target) = response.headers().get(http::header::LOCATION)
         {
-            let next = redirect::target(url, target.as_bytes(), client.settings.allow_downgrade);
+            let next =
+                redirect::target(url, target.as_bytes(), client.settings.allow_downgrade, &client.hsts);
             let linked = http_response::linked(response.headers());
             drop(response.discard().await);
             return next.map(|next| Answer::Redirect(next, linked, status));
@@ -268,16 +280,25 @@ impl HttpFile {
 
     /// Sends one request with the secrets that are allowed on it, and sends it again with a login if the
     /// server requires one. Returns the response with any status, and the reason if a login was refused.
-    async fn exchange(&self, url: &Url, request: &Request) -> Result<(HttpResponse, Option<String>), Error> {
+    async fn exchange(
+        &self,
+        url: &Url,
+        is_guarded: bool,
+        request: &Request,
+    ) -> Result<(HttpResponse, Option<String>), Error> {
         let client = &self.client;
         let asking = self.asking(url, request);
         let permit = client.credentials.permit(asking);
         let mut permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
-        let peer = client.credentials.peer(asking);
+        let mut peer = client.credentials.peer(asking);
+        peer.is_guarded = is_guarded && client.settings.refuse_private;
         for _ in 0..LOGINS_MOST {
             let http_request = request::build(url, &client.settings.user_agent, &permit, request)?;
             let since = clock::instant();
             let response = client.dispatcher.send(url, peer, http_request, request).await?;
+            if client.dispatcher.is_verified(url) {
+                client.hsts.learn(url, response.headers());
+            }
             let status = response.status().as_u16();
             debug!(
                 target: NET,
@@ -325,7 +346,7 @@ impl HttpFile {
                 Error::new(ErrorKind::HttpBusy, at, line).with_pause(Pause { wait, why: Why::Asked })
             }
             Decision::Fail(ErrorKind::HttpLater) => {
-                Error::new(ErrorKind::HttpLater, at, later(again.unwrap_or_default()))
+                Error::new(ErrorKind::HttpLater, at, retry_after::not_before(again.unwrap_or_default()))
             }
             Decision::Fail(kind) => Error::new(kind, at, line),
             // The director records the refusal, and decides what to do.
@@ -374,15 +395,4 @@ enum Answer {
     Opened(Box<Opened>),
     /// The next URL, what is said of its file, and the status.
     Redirect(Url, Option<Linked>, u16),
-}
-
-fn later(wait: Duration) -> String {
-    match clock::wall().checked_add(wait) {
-        // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
-        // 9999.
-        Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
-            format!("not before {}", httpdate::fmt_http_date(at))
-        }
-        _ => "not in our time".into(),
-    }
 }

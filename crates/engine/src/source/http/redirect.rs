@@ -1,6 +1,7 @@
 //! Decides which redirects are followed. [`crate::credentials`] decides which secrets are sent to their
 //! targets.
 
+use super::hsts::Hsts;
 use downhaul_core::credentials::without_userinfo;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
@@ -12,7 +13,7 @@ pub(super) fn is_redirect(status: u16) -> bool {
 }
 
 /// Returns the target of a `Location`, which may be relative to `from`.
-pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool) -> Result<Url, Error> {
+pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool, hsts: &Hsts) -> Result<Url, Error> {
     // Some servers send raw UTF-8 or Latin-1 here. Each such byte is percent-encoded.
     let text: String = location
         .iter()
@@ -26,6 +27,7 @@ pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool) -> Resu
     if !matches!(next.scheme(), "http" | "https") {
         return bad(ErrorKind::RedirectScheme, format!("it leads to {}:", next.scheme()));
     }
+    next = hsts.secured(next);
     if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
         return bad(ErrorKind::RedirectDowngrade, format!("it leads to {}", show::url(&next)));
     }
@@ -40,7 +42,7 @@ mod tests {
 
     fn leads(from: &str, location: impl AsRef<[u8]>) -> Result<String, ErrorKind> {
         let from = Url::parse(from).expect("a URL");
-        target(&from, location.as_ref(), false).map(String::from).map_err(|e| e.kind)
+        target(&from, location.as_ref(), false, &Hsts::new(true)).map(String::from).map_err(|e| e.kind)
     }
 
     #[test]

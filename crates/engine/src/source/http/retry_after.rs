@@ -32,6 +32,18 @@ impl Pauses {
     }
 }
 
+/// Returns when a host may be asked again, for people.
+pub(super) fn not_before(wait: Duration) -> String {
+    match clock::wall().checked_add(wait) {
+        // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
+        // 9999.
+        Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => {
+            format!("not before {}", httpdate::fmt_http_date(at))
+        }
+        _ => "not in our time".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,8 @@ pub(super) struct Route {
     forwards: bool,
     /// The rules by which the server is trusted.
     trust: Trust,
+    /// A public host led here, so the connection must not be one to a private address.
+    is_guarded: bool,
 }
 
 /// A host and a port to connect to.
@@ -32,12 +34,28 @@ pub(super) struct Endpoint {
 impl Route {
     /// Returns the route to the server of the URL. With a gateway, it goes through a tunnel.
     pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>, trust: Trust) -> Route {
-        Route { origin: url.origin().ascii_serialization(), gateway, forwards: false, trust }
+        Route {
+            origin: url.origin().ascii_serialization(),
+            gateway,
+            forwards: false,
+            trust,
+            is_guarded: false,
+        }
     }
 
     /// Returns the route to a proxy that forwards requests for the URL in absolute form.
     pub(super) fn forwarded(url: &Url, gateway: Arc<Gateway>) -> Route {
         Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
+    }
+
+    /// The same route, for a request that a public host led to.
+    pub(super) fn guarded(self) -> Route {
+        Route { is_guarded: true, ..self }
+    }
+
+    /// Returns true if a public host led here.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.is_guarded
     }
 
     /// Returns how the server is trusted.

@@ -31,6 +31,13 @@ pub(super) struct Trust {
     is_insecure: bool,
 }
 
+impl Trust {
+    /// Returns true if the certificate of the server is not verified.
+    pub(super) fn is_insecure(self) -> bool {
+        self.is_insecure
+    }
+}
+
 /// The TLS settings of a session.
 pub(super) struct Tls {
     provider: Arc<CryptoProvider>,

@@ -114,8 +114,20 @@ impl Connector {
             {
                 Route::forwarded(url, gateway)
             }
-            gateway => Route::to(url, gateway, self.trust(url, peer)),
+            Some(gateway) => Route::to(url, Some(gateway), self.trust(url, peer)),
+            None if peer.is_guarded => Route::to(url, None, self.trust(url, peer)).guarded(),
+            None => Route::to(url, None, self.trust(url, peer)),
         }
+    }
+
+    /// Returns true if the host of the URL was reached at a public address, and false if at a private one.
+    pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
+        self.dialer.is_public(&Endpoint::of(url)?.host)
+    }
+
+    /// Returns true if the certificate of the server is verified.
+    pub(super) fn is_verified(&self, url: &Url) -> bool {
+        url.scheme() == "https" && !self.trust(url, Peer::default()).is_insecure()
     }
 
     /// Returns how the server of a URL is trusted. Without TLS there is nothing to distinguish.
@@ -170,9 +182,9 @@ impl Connector {
             });
         }
         let other = self.other_target(url);
-        let server = other.as_ref().unwrap_or(server);
+        let (host, server) = (&server.host, other.as_ref().unwrap_or(server));
         match route.gateway() {
-            None => Ok(Socket::Tcp(self.dialer.connect(server).await?)),
+            None => Ok(Socket::Tcp(self.dialer.connect_for(host, server, route.is_guarded()).await?)),
             Some(gateway) if route.forwarder().is_some() => self.dial_proxy(gateway, at).await,
             Some(gateway) => {
                 let (dialer, patience) = (&self.dialer, self.connect_timeout);

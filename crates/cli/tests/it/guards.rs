@@ -1,0 +1,158 @@
+//! `--no-private` and `--hsts`: where a server may not lead, and hosts that want https.
+//!
+//! Public addresses are those of a network namespace of its own, which has no other network than itself.
+//! Where none can be made, that test says so and is skipped.
+
+use crate::common::{Place, is_installed, note};
+use downhaul_testkit::content;
+use downhaul_testkit::server::Server;
+use downhaul_testkit::server::tls::{Authority, Flaw};
+use std::process::{Command, Stdio};
+
+/// An address of documentation (RFC 5737). Here it is that of a server on the internet.
+const PUBLIC: &str = "203.0.113.5";
+
+/// Runs commands of a shell in a network namespace in which this machine has the public address, or returns
+/// `None` if there is none.
+fn in_a_network_of_its_own(place: &Place, commands: &str) -> Option<()> {
+    let script = format!("ip link set lo up && ip addr add {PUBLIC}/32 dev lo && touch made && {commands}");
+    let run = Command::new("unshare")
+        .args(["-rn", "sh", "-c", &script])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .output();
+    if run.is_err() || place.file("made").is_none() {
+        note("no network namespace can be made: the test is skipped");
+        return None;
+    }
+    Some(())
+}
+
+/// A server at the public address, and one at a private address, which redirect to each other.
+fn nginx_config(here: &str) -> String {
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
+        .concat();
+    format!(
+        "user root; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
+         events {{ worker_connections 64; }}
+         http {{ {temporary} root {here}/www; log_format seen '$server_addr:$server_port $host $uri';
+             access_log {here}/seen.log seen;
+             server {{ listen {PUBLIC}:80;
+                 location = /to-private {{ return 302 http://127.0.0.1:81/f; }}
+                 location = /to-public {{ return 302 http://{PUBLIC}:82/f; }}
+                 location = /to-itself {{ return 302 http://rebound.example:81/f; }} }}
+             server {{ listen 127.0.0.1:81;
+                 location = /to-private {{ return 302 http://127.0.0.1:81/f; }}
+                 location = /back-and-forth {{ return 302 http://{PUBLIC}/to-private; }} }}
+             server {{ listen {PUBLIC}:82; }} }}"
+    )
+}
+
+#[test]
+fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
+    if !is_installed("nginx") {
+        return;
+    }
+    let place = Place::new();
+    place.write("www/f", content("f", 1000));
+    let here = place.path().display().to_string();
+    place.write("nginx.conf", nginx_config(&here));
+    place.write("list", format!("http://127.0.0.1:81/f f\nhttp://{PUBLIC}/to-private g\n"));
+    let program = env!("CARGO_BIN_EXE_downhaul");
+    let run = |name: &str, args: &str| {
+        format!(
+            "mkdir {name}; (cd {name}; {program} {args} --on-error skip --log log > out 2>&1; echo $? > status); "
+        )
+    };
+    let resolve = format!("--resolve rebound.example:80:{PUBLIC} --resolve rebound.example:81:127.0.0.1");
+    let commands = [
+        format!("nginx -p {here} -c {here}/nginx.conf; unset http_proxy https_proxy all_proxy; "),
+        run("refused", &format!("--no-private http://{PUBLIC}/to-private")),
+        run("allowed", &format!("http://{PUBLIC}/to-private")),
+        run("public", &format!("--no-private http://{PUBLIC}/to-public")),
+        run("private", "--no-private http://127.0.0.1:81/to-private"),
+        run("forth", "--no-private http://127.0.0.1:81/back-and-forth"),
+        run("rebound", &format!("--no-private http://rebound.example/to-itself {resolve}")),
+        // The connection of the first file leads to the private address, and is idle then.
+        run("pooled", "--no-private -j 1 -i ../list"),
+        "kill $(cat pid)".to_string(),
+    ]
+    .concat();
+    let Some(()) = in_a_network_of_its_own(&place, &commands) else { return };
+    let text = |name: &str, file: &str| {
+        String::from_utf8(place.file(&format!("{name}/{file}")).unwrap_or_default()).expect("UTF-8")
+    };
+    for (name, is_refused) in [
+        ("refused", true),
+        ("allowed", false),
+        ("public", false),
+        ("private", false),
+        ("forth", true),
+        ("rebound", true),
+    ] {
+        let (out, status) = (text(name, "out"), text(name, "status"));
+        assert_eq!(status.trim(), if is_refused { "1" } else { "0" }, "{name}: {out}");
+        assert_eq!(text(name, "log").contains("redirect.private"), is_refused, "{name}: {out}");
+    }
+    let seen = text(".", "seen.log");
+    assert_eq!(seen.matches("127.0.0.1:81 127.0.0.1 /f").count(), 3, "allowed, private and pooled: {seen}");
+    assert!(!seen.contains("127.0.0.1:81 rebound.example"), "{seen}");
+    assert!(text("pooled", "log").contains("redirect.private"), "{}", text("pooled", "out"));
+    assert_eq!(place.file("pooled/f").as_deref(), Some(&content("f", 1000)[..]));
+}
+
+/// A server with TLS for `localhost` and 127.0.0.1, and a place that trusts it.
+fn secure() -> (Server, Place) {
+    let authority = Authority::default();
+    let place = Place::new();
+    place.write("keys/ca.pem", authority.pem());
+    (Server::start_tls(authority.config(Flaw::None)), place)
+}
+
+const WANTS_HTTPS: &str = "Strict-Transport-Security=max-age%3D1000";
+
+#[test]
+fn a_host_that_wants_https_gets_no_plain_request_in_the_rest_of_the_run() {
+    for (host, header, more, is_secured) in [
+        ("localhost", WANTS_HTTPS, &[][..], true),
+        ("localhost", WANTS_HTTPS, &["--hsts", "off"], false),
+        ("localhost", "Strict-Transport-Security=max-age%3D0", &[], false),
+        ("localhost", "X=y", &[], false),
+        // An address is no host in this sense, and without verification anyone could have said it.
+        ("127.0.0.1", WANTS_HTTPS, &[], false),
+        ("localhost", WANTS_HTTPS, &["--insecure"], false),
+    ] {
+        let (server, place) = secure();
+        let secure_url = |path: &str| server.url(path).replace("127.0.0.1", host);
+        let plain = |path: &str| secure_url(path).replace("https://", "http://");
+        place.write(
+            "list",
+            [
+                secure_url(&format!("headers/1000/a?{header}")),
+                plain("well_behaved/1000/b"),
+                plain("well_behaved/1000/c"),
+            ]
+            .join("\n"),
+        );
+        let args = ["-i", "list", "-j", "1", "--cacert", "keys/ca.pem", "--on-error", "skip"];
+        let out = place.run(&[&args[..], more].concat());
+        assert!(place.file("a").is_some(), "{}", out.stderr);
+        assert_eq!(out.status, if is_secured { 0 } else { 1 }, "{host} {header} {more:?}: {}", out.stderr);
+        assert_eq!(place.file("b").is_some_and(|bytes| bytes == content("b", 1000)), is_secured);
+    }
+}
+
+#[test]
+fn a_redirect_to_http_of_a_host_that_wants_https_is_no_downgrade() {
+    let (server, place) = secure();
+    let here = |path: &str| server.url(path).replace("127.0.0.1", "localhost");
+    let plain = here("well_behaved/1000/b").replace("https://", "http://");
+    let list = [here(&format!("headers/1000/a?{WANTS_HTTPS}")), here(&format!("redirect/0/b?to={plain}"))];
+    place.write("list", list.join("\n"));
+    let out = place.run(&["-i", "list", "-j", "1", "--cacert", "keys/ca.pem", "--on-error", "skip"]);
+    place.assert_exact(&out, "b", &content("b", 1000));
+    let out = place.run(&[&list[1], "-o", "c", "--cacert", "keys/ca.pem", "--on-error", "skip"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(place.log().contains("redirect.downgrade"), "{}", place.log());
+}

@@ -1,0 +1,153 @@
+//! Hosts that are reached over https only, because they said so (RFC 6797).
+//!
+//! Invariant: only names of hosts are known, never addresses (RFC 6797, section 8.1.1).
+
+use std::collections::HashMap;
+use std::time::Duration;
+use url::{Host, Url};
+
+/// The most hosts that are known, because a list may have a million. Others are not remembered.
+const HOSTS_MOST: usize = 4096;
+
+/// The hosts that said so within a run. Times are since the start of the run.
+#[derive(Debug, Default)]
+pub struct SecureHosts(HashMap<String, Policy>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Policy {
+    until: Duration,
+    with_subdomains: bool,
+}
+
+impl SecureHosts {
+    /// Takes in a `Strict-Transport-Security` header of a response from this URL. The response must have come
+    /// over https with a verified certificate. A header that cannot be read is ignored.
+    pub fn learn(&mut self, url: &Url, header: &str, now: Duration) {
+        let (Some(Host::Domain(host)), Some((max_age, with_subdomains))) = (url.host(), read(header)) else {
+            return;
+        };
+        let host = normal(host);
+        if max_age.is_zero() {
+            self.0.remove(&host);
+            return;
+        }
+        if self.0.len() >= HOSTS_MOST && !self.0.contains_key(&host) {
+            self.0.retain(|_, policy| policy.until > now);
+        }
+        if self.0.len() < HOSTS_MOST || self.0.contains_key(&host) {
+            self.0.insert(host, Policy { until: now.saturating_add(max_age), with_subdomains });
+        }
+    }
+
+    /// Returns the https form of an http URL, if its host wants that (RFC 6797, section 8.3).
+    pub fn secured(&self, url: &Url, now: Duration) -> Option<Url> {
+        let Some(Host::Domain(host)) = url.host().filter(|_| url.scheme() == "http" && !self.0.is_empty())
+        else {
+            return None;
+        };
+        let host = normal(host);
+        let parents = host.match_indices('.').map(|(dot, _)| (&host[dot + 1..], true));
+        let mut names = std::iter::once((host.as_str(), false)).chain(parents);
+        names
+            .any(|(name, is_parent)| {
+                self.0
+                    .get(name)
+                    .is_some_and(|policy| policy.until > now && (policy.with_subdomains || !is_parent))
+            })
+            .then(|| {
+                let mut secured = url.clone();
+                // The port 80 becomes 443, because each is left out as the usual one of its scheme.
+                let _ = secured.set_scheme("https");
+                secured
+            })
+    }
+}
+
+fn normal(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// Reads a header (RFC 6797, section 6.1). Returns `None` if it has no `max-age`, or a directive twice.
+fn read(header: &str) -> Option<(Duration, bool)> {
+    let (mut max_age, mut with_subdomains, mut seen) = (None, false, Vec::new());
+    for directive in header.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        let name = name.trim().to_ascii_lowercase();
+        if seen.contains(&name) {
+            return None;
+        }
+        let value = value.trim();
+        let value = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value);
+        match name.as_str() {
+            "max-age" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                max_age = Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+            }
+            "max-age" => return None,
+            "includesubdomains" => with_subdomains = true,
+            _ => {}
+        }
+        seen.push(name);
+    }
+    Some((max_age?, with_subdomains))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn secured(learnt: &[(&str, &str)], url: &str, now: Duration) -> Option<String> {
+        let mut hosts = SecureHosts::default();
+        for (url, header) in learnt {
+            hosts.learn(&Url::parse(url).expect("a URL"), header, NOW);
+        }
+        hosts.secured(&Url::parse(url).expect("a URL"), now).map(String::from)
+    }
+
+    #[test]
+    fn a_host_that_says_so_is_reached_over_https_only() {
+        let plain = ("https://H.example/", "max-age=10");
+        let all = ("https://h.example./", "MAX-AGE=\"10\" ; includeSubDomains; x=y");
+        for (learnt, url, wanted) in [
+            (&[plain][..], "http://h.example/a?b", Some("https://h.example/a?b")),
+            (&[plain], "http://h.example.:80/", Some("https://h.example./")),
+            (&[plain], "http://h.example:8080/", Some("https://h.example:8080/")),
+            (&[plain], "http://a.h.example/", None),
+            (&[plain], "http://example/", None),
+            (&[plain], "https://h.example/", None),
+            (&[all], "http://a.b.h.example/", Some("https://a.b.h.example/")),
+            (&[all], "http://xh.example/", None),
+            (&[all, ("https://h.example/", "max-age=0")], "http://h.example/", None),
+            (
+                &[all, ("https://a.h.example/", "max-age=0")],
+                "http://a.h.example/",
+                Some("https://a.h.example/"),
+            ),
+            (&[("https://127.0.0.1/", "max-age=10")], "http://127.0.0.1/", None),
+            (&[("https://[::1]/", "max-age=10")], "http://[::1]/", None),
+        ] {
+            assert_eq!(secured(learnt, url, NOW).as_deref(), wanted, "{url}");
+        }
+        let later = NOW + Duration::from_secs(10);
+        assert_eq!(secured(&[plain], "http://h.example/", later), None);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_is_ignored() {
+        for bad in [
+            "",
+            "includeSubDomains",
+            "max-age",
+            "max-age=",
+            "max-age=-1",
+            "max-age=1;max-age=2",
+            "max-age=1s",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        let forever = format!("max-age={}", "9".repeat(30));
+        assert_eq!(read(&forever), Some((Duration::from_secs(u64::MAX), false)));
+        assert!(secured(&[("https://h/", &forever)], "http://h/", NOW).is_some());
+    }
+}

@@ -1,0 +1,41 @@
+//! The hosts of a session that are reached over https only (RFC 6797). All files share them.
+
+use crate::clock::Clock;
+use downhaul_core::hsts::SecureHosts;
+use http::HeaderMap;
+use http::header::STRICT_TRANSPORT_SECURITY;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use url::Url;
+
+/// The hosts that said so.
+pub(super) struct Hsts {
+    is_on: bool,
+    clock: Clock,
+    hosts: Mutex<SecureHosts>,
+}
+
+impl Hsts {
+    pub(super) fn new(is_on: bool) -> Hsts {
+        Hsts { is_on, clock: Clock::start(), hosts: Mutex::default() }
+    }
+
+    /// Takes in the headers of a response whose server was verified. Only the first header counts (RFC 6797,
+    /// section 8.1).
+    pub(super) fn learn(&self, url: &Url, headers: &HeaderMap) {
+        if let Some(Ok(header)) = headers.get(STRICT_TRANSPORT_SECURITY).map(|value| value.to_str()) {
+            self.hosts().learn(url, header, self.clock.now());
+        }
+    }
+
+    /// Returns the URL, with https if its host wants that.
+    pub(super) fn secured(&self, url: Url) -> Url {
+        if !self.is_on {
+            return url;
+        }
+        self.hosts().secured(&url, self.clock.now()).unwrap_or(url)
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, SecureHosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
