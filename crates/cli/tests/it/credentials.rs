@@ -87,7 +87,7 @@ fn userinfo_with_control_characters_is_refused_before_any_request() {
 /// The files that may read the text of a secret: those that decide where it goes, and put it there. The
 /// configuration makes words of the command line from its keys, which come before the secrets of an option
 /// have their type.
-const READERS: [&str; 8] = [
+const READERS: [&str; 7] = [
     "core/src/credentials/",
     "core/src/secret.rs",
     "cli/src/config/",
@@ -96,8 +96,7 @@ const READERS: [&str; 8] = [
     "core/src/proxy.rs",
     "engine/src/source/http/proxy/",
     // The text of --proxy and of the environment may hold such a login, until it is read.
-    "cli/src/given.rs",
-    "cli/src/settings.rs",
+    "cli/src/proxies.rs",
 ];
 
 #[test]

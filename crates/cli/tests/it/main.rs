@@ -58,6 +58,7 @@ mod lock_files;
 mod openpgp;
 mod signatures;
 mod verification;
+mod who_saw;
 
 // Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]

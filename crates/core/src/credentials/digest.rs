@@ -48,7 +48,7 @@ pub struct DigestChallenge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Qop {
     Auth,
-    /// The body too. Our requests have none.
+    /// The body too.
     AuthInt,
 }
 
@@ -57,6 +57,8 @@ enum Qop {
 pub struct Authorized<'a> {
     /// Its method.
     pub method: &'a str,
+    /// Its body, for `auth-int`.
+    pub body: &'a [u8],
     /// Path and query, as in its first line.
     pub target: &'a str,
     /// How often the nonce has been used, this time included.
@@ -108,14 +110,15 @@ impl DigestChallenge {
 
     /// Returns the value of `Authorization` for a request.
     pub fn answer(&self, login: &Login, request: Authorized, hash: Hash) -> Secret {
-        let Authorized { method, target, count, cnonce } = request;
+        let Authorized { method, body, target, count, cnonce } = request;
+        let of_body = hash(self.algorithm, body);
         let hash = |parts: &[&str]| hash(self.algorithm, parts.join(":").as_bytes());
         let mut a1 = hash(&[&login.user, &self.realm, login.password.expose()]);
         if self.is_session {
             a1 = hash(&[&a1, &self.nonce, cnonce]);
         }
         let a2 = match self.qop {
-            Some(Qop::AuthInt) => hash(&[method, target, &hash(&[""])]),
+            Some(Qop::AuthInt) => hash(&[method, target, &of_body]),
             Some(Qop::Auth) | None => hash(&[method, target]),
         };
         let count = format!("{count:08x}");
@@ -181,7 +184,7 @@ mod tests {
 
     fn answer(challenge: &str, user: &str) -> String {
         let login = Login { user: user.into(), password: Secret::new("pw") };
-        let request = Authorized { method: "GET", target: "/d/f?q", count: 26, cnonce: "c" };
+        let request = Authorized { method: "GET", body: b"b", target: "/d/f?q", count: 26, cnonce: "c" };
         digest(challenge).answer(&login, request, &shown).expose().to_string()
     }
 
@@ -201,7 +204,7 @@ mod tests {
         let session = answer("Digest realm=r, nonce=n, qop=auth-int, algorithm=SHA-512-256-sess", "me");
         assert!(session.contains(
             "response=\"Sha512_256<Sha512_256<Sha512_256<me:r:pw>:n:c>:n:0000001a:c:auth-int:\
-             Sha512_256<GET:/d/f?q:Sha512_256<>>>\", algorithm=SHA-512-256-sess, qop=auth-int"
+             Sha512_256<GET:/d/f?q:Sha512_256<b>>>\", algorithm=SHA-512-256-sess, qop=auth-int"
         ));
         let hidden = answer("Digest realm=r, nonce=n, qop=auth, userhash=true, algorithm=SHA-256", "me");
         assert!(

@@ -36,7 +36,7 @@ mod tests {
                 panic!("{challenge}")
             };
             let login = Login { user: user.into(), password: Secret::new(password) };
-            let request = Authorized { method: "GET", target, count: 1, cnonce };
+            let request = Authorized { method: "GET", body: b"", target, count: 1, cnonce };
             digest.answer(&login, request, &hash).expose().to_string()
         };
         let first = |algorithm: &str| {

@@ -22,6 +22,13 @@ const SPACES_MOST: usize = 256;
 /// lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
+/// What Digest protects of a request, beside its target.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) method: &'a str,
+    pub(super) body: &'a [u8],
+}
+
 /// The way in which a login was sent.
 #[derive(Clone)]
 pub(super) enum How {
@@ -78,7 +85,7 @@ pub(super) struct Logins {
 impl Logins {
     /// Returns the value that is sent without a challenge, if the login was accepted before at this path or
     /// beside it.
-    pub(super) fn ready(&self, url: &Url, login: &Login, method: &str) -> Option<(Secret, How)> {
+    pub(super) fn ready(&self, url: &Url, login: &Login, request: Sent) -> Option<(Secret, How)> {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
         let is_it = |space: &&mut Space| {
@@ -88,7 +95,7 @@ impl Logins {
         };
         match &mut state.spaces.iter_mut().rev().find(is_it)?.scheme {
             Scheme::Basic(realm) => Some((credentials::basic(login)?, How::Basic(realm.clone()))),
-            Scheme::Digest(nonce) => Some((nonce.answer(url, login, method), How::DigestAgain)),
+            Scheme::Digest(nonce) => Some((nonce.answer(url, login, request), How::DigestAgain)),
         }
     }
 
@@ -98,14 +105,14 @@ impl Logins {
         challenge: &Challenge,
         url: &Url,
         login: &Login,
-        method: &str,
+        request: Sent,
     ) -> Option<(Secret, How)> {
         match challenge {
             Challenge::Basic(realm) => Some((credentials::basic(login)?, How::Basic(Some(realm.clone())))),
             Challenge::Digest(digest) => {
                 let mut nonce =
                     Nonce { challenge: digest.clone(), cnonce: self.cnonce(&digest.nonce), count: 0 };
-                let value = nonce.answer(url, login, method);
+                let value = nonce.answer(url, login, request);
                 Some((value, How::Digest(nonce)))
             }
             Challenge::Bearer | Challenge::Other(_) => None,
@@ -187,11 +194,11 @@ impl Logins {
 }
 
 impl Nonce {
-    fn answer(&mut self, url: &Url, login: &Login, method: &str) -> Secret {
+    fn answer(&mut self, url: &Url, login: &Login, request: Sent) -> Secret {
         self.count = self.count.saturating_add(1);
-        let request =
-            Authorized { method, target: space::target(url), count: self.count, cnonce: &self.cnonce };
-        self.challenge.answer(login, request, &hash)
+        let Sent { method, body } = request;
+        let (target, count, cnonce) = (space::target(url), self.count, &self.cnonce);
+        self.challenge.answer(login, Authorized { method, body, target, count, cnonce }, &hash)
     }
 }
 

@@ -24,7 +24,7 @@ use downhaul_core::job::{Headers, Sends};
 use downhaul_core::secret::{Login, Secret};
 use downhaul_core::settings::Settings;
 use http::header::{self, HeaderMap};
-use logins::{How, Logins};
+use logins::{How, Logins, Sent};
 use permit::Attempt;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -72,6 +72,18 @@ pub(crate) struct Asking<'a> {
     pub(crate) headers: Option<&'a Headers>,
     /// The request of the job, if it is not a plain GET.
     pub(crate) sends: Option<&'a Sends>,
+}
+
+impl<'a> Asking<'a> {
+    /// Returns the body, if it may be sent.
+    fn body(self) -> Option<&'a [u8]> {
+        let may_go = SecretKind::Body.may_go(self.given.going(self.url));
+        self.sends.filter(|_| may_go).and_then(Sends::body).map(|body| body.expose())
+    }
+
+    fn sent(self) -> Sent<'a> {
+        Sent { method: self.method, body: self.body().unwrap_or_default() }
+    }
 }
 
 /// The next step after a response.
@@ -157,8 +169,7 @@ impl Store {
         for cookie in jar.select(going, now()) {
             permit.add_cookie(cookie);
         }
-        let body = asking.sends.filter(|_| SecretKind::Body.may_go(going)).and_then(Sends::body);
-        permit.body = body.map(|body| Bytes::copy_from_slice(body.expose()));
+        permit.body = asking.body().map(Bytes::copy_from_slice);
         Ok(permit)
     }
 
@@ -174,7 +185,7 @@ impl Store {
 
     /// Examines the response to a request that was sent with a permit.
     pub(crate) fn after(&self, asking: Asking, sent: &Permit, status: u16, response: &HeaderMap) -> After {
-        let Asking { url, method, .. } = asking;
+        let Asking { url, .. } = asking;
         self.take_cookies(url, response);
         if status != 401 {
             if let Some(Attempt { login, how, .. }) = &sent.attempt {
@@ -208,7 +219,7 @@ impl Store {
         if sent.attempt.as_ref().is_some_and(|attempt| !attempt.may_be_followed_by(chosen)) {
             return not_accepted();
         }
-        match self.logins.answer(chosen, url, login, method).zip(self.permit(asking).ok()) {
+        match self.logins.answer(chosen, url, login, asking.sent()).zip(self.permit(asking).ok()) {
             Some(((value, how), mut permit)) => {
                 permit.authorize(kind, &value);
                 permit.attempt = Some(Attempt { login: login.clone(), how, was_asked: true });
@@ -269,7 +280,7 @@ impl Store {
     /// Returns the login that is sent without a challenge. It is one that the server accepted before, or a
     /// login in a URL (as in curl and wget). With `--auth basic`, it is any login of the given origin.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
-        let ready = self.logins.ready(asking.url, &candidate.login, asking.method);
+        let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
         let is_basic = candidate.kind == SecretKind::Userinfo
             || (self.settings.schemes == Schemes::Basic && asking.given.going(asking.url).is_at_home());
         let basic = || credentials::basic(&candidate.login).map(|value| (value, How::Basic(None)));
