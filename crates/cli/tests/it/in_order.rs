@@ -155,7 +155,7 @@ fn a_block_device_is_refused() {
     }
     let out = place.run(&[&server.url("well_behaved/1000/f"), "-o", "disk"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
-    assert!(out.stderr.contains("what is on it would be lost"), "{}", out.stderr);
+    assert!(out.stderr.contains("its content would be lost"), "{}", out.stderr);
 }
 
 #[test]

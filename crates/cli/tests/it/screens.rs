@@ -21,7 +21,10 @@ fn running_files_have_bars_and_the_total_has_a_line() {
     ];
     let mut terminal = Terminal::start(&place, 100, 24, &[&urls.join(","), "known.bin,unknown.bin,last.bin"]);
     let screen = terminal.wait_for("two bars", |text| {
-        text.contains("known.bin") && text.contains("%|█") && text.contains("[00:01")
+        let has_rate = |line: &str| line.ends_with("KiB/s]");
+        text.contains("%|█")
+            && text.contains("[00:01")
+            && text.lines().filter(|line| has_rate(line)).count() == 2
     });
     let bars: Vec<&str> = screen.lines().collect();
     assert_eq!(bars.len(), 3, "two bars and the whole:\n{screen}");

@@ -124,7 +124,7 @@ fn unusable_digests_become_notes_and_verify_nothing() {
         (vec![("Digest", "SHA-256=abc")], "sha-256 in Digest is not a digest"),
         (vec![("Content-MD5", "abc")], "Content-MD5 is not one MD5 digest"),
         (vec![("Content-MD5", MD5.1), ("Content-MD5", "AAAAAAAAAAAAAAAAAAAAAA==")], "Content-MD5 is not one"),
-        (vec![("x-amz-checksum-sha256", "AAAA-4")], "not of the file as a whole"),
+        (vec![("x-amz-checksum-sha256", "AAAA-4")], "does not belong to the whole file"),
         (vec![("x-goog-hash", &crc), ("x-goog-stored-content-encoding", "gzip")], "as it is stored"),
         (vec![("x-goog-hash", &crc), ("x-goog-stored-content-length", "99")], "as it is stored"),
     ] {
@@ -300,7 +300,7 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
     assert!(out.stderr.contains("the checksum list could not be fetched: it is not there"), "{}", out.stderr);
     place.write("empty", "nothing here\n");
     for (list, says) in [
-        ("empty", "no line of empty is a digest"),
+        ("empty", "no line of empty has a digest and a name"),
         ("none", "none cannot be read"),
         ("ftp://h/x", "only http"),
     ] {
