@@ -13,6 +13,7 @@ mod exit;
 mod failed;
 mod given;
 mod hints;
+mod hooks;
 mod import;
 mod input;
 mod logins;

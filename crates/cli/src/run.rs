@@ -9,6 +9,7 @@ use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
 use crate::given;
+use crate::hooks::Hooks;
 use crate::input::{self, Input, List};
 use crate::logins::{self, NoLogin};
 use crate::platform::{self, Signal, Signals, Terminal};
@@ -336,6 +337,12 @@ fn start_outputs(
                 shared.end(Exit::Disk);
             }
         }));
+    }
+    let failure = &args.options.failure;
+    let hooks = Hooks { complete: failure.on_complete.clone(), error: failure.on_error_run.clone() };
+    if !hooks.is_empty() {
+        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
+        outputs.push(thread::spawn(move || hooks.run(events, || shared.ending().is_some(), warn)));
     }
     if output.progress == Shown::Json {
         let (events, session) = (EventReader::new(&runtime, session.events()), session.clone());

@@ -6,6 +6,7 @@ use super::choices::{
     Auth, Color, Decode, Hsts, IfExists, Mirrors, Names, OnError, Progress, Sync, TlsMin, Verify,
 };
 use super::values::{self, BodyOption, Header, LoginOption, NumberOrAuto, Pins, SecretOption};
+use crate::hooks::Hook;
 use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::job::ByteRange;
@@ -166,6 +167,18 @@ pub struct Failure {
     /// FILE contains the URLs as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub failed: Option<PathBuf>,
+
+    /// Run this command after each downloaded file, without a shell
+    ///
+    /// It gets DOWNHAUL_FILE_PATH, _URL, _BYTES and others in its environment. One command runs at a time.
+    #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
+    pub on_complete: Option<Hook>,
+
+    /// Run this command after each file that failed, without a shell
+    ///
+    /// It gets DOWNHAUL_FILE_URL, _CODE, _REASON and others in its environment.
+    #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
+    pub on_error_run: Option<Hook>,
 }
 
 /// The options for verification.

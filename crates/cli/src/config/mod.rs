@@ -21,6 +21,7 @@ pub(crate) use keys::options;
 pub use keys::{Key, described};
 pub(crate) use report::report;
 
+use crate::hooks;
 use crate::settings;
 use crate::words;
 use clap::parser::ValueSource;
@@ -167,7 +168,7 @@ impl Config {
         for (name, value) in settings::variables(PREFIX) {
             let shown = show::escaped(&name).into_owned();
             let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace('_', "-");
-            if ["config", "profile"].contains(&key.as_str()) {
+            if ["config", "profile"].contains(&key.as_str()) || hooks::is_fact(&name) {
                 continue;
             }
             match keys::find(command, &key) {

@@ -76,6 +76,16 @@ fn translate(text: &str) -> Result<Translation, String> {
     curl::translate(split)
 }
 
+/// Splits a command into words by the quotes of a POSIX shell. Returns `None` if it has more than one command,
+/// or a redirection.
+///
+/// # Errors
+/// Returns what only a shell could know, or which quote is not closed.
+pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
+    let split = shell::split(text)?;
+    Ok(Some(split.words).filter(|_| split.into.is_none() && split.rest.is_none()))
+}
+
 fn read() -> io::Result<String> {
     let mut text = String::new();
     io::stdin().take(LONGEST).read_to_string(&mut text)?;

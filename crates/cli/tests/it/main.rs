@@ -13,6 +13,8 @@ mod command_line;
 mod completions;
 mod config;
 mod header_file;
+#[cfg(unix)]
+mod hooks;
 mod import;
 mod lists;
 mod metalink;
