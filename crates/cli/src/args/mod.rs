@@ -255,7 +255,7 @@ pub(crate) fn command() -> clap::Command {
     let others: Vec<Arg> =
         others.filter(|arg| arg.get_long().is_some_and(|long| long != "help")).cloned().collect();
     let command = command.mut_subcommand("import", |sub| sub.args(others));
-    command.mut_subcommands(|sub| sub.arg(help.clone()))
+    command.mut_subcommands(|sub| sub.arg(help.clone()).mut_subcommands(|inner| inner.arg(help.clone())))
 }
 
 /// The text that is printed if no arguments could be read.

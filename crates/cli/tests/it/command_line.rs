@@ -626,3 +626,29 @@ fn the_help_the_man_page_and_the_completions_have_all_options() {
     }
     assert_eq!(place.run(&["--version"]).status, 0);
 }
+
+#[test]
+fn every_command_shows_its_help() {
+    let place = Place::new();
+    for command in [
+        &["verify"][..],
+        &["repair"],
+        &["replay"],
+        &["completions"],
+        &["man"],
+        &["config"],
+        &["config", "init"],
+        &["import"],
+        &["import", "curl"],
+    ] {
+        for help in ["-h", "--help"] {
+            let out = place.run(&[command, &[help]].concat());
+            let text = String::from_utf8_lossy(&out.stdout);
+            assert!(
+                out.status == 0 && text.contains("Usage: downhaul"),
+                "{command:?} {help}: {text}{}",
+                out.stderr
+            );
+        }
+    }
+}
