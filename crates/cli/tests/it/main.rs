@@ -31,6 +31,8 @@ mod credentials;
 mod guards;
 mod heads;
 mod http2;
+#[cfg(unix)]
+mod login_servers;
 mod logins;
 mod mirrors;
 mod misbehaviour;
