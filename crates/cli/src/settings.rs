@@ -264,10 +264,15 @@ pub(crate) fn resolve(
     Ok((settings, output))
 }
 
-/// Returns a hint if the folder of `-d` looks like the name of a file.
+/// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request, as
+/// curl's `-d` is.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;
+    let is_body = name.starts_with(['{', '@']) || name.contains('=');
+    if is_body && !args.options.reporting.quiet && !folder.exists() {
+        return Some(format!("-d is the folder, here {}/; --data sends a body", escaped(name)));
+    }
     let ending = folder.extension()?.to_str()?;
     // A name such as `v1.2` may be that of a folder. An ending with a letter is probably that of a file.
     let is_ending = ending.len() <= 5

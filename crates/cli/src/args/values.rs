@@ -96,7 +96,10 @@ pub(super) fn pins(text: &str) -> Result<Pins, String> {
 }
 
 pub(super) fn connections(text: &str) -> Result<NumberOrAuto, String> {
-    number_or_auto(text, 256)
+    number_or_auto(text, 256).map_err(|why| match text.contains(':') {
+        true => format!("{why}. For a proxy, use --proxy"),
+        false => why,
+    })
 }
 
 pub(super) fn files(text: &str) -> Result<NumberOrAuto, String> {

@@ -76,8 +76,8 @@ fn translate(text: &str) -> Result<Translation, String> {
     curl::translate(split)
 }
 
-/// Splits a command into words by the quotes of a POSIX shell. Returns `None` if it has more than one command,
-/// or a redirection.
+/// Splits a command into words by the quotes of a POSIX shell. Returns `None` if it has more than one
+/// command, or a redirection.
 ///
 /// # Errors
 /// Returns what only a shell could know, or which quote is not closed.

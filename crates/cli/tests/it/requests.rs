@@ -213,3 +213,38 @@ fn pasted_commands_of_curl_send_bodies() {
     let shown = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(shown.contains("--data ...") && !shown.contains("hush"), "{shown}");
 }
+
+#[test]
+fn letters_that_mean_something_else_in_curl_are_explained() {
+    let server = Server::start();
+    let url = server.url("well_behaved/10/f");
+    let place = Place::new();
+    let out = place.run(&[&url, "-d", "a=1"]);
+    place.assert_exact(&out, "a=1/f", &content("f", 10));
+    assert!(out.stderr.contains("note: -d is the folder, here a=1/; --data sends a body"), "{}", out.stderr);
+    for (args, says) in [
+        (&["-x", "http://proxy:3128"][..], "For a proxy, use --proxy"),
+        (&["-r", "0-9"], "use --range A-B"),
+        (&["--post-data", "a=1"], "use --data DATA"),
+        (&["--post-file", "x"], "use --data @FILE"),
+        (&["--method", "PUT"], "use --request METHOD"),
+        (&["-F", "a=1"], "no forms of several parts"),
+        (&["-I"], "downhaul only downloads"),
+        (&["-b", "jar.txt", "-c"], ""),
+        (&["--load-cookies", "x"], "use --cookies FILE"),
+        (&["--http-user", "x"], "use --user"),
+        (&["--all-proxy", "x"], "use --proxy"),
+        (&["--ca-certificate", "x"], "use --cacert"),
+        (&["--no-check-certificate"], "use --insecure"),
+        (&["--check-certificate", "false"], "use --insecure"),
+        (&["-e", "robots=off"], "it must be a URL"),
+    ] {
+        let out = place.run(&[&[url.as_str()], args].concat());
+        assert!(out.status == 2 && out.stderr.contains(says), "{args:?}: {}", out.stderr);
+    }
+    // What means the same is accepted.
+    let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-s", "-o", "g"]);
+    assert!(out.status == 2 && out.stderr.contains("use -q"), "{}", out.stderr);
+    let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-o", "g"]);
+    place.assert_exact(&out, "g", &content("f", 10));
+}
