@@ -118,6 +118,15 @@ mod tests {
             (&[plain], "https://h.example/", None),
             (&[all], "http://a.b.h.example/", Some("https://a.b.h.example/")),
             (&[all], "http://xh.example/", None),
+            // A full stop of another script is a dot, and a name has one form (RFC 5891).
+            (&[plain], "http://h\u{3002}example/", Some("https://h.example/")),
+            (
+                &[("https://b\u{fc}cher.example/", "max-age=10")],
+                "http://xn--bcher-kva.example/",
+                Some("https://xn--bcher-kva.example/"),
+            ),
+            // What a subdomain says does not replace what its parent said.
+            (&[all, ("https://a.h.example/", "max-age=1")], "http://h.example/", Some("https://h.example/")),
             (&[all, ("https://h.example/", "max-age=0")], "http://h.example/", None),
             (
                 &[all, ("https://a.h.example/", "max-age=0")],

@@ -156,3 +156,25 @@ fn the_map_in_architecture_md_names_the_files_of_the_sources() {
         }
     }
 }
+
+#[test]
+fn the_tests_that_the_page_on_security_names_exist() {
+    fn sources(folder: &Path, all: &mut String) {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, all);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                *all += &fs::read_to_string(&path).expect("a text");
+            }
+        }
+    }
+    let mut all = String::new();
+    sources(&root().join("crates"), &mut all);
+    let page = text(Path::new("docs/security.md"));
+    let rows = page.lines().filter(|line| line.contains("| CVE-"));
+    let named: BTreeSet<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
+    assert!(named.len() > 8, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !all.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "there are no such tests: {missing:?}");
+}

@@ -5,7 +5,7 @@ use crate::common::daemon::free_port;
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
-use downhaul_testkit::server::tls::{Authority, Flaw};
+use downhaul_testkit::server::tls::{Authority, Flaw, self_signed};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -182,6 +182,29 @@ fn a_header_for_a_proxy_never_reaches_a_server() {
     }
     assert!(server.requests().iter().all(|one| one.header("proxy-authorization").is_none()));
     assert!(proxy.seen().iter().all(|head| !head.to_lowercase().contains("proxy-authorization")));
+}
+
+#[test]
+fn certificates_and_pinned_keys_are_required_through_a_tunnel_too() {
+    let (pem, config) = self_signed("127.0.0.1", &["127.0.0.1"], Flaw::None);
+    let server = Server::start_h2(Some(config));
+    let proxy = Model::start(Does::Tunnels, 0);
+    let wrong = format!("sha256//{}=", "A".repeat(43));
+    let url = server.url("capped/3000000/f?rate=2000000");
+    for (more, code) in [
+        (&[][..], "tls.untrusted"),
+        (&["--http2"], "tls.untrusted"),
+        (&["--cacert", "keys/server.pem", "--pinned-pubkey", &wrong], "tls.pin"),
+        (&["--cacert", "keys/server.pem", "--pinned-pubkey", &wrong, "--http2"], "tls.pin"),
+        (&["--insecure", "--pinned-pubkey", &wrong], "tls.pin"),
+    ] {
+        let place = Place::new();
+        place.write("keys/server.pem", &pem);
+        let args = [url.as_str(), "--proxy", &proxy.url("http"), "-x", "3", "--on-error", "skip"];
+        let out = place.run(&[&args[..], more].concat());
+        assert_fails(&place, &out, code, "");
+    }
+    assert!(server.requests().is_empty());
 }
 
 #[test]

@@ -29,9 +29,16 @@ pub(super) struct Trust {
     is_pinned: bool,
     /// True if the certificate of the server is not verified.
     is_insecure: bool,
+    /// It is a proxy. A proxy and a server of the same name share no TLS session.
+    is_proxy: bool,
 }
 
 impl Trust {
+    /// The same rules, for a proxy.
+    pub(super) fn of_proxy(self) -> Trust {
+        Trust { is_proxy: true, ..self }
+    }
+
     /// Returns true if the certificate of the server is not verified.
     pub(super) fn is_insecure(self) -> bool {
         self.is_insecure
@@ -82,6 +89,7 @@ impl Tls {
         Trust {
             identifies: peer.gets_certificate && self.identity.is_some(),
             is_pinned: peer.is_given_host && !self.pinned.is_empty(),
+            is_proxy: false,
             is_insecure: self.insecure || self.insecure_hosts.iter().any(|named| is_host(named, host, port)),
         }
     }

@@ -211,7 +211,7 @@ impl Connector {
         if proxy.protocol != Protocol::Https {
             return Ok(Socket::Tcp(stream));
         }
-        let trust = self.tls.trust(&proxy.host, proxy.port, Peer::default());
+        let trust = self.tls.trust(&proxy.host, proxy.port, Peer::default()).of_proxy();
         let config = self.config(trust, Offer::Http1)?;
         let secured = self.secure(stream, &proxy.host, &config, &proxy.to_string()).await;
         secured.map(|stream| Socket::Proxy(Box::new(stream))).map_err(|mut e| {
