@@ -207,7 +207,7 @@ kinds! {
     HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard May
         "the server's file ends before the requested range";
     HttpEncoding      "http.encoding"          Again  Remote  Connection Differs Discard May
-        "the server sent a range in a content coding that cannot be joined";
+        "the response cannot be used because of its content coding";
     ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep    Fails
         "the compressed content cannot be decoded";
     RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep    Fails

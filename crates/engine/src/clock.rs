@@ -27,8 +27,8 @@ impl Clock {
     }
 }
 
-/// Returns the moment that is so much later. A moment that cannot be represented is far enough away to be
-/// replaced by a year.
+/// Returns the moment that is `time` later than `moment`. If that moment cannot be represented, returns the
+/// moment one year after `moment`, which is late enough for every timeout.
 pub(crate) fn after(moment: Instant, time: Duration) -> Instant {
     moment.checked_add(time).unwrap_or_else(|| moment + Duration::from_secs(86_400 * 365))
 }

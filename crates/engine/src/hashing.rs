@@ -40,7 +40,7 @@ pub(crate) type Batch = (u64, Arc<Vec<Bytes>>);
 #[derive(Clone)]
 pub(crate) struct Feed {
     batches: mpsc::Sender<Batch>,
-    /// The offset of the first byte that was not passed on yet.
+    /// The offset of the first byte that was neither passed to the hasher nor read back from the disk.
     next: Arc<AtomicU64>,
     /// The time that workers waited for the hasher, in microseconds.
     waited: Arc<AtomicU64>,
@@ -55,7 +55,7 @@ impl Feed {
         if batch.0 <= next && next < end {
             self.next.store(end, Ordering::Relaxed);
             let since = clock::instant();
-            // A failure of the hasher is returned with its digests.
+            // If the hasher has ended, this send fails. `Verifier::finish` returns the error of the hasher.
             let _ = self.batches.send(batch).await;
             let waited = since.elapsed();
             self.waited.fetch_add(u64::try_from(waited.as_micros()).unwrap_or_default(), Ordering::Relaxed);

@@ -13,8 +13,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The most waits, and the time of each wait, for another run that is writing. Writing takes some
-/// milliseconds.
+/// A run waits while another run is writing. This is the highest number of waits, and the time of each wait.
+/// Writing takes a few milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 
 /// The remembered limits of hosts.

@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// The number of bytes that are read at a time. They stay in the processor's cache while they are hashed.
 const READ: u64 = 256 * 1024;
 
-/// Compares all claims. Reports [`Input::ClaimChecked`] for each claim, and then [`Input::JournalChecked`].
+/// Compares the bytes of each claim with its CRC. Reports [`Input::ClaimChecked`] for each claim, and at the
+/// end [`Input::JournalChecked`].
 pub(crate) async fn run(number: u32, claims: Vec<Claim>, part: Arc<dyn Part>, report: impl Fn(Input)) {
     let (since, all, mut found) = (clock::instant(), claims.len(), 0);
     for claim in claims {

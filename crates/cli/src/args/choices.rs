@@ -33,11 +33,11 @@ pub enum Names {
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
-    /// Force files that can be resumed
+    /// Force only those files to the disk that have a journal
     Auto,
-    /// Force all files
+    /// Force all files to the disk
     Always,
-    /// Force no file
+    /// Force no file to the disk
     Never,
 }
 

@@ -37,7 +37,7 @@ const TABLE: &[Row] = &[
         Some('C'),
         &["continue-at"],
         Some("OFFSET"),
-        AnywayFor("-", "downhaul finds by itself where to continue: leave it out"),
+        AnywayFor("-", "downhaul finds by itself where to continue, so leave this option out"),
     ),
     // Options that have another name here.
     (Some('s'), &["silent", "no-verbose"], None, Instead("use -q")),
@@ -58,7 +58,7 @@ const TABLE: &[Row] = &[
         None,
         &["resume", "continue-download"],
         None,
-        Instead("leave it out: the same command again resumes (-c continues what another tool left)"),
+        Instead("run the same command again to resume (-c continues a file that another tool left)"),
     ),
     (Some('t'), &["tries", "retry", "max-tries"], Some("N"), Instead("use --retries N")),
     (Some('T'), &["read-timeout", "speed-time"], Some("SECS"), Instead("use --timeout SECS")),
@@ -72,7 +72,7 @@ const TABLE: &[Row] = &[
     (None, &["load-cookies"], Some("FILE"), Instead("use --cookies FILE")),
     (None, &["cookie-jar"], Some("FILE"), Instead("use --save-cookies FILE")),
     (None, &["keep-session-cookies"], None, Anyway),
-    (None, &["background"], None, Instead("use & of the shell")),
+    (None, &["background"], None, Instead("put & at the end of the command")),
     (
         None,
         &["http-user", "http-password", "http-passwd", "password"],
@@ -108,7 +108,7 @@ const TABLE: &[Row] = &[
         None,
         Instead("use --range A-B for curl's -r; downhaul does not download sites"),
     ),
-    (Some('I'), &["spider", "head"], None, Instead("downhaul only downloads")),
+    (Some('I'), &["spider", "head"], None, Instead("downhaul cannot request the headers without the file")),
     (None, &["method"], Some("METHOD"), Instead("use --request METHOD")),
     (
         None,
@@ -121,14 +121,14 @@ const TABLE: &[Row] = &[
         Some('F'),
         &["form", "upload-file"],
         Some("DATA"),
-        Instead("downhaul sends no forms of several parts, and no files"),
+        Instead("downhaul cannot send multipart forms or upload files"),
     ),
     (None, &["ca-certificate"], Some("FILE"), Instead("use --cacert FILE")),
     (
         None,
         &["check-certificate"],
         Some("BOOL"),
-        AnywayFor("true", "use --insecure for no check of certificates"),
+        AnywayFor("true", "use --insecure to accept every certificate"),
     ),
     (Some('w'), &["write-out"], Some("FORMAT"), Instead("use --progress json")),
     (Some('a'), &["append-output"], Some("FILE"), Instead("use --log FILE")),
@@ -191,7 +191,7 @@ pub(super) fn instead_of(option: &str) -> Option<&'static str> {
         None => short.is_some_and(|short| name.strip_prefix('-') == Some(&short.to_string())),
     };
     match TABLE.iter().find(is_it)?.3 {
-        Anyway => Some("downhaul does that anyway: leave it out"),
+        Anyway => Some("downhaul always does this, so leave this option out"),
         AnywayFor(_, instead) | Instead(instead) => Some(instead),
     }
 }

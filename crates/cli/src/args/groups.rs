@@ -103,9 +103,7 @@ pub struct Work {
     #[arg(short = 'j', long, value_name = "N", default_value = "2", value_parser = values::files)]
     pub parallel: NumberOrAuto,
 
-    /// Use at most N connections for one file, or auto
-    ///
-    /// With auto, downhaul adds connections as long as the download becomes faster.
+    /// Use at most N connections for one file (auto finds N)
     ///
     /// With auto, downhaul adds connections as long as the download becomes faster.
     #[arg(short = 'x', long, value_name = "N", default_value = "auto", value_parser = values::connections)]
@@ -130,7 +128,7 @@ pub struct Work {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Retries")]
 pub struct Failure {
-    /// Retry a file up to N times, or without limit with inf
+    /// Retry a file up to N times (inf: without limit)
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     pub retries: u32,
 
@@ -162,7 +160,7 @@ pub struct Failure {
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
     pub min_speed: Option<u64>,
 
-    /// Write the files that failed into FILE, as a list for -i
+    /// Write a list of the failed files to FILE, which -i can read
     ///
     /// FILE contains the URLs as they were given, with their secrets.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
@@ -238,7 +236,7 @@ pub struct Http {
 
     /// Send a header to HOST as well, if a redirect leads there
     ///
-    /// HOST is a name with the usual port, or HOST:PORT.
+    /// HOST is a host name (for its default port) or has the form NAME:PORT.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], hide_short_help = true)]
     pub header_for: Vec<String>,
 
@@ -373,7 +371,6 @@ pub struct Http {
 
     /// Connect through a proxy, such as http://HOST:PORT
     ///
-    ///
     /// PROXY is a URL with the scheme http, https, socks4a, socks5 or socks5h. Without a scheme, http is
     /// used. The default port is 1080 (443 for https). With this option, the proxies of the environment
     /// (http_proxy, https_proxy and all_proxy) are not used. An empty PROXY means that no proxy is used.
@@ -477,7 +474,7 @@ pub struct Reporting {
     #[arg(long, hide_short_help = true)]
     pub explain: bool,
 
-    /// Append successes, errors and retries to this log, or write no log with none
+    /// Append successes, errors and retries to this log, or write no log if FILE is none
     ///
     /// [default: $DOWNHAUL_LOG, else download_log.txt; no log with -o -]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
@@ -488,7 +485,7 @@ pub struct Reporting {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Configuration")]
 pub struct Configuration {
-    /// Read settings from FILE, or from no file with none
+    /// Read settings from FILE, or read no file if FILE is none
     ///
     /// [default: config.toml in the folder downhaul of your configurations ('downhaul config' shows its
     /// path)]

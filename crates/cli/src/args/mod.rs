@@ -37,7 +37,7 @@ Examples:
   downhaul -i list.txt -j 8                          download a list, eight files at once
   downhaul URL -o - | tar xz                         write to a pipe
 
-A download is in NAME.part until it is complete. The same command again resumes it.
+A download is in NAME.part until it is complete. To resume it, run the same command again.
 An existing file is never replaced unless you say so.
 
 Exit status:

@@ -152,8 +152,8 @@ pub(super) const TABLE: &[Row] = &[
     ),
     // downhaul has no such function.
     (Some('I'), &["head"], false, To::Refused("downhaul downloads files, and -I asks for headers only")),
-    (Some('F'), &["form", "form-string"], true, To::Refused("downhaul sends no forms of several parts")),
-    (Some('T'), &["upload-file"], true, To::Refused("downhaul only downloads")),
+    (Some('F'), &["form", "form-string"], true, To::Refused("downhaul cannot send multipart forms")),
+    (Some('T'), &["upload-file"], true, To::Refused("downhaul cannot upload files")),
     (
         Some('K'),
         &["config"],

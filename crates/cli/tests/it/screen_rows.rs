@@ -86,9 +86,10 @@ fn options_of_other_tools_get_a_hint_to_the_right_option() {
         (&["-N"], "use --if-exists update"),
         (&["--password", "secret"], "use --user"),
         (&["--cookie-jar", "x"], "use --save-cookies FILE"),
-        (&["-C", "100"], "leave it out"),
-        (&["--resume"], "the same command again resumes"),
+        (&["-C", "100"], "leave this option out"),
+        (&["--resume"], "run the same command again to resume"),
         (&["-t", "5"], "use --retries N"),
+        (&["-F", "a=b"], "cannot send multipart forms"),
     ] {
         let out = place.run(&[&["http://127.0.0.1:1/x"], options].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{options:?}: {}", out.stderr);

@@ -1,10 +1,10 @@
-//! Protection spaces: the paths of an origin for which one login holds, so that it is sent without being
-//! asked for again.
+//! Protection spaces. A protection space is a set of paths of one origin that need the same login. After the
+//! server has accepted the login, requests for these paths have it from the start, without a challenge.
 
 use url::{Position, Url};
 
-/// Returns the folder of a path: all up to its last slash. Whatever is below it is in the same protection
-/// space as the path (RFC 7617, section 2.2).
+/// Returns the folder of a path, which ends with the last slash of the path. All paths below this folder are
+/// in the same protection space as the path (RFC 7617, section 2.2).
 pub fn folder(path: &str) -> &str {
     path.rfind('/').map_or("/", |slash| &path[..=slash])
 }
@@ -12,22 +12,23 @@ pub fn folder(path: &str) -> &str {
 /// Returns the innermost folder that has both paths in it.
 pub fn common_folder<'p>(one: &'p str, other: &str) -> &'p str {
     let common = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
-    // What two paths have in common ends in the middle of a character only where it ends in the middle of a
-    // segment.
+    // The common bytes may end in the middle of a character. A slash is always a whole character, so the
+    // path can be cut after it.
     let slash = one.as_bytes()[..common].iter().rposition(|&byte| byte == b'/');
     slash.map_or("/", |slash| &one[..=slash])
 }
 
-/// Returns the paths of the protection space that a Digest challenge of `at` names (RFC 7616, section 3.3).
-/// Paths of other origins are left out: a server does not say where else a login goes. If it names none, the
-/// whole origin is one space.
+/// Returns the paths of the protection space of a Digest challenge (RFC 7616, section 3.3). `at` is the URL
+/// that the server sent the challenge for, and `domain` has the URIs that the challenge names. URIs of other
+/// origins are left out, because a server must not decide that a login is sent to another origin. If `domain`
+/// is empty, the space is the whole origin.
 pub fn of_domain(domain: &[String], at: &Url) -> Vec<String> {
     if domain.is_empty() {
         return vec!["/".into()];
     }
     let here = domain.iter().filter_map(|uri| at.join(uri).ok()).filter(|url| url.origin() == at.origin());
     let mut paths: Vec<String> = here.map(|url| url.path().to_string()).collect();
-    // The server asked here, so it is in the space whatever the list says.
+    // The server requires the login for `at`, so the space includes the folder of `at` in any case.
     if !paths.iter().any(|path| at.path().starts_with(path.as_str())) {
         paths.push(folder(at.path()).into());
     }

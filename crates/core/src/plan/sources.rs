@@ -20,7 +20,7 @@ const FAILURES: u32 = 2;
 /// source would still send its segments after all others are complete.
 const SLOW: f64 = 8.0;
 
-/// Why a source is not used.
+/// The reason why a source is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
     /// The source failed, is slow, or has another file. It is used again if no other source is left.
@@ -34,7 +34,7 @@ pub(super) enum Out {
 #[derive(Debug)]
 struct Source {
     origin: Origin,
-    /// The URL of its last response, in words for the user.
+    /// The URL of its last valid response, after redirects and without secrets.
     url: String,
     /// The validator that this source states for the file, after its first response.
     validator: Option<Validator>,
@@ -97,13 +97,15 @@ impl Sources {
         self.all.iter().map(|one| one.origin).collect()
     }
 
-    /// Makes the next source the current one. The caller does this only while nothing of the file is written.
+    /// Makes the next source the current one. The caller does this only before any byte of the file is
+    /// written.
     pub(super) fn take_turns(&mut self) {
         let mut turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
     }
 
-    /// Makes the next source current that was never current before. Returns false if there is no such source.
+    /// Makes the next source after `furthest` the current one. So each source becomes current in this
+    /// way only once. Returns false if no such source is left.
     pub(super) fn advance(&mut self) -> bool {
         let next = (self.furthest + 1..self.all.len()).find(|&one| !self.sent_wrong_bytes(one));
         if let Some(next) = next {

@@ -1,7 +1,7 @@
 //! Makes a job of one file of a document.
 //!
-//! The user usually did not write a Metalink document. So the parts of a file that cannot be used are left
-//! out with a note. A file is an error only if it has no usable name or URL.
+//! The user usually did not write the Metalink document. So the elements of a file that cannot be used are
+//! left out with a note. A file is an error only if it has no usable name or URL.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
 //! The memory for a file is limited.
@@ -154,7 +154,7 @@ impl File {
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
             // After a malformed hash, it is not certain which chunks the other hashes belong to.
-            self.note("a hash of its pieces is malformed; those hashes were ignored".into());
+            self.note("one of its chunk hashes is malformed; all its chunk hashes were ignored".into());
             self.open = None;
         }
         let better = |one: &ChunkHashes, other: &ChunkHashes| {
@@ -188,7 +188,7 @@ impl File {
             return Err(Error::new(ErrorKind::ListFile, beginning(&self.name), why));
         }
         if self.expected.is_empty() && self.pieces.is_none() && self.hashes_seen > 0 {
-            self.notes.insert(0, "the Metalink file has no hash of it that can be checked".into());
+            self.notes.insert(0, "the Metalink file has no usable digest of this file".into());
         }
         // The sort is stable: among equal ranks, the first URL in the document is preferred.
         self.urls.sort_by_key(|(rank, _)| *rank);

@@ -136,7 +136,7 @@ fn after_an_invalid_file_the_next_file_is_read() {
 }
 
 #[test]
-fn unusable_parts_of_a_file_become_notes_and_the_rest_is_used() {
+fn unusable_elements_of_a_file_become_notes_and_the_rest_is_used() {
     let url = "<url>http://h/</url>";
     let good = format!("<hash type='sha256'>{SHA256}</hash>");
     let malformed = "<hash type='md5'>0123456789abcdef0123456789abcde</hash>";
@@ -144,15 +144,15 @@ fn unusable_parts_of_a_file_become_notes_and_the_rest_is_used() {
         (
             malformed.to_string(),
             0,
-            &["no hash of it that can be checked", "its md5 in the Metalink file is malformed"][..],
+            &["no usable digest of this file", "its md5 in the Metalink file is malformed"][..],
         ),
         (format!("{malformed}{good}"), 1, &["its md5 in the Metalink file is malformed"]),
-        ("<hash type='sha3-256'>00</hash>".into(), 0, &["no hash of it that can be checked"]),
+        ("<hash type='sha3-256'>00</hash>".into(), 0, &["no usable digest of this file"]),
         (format!("<hash type='sha3-256'>00</hash>{good}"), 1, &[]),
         (
             format!("{good}<pieces length='4' type='sha-256'><hash>{SHA256}</hash><hash>0</hash></pieces>"),
             1,
-            &["a hash of its pieces is malformed"],
+            &["one of its chunk hashes is malformed"],
         ),
         (format!("{good}<size>five</size>"), 1, &["its size is not a number"]),
         (format!("{good}<url>http://m/#sha256=0</url>"), 1, &["that digest was ignored"]),
@@ -161,7 +161,7 @@ fn unusable_parts_of_a_file_become_notes_and_the_rest_is_used() {
     ] {
         let document = four(&format!("<file name='a'>{inner}{url}</file>"));
         let (_, job) = Metalink::new(document.into()).next().expect("a file");
-        let job = job.expect("a file with unusable parts can be downloaded");
+        let job = job.expect("a file with unusable elements can be downloaded");
         assert_eq!((job.expected.len(), job.notes.len()), (digests, says.len()), "{inner}: {:?}", job.notes);
         assert!(job.notes.iter().zip(says).all(|(note, says)| note.contains(says)), "{:?}", job.notes);
         assert!(job.urls.len() <= MOST_URLS && job.chunks.is_none());

@@ -238,9 +238,10 @@ impl SegmentLedger {
         gone
     }
 
-    /// Records that a worker's response, up to the byte `last`, has a digest. Returns false if another worker
-    /// has the same segment, or delivered a part of the segment before it failed. On the disk, the bytes of
-    /// two workers look the same.
+    /// Records that a worker's response, up to the byte `last`, has a digest. Returns false if the response
+    /// is useless, because another worker has the same segment, has delivered its beginning, or has taken
+    /// over its end. The digest could not be verified then, because the partial file does not show which
+    /// worker wrote a byte.
     pub(super) fn set_whole_only(&mut self, worker: WorkerId, last: u64) -> bool {
         self.digested = true;
         let hedged = self.assignments.iter().any(|one| one.hedge_of == Some(worker));
