@@ -33,6 +33,7 @@ mod heads;
 mod http2;
 #[cfg(unix)]
 mod login_servers;
+mod leftovers;
 mod logins;
 mod mirrors;
 mod misbehaviour;

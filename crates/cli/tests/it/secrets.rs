@@ -2,7 +2,7 @@
 //! URL. The servers and the proxy record what arrives. No one of them may have a secret that the table does
 //! not allow it, and what the table promises must arrive.
 
-mod net;
+pub mod net;
 mod ways;
 
 use crate::common::Place;
@@ -107,7 +107,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         SecretKind::ClientCertificate => vec![of(&[CERTIFICATE], &[AT_HOME, GIVEN_ELSEWHERE])],
         // The proxy gets it, and no server does.
         SecretKind::ProxyLogin => vec![login("proxy", &[])],
-        // No option of the program gives one: `job_headers_go_where_headers_of_the_settings_go` has it.
+        // No option of the program gives one: `control.rs` of the testkit has a test.
         SecretKind::JobHeader => Vec::new(),
         SecretKind::CookieGiven => vec![of(&["value-of-given-cookie"], &[AT_HOME, GIVEN_ELSEWHERE])],
         SecretKind::CookieOfServer => cookies("server"),
