@@ -32,8 +32,9 @@ mod guards;
 mod heads;
 mod http2;
 #[cfg(unix)]
-mod login_servers;
 mod leftovers;
+#[cfg(unix)]
+mod login_servers;
 mod logins;
 mod mirrors;
 mod misbehaviour;
