@@ -250,6 +250,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_pattern_or_an_error(text in r"(https?://)?(\*\.)?\PC{0,20}") {
+            if let Ok(pattern) = HostPattern::read(&text) {
+                pattern.matches(&url("https://example.org/"));
+            }
+        }
+    }
+
     #[test]
     fn the_most_precise_rule_is_used_and_headers_are_sent_over_https_only() {
         let rule = |pattern: &str, connections: Option<usize>, headers: &[(&str, &str)]| {

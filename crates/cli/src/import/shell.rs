@@ -314,6 +314,13 @@ mod tests {
         assert_eq!(split("curl u\ncurl v").expect("a command").rest.as_deref(), Some("curl v"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_split_without_a_panic(text in r#"(curl |\$'|[\\\\'"^`$>|&;0-9xuU \n\r]|\PC){0,40}"#) {
+            let _ = split(&text);
+        }
+    }
+
     #[test]
     fn what_only_a_shell_knows_is_an_error() {
         for (text, says) in [

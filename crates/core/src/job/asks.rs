@@ -161,6 +161,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_range_or_an_error(text in "[0-9 +-]{0,45}") {
+            if let Ok(ByteRange { first, last }) = ByteRange::read(&text) {
+                proptest::prop_assert!(last.is_none_or(|last| first <= last));
+            }
+        }
+    }
+
     #[test]
     fn different_requests_have_different_variants() {
         let sends = |body: &str| Sends::new("POST", Some((Body::new(body), "x"))).ok();
