@@ -6,7 +6,7 @@
 use crate::args::Args;
 use crate::given;
 use crate::platform;
-use downhaul_engine::core::credentials::cookies::{self, Cookies, Time};
+use downhaul_engine::core::credentials::cookies::{self, Cookie, Cookies, Time};
 use downhaul_engine::core::show;
 use std::fs;
 use std::io;
@@ -19,12 +19,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Returns why the file cannot be used, without any of its text.
 pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, String> {
     let http = &args.options.http;
-    let Some(path) = &http.cookies else { return Ok(Cookies::default()) };
+    let mut all = http.cookies_from_browser.as_deref().map(of_browser).transpose()?.unwrap_or_default();
+    if let Some(path) = &http.cookies {
+        all.extend(of_file(path, http.save_cookies.as_deref(), notes)?);
+    }
+    Ok(Cookies::new(all, now()))
+}
+
+fn of_file(path: &Path, saved: Option<&Path>, notes: &mut Vec<String>) -> Result<Vec<Cookie>, String> {
     let shown = shown(path);
     let text = match given::read(path, cookies::LONGEST) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && http.save_cookies.as_ref() == Some(path) => {
-            return Ok(Cookies::default());
+        Err(e) if e.kind() == io::ErrorKind::NotFound && saved == Some(path) => {
+            return Ok(Vec::new());
         }
         Err(e) => return Err(format!("--cookies {shown}: it cannot be read: {e}")),
     };
@@ -33,7 +40,28 @@ pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, Stri
     if platform::others_may_read(path) {
         notes.push(format!("other users can read the cookie file {shown}: chmod 600 makes it private"));
     }
-    Ok(Cookies::new(all, now()))
+    Ok(all)
+}
+
+/// Returns the cookies of `firefox` or `firefox:PROFILE`.
+fn of_browser(text: &str) -> Result<Vec<Cookie>, String> {
+    let (browser, profile) =
+        text.split_once(':').map_or((text, None), |(browser, profile)| (browser, Some(profile)));
+    if browser != "firefox" {
+        let shown = show::escaped(browser);
+        return Err(format!("--cookies-from-browser {shown}: it must be firefox or firefox:PROFILE"));
+    }
+    of_firefox(profile.filter(|profile| !profile.is_empty()))
+        .map_err(|why| format!("--cookies-from-browser {}: {}", show::escaped(text), show::escaped(&why)))
+}
+
+#[cfg(feature = "firefox")]
+use crate::firefox::cookies as of_firefox;
+
+#[cfg(not(feature = "firefox"))]
+fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
+    Err("this build lacks the feature firefox; an extension of the browser can export a file for --cookies"
+        .into())
 }
 
 /// Writes all cookies into a file.

@@ -11,6 +11,8 @@ mod config;
 mod cookies;
 mod exit;
 mod failed;
+#[cfg(feature = "firefox")]
+mod firefox;
 mod given;
 mod hints;
 mod hooks;

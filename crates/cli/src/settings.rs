@@ -336,7 +336,7 @@ fn is_screen(output: &impl IsTerminal) -> bool {
 
 /// Returns the folder for data that is kept between runs, as the XDG Base Directory Specification or the
 /// custom of the system says. Returns `None` if there is no such folder.
-fn state_folder() -> Option<PathBuf> {
+pub(crate) fn state_folder() -> Option<PathBuf> {
     folder_of_ours("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA")
 }
 

@@ -280,6 +280,12 @@ pub struct Http {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub cookies: Option<PathBuf>,
 
+    /// Use the cookies of a browser: firefox, or firefox:PROFILE
+    ///
+    /// This needs a build with the feature firefox.
+    #[arg(long, value_name = "BROWSER", hide_short_help = true)]
+    pub cookies_from_browser: Option<String>,
+
     /// Write all cookies to FILE at the end of the run
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub save_cookies: Option<PathBuf>,

@@ -27,6 +27,8 @@ mod codings;
 mod content;
 mod cookies;
 mod credentials;
+#[cfg(all(feature = "firefox", unix))]
+mod firefox;
 #[cfg(unix)]
 mod guards;
 mod heads;

@@ -1,0 +1,151 @@
+//! Reads the cookies of Firefox, from a copy of its database: the browser may hold a lock on its own.
+//!
+//! Invariant: nothing of the browser is changed, and the copy is for its user alone and deleted at once.
+
+use crate::platform;
+use crate::settings;
+use downhaul_engine::core::credentials::SecretKind;
+use downhaul_engine::core::credentials::cookies::Cookie;
+use downhaul_engine::core::secret::Secret;
+use rusqlite::{Connection, OpenFlags, Row};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folders of Firefox below the home folder: of its own, of Snap, of Flatpak, and of macOS.
+const FOLDERS: [&str; 4] = [
+    ".mozilla/firefox",
+    "snap/firefox/common/.mozilla/firefox",
+    ".var/app/org.mozilla.firefox/.mozilla/firefox",
+    "Library/Application Support/Firefox",
+];
+
+/// A larger number of seconds is one of milliseconds, as newer versions write them. It is the year 5138.
+const SECONDS_MOST: i64 = 100_000_000_000;
+
+/// Returns the cookies of a profile: its name, its folder, or `None` for the default one. Cookies of
+/// containers are left out.
+///
+/// # Errors
+/// Why they cannot be read.
+pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
+    let folder = profile_folder(profile)?;
+    let database = folder.join("cookies.sqlite");
+    let copy = settings::state_folder().ok_or("there is no folder for a copy of the cookies")?;
+    let copy = copy.join(format!("firefox.{}", std::process::id()));
+    let read = copy_of(&database, &copy).and_then(|copied| read(&copied).map_err(|e| e.to_string()));
+    // The copy must not stay, whatever happened.
+    let _ = fs::remove_dir_all(&copy);
+    read.map_err(|why| format!("the cookies in {} cannot be read: {why}", database.display()))
+}
+
+/// Copies the database with what was written to it last.
+fn copy_of(database: &Path, folder: &Path) -> Result<PathBuf, String> {
+    platform::make_private_folder(folder).map_err(|e| e.to_string())?;
+    let copied = folder.join("cookies.sqlite");
+    fs::copy(database, &copied).map_err(|e| e.to_string())?;
+    let log = database.with_extension("sqlite-wal");
+    if log.exists() {
+        fs::copy(log, folder.join("cookies.sqlite-wal")).map_err(|e| e.to_string())?;
+    }
+    Ok(copied)
+}
+
+fn read(database: &Path) -> rusqlite::Result<Vec<Cookie>> {
+    // The copy is opened for writing, since what was written last may have to be merged into it.
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut statement = connection.prepare(
+        "SELECT host, path, isSecure, isHttpOnly, expiry, name, value FROM moz_cookies WHERE originAttributes = ''",
+    )?;
+    statement.query_map([], cookie)?.collect()
+}
+
+fn cookie(row: &Row) -> rusqlite::Result<Cookie> {
+    let host: String = row.get(0)?;
+    let expiry: i64 = row.get(4)?;
+    let seconds = if expiry > SECONDS_MOST { expiry / 1000 } else { expiry };
+    Ok(Cookie {
+        host_only: !host.starts_with('.'),
+        domain: host.trim_start_matches('.').to_ascii_lowercase(),
+        path: row.get(1)?,
+        secure: row.get(2)?,
+        http_only: row.get(3)?,
+        expires: u64::try_from(seconds).ok().filter(|end| *end > 0),
+        name: row.get(5)?,
+        value: Secret::new(row.get::<_, String>(6)?),
+        kind: SecretKind::CookieFile,
+    })
+}
+
+fn profile_folder(profile: Option<&str>) -> Result<PathBuf, String> {
+    if let Some(path) = profile.map(Path::new).filter(|path| path.join("cookies.sqlite").is_file()) {
+        return Ok(path.into());
+    }
+    let folders = settings::home().into_iter().flat_map(|home| FOLDERS.map(|folder| home.join(folder)));
+    // On Windows, it is beside our folder.
+    let beside = settings::config_folder().filter(|_| cfg!(windows));
+    let folders = folders.chain(beside.map(|folder| folder.with_file_name("Mozilla").join("Firefox")));
+    for folder in folders {
+        let Ok(text) = fs::read_to_string(folder.join("profiles.ini")) else { continue };
+        if let Some(path) = path_of(&text, profile) {
+            return Ok(folder.join(path));
+        }
+    }
+    Err(match profile {
+        Some(name) => format!("Firefox has no profile {name}"),
+        None => "Firefox has no profile here".into(),
+    })
+}
+
+/// Returns the path of a profile in the text of `profiles.ini`. Without a name, it is that of the installed
+/// browser, or the one that is marked as the default.
+fn path_of(text: &str, name: Option<&str>) -> Option<String> {
+    let mut sections: Vec<Vec<(&str, &str)>> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        match (line.strip_prefix('['), line.split_once('='), sections.last_mut()) {
+            (Some(section), ..) => sections.push(vec![("section", section.trim_end_matches(']'))]),
+            (None, Some(pair), Some(section)) => section.push(pair),
+            _ => {}
+        }
+    }
+    fn get<'t>(section: &[(&'t str, &'t str)], key: &str) -> Option<&'t str> {
+        section.iter().find(|(one, _)| *one == key).map(|(_, value)| *value)
+    }
+    let is = |section: &[(&str, &str)], start: &str| {
+        get(section, "section").is_some_and(|one| one.starts_with(start))
+    };
+    let profiles = || sections.iter().filter(|section| is(section, "Profile"));
+    let path = match name {
+        Some(name) => {
+            profiles().find(|section| get(section, "Name") == Some(name)).and_then(|one| get(one, "Path"))
+        }
+        None => {
+            let installed = sections.iter().filter(|section| is(section, "Install"));
+            let marked = || profiles().find(|section| get(section, "Default") == Some("1"));
+            installed
+                .filter_map(|section| get(section, "Default"))
+                .next()
+                .or_else(|| marked().or_else(|| profiles().next()).and_then(|one| get(one, "Path")))
+        }
+    };
+    path.map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_profile_is_that_of_the_installed_browser() {
+        let profiles = "[Profile1]\nName=work\nIsRelative=1\nPath=Profiles/b.work\n\n[Profile0]\nName=default\n\
+                        IsRelative=1\nPath=Profiles/a.default\nDefault=1\n\n[General]\nVersion=2\n";
+        let of = |text: &str, name| path_of(text, name);
+        assert_eq!(of(profiles, None).as_deref(), Some("Profiles/a.default"));
+        assert_eq!(of(profiles, Some("work")).as_deref(), Some("Profiles/b.work"));
+        assert_eq!(of(profiles, Some("none")), None);
+        let installed =
+            format!("[Install4F96D1932A9F858E]\nDefault=Profiles/c.release\nLocked=1\n\n{profiles}");
+        assert_eq!(of(&installed, None).as_deref(), Some("Profiles/c.release"));
+        assert_eq!(of("", None), None);
+        assert_eq!(of("[Profile0]\nPath=/abs/x\n", None).as_deref(), Some("/abs/x"));
+    }
+}
