@@ -24,9 +24,9 @@ const REFUSALS_MOST: u32 = 3;
 
 /// What Digest protects of a request, beside its target.
 #[derive(Clone, Copy)]
-pub(super) struct Sent<'a> {
-    pub(super) method: &'a str,
-    pub(super) body: &'a [u8],
+pub(crate) struct Sent<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) body: &'a [u8],
 }
 
 /// The way in which a login was sent.
@@ -42,7 +42,7 @@ pub(super) enum How {
 
 /// A challenge of Digest, and the values that are used with its nonce.
 #[derive(Clone)]
-pub(super) struct Nonce {
+pub(crate) struct Nonce {
     challenge: DigestChallenge,
     cnonce: String,
     /// The number of times that the nonce was used.
@@ -95,7 +95,9 @@ impl Logins {
         };
         match &mut state.spaces.iter_mut().rev().find(is_it)?.scheme {
             Scheme::Basic(realm) => Some((credentials::basic(login)?, How::Basic(realm.clone()))),
-            Scheme::Digest(nonce) => Some((nonce.answer(url, login, request), How::DigestAgain)),
+            Scheme::Digest(nonce) => {
+                Some((nonce.answer(space::target(url), login, request), How::DigestAgain))
+            }
         }
     }
 
@@ -110,9 +112,8 @@ impl Logins {
         match challenge {
             Challenge::Basic(realm) => Some((credentials::basic(login)?, How::Basic(Some(realm.clone())))),
             Challenge::Digest(digest) => {
-                let mut nonce =
-                    Nonce { challenge: digest.clone(), cnonce: self.cnonce(&digest.nonce), count: 0 };
-                let value = nonce.answer(url, login, request);
+                let mut nonce = Nonce::new(digest.clone(), &self.random);
+                let value = nonce.answer(space::target(url), login, request);
                 Some((value, How::Digest(nonce)))
             }
             Challenge::Bearer | Challenge::Other(_) => None,
@@ -181,25 +182,30 @@ impl Logins {
         refusals.iter().any(|one| one.origin == origin && one.login == *login && one.count >= REFUSALS_MOST)
     }
 
-    /// Returns random text that the server cannot predict (RFC 7616, section 5.12). It comes from the seeds
-    /// of hash tables in std, which have 128 random bits.
-    fn cnonce(&self, nonce: &str) -> String {
-        let again = RandomState::new();
-        format!("{:016x}{:016x}", self.random.hash_one(nonce), again.hash_one(nonce))
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Nonce {
-    fn answer(&mut self, url: &Url, login: &Login, request: Sent) -> Secret {
+    /// Begins to use the nonce of a challenge.
+    pub(crate) fn new(challenge: DigestChallenge, random: &RandomState) -> Nonce {
+        Nonce { cnonce: cnonce(random, &challenge.nonce), challenge, count: 0 }
+    }
+
+    /// Returns the value of `Authorization` for a request with this target.
+    pub(crate) fn answer(&mut self, target: &str, login: &Login, request: Sent) -> Secret {
         self.count = self.count.saturating_add(1);
         let Sent { method, body } = request;
-        let (target, count, cnonce) = (space::target(url), self.count, &self.cnonce);
+        let (count, cnonce) = (self.count, &self.cnonce);
         self.challenge.answer(login, Authorized { method, body, target, count, cnonce }, &hash)
     }
+}
+
+/// Returns random text that the server cannot predict (RFC 7616, section 5.12). It comes from the seeds of
+/// hash tables in std, which have 128 random bits.
+fn cnonce(random: &RandomState, nonce: &str) -> String {
+    format!("{:016x}{:016x}", random.hash_one(nonce), RandomState::new().hash_one(nonce))
 }
 
 /// Stores the nonce that the server requires for the next request (RFC 7616, section 3.5).

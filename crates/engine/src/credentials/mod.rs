@@ -7,11 +7,13 @@
 //! Invariant: a secret reaches a request only in a [`Permit`], and only the store makes permits. Every secret
 //! has the type [`Secret`], and no other module of the engine reads its text. So a secret cannot be sent to
 //! another origin by mistake.
+//! The login of a proxy never reaches a server: `source::http::proxy` sends it to that proxy alone.
 
 mod hash;
 mod logins;
 mod permit;
 
+pub(crate) use logins::{Nonce, Sent};
 pub(crate) use permit::Permit;
 
 use crate::clock;
@@ -24,7 +26,7 @@ use downhaul_core::job::{Headers, Sends};
 use downhaul_core::secret::{Login, Secret};
 use downhaul_core::settings::Settings;
 use http::header::{self, HeaderMap};
-use logins::{How, Logins, Sent};
+use logins::{How, Logins};
 use permit::Attempt;
 use std::borrow::Cow;
 use std::sync::Arc;

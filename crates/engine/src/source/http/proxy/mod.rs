@@ -12,12 +12,14 @@ use super::dial::Dialer;
 use super::route::Endpoint;
 use super::socket::Socket;
 use crate::clock;
+use crate::credentials::{Nonce, Sent};
 use crate::trace::NET;
+use downhaul_core::credentials;
+use downhaul_core::credentials::challenge::{self, Challenge, Schemes};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::proxy::{Protocol, Proxy};
 use http::HeaderValue;
-use http_auth::{ChallengeParser, PasswordClient, PasswordParams};
-use std::hash::{Hash, Hasher};
+use std::hash::{Hash, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -37,7 +39,8 @@ pub(super) struct Gateway {
     pub(super) proxy: Proxy,
     /// Later requests answer this challenge at once (RFC 7616, section 3.6), so that a list of files costs
     /// only one refusal.
-    challenge: Mutex<Option<PasswordClient>>,
+    challenge: Mutex<Option<Accepted>>,
+    random: RandomState,
 }
 
 /// The login of one request or tunnel. A challenge is answered once. When the proxy has accepted the answer,
@@ -46,12 +49,18 @@ pub(super) struct Attempt<'a> {
     gateway: &'a Gateway,
     method: &'a str,
     target: &'a str,
-    challenge: Option<PasswordClient>,
+    challenge: Option<Accepted>,
+}
+
+/// The way in which a login is sent.
+enum Accepted {
+    Basic,
+    Digest(Nonce),
 }
 
 impl Gateway {
     pub(super) fn new(proxy: Proxy) -> Self {
-        Gateway { proxy, challenge: Mutex::new(None) }
+        Gateway { proxy, challenge: Mutex::new(None), random: RandomState::new() }
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -63,7 +72,7 @@ impl Gateway {
         Attempt { gateway: self, method, target, challenge: None }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<PasswordClient>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<Accepted>> {
         self.challenge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,16 +96,14 @@ impl Attempt<'_> {
     /// Returns the value of `Proxy-Authorization`, if the proxy has sent a challenge before.
     fn authorization(&mut self) -> Option<HeaderValue> {
         let login = self.gateway.proxy.login.as_ref()?;
-        let params = PasswordParams {
-            username: &login.user,
-            password: login.password.expose(),
-            uri: self.target,
-            method: self.method,
-            body: Some(&[]),
-        };
         let mut known = self.gateway.known();
-        let text = self.challenge.as_mut().or(known.as_mut())?.respond(&params).ok()?;
-        let mut value = HeaderValue::from_str(&text).ok()?;
+        let secret = match self.challenge.as_mut().or(known.as_mut())? {
+            Accepted::Basic => credentials::basic(login)?,
+            Accepted::Digest(nonce) => {
+                nonce.answer(self.target, login, Sent { method: self.method, body: &[] })
+            }
+        };
+        let mut value = HeaderValue::from_str(secret.expose()).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
@@ -108,19 +115,20 @@ impl Attempt<'_> {
     fn on_challenge<S: AsRef<str>>(&mut self, challenges: &[S], at: &str) -> Result<(), Error> {
         let proxy = &self.gateway.proxy;
         let refused = |why: String| Err(Error::new(ErrorKind::ProxyLogin, at, format!("{proxy} {why}")));
-        if proxy.login.is_none() {
+        let Some(login) = &proxy.login else {
             return refused("wants a user name and a password".into());
-        }
+        };
         if self.challenge.is_some() {
             return refused("did not accept the user name and the password".into());
         }
-        let builder = challenges
-            .iter()
-            .fold(PasswordClient::builder(), |builder, one| builder.challenges(one.as_ref()));
-        match builder.build() {
-            Ok(challenge) => self.challenge = Some(challenge),
-            Err(_) => return refused(only_other_schemes(challenges)),
-        }
+        let challenges = challenge::read(challenges.iter().map(|one| one.as_ref().as_bytes()));
+        self.challenge = match challenge::strongest(&challenges, login, Schemes::Any) {
+            Some(Challenge::Basic(_)) => Some(Accepted::Basic),
+            Some(Challenge::Digest(digest)) => {
+                Some(Accepted::Digest(Nonce::new(digest.clone(), &self.gateway.random)))
+            }
+            _ => return refused(only_other_schemes(&challenges)),
+        };
         Ok(())
     }
 
@@ -133,11 +141,8 @@ impl Attempt<'_> {
 }
 
 /// Returns a text with the schemes that a proxy accepts, none of which is supported here.
-fn only_other_schemes<S: AsRef<str>>(challenges: &[S]) -> String {
-    let schemes = challenges.iter().flat_map(|one| {
-        ChallengeParser::new(one.as_ref()).map_while(Result::ok).map(|challenge| challenge.scheme.to_string())
-    });
-    let mut schemes: Vec<String> = schemes.take(SCHEMES_SHOWN).collect();
+fn only_other_schemes(challenges: &[Challenge]) -> String {
+    let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).take(SCHEMES_SHOWN).collect();
     schemes.dedup();
     match schemes.is_empty() {
         true => "wants a login and does not say in which way".into(),
