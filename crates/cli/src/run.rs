@@ -105,8 +105,14 @@ pub(crate) fn run(args: &Args) -> Exit {
         0 | 1 => Trace::default(),
         _ => Trace::start(Paint(settings::output_settings(args, false).color)),
     };
-    let fetched = match input::list_url(args).map(|url| fetch_list(args, url)).transpose() {
-        Ok(fetched) => fetched,
+    // Standard input may be a pipe, because answers come from the terminal.
+    let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
+    let file_limit = platform::raise_file_limit();
+    let resolve = |to_stdout| {
+        settings::resolve(args, to_stdout, terminal.is_some(), file_limit).map_err(|why| usage(&why))
+    };
+    let (fetched, resolved) = match list_at_url(args, &resolve).transpose() {
+        Ok(before) => before.unzip(),
         Err(exit) => return exit,
     };
     let asked = Asks::of(args).and_then(|what| Ok((what, input::of(args, fetched)?)));
@@ -116,21 +122,14 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let to_stdout =
         matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.destination == Destination::Stdout));
-    // Standard input may be a pipe, because answers come from the terminal.
-    let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
-    let file_limit = platform::raise_file_limit();
-    let (mut settings, output) = match settings::resolve(args, to_stdout, terminal.is_some(), file_limit) {
+    let (mut settings, output) = match resolved.map_or_else(|| resolve(to_stdout), Ok) {
         Ok(resolved) => resolved,
-        Err(why) => return usage(&why),
+        Err(exit) => return exit,
     };
     if let Some(hint) = settings::folder_hint(args) {
         printer::err(&format!("note: {hint}\n"));
     }
-    settings.single = match &input {
-        Input::Jobs(jobs) => jobs.len() == 1,
-        Input::List(_, files) => *files == 1,
-        Input::Stdin => false,
-    };
+    settings.single = input.count() == Some(1);
     survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
     if settings.insecure && settings.cacert.is_some() {
         warn("--insecure trusts every certificate, so --cacert makes no difference");
@@ -195,14 +194,24 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     })
 }
 
+type Resolved = (Settings, OutputSettings);
+
+/// Fetches the list, if it is at a URL. Returns it together with the settings, which are resolved only once,
+/// because some of their files may be pipes.
+fn list_at_url(
+    args: &Args,
+    resolve: &dyn Fn(bool) -> Result<Resolved, Exit>,
+) -> Option<Result<(List, Resolved), Exit>> {
+    let url = input::list_url(args)?;
+    Some(resolve(false).and_then(|resolved| Ok((fetch_list(&resolved.0, url)?, resolved))))
+}
+
 /// Fetches the list at a URL, before the run starts.
-fn fetch_list(args: &Args, url: &str) -> Result<List, Exit> {
-    let bad = |why: &str| usage(&escaped(why));
-    let url = job::parse_url(url).map_err(|e| bad(&e.to_string()))?;
-    let (settings, _) = settings::resolve(args, false, false, usize::MAX).map_err(|why| bad(&why))?;
+fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
+    let url = job::parse_url(url).map_err(|e| usage(&escaped(&e.to_string())))?;
     let runtime = runtime()?;
     // Here Ctrl-C ends the program at once, because no download has started.
-    let text = runtime.block_on(downhaul_engine::fetch_text(settings, &url, metalink::LONGEST));
+    let text = runtime.block_on(downhaul_engine::fetch_text(settings.clone(), &url, metalink::LONGEST));
     runtime.shutdown_background();
     let shown = show::url(&url);
     let failed = |why: &str, exit| {
@@ -249,7 +258,7 @@ async fn download(
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
     let outputs = start_outputs(args, output, terminal.filter(|_| asks), &session, &shared);
     let mut signals = Signals::listen();
-    let from_stdin = matches!(input, Input::Stdin);
+    let streamed = input.stream().map(ToString::to_string);
     feed(input, what, &session, &shared, checks);
 
     let summary = loop {
@@ -273,8 +282,8 @@ async fn download(
     write_last_output(join, &shared, &mut signals).await;
     let closing = closing(&summary, output, shared.ending(), &shared.take_last());
     write_last_output(move || printer::err(&closing), &shared, &mut signals).await;
-    if from_stdin && summary.files == 0 && shared.ending().is_none() {
-        return usage(&format!("the list on standard input is empty: {}", input::HAS_NO_URL));
+    if let Some(list) = streamed.filter(|_| summary.files == 0 && shared.ending().is_none()) {
+        return usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL));
     }
     conclude(&summary, shared.ending())
 }
@@ -373,11 +382,8 @@ fn start_outputs(
 fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
     let (session, shared) = (session.clone(), shared.clone());
     let runtime = tokio::runtime::Handle::current();
-    match &input {
-        Input::Jobs(jobs) => shared.files.store(jobs.len() as u64, Ordering::Relaxed),
-        Input::List(_, count) => shared.files.store(*count, Ordering::Relaxed),
-        Input::Stdin => shared.more.store(true, Ordering::Relaxed),
-    }
+    shared.files.store(input.count().unwrap_or(0), Ordering::Relaxed);
+    shared.more.store(input.count().is_none(), Ordering::Relaxed);
     // The end of the program does not wait for this thread, because it may be blocked in a read from an empty
     // pipe.
     thread::spawn(move || {
@@ -386,19 +392,30 @@ fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, 
                 // These jobs do not come from a list, so they have no line number.
                 feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &asks, &session, &shared, &runtime);
             }
-            Input::List(list, _) => match list.jobs() {
-                Ok(jobs) => feed_list(jobs, &asks, &session, &shared, &runtime),
-                Err(e) => warn(&format!("the list {list} cannot be read any more: {e}")),
+            Input::List(list, count) => match list.jobs() {
+                Ok(jobs) => {
+                    let passed = feed_list(jobs, &asks, &session, &shared, &runtime);
+                    if passed.is_some_and(|passed| passed < count) {
+                        lost(&shared, &format!("the list {list} became shorter while it was read"));
+                    }
+                }
+                Err(e) => lost(&shared, &format!("the list {list} cannot be read any more: {e}")),
             },
-            Input::Stdin => {
+            Input::Stream(stream) => {
                 let mut warned = checks;
-                let jobs = input::read_list(std::io::stdin()).inspect(|(_, job)| {
+                let warn_once = |(_, job): &AtLine| {
                     if !warned && job.as_ref().is_ok_and(|job| !job.expected.is_empty()) {
                         warned = true;
                         warn(survey::NOT_CHECKED);
                     }
-                });
-                feed_list(jobs, &asks, &session, &shared, &runtime);
+                };
+                let shown = stream.to_string();
+                match stream.jobs() {
+                    Ok(jobs) => {
+                        feed_list(jobs.inspect(warn_once), &asks, &session, &shared, &runtime);
+                    }
+                    Err(e) => lost(&shared, &format!("the list {shown} cannot be read: {e}")),
+                }
             }
         }
         shared.more.store(false, Ordering::Relaxed);
@@ -406,13 +423,21 @@ fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, 
     });
 }
 
+/// Says that not all files of a list are known, and ends the run with an error.
+fn lost(shared: &Shared, why: &str) {
+    error(why);
+    shared.end(Exit::Disk);
+}
+
+/// Returns the number of jobs that were passed. Returns `None` if the session ended before the jobs did.
 fn feed_list(
     jobs: impl Iterator<Item = AtLine>,
     asks: &Asks,
     session: &Session,
     shared: &Shared,
     runtime: &tokio::runtime::Handle,
-) {
+) -> Option<u64> {
+    let mut passed = 0;
     for (_, job) in jobs {
         let job = job.map(|job| asks.apply(job));
         let line = shared.pending.as_ref().and_then(|_| job.as_ref().ok().map(failed::line));
@@ -420,11 +445,13 @@ fn feed_list(
             Ok(job) => runtime.block_on(session.add(job)),
             Err(error) => runtime.block_on(session.add_failed(error)),
         };
-        let Ok(id) = taken else { return };
+        let id = taken.ok()?;
+        passed += 1;
         if let (Some(pending), Some(line)) = (&shared.pending, line) {
             pending.insert(id, line);
         }
     }
+    Some(passed)
 }
 
 /// Writes the last output on a thread of its own. A run that was stopped waits at most [`LAST_OUTPUT_LIMIT`]

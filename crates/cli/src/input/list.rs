@@ -1,4 +1,4 @@
-//! Reads lists of jobs from files, fetched documents and standard input. Files and documents are read twice.
+//! Reads lists of jobs from files and fetched documents. They are read twice.
 //!
 //! Invariant: a list file that has a mistake is refused as a whole, before any request.
 
@@ -78,8 +78,8 @@ impl List {
 pub struct Jobs {
     /// True for a Metalink document. Someone else has usually written it, so one wrong file is no reason to
     /// refuse the others.
-    of_a_document: bool,
-    all: Box<dyn Iterator<Item = AtLine>>,
+    pub(super) of_a_document: bool,
+    pub(super) all: Box<dyn Iterator<Item = AtLine>>,
 }
 
 impl Iterator for Jobs {
@@ -91,7 +91,7 @@ impl Iterator for Jobs {
 }
 
 /// Reads the files of a Metalink document. If two have the same name, the later one is an error.
-fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
+pub(super) fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
     let mut seen = Names::default();
     Metalink::new(document).map(move |(line, job)| {
         let job = job.and_then(|job| match seen.add(&job, line) {

@@ -3,17 +3,20 @@
 mod clashes;
 mod glob;
 mod list;
+mod stream;
 mod urls;
 
 pub(crate) use glob::looks_like_pattern;
+pub use list::List;
 pub(crate) use list::{HAS_NO_URL, lines};
-pub use list::{List, read_list};
+pub use stream::Stream;
 pub(crate) use urls::split_urls;
 
 use crate::args::Args;
 use crate::survey::Survey;
 use clashes::{Clash, Names};
 use downhaul_engine::core::job::{self, Job};
+use downhaul_engine::core::show;
 
 /// The origin of the jobs.
 #[derive(Debug)]
@@ -22,8 +25,27 @@ pub enum Input {
     Jobs(Vec<Job>),
     /// A list that was checked, and the number of its jobs. The list is read again during the run.
     List(List, u64),
-    /// Standard input, which is read during the run.
-    Stdin,
+    /// Standard input, or a pipe. It is read during the run.
+    Stream(Stream),
+}
+
+impl Input {
+    /// Returns the number of jobs, if it is known before the run.
+    pub(crate) fn count(&self) -> Option<u64> {
+        match self {
+            Input::Jobs(jobs) => Some(jobs.len() as u64),
+            Input::List(_, count) => Some(*count),
+            Input::Stream(_) => None,
+        }
+    }
+
+    /// Returns the list, if it is read during the run.
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        match self {
+            Input::Stream(stream) => Some(stream),
+            Input::Jobs(_) | Input::List(..) => None,
+        }
+    }
 }
 
 /// Returns the URL of the list, if the list is given by a URL.
@@ -44,8 +66,11 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
                     .into(),
             );
         }
-        if list.as_os_str() == "-" {
-            return Ok((Input::Stdin, survey));
+        let opened = Stream::open(list).map_err(|e| {
+            format!("the list {} cannot be read: {e}", show::escaped(&list.to_string_lossy()))
+        })?;
+        if let Some(stream) = opened {
+            return Ok((Input::Stream(stream), survey));
         }
         let list = fetched.unwrap_or_else(|| List::File(list.clone()));
         let count = list::check(&list, &mut survey)?;
@@ -70,6 +95,7 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
 
 #[cfg(test)]
 mod tests {
+    use super::list::read_list;
     use super::*;
     use clap::Parser;
     use downhaul_engine::core::job::Destination;

@@ -277,3 +277,60 @@ fn keys_of_json_lines_that_seem_to_have_a_digest_are_used_or_refused() {
     }
     assert_eq!(server.requests().len(), before);
 }
+
+/// Shells give `<(command)` as `/dev/fd/63`. A list in a pipe can be read only once.
+#[cfg(unix)]
+#[test]
+fn a_list_in_a_pipe_is_read_once_and_an_empty_one_is_an_error() {
+    let server = Server::start();
+    let [a, b] = put(&server, ["a", "b"]);
+    let lines = format!("{a}\n{b}\n");
+    let document = format!(
+        "<metalink xmlns='urn:ietf:params:xml:ns:metalink'>{}</metalink>",
+        [&a, &b]
+            .map(|url| format!("<file name='{}'><url>{url}</url></file>", &url[url.len() - 1..]))
+            .concat()
+    );
+    for list in ["/dev/stdin", "/dev/fd/0", "-"] {
+        for text in [&lines, &document] {
+            let place = Place::new();
+            let out = place.run_with(&["-i", list], text.as_bytes());
+            place.assert_exact(&out, "a", &content("a", 1000));
+            place.assert_exact(&out, "b", &content("b", 1000));
+        }
+        let place = Place::new();
+        let out = place.run_with(&["-i", list], b"# nothing\n");
+        assert!(out.status == 2 && out.stderr.contains("is empty: it has nothing but"), "{}", out.stderr);
+    }
+    let place = Place::new();
+    let out = place.run(&["-i", "/dev/null"]);
+    assert!(out.status == 2 && out.stderr.contains("the list /dev/null is empty"), "{}", out.stderr);
+    let place = Place::new();
+    let made = std::process::Command::new("mkfifo").arg(place.path().join("fifo")).status();
+    assert!(made.expect("mkfifo starts").success());
+    let before = server.requests().len();
+    let child = place.start(&["-i", "fifo"]);
+    // The file is opened for both, so that this test does not wait for a reader.
+    let mut fifo =
+        std::fs::File::options().read(true).write(true).open(place.path().join("fifo")).expect("opens");
+    fifo.write_all(lines.as_bytes()).expect("writes");
+    crate::common::wait_until("the program reads the list", || server.requests().len() >= before + 2);
+    drop(fifo);
+    let out = crate::common::finish(child);
+    place.assert_exact(&out, "a", &content("a", 1000));
+    place.assert_exact(&out, "b", &content("b", 1000));
+}
+
+/// The settings were read once for the list and once for its files.
+#[cfg(unix)]
+#[test]
+fn a_pipe_of_an_option_is_read_once_if_the_list_is_at_a_url() {
+    let server = Server::start();
+    let [a] = put(&server, ["a"]);
+    let list = server.put("/l/list", format!("{a}\n"));
+    let place = Place::new();
+    let sums = format!("{}  a\n", sha256(&content("a", 1000)));
+    let out = place.run_with(&["-i", &list, "--checksum-file", "/dev/stdin"], sums.as_bytes());
+    place.assert_exact(&out, "a", &content("a", 1000));
+    assert!(out.stderr.contains("sha-256"), "{}", out.stderr);
+}
