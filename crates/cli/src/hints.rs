@@ -12,6 +12,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("connect.refused", "The host is there, but nothing listens on that port. Is the server running?"),
     ("connect.timeout", "Check the network, or try -4 or -6 if one of them is broken here."),
     ("connect.failed", "Check the network, or try -4 or -6 if one of them is broken here."),
+    ("proxy.invalid", "Correct that variable, or give --proxy. --proxy '' connects without a proxy."),
     (
         "proxy.unreachable",
         "Check --proxy, or http_proxy and https_proxy. --proxy '' connects without a proxy.",
@@ -148,6 +149,14 @@ pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
 pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
     (code == "http.unauthorized" && message.contains("the server did not accept")).then(|| {
         "Check it, and that this account may have the file. The same login is sent to a server three times at most."
+            .into()
+    })
+}
+
+/// Returns advice if it is not known which of a server and a proxy requires a login.
+pub(crate) fn proxy_may_want_login(code: &str, message: &str) -> Option<String> {
+    (code == "http.unauthorized" && message.contains("or from the proxy")).then(|| {
+        "If the proxy wants a login, give it with --proxy-user NAME:PASSWORD. The login for the server is that of --user NAME."
             .into()
     })
 }

@@ -7,10 +7,11 @@ use crate::logins;
 use crate::settings::variable;
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 
-/// Returns the proxy of `--proxy`, or else the proxies of the environment, which is read as curl reads it.
+/// Returns the proxy of `--proxy`, or else the proxies of the environment, which is read as curl reads it. A
+/// variable that cannot be used is an error only of the URLs that need it.
 ///
 /// # Errors
-/// Returns what is wrong with an option or a variable, without its value.
+/// Returns what is wrong with an option, without its value.
 pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
     let login = logins::login(http.proxy_user.as_ref());
     let read = |name: &str, text: &str| {
@@ -30,19 +31,15 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
     // In a CGI program, the web server sets HTTP_PROXY to the header `Proxy` of the client, which anyone can
     // choose (httpoxy.org).
     let is_cgi = variable("REQUEST_METHOD").is_some();
-    let of = |names: [&'static str; 4]| {
+    let mut unusable = Vec::new();
+    let mut of = |scheme: &str, names: [&'static str; 4]| {
         let mut usable = names.into_iter().filter(|name| *name != "HTTP_PROXY" || !is_cgi);
-        usable
-            .find_map(|name| Some((name, variable(name)?)))
-            .map(|(name, text)| read(name, &text))
-            .transpose()
+        let (name, text) = usable.find_map(|name| Some((name, variable(name)?)))?;
+        read(name, &text).map_err(|why| unusable.push((scheme.to_string(), why))).ok()
     };
-    Ok(Proxies {
-        http: of(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
-        https: of(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
-        except,
-        ..Proxies::default()
-    })
+    let http = of("http", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]);
+    let https = of("https", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
+    Ok(Proxies { http, https, except, unusable, ..Proxies::default() })
 }
 
 /// Returns the proxy of a section for hosts. An empty URL means a direct connection.

@@ -122,7 +122,10 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let to_stdout =
         matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.destination == Destination::Stdout));
-    let (mut settings, output) = match resolved.map_or_else(|| resolve(to_stdout), Ok) {
+    let checked = |all: (Settings, OutputSettings)| {
+        survey.check_proxies(&all.0).map(|()| all).map_err(|why| usage(&why))
+    };
+    let (mut settings, output) = match resolved.map_or_else(|| resolve(to_stdout), Ok).and_then(checked) {
         Ok(resolved) => resolved,
         Err(exit) => return exit,
     };

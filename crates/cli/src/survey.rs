@@ -40,6 +40,15 @@ impl Survey {
         remember(&mut self.given, url);
     }
 
+    /// Checks that every proxy that a URL of the run needs can be used.
+    ///
+    /// # Errors
+    /// Returns what is wrong with such a proxy.
+    pub fn check_proxies(&self, settings: &Settings) -> Result<(), String> {
+        let mut urls = self.given.iter().chain(&self.named).filter_map(|origin| Url::parse(origin).ok());
+        urls.find_map(|url| settings.proxies.why_unusable(&url).map(String::from)).map_or(Ok(()), Err)
+    }
+
     /// Adds the origins that may get the headers to the settings. Returns notes about them for the user.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
         let mut warnings = Vec::new();

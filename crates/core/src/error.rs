@@ -148,6 +148,8 @@ kinds! {
         "no connection within --connect-timeout";
     ConnectFailed     "connect.failed"         Again  Remote  Connection Silent  Keep    May
         "the host cannot be reached";
+    ProxyInvalid      "proxy.invalid"          Never  Request Connection Silent  Keep    Fails
+        "the proxy for this URL cannot be used";
     ProxyUnreachable  "proxy.unreachable"      Again  Remote  Connection Silent  Keep    May
         "the proxy cannot be reached";
     ProxyLogin        "proxy.login"            Person Remote  Connection Silent  Keep    Fails

@@ -48,12 +48,15 @@ pub enum Protocol {
 }
 
 /// The schemes of proxy URLs.
-const PROTOCOLS: [(&str, Protocol); 5] = [
+const PROTOCOLS: [(&str, Protocol); 6] = [
     ("http", Protocol::Http),
     ("https", Protocol::Https),
     ("socks4a", Protocol::Socks4a),
     ("socks5", Protocol::Socks5),
     ("socks5h", Protocol::Socks5h),
+    // Desktops such as GNOME export `all_proxy=socks://HOST:PORT/`, and mean SOCKS5 with names that the proxy
+    // resolves.
+    ("socks", Protocol::Socks5h),
 ];
 
 /// The port of proxies whose URL has no port, as in curl.
@@ -162,6 +165,9 @@ pub struct Proxies {
     pub http: Option<Proxy>,
     /// The proxy for `https` URLs.
     pub https: Option<Proxy>,
+    /// The schemes whose proxy was named in a form that cannot be used, each with the reason. A URL that
+    /// needs such a proxy is not requested, because a direct connection is not what the user wants.
+    pub unusable: Vec<(String, String)>,
     /// The hosts that are reached without a proxy.
     pub except: NoProxy,
     /// Rules for some hosts. Their proxies replace those above.
@@ -176,15 +182,29 @@ impl Proxies {
 
     /// Returns the proxy that a URL goes through, or `None` for a direct connection.
     pub fn of(&self, url: &Url) -> Option<&Proxy> {
-        let rules = self.for_hosts.all().iter().filter(|(pattern, _)| pattern.matches(url));
-        let of_rule = rules.into_iter().find_map(|(_, options)| options.proxy.as_ref());
+        let of_rule = self.of_rule(url);
         let proxy = match url.scheme() {
             "http" | "https" if of_rule.is_some() => of_rule.and_then(Option::as_ref),
             "http" => self.http.as_ref(),
             "https" => self.https.as_ref(),
             _ => None,
         };
-        proxy.filter(|_| url.host().is_some_and(|host| !self.except.has(&host)))
+        proxy.filter(|_| !self.is_excepted(url))
+    }
+
+    /// Returns what is wrong with the proxy that a URL needs, if that proxy cannot be used.
+    pub fn why_unusable(&self, url: &Url) -> Option<&str> {
+        let (_, why) = self.unusable.iter().find(|(scheme, _)| scheme == url.scheme())?;
+        (self.of_rule(url).is_none() && !self.is_excepted(url)).then_some(why)
+    }
+
+    fn of_rule(&self, url: &Url) -> Option<&Option<Proxy>> {
+        let mut rules = self.for_hosts.all().iter().filter(|(pattern, _)| pattern.matches(url));
+        rules.find_map(|(_, options)| options.proxy.as_ref())
+    }
+
+    fn is_excepted(&self, url: &Url) -> bool {
+        url.host().is_none_or(|host| self.except.has(&host))
     }
 
     /// Returns all proxies, each once.
@@ -221,6 +241,7 @@ mod tests {
             ("socks5h://10.0.0.1", "socks5h://10.0.0.1:1080"),
             ("socks5://[::1]:9", "socks5://[::1]:9"),
             ("socks4a://h:80", "socks4a://h:80"),
+            ("socks://127.0.0.1:1080/", "socks5h://127.0.0.1:1080"),
             ("http://ann:p%40s:s@h:1", "http://h:1 ann|p@s:s"),
             ("ann:@h:1", "http://h:1 ann|"),
             ("ann@h:1", "http://h:1 ann|"),

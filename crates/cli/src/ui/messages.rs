@@ -202,7 +202,8 @@ impl<'a> Messages<'a> {
             || hints::has_expired(&error.code, url).or_else(|| hints::has_expired(&error.code, &error.at));
         let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
         let refused = hints::was_not_accepted(&error.code, &error.message);
-        wrong.or(assumed).or(refused).or(redirected).or_else(expired).or(pattern)
+        let of_proxy = hints::proxy_may_want_login(&error.code, &error.message);
+        wrong.or(assumed).or(of_proxy).or(refused).or(redirected).or_else(expired).or(pattern)
     }
 
     fn failed(

@@ -249,8 +249,9 @@ fn answers_of_a_proxy_are_never_taken_for_answers_of_the_server() {
         (Does::Answers(endless), "proxy.failed", "sent an answer without an end"),
         (Does::Answers(b"HTTP/1.1 100 W\r\n\r\n".repeat(30)), "proxy.failed", "sent no final answer"),
         (Does::IsSilent, "proxy.failed", "did not answer within 1 s"),
-        // The tunnel is open, but the bytes that arrive through it are not TLS.
-        (Does::Answers(b"HTTP/1.1 200 OK\r\n\r\n<html>no</html>".to_vec()), "tls.", "TLS"),
+        (answer("401 Unauthorized", ""), "proxy.login", "401 Unauthorized"),
+        // The tunnel is open, but the bytes that arrive through it are the login page of a network.
+        (Does::Answers(b"HTTP/1.1 200 OK\r\n\r\n<html>no</html>".to_vec()), "proxy.failed", "is not TLS"),
     ] {
         let proxy = Model::start(does, 0);
         let place = Place::new();
@@ -259,9 +260,8 @@ fn answers_of_a_proxy_are_never_taken_for_answers_of_the_server() {
         let out = place.run(&args);
         assert_fails(&place, &out, code, says);
         assert!(!out.stderr.contains('\x1b'), "{:?}", out.stderr);
-        if code != "tls." {
-            assert!(out.stderr.contains(&url), "the proxy is named: {}", out.stderr);
-        }
+        assert!(out.stderr.contains(&url), "the proxy is named: {}", out.stderr);
+        assert!(!out.stderr.contains("write http://"), "{}", out.stderr);
         assert!(proxy.seen()[0].starts_with("CONNECT h.example:443 HTTP/1.1\r\nHost: h.example:443\r\n"));
     }
     let dead = format!("http://127.0.0.1:{}", free_port());
@@ -309,16 +309,93 @@ fn the_error_says_if_a_proxy_does_not_accept_the_login() {
 }
 
 #[test]
-fn a_failure_of_a_forwarded_request_may_come_from_the_proxy_or_from_the_server() {
-    let proxy = Model::start(Does::Answers(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n".to_vec()), 0);
+fn a_failure_of_a_forwarded_request_says_if_it_comes_from_the_proxy_or_from_the_server() {
+    const EITHER: &str = "from the server or from the proxy ";
+    for (status, headers, code, says) in [
+        ("502 Bad", "", "http.server", EITHER),
+        ("500 Bad", "", "http.server", EITHER),
+        ("503 Bad", "Via: 1.1 x\r\n", "http.busy", EITHER),
+        ("401 Log In", "", "http.unauthorized", EITHER),
+        ("403 No", "", "http.forbidden", EITHER),
+        ("404 None", "", "http.not_found", ""),
+        // These were forwarded.
+        ("500 Bad", "Via: 1.1 x\r\nServer: squid\r\n", "http.server", ""),
+        ("401 Log In", "Via: 1.1 x\r\nWWW-Authenticate: Basic realm=\"a\"\r\n", "http.unauthorized", ""),
+        // These are of the proxy.
+        ("401 Unauthorized", "Server: tinyproxy/1.11.1\r\n", "proxy.login", "401 Unauthorized"),
+        ("401 Unauthorized", "Proxy-Authenticate: Basic\r\n", "proxy.login", "401 Unauthorized"),
+        ("500 Unable", "Server: tinyproxy/1.11.1\r\n", "proxy.failed", "500 Internal Server Error"),
+        ("403 No", "X-Squid-Error: ERR_ACCESS_DENIED 0\r\nVia: x\r\n", "proxy.refused", "403 Forbidden"),
+        ("503 No", "X-Squid-Error: ERR_DNS_FAIL 0\r\nVia: x\r\n", "proxy.failed", "503 Service"),
+    ] {
+        let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n");
+        let proxy = Model::start(Does::Answers(answer.into_bytes()), 0);
+        let place = Place::new();
+        let args = ["http://h.example/f", "--proxy", &proxy.url("http"), "--user", "ann:quiet"];
+        let out = place.run(&[&args[..], &["--retries", "0"]].concat());
+        assert_fails(&place, &out, code, says);
+        let names_it = code.starts_with("proxy.") || says == EITHER;
+        // The command in a later line has the URL of the proxy too.
+        let message = out.stderr.lines().next().unwrap_or_default();
+        assert_eq!(message.contains(&proxy.url("http")), names_it, "{status} {headers}: {}", out.stderr);
+        assert!(says != EITHER || out.stderr.contains(&format!("{says}{}", proxy.url("http"))));
+        if status.starts_with("401") && names_it {
+            assert!(out.stderr.contains("--proxy-user"), "{}", out.stderr);
+            // The login for the server does not answer a refusal of the proxy.
+            assert!(code != "proxy.login" || proxy.seen().len() == 1, "{:?}", proxy.seen());
+        }
+    }
+}
+
+#[test]
+fn a_request_without_a_response_says_through_which_proxy_it_went() {
+    for (does, code) in [
+        (Does::Answers(Vec::new()), "net.reset"),
+        (Does::IsSilent, "net.silent"),
+        (Does::Answers(b"x\n\n".to_vec()), "http."),
+    ] {
+        let proxy = Model::start(does, 0);
+        let place = Place::new();
+        let args = ["http://h.example/f", "--retries", "0", "--timeout", "1", "--proxy", &proxy.url("http")];
+        let out = place.run(&args);
+        assert_fails(&place, &out, code, &format!("through the proxy {}", proxy.url("http")));
+    }
+}
+
+#[test]
+fn a_variable_with_an_unusable_proxy_stops_only_runs_that_need_the_proxy() {
+    let server = Server::start();
+    let through = format!("http://127.0.0.1:{}", server.port());
+    let url = server.url("well_behaved/9/f");
+    let away = server.url(&format!("redirect/9/f?to={}", "https://127.0.0.1:9/f"));
+    let odd = "gopher://ann:hush@127.0.0.1:1/";
+    for (variables, args, is_fetched) in [
+        (&[("all_proxy", odd), ("http_proxy", &through)][..], &[][..], true),
+        (&[("all_proxy", odd), ("no_proxy", "*")], &[], true),
+        (&[("all_proxy", odd)], &["--no-proxy", "127.0.0.0/8"], true),
+        (&[("all_proxy", odd)], &["--proxy", ""], true),
+        (&[("https_proxy", odd)], &[], true),
+        (&[("all_proxy", odd)], &[], false),
+        (&[("http_proxy", odd)], &[], false),
+    ] {
+        let place = Place::new();
+        let mut command = place.command(&[&[url.as_str()], args].concat());
+        command.envs(variables.iter().copied());
+        let out = crate::common::finish(command.spawn().expect("the program starts"));
+        if is_fetched {
+            place.assert_exact(&out, "f", &content("f", 9));
+        } else {
+            let says = format!("{}: a proxy URL begins with one of", variables[0].0);
+            assert!(out.status == 2 && out.stderr.contains(&says), "{variables:?}: {}", out.stderr);
+        }
+        assert!(!out.stderr.contains("hush"), "{}", out.stderr);
+    }
+    // A redirect to a URL that needs it does not go past the proxy.
     let place = Place::new();
-    let out = place.run(&["http://h.example/f", "--proxy", &proxy.url("http"), "--retries", "0"]);
-    assert_fails(
-        &place,
-        &out,
-        "http.server",
-        &format!("from the server or from the proxy {}", proxy.url("http")),
-    );
+    let mut command = place.command(&[&away, "--on-error", "skip"]);
+    command.env("https_proxy", odd);
+    let out = crate::common::finish(command.spawn().expect("the program starts"));
+    assert_fails(&place, &out, "proxy.invalid", "https_proxy: a proxy URL begins with one of");
 }
 
 #[test]
@@ -396,6 +473,8 @@ fn the_scheme_decides_if_a_socks_proxy_gets_names_or_addresses() {
     let granted_5 = vec![vec![5, 0], vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0]];
     for (scheme, replies, wanted) in [
         ("socks5h", granted_5.clone(), [&[5, 1, 0, 3, 9], &b"localhost"[..], &port].concat()),
+        // This is what desktops write into `all_proxy`.
+        ("socks", granted_5.clone(), [&[5, 1, 0, 3, 9], &b"localhost"[..], &port].concat()),
         ("socks5", granted_5, [&[5, 1, 0, 1, 127, 0, 0, 1][..], &port].concat()),
         (
             "socks4a",

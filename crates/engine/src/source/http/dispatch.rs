@@ -105,16 +105,34 @@ impl Dispatcher {
         &self,
         url: &Url,
         peer: Peer,
+        http_request: HttpRequest,
+        request: &Request,
+    ) -> Result<HttpResponse, Error> {
+        let route = self.connector.route(url, peer);
+        let result = match route.forwarder() {
+            Some(gateway) => {
+                let patience = self.settings.timeout;
+                forward::send(&self.http1, (&route, gateway), url, http_request, patience).await
+            }
+            None => self.send_to_server(&route, url, http_request, request).await,
+        };
+        result.map_err(|error| match route.gateway() {
+            Some(gateway) => gateway.named_in(error),
+            None => error,
+        })
+    }
+
+    async fn send_to_server(
+        &self,
+        route: &Route,
+        url: &Url,
         mut http_request: HttpRequest,
         request: &Request,
     ) -> Result<HttpResponse, Error> {
-        let (route, patience) = (self.connector.route(url, peer), self.settings.timeout);
-        if let Some(gateway) = route.forwarder() {
-            return forward::send(&self.http1, (&route, gateway), url, http_request, patience).await;
-        }
+        let patience = self.settings.timeout;
         // This header is for proxies only, and [`super::proxy`] adds it to the connections to a proxy.
         http_request.headers_mut().remove(PROXY_AUTHORIZATION);
-        let over_http1 = |request| self.http1.send(&route, url, request, patience);
+        let over_http1 = |request| self.http1.send(route, url, request, patience);
         match self.settings.http_version {
             HttpVersion::One => return over_http1(http_request).await,
             // After a failure of HTTP/2, a request is sent again over HTTP/1.1.
@@ -123,8 +141,8 @@ impl Dispatcher {
             }
             HttpVersion::Auto | HttpVersion::Two => {}
         }
-        let origin = self.origin(&route);
-        let response = match self.send_over_http2(&origin, &route, url, &http_request, request).await? {
+        let origin = self.origin(route);
+        let response = match self.send_over_http2(&origin, route, url, &http_request, request).await? {
             Some(response) => response,
             None => over_http1(http_request).await?,
         };

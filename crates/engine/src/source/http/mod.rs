@@ -336,9 +336,9 @@ impl HttpFile {
         if let Some(size) = size {
             line += &format!(", its file has {size} bytes");
         }
-        // A proxy sends these statuses too if it cannot reach the server. The response does not show whether
-        // the proxy or the server sent it.
-        if let (502..=504, Some(proxy)) = (status, self.client.dispatcher.forwarder(url)) {
+        if proxy::forward::is_of_either(status, response.headers())
+            && let Some(proxy) = self.client.dispatcher.forwarder(url)
+        {
             line += &format!(", from the server or from the proxy {proxy}");
         }
         let mut error = match throttle::decide(kind, again, Circumstances::default()) {

@@ -181,6 +181,9 @@ impl Connector {
                 Error::new(ErrorKind::ConnectFailed, at, detail)
             });
         }
+        if let Some(why) = self.proxies.why_unusable(url) {
+            return Err(Error::new(ErrorKind::ProxyInvalid, at, why));
+        }
         let other = self.other_target(url);
         let (host, server) = (&server.host, other.as_ref().unwrap_or(server));
         match route.gateway() {

@@ -3,7 +3,7 @@
 //! Invariant: the request contains the server's host and port, the User-Agent of this program, and the login
 //! of the proxy. It contains no header or secret for the server.
 
-use super::Tunnel;
+use super::{Tunnel, kind_of_status};
 use crate::source::http::dial;
 use crate::source::http::socket::Socket;
 use downhaul_core::error::{Error, ErrorKind};
@@ -67,11 +67,6 @@ pub(super) async fn request_tunnel(
 
 /// Returns the error for an answer that neither opens a tunnel nor requires a login.
 pub(super) fn refusal(answer: &Answer, tunnel: &Tunnel<'_>) -> Error {
-    let kind = match answer.status {
-        // With these statuses, the proxy may open the same tunnel a little later.
-        408 | 429 | 500..=599 => ErrorKind::ProxyFailed,
-        _ => ErrorKind::ProxyRefused,
-    };
     let line = format!("answered {} {}", answer.status, answer.reason);
-    tunnel.error(kind, line.trim_end())
+    tunnel.error(kind_of_status(answer.status), line.trim_end())
 }

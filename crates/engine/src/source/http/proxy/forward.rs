@@ -2,25 +2,32 @@
 //!
 //! Invariant: the login of the proxy is added only here, to requests on a connection to the proxy.
 
-use super::Gateway;
+use super::{Gateway, kind_of_status};
 use crate::source::http::body::HttpResponse;
 use crate::source::http::http1::Pool;
-use crate::source::http::request::HttpRequest;
+use crate::source::http::request::{self, HttpRequest};
 use crate::source::http::route::Route;
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
-use http::Uri;
-use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
+use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, VIA};
+use http::{HeaderMap, Uri};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
 use url::Url;
 
+/// The beginnings of the header `Server` in responses that these proxies write themselves. In responses that
+/// they forward, the header is that of the server.
+const PROXY_PROGRAMS: [&str; 3] = ["tinyproxy", "squid", "privoxy"];
+
+/// The reason in responses that squid writes itself, such as `ERR_DNS_FAIL 0`.
+const SQUID_ERROR: &str = "x-squid-error";
+
 /// Sends a request through a proxy. A response with status 407 comes from the proxy.
 ///
 /// # Errors
-/// Returns `proxy.login` if the proxy requires a login, and an error if there is no response.
+/// Returns `proxy.*` if the response is a failure of the proxy itself, and an error if there is no response.
 pub(in crate::source::http) async fn send(
     pool: &Arc<Pool>,
     (route, gateway): (&Route, &Gateway),
@@ -41,8 +48,14 @@ pub(in crate::source::http) async fn send(
         }
         let response = pool.send(route, url, request.clone(), timeout_after).await?;
         if response.status() != http::StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            attempt.on_accepted();
-            return Ok(response);
+            if !says_that_it_is_of_the_proxy(response.status().as_u16(), response.headers()) {
+                attempt.on_accepted();
+                return Ok(response);
+            }
+            let status = response.status();
+            let what = format!("{} answered {}", gateway.proxy, request::status_line(status));
+            drop(response.discard().await);
+            return Err(Error::new(kind_of_status(status.as_u16()), at, what));
         }
         let challenges: Vec<String> = response
             .headers()
@@ -53,6 +66,22 @@ pub(in crate::source::http) async fn send(
         drop(response.discard().await);
         attempt.on_challenge(&challenges, &at)?;
     }
+}
+
+/// Returns true if the headers of a failure show that the proxy wrote the response, and not the server.
+fn says_that_it_is_of_the_proxy(status: u16, headers: &HeaderMap) -> bool {
+    let server = headers.get(SERVER).map(|value| value.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+    let is_of_program = PROXY_PROGRAMS.iter().any(|program| server.starts_with(program.as_bytes()));
+    let says_so = headers.contains_key(PROXY_AUTHENTICATE) || headers.contains_key(SQUID_ERROR);
+    // A proxy adds `Via` to a response that it forwards (RFC 9110, section 7.6.3).
+    status >= 400 && (says_so || (is_of_program && !headers.contains_key(VIA)))
+}
+
+/// Returns true if a response with this status may come from the server as well as from the proxy. Proxies
+/// also send 502 to 504 with the header `Via`.
+pub(in crate::source::http) fn is_of_either(status: u16, headers: &HeaderMap) -> bool {
+    matches!(status, 502..=504)
+        || (matches!(status, 401 | 403 | 408 | 451 | 500..=599) && !headers.contains_key(VIA))
 }
 
 /// Returns the target of the request in absolute form, without a login.

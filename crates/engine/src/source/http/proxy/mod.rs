@@ -72,6 +72,23 @@ impl Gateway {
         Attempt { gateway: self, method, target, challenge: None }
     }
 
+    /// Adds to an error that the request went through this proxy. The reader then knows that the cause may be
+    /// the proxy.
+    pub(super) fn named_in(&self, mut error: Error) -> Error {
+        let proxy = self.proxy.to_string();
+        if error.kind == ErrorKind::TlsMissing && !error.at.starts_with(&proxy) {
+            // Networks with a login page open each tunnel, and then send that page.
+            error.kind = ErrorKind::ProxyFailed;
+            error.detail = format!(
+                "what came through {proxy} is not TLS. The proxy sent it, or the server does not speak TLS on this port"
+            );
+        } else if !error.detail.contains(&proxy) && !error.at.starts_with(&proxy) {
+            let separator = if error.detail.is_empty() { "" } else { ", " };
+            error.detail += &format!("{separator}through the proxy {proxy}");
+        }
+        error
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Option<Accepted>> {
         self.challenge.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,6 +154,17 @@ impl Attempt<'_> {
         if let Some(challenge) = self.challenge {
             *self.gateway.known() = Some(challenge);
         }
+    }
+}
+
+/// Returns the kind of the failure that a status from a proxy means, other than 407.
+fn kind_of_status(status: u16) -> ErrorKind {
+    match status {
+        // tinyproxy answers so to a wrong login.
+        401 => ErrorKind::ProxyLogin,
+        // With these statuses, the proxy may succeed a little later.
+        408 | 429 | 500..=599 => ErrorKind::ProxyFailed,
+        _ => ErrorKind::ProxyRefused,
     }
 }
 
