@@ -30,6 +30,8 @@ mod credentials;
 #[cfg(all(feature = "firefox", unix))]
 mod firefox;
 #[cfg(unix)]
+mod cve_classes;
+#[cfg(unix)]
 mod guards;
 mod heads;
 mod http2;

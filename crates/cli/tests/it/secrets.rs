@@ -8,6 +8,7 @@ mod ways;
 use crate::common::Place;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_engine::core::credentials::SecretKind;
+use std::thread;
 use net::{CERTIFICATE, HOME, Net, PLAIN, PROXY, Seen, host};
 use ways::{Trip, Way};
 
@@ -101,6 +102,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
             vec![
                 of(&["value-of-rule"], &[AT_HOME, &[Way::RedirectFromHttp]]),
                 for_target(of(&["value-of-target-rule"], &to_target)),
+                login("rule", &[AT_HOME, &[Way::RedirectFromHttp]]),
             ]
         }
         SecretKind::QueryToken => vec![of(&["value-of-query"], &[AT_HOME])],
@@ -126,6 +128,7 @@ enum Alone {
     NetrcDefault,
     Bearer,
     Header,
+    Rule,
     Body,
 }
 
@@ -138,6 +141,14 @@ fn options(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
     };
     match by {
         Alone::Userinfo => Vec::new(),
+        Alone::Rule => {
+            let file = trip.place.file("keys/config.toml").expect("a configuration");
+            let section = format!("[host.\"{}\"]\n", section(way.home()));
+            let login = format!("{section}user = 'env:RULE_LOGIN'\n");
+            let text = String::from_utf8(file).expect("UTF-8").replace(&section, &login);
+            trip.place.write("keys/config.toml", text);
+            words(&["--auth", "basic"])
+        }
         Alone::Option => words(&["--user", "option-user:option-password", "--auth", "basic"]),
         Alone::Netrc => netrc(&format!("machine {}", host(HOME)), "netrc"),
         Alone::NetrcOfTarget => netrc(&format!("machine {}", host(way.leads_to())), "netrc-target"),
@@ -223,6 +234,7 @@ fn differences(net: &Net, way: Way, by: Alone, route: &[String], number: usize) 
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut command = place.command(&arguments);
         command.env("RULE", "value-of-rule").env("TARGET_RULE", "value-of-target-rule");
+        command.env("RULE_LOGIN", "rule-user:rule-password");
         outs.push(crate::common::finish(command.spawn().expect("the program starts")));
     }
     let mut seen = net.since(&mark);
@@ -269,6 +281,7 @@ impl Secret {
             },
             // The servers have no script for it over HTTP/2.
             SecretKind::CookieOfServer => !way.stands_alone() && !has(route, "--http2"),
+            SecretKind::HostRule => !is("rule-user") || by == Alone::Rule,
             SecretKind::ProxyLogin => has(route, "--proxy"),
             SecretKind::Header => is("value-of-header") || by == Alone::Header,
             _ => true,
@@ -315,19 +328,23 @@ fn has(route: &[String], option: &str) -> bool {
     route.iter().any(|one| one == option)
 }
 
-/// Goes these ways with each of these secrets.
+/// Goes these ways with each of these secrets. Most of the time is waiting, so each has a net and a thread of
+/// its own.
 #[track_caller]
-fn assert_the_table(ways: &[Way], by: &[Alone], route: impl Fn(&Net) -> Vec<String>) {
-    let net = Net::start();
-    let route = route(&net);
-    let mut found = Vec::new();
-    let mut number = 0;
-    for &way in ways {
-        for &by in by {
-            number += 1;
-            found.extend(differences(&net, way, by, &route, number));
-        }
-    }
+fn assert_the_table(ways: &[Way], by: &[Alone], route: impl Fn(&Net) -> Vec<String> + Sync) {
+    let all_ways = |by: Alone| {
+        let net = Net::start();
+        let route = route(&net);
+        let numbered = ways.iter().enumerate();
+        numbered.flat_map(|(number, &way)| differences(&net, way, by, &route, number)).collect::<Vec<_>>()
+    };
+    let found: Vec<(String, String)> = thread::scope(|scope| {
+        let threads: Vec<_> = by.iter().map(|&by| {
+            let all_ways = &all_ways;
+            scope.spawn(move || all_ways(by))
+        }).collect();
+        threads.into_iter().flat_map(|one| one.join().expect("no panic")).collect()
+    });
     if let Some((_, story)) = found.first() {
         let all: Vec<&str> = found.iter().map(|(what, _)| what.as_str()).collect();
         panic!("{}\n\nThe first of them:\n{story}", all.join("\n"));
@@ -350,7 +367,7 @@ fn secrets_of_urls_and_options_are_seen_where_the_table_says() {
 
 #[test]
 fn tokens_and_headers_are_seen_where_the_table_says() {
-    assert_the_table(Way::ALL, &[Alone::Bearer, Alone::Header], through_a_proxy);
+    assert_the_table(Way::ALL, &[Alone::Bearer, Alone::Header, Alone::Rule], through_a_proxy);
 }
 
 /// A request with a body is sent over one connection and is not continued.
