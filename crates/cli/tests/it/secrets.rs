@@ -8,8 +8,8 @@ mod ways;
 use crate::common::Place;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_engine::core::credentials::SecretKind;
-use std::thread;
 use net::{CERTIFICATE, HOME, Net, PLAIN, PROXY, Seen, host};
+use std::thread;
 use ways::{Trip, Way};
 
 /// The ways that stay at the origin of the given URL, or come back to it.
@@ -339,10 +339,13 @@ fn assert_the_table(ways: &[Way], by: &[Alone], route: impl Fn(&Net) -> Vec<Stri
         numbered.flat_map(|(number, &way)| differences(&net, way, by, &route, number)).collect::<Vec<_>>()
     };
     let found: Vec<(String, String)> = thread::scope(|scope| {
-        let threads: Vec<_> = by.iter().map(|&by| {
-            let all_ways = &all_ways;
-            scope.spawn(move || all_ways(by))
-        }).collect();
+        let threads: Vec<_> = by
+            .iter()
+            .map(|&by| {
+                let all_ways = &all_ways;
+                scope.spawn(move || all_ways(by))
+            })
+            .collect();
         threads.into_iter().flat_map(|one| one.join().expect("no panic")).collect()
     });
     if let Some((_, story)) = found.first() {
