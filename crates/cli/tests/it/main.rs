@@ -27,10 +27,10 @@ mod codings;
 mod content;
 mod cookies;
 mod credentials;
-#[cfg(all(feature = "firefox", unix))]
-mod firefox;
 #[cfg(unix)]
 mod cve_classes;
+#[cfg(all(feature = "firefox", unix))]
+mod firefox;
 #[cfg(unix)]
 mod guards;
 mod heads;
