@@ -8,9 +8,8 @@ use crate::given;
 use crate::platform;
 use downhaul_engine::core::credentials::cookies::{self, Cookie, Cookies, Time};
 use downhaul_engine::core::show;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Reads the file of `--cookies`. The file may be missing if the run saves its cookies to the same path.
@@ -70,15 +69,8 @@ fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
 /// Returns why the file cannot be written.
 pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let text = cookies::write(cookies.jar().all(now()));
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.tmp", std::process::id()));
-    let new = PathBuf::from(new);
-    let written = platform::write_private(&new, text.as_bytes()).and_then(|()| fs::rename(&new, path));
-    written.map_err(|e| {
-        // An incomplete file must not stay.
-        let _ = fs::remove_file(&new);
-        format!("the cookies could not be saved into {}: {e}", shown(path))
-    })
+    platform::replace_private(path, text.as_bytes())
+        .map_err(|e| format!("the cookies could not be saved into {}: {e}", shown(path)))
 }
 
 fn shown(path: &Path) -> String {

@@ -3,13 +3,13 @@
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. It does not
 //! contain files that were only stopped, because the same command resumes them.
 
+use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{Destination, Job};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,11 +28,12 @@ impl Pending {
     }
 }
 
-/// Reads events until the run is over, and writes the list.
+/// Reads events until the run is over, and writes the list. Only the user may read it, because the URLs may
+/// have passwords.
 ///
 /// # Errors
 /// Returns why the list cannot be written, in words for the user.
-pub(crate) fn run(path: &PathBuf, pending: &Pending, mut events: EventReader) -> Result<(), String> {
+pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Result<(), String> {
     let mut failed = BTreeSet::new();
     loop {
         let event = match events.next(Duration::from_secs(3600)) {
@@ -51,7 +52,8 @@ pub(crate) fn run(path: &PathBuf, pending: &Pending, mut events: EventReader) ->
     let lines = pending.0.lock().unwrap_or_else(PoisonError::into_inner);
     let text: String =
         failed.iter().filter_map(|job| lines.get(job)).map(|line| format!("{line}\n")).collect();
-    fs::write(path, text).map_err(|e| format!("--failed {}: it cannot be written: {e}", path.display()))
+    platform::replace_private(path, text.as_bytes())
+        .map_err(|e| format!("--failed {}: it cannot be written: {e}", path.display()))
 }
 
 /// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot have them.

@@ -102,8 +102,9 @@ pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Sec
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
         let host = pair[0].trim();
+        // The text is not shown, because a header may stand in its place.
         if host.is_empty() || host.contains(['/', '@', ' ']) {
-            return Err(format!("--header-for {}: it must be a host or HOST:PORT", show::escaped(host)));
+            return Err("--header-for: the first value must be a host or HOST:PORT, before the header".into());
         }
         let header = args::header_option(&pair[1]).map_err(|why| format!("--header-for {host}: {why}"))?;
         let headers = headers(&[header])?;

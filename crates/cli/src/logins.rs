@@ -102,6 +102,7 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
     settings.schemes = match http.auth {
         args::Auth::Auto => Schemes::Any,
         args::Auth::Basic => Schemes::Basic,
+        args::Auth::Digest => Schemes::Digest,
     };
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
         });
         proxy.map_err(|why| format!("{name}: {why}"))
     };
+    http.no_proxy.as_deref().map_or(Ok(()), check_hosts)?;
     let except = http.no_proxy.clone().or_else(|| variable("no_proxy")).or_else(|| variable("NO_PROXY"));
     let except = NoProxy::parse(&except.unwrap_or_default());
     if let Some(given) = &http.proxy {
@@ -40,6 +41,18 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
     let http = of("http", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]);
     let https = of("https", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
     Ok(Proxies { http, https, except, unusable, ..Proxies::default() })
+}
+
+/// Checks the value of `--no-proxy`. In wget, this option has no value, so that a URL may follow it.
+fn check_hosts(hosts: &str) -> Result<(), String> {
+    let is_path = |word: &str| word.split_once('/').is_some_and(|(_, rest)| rest.parse::<u8>().is_err());
+    match hosts.split([',', ' ']).any(is_path) {
+        true => {
+            Err("--no-proxy needs hosts or networks, and this is a URL. --proxy '' uses no proxy at all"
+                .into())
+        }
+        false => Ok(()),
+    }
 }
 
 /// Returns the proxy of a section for hosts. An empty URL means a direct connection.

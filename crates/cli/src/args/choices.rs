@@ -70,6 +70,8 @@ pub enum Auth {
     Auto,
     /// Send it at once, with Basic
     Basic,
+    /// Never send the password itself: log in with Digest only
+    Digest,
 }
 
 /// `--mirrors`.

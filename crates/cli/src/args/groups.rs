@@ -420,7 +420,7 @@ pub struct Http {
     pub tls_min: TlsMin,
 
     /// Accept every certificate of this host (HOST or HOST:PORT) only
-    #[arg(long, value_name = "HOST", hide_short_help = true)]
+    #[arg(long, value_name = "HOST", value_parser = values::host, hide_short_help = true)]
     pub insecure_host: Vec<String>,
 
     /// Connect to these addresses for a host and port (HOST:PORT:ADDRESS,ADDRESS)

@@ -368,14 +368,18 @@ fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
 }
 
 /// Hides the value of an option for secrets in an error message. The value may be a secret even if it is
-/// malformed.
+/// malformed. A value that looks like a URL is hidden for every option, because it may have a login or a
+/// token, such as that of a proxy after curl's `-x`.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
         _ => return,
     };
     let name = option.trim_start_matches('-');
-    if command.get_arguments().any(|arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg)) {
+    let is_url = matches!(error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(value)) if value.contains("://") || value.contains('@'));
+    let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
+    if is_url || command.get_arguments().any(may_be_secret) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
     }
 }

@@ -261,10 +261,20 @@ pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
         return file_with_secret(file).map(SecretOption::File);
     }
     let text = header_value(text.trim())?;
-    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty());
+    // The name of a cookie is a token (RFC 6265, section 4.1.1), so a URL after -b is a mistake.
+    let is_name = |name: &str| !name.trim().is_empty() && !name.contains("://");
+    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| is_name(name));
     match text.trim_end_matches(';').split(';').all(is_pair) {
         true => Ok(SecretOption::Text(Secret::new(text.trim_end_matches(';')))),
         false => Err("it must be NAME=VALUE; --cookies FILE reads a cookie file".into()),
+    }
+}
+
+/// Reads a host, which may have a port.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(['/', '@', ' ']) {
+        true => Err("it must be a host or HOST:PORT".into()),
+        false => Ok(text.into()),
     }
 }
 

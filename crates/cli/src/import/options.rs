@@ -119,7 +119,8 @@ pub(super) const TABLE: &[Row] = &[
         false,
         To::Anyway,
     ),
-    (None, &["create-dirs", "remove-on-error", "anyauth", "digest", "retry-connrefused"], false, To::Anyway),
+    (None, &["digest"], false, To::Words(&["--auth=digest"])),
+    (None, &["create-dirs", "remove-on-error", "anyauth", "retry-connrefused"], false, To::Anyway),
     (None, &["retry-all-errors", "ssl-reqd", "ssl", "no-alpn", "tr-encoding"], false, To::Anyway),
     (Some('q'), &["disable"], false, To::Anyway),
     // These options make no difference for a download.

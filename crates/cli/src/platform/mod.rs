@@ -16,6 +16,9 @@ pub(crate) use unix::{
     who_else_may_write, write_private,
 };
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
 /// The answer to a question for a secret, which the terminal does not show.
 pub(crate) enum Hidden {
     Line(String),
@@ -43,6 +46,24 @@ pub(crate) enum Signal {
     Terminate,
     /// The program was stopped and continues.
     Continue,
+}
+
+/// Writes a file that only its user may read. An older file is replaced in one step. Pipes and devices are
+/// written to.
+///
+/// # Errors
+/// Returns why the file cannot be written.
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return fs::write(path, bytes);
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.tmp", std::process::id()));
+    let new = PathBuf::from(new);
+    write_private(&new, bytes).and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        // An incomplete file must not stay.
+        let _ = fs::remove_file(&new);
+    })
 }
 
 /// Returns the columns and rows of the terminal on standard error, or 80 x 24 if they are unknown.

@@ -356,3 +356,56 @@ fn events_that_cannot_be_written_are_a_failure_of_the_run() {
     place.assert_exact(&out, "g", &file());
     assert!(out.stderr.contains("not all of the log /dev/full could be written"), "{}", out.stderr);
 }
+
+#[test]
+fn digest_only_sends_no_password_to_a_server_that_wants_basic() {
+    let server = Server::start();
+    let of_digest = server.url("login/1000/f?as=SHA-256");
+    let of_basic = server.url("login/1000/g?as=basic");
+    let place = Place::new();
+    let out = place.run(&[&of_digest, "--user", "me:hush", "--auth", "digest"]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    let in_url = of_basic.replace("://", "://me:hush@");
+    for args in [
+        vec![of_basic.as_str(), "--user", "me:hush", "--auth", "digest"],
+        vec![&in_url, "--auth", "digest"],
+        vec![&format!("curl --digest -u me:hush {of_basic}")],
+    ] {
+        let before = server.requests().len();
+        let out = Place::new().run(&args);
+        assert!(out.status == 1 && out.stderr.contains("only Digest is allowed"), "{args:?}: {}", out.stderr);
+        let new = &server.requests()[before..];
+        assert!(!new.is_empty() && new.iter().all(|one| one.header("authorization").is_none()), "{args:?}");
+    }
+    let out = Place::new().run(&[&of_basic, "--user", "me:hush", "--digest"]);
+    assert!(out.status == 2 && out.stderr.contains("use --auth digest"), "{}", out.stderr);
+}
+
+/// wget has options without a value that take one here. The URL behind them must not be lost.
+#[test]
+fn a_url_is_not_taken_as_the_value_of_an_option() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f?x=1");
+    for option in ["--no-proxy", "--insecure-host", "-b"] {
+        let out = Place::new().run(&[option, &url, &url]);
+        assert_eq!(out.status, 2, "{option}: {}", out.stderr);
+    }
+    assert!(server.requests().is_empty());
+    for hosts in ["127.0.0.0/8,::1/128,.example.org", "*", ""] {
+        let place = Place::new();
+        let out = place.run(&[&url, "--no-proxy", hosts]);
+        place.assert_exact(&out, "f", &content("f", 1000));
+    }
+}
+
+#[test]
+fn secrets_at_the_wrong_option_are_not_shown() {
+    for args in [
+        &["-x", "http://me:hush@h:1", "http://h/"][..],
+        &["-j", "me:hush@h:1", "http://h/"],
+        &["--header-for", "Authorization: hush", "h", "http://h/"],
+    ] {
+        let out = Place::new().run(args);
+        assert!(out.status == 2 && !out.stderr.contains("hush"), "{args:?}: {}", out.stderr);
+    }
+}

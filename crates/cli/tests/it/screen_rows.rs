@@ -249,6 +249,13 @@ fn a_list_with_many_failures_suggests_one_command_and_writes_what_failed() {
     let last = out.stderr.lines().last().unwrap_or_default();
     assert!(last.ends_with("downhaul -i list --retries 0 --on-error retry --failed failed.txt"), "{last}");
     let failed = String::from_utf8(place.file("failed.txt").expect("it is there")).expect("UTF-8");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode =
+            std::fs::metadata(place.path().join("failed.txt")).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it may have passwords");
+    }
     assert!(failed.lines().count() == 300 && !failed.contains("good"), "{failed}");
     // The failed files can be downloaded with that list. It has the secrets of the URLs and the names of the
     // files.

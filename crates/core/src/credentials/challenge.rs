@@ -31,6 +31,8 @@ pub enum Schemes {
     Any,
     /// Basic only. It is sent without waiting for a challenge.
     Basic,
+    /// Digest only, so that no password is sent.
+    Digest,
 }
 
 /// Returns the challenges in the values of all `WWW-Authenticate` (or `Proxy-Authenticate`) headers of a
@@ -52,8 +54,8 @@ pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
 /// Returns the strongest challenge that a user name and a password can meet.
 pub fn strongest<'c>(challenges: &'c [Challenge], login: &Login, schemes: Schemes) -> Option<&'c Challenge> {
     let strength = |challenge: &Challenge| match challenge {
-        Challenge::Digest(digest) if schemes == Schemes::Any => Some(1 + digest.algorithm as u8),
-        Challenge::Basic(_) if !login.user.contains(':') => Some(0),
+        Challenge::Digest(digest) if schemes != Schemes::Basic => Some(1 + digest.algorithm as u8),
+        Challenge::Basic(_) if schemes != Schemes::Digest && !login.user.contains(':') => Some(0),
         _ => None,
     };
     // Of equal ones, the first counts: it is the one that the server prefers.
@@ -250,6 +252,8 @@ mod tests {
         assert_eq!(best_of_any("NTLM, Basic realm=r, Bearer"), Some("Basic".into()));
         assert_eq!(best_of_any("NTLM, Bearer"), None);
         assert_eq!(best(&format!("{md5}, Basic realm=r"), "me", Schemes::Basic), Some("Basic".into()));
+        assert_eq!(best(&format!("Basic realm=r, {md5}"), "me", Schemes::Digest), Some("Md5 m".into()));
+        assert_eq!(best("Basic realm=r", "me", Schemes::Digest), None, "no password is sent");
         assert_eq!(best("Basic realm=r", "m:e", Schemes::Any), None, "Basic cannot carry this name");
         assert_eq!(best(&format!("Basic realm=r, {md5}"), "m:e", Schemes::Any), Some("Md5 m".into()));
     }

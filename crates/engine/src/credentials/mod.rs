@@ -216,7 +216,11 @@ impl Store {
         let strongest = challenge::strongest(&challenges, login, self.settings.schemes);
         let Some(chosen) = strongest else {
             // Some servers refuse a login without sending a challenge.
-            return if sent.attempt.is_some() { not_accepted() } else { After::Refused(unmet(&challenges)) };
+            return if sent.attempt.is_some() {
+                not_accepted()
+            } else {
+                After::Refused(unmet(&challenges, self.settings.schemes))
+            };
         };
         if sent.attempt.as_ref().is_some_and(|attempt| !attempt.may_be_followed_by(chosen)) {
             return not_accepted();
@@ -280,22 +284,31 @@ impl Store {
     }
 
     /// Returns the login that is sent without a challenge. It is one that the server accepted before, or a
-    /// login in a URL (as in curl and wget). With `--auth basic`, it is any login of the given origin.
+    /// login in a URL (as in curl and wget). With `--auth basic`, it is any login of the given origin. With
+    /// `--auth digest`, no login is sent at once with Basic.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
-        let is_basic = candidate.kind == SecretKind::Userinfo
-            || (self.settings.schemes == Schemes::Basic && asking.given.going(asking.url).is_at_home());
+        let is_basic = match self.settings.schemes {
+            Schemes::Any => candidate.kind == SecretKind::Userinfo,
+            Schemes::Basic => {
+                candidate.kind == SecretKind::Userinfo || asking.given.going(asking.url).is_at_home()
+            }
+            Schemes::Digest => false,
+        };
         let basic = || credentials::basic(&candidate.login).map(|value| (value, How::Basic(None)));
         ready.or_else(|| basic().filter(|_| is_basic))
     }
 }
 
 /// Returns the text for challenges that cannot be answered with this login.
-fn unmet(challenges: &[Challenge]) -> String {
+fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
     let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).collect();
     schemes.dedup();
     match schemes.is_empty() {
         true => "the server does not say how to log in".into(),
+        false if allowed == Schemes::Digest => {
+            format!("the server wants {}, and only Digest is allowed", schemes.join(" or "))
+        }
         false => format!("the server wants {}, which this login cannot be used for", schemes.join(" or ")),
     }
 }
