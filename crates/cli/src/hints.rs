@@ -33,8 +33,12 @@ const ADVICE: &[(&str, &str)] = &[
         "--cacert FILE trusts the certificate in FILE: that of a private authority, or the server's own. --insecure accepts every certificate.",
     ),
     (
+        "tls.client_refused",
+        "--cert FILE --key FILE sends one to the servers of the given URLs. Ask the owner of the server for it.",
+    ),
+    (
         "tls.outdated",
-        "The server needs an update: TLS 1.2 or newer is required. A server that requires a client certificate can fail like this, too.",
+        "The server needs an update: TLS 1.2 or newer is required. A server that requires a client certificate (--cert) can fail like this, too.",
     ),
     (
         "tls.pin",
@@ -151,6 +155,22 @@ pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
         "Check it, and that this account may have the file. The same login is sent to a server three times at most."
             .into()
     })
+}
+
+/// Returns advice for a connection that fails because of an option.
+pub(crate) fn is_of_an_option(code: &str, message: &str) -> Option<String> {
+    let fails_at = |option| code == "connect.failed" && message.contains(option);
+    if fails_at("--interface ") {
+        let text = "Check --interface: it must be an address or an interface of this machine, of the IP version of the host.";
+        return Some(text.into());
+    }
+    fails_at("--unix-socket ").then(|| "Check --unix-socket, and that its server is running.".into())
+}
+
+/// Returns advice for a server that refuses the only version of TLS that the user allows.
+pub(crate) fn is_older_than_allowed(code: &str, message: &str) -> Option<String> {
+    (code == "tls.outdated" && message.contains("--tls-min 1.3"))
+        .then(|| "The server may have TLS 1.2. Leave out --tls-min 1.3 to accept it.".into())
 }
 
 /// Returns advice if it is not known which of a server and a proxy requires a login.

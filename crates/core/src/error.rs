@@ -168,6 +168,8 @@ kinds! {
         "the server's key is not a pinned one";
     TlsClient         "tls.client"             Never  Request Connection Silent  Keep    Fails
         "the client certificate or its key cannot be used";
+    TlsClientRefused  "tls.client_refused"     Person Remote  Connection Silent  Keep    Fails
+        "the server requires a client certificate that it accepts";
     TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep    Fails
         "the server offers only TLS versions or ciphers that are not considered safe";
     TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep    Fails

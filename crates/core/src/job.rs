@@ -417,7 +417,15 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
             "a URL begins with https:// or http://, or with the name of a host and a slash",
         ));
     }
-    let url = Url::parse(text).map_err(|e| Error::new(ErrorKind::UrlInvalid, shown(), e.to_string()))?;
+    let url = Url::parse(text).map_err(|e| match e {
+        // URLs of browsers have no zone (such as `%25eth0` in RFC 6874) either.
+        url::ParseError::InvalidIpv6Address if text.contains('%') => {
+            "an IPv6 address in a URL has no zone. Leave out % and what follows it, and give --interface NAME"
+                .to_string()
+        }
+        e => e.to_string(),
+    });
+    let url = url.map_err(|why| Error::new(ErrorKind::UrlInvalid, shown(), why))?;
     match url.scheme() {
         scheme if is_known(scheme) => Ok(url),
         other => Err(Error::new(ErrorKind::UrlScheme, shown(), format!("{other}:// is not"))),

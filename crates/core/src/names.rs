@@ -4,6 +4,7 @@
 //! Invariant: these change only where a connection leads. Certificates, headers and credentials remain those
 //! of the host in the URL.
 
+use std::fmt;
 use std::net::IpAddr;
 use url::Host;
 
@@ -97,17 +98,28 @@ impl ConnectTo {
 }
 
 impl Interface {
-    /// Reads an address, or the name of an interface.
+    /// Reads an address, or the name of an interface. curl writes them also as `host!ADDRESS` and `if!NAME`.
     ///
     /// # Errors
     /// What it must be, for people.
     pub fn parse(text: &str) -> Result<Interface, String> {
-        match bare(text).parse() {
+        let address = bare(text.strip_prefix("host!").unwrap_or(text)).parse();
+        let text = text.strip_prefix("if!").unwrap_or(text);
+        match address {
             Ok(address) => Ok(Interface::Address(address)),
             Err(_) if text.is_empty() || text.contains(['/', ' ', '!', '\0']) => {
                 Err("it must be an address of this machine, or the name of an interface such as eth0".into())
             }
             Err(_) => Ok(Interface::Name(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Interface::Address(address) => address.fmt(f),
+            Interface::Name(name) => f.write_str(name),
         }
     }
 }
@@ -188,6 +200,10 @@ mod tests {
         assert_eq!(Interface::parse("127.0.0.1"), Ok(Interface::Address(IpAddr::from([127, 0, 0, 1]))));
         assert!(matches!(Interface::parse("[::1]"), Ok(Interface::Address(IpAddr::V6(_)))));
         assert_eq!(Interface::parse("eth0"), Ok(Interface::Name("eth0".into())));
-        assert!(Interface::parse("").is_err() && Interface::parse("if!eth0").is_err());
+        assert_eq!(Interface::parse("if!eth0"), Ok(Interface::Name("eth0".into())));
+        assert_eq!(Interface::parse("host!::1"), Interface::parse("::1"));
+        for bad in ["", "if!", "host!h.example", "ifhost!eth0!::1", "if!a b"] {
+            assert!(Interface::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -203,7 +203,17 @@ impl<'a> Messages<'a> {
         let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
         let refused = hints::was_not_accepted(&error.code, &error.message);
         let of_proxy = hints::proxy_may_want_login(&error.code, &error.message);
-        wrong.or(assumed).or(of_proxy).or(refused).or(redirected).or_else(expired).or(pattern)
+        let older = hints::is_older_than_allowed(&error.code, &error.message);
+        let of_option = hints::is_of_an_option(&error.code, &error.message);
+        wrong
+            .or(of_option)
+            .or(assumed)
+            .or(older)
+            .or(of_proxy)
+            .or(refused)
+            .or(redirected)
+            .or_else(expired)
+            .or(pattern)
     }
 
     fn failed(

@@ -125,16 +125,32 @@ fn connections_begin_at_the_given_address() {
         }
     });
     let url = format!("http://127.0.0.1:{port}/f");
-    for (interface, from) in [("127.0.0.2", "127.0.0.2"), ("127.0.0.1", "127.0.0.1")] {
+    // The last form is one of curl.
+    for (interface, from) in
+        [("127.0.0.2", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"), ("host!127.0.0.3", "127.0.0.3")]
+    {
         let place = Place::new();
         let out = place.run(&[&url, "--interface", interface]);
         place.assert_exact(&out, "f", b"hi");
         assert_eq!(peers.recv().expect("a connection").to_string(), from);
     }
-    for interface in ["203.0.113.7", "no-such-one"] {
+    for interface in ["203.0.113.7", "no-such-one", "::1"] {
         let place = Place::new();
         let out = place.run(&[&url, "--interface", interface, "--retries", "0"]);
         assert_refused(&place, &out, "connect.failed", "the host cannot be reached");
+        let says = format!("127.0.0.1:{port}: --interface {interface}: ");
+        assert!(out.stderr.contains(&says), "{}", out.stderr);
+        assert!(out.stderr.contains("Check --interface") && !out.stderr.contains("Check the network"));
+    }
+}
+
+#[test]
+fn the_zone_of_an_address_is_said_to_belong_to_an_option() {
+    let place = Place::new();
+    for url in ["http://[fe80::1%25eth0]/f", "http://[fe80::1%eth0]:8080/f"] {
+        let out = place.run(&[url]);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(out.stderr.contains("give --interface NAME"), "{}", out.stderr);
     }
 }
 
@@ -169,7 +185,8 @@ fn a_unix_socket_takes_the_place_of_all_hosts() {
     let out = place.run(&[url, "--unix-socket", "keys/plain", "-x", "3"]);
     place.assert_exact(&out, "h", &content("h", 8_000_000));
     let out = place.run(&["http://docker/f2", "--unix-socket", "keys/none", "--retries", "0"]);
-    assert_refused(&place, &out, "connect.failed", "keys/none: No such file");
+    assert_refused(&place, &out, "connect.failed", "--unix-socket keys/none: No such file");
+    assert!(out.stderr.contains("Check --unix-socket") && !out.stderr.contains("-4"), "{}", out.stderr);
 }
 
 #[test]

@@ -89,12 +89,26 @@ fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
     }
     let stranger = Authority::default();
     let place = place_with(&authority);
-    let out = place.run(&[&[url.as_str(), "--retries", "0"], &CA[..]].concat());
-    assert_refused(&place, &out, "tls.failed", &["the server wants a certificate of the client"]);
+    let out = place.run(&[&[url.as_str(), "--on-error", "skip"], &CA[..]].concat());
+    assert_refused(
+        &place,
+        &out,
+        "tls.client_refused",
+        &["requires a client certificate", "none was sent", "--cert FILE"],
+    );
+    assert!(!out.stderr.contains("retries)"), "the answer is final: {}", out.stderr);
     let place = place_with(&stranger);
     place.write("keys/ca.pem", authority.pem());
-    let out = place.run(&[&[url.as_str(), "--retries", "0"], &CA[..], &CERT].concat());
-    assert_refused(&place, &out, "tls.failed", &[]);
+    let out = place.run(&[&[url.as_str(), "--on-error", "skip"], &CA[..], &CERT].concat());
+    let says = ["it did not accept that of --cert (for localhost, issued by "];
+    assert_refused(&place, &out, "tls.client_refused", &says);
+    // A redirect leads to a server that does not get the certificate.
+    let first = Server::start_tls(authority.config(Flaw::None));
+    let redirect = first.url(&format!("redirect/0/f?to={url}"));
+    let place = place_with(&authority);
+    let out = place.run(&[&[redirect.as_str(), "--on-error", "skip"], &CA[..], &CERT].concat());
+    let says = ["none was sent, because --cert is only for the servers of the given URLs"];
+    assert_refused(&place, &out, "tls.client_refused", &says);
 }
 
 #[test]
@@ -200,7 +214,9 @@ fn the_oldest_version_of_tls_can_be_raised() {
     let url = server.url("well_behaved/1000/f");
     let place = place_with(&authority);
     let out = place.run(&[&[url.as_str(), "--tls-min", "1.3", "--on-error", "skip"], &CA[..]].concat());
-    assert_refused(&place, &out, "tls.outdated", &[]);
+    let says = ["--tls-min 1.3 allows no older version", "Leave out --tls-min 1.3"];
+    assert_refused(&place, &out, "tls.outdated", &says);
+    assert!(!out.stderr.contains("needs an update"), "{}", out.stderr);
     let out = place.run(&[&[url.as_str(), "--tls-min", "1.2"], &CA[..]].concat());
     assert_has(&place, &out, "f", 1000);
     let server = Server::start_tls(authority.config_of_version(&rustls::version::TLS13));
@@ -244,8 +260,9 @@ fn a_refused_certificate_is_described() {
         &place,
         &out,
         "tls.untrusted",
-        &["it is for files.example", "issued by any", "valid until "],
+        &["trusted authority: it is self-signed, it is for files.example", "issued by any", "valid until "],
     );
+    assert!(!out.stderr.contains("not supported"), "{}", out.stderr);
     drop(pem);
     let server = Server::start_tls(Authority::default().config(Flaw::WrongHost));
     let out = place.run(&[&server.url("well_behaved/9/f"), "--on-error", "skip"]);

@@ -217,10 +217,14 @@ impl Dialer {
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let Some(interface) = &self.interface else { return TcpStream::connect(address).await };
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        match interface {
-            Interface::Address(from) => socket.bind(SocketAddr::new(*from, 0))?,
-            Interface::Name(name) => bind_device(&socket, name)?,
-        }
+        let bound = match interface {
+            Interface::Address(from) if from.is_ipv4() != address.is_ipv4() => {
+                Err(io::Error::other("it is of the other IP version"))
+            }
+            Interface::Address(from) => socket.bind(SocketAddr::new(*from, 0)),
+            Interface::Name(name) => bind_device(&socket, name),
+        };
+        bound.map_err(|e| io::Error::new(e.kind(), format!("--interface {interface}: {}", plain(&e))))?;
         socket.connect(address).await
     }
 

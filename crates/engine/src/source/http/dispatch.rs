@@ -116,9 +116,12 @@ impl Dispatcher {
             }
             None => self.send_to_server(&route, url, http_request, request).await,
         };
-        result.map_err(|error| match route.gateway() {
-            Some(gateway) => gateway.named_in(error),
-            None => error,
+        result.map_err(|error| {
+            let error = self.connector.explained(&route, error);
+            match route.gateway() {
+                Some(gateway) => gateway.named_in(error),
+                None => error,
+            }
         })
     }
 

@@ -13,7 +13,6 @@ use crate::credentials::Peer;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{Settings, TlsVersion};
 use rustls::ClientConfig;
-use rustls::client::ResolvesClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 use std::collections::HashMap;
@@ -53,7 +52,7 @@ pub(super) struct Tls {
     pinned: Vec<[u8; 32]>,
     insecure: bool,
     insecure_hosts: Vec<String>,
-    identity: Option<Arc<dyn ResolvesClientCert>>,
+    identity: Option<identity::Identity>,
     made: Mutex<HashMap<Trust, ClientConfig>>,
 }
 
@@ -94,6 +93,25 @@ impl Tls {
         }
     }
 
+    /// Adds to an error what the settings have to do with it.
+    pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
+        match (error.kind, &self.identity) {
+            (ErrorKind::TlsClientRefused, Some(identity)) if trust.identifies => {
+                error.detail = format!("it did not accept that of --cert ({})", identity.text);
+            }
+            (ErrorKind::TlsClientRefused, Some(_)) => {
+                error.detail =
+                    "none was sent, because --cert is only for the servers of the given URLs".into();
+            }
+            (ErrorKind::TlsClientRefused, None) => error.detail = "none was sent".into(),
+            (ErrorKind::TlsOutdated, _) if self.min == TlsVersion::V13 => {
+                error.detail = "--tls-min 1.3 allows no older version".into();
+            }
+            _ => {}
+        }
+        error
+    }
+
     /// Returns the settings for connections to servers that are trusted in this way.
     ///
     /// # Errors
@@ -118,8 +136,8 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(verify::strict(verifier, pinned));
         // Each of these settings has its own store of TLS sessions. Clones of the settings share the store.
-        let config = match self.identity.clone().filter(|_| trust.identifies) {
-            Some(identity) => builder.with_client_cert_resolver(identity),
+        let config = match self.identity.as_ref().filter(|_| trust.identifies) {
+            Some(identity) => builder.with_client_cert_resolver(identity.resolver.clone()),
             None => builder.with_no_client_auth(),
         };
         made.insert(trust, config.clone());

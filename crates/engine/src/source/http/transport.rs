@@ -138,6 +138,11 @@ impl Connector {
         }
     }
 
+    /// Adds to an error of a request what the settings of TLS have to do with it.
+    pub(super) fn explained(&self, route: &Route, error: Error) -> Error {
+        self.tls.explained(route.trust(), error)
+    }
+
     fn config(&self, trust: Trust, offer: Offer) -> Result<Arc<ClientConfig>, Error> {
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = configs.get(&(trust, offer)) {
@@ -177,7 +182,7 @@ impl Connector {
             let connecting = timeout(self.connect_timeout, connect_unix(path)).await;
             let connected = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             return connected.map(Socket::Unix).map_err(|e| {
-                let detail = format!("{}: {}", path.to_string_lossy(), dial::plain(&e));
+                let detail = format!("--unix-socket {}: {}", path.to_string_lossy(), dial::plain(&e));
                 Error::new(ErrorKind::ConnectFailed, at, detail)
             });
         }

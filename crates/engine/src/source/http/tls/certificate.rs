@@ -38,6 +38,8 @@ pub(super) struct Facts {
     pub(super) issuer: Option<String>,
     /// The end of its validity.
     pub(super) not_after: UnixTime,
+    /// True if its subject and its issuer are the same.
+    pub(super) is_self_signed: bool,
 }
 
 /// Returns the facts about a certificate, or `None` if the certificate cannot be read.
@@ -51,6 +53,7 @@ pub(super) fn facts(der: &CertificateDer<'_>) -> Option<Facts> {
     Some(Facts {
         names,
         issuer: certificate.issuer.map(String::from),
+        is_self_signed: certificate.is_self_signed,
         not_after: UnixTime::since_unix_epoch(std::time::Duration::from_secs(not_after)),
     })
 }
@@ -68,6 +71,8 @@ struct Certificate<'a> {
     /// True if the certificate has an extension with names. Then the common name is ignored (RFC 6125,
     /// section 6.4.4).
     has_names: bool,
+    /// True if its subject and its issuer are the same.
+    is_self_signed: bool,
 }
 
 /// Checks that a given certificate is valid now and for this server.
@@ -127,10 +132,13 @@ impl<'a> Certificate<'a> {
         }
         fields.expect(INTEGER)?;
         fields.expect(SEQUENCE)?; // signature algorithm
-        let issuer = common_name(fields.expect(SEQUENCE)?)?;
+        let issuing = fields.expect(SEQUENCE)?;
+        let issuer = common_name(issuing)?;
         let mut validity = Der(fields.expect(SEQUENCE)?);
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-        let common_name = common_name(fields.expect(SEQUENCE)?)?;
+        let subject = fields.expect(SEQUENCE)?;
+        let common_name = common_name(subject)?;
+        let is_self_signed = subject == issuing;
         fields.expect(SEQUENCE)?; // public key
         let (mut has_names, mut dns_names) = (false, Vec::new());
         while let Some(tag) = fields.peek() {
@@ -146,7 +154,7 @@ impl<'a> Certificate<'a> {
                 }
             }
         }
-        Some(Certificate { not_before, not_after, common_name, issuer, dns_names, has_names })
+        Some(Certificate { not_before, not_after, common_name, issuer, dns_names, has_names, is_self_signed })
     }
 }
 

@@ -35,7 +35,10 @@ pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Erro
 
 /// Returns the error for a connection that failed after its handshake.
 pub(in crate::source::http) fn of_transfer(error: &rustls::Error, at: &str) -> Error {
-    Error::new(ErrorKind::TlsFailed, at, meaning(error).1)
+    // With TLS 1.3, a server checks the certificate of the client after the handshake.
+    let (kind, detail) = meaning(error);
+    let kind = if kind == ErrorKind::TlsClientRefused { kind } else { ErrorKind::TlsFailed };
+    Error::new(kind, at, detail)
 }
 
 fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
@@ -98,10 +101,7 @@ fn of_alert(alert: Alert) -> (ErrorKind, String) {
         | Alert::UnsupportedCertificate
         | Alert::CertificateUnknown
         | Alert::UnknownCA
-        | Alert::AccessDenied => (
-            ErrorKind::TlsFailed,
-            "the server wants a certificate of the client, and got none that it accepts",
-        ),
+        | Alert::AccessDenied => (ErrorKind::TlsClientRefused, ""),
         Alert::InternalError => (ErrorKind::TlsFailed, "the server reported an error of its own"),
         Alert::BadRecordMac | Alert::DecryptError | Alert::DecryptionFailed => {
             (ErrorKind::TlsFailed, "the data that the server received was damaged on its way")
@@ -154,6 +154,9 @@ fn of_other(error: &(dyn std::error::Error + Send + Sync + 'static)) -> (ErrorKi
         return (ErrorKind::TlsUntrusted, "it is self-signed, or has a form that is not supported".into());
     };
     let (kind, detail) = match why {
+        CertificateError::Other(_) | CertificateError::UnknownIssuer if facts.is_self_signed => {
+            (ErrorKind::TlsUntrusted, "it is self-signed".into())
+        }
         CertificateError::Other(_) => (ErrorKind::TlsUntrusted, "it has a form that is not supported".into()),
         why => of_certificate(why),
     };

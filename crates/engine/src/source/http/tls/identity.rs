@@ -1,5 +1,6 @@
 //! Reads the client certificate (`--cert`, `--key`).
 
+use super::certificate;
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
 use rustls::client::ResolvesClientCert;
@@ -15,6 +16,13 @@ use std::sync::Arc;
 /// The longest file with certificates or a key, in bytes. Chains have some tens of KiB.
 const LONGEST: u64 = 1024 * 1024;
 
+/// The client certificate.
+pub(super) struct Identity {
+    pub(super) resolver: Arc<dyn ResolvesClientCert>,
+    /// Says whose certificate it is and which authority issued it, such as `for ann, issued by Example CA`.
+    pub(super) text: String,
+}
+
 /// Reads a certificate with its chain, and its key, which may be in the same file.
 ///
 /// # Errors
@@ -24,13 +32,20 @@ pub(super) fn read(
     file: &Path,
     key_file: Option<&Path>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ResolvesClientCert>, Error> {
+) -> Result<Identity, Error> {
     let text = read_file(file)?;
     let chain: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|_| bad(file, "it is not in PEM form"))?;
-    if chain.is_empty() {
+    let Some(first) = chain.first() else {
         return Err(bad(file, "it holds no certificate in PEM form"));
-    }
+    };
+    let facts = certificate::facts(first);
+    let described = facts.map_or(String::new(), |facts| {
+        let name =
+            Some(facts.names.join(", ")).filter(|name| !name.is_empty()).map(|name| format!("for {name}"));
+        let issuer = facts.issuer.map(|issuer| format!("issued by {issuer}"));
+        Vec::from_iter(name.into_iter().chain(issuer)).join(", ")
+    });
     let (of, key) = match key_file {
         Some(key_file) => (key_file, read_file(key_file)?),
         None => (file, text),
@@ -52,7 +67,7 @@ pub(super) fn read(
         rustls::Error::InconsistentKeys(_) => bad(of, "the key does not belong to the certificate"),
         _ => bad(of, "the certificate or its key is of a kind that is not supported"),
     })?;
-    Ok(Arc::new(SingleCertAndKey::from(certified)))
+    Ok(Identity { resolver: Arc::new(SingleCertAndKey::from(certified)), text: described })
 }
 
 /// Returns true if a key is encrypted, in the form of PKCS #8 (RFC 5958, section 3) or in the older form of
