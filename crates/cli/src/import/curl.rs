@@ -3,8 +3,11 @@
 //! Invariant: every option is translated, or left out with a note, or refused. Only options that request what
 //! downhaul always does are left out without a note.
 
-use super::options::{self, Data, To};
+use super::body;
+use super::options::{self, Data, Scheme, To};
 use super::shell::Split;
+use crate::input;
+use std::path::Path;
 
 /// A translated command.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,13 +40,7 @@ pub(super) fn translate(split: Split) -> Result<Translation, String> {
     if let Some(into) = split.into.filter(|into| !into.is_empty()) {
         reader.outputs.push(Some(into));
     }
-    if let Some(rest) = split.rest {
-        let operator = rest.split_whitespace().next().unwrap_or_default().to_string();
-        reader
-            .translation
-            .notes
-            .push(format!("what follows {operator} is left out: only the command of curl is understood"));
-    }
+    reader.rest(split.rest.as_deref().unwrap_or_default())?;
     reader.finish()
 }
 
@@ -55,13 +52,35 @@ struct Reader {
     outputs: Vec<Option<String>>,
     data: Vec<(Data, String)>,
     method: Option<String>,
-    has_content_type: bool,
+    has_accept: bool,
     is_get: bool,
+    /// The name of the host in the header `Host`.
+    host: Option<String>,
+    has_login: bool,
+    schemes: Vec<Scheme>,
+    has_cookie_file: bool,
+    no_patterns: bool,
     query: Vec<String>,
     refused: Vec<String>,
 }
 
 impl Reader {
+    /// Reads the text after the command. A second command of curl is refused, because its files would be
+    /// missing.
+    fn rest(&mut self, rest: &str) -> Result<(), String> {
+        let operator = rest.split_whitespace().next().unwrap_or_default();
+        let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);
+        if super::is_of_curl(after) && !rest.starts_with('|') {
+            return Err("there are several commands of curl: import each command separately".into());
+        }
+        if !after.is_empty() {
+            self.translation
+                .notes
+                .push(format!("what follows {operator} is left out: only the command of curl is understood"));
+        }
+        Ok(())
+    }
+
     fn long(&mut self, name: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         let found = options::TABLE.iter().find(|(_, names, ..)| names.contains(&name));
         // In curl, each flag has an opposite that begins with `--no-`.
@@ -71,7 +90,8 @@ impl Reader {
         let Some((_, _, takes_value, to)) = found else {
             match negates {
                 true => self.left_out(&format!("--{name}")),
-                false => self.refused.push(format!("--{name}")),
+                // What follows `=` may be a secret.
+                false => self.refused.push(format!("--{}", name.split('=').next().unwrap_or_default())),
             }
             return Ok(());
         };
@@ -109,21 +129,43 @@ impl Reader {
             To::Anyway => {}
             To::LeftOut => self.left_out(name),
             To::Flag(flag) => self.add(format!("--{flag}")),
+            To::Option("proxy-user" | "bearer") if value.starts_with('@') => {
+                return Err(begins_with_at(name));
+            }
+            // In curl, these limits are off if they are 0.
+            To::Option("limit-rate" | "max-time" | "connect-timeout" | "timeout" | "min-speed")
+                if value == "0" => {}
             To::Option(option) => self.add(format!("--{option}={value}")),
             To::Words(words) => words.iter().for_each(|word| self.add((*word).into())),
             To::Refused(why) => return Err(format!("{name} of curl cannot be imported: {why}")),
-            To::Url => self.urls.push(value),
+            To::Proxy(scheme) => {
+                let host = value.split_once("://").map_or(value.as_str(), |(_, host)| host);
+                self.add(format!("--proxy={scheme}://{host}"));
+            }
+            To::GivenUrl => self.urls.push(value),
+            To::User => {
+                self.has_login = true;
+                self.add(format!("--user={}", literal(name, value)?));
+            }
+            To::Scheme(scheme) => self.schemes.push(scheme),
+            To::NoPatterns => self.no_patterns = true,
+            To::CookieJar if value == "-" || value == "/dev/null" => self.left_out(name),
+            To::CookieJar => self.add(format!("--save-cookies={value}")),
+            To::Cert => self.cert(&value),
             To::Output => self.outputs.push(Some(value)),
             To::RemoteName => self.outputs.push(None),
             To::Header => self.header(&value),
             // A value with `=` contains cookies. Any other value is a file with cookies.
-            To::Cookie if value.contains('=') => self.add(format!("--cookie={value}")),
-            To::Cookie if value.is_empty() => {}
-            To::Cookie => self.add(format!("--cookies={value}")),
+            To::Cookie if value.contains('=') => self.add(format!("--cookie={}", literal(name, value)?)),
+            To::Cookie if value.is_empty() || value == "/dev/null" => {}
+            To::Cookie => self.cookie_file(name, &value)?,
             To::Method => self.method = Some(value),
             To::Data(kind) => self.data.push((kind, value)),
             To::Get => self.is_get = true,
-            To::UrlQuery => self.query.push(value),
+            To::UrlQuery => self.query.push(match value.strip_prefix('+') {
+                Some(encoded) => encoded.into(),
+                None => body::url_encoded(&value)?,
+            }),
             To::Referer => match value.strip_suffix(";auto").unwrap_or(&value) {
                 "" => self.left_out(name),
                 url => self.add(format!("--referer={url}")),
@@ -149,7 +191,9 @@ impl Reader {
         // Browsers show the pseudo-headers of HTTP/2, such as `:authority`.
         let is_pseudo = header.starts_with(':');
         let is_removal = header.strip_suffix(':').is_some_and(|name| !name.contains(':'));
-        if header.starts_with('@') {
+        if name == "host" {
+            self.host = header.split_once(':').map(|(_, host)| host.trim().to_string());
+        } else if header.starts_with('@') {
             self.add(format!("--header={header}"));
         } else if is_ours || is_pseudo || is_removal {
             let shown =
@@ -157,7 +201,7 @@ impl Reader {
             let shown = shown.unwrap_or(name);
             self.translation.notes.push(format!("the header {shown} is left out"));
         } else {
-            self.has_content_type |= name == "content-type";
+            self.has_accept |= name == "accept";
             // The form `Name;` is a header without a value.
             match header.strip_suffix(';').filter(|name| !name.contains(':')) {
                 Some(name) => self.add(format!("--header={name}:")),
@@ -173,64 +217,117 @@ impl Reader {
         if self.urls.is_empty() {
             return Err("the command of curl has no URL".into());
         }
+        self.schemes();
+        self.host_header();
         self.body()?;
+        let has_patterns = !self.no_patterns && self.urls.iter().any(|url| url.contains(['{', '[']));
+        if has_patterns {
+            self.add("--glob".into());
+        }
         let query = self.query.join("&");
         if !query.is_empty() {
-            self.urls.iter_mut().for_each(|url| *url = with_query(url, &query));
+            // curl looks for patterns in the given URLs only, and not in the query that it adds.
+            let query = if has_patterns { body::without_patterns(&query) } else { query };
+            self.urls.iter_mut().for_each(|url| *url = body::with_query(url, &query));
         }
-        self.names()?;
+        if self.urls.iter().any(|url| input::split_urls(url).is_ok_and(|urls| urls.len() > 1)) {
+            return Err("a URL that contains another one after a comma cannot be imported: write it into a list for -i".into());
+        }
+        self.names(has_patterns)?;
         Ok(self.translation)
     }
 
     /// Makes the body of the request from the data. With `-G`, the data is added to the query instead.
     fn body(&mut self) -> Result<(), String> {
-        let mut parts = Vec::new();
         let data = std::mem::take(&mut self.data);
-        let is_json = data.iter().any(|(kind, _)| *kind == Data::Json);
-        for (kind, value) in &data {
-            parts.push(match kind {
-                Data::Raw => value.clone(),
-                Data::UrlEncoded => url_encoded(value)?,
-                _ if value.starts_with('@') && data.len() > 1 => {
-                    return Err("several bodies of which one is a file cannot be imported".into());
-                }
-                _ => value.clone(),
-            });
-        }
         if self.is_get {
-            if parts.iter().any(|part| part.starts_with('@')) {
+            if data.iter().any(|(kind, value)| *kind != Data::Raw && value.starts_with('@')) {
                 return Err("-G with a file cannot be imported".into());
             }
-            self.query.append(&mut parts);
+            for (kind, value) in &data {
+                self.query.push(body::part(*kind, value)?);
+            }
         }
-        let method =
-            self.method.take().filter(|method| method != if parts.is_empty() { "GET" } else { "POST" });
+        let has_body = !data.is_empty() && !self.is_get;
+        let method = self.method.take().filter(|method| method != if has_body { "POST" } else { "GET" });
         if let Some(method) = method {
             self.add(format!("--request={method}"));
         }
-        if parts.is_empty() {
+        if !has_body {
             return Ok(());
         }
-        let body = parts.join(if is_json { "" } else { "&" });
-        // In `--data-raw`, a `@` at the beginning is not the name of a file.
-        let is_raw = matches!(data.as_slice(), [(Data::Raw, _), ..]);
-        if is_raw && body.starts_with('@') {
-            return Err(
-                "a body that begins with @ cannot be imported: write it into a file for --data @FILE".into(),
-            );
+        let is_json = data.iter().any(|(kind, _)| *kind == Data::Json);
+        if is_json && !self.has_accept {
+            self.add("--header=Accept: application/json".into());
         }
+        let body = body::joined(&data)?;
         self.add(format!("--{}={body}", if is_json { "json" } else { "data" }));
         Ok(())
     }
 
+    /// Chooses when and how the login is sent. As `-u` alone, curl sends it at once with Basic.
+    fn schemes(&mut self) {
+        let schemes = self.schemes.as_slice();
+        let has_login = self.has_login || self.urls.iter().any(|url| authority(url).contains('@'));
+        let is_only = |scheme| !schemes.is_empty() && schemes.iter().all(|one| *one == scheme);
+        if is_only(Scheme::Basic) || schemes.is_empty() && has_login {
+            self.add("--auth=basic".into());
+        } else if is_only(Scheme::Digest) {
+            self.add("--auth=digest".into());
+        }
+    }
+
+    /// Leaves out a `Host` header that names the host of the URLs, as those of browsers do.
+    fn host_header(&mut self) {
+        let Some(host) = self.host.take().filter(|host| !host.is_empty()) else { return };
+        let without_port = |text: &str| {
+            text.strip_suffix(":443").or_else(|| text.strip_suffix(":80")).unwrap_or(text).to_string()
+        };
+        let names_it = |url: &String| {
+            let named = authority(url).rsplit('@').next().unwrap_or_default();
+            without_port(named).eq_ignore_ascii_case(&without_port(&host))
+        };
+        if !self.urls.iter().all(names_it) {
+            self.add(format!("--header=Host: {host}"));
+        }
+    }
+
+    /// Reads `-b FILE`. As in curl, the file may be missing, because `-c` writes it at the end.
+    fn cookie_file(&mut self, name: &str, file: &str) -> Result<(), String> {
+        if std::mem::replace(&mut self.has_cookie_file, true) {
+            return Err(format!("several files of cookies ({name}) cannot be imported"));
+        }
+        match Path::new(file).try_exists() {
+            Ok(false) => self.translation.notes.push(format!("the file of cookies of {name} does not exist")),
+            _ => self.add(format!("--cookies={file}")),
+        }
+        Ok(())
+    }
+
+    /// Reads `FILE:PASSWORD`. A colon after a backslash belongs to the name, and so does that of a drive.
+    fn cert(&mut self, value: &str) {
+        let is_drive = |at: usize| at == 1 && value[2..].starts_with(['\\', '/']);
+        let colon = value
+            .match_indices(':')
+            .map(|(at, _)| at)
+            .find(|at| !is_drive(*at) && !value[..*at].ends_with('\\'));
+        let file = &value[..colon.unwrap_or(value.len())];
+        if colon.is_some() {
+            self.translation.notes.push("the password of the certificate is left out".into());
+        }
+        self.add(format!("--cert={}", file.replace("\\:", ":")));
+    }
+
     /// Adds the URLs and their names.
-    fn names(&mut self) -> Result<(), String> {
+    fn names(&mut self, has_patterns: bool) -> Result<(), String> {
         let urls = std::mem::take(&mut self.urls);
         let names: Vec<String> = self.outputs.iter().flatten().cloned().collect();
         match (urls.len(), names.as_slice()) {
             (_, []) => {}
             (1, [name]) => self.add(format!("--save-as={name}")),
-            (count, names) if count == names.len() && names.iter().all(|name| !name.contains(',')) => {
+            (count, names)
+                if count == names.len() && !has_patterns && names.iter().all(|name| !name.contains(',')) =>
+            {
                 let joined = (urls.join(","), names.join(","));
                 self.translation.words.extend(["--".into(), joined.0, joined.1]);
                 return Ok(());
@@ -248,24 +345,17 @@ impl Reader {
     }
 }
 
-fn with_query(url: &str, query: &str) -> String {
-    let (url, fragment) = url.split_once('#').map_or((url, None), |(url, fragment)| (url, Some(fragment)));
-    let sign = if url.contains('?') { '&' } else { '?' };
-    let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
-    format!("{url}{sign}{query}{fragment}")
+/// Returns the part of a URL that has the login, the host and the port.
+fn authority(url: &str) -> &str {
+    let after = url.split_once("://").map_or(url, |(_, after)| after);
+    after.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Encodes the value of `--data-urlencode`, which has the form `content`, `=content` or `name=content`.
-fn url_encoded(value: &str) -> Result<String, String> {
-    let byte = |byte: u8| match byte {
-        plain if plain.is_ascii_alphanumeric() || b"-._~".contains(&plain) => char::from(plain).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    let encoded = |text: &str| text.bytes().map(byte).collect::<String>();
-    match value.split_once('=') {
-        Some(("", content)) => Ok(encoded(content)),
-        Some((name, content)) => Ok(format!("{name}={}", encoded(content))),
-        None if value.contains('@') => Err("--data-urlencode with a file cannot be imported".into()),
-        None => Ok(encoded(value)),
-    }
+/// Returns a value that means the same in downhaul, where a value that begins with `@` names a file.
+fn literal(name: &str, value: String) -> Result<String, String> {
+    if value.starts_with('@') { Err(begins_with_at(name)) } else { Ok(value) }
+}
+
+fn begins_with_at(name: &str) -> String {
+    format!("the value of {name} begins with @, which cannot be imported: write it into a file")
 }

@@ -1,6 +1,7 @@
 //! Translates commands of other tools that a user pasted, such as those that a browser copies. They become
 //! words of the command line of downhaul.
 
+mod body;
 mod curl;
 mod options;
 mod shell;
@@ -53,17 +54,34 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
     Ok(Some(Imported { words: words.chain(urls.iter().map(OsString::from)).collect(), notes }))
 }
 
+/// Words before the name of a program that do not change what it downloads.
+const BEFORE: [&str; 4] = ["sudo", "time", "command", "exec"];
+
+fn without_prompt(text: &str) -> &str {
+    let text = text.trim_start();
+    ["$ ", "# ", "% "].iter().find_map(|prompt| text.strip_prefix(prompt)).unwrap_or(text).trim_start()
+}
+
+/// Returns true for the name of curl, which can have a path before it.
+fn is_curl(word: &str) -> bool {
+    matches!(word.rsplit(['/', '\\']).next(), Some("curl" | "curl.exe"))
+}
+
 /// Returns true if a text begins like a command of curl.
 pub(crate) fn is_of_curl(text: &str) -> bool {
-    let name = text.trim_start().trim_start_matches("$ ").split_whitespace().next();
-    matches!(name, Some("curl" | "curl.exe")) && text.trim().contains(char::is_whitespace)
+    let mut words = without_prompt(text).split_whitespace();
+    let name = words.find(|word| !BEFORE.contains(word));
+    name.is_some_and(is_curl) && words.next().is_some()
 }
 
 fn translate(text: &str) -> Result<Translation, String> {
-    let mut split = shell::split(text.trim().trim_start_matches("$ "))
+    let mut split = shell::split(without_prompt(text).trim())
         .map_err(|why| format!("the command cannot be imported: {why}"))?;
+    while split.words.first().is_some_and(|word| BEFORE.contains(&word.as_str())) {
+        split.words.remove(0);
+    }
     match split.words.first().map(String::as_str) {
-        Some("curl" | "curl.exe") => split.words.remove(0),
+        Some(name) if is_curl(name) => split.words.remove(0),
         Some(other) => {
             let shown = show::not_a_url(other);
             return Err(format!(
@@ -128,19 +146,34 @@ mod tests {
                 "--header=X-A: 1 --header=Empty: --user-agent=me -- h/a",
             ),
             (
-                "curl h/a -b 'a=1; b=2' -b jar -c out",
-                "--cookie=a=1; b=2 --cookies=jar --save-cookies=out -- h/a",
+                "curl h/a -b 'a=1; b=2' -b Cargo.toml -c out",
+                "--cookie=a=1; b=2 --cookies=Cargo.toml --save-cookies=out -- h/a",
             ),
             (
                 "curl h/a -u me:pw -x p:1 -k --compressed",
-                "--user=me:pw --proxy=p:1 --insecure --decode=auto -- h/a",
+                "--user=me:pw --proxy=p:1 --insecure --decode=auto --auth=basic -- h/a",
             ),
-            ("curl h/a -e 'http://r;auto' --http2", "--referer=http://r --http2 -- h/a"),
+            ("curl h/a -e 'http://r;auto' --http2", "--referer=http://r -- h/a"),
             ("curl h/a -d a=1 --data-raw b=2 -X POST", "--data=a=1&b=2 -- h/a"),
-            ("curl h/a --json '{}' -X PUT", "--request=PUT --json={} -- h/a"),
+            (
+                "curl h/a --json '{}' -X PUT",
+                "--request=PUT --header=Accept: application/json --json={} -- h/a",
+            ),
             ("curl h/a?x=1#f -G -d a=1 --data-urlencode 'b=c d'", "-- h/a?x=1&a=1&b=c%20d#f"),
             ("curl -X GET h/a -C -", "-- h/a"),
-            ("curl -d @body h/a", "--data=@body -- h/a"),
+            ("curl --data-binary @body h/a", "--data=@body -- h/a"),
+            ("curl h/{a,b} -G -d 'x=[1]'", r"--glob -- h/{a,b}?x=\[1\]"),
+            ("curl -g h/{a,b}", "-- h/{a,b}"),
+            ("curl h/a --url-query 'b=c&d' --url-query +e=f&g", "-- h/a?b=c%26d&e=f&g"),
+            ("curl https://u:p@h/a", "--auth=basic -- https://u:p@h/a"),
+            ("curl -u u:p --anyauth h/a", "--user=u:p -- h/a"),
+            ("curl --http2-prior-knowledge h/a", "--http2 -- h/a"),
+            ("curl --socks5-hostname p:1 h/a", "--proxy=socks5h://p:1 -- h/a"),
+            ("curl -E 'c\\:d.pem:pw' h/a", "--cert=c:d.pem -- h/a"),
+            ("curl -b /nonexistent/jar -c /dev/null -m 0 h/a", "-- h/a"),
+            ("curl -H 'Host: h' https://h:443/a", "-- https://h:443/a"),
+            ("curl -H 'Host: v' https://h/a", "--header=Host: v -- https://h/a"),
+            ("sudo /usr/bin/curl h/a ;", "-- h/a"),
             ("$ curl h/a", "-- h/a"),
             ("curl.exe h/a", "-- h/a"),
         ] {
@@ -194,6 +227,12 @@ mod tests {
             ("curl -L", "has no URL"),
             ("curl h/a -o", "-o lacks its value"),
             ("curl -C 5 h/a", "only -C - can"),
+            ("curl --user=hush h/a", "not known here: --user"),
+            ("curl -u @hush h/a", "begins with @"),
+            ("curl h/a ; curl h/b", "import each command separately"),
+            ("curl h/a,https://b/c", "after a comma"),
+            ("curl -d @- h/a < hush", "it contains <"),
+            ("curl h/a >> hush", "it contains >>"),
             ("curl -o a h/a h/b", "2 URLs with 1 names"),
             ("wget hush", "only commands of curl can be imported, and this begins with wget"),
             ("curl --data-raw @hush h/a", "a body that begins with @"),

@@ -15,8 +15,16 @@ pub(super) enum To {
     Words(&'static [&'static str]),
     /// The option cannot be translated. The text gives the reason.
     Refused(&'static str),
+    /// An option of downhaul for a proxy. The text is the scheme of its URL.
+    Proxy(&'static str),
     // The following options need more than a new name.
-    Url,
+    GivenUrl,
+    User,
+    /// The ways to log in that the command allows.
+    Scheme(Scheme),
+    NoPatterns,
+    CookieJar,
+    Cert,
     Output,
     RemoteName,
     Header,
@@ -27,6 +35,14 @@ pub(super) enum To {
     UrlQuery,
     Referer,
     Continue,
+}
+
+/// A way to log in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Basic,
+    Digest,
+    Any,
 }
 
 /// The way in which the value of an option becomes the body of a request.
@@ -45,7 +61,7 @@ pub(super) enum Data {
 pub(super) type Row = (Option<char>, &'static [&'static str], bool, To);
 
 pub(super) const TABLE: &[Row] = &[
-    (None, &["url"], true, To::Url),
+    (None, &["url"], true, To::GivenUrl),
     (Some('o'), &["output"], true, To::Output),
     (Some('O'), &["remote-name"], false, To::RemoteName),
     (Some('H'), &["header"], true, To::Header),
@@ -61,18 +77,25 @@ pub(super) const TABLE: &[Row] = &[
     (Some('e'), &["referer"], true, To::Referer),
     (Some('C'), &["continue-at"], true, To::Continue),
     // These options have another name in downhaul.
-    (Some('u'), &["user"], true, To::Option("user")),
+    (Some('u'), &["user"], true, To::User),
     (None, &["oauth2-bearer"], true, To::Option("bearer")),
     (Some('A'), &["user-agent"], true, To::Option("user-agent")),
-    (Some('c'), &["cookie-jar"], true, To::Option("save-cookies")),
+    (Some('c'), &["cookie-jar"], true, To::CookieJar),
     (Some('x'), &["proxy"], true, To::Option("proxy")),
     (Some('U'), &["proxy-user"], true, To::Option("proxy-user")),
+    (None, &["socks4a"], true, To::Proxy("socks4a")),
+    (None, &["socks5"], true, To::Proxy("socks5")),
+    // The proxy resolves the names of hosts.
+    (None, &["socks5-hostname"], true, To::Proxy("socks5h")),
+    (None, &["proxy-basic", "proxy-anyauth"], false, To::Anyway),
     (None, &["noproxy"], true, To::Option("no-proxy")),
     (None, &["netrc-file"], true, To::Option("netrc")),
-    (Some('n'), &["netrc", "netrc-optional"], false, To::Anyway),
-    (None, &["basic"], false, To::Words(&["--auth=basic"])),
+    // With a netrc file, curl sends the login at once, as it does with -u.
+    (Some('n'), &["netrc", "netrc-optional", "basic"], false, To::Scheme(Scheme::Basic)),
+    (None, &["anyauth"], false, To::Scheme(Scheme::Any)),
+    (None, &["digest"], false, To::Scheme(Scheme::Digest)),
     (Some('k'), &["insecure"], false, To::Flag("insecure")),
-    (Some('E'), &["cert"], true, To::Option("cert")),
+    (Some('E'), &["cert"], true, To::Cert),
     (None, &["key"], true, To::Option("key")),
     (None, &["cacert"], true, To::Option("cacert")),
     (None, &["pinnedpubkey"], true, To::Option("pinned-pubkey")),
@@ -87,7 +110,9 @@ pub(super) const TABLE: &[Row] = &[
     (Some('4'), &["ipv4"], false, To::Flag("ipv4")),
     (Some('6'), &["ipv6"], false, To::Flag("ipv6")),
     (None, &["http1.1"], false, To::Flag("http1")),
-    (None, &["http2", "http2-prior-knowledge"], false, To::Flag("http2")),
+    // `--http2` of curl is a wish, and HTTP/1.1 is used if the server has nothing else.
+    (None, &["http2"], false, To::Anyway),
+    (None, &["http2-prior-knowledge"], false, To::Flag("http2")),
     (None, &["compressed"], false, To::Words(&["--decode=auto"])),
     (Some('r'), &["range"], true, To::Option("range")),
     (None, &["limit-rate"], true, To::Option("limit-rate")),
@@ -111,7 +136,7 @@ pub(super) const TABLE: &[Row] = &[
     (Some('s'), &["silent"], false, To::Anyway),
     (Some('S'), &["show-error"], false, To::Anyway),
     (Some('#'), &["progress-bar", "no-progress-meter", "no-silent"], false, To::Anyway),
-    (Some('g'), &["globoff"], false, To::Anyway),
+    (Some('g'), &["globoff"], false, To::NoPatterns),
     (Some('Z'), &["parallel", "parallel-immediate"], false, To::Anyway),
     (
         Some('N'),
@@ -119,8 +144,7 @@ pub(super) const TABLE: &[Row] = &[
         false,
         To::Anyway,
     ),
-    (None, &["digest"], false, To::Words(&["--auth=digest"])),
-    (None, &["create-dirs", "remove-on-error", "anyauth", "retry-connrefused"], false, To::Anyway),
+    (None, &["create-dirs", "remove-on-error", "retry-connrefused"], false, To::Anyway),
     (None, &["retry-all-errors", "ssl-reqd", "ssl", "no-alpn", "tr-encoding"], false, To::Anyway),
     (Some('q'), &["disable"], false, To::Anyway),
     // These options make no difference for a download.
@@ -166,21 +190,16 @@ pub(super) const TABLE: &[Row] = &[
     (None, &["negotiate", "ntlm"], false, To::Refused("this way to log in is not supported")),
     (None, &["aws-sigv4"], true, To::Refused("signed requests are not supported")),
     (Some('z'), &["time-cond"], true, To::Refused("use --if-exists update")),
-    (
-        None,
-        &["socks4", "socks4a", "socks5", "socks5-hostname", "preproxy"],
-        true,
-        To::Refused("use -x with a URL such as socks5://HOST"),
-    ),
+    (None, &["preproxy"], true, To::Refused("two proxies, one behind the other, are not supported")),
+    (None, &["socks4"], true, To::Refused("SOCKS 4 is supported only as socks4a://, for example with -x")),
 ];
 
 /// Headers that downhaul sets itself, or that would change which bytes are downloaded. They are left out.
-pub(super) const OURS: [&str; 14] = [
+pub(super) const OURS: [&str; 13] = [
     "accept-encoding",
     "connection",
     "content-length",
     "expect",
-    "host",
     "if-match",
     "if-modified-since",
     "if-none-match",

@@ -115,7 +115,10 @@ impl Posix<'_> {
                     Some(c) => self.push(c),
                 },
                 '$' | '`' => self.variable(c)?,
-                '>' => self.redirect(),
+                '<' if self.word.is_none() => {
+                    return Err("it contains <, and only a shell can give it that input".into());
+                }
+                '>' => self.redirect()?,
                 '|' | ';' | '&' if self.ends_command(c) => {
                     self.split.rest = Some(format!("{c}{}", self.rest.trim_end()));
                     break;
@@ -251,10 +254,13 @@ impl Posix<'_> {
     }
 
     /// Reads `> FILE`. Other redirections, such as `2>/dev/null`, are left out.
-    fn redirect(&mut self) {
+    fn redirect(&mut self) -> Result<(), String> {
         let number = self.word.take_if(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
         self.end_word();
         let is_output = number.as_deref().is_none_or(|number| number == "1");
+        if is_output && self.rest.starts_with('>') {
+            return Err("it contains >>, and downhaul cannot append to a file".into());
+        }
         self.rest = self.rest.trim_start_matches('>').trim_start_matches(' ');
         if is_output {
             self.split.into = Some(String::new());
@@ -262,6 +268,7 @@ impl Posix<'_> {
             let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
             self.rest = &self.rest[end..];
         }
+        Ok(())
     }
 
     /// Returns true if an operator ends the command. An operator within a word belongs to a URL that was

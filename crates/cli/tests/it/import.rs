@@ -69,7 +69,7 @@ fn a_dry_run_shows_what_was_understood_without_secrets() {
         ),
         (
             "curl -LO 'https://me:hush@h.example/f?token=hush&v=1'",
-            "downhaul 'https://h.example/f?token=***&v=1'\n",
+            "downhaul 'https://h.example/f?token=***&v=1' --auth basic\n",
         ),
         (
             "curl -s https://h.example/1 https://h.example/2",
@@ -118,4 +118,77 @@ fn what_cannot_be_imported_is_one_clear_line() {
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
         assert!(out.stderr.contains(says) && !out.stderr.contains("hush"), "{args:?}: {}", out.stderr);
     }
+}
+
+#[test]
+fn patterns_in_the_urls_of_a_pasted_command_are_expanded_as_curl_does() {
+    let server = Server::start();
+    let pattern = server.url("well_behaved/1000/f[1-2]");
+    for (command, names) in [
+        (format!("curl -O '{pattern}'"), ["f1", "f2"]),
+        (format!("curl -o 'n#1' '{pattern}'"), ["n1", "n2"]),
+        (
+            format!(
+                "curl -O '{{{},{}}}'",
+                server.url("well_behaved/1000/f1"),
+                server.url("well_behaved/1000/f2")
+            ),
+            ["f1", "f2"],
+        ),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&command]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        for (name, asked) in names.iter().zip(["f1", "f2"]) {
+            assert_eq!(place.file(name), Some(content(asked, 1000)), "{command}");
+        }
+    }
+    let place = Place::new();
+    place.run(&["-q", "--retries", "0", &format!("curl -g '{pattern}'")]);
+    assert_eq!(server.requests().pop().expect("a request").target, "/well_behaved/1000/f[1-2]");
+}
+
+#[test]
+fn a_pasted_login_is_sent_at_once_unless_curl_would_wait() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    let with_login = url.replace("http://", "http://me:hush@");
+    for (command, at_once) in [
+        (format!("curl -u me:hush {url}"), true),
+        (format!("curl --basic -u me:hush {url}"), true),
+        (format!("curl {with_login}"), true),
+        (format!("curl --anyauth -u me:hush {url}"), false),
+        (format!("curl --digest -u me:hush {url}"), false),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&command]);
+        place.assert_exact(&out, "f", &content("f", 1000));
+        let sent = server.requests().pop().expect("a request").header("authorization").map(String::from);
+        assert_eq!(sent.as_deref(), at_once.then_some("Basic bWU6aHVzaA=="), "{command}");
+    }
+}
+
+#[test]
+fn a_file_of_pasted_data_is_sent_without_its_line_ends() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    for (option, body) in
+        [("-d @post", "k=vf=1"), ("-d a=b -d @post", "a=b&k=vf=1"), ("--data-binary @post", "k=v\r\nf=1\n")]
+    {
+        let place = Place::new();
+        place.write("post", "k=v\r\nf=1\n");
+        let out = place.run(&[&format!("curl {option} {url}")]);
+        assert_eq!((out.status, place.file("f")), (0, Some(content("f", 1000))), "{}", out.stderr);
+        let sent = server.requests().pop().expect("a request").body;
+        assert_eq!(String::from_utf8_lossy(&sent), body, "{option}");
+    }
+}
+
+#[test]
+fn http2_of_a_pasted_command_is_only_a_wish() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&format!("sudo /usr/bin/curl --http2 {} ;", server.url("well_behaved/1000/f"))]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    assert!(!out.stderr.contains("left out"), "{}", out.stderr);
 }
