@@ -7,14 +7,14 @@ use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 
-/// The most origins that are remembered. Headers are meant for one host or a few, so a list with more hosts
-/// needs no headers.
+/// The most origins that are remembered. Only these get the headers. Headers are meant for a few hosts, so
+/// the others hardly ever need them.
 const ORIGINS_MOST: usize = 1_000;
 
 /// The most origins that a warning names. The rest are counted.
 const ORIGINS_SHOWN: usize = 3;
 
-/// EventReader about all jobs.
+/// Facts from the URLs of all jobs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// Origins of URLs that the user gave.
@@ -35,27 +35,28 @@ impl Survey {
         job.urls.iter().for_each(|url| remember(origins, url));
     }
 
-    /// Adds the URL of a list, which the user gave.
+    /// Adds the URL of a list. The user gave this URL.
     pub fn add_list(&mut self, url: &Url) {
         remember(&mut self.given, url);
     }
 
-    /// Checks that every proxy that a URL of the run needs can be used.
+    /// Checks if downhaul can use the proxies of all URLs of the run. Other proxies are not checked.
     ///
     /// # Errors
-    /// Returns what is wrong with such a proxy.
+    /// Returns what is wrong with the first proxy that cannot be used.
     pub fn check_proxies(&self, settings: &Settings) -> Result<(), String> {
         let mut urls = self.given.iter().chain(&self.named).filter_map(|origin| Url::parse(origin).ok());
         urls.find_map(|url| settings.proxies.why_unusable(&url).map(String::from)).map_or(Ok(()), Err)
     }
 
-    /// Adds the origins that may get the headers to the settings. Returns notes about them for the user.
+    /// Adds the origins that may get the headers to the settings. Returns warnings for the user.
     pub fn apply(self, settings: &mut Settings) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut others: BTreeSet<String> = self.named.difference(&self.given).cloned().collect();
         if let Some(ChecksumList::Url(url)) = &settings.checksums {
             let origin = url.origin().ascii_serialization();
-            // The URLs of standard input are not known yet.
+            // If no URL is known yet, the URLs come from standard input, and one of them may have this
+            // origin.
             if !self.given.is_empty() && !self.given.contains(&origin) {
                 others.insert(origin);
             }
@@ -68,7 +69,7 @@ impl Survey {
         ];
         for (_, what) in secrets.iter().filter(|(given, _)| *given && !others.is_empty()) {
             let to = shown(&others);
-            warnings.push(format!("{what} not sent to {to}: of the files, you gave no URL there"));
+            warnings.push(format!("{what} not sent to {to}, since you gave no file URL there"));
         }
         let urls = self.given.iter().filter_map(|origin| Url::parse(origin).ok());
         if let Some((url, pattern)) = urls

@@ -33,10 +33,10 @@ pub struct Hosts(BTreeMap<String, Entry>);
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    /// The most connections.
+    /// The most connections that the host accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connections: Option<usize>,
-    /// The most files that are requested in a second.
+    /// The most files that the host serves in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<f64>,
     /// The time when the limit was found, in seconds since 1970.
@@ -61,7 +61,7 @@ impl Hosts {
         }
         let text: Text = serde_json::from_slice(text).map_err(|_| "it cannot be understood")?;
         if text.version != VERSION {
-            return Err("it is of another version");
+            return Err("its format has another version");
         }
         let mut hosts = Hosts(text.hosts);
         hosts.0.retain(|origin, entry| is_origin(origin) && entry.is_valid() && entry.age(now) <= KEPT);
@@ -81,8 +81,8 @@ impl Hosts {
     /// Records the limits that a run found.
     pub fn learn(&mut self, origin: &str, learned: Learned, now: SystemTime) {
         let old = self.0.get(origin);
-        // A limit that is still used keeps its date. After a day, one more connection is tried even if the
-        // host is used every hour.
+        // If the limit of connections is found again within a day, it keeps its date. With a new
+        // date each time, a host that is used every hour would never get one more connection.
         let is_same_limit = |old: &&Entry| {
             old.age(now) <= FRESH && old.connections == learned.connections && learned.requests.is_none()
         };

@@ -273,7 +273,7 @@ pub struct Http {
     #[arg(short = 'b', long, value_name = "COOKIES", value_parser = values::cookies, hide_short_help = true)]
     pub cookie: Vec<SecretOption>,
 
-    /// Use the cookies in FILE, which has the form of Netscape
+    /// Use the cookies in FILE, which has the Netscape format
     ///
     /// curl, wget and extensions of browsers write such files. Each cookie is sent only to the hosts that it
     /// is for. Cookies that servers set are always used within a run.

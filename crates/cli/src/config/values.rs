@@ -46,7 +46,7 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
     }
     let values = match value {
         Value::List(values) if keys::is_list(arg) => values.as_slice(),
-        Value::List(_) => return Err(wrong("it has one value, not a list".into())),
+        Value::List(_) => return Err(wrong("it must be one value, not a list".into())),
         one => std::slice::from_ref(one),
     };
     let mut meaning = Meaning::default();
@@ -63,7 +63,8 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
             }
         };
         let real = without_references(arg, text)?;
-        // A value from a variable or another file may be a secret. A value in the configuration file may not.
+        // A secret may come from a variable or another file. In the configuration file itself, it is an
+        // error.
         if real.as_deref().unwrap_or(text) == text && secrets::is_secret(arg, 0, text) {
             return Err(wrong(
                 "a secret must not stand in this file: write \"env:NAME\" (an environment variable) or \"@FILE\" in its \
@@ -114,7 +115,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     let is_counted = matches!(arg.get_action(), ArgAction::Count);
     let times = match value {
         Value::Flag(flag) => usize::from(*flag),
-        // Counting above 9 has no further effect.
+        // Only a few levels have an effect, so a number above 9 is a mistake.
         Value::Number(number) if is_counted => number
             .parse::<u8>()
             .ok()
@@ -129,8 +130,8 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
 }
 
 /// Replaces `env:NAME` by the value of the variable. In a header, also replaces `Name: env:NAME` and `Name:
-/// @FILE`. Returns `None` if the value has no such reference. The option itself reads a value that is `@FILE`
-/// as a whole.
+/// @FILE`. Returns `None` if the value has no such reference. If the whole value is `@FILE`, the option reads
+/// the file itself, except for a proxy. `~/` at the beginning of FILE is then replaced here.
 fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
     let is_header = secrets::is_called(arg, 0, "HEADER");
     let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");

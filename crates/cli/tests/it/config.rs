@@ -141,7 +141,7 @@ fn every_mistake_in_the_configuration_gets_one_clear_line() {
             "parallel = 2026-11-27\n",
             "c.toml:1: parallel: it must be a number or a text in quotes, not a date",
         ),
-        ("parallel = [1, 2]\n", "c.toml:1: parallel: it has one value, not a list"),
+        ("parallel = [1, 2]\n", "c.toml:1: parallel: it must be one value, not a list"),
         ("verify = 'hard'\n", "c.toml:1: verify: \"hard\": it must be auto, find, listed, require or off"),
         ("max-per-host = 5000\n", "c.toml:1: max-per-host: \"5000\": 5000 is not in 1..=1024"),
         ("insecure = 'yes'\n", "c.toml:1: insecure: it must be true or false"),

@@ -16,12 +16,13 @@ const LATENCIES: f64 = 1.5;
 /// scheduler distort the measurement of a transfer over loopback or a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Before the first trial, a window lasts this many latencies, if that is less than [`LENGTH`]. On a near
-/// line a trial costs little. On a long line, slow start takes eight round trips.
+/// Before the first trial, a window lasts this many latencies, but at least [`SHORTEST`] and at most
+/// [`LENGTH`]. Slow start takes eight round trips. On a near line they pass quickly, and a trial costs
+/// little.
 const RAMP_LATENCIES: u32 = 8;
 
-/// If the goodput grew by more than this factor between two windows, TCP is still in slow start. The goodput
-/// then does not depend on the number of connections.
+/// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a
+/// goodput does not show the effect of the number of connections.
 const STILL_GROWING: f64 = 1.15;
 
 /// After this many windows at one target, slow start is over, even on a long line. Any growth after that is

@@ -27,7 +27,8 @@ pub enum NameSource {
     Auto,
     /// The name comes from the URL that was given. The server cannot change it.
     Url,
-    /// The name comes from the server's Content-Disposition, or else from the URL of the response.
+    /// The name comes from the server's Content-Disposition, or else from the URL of the response. If both
+    /// have no name, it is `index.html`.
     Server,
 }
 
@@ -71,8 +72,8 @@ impl Naming {
         self.below(given, SafeName::from_url(given))
     }
 
-    /// Returns the name of a file after a response. `answered` is the URL after redirects, and `stated` is
-    /// the name in the Content-Disposition.
+    /// Returns the name of a file whose response is known. `answered` is the URL after redirects, and
+    /// `stated` is the name in the Content-Disposition.
     pub fn by_response(&self, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
         let answered = || SafeName::of_last_segment(answered);
         let file = match self.source {
@@ -83,13 +84,13 @@ impl Naming {
         self.below(given, file.unwrap_or_else(|| SafeName::from_url(given)))
     }
 
-    /// Returns a given name in the form for this system.
+    /// Returns a given name. If `windows` is set, it is changed so that Windows accepts it.
     pub fn given(&self, name: &SafeName) -> SafeName {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// Returns the name below the folders of the given URL that are kept. Folders come only from the given
-    /// URL, which the user knows, and never from a redirect.
+    /// Puts the kept folders of the given URL before the name of a file. Folders never come from a redirect,
+    /// because the user knows only the given URL.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
         let mut folders: Vec<&str> = url.path_segments().map(Iterator::collect).unwrap_or_default();
         folders.pop();

@@ -153,7 +153,7 @@ impl Plan {
         };
         if let Some(Replacement { ranges, suspect }) = replacement {
             let (at, what) = match suspect.map(|suspect| self.sources.url(suspect).to_string()) {
-                None => (self.path(), "bytes of unknown origin are fetched again".into()),
+                None => (self.path(), "bytes whose mirror is unknown are fetched again".into()),
                 Some(url) => {
                     let what = format!(
                         "bytes from {url} are fetched again from other mirrors, to find out if they were wrong"

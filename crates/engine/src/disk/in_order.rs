@@ -80,7 +80,7 @@ impl InOrder {
         }
     }
 
-    /// Returns the output for a writer of the program.
+    /// Returns an output that passes the bytes to a writer of the program that uses the library.
     ///
     /// # Errors
     /// Returns `output.started` if another job has used the writer.
@@ -239,7 +239,7 @@ impl Part for InOrder {
     fn publish(&self, _target: &Path, how: Publishing) -> Result<(), Error> {
         let left = self.state().left;
         if left != how.size {
-            let why = format!("{left} bytes of {} have left", how.size);
+            let why = format!("{left} of {} bytes were written", how.size);
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
         // Dropping the output closes a pipe, so that its reader receives the end.

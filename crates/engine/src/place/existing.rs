@@ -91,7 +91,7 @@ impl Places {
             return Ok(stays(path, &format!("already exists, {when} (--if-exists update asks the server)")));
         }
         if let Some(tool) = self.disk.unfinished_by(path) {
-            return exists(format!("{tool} has not finished it, by the control file beside it"));
+            return exists(format!("{tool} has not finished it, according to the control file beside it"));
         }
         if known == identity::Recognised::OtherUrl {
             return exists("it was downloaded from another URL".into());
@@ -111,20 +111,20 @@ impl Places {
         match identity::compare(&there.file, remote) {
             Compared::Different(why) => exists(why),
             Compared::Unknown if remote.digests.is_empty() => {
-                exists("the server does not say how large its file is, so they cannot be compared".into())
+                exists("the server does not say how large its file is, so the two files cannot be compared".into())
             }
             compared => match self.verify(path, wanted, &remote.digests) {
                 Ok(Some(verified)) => Ok(stays(path, &format!("already exists, {verified}"))),
                 Ok(None) => match compared {
                     Compared::Same(_) if self.may_be_anothers(path, there, wanted) => exists(
-                        "files of several URLs may have this name, and nothing tells which one this is"
+                        "the files of several URLs may have this name, and nothing shows which of them this file is"
                             .into(),
                     ),
                     Compared::Same(what) => {
                         self.is_no_page(path, wanted)?;
                         Ok(stays(path, &format!("already exists, {what}")))
                     }
-                    _ => exists("nothing of it can be compared with the server's file".into()),
+                    _ => exists("neither its size nor a digest can be compared with the server's file".into()),
                 },
                 Err(error) if error.kind == ErrorKind::DigestMismatch => exists(error.detail),
                 Err(error) => Err(error),
@@ -207,9 +207,9 @@ impl Places {
         let read = self.disk.open(path)?.take(content::ENOUGH as u64).read_to_end(&mut beginning);
         read.map_err(|e| disk::failure(&e, path))?;
         match content::look(&beginning) {
-            Look::Page => Err(Error::new(ErrorKind::ContentHtml, shown, "it is what is there already")),
+            Look::Page => Err(Error::new(ErrorKind::ContentHtml, shown, "the existing file is such a page")),
             Look::LfsPointer => {
-                Err(Error::new(ErrorKind::ContentPointer, shown, "it is what is there already"))
+                Err(Error::new(ErrorKind::ContentPointer, shown, "the existing file is such a pointer"))
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Cookie files in the form of Netscape, which curl, wget and browsers' extensions write: one cookie a line,
+//! Cookie files in the Netscape format, which curl, wget and browsers' extensions write: one cookie a line,
 //! in seven fields between tabs.
 //!
 //! Invariant: an error names a line and contains none of its text.

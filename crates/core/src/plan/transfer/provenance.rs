@@ -1,7 +1,7 @@
 //! Records which source sent which of the written bytes.
 //!
-//! Invariant: no byte has two sources. If a written byte has no source, its origin is unknown, because an
-//! earlier run or two connections wrote it.
+//! Invariant: no byte has two sources. If a written byte has none, it is not known which source sent it,
+//! because an earlier run or two connections wrote it.
 
 use crate::ranges::RangeSet;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(in crate::plan) struct Provenance(BTreeMap<usize, RangeSet>);
 
 impl Provenance {
     /// Returns the source that sent all of this range. Returns `None` if there are several sources, or if the
-    /// origin of a part is unknown.
+    /// source of some of these bytes is unknown.
     pub(in crate::plan) fn source_of(&self, range: &Range<u64>) -> Option<usize> {
         self.0.iter().find(|(_, sent)| sent.contains(range)).map(|(&source, _)| source)
     }
@@ -31,7 +31,7 @@ impl Provenance {
         self.0.get(&source).into_iter().flat_map(RangeSet::iter).cloned().collect()
     }
 
-    /// Returns all written bytes of unknown origin.
+    /// Returns all written bytes whose source is unknown.
     pub(in crate::plan) fn unknown(&self, written: &RangeSet) -> Vec<Range<u64>> {
         let mut all = written.clone();
         self.0.values().flat_map(RangeSet::iter).for_each(|range| all.remove(range.clone()));

@@ -313,9 +313,9 @@ impl Verification {
     }
 
     /// Decides what to fetch again if the digest of the whole file is wrong and its bytes came from several
-    /// mirrors. First, the bytes of unknown origin are replaced. After that, the bytes of one mirror after
-    /// the other are replaced. Returns `None` if all mirrors were suspected already. Also returns `None` if
-    /// all chunks are right, because then the digest of the whole file itself is wrong.
+    /// mirrors. First, the bytes whose source is unknown are replaced. After that, the bytes of one mirror
+    /// after the other are replaced. Returns `None` if all mirrors were suspected already. Also returns
+    /// `None` if all chunks are right, because then the digest of the whole file itself is wrong.
     pub(super) fn replace_suspicious(
         &mut self,
         provenance: &Provenance,

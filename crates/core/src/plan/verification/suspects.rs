@@ -15,7 +15,7 @@ pub(super) struct Suspects {
     current: Option<usize>,
     /// True if only the bytes of this mirror are being replaced.
     alone: bool,
-    /// True if bytes of unknown origin were replaced already.
+    /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
     /// All mirrors that were suspected so far.
     all: Vec<usize>,
@@ -27,7 +27,7 @@ impl Suspects {
         !self.all.is_empty()
     }
 
-    /// Records that bytes of unknown origin are replaced. This happens once, before a mirror is suspected.
+    /// Records that bytes of an unknown source are replaced. This happens once, before a mirror is suspected.
     /// Returns true at the first call.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)

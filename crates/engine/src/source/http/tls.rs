@@ -28,12 +28,12 @@ pub(super) struct Trust {
     is_pinned: bool,
     /// True if the certificate of the server is not verified.
     is_insecure: bool,
-    /// It is a proxy. A proxy and a server of the same name share no TLS session.
+    /// True if the server is a proxy. A proxy and another server of the same name share no TLS session.
     is_proxy: bool,
 }
 
 impl Trust {
-    /// The same rules, for a proxy.
+    /// Returns the same rules for a proxy.
     pub(super) fn of_proxy(self) -> Trust {
         Trust { is_proxy: true, ..self }
     }
@@ -44,7 +44,7 @@ impl Trust {
     }
 }
 
-/// The TLS settings of a session.
+/// Makes the TLS settings for each [`Trust`], and keeps those that were made.
 pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     min: TlsVersion,
@@ -57,7 +57,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads the certificates of the settings.
+    /// Reads the certificates and the key that the settings name.
     ///
     /// # Errors
     /// Returns an error if a file cannot be read, or does not contain certificates or a key.
@@ -135,7 +135,7 @@ impl Tls {
             .map_err(|e| Error::new(ErrorKind::TlsFailed, "", e.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verify::strict(verifier, pinned));
-        // Each of these settings has its own store of TLS sessions. Clones of the settings share the store.
+        // Each `ClientConfig` has a store of TLS sessions. Only its clones share the store.
         let config = match self.identity.as_ref().filter(|_| trust.identifies) {
             Some(identity) => builder.with_client_cert_resolver(identity.resolver.clone()),
             None => builder.with_no_client_auth(),

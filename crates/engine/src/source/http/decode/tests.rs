@@ -4,8 +4,8 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use std::io::Write as _;
 
-/// `hello` in brotli: a stored meta-block (RFC 7932, section 9.2) in a window of 16 bits, and an empty last
-/// one.
+/// `hello` in brotli: an uncompressed meta-block (RFC 7932, section 9.2) with a window of 16 bits, and an
+/// empty last meta-block.
 const BROTLI: &[u8] = &[0x40, 0x00, 0x10, b'h', b'e', b'l', b'l', b'o', 0x03];
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -96,7 +96,7 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
                 "{codings} {kept}: {cut:?}"
             );
         }
-        // The result is the same if the connection breaks after the last byte of the body.
+        // If the connection breaks after the last byte of the coded body, this is an error too.
         let reset = decoded_in(codings, &coded, 1000, false, Vec::new()).await;
         assert_eq!(reset, Err(ErrorKind::NetReset), "{codings}");
         let mut broken = coded.clone();
@@ -112,13 +112,17 @@ async fn what_is_cut_broken_or_not_whole_is_never_a_file() {
 #[tokio::test]
 async fn it_stops_at_a_thousand_times_the_size() {
     let zeros = vec![0; 8 << 20];
-    // With its window, zstd can repeat a byte without end.
+    // zstd can store very long repetitions in a few bytes.
     let bomb = zstd(&zeros);
     assert!(bomb.len() < 8 << 10, "{}", bomb.len());
     assert_eq!(decode_all("zstd", &bomb).await, Err(ErrorKind::ContentCoding));
     assert_eq!(decode_all("gzip, zstd", &zstd(&gzip(&zeros))).await, Err(ErrorKind::ContentCoding));
     let halves: Vec<u8> = (0..4_000_000_u32).map(|n| (n / 5000) as u8).collect();
-    assert_eq!(decode_all("gzip", &gzip(&halves)).await, Ok(halves), "a good file shrinks, too");
+    assert_eq!(
+        decode_all("gzip", &gzip(&halves)).await,
+        Ok(halves),
+        "a file that compresses well is decoded"
+    );
 }
 
 #[tokio::test]
