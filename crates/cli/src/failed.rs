@@ -7,6 +7,7 @@ use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{Destination, Job};
+use downhaul_engine::core::secret::Secret;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -69,6 +70,10 @@ pub(crate) fn line(job: &Job) -> String {
     }
     for one in &job.expected {
         keys.insert(one.digest.algorithm.name().into(), one.digest.to_string().into());
+    }
+    let header = |(name, value): &(String, Secret)| Value::from(format!("{name}: {}", value.expose()));
+    if !job.headers.0.is_empty() {
+        keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
     }
     for (key, value) in &job.extra {
         keys.entry(key.clone()).or_insert_with(|| value.clone());

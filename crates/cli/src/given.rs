@@ -2,7 +2,7 @@
 
 use crate::args::{self, Args, Header};
 use downhaul_engine::check_keys;
-use downhaul_engine::core::job;
+use downhaul_engine::core::job::{self, Headers};
 use downhaul_engine::core::list::checksums::{self, Checksums};
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::secret::Secret;
@@ -122,7 +122,7 @@ fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
         let line = line.ok().and_then(|line| String::from_utf8(line).ok());
         let header = match line.as_deref().map(str::trim) {
             Some(line) if line.is_empty() || line.starts_with('#') => continue,
-            Some(line) => args::header(line),
+            Some(line) => Headers::read(line),
             None => Err("it is not UTF-8".into()),
         };
         headers.push(header.map_err(|why| format!("-H @{shown}: line {number}: {why}"))?);

@@ -6,6 +6,7 @@
 
 mod asks;
 pub mod fragment;
+mod header;
 
 pub use asks::{Body, ByteRange, Sends};
 
@@ -183,7 +184,7 @@ impl Job {
     /// Adds a header to all requests for this file; see [`Job::headers`].
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.0.push((name.into(), Secret::new(value)));
+        self.headers.add(name, value);
         self
     }
 

@@ -12,7 +12,7 @@ pub use choices::{
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
 pub use values::{BodyOption, Header, LoginOption, SecretOption};
-pub(crate) use values::{cookies, header, header_option, login, token};
+pub(crate) use values::{cookies, header_option, login, token};
 
 use crate::again::Again;
 use crate::config::{self, Config};

@@ -1,7 +1,7 @@
 //! Reads the values of options. Every error is a phrase that says what the value must be.
 
 use downhaul_engine::core::digest::{Algorithm, Digest};
-use downhaul_engine::core::job::{Body, Sends, Url};
+use downhaul_engine::core::job::{Body, Headers, Sends};
 use downhaul_engine::core::name::Folders;
 use downhaul_engine::core::secret::{Login, Secret};
 use std::path::PathBuf;
@@ -68,16 +68,6 @@ pub(super) fn body(text: &str) -> Result<BodyOption, String> {
 
 pub(super) fn method(text: &str) -> Result<String, String> {
     Sends::new(text, None).map(|_| text.to_string())
-}
-
-/// A URL for the header `Referer`, without its login and fragment (RFC 9110, section 10.1.3).
-pub(super) fn referer(text: &str) -> Result<String, String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let mut url = url.ok_or("it must be a URL that begins with https:// or http://")?;
-    url.set_fragment(None);
-    // This cannot fail for http and https.
-    let _ = url.set_username("").and_then(|()| url.set_password(None));
-    Ok(url.into())
 }
 
 pub(super) fn checksum(text: &str) -> Result<Digest, String> {
@@ -186,39 +176,12 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
     if (0.0..9e15).contains(&bytes) { Ok(bytes as u64) } else { Err(bad()) }
 }
 
-/// Headers that only downhaul itself may set. With other values, offsets and digests would be wrong.
-const OURS: [&str; 9] = [
-    "accept-encoding",
-    "range",
-    "if-range",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "te",
-    "upgrade",
-    "expect",
-];
-
 pub(crate) fn header_option(text: &str) -> Result<Header, String> {
     match text.strip_prefix('@') {
         Some("") => Err("@ needs the name of a file".into()),
         Some(file) => Ok(Header::File(file.into())),
-        None => header(text).map(|(name, value)| Header::Line(name, value)),
+        None => Headers::read(text).map(|(name, value)| Header::Line(name, value)),
     }
-}
-
-/// Reads `Name: value`. The error does not contain the value, which may be a secret.
-pub(crate) fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it must have the form 'Name: value'")?;
-    let name = name.trim();
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(token) {
-        return Err("the name before the colon is not a header name".into());
-    }
-    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
-        return Err(format!("{name} is set by downhaul itself"));
-    }
-    Ok((name.into(), header_value(value.trim())?))
 }
 
 pub(super) fn header_value(text: &str) -> Result<String, String> {
@@ -303,14 +266,6 @@ mod tests {
         assert_eq!(all, [30.0, 5.0, 0.5, 0.5, 120.0, 3600.0]);
         for bad in ["", "0", "s", "-1s", "5x", "inf", "1e300h"] {
             assert!(time(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn headers_are_complete_and_not_ours() {
-        assert_eq!(header("X-A:  b "), Ok(("X-A".into(), "b".into())));
-        for bad in ["x", ": v", "a b: c", "Range: bytes=0-", "X: a\nb"] {
-            assert!(header(bad).is_err(), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! not allow it, and what the table promises must arrive.
 
 pub mod net;
-mod ways;
+pub mod ways;
 
 use crate::common::Place;
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -109,7 +109,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         SecretKind::ClientCertificate => vec![of(&[CERTIFICATE], &[AT_HOME, GIVEN_ELSEWHERE])],
         // The proxy gets it, and no server does.
         SecretKind::ProxyLogin => vec![login("proxy", &[])],
-        // No option of the program gives one: `control.rs` of the testkit has a test.
+        // They are in lists: `who_saw.rs` and `list_headers.rs` have the tests.
         SecretKind::JobHeader => Vec::new(),
         SecretKind::CookieGiven => vec![of(&["value-of-given-cookie"], &[AT_HOME, GIVEN_ELSEWHERE])],
         SecretKind::CookieOfServer => cookies("server"),

@@ -55,10 +55,7 @@ fn row(kind: SecretKind) -> Row {
         }
         // The server at this host set it with the first file. (Of a document, there is no first file.)
         SecretKind::CookieOfServer => Row::Seen([true, false, true, false, false, true, true]),
-        SecretKind::JobHeader => Row::Elsewhere(
-            "crates/testkit/tests/control.rs",
-            "each_job_has_its_own_headers_connections_and_rule_for_existing_files",
-        ),
+        SecretKind::JobHeader => Row::Seen([false; 7]),
         SecretKind::Body => Row::Elsewhere("crates/cli/tests/it/requests.rs", "a_body_stays_at_its_origin"),
         SecretKind::HostRule => Row::Elsewhere(
             "crates/cli/tests/it/config.rs",
@@ -111,10 +108,12 @@ impl World {
                 let path = self.private("cookies", "127.0.0.1\tFALSE\t/\tFALSE\t0\ta\thush\n");
                 words(&["--cookies", &path])
             }
-            // They are in the URL, or come from the server.
-            SecretKind::Userinfo | SecretKind::QueryToken | SecretKind::CookieOfServer => Vec::new(),
-            SecretKind::JobHeader
-            | SecretKind::Body
+            // They are in the URL or in a list, or come from the server.
+            SecretKind::Userinfo
+            | SecretKind::QueryToken
+            | SecretKind::JobHeader
+            | SecretKind::CookieOfServer => Vec::new(),
+            SecretKind::Body
             | SecretKind::HostRule
             | SecretKind::ProxyLogin
             | SecretKind::ClientCertificate => unreachable!("other tests have them"),
@@ -143,6 +142,21 @@ impl World {
         }
     }
 
+    /// Returns the arguments for these URLs of the first server. Headers of jobs need a list.
+    fn given(&self, kind: SecretKind, urls: &[String]) -> Vec<String> {
+        if kind != SecretKind::JobHeader {
+            return urls.to_vec();
+        }
+        let line = |url| format!("{{\"url\": \"{url}\", \"headers\": {{\"X-Secret\": \"hush\"}}}}\n");
+        vec!["-i".into(), self.private("given", &urls.iter().map(line).collect::<String>())]
+    }
+
+    fn append(&self, name: &str, line: &str) {
+        let path = self.place.state().join(name);
+        let text = fs::read_to_string(&path).expect("a file");
+        fs::write(path, text + line).expect("writes");
+    }
+
     /// Runs the program so that it leaves the first server on this way. The other server asks for a login, so
     /// that every secret is tempted. It does not matter how the run ends.
     fn leave(&self, kind: SecretKind, way: Way) {
@@ -159,8 +173,15 @@ impl World {
         let ca = self.private("ca.pem", &self.authority.pem());
         args.extend(["-j1", "--retries", "0", "--on-error", "skip", "--cacert", &ca].map(String::from));
         match way {
-            Way::Port | Way::Host | Way::Scheme => args.extend([first, redirect]),
-            Way::SecondFile => args.extend([first, there]),
+            Way::Port | Way::Host | Way::Scheme => args.extend(self.given(kind, &[first, redirect])),
+            Way::SecondFile => {
+                args.extend(self.given(kind, &[first]));
+                match kind {
+                    // With a list, no URLs are given.
+                    SecretKind::JobHeader => self.append("given", &there),
+                    _ => args.push(there),
+                }
+            }
             Way::List => {
                 let list = self.home.put("/l/list", format!("{there}\tsecond\n"));
                 args.extend([
@@ -179,7 +200,10 @@ impl World {
                 );
                 args.extend(["-i".into(), self.private("l.meta4", &text)]);
             }
-            Way::Checksums => args.extend([first, "--checksum-file".into(), there]),
+            Way::Checksums => {
+                args.extend(self.given(kind, &[first]));
+                args.extend(["--checksum-file".into(), there]);
+            }
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         finish(self.place.start(&args));
@@ -241,11 +265,12 @@ fn every_kind_of_secret_is_seen_by_its_own_server_also_after_a_failure_and_on_ea
         let world = World::new();
         let mut args = world.options(kind);
         args.extend(["-j1", "-x3", "--retries", "1", "--on-error", "retry"].map(String::from));
-        args.extend([
+        let urls = [
             world.home(kind, first(kind)),
             world.home(kind, "fails_once/9/retried?status=502"),
             world.home(kind, "login/4000000/large?as=basic,bearer&password=hush"),
-        ]);
+        ];
+        args.extend(world.given(kind, &urls));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         finish(world.place.start(&args));
         let after_a_failure = world.home.requests_for("fails_once");

@@ -58,6 +58,8 @@ pub struct Going<'a> {
     pub given: &'a Url,
     /// True if the user gave the URL of the file. Otherwise a document or a server named it.
     pub by_person: bool,
+    /// True if the URL of the file is one of its job. False if a server offered it, for example as a mirror.
+    pub is_of_job: bool,
 }
 
 impl Going<'_> {
@@ -77,10 +79,11 @@ impl SecretKind {
             SecretKind::UserOption
             | SecretKind::Bearer
             | SecretKind::Header
-            | SecretKind::JobHeader
             | SecretKind::Body
             | SecretKind::CookieGiven
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
+            // The author of the job wrote the URL and the header together.
+            SecretKind::JobHeader => going.is_of_job && going.is_at_home(),
             // The user named the host. A section of the configuration says if http will do.
             SecretKind::HostRule => going.by_person,
             // A redirect from https to http must not send a secret unencrypted.
@@ -102,14 +105,15 @@ mod tests {
     use super::*;
 
     /// Requests that leave the given URL in different ways. Each has the URL of the request, and is true if
-    /// the user gave the URL of the file.
-    const WAYS: [(&str, bool); 7] = [
+    /// the user gave the URL of the file. In the last one, a server offered it.
+    const WAYS: [(&str, bool); 8] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),
         ("https://h.example:8443/f", true),
         ("https://sub.h.example/f", true),
         ("https://else.example/f", true),
         ("http://else.example/f", true),
+        ("https://h.example/f", false),
         ("https://h.example/f", false),
     ];
 
@@ -119,25 +123,29 @@ mod tests {
         for &kind in SecretKind::ALL {
             let row = match kind {
                 SecretKind::Userinfo | SecretKind::QueryToken => {
-                    [true, false, false, false, false, false, true]
+                    [true, false, false, false, false, false, true, true]
                 }
                 SecretKind::UserOption
                 | SecretKind::Bearer
                 | SecretKind::Header
-                | SecretKind::JobHeader
                 | SecretKind::Body
                 | SecretKind::CookieGiven
-                | SecretKind::ClientCertificate => [true, false, false, false, false, false, false],
-                SecretKind::HostRule | SecretKind::CookieFile => [true, true, true, true, true, true, false],
-                SecretKind::HeaderFor | SecretKind::Netrc => [true, false, true, true, true, false, false],
-                SecretKind::CookieOfServer => [true; 7],
-                SecretKind::ProxyLogin => [false; 7],
+                | SecretKind::ClientCertificate => [true, false, false, false, false, false, false, false],
+                SecretKind::JobHeader => [true, false, false, false, false, false, true, false],
+                SecretKind::HostRule | SecretKind::CookieFile => {
+                    [true, true, true, true, true, true, false, false]
+                }
+                SecretKind::HeaderFor | SecretKind::Netrc => {
+                    [true, false, true, true, true, false, false, false]
+                }
+                SecretKind::CookieOfServer => [true; 8],
+                SecretKind::ProxyLogin => [false; 8],
             };
-            let went = WAYS.map(|(to, by_person)| {
+            let went = WAYS.iter().enumerate().map(|(n, &(to, by_person))| {
                 let to = Url::parse(to).expect("a URL");
-                kind.may_go(Going { to: &to, given: &given, by_person })
+                kind.may_go(Going { to: &to, given: &given, by_person, is_of_job: n + 1 < WAYS.len() })
             });
-            assert_eq!(went, row, "{kind:?}");
+            assert_eq!(went.collect::<Vec<_>>(), row, "{kind:?}");
         }
     }
 
@@ -145,7 +153,7 @@ mod tests {
     fn origins_compare_as_browsers_compare_them() {
         let at_home = |to: &str, given: &str| {
             let (to, given) = (Url::parse(to).expect("a URL"), Url::parse(given).expect("a URL"));
-            Going { to: &to, given: &given, by_person: true }.is_at_home()
+            Going { to: &to, given: &given, by_person: true, is_of_job: true }.is_at_home()
         };
         assert!(at_home("https://H.Example:443/a", "https://h.example/b"));
         assert!(at_home("http://[::1]:80/a", "http://[0:0:0:0:0:0:0:1]/b"));

@@ -1,9 +1,10 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
-//! events.
+//! events. `header_keys` reads the keys with headers.
 //!
 //! Invariant: a key that seems to have a digest is used, is an error, or becomes a note. It is never ignored
 //! silently.
 
+use super::{bare, header_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job};
@@ -47,6 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         ),
         Some(_) => return Err(bad("`out` must be a text")),
     };
+    header_keys::take(&mut keys, &mut job)?;
     let mut unused = Vec::new();
     for name in keys.keys().cloned().collect::<Vec<_>>() {
         let value = keys.get(&name).unwrap_or(&Value::Null);
@@ -138,10 +140,6 @@ fn looks_like_a_digest(name: &str) -> bool {
         .strip_prefix("sha")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()));
     is_sha || ["md5", "blake", "digest", "checksum", "hash"].iter().any(|word| bare.contains(word))
-}
-
-fn bare(name: &str) -> String {
-    name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
 /// Returns a job for the URLs in `url` or `urls`.

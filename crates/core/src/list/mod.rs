@@ -7,6 +7,7 @@
 //! [`checksums`] reads checksum lists. Their lines describe files, and are not jobs.
 
 pub mod checksums;
+mod header_keys;
 mod jsonl;
 mod lines;
 pub mod metalink;
@@ -38,6 +39,11 @@ pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
         return Ok(None);
     }
     if text.starts_with('{') { jsonl::parse(text).map(Some) } else { lines::parse(text).map(Some) }
+}
+
+/// Returns the name of a key in a form that is the same for `user_agent`, `user-agent` and `userAgent`.
+fn bare(name: &str) -> String {
+    name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
 #[cfg(test)]

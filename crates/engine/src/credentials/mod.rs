@@ -115,7 +115,12 @@ impl Given {
     }
 
     fn going<'a>(&'a self, to: &'a Url) -> Going<'a> {
-        Going { to, given: &self.url, by_person: self.by == GivenBy::User }
+        Going {
+            to,
+            given: &self.url,
+            by_person: self.by == GivenBy::User,
+            is_of_job: self.by != GivenBy::Server,
+        }
     }
 }
 
@@ -199,6 +204,9 @@ impl Store {
         if let Some(kind) = sent.authorized_by().filter(|_| sent.attempt.is_none()) {
             return After::Refused(match kind {
                 SecretKind::Bearer => "the server did not accept the token of --bearer".into(),
+                SecretKind::JobHeader => {
+                    "the server did not accept the Authorization header of this file".into()
+                }
                 kind => format!("the server did not accept the Authorization header of {}", kind.name()),
             });
         }

@@ -150,18 +150,21 @@ pub struct Opened {
 /// The bytes of a response as they arrive. The stream ends with `None` only if all announced bytes arrived.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// The origin of a URL, which is the user or a server. It decides if secrets are sent to it.
+/// The origin of a URL, which is the user, a document or a server. It decides which secrets are sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
     /// The user gave the URL. Headers and credentials of the user are sent to it.
     User,
-    /// A server named the URL, for example as a mirror. Headers and credentials are not sent to it.
+    /// A document named the URL as one of the job, such as a list that was fetched. Only headers of the job
+    /// itself are sent to it.
+    Document,
+    /// A server named the URL, for example as a mirror. No headers or credentials are sent to it.
     Server,
 }
 
 impl GivenBy {
     /// Returns where a URL of a job came from.
     pub(crate) fn of(settings: &Settings, url: &url::Url, named_by: NamedBy) -> GivenBy {
-        if settings.sends_headers_to(url, named_by) { GivenBy::User } else { GivenBy::Server }
+        if settings.sends_headers_to(url, named_by) { GivenBy::User } else { GivenBy::Document }
     }
 }

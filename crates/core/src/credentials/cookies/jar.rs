@@ -97,7 +97,7 @@ mod tests {
 
     fn sent(jar: &Jar, to: &str, now: Time) -> String {
         let to = url(to);
-        let chosen = jar.select(Going { to: &to, given: &to, by_person: true }, now);
+        let chosen = jar.select(Going { to: &to, given: &to, by_person: true, is_of_job: true }, now);
         let pairs: Vec<String> =
             chosen.iter().map(|one| format!("{}={}", one.name, one.value.expose())).collect();
         pairs.join("; ")

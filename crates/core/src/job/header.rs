@@ -1,0 +1,95 @@
+//! Reads headers that a person or a list gives.
+//!
+//! Invariant: no error contains a value, which may be a secret.
+
+use super::{Headers, Url};
+use crate::secret::Secret;
+
+/// Headers that only downhaul itself may set. With other values, offsets and digests would be wrong.
+const OURS: [&str; 9] = [
+    "accept-encoding",
+    "range",
+    "if-range",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "te",
+    "upgrade",
+    "expect",
+];
+
+impl Headers {
+    /// Reads `Name: value`.
+    ///
+    /// # Errors
+    /// Returns what is wrong, in words for the user and without the value.
+    pub fn read(text: &str) -> Result<(String, String), String> {
+        let (name, value) = text.split_once(':').ok_or("it must have the form 'Name: value'")?;
+        Headers::check(name, value)
+    }
+
+    /// Checks a name and a value. Returns them without blanks around them.
+    ///
+    /// # Errors
+    /// Returns what is wrong, in words for the user and without the value.
+    pub fn check(name: &str, value: &str) -> Result<(String, String), String> {
+        let (name, value) = (name.trim(), value.trim());
+        // The characters of a token (RFC 9110, section 5.6.2).
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err("the name before the colon is not a header name".into());
+        }
+        if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+            return Err(format!("{name} is set by downhaul itself"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err("it contains control characters".into());
+        }
+        Ok((name.into(), value.into()))
+    }
+
+    /// Returns a URL for the header `Referer`, without its login and fragment (RFC 9110, section 10.1.3).
+    ///
+    /// # Errors
+    /// Returns what it must be, in words for the user and without the URL.
+    pub fn referer(text: &str) -> Result<String, String> {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let mut url = url.ok_or("it must be a URL that begins with https:// or http://")?;
+        url.set_fragment(None);
+        // This cannot fail for http and https.
+        let _ = url.set_username("").and_then(|()| url.set_password(None));
+        Ok(url.into())
+    }
+
+    /// Adds a header.
+    pub fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.push((name.into(), Secret::new(value)));
+    }
+
+    /// Returns true if there is a header of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_complete_and_not_ours() {
+        assert_eq!(Headers::read("X-A:  b "), Ok(("X-A".into(), "b".into())));
+        for bad in ["hush", ": hush", "a b: hush", "Range: hush", "X: hush\nb", "X: hush\0"] {
+            let why = Headers::read(bad).expect_err(bad);
+            assert!(!why.contains("hush"), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_referer_has_no_login_and_no_fragment() {
+        assert_eq!(Headers::referer("https://me:hush@h/a#b").as_deref(), Ok("https://h/a"));
+        for bad in ["hush", "ftp://hush/", ""] {
+            assert!(!Headers::referer(bad).expect_err(bad).contains("hush"), "{bad}");
+        }
+    }
+}
