@@ -95,6 +95,9 @@ impl Tls {
 
     /// Adds to an error what the settings have to do with it.
     pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
+        if error.kind == ErrorKind::TlsFailed && error.detail == failure::UNVERIFIED && trust.identifies {
+            error.kind = ErrorKind::TlsClientRefused;
+        }
         match (error.kind, &self.identity) {
             (ErrorKind::TlsClientRefused, Some(identity)) if trust.identifies => {
                 error.detail = format!("it did not accept that of --cert ({})", identity.text);

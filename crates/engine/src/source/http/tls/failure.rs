@@ -13,6 +13,10 @@ use std::time::{Duration, SystemTime};
 /// The most names of a certificate that are shown.
 const NAMES_SHOWN: usize = 4;
 
+/// The server could not verify a signature of the handshake (`decrypt_error`). If it was sent a client
+/// certificate, the signature is in that certificate, or was made with its key.
+pub(super) const UNVERIFIED: &str = "the server could not verify a signature (decrypt_error)";
+
 /// Returns the error for a failed handshake.
 pub(in crate::source::http) fn of_handshake(error: &io::Error, at: &str) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -103,7 +107,8 @@ fn of_alert(alert: Alert) -> (ErrorKind, String) {
         | Alert::UnknownCA
         | Alert::AccessDenied => (ErrorKind::TlsClientRefused, ""),
         Alert::InternalError => (ErrorKind::TlsFailed, "the server reported an error of its own"),
-        Alert::BadRecordMac | Alert::DecryptError | Alert::DecryptionFailed => {
+        Alert::DecryptError => (ErrorKind::TlsFailed, UNVERIFIED),
+        Alert::BadRecordMac | Alert::DecryptionFailed => {
             (ErrorKind::TlsFailed, "the data that the server received was damaged on its way")
         }
         other => {
