@@ -5,6 +5,7 @@
 
 use crate::args::Args;
 use crate::given;
+use crate::logins;
 use crate::platform;
 use downhaul_engine::core::credentials::cookies::{self, Cookie, Cookies, Time};
 use downhaul_engine::core::show;
@@ -34,8 +35,9 @@ fn of_file(path: &Path, saved: Option<&Path>, notes: &mut Vec<String>) -> Result
         }
         Err(e) => return Err(format!("--cookies {shown}: it cannot be read: {e}")),
     };
-    let text = String::from_utf8(text).map_err(|_| format!("--cookies {shown}: it is not UTF-8"))?;
-    let all = cookies::read(&text).map_err(|mistake| format!("--cookies {shown}: {mistake}"))?;
+    let (all, mistakes) = cookies::read(&String::from_utf8_lossy(&text))
+        .map_err(|mistake| format!("--cookies {shown}: {mistake}"))?;
+    notes.extend(logins::left_out(&format!("--cookies {shown}"), &mistakes));
     if platform::others_may_read(path) {
         notes.push(format!("other users can read the cookie file {shown}: chmod 600 makes it private"));
     }

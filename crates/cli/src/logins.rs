@@ -12,6 +12,7 @@ use downhaul_engine::core::credentials::netrc::{self, Netrc};
 use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
@@ -53,7 +54,8 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     Ok((args, notes))
 }
 
-/// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning.
+/// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning. Other tools
+/// write it too, so its other entries are used.
 fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
     let http = &args.options.http;
     let named = http.netrc.clone();
@@ -69,18 +71,27 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
             return unusable(format!("the netrc file {shown} cannot be read: {e}"), named.is_some(), notes);
         }
     };
-    let read = match String::from_utf8(text) {
-        Ok(text) => Netrc::read(&text, &shown).map_err(|mistake| mistake.to_string()),
-        Err(_) => Err("it is not UTF-8".into()),
-    };
-    let netrc = match read {
-        Ok(netrc) => netrc,
-        Err(why) => return unusable(format!("the netrc file {shown}: {why}"), named.is_some(), notes),
+    let netrc = if named.is_some() {
+        let text = String::from_utf8(text).map_err(|_| format!("the netrc file {shown}: it is not UTF-8"))?;
+        Netrc::read(&text, &shown).map_err(|mistake| format!("the netrc file {shown}: {mistake}"))?
+    } else {
+        let (netrc, mistakes) = Netrc::read_what_is_right(&String::from_utf8_lossy(&text), &shown);
+        notes.extend(left_out(&format!("the netrc file {shown}"), &mistakes));
+        netrc
     };
     if platform::others_may_read(&path) {
         notes.push(format!("other users can read the netrc file {shown}: chmod 600 makes it private"));
     }
     Ok(Some(netrc))
+}
+
+/// Returns the warning about mistakes in a file whose other parts are used.
+pub(crate) fn left_out(file: &str, mistakes: &[impl Display]) -> Option<String> {
+    let first = mistakes.first()?;
+    Some(match mistakes.len() {
+        1 => format!("{file}: {first}. This is left out"),
+        more => format!("{file}: {first}. This is left out, and {} more mistakes", more - 1),
+    })
 }
 
 fn unusable(why: String, was_named: bool, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {

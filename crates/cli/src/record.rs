@@ -24,6 +24,10 @@ use std::time::Duration;
 /// # Errors
 /// Returns why the file may not be written, in words for the user.
 pub(crate) fn check(path: &Path) -> Result<(), String> {
+    // The lock file is replaced at the end, and a device must not be replaced.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(format!("--record {}: it is not a regular file", escaped(&path.to_string_lossy())));
+    }
     // If the file cannot be read, a later write reports the problem.
     let Ok(file) = File::open(path) else { return Ok(()) };
     let first = Lines::new(file).next();
@@ -110,7 +114,9 @@ impl Record {
         }
     }
 
+    /// Replaces the lock file. Links are followed.
     fn write(&self) -> io::Result<()> {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let new: HashSet<&str> = self.entries.values().map(|entry| entry.out.as_str()).collect();
         let stays =
             |line: &String| Entry::from_json(line).is_some_and(|entry| !new.contains(entry.out.as_str()));
@@ -122,12 +128,12 @@ impl Record {
         if new.is_empty() {
             return Ok(());
         }
-        let beside = beside(&self.path);
+        let beside = beside(&path);
         let mut file = BufWriter::new(File::create(&beside)?);
         for line in old.into_iter().chain(self.entries.values().map(Entry::to_json)) {
             writeln!(file, "{line}")?;
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&beside, &self.path)
+        fs::rename(&beside, &path)
     }
 }

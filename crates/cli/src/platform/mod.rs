@@ -48,8 +48,8 @@ pub(crate) enum Signal {
     Continue,
 }
 
-/// Writes a file that only its user may read. An older file is replaced in one step. Pipes and devices are
-/// written to.
+/// Writes a file that only its user may read. An older file is replaced in one step. Links are followed, and
+/// pipes and devices are written to.
 ///
 /// # Errors
 /// Returns why the file cannot be written.
@@ -57,10 +57,12 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, bytes);
     }
+    // A link that leads to no file yet is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.tmp", std::process::id()));
     let new = PathBuf::from(new);
-    write_private(&new, bytes).and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+    write_private(&new, bytes).and_then(|()| fs::rename(&new, &path)).inspect_err(|_| {
         // An incomplete file must not stay.
         let _ = fs::remove_file(&new);
     })

@@ -409,3 +409,58 @@ fn secrets_at_the_wrong_option_are_not_shown() {
         assert!(out.status == 2 && !out.stderr.contains("hush"), "{args:?}: {}", out.stderr);
     }
 }
+
+/// Other tools write netrc and cookie files too, so they have lines that are odd here.
+#[test]
+fn odd_lines_of_netrc_and_cookie_files_do_not_hide_the_others() {
+    let server = Server::start();
+    let url = server.url("login/1000/f?as=basic");
+    for odd in [
+        &b"machine other.host:8080 login a password b\n"[..],
+        b"machine imap.host login a port 993 password b\n",
+        b"machine https://git.host/x login a password b\n",
+        b"machine other login a password \xe4\n",
+        b"machine other login a unknown b\n",
+    ] {
+        let place = Place::new();
+        place.write("home/.netrc", [odd, b"MACHINE 127.0.0.1 LOGIN me PASSWORD hush\n"].concat());
+        let home = place.path().join("home");
+        let out = crate::common::finish(place.command(&[&url]).env("HOME", home).spawn().expect("starts"));
+        place.assert_exact(&out, "f", &content("f", 1000));
+        let is_known = odd.windows(4).any(|text| text == b"port");
+        assert_eq!(out.stderr.contains("line 1: "), !is_known, "{}", out.stderr);
+    }
+    let jar =
+        [&b"other.test\tFALSE\t/\tFALSE\t0\tu\tv\xe4\n127.0.0.1\tFALSE\t/\tFALSE\t\ts\tv\n"[..], b"a b c\n"]
+            .concat();
+    let place = Place::new();
+    place.write("jar", jar);
+    let out = place.run(&[&server.url("well_behaved/1000/f"), "--cookies", "jar"]);
+    place.assert_exact(&out, "f", &content("f", 1000));
+    let sent = server.requests().pop().expect("a request").header("cookie").map(str::to_string);
+    assert_eq!(sent.as_deref(), Some("s=v"));
+    assert!(out.stderr.contains("--cookies jar: line 1: it is not UTF-8"), "{}", out.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_are_written_at_the_end_replace_no_link_and_no_pipe() {
+    let server = Server::start();
+    let url = url(&server);
+    let place = Place::new();
+    for (option, name) in [("--save-cookies", "jar"), ("--failed", "failed"), ("--record", "lock")] {
+        let (link, target) = (place.path().join(name), place.path().join(format!("{name}.target")));
+        std::fs::write(&target, "").expect("writes");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        let out = place.run(&[&url, option, name, "--if-exists", "overwrite"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        assert!(std::fs::symlink_metadata(&link).expect("it is there").is_symlink(), "{option}");
+        let is_written = std::fs::metadata(&target).expect("it is there").len() > 0;
+        assert_eq!(is_written, option != "--failed", "{option}");
+    }
+    // The program's standard output is a pipe.
+    let out = Place::new().run(&[&url, "--save-cookies", "/dev/fd/1", "-q"]);
+    assert!(out.status == 0 && out.stdout.starts_with(b"# Netscape"), "{}", out.stderr);
+    let out = Place::new().run(&[&url, "--record", "/dev/fd/1", "-q"]);
+    assert!(out.status != 0 && out.stderr.contains("not a regular file"), "{}", out.stderr);
+}

@@ -23,6 +23,8 @@ struct Entry {
     machine: Option<Host<String>>,
     user: Option<String>,
     password: Option<Secret>,
+    /// True if a part of the entry cannot be understood. Its host then has no login.
+    is_wrong: bool,
 }
 
 /// What is wrong with a netrc file.
@@ -46,36 +48,17 @@ impl Netrc {
     /// # Errors
     /// The first line that cannot be understood.
     pub fn read(text: &str, path: &str) -> Result<Netrc, Mistake> {
-        let mut words = Words { rest: text.trim_start_matches('\u{feff}'), line: 1 };
-        let mut entries: Vec<Entry> = Vec::new();
-        while let Some(keyword) = words.keyword()? {
-            let mistake = |why| Mistake { line: words.line, why };
-            match keyword.as_str() {
-                "default" => entries.push(Entry::default()),
-                "macdef" => words.skip_macro(),
-                "machine" => {
-                    let machine = host(&words.value()?).ok_or(Mistake { line: words.line, why: NO_HOST })?;
-                    entries.push(Entry { machine: Some(machine), ..Entry::default() });
-                }
-                "login" | "user" | "password" | "passwd" | "account" => {
-                    let entry =
-                        entries.last_mut().ok_or(mistake("it must come after a machine or default"))?;
-                    let value = words.value()?;
-                    if value.chars().any(char::is_control) {
-                        return Err(Mistake { line: words.line, why: "it contains control characters" });
-                    }
-                    match keyword.as_str() {
-                        "login" | "user" => entry.user = Some(value),
-                        "account" => {}
-                        _ => entry.password = Some(Secret::new(value)),
-                    }
-                }
-                _ => {
-                    return Err(mistake("machine, default, login, password, account or macdef must be here"));
-                }
-            }
-        }
-        Ok(Netrc { path: path.into(), entries })
+        let (netrc, mistakes) = Netrc::read_what_is_right(text, path);
+        mistakes.into_iter().next().map_or(Ok(netrc), Err)
+    }
+
+    /// Reads the text of a netrc file, and leaves out the entries that have a mistake. Words that are not
+    /// known are mistakes too, but their entries are used, as curl uses them. Returns the mistakes too.
+    pub fn read_what_is_right(text: &str, path: &str) -> (Netrc, Vec<Mistake>) {
+        let words = Words { rest: text.trim_start_matches('\u{feff}'), line: 1 };
+        let mut reader = Reader { words, entries: Vec::new(), place: Place::Outside, mistakes: Vec::new() };
+        while reader.next() {}
+        (Netrc { path: path.into(), entries: reader.entries }, reader.mistakes)
     }
 
     /// Returns the login for a host, and where in the file it is, for people. The first that fits counts.
@@ -90,7 +73,7 @@ impl Netrc {
             is_machine && user.is_none_or(|user| entry.user.as_deref() == Some(user))
         };
         let entry = self.entries.iter().find(fits)?;
-        if entry.user.is_none() && entry.password.is_none() {
+        if entry.is_wrong || (entry.user.is_none() && entry.password.is_none()) {
             return None;
         }
         let login = Login {
@@ -103,6 +86,7 @@ impl Netrc {
 }
 
 const NO_HOST: &str = "what follows machine is not a host";
+const UNKNOWN: &str = "machine, default, login, password, account or macdef must be here";
 
 /// Reads the name of a machine as the host of a URL is read, so that both compare.
 fn host(text: &str) -> Option<Host<String>> {
@@ -119,6 +103,88 @@ fn is_same(machine: &Host<String>, host: &Host<&str>) -> bool {
         (Host::Ipv4(one), Host::Ipv4(other)) => one == other,
         (Host::Ipv6(one), Host::Ipv6(other)) => one == other,
         _ => false,
+    }
+}
+
+/// Where the next word of a file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the first entry.
+    Outside,
+    /// In the last entry.
+    Entry,
+    /// In an entry without a usable host, which is left out.
+    LeftOut,
+}
+
+/// Reads a file from its beginning to its end.
+struct Reader<'t> {
+    words: Words<'t>,
+    entries: Vec<Entry>,
+    place: Place,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    /// Reads a keyword and its value. Returns false at the end.
+    fn next(&mut self) -> bool {
+        let read = match self.words.keyword() {
+            Ok(None) => return false,
+            Ok(Some(keyword)) => self.after(&keyword.to_ascii_lowercase()),
+            Err(mistake) => Err(mistake),
+        };
+        if let Err(mistake) = read {
+            self.mistakes.push(mistake);
+            if let Some(entry) = self.entries.last_mut().filter(|_| self.place == Place::Entry) {
+                entry.is_wrong = true;
+            }
+        }
+        true
+    }
+
+    /// Reads what follows a keyword.
+    fn after(&mut self, keyword: &str) -> Result<(), Mistake> {
+        let line = self.words.line;
+        match keyword {
+            "default" => self.begin(None),
+            "macdef" => self.words.skip_macro(),
+            "machine" => {
+                self.place = Place::LeftOut;
+                let name = self.words.value()?;
+                let machine = host(&name).ok_or(Mistake { line: self.words.line, why: NO_HOST })?;
+                self.begin(Some(machine));
+            }
+            "login" | "user" | "password" | "passwd" | "account" | "port" => {
+                let value = self.words.value()?;
+                if self.place == Place::Outside {
+                    return Err(Mistake { line, why: "it must come after a machine or default" });
+                }
+                let mistake = |why| Err(Mistake { line: self.words.line, why });
+                if value.contains(char::REPLACEMENT_CHARACTER) {
+                    return mistake("it is not UTF-8");
+                }
+                if value.chars().any(char::is_control) {
+                    return mistake("it contains control characters");
+                }
+                let Some(entry) = self.entries.last_mut().filter(|_| self.place == Place::Entry) else {
+                    return Ok(());
+                };
+                match keyword {
+                    "login" | "user" => entry.user = Some(value),
+                    "password" | "passwd" => entry.password = Some(Secret::new(value)),
+                    _ => {}
+                }
+            }
+            // The mistake of an entry that is left out is known already.
+            _ if self.place == Place::LeftOut => {}
+            _ => self.mistakes.push(Mistake { line, why: UNKNOWN }),
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, machine: Option<Host<String>>) {
+        self.entries.push(Entry { machine, ..Entry::default() });
+        self.place = Place::Entry;
     }
 }
 
@@ -177,7 +243,9 @@ impl Words<'_> {
                 c => word.push(c),
             }
         }
-        Err(Mistake { line: self.line, why: "a quote is not closed" })
+        let line = self.line;
+        self.skip_line();
+        Err(Mistake { line, why: "a quote is not closed" })
     }
 
     /// Leaves out a macro, which ends with an empty line.
@@ -276,6 +344,41 @@ mod tests {
             assert!(!mistake.to_string().contains("hush"), "{mistake}");
         }
         assert_eq!(read(""), read("# nothing\n"));
+    }
+
+    #[test]
+    fn entries_with_mistakes_are_left_out_and_the_others_are_used() {
+        let good = "machine h login ann password x\n";
+        for (bad, mistakes) in [
+            ("machine other.host:8080 login a password b\n", 1),
+            ("machine https://git.host/x login a password b\n", 1),
+            ("machine other login a port 993 password b\n", 0),
+            ("machine other login a unknown word password b\n", 2),
+            ("machine other login a password \u{fffd}\n", 1),
+            ("machine other login \"a\n", 1),
+            ("login a password b\n", 2),
+            ("\"\n", 1),
+        ] {
+            // Words behind an entry belong to it.
+            let behind = if bad.starts_with("machine") { bad } else { "" };
+            for (text, mistakes) in [
+                (format!("{bad}{good}"), mistakes),
+                (format!("{good}{behind}"), mistakes * behind.len().min(1)),
+            ] {
+                let (netrc, found) = Netrc::read_what_is_right(&text, "netrc");
+                assert_eq!(found.len(), mistakes, "{text}: {found:?}");
+                assert_eq!(login(&netrc, "h", None, true), Some("ann:x machine h in netrc".into()), "{text}");
+            }
+        }
+        let (netrc, _) = Netrc::read_what_is_right(
+            "MACHINE h LOGIN ann PASSWORD \"x\ndefault login a password b",
+            "netrc",
+        );
+        assert_eq!(
+            login(&netrc, "h", None, true),
+            None,
+            "half a login is not used, and neither is the default"
+        );
     }
 
     proptest! {

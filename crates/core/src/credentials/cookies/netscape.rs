@@ -30,22 +30,29 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Reads a cookie file.
+/// Reads a cookie file. Lines that are not a cookie, a comment, or empty are left out, as in curl and wget,
+/// because such a file often has the cookies of all sites. They are returned as mistakes. A line that is not
+/// UTF-8 has replacement characters.
 ///
 /// # Errors
-/// The first line that is not a cookie, a comment, or empty.
-pub fn read(text: &str) -> Result<Vec<Cookie>, Mistake> {
-    let mut cookies = Vec::new();
+/// The first mistake, if no line is a cookie.
+pub fn read(text: &str) -> Result<(Vec<Cookie>, Vec<Mistake>), Mistake> {
+    let (mut cookies, mut mistakes) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let (text, http_only) = match text.strip_prefix(HTTP_ONLY) {
             Some(rest) => (rest, true),
             None if text.starts_with('#') || text.trim().is_empty() => continue,
             None => (text, false),
         };
-        let cookie = cookie(text.trim_end_matches('\r'), http_only);
-        cookies.push(cookie.map_err(|why| Mistake { line, why })?);
+        match cookie(text.trim_end_matches('\r'), http_only) {
+            Ok(cookie) => cookies.push(cookie),
+            Err(why) => mistakes.push(Mistake { line, why }),
+        }
     }
-    Ok(cookies)
+    match mistakes.first() {
+        Some(first) if cookies.is_empty() => Err(*first),
+        _ => Ok((cookies, mistakes)),
+    }
 }
 
 fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
@@ -58,6 +65,9 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         [domain, below, path, secure, expires, name] => (domain, below, path, secure, expires, name, ""),
         _ => return Err("a cookie has seven fields with tabs between them"),
     };
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("it is not UTF-8");
+    }
     if (name.is_empty() && value.is_empty()) || name.len() + value.len() > PAIR_MOST {
         return Err("a cookie has a name, and at most 4096 bytes");
     }
@@ -70,6 +80,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
     let is_name = matches!(domain, Host::Domain(_));
     let domain = domain.to_string();
     // Some programs write a fraction, or a number without a meaning for the end of a session.
+    let expires = if expires.is_empty() { "0" } else { expires };
     let expires: f64 = expires.parse().map_err(|_| "the fifth field is a time in seconds")?;
     Ok(Cookie {
         name: name.into(),
@@ -128,7 +139,8 @@ mod tests {
 
     #[test]
     fn cookie_files_are_read_and_written() {
-        let cookies = read(FILE).expect("it is right");
+        let (cookies, mistakes) = read(FILE).expect("it is right");
+        assert_eq!(mistakes, []);
         let shown: Vec<String> = cookies
             .iter()
             .map(|one| {
@@ -146,24 +158,28 @@ mod tests {
                 "suffix=v co.uk true / false false None",
             ]
         );
-        assert_eq!(read(&write(cookies.iter())).as_ref(), Ok(&cookies));
+        assert_eq!(read(&write(cookies.iter())).map(|(read, _)| read).as_ref(), Ok(&cookies));
         assert!(!format!("{cookies:?}").contains("b=c"), "values do not show");
     }
 
     #[test]
     fn mistakes_name_their_line_and_no_text() {
-        let line = "h\tTRUE\t/\tFALSE\t0\tname\thush";
+        let good = "h\tTRUE\t/\tFALSE\t0\tname\thush";
         for (text, line) in [
             ("\n# x\nhush".to_string(), 3),
             ("[{\"name\": \"hush\"}]".into(), 1),
-            (line.replace("TRUE", "maybe"), 1),
-            (line.replace("FALSE", "hush"), 1),
-            (line.replace("\t0\t", "\thush\t"), 1),
-            (line.replace("h\t", "h ush\t"), 1),
-            (line.replace("hush", "hush;x"), 1),
-            (line.replace("hush", "hush\u{1}"), 1),
-            (format!("{line}\n{line}\tmore"), 2),
+            (good.replace("TRUE", "maybe"), 1),
+            (good.replace("FALSE", "hush"), 1),
+            (good.replace("\t0\t", "\thush\t"), 1),
+            (good.replace("h\t", "h ush\t"), 1),
+            (good.replace("hush", "hush;x"), 1),
+            (good.replace("hush", "hush\u{1}"), 1),
+            (good.replace("hush", "hush\u{fffd}"), 1),
+            (format!("# a\n{good}\tmore"), 2),
         ] {
+            let with_others = format!("{text}\n{good}\n{}", good.replace("\t0\t", "\t\t"));
+            let (cookies, mistakes) = read(&with_others).expect("there are cookies");
+            assert_eq!((cookies.len(), mistakes.len()), (2, 1), "{with_others:?}");
             let mistake = read(&text).expect_err(&text);
             assert_eq!(mistake.line, line, "{text:?}: {mistake}");
             assert!(!mistake.to_string().contains("hush"), "{mistake}");
