@@ -50,7 +50,13 @@ const TABLE: &[Row] = &[
     (Some('P'), &["directory-prefix", "output-dir", "dir"], Some("DIR"), Instead("use -d DIR")),
     (None, &["output-document", "out"], Some("FILE"), Instead("use -o FILE")),
     (None, &["input-file"], Some("FILE"), Instead("use -i FILE")),
-    (Some('n'), &["no-clobber"], None, Instead("use --if-exists skip")),
+    (None, &["no-clobber"], None, Instead("use --if-exists skip")),
+    (
+        Some('n'),
+        &[],
+        None,
+        Instead("the netrc file is always read (curl's -n), and --if-exists skip keeps files (wget's -nc)"),
+    ),
     (Some('N'), &["timestamping"], None, Instead("use --if-exists update")),
     (None, &["allow-overwrite", "clobber"], None, Instead("use --if-exists overwrite")),
     (None, &["auto-file-renaming"], None, Instead("use --if-exists rename")),
@@ -68,7 +74,31 @@ const TABLE: &[Row] = &[
         None,
         Instead("use --max-time SECS for curl's -m; downhaul does not mirror sites"),
     ),
-    (Some('U'), &["user-agent-string"], Some("TEXT"), Instead("use -A TEXT")),
+    (
+        Some('U'),
+        &[],
+        Some("TEXT"),
+        Instead("use --proxy-user NAME:PASSWORD for curl's -U, or -A TEXT for wget's"),
+    ),
+    (
+        None,
+        &[
+            "proxy-password",
+            "proxy-passwd",
+            "all-proxy-user",
+            "all-proxy-passwd",
+            "http-proxy-user",
+            "https-proxy-user",
+        ],
+        Some("LOGIN"),
+        Instead("use --proxy-user NAME:PASSWORD, or --proxy-user @FILE"),
+    ),
+    (None, &["ask-password"], None, Instead("use --user NAME, and downhaul asks for the password")),
+    (None, &["socks4"], Some("HOST"), Instead("use --proxy socks4a://HOST:PORT")),
+    (None, &["http2-prior-knowledge"], None, Instead("use --http2")),
+    (None, &["location-trusted"], None, Instead("use --header-for HOST HEADER")),
+    (None, &["pass"], Some("PASSWORD"), Instead("the file of --key must not be encrypted")),
+    (Some('G'), &["get"], None, Instead("write the data into the query of the URL")),
     (None, &["load-cookies"], Some("FILE"), Instead("use --cookies FILE")),
     (None, &["cookie-jar"], Some("FILE"), Instead("use --save-cookies FILE")),
     (None, &["keep-session-cookies"], None, Anyway),
@@ -146,19 +176,26 @@ const ID: &str = "foreign:";
 
 /// Adds these options to a command. They are hidden.
 pub(super) fn add(mut command: Command) -> Command {
-    for (index, (short, long, value, _)) in TABLE.iter().enumerate() {
-        let mut arg = Arg::new(format!("{ID}{index}")).hide(true);
-        arg = match value {
-            None => arg.action(ArgAction::Count),
-            Some(name) => arg.action(ArgAction::Append).value_name(*name).allow_hyphen_values(true),
-        };
-        if let Some(short) = short {
-            arg = arg.short(*short);
+    for row in TABLE {
+        for name in names(row) {
+            let mut arg = Arg::new(format!("{ID}{name}")).hide(true);
+            arg = match row.2 {
+                None => arg.action(ArgAction::Count),
+                Some(name) => arg.action(ArgAction::Append).value_name(name).allow_hyphen_values(true),
+            };
+            command = command.arg(match name.strip_prefix("--") {
+                Some(long) => arg.long(long.to_string()),
+                None => arg.short(row.0),
+            });
         }
-        let (first, more) = long.split_first().map_or(("", &[][..]), |(first, more)| (*first, more));
-        command = command.arg(arg.long(first).aliases(more.iter().copied()));
     }
     command
+}
+
+/// Returns the names of an option as they are typed. Each is an argument of its own, so that a message can
+/// say which one was given.
+fn names((short, long, ..): &Row) -> impl Iterator<Item = String> {
+    short.map(|short| format!("-{short}")).into_iter().chain(long.iter().map(|long| format!("--{long}")))
 }
 
 /// Returns true if an option is one of these.
@@ -168,8 +205,8 @@ pub(crate) fn is_foreign(id: &str) -> bool {
 
 /// Returns what to do instead, if a refused option was given.
 pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
-    let refused = |(index, (short, long, value, here)): (usize, &Row)| {
-        let id = format!("{ID}{index}");
+    let refused = |(name, (_, _, value, here)): (String, &Row)| {
+        let id = format!("{ID}{name}");
         let values: Vec<String> = match value {
             None if matches.get_count(&id) == 0 => return None,
             None => Vec::new(),
@@ -179,15 +216,11 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
             Anyway => None,
             AnywayFor(only, _) if values.iter().all(|value| value == only) => None,
             AnywayFor(_, instead) | Instead(instead) => {
-                let name = match short {
-                    Some(short) => format!("-{short}"),
-                    None => format!("--{}", long.first().unwrap_or(&"")),
-                };
                 Some(format!("{name} is an option of other tools. Here, {instead}"))
             }
         }
     };
-    TABLE.iter().enumerate().find_map(refused)
+    TABLE.iter().flat_map(|row| names(row).map(move |name| (name, row))).find_map(refused)
 }
 
 /// Returns what to do instead of an option that clap refused, for example because it came before a command.

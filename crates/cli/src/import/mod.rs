@@ -58,7 +58,8 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
 const BEFORE: [&str; 4] = ["sudo", "time", "command", "exec"];
 
 fn without_prompt(text: &str) -> &str {
-    let text = text.trim_start();
+    // Editors of Windows write a byte order mark.
+    let text = text.trim_start_matches('\u{feff}').trim_start();
     ["$ ", "# ", "% "].iter().find_map(|prompt| text.strip_prefix(prompt)).unwrap_or(text).trim_start()
 }
 
@@ -174,6 +175,7 @@ mod tests {
             ("curl -H 'Host: h' https://h:443/a", "-- https://h:443/a"),
             ("curl -H 'Host: v' https://h/a", "--header=Host: v -- https://h/a"),
             ("sudo /usr/bin/curl h/a ;", "-- h/a"),
+            ("\u{feff}curl h/a", "-- h/a"),
             ("$ curl h/a", "-- h/a"),
             ("curl.exe h/a", "-- h/a"),
         ] {

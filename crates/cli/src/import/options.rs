@@ -88,6 +88,12 @@ pub(super) const TABLE: &[Row] = &[
     // The proxy resolves the names of hosts.
     (None, &["socks5-hostname"], true, To::Proxy("socks5h")),
     (None, &["proxy-basic", "proxy-anyauth"], false, To::Anyway),
+    (
+        None,
+        &["proxy-digest"],
+        false,
+        To::Refused("the proxy chooses between Basic and Digest, and Basic sends the password itself"),
+    ),
     (None, &["noproxy"], true, To::Option("no-proxy")),
     (None, &["netrc-file"], true, To::Option("netrc")),
     // With a netrc file, curl sends the login at once, as it does with -u.

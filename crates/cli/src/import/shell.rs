@@ -22,20 +22,32 @@ pub(super) fn split(text: &str) -> Result<Split, String> {
     let text = text.replace("\r\n", "\n");
     let continues = |c: char| text.lines().rev().skip(1).any(|line| line.trim_end().ends_with(c));
     if continues('^') || text.contains(" ^\"") {
-        Ok(Split { words: of_windows(&without_carets(&text)), ..Split::default() })
+        let (command, rest) = without_carets(&text)?;
+        Ok(Split { words: of_windows(&command), rest, ..Split::default() })
     } else {
         let escape = if continues('`') { '`' } else { '\\' };
         Posix { text: &text, rest: &text, escape, word: None, split: Split::default() }.split()
     }
 }
 
-/// Returns the command line that cmd passes to a program. A `^` removes the special meaning of the next
-/// character, except between double quotes.
-fn without_carets(text: &str) -> String {
+/// Returns the command line that cmd passes to a program, and the text after the command. A `^` removes the
+/// special meaning of the next character, except between double quotes.
+fn without_carets(text: &str) -> Result<(String, Option<String>), String> {
     let (mut out, mut is_quoted) = (String::new(), false);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
+        let rest = chars.as_str();
         match c {
+            '&' | '|' if !is_quoted && (out.ends_with(' ') || ends_word(c, rest)) => {
+                return Ok((out, Some(format!("{c}{}", rest.trim_end()))));
+            }
+            '<' | '>' if !is_quoted => {
+                return Err(format!("it contains {c}, which only a shell can do. Use -o for the name"));
+            }
+            // The command ends with a line that is not continued.
+            '\n' if !is_quoted && !rest.trim().is_empty() && !rest.trim_start().starts_with('-') => {
+                return Ok((out, Some(rest.trim().into())));
+            }
             '^' if !is_quoted => match chars.next() {
                 // The command continues on the next line, whose first character has no special meaning.
                 Some('\n') => out.extend(chars.next()),
@@ -51,7 +63,12 @@ fn without_carets(text: &str) -> String {
             }
         }
     }
-    out
+    Ok((out, None))
+}
+
+/// Returns true if an operator before this text ends a command, and is not part of a URL without quotes.
+fn ends_word(operator: char, rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(|next: char| next.is_whitespace() || next == operator)
 }
 
 /// Splits a command line by the rules of the C library of Windows. A backslash is special only before a
@@ -112,6 +129,9 @@ impl Posix<'_> {
                 }
                 c if c == self.escape => match self.next() {
                     Some('\n') | None => {}
+                    Some(' ' | '\t') if self.rest.trim_start_matches([' ', '\t']).starts_with('\n') => {
+                        return Err(format!("a line ends with {c} and a blank. Remove the blank"));
+                    }
                     Some(c) => self.push(c),
                 },
                 '$' | '`' => self.variable(c)?,
@@ -191,12 +211,13 @@ impl Posix<'_> {
         }
     }
 
-    /// Reads `$'...'`, which has the escapes of C.
+    /// Reads `$'...'`, which has the escapes of C. `\x` and octal numbers stand for bytes, and all bytes
+    /// together must be UTF-8.
     fn ansi(&mut self) -> Result<(), String> {
-        self.word.get_or_insert_default();
+        let mut bytes = Vec::new();
         loop {
             match self.next().ok_or("a $' is not closed")? {
-                '\'' => return Ok(()),
+                '\'' => break,
                 '\\' => {
                     let c = self.next().ok_or("a $' is not closed")?;
                     let c = match c {
@@ -208,30 +229,41 @@ impl Posix<'_> {
                         'e' | 'E' => '\u{1b}',
                         'f' => '\u{c}',
                         'v' => '\u{b}',
-                        'x' => self.digits(16, 2)?,
-                        'u' => self.digits(16, 4)?,
-                        'U' => self.digits(16, 8)?,
+                        'x' => {
+                            bytes.push(self.digits(16, 2)? as u8);
+                            continue;
+                        }
+                        'u' => self.character(4)?,
+                        'U' => self.character(8)?,
                         '0'..='7' => {
                             // The first digit belongs to the number.
                             self.rest = &self.text[self.text.len() - self.rest.len() - 1..];
-                            self.digits(8, 3)?
+                            bytes.push(self.digits(8, 3)? as u8);
+                            continue;
                         }
                         c => c,
                     };
-                    self.push(c);
+                    push_utf8(&mut bytes, c);
                 }
-                c => self.push(c),
+                c => push_utf8(&mut bytes, c),
             }
         }
+        let text = String::from_utf8(bytes).map_err(|_| "a $' has bytes that are not UTF-8")?;
+        self.word.get_or_insert_default().push_str(&text);
+        Ok(())
     }
 
-    /// Reads a character by its number.
-    fn digits(&mut self, radix: u32, most: usize) -> Result<char, String> {
+    /// Reads a character by its hexadecimal number.
+    fn character(&mut self, most: usize) -> Result<char, String> {
+        let number = self.digits(16, most)?;
+        char::from_u32(number).ok_or_else(|| "a $' has a number that is no character".into())
+    }
+
+    fn digits(&mut self, radix: u32, most: usize) -> Result<u32, String> {
         let length = self.rest.chars().take(most).take_while(|c| c.is_digit(radix)).count();
         let (digits, rest) = self.rest.split_at(length);
         self.rest = rest;
-        let number = u32::from_str_radix(digits, radix).ok();
-        number.and_then(char::from_u32).ok_or_else(|| "a $' has a number that is no character".into())
+        u32::from_str_radix(digits, radix).map_err(|_| "a $' has a number that is no character".into())
     }
 
     /// Returns an error for `$NAME`, `$(COMMAND)` and a command between backquotes, because only a shell can
@@ -274,10 +306,12 @@ impl Posix<'_> {
     /// Returns true if an operator ends the command. An operator within a word belongs to a URL that was
     /// pasted without quotes.
     fn ends_command(&self, c: char) -> bool {
-        self.word.is_none()
-            || self.rest.is_empty()
-            || self.rest.starts_with(|next: char| next.is_whitespace() || next == c)
+        self.word.is_none() || ends_word(c, self.rest)
     }
+}
+
+fn push_utf8(bytes: &mut Vec<u8>, c: char) {
+    bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
 #[cfg(test)]
@@ -296,6 +330,7 @@ mod tests {
             ["curl", "u", "-H", "a: b", "--compressed"]
         );
         assert_eq!(words(r"curl $'it\'s\u0021\x41\101\n'"), ["curl", "it's!AA\n"]);
+        assert_eq!(words(r"curl $'\xc3\xa4\303\244\u00e4'"), ["curl", "äää"]);
         assert_eq!(words("curl u'x'\"y\"\\z"), ["curl", "uxyz"]);
         assert_eq!(words("curl `\n  'u''v' `\n  -H \"a: `\"b`\"\""), ["curl", "u'v", "-H", "a: \"b\""]);
         assert_eq!(words("curl u\r\n  -H 'a: b'\r\n"), ["curl", "u", "-H", "a: b"]);
@@ -319,6 +354,13 @@ mod tests {
         assert_eq!((one.words, one.into.as_deref()), (vec!["curl".to_string(), "u".into()], Some("my file")));
         assert_eq!(one.rest.as_deref(), Some("&& echo"));
         assert_eq!(split("curl u\ncurl v").expect("a command").rest.as_deref(), Some("curl v"));
+        for windows in
+            ["curl ^\"u^\" &\ncurl ^\"v^\"", "curl ^\"u^\" ^\n  -L\ncurl v", "curl ^\"u^\" | tar x"]
+        {
+            let one = split(windows).expect(windows);
+            assert!(one.words.iter().all(|word| ["curl", "u", "-L"].contains(&word.as_str())), "{windows}");
+            assert!(one.rest.is_some(), "{windows}");
+        }
     }
 
     proptest::proptest! {
@@ -338,6 +380,9 @@ mod tests {
             ("curl \"u", "a \" is not closed"),
             ("curl $'u", "a $' is not closed"),
             ("curl $'\\ud800'", "no character"),
+            ("curl $'\\xe4'", "not UTF-8"),
+            ("curl u \\ \n -L", "ends with \\ and a blank"),
+            ("curl ^\"u^\" > f", "it contains >"),
         ] {
             let error = split(text).expect_err(text);
             assert!(error.contains(says), "{text}: {error}");

@@ -126,6 +126,8 @@ fn patterns_in_the_urls_of_a_pasted_command_are_expanded_as_curl_does() {
     let pattern = server.url("well_behaved/1000/f[1-2]");
     for (command, names) in [
         (format!("curl -O '{pattern}'"), ["f1", "f2"]),
+        // Browsers write a backslash before ordinary brackets.
+        (format!("curl -O '{pattern}?a\\[\\]=1'"), ["f1", "f2"]),
         (format!("curl -o 'n#1' '{pattern}'"), ["n1", "n2"]),
         (
             format!(
