@@ -238,6 +238,14 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
         (&["--no-check-certificate"], "use --insecure"),
         (&["--check-certificate", "false"], "use --insecure"),
         (&["-e", "robots=off"], "it must be a URL"),
+        // The option is named as it was typed.
+        (&["--certificate", "x"], "error: --certificate is an option"),
+        (&["-k"], "error: -k is an option"),
+        (&["--password", "hush"], "error: --password is an option"),
+        (&["--proxy-password", "hush"], "use --proxy-user NAME:PASSWORD"),
+        (&["-U", "me:hush"], "use --proxy-user NAME:PASSWORD for curl's -U"),
+        (&["-n"], "netrc file is always read"),
+        (&["--ask-password"], "use --user NAME"),
     ] {
         let out = place.run(&[&[url.as_str()], args].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{args:?}: {}", out.stderr);
