@@ -245,6 +245,10 @@ pub(crate) fn resolve(
     settings.resolve = args.options.http.resolve.clone();
     settings.connect_to = args.options.http.connect_to.clone();
     settings.interface = args.options.http.interface.clone();
+    if args.options.http.doh.is_some() && cfg!(not(feature = "doh")) {
+        return Err("--doh: this build lacks the feature doh".into());
+    }
+    settings.doh = args.options.http.doh.clone();
     settings.refuse_private = args.options.http.no_private;
     settings.hsts = args.options.http.hsts == args::Hsts::On;
     settings.unix_socket = args.options.http.unix_socket.clone();

@@ -1,12 +1,12 @@
-//! Where connections to a host really lead: `--resolve`, `--connect-to` and `--interface`, by the rules of
-//! curl.
+//! Where connections to a host really lead: `--resolve`, `--connect-to`, `--interface` and `--doh`, by the
+//! rules of curl.
 //!
 //! Invariant: these change only where a connection leads. Certificates, headers and credentials remain those
 //! of the host in the URL.
 
 use std::fmt;
 use std::net::IpAddr;
-use url::Host;
+use url::{Host, Url};
 
 /// Addresses for a host and port, in place of what the resolver says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub enum Interface {
     /// The name of a network interface.
     Name(String),
 }
+
+/// The URL of a server for DNS over HTTPS (RFC 8484). It is an https URL without a user name, a password and
+/// a fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DohServer(Url);
 
 impl Resolve {
     /// Reads `HOST:PORT:ADDRESS[,ADDRESS]`. The host may be `*`, and an IPv6 address may have brackets. A `+`
@@ -121,6 +126,26 @@ impl fmt::Display for Interface {
             Interface::Address(address) => address.fmt(f),
             Interface::Name(name) => f.write_str(name),
         }
+    }
+}
+
+impl DohServer {
+    /// Reads the URL. A `{?dns}` at its end is ignored, because the documentation of some servers writes it
+    /// as a template (RFC 8484, section 3).
+    ///
+    /// # Errors
+    /// What it must be, for people.
+    pub fn parse(text: &str) -> Result<DohServer, String> {
+        let url = Url::parse(text.strip_suffix("{?dns}").unwrap_or(text)).ok();
+        let has_login = |url: &Url| !url.username().is_empty() || url.password().is_some();
+        url.filter(|url| url.scheme() == "https" && !has_login(url) && url.fragment().is_none())
+            .map(DohServer)
+            .ok_or_else(|| "it must be an https URL without a login, such as https://HOST/dns-query".into())
+    }
+
+    /// Returns the URL.
+    pub fn url(&self) -> &Url {
+        &self.0
     }
 }
 

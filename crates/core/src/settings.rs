@@ -13,7 +13,7 @@ use crate::host_rules::HostRules;
 use crate::identity::Key;
 use crate::job::{Headers, IfExists, Job, NamedBy};
 use crate::name::Naming;
-use crate::names::{ConnectTo, Interface, Resolve};
+use crate::names::{ConnectTo, DohServer, Interface, Resolve};
 use crate::proxy::Proxies;
 use crate::secret::{Login, Secret};
 use crate::show;
@@ -153,6 +153,8 @@ pub struct Settings {
     pub connect_to: Vec<ConnectTo>,
     /// What connections begin at.
     pub interface: Option<Interface>,
+    /// The server that resolves names over HTTPS, in place of the system. The engine needs the feature `doh`.
+    pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
     /// Refuses redirects from public hosts to addresses of private networks and of this machine. The program
@@ -242,6 +244,7 @@ impl Default for Settings {
             resolve: Vec::new(),
             connect_to: Vec::new(),
             interface: None,
+            doh: None,
             unix_socket: None,
             refuse_private: true,
             hsts: true,
@@ -319,6 +322,7 @@ setters! {
     with_resolve resolve Vec<Resolve>,
     with_connect_to connect_to Vec<ConnectTo>,
     with_interface interface Option<Interface>,
+    with_doh doh Option<DohServer>,
     with_unix_socket unix_socket Option<PathBuf>,
     with_refuse_private refuse_private bool,
     with_hsts hsts bool,

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args as Group, ValueHint};
 use downhaul_engine::core::digest::Digest;
 use downhaul_engine::core::job::{ByteRange, Headers};
 use downhaul_engine::core::name::Folders;
-use downhaul_engine::core::names::{ConnectTo, Interface, Resolve};
+use downhaul_engine::core::names::{ConnectTo, DohServer, Interface, Resolve};
 use downhaul_engine::core::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -440,6 +440,13 @@ pub struct Http {
     /// Connect from this address of the machine, or through this interface (eth0)
     #[arg(long, value_name = "ADDRESS", value_parser = Interface::parse, hide_short_help = true)]
     pub interface: Option<Interface>,
+
+    /// Resolve names with this server for DNS over HTTPS, not with the system
+    ///
+    /// URL is an https URL (RFC 8484). The name in it is resolved by the system. This needs a build with the
+    /// feature doh.
+    #[arg(long, alias = "doh-url", value_name = "URL", value_parser = DohServer::parse, hide_short_help = true)]
+    pub doh: Option<DohServer>,
 
     /// Connect to this Unix socket instead of the hosts of the URLs
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]

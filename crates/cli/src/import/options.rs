@@ -111,7 +111,7 @@ pub(super) const TABLE: &[Row] = &[
     (None, &["resolve"], true, To::Option("resolve")),
     (None, &["connect-to"], true, To::Option("connect-to")),
     (None, &["interface"], true, To::Option("interface")),
-    (None, &["doh-url"], true, To::LeftOut),
+    (None, &["doh-url"], true, To::Option("doh")),
     (None, &["unix-socket"], true, To::Option("unix-socket")),
     (Some('4'), &["ipv4"], false, To::Flag("ipv4")),
     (Some('6'), &["ipv6"], false, To::Flag("ipv6")),

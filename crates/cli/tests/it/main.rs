@@ -30,6 +30,8 @@ mod cookies;
 mod credentials;
 #[cfg(unix)]
 mod cve_classes;
+#[cfg(feature = "doh")]
+mod doh;
 #[cfg(all(feature = "firefox", unix))]
 mod firefox;
 #[cfg(unix)]

@@ -204,3 +204,11 @@ fn a_rule_that_cannot_be_read_is_a_usage_error() {
         assert!(out.stderr.contains(option) && out.stderr.contains("it must"), "{}", out.stderr);
     }
 }
+
+#[cfg(not(feature = "doh"))]
+#[test]
+fn a_build_without_dns_over_https_says_what_it_lacks() {
+    let place = Place::new();
+    let out = place.run(&["http://h.example/", "--doh", "https://dns.example/dns-query"]);
+    place.assert_failed(&out, 2, "--doh: this build lacks the feature doh");
+}

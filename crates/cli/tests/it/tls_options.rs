@@ -333,3 +333,44 @@ fn nginx_gets_the_client_certificate_with_every_version_of_tls() {
         assert!(out.stderr.contains("400 Bad Request"), "{}", out.stderr);
     }
 }
+
+#[test]
+fn apache_gets_the_client_certificate_with_every_version_of_tls() {
+    let authority = Authority::default();
+    let place = place_with(&authority);
+    let root = place.path().join("keys");
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let started = Daemon::start("apache2", |folder, port| {
+            folder.write("www/f", content("f", 300_000));
+            let (keys, here) = (root.display(), folder.path().display());
+            // This is where Debian has the modules of Apache.
+            let modules: String = ["mpm_event", "authz_core", "socache_shmcb", "ssl"]
+                .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+                .concat();
+            let config = format!(
+                "{modules}
+                 ServerRoot {here}\nPidFile {here}/pid\nListen 127.0.0.1:{port}\nServerName 127.0.0.1\nUser www-data
+                 DocumentRoot {here}/www\nErrorLog {here}/error.log\nDefaultRuntimeDir {here}
+                 CustomLog {here}/seen.log \"%{{SSL_CLIENT_VERIFY}}x %{{SSL_PROTOCOL}}x\"
+                 SSLEngine on\nSSLProtocol {version}\nSSLSessionCache shmcb:{here}/sessions(512000)
+                 SSLCertificateFile {keys}/cert.pem\nSSLCertificateKeyFile {keys}/key.pem
+                 SSLCACertificateFile {keys}/ca.pem\nSSLVerifyClient require\n"
+            );
+            let config = folder.write("apache.conf", config);
+            vec!["-D".into(), "FOREGROUND".into(), "-f".into(), config.display().to_string()]
+        });
+        let Some(apache) = started else { return };
+        let url = format!("https://127.0.0.1:{}/f", apache.port);
+        let out = place.run(&[&[url.as_str(), "--if-exists", "overwrite"], &CA[..], &CERT].concat());
+        assert_has(&place, &out, "f", 300_000);
+        let seen = apache.text("seen.log");
+        assert!(seen.contains(&format!("SUCCESS {version}")), "{seen}");
+        let other = Place::new();
+        let ca = root.join("ca.pem");
+        let args = [&url, "--cacert", ca.to_str().expect("UTF-8"), "--on-error", "skip", "--retries", "0"];
+        let out = other.run(&args);
+        // Apache ends the handshake. In TLS 1.2 its alert is the same as for ciphers that it refuses.
+        let code = if version == "TLSv1.3" { "tls.client" } else { "[tls." };
+        assert_refused(&other, &out, code, &[]);
+    }
+}

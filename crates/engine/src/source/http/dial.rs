@@ -1,6 +1,7 @@
 //! Connects to a host: tries all its addresses, of both families in turn, and uses the first connection that
 //! works (RFC 8305).
 
+use super::doh::Doh;
 use super::names::Names;
 use super::route::Endpoint;
 use crate::clock;
@@ -15,7 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -41,6 +42,8 @@ pub(super) struct Dialer {
     resolve: Vec<Resolve>,
     interface: Option<Interface>,
     names: Names,
+    /// Resolves names in place of the system.
+    doh: Option<Arc<Doh>>,
     /// Refuses private addresses where a public host leads to them.
     refuses_private: bool,
     /// The hosts that were reached, with true if that was at a public address.
@@ -50,17 +53,22 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Dialer {
+    /// Creates the dialer.
+    ///
+    /// # Errors
+    /// Returns an error if DNS over HTTPS is wanted and cannot be set up.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+        Ok(Dialer {
             family: settings.family,
             patience: settings.connect_timeout,
             resolve: settings.resolve.clone(),
             interface: settings.interface.clone(),
             names: Names::default(),
+            doh: Doh::of(settings)?,
             failed: Mutex::default(),
             refuses_private: settings.refuse_private,
             reached: Mutex::default(),
-        }
+        })
     }
 
     /// Returns the addresses of a host, in the order in which they are tried.
@@ -92,11 +100,20 @@ impl Dialer {
 
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
         let since = clock::instant();
+        let doh = self.doh.clone().filter(|_| !is_this_machine(name));
+        let is_over_https = doh.is_some();
         let ask = |name: String| async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            match doh {
+                Some(doh) => doh.look_up(name).await,
+                None => {
+                    let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+                    Ok(found.map(|address| address.ip()).collect())
+                }
+            }
         };
-        let found = timeout(self.patience, self.names.addresses(name, ask)).await;
+        let looking = self.names.addresses(name, ask);
+        // A look-up over HTTPS has this time limit itself, and its error names the DNS server.
+        let found = if is_over_https { Ok(looking.await) } else { timeout(self.patience, looking).await };
         spend(Stage::Name, since);
         match found {
             Ok(Ok(addresses)) => {
@@ -254,6 +271,12 @@ fn bind_device(_: &TcpSocket, _: &str) -> io::Result<()> {
     Err(io::Error::other("this system cannot use an interface by its name: give one of its addresses"))
 }
 
+/// Returns true for `localhost` and names in it. They are never sent to a DNS server (RFC 6761, section 6.3).
+fn is_this_machine(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 /// Alternates between the two families, beginning with that of the first address (RFC 8305, section 4).
 fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let all: Vec<SocketAddr> = addresses.collect();
@@ -314,7 +337,7 @@ mod tests {
         let alive = server.local_addr().expect("an address");
         let rule = format!("h.example:{}:127.0.0.9,127.0.0.1", alive.port());
         let settings = Settings::default().with_resolve(vec![Resolve::parse(&rule).expect("a rule")]);
-        let dialer = Dialer::new(&settings);
+        let dialer = Dialer::new(&settings).expect("a dialer");
         let host = Endpoint { host: Host::Domain("h.example".into()), port: alive.port() };
         let dead = SocketAddr::new(IpAddr::from([127, 0, 0, 9]), alive.port());
         assert_eq!(dialer.resolve(&host).await.expect("addresses"), [dead, alive]);

@@ -2,8 +2,8 @@
 //!
 //! A request passes through these files: [`retry_after`] checks if the host asked for a pause, [`dispatch`]
 //! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]), and [`redirect`] finds the next URL, until a response
-//! has the file. [`transport`] opens new connections, with [`dial`] for TCP, [`proxy`] for proxies and
-//! [`tls`] for certificates; a [`route`] says which of them a URL needs. [`request`] writes the headers,
+//! has the file. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
+//! proxies and [`tls`] for certificates; a [`route`] says which a URL needs. [`request`] writes the headers,
 //! [`response_head`] repairs the head of a response, [`body`] reads its body, and [`decode`] decodes it.
 //!
 //! Invariant: every secret on a request comes from [`crate::credentials`], which decides where a secret may
@@ -13,6 +13,8 @@ mod body;
 mod decode;
 mod dial;
 mod dispatch;
+#[cfg_attr(not(feature = "doh"), path = "no_doh.rs")]
+mod doh;
 mod failure;
 mod hsts;
 mod http1;

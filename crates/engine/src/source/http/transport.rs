@@ -90,7 +90,7 @@ impl Connector {
         Ok(Connector {
             tls: Tls::new(settings)?,
             configs: Mutex::default(),
-            dialer: Dialer::new(settings),
+            dialer: Dialer::new(settings)?,
             connect_to: settings.connect_to.clone(),
             unix_socket: settings.unix_socket.clone(),
             gateways: settings.proxies.each().map(|proxy| Arc::new(Gateway::new(proxy.clone()))).collect(),
