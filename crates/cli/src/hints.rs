@@ -38,7 +38,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "tls.outdated",
-        "The server needs an update: TLS 1.2 or newer is required. A server that requires a client certificate (--cert) can fail like this, too.",
+        "The server needs an update: TLS 1.2 or newer is required, with ECDHE and an AEAD cipher. A server that requires a client certificate (--cert) can fail like this, too.",
     ),
     (
         "tls.pin",

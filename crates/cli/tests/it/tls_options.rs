@@ -143,6 +143,25 @@ fn a_client_certificate_that_cannot_be_used_is_said_before_anything_is_sent() {
     assert_eq!(server.handshakes().0, 0);
 }
 
+#[test]
+fn a_client_certificate_of_x509_version_1_is_accepted() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config(Flaw::None));
+    let place = place_with(&authority);
+    let keys = place.path().join("keys");
+    for line in [
+        "req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=ann",
+        "x509 -req -in old.csr -signkey old.key -out old.pem",
+    ] {
+        let mut openssl = std::process::Command::new("openssl");
+        let Ok(out) = openssl.args(line.split(' ')).current_dir(&keys).output() else { return };
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+    let cert = ["--cert", "keys/old.pem", "--key", "keys/old.key"];
+    let out = place.run(&[&[server.url("well_behaved/1000/f").as_str()], &CA[..], &cert].concat());
+    assert_has(&place, &out, "f", 1000);
+}
+
 /// Returns the pin of the certificate in a PEM file, as `openssl` computes it.
 fn pin(pem: &str) -> String {
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();

@@ -3,6 +3,7 @@
 use super::certificate;
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
+use rustls::InconsistentKeys;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -40,7 +41,7 @@ pub(super) fn read(
         return Err(bad(file, "it holds no certificate in PEM form"));
     };
     let facts = certificate::facts(first);
-    let described = facts.map_or(String::new(), |facts| {
+    let described = facts.map(|facts| {
         let name =
             Some(facts.names.join(", ")).filter(|name| !name.is_empty()).map(|name| format!("for {name}"));
         let issuer = facts.issuer.map(|issuer| format!("issued by {issuer}"));
@@ -63,11 +64,22 @@ pub(super) fn read(
         (pem::Error::NoItemsFound, Some(_)) => bad(of, "it holds no private key in PEM form"),
         _ => bad(of, "its key is malformed"),
     })?;
-    let certified = CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
-        rustls::Error::InconsistentKeys(_) => bad(of, "the key does not belong to the certificate"),
-        _ => bad(of, "the certificate or its key is of a kind that is not supported"),
-    })?;
-    Ok(Identity { resolver: Arc::new(SingleCertAndKey::from(certified)), text: described })
+    let unsupported = "the certificate or its key is of a kind that is not supported";
+    let key = provider.key_provider.load_private_key(key).map_err(|_| bad(of, unsupported))?;
+    let certified = CertifiedKey::new(chain, key);
+    // The TLS library cannot read certificates of X.509 version 1, but it can send them. `openssl x509 -req`
+    // writes them by default.
+    match certified.keys_match() {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            return Err(bad(of, "the key does not belong to the certificate"));
+        }
+        Err(_) if described.is_none() => return Err(bad(file, unsupported)),
+        _ => {}
+    }
+    Ok(Identity {
+        resolver: Arc::new(SingleCertAndKey::from(certified)),
+        text: described.unwrap_or_default(),
+    })
 }
 
 /// Returns true if a key is encrypted, in the form of PKCS #8 (RFC 5958, section 3) or in the older form of
