@@ -214,8 +214,9 @@ impl Job {
 
     /// Returns what is asked for beside the URL, as a text without secrets that is the same in every run.
     /// `None`: the whole file by GET. Partial files and records of different variants are not mixed.
-    pub fn variant(&self) -> Option<String> {
-        asks::variant(self.sends.as_ref(), self.range)
+    /// `session` has the headers of the settings.
+    pub fn variant(&self, session: &Headers) -> Option<String> {
+        asks::variant(self.sends.as_ref(), self.range, &[session, &self.headers])
     }
 
     /// Sets the priority; see [`Job::priority`].

@@ -25,6 +25,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Adds the text to a hash.
+    pub fn add_to(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(self.0.as_bytes());
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -216,3 +216,18 @@ fn without_a_record_a_file_is_never_accepted_for_another_url_with_the_same_name(
     });
     assert!(both || out.status != 0, "a file is missing: {:?}, {}", place.files(), out.stderr);
 }
+
+#[test]
+fn another_accept_header_asks_the_server_again() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.put("/doi", b"{\"a\": 1}".to_vec());
+    let json = place.run(&[&url, "-H", "Accept: application/json"]);
+    place.assert_exact(&json, "doi", b"{\"a\": 1}");
+    let same = place.run(&[&url, "-H", "Accept: application/json", "-H", "Authorization: Bearer another"]);
+    assert!(same.status == 0 && same.stderr.contains("as downloaded on"), "{}", same.stderr);
+    server.put("/doi", b"a\n1\n".to_vec());
+    let csv = place.run(&[&url, "-H", "Accept: text/csv"]);
+    assert!(csv.status == 1 && csv.stderr.contains("already exists"), "{}", csv.stderr);
+    assert!(!csv.stderr.contains("as downloaded on"), "{}", csv.stderr);
+}

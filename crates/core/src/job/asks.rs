@@ -1,6 +1,7 @@
 //! What a job asks for other than a whole file by GET: a request with another method or a body, and a range
 //! of the file.
 
+use super::Headers;
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,12 +68,14 @@ impl Sends {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.media_type().unwrap_or_default().as_bytes()).update(b"\n");
         hasher.update(self.body().map_or(&[][..], |body| &body.0));
-        let hash = hasher.finalize();
-        // A hash in hexadecimal digits would look like a secret in a URL.
-        let hash =
-            hash.as_bytes().iter().fold(0_u64, |all, byte| (all << 5).wrapping_add(all) ^ u64::from(*byte));
-        format!("{}-{hash}", self.method)
+        format!("{}-{}", self.method, number_of(&hasher))
     }
+}
+
+/// Returns a hash as a number. In hexadecimal digits it would look like a secret in a URL.
+fn number_of(hasher: &blake3::Hasher) -> u64 {
+    let hash = hasher.finalize();
+    hash.as_bytes().iter().fold(0_u64, |all, byte| (all << 5).wrapping_add(all) ^ u64::from(*byte))
 }
 
 impl Body {
@@ -123,14 +126,36 @@ impl ByteRange {
 }
 
 /// Returns what a job asks for beside its URL, as a text that is the same in every run. `None`: a whole file
-/// by GET.
-pub(super) fn variant(sends: Option<&Sends>, range: Option<ByteRange>) -> Option<String> {
+/// by GET, without a header by which the server chooses the content.
+pub(super) fn variant(
+    sends: Option<&Sends>,
+    range: Option<ByteRange>,
+    headers: &[&Headers],
+) -> Option<String> {
     let range = range.map(|range| match range.last {
         Some(last) => format!("{}-{last}", range.first),
         None => format!("{}-", range.first),
     });
-    let all = [sends.map(Sends::text), range].into_iter().flatten().collect::<Vec<_>>();
+    let all = [sends.map(Sends::text), range, choice(headers)].into_iter().flatten().collect::<Vec<_>>();
     (!all.is_empty()).then(|| all.join(","))
+}
+
+/// Returns a text that differs for headers by which a server chooses between several contents of one URL:
+/// `Accept` and its like (RFC 9110, section 12.5), and `Prefer` (RFC 7240). Logins are not among them, since
+/// tokens change from run to run.
+fn choice(headers: &[&Headers]) -> Option<String> {
+    let mut hasher = blake3::Hasher::new();
+    let all = headers.iter().flat_map(|headers| &headers.0);
+    let mut count = 0;
+    for (name, value) in all.map(|(name, value)| (name.to_ascii_lowercase(), value)) {
+        if name.starts_with("accept") || name == "prefer" {
+            count += 1;
+            hasher.update(name.as_bytes()).update(b": ");
+            value.add_to(&mut hasher);
+            hasher.update(b"\n");
+        }
+    }
+    (count > 0).then(|| format!("headers-{}", number_of(&hasher)))
 }
 
 #[cfg(test)]
@@ -173,15 +198,21 @@ mod tests {
     #[test]
     fn different_requests_have_different_variants() {
         let sends = |body: &str| Sends::new("POST", Some((Body::new(body), "x"))).ok();
+        let headers = |name: &str, value: &str| Headers::from_iter([(name, value)]);
         let variants = [
-            variant(None, None),
-            variant(sends("a").as_ref(), None),
-            variant(sends("b").as_ref(), None),
-            variant(None, ByteRange::read("5-").ok()),
-            variant(sends("a").as_ref(), ByteRange::read("5-6").ok()),
+            variant(None, None, &[]),
+            variant(sends("a").as_ref(), None, &[]),
+            variant(sends("b").as_ref(), None, &[]),
+            variant(None, ByteRange::read("5-").ok(), &[]),
+            variant(sends("a").as_ref(), ByteRange::read("5-6").ok(), &[]),
+            variant(None, None, &[&headers("Accept", "text/csv")]),
+            variant(None, None, &[&headers("Accept", "application/json")]),
+            variant(None, None, &[&headers("Accept-Language", "de")]),
         ];
         for (n, one) in variants.iter().enumerate() {
             assert!(!variants[..n].contains(one), "{one:?}");
         }
+        let token = headers("Authorization", "Bearer of-today");
+        assert_eq!(variant(None, None, &[&token]), None, "a token may change from run to run");
     }
 }

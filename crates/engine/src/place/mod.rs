@@ -61,7 +61,7 @@ impl Places {
 
     /// Returns the origin of what a job gets from this URL.
     pub(crate) fn origin(&self, spec: &Job, url: &url::Url) -> Origin {
-        Origin::of_variant(url, spec.variant().as_deref(), &self.settings.key)
+        Origin::of_variant(url, spec.variant(&self.settings.headers).as_deref(), &self.settings.key)
     }
 
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
@@ -250,7 +250,13 @@ impl Places {
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
-        self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some(), spec.variant()))
+        self.hasher.hash_one((
+            urls,
+            digests,
+            spec.size,
+            spec.chunks.is_some(),
+            spec.variant(&self.settings.headers),
+        ))
     }
 
     /// Returns true if there is a partial file that this job may continue.
