@@ -151,10 +151,8 @@ pub(crate) fn is_pattern(code: &str, url: &str) -> Option<String> {
 
 /// Returns advice for a login that the server does not accept.
 pub(crate) fn was_not_accepted(code: &str, message: &str) -> Option<String> {
-    (code == "http.unauthorized" && message.contains("the server did not accept")).then(|| {
-        "Check it, and that this account may have the file. The same login is sent to a server three times at most."
-            .into()
-    })
+    (code == "http.unauthorized" && message.contains("the server did not accept"))
+        .then(|| "Check it, and that this account may have the file.".into())
 }
 
 /// Returns advice for a connection that fails because of an option.
