@@ -1,4 +1,4 @@
-//! Which addresses are those of a private network or of this machine.
+//! Decides which addresses belong to a private network or to this machine.
 
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,8 +19,8 @@ const PRIVATE: [&str; 11] = [
     "fe80::/10",
 ];
 
-/// Returns true for addresses of private networks, of this machine and of its own link, also where an IPv4
-/// address is written as IPv6.
+/// Returns true if an address belongs to a private network, to this machine or to the local link. An IPv4
+/// address that is written as IPv6 counts too.
 pub fn is_private(address: IpAddr) -> bool {
     let address = match address {
         IpAddr::V6(v6) => v4_within(v6).map_or(address, IpAddr::V4),
@@ -29,8 +29,8 @@ pub fn is_private(address: IpAddr) -> bool {
     PRIVATE.iter().any(|network| network.parse::<IpNet>().is_ok_and(|network| network.contains(&address)))
 }
 
-/// Returns the IPv4 address that an IPv6 address leads to: mapped (RFC 4291, section 2.5.5.2), by NAT64 (RFC
-/// 6052, section 2.1), or by 6to4 (RFC 3056, section 2).
+/// Returns the IPv4 address that an IPv6 address contains. The IPv6 address is a mapped address (RFC 4291,
+/// section 2.5.5.2), or belongs to NAT64 (RFC 6052, section 2.1) or to 6to4 (RFC 3056, section 2).
 fn v4_within(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = v6.octets();
     let at = |from: usize| Ipv4Addr::new(octets[from], octets[from + 1], octets[from + 2], octets[from + 3]);

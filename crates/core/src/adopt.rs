@@ -48,9 +48,8 @@ impl Adopted {
             .map_or(0..0, |last| last.start.max(last.end.saturating_sub(self.compared))..last.end)
     }
 
-    /// Compares the bytes from this offset on, if these are more than [`OVERLAP`]. The caller uses this
-    /// function for a file whose bytes after the offset all have the same value. Such bytes are equal in many
-    /// files.
+    /// Makes the compared range begin at `offset`, if it does not begin earlier already. The caller uses this
+    /// function if all bytes after `offset` have the same value. Such bytes are equal in many files.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }

@@ -297,9 +297,9 @@ impl fmt::Display for ErrorKind {
 /// `at` and `detail` may contain text from a server. The screen and the log escape it before they show it.
 /// They never contain secrets, because URLs are added through [`crate::show::url`].
 ///
-/// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. A failure
-/// is cloned, compared and written as JSON, and a boxed error cannot be. Programs decide by
-/// [`kind`](Error::kind).
+/// [`source`](std::error::Error::source) returns `None`, and the cause is kept as text in `detail`. The
+/// reason is that failures are cloned, compared and written as JSON, which is not possible with a boxed
+/// error. Programs should use [`kind`](Error::kind) for decisions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct Error {
@@ -311,8 +311,9 @@ pub struct Error {
     pub detail: String,
     /// The pause that the host needs before the next request, if any.
     pub pause: Option<Pause>,
-    /// True if this failure is retried without a question although others of its kind are not. The reason is
-    /// that after a redirect another server may answer, or that the user named this status (`--retry-on`).
+    /// True if this failure is retried without a question, although other failures of its kind are not. There
+    /// are two reasons: after a redirect another server may answer, or the user named this status
+    /// (`--retry-on`).
     pub again: bool,
     /// The size of the server's file in bytes, if the refusal of a range names it (RFC 9110, section
     /// 15.5.17).
@@ -335,8 +336,8 @@ pub enum Why {
     Asked,
     /// The host had asked for the pause before, so no request was sent.
     Known,
-    /// The host refused the request without naming a time, but it serves other connections. So it got too
-    /// many requests at once.
+    /// The host refused the request without naming a time, but it serves other connections. Therefore it got
+    /// too many requests at once.
     Shared,
     /// The host has refused all requests since connections were added.
     Banned,

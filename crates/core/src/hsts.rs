@@ -1,4 +1,4 @@
-//! Hosts that are reached over https only, because they said so (RFC 6797).
+//! Remembers hosts that asked to be reached over https only (RFC 6797).
 //!
 //! Invariant: only names of hosts are known, never addresses (RFC 6797, section 8.1.1).
 
@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 use url::{Host, Url};
 
-/// The most hosts that are known, because a list may have a million. Others are not remembered.
+/// The most hosts that are remembered. A list of URLs may have a million hosts, and further ones are not
+/// remembered.
 const HOSTS_MOST: usize = 4096;
 
-/// The hosts that said so within a run. Times are since the start of the run.
+/// The hosts that asked for https in this run. Times are since the start of the run.
 #[derive(Debug, Default)]
 pub struct SecureHosts(HashMap<String, Policy>);
 
@@ -20,7 +21,7 @@ struct Policy {
 }
 
 impl SecureHosts {
-    /// Takes in a `Strict-Transport-Security` header of a response from this URL. The response must have come
+    /// Records a `Strict-Transport-Security` header of a response from this URL. The response must have come
     /// over https with a verified certificate. A header that cannot be read is ignored.
     pub fn learn(&mut self, url: &Url, header: &str, now: Duration) {
         let (Some(Host::Domain(host)), Some((max_age, with_subdomains))) = (url.host(), read(header)) else {
@@ -39,7 +40,7 @@ impl SecureHosts {
         }
     }
 
-    /// Returns the https form of an http URL, if its host wants that (RFC 6797, section 8.3).
+    /// Returns the https form of an http URL, if its host asked for https (RFC 6797, section 8.3).
     pub fn secured(&self, url: &Url, now: Duration) -> Option<Url> {
         let Some(Host::Domain(host)) = url.host().filter(|_| url.scheme() == "http" && !self.0.is_empty())
         else {
@@ -56,7 +57,8 @@ impl SecureHosts {
             })
             .then(|| {
                 let mut secured = url.clone();
-                // The port 80 becomes 443, because each is left out as the usual one of its scheme.
+                // Port 80 becomes 443, because the URL contains neither. Each is the usual port of its
+                // scheme.
                 let _ = secured.set_scheme("https");
                 secured
             })
@@ -67,7 +69,7 @@ fn normal(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// Reads a header (RFC 6797, section 6.1). Returns `None` if it has no `max-age`, or a directive twice.
+/// Reads a header (RFC 6797, section 6.1). Returns `None` if it has no `max-age`, or has a directive twice.
 fn read(header: &str) -> Option<(Duration, bool)> {
     let (mut max_age, mut with_subdomains, mut seen) = (None, false, Vec::new());
     for directive in header.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {
@@ -118,7 +120,7 @@ mod tests {
             (&[plain], "https://h.example/", None),
             (&[all], "http://a.b.h.example/", Some("https://a.b.h.example/")),
             (&[all], "http://xh.example/", None),
-            // A full stop of another script is a dot, and a name has one form (RFC 5891).
+            // A full stop of another script counts as a dot, so both spellings are the same name (RFC 5891).
             (&[plain], "http://h\u{3002}example/", Some("https://h.example/")),
             (
                 &[("https://b\u{fc}cher.example/", "max-age=10")],

@@ -36,8 +36,8 @@ pub struct ContentRange {
 }
 
 /// Returns the kind of failure for an HTTP status, or `None` if the body is the file or a range of it. An
-/// unknown 2xx is treated as 200 (RFC 9110, section 15). The body of a known 2xx that is not named here is
-/// not the file.
+/// unknown 2xx is treated as 200 (RFC 9110, section 15). Any other known 2xx is a failure, because its body
+/// is not the file.
 pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
     Some(match status {
         200 | 203 | 206 | 209..=225 | 227..=299 => return None,
@@ -66,8 +66,8 @@ pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
-    // A 203 is the file from a proxy. An unknown 2xx status is treated as 200 (RFC 9110, sections 15 and
-    // 15.3.4).
+    // The body of a 203 is the file from a proxy. An unknown 2xx status is treated as 200 (RFC 9110, sections
+    // 15 and 15.3.4).
     let range = if status == 206 { Some(content_range(url, headers, length)?) } else { None };
     let is_everything =
         |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);

@@ -27,9 +27,10 @@ pub use url::Url;
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Job {
-    /// The URLs of the file, at least one. If there are several, the others are mirrors. If a strong digest
-    /// of the whole file or of its chunks is known, they are used together. Otherwise a mirror is used only
-    /// after those before it failed, and the file starts again, because the mirrors may have different bytes.
+    /// The URLs of the file, at least one. If there are several, they are mirrors. If a strong digest of the
+    /// whole file or of its chunks is known, the mirrors are used together. Otherwise a mirror is used only
+    /// after those before it failed. The file then starts again, because the mirrors may have different
+    /// bytes.
     pub urls: Vec<Url>,
     /// Where the URLs came from. Some of them do not get the headers of the settings.
     pub named_by: NamedBy,
@@ -96,7 +97,7 @@ impl Job {
     /// ([`fragment::take_digests`]), the file must have that digest.
     ///
     /// # Errors
-    /// Returns those of [`parse_given`], and `url.invalid` if the fragment has a malformed digest.
+    /// Returns the errors of [`parse_given`], and `url.invalid` if the fragment has a malformed digest.
     pub fn given(url: &str) -> Result<Self, Error> {
         let (url, assumed_https) = parse_given(url)?;
         Job::with_digests(url).map(|job| Job { assumed_https, ..job })
@@ -203,7 +204,8 @@ impl Job {
         self
     }
 
-    /// Downloads these bytes of the file only. What is expected of the whole file is forgotten.
+    /// Downloads only these bytes of the file. The digests and the size of the whole file are removed from
+    /// the job.
     #[must_use]
     pub fn with_range(mut self, range: ByteRange) -> Self {
         self.range = Some(range);
@@ -212,9 +214,10 @@ impl Job {
         self
     }
 
-    /// Returns what is asked for beside the URL, as a text without secrets that is the same in every run.
-    /// `None`: the whole file by GET. Partial files and records of different variants are not mixed.
-    /// `session` has the headers of the settings.
+    /// Returns a text for the request of the job: its method, body and range, and the headers by which a
+    /// server chooses the content. The text has no secrets and is the same in every run. Returns `None` if
+    /// the job is a plain GET of the whole file without such headers. Partial files and records of different
+    /// variants are not mixed. `session` has the headers of the settings.
     pub fn variant(&self, session: &Headers) -> Option<String> {
         asks::variant(self.sends.as_ref(), self.range, &[session, &self.headers])
     }
@@ -226,17 +229,17 @@ impl Job {
         self
     }
 
-    /// Sets if https was only assumed for the first URL (see [`parse_given`]).
+    /// Sets whether https was only assumed for the first URL (see [`parse_given`]).
     #[must_use]
     pub fn with_assumed_https(mut self, assumed_https: bool) -> Self {
         self.assumed_https = assumed_https;
         self
     }
 
-    /// Adds a mirror, whose URL is as a user writes it.
+    /// Adds a mirror. Its URL may have any form that a user may write.
     ///
     /// # Errors
-    /// Returns those of [`Job::given`].
+    /// Returns the errors of [`Job::given`].
     pub fn add_mirror(&mut self, url: &str) -> Result<(), Error> {
         let (mut url, _) = parse_given(url)?;
         let digests = fragment::take_digests(&mut url);
@@ -363,7 +366,7 @@ impl PartialEq for Writer {
 impl Eq for Writer {}
 
 impl Destination {
-    /// Returns true if bytes are written there in order and cannot be read back or taken back.
+    /// Returns true if bytes are written in order, and cannot be read back or taken back.
     pub fn is_in_order(&self) -> bool {
         matches!(self, Destination::Stdout | Destination::Stream(_) | Destination::Writer(_))
     }
@@ -409,7 +412,7 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
 /// Reads a URL whose scheme passes `is_known`.
 ///
 /// # Errors
-/// Returns those of [`parse_url`].
+/// Returns the errors of [`parse_url`].
 pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url, Error> {
     let shown = || show::not_a_url(text);
     if !has_scheme(text) {
@@ -438,7 +441,7 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
 /// browsers and curl. Also returns true if https was assumed.
 ///
 /// # Errors
-/// Returns those of [`parse_url`].
+/// Returns the errors of [`parse_url`].
 pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     match without_scheme(text) {
         Some(url) => {
@@ -449,8 +452,8 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
     }
 }
 
-/// Returns the URL that a text without a scheme can be read as. The text must be `localhost`, an address, or
-/// a name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often a file. The
+/// Returns the URL that a text without a scheme stands for. The text must be `localhost`, an address, or a
+/// name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often a file. The
 /// scheme is https, with two exceptions. This machine gets http, because hardly any local server has a
 /// certificate. Port 80 also gets http, because it is the port of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
@@ -473,7 +476,8 @@ pub fn without_scheme(text: &str) -> Option<Url> {
     parse_url(&format!("{scheme}://{text}")).ok()
 }
 
-/// Returns true if the text in the place of the host names this machine, and `None` if it is not a host.
+/// Reads the text in the place of the host. Returns true if it names this machine, false if it names another
+/// host, and `None` if it is not a host.
 fn is_host(text: &str) -> Option<bool> {
     if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().ok().map(|address| address.is_loopback());

@@ -1,5 +1,5 @@
-//! The journal of a partial file, `NAME.part.journal`. It records which file this is, and which of its bytes
-//! were written to the disk.
+//! The journal of a partial file, `NAME.part.journal`. It records which file is being downloaded, and which
+//! of its bytes were written to the disk.
 //!
 //! A journal is a line that names its format, followed by records that are only appended. Each record has its
 //! length and a CRC of its own. The first one is a [`Start`]. A damaged or incomplete record ends the
@@ -26,7 +26,7 @@ const LONGEST_RECORD: usize = 256 * 1024;
 /// has about 25 MB of records. If a byte of a claim is damaged, at most this many bytes are fetched again.
 const JOINED_MOST: u64 = 1024 * 1024;
 
-/// What a journal says about its file. A later run decides from it if a response belongs to the file.
+/// The description of the file in a journal. A later run uses it to decide if a response belongs to the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// The URL that the file came from, without secrets. It is shown to the user.
@@ -44,7 +44,7 @@ pub struct Start {
     pub digests: Vec<Expected>,
 }
 
-/// States that the bytes from `start` to before `end` were written to the disk, and which CRC-32C they have.
+/// A statement that the bytes from `start` up to, but not including, `end` were written to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The offset of the first byte.
@@ -140,7 +140,7 @@ fn join(before: u32, after: u32, after_bytes: u64) -> u32 {
 }
 
 fn append(bytes: &mut Vec<u8>, record: &Record) {
-    // Without the record, a later run fetches its bytes again. This does no other harm.
+    // Without this record, a later run fetches the bytes that the record claims again. No other harm is done.
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u32::try_from(payload.len()) else { return };
     bytes.extend(length.to_le_bytes());

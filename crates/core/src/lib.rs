@@ -20,7 +20,7 @@
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
 //! - [`credentials`] decides which secret may be sent where.
-//! - [`address`] knows private networks, and [`hsts`] the hosts that want https.
+//! - [`address`] knows private networks, and [`hsts`] knows the hosts that asked for https.
 //! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries.

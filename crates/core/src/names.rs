@@ -1,17 +1,17 @@
 //! Where connections to a host really lead: `--resolve`, `--connect-to`, `--interface` and `--doh`, by the
 //! rules of curl.
 //!
-//! Invariant: these change only where a connection leads. Certificates, headers and credentials remain those
-//! of the host in the URL.
+//! Invariant: these options change only where a connection leads. Certificates, headers and credentials
+//! remain those of the host in the URL.
 
 use std::fmt;
 use std::net::IpAddr;
 use url::{Host, Url};
 
-/// Addresses for a host and port, in place of what the resolver says.
+/// Addresses that are used for a host and port instead of the answer of the resolver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolve {
-    /// `None`: every host.
+    /// The host. `None` means every host.
     host: Option<String>,
     port: u16,
     addresses: Vec<IpAddr>,
@@ -20,17 +20,17 @@ pub struct Resolve {
 /// Another host and port to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTo {
-    /// `None`: every host.
+    /// The host in the URL. `None` means every host.
     host: Option<String>,
-    /// `None`: every port.
+    /// The port in the URL. `None` means every port.
     port: Option<u16>,
-    /// `None`: the same host.
+    /// The host to connect to. `None` means the same host.
     to_host: Option<Host<String>>,
-    /// `None`: the same port.
+    /// The port to connect to. `None` means the same port.
     to_port: Option<u16>,
 }
 
-/// What connections begin at.
+/// The local address or network interface from which connections are opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interface {
     /// An address of this machine.
@@ -49,7 +49,7 @@ impl Resolve {
     /// before the host is ignored.
     ///
     /// # Errors
-    /// What it must be, for people.
+    /// Returns the required form, in words for the user.
     pub fn parse(text: &str) -> Result<Resolve, String> {
         let read = || {
             let (host, rest) = split(text.strip_prefix('+').unwrap_or(text))?;
@@ -70,11 +70,11 @@ impl Resolve {
 }
 
 impl ConnectTo {
-    /// Reads `HOST1:PORT1:HOST2:PORT2`, each of which may be empty: any host, any port, the same host, the
-    /// same port. IPv6 addresses have brackets.
+    /// Reads `HOST1:PORT1:HOST2:PORT2`. Each part may be empty. An empty `HOST1` or `PORT1` means any host or
+    /// port. An empty `HOST2` or `PORT2` means the same host or port. IPv6 addresses have brackets.
     ///
     /// # Errors
-    /// What it must be, for people.
+    /// Returns the required form, in words for the user.
     pub fn parse(text: &str) -> Result<ConnectTo, String> {
         let read = || {
             let (host, rest) = split(text)?;
@@ -94,7 +94,7 @@ impl ConnectTo {
         read().ok_or_else(|| "it must have the form HOST1:PORT1:HOST2:PORT2".into())
     }
 
-    /// Returns where a connection to this host and port leads instead, if this is for them.
+    /// Returns the host and port to connect to instead of these, if the rule applies to them.
     pub fn target(&self, host: &Host<String>, port: u16) -> Option<(Host<String>, u16)> {
         let is_host = self.host.as_deref().is_none_or(|named| named == plain(host));
         let is_it = is_host && self.port.is_none_or(|named| named == port);
@@ -103,10 +103,11 @@ impl ConnectTo {
 }
 
 impl Interface {
-    /// Reads an address, or the name of an interface. curl writes them also as `host!ADDRESS` and `if!NAME`.
+    /// Reads an address, or the name of an interface. The forms `host!ADDRESS` and `if!NAME` of curl are read
+    /// too.
     ///
     /// # Errors
-    /// What it must be, for people.
+    /// Returns the required form, in words for the user.
     pub fn parse(text: &str) -> Result<Interface, String> {
         let address = bare(text.strip_prefix("host!").unwrap_or(text)).parse();
         let text = text.strip_prefix("if!").unwrap_or(text);
@@ -134,7 +135,7 @@ impl DohServer {
     /// as a template (RFC 8484, section 3).
     ///
     /// # Errors
-    /// What it must be, for people.
+    /// Returns the required form, in words for the user.
     pub fn parse(text: &str) -> Result<DohServer, String> {
         let url = Url::parse(text.strip_suffix("{?dns}").unwrap_or(text)).ok();
         let has_login = |url: &Url| !url.username().is_empty() || url.password().is_some();
@@ -156,12 +157,12 @@ fn split(text: &str) -> Option<(&str, &str)> {
     Some((&text[..colon], &text[colon + 1..]))
 }
 
-/// Returns a host as URLs write it, without brackets.
+/// Returns the form of a host that URLs have, without brackets.
 fn normal(host: &str) -> Option<String> {
     Host::parse(host).ok().map(|host| plain(&host))
 }
 
-/// A dot at the end of a name makes no difference here, as in curl.
+/// Returns a host as a text without brackets. A dot at the end of a name is removed, as in curl.
 fn plain(host: &Host<String>) -> String {
     let text = host.to_string();
     bare(text.strip_suffix('.').unwrap_or(&text)).to_string()

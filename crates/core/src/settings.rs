@@ -1,5 +1,4 @@
-//! The settings of a session, with a value for every option. This file is long because it is
-//! the list of all of them.
+//! The settings of a session, with a value for every option.
 //!
 //! Invariant: no code here reads options, files or the environment. The program that starts the session does
 //! that.
@@ -93,8 +92,8 @@ pub struct Settings {
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
     pub http_version: HttpVersion,
-    /// Decodes content that a server compressed although the request did not allow it. Otherwise the content
-    /// is saved as sent.
+    /// Decodes content that a server compressed although the request did not allow compression. Otherwise the
+    /// content is saved as sent.
     pub decode: bool,
     /// Headers (name, value) that are sent to the origin of each given URL and to no other.
     pub headers: Headers,
@@ -105,7 +104,7 @@ pub struct Settings {
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. The options of a [`Job`](crate::job::Job) have precedence over them.
     pub for_hosts: HostRules,
-    /// The login for the origin of each given URL, and for no other. A login in a URL wins.
+    /// The login for the origin of each given URL, and for no other. A login in a URL has precedence.
     pub user: Option<Login>,
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other.
     pub bearer: Option<Secret>,
@@ -114,7 +113,7 @@ pub struct Settings {
     pub netrc: Option<Netrc>,
     /// The cookies of the run. Those that servers set are added to them.
     pub cookies: Cookies,
-    /// Cookies as the header `Cookie` has them (`a=b; c=d`), for the origin of each given URL and for no
+    /// Cookies in the form of the header `Cookie` (`a=b; c=d`), for the origin of each given URL and for no
     /// other.
     pub cookies_given: Option<Secret>,
     /// How logins may be sent.
@@ -139,28 +138,31 @@ pub struct Settings {
     pub proxies: Proxies,
     /// A file with the client certificate and its chain (PEM), for the origins of given URLs only.
     pub client_certificate: Option<PathBuf>,
-    /// The file with the key of the client certificate (PEM). `None`: it is in the same file.
+    /// The file with the key of the client certificate (PEM). `None` means that the key is in the same file
+    /// as the certificate.
     pub client_key: Option<PathBuf>,
-    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. Empty: any.
+    /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. If there are
+    /// none, every key is accepted.
     pub pinned_keys: Vec<[u8; 32]>,
     /// The oldest version of TLS that is accepted.
     pub tls_min: TlsVersion,
-    /// Hosts (`HOST` or `HOST:PORT`) of which every certificate is accepted.
+    /// Hosts (`HOST` or `HOST:PORT`) for which every certificate is accepted.
     pub insecure_hosts: Vec<String>,
-    /// Addresses of hosts in place of what the resolver says.
+    /// Addresses of hosts that are used instead of the answers of the resolver.
     pub resolve: Vec<Resolve>,
-    /// Other hosts and ports to connect to. The first rule that fits counts.
+    /// Other hosts and ports to connect to. The first rule that applies is used.
     pub connect_to: Vec<ConnectTo>,
-    /// What connections begin at.
+    /// The local address or network interface from which connections are opened.
     pub interface: Option<Interface>,
-    /// The server that resolves names over HTTPS, in place of the system. The engine needs the feature `doh`.
+    /// The server that resolves names over HTTPS, instead of the system. The engine needs the feature `doh`.
     pub doh: Option<DohServer>,
     /// A Unix socket that all connections go to.
     pub unix_socket: Option<PathBuf>,
     /// Refuses redirects from public hosts to addresses of private networks and of this machine. The program
     /// allows them unless `--no-private` is given, because of VPNs and private name servers.
     pub refuse_private: bool,
-    /// Reaches hosts over https only that say so (`Strict-Transport-Security`), within the session.
+    /// Reaches a host over https only, after the host asked for this in the session
+    /// (`Strict-Transport-Security`).
     pub hsts: bool,
 }
 
@@ -169,8 +171,8 @@ pub struct Settings {
 pub const MIN_SPEED_WINDOW: Duration = Duration::from_secs(60);
 
 impl Settings {
-    /// Returns what to do with what an earlier run left of this job. What another request than a GET brings
-    /// may differ each time, so that it is not resumed.
+    /// Returns what to do with the partial file of an earlier run of this job. The response to a request that
+    /// is not a plain GET may differ each time, so it is not resumed.
     pub fn resume_of(&self, job: &Job) -> Resume {
         if job.sends.is_some() { Resume::Forget } else { self.resume }
     }

@@ -101,8 +101,9 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// Handles a failed connection. Some failures need a pause and do not count as a retry. Returns that
-    /// pause of the file, or `None` for any other failure.
+    /// Handles a failed connection. Some failures need a pause and do not count as a retry. For such a
+    /// failure, this function returns how long the file pauses and why. For any other failure it returns
+    /// `None`.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;

@@ -1,16 +1,15 @@
-//! Reads the challenges of a 401 or 407 (RFC 9110, section 11.6.1), and chooses the strongest that a login
-//! can meet.
+//! Reads the challenges of a 401 or 407 (RFC 9110, section 11.6.1), and chooses the strongest one that can be
+//! answered with a login.
 //!
-//! Invariant: whatever a server sends, reading it ends, and a challenge that cannot be understood is left
-//! out.
+//! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
 
 use super::digest::DigestChallenge;
 use crate::secret::Login;
 
-/// More challenges in one response are left out. Servers send one for each scheme and algorithm.
+/// The most challenges that are read from one response. Servers send one for each scheme and algorithm.
 const CHALLENGES_MOST: usize = 32;
 
-/// A challenge that can be met.
+/// A challenge of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
     /// Basic (RFC 7617), with its realm.
@@ -19,14 +18,14 @@ pub enum Challenge {
     Digest(DigestChallenge),
     /// Bearer (RFC 6750).
     Bearer,
-    /// Another scheme, or Digest in a form that is not known here. It is the name of the scheme.
+    /// Another scheme, or a form of Digest that is not supported. The value is the name of the scheme.
     Other(String),
 }
 
 /// Which schemes may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Schemes {
-    /// The strongest that the server asks for.
+    /// The strongest scheme that the server offers.
     #[default]
     Any,
     /// Basic only. It is sent without waiting for a challenge.
@@ -51,14 +50,14 @@ pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
     found
 }
 
-/// Returns the strongest challenge that a user name and a password can meet.
+/// Returns the strongest challenge that can be answered with this login and the allowed schemes.
 pub fn strongest<'c>(challenges: &'c [Challenge], login: &Login, schemes: Schemes) -> Option<&'c Challenge> {
     let strength = |challenge: &Challenge| match challenge {
         Challenge::Digest(digest) if schemes != Schemes::Basic => Some(1 + digest.algorithm as u8),
         Challenge::Basic(_) if schemes != Schemes::Digest && !login.user.contains(':') => Some(0),
         _ => None,
     };
-    // Of equal ones, the first counts: it is the one that the server prefers.
+    // Among equally strong challenges, the first one is used, because the server prefers it.
     challenges.iter().rev().filter(|one| strength(one).is_some()).max_by_key(|one| strength(one))
 }
 
@@ -84,7 +83,7 @@ impl Challenge {
     }
 }
 
-/// Name in lower case, and value without quotes.
+/// The name in lower case, and the value without quotes.
 type Parameter = (String, String);
 
 fn value<'p>(parameters: &'p [Parameter], name: &str) -> Option<&'p str> {
@@ -114,12 +113,12 @@ impl<'t> Reader<'t> {
                 }
                 return Some((scheme, self.parameters()));
             }
-            // What no scheme begins with is left out, up to the next comma.
+            // No scheme begins with this character. The text up to the next comma is skipped.
             self.rest = &self.rest[self.rest.find(',')?..];
         }
     }
 
-    /// Reads what some schemes have in place of parameters, such as `Negotiate YII=`.
+    /// Skips the text that some schemes have instead of parameters, such as `YII=` in `Negotiate YII=`.
     fn token68(&mut self) -> Option<()> {
         let text = self.rest.trim_start_matches([' ', '\t']);
         let after = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
@@ -137,7 +136,7 @@ impl<'t> Reader<'t> {
             let name = self.take(is_token);
             self.skip(|c| c.is_ascii_whitespace());
             let Some(rest) = self.rest.strip_prefix('=').filter(|_| !name.is_empty()) else {
-                // A scheme, the end, or what cannot be understood.
+                // Another scheme, the end of the text, or something that cannot be understood follows.
                 self.rest = before;
                 return parameters;
             };

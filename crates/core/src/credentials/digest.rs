@@ -1,14 +1,14 @@
-//! Digest authentication (RFC 7616): what a challenge says, and the answer to it.
+//! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
 //!
 //! The hash functions come from the caller, since this crate has none of them.
 
 use crate::secret::{Login, Secret};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The characters that `username*` has unencoded (RFC 8187, section 3.2.1).
+/// The characters that are percent-encoded in `username*` (RFC 8187, section 3.2.1).
 const ATTR_CHARS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A hash function, the weakest first.
+/// A hash function. The order is by strength, and the first is the weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HashFunction {
     /// MD5.
@@ -22,7 +22,7 @@ pub enum HashFunction {
 /// Computes a hash and returns it in hexadecimal digits, in lower case.
 pub type Hash<'h> = &'h dyn Fn(HashFunction, &[u8]) -> String;
 
-/// What a Digest challenge says.
+/// The parameters of a Digest challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DigestChallenge {
     /// The realm, for people and for the hash.
@@ -31,9 +31,9 @@ pub struct DigestChallenge {
     pub nonce: String,
     /// The hash function.
     pub algorithm: HashFunction,
-    /// The login was right, and only the nonce is too old.
+    /// True if the login was right, and only the nonce is too old.
     pub stale: bool,
-    /// URIs of the protection space. Empty: the whole origin.
+    /// The URIs of the protection space. If there are none, the space is the whole origin.
     pub domain: Vec<String>,
     opaque: Option<String>,
     /// The algorithm as the server wrote it.
@@ -44,32 +44,32 @@ pub struct DigestChallenge {
     is_utf8: bool,
 }
 
-/// What the response protects. `None` of it is the form of RFC 2069.
+/// The quality of protection: what the answer covers. Without it, the answer has the form of RFC 2069.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Qop {
     Auth,
-    /// The body too.
+    /// The answer covers the body too.
     AuthInt,
 }
 
-/// A request that is to be authorized.
+/// A request that gets an `Authorization` header.
 #[derive(Debug, Clone, Copy)]
 pub struct Authorized<'a> {
-    /// Its method.
+    /// The method.
     pub method: &'a str,
-    /// Its body, for `auth-int`.
+    /// The body, for `auth-int`.
     pub body: &'a [u8],
-    /// Path and query, as in its first line.
+    /// The path and the query, as the first line of the request has them.
     pub target: &'a str,
-    /// How often the nonce has been used, this time included.
+    /// The number of times that the nonce was used, including this request.
     pub count: u32,
-    /// Random text of ours, the same for all requests with one nonce (section 3.4.2 for `-sess`).
+    /// A random text of the client. It is the same for all requests with one nonce (section 3.4.2 for
+    /// `-sess`).
     pub cnonce: &'a str,
 }
 
 impl DigestChallenge {
-    /// Reads the parameters of a challenge. Returns `None` if a parameter is missing, or has a value that is
-    /// not known here.
+    /// Reads the parameters of a challenge. Returns `None` if a parameter is missing or has an unknown value.
     pub(super) fn of<'p>(parameter: &dyn Fn(&str) -> Option<&'p str>) -> Option<DigestChallenge> {
         let name = parameter("algorithm");
         let upper = name.unwrap_or("MD5").to_ascii_uppercase();

@@ -1,4 +1,4 @@
-//! User names and passwords: those in URLs, and their form in Basic authentication (RFC 7617).
+//! Reads user names and passwords in URLs, and writes them as Basic authentication requires (RFC 7617).
 
 use crate::secret::{Login, Secret};
 use base64::prelude::{BASE64_STANDARD, Engine};

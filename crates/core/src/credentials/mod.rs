@@ -84,7 +84,7 @@ impl SecretKind {
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
             // The author of the job wrote the URL and the header together.
             SecretKind::JobHeader => going.is_of_job && going.is_at_home(),
-            // The user named the host. A section of the configuration says if http will do.
+            // The user named the host. The pattern of the rule decides if http is allowed.
             SecretKind::HostRule => going.by_person,
             // A redirect from https to http must not send a secret unencrypted.
             SecretKind::HeaderFor | SecretKind::Netrc => {
@@ -158,7 +158,7 @@ mod tests {
         assert!(at_home("https://H.Example:443/a", "https://h.example/b"));
         assert!(at_home("http://[::1]:80/a", "http://[0:0:0:0:0:0:0:1]/b"));
         assert!(at_home("http://b\u{fc}cher.example/", "http://xn--bcher-kva.example/"));
-        // A name with a dot at the end is another name for resolvers, and so it is another origin.
+        // A name with a dot at the end is another name for resolvers. So it is another origin.
         assert!(!at_home("https://h.example./a", "https://h.example/a"));
         assert!(!at_home("http://127.0.0.1/", "http://localhost/"));
     }

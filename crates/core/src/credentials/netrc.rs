@@ -12,14 +12,14 @@ pub const LONGEST: usize = 1024 * 1024;
 /// The logins of a netrc file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Netrc {
-    /// The path of the file, for people.
+    /// The path of the file, for messages.
     pub path: String,
     entries: Vec<Entry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Entry {
-    /// `None` is the default.
+    /// The host of the entry. `None` means the entry `default`.
     machine: Option<Host<String>>,
     user: Option<String>,
     password: Option<Secret>,
@@ -27,7 +27,7 @@ struct Entry {
     is_wrong: bool,
 }
 
-/// What is wrong with a netrc file.
+/// A mistake in a netrc file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mistake {
     /// The number of the line, from 1.
@@ -46,14 +46,14 @@ impl Netrc {
     /// Reads the text of a netrc file.
     ///
     /// # Errors
-    /// The first line that cannot be understood.
+    /// Returns the first mistake.
     pub fn read(text: &str, path: &str) -> Result<Netrc, Mistake> {
         let (netrc, mistakes) = Netrc::read_what_is_right(text, path);
         mistakes.into_iter().next().map_or(Ok(netrc), Err)
     }
 
-    /// Reads the text of a netrc file, and leaves out the entries that have a mistake. Words that are not
-    /// known are mistakes too, but their entries are used, as curl uses them. Returns the mistakes too.
+    /// Reads the text of a netrc file. Returns its logins and its mistakes. An entry with a mistake gives no
+    /// login. An unknown word is a mistake too, but the entry before it is used, as in curl.
     pub fn read_what_is_right(text: &str, path: &str) -> (Netrc, Vec<Mistake>) {
         let words = Words { rest: text.trim_start_matches('\u{feff}'), line: 1 };
         let mut reader = Reader { words, entries: Vec::new(), place: Place::Outside, mistakes: Vec::new() };
@@ -61,9 +61,10 @@ impl Netrc {
         (Netrc { path: path.into(), entries: reader.entries }, reader.mistakes)
     }
 
-    /// Returns the login for a host, and where in the file it is, for people. The first that fits counts.
-    /// With a `user`, it must be that of this user. The default is for hosts that the person gave, and
-    /// `is_given` says that this is one: a redirect must not lead it to any host in the world.
+    /// Returns the login for a host, and its place in the file for messages. The first entry that matches is
+    /// used. With a `user`, the entry must have this user name. `is_given` says that the user gave this host.
+    /// The entry `default` is used only then, because a redirect must not send the login of this entry to any
+    /// host in the world.
     pub fn login(&self, host: &Host<&str>, user: Option<&str>, is_given: bool) -> Option<(Login, String)> {
         let fits = |entry: &&Entry| {
             let is_machine = match &entry.machine {
@@ -88,7 +89,7 @@ impl Netrc {
 const NO_HOST: &str = "what follows machine is not a host";
 const UNKNOWN: &str = "machine, default, login, password, account or macdef must be here";
 
-/// Reads the name of a machine as the host of a URL is read, so that both compare.
+/// Reads the name of a machine in the same way as the host of a URL, so that the two can be compared.
 fn host(text: &str) -> Option<Host<String>> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     match bare.parse() {
@@ -106,14 +107,14 @@ fn is_same(machine: &Host<String>, host: &Host<&str>) -> bool {
     }
 }
 
-/// Where the next word of a file is.
+/// The place of the next word of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Before the first entry.
     Outside,
     /// In the last entry.
     Entry,
-    /// In an entry without a usable host, which is left out.
+    /// In an entry that is left out, because it has no usable host.
     LeftOut,
 }
 
@@ -142,7 +143,7 @@ impl Reader<'_> {
         true
     }
 
-    /// Reads what follows a keyword.
+    /// Reads the text that follows a keyword.
     fn after(&mut self, keyword: &str) -> Result<(), Mistake> {
         let line = self.words.line;
         match keyword {
@@ -175,7 +176,7 @@ impl Reader<'_> {
                     _ => {}
                 }
             }
-            // The mistake of an entry that is left out is known already.
+            // This entry is left out, and its mistake is recorded already.
             _ if self.place == Place::LeftOut => {}
             _ => self.mistakes.push(Mistake { line, why: UNKNOWN }),
         }
@@ -188,14 +189,14 @@ impl Reader<'_> {
     }
 }
 
-/// The words of a file, which line ends do not matter to.
+/// The words of a file. A line end separates words, as a blank does.
 struct Words<'t> {
     rest: &'t str,
     line: usize,
 }
 
 impl Words<'_> {
-    /// Returns the next word where a keyword or a comment may be.
+    /// Returns the next word at a place where a keyword or a comment may be.
     fn keyword(&mut self) -> Result<Option<String>, Mistake> {
         loop {
             self.skip_blanks();
@@ -219,7 +220,7 @@ impl Words<'_> {
         self.word()
     }
 
-    /// Reads a word, or a text in quotes, in which a backslash takes the next character as it is.
+    /// Reads a word, or a text in quotes. In quotes, the character after a backslash has no special meaning.
     fn word(&mut self) -> Result<String, Mistake> {
         let Some(quoted) = self.rest.strip_prefix('"') else {
             let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
@@ -248,7 +249,7 @@ impl Words<'_> {
         Err(Mistake { line, why: "a quote is not closed" })
     }
 
-    /// Leaves out a macro, which ends with an empty line.
+    /// Skips a macro. A macro ends with an empty line.
     fn skip_macro(&mut self) {
         self.skip_line();
         while !self.rest.is_empty() {
@@ -359,7 +360,7 @@ mod tests {
             ("login a password b\n", 2),
             ("\"\n", 1),
         ] {
-            // Words behind an entry belong to it.
+            // Words after an entry belong to it.
             let behind = if bad.starts_with("machine") { bad } else { "" };
             for (text, mistakes) in [
                 (format!("{bad}{good}"), mistakes),

@@ -1,5 +1,5 @@
 //! Protection spaces. A protection space is a set of paths of one origin that need the same login. After the
-//! server has accepted the login, requests for these paths have it from the start, without a challenge.
+//! server has accepted the login, every request for these paths contains the login, without a challenge.
 
 use url::{Position, Url};
 
@@ -9,7 +9,7 @@ pub fn folder(path: &str) -> &str {
     path.rfind('/').map_or("/", |slash| &path[..=slash])
 }
 
-/// Returns the innermost folder that has both paths in it.
+/// Returns the innermost folder that contains both paths.
 pub fn common_folder<'p>(one: &'p str, other: &str) -> &'p str {
     let common = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     // The common bytes may end in the middle of a character. A slash is always a whole character, so the

@@ -19,9 +19,9 @@ pub(super) struct Stated {
     pub(super) notes: Vec<String>,
 }
 
-/// Headers with one digest of the stored file. On a 206 it may belong to the range or to the whole file, so
-/// they are read only from a 200. `Content-MD5` is from RFC 2616, section 14.15, `X-Checksum-*` from artifact
-/// stores, and `x-amz-checksum-*` from S3.
+/// Headers with one digest of the stored file. On a 206, such a digest may belong to the range or to the
+/// whole file, so these headers are read only from a 200. `Content-MD5` is from RFC 2616, section 14.15,
+/// `X-Checksum-*` from artifact stores, and `x-amz-checksum-*` from S3.
 const SINGLE: [(&str, Algorithm, Form); 10] = [
     ("Content-MD5", Algorithm::Md5, Form::Base64),
     ("X-Checksum-MD5", Algorithm::Md5, Form::Hex),
@@ -88,8 +88,8 @@ pub fn linked(headers: &HeaderMap) -> Option<Linked> {
 /// One member of a field: the name of its algorithm, and the digest if it can be read.
 type Member = (String, Option<Digest>);
 
-/// Reads a field with a member for each algorithm, in one or several lines. `read` returns `None` if it is
-/// malformed.
+/// Reads a field with a member for each algorithm, in one or several lines. `read` returns `None` if the
+/// field is malformed.
 fn fields(
     headers: &HeaderMap,
     name: &str,
@@ -173,8 +173,8 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("id-").unwrap_or(name)
 }
 
-/// Returns an algorithm of the two registries. CRC-32C is left out, because they do not define its byte
-/// order.
+/// Returns an algorithm of the two registries. CRC-32C is left out, because the registries do not define its
+/// byte order.
 fn named(name: &str) -> Option<Algorithm> {
     let algorithm = if name == "sha" { Some(Algorithm::Sha1) } else { Algorithm::from_name(name) };
     algorithm.filter(|one| *one >= Algorithm::Md5)

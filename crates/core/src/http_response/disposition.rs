@@ -1,7 +1,7 @@
 //! Reads the file name in a `Content-Disposition` (RFC 6266) as browsers do. `filename*` is preferred to
 //! `filename`, and a name that cannot be read is ignored.
 //!
-//! No existing crate is used: the one that was tried fails on `;` within quotes, on the order of the two
+//! No existing crate is used. The one that was tried fails on `;` within quotes, on the order of the two
 //! names, and on escaped quotes.
 
 use super::encoded_words;
@@ -20,7 +20,8 @@ pub(super) fn file_name(value: &[u8], url: &Url) -> Option<SafeName> {
     extended.or_else(plain)
 }
 
-/// Returns the parameters after the disposition type: names in lower case, values without quotes and escapes.
+/// Returns the parameters after the disposition type. Names are in lower case. Values have no quotes or
+/// escapes.
 fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = value;

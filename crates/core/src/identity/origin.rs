@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::fmt;
 use url::Url;
 
-/// Names of the query parameters that only sign a URL, in lower case. They say that a request is allowed, and
-/// until when. Each visitor gets a link to the same file with another signature. AWS, Google, OAuth and
+/// Names of the query parameters that only sign a URL, in lower case. They prove that a request is allowed,
+/// and until when. Each visitor gets a link to the same file with another signature. AWS, Google, OAuth and
 /// content delivery networks use these names. The name `token` is not in this list, because it often says
 /// which file is meant.
 const SIGNING: &[&str] =
@@ -169,14 +169,14 @@ impl Origin {
 }
 
 /// Returns true if two URLs are equal except for their signature. A validator applies to one URL only (RFC
-/// 9110, section 8.8.3), and a redirect may lead to another one.
+/// 9110, section 8.8.3), and a redirect may lead to a different URL.
 pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
     unsigned(one) == unsigned(other)
 }
 
-/// Returns true if `shown`, the URL without secrets that answered in an earlier run, is the same as `url`
-/// except for the signature. A hidden value may have been different. Therefore `url` may have secrets only if
-/// it is the URL of the job itself, because `origin` has a hash of that URL.
+/// Returns true if `shown` and `url` are equal except for their signature. `shown` is the URL that answered
+/// in an earlier run, without its secrets. A hidden value may have been different. Therefore `url` may have
+/// secrets only if it is the URL of the job itself, because `origin` has a hash of that URL.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };

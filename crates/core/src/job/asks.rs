@@ -1,11 +1,11 @@
-//! What a job asks for other than a whole file by GET: a request with another method or a body, and a range
-//! of the file.
+//! The requests of a job that are not a GET of the whole file: requests with another method or a body, and
+//! requests for a range of the file.
 
 use super::Headers;
 use std::fmt;
 use std::sync::Arc;
 
-/// A request that is not a plain GET. It is sent over one connection, and what it brings is never resumed.
+/// A request that is not a plain GET. It is sent over one connection, and its response is never resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sends {
     /// The method, such as `POST` (RFC 9110, section 9). It is not `HEAD`.
@@ -22,14 +22,14 @@ impl Sends {
     /// Returns a request with this method, and with a body and its media type.
     ///
     /// # Errors
-    /// The reason why the method cannot be used, for people.
+    /// Returns the reason why the method cannot be used, in words for the user.
     pub fn new(method: &str, body: Option<(Body, &str)>) -> Result<Sends, String> {
         // The characters of a token (RFC 9110, section 5.6.2).
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if method.is_empty() || !method.bytes().all(is_token) {
             return Err("it must be a method of HTTP, such as POST".into());
         }
-        // These bring no file (RFC 9110, sections 9.3.2, 9.3.6 and 9.3.8).
+        // The responses to these methods contain no file (RFC 9110, sections 9.3.2, 9.3.6 and 9.3.8).
         if ["HEAD", "CONNECT", "TRACE"].contains(&method.to_ascii_uppercase().as_str()) {
             return Err(format!("a {} request brings no file", method.to_ascii_uppercase()));
         }
@@ -62,8 +62,8 @@ impl Sends {
         }
     }
 
-    /// Returns a text that differs for requests that may bring different files. No secret can be read from
-    /// it.
+    /// Returns a text that identifies the request. Requests that may return different files have different
+    /// texts. No secret can be read from the text.
     fn text(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.media_type().unwrap_or_default().as_bytes()).update(b"\n");
@@ -72,14 +72,14 @@ impl Sends {
     }
 }
 
-/// Returns a hash as a number. In hexadecimal digits it would look like a secret in a URL.
+/// Returns a hash as a number. A hash in hexadecimal digits would look like a secret in a URL.
 fn number_of(hasher: &blake3::Hasher) -> u64 {
     let hash = hasher.finalize();
     hash.as_bytes().iter().fold(0_u64, |all, byte| (all << 5).wrapping_add(all) ^ u64::from(*byte))
 }
 
 impl Body {
-    /// Makes a body of these bytes.
+    /// Returns a body with these bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Body {
         Body(bytes.into().into())
     }
@@ -96,12 +96,12 @@ impl fmt::Debug for Body {
     }
 }
 
-/// The bytes of a file that are wanted: from the first one to the last one, which is included.
+/// The wanted bytes of a file, from `first` up to and including `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ByteRange {
     /// The offset of the first byte.
     pub first: u64,
-    /// The offset of the last byte. `None`: the end of the file.
+    /// The offset of the last byte. `None` means the end of the file.
     pub last: Option<u64>,
 }
 
@@ -109,7 +109,7 @@ impl ByteRange {
     /// Reads `A-B` or `A-`.
     ///
     /// # Errors
-    /// What it must be, for people.
+    /// Returns the required form, in words for the user.
     pub fn read(text: &str) -> Result<ByteRange, String> {
         const FORMS: &str = "it must be like 0-999 (the first and the last byte) or 1000- (to the end)";
         let (first, last) = text.trim().split_once('-').ok_or(FORMS)?;
@@ -125,8 +125,8 @@ impl ByteRange {
     }
 }
 
-/// Returns what a job asks for beside its URL, as a text that is the same in every run. `None`: a whole file
-/// by GET, without a header by which the server chooses the content.
+/// Returns a text for the request of a job, which is the same in every run. Returns `None` if the request is
+/// a GET of the whole file without headers by which the server chooses the content.
 pub(super) fn variant(
     sends: Option<&Sends>,
     range: Option<ByteRange>,
@@ -140,9 +140,9 @@ pub(super) fn variant(
     (!all.is_empty()).then(|| all.join(","))
 }
 
-/// Returns a text that differs for headers by which a server chooses between several contents of one URL:
-/// `Accept` and its like (RFC 9110, section 12.5), and `Prefer` (RFC 7240). Logins are not among them, since
-/// tokens change from run to run.
+/// Returns a text for the headers by which a server chooses between several contents of one URL, or `None` if
+/// there are no such headers. They are `Accept` and similar ones (RFC 9110, section 12.5), and `Prefer` (RFC
+/// 7240). Headers with logins are not used, since tokens change from run to run.
 fn choice(headers: &[&Headers]) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
     let all = headers.iter().flat_map(|headers| &headers.0);

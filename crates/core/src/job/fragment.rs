@@ -1,6 +1,6 @@
 //! Digests in the fragment of a URL. pip writes `URL#sha256=HEX`, and conda's explicit lists have `URL#MD5`.
 //!
-//! Invariant: a fragment that looks like a digest is either read as one or is an error. Any other fragment is
+//! Invariant: a fragment that looks like a digest is read as a digest, or is an error. Any other fragment is
 //! ignored.
 
 use crate::digest::{Algorithm, Digest};
@@ -15,7 +15,7 @@ const ALONE: [usize; 4] = [32, 64, 96, 128];
 /// A text with this many hexadecimal digits may be a SHA-1 digest or the hash of a commit.
 const OF_A_COMMIT: usize = 40;
 
-/// Returns a note for a fragment that may be a SHA-1, and `None` for any other one.
+/// Returns a note for a fragment that may be a SHA-1 digest, and `None` for any other fragment.
 pub(super) fn note(url: &Url) -> Option<String> {
     let fragment = url.fragment()?;
     let may_be = fragment.len() == OF_A_COMMIT && fragment.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -40,7 +40,7 @@ pub fn take_digests(url: &mut Url) -> Result<Vec<Digest>, String> {
     Ok(digests)
 }
 
-/// Returns the digest in a part of a fragment, or `None` if the part is not meant as one.
+/// Returns the digest in a part of a fragment, or `None` if the part is not meant as a digest.
 fn digest(part: &str) -> Result<Option<Digest>, String> {
     if ALONE.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Digest::from_given(part).map(Some);

@@ -51,7 +51,7 @@ impl Headers {
     /// Returns a URL for the header `Referer`, without its login and fragment (RFC 9110, section 10.1.3).
     ///
     /// # Errors
-    /// Returns what it must be, in words for the user and without the URL.
+    /// Returns the required form, in words for the user and without the URL.
     pub fn referer(text: &str) -> Result<String, String> {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let mut url = url.ok_or("it must be a URL that begins with https:// or http://")?;

@@ -3,7 +3,7 @@
 //! `forms` reads the forms of a line. `print_md` reads entries of GnuPG that span several lines.
 //!
 //! Invariant: an entry is one digest of one file. A line that cannot be read as part of an entry is counted
-//! and skipped. The memory is a small multiple of the text.
+//! and skipped. The memory in use is a small multiple of the size of the text.
 
 mod forms;
 mod print_md;
@@ -100,7 +100,7 @@ impl Checksums {
     }
 
     /// Returns the digests of a list without names (such as `NAME.sha256`), if all of them can belong to one
-    /// file. Then each digest has a different algorithm. Otherwise returns an empty list.
+    /// file. This is possible only if each digest has a different algorithm. Otherwise returns an empty list.
     pub fn alone(&self) -> Vec<Digest> {
         let of_one_file = |(at, entry): (usize, &Entry)| {
             let algorithm = entry.digest.algorithm;

@@ -72,8 +72,8 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
     Ok(job)
 }
 
-/// Returns the digests of a key whose value is an object or an array of them. The names of those that are not
-/// supported are added to `unused`. Returns `None` for any other key.
+/// Returns the digests of a key whose value is an object or an array of digests. The names of unsupported
+/// digests are added to `unused`. Returns `None` for any other key.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());

@@ -36,8 +36,8 @@ const LONGEST_TEXT: usize = 64 * 1024;
 
 /// Returns the jobs of a document, one at a time, each with the line of its `file` element.
 ///
-/// For a file that cannot be downloaded it returns `name.unsafe` or `list.file`, and continues with the next
-/// file. If the document cannot be read further, the last item is `list.line`.
+/// For a file that cannot be downloaded, the item is `name.unsafe` or `list.file`, and the next file follows.
+/// If the document cannot be read further, the last item is `list.line`.
 pub struct Metalink {
     document: Document,
     /// The buffer for tokens.
@@ -59,7 +59,7 @@ pub fn begins(bytes: &[u8]) -> bool {
 }
 
 impl Metalink {
-    /// Reads a document. One that is longer than [`LONGEST`] is an error.
+    /// Reads a document. A document that is longer than [`LONGEST`] is an error.
     pub fn new(document: Vec<u8>) -> Metalink {
         Metalink {
             document: Document::new(document),

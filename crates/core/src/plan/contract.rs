@@ -22,13 +22,13 @@ pub type WorkerId = u32;
 /// What the driver must do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Check if the wanted name is free, before any request is sent. Answered by `Looked`.
+    /// Check if the wanted name is free, before any request is sent. The answer is `Looked`.
     Look {
         /// What a server says about the file, if a request has compared the existing file with the server's
         /// file.
         remote: Option<Box<Remote>>,
     },
-    /// Start a worker that requests only the facts about the file from a source, and no bytes. Answered by
+    /// Start a worker that requests only the facts about the file from a source, and no bytes. The answer is
     /// `Opened` (a response without a body) or `Ended`.
     Ask {
         /// The new worker.
@@ -39,7 +39,7 @@ pub enum Action {
         conditions: Conditions,
     },
     /// Choose the name, from the response if necessary, and open the partial file. If the partial file is
-    /// empty and `begin` is given, begin it as `begin` says. Answered by `Placed`.
+    /// empty and `begin` is given, begin it as `begin` says. The answer is `Placed`.
     Place {
         /// The response that names the file. It is `None` if the name is known and there is a partial file to
         /// resume.
@@ -48,17 +48,17 @@ pub enum Action {
         begin: Option<Begin>,
     },
     /// Begin the partial file, perhaps not for the first time. Written bytes are discarded, unless `keep` is
-    /// true. Answered by `Begun`.
+    /// true. The answer is `Begun`.
     Begin(Begin),
-    /// Compare the partial file of an earlier run with its journal. Answered by `ClaimChecked` for each
-    /// claim, and then by `JournalChecked`.
+    /// Compare the partial file of an earlier run with its journal. The answer is `ClaimChecked` for each
+    /// claim, and then `JournalChecked`.
     CheckJournal {
         /// The number of the state of the file. The input that answers this action repeats it.
         number: u32,
         /// The claims to compare.
         claims: Vec<Claim>,
     },
-    /// Start a worker that requests these bytes from a source. Answered by `Opened` or `Ended`.
+    /// Start a worker that requests these bytes from a source. The answer is `Opened` or `Ended`.
     Fetch {
         /// The new worker.
         worker: WorkerId,
@@ -70,8 +70,8 @@ pub enum Action {
         /// the whole file.
         to: Option<u64>,
     },
-    /// The worker's response is valid. Write its body from the offset `at` on. Answered by `Wrote` and
-    /// `Ended`.
+    /// The worker's response is valid. Write its body from the offset `at` on. The answers are `Wrote` and
+    /// then `Ended`.
     Accept {
         /// The worker.
         worker: WorkerId,
@@ -94,25 +94,25 @@ pub enum Action {
         /// The worker.
         worker: WorkerId,
     },
-    /// Read this chunk back and compare its digest. Answered by `ChunkVerified`.
+    /// Read this chunk back and compare its digest. The answer is `ChunkVerified`.
     VerifyChunk {
         /// The number of the state of the file. The input that answers this action repeats it.
         number: u32,
         /// The range of the chunk.
         chunk: Range<u64>,
-        /// The digest that it must have.
+        /// The digest that the chunk must have.
         expected: Digest,
     },
-    /// Discard these bytes, because they will be written again. Answered by `Discarded`.
+    /// Discard these bytes, because they will be written again. The answer is `Discarded`.
     Discard {
         /// The number of the state of the file. The input that answers this action repeats it.
         number: u32,
         /// The ranges to discard.
         ranges: Vec<Range<u64>>,
     },
-    /// Finish the digests of the complete file. Answered by `Verified`.
+    /// Finish the digests of the complete file. The answer is `Verified`.
     Verify,
-    /// Rename the partial file to its final name. Answered by `Published`.
+    /// Rename the partial file to its final name. The answer is `Published`.
     Publish,
     /// Send this event to all readers.
     Tell(EventKind),
@@ -315,7 +315,7 @@ pub enum Outcome {
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,
-        /// True if a later run can resume from the written bytes. Otherwise they are useless.
+        /// True if a later run can resume from the written bytes. Otherwise the written bytes are useless.
         resumable: bool,
     },
 }

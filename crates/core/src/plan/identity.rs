@@ -42,8 +42,8 @@ pub(super) struct Joining<'p> {
 #[derive(Debug)]
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
-    /// The first accepted response of this run. If the file started again, it is the response with which that
-    /// happened.
+    /// The first accepted response of this run. If the file started again, this is the response with which it
+    /// started again.
     first: Option<FirstResponse>,
     /// The first response before the file started again, if its size is still useful for comparison.
     before: Option<FirstResponse>,

@@ -290,8 +290,8 @@ impl Plan {
         Some((start.origin?, start.validator.clone()))
     }
 
-    /// Returns the URL from which this source sent the written bytes. They can be resumed from there, even if
-    /// redirects lead to another URL now. Returns `None` if that URL is not known or has secrets.
+    /// Returns the URL from which this source sent the written bytes. The bytes can be resumed from there,
+    /// even if redirects lead to another URL now. Returns `None` if that URL is not known or has secrets.
     pub fn answered_at(&self, source: usize) -> Option<Url> {
         let start = self.identity.start()?;
         let same = self.sources.origin(source)?.may_resume(start.origin?);

@@ -1,11 +1,11 @@
-//! Dates of cookies, in any of the forms that servers write (RFC 6265bis, section 5.1.1).
+//! Reads the dates of cookies, in all forms that servers write (RFC 6265bis, section 5.1.1).
 
 use super::Time;
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Reads the date of an `Expires` attribute. A date before 1970 is the beginning of 1970.
+/// Reads the date of an `Expires` attribute. For a date before 1970, returns 0.
 pub(super) fn parse(text: &str) -> Option<Time> {
     let is_delimiter = |c: char| !(c.is_ascii_alphanumeric() || c == ':' || !c.is_ascii());
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
@@ -42,8 +42,8 @@ pub(super) fn parse(text: &str) -> Option<Time> {
     })
 }
 
-/// Returns a number of at least `least` and at most `most` digits, after which anything but a digit may
-/// follow.
+/// Reads a number of `least` to `most` digits at the beginning of a token. Other characters may follow the
+/// digits.
 fn number(token: &str, least: usize, most: usize) -> Option<u32> {
     let digits = token.bytes().take_while(u8::is_ascii_digit).count();
     if (least..=most).contains(&digits) { token[..digits].parse().ok() } else { None }
@@ -66,7 +66,7 @@ fn month_of(token: &str) -> Option<u32> {
 }
 
 /// Returns the days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that
-/// the day of a leap year is the last one.
+/// the 29th of February is the last day of a year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -1,17 +1,18 @@
-//! All cookies of a run.
+//! The store of all cookies of a run.
 //!
-//! Invariant: their number is bounded, in all and for each domain, and so is what goes with one request.
+//! Invariant: the number of all cookies, the number of cookies of a domain, and the cookies that are sent
+//! with one request are limited.
 
 use super::{Cookie, PAIR_MOST, Time, is_below, is_path, is_secure};
 use crate::credentials::Going;
 use url::Url;
 
-/// The most cookies of one domain, and of all. Browsers keep 180 and 3,300 (Chromium).
+/// The most cookies of one domain, and the most cookies in all. Chromium has the same limits.
 const OF_DOMAIN_MOST: usize = 180;
 const MOST: usize = 3300;
 
-/// The most cookies with one request, and their bytes. curl has the same limits; servers refuse longer
-/// headers.
+/// The most cookies that are sent with one request, and the most bytes that they may have in all. curl has
+/// the same limits. Servers refuse longer headers.
 const SENT_MOST: usize = 150;
 const SENT_BYTES_MOST: usize = 8190;
 
@@ -20,13 +21,15 @@ const SENT_BYTES_MOST: usize = 8190;
 pub struct Jar(Vec<Cookie>);
 
 impl Jar {
-    /// Adds a cookie, or replaces the one in its place. One that has ended only removes that one.
+    /// Adds a cookie. The new cookie replaces an older one with the same name, hosts and path. If the new
+    /// cookie has expired already, the older one is only removed.
     pub fn insert(&mut self, cookie: Cookie, now: Time) {
         self.0.retain(|one| !one.is_over(now));
         if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {
             return;
         }
-        // Its age stays that of the first one with its name (RFC 6265bis, section 5.7).
+        // The new cookie takes the position of the older one, so it counts as equally old (RFC 6265bis,
+        // section 5.7).
         if let Some(place) = self.0.iter().position(|one| one.is_replaced_by(&cookie)) {
             match cookie.is_over(now) {
                 true => drop(self.0.remove(place)),
@@ -48,8 +51,8 @@ impl Jar {
         self.0.push(cookie);
     }
 
-    /// Takes a cookie that a server at `url` sets. Over plain http it must not take the place of a secure
-    /// one, nor hide it (section 5.7, step 15).
+    /// Adds the cookie that a server at `url` sets. A cookie that is set over plain http must neither replace
+    /// nor hide a secure one (section 5.7, step 15).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
         let Some(cookie) = super::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {
@@ -65,8 +68,8 @@ impl Jar {
         }
     }
 
-    /// Returns the cookies that go with a request: those for longer paths first, then the older ones (section
-    /// 5.8.3).
+    /// Returns the cookies that are sent with a request. Cookies with longer paths come first. If two paths
+    /// have the same length, the older cookie comes first (section 5.8.3).
     pub fn select(&self, going: Going, now: Time) -> Vec<&Cookie> {
         let fits = |one: &&Cookie| one.kind.may_go(going) && !one.is_over(now) && one.is_for(going.to);
         let mut chosen: Vec<&Cookie> = self.0.iter().filter(fits).collect();
@@ -79,7 +82,7 @@ impl Jar {
         chosen.into_iter().take(SENT_MOST).take_while(&mut has_room).collect()
     }
 
-    /// Returns all cookies that have not ended.
+    /// Returns all cookies that have not expired.
     pub fn all(&self, now: Time) -> impl Iterator<Item = &Cookie> {
         self.0.iter().filter(move |one| !one.is_over(now))
     }

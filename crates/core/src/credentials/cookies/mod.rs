@@ -1,8 +1,8 @@
-//! Cookies: which are accepted from servers and files, and which go with a request (RFC 6265bis, the draft
-//! that replaces RFC 6265).
+//! Decides which cookies are accepted from servers and files, and which are sent with a request (RFC 6265bis,
+//! the draft that replaces RFC 6265).
 //!
-//! Invariant: a cookie goes only to hosts that its domain covers, and a domain is never a public suffix such
-//! as `co.uk`. A cookie that is marked as secure goes over https only.
+//! Invariant: a cookie is sent only to hosts that its domain covers, and a domain is never a public suffix
+//! such as `co.uk`. A cookie that is marked as secure is sent over https only.
 
 mod date;
 mod jar;
@@ -21,34 +21,34 @@ use url::{Host, Url};
 /// Seconds since 1970, as in `Max-Age` and in cookie files.
 pub type Time = u64;
 
-/// The longest name and value together, in bytes (RFC 6265bis, section 5.6).
+/// The most bytes that the name and the value of a cookie may have together (RFC 6265bis, section 5.6).
 const PAIR_MOST: usize = 4096;
 
 /// A cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cookie {
-    /// Its name. It may be empty.
+    /// The name. It may be empty.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: Secret,
-    /// The host that it is for, in lower case.
+    /// The host that the cookie is for, in lower case.
     pub domain: String,
-    /// It is for this host alone. Otherwise it is for all hosts below it as well.
+    /// True if the cookie is for this host only. Otherwise it is also for all hosts below this one.
     pub host_only: bool,
-    /// The path that it is for.
+    /// The path that the cookie is for.
     pub path: String,
-    /// It goes over https only.
+    /// True if the cookie is sent over https only.
     pub secure: bool,
-    /// Scripts of web pages must not see it. This is kept for cookie files.
+    /// True if scripts of web pages must not see the cookie. This field matters only in cookie files.
     pub http_only: bool,
-    /// When it ends; `None` with the run.
+    /// The time when the cookie expires. With `None`, it expires at the end of the run.
     pub expires: Option<Time>,
-    /// Where it comes from: [`SecretKind::CookieOfServer`] or [`SecretKind::CookieFile`].
+    /// The origin of the cookie: [`SecretKind::CookieOfServer`] or [`SecretKind::CookieFile`].
     pub kind: SecretKind,
 }
 
 impl Cookie {
-    /// Returns the cookie as the header `Cookie` has it.
+    /// Returns the cookie in the form of the header `Cookie`.
     pub fn pair(&self) -> Secret {
         match self.name.is_empty() {
             true => self.value.clone(),
@@ -56,7 +56,7 @@ impl Cookie {
         }
     }
 
-    /// Returns true if the cookie goes with a request for a URL.
+    /// Returns true if the cookie is sent with a request for this URL.
     fn is_for(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         let is_host = host == self.domain || (!self.host_only && is_below(host, &self.domain));
@@ -67,7 +67,7 @@ impl Cookie {
         self.expires.is_some_and(|end| end <= now)
     }
 
-    /// Returns true if the other cookie takes the place of this one.
+    /// Returns true if the cookie `other` replaces this one.
     fn is_replaced_by(&self, other: &Cookie) -> bool {
         self.name == other.name
             && self.domain == other.domain
@@ -76,12 +76,12 @@ impl Cookie {
     }
 }
 
-/// The cookies of a run. Copies share them, so that all sessions with these settings have the same cookies.
+/// The cookies of a run. Clones share them, so all sessions with the same settings have the same cookies.
 #[derive(Debug, Clone, Default)]
 pub struct Cookies(Arc<Mutex<Jar>>);
 
 impl Cookies {
-    /// Begins with these cookies.
+    /// Returns a store with these cookies.
     pub fn new(cookies: impl IntoIterator<Item = Cookie>, now: Time) -> Cookies {
         let mut jar = Jar::default();
         cookies.into_iter().for_each(|cookie| jar.insert(cookie, now));
@@ -98,7 +98,8 @@ fn is_secure(url: &Url) -> bool {
     url.scheme() == "https"
 }
 
-/// Returns true if a host is below a domain: `a.b.example` below `b.example`. An address is below nothing.
+/// Returns true if a host is below a domain: `a.b.example` below `b.example`. An address is not below
+/// anything.
 fn is_below(host: &str, domain: &str) -> bool {
     let is_name = matches!(Host::parse(host), Ok(Host::Domain(_)));
     is_name && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))

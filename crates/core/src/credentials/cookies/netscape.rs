@@ -12,10 +12,10 @@ use url::Host;
 /// The longest cookie file in bytes. A browser's file of 3,300 cookies has less than a MiB.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
-/// What curl writes before the domain of a cookie that scripts must not see.
+/// The text that curl writes before the domain of a cookie that scripts must not see.
 const HTTP_ONLY: &str = "#HttpOnly_";
 
-/// What is wrong with a cookie file.
+/// A mistake in a cookie file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mistake {
     /// The number of the line, from 1.
@@ -30,12 +30,12 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Reads a cookie file. Lines that are not a cookie, a comment, or empty are left out, as in curl and wget,
-/// because such a file often has the cookies of all sites. They are returned as mistakes. A line that is not
-/// UTF-8 has replacement characters.
+/// Reads a cookie file. Lines that cannot be read as a cookie are left out, as in curl and wget, because such
+/// a file often has the cookies of all sites. They are returned as mistakes. A line with a replacement
+/// character was not UTF-8, and is a mistake too.
 ///
 /// # Errors
-/// The first mistake, if no line is a cookie.
+/// Returns the first mistake if no line is a cookie.
 pub fn read(text: &str) -> Result<(Vec<Cookie>, Vec<Mistake>), Mistake> {
     let (mut cookies, mut mistakes) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -61,7 +61,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         [domain, below, path, secure, expires, name, value] => {
             (domain, below, path, secure, expires, name, value)
         }
-        // An editor may have cut the tab before an empty value.
+        // An editor may have removed the tab before an empty value.
         [domain, below, path, secure, expires, name] => (domain, below, path, secure, expires, name, ""),
         _ => return Err("a cookie has seven fields with tabs between them"),
     };
@@ -79,7 +79,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
     let below = flag(below).ok_or("the second field is TRUE or FALSE")?;
     let is_name = matches!(domain, Host::Domain(_));
     let domain = domain.to_string();
-    // Some programs write a fraction, or a number without a meaning for the end of a session.
+    // Some programs write a fraction. For a session cookie, some write a number without a meaning.
     let expires = if expires.is_empty() { "0" } else { expires };
     let expires: f64 = expires.parse().map_err(|_| "the fifth field is a time in seconds")?;
     Ok(Cookie {
@@ -90,7 +90,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         path: Some(path).filter(|path| path.starts_with('/')).unwrap_or("/").into(),
         secure: flag(secure).ok_or("the fourth field is TRUE or FALSE")?,
         http_only,
-        // Such a number becomes the greatest or the least one.
+        // A number that is too large or too small becomes the largest or the smallest possible time.
         expires: Some(expires as Time).filter(|end| *end > 0),
         kind: SecretKind::CookieFile,
     })

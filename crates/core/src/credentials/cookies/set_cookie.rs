@@ -4,10 +4,10 @@ use super::{Cookie, PAIR_MOST, SecretKind, Time, date, is_below, is_public_suffi
 use crate::secret::Secret;
 use url::{Host, Url};
 
-/// A longer value of an attribute is ignored (section 5.6).
+/// The most bytes of the value of an attribute. An attribute with a longer value is ignored (section 5.6).
 const ATTRIBUTE_MOST: usize = 1024;
 
-/// No cookie lives longer, whatever the server says (section 5.5): 400 days.
+/// The longest life of a cookie, whatever the server says: 400 days (section 5.5).
 const LIFE_MOST: Time = 400 * 86_400;
 
 /// The attributes of a header.
@@ -21,15 +21,15 @@ struct Attributes<'t> {
     http_only: bool,
 }
 
-/// Returns the cookie that a server at `url` sets, or `None` if it may not set this one, or if the header is
-/// not one. A cookie that has ended already deletes another one.
+/// Returns the cookie that a server at `url` sets. Returns `None` if the server may not set this cookie, or
+/// if the header is not a cookie. A cookie that has expired already deletes an older one.
 pub fn parse(header: &[u8], url: &Url, now: Time) -> Option<Cookie> {
     let text = std::str::from_utf8(header).ok()?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
         return None;
     }
     let (pair, rest) = text.split_once(';').unwrap_or((text, ""));
-    // Without `=` it is a value without a name.
+    // A text without `=` is a value without a name.
     let (name, value) = pair.split_once('=').unwrap_or(("", pair));
     let (name, value) = (name.trim(), value.trim());
     if (name.is_empty() && value.is_empty()) || name.len() + value.len() > PAIR_MOST {
@@ -91,8 +91,8 @@ fn max_age(value: &str, now: Time) -> Option<Time> {
     }
 }
 
-/// Returns the domain of a cookie, and whether it is for that host alone. Returns `None` if the server may
-/// not set one for this domain.
+/// Returns the domain of a cookie, and true if the cookie is for that host only. Returns `None` if the server
+/// may not set a cookie for this domain.
 fn domain(attribute: Option<&str>, url: &Url) -> Option<(String, bool)> {
     let host = url.host_str()?.to_string();
     let attribute = attribute.unwrap_or_default();
@@ -100,7 +100,8 @@ fn domain(attribute: Option<&str>, url: &Url) -> Option<(String, bool)> {
     if bare.is_empty() {
         return Some((host, true));
     }
-    // A dot at the end is another name for resolvers, which lists of public suffixes do not have.
+    // Resolvers treat a name with a dot at the end as another name. Lists of public suffixes have no such
+    // names.
     if bare.ends_with('.') {
         return None;
     }
@@ -124,7 +125,7 @@ fn default_path(path: &str) -> &str {
     }
 }
 
-/// Returns true if a cookie is what the prefix of its name promises (section 4.1.3).
+/// Returns true if a cookie has the properties that the prefix of its name promises (section 4.1.3).
 fn keeps_its_promise(cookie: &Cookie, domain: Option<&str>) -> bool {
     // A cookie without a name must not look like one with a prefix when it is sent.
     let shown = if cookie.name.is_empty() { cookie.value.expose() } else { &cookie.name };

@@ -51,7 +51,7 @@ pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
 }
 
 /// Reads hexadecimal digits as a digest. Their number gives the algorithm. In lists such as `B2SUMS` and
-/// `B3SUMS` the name of the list gives it, because these digests are as long as those of SHA-2.
+/// `B3SUMS`, the name of the list gives the algorithm, because these digests are as long as those of SHA-2.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));

@@ -18,9 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// What may be done after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Continue, because there was progress. It costs no retry.
+    /// Continue, because there was progress. This costs no retry.
     Continue,
-    /// Try again. It costs a retry.
+    /// Try again. This costs a retry.
     Retry,
     /// Ask the user.
     Ask,

@@ -18,13 +18,13 @@ use std::time::Duration;
 /// What follows a failure of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureDecision {
-    /// Wait because the host asked for a pause, and then continue. It costs no retry.
+    /// Wait because the host asked for a pause, and then continue. This costs no retry.
     Pause { wait: Duration },
-    /// Start again at once, because only bytes of an earlier run are lost. It costs no retry.
+    /// Start again at once, because only bytes of an earlier run are lost. This costs no retry.
     StartAgain,
-    /// Continue after a short wait, since bytes arrived before the failure. It costs no retry.
+    /// Continue after a short wait, since bytes arrived before the failure. This costs no retry.
     Continue { wait: Duration },
-    /// Start again with the next mirror. It costs no retry.
+    /// Start again with the next mirror. This costs no retry.
     NextMirror,
     /// Try again. The retry is already counted.
     Retry { wait: Duration },
@@ -158,8 +158,8 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if another mirror should be tried. It cannot help if the cause is this machine. It is not
-/// tried if the written bytes can be continued.
+/// Returns true if another mirror should be tried. A mirror cannot help if the cause is this machine. It is
+/// also not tried if the written bytes can be continued.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

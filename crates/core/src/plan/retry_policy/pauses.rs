@@ -9,12 +9,12 @@ use std::time::Duration;
 /// The number of pauses without a new byte that cost no retry. A host that counts by the minute needs a few.
 const PAUSES: u32 = 10;
 
-/// The time without a new byte in which pauses cost no retry. It is ten times the length of common quotas,
-/// which is a minute.
+/// The time without a new byte in which pauses cost no retry. Common quotas are renewed after a minute, and
+/// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The shortest wait, because a `Retry-After` may be 0. If the host named no time, the wait doubles with each
-/// pause, up to the second value.
+/// The shortest wait, and the longest wait if the host named no time. There is a shortest wait because a
+/// `Retry-After` may be 0. If the host named no time, the wait doubles with each pause.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The pauses of one job.

@@ -48,8 +48,9 @@ pub(in crate::plan) enum NextAssignment {
 }
 
 impl SegmentLedger {
-    /// Returns what one more worker can do if there will be `workers` in all. If the source is not known to
-    /// send ranges (`sends_ranges`), no worker loses bytes before the response for them has arrived.
+    /// Returns what one more worker can do. `workers` is the number of all workers, including the new one.
+    /// `sends_ranges` is true if the source is known to send ranges. Otherwise no worker loses bytes before
+    /// the response for them has arrived.
     pub(in crate::plan) fn next_assignment(
         &self,
         now: Duration,

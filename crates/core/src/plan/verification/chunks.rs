@@ -72,7 +72,7 @@ impl Chunks {
         true
     }
 
-    /// Records that the source sent this chunk wrong. Returns all sources that did so.
+    /// Records that the source sent wrong bytes for this chunk. Returns all sources that did so.
     pub(super) fn add_wrong(&mut self, chunk: &Range<u64>, source: usize) -> &[usize] {
         let sources = self.wrong.entry(chunk.start).or_default();
         if !sources.contains(&source) {
@@ -81,7 +81,7 @@ impl Chunks {
         sources
     }
 
-    /// Returns the sources that sent this chunk wrong before, and removes them from the list.
+    /// Returns the sources that sent wrong bytes for this chunk before, and removes them from the list.
     pub(super) fn take_wrong(&mut self, chunk: &Range<u64>) -> Vec<usize> {
         self.wrong.remove(&chunk.start).unwrap_or_default()
     }

@@ -236,8 +236,8 @@ impl Verification {
         self.chunks.as_mut().is_some_and(|chunks| chunks.finish(chunk, good))
     }
 
-    /// Handles a chunk that is right. Returns the mirrors that sent it wrong before, and a message about
-    /// them.
+    /// Handles a chunk that is right. Returns the mirrors that sent wrong bytes for this chunk before, and a
+    /// message about these mirrors.
     pub(super) fn blame_for(&mut self, chunk: &Range<u64>, sent_by: Option<usize>) -> (Vec<usize>, String) {
         let wrong = self.chunks.as_mut().map(|chunks| chunks.take_wrong(chunk)).unwrap_or_default();
         let guilty = wrong.into_iter().filter(|&one| sent_by.is_some_and(|by| by != one)).collect();
