@@ -350,7 +350,7 @@ impl List {
     }
 }
 
-/// Returns true if there is a digest whose algorithm passes `counts`.
+/// Returns true if there is a digest with an algorithm for which `counts` returns true.
 fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
     expected.iter().any(|one| counts(one.digest.algorithm))
 }

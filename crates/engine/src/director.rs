@@ -2,7 +2,7 @@
 //! actions, and reports their events.
 //!
 //! The director makes all decisions about the files in progress that concern more than one plan. It handles
-//! neither bytes nor files. Workers and blocking tasks do that, and send reports.
+//! neither bytes nor files. Workers and blocking tasks handle them, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or running, or over. At most `settings.parallel` of the running jobs
 //! are active. The others wait for an answer of the user, or for a host that asked for a pause.
@@ -88,7 +88,7 @@ enum Report {
 enum Ready {
     /// The pause that its host asked for is over.
     Waited,
-    /// The user chose to try it again.
+    /// The user chose to retry the file.
     Answered,
     /// The file was paused, and was then resumed.
     Resumed,
@@ -247,7 +247,7 @@ impl Director {
         };
         match &mut input {
             Input::Opened { worker, remote } => {
-                // The date of the file is taken from an accepted response only.
+                // The modification time is kept with the worker, and is used once the response is accepted.
                 if let Some(at_work) = running.workers.get_mut(worker) {
                     at_work.modified = remote.modified;
                 }

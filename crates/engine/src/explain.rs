@@ -40,7 +40,7 @@ pub struct FileStory {
     pub name: String,
     /// The number of fetched bytes.
     pub bytes: u64,
-    /// The time from its first request until it had its name.
+    /// The time from the first request until the file had its final name.
     pub took: Duration,
     /// The most connections at once.
     pub connections: usize,
@@ -70,7 +70,7 @@ pub struct Spent {
     pub body: Duration,
     /// From the last byte to the digests.
     pub verify: Duration,
-    /// Renaming it to its final name.
+    /// Renaming the file to its final name.
     pub publish: Duration,
 }
 

@@ -86,8 +86,8 @@ impl Hasher {
 
     fn finish(self, algorithm: Algorithm) -> Vec<u8> {
         match self {
-            // Every CRC is computed in 64 bits. The result is the last bytes of these, in the order in which
-            // servers send them (the most significant byte first).
+            // Every CRC is computed in 64 bits. The digest consists of the last bytes of this number, in the
+            // order in which servers send them (the most significant byte first).
             Hasher::Crc(crc) => crc.finalize().to_be_bytes()[8 - algorithm.size()..].to_vec(),
             Hasher::Sha(context) => context.finish().as_ref().to_vec(),
             Hasher::Md5(md5) => md5.finalize().to_vec(),

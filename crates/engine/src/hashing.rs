@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The number of batches that may wait while the hasher works on another one. So a short delay of one side
-/// does not stop the other.
+/// The number of batches that may wait while the hasher works on another one. So a short delay of the network
+/// does not stop the hasher, and a short delay of the hasher does not stop the network.
 const WAITING: usize = 1;
 
 /// The number of bytes that are read back at a time.

@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A run waits while another run is writing. This is the highest number of waits, and the time of each wait.
+/// The highest number of times that a run waits because another run is writing, and the time of each wait.
 /// Writing takes a few milliseconds.
 const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 

@@ -17,8 +17,8 @@ const SLICES_A_SECOND: u64 = 50;
 /// The smallest slice, in bytes. A smaller slice would take more time to handle than to transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// The most unused time that later transfers may use. So a short interruption does not lower the average
-/// speed.
+/// If less than the limit was transferred, later transfers may make up for at most this much time. So a short
+/// interruption does not lower the average speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// The limit of a session.
@@ -27,7 +27,7 @@ pub(crate) struct Limit(Mutex<State>);
 struct State {
     /// Bytes a second, if there is a limit.
     rate: Option<u64>,
-    /// The time at which everything that was accepted is within the limit.
+    /// The time from which all accepted bytes together are within the limit.
     paid: Instant,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Returns true if one of them is set.
+    /// Returns true if at least one of these limits is set.
     pub(crate) fn is_set(&self) -> bool {
         self.all().any(|limit| limit.is_set())
     }

@@ -142,7 +142,7 @@ impl Reporter {
         lock(&self.broadcast).state.clone()
     }
 
-    /// Ends the events. Readers see the end.
+    /// Ends the streams of events of all readers.
     pub(crate) fn close(&self) {
         let mut broadcast = lock(&self.broadcast);
         broadcast.lossless.clear();

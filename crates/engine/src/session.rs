@@ -186,7 +186,7 @@ impl Session {
 
     /// Pauses a job. Its connections are closed and another job may run in its place. Its partial file stays
     /// open. The bytes that arrived are kept if later bytes can be joined to them. Otherwise the file starts
-    /// again. A file whose digests are being computed is finished.
+    /// again. If the digests of the file are already being computed, the file is not paused, but finished.
     pub fn pause(&self, job: JobId) {
         self.control(job, Control::Pause);
     }
@@ -196,8 +196,8 @@ impl Session {
         self.control(job, Control::Resume);
     }
 
-    /// Pauses all jobs. No job starts before [`Session::resume_all`], including those that are added
-    /// meanwhile.
+    /// Pauses all jobs. No job starts before [`Session::resume_all`] is called. This includes jobs that are
+    /// added meanwhile.
     pub fn pause_all(&self) {
         self.command(Command::PauseAll);
     }

@@ -1,10 +1,11 @@
 //! Runs short blocking calls to the disk, such as a check, an open, a small write or a rename.
 //!
 //! One thread runs all of these calls, one after the other, so that each small file does not have to wake a
-//! thread. If a call is stuck, another thread runs the next calls. Long calls (large writes, forcing to the
-//! disk, reading back) use other threads.
+//! thread. If a call is stuck, another thread runs the next calls. Long calls (large writes, forcing bytes to
+//! the disk, reading bytes back) use other threads.
 //!
-//! Invariant: while calls wait, there is a thread that runs them, and a task that checks its progress.
+//! Invariant: while calls wait, there is a thread that runs them, and a task that checks that this thread
+//! makes progress.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

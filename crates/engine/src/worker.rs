@@ -7,8 +7,9 @@
 //!
 //! Invariant: no byte is written before the director sends [`Go`], and no byte is reported before it is on
 //! the disk. If the response has a digest of its own, nothing is reported or recorded in the journal before
-//! all of it arrived and matches. The director may move the end of the segment closer at any time. At most
-//! four batches are in memory: one is filled, one is written, one waits for the hasher, and one is hashed.
+//! the whole body has arrived and matches the digest. The director may move the end of the segment closer at
+//! any time. At most four batches are in memory: one is filled, one is written, one waits for the hasher, and
+//! one is hashed.
 
 mod watch;
 mod writer;
@@ -85,7 +86,7 @@ pub(crate) struct Worker {
 pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
-    /// Runs until the body ends or something fails. It sends its results to `report`.
+    /// Runs until the body ends or something fails. The worker passes its results to `report`.
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = self.work(&report).await;
@@ -126,14 +127,14 @@ impl Worker {
 }
 
 /// Reads the part of a small file that has already arrived, without waiting. Returns the body as if nothing
-/// had been read. If all bytes of the file were there, it returns them too.
+/// had been read. If all bytes of the file had arrived, they are returned too.
 async fn at_once(length: u64, mut body: Body) -> (Body, Option<Vec<Bytes>>) {
     let (mut came, mut there, mut turns) = (Vec::new(), 0, 0);
     while there < length && turns < TURNS {
         match body.next().now_or_never() {
             Some(Some(Ok(bytes))) => {
                 there += bytes.len() as u64;
-                // A body may consist of empty buffers without end.
+                // A body may send empty buffers without end.
                 turns += u32::from(bytes.is_empty());
                 came.push(bytes);
             }

@@ -75,7 +75,8 @@ impl ChecksumDiscovery {
                 Some(Err(error)) => {
                     findings.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
-                        // If a host has problems, no further lists are requested from it.
+                        // This request may succeed later, so the host has problems. No further lists are
+                        // requested from it.
                         break;
                     }
                     continue;
@@ -115,8 +116,8 @@ impl ChecksumDiscovery {
         cell.get_or_init(fetch).await.clone()
     }
 
-    /// Returns the list at this URL, if there is one. A web page is not a list: some servers send one for
-    /// files that they do not have.
+    /// Returns the list at this URL, if there is one. A web page is not a list: some servers send a web page
+    /// in place of a file that they do not have.
     async fn fetch_beside(&self, url: &Url, by: GivenBy) -> Option<Beside> {
         match fetch_text::get(&self.sources, &self.settings, (url, by), checksums::LONGEST).await {
             Ok(text) => {

@@ -1,5 +1,4 @@
-//! Remembers for the logins of a session where each one was accepted, how it was sent, and where it was
-//! refused.
+//! Remembers where each login of a session was accepted or refused, and how it was sent.
 //!
 //! Invariant: without a challenge, a login is sent only within a protection space that accepted the same
 //! login before. A nonce is never used twice with the same count.
@@ -14,15 +13,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The most protection spaces that are remembered. If a space is not remembered any more, its next file costs
-/// one more request.
+/// The most protection spaces that are remembered. If a space is no longer remembered, the next file in it
+/// needs one more request.
 const SPACES_MOST: usize = 256;
 
 /// If an origin refused a login this many times in a row, the login is not sent there again. Many servers
 /// lock an account after five or ten wrong passwords.
 const REFUSALS_MOST: u32 = 3;
 
-/// What Digest protects of a request, beside its target.
+/// The parts of a request that Digest protects, in addition to the request target.
 #[derive(Clone, Copy)]
 pub(crate) struct Sent<'a> {
     pub(crate) method: &'a str,
@@ -83,8 +82,8 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// Returns the value that is sent without a challenge, if the login was accepted before at this path or
-    /// beside it.
+    /// Returns the value that is sent without a challenge, if this path is in a protection space that
+    /// accepted the login before.
     pub(super) fn ready(&self, url: &Url, login: &Login, request: Sent) -> Option<(Secret, How)> {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();

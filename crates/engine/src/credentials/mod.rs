@@ -49,7 +49,7 @@ pub(crate) struct Peer {
     pub(crate) gets_certificate: bool,
     /// True if the user gave a URL of this host. Pinned keys apply to such hosts.
     pub(crate) is_given_host: bool,
-    /// A public host led to it, so it must not be at a private address.
+    /// True if a public host led to the server. The server must then not be at a private address.
     pub(crate) is_guarded: bool,
 }
 
@@ -99,7 +99,8 @@ pub(crate) enum After {
     Refused(String),
 }
 
-/// A login that may be sent. It also has the kind of its origin, and the origin in words for the user.
+/// A login that may be sent, the kind of secret that it is, and the place where it was found, in words for
+/// the user.
 struct Candidate<'a> {
     kind: SecretKind,
     from: String,
@@ -130,7 +131,7 @@ impl Store {
         Store { settings, logins: Logins::default() }
     }
 
-    /// Returns the secrets that go with a request.
+    /// Returns a permit with the secrets that may be sent with a request.
     ///
     /// # Errors
     /// Returns why the userinfo of the given URL cannot be used.
@@ -243,8 +244,9 @@ impl Store {
         }
     }
 
-    /// Returns true if a request after a redirect may log in with the netrc file. A list then needs only one
-    /// login, since the server sends a cookie for the other files.
+    /// Returns true if a request after a redirect may log in with the netrc file. Such files log in one at a
+    /// time. Usually one login is enough for a list, because the server sends a cookie that is valid for the
+    /// other files too.
     pub(crate) fn logs_in_elsewhere(&self, asking: Asking) -> bool {
         let is_netrc = |candidate: &Candidate| candidate.kind == SecretKind::Netrc;
         !asking.given.going(asking.url).is_at_home() && self.candidate(asking).as_ref().is_some_and(is_netrc)
@@ -291,9 +293,9 @@ impl Store {
         Some(Candidate { kind, from: kind.name().into(), login: Cow::Borrowed(login) })
     }
 
-    /// Returns the login that is sent without a challenge. It is one that the server accepted before, or a
-    /// login in a URL (as in curl and wget). With `--auth basic`, it is any login of the given origin. With
-    /// `--auth digest`, no login is sent at once with Basic.
+    /// Returns the login that is sent without a challenge. This is a login that the server accepted before,
+    /// or a login in a URL (as in curl and wget). With `--auth basic`, any login of the given origin is sent
+    /// at once. With `--auth digest`, no login is sent at once with Basic.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
         let is_basic = match self.settings.schemes {
@@ -308,7 +310,7 @@ impl Store {
     }
 }
 
-/// Returns the text for challenges that cannot be answered with this login.
+/// Returns the reason why these challenges cannot be answered with the login, in words for the user.
 fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
     let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).collect();
     schemes.dedup();
@@ -321,7 +323,7 @@ fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
     }
 }
 
-/// Returns the seconds since 1970. They are compared with the end of cookies.
+/// Returns the seconds since 1970. Cookies are compared with this time to find those that have expired.
 fn now() -> Time {
     clock::wall().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

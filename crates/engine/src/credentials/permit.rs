@@ -31,7 +31,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Returns true if answering this challenge may succeed after this attempt was refused.
+    /// Returns true if the server may accept an answer to this challenge, although it refused this attempt.
     pub(super) fn may_be_followed_by(&self, challenge: &Challenge) -> bool {
         match (challenge, &self.how) {
             // A remembered nonce may be too old, even if the server does not state that. An answer with a new
@@ -104,14 +104,14 @@ impl Permit {
         self.headers.iter().find(|(_, name, _)| name == header::AUTHORIZATION).map(|(kind, ..)| *kind)
     }
 
-    /// Adds cookies that the user gave, in the form of the header.
+    /// Adds cookies. `cookies` has the form of a `Cookie` header.
     pub(super) fn add_cookies(&mut self, kind: SecretKind, cookies: &Secret) {
         if let Some(value) = sensitive(cookies) {
             self.headers.push((kind, header::COOKIE, value));
         }
     }
 
-    /// Adds a cookie of the jar. A cookie of the user with the same name wins.
+    /// Adds a cookie of the jar. It is not added if the user gave a cookie of the same name.
     pub(super) fn add_cookie(&mut self, cookie: &Cookie) {
         let is_given = |value: &HeaderValue| {
             let pairs = value.as_bytes().split(|&byte| byte == b';');

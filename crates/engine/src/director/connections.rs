@@ -151,7 +151,7 @@ impl Director {
             return controller
                 .map_or(Allowance { most, ..none }, |host| host.allowance_for_new_file(now, most));
         }
-        // Hashing or the disk limits the speed, so more connections would only wait.
+        // If hashing or the disk limits the speed, more connections would only wait.
         let file = running.file();
         let at_work = now.saturating_sub(file.and_then(|file| file.came).unwrap_or_default());
         if file.and_then(|file| file.verifier.as_ref()).is_some_and(Verifier::is_behind)
@@ -313,7 +313,7 @@ impl Director {
         }
     }
 
-    /// Handles the failure of a worker. The state of its host decides if the job pauses.
+    /// Handles the failure of a worker. The state of the worker's host decides if the job pauses.
     pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
@@ -330,7 +330,7 @@ impl Director {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
         debug!(target: CONCURRENCY, parent: &running.span, ?worker, cut, others = running.workers.len(), "a connection is done");
-        // Two sources at one host are counted like two files, so that each can keep one connection.
+        // Two sources at one host are counted like two files, so that each source can keep one connection.
         let last = !running.workers.values().any(|one| one.source == at_work.source);
         // The worker must not write further bytes, because another worker may be assigned to them.
         at_work.end.store(0, Ordering::Relaxed);
@@ -363,8 +363,8 @@ impl Director {
             running.meter.spent().disk += written.took;
             let wrote = Input::Wrote { worker, upto: written.bytes, fresh: written.fresh };
             for input in [wrote, Input::Ended { worker, result: Ok(()) }] {
-                // The bytes were written with the partial file, so the director sends itself the report of
-                // the worker.
+                // The bytes were already written when the partial file was begun. So the director itself
+                // sends the report of the worker.
                 let _ = self.reports.send((id, Report::Input(input)));
             }
             return;
@@ -375,7 +375,7 @@ impl Director {
             && let Some(go) = at_work.go.take()
         {
             at_work.end.store(end.unwrap_or(UNKNOWN_END), Ordering::Relaxed);
-            // Sending fails only if the worker has ended. Then it has reported that.
+            // Sending fails only if the worker has ended. The worker has then already reported its end.
             let short_calls = self.short_calls.clone();
             let _ = go.send(Go { part, generation, skip, at, journaled, short_calls, feed });
         }

@@ -280,7 +280,7 @@ fn begin_part(
     Ok(generation)
 }
 
-/// Writes a small file completely. Returns `None` if that fails. The worker has the bytes too, so it writes
+/// Writes a small file completely. Returns `None` if that fails. The worker has the bytes too. It then writes
 /// them again and reports the error.
 fn write_whole(
     part: &dyn Part,

@@ -1,4 +1,4 @@
-//! The jobs that have not started, and if further ones are accepted or may start.
+//! Keeps the jobs that have not started. Decides if further jobs are accepted, and if a job may start.
 //!
 //! Invariant: each job is in the queue once, and it is either waiting or paused. A closed queue is empty and
 //! stays empty.
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Counts a job that has arrived. Identifiers are given in the order of arrival, from 1.
+    /// Counts a job that has arrived. Identifiers are numbers in the order of arrival, from 1 on.
     pub(super) fn count(&mut self) {
         self.arrived += 1;
     }
@@ -60,7 +60,7 @@ impl Queue {
         !self.closed && !self.full
     }
 
-    /// Pauses or resumes the start of all jobs. Jobs that are paused by themselves stay so.
+    /// Pauses or resumes the start of all jobs. Jobs that were paused one by one stay paused.
     pub(super) fn pause_all(&mut self, paused: bool) {
         self.all_paused = paused;
     }

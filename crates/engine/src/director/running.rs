@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tracing::Span;
 use url::Url;
 
-/// A job that is running. Its fields are used in every stage. Data of single stages is in [`Stage`].
+/// A job that is running. Its fields are used in every stage. Data that only one stage needs is in [`Stage`].
 pub(super) struct Running {
     pub(super) spec: Arc<Job>,
     pub(super) plan: Plan,

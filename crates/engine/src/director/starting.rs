@@ -18,11 +18,11 @@ use downhaul_core::plan::{Answer, Input, Plan, Rules, Sizes};
 use downhaul_core::show;
 use std::sync::Arc;
 
-/// If this many files wait for the user or a host, no new file starts. So the user can be away for a short
-/// time, and later has only a limited number of questions to answer.
+/// If this many files wait for the user or a host, no new file starts. So a user who was away for a long time
+/// has only a limited number of questions to answer.
 const IDLE_MOST: usize = 64;
 
-/// The number of files at once until it was measured if more files are faster.
+/// The number of files at once, until a measurement shows if more files are faster.
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {

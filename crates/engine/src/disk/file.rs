@@ -158,8 +158,8 @@ fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool)
     if is_own { (own, false) } else { (usual, true) }
 }
 
-/// Returns true if a file without a journal is a partial file of downhaul. It then has a mark, or another run
-/// is working on it.
+/// Returns true if a file without a journal is a partial file of downhaul. Such a file has a mark, or another
+/// run is working on it.
 fn is_ours(path: &Path) -> bool {
     let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     platform::attached(path, RECORD).is_some_and(|mark| mark == [UNFINISHED])
@@ -178,7 +178,7 @@ fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&bytes)
 }
 
-/// Opens or creates a partial file, and locks it. Returns it with its metadata.
+/// Opens or creates a partial file, and locks it. Returns the file with its metadata.
 fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
     // Another run may rename or remove the partial file after it was opened here and before it was locked.
     // Then the path leads to another file. If that happens three times in a row, another program does it on

@@ -106,8 +106,8 @@ impl InOrder {
     }
 }
 
-/// A terminal. Data that contains a NUL is binary. It is not written to the terminal, because it could change
-/// the terminal's settings.
+/// A terminal. Data that contains a NUL is binary, and is not written to the terminal, because it could
+/// change the settings of the terminal.
 struct TextOnly<W>(W);
 
 impl<W: Write> Write for TextOnly<W> {

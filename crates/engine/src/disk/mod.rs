@@ -47,7 +47,7 @@ pub trait Disk: Send + std::marker::Sync {
     /// Returns true if an earlier run left a partial file of `target` that this job may resume.
     fn has_left(&self, target: &Path, identity: &Identity) -> bool;
 
-    /// Returns true if the partial file of `target` belongs to a URL that is not this job's.
+    /// Returns true if the partial file of `target` belongs to a URL of another job.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
         false
     }
@@ -276,7 +276,7 @@ pub enum NoFile {
     Folder,
     /// A pipe, a socket or a device.
     Device,
-    /// A symbolic link without a target. Unlike the others, it is replaced like a file.
+    /// A symbolic link without a target. Unlike a folder or a device, it is replaced like a file.
     Link,
 }
 

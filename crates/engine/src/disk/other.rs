@@ -17,7 +17,7 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).open(path)
 }
 
-/// Makes a new file that is appended to. Fails if there is one already.
+/// Makes a new file, to which data is appended. Fails if there is a file already.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }
@@ -27,7 +27,7 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
     OpenOptions::new().append(true).open(path).map(Some)
 }
 
-/// std does not offer this.
+/// Returns false, because std does not offer this check.
 pub(super) fn is_block_device(_path: &Path) -> bool {
     false
 }
@@ -47,12 +47,12 @@ pub(super) fn has_holes(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// std does not offer this.
+/// Returns false, because std cannot share blocks.
 pub(super) fn share_blocks(_from: &File, _to: &File) -> bool {
     false
 }
 
-/// std does not offer this.
+/// Does nothing, because std cannot reserve space.
 pub(super) fn preallocate(_file: &File, _size: u64) -> io::Result<()> {
     Ok(())
 }
@@ -60,7 +60,7 @@ pub(super) fn preallocate(_file: &File, _size: u64) -> io::Result<()> {
 /// Does nothing, because the system writes in the background.
 pub(super) fn begin_write_back(_file: &File, _range: Range<u64>) {}
 
-/// std does not offer this.
+/// Returns `None`, because std does not report the free space.
 pub(super) fn free_space(_path: &Path) -> Option<u64> {
     None
 }
@@ -76,12 +76,12 @@ pub(super) fn is_at(_ours: &Metadata, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }
 
-/// std does not offer this.
+/// Returns false, because std does not report the number of hard links.
 pub(super) fn has_other_names(_meta: &Metadata) -> bool {
     false
 }
 
-/// std does not offer this.
+/// Returns 0, because std does not report an identifier of the file system.
 pub(super) fn device(_file: &File) -> u64 {
     0
 }
@@ -121,15 +121,15 @@ pub(super) fn is_too_many_files(error: &io::Error) -> bool {
     error.raw_os_error() == Some(4)
 }
 
-/// std does not offer this.
+/// Returns false, because std does not offer extended attributes.
 pub(super) fn attach(_file: &File, _name: &str, _value: &[u8]) -> bool {
     false
 }
 
-/// std does not offer this.
+/// Does nothing, because std does not offer extended attributes.
 pub(super) fn detach(_file: &File, _name: &str) {}
 
-/// std does not offer this.
+/// Returns `None`, because std does not offer extended attributes.
 pub(super) fn attached(_path: &Path, _name: &str) -> Option<Vec<u8>> {
     None
 }

@@ -27,16 +27,16 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
 }
 
-/// Makes a new journal that is appended to. Fails if there is one already. Only its owner may read it: it has
-/// URLs, and a secret in one is not always recognised.
+/// Makes a new journal, to which records are appended. Fails if there is a file already. Only the owner may
+/// read the journal, because it contains URLs, and a secret in a URL is not always recognised.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(no_follow()).open(path)
 }
 
 /// Opens a pipe or a device for writing. Returns `None` while no program reads from a pipe.
 pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
-    // The file is opened for appending, since a shell may have opened it so (`3>>log`, with `/dev/fd/3` as
-    // the path).
+    // The file is opened for appending, because a shell may have opened it in the same way (`3>>log`, with
+    // `/dev/fd/3` as the path).
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let opened = OpenOptions::new()
         .append(true)
@@ -44,7 +44,8 @@ pub(super) fn open_in_order(path: &Path) -> io::Result<Option<File>> {
         .open(path);
     let file = match opened {
         Ok(file) => file,
-        // The pipe has no reader (POSIX, `open`). A socket, which cannot be opened, has the same error.
+        // The pipe has no reader (POSIX, `open`). Opening a socket is not possible, and causes the same
+        // error.
         Err(e)
             if Errno::from_io_error(&e) == Some(Errno::NXIO) && fs::metadata(path)?.file_type().is_fifo() =>
         {
@@ -121,7 +122,7 @@ pub(super) fn preallocate(file: &File, size: u64) -> io::Result<()> {
             return Ok(());
         }
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, size) {
-            // If the file system cannot do that, a later write reports a full disk.
+            // If the file system cannot reserve space, a later write reports a full disk.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
             Err(e) => Err(e.into()),
         }

@@ -138,7 +138,8 @@ impl Places {
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => return Ok(Some(stays(path, &format!("is up to date, {verified}")))),
-            // The server may have a newer file, which matches the given digest.
+            // The existing file does not match, but the server may have a newer file that matches the given
+            // digest.
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
@@ -170,8 +171,8 @@ impl Places {
             (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
             _ => None,
         };
-        // The request contained the recorded validator. The server sent the file nevertheless, so its
-        // validator has changed.
+        // The request contained the recorded validator. The server sent the file nevertheless, so the
+        // validator on the server has changed.
         let same_version = match there.file.recognise(&wanted.identity.origins) {
             identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
                 Some(record.validator == remote.validator)
@@ -196,8 +197,8 @@ impl Places {
         there.file.record.is_none() && !named_by_url && self.taken.has_several()
     }
 
-    /// Checks that an existing file is not a web page under a name that promises data. Such a file fails in
-    /// every run, even if the server still sends the same page.
+    /// Checks that an existing file is not a web page under a name that promises data. Such a file is an
+    /// error in every run, even if the server still sends the same page.
     fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
         let shown = path.to_string_lossy();
         if !promises_data(&shown, wanted.spec, &self.settings) {

@@ -30,7 +30,7 @@ pub(super) struct Folders {
 struct Seen {
     /// The hashes of all names, or `None` if the folder could not be read.
     names: Option<HashSet<u64>>,
-    /// The numbers of names such as `name (1).ext`, by the hash of the name without it.
+    /// The numbers of names such as `name (1).ext`, by the hash of the name without the number.
     numbers: HashMap<u64, Vec<u32>>,
 }
 
@@ -66,7 +66,7 @@ impl Folders {
         seen.numbers.get(&self.hash(&name.to_string_lossy())).cloned().unwrap_or_default()
     }
 
-    /// Reads the folder of a path, if that was not done yet. Blocks.
+    /// Reads the folder of a path, if it was not read yet. Blocks.
     pub(super) fn look_through(&self, path: &Path) {
         if let Some(folder) = path.parent() {
             self.seen_in(folder);

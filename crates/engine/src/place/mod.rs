@@ -59,7 +59,7 @@ impl Places {
         Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
     }
 
-    /// Returns the origin of what a job gets from this URL.
+    /// Returns the origin of the file that a job downloads from this URL.
     pub(crate) fn origin(&self, spec: &Job, url: &url::Url) -> Origin {
         Origin::of_variant(url, spec.variant(&self.settings.headers).as_deref(), &self.settings.key)
     }
@@ -73,7 +73,7 @@ impl Places {
         if let Some(file) = first.query().and_then(|_| self.origin(spec, first).signed_file()) {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
         }
-        // A name that a user gave is not shared, even for the same URL.
+        // Two jobs never share a name that the user gave, even if their URLs are equal.
         let what = if server_chooses { self.what(spec) } else { self.hasher.hash_one(job) };
         self.taken.reserve(job, &wished, what, may_change)
     }
@@ -96,7 +96,7 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Ends a job. Its paths stay reserved.
+    /// Records that a job has ended. Its paths stay reserved.
     pub(crate) fn over(&self, job: JobId) {
         self.taken.over(job);
     }
@@ -120,7 +120,7 @@ impl Places {
         self.look(path, wanted)
     }
 
-    /// Returns the path of a job, which may be chosen now.
+    /// Returns the path of a job. If it was not chosen before, it is chosen now.
     fn path_for(&self, wanted: &Wanted<'_>) -> Result<PathBuf, Error> {
         let Wanted { job, spec, remote, .. } = wanted;
         let wished = self.wished(spec).unwrap_or_default();
@@ -209,7 +209,7 @@ impl Places {
         self.signed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first numbered path that is usable and that no other job has.
+    /// Returns the first path, without a number or with one, that is usable and that no other job has.
     fn first(
         &self,
         job: JobId,

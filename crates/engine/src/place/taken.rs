@@ -47,7 +47,8 @@ struct Names {
     numbered: HashSet<(u64, u64)>,
     /// For each path that was requested more than once, the number that is tried next.
     next: HashMap<u64, u32>,
-    /// The paths of jobs that have not ended. The first one was reserved.
+    /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
+    /// queued.
     by: HashMap<JobId, Vec<PathBuf>>,
 }
 
@@ -114,7 +115,7 @@ impl ReservedPaths {
         self.names().taken.values().filter(|what| **what != 0).take(2).count() > 1
     }
 
-    /// Forgets a job that ended. Its paths stay reserved.
+    /// Forgets a job that has ended. Its paths stay reserved.
     pub(super) fn over(&self, job: JobId) {
         self.names().by.remove(&job);
     }

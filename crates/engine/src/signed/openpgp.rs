@@ -14,8 +14,8 @@
 //!   sign. The subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
 //! - That key and the primary key existed and had not expired when the signature was made. The primary key
 //!   has not revoked either of them, for any reason or at any time.
-//! - All statements of the certificate that are used for this are signed as strongly, have not expired, and
-//!   are the newest about the key. A revocation counts with any hash.
+//! - All statements of the certificate that are used for this decision are signed with a strong hash, have
+//!   not expired, and are the newest ones about the key. A revocation counts with any hash.
 //!
 //! These are not considered: the owner of the certificate (there is no web of trust, because the user gave
 //! the key), revocations by others (5.2.3.23), and revocations that are not in the given file. The time that
@@ -364,7 +364,7 @@ fn subkey(
     Ok(Signer::Subkey(key.clone()))
 }
 
-/// Checks all conditions of a signature, but not the signature itself. Returns when it was made.
+/// Checks all conditions of a signature, but does not verify the signature itself. Returns when it was made.
 fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, String> {
     let config = signature.config().ok_or("its version is not known")?;
     if !matches!(config.version(), SignatureVersion::V4 | SignatureVersion::V6) {

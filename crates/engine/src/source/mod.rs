@@ -7,9 +7,9 @@
 //! of the testkit checks that a source follows the rules on this page.
 //!
 //! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`) or for the
-//! bytes `from..to`. A request with `about` is only for the facts, and its body is not read. `open` is called
-//! many times, and several calls may run at the same time. Each connection of a file calls it for each range
-//! that it fetches.
+//! bytes `from..to`. A request with `about` is only for the facts, and the body of the response is not read.
+//! `open` is called many times, and several calls may run at the same time. Each connection of a file calls
+//! it for each range that it fetches.
 //!
 //! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
@@ -21,10 +21,11 @@
 //! - [`Remote::unchanged`] only for a request with `about`, if the conditions of the request hold.
 //! - Set `size` and `validator` if the protocol has them. Without a validator (and without a digest from
 //!   elsewhere), ranges of different responses are not joined: the file uses one connection and starts again
-//!   after a failure. Never invent a validator. Two states of the file must not have the same one.
-//! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong together. A
-//!   source may also set it if it is not certain that the server sends ranges. If the server then ignores the
-//!   range, only one request is lost.
+//!   after a failure. Never invent a validator. Two different contents of the file must not have the same
+//!   validator.
+//! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong to the same
+//!   content. A source may also set it if it is not certain that the server sends ranges. If the server then
+//!   ignores the range, only one request is lost.
 //!
 //! **The body** is a stream of buffers of any size, in order. It ends with `None` only if all announced bytes
 //! arrived. Otherwise it ends with an error. After an error or `None`, the stream is not polled again.
@@ -46,9 +47,9 @@
 //! `connect.timeout`. The engine itself detects silence in the body.
 //!
 //! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
-//! within the file. It also checks that validator, size, content coding and digests are those of the bytes on
-//! the disk, and that the content is not an HTML page instead of the file. Digests are verified at the end. A
-//! source does not need to check any of this.
+//! within the file. It also checks that the validator, the size, the content coding and the digests match
+//! those of the bytes on the disk, and that the server did not send an HTML page instead of the file. Digests
+//! are verified at the end. A source does not need to check any of this.
 
 pub(crate) mod http;
 mod registry;
@@ -99,7 +100,7 @@ pub struct Request {
     /// Protocols without headers ignore them.
     pub headers: Option<Arc<Headers>>,
     /// The method and the body to send instead of a plain GET, for the origin of the URL and no other. Such a
-    /// request is for everything. Protocols without methods ignore it.
+    /// request is always for the whole file. Protocols without methods ignore it.
     pub sends: Option<Arc<Sends>>,
 }
 
@@ -150,7 +151,8 @@ pub struct Opened {
 /// The bytes of a response as they arrive. The stream ends with `None` only if all announced bytes arrived.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// The origin of a URL, which is the user, a document or a server. It decides which secrets are sent to it.
+/// Says where a URL came from: from the user, a document or a server. This decides which secrets are sent to
+/// the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenBy {
     /// The user gave the URL. Headers and credentials of the user are sent to it.

@@ -1,4 +1,5 @@
-//! Presents a part of a file as a separate file (`--range`). Its offsets, sizes and ranges begin at the part.
+//! Presents a part of a file as a separate file (`--range`). Offsets and ranges are counted from the
+//! beginning of the part, and sizes are those of the part.
 //!
 //! Invariant: facts that hold only for the whole file, such as its digests, are not passed on for the part.
 

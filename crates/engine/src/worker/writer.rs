@@ -144,7 +144,7 @@ impl Writer {
                 debug!(target: DISK, from = batch.0, to = end_of(&batch), ?took, "a write was slow");
             }
             let mut later = Vec::new();
-            // If another worker wrote some of the bytes first, its record contains them.
+            // If another worker wrote some of the bytes first, the record of that worker contains them.
             if journaled && fresh {
                 let mut crc = Crc::new();
                 batch.1.iter().for_each(|bytes| crc.update(bytes));

@@ -86,9 +86,9 @@ impl PartFile {
         Ok(Some(Found::Adopted(left)))
     }
 
-    /// Returns true if the complete partial file continues the file under the final name. It then has all
-    /// bytes of that file, or all bytes that the control file marks as complete. Returns false if there is no
-    /// file under the final name.
+    /// Returns true if the complete partial file continues the file under the final name. The partial file
+    /// then has all bytes of that file, or all bytes that the control file marks as complete. Returns false
+    /// if there is no file under the final name.
     ///
     /// # Errors
     /// Returns `resume.damaged` if the two files have different bytes.
@@ -113,8 +113,8 @@ impl PartFile {
         Ok(true)
     }
 
-    /// Begins the partial file with a copy of the file under the final name. Returns its length if it exists
-    /// and is not empty.
+    /// Begins the partial file with a copy of the file under the final name. Returns the length of that file,
+    /// if it exists and is not empty.
     fn copy(&self, target: &Path) -> Result<Option<u64>, Error> {
         let Some(mut old) = open_if_there(target)? else { return Ok(None) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -157,7 +157,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// Adds these bytes to the journal.
+    /// Records these bytes in the journal, with their CRC.
     fn claim(&self, state: &mut State, range: Range<u64>) -> Result<(), Error> {
         let Range { start, end } = range;
         let mut crc = Crc::new();

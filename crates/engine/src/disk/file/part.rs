@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::debug;
 
-/// After this many bytes, the system is requested to write them to the disk. Forcing the file to the disk at
-/// the end is then quick.
+/// Each time this many bytes were written to the file, the system is requested to write them to the disk.
+/// Forcing the file to the disk at the end is then quick.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 pub(super) struct PartFile {
@@ -103,7 +103,7 @@ impl PartFile {
         })
     }
 
-    /// Asks the system to write bytes to the disk when there are enough of them. Does not wait.
+    /// Requests that the system writes the bytes to the disk, once there are enough of them. Does not wait.
     fn write_back(&self, state: &mut State, range: &Range<u64>) {
         let (dirty, bytes) = &mut state.dirty;
         *bytes += range.end - range.start;
@@ -148,7 +148,7 @@ impl Part for PartFile {
         (state.written, state.claims, state.journal) = (RangeSet::new(), false, None);
         if !beginning.keep {
             state.adopted = None;
-            // Most files are empty already, so that no call is needed.
+            // Most files are empty already, and then no call is needed.
             if state.generation > 1 || !state.empty {
                 self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
             }
@@ -245,7 +245,7 @@ impl Part for PartFile {
 
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error> {
         let mut state = self.state();
-        // From here on, writes of other workers fail, because they are too late.
+        // From here on, writes for the earlier generation fail, because they are too late.
         state.generation += 1;
         let meta = self.file.metadata().map_err(|e| failure(&e, &self.path))?;
         let length = meta.len();

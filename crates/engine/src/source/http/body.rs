@@ -1,4 +1,4 @@
-//! The response to a request, after its head was read, and the connection that delivers its body.
+//! A response whose head was read, and the connection that delivers the body of the response.
 //!
 //! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its announced end.
 
@@ -16,11 +16,11 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Bodies of redirects and errors are read to their end up to this size, so that the connection can be used
-/// again. If a body is longer, a new handshake is cheaper.
+/// The body of a redirect or an error is read to its end if it is not longer than this, so that the
+/// connection can be used again. For a longer body, a new handshake is cheaper.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// The number of bytes of such a body that are kept. They contain the reason for a refusal.
+/// The number of bytes of such a body that are kept. They may contain the reason for a refusal.
 const FIRST_BYTES: usize = 16 * 1024;
 
 /// The longest time for reading such a body.
@@ -115,8 +115,8 @@ impl HttpBody {
         }
     }
 
-    /// Handles the end of the frames. An HTTP/2 stream that is reset without an error looks like an end
-    /// too.
+    /// Handles the end of the frames. If an HTTP/2 stream is reset without an error, this looks like the end
+    /// of the body too.
     ///
     /// # Errors
     /// Returns `http.truncated` if the HTTP/2 stream has not ended.

@@ -6,8 +6,8 @@
 //! validator are not passed on.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
-//! completely, and has the right digests. The memory consists of a few buffers on each side of the decoder
-//! and of the decoder's window. The largest window has 16 MiB (brotli, RFC 7932, section 9.1).
+//! completely, and has the right digests. Only a few buffers on each side of the decoder, and the window of
+//! the decoder, are in memory. The largest window has 16 MiB (brotli, RFC 7932, section 9.1).
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};
@@ -25,12 +25,12 @@ use tokio::sync::mpsc;
 /// The most codings of one body that are decoded. One coding is common, and two happen by mistake.
 const CODINGS_MOST: usize = 4;
 
-/// The decoded body may be larger than the coded one by this factor. Deflate expands a byte to at most 1,032
-/// bytes (its longest match needs two bits). Other codings have no such limit, and a few bytes could fill a
-/// disk.
+/// The decoded body may be at most this many times as large as the coded one. Deflate expands a byte to at
+/// most 1,032 bytes (its longest match needs two bits). Other codings have no such limit, and a few bytes
+/// could fill a disk.
 const GROWTH_MOST: u64 = 1_000;
 
-/// The bytes that are decoded at a time.
+/// The number of bytes that are decoded at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// The most buffers that wait on each side of the decoder.
@@ -93,7 +93,7 @@ enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.
     Ended,
-    /// All of it was decoded, and its digests match.
+    /// The whole body was decoded, and the digests of the coded body match.
     Decoded,
     Failed(Error),
 }
@@ -159,7 +159,7 @@ fn run(
     reports: &mpsc::Sender<Report>,
 ) -> Result<(), Error> {
     let input = Shared(Arc::new(Mutex::new(input)));
-    // An empty body is empty in any coding, even if the server leaves out the coding's header.
+    // An empty body is accepted in any coding, even without the bytes with which the coding begins.
     if input.has_some() {
         let broken = |e: io::Error| match e.kind() {
             io::ErrorKind::UnexpectedEof => {

@@ -27,11 +27,11 @@ use url::Host;
 /// Attempt Delay.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The most addresses whose failures are remembered. If one is not remembered any more, this costs a failed
-/// attempt.
+/// The most addresses whose failures are remembered. If an address is no longer remembered, one more attempt
+/// may fail.
 const FAILED_MOST: usize = 1024;
 
-/// The most hosts that are remembered like that, because a list may have a million.
+/// The most hosts for which it is remembered if their address was public. A list may have a million hosts.
 const REACHED_MOST: usize = 65_536;
 
 /// Resolves names and connects.
@@ -42,11 +42,11 @@ pub(super) struct Dialer {
     resolve: Vec<Resolve>,
     interface: Option<Interface>,
     names: Names,
-    /// Resolves names in place of the system.
+    /// The DNS server that resolves names in place of the system, if there is one.
     doh: Option<Arc<Doh>>,
-    /// Refuses private addresses where a public host leads to them.
+    /// True if private addresses are refused where a public host leads to them.
     refuses_private: bool,
-    /// The hosts that were reached, with true if that was at a public address.
+    /// The hosts that were reached. The value is true if the address was public.
     reached: Mutex<HashMap<Host<String>, bool>>,
     /// Addresses that failed, or that were slower than another one. They are tried last.
     failed: Mutex<HashSet<SocketAddr>>,
@@ -112,7 +112,7 @@ impl Dialer {
             }
         };
         let looking = self.names.addresses(name, ask);
-        // A look-up over HTTPS has this time limit itself, and its error names the DNS server.
+        // A look-up over HTTPS applies the time limit itself, and its error names the DNS server.
         let found = if is_over_https { Ok(looking.await) } else { timeout(self.patience, looking).await };
         spend(Stage::Name, since);
         match found {
@@ -136,8 +136,8 @@ impl Dialer {
         self.connect_to(to, self.resolve(to).await?).await
     }
 
-    /// Connects to the host of a URL, which connections reach at `to`. If a public host led to it, or if it
-    /// was itself public before, private addresses are not dialled.
+    /// Connects to `to`, the address for the `host` of a URL. Private addresses are not used if a public host
+    /// led to `host` (`is_guarded`), or if `host` itself was reached at a public address before.
     ///
     /// # Errors
     /// Returns `redirect.private`, or the errors of [`Dialer::connect`].
@@ -166,7 +166,8 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// Returns true if the host was reached at a public address, and false if at a private one.
+    /// Returns true if the host was reached at a public address, false if it was reached at a private one,
+    /// and `None` if that is not known.
     pub(super) fn is_public(&self, host: &Host<String>) -> Option<bool> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied()
     }
@@ -277,7 +278,8 @@ fn is_this_machine(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Alternates between the two families, beginning with that of the first address (RFC 8305, section 4).
+/// Returns the addresses with IPv4 and IPv6 in turn, beginning with the family of the first address (RFC
+/// 8305, section 4).
 fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let all: Vec<SocketAddr> = addresses.collect();
     let Some(first) = all.first() else { return all };

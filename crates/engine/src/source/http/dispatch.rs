@@ -53,10 +53,10 @@ const CONNECTIONS_MOST: usize = 4;
 /// the files of one server are next to each other, or the servers alternate within seconds.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// The most times that a request is sent that a server does not process. It is first sent again over the same
-/// connection, and then over others. A server that closes the connection after each request loses the
-/// requests that arrived together with it. With eight files at once, each file is served within eight
-/// attempts.
+/// The most times that the same request is sent if the server does not process it. It is first sent again
+/// over the same connection, and then over others. A server that closes the connection after each request
+/// loses the other requests that arrived at the same time. With eight files at once, each file is served
+/// within eight attempts.
 const TRIES_MOST: u32 = 8;
 
 /// The most origins that are remembered, because a list may have a million. If an origin is forgotten, a few
@@ -77,7 +77,7 @@ pub(super) struct Dispatcher {
 struct Origin {
     /// The number of small files in a row.
     small_files: AtomicU32,
-    /// True if the origin has no HTTP/2, or HTTP/2 failed.
+    /// True if the origin does not support HTTP/2, or if HTTP/2 failed there.
     unusable: Arc<AtomicBool>,
     connection: Mutex<Option<SharedConnection>>,
 }
@@ -133,7 +133,7 @@ impl Dispatcher {
         request: &Request,
     ) -> Result<HttpResponse, Error> {
         let patience = self.settings.timeout;
-        // This header is for proxies only, and [`super::proxy`] adds it to the connections to a proxy.
+        // This header is for proxies only. [`super::proxy`] adds it to the requests that are sent to a proxy.
         http_request.headers_mut().remove(PROXY_AUTHORIZATION);
         let over_http1 = |request| self.http1.send(route, url, request, patience);
         match self.settings.http_version {
@@ -156,7 +156,8 @@ impl Dispatcher {
         Ok(response)
     }
 
-    /// Returns true if the host of the URL was reached at a public address, and false if at a private one.
+    /// Returns true if the host of the URL was reached at a public address, false if it was reached at a
+    /// private one, and `None` if that is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.connector.is_public(url)
     }
@@ -171,7 +172,7 @@ impl Dispatcher {
         self.connector.route(url, Peer::default()).forwarder().map(|gateway| gateway.proxy.to_string())
     }
 
-    /// Returns `None` if the request must go over HTTP/1.1.
+    /// Sends a request over HTTP/2. Returns `None` if the request must be sent over HTTP/1.1.
     async fn send_over_http2(
         &self,
         origin: &Origin,
@@ -189,8 +190,9 @@ impl Dispatcher {
                 Ok(Some(connection)) => match connection.send(url, http_request.clone()).await {
                     Ok(response) => return Ok(Some(response)),
                     Err(failed) => {
-                        // A server states its limit of requests only in its first bytes, so the first refusal
-                        // is not a failure of the connection.
+                        // A server states how many requests it accepts at once in its first bytes, which may
+                        // arrive after the request was sent. So the first refusal is not a failure of the
+                        // connection.
                         if tried > 0 || !matches!(failed, SendError::NotProcessed(_)) {
                             origin.retire(&connection);
                         }
@@ -230,7 +232,8 @@ impl Dispatcher {
         let small =
             known.unwrap_or_else(|| origin.small_files.load(Ordering::Relaxed) >= SMALL_FILES_IN_A_ROW);
         if !http2_only && (unusable || !request.is_for_everything() || !small) {
-            // With HTTP/2, there must not be more connections in all than without it.
+            // HTTP/2 must not increase the number of connections. So an HTTP/2 connection without open
+            // requests is closed before HTTP/1.1 is used.
             let made = current.as_ref().and_then(|shared| shared.peek());
             if unusable || made.is_some_and(|made| !matches!(made, Ok(Some(one)) if one.streams() > 0)) {
                 *current = None;
@@ -239,8 +242,9 @@ impl Dispatcher {
         }
         if let Some(shared) = &*current {
             match shared.clone().now_or_never() {
-                // An HTTP/1.1 connection that exists is faster than waiting for the new HTTP/2 connection. If
-                // the origin had no connection before, opening one for HTTP/1.1 is not faster.
+                // The HTTP/2 connection is still being opened. If no list states the size, the origin has
+                // already served files over HTTP/1.1, and such a connection is faster than waiting. Otherwise
+                // there may be no connection yet, and opening one for HTTP/1.1 is not faster.
                 None => return (http2_only || known.is_some()).then(|| shared.clone()),
                 Some(Ok(Some(connection))) if connection.is_open() => {
                     let has_room = http2_only || connection.streams() < STREAMS_MOST;
@@ -318,8 +322,8 @@ impl Dispatcher {
 }
 
 impl Origin {
-    /// Counts small files. A large file, or one of unknown size, resets the count, and the HTTP/2 connection
-    /// accepts no new requests.
+    /// Counts small files. A large file, or one of unknown size, resets the count, and no new requests are
+    /// sent over the HTTP/2 connection.
     fn learn_from(&self, response: &HttpResponse) {
         if response.status() != StatusCode::OK {
             return;

@@ -18,7 +18,8 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
         return Error::new(ErrorKind::HttpVersion, at, "it wants HTTP/1.1 for this");
     }
-    // An error of the whole connection is not an error of one of its files.
+    // If the HTTP/2 library resets only this stream, the response is malformed. Errors of the whole
+    // connection are handled below.
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }
@@ -55,7 +56,8 @@ pub(super) fn is_not_processed(error: &hyper::Error) -> bool {
     h2_cause(error).is_some_and(|h2| h2.is_reset() && h2.reason() == Some(Reason::REFUSED_STREAM))
 }
 
-/// Returns true if an HTTP/2 server closes properly and did not process this request (RFC 9113, section 6.8).
+/// Returns true if an HTTP/2 server closes the connection properly and did not process this request (RFC
+/// 9113, section 6.8).
 pub(super) fn is_graceful_close(error: &hyper::Error) -> bool {
     h2_cause(error)
         .is_some_and(|h2| h2.is_go_away() && h2.is_remote() && h2.reason() == Some(Reason::NO_ERROR))

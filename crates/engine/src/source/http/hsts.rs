@@ -7,7 +7,7 @@ use http::header::STRICT_TRANSPORT_SECURITY;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The hosts that said so.
+/// The hosts that require https.
 pub(super) struct Hsts {
     is_on: bool,
     clock: Clock,
@@ -19,15 +19,15 @@ impl Hsts {
         Hsts { is_on, clock: Clock::start(), hosts: Mutex::default() }
     }
 
-    /// Takes in the headers of a response whose server was verified. Only the first header counts (RFC 6797,
-    /// section 8.1).
+    /// Records what the headers of a response require. The certificate of the server must have been verified.
+    /// Only the first `Strict-Transport-Security` header counts (RFC 6797, section 8.1).
     pub(super) fn learn(&self, url: &Url, headers: &HeaderMap) {
         if let Some(Ok(header)) = headers.get(STRICT_TRANSPORT_SECURITY).map(|value| value.to_str()) {
             self.hosts().learn(url, header, self.clock.now());
         }
     }
 
-    /// Returns the URL, with https if its host wants that.
+    /// Returns the URL, with the scheme https if its host requires that.
     pub(super) fn secured(&self, url: Url) -> Url {
         if !self.is_on {
             return url;

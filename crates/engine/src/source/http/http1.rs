@@ -81,17 +81,17 @@ impl Pool {
         timeout_after: Duration,
     ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
-        // A server may close an idle connection at any moment. Only a request that changes nothing is sent
-        // again then (RFC 9110, section 9.2.2).
+        // A server may close an idle connection at any moment. Only a request that changes nothing on the
+        // server is then sent again (RFC 9110, section 9.2.2).
         let is_safe = request.method().is_safe();
         let idle = if is_safe { self.take_idle(route).await } else { None };
         if let Some(mut connection) = idle {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
-                // The server closed the idle connection at the same moment, or it had unread bytes of the
-                // last response. This is not a failure of the file, because a GET can be sent again on a new
-                // connection.
+                // The server closed the idle connection at the same moment, or the connection had unread
+                // bytes of the last response. This is not a failure of the file, because a GET can be sent
+                // again on a new connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
                     self.may_have_many_lines(&e);

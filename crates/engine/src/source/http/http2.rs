@@ -2,9 +2,9 @@
 //! connection is opened.
 //!
 //! Invariants: windows have a fixed size. If a connection is silent for [`silence_limit`] while a request or
-//! a body waits, or if a body breaks, its origin is marked as unusable for HTTP/2. This is not done if only
-//! HTTP/2 is allowed. A server may send as many unread bytes as the connection's window allows, and
-//! `dispatch` limits the number of connections.
+//! a body waits, or if a body breaks, the origin of the connection is marked as unusable for HTTP/2. This is
+//! not done if only HTTP/2 is allowed. A server may send as many unread bytes as the connection's window
+//! allows, and `dispatch` limits the number of connections.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -125,7 +125,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request. The server limits how many are sent at once, and hyper delays the others.
+    /// Sends a request. The server limits the number of open requests, and hyper delays further ones.
     ///
     /// # Errors
     /// Returns an error if there is no response.
@@ -173,7 +173,7 @@ impl Connection {
         Arc::strong_count(&self.streams) - 1
     }
 
-    /// Returns the time since which no request is open, or `None` if a request is open.
+    /// Returns the time when the connection became idle, or `None` if a request is open.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.streams() == 0).then(|| read(&self.last_used))
     }
@@ -197,7 +197,7 @@ impl Connection {
             ));
         }
         // A connection may break between two files, for example because the server was restarted. This is
-        // handled like an idle HTTP/1.1 connection that the server closes at the same moment.
+        // handled like an idle HTTP/1.1 connection that the server closes while a request is sent.
         let broke = served && error.kind == ErrorKind::NetReset && !failure::is_reset_by_server(cause);
         if cause.is_canceled() || cause.is_closed() || broke {
             return SendError::Closed(error);
@@ -227,8 +227,8 @@ impl Stream {
         write(&self.connection.last_bytes, clock::instant());
     }
 
-    /// Becomes ready when the whole connection was silent for too long. The time between polls is not
-    /// counted.
+    /// Becomes ready when the whole connection was silent for too long. The time in which the body is not
+    /// read is not counted.
     pub(super) fn poll_silence(&mut self, cx: &mut Context<'_>, at: &str) -> Poll<Error> {
         let connection = &self.connection;
         if !connection.http1_allowed {

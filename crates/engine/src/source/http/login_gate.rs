@@ -19,7 +19,7 @@ pub(super) struct Gates(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 /// The state of one file at the gate of a server.
 #[derive(Default)]
 pub(super) struct Visitor {
-    /// The file logs in now. The next file may log in when this value is dropped.
+    /// Present while this file logs in. The next file may log in when this value is dropped.
     inside: Option<OwnedMutexGuard<()>>,
     has_waited: bool,
 }

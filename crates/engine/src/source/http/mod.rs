@@ -3,8 +3,8 @@
 //! A request passes through these files: [`retry_after`] checks if the host asked for a pause, [`dispatch`]
 //! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]), and [`redirect`] finds the next URL, until a response
 //! has the file. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
-//! proxies and [`tls`] for certificates; a [`route`] says which a URL needs. [`request`] writes the headers,
-//! [`response_head`] repairs the head of a response, [`body`] reads its body, and [`decode`] decodes it.
+//! proxies and [`tls`] for certificates. A [`route`] says which connection a URL needs. [`request`] writes
+//! headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and [`decode`] decodes them.
 //!
 //! Invariant: every secret on a request comes from [`crate::credentials`], which decides where a secret may
 //! be sent. The URLs here have no userinfo.
@@ -126,8 +126,8 @@ impl Source for HttpFile {
                     Err(failure) => failure,
                 };
             }
-            // The server that redirects may choose another mirror next time, which has the file. The plan
-            // counts this as a retry.
+            // The server that redirects may choose another mirror next time, and that mirror may have the
+            // file. The plan counts this as a retry.
             error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
             Err(error)
         }
@@ -144,8 +144,8 @@ impl HttpFile {
     }
 
     /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
-    /// for GET only, and some send no size. Then the head of the response to a GET is used, and the body is
-    /// not read.
+    /// for GET only, and some send no size. In these cases, the head of the response to a GET is used, and
+    /// the body is not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
@@ -195,13 +195,13 @@ impl HttpFile {
                     ));
                 }
                 Answer::Opened(mut opened) => {
-                    // What another request than a GET leads to may differ each time.
+                    // The response to a request that is not a plain GET may differ each time.
                     opened.remote.can_resume &= !is_special;
                     if let Some(linked) = said {
                         http_response::learn(&mut opened.remote, linked);
                     }
-                    // If a server sends a whole file in response to a request for a range, it may be another
-                    // file, such as a login page.
+                    // If a server sends a whole file in response to a request for a range, the file may be
+                    // another one, such as a login page.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
                     return Ok(*opened);
@@ -213,7 +213,7 @@ impl HttpFile {
     /// Decides which method and body are sent after a redirect.
     ///
     /// # Errors
-    /// `redirect.invalid`: a request that is not a plain GET would be sent to another origin.
+    /// Returns `redirect.invalid` if a request that is not a plain GET would be sent to another origin.
     fn redirect_method(&self, request: &mut Request, status: u16, next: &Url) -> Result<(), Error> {
         let Some(sends) = &request.sends else { return Ok(()) };
         if !sends.survives(status) {
@@ -226,7 +226,7 @@ impl HttpFile {
         Ok(())
     }
 
-    /// Sends one request to one URL. `is_guarded`: a public host led there.
+    /// Sends one request to one URL. `is_guarded` is true if a public host led to this URL.
     async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();
@@ -395,6 +395,6 @@ fn may_have_expired(kind: ErrorKind) -> bool {
 
 enum Answer {
     Opened(Box<Opened>),
-    /// The next URL, what is said of its file, and the status.
+    /// The next URL, the facts about its file in the redirect, and the status.
     Redirect(Url, Option<Linked>, u16),
 }

@@ -1,4 +1,4 @@
-//! Looks up the addresses of hosts, once for all connections that need a host.
+//! Looks up the addresses of a host once, for all connections to this host.
 //!
 //! Invariant: look-ups of different hosts never wait for each other. The memory is limited, because at most
 //! [`NAMES_MOST`] names are kept.
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 /// them for a minute.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// The most names that are kept, because a list may have a million. If a name is not kept any more, this
-/// costs a look-up.
+/// The most names that are kept, because a list may have a million. If a name is no longer kept, it is looked
+/// up again.
 const NAMES_MOST: usize = 1024;
 
 /// The result of a look-up: addresses, or the reason why there are none.

@@ -39,7 +39,7 @@ pub(super) fn build(
         if let Some(media_type) = sends.media_type().and_then(value) {
             headers.insert(header::CONTENT_TYPE, media_type);
         } else if sends.method() != "GET" {
-            // Some servers require it (RFC 9110, section 8.6).
+            // Some servers require this header even if there is no body (RFC 9110, section 8.6).
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
     }

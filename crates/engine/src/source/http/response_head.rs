@@ -1,7 +1,8 @@
 //! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
-//! strictly. Bodies are passed on unchanged, but the bytes between their chunks are limited. hyper reads the
-//! line with the size of a chunk one byte at a time, and has no limit for it. Without a limit, one connection
-//! could block a thread and delay the timers and signals of the run.
+//! strictly. Bodies are passed on unchanged, but the bytes between the chunks of the chunked coding (RFC
+//! 9112, section 7.1) are limited. hyper reads the line with the size of such a chunk one byte at a time, and
+//! has no limit for it. Without a limit, one connection could block a thread and delay the timers and signals
+//! of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
 //! end of the head are examined. A valid head that arrives at once is not copied.
@@ -15,15 +16,15 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes of a body that may arrive without any bytes of the file. This is four times the largest
-/// read of hyper (`transport::READ_MOST`). In a valid body, at most two reads have not reached the reader
-/// yet.
+/// read of hyper (`transport::READ_MOST`). In a valid body, at most the bytes of two reads have not been
+/// passed to the reader of the body yet.
 const FRAMING_MOST: usize = 1024 * 1024;
 
 const ENDLESS_FRAMING: Refused = Refused("1 MiB came between two chunks of its body");
 
 const ENDLESS_INTERIM: Refused = Refused("its interim responses have no end");
 
-/// State of the heads that a connection shares with the code that sends requests over it.
+/// The state of the heads of a connection. The code that sends requests over the connection shares it.
 #[derive(Default)]
 pub(super) struct HeadState {
     /// True if the next bytes are a head.
@@ -141,8 +142,8 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
                 };
             };
             let (head, rest) = bytes.split_at(end);
-            // Interim responses (RFC 9110, section 15.2) are ignored, except 101, because no HTTP follows
-            // after it.
+            // Interim responses (RFC 9110, section 15.2) are ignored. A response with status 101 is kept,
+            // because the bytes after it are not HTTP.
             if head::status(head).is_some_and(|status| status < 200 && status != 101) {
                 self.interim += end;
                 if self.interim > self.longest {

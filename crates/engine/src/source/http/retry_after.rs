@@ -32,7 +32,7 @@ impl Pauses {
     }
 }
 
-/// Returns when a host may be asked again, for people.
+/// Returns the time before which a host must not be asked again, in words for the user.
 pub(super) fn not_before(wait: Duration) -> String {
     match clock::wall().checked_add(wait) {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year

@@ -20,7 +20,7 @@ pub(super) struct Route {
     forwards: bool,
     /// The rules by which the server is trusted.
     trust: Trust,
-    /// A public host led here, so the connection must not be one to a private address.
+    /// True if a public host led to this server. The connection must then not lead to a private address.
     is_guarded: bool,
 }
 
@@ -48,12 +48,12 @@ impl Route {
         Route { forwards: true, ..Route::to(url, Some(gateway), Trust::default()) }
     }
 
-    /// The same route, for a request that a public host led to.
+    /// Returns the same route, for a request that a public host led to.
     pub(super) fn guarded(self) -> Route {
         Route { is_guarded: true, ..self }
     }
 
-    /// Returns true if a public host led here.
+    /// Returns true if a public host led to the server of the route.
     pub(super) fn is_guarded(&self) -> bool {
         self.is_guarded
     }

@@ -93,7 +93,7 @@ impl Tls {
         }
     }
 
-    /// Adds to an error what the settings have to do with it.
+    /// Adds to an error which setting may be its cause.
     pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
         if error.kind == ErrorKind::TlsFailed && error.detail == failure::UNVERIFIED && trust.identifies {
             error.kind = ErrorKind::TlsClientRefused;

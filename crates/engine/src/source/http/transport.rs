@@ -1,9 +1,9 @@
 //! Opens connections before any request is sent on them: TCP, the tunnel of a proxy, and TLS for https.
 //!
 //! The HTTP versions that TLS negotiates (ALPN, RFC 7301) are the only part of HTTP in this file. Invariant:
-//! there is one TLS configuration for each way to trust a server and each set of HTTP versions. Those of one
-//! way share one store of TLS sessions. So a further connection to a host resumes an earlier TLS session, and
-//! no certificates are sent and checked again.
+//! there is one TLS configuration for each way to trust a server and each set of HTTP versions. The
+//! configurations of one way to trust a server share one store of TLS sessions. So a further connection to a
+//! host can resume an earlier TLS session, without sending and checking certificates again.
 
 use super::dial::{self, Dialer};
 use super::proxy::{Gateway, Tunnel};
@@ -55,7 +55,7 @@ const ALPN_HTTP2: &[u8] = b"h2";
 /// Opens connections.
 pub(super) struct Connector {
     tls: Tls,
-    /// The TLS settings of each kind of connection that there was.
+    /// The TLS settings that were made, for each way to trust a server and each offer of HTTP versions.
     configs: Mutex<HashMap<(Trust, Offer), Arc<ClientConfig>>>,
     dialer: Dialer,
     connect_to: Vec<ConnectTo>,
@@ -103,12 +103,12 @@ impl Connector {
 
     /// Returns the route of a request for this URL.
     pub(super) fn route(&self, url: &Url, peer: Peer) -> Route {
-        // Nothing is between this machine and a socket on it.
+        // A Unix socket is on this machine, so no proxy is used for it.
         let proxy = self.proxies.of(url).filter(|_| self.unix_socket.is_none());
         let gateway = proxy.and_then(|proxy| self.gateways.iter().find(|one| one.proxy == *proxy)).cloned();
         match gateway {
-            // Proxies do not forward HTTP/2 from a client to a server.
-            // Only a tunnel leads to another server than that of the URL.
+            // Proxies do not forward HTTP/2, and they forward a request only to the server of its URL. In all
+            // other cases, a tunnel is needed.
             Some(gateway)
                 if gateway.proxy.forwards(url) && !self.http2_only && self.other_target(url).is_none() =>
             {
@@ -120,7 +120,8 @@ impl Connector {
         }
     }
 
-    /// Returns true if the host of the URL was reached at a public address, and false if at a private one.
+    /// Returns true if the host of the URL was reached at a public address, false if it was reached at a
+    /// private one, and `None` if that is not known.
     pub(super) fn is_public(&self, url: &Url) -> Option<bool> {
         self.dialer.is_public(&Endpoint::of(url)?.host)
     }
@@ -138,7 +139,7 @@ impl Connector {
         }
     }
 
-    /// Adds to an error of a request what the settings of TLS have to do with it.
+    /// Adds to an error of a request which TLS setting may be its cause.
     pub(super) fn explained(&self, route: &Route, error: Error) -> Error {
         self.tls.explained(route.trust(), error)
     }
@@ -176,7 +177,8 @@ impl Connector {
         Ok(Transport::Secure(Box::new(self.secure(socket, &server.host, &config, &at).await?)))
     }
 
-    /// Opens what HTTP and TLS go through.
+    /// Opens the socket below HTTP and TLS. It may be a TCP connection, a tunnel through a proxy, or a Unix
+    /// socket.
     async fn socket(&self, route: &Route, url: &Url, server: &Endpoint, at: &str) -> Result<Socket, Error> {
         if let Some(path) = &self.unix_socket {
             let connecting = timeout(self.connect_timeout, connect_unix(path)).await;

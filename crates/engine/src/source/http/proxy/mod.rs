@@ -77,7 +77,7 @@ impl Gateway {
     pub(super) fn named_in(&self, mut error: Error) -> Error {
         let proxy = self.proxy.to_string();
         if error.kind == ErrorKind::TlsMissing && !error.at.starts_with(&proxy) {
-            // Networks with a login page open each tunnel, and then send that page.
+            // Networks with a login page open every tunnel, and then send that page instead of the response.
             error.kind = ErrorKind::ProxyFailed;
             error.detail = format!(
                 "what came through {proxy} is not TLS. The proxy sent it, or the server does not speak TLS on this port"
@@ -160,7 +160,7 @@ impl Attempt<'_> {
 /// Returns the kind of the failure that a status from a proxy means, other than 407.
 fn kind_of_status(status: u16) -> ErrorKind {
     match status {
-        // tinyproxy answers so to a wrong login.
+        // tinyproxy sends this status if the login is wrong.
         401 => ErrorKind::ProxyLogin,
         // With these statuses, the proxy may succeed a little later.
         408 | 429 | 500..=599 => ErrorKind::ProxyFailed,

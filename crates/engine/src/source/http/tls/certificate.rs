@@ -1,7 +1,7 @@
 //! Reads certificates, and checks the names and the dates of a server certificate that the user gave.
 //!
-//! In a check, the server's certificate is equal to the given one, byte for byte, so trust is not decided
-//! here. A certificate that does not follow RFC 5280 is refused.
+//! A certificate is checked only if it is equal to the one that the user gave, byte for byte. So trust is not
+//! decided here. A certificate that does not follow RFC 5280 is refused.
 
 use rustls::CertificateError;
 use rustls::client::verify_server_name;
@@ -36,7 +36,7 @@ pub(super) struct Facts {
     pub(super) names: Vec<String>,
     /// The common name of the authority that signed the certificate.
     pub(super) issuer: Option<String>,
-    /// The end of its validity.
+    /// The time after which the certificate is no longer valid.
     pub(super) not_after: UnixTime,
     /// True if its subject and its issuer are the same.
     pub(super) is_self_signed: bool,

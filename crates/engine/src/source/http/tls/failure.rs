@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 /// The most names of a certificate that are shown.
 const NAMES_SHOWN: usize = 4;
 
-/// The server could not verify a signature of the handshake (`decrypt_error`). If it was sent a client
-/// certificate, the signature is in that certificate, or was made with its key.
+/// The server could not verify a signature of the handshake (`decrypt_error`). If a client certificate was
+/// sent to the server, the signature is in that certificate, or was made with the key of that certificate.
 pub(super) const UNVERIFIED: &str = "the server could not verify a signature (decrypt_error)";
 
 /// Returns the error for a failed handshake.
