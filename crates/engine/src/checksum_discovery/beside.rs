@@ -75,8 +75,8 @@ impl ChecksumDiscovery {
                 Some(Err(error)) => {
                     findings.notes.push(format!("a checksum list beside it was not read: {error}"));
                     if error.kind.retry() == Retry::Again {
-                        // This request may succeed later, so the host has problems. No further lists are
-                        // requested from it.
+                        // A failure that may be retried shows that the host has problems. So no further lists
+                        // are requested from this host.
                         break;
                     }
                     continue;

@@ -47,7 +47,7 @@ pub trait Disk: Send + std::marker::Sync {
     /// Returns true if an earlier run left a partial file of `target` that this job may resume.
     fn has_left(&self, target: &Path, identity: &Identity) -> bool;
 
-    /// Returns true if the partial file of `target` belongs to a URL of another job.
+    /// Returns true if the partial file of `target` belongs to a URL that this job does not have.
     fn is_anothers(&self, _target: &Path, _identity: &Identity) -> bool {
         false
     }

@@ -31,7 +31,8 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// may fail.
 const FAILED_MOST: usize = 1024;
 
-/// The most hosts for which it is remembered if their address was public. A list may have a million hosts.
+/// The most hosts for which the kind of their address (public or private) is remembered. A list may have a
+/// million hosts.
 const REACHED_MOST: usize = 65_536;
 
 /// Resolves names and connects.
@@ -136,8 +137,9 @@ impl Dialer {
         self.connect_to(to, self.resolve(to).await?).await
     }
 
-    /// Connects to `to`, the address for the `host` of a URL. Private addresses are not used if a public host
-    /// led to `host` (`is_guarded`), or if `host` itself was reached at a public address before.
+    /// Connects to `to`, the host and the port that connections for the `host` of a URL lead to. Private
+    /// addresses are not used if a public host led to `host` (`is_guarded`), or if `host` itself was reached
+    /// at a public address before.
     ///
     /// # Errors
     /// Returns `redirect.private`, or the errors of [`Dialer::connect`].

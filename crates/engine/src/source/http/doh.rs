@@ -1,8 +1,8 @@
 //! DNS over HTTPS (RFC 8484): a server resolves names in place of the system.
 //!
-//! Invariant: the DNS server receives no data of the user except the names. It has connections of its own,
-//! whose settings contain no headers, logins, cookies, client certificates or proxies. If the DNS server
-//! fails, the system is not asked.
+//! Invariant: the DNS server receives no data of the user except the names. The requests to it use separate
+//! connections, whose settings contain no headers, logins, cookies, client certificates or proxies. If the
+//! DNS server fails, the system is not asked.
 
 use super::dispatch::Dispatcher;
 use super::request;
