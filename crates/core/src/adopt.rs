@@ -111,7 +111,7 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
     Ok((!ranges.is_empty()).then_some(Adopted { ranges, size: Some(total), compared: OVERLAP }))
 }
 
-/// Returns a number from its bytes, the most significant one first.
+/// Returns the number that these bytes represent. The first byte is the most significant one.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

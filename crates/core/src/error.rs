@@ -344,8 +344,8 @@ pub enum Why {
 }
 
 impl Error {
-    /// Returns an error of this kind. `at` says where it happened, and `detail` what the system or the server
-    /// said.
+    /// Returns an error of this kind. `at` is the place of the failure, and `detail` is the message of the
+    /// system or the server.
     pub fn new(kind: ErrorKind, at: impl Into<String>, detail: impl Into<String>) -> Self {
         Error { kind, at: at.into(), detail: detail.into(), pause: None, again: false, size: None }
     }

@@ -240,7 +240,8 @@ impl EventKind {
         EventKind::Skipped { path: path.into(), reason: reason.into() }
     }
 
-    /// Returns the event for the end of a run, which took `took` and ended in `state`.
+    /// Returns the event for the end of a run. `took` is the duration of the run, and `state` is its last
+    /// state.
     pub fn summary(state: &State, took: Duration) -> Self {
         let &State { queued: files, finished, skipped, failed, bytes, fetched, .. } = state;
         EventKind::Summary { files, finished, skipped, failed, bytes, fetched, seconds: took.as_secs_f64() }
@@ -258,9 +259,9 @@ impl EventKind {
 pub struct Failure {
     /// The stable code. See `docs/errors.md`.
     pub code: String,
-    /// The meaning of the code, and what the system or the server said.
+    /// The meaning of the code, and the message of the system or the server.
     pub message: String,
-    /// Where it happened: a URL without secrets, an address, or a path.
+    /// The place of the failure: a URL without secrets, an address, or a path.
     pub at: String,
 }
 

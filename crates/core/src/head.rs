@@ -7,24 +7,24 @@
 //!
 //! Invariant: a line about the end or the coding of the body (the names in [`MEANINGFUL`]) is never dropped.
 //! The line is read, or the whole response is refused. Otherwise an incomplete body, or the body of another
-//! response, could be taken for the file (RFC 9112, section 11: response splitting and request smuggling).
+//! response, could be used as the file (RFC 9112, section 11: response splitting and request smuggling).
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The most header lines of a response. Chromium and Firefox count only bytes. hyper accepts 100 by default,
-/// and servers with many Content-Security-Policy or Link headers send more.
+/// The highest number of header lines in a response. Chromium and Firefox count only bytes. hyper accepts 100
+/// by default, and servers with many Content-Security-Policy or Link headers send more.
 pub const LINES_MOST: usize = 1_000;
 
 /// The longest head of a response in bytes, with its status line. It is the limit of Chromium
 /// (`HttpStreamParser::kMaxHeaderBufSize`), and far more than common servers send (8 to 64 KiB).
 pub const BYTES_MOST: usize = 256 * 1024;
 
-/// The most dropped lines that are reported. A server may send a thousand bad lines.
+/// The highest number of dropped lines that are reported. A server may send a thousand bad lines.
 const REPORTED_MOST: usize = 10;
 
-/// The most characters that are shown of a dropped line. They are enough to recognise it, and too few for
-/// most secrets.
+/// The highest number of characters of a dropped line that are shown. They are enough to recognise it, and
+/// too few for most secrets.
 const SHOWN_MOST: usize = 40;
 
 /// Names of headers that decide where a body ends or which bytes it contains.

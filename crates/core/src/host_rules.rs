@@ -92,9 +92,9 @@ impl fmt::Display for HostPattern {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostOptions {
-    /// The most connections for one file.
+    /// The highest number of connections for one file.
     pub connections: Option<usize>,
-    /// The most connections to each of the hosts over all files, at least 1.
+    /// The highest number of connections to each of the hosts over all files, at least 1.
     pub max_per_host: Option<usize>,
     /// The limit for all hosts of the rule together, in bytes a second.
     pub limit_rate: Option<u64>,
@@ -134,12 +134,12 @@ impl HostRules {
         &self.0
     }
 
-    /// Returns the most connections for one file that begins at this URL, if a rule says so.
+    /// Returns the highest number of connections for one file that begins at this URL, if a rule says so.
     pub fn connections(&self, url: &Url) -> Option<usize> {
         self.first(url, |options| options.connections).map(|(_, most)| most)
     }
 
-    /// Returns the most connections to the host of this URL, if a rule says so.
+    /// Returns the highest number of connections to the host of this URL, if a rule says so.
     pub fn max_per_host(&self, url: &Url) -> Option<usize> {
         self.first(url, |options| options.max_per_host).map(|(_, most)| most)
     }

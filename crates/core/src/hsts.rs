@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 use url::{Host, Url};
 
-/// The most hosts that are remembered. A list of URLs may have a million hosts, and further ones are not
-/// remembered.
+/// The highest number of hosts that are remembered. A list of URLs may have a million hosts. Hosts above this
+/// number are not remembered.
 const HOSTS_MOST: usize = 4096;
 
 /// The hosts that asked for https in this run. Times are since the start of the run.
@@ -127,7 +127,7 @@ mod tests {
                 "http://xn--bcher-kva.example/",
                 Some("https://xn--bcher-kva.example/"),
             ),
-            // What a subdomain says does not replace what its parent said.
+            // The header of a subdomain does not replace the header of its parent.
             (&[all, ("https://a.h.example/", "max-age=1")], "http://h.example/", Some("https://h.example/")),
             (&[all, ("https://h.example/", "max-age=0")], "http://h.example/", None),
             (

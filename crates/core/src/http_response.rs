@@ -56,8 +56,8 @@ pub fn failure_of_status(status: u16) -> Option<ErrorKind> {
 
 /// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is true if
 /// the request was for the whole file. A 206 that covers the whole file of a known size then means the same
-/// as a 200. If the size is not known (`bytes 0-5/*`), the body is taken for the file, as in curl, and a note
-/// is added.
+/// as a 200. If the size is not known (`bytes 0-5/*`), the body is treated as the whole file, as in curl, and
+/// a note is added.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.

@@ -45,7 +45,7 @@ pub struct Job {
     pub chunks: Option<ChunkHashes>,
     /// The size that the file must have, in bytes, from a list.
     pub size: Option<u64>,
-    /// The most connections for this file. With `None`, the settings of the session apply.
+    /// The highest number of connections for this file. With `None`, the settings of the session apply.
     pub connections: Option<usize>,
     /// The limit for this file in bytes a second, in addition to that of the session. With `None`, only the
     /// limit of the session applies.
@@ -161,7 +161,7 @@ impl Job {
         self
     }
 
-    /// Sets the most connections for this file, at least 1.
+    /// Sets the highest number of connections for this file, at least 1.
     #[must_use]
     pub fn with_connections(mut self, connections: usize) -> Self {
         self.connections = Some(connections.max(1));

@@ -2,9 +2,9 @@
 //! is made from a name that a server sent, and what is reported.
 //!
 //! This crate has no side effects. It uses no sockets, files, clock, random numbers or environment variables
-//! (`clippy.toml` beside it forbids them). Callers pass in the time, as a [`std::time::Duration`] since the
-//! start of the session, and a seed for random waits. So a test can simulate thousands of whole downloads in
-//! a second.
+//! (its `clippy.toml` forbids them). Callers pass in the time, as a [`std::time::Duration`] since the start
+//! of the session, and a seed for random waits. So a test can simulate thousands of whole downloads in a
+//! second.
 //!
 //! The modules, in the order in which data flows:
 //!

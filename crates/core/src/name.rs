@@ -33,7 +33,7 @@ const INDEX: &str = "index.html";
 /// The reason why a name with a component that is too long is refused.
 pub const TOO_LONG: &str = "a part of it is longer than 255 bytes, which is the most that a disk allows";
 
-/// The most characters that are shown of a name that was changed.
+/// The highest number of characters that a note shows of a name before its change.
 const SHOWN: usize = 80;
 
 /// A relative path that is safe to create below the output folder. The documentation of the module defines

@@ -50,11 +50,12 @@ pub struct Settings {
     pub parallel: Option<usize>,
     /// The limit for all files together, in bytes a second. `None` means no limit.
     pub limit_rate: Option<u64>,
-    /// The most connections for one file. With `None`, the number is chosen automatically.
+    /// The highest number of connections for one file. With `None`, the number is chosen automatically.
     pub connections: Option<usize>,
-    /// The most connections to one host over all files, at least 1.
+    /// The highest number of connections to one host over all files, at least 1.
     pub max_per_host: usize,
-    /// The most connections in all, at least 1. Each takes up to half a MiB of memory and a file descriptor.
+    /// The highest number of connections in all, at least 1. Each connection takes up to half a MiB of memory
+    /// and a file descriptor.
     pub max_connections: usize,
     /// What to do with partial files of an earlier run.
     pub resume: Resume,

@@ -9,8 +9,8 @@ use url::Url;
 /// The text that replaces a secret value.
 pub const HIDDEN: &str = "***";
 
-/// More names of parameters whose values are secrets. These names contain none of the [`SECRET_WORDS`]. They
-/// are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`), CloudFront
+/// Further names of parameters whose values are secrets. These names contain none of the [`SECRET_WORDS`].
+/// They are compared without case, `-`, `_` and `.`. The signed URLs of Azure (`sig`, `se`, `st`), CloudFront
 /// (`Policy`), Akamai (`hdnea`, `__gda__`), nginx (`md5` or `st` with `e`) and Cloudflare have such
 /// parameters, and so have links of file hosts and logins.
 const SECRET_NAMES: &[&str] = &[
@@ -70,7 +70,7 @@ const HARMLESS_WORDS: &[&str] = &[
     "passenger",
 ];
 
-/// A sequence of this many letters and digits that looks random is taken for a secret. 128 bits are 32
+/// A sequence of this many letters and digits that looks random is treated as a secret. 128 bits are 32
 /// hexadecimal digits, or 22 characters of base64. Versions, dates and architectures in common names are
 /// shorter than 16 characters.
 const RANDOM_RUN: usize = 16;

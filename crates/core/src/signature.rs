@@ -46,7 +46,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Reads a file of keys. The content of the file decides of which kind the keys are.
+    /// Reads a file of keys. The content of the file decides which kind of keys they are.
     ///
     /// # Errors
     /// Returns what is wrong with the file, in words for the user.

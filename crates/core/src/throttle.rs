@@ -84,7 +84,7 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)
 }
 
-/// Returns the time until a quota is renewed, if it is used up. The headers that count are `RateLimit:
+/// Returns the time until a quota is renewed, if it is used up. These headers are read: `RateLimit:
 /// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
 /// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
 /// `X-` before the names. That form is older than the drafts, and its reset is either a wait or a time.

@@ -1,7 +1,7 @@
 //! Hosts that ban a client for too many connections. They close all its connections and refuse new ones for a
 //! while.
 //!
-//! A failure is taken for a ban if connections were added a moment before, and if the failed file had
+//! A failure is treated as a ban if connections were added a moment before, and if the failed file had
 //! received bytes. The limit is then the number of connections that received bytes before the others were
 //! added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
 //!
@@ -23,8 +23,8 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// be the fault of the network.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
-/// A host still counts a connection that was closed in the middle of a response, until its next write fails.
-/// That takes a round trip, or longer if its disk is slow.
+/// A host still counts a connection that was closed in the middle of a response, until the next write of the
+/// host fails. This takes a round trip, or longer if the disk of the host is slow.
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// The bans of a host so far.
@@ -48,13 +48,13 @@ pub(super) struct Bans {
 #[derive(Debug, Clone, Copy)]
 struct Growth {
     at: Duration,
-    /// The highest number of connections that had received bytes before.
+    /// The highest number of connections that had received bytes before the increase.
     flowed: usize,
     /// True if the file of the new connection had another one already.
     further: bool,
 }
 
-/// The most connections that the host tolerates.
+/// The highest number of connections that the host tolerates.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     most: usize,
@@ -108,7 +108,7 @@ impl Bans {
         self.cut = if cut { Some(now) } else { self.cut };
     }
 
-    /// Records a failure that is taken for a ban. Returns how long the file waits.
+    /// Records a failure that is treated as a ban. Returns how long the file waits.
     pub(super) fn on_ban(&mut self, now: Duration, kind: ErrorKind) -> Duration {
         let refused = throttle::is_refusal(kind);
         match &mut self.ban {
@@ -135,18 +135,18 @@ impl Bans {
     /// Returns true if a failure of this kind may be a ban. `flowed` is true if the file had received bytes.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
-        // If the new connections belong to other files, only a refusal is taken for a ban. A connection that
-        // breaks may then be an accident.
+        // If the new connections belong to other files, only a refusal is treated as a ban. A broken
+        // connection may be an accident then.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }
 
-    /// Returns the most connections that the host may have now.
+    /// Returns the highest number of connections that the host may have now.
     pub(super) fn tolerated(&self) -> usize {
         if self.ban.is_some() { 1 } else { self.limit().unwrap_or(usize::MAX) }
     }
 
-    /// Returns the most connections that the host tolerates, if that is known.
+    /// Returns the highest number of connections that the host tolerates, if this number is known.
     pub(super) fn limit(&self) -> Option<usize> {
         self.limit.map(|limit| limit.most)
     }

@@ -9,8 +9,9 @@ use super::window::{Measurement, MeasurementWindow};
 use super::{Allowance, Observation, Step, StepReason};
 use std::time::Duration;
 
-/// The most connections to one host if the user set no number (the default of `--max-per-host`). A connection
-/// that loses one packet in a hundred is so slow that about this many are needed to use the whole line.
+/// The highest number of connections to one host if the user set no number (the default of `--max-per-host`).
+/// A connection that loses one packet in a hundred is so slow that about this many are needed to use the
+/// whole line.
 pub const AUTO_MOST: usize = 64;
 
 /// A host that needs at least this time for its first byte starts with [`FAR_TARGET`] connections for a file,
@@ -19,7 +20,7 @@ pub const AUTO_MOST: usize = 64;
 const FAR: Duration = Duration::from_millis(10);
 
 /// The first target for a host that is far away. It is half of the number that people usually set for aria2
-/// (16). If so many connections do not help, the target is halved again and again, without a hold between the
+/// (16). If eight connections do not help, the target is halved again and again, without a hold between the
 /// steps.
 pub(super) const FAR_TARGET: usize = 8;
 
@@ -62,8 +63,8 @@ pub struct Controller {
 /// The connections and bytes so far.
 #[derive(Debug)]
 pub(super) struct Usage {
-    /// True if this controller may stop what has begun. A controller of connections may do that. A controller
-    /// of files may not.
+    /// True if this controller may stop what it counts. A controller of connections may stop connections. A
+    /// controller of files may not stop files.
     may_stop: bool,
     /// Open connections.
     pub(super) connections: usize,
@@ -188,11 +189,11 @@ impl Controller {
     }
 
     /// Handles a refused connection. The present number of connections becomes the ceiling. If the refusal
-    /// may be an accident (it is not `deliberate`), this needs two refusals in a row.
+    /// may be an accident (it is not `deliberate`), this happens only after two refusals in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();
-        // If no connection is left, their number was not the reason.
+        // If no connection is left, the number of connections was not the reason for the refusal.
         if in_use > 0 && (deliberate || self.backoff.is_repeated()) && in_use < self.ceiling {
             self.set_ceiling(now, in_use, true);
         }
@@ -205,8 +206,8 @@ impl Controller {
         self.set_target(now, self.target.min(self.ceiling), 0.0, StepReason::Refused);
     }
 
-    /// Makes the present target the ceiling, for a host that becomes slower with more connections. More of
-    /// them are then never tried again.
+    /// Makes the present target the ceiling, for a host that becomes slower with more connections. More
+    /// connections are then never tried again.
     pub(super) fn lower_ceiling_to_target(&mut self) {
         self.ceiling = self.target;
     }

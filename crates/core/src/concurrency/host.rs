@@ -13,16 +13,16 @@ use std::time::Duration;
 /// The limits of a host. A later run starts with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Learned {
-    /// The most connections that the host accepts.
+    /// The highest number of connections that the host accepts.
     pub connections: Option<usize>,
-    /// The most files that the host serves in a second.
+    /// The highest number of files that the host serves in a second.
     pub requests: Option<f64>,
 }
 
 /// A failed connection of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost {
-    /// The time when it was opened.
+    /// The time when the connection was opened.
     pub sent: Duration,
     /// True if the file has no other connection.
     pub last: bool,
@@ -36,7 +36,7 @@ pub struct Host {
     controller: Controller,
     requests: RequestRate,
     bans: Bans,
-    /// The most connections by the limits of the user.
+    /// The highest number of connections that the user allows.
     most: usize,
 }
 
@@ -143,7 +143,7 @@ impl Host {
         Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
     }
 
-    /// Returns the most connections that the host accepts now.
+    /// Returns the highest number of connections that the host accepts now.
     fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_ceiling(now, self.most, false);

@@ -8,10 +8,10 @@ use super::window::Measurement;
 use super::{Controller, StepReason};
 use std::time::Duration;
 
-/// More connections stay if they reach at least this share of the ideal gain. Two doublings that each gain a
-/// little less than this gain about a seventh in all, and both are undone. A share of one third would be more
-/// polite to others on the same line. But then the controller comes within a tenth of the best fixed number
-/// on a tenth fewer of the simulated lines.
+/// More connections stay if they reach at least this share of the ideal gain. If two doublings each gain a
+/// little less than this share, they gain about a seventh in all, and both are undone. A share of one third
+/// would be more polite to others on the same line. But with that share, the controller comes close to the
+/// best fixed number (within a tenth) on a tenth fewer of the simulated lines.
 const WORTH_IT: f64 = 0.08;
 
 /// A gain of at least this share is accepted at once. A smaller one is accepted only when slow start is over.
@@ -22,8 +22,8 @@ const OBVIOUS: f64 = 1.0 / 3.0;
 const NEARLY_IDEAL: f64 = 0.8;
 
 /// Fewer connections stay if they have at least this share of the earlier goodput. The rest, 5 %, is the
-/// usual difference of two windows at the same target. A lower share would be closer to [`WORTH_IT`], but
-/// then each step down could lose a tenth of the goodput.
+/// usual difference between two windows at the same target. A lower share would be closer to [`WORTH_IT`],
+/// but then each step down could lose a tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 
 /// A trial of fewer connections ends at once if they have less than this share of the earlier goodput.
@@ -33,9 +33,9 @@ const MUCH_WORSE: f64 = 0.7;
 /// packets, the first seconds are faster than the rest.
 const FELL: f64 = 0.85;
 
-/// If the smaller target has more than this many times the goodput when it is measured again, the host
-/// punishes many connections. More connections are then tried once more, after the longest hold. If the same
-/// happens again, they are never tried again.
+/// The smaller target is measured again after a trial. If its goodput is then more than this many times the
+/// goodput of the larger target, the host punishes many connections. More connections are tried once more,
+/// after the longest hold. If the same happens again, they are never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The first length of a hold, and the longest one. The length doubles each time that no better target was

@@ -1,10 +1,10 @@
-//! The number of files that are requested from a host in a second, after it refused some because there were
-//! too many.
+//! The number of files that are requested from a host in a second, after the host refused some files because
+//! it got too many requests.
 //!
 //! The rate changes by additive increase and multiplicative decrease, as TCP finds its share (Chiu and Jain
 //! 1989). A refusal sets the rate to half of the rate at which the host served files lately, or to half of
-//! the present limit if that is lower. Each file that the host serves raises the rate a little. In each
-//! second these steps add up to one request a second.
+//! the present limit if that is lower. Each file that the host serves raises the rate a little. All increases
+//! within a second together raise the rate by one request a second.
 //!
 //! Invariant: there is no limit before the first refusal, and the limit is never below [`SLOWEST`].
 

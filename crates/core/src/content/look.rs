@@ -9,7 +9,7 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// A Git LFS pointer has fewer bytes than this. See [`LFS_POINTER`].
 const LFS_LONGEST: usize = 1024;
 
-/// The beginnings of parts of an HTML page, by the MIME Sniffing standard (section 7.1). They are taken for
+/// The beginnings of parts of an HTML page, by the MIME Sniffing standard (section 7.1). They are treated as
 /// HTML only if the server also says that the content is HTML.
 const FRAGMENTS: &[&str] = &[
     "<a",

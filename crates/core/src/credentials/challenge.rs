@@ -6,7 +6,8 @@
 use super::digest::DigestChallenge;
 use crate::secret::Login;
 
-/// The most challenges that are read from one response. Servers send one for each scheme and algorithm.
+/// The highest number of challenges that are read from one response. Servers send one for each scheme and
+/// algorithm.
 const CHALLENGES_MOST: usize = 32;
 
 /// A challenge of a server.

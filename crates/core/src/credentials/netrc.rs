@@ -32,7 +32,7 @@ struct Entry {
 pub struct Mistake {
     /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// A description of the mistake.
     pub why: &'static str,
 }
 

@@ -3,8 +3,8 @@
 
 use url::{Position, Url};
 
-/// Returns the folder of a path, which ends with the last slash of the path. All paths below this folder are
-/// in the same protection space as the path (RFC 7617, section 2.2).
+/// Returns the folder of a path. The folder ends with the last slash of the path. All paths below this folder
+/// are in the same protection space as the path (RFC 7617, section 2.2).
 pub fn folder(path: &str) -> &str {
     path.rfind('/').map_or("/", |slash| &path[..=slash])
 }

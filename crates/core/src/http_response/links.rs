@@ -9,7 +9,8 @@ use crate::remote::Links;
 use http::{HeaderMap, header};
 use url::Url;
 
-/// The most mirrors that are read. The largest sets have some hundreds, and a file uses only a few.
+/// The highest number of mirrors that are read. The largest sets have some hundreds, and a file uses only a
+/// few.
 const MOST: usize = 100;
 
 /// The media type of Metalink documents (RFC 6249, section 2).

@@ -134,7 +134,7 @@ impl Origin {
         Origin { hashes: Hashes::of(url, key), shown: short(blake3::hash(show::url(url).as_bytes())) }
     }
 
-    /// Returns the origin of what a job gets from this URL. `variant` is that of
+    /// Returns the origin of the content that a job gets from this URL. `variant` is the result of
     /// [`Job::variant`](crate::job::Job::variant).
     pub fn of_variant(url: &Url, variant: Option<&str>, key: &Key) -> Origin {
         let Some(variant) = variant else { return Origin::of(url, key) };

@@ -66,7 +66,7 @@ impl Record {
         at.unwrap_or_default().strftime("%Y-%m-%d").to_string()
     }
 
-    /// Returns the conditions with which the server can say if its file has changed.
+    /// Returns the conditions that let the server say if its file has changed.
     pub fn conditions(&self) -> Conditions {
         match &self.validator {
             Validator::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },

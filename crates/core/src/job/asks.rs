@@ -125,8 +125,8 @@ impl ByteRange {
     }
 }
 
-/// Returns a text for the request of a job, which is the same in every run. Returns `None` if the request is
-/// a GET of the whole file without headers by which the server chooses the content.
+/// Returns a text for the request of a job. The text is the same in every run. Returns `None` if the request
+/// is a GET of the whole file without headers by which the server chooses the content.
 pub(super) fn variant(
     sends: Option<&Sends>,
     range: Option<ByteRange>,

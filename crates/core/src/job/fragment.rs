@@ -7,8 +7,8 @@ use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// If a text without the name of an algorithm has one of these numbers of hexadecimal digits, it is taken for
-/// a digest. conda uses MD5 (32 digits) and SHA-256 (64). Digests of 96 and 128 digits are SHA-384 and
+/// If a text without the name of an algorithm has one of these numbers of hexadecimal digits, it is treated
+/// as a digest. conda uses MD5 (32 digits) and SHA-256 (64). Digests of 96 and 128 digits are SHA-384 and
 /// SHA-512.
 const ALONE: [usize; 4] = [32, 64, 96, 128];
 

@@ -25,7 +25,8 @@ use format::{Element, Root};
 use quick_xml::events::BytesStart;
 use xml::{Document, Token, attribute, bad};
 
-/// The most files of a document. Real documents have far fewer. A longer set can be given as a list of lines.
+/// The highest number of files in a document. Real documents have far fewer. A longer set can be given as a
+/// list of lines.
 const MOST_FILES: u64 = 50_000;
 
 /// The deepest nesting of elements. The format needs five levels, and its extensions need a few more.

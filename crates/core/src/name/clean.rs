@@ -22,7 +22,7 @@ const INSTEAD: char = '_';
 ///
 /// These characters are replaced: both slashes (a backslash leads to another folder on Windows), the
 /// characters of [`show::is_unsafe_to_show`], and dots and dashes at the beginning. So the file is not
-/// hidden, and no other program takes its name for an option.
+/// hidden, and other programs do not read its name as an option.
 pub(super) fn component(text: &str) -> Option<String> {
     let text = text.trim();
     if text.chars().all(|c| c == '.' || c.is_whitespace()) {

@@ -210,7 +210,7 @@ impl Identity {
     }
 
     /// Validates a response with a range. Returns which of its bytes are used. If the range is compared with
-    /// the end of another tool's partial file, it also returns what is then known about the file.
+    /// the end of another tool's partial file, this function also returns what is then known about the file.
     ///
     /// # Errors
     /// Returns why no byte of the response may be written.
@@ -254,8 +254,8 @@ impl Identity {
         Ok((validate::range(&start, from, end, remote)?, None))
     }
 
-    /// Returns the URL that the written bytes came from, if it belongs to another source. An equal size and
-    /// ETag on another mirror do not show that the files are equal.
+    /// Returns the URL that the written bytes came from, if this URL belongs to another source. An equal size
+    /// and ETag on another mirror do not show that the files are equal.
     fn other_origin(&self, source: usize, joining: Joining<'_>) -> Option<&str> {
         let start = self.start()?;
         let same = match (joining.sources.origin(source), start.origin) {

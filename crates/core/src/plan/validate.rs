@@ -26,8 +26,8 @@ pub(super) struct Segment {
     pub(super) end: u64,
 }
 
-/// Validates a response to a request for the bytes from `from` to before `end`. `known` is what is known
-/// about the file.
+/// Validates a response to a request for the bytes from `from` up to, but not including, `end`. `known` is
+/// what is known about the file.
 ///
 /// # Errors
 /// Returns why no byte of the response may be written.

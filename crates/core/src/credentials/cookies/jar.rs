@@ -7,12 +7,12 @@ use super::{Cookie, PAIR_MOST, Time, is_below, is_path, is_secure};
 use crate::credentials::Going;
 use url::Url;
 
-/// The most cookies of one domain, and the most cookies in all. Chromium has the same limits.
+/// The highest number of cookies of one domain, and of all domains together. Chromium has the same limits.
 const OF_DOMAIN_MOST: usize = 180;
 const MOST: usize = 3300;
 
-/// The most cookies that are sent with one request, and the most bytes that they may have in all. curl has
-/// the same limits. Servers refuse longer headers.
+/// The highest number of cookies that are sent with one request, and the highest number of bytes that they
+/// have together. curl has the same limits. Servers refuse longer headers.
 const SENT_MOST: usize = 150;
 const SENT_BYTES_MOST: usize = 8190;
 

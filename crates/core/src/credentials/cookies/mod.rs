@@ -21,7 +21,8 @@ use url::{Host, Url};
 /// Seconds since 1970, as in `Max-Age` and in cookie files.
 pub type Time = u64;
 
-/// The most bytes that the name and the value of a cookie may have together (RFC 6265bis, section 5.6).
+/// The highest number of bytes that the name and the value of a cookie may have together (RFC 6265bis,
+/// section 5.6).
 const PAIR_MOST: usize = 4096;
 
 /// A cookie.

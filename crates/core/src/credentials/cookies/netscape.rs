@@ -20,7 +20,7 @@ const HTTP_ONLY: &str = "#HttpOnly_";
 pub struct Mistake {
     /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// A description of the mistake.
     pub why: &'static str,
 }
 

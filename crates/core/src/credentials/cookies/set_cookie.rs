@@ -4,7 +4,8 @@ use super::{Cookie, PAIR_MOST, SecretKind, Time, date, is_below, is_public_suffi
 use crate::secret::Secret;
 use url::{Host, Url};
 
-/// The most bytes of the value of an attribute. An attribute with a longer value is ignored (section 5.6).
+/// The highest number of bytes in the value of an attribute. An attribute with a longer value is ignored
+/// (section 5.6).
 const ATTRIBUTE_MOST: usize = 1024;
 
 /// The longest life of a cookie, whatever the server says: 400 days (section 5.5).

@@ -13,13 +13,13 @@ use crate::job::{self, ChunkHashes, Destination, Headers, Job, NamedBy, fragment
 use crate::name::SafeName;
 use url::Url;
 
-/// The most URLs of a file. The largest sets of mirrors have some hundreds.
+/// The highest number of URLs of a file. The largest sets of mirrors have some hundreds.
 pub const MOST_URLS: usize = 1000;
 
-/// The most digests of a file. This is several times the number of algorithms.
+/// The highest number of digests of a file. It is several times the number of algorithms.
 const MOST_DIGESTS: usize = 64;
 
-/// The most notes of a file. A user does not read more.
+/// The highest number of notes about a file. A user does not read more of them.
 const MOST_NOTES: usize = 8;
 
 /// The longest name in bytes, with its folders. Systems accept no longer paths.

@@ -62,7 +62,8 @@ impl Root {
         Ok(Root { version, prefix })
     }
 
-    /// Returns the element that this name in the namespace of the root stands for.
+    /// Returns the element that this tag begins. A name outside the namespace of the root is
+    /// [`Element::Other`].
     pub(super) fn element(&self, start: &BytesStart<'_>) -> Result<Element, Error> {
         let name = start.name();
         let Some(local) = name.as_ref().strip_prefix(self.prefix.as_str()) else { return Ok(Element::Other) };

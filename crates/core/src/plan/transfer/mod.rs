@@ -166,10 +166,10 @@ impl Transfer {
         }
     }
 
-    /// Returns true if a worker's response, which ends at `end`, is still needed. It is not needed if its
-    /// bytes have arrived already, or if its digest cannot be compared because of other workers' bytes. If
-    /// the worker is a probe, it becomes the only worker of its segment. `digest_until` is the last byte of a
-    /// response that has a digest of its own.
+    /// Returns true if a worker's response, which ends at `end`, is still needed. The response is not needed
+    /// if its bytes have arrived already, or if its digest cannot be compared because of other workers'
+    /// bytes. If the worker is a probe, it becomes the only worker of its segment. `digest_until` is the last
+    /// byte of a response that has a digest of its own.
     pub(super) fn is_needed(
         &mut self,
         worker: WorkerId,

@@ -13,7 +13,7 @@ use crate::settings::Verify;
 /// The algorithm of lock files. Every system has a tool for it.
 const RECORDED: Algorithm = Algorithm::Sha256;
 
-/// What the content of a file is expected to be.
+/// The expected content of a file.
 #[derive(Debug)]
 pub(super) struct Expectations {
     verify: Verify,

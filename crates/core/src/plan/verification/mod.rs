@@ -1,6 +1,7 @@
 //! Decides if the bytes of a file are right, and which mirror is at fault if they are not.
 //!
-//! [`Verification`] keeps the expected digests, which chunks are verified, and which mirrors are suspected.
+//! [`Verification`] keeps the expected digests. It also records which chunks are verified and which mirrors
+//! are suspected.
 //!
 //! Invariant: a file is published only if it matches every known digest. A mirror is blamed only if the file,
 //! or a chunk, became right when its bytes were replaced by those of others. Otherwise the digest itself may
