@@ -1,6 +1,7 @@
-//! What the options ask for other than a whole file by GET: `--request`, `--data`, `--json` and `--range`.
+//! Reads the options that request something other than a whole file by GET: `--request`, `--data`, `--json`
+//! and `--range`.
 //!
-//! Invariant: only jobs whose URLs the person gave send such a request.
+//! Invariant: only jobs whose URLs the user gave send a method or a body of these options.
 
 use crate::args::{Args, BodyOption, Command, Verify};
 use crate::given;
@@ -11,7 +12,7 @@ use std::io::{self, Read};
 /// The longest body, in bytes. It is kept in memory.
 const LONGEST: usize = 16 << 20;
 
-/// What is asked for.
+/// The method and the body that are sent, and the range that is requested.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asks {
     sends: Option<Sends>,
@@ -22,7 +23,7 @@ impl Asks {
     /// Reads the options and the file of the body.
     ///
     /// # Errors
-    /// What is wrong, for people. It contains nothing of the body.
+    /// Returns what is wrong, in words for the user. The text contains nothing of the body.
     pub(crate) fn of(args: &Args) -> Result<Asks, String> {
         let http = &args.options.http;
         let body = match (&http.data, &http.json) {
@@ -37,7 +38,7 @@ impl Asks {
         Ok(Asks { sends, range: http.range })
     }
 
-    /// Puts what is asked for into a job.
+    /// Puts the method, the body and the range into a job.
     pub(crate) fn apply(&self, mut job: Job) -> Job {
         if job.named_by == NamedBy::Person && self.sends.is_some() {
             job.sends.clone_from(&self.sends);
@@ -78,7 +79,7 @@ fn stdin() -> io::Result<Vec<u8>> {
     }
 }
 
-/// Returns why the options contradict each other, if they do.
+/// Returns the reason why the options contradict each other, if they do.
 pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let http = &args.options.http;
     let repairs = matches!(args.command, Some(Command::Repair(_)));

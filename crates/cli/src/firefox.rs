@@ -1,6 +1,8 @@
-//! Reads the cookies of Firefox, from a copy of its database: the browser may hold a lock on its own.
+//! Reads the cookies of Firefox from a copy of its database, because Firefox may hold a lock on the database
+//! itself.
 //!
-//! Invariant: nothing of the browser is changed, and the copy is for its user alone and deleted at once.
+//! Invariant: no file of Firefox is changed. Only the user can read the copy, and it is deleted as soon as it
+//! was read.
 
 use crate::platform;
 use crate::settings;
@@ -11,7 +13,8 @@ use rusqlite::{Connection, OpenFlags, Row};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders of Firefox below the home folder: of its own, of Snap, of Flatpak, and of macOS.
+/// The folders of Firefox below the home folder: those of the usual version, of Snap, of Flatpak, and of
+/// macOS.
 const FOLDERS: [&str; 4] = [
     ".mozilla/firefox",
     "snap/firefox/common/.mozilla/firefox",
@@ -19,26 +22,27 @@ const FOLDERS: [&str; 4] = [
     "Library/Application Support/Firefox",
 ];
 
-/// A larger number of seconds is one of milliseconds, as newer versions write them. It is the year 5138.
+/// The largest expiry that is read as seconds, which is in the year 5138. A larger number is read as
+/// milliseconds, because newer versions of Firefox write milliseconds.
 const SECONDS_MOST: i64 = 100_000_000_000;
 
-/// Returns the cookies of a profile: its name, its folder, or `None` for the default one. Cookies of
-/// containers are left out.
+/// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.
+/// Cookies of containers are left out.
 ///
 /// # Errors
-/// Why they cannot be read.
+/// Returns why the cookies cannot be read.
 pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let folder = profile_folder(profile)?;
     let database = folder.join("cookies.sqlite");
     let copy = settings::state_folder().ok_or("there is no folder for a copy of the cookies")?;
     let copy = copy.join(format!("firefox.{}", std::process::id()));
     let read = copy_of(&database, &copy).and_then(|copied| read(&copied).map_err(|e| e.to_string()));
-    // The copy must not stay, whatever happened.
+    // The copy must not stay, even if it could not be read.
     let _ = fs::remove_dir_all(&copy);
     read.map_err(|why| format!("the cookies in {} cannot be read: {why}", database.display()))
 }
 
-/// Copies the database with what was written to it last.
+/// Copies the database and its write-ahead log, which has the newest changes.
 fn copy_of(database: &Path, folder: &Path) -> Result<PathBuf, String> {
     platform::make_private_folder(folder).map_err(|e| e.to_string())?;
     let copied = folder.join("cookies.sqlite");
@@ -51,7 +55,8 @@ fn copy_of(database: &Path, folder: &Path) -> Result<PathBuf, String> {
 }
 
 fn read(database: &Path) -> rusqlite::Result<Vec<Cookie>> {
-    // The copy is opened for writing, since what was written last may have to be merged into it.
+    // The copy is opened for writing, because the changes in its write-ahead log may have to be merged into
+    // it.
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mut statement = connection.prepare(
         "SELECT host, path, isSecure, isHttpOnly, expiry, name, value FROM moz_cookies WHERE originAttributes = ''",
@@ -81,7 +86,7 @@ fn profile_folder(profile: Option<&str>) -> Result<PathBuf, String> {
         return Ok(path.into());
     }
     let folders = settings::home().into_iter().flat_map(|home| FOLDERS.map(|folder| home.join(folder)));
-    // On Windows, it is beside our folder.
+    // On Windows, the folder of Firefox is beside the folder of downhaul.
     let beside = settings::config_folder().filter(|_| cfg!(windows));
     let folders = folders.chain(beside.map(|folder| folder.with_file_name("Mozilla").join("Firefox")));
     for folder in folders {
@@ -96,8 +101,8 @@ fn profile_folder(profile: Option<&str>) -> Result<PathBuf, String> {
     })
 }
 
-/// Returns the path of a profile in the text of `profiles.ini`. Without a name, it is that of the installed
-/// browser, or the one that is marked as the default.
+/// Returns the path of a profile in the text of `profiles.ini`. Without a name, this is the profile of the
+/// installed browser, else the one that is marked as the default, else the first one.
 fn path_of(text: &str, name: Option<&str>) -> Option<String> {
     let mut sections: Vec<Vec<(&str, &str)>> = Vec::new();
     for line in text.lines().map(str::trim) {

@@ -171,7 +171,7 @@ pub(crate) fn is_older_than_allowed(code: &str, message: &str) -> Option<String>
         .then(|| "The server may have TLS 1.2. Leave out --tls-min 1.3 to accept it.".into())
 }
 
-/// Returns advice if it is not known which of a server and a proxy requires a login.
+/// Returns advice if a login is required, but it is not known if the server or the proxy requires it.
 pub(crate) fn proxy_may_want_login(code: &str, message: &str) -> Option<String> {
     (code == "http.unauthorized" && message.contains("or from the proxy")).then(|| {
         "If the proxy wants a login, give it with --proxy-user NAME:PASSWORD. The login for the server is that of --user NAME."
@@ -189,8 +189,8 @@ pub(crate) fn has_expired(code: &str, url: &str) -> Option<String> {
     })
 }
 
-/// Returns advice if a server refuses a file after a redirect. Because of the redirect, that server did not
-/// get the user's headers. Both URLs are without secrets.
+/// Returns advice if a server refuses a file after a redirect. The reason may be that this server did not get
+/// the user's headers. Both URLs are without secrets.
 pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bool) -> Option<String> {
     let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&code);
     let (from, to) = (origin(given)?, origin(refused)?);

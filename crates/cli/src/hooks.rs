@@ -38,7 +38,7 @@ impl Hook {
     }
 }
 
-/// Returns true if a variable of the environment is one that a command gets.
+/// Returns true if an environment variable has the name of a variable that a command gets.
 pub(crate) fn is_fact(variable: &str) -> bool {
     variable.strip_prefix(PREFIX).is_some_and(|name| FACTS.contains(&name))
 }

@@ -7,8 +7,8 @@ use crate::logins;
 use crate::settings::variable;
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 
-/// Returns the proxy of `--proxy`, or else the proxies of the environment, which is read as curl reads it. A
-/// variable that cannot be used is an error only of the URLs that need it.
+/// Returns the proxy of `--proxy`, or else the proxies of the environment, which is read as curl reads it. If
+/// a variable has a proxy that cannot be used, this is an error only for URLs that need the proxy.
 ///
 /// # Errors
 /// Returns what is wrong with an option, without its value.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Checks that a lock file may be written to a path. If a file exists there, its first line must be that of a
-/// lock file. Any other file would be lost.
+/// lock file, because the file will be replaced.
 ///
 /// # Errors
 /// Returns why the file may not be written, in words for the user.

@@ -156,8 +156,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     exit
 }
 
-/// Returns the arguments with all secrets that files and the person have, and shows what the person should
-/// know of those files.
+/// Returns the arguments with all secrets, which come from files or are typed by the user. Shows the warnings
+/// about those files.
 fn with_secrets(args: &Args) -> Result<Args, Exit> {
     let args = given::with_headers(args).map_err(|why| usage(&why))?;
     let (args, notes) = logins::with_logins(&args).map_err(|no_login| match no_login {
@@ -387,8 +387,8 @@ fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, 
     let runtime = tokio::runtime::Handle::current();
     shared.files.store(input.count().unwrap_or(0), Ordering::Relaxed);
     shared.more.store(input.count().is_none(), Ordering::Relaxed);
-    // The end of the program does not wait for this thread, because it may be blocked in a read from an empty
-    // pipe.
+    // The end of the program does not wait for this thread, because the thread may be blocked in a read from
+    // an empty pipe.
     thread::spawn(move || {
         match input {
             Input::Jobs(jobs) => {
@@ -426,13 +426,14 @@ fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, 
     });
 }
 
-/// Says that not all files of a list are known, and ends the run with an error.
+/// Reports that a part of a list could not be read, and ends the run with an error.
 fn lost(shared: &Shared, why: &str) {
     error(why);
     shared.end(Exit::Disk);
 }
 
-/// Returns the number of jobs that were passed. Returns `None` if the session ended before the jobs did.
+/// Passes jobs to the session, and returns their number. Returns `None` if the session ended before all jobs
+/// were passed.
 fn feed_list(
     jobs: impl Iterator<Item = AtLine>,
     asks: &Asks,

@@ -19,7 +19,7 @@ use downhaul_engine::core::show::escaped;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// The environment variables that are read, and their effects. `docs/environment.md` is made from this.
+/// The environment variables that are read, and their effects. `docs/environment.md` is made from this table.
 pub const ENVIRONMENT: [(&str, &str); 13] = [
     (
         "DOWNHAUL_PARALLEL, DOWNHAUL_LIMIT_RATE and so on",
@@ -196,7 +196,7 @@ pub(crate) fn resolve(
     settings.signed_by = signed_by;
     settings.mirrors = args.options.verification.mirrors == args::Mirrors::Auto;
     settings.record = args.options.verification.record.is_some();
-    // A request that may change something on the server is repeated only if the person says so.
+    // A request that may change something on the server is repeated only if the user gave `--retries`.
     let once = Asks::is_special(args) && !args.has_retries;
     settings.retries = if once { 0 } else { args.options.failure.retries };
     settings.retry_on = args.options.failure.retry_on.clone();
@@ -269,7 +269,7 @@ pub(crate) fn resolve(
 }
 
 /// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request, as
-/// curl's `-d` is.
+/// after `-d` of curl.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;

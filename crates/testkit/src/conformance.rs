@@ -23,11 +23,11 @@ pub type Broken = String;
 /// What the protocol, or its server, can do. The rules depend on these abilities.
 #[derive(Debug, Clone, Copy)]
 pub struct Abilities {
-    /// True if it sends ranges.
+    /// True if the server sends ranges.
     pub ranges: bool,
-    /// True if it states a validator.
+    /// True if the server states a validator.
     pub validator: bool,
-    /// True if it states the size of the file before the bytes arrive.
+    /// True if the server states the size of the file before the bytes arrive.
     pub size: bool,
 }
 
@@ -37,8 +37,8 @@ impl Abilities {
 }
 
 /// Checks a source of a file that has this content and does not change. This function requests the whole
-/// file, only the facts, ranges, ranges at the end and beyond it, and several ranges at once. It also drops
-/// responses before their end.
+/// file, and the facts alone. It requests ranges inside the file, at its end and beyond its end, and several
+/// ranges at once. It also drops responses before their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.

@@ -53,7 +53,7 @@ pub struct World {
     validator: Validator,
     announces_length: bool,
     knows_ranges: bool,
-    /// If responses have a digest of the file, and if this digest is right.
+    /// `Some` if responses have a digest of the file. The value is true if this digest is right.
     pub(crate) digest: Option<bool>,
     /// True if ranges have digests of their own.
     digests_ranges: bool,
@@ -258,7 +258,7 @@ impl World {
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
         // If this server sends another range than the requested one, it states that range. A client that does
-        // not check it puts the bytes into the wrong place.
+        // not compare the stated range with its request puts the bytes into the wrong place.
         let first = match (partial, sins && self.rng.u8(0..3) == 0) {
             (true, true) => self.rng.u64(0..size),
             (true, false) => from,
@@ -290,8 +290,8 @@ impl World {
         Meeting { head: Ok(remote), body, end: Ok(()) }
     }
 
-    /// Changes a byte from time to time, if the digest of the range can detect it. The digest cannot detect
-    /// it if the range is longer than requested.
+    /// Changes a byte from time to time, if the digest of the range can detect it. If the sent range is
+    /// longer than requested, the digest cannot detect a change.
     fn spoil(&mut self, request: Request, meeting: &mut Meeting) {
         let Ok(Remote { span: Span::Range(range), range_digests, .. }) = &meeting.head else { return };
         let asked = request.to.is_none_or(|to| range.end <= to);
@@ -344,7 +344,7 @@ impl World {
     /// must not have been wrong.
     ///
     /// # Errors
-    /// Returns what is wrong with them.
+    /// Returns what is wrong with the bytes.
     pub fn check(&self, published: &[u8]) -> Result<(), String> {
         if !self.versions.iter().any(|version| version.as_slice() == published) {
             return Err(format!("{} bytes that are no version of the file", published.len()));

@@ -16,7 +16,7 @@ use downhaul_core::settings::{OnError, Verify};
 use std::time::Duration;
 use url::Url;
 
-/// The number of actions in a row without an input that is taken for an endless loop.
+/// If a plan returns this many actions in a row without an input, that counts as an endless loop.
 const ACTIONS_MOST: usize = 200;
 
 /// A source of choices that is made from bytes. After the last byte, it returns zeros.

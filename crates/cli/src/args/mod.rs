@@ -96,7 +96,7 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) again: Again,
 
-    /// A number of retries was given, and is not the usual one.
+    /// True if the command line has a number of retries. A default value does not count.
     #[arg(skip)]
     pub(crate) has_retries: bool,
 

@@ -15,7 +15,8 @@ pub type NumberOrAuto = Option<u16>;
 pub enum Header {
     /// Its name and its value.
     Line(String, String),
-    /// A file with one header a line. Unlike an option, it is not shown in the list of processes.
+    /// A file with one header on each line. Unlike the value of an option, the headers are not shown in the
+    /// list of processes.
     File(PathBuf),
 }
 

@@ -14,7 +14,8 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use downhaul_engine::core::host_rules::{HostOptions, HostPattern};
 use downhaul_engine::core::show;
 
-/// Keys that hold for the host also if the command line has the option, which is for the given URLs.
+/// Keys that apply to the host even if the command line has the same option, because that option applies to
+/// the given URLs only.
 const ADDED: [&str; 3] = ["header", "user", "bearer"];
 
 /// A section for hosts.

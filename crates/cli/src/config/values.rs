@@ -142,7 +142,7 @@ fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable>
             _ => None,
         });
     }
-    // The option for a proxy reads no file by itself.
+    // The option for a proxy does not read `@FILE` itself.
     if let Some(file) = text.strip_prefix('@').filter(|_| secrets::is_called(arg, 0, "PROXY")) {
         return secret_of(file).map(Some);
     }

@@ -226,7 +226,8 @@ impl Reader {
         }
         let query = self.query.join("&");
         if !query.is_empty() {
-            // curl looks for patterns in the given URLs only, and not in the query that it adds.
+            // curl looks for patterns in the given URLs only. It does not look for them in the query that it
+            // adds.
             let query = if has_patterns { body::without_patterns(&query) } else { query };
             self.urls.iter_mut().for_each(|url| *url = body::with_query(url, &query));
         }
@@ -265,7 +266,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Chooses when and how the login is sent. As `-u` alone, curl sends it at once with Basic.
+    /// Chooses when and how the login is sent. With `-u` alone, curl sends the login at once and with Basic.
     fn schemes(&mut self) {
         let schemes = self.schemes.as_slice();
         let has_login = self.has_login || self.urls.iter().any(|url| authority(url).contains('@'));
@@ -304,7 +305,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads `FILE:PASSWORD`. A colon after a backslash belongs to the name, and so does that of a drive.
+    /// Reads `FILE:PASSWORD`. A colon after a backslash belongs to the name of the file. The colon of a drive
+    /// such as `C:` also belongs to the name.
     fn cert(&mut self, value: &str) {
         let is_drive = |at: usize| at == 1 && value[2..].starts_with(['\\', '/']);
         let colon = value

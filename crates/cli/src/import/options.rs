@@ -116,7 +116,7 @@ pub(super) const TABLE: &[Row] = &[
     (Some('4'), &["ipv4"], false, To::Flag("ipv4")),
     (Some('6'), &["ipv6"], false, To::Flag("ipv6")),
     (None, &["http1.1"], false, To::Flag("http1")),
-    // `--http2` of curl is a wish, and HTTP/1.1 is used if the server has nothing else.
+    // `--http2` of curl is only a preference. curl uses HTTP/1.1 if the server does not support HTTP/2.
     (None, &["http2"], false, To::Anyway),
     (None, &["http2-prior-knowledge"], false, To::Flag("http2")),
     (None, &["compressed"], false, To::Words(&["--decode=auto"])),

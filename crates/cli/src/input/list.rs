@@ -1,4 +1,5 @@
-//! Reads lists of jobs from files and fetched documents. They are read twice.
+//! Reads lists of jobs from files and fetched documents. Each list is read twice: first to check it, and then
+//! again during the run.
 //!
 //! Invariant: a list file that has a mistake is refused as a whole, before any request.
 

@@ -66,7 +66,7 @@ pub(crate) fn who_else_may_write(_path: &std::path::Path) -> Option<&'static str
     None
 }
 
-/// Returns true if other users may read a file. The permissions of this system are not looked at.
+/// Returns false, because the permissions of this system are not checked.
 pub(crate) fn others_may_read(_path: &std::path::Path) -> bool {
     false
 }

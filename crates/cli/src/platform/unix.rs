@@ -209,8 +209,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-/// Returns a text if other users can change a regular file, because they own it or its mode lets all users
-/// write. A group may write, since many systems give each user a group of their own.
+/// Returns the reason why other users can change a regular file, if they can: one of them owns it, or its
+/// mode lets all users write. A group may write, since many systems give each user a group of their own.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The shortest bar. A shorter one is not worth its columns.
 const SHORTEST_BAR: usize = 8;
 
-/// The longest bar. A longer one shows no more detail that a person can see.
+/// The longest bar. In a longer bar, a person would see no more detail.
 const LONGEST_BAR: usize = 40;
 
 /// A screen with fewer columns has no bars. Name, per cent and speed are more important.

@@ -268,8 +268,8 @@ impl<'a> Messages<'a> {
         [vec![text], how_to_resume].concat()
     }
 
-    /// Returns the command that resumes the run, if a file failed and another run may succeed. The other run
-    /// does not fetch complete files again, and it continues the others.
+    /// Returns the command that resumes the run, if a file failed and another run may succeed. That run
+    /// fetches no complete file again, and continues the unfinished files.
     fn how_to_resume(&self) -> Vec<String> {
         if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
             && self.some_are_wrong

@@ -133,7 +133,7 @@ fn suffix(text: &str, columns: usize) -> &str {
 
 /// The speed over the last seconds, from samples of the progress.
 ///
-/// It starts with the first bytes. The time before them is not part of the speed.
+/// The measurement starts when the first bytes arrive. The time before that is not counted.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
     samples: VecDeque<(Duration, u64)>,

@@ -36,7 +36,7 @@ pub(super) struct Race {
     idle: Vec<(Tcp, f64)>,
     /// Connections of other downloads on the line.
     others: Vec<Tcp>,
-    /// The share of the line that other traffic uses, and the time when this ends.
+    /// The share of the line that other traffic uses, and the time when that traffic ends.
     burst: (f64, f64),
     /// The bytes in the queue.
     queue: f64,
@@ -322,7 +322,7 @@ impl Race {
         self.burst.0 * self.line.rate * step
     }
 
-    /// Returns the present round trip in seconds, including the time in the queue.
+    /// Returns the current round trip in seconds, including the time in the queue.
     fn round_trip(&self) -> f64 {
         self.line.round_trip + self.queue / self.line.rate
     }

@@ -80,7 +80,7 @@ impl SimHost {
         (counted.bans, counted.requests)
     }
 
-    /// Returns the present number of transfers.
+    /// Returns the current number of transfers.
     pub fn transfers(&self) -> usize {
         self.counted().transfers
     }

@@ -246,8 +246,8 @@ async fn reset_without_error(x: &mut Exchange) -> Result<(), h2::Error> {
     half_and_reset(x, http::Response::builder(), Reason::NO_ERROR).await
 }
 
-/// Always sends half of the body and then resets the stream. The response has no validator, so it cannot be
-/// resumed.
+/// Always sends half of the body and then resets the stream. The response has no validator, so the download
+/// cannot be resumed.
 async fn breaks_off(x: &mut Exchange) -> Result<(), h2::Error> {
     let head = http::Response::builder().header("content-length", x.size);
     half_and_reset(x, head, Reason::INTERNAL_ERROR).await

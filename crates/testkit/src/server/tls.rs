@@ -76,7 +76,8 @@ impl Default for Authority {
     fn default() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // With the name of the certificates that it signs, OpenSSL would take these for self-signed ones.
+        // If the authority had the same name as the certificates that it signs, OpenSSL would take these
+        // certificates for self-signed ones.
         params.distinguished_name.push(DnType::CommonName, "authority of tests");
         let key = KeyPair::generate().expect("a key");
         Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate") }
@@ -101,15 +102,15 @@ impl Authority {
         config_with(&certificate, &key, &[version], Arc::new(NoClientAuth))
     }
 
-    /// Returns the TLS settings of a server that asks clients for certificates of this authority, and serves
-    /// those without one only if `required` is false.
+    /// Returns the TLS settings of a server that asks clients for certificates of this authority. Clients
+    /// without a certificate are served only if `required` is false.
     pub fn config_for_clients(&self, required: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(Flaw::None);
         self.with_clients(&certificate, &key, required)
     }
 
-    /// Returns the TLS settings of a server with these names, which asks clients for certificates and serves
-    /// those without one, too.
+    /// Returns the TLS settings of a server with these names. The server asks clients for certificates, and
+    /// also serves clients without one.
     pub fn config_named(&self, names: &[&str]) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue_to(names, Flaw::None);
         self.with_clients(&certificate, &key, false)

@@ -1,10 +1,10 @@
-//! Logins by redirects and cookies, as the archives of NASA have them (Earthdata): a host with files, a host
-//! where people log in, and a host with the bytes.
+//! Logins by redirects and cookies, as the archives of NASA use them (Earthdata). There is a host with the
+//! URLs of the files, a host where users log in, and a host with the bytes.
 
 use crate::server::exchange::Exchange;
 use std::io;
 
-/// What a login at the host of `authorize` is: `me:hush`.
+/// The value of the header `Authorization` that [`authorize`] accepts. It is that of the login `me:hush`.
 const LOGIN: &str = "Basic bWU6aHVzaA==";
 
 /// Redirects to itself and sets a cookie, until the cookie comes back.
@@ -16,7 +16,8 @@ pub(super) fn cookie_wall(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &here), ("Set-Cookie", "wall=1; Path=/; HttpOnly")], b"")
 }
 
-/// Redirects to the bytes at `?data=URL`, for who has a session. Others are sent to log in at `&login=URL`.
+/// Redirects clients that have a session to the bytes at `?data=URL`. Redirects all others to the login at
+/// `&login=URL`.
 pub(super) fn granule(x: &mut Exchange) -> io::Result<bool> {
     let query = |key: &str| x.request.query(key).unwrap_or_default();
     let to = if has_cookie(x, "session=open-sesame") {
@@ -29,7 +30,7 @@ pub(super) fn granule(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &to)], b"")
 }
 
-/// Asks for a login and leads back with a code.
+/// Asks for a login, and then redirects back with a code.
 pub(super) fn authorize(x: &mut Exchange) -> io::Result<bool> {
     if x.request.header("authorization") != Some(LOGIN) {
         let challenge = "Basic realm=\"Please enter your credentials\"";
@@ -40,7 +41,7 @@ pub(super) fn authorize(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &back), ("Set-Cookie", cookie)], b"")
 }
 
-/// Opens a session and leads to the file.
+/// Opens a session, and then redirects to the file.
 pub(super) fn callback(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("code").is_none() {
         return x.respond("403 Forbidden", &[], b"no code\n");

@@ -1,4 +1,4 @@
-//! Files that need a login. The server asks for it with challenges.
+//! Serves files that need a login, for which the server asks with challenges.
 
 use crate::server::exchange::Exchange;
 use aws_lc_rs::digest::{self, SHA256, SHA512_256};
@@ -44,9 +44,9 @@ impl Wanted {
     }
 }
 
-/// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes in the order in which
-/// they are offered. With `&one=1` they are in one header. `&user=me&password=hush&realm=R&qop=auth` are the
-/// required values. `&uses=N` is how often a nonce may be used, and `&userhash=1` hides the user name.
+/// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes, in the order in which
+/// they are offered. With `&one=1`, one header has all of them. `&user=me&password=hush&realm=R&qop=auth` are
+/// the required values. `&uses=N` is how often a nonce may be used, and `&userhash=1` hides the user name.
 /// `&next=1` announces the next nonce, and `&domain=/a` names the protection space.
 pub(super) fn login(x: &mut Exchange) -> io::Result<bool> {
     let wanted = Wanted::of(x);

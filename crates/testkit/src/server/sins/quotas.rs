@@ -22,7 +22,7 @@ pub(in crate::server) struct Counted {
 }
 
 /// Behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and `limit_req_status 429` for
-/// `?rate=5&burst=3`. `&status=503` is another status.
+/// `?rate=5&burst=3`. `&status=503` chooses another status.
 pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(5) as f64;
     // One request is always answered. The burst comes in addition.
@@ -89,8 +89,8 @@ fn send_until_banned(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Refuses the first request for a file. `?how=` is the form of the refusal, and `?wait=2` is the pause that
-/// it asks for, in seconds.
+/// Refuses the first request for a file. `?how=` is the form of the refusal. The refusal asks for a pause of
+/// `?wait=2` seconds.
 pub(super) fn says_too_much(x: &mut Exchange) -> io::Result<bool> {
     if x.visit > 0 {
         return x.file(&[]);
