@@ -381,8 +381,8 @@ fn calls(name: &SafeName) -> impl Iterator<Item = String> {
     [name.original().map(String::from), Some(name.to_string())].into_iter().flatten()
 }
 
-/// Returns the URL of a file with this ending beside another one. The query and the fragment are dropped,
-/// since they belong to the other file only.
+/// Returns the URL of the file beside `url` that has the same name with this ending added. The query and the
+/// fragment of `url` are dropped, since they belong only to the file at `url`.
 fn with_ending(url: &Url, ending: &str) -> Option<Url> {
     let mut beside = url.clone();
     beside.set_query(None);

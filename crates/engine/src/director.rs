@@ -350,7 +350,7 @@ impl Director {
             }
         }
     }
-    /// Runs work on the disk on a thread that may block. If it is `quick`, [`ShortCalls`] runs it.
+    /// Runs work on the disk on a thread that may block. If the work is `quick`, [`ShortCalls`] runs it.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let (reports, span) = (self.reports.clone(), self.span(id));
         let work = move || drop(reports.send((id, span.in_scope(work))));

@@ -79,7 +79,7 @@
 //!
 //! let (writer, reader) = tokio::io::duplex(64 * 1024);
 //! session.add(Job::given("https://example.com/log")?.to_writer(AsyncWriter::new(writer))).await?;
-//! // `reader` has the bytes as they come.
+//! // `reader` receives the bytes as they arrive.
 //! # drop(reader); Ok(()) }
 //! ```
 //!

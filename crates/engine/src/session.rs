@@ -248,7 +248,7 @@ impl Session {
         self.reporter.events(true)
     }
 
-    /// Returns a stream for a screen. If its reader falls behind by 4,096 events, it misses events
+    /// Returns a stream for a screen. A reader that falls behind by 4,096 events misses events
     /// ([`Events::missed`]). [`Session::state`] returns the state after all events.
     pub fn latest_events(&self) -> Events {
         self.reporter.events(false)

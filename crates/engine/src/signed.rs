@@ -113,8 +113,8 @@ impl Signature {
         }
     }
 
-    /// Verifies that a file was signed. `digests` are its digests, and `open` opens it for reading. May
-    /// block.
+    /// Verifies that a file was signed. `digests` are the digests of the file, and `open` opens the file for
+    /// reading. May block.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason, or the error of reading the file.

@@ -1,5 +1,5 @@
 //! Runs one connection. A worker opens its source, waits until the director accepts the response, reads the
-//! body, passes it to the [`writer`], and reports its progress.
+//! body, passes the bytes to the [`writer`], and reports the progress.
 //!
 //! Workers pass all bytes from the network to the disk and the hasher. The director receives only their
 //! number. There is one exception. A small file that arrived together with the head of its response

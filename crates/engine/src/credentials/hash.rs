@@ -64,7 +64,8 @@ mod tests {
             "/doe.json",
             "NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm",
         );
-        // The RFC has the hashes of SHA-512 cut to 256 bits (errata 4897). These are those of SHA-512/256.
+        // In the RFC, these values are hashes of SHA-512 that were cut to 256 bits (erratum 4897). The values
+        // here are hashes of SHA-512/256.
         assert!(value.contains("userhash=true") && value.contains("algorithm=SHA-512-256"), "{value}");
         assert_eq!(
             hash(HashFunction::Sha512_256, b""),

@@ -201,8 +201,8 @@ impl Nonce {
     }
 }
 
-/// Returns random text that the server cannot predict (RFC 7616, section 5.12). It comes from the seeds of
-/// hash tables in std, which have 128 random bits.
+/// Returns random text that the server cannot predict (RFC 7616, section 5.12). The text is made from the
+/// seeds of hash tables in std, which have 128 random bits.
 fn cnonce(random: &RandomState, nonce: &str) -> String {
     format!("{:016x}{:016x}", random.hash_one(nonce), RandomState::new().hash_one(nonce))
 }

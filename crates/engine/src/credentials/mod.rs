@@ -267,7 +267,7 @@ impl Store {
         let going = given.going(url);
         let of_url = given.login.as_ref().ok().and_then(Option::as_ref);
         let of_url = of_url.filter(|_| SecretKind::Userinfo.may_go(going));
-        // A URL may have only a user name. Then the netrc file may have the password.
+        // If a URL has only a user name, the netrc file may have the password.
         let named = of_url.filter(|_| given.lacks_password).map(|login| login.user.as_str());
         let of_netrc = || {
             let netrc = self.settings.netrc.as_ref().filter(|_| SecretKind::Netrc.may_go(going))?;

@@ -31,7 +31,7 @@ use tracing::{Instrument, debug};
 #[derive(Default)]
 pub(super) struct Connections {
     pub(super) hosts: HashMap<String, Host>,
-    /// The number of connections. The workers read it to divide the memory among them.
+    /// The number of connections. The workers read this number to divide the memory among themselves.
     pub(super) count: Arc<AtomicUsize>,
     /// True if a file needed a connection and could not open one.
     pub(super) wanted: bool,
@@ -74,7 +74,7 @@ impl Connections {
         Connections { memory, limits, ..Connections::default() }
     }
 
-    /// Returns the host of that name. If it is new, it is created for this origin.
+    /// Returns the host of that name. A host that is not known yet is created for this origin.
     fn host(&mut self, name: &str, origin: Option<String>, most: usize) -> &mut Host {
         self.hosts.entry(name.to_string()).or_insert_with(|| {
             let origin = origin.unwrap_or_default();

@@ -22,8 +22,8 @@ pub(super) struct Queue {
     arrived: u64,
     /// True if the whole session is paused, so that no job starts.
     all_paused: bool,
-    /// True while the queue is full enough. It is filled again when it is half empty, so that the task that
-    /// fills it does not wake up for each job.
+    /// True while the queue is full enough. The queue is filled again when it is half empty. So the task that
+    /// fills the queue does not wake up for each job.
     full: bool,
     /// True if no job starts any more.
     closed: bool,

@@ -28,7 +28,7 @@ pub(super) struct Running {
     pub(super) meter: Arc<Meter>,
     pub(super) priority: i32,
     pub(super) limits: Limits,
-    /// True if its partial file is deleted when it ends unfinished.
+    /// True if the partial file is deleted when the job ends unfinished.
     pub(super) discard: bool,
     /// True if the job could use another connection and could not open one.
     pub(super) wants_more: bool,

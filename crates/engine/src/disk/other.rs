@@ -70,8 +70,8 @@ pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if there is a file at the path. On Windows an open file keeps its name, so it is the same
-/// file.
+/// Returns true if there is a file at the path. On Windows an open file keeps its name, so the file at the
+/// path is the open one.
 pub(super) fn is_at(_ours: &Metadata, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
 }

@@ -235,7 +235,7 @@ pub(super) fn attach(file: &File, name: &str, value: &[u8]) -> bool {
     }
 }
 
-/// Removes an extended attribute of a file, if it has it.
+/// Removes an extended attribute of a file, if the file has this attribute.
 pub(super) fn detach(file: &File, name: &str) {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     let _ = rustix::fs::fremovexattr(file, name);

@@ -19,8 +19,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 impl Places {
-    /// Returns what to do with a path. It may be free, the existing file may be kept, or a request to the
-    /// server must decide.
+    /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
+    /// to a request must decide.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -71,7 +71,7 @@ impl Places {
     /// Keeps the existing file if it is the wanted one.
     ///
     /// # Errors
-    /// Returns `file.exists` if it is a different file, or if the files cannot be compared.
+    /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let verified = self.verify(path, wanted, &[])?;
@@ -133,8 +133,8 @@ impl Places {
     }
 
     /// Keeps the existing file if it matches a given digest or if the server's file is the same. Returns
-    /// `None` if the file must be fetched, because it is different, or because nothing shows that it is the
-    /// same. An equal size alone is not enough.
+    /// `None` if the file must be fetched, because the existing file is different, or because nothing shows
+    /// that both are the same. An equal size alone is not enough.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, wanted, &[]) {
             Ok(Some(verified)) => return Ok(Some(stays(path, &format!("is up to date, {verified}")))),

@@ -8,8 +8,8 @@
 //!
 //! - It is a signature of a binary or a text document (5.2.1). For a file, only a binary one counts, because
 //!   a text signature ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no unknown
-//!   critical condition. It states when it was made, which is not in the future, and it has not expired
-//!   since.
+//!   critical condition. It states when it was made. That time is not in the future, and the signature has
+//!   not expired since.
 //! - It was made by the primary key of a given certificate, or by a subkey that the primary key allows to
 //!   sign. The subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
 //! - That key and the primary key existed and had not expired when the signature was made. The primary key
@@ -119,7 +119,7 @@ impl Certificates {
     }
 
     /// Reads a text that contains its signature. Returns the signed content and the signature, which is not
-    /// verified yet, or `None` if it is not such a text.
+    /// verified yet, or `None` if the text contains no signature.
     ///
     /// # Errors
     /// Returns why the signature does not count.

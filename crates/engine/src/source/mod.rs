@@ -9,7 +9,7 @@
 //! **Requests.** [`Source::open`] gets a [`Request`] for the whole file (`from` 0 and no `to`) or for the
 //! bytes `from..to`. A request with `about` is only for the facts, and the body of the response is not read.
 //! `open` is called many times, and several calls may run at the same time. Each connection of a file calls
-//! it for each range that it fetches.
+//! `open` for each range that the connection fetches.
 //!
 //! **Responses.** Return an [`Opened`] with the facts ([`Remote`]) and the body. The facts describe this one
 //! response.
@@ -24,8 +24,8 @@
 //!   after a failure. Never invent a validator. Two different contents of the file must not have the same
 //!   validator.
 //! - Set `can_resume` if ranges can be requested, and if ranges with equal validators belong to the same
-//!   content. A source may also set it if it is not certain that the server sends ranges. If the server then
-//!   ignores the range, only one request is lost.
+//!   content. A source may also set `can_resume` if it is not certain that the server sends ranges. If the
+//!   server then ignores the range, only one request is lost.
 //!
 //! **The body** is a stream of buffers of any size, in order. It ends with `None` only if all announced bytes
 //! arrived. Otherwise it ends with an error. After an error or `None`, the stream is not polled again.
@@ -157,8 +157,8 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 pub enum GivenBy {
     /// The user gave the URL. Headers and credentials of the user are sent to it.
     User,
-    /// A document named the URL as one of the job, such as a list that was fetched. Only headers of the job
-    /// itself are sent to it.
+    /// A document, such as a list that was fetched, named the URL as one of the URLs of the job. Only headers
+    /// of the job itself are sent to it.
     Document,
     /// A server named the URL, for example as a mirror. No headers or credentials are sent to it.
     Server,

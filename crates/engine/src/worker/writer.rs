@@ -198,7 +198,8 @@ impl Writer {
     }
 
     /// Holds reports back from now on, until the whole response is verified. A worker that was dropped may
-    /// have left bytes here that were never verified, so they are discarded, if the output allows it.
+    /// have left bytes here that were never verified, so these bytes are discarded, if the output allows
+    /// that.
     pub(super) async fn hold_back(&mut self) -> Result<(), Error> {
         if self.void().await? {
             self.held_back = Some(Vec::new());

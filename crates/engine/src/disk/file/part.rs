@@ -1,4 +1,4 @@
-//! A locked partial file. This file writes its bytes and its journal, and publishes or removes it.
+//! Writes the bytes and the journal of a locked partial file, and publishes or removes the partial file.
 //!
 //! Invariant: in each generation, only the first write of a byte is used. Nothing is written for an earlier
 //! generation, or after the file got its final name or was removed. The path is renamed or removed only if it
@@ -120,7 +120,7 @@ impl PartFile {
     /// Stores the record in an extended attribute, by which later runs recognise the file. If the disk has no
     /// extended attributes, later runs send a request to the server instead.
     fn attach(&self, what: &Attach) {
-        // The date is read back, since the disk may store it less exactly than it was set.
+        // The modification time is read back, because the disk may store it with less precision.
         let Ok(meta) = self.file.metadata() else { return };
         let Ok(modified) = meta.modified() else { return };
         let record = Record::new(what.origin, meta.len(), modified, what.now, &what.validator);

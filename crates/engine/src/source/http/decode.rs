@@ -209,8 +209,8 @@ fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
     })
 }
 
-/// Returns a decoder for `deflate`. That is the zlib format (RFC 1950), but some servers send raw deflate
-/// data (RFC 1951), and all browsers accept both.
+/// Returns a decoder for `deflate`. This coding is the zlib format (RFC 1950). Some servers send raw deflate
+/// data (RFC 1951) instead, and all browsers accept both.
 fn deflate(mut input: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     let mut first = Vec::new();
     input.by_ref().take(2).read_to_end(&mut first)?;

@@ -1,10 +1,10 @@
 //! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers for each origin what is known about that.
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https. A
-//! file is small if its list says so or, without a list, if the last files of its origin were small. For many
-//! small files, one shared connection saves handshakes. For a large file it is slow, because all segments
-//! would share one congestion window. If HTTP/2 fails before the head of a response, no file fails, because
-//! the same request is sent over HTTP/1.1.
+//! file counts as small if its list states a small size. If no list states its size, it counts as small if
+//! the last files of its origin were small. For many small files, one shared connection saves handshakes. For
+//! a large file it is slow, because all segments would share one congestion window. If HTTP/2 fails before
+//! the head of a response, no file fails, because the same request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;

@@ -1,5 +1,5 @@
-//! Allows only one file at a time to log in to a server that redirects lead to. The others wait and then
-//! begin again, since the server usually sends a cookie for all of them.
+//! Allows only one file at a time to log in to a server that redirects lead to. The other files wait, and
+//! then begin their requests again, since the server usually sends a cookie for all of them.
 //!
 //! Invariant: a file waits at most once, so that a login without a cookie costs only one more redirect.
 

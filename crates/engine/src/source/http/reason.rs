@@ -1,6 +1,6 @@
-//! Finds the reason for a refusal, beyond the status. It may be in a header, in a JSON or XML body, or the
-//! server may require a browser. The result is one line. The screen and the log escape it before they show
-//! it.
+//! Finds the reason for a refusal, in addition to the status. The reason may be in a header, or in a JSON or
+//! XML body. A header may also show that the server requires a browser. The result is one line. The screen
+//! and the log escape it before they show it.
 
 use http::HeaderMap;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Makes the TLS settings of connections. They decide which servers are trusted, and which of them get the
+//! Makes the TLS settings of connections. They decide which servers are trusted, and which servers get the
 //! client certificate.
 //!
 //! Invariant: connections with different [`Trust`] have different TLS settings, and never share a TLS

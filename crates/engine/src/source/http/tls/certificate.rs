@@ -38,7 +38,7 @@ pub(super) struct Facts {
     pub(super) issuer: Option<String>,
     /// The time after which the certificate is no longer valid.
     pub(super) not_after: UnixTime,
-    /// True if its subject and its issuer are the same.
+    /// True if the subject and the issuer of the certificate are the same.
     pub(super) is_self_signed: bool,
 }
 
@@ -71,7 +71,7 @@ struct Certificate<'a> {
     /// True if the certificate has an extension with names. Then the common name is ignored (RFC 6125,
     /// section 6.4.4).
     has_names: bool,
-    /// True if its subject and its issuer are the same.
+    /// True if the subject and the issuer of the certificate are the same.
     is_self_signed: bool,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Identity {
     pub(super) text: String,
 }
 
-/// Reads a certificate with its chain, and its key, which may be in the same file.
+/// Reads a certificate with its chain, and the key of the certificate. The key may be in the same file.
 ///
 /// # Errors
 /// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message

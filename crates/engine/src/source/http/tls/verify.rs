@@ -135,7 +135,7 @@ impl ServerCertVerifier for Strict {
     }
 }
 
-/// Trusts the certificates of `--cacert`. They are those of servers, or those of authorities that sign
+/// Trusts the certificates of `--cacert`. These are certificates of servers, or of authorities that sign
 /// certificates of servers.
 #[derive(Debug)]
 struct TrustGiven {
@@ -172,7 +172,7 @@ impl ServerCertVerifier for TrustGiven {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         // A server certificate that the user gave needs no authority. Most such certificates (`openssl req
-        // -x509`) claim to be that of an authority, so the usual verification would refuse them for a server.
+        // -x509`) claim to belong to an authority, so the usual verification would refuse them for a server.
         if self.given.iter().any(|one| one == end_entity) {
             return certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion());
         }
