@@ -5,13 +5,13 @@
 //! neither bytes nor files. Workers and blocking tasks handle them, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or running, or over. At most `settings.parallel` of the running jobs
-//! are active. The others wait for an answer of the user, or for a host that asked for a pause.
-//! [`Connections`] counts the connections, to each host and in all. A file without a connection gets one
-//! before another file gets an additional one.
+//! are active. The other running jobs wait for an answer of the user, or for the end of a pause that a host
+//! asked for. [`Connections`] counts the connections, to each host and in all. A file without a connection
+//! gets a connection before another file gets an additional one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which files start, and [`ending`]
-//! handles their end. [`control`] carries out commands. [`connections`] has the connections, [`placing`] the
-//! names and partial files, and [`verifying`] the digests.
+//! handles their end. [`control`] carries out commands. [`connections`] opens connections, [`placing`]
+//! chooses names and opens partial files, and [`verifying`] verifies bytes.
 
 mod connections;
 mod control;

@@ -91,9 +91,9 @@ pub enum Limiter {
     Refused,
     /// The host becomes slower with more connections.
     Punished,
-    /// More connections are not faster, because the line or the server is fully used.
+    /// More connections are not faster, because the network or the server is fully used.
     Line,
-    /// Each connection has a limit of its own. The server sets it, or the line loses packets.
+    /// Each connection has its own limit. The server sets this limit, or the network loses packets.
     EachConnection,
     /// The file ended before more connections were measured, or it could have only one connection.
     Unknown,

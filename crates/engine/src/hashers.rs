@@ -1,7 +1,7 @@
 //! Computes several digests of the same bytes, each with the fastest crate for it.
 //!
 //! Invariant: all digests are computed from the same bytes, in the same order. Several digests are computed
-//! on several threads, so that they do not slow down a fast line.
+//! on several threads, so that they do not slow down a fast download.
 
 use aws_lc_rs::digest::{self as sha, Context};
 use blake2::{Blake2b512, Digest as _};
@@ -10,7 +10,7 @@ use downhaul_core::digest::{Algorithm, Digest};
 use md5::Md5;
 use std::thread;
 
-/// From this many bytes on, a thread of its own is worthwhile for a digest. Starting a thread takes 20 µs,
+/// From this many bytes on, several digests are computed on several threads. Starting a thread takes 20 µs,
 /// and MD5 takes 400 µs for this many bytes.
 const WORTH_A_THREAD: usize = 256 * 1024;
 

@@ -45,7 +45,7 @@ impl Memory {
         self.hosts.known(origin, clock::wall())
     }
 
-    /// Writes the limits that the run found. Returns a note for the user, if there is one. Blocks.
+    /// Writes the limits that the run found. Returns a note for the user, if there is one. Blocks the thread.
     pub(crate) fn keep(self, learned: &[(String, Learned)]) -> Option<String> {
         let Some(path) = self.path.filter(|_| !learned.is_empty() || self.wrong.is_some()) else {
             return self.wrong;

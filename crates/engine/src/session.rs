@@ -1,4 +1,4 @@
-//! Has the [`Session`], with which a program runs downloads.
+//! Contains the [`Session`], with which a program runs downloads.
 //!
 //! A [`Session`] owns the queue to the director and the handle of the director's task. It decides nothing
 //! itself.

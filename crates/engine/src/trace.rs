@@ -1,4 +1,5 @@
-//! Has the names that the library uses for [`tracing`]. The documentation of the crate explains each of them.
+//! Contains the names that the library uses for [`tracing`]. The documentation of the crate explains each of
+//! them.
 //!
 //! Invariants: a URL is reported as [`downhaul_core::show::url`] shows it, and the value of a header is not
 //! reported. Without a subscriber nothing is formatted.

@@ -76,7 +76,8 @@ pub(crate) struct Worker {
     pub(crate) go: oneshot::Receiver<Go>,
     /// The end of the segment, or [`UNKNOWN_END`]. The director may move it closer.
     pub(crate) end: Arc<AtomicU64>,
-    /// The place where the worker stores all bytes of a small file, if they arrived at once.
+    /// The place where the worker stores all bytes of a small file, if they arrived together with the head of
+    /// the response.
     pub(crate) whole: Whole,
     /// The number of workers.
     pub(crate) workers: Arc<AtomicUsize>,
@@ -199,7 +200,7 @@ async fn receive(
                     writer.finish(report).await?;
                     return Err(e);
                 }
-                // The batch is written and reported at once, so that the plan has the progress of a slow
+                // The batch is written and reported immediately, so that the plan has the progress of a slow
                 // connection.
                 let since = clock::instant();
                 writer.finish(report).await?;

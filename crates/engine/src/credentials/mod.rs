@@ -261,7 +261,7 @@ impl Store {
         }
     }
 
-    /// Returns the login for a request. It may be sent at once, or after a challenge.
+    /// Returns the login for a request. The login may be sent immediately, or after a challenge.
     fn candidate<'a>(&'a self, asking: Asking<'a>) -> Option<Candidate<'a>> {
         let Asking { given, url, .. } = asking;
         let going = given.going(url);
@@ -295,7 +295,7 @@ impl Store {
 
     /// Returns the login that is sent without a challenge. This is a login that the server accepted before,
     /// or a login in a URL (as in curl and wget). With `--auth basic`, any login of the given origin is sent
-    /// at once. With `--auth digest`, no login is sent at once with Basic.
+    /// without a challenge. With `--auth digest`, no login is sent with Basic.
     fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
         let is_basic = match self.settings.schemes {

@@ -57,7 +57,7 @@ pub(super) struct AtWork {
     pub(super) end: Arc<AtomicU64>,
     pub(super) whole: Whole,
     pub(super) task: AbortHandle,
-    /// The time when its request was sent.
+    /// The time when the request of the worker was sent.
     pub(super) sent: Duration,
     /// The modification time of the file in the response. It is used once the response is accepted.
     pub(super) modified: Option<SystemTime>,

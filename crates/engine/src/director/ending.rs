@@ -14,7 +14,8 @@ use std::time::Duration;
 use tracing::debug;
 
 /// The controller of the number of files counts a finished file as its size plus this many bytes. A common
-/// line transfers about as much in the time of a request, so small files count for more than their size.
+/// network transfers about this many bytes in the time of a request. So small files count for more than their
+/// size.
 const FILE_COUNTS: u64 = 16 * 1024;
 
 /// The result of a session.
@@ -31,7 +32,7 @@ pub struct Summary {
     pub failed: u64,
     /// The number of failed files that the next run can resume.
     pub resumable: u64,
-    /// The number of files that were stopped with the run before they were complete.
+    /// The number of files that were not complete when the run was stopped.
     pub stopped: u64,
     /// The number of bytes of unfinished files that the next run can use.
     pub kept: u64,

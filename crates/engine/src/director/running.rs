@@ -289,8 +289,8 @@ pub(super) fn headers_of(job: &Job) -> Option<Arc<Headers>> {
     (!job.headers.0.is_empty()).then(|| Arc::new(job.headers.clone()))
 }
 
-/// Returns the size of a file as its list states it. JSON lines and lock files have the size among keys that
-/// are not checked.
+/// Returns the size of a file as its list states it. In JSON lines and lock files, the size is among the keys
+/// that are not checked.
 pub(super) fn listed_size(spec: &Job) -> Option<u64> {
     spec.size.or_else(|| spec.extra.get("size")?.as_u64())
 }

@@ -60,7 +60,7 @@ impl Director {
         self.queue.has_space() && !self.reporter.is_behind()
     }
 
-    /// Continues idle files, and starts files from the queue, as far as the limit allows.
+    /// Continues idle files, and starts files from the queue, as far as the limit of active files allows.
     pub(super) fn start_files(&mut self) {
         while self.has_room() {
             let Some((id, why)) = self.ready.pop_front() else { break };

@@ -179,8 +179,8 @@ pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
         && [by_name, content::promise(spec.urls[0].path())].contains(&Promise::Data)
 }
 
-/// Returns what the first written bytes look like. If they cannot be read, the result is that of ordinary
-/// data.
+/// Returns what the first written bytes look like. If the bytes cannot be read, the result is the same as for
+/// ordinary data.
 pub(super) fn look_at(part: &dyn Part) -> Look {
     let mut beginning = [0; content::ENOUGH];
     let read = part.read_at(0, &mut beginning).unwrap_or(0);

@@ -65,7 +65,7 @@ impl InOrder {
         let fail = |e: io::Error| super::failure(&e, path);
         if platform::is_block_device(path) {
             // Writing to a block device replaces its file system. This is probably a mistake. A user who
-            // wants it can use a pipe.
+            // wants to do that can use a pipe.
             let why = "it is a block device, and its content would be lost. To write to it on purpose, use -o - and a pipe";
             return Err(Error::new(ErrorKind::FileIsDevice, name, why));
         }

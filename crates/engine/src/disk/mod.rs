@@ -142,7 +142,7 @@ pub struct Publishing {
 pub struct Attach {
     /// The origin of the file.
     pub origin: Origin,
-    /// The validator of this version.
+    /// The validator of the file.
     pub validator: Validator,
     /// The URL without secrets, if it is stored too.
     pub url: Option<String>,

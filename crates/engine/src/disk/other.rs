@@ -1,4 +1,4 @@
-//! Has the functions of `unix.rs` for other systems (Windows). They are not tested.
+//! Contains the functions of `unix.rs` for other systems (Windows). They are not tested.
 
 use bytes::Bytes;
 use std::fs::{File, Metadata, OpenOptions};

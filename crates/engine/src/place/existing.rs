@@ -160,7 +160,7 @@ impl Places {
             return Ok(Some(Place::Ask(conditions)));
         };
         if remote.span == Span::Unchanged {
-            // Without a condition in the request, 304 has no meaning.
+            // If the request had no condition, a response with status 304 has no meaning.
             let known = there.file.recognise(&wanted.identity.origins);
             let asked = matches!(known, identity::Recognised::Ours(record) if record.conditions() != Conditions::default());
             return Ok(up_to_date.filter(|_| asked));
@@ -191,7 +191,8 @@ impl Places {
     }
 
     /// Returns true if a file without a record may belong to another job, because a server gave its name and
-    /// the run has other jobs. The files of several URLs often have the same name, size and date.
+    /// the run has other jobs. The files of several URLs often have the same name, size and modification
+    /// time.
     fn may_be_anothers(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> bool {
         let named_by_url = self.wished(wanted.spec).as_deref() == Some(path);
         there.file.record.is_none() && !named_by_url && self.taken.has_several()

@@ -66,7 +66,7 @@ impl Folders {
         seen.numbers.get(&self.hash(&name.to_string_lossy())).cloned().unwrap_or_default()
     }
 
-    /// Reads the folder of a path, if it was not read yet. Blocks.
+    /// Reads the folder of a path, if it was not read yet. Blocks the thread.
     pub(super) fn look_through(&self, path: &Path) {
         if let Some(folder) = path.parent() {
             self.seen_in(folder);

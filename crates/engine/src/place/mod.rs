@@ -88,7 +88,7 @@ impl Places {
         self.folders.is_free(path, identity)
     }
 
-    /// Returns the place of a job's file, if neither the file nor its partial file exists. Blocks.
+    /// Returns the place of a job's file, if neither the file nor its partial file exists. Blocks the thread.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
         let path = self.taken.of(job)?;
         self.folders.look_through(&path);

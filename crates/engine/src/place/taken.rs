@@ -1,7 +1,8 @@
 //! Reserves the paths of a run's files, in the order of its input.
 //!
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
-//! of the log. The number that a file of an equal name gets depends only on the order of the input.
+//! of the log. If several files have the same name, the numbers in their new names depend only on the order
+//! of the input.
 
 use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, PART, SafeName, same_file_key, side_files};
@@ -13,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The most files of one name. If there are more, something else is probably wrong.
 pub(super) const MOST_NUMBERED: u32 = 100_000;
 
-/// The endings of side files.
+/// The endings of side files (the partial file and the journals).
 const ENDINGS: [&str; 3] = [PART, JOURNAL, NEW_JOURNAL];
 
 /// The longest of these endings.

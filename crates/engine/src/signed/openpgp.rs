@@ -48,8 +48,8 @@ const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 /// The most signatures that are considered in one file. Releases of distributions have about three.
 const SIGNATURES_MOST: usize = 16;
 
-/// The fewest bits of an RSA key that is accepted (RFC 9580, section 12.4). They give 112 bits of security
-/// (NIST SP 800-57).
+/// The fewest bits of an RSA key that is accepted (RFC 9580, section 12.4). A key with this many bits gives
+/// 112 bits of security (NIST SP 800-57).
 const RSA_LEAST: u16 = 2048;
 
 /// The longest time that a signature may be in the future, in seconds. A day allows for clocks in the wrong
@@ -295,8 +295,8 @@ fn signer(
     })())
 }
 
-/// Returns true if a signature names this key. If it has a fingerprint, the shorter key identifier does not
-/// count.
+/// Returns true if a signature names this key. If the signature contains a fingerprint, the shorter key
+/// identifier does not count.
 fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     match signature.issuer_fingerprint().as_slice() {
         [] => signature.issuer_key_id().contains(&&key.legacy_key_id()),
@@ -304,8 +304,8 @@ fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     }
 }
 
-/// Checks the primary key for the time when something was signed. Returns the purpose of the key, if the
-/// certificate states it.
+/// Checks that the primary key was valid at the time when something was signed. Returns the purpose of the
+/// key, if the certificate states it.
 fn primary(
     certificate: &SignedPublicKey,
     made: Timestamp,
@@ -331,7 +331,7 @@ fn primary(
     Ok(flags(own))
 }
 
-/// Checks a subkey for the time when something was signed with it.
+/// Checks that a subkey was valid at the time when something was signed with it.
 fn subkey(
     certificate: &SignedPublicKey,
     subkey: &SignedPublicSubKey,

@@ -94,7 +94,7 @@ pub struct Request {
     /// the response is [`Remote::unchanged`].
     pub about: Option<Conditions>,
     /// The URL at which an earlier run found the file, after redirects. A source may send the request to this
-    /// URL at once.
+    /// URL directly.
     pub answered_at: Option<url::Url>,
     /// Headers of the job for the origin of its URL. A source must not send them to any other origin.
     /// Protocols without headers ignore them.

@@ -22,7 +22,8 @@ use std::path::Path;
 /// a longer file is probably not a journal.
 const LONGEST_JOURNAL: u64 = 256 * 1024 * 1024;
 
-/// The longest control file of aria2 that is read, in bytes. With pieces of 1 MiB it describes 128 TiB.
+/// The longest control file of aria2 that is read, in bytes. If the pieces of aria2 have 1 MiB, such a file
+/// describes 128 TiB.
 const LONGEST_CONTROL: u64 = 16 * 1024 * 1024;
 
 impl PartFile {

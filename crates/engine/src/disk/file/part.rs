@@ -178,7 +178,7 @@ impl Part for PartFile {
         if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
-        // Bytes beyond `end` were assigned to another connection in the meantime, which may have begun to
+        // In the meantime, bytes beyond `end` were assigned to another connection, which may have begun to
         // write them.
         let mine = data_below(offset, data, end.load(Ordering::Relaxed));
         let data = mine.as_deref().unwrap_or(data);

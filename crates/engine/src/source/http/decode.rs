@@ -48,7 +48,8 @@ enum Coding {
     Zstd,
 }
 
-/// Decodes the body of a whole file. A response without a coding, or with an unknown one, stays as it is.
+/// Decodes the body of a whole file. A response without a coding, or with an unknown one, is returned
+/// unchanged.
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
@@ -134,8 +135,8 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
             next = body.next() => next,
             () = reports.closed() => return,
         };
-        // The rest is read even after the decoder has ended, because only the end says that the body is
-        // complete.
+        // The rest is read even after the decoder has ended, because only the end of the coded body shows
+        // that this body is complete.
         let last = match next {
             Some(Ok(bytes)) => {
                 let _ = to.send(bytes).await;

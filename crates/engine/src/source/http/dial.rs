@@ -197,7 +197,7 @@ impl Dialer {
         }
     }
 
-    /// Returns the first connection that works. If an address fails, the next one is tried at once.
+    /// Returns the first connection that works. If an address fails, the next one is tried immediately.
     async fn race(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Vec<(SocketAddr, io::Error)>> {
         let mut next = addresses.iter();
         let mut dialling = FuturesUnordered::new();
@@ -219,7 +219,7 @@ impl Dialer {
                         let before = begun.iter().take_while(|one| **one != address);
                         before.for_each(|one| self.remember(*one, false));
                         self.remember(address, true);
-                        // A request is one small write, which the system must send at once.
+                        // A request is one small write, which the system must send immediately.
                         let _ = stream.set_nodelay(true);
                         return Ok(stream);
                     }

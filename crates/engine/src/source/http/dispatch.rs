@@ -32,8 +32,8 @@ use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-/// A file up to this size is small. On common lines it arrives in a few round trips, before another
-/// connection could help.
+/// A file up to this size is small. On common networks such a file arrives in a few round trips, before
+/// another connection could help.
 const SMALL_FILE: u64 = 256 * 1024;
 
 /// After this many small files in a row, the next files of an origin are assumed to be small. For this many
@@ -190,9 +190,9 @@ impl Dispatcher {
                 Ok(Some(connection)) => match connection.send(url, http_request.clone()).await {
                     Ok(response) => return Ok(Some(response)),
                     Err(failed) => {
-                        // A server states how many requests it accepts at once in its first bytes, which may
-                        // arrive after the request was sent. So the first refusal is not a failure of the
-                        // connection.
+                        // In its first bytes, a server states how many requests it accepts at the same time.
+                        // These bytes may arrive after the request was sent. So the first refusal is not a
+                        // failure of the connection.
                         if tried > 0 || !matches!(failed, SendError::NotProcessed(_)) {
                             origin.retire(&connection);
                         }

@@ -33,8 +33,8 @@ use url::Url;
 /// reached only 26 MB/s at a round trip of 80 ms (measured).
 const WINDOW: u32 = 16 * 1024 * 1024;
 
-/// If this many streams are unread, they fill the connection's window, and all others must wait. A stream is
-/// not read while an existing file of its name is checked on the disk.
+/// If this many streams are unread, they fill the connection's window, and all others must wait. The stream
+/// of a file is not read while an existing file of the same name is checked on the disk.
 const UNREAD: u32 = 4;
 
 /// The longest head of a response, in bytes. With the connections and streams that `dispatch` allows, all
@@ -43,10 +43,10 @@ const UNREAD: u32 = 4;
 const HEAD_MOST: u32 = 64 * 1024;
 
 /// A connection is alive if it answers a PING within this time, even if `--timeout` is shorter. The round
-/// trip over a satellite takes 0.6 s, and lines may have queues of seconds.
+/// trip over a satellite takes 0.6 s, and packets may wait for seconds in queues of the network.
 const PING_LEAST: Duration = Duration::from_secs(3);
 
-/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller window would slow down a line of some
+/// The initial window of HTTP/2 (RFC 9113, section 6.9.2). A smaller window would slow down a network of some
 /// kB/s.
 const WINDOW_LEAST: u32 = 65_535;
 

@@ -5,7 +5,7 @@
 //! of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
-//! end of the head are examined. A valid head that arrives at once is not copied.
+//! end of the head are examined. A valid head that arrives in one read is not copied.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -124,7 +124,7 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         let is_end = came.is_empty();
         bytes.extend_from_slice(came);
         buf.set_filled(before);
-        // hyper reports that the connection ended within a head.
+        // If the connection ended within a head, hyper gets the incomplete head and reports the error.
         self.state = if is_end { State::Giving(bytes, 0) } else { self.look(bytes, looked_at)? };
         Poll::Ready(Ok(()))
     }

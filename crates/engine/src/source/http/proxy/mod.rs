@@ -37,8 +37,8 @@ const SCHEMES_SHOWN: usize = 4;
 /// A proxy, and the last challenge for which it accepted the login.
 pub(super) struct Gateway {
     pub(super) proxy: Proxy,
-    /// Later requests answer this challenge at once (RFC 7616, section 3.6), so that a list of files costs
-    /// only one refusal.
+    /// Later requests answer this challenge immediately (RFC 7616, section 3.6), so that a list of files
+    /// costs only one refusal.
     challenge: Mutex<Option<Accepted>>,
     random: RandomState,
 }
