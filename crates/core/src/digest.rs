@@ -40,7 +40,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
 }
 
 /// The names of each algorithm and the length of its digests in bytes. The first name is the one that is
-/// shown. It is the name in RFC 9530 if there is one. Names are compared in their [`bare`] form.
+/// shown. If RFC 9530 has a name for the algorithm, it is that name. Names are compared in their [`bare`]
+/// form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -153,7 +154,7 @@ impl Algorithm {
     }
 }
 
-/// Returns a name in lower case, without hyphens and underscores. People write them in different ways.
+/// Returns a name in lower case, without hyphens and underscores. People write these names in different ways.
 fn bare(name: &str) -> String {
     name.replace(['-', '_'], "").to_ascii_lowercase()
 }
@@ -195,8 +196,8 @@ impl Digest {
         Some(Digest { algorithm, bytes: bytes.collect::<Option<Vec<u8>>>()? })
     }
 
-    /// Reads base64 with padding (RFC 4648, section 4). Returns `None` if it is not exactly one digest of
-    /// that algorithm.
+    /// Reads base64 with padding (RFC 4648, section 4). Returns `None` if the text is not exactly one digest
+    /// of that algorithm.
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Digest> {
         // A longer text cannot be a digest. It is refused without decoding.
         let sane = text.len() <= 2 * algorithm.size() + 4;

@@ -1,10 +1,16 @@
 //! Everything that can go wrong, as one flat list with stable codes.
 //!
-//! The [`ErrorKind`] alone decides if a failure is retried ([`Retry`]), what has to be repaired ([`Blame`],
-//! which gives the exit status), what the failure affects ([`Scope`]), what it shows about its source
-//! ([`SourceVerdict`]), what happens to written bytes ([`WrittenBytes`]), what the same command would do in
-//! another run ([`NextRun`]), and which code programs see. Sentences for people and hints are in the command
-//! line. `docs/errors.md` is generated from this list.
+//! The [`ErrorKind`] alone decides:
+//!
+//! - if a failure is retried ([`Retry`]);
+//! - what has to be repaired ([`Blame`], which gives the exit status);
+//! - what the failure affects ([`Scope`]);
+//! - what the failure shows about its source ([`SourceVerdict`]);
+//! - what happens to written bytes ([`WrittenBytes`]);
+//! - what the same command would do in another run ([`NextRun`]);
+//! - which code programs see ([`ErrorKind::code`]).
+//!
+//! Sentences for people and hints are in the command line. `docs/errors.md` is generated from this list.
 
 use std::fmt;
 use std::time::Duration;

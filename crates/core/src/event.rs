@@ -253,7 +253,7 @@ impl EventKind {
     }
 }
 
-/// A failure as events report it.
+/// A failure, in the form that events report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {

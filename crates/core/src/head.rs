@@ -2,8 +2,8 @@
 //! dangerous.
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
-//! lines is written again without them, so that the strict library reads the head as it was understood here.
-//! `docs/leniency.md` lists all cases for users.
+//! lines is written again without these lines, so that the strict library reads the head as it was understood
+//! here. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the end or the coding of the body (the names in [`MEANINGFUL`]) is never dropped.
 //! The line is read, or the whole response is refused. Otherwise an incomplete body, or the body of another
@@ -41,7 +41,7 @@ pub struct Tidied {
     pub dropped: Vec<String>,
 }
 
-/// Why a response is refused because of its head, in words for the user.
+/// The reason why the head of a response is refused, in words for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub &'static str);
 
@@ -134,8 +134,8 @@ pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
 
 /// Splits a head into its status line and its header lines. The line ends and the blank line are left out.
 fn split(head: &[u8]) -> Result<(&[u8], impl Iterator<Item = &[u8]>), Refused> {
-    // Some other programs end a line at a CR without an LF, or a text at a NUL. They would read the rest as
-    // another header.
+    // Some other programs end a line at a CR without an LF, or a text at a NUL. These programs would read the
+    // rest as another header.
     if head.contains(&0) {
         return Err(Refused("its head contains a NUL"));
     }
@@ -229,7 +229,7 @@ impl<'h> Reader<'h> {
     }
 
     /// Drops headers with control characters in their values. HTTP libraries refuse a whole response because
-    /// of them.
+    /// of such a header.
     fn check_values(&mut self) -> Result<(), Refused> {
         let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
         for field in std::mem::take(&mut self.fields) {
@@ -245,7 +245,7 @@ impl<'h> Reader<'h> {
     /// Makes sure that every program finds the same end of the body (RFC 9112, section 6.3).
     fn check_framing(&mut self) -> Result<(), Refused> {
         // `identity` is an old way to state that there is no transfer coding (RFC 2616, section 3.6). hyper
-        // would read to the end of the connection because of it, or because of an empty value.
+        // would read to the end of the connection because of this name, or because of an empty value.
         let is_none = |one: &Field| {
             let mut codings = one.value.split(|&byte| byte == b',').map(trimmed);
             one.is(TRANSFER) && codings.all(|one| one.is_empty() || one.eq_ignore_ascii_case(b"identity"))

@@ -169,10 +169,10 @@ pub fn size_of_refusal(headers: &HeaderMap) -> Option<u64> {
     if unit.eq_ignore_ascii_case("bytes") { digits(size.trim().strip_prefix("*/")?) } else { None }
 }
 
-/// Returns the wait that a `Retry-After` asks for, or `None` if there is none or it cannot be read.
+/// Returns the wait that a `Retry-After` asks for, or `None` if there is no such header or it cannot be read.
 ///
-/// A date is compared with the Date of the response, if it has one, because the clocks of server and client
-/// may differ. `now` is the wall clock of the client. A date in the past means no wait.
+/// A date is compared with the Date of the response, if the response has one, because the clocks of server
+/// and client may differ. `now` is the wall clock of the client. A date in the past means no wait.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = header_text(headers, &header::RETRY_AFTER)?;
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {

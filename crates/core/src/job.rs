@@ -32,7 +32,7 @@ pub struct Job {
     /// after those before it failed. The file then starts again, because the mirrors may have different
     /// bytes.
     pub urls: Vec<Url>,
-    /// Where the URLs came from. Some of them do not get the headers of the settings.
+    /// Where the URLs came from. The headers of the settings are not sent to all URLs of a document.
     pub named_by: NamedBy,
     /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
     /// may have been meant.
@@ -56,7 +56,8 @@ pub struct Job {
     /// host, port) of `urls` and to no others. They are not sent with requests for checksum lists and
     /// signatures beside the file.
     pub headers: Headers,
-    /// The request that is sent, if it is not a plain GET. It goes to the origins of `urls` and no other.
+    /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
+    /// others.
     pub sends: Option<Sends>,
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
     /// with them.
@@ -386,8 +387,8 @@ impl Destination {
 /// What to do if a file of the final name exists (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Keep the file if a given digest, its record, or the server's answer shows that it is the wanted file.
-    /// Otherwise fail.
+    /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
+    /// wanted file. Otherwise fail.
     Check,
     /// Keep the file and do not download, even if it is another file.
     Skip,

@@ -205,9 +205,9 @@ pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }
 
-/// Returns a short hash (16 digits of CRC-64/NVME). It keeps names different that would otherwise be equal.
-/// The hash need not resist attacks, because if two names have the same hash in one run, the later one gets a
-/// number.
+/// Returns a short hash (16 digits of CRC-64/NVME). The hash keeps names different that would otherwise be
+/// equal. The hash need not resist attacks, because if two names have the same hash in one run, the later one
+/// gets a number.
 fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }

@@ -62,7 +62,7 @@ impl Resolve {
         read().ok_or_else(|| "it must have the form HOST:PORT:ADDRESS".into())
     }
 
-    /// Returns the addresses, if they are for this host and port.
+    /// Returns the addresses, if the option applies to this host and port.
     pub fn addresses(&self, host: &Host<String>, port: u16) -> Option<&[IpAddr]> {
         let is_it = self.port == port && self.host.as_deref().is_none_or(|named| named == plain(host));
         is_it.then_some(&self.addresses)
@@ -131,8 +131,8 @@ impl fmt::Display for Interface {
 }
 
 impl DohServer {
-    /// Reads the URL. A `{?dns}` at its end is ignored, because the documentation of some servers writes it
-    /// as a template (RFC 8484, section 3).
+    /// Reads the URL. A `{?dns}` at its end is ignored, because the documentation of some servers writes the
+    /// URL as a template (RFC 8484, section 3).
     ///
     /// # Errors
     /// Returns the required form, in words for the user.

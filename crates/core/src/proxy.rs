@@ -80,7 +80,7 @@ impl Proxy {
         };
         let form = || "it must have the form http://host:port".to_string();
         // The text is read as a URL of http and as one of https. The URL library leaves out the usual port of
-        // a scheme. No port is the usual one of both, so one of the two URLs keeps the given port.
+        // a scheme. No port is the usual port of both schemes, so one of the two URLs keeps the given port.
         let [as_http, as_https] =
             ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{rest}")).map_err(|_| form()));
         let url = as_http?;
@@ -149,8 +149,8 @@ fn login_of(url: &Url) -> Result<Option<Login>, String> {
     checked(decoded(url.username())?, decoded(url.password().unwrap_or_default())?).map(Some)
 }
 
-/// Returns the login if it has no control characters. They would end a header or a field of SOCKS, and RFC
-/// 7617, section 2, forbids them.
+/// Returns the login if it has no control characters. Such characters would end a header or a field of SOCKS,
+/// and RFC 7617, section 2, forbids them.
 fn checked(user: String, password: String) -> Result<Login, String> {
     if user.chars().chain(password.chars()).any(char::is_control) {
         return Err("its user name or password has a control character".into());

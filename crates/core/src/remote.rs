@@ -26,7 +26,7 @@ pub struct Remote {
     /// The size of the whole file in bytes, if the source states it. A body with the whole file has exactly
     /// this many bytes.
     pub size: Option<u64>,
-    /// The validator, which tells versions of the file apart.
+    /// The validator. It tells versions of the file apart.
     pub validator: Validator,
     /// The time when the file last changed.
     pub modified: Option<SystemTime>,

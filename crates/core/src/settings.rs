@@ -112,7 +112,7 @@ pub struct Settings {
     /// The logins of a netrc file, for the origins of the given URLs and for hosts to which their redirects
     /// lead.
     pub netrc: Option<Netrc>,
-    /// The cookies of the run. Those that servers set are added to them.
+    /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,
     /// Cookies in the form of the header `Cookie` (`a=b; c=d`), for the origin of each given URL and for no
     /// other.

@@ -1,5 +1,5 @@
-//! Hosts that ban a client for too many connections. They close all its connections and refuse new ones for a
-//! while.
+//! Hosts that ban a client for too many connections. Such a host closes all connections of the client, and
+//! refuses new ones for a while.
 //!
 //! A failure is treated as a ban if connections were added a moment before, and if the failed file had
 //! received bytes. The limit is then the number of connections that received bytes before the others were
@@ -12,8 +12,8 @@ use crate::error::ErrorKind;
 use crate::throttle;
 use std::time::Duration;
 
-/// A failure within this time after connections were added may be caused by them. Programs that ban clients
-/// by reading log files need some seconds.
+/// A failure within this time after connections were added may be caused by the new connections. Programs
+/// that ban clients by reading log files need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first wait and the longest one. The wait doubles with each failure after a wait.

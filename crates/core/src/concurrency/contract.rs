@@ -53,7 +53,7 @@ pub struct Step {
     pub from: usize,
     /// The target after the change.
     pub to: usize,
-    /// Bytes a second at the target before. It is 0 if they were not measured.
+    /// The goodput at the target before, in bytes a second. It is 0 if it was not measured.
     pub goodput: f64,
     /// The reason for the change.
     pub why: StepReason,

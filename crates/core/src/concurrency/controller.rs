@@ -15,8 +15,8 @@ use std::time::Duration;
 pub const AUTO_MOST: usize = 64;
 
 /// A host that needs at least this time for its first byte starts with [`FAR_TARGET`] connections for a file,
-/// as soon as it has shown that it serves ranges. At such a distance, a single connection needs seconds to
-/// reach its full speed, and every lost packet slows it down again.
+/// as soon as the host has shown that it serves ranges. At such a distance, a single connection needs seconds
+/// to reach its full speed, and every lost packet slows it down again.
 const FAR: Duration = Duration::from_millis(10);
 
 /// The first target for a host that is far away. It is half of the number that people usually set for aria2
@@ -266,8 +266,8 @@ impl Controller {
     }
 
     /// Returns true if surplus connections may be stopped. They are stopped only if one file has all of them.
-    /// If there were several files, each file that starts would stop connections of the others, and they
-    /// would be needed again when it ends.
+    /// If there were several files, each file that starts would stop connections of other files. When the new
+    /// file ends, these connections would be needed again.
     fn may_stop(&self) -> bool {
         self.usage.may_stop && self.usage.files < 2
     }

@@ -1,5 +1,5 @@
 //! The limits of one host: how many connections it gets ([`Controller`]), how many files are requested from
-//! it in a second ([`RequestRate`]), and above how many connections it bans the client ([`Bans`]).
+//! it in a second ([`RequestRate`]), and the number of connections above which it bans the client ([`Bans`]).
 //!
 //! Invariant: the three are independent of each other, and the lowest of their limits applies.
 

@@ -14,12 +14,13 @@
 //!
 //! - `Ramp`: the first target is measured. It is 1, or 8 for a host that is far away. Then twice as many
 //!   connections are tried.
-//! - `TryMore`: the target was raised. It stays if the goodput grew by at least a twelfth of the ideal gain,
-//!   and then even more connections are tried. Otherwise the old target returns, and `Recheck` follows.
+//! - `TryMore`: the target was raised. The new target stays if the goodput grew by at least a twelfth of the
+//!   ideal gain, and then even more connections are tried. Otherwise the old target returns, and `Recheck`
+//!   follows.
 //! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. `Hold`
 //!   follows with the better one of the two targets.
-//! - `TryFewer`: the target was lowered. It stays if its goodput is at least 95 % of the earlier one.
-//!   Otherwise the old target returns. `Hold` follows.
+//! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the earlier
+//!   goodput. Otherwise the old target returns. `Hold` follows in both cases.
 //! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or at once
 //!   if the goodput fell below 85 %.
 //!

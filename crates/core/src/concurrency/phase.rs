@@ -182,8 +182,8 @@ impl Controller {
         }
     }
 
-    /// Tries another target if there is one to try. It is called after the first measurement and after a
-    /// hold.
+    /// Tries another target if there is one to try. This function is called after the first measurement and
+    /// after a hold.
     fn begin_trial(&mut self, now: Duration, goodput: f64) {
         let target = self.target;
         if self.next_trial == Direction::Fewer && target > self.least() {

@@ -16,14 +16,14 @@ const SLOWEST: f64 = 0.1;
 /// The factor by which a refusal lowers the rate.
 const DECREASE: f64 = 0.5;
 
-/// The increase in each second, in requests a second. Below one request a second, it is the increase for each
-/// file.
+/// The increase in each second, in requests a second. Below one request a second, this is the increase for
+/// each file.
 const INCREASE: f64 = 1.0;
 
 /// The span in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// If a host sent something within this time and then refuses a file without a reason, it got too many
+/// If a host sent something within this time and then refuses a file without a reason, the host got too many
 /// requests. The time is longer than the gap between two files at common limits, and shorter than the restart
 /// of a server.
 const SERVES: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
 //!
-//! The hash functions come from the caller, since this crate has none of them.
+//! The hash functions come from the caller, since this crate contains none.
 
 use crate::secret::{Login, Secret};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -44,7 +44,8 @@ pub struct DigestChallenge {
     is_utf8: bool,
 }
 
-/// The quality of protection: what the answer covers. Without it, the answer has the form of RFC 2069.
+/// The quality of protection: what the answer covers. Without a quality of protection, the answer has the
+/// form of RFC 2069.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Qop {
     Auth,

@@ -8,7 +8,8 @@ use url::Url;
 /// The reason why a login cannot be used. It contains no part of the login.
 pub type Refused = &'static str;
 
-/// Returns the login in the userinfo of a URL, if there is one. Its parts are percent-decoded once.
+/// Returns the login in the userinfo of a URL, if there is one. The parts of the login are percent-decoded
+/// once.
 ///
 /// # Errors
 /// Returns an error if the user name or the password contains control characters or is not UTF-8. No real
@@ -39,7 +40,7 @@ pub fn without_userinfo(url: &Url) -> Url {
 }
 
 /// Returns the value of `Authorization` for Basic authentication, in UTF-8. Returns `None` for a user name
-/// with a colon, which the server would read as another name (RFC 7617, section 2).
+/// with a colon, because the server would read another name (RFC 7617, section 2).
 pub fn basic(login: &Login) -> Option<Secret> {
     if login.user.contains(':') {
         return None;

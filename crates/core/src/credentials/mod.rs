@@ -58,7 +58,8 @@ pub struct Going<'a> {
     pub given: &'a Url,
     /// True if the user gave the URL of the file. Otherwise a document or a server named it.
     pub by_person: bool,
-    /// True if the URL of the file is one of its job. False if a server offered it, for example as a mirror.
+    /// True if the URL of the file is one of the URLs of the job. False if a server offered it, for example
+    /// as a mirror.
     pub is_of_job: bool,
 }
 

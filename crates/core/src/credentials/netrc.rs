@@ -6,7 +6,7 @@ use crate::secret::{Login, Secret};
 use std::fmt;
 use url::Host;
 
-/// The longest netrc file in bytes. Real ones have some KiB.
+/// The longest netrc file in bytes. Real files have some KiB.
 pub const LONGEST: usize = 1024 * 1024;
 
 /// The logins of a netrc file.

@@ -215,7 +215,7 @@ fn single(
     }
 }
 
-/// Reads `x-goog-hash: crc32c=BASE64,md5=BASE64`, which belongs to the object as it is stored.
+/// Reads `x-goog-hash: crc32c=BASE64,md5=BASE64`. The digests belong to the object as it is stored.
 fn google(headers: &HeaderMap, length: Option<u64>, into: &mut Vec<Expected>, notes: &mut Vec<String>) {
     const NAME: &str = "x-goog-hash";
     if !headers.contains_key(NAME) {

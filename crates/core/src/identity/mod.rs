@@ -32,8 +32,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns true if a partial file from that origin may be resumed. Its validator is compared later, when
-    /// there is a response.
+    /// Returns true if a partial file from that origin may be resumed. The validator of the partial file is
+    /// compared later, when there is a response.
     pub fn may_resume(&self, from: Option<Origin>) -> bool {
         self.has_strong_digest
             || from.is_some_and(|from| self.origins.iter().any(|origin| origin.may_resume(from)))

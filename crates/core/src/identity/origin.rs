@@ -72,16 +72,16 @@ pub struct Hashes {
     file: [u8; 8],
 }
 
-/// How two URLs compare.
+/// The relation between two URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// They are equal.
+    /// The URLs are equal.
     Same,
-    /// They are equal except for their signature.
+    /// The URLs are equal except for their signature.
     SignedDifferently,
-    /// They differ.
+    /// The URLs differ.
     Different,
-    /// They were hashed by different keys and cannot be compared.
+    /// The URLs were hashed with different keys and cannot be compared.
     Unknown,
 }
 

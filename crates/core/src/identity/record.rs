@@ -7,7 +7,8 @@ use crate::remote::Validator;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// The data in the record of a finished file. With it, a later run recognises the file without a request.
+/// The data in the record of a finished file. A later run recognises the file by this data, without a
+/// request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The hashes of the URL that the file came from.

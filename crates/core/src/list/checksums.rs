@@ -107,7 +107,7 @@ impl Checksums {
             entry.name.is_empty()
                 && self.entries.iter().take(at).all(|other| other.digest.algorithm != algorithm)
         };
-        // This ends soon even for a long list, since there are few algorithms.
+        // This loop ends soon even for a long list, since there are few algorithms.
         match self.entries.iter().enumerate().all(of_one_file) {
             true => self.entries.iter().map(|entry| entry.digest.clone()).collect(),
             false => Vec::new(),

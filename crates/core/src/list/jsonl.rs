@@ -32,7 +32,7 @@ const AROUND: [&str; 5] = ["checksum", "digest", "hash", "sum", "hex"];
 pub(super) fn parse(text: &str) -> Result<Job, Error> {
     let mut keys: Map<String, Value> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
     let mut job = urls(&mut keys)?;
-    // A lock file has no secrets. The user must add them again before the file can be downloaded.
+    // A lock file has no secrets. The user must add the secrets again before the file can be downloaded.
     let lacks_secret = |url: &Url| {
         url.path().contains(&format!("={HIDDEN}")) || url.query().is_some_and(|query| query.contains(HIDDEN))
     };

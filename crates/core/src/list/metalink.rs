@@ -6,7 +6,7 @@
 //!
 //! `xml` reads XML safely, `format` says what each element means, and `file` makes a job of a file.
 //!
-//! Invariant: the memory is limited to the document and one of its files.
+//! Invariant: the memory in use is limited to the document and one of its files.
 
 mod file;
 mod format;

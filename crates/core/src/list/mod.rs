@@ -1,4 +1,4 @@
-//! Reads jobs from lists, one line at a time. A list of any length needs only the memory of one line.
+//! Reads jobs from lists, one line at a time. Even a very long list needs only the memory for one line.
 //!
 //! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
 //! a text of any encoding and with any line ends into lines. [`metalink`] reads Metalink documents. Each file

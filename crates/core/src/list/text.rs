@@ -3,8 +3,8 @@
 //! A line ends with CR, LF or CRLF. A byte order mark gives the encoding of a text: UTF-8, or UTF-16 as
 //! Windows PowerShell writes it with `>`. Without a mark it is UTF-8.
 //!
-//! Invariant: the memory is limited to one line. A line is returned as soon as its end was read, even if the
-//! text comes from a pipe that stays open.
+//! Invariant: the memory in use is limited to one line. A line is returned as soon as its end was read, even
+//! if the text comes from a pipe that stays open.
 
 use std::io::{self, BufRead, Read};
 

@@ -54,8 +54,8 @@ fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || numbered.is_some_and(is_port)
 }
 
-/// Returns the name if it fits. Otherwise it cuts the name before its extension and adds a hash of the
-/// `whole` name.
+/// Returns the name if it fits. Otherwise, cuts the name before its extension and adds a hash of the `whole`
+/// name.
 fn fitted(name: String, whole: &str) -> String {
     if name.len() <= LONGEST {
         return name;

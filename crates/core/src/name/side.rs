@@ -2,7 +2,7 @@
 //! defined only here.
 //!
 //! Invariant: the names depend only on the final path and the tag, so every run finds the files of an earlier
-//! run. Each of them fits into [`LONGEST`] bytes if the final name does.
+//! run. Each name fits into [`LONGEST`] bytes if the final name does.
 
 use super::{LONGEST, cut_bytes, mark};
 use std::path::{Path, PathBuf};

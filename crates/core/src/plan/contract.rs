@@ -132,7 +132,7 @@ pub enum Action {
 /// How a partial file begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begin {
-    /// The beginning of its journal, or `None` if it has no journal.
+    /// The beginning of the journal, or `None` if the file has no journal.
     pub journal: Option<Start>,
     /// True if the bytes in the file are kept, because another tool left them.
     pub keep: bool,
@@ -150,7 +150,7 @@ pub enum Input {
     Placed(Result<Place, Error>, Option<Leftover>),
     /// The result of `Begin`.
     Begun(Result<(), Error>),
-    /// A worker has received a response, and waits until it is accepted.
+    /// A worker has received a response, and waits until the response is accepted.
     Opened {
         /// The worker.
         worker: WorkerId,
@@ -167,7 +167,7 @@ pub enum Input {
         /// same segment wrote some of them.
         fresh: bool,
     },
-    /// A worker has ended: its body or its segment ended, or it failed.
+    /// A worker has ended, because its body or its segment ended, or because the worker failed.
     Ended {
         /// The worker.
         worker: WorkerId,
@@ -260,17 +260,17 @@ pub enum Place {
     Free {
         /// The final path, in words for the user.
         path: String,
-        /// True if there is a partial file of an earlier run. It is only used in `Looked`.
+        /// True if there is a partial file of an earlier run. This field is used only in `Looked`.
         left: bool,
     },
-    /// A file exists at the path, and only the server can say if it is the same file. This variant is only
-    /// used in `Looked`.
+    /// A file exists at the path, and only the server can say if this file is the wanted one. This variant is
+    /// used only in `Looked`.
     Ask(Conditions),
     /// The file is not saved, because the existing file is kept.
     Taken {
         /// The path of the existing file.
         path: String,
-        /// The reason why it is kept, such as `already exists`.
+        /// The reason why the existing file is kept, such as `already exists`.
         reason: String,
     },
 }
@@ -280,7 +280,7 @@ pub enum Place {
 pub enum Leftover {
     /// The partial file of an earlier run, with its journal.
     Journal {
-        /// The file that it belongs to.
+        /// The description of the file in the journal.
         start: Start,
         /// The ranges that the journal claims.
         claims: Vec<Claim>,

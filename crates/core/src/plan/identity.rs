@@ -156,8 +156,8 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets what is known about the file, because it starts again. A partial file of another tool is still
-    /// compared later.
+    /// Forgets what is known about the file, because the file starts again. A partial file of another tool is
+    /// still compared later.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -286,7 +286,7 @@ impl Identity {
     /// Checks that another tool's partial file can be a beginning of the file in this response.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if it cannot be.
+    /// Returns `resume.damaged` if it cannot be such a beginning.
     pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
@@ -305,7 +305,7 @@ impl Identity {
     }
 
     /// Returns the error to report. If the server's file is shorter than another tool's partial file, the
-    /// error says that the partial file does not belong to it.
+    /// error says that the partial file does not belong to the server's file.
     pub(super) fn explain(&self, error: Error) -> Error {
         match &self.adopting {
             Some(left) if error.kind == ErrorKind::HttpRangePast => {
@@ -320,7 +320,7 @@ impl Identity {
     /// digest is already known or is among `digests`.
     ///
     /// # Errors
-    /// Returns `resume.unproven` or `remote.changed` if the job cannot continue it.
+    /// Returns `resume.unproven` or `remote.changed` if the job cannot continue the partial file.
     pub(super) fn check_leftover(
         &self,
         left: &Leftover,

@@ -141,8 +141,8 @@ impl Plan {
         }
     }
 
-    /// Handles a wrong digest of the whole file. If its bytes came from several mirrors, some of them are
-    /// fetched again from others.
+    /// Handles a wrong digest of the whole file. If the bytes of the file came from several mirrors, some of
+    /// the bytes are fetched again from other mirrors.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
         let replacement = match self.mixes() {
             false => None,
@@ -223,7 +223,7 @@ impl Plan {
             return;
         }
         // If another connection delivers bytes, the failure of an additional request shows only that the
-        // source accepts no more connections. It shows nothing about the file.
+        // source accepts no more connections. The failure shows nothing about the file.
         let receiving = self.transfer.ledger().assignments().iter().any(|one| one.receiving);
         let additional = !assignment.receiving && receiving;
         if !self.transfer.is_active() || (error.kind.scope() == Scope::Job && !additional) {
@@ -232,14 +232,14 @@ impl Plan {
     }
 
     /// Returns true if other mirrors can deliver the missing bytes. The failed source is dropped if it failed
-    /// too often, or if it can never deliver them.
+    /// too often, or if it can never deliver these bytes.
     fn other_mirrors_continue(&mut self, now: Duration, assignment: &Assignment, error: &Error) -> bool {
         let source = assignment.source;
         let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
         if self.state != State::Transferring || !theirs || !self.mixes() {
             return false;
         }
-        // If a chunk must come from one source alone, an incomplete part of it is useless.
+        // If a chunk must come from one source alone, an incomplete part of the chunk is useless.
         let partial = assignment.from..assignment.at;
         let useless = assignment.whole_only && self.transfer.ledger().is_contested(&partial);
         if useless {

@@ -1,8 +1,8 @@
 //! The sources of a job. This file decides which source is used next, and records what is known about each
 //! source.
 //!
-//! Invariant: there is always a current source. It is a source that sent wrong bytes only if there is no
-//! other source. [`super::transfer`] records which source sent which bytes.
+//! Invariant: there is always a current source. The current source may be one that sent wrong bytes only if
+//! there is no other source. [`super::transfer`] records which source sent which bytes.
 
 use super::transfer::Growth;
 use crate::identity::Origin;
@@ -27,7 +27,8 @@ pub(super) enum Out {
     Dropped,
     /// The source sent wrong bytes.
     SentWrongBytes,
-    /// The bytes of the source are being replaced by those of other sources. This shows if they were wrong.
+    /// The bytes of the source are being replaced by those of other sources. The result shows if the replaced
+    /// bytes were wrong.
     Suspected,
 }
 

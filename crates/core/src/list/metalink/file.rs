@@ -4,7 +4,7 @@
 //! left out with a note. A file is an error only if it has no usable name or URL.
 //!
 //! Invariant: a job has a name that stays below the output folder, at least one URL, and complete digests.
-//! The memory for a file is limited.
+//! The memory in use for a file is limited.
 
 use super::xml::beginning;
 use crate::digest::{Algorithm, Digest, Expected};

@@ -1,8 +1,8 @@
 //! Counts the retries of one job, and decides how long to wait before each retry. After progress, all retries
 //! are available again.
 //!
-//! Invariant: the number of used retries is never above the limit. It is reset only after [`PROGRESS`] new
-//! bytes.
+//! Invariant: the number of used retries is never above the limit. The number is reset only after
+//! [`PROGRESS`] new bytes.
 
 use crate::error::{Error, Retry};
 use crate::retry::PROGRESS;
@@ -94,8 +94,8 @@ impl Budget {
         plain.mul_f64(0.5 + self.next_jitter())
     }
 
-    /// Returns the wait before the job continues after progress. It prevents frequent requests to a broken
-    /// server.
+    /// Returns the wait before the job continues after progress. This wait prevents frequent requests to a
+    /// broken server.
     pub(super) fn short_wait(&mut self) -> Duration {
         Duration::from_millis(100).mul_f64(0.5 + self.next_jitter())
     }

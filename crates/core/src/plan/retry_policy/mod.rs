@@ -113,14 +113,14 @@ impl RetryPolicy {
         }
     }
 
-    /// Counts one retry. Returns the wait before it.
+    /// Counts one retry. Returns the wait before this retry.
     pub(super) fn spend(&mut self) -> Duration {
         self.budget.spend();
         self.budget.wait()
     }
 
-    /// Counts the retry that the user chose. Returns the wait before it. This is only the pause of the host,
-    /// because time has passed while the question was open.
+    /// Counts the retry that the user chose. Returns the wait before this retry. The wait is only the pause
+    /// that the host needs, because time has passed while the question was open.
     pub(super) fn spend_on_answer(&mut self, error: &Error) -> Duration {
         self.budget.spend();
         error.pause.map_or(Duration::ZERO, |pause| pause.wait)

@@ -2,8 +2,8 @@
 //!
 //! Invariant: every byte is in exactly one of these states: written, claimed (an earlier run wrote it, and it
 //! was not read back yet), assigned to one worker, or free. A hedge fetches bytes that are assigned to
-//! another worker too. They are used only if the hedge finishes first. [`SegmentLedger::check`] checks this
-//! invariant.
+//! another worker too. The bytes from the hedge are used only if the hedge finishes first.
+//! [`SegmentLedger::check`] checks this invariant.
 
 use super::{Assignment, Provenance};
 use crate::plan::WorkerId;
@@ -11,9 +11,9 @@ use crate::ranges::RangeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-/// If a worker delivered nothing for this time, it is dropped as soon as another worker could fetch its
-/// segment. If the response of a source took more than a quarter of this time, the limit is four times the
-/// time of the response.
+/// If a worker delivered nothing for this time, the worker is dropped as soon as another worker could fetch
+/// its segment. If the response of a source took more than a quarter of this time, the limit is four times
+/// the time of the response.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Returns the typical rate of a connection in bytes a second, after a new measurement of `rate`. `before` is
@@ -45,8 +45,8 @@ pub(in crate::plan) struct SegmentLedger {
     pub(super) latency: Duration,
     /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
-    /// How long a worker may be silent if another one could fetch its segment. It becomes longer with each
-    /// worker that is dropped for silence.
+    /// How long a worker may be silent if another one could fetch its segment. This time becomes longer with
+    /// each worker that is dropped because it was silent.
     patience: Duration,
 }
 
@@ -91,7 +91,8 @@ impl SegmentLedger {
         self.assignments.push(assignment);
     }
 
-    /// Records that a response arrived. The time that it took is the latency.
+    /// Records that a response arrived. The latency is the shortest time between a request and its response
+    /// so far.
     pub(super) fn on_response(&mut self, now: Duration, worker: WorkerId) {
         let known = self.latency;
         let Some(assignment) = self.get_mut(worker) else { return };
@@ -130,7 +131,8 @@ impl SegmentLedger {
     }
 
     /// Assigns bytes to a worker although they are assigned to another one already. If the other worker has
-    /// not reached these bytes, the new worker is a probe. Its response shows if the source sends ranges.
+    /// not reached these bytes, the new worker is a probe. The response to a probe shows if the source sends
+    /// ranges.
     pub(super) fn hedge(
         &mut self,
         now: Duration,
@@ -191,7 +193,7 @@ impl SegmentLedger {
         self.written.insert(range);
     }
 
-    /// Makes these bytes invalid. They are free as soon as the disk has discarded them.
+    /// Makes these bytes invalid. The bytes are free as soon as the disk has discarded them.
     pub(super) fn take_back(&mut self, ranges: &[Range<u64>]) {
         for range in ranges {
             self.written.remove(range.clone());

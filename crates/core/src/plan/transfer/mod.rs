@@ -45,7 +45,7 @@ pub(super) struct Transfer {
     single: bool,
     /// True if a range ended, and the server did not say if the file ends there too.
     open_ended: bool,
-    /// True if no response stated the size, and it is known only because the transfer ended.
+    /// True if no response stated the size, and the size is known only because the transfer ended.
     sized_by_end: bool,
     first_request: Option<Duration>,
     /// The number of the state of the partial file. Reports about an earlier state are ignored.
@@ -194,8 +194,8 @@ impl Transfer {
         digest_until.is_none_or(|last| self.ledger.set_whole_only(worker, last))
     }
 
-    /// Records that a worker's response was accepted. Its bytes arrive from now on. Returns its first byte,
-    /// and the offset after its last.
+    /// Records that a worker's response was accepted. Its bytes arrive from now on. Returns the first byte
+    /// that was requested, and the offset after the last byte of the segment.
     pub(super) fn accept(&mut self, now: Duration, worker: WorkerId) -> Option<(u64, Option<u64>)> {
         let assignment = self.ledger.get(worker)?;
         let (at, end) = (assignment.from, assignment.end);
@@ -259,7 +259,7 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that a worker wrote all bytes below `upto`. Returns false if it has no assignment.
+    /// Records that a worker wrote all bytes below `upto`. Returns false if the worker has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,

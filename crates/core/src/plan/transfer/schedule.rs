@@ -126,8 +126,8 @@ impl Transfer {
         !actions.is_empty()
     }
 
-    /// Starts a worker at this source, if one more worker can do something. `workers` is the number of all
-    /// workers.
+    /// Starts a worker at this source, if one more worker can do something. `workers` is the number of
+    /// workers that there will be in all.
     fn start_worker(
         &mut self,
         now: Duration,

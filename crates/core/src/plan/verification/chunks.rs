@@ -60,7 +60,7 @@ impl Chunks {
         Some((chunk, digest))
     }
 
-    /// Records that a chunk was read back. Returns false if it is not the requested one.
+    /// Records that a chunk was read back. Returns false if this chunk was not requested.
     pub(super) fn finish(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         if self.pending.as_ref() != Some(chunk) {
             return false;

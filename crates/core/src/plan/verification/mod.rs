@@ -47,7 +47,7 @@ pub(super) enum WholeResult {
         warnings: Vec<String>,
         /// How the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
-        /// The mirror that sent wrong bytes. They were then replaced.
+        /// The mirror that sent wrong bytes. These bytes were then replaced.
         guilty: Option<usize>,
     },
     /// A digest does not match. The text says which one.
@@ -110,7 +110,7 @@ impl Verification {
         self.set_chunks(chunks);
     }
 
-    /// Sets the chunk hashes. Output that is written in order cannot be read back, so it has none.
+    /// Sets the chunk hashes. Output that is written in order cannot be read back, so it has no chunk hashes.
     fn set_chunks(&mut self, hashes: Option<ChunkHashes>) {
         if let Some(hashes) = hashes.filter(|_| self.can_read_back() && self.chunks.is_none()) {
             self.chunks = Some(Chunks::new(hashes));
@@ -232,7 +232,7 @@ impl Verification {
         known.is_none_or(|(chunks, size)| chunks.all_verified(size) || !chunks.fit(size))
     }
 
-    /// Records that a chunk was read back. Returns false if it is not the requested one.
+    /// Records that a chunk was read back. Returns false if this chunk was not requested.
     pub(super) fn chunk_read(&mut self, chunk: &Range<u64>, good: bool) -> bool {
         self.chunks.as_mut().is_some_and(|chunks| chunks.finish(chunk, good))
     }
