@@ -22,7 +22,7 @@ pub(crate) enum Again {
 }
 
 impl Again {
-    /// Returns the command that was given.
+    /// Returns the command that the user gave.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
         let mut words = vec![command.get_name().to_string()];
         let mut part = Some((command, matches));
@@ -165,8 +165,8 @@ fn name(arg: &Arg) -> String {
     }
 }
 
-/// Returns true if the next run cannot read the value again: it is standard input, or a pipe that the shell
-/// opened for this command.
+/// Returns true if the next run cannot read the value again, because it is standard input, or a pipe that the
+/// shell opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
     // A list can be standard input.
     let reads = secrets::is_called(arg, 0, "LIST");

@@ -102,7 +102,7 @@ pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Sec
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
         let host = pair[0].trim();
-        // The text is not shown, because a header may stand in its place.
+        // The text is not shown, because the user may have typed a header in place of the host.
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             return Err("--header-for: the first value must be a host or HOST:PORT, before the header".into());
         }

@@ -1,7 +1,7 @@
 //! Runs the commands of `--on-complete` and `--on-error-run`, with the facts about a file in the environment.
 //!
-//! Invariant: no shell is involved, and no fact becomes a word of the command. One command runs at a time. A
-//! command that fails is a warning. After the run was stopped, no command starts.
+//! Invariant: no shell is involved, and no fact becomes a word of the command. One command runs at a time. If
+//! a command fails, a warning is shown. After the run was stopped, no command starts.
 
 use crate::import::split_words;
 use crate::ui::{EventReader, Next};

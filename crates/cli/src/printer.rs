@@ -1,5 +1,5 @@
 //! Writes to standard output and standard error. A closed pipe or terminal must not stop a transfer, so
-//! errors are ignored here. The print macros of std would panic.
+//! errors are ignored here. The print macros of std would panic after an error.
 
 use std::io::{self, Write};
 

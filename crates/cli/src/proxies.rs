@@ -58,7 +58,7 @@ fn check_hosts(hosts: &str) -> Result<(), String> {
 /// Returns the proxy of a section for hosts. An empty URL means a direct connection.
 ///
 /// # Errors
-/// Returns what is wrong with it, without its value.
+/// Returns what is wrong with the proxy, without its URL.
 pub(crate) fn of_section(http: &args::Http) -> Result<Option<Proxy>, String> {
     let text = http.proxy.as_ref().map(|proxy| proxy.expose().trim()).filter(|text| !text.is_empty());
     text.map(Proxy::parse).transpose().map_err(|why| format!("proxy: {why}"))

@@ -150,7 +150,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         }
         _ => exit,
     };
-    // Blocked threads (such as a reader of standard input, or a name lookup) are not waited for.
+    // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
     network.shutdown_background();
     exit

@@ -1,7 +1,7 @@
 //! Decides which values of options may be secret, and shows a value without its secret.
 //!
-//! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So a
-//! new option needs only the right name for its value.
+//! Invariant: the name that the help gives to the value of an option decides if the value may be secret. So
+//! for a new option, only the right name for its value must be chosen.
 
 use crate::input;
 use clap::Arg;

@@ -278,7 +278,7 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
         return Some(format!("-d is the folder, here {}/; --data sends a body", escaped(name)));
     }
     let ending = folder.extension()?.to_str()?;
-    // A name such as `v1.2` may be that of a folder. An ending with a letter is probably that of a file.
+    // A folder may have a name such as `v1.2`. A name whose ending has a letter is probably that of a file.
     let is_ending = ending.len() <= 5
         && ending.chars().all(|c| c.is_ascii_alphanumeric())
         && ending.chars().any(|c| c.is_ascii_alphabetic());
@@ -289,7 +289,7 @@ pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     })
 }
 
-/// Returns the settings of the output. `replay` needs only these.
+/// Returns the settings of the output. `replay` needs no other settings.
 pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
     let screen = is_screen(&std::io::stderr());
     let log = match args.options.reporting.log.clone() {

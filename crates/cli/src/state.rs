@@ -11,8 +11,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Returns the key for the hashes of URLs in the records of files. The first run creates the key. Returns
-/// `None` if the key can be neither read nor created. Files are recognised without a key too, but then a
-/// short secret in a URL could be guessed from its hash.
+/// `None` if the key can be neither read nor created. Without a key, files are recognised too, but a short
+/// secret in a URL could then be guessed from the hash of the URL.
 pub(crate) fn key(folder: &Path) -> Option<Key> {
     let path = folder.join("key");
     match read(&path) {

@@ -7,8 +7,8 @@ use downhaul_engine::core::job::{Job, NamedBy, Url};
 use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 
-/// The most origins that are remembered. Only these get the headers. Headers are meant for a few hosts, so
-/// the others hardly ever need them.
+/// The most origins that are remembered. Only these origins get the headers. Headers are usually meant for a
+/// few hosts only, so this limit hardly ever matters.
 const ORIGINS_MOST: usize = 1_000;
 
 /// The most origins that a warning names. The rest are counted.
@@ -40,7 +40,8 @@ impl Survey {
         remember(&mut self.given, url);
     }
 
-    /// Checks if downhaul can use the proxies of all URLs of the run. Other proxies are not checked.
+    /// Checks if downhaul can use the proxy of each URL of the run. Proxies that no URL needs are not
+    /// checked.
     ///
     /// # Errors
     /// Returns what is wrong with the first proxy that cannot be used.

@@ -99,7 +99,7 @@ fn repair(list: &Path, folder: Option<&Path>) -> String {
     command
 }
 
-/// Compares one file. Returns the word that is shown, a detail and the exit status.
+/// Compares one file with its digests. Returns the word that is shown, a detail and the exit status.
 fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
@@ -118,7 +118,8 @@ fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
     }
 }
 
-/// Returns the digests that the files must have. Also returns true if `what` is one list that has URLs too.
+/// Returns the digests that the files must have. The second value is true if `what` is a single list that
+/// also has URLs.
 fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> {
     let mut wanted = Wanted::new();
     if !what.is_dir() {

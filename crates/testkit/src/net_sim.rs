@@ -45,7 +45,7 @@ const SIZES: Sizes = Sizes {
 #[derive(Debug, Clone)]
 pub struct World {
     pub(crate) rng: Rng,
-    /// The versions of the file, in order. A later request never gets an earlier version.
+    /// The versions of the file, in order. A request never gets an older version than an earlier request.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
     /// The chance that the server misbehaves for a request, in percent.
@@ -57,8 +57,8 @@ pub struct World {
     pub(crate) digest: Option<bool>,
     /// True if ranges have digests of their own.
     digests_ranges: bool,
-    /// True if a list states digests of the file or of its chunks. If there are several sources, one of them
-    /// then sends a wrong byte from time to time.
+    /// True if a list states digests of the file or of its chunks. If there are also several sources, one of
+    /// them sends a wrong byte from time to time.
     pub(crate) known: bool,
     /// True if the digests of the list are wrong, so that no source has such a file.
     list_is_wrong: bool,

@@ -33,7 +33,7 @@ impl Choices<'_> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// Returns an offset at which a decision of the plan changes, or one next to it.
+    /// Returns an offset at which a decision of the plan changes, or an offset next to it.
     fn offset(&mut self) -> u64 {
         let base = self.one_of(&[0, 1, 1_000, 5_000, 9_999, 20_000, 65_536, u64::MAX / 2, u64::MAX - 1]);
         base.saturating_add(u64::from(self.byte() % 4)).saturating_sub(u64::from(self.byte() % 4))

@@ -72,7 +72,7 @@ struct Connection {
     end: Option<u64>,
     /// The time of the next step of the connection, or `None` if it waits until its response is accepted.
     due: Option<Duration>,
-    /// Bytes a second. A connection with 0 is silent.
+    /// The speed in bytes a second. A connection with the speed 0 is silent.
     speed: u64,
     generation: u32,
 }
@@ -231,7 +231,7 @@ impl Sim {
                 self.seen.cuts += 1;
                 let from = self.connection(worker).map_or(0, |connection| connection.from);
                 assert!(end > from, "seed {seed}: the new end leaves the worker no byte");
-                // Sometimes a worker gets its new end late, so this action is left out.
+                // Sometimes a worker learns its new end late. To simulate this, the action is ignored.
                 if self.connection(worker).is_some() && self.world.rng.u8(0..4) > 0 {
                     self.connection(worker).into_iter().for_each(|connection| connection.end = Some(end));
                 }

@@ -18,8 +18,8 @@ enum Here {
 
 use Here::{Anyway, AnywayFor, Instead};
 
-/// The short name, the long names, the name of the value if the option takes one, and what downhaul does with
-/// it.
+/// The short name, the long names, the name of the value (if the option takes one), and what downhaul does
+/// with the option.
 type Row = (Option<char>, &'static [&'static str], Option<&'static str>, Here);
 
 const TABLE: &[Row] = &[

@@ -113,7 +113,7 @@ pub(super) fn folders(text: &str) -> Result<Folders, String> {
     }
 }
 
-/// Reads a number of retries. "No limit" is the greatest number, which no run reaches.
+/// Reads a number of retries. "No limit" is stored as the greatest number, which no run reaches.
 pub(super) fn retries(text: &str) -> Result<u32, String> {
     match text.to_ascii_lowercase().as_str() {
         "inf" | "infinite" | "infinity" | "unlimited" => Ok(u32::MAX),

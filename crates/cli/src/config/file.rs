@@ -72,8 +72,8 @@ pub(super) enum Value {
 /// the user named the file.
 ///
 /// The file decides which proxy and which certificates are used, so another user must not be able to change
-/// it. If another user can, the default file is refused. A file that the user named is used with a warning,
-/// because on some disks every file looks writable.
+/// it. If another user can change the default file, the file is refused. A file that the user named is used
+/// with a warning, because on some disks every file looks writable.
 ///
 /// # Errors
 /// Returns what is wrong with the file, in one line.

@@ -64,7 +64,8 @@ pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, Stri
     }
 }
 
-/// Returns the options of `downhaul config`: all keys, and the options that choose the configuration.
+/// Returns the options of `downhaul config`. These are all keys, and the options that choose the
+/// configuration.
 pub(crate) fn options(command: &Command) -> impl Iterator<Item = &Arg> {
     let chooses = |arg: &&Arg| ["config", "profile"].contains(&long(arg));
     of(command).chain(command.get_arguments().filter(chooses))

@@ -1,7 +1,7 @@
 //! Translates the options of a command of curl into options of downhaul.
 //!
-//! Invariant: every option is translated, or left out with a note, or refused. Only options that request what
-//! downhaul always does are left out without a note.
+//! Invariant: every option is translated, left out with a note, or refused. An option is left out without a
+//! note only if it requests something that downhaul always does.
 
 use super::body;
 use super::options::{self, Data, Scheme, To};
@@ -100,7 +100,7 @@ impl Reader {
         self.option(&format!("--{name}"), *to, value.unwrap_or_default())
     }
 
-    /// Reads short options such as `-sLo NAME`. They are several letters, and the last one may take a value.
+    /// Reads short options such as `-sLo NAME`. Each letter is an option, and the last one may take a value.
     fn short(&mut self, letters: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         for (at, letter) in letters.char_indices() {
             let name = format!("-{letter}");

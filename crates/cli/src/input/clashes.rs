@@ -10,7 +10,7 @@ use std::path::Path;
 /// Describes the clash of two jobs with the same name. The text follows the word `would`.
 pub(super) const SAME: &str = "have the same name";
 
-/// Describes the clash of two jobs where the name of one is a folder in the name of the other. The text
+/// Describes the clash of two jobs if the name of one job is a folder in the name of the other. The text
 /// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 

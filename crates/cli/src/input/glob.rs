@@ -113,8 +113,8 @@ fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
     Err("a { is not closed")
 }
 
-/// Reads a range. Returns its values and the rest. Returns `None` for an ordinary bracket, which is that of
-/// an address or has nothing in it.
+/// Reads a range. Returns its values and the rest. Returns `None` for an ordinary bracket. Such a bracket
+/// belongs to an address, or is empty.
 fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Vec<String>, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');

@@ -77,8 +77,8 @@ impl List {
 
 /// The jobs of a list, each with its line number.
 pub struct Jobs {
-    /// True for a Metalink document. Someone else has usually written it, so one wrong file is no reason to
-    /// refuse the others.
+    /// True for a Metalink document. Such a document is usually written by someone else, so one wrong file is
+    /// no reason to refuse the other files.
     pub(super) of_a_document: bool,
     pub(super) all: Box<dyn Iterator<Item = AtLine>>,
 }

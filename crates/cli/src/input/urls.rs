@@ -132,8 +132,8 @@ fn job_for(text: &str) -> Result<Job, String> {
             ));
         }
     }
-    // The name of a host alone means the first page of that host. In a list, such a line is more likely to be
-    // a mistake.
+    // If only the name of a host is given, the first page of that host is downloaded. In a list, such a line
+    // is more likely to be a mistake.
     let given = given.or_else(|error| {
         let page = Some(format!("{text}/")).filter(|_| !text.contains('/'));
         page.and_then(|page| job::without_scheme(&page))

@@ -57,7 +57,7 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, bytes);
     }
-    // A link that leads to no file yet is replaced.
+    // A link whose target does not exist is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.tmp", std::process::id()));

@@ -30,7 +30,7 @@ pub(crate) fn is_in_front() -> bool {
     true
 }
 
-/// Returns a large number: there is no low limit for handles here.
+/// Returns a large number, because this system has no low limit for handles.
 pub(crate) fn raise_file_limit() -> usize {
     usize::MAX
 }

@@ -149,14 +149,14 @@ pub(crate) fn raise_file_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// The signals that this program handles, except those that it was started to ignore (nohup, background
-/// jobs).
+/// The signals that this program handles. Signals that were ignored when the program started (nohup,
+/// background jobs) stay ignored.
 pub(crate) struct Signals {
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
     hangup: Option<Stream>,
     go_on: Option<Stream>,
-    /// SIGXFSZ is handled, so that a file above the size limit fails and the program does not end.
+    /// SIGXFSZ is handled, so that a file above the size limit only fails, and does not end the program.
     _file_size: Option<Stream>,
 }
 
@@ -192,7 +192,8 @@ impl Signals {
     }
 }
 
-/// Returns the mask of ignored signals. Without unsafe code it is known only on Linux. Elsewhere it is empty.
+/// Returns the mask of ignored signals. Without unsafe code, the mask is known only on Linux. On other
+/// systems, it is empty.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

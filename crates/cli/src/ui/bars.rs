@@ -10,7 +10,7 @@ use downhaul_engine::core::show;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The shortest bar. A shorter one is not worth its columns.
+/// The shortest bar. A shorter bar shows too little to be worth its columns.
 const SHORTEST_BAR: usize = 8;
 
 /// The longest bar. In a longer bar, a person would see no more detail.

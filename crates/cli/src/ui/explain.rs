@@ -35,7 +35,7 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     out
 }
 
-/// Returns the entries of a list. If it is long, entries in its middle are left out, except with `-v`.
+/// Returns the entries of a list. If the list is long, entries in its middle are left out, except with `-v`.
 fn folded(entries: Vec<String>, verbose: bool) -> String {
     if verbose || entries.len() <= 2 * ENDS + 1 {
         return entries.concat();

@@ -31,7 +31,7 @@ pub(crate) enum Next {
 pub(crate) struct EventReader {
     runtime: Handle,
     pub(crate) reader: Events,
-    /// The number of events since the last pause between them.
+    /// The number of events that have arrived without a pause.
     in_a_row: u32,
 }
 

@@ -1,8 +1,8 @@
 //! Keeps a block of lines at the bottom of the terminal. It prints text above the block, and repaints the
 //! block in place.
 //!
-//! No library is used, since only some twenty lines of code move the cursor. They must work when the terminal
-//! is resized, when the program is stopped, and when a shell writes its prompt.
+//! No library is used, since only some twenty lines of code move the cursor. These lines must work when the
+//! terminal is resized, when the program is stopped, and when a shell writes its prompt.
 //!
 //! Invariant: between two repaints the cursor is at the first column of the block. A terminal that is resized
 //! keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them (xterm), and

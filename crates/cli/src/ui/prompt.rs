@@ -51,7 +51,7 @@ impl Prompt {
         Prompt { terminal, open: VecDeque::new(), asked: None }
     }
 
-    /// Adds the open questions of a state, because the screen may have missed their events.
+    /// Adds the open questions of a state. The screen may have missed the events of these questions.
     pub(crate) fn catch_up(&mut self, state: &State, messages: &Messages) {
         if self.terminal.is_none() {
             return;

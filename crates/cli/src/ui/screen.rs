@@ -1,4 +1,4 @@
-//! Shows messages, and below them bars (or plain lines) and the question.
+//! Shows messages. Below the messages, it shows bars (or plain lines) and the question.
 //!
 //! The screen runs on a thread of its own, reads events and progress, and paints at most ten times a second.
 //! If it falls behind, it misses messages. Its counts are still right, because they come from the state of

@@ -141,7 +141,7 @@ impl Sim {
             let wrong = self.world.rng.usize(length.saturating_sub(OVERLAP as usize)..length);
             self.disk[wrong] ^= 1;
         }
-        // Only a response with the whole file has digests of the whole file, and there may be no such
+        // Only a response with the whole file states digests of the whole file, and this run may get no such
         // response. A partial file that is shorter than the compared range is not adopted.
         self.world.digest = None;
         self.adopted = Some(length as u64).filter(|&length| length > OVERLAP);

@@ -144,8 +144,8 @@ impl Server {
         self.url(path.trim_start_matches('/'))
     }
 
-    /// Answers requests for one target (`/SIN/SIZE/NAME?...`) in the same way as requests for another one
-    /// from now on. So the file at a URL can change between two runs.
+    /// From now on, answers requests for one target (`/SIN/SIZE/NAME?...`) in the same way as requests for
+    /// another target. So the file at a URL can change between two runs.
     pub fn becomes(&self, target: &str, other: &str) {
         let slash = |text: &str| format!("/{}", text.trim_start_matches('/'));
         self.world.instead.lock().expect("no panic").insert(slash(target), slash(other));

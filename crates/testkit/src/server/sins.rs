@@ -1,5 +1,5 @@
-//! The list of all sins. A sin is a kind of misbehaviour, and each has a script of the same name. A script
-//! answers one request and returns true if the connection stays open.
+//! The list of all sins. A sin is a kind of misbehaviour, and each sin has a script of the same name. A
+//! script answers one request and returns true if the connection stays open.
 //!
 //! A script that misbehaves only once checks the number of earlier requests for the same target.
 

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 /// codings.
 ///
 /// These keys change what is sent:
-/// - `zeros=1`: the file has only zeros, which become very small;
+/// - `zeros=1`: the file has only zeros, so its coded form is very small;
 /// - `cut=N`: the last N bytes are missing, although the body ends as announced;
 /// - `more=TEXT`: this text follows the coded bytes.
 ///

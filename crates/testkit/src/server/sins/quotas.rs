@@ -43,9 +43,9 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&format!("{status} Too Many Requests"), &[], b"slow down\n")
 }
 
-/// Bans a client with more than `?most=2` transfers at once for `&millis=20000`. During the ban, all
-/// transfers are cut and every request gets 403, or a reset with `&how=reset`. `&rate=N` limits each
-/// transfer.
+/// Bans a client that has more than `?most=2` transfers at once. The ban lasts `&millis=20000` milliseconds.
+/// During the ban, all transfers are cut and every request gets 403, or a reset with `&how=reset`. `&rate=N`
+/// limits each transfer.
 pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
     let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);
     let ban = Duration::from_millis(x.number("millis").unwrap_or(20_000));
