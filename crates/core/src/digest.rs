@@ -260,12 +260,12 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A digest that a file must have, and where the digest came from.
+/// A digest that a file must have, and the place where the digest was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The digest.
     pub digest: Digest,
-    /// Where the digest came from, in words for the user: `X-Checksum-SHA256`, `the list`.
+    /// The place where the digest was found, in words for the user: `X-Checksum-SHA256`, `the list`.
     pub from: String,
 }
 

@@ -42,7 +42,7 @@ pub enum Blame {
     Stopped,
 }
 
-/// What a failure of one connection affects.
+/// The part of a job that a failure of one connection affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The failure ends this connection. Other connections of the job may continue.
@@ -51,7 +51,7 @@ pub enum Scope {
     Job,
 }
 
-/// What a failure shows about its source.
+/// The conclusion about a source from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
     /// Nothing, because it may have been an accident.
@@ -62,7 +62,7 @@ pub enum SourceVerdict {
     Differs,
 }
 
-/// What happens to the bytes that are already written.
+/// The effect of a failure on the bytes that are already written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WrittenBytes {
     /// The written bytes stay valid.
@@ -71,7 +71,7 @@ pub enum WrittenBytes {
     Discard,
 }
 
-/// What the same command would do in another run.
+/// The expected result of the same command in another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextRun {
     /// The command may succeed, or get further.

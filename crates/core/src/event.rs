@@ -54,7 +54,7 @@ pub struct Event {
     pub at: u64,
     /// The job of the event, or `None` if the event is about the whole run.
     pub job: Option<JobId>,
-    /// What happened.
+    /// The kind of the event, with its data.
     #[serde(flatten)]
     pub kind: EventKind,
 }
@@ -144,7 +144,7 @@ pub enum EventKind {
         algorithm: String,
         /// The digest in hexadecimal.
         digest: String,
-        /// Where the expected digest came from: `X-Checksum-SHA256`.
+        /// The place where the expected digest was found: `X-Checksum-SHA256`.
         source: String,
     },
     /// The file is complete and has its final name.
@@ -163,7 +163,8 @@ pub enum EventKind {
         chunk_length: Option<u64>,
         /// The time since the first request, in seconds.
         seconds: f64,
-        /// How the file was verified: `sha-256 from X-Checksum-SHA256`, `size only`, `end of transfer only`.
+        /// The method by which the file was verified: `sha-256 from X-Checksum-SHA256`, `size only`, `end of
+        /// transfer only`.
         proven: String,
         /// The digests that were computed, in hexadecimal, by the name of the algorithm.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -285,7 +286,7 @@ pub struct Progress {
     pub job: JobId,
     /// The name of the file, or its URL (without secrets) while it has no name.
     pub name: String,
-    /// What the job is doing.
+    /// The current activity of the job.
     pub phase: Phase,
     /// The number of valid bytes on the disk.
     pub bytes: u64,
@@ -298,7 +299,7 @@ pub struct Progress {
     pub wait: f64,
 }
 
-/// What a job is doing.
+/// The current activity of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]

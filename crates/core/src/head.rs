@@ -37,7 +37,8 @@ const TRANSFER: &str = "transfer-encoding";
 pub struct Tidied {
     /// The head. The blank line at its end is included.
     pub head: Vec<u8>,
-    /// What was dropped and why, in words for the user. The text contains parts of what the server sent.
+    /// The dropped lines and the reasons, in words for the user. The texts contain parts of the received
+    /// lines.
     pub dropped: Vec<String>,
 }
 

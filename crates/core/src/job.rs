@@ -32,12 +32,12 @@ pub struct Job {
     /// after those before it failed. The file then starts again, because the mirrors may have different
     /// bytes.
     pub urls: Vec<Url>,
-    /// Where the URLs came from. The headers of the settings are not sent to all URLs of a document.
+    /// The author of the URLs. This decides which URLs get the headers of the settings.
     pub named_by: NamedBy,
     /// True if the first URL was given without a scheme, and https was assumed. If https fails, plain http
     /// may have been meant.
     pub assumed_https: bool,
-    /// Where the file is saved.
+    /// The destination of the file.
     pub destination: Destination,
     /// Digests that the file must have, such as those from a list.
     pub expected: Vec<Expected>,
@@ -50,7 +50,8 @@ pub struct Job {
     /// The limit for this file in bytes a second, in addition to that of the session. With `None`, only the
     /// limit of the session applies.
     pub limit_rate: Option<u64>,
-    /// What to do if a file of the final name exists. With `None`, the settings of the session apply.
+    /// The handling of an existing file that has the final name. With `None`, the settings of the session
+    /// apply.
     pub if_exists: Option<IfExists>,
     /// Headers (name, value) in addition to those of the settings. They are sent to the origins (scheme,
     /// host, port) of `urls` and to no others. They are not sent with requests for checksum lists and
@@ -176,7 +177,7 @@ impl Job {
         self
     }
 
-    /// Sets what to do if a file of the final name exists.
+    /// Sets how an existing file that has the final name is handled.
     #[must_use]
     pub fn with_if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = Some(if_exists);
@@ -248,7 +249,8 @@ impl Job {
         self.expect_of_url(self.urls.len() - 1, digests)
     }
 
-    /// Adds a digest that the file must have. `from` says where the digest came from, in words for the user.
+    /// Adds a digest that the file must have. `from` is the place where the digest was found, in words for
+    /// the user.
     ///
     /// # Errors
     /// Returns an error if a different digest of the same algorithm was added before. No file can have both.
@@ -287,7 +289,7 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Where the URLs of a job came from.
+/// The author of the URLs of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
     /// The user. The headers and credentials of the user are sent to the origins of these URLs.
@@ -318,11 +320,11 @@ pub struct ChunkHashes {
     pub algorithm: Algorithm,
     /// The digests, one for each chunk.
     pub digests: Vec<Digest>,
-    /// Where the digests came from, in words for the user.
+    /// The place where the digests were found, in words for the user.
     pub from: String,
 }
 
-/// Where a file is saved.
+/// The destination of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// Into the output folder, under the name that the server or the URL gives.
@@ -384,7 +386,7 @@ impl Destination {
     }
 }
 
-/// What to do if a file of the final name exists (`--if-exists`).
+/// The handling of an existing file that has the final name (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
     /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the

@@ -175,7 +175,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Returns the settings with one proxy for all URLs.
+    /// Returns proxies with the same proxy for all URLs.
     pub fn all(proxy: Proxy) -> Proxies {
         Proxies { http: Some(proxy.clone()), https: Some(proxy), ..Proxies::default() }
     }

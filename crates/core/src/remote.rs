@@ -1,5 +1,5 @@
-//! What a source says about a file, independent of the protocol: its size, its validator, its digests, and
-//! which of its bytes follow.
+//! The facts that a source states about a file, independent of the protocol: its size, its validator, its
+//! digests, and the bytes that follow.
 //!
 //! A source fills a [`Remote`] from its protocol. The source is HTTP in the engine, or one that a user of the
 //! library wrote. [`crate::plan`] validates the `Remote` before a byte of the body is used. A `Remote`
@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::time::SystemTime;
 use url::Url;
 
-/// What a source says about a file and about the bytes that follow.
+/// The facts that a source states about a file and about the bytes that follow.
 ///
 /// Create it with [`Remote::whole`], [`Remote::range`] or [`Remote::unchanged`], and then set the other
 /// fields that the source knows.
@@ -21,7 +21,7 @@ use url::Url;
 pub struct Remote {
     /// The URL of the response. It may differ from the requested one, for example after a redirect.
     pub url: Url,
-    /// Which bytes of the file the body contains.
+    /// The bytes of the file that the body contains.
     pub span: Span,
     /// The size of the whole file in bytes, if the source states it. A body with the whole file has exactly
     /// this many bytes.
@@ -53,7 +53,7 @@ pub struct Remote {
     pub dropped: Vec<String>,
 }
 
-/// Which bytes of a file a body contains.
+/// The bytes of a file that a body contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Span {
     /// The whole file. A source that sends the whole file although a range was requested also returns this
@@ -83,7 +83,7 @@ pub enum Validator {
 pub struct StatedSize {
     /// The size in bytes.
     pub size: u64,
-    /// Where the size came from, in words for the user.
+    /// The place where the size was found, in words for the user.
     pub from: String,
 }
 

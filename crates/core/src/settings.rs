@@ -36,9 +36,9 @@ use url::Url;
 pub struct Settings {
     /// The folder to save into. It is created if it does not exist.
     pub output: PathBuf,
-    /// How files get their names.
+    /// The rules for the names of files.
     pub naming: Naming,
-    /// What to do if a file of the final name exists.
+    /// The handling of an existing file that has the final name.
     pub if_exists: IfExists,
     /// Gives a finished file the date of the server's Last-Modified.
     pub keep_mtime: bool,
@@ -57,11 +57,11 @@ pub struct Settings {
     /// The highest number of connections in all, at least 1. Each connection takes up to half a MiB of memory
     /// and a file descriptor.
     pub max_connections: usize,
-    /// What to do with partial files of an earlier run.
+    /// The handling of partial files of an earlier run.
     pub resume: Resume,
-    /// Which files are forced to disk before they get their name.
+    /// The files that are forced to disk before they get their name.
     pub sync: Sync,
-    /// How much of a file must be verified.
+    /// The required verification of a file.
     pub verify: Verify,
     /// Accepts an HTML page under any name.
     pub accept_html: bool,
@@ -80,7 +80,7 @@ pub struct Settings {
     /// HTTP statuses that are retried in the same way as a failure of the server. Without this setting they
     /// are not retried. An example is 404.
     pub retry_on: Vec<u16>,
-    /// What to do on failure.
+    /// The reaction to a failure.
     pub on_error: OnError,
     /// The longest time without data from the server, before its response and within the body.
     pub timeout: Duration,
@@ -117,7 +117,7 @@ pub struct Settings {
     /// Cookies in the form of the header `Cookie` (`a=b; c=d`), for the origin of each given URL and for no
     /// other.
     pub cookies_given: Option<Secret>,
-    /// How logins may be sent.
+    /// The schemes by which logins may be sent.
     pub schemes: Schemes,
     /// The value of the User-Agent header.
     pub user_agent: String,
@@ -129,7 +129,7 @@ pub struct Settings {
     pub max_redirects: u32,
     /// Follows redirects from https to http.
     pub allow_downgrade: bool,
-    /// Which addresses of a host to connect to.
+    /// The addresses of a host that connections may use.
     pub family: Family,
     /// The file in which runs store the limits of hosts. With `None`, the limits are not stored.
     pub hosts: Option<PathBuf>,
@@ -331,7 +331,7 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// What to do with a file that failed (`--on-error`).
+/// The reaction to a failed file (`--on-error`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// Asks the user. The file waits, and others continue.
@@ -355,7 +355,7 @@ pub enum Attributes {
     Url,
 }
 
-/// What to do with the partial file of an earlier run.
+/// The handling of the partial file of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
     /// Uses the bytes that match the journal, and fetches the others.
@@ -368,7 +368,7 @@ pub enum Resume {
     Repair,
 }
 
-/// Which files are forced to disk before they get their name (`--sync`).
+/// The files that are forced to disk before they get their name (`--sync`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
     /// Files that have a journal.
@@ -379,7 +379,7 @@ pub enum Sync {
     Never,
 }
 
-/// How much of a file must be verified (`--verify`).
+/// The required verification of a file (`--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
     /// Every known digest is verified.
@@ -420,7 +420,7 @@ impl fmt::Debug for ChecksumList {
     }
 }
 
-/// Which addresses of a host to connect to.
+/// The addresses of a host that connections may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// All addresses.

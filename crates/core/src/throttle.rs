@@ -30,7 +30,7 @@ pub struct Waits {
     pub next: Option<Duration>,
 }
 
-/// What to do after a failure.
+/// The reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Pause, because the host named a time. This costs no retry.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// How many connections a plan may open now, and how many it must stop.
+/// The number of connections that a plan may open now, and the number that it must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     /// The number of connections that may be opened, within all limits.

@@ -77,7 +77,7 @@ pub(super) enum Phase {
     },
 }
 
-/// Which targets are tried next, after a hold.
+/// The direction of the next trial after a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     More,

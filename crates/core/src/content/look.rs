@@ -39,7 +39,7 @@ const FRAGMENTS: &[&str] = &[
 /// as a licence or the URL that it was saved from.
 pub const ENOUGH: usize = 4096;
 
-/// What the first bytes of a file look like.
+/// The kind of content that the first bytes of a file show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// The beginning of an HTML page.
@@ -53,8 +53,8 @@ pub enum Look {
     Other,
 }
 
-/// Returns what the first bytes of a file look like. `beginning` is the whole file, or at least its first
-/// [`ENOUGH`] bytes.
+/// Returns the kind of content that the first bytes of a file show. `beginning` is the whole file, or at
+/// least its first [`ENOUGH`] bytes.
 pub fn look(beginning: &[u8]) -> Look {
     if beginning.starts_with(LFS_POINTER) && beginning.len() < LFS_LONGEST {
         return Look::LfsPointer;

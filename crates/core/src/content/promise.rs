@@ -327,7 +327,7 @@ const PAGES: &[&str] = &[
 /// Endings of compressed files. They are sorted.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z", "zst"];
 
-/// What the ending of a name says about the content.
+/// The content that the ending of a name promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
     /// The file is not a web page.

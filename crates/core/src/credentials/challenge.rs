@@ -23,7 +23,7 @@ pub enum Challenge {
     Other(String),
 }
 
-/// Which schemes may be used.
+/// The schemes that may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Schemes {
     /// The strongest scheme that the server offers.

@@ -20,7 +20,7 @@ pub struct ExistingFile {
     pub record: Option<Record>,
 }
 
-/// What the record of an existing file says.
+/// The result of comparing the record of an existing file with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recognised<'r> {
     /// The file was downloaded from a URL of this job, and has not changed since.

@@ -19,13 +19,13 @@ use std::time::Duration;
 /// recognised.
 pub type WorkerId = u32;
 
-/// What the driver must do next.
+/// The next task of the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Check if the wanted name is free, before any request is sent. The answer is `Looked`.
     Look {
-        /// What a server says about the file, if a request has compared the existing file with the server's
-        /// file.
+        /// The facts about the file from a server, if a request has compared the existing file with the
+        /// server's file.
         remote: Option<Box<Remote>>,
     },
     /// Start a worker that requests only the facts about the file from a source, and no bytes. The answer is
@@ -44,7 +44,7 @@ pub enum Action {
         /// The response that names the file. It is `None` if the name is known and there is a partial file to
         /// resume.
         remote: Option<Box<Remote>>,
-        /// How the partial file begins, or `None` if it must not begin yet.
+        /// The beginning of the partial file, or `None` if it must not begin yet.
         begin: Option<Begin>,
     },
     /// Begin the partial file, perhaps not for the first time. Written bytes are discarded, unless `keep` is
@@ -120,7 +120,7 @@ pub enum Action {
     Observe {
         /// The index of the source in the list of the job.
         source: usize,
-        /// What was observed.
+        /// The observation.
         observation: concurrency::Observation,
     },
     /// There is nothing to do before this time, or before the next input.
@@ -129,7 +129,7 @@ pub enum Action {
     Finish(Outcome),
 }
 
-/// How a partial file begins.
+/// The beginning of a partial file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begin {
     /// The beginning of the journal, or `None` if the file has no journal.
@@ -154,7 +154,7 @@ pub enum Input {
     Opened {
         /// The worker.
         worker: WorkerId,
-        /// What the source says about the file.
+        /// The facts about the file from the source.
         remote: Box<Remote>,
     },
     /// A worker has written all bytes of its segment below `upto` to the disk.
@@ -235,8 +235,8 @@ pub struct Findings {
     pub size: Option<u64>,
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
-    /// What the first bytes of the file look like. It is missing if the name of the file may be that of a web
-    /// page.
+    /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
+    /// be that of a web page.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,
@@ -300,7 +300,7 @@ pub enum Answer {
     Skip,
 }
 
-/// How a job ended.
+/// The result of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The file is complete under its final name.
@@ -329,11 +329,11 @@ pub struct Rules {
     pub look_first: bool,
     /// The number of retries after failures.
     pub retries: u32,
-    /// What to do after a failure.
+    /// The reaction to a failure.
     pub on_error: OnError,
     /// The longest time for the job, including all retries.
     pub max_time: Option<Duration>,
-    /// How much must be verified.
+    /// The required verification.
     pub verify: Verify,
     /// True if the file is recorded in a lock file. A lock file needs a digest.
     pub record: bool,
@@ -347,13 +347,13 @@ pub struct Rules {
     pub chunks: Option<ChunkHashes>,
     /// The number of connections. With `None`, it is chosen automatically.
     pub connections: Option<usize>,
-    /// How the bytes of the file are divided into segments.
+    /// The rules for dividing the file into segments.
     pub sizes: Sizes,
     /// A seed for random waits, so that jobs that fail together are not retried together.
     pub seed: u64,
 }
 
-/// How the bytes of a file are divided into segments. All values are in bytes.
+/// The rules for dividing a file into segments. All values are in bytes.
 #[derive(Debug, Clone)]
 pub struct Sizes {
     /// The smallest segment, unless fewer bytes are free.

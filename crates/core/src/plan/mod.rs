@@ -130,7 +130,7 @@ enum State {
     },
     Verifying,
     Publishing {
-        /// How the file was verified, in words for the user.
+        /// The method by which the file was verified, in words for the user.
         verified_by: String,
         digests: Vec<Digest>,
     },

@@ -1,4 +1,4 @@
-//! What is known about the file on the server: its present state, and earlier responses.
+//! The known facts about the file on the server: its present state, and the first response.
 //!
 //! Invariant: a response that cannot be a version of the file is never stored as its present state.
 
@@ -44,7 +44,7 @@ impl RemoteFile {
     }
 }
 
-/// What the first response said about the file.
+/// The facts about the file in the first response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstResponse {
     /// True if the file is a web page. It is `None` if the response was in an earlier run, because a journal

@@ -17,7 +17,7 @@ use crate::show;
 /// request is cheaper than skipping the bytes.
 const SKIPPED_MOST: u64 = 1024 * 1024;
 
-/// Which bytes of a response are used.
+/// The bytes of a response that are used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     /// The number of bytes to skip at the beginning of the body.

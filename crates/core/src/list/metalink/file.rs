@@ -25,7 +25,7 @@ const MOST_NOTES: usize = 8;
 /// The longest name in bytes, with its folders. Systems accept no longer paths.
 const LONGEST_NAME: usize = 4096;
 
-/// Where the digests came from, in words for the user.
+/// The place where the digests were found, in words for the user.
 const FROM: &str = "the Metalink file";
 
 /// An element whose text is used.

@@ -15,7 +15,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait before a retry, unless a server asks for a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What may be done after a failure.
+/// The possible reactions to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Continue, because there was progress. This costs no retry.

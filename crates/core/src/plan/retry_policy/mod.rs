@@ -15,7 +15,7 @@ use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
 
-/// What follows a failure of the job.
+/// The reaction to a failure of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureDecision {
     /// Wait because the host asked for a pause, and then continue. This costs no retry.

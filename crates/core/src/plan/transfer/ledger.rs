@@ -45,8 +45,8 @@ pub(in crate::plan) struct SegmentLedger {
     pub(super) latency: Duration,
     /// The recent typical rate of one connection in bytes a second.
     pub(super) typical: f64,
-    /// How long a worker may be silent if another one could fetch its segment. This time becomes longer with
-    /// each worker that is dropped because it was silent.
+    /// The time for which a worker may be silent if another one could fetch its segment. This time becomes
+    /// longer with each worker that is dropped because it was silent.
     patience: Duration,
 }
 

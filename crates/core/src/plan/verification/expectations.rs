@@ -24,8 +24,8 @@ pub(super) struct Expectations {
     /// The digests in `given`, and the digests from servers.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    /// What the first bytes of the file look like. It is missing if the name of the file may be that of a web
-    /// page.
+    /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
+    /// be that of a web page.
     look: Option<Look>,
     /// True if the user gave a strong digest of exactly this file.
     own: bool,

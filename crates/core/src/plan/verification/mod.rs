@@ -45,7 +45,7 @@ pub(super) enum WholeResult {
     Right {
         events: Vec<EventKind>,
         warnings: Vec<String>,
-        /// How the file was verified, if a digest or a signature was compared.
+        /// The method by which the file was verified, if a digest or a signature was compared.
         verified_by: Option<String>,
         /// The mirror that sent wrong bytes. These bytes were then replaced.
         guilty: Option<usize>,
@@ -77,7 +77,7 @@ pub(super) struct WrongChunk {
     pub(super) mixes: bool,
 }
 
-/// How a wrong chunk is fetched again.
+/// The decision how a wrong chunk is fetched again.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
     /// The chunk is fetched from any mirror except this one.
