@@ -89,7 +89,7 @@ impl ChecksumDiscovery {
         }
     }
 
-    /// Returns the facts about a file, found by all its names. A response may add a name.
+    /// Returns the facts about a file, which is searched under all its names. A response may add a name.
     ///
     /// # Errors
     /// Returns why the file cannot be verified as the settings require.
@@ -198,7 +198,7 @@ impl ChecksumDiscovery {
     }
 
     /// Returns the file that a Metalink document describes. The response names the document. If the document
-    /// has several files, the one with the right name is returned.
+    /// describes several files, the one with the right name is returned.
     async fn described(&self, at: &Url, remote: &Remote) -> Result<Job, String> {
         let text = fetch_text::get(&self.sources, &self.settings, (at, GivenBy::Server), DOCUMENT_MOST).await;
         let text = text.map_err(|error| error.to_string())?.ok_or("there is no such document")?;
@@ -309,8 +309,8 @@ impl ChecksumDiscovery {
 }
 
 impl List {
-    /// Returns the digests of the file that has one of these names. `single` is true if it is the only file
-    /// of the run.
+    /// Returns the digests of the file that has one of these names. `single` is true if the run has no other
+    /// file.
     ///
     /// # Errors
     /// Returns why the list has none, in words for the user.

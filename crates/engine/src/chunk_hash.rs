@@ -1,5 +1,5 @@
-//! Verifies one chunk while it arrives. The chunk is the range of a response that states its digest
-//! (`Content-Digest` on a 206, RFC 9530, section 2).
+//! Verifies one chunk while it arrives. The chunk is the range of a response that states the digest of this
+//! range (`Content-Digest` on a 206, RFC 9530, section 2).
 //!
 //! Invariant: the digest is compared only when all announced bytes have arrived.
 

@@ -1,4 +1,4 @@
-//! The only clock and the only random numbers of the engine.
+//! Provides the only clock and the only random numbers of the engine.
 //!
 //! Monotonic time is tokio's, so that a test can run a simulated world without waiting (`start_paused`).
 

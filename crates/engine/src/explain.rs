@@ -17,9 +17,9 @@ const FILES_MOST: usize = 16;
 /// If a file waited for one thing during more than this fraction (1/4) of its time, that thing was its limit.
 const SHARE: u32 = 4;
 
-/// If connections wait for the disk during more than this fraction (1/2) of their time, they deliver more
-/// than the disk can write. If only the delay of the disk is long, they wait less: a slow connection writes
-/// ten times a second, and each write takes 30 ms on a disk that is far away.
+/// If connections wait for the disk during more than this fraction (1/2) of their time, the connections
+/// deliver more than the disk can write. If only the delay of the disk is long, the connections wait less.
+/// For example, a slow connection writes ten times a second, and each write takes 30 ms on a remote disk.
 const FULL_SHARE: u32 = 2;
 
 /// The reasons for the duration of a run.
@@ -140,7 +140,7 @@ pub(crate) fn spend(stage: Stage, since: Instant) {
 }
 
 impl Spent {
-    /// Adds the stages before the body.
+    /// Adds the times of the stages before the body.
     pub(crate) fn add(&mut self, other: Spent) {
         self.name += other.name;
         self.connect += other.connect;

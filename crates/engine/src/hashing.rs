@@ -29,8 +29,8 @@ const READ_BACK: u64 = 1024 * 1024;
 /// If workers wait for the hasher during more than this fraction (1/8) of the time, hashing limits the speed.
 const WAITING_SHARE: u32 = 8;
 
-/// If more than this many written bytes are not hashed yet, no further connection is added. SHA-256 takes 20
-/// ms for them at 1.8 GB/s.
+/// If more than this many written bytes are not hashed yet, no further connection is added. At 1.8 GB/s,
+/// SHA-256 takes 20 ms for this many bytes.
 const BEHIND: u64 = 32 * 1024 * 1024;
 
 /// Bytes that were written: an offset and buffers.
@@ -162,7 +162,7 @@ enum Step {
     ReadBack(u64),
 }
 
-/// The unfinished digests, and the number of bytes in them.
+/// The unfinished digests, and the number of bytes that were added to them.
 struct Work {
     hashers: Hashers,
     hashed: u64,
@@ -180,7 +180,7 @@ impl Work {
 
     fn take(&mut self, (offset, buffers): &Batch) {
         // Bytes beyond a gap are read back later. Bytes that were hashed before are skipped, because two
-        // connections may deliver them.
+        // connections may deliver the same bytes.
         let Some(mut known) = self.hashed.checked_sub(*offset) else { return };
         let fresh: Vec<&[u8]> = buffers
             .iter()

@@ -1,9 +1,9 @@
-//! The file in which runs remember the limits of hosts ([`downhaul_core::hosts`]). It is read at the start of
-//! a run and written at its end.
+//! Reads and writes the file in which runs remember the limits of hosts ([`downhaul_core::hosts`]). The file
+//! is read at the start of a run and written at the end.
 //!
 //! Invariant: a reader always finds one complete text. One run at a time replaces the file by a rename, and
-//! includes what other runs wrote meanwhile. If the file cannot be read or written, the run reports that, and
-//! no download fails.
+//! keeps what other runs wrote in the meantime. If the file cannot be read or written, the run reports that,
+//! and no download fails.
 
 use crate::clock;
 use downhaul_core::concurrency::Learned;
@@ -40,7 +40,7 @@ impl Memory {
         Memory { path: Some(path.into()), hosts, wrong }
     }
 
-    /// Returns the limits of this origin with which a run starts.
+    /// Returns the limits with which a run starts for this origin.
     pub(crate) fn known(&self, origin: &str) -> Learned {
         self.hosts.known(origin, clock::wall())
     }

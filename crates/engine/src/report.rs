@@ -1,10 +1,10 @@
-//! Numbers the events, computes the state from them, sends them to all readers, and has the counters for
-//! progress.
+//! Numbers the events, computes the state from them, and sends them to all readers. Also keeps the counters
+//! for progress.
 //!
-//! A lossless reader gets every event. If it falls behind, no new file starts ([`Reporter::is_behind`]), but
-//! files in progress continue. A lossy reader, such as a screen, misses events if it falls behind. It gets
-//! the number of missed events, and can read the [`State`] instead. The counters are atomics, which a screen
-//! can read at any time.
+//! A lossless reader gets every event. If such a reader falls behind, no new file starts
+//! ([`Reporter::is_behind`]), but files in progress continue. A lossy reader, such as a screen, misses events
+//! if it falls behind. A lossy reader gets the number of missed events, and can read the [`State`] instead.
+//! The counters are atomics, which a screen can read at any time.
 
 use crate::clock::{self, Clock};
 use crate::explain::Spent;

@@ -1,7 +1,7 @@
 //! Contains the [`Session`], with which a program runs downloads.
 //!
-//! A [`Session`] owns the queue to the director and the handle of the director's task. It decides nothing
-//! itself.
+//! A [`Session`] owns the queue to the director and the handle of the director's task. A session makes no
+//! decisions itself.
 //!
 //! Invariant: jobs reach the director in the order of their identifiers.
 
@@ -242,8 +242,8 @@ impl Session {
         self.command(Command::Stop);
     }
 
-    /// Returns a stream of every event from now on. If its reader falls behind by 4,096 events, no new file
-    /// starts.
+    /// Returns a stream of every event from now on. If the reader of this stream falls behind by 4,096
+    /// events, no new file starts.
     pub fn events(&self) -> Events {
         self.reporter.events(true)
     }

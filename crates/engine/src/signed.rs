@@ -20,7 +20,7 @@ pub(crate) enum Trusted {
     OpenPgp(openpgp::Certificates),
 }
 
-/// A signature by one of these keys. Its content is verified later.
+/// A signature by one of these keys. The signed content is verified later.
 pub(crate) enum Signature {
     Minisign(Key, signature::Signature),
     OpenPgp(Box<openpgp::Signature>),
@@ -61,8 +61,9 @@ impl Trusted {
     }
 
     /// Returns the signed content of the text `name` and the name of the key, or `None` if there is no
-    /// signature. `beside` has the path or URL of the signature file, and its content. If the text or the
-    /// signature file contains both the content and its signature, the content from that file is returned.
+    /// signature. `beside` contains the path or URL of the signature file, and the content of that file. If
+    /// the text or the signature file contains both the content and its signature, the content from that file
+    /// is returned.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason.

@@ -218,8 +218,8 @@ mod tests {
 
     type Came = Result<&'static str, ()>;
 
-    /// Returns what `at_once` makes of a body that sends this, and then its last item again and again. The
-    /// body may be read ten times.
+    /// Returns the result of `at_once` for a body that sends these items, and then the last item again and
+    /// again. The body may be read ten times.
     async fn taken(length: u64, sends: Vec<Came>) -> (Vec<Came>, Option<String>) {
         let mut left = 10;
         let mut sends = sends.into_iter().peekable();

@@ -1,4 +1,4 @@
-//! The hash functions of Digest authentication.
+//! Computes the hashes of Digest authentication.
 
 use aws_lc_rs::digest::{self, SHA256, SHA512_256};
 use downhaul_core::credentials::digest::HashFunction;

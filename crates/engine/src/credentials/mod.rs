@@ -1,8 +1,8 @@
 //! Keeps the secrets of a session. Only this module puts them on requests.
 //!
 //! [`Store::permit`] returns the secrets that may be sent to an origin (scheme, host, port). [`Store::after`]
-//! examines the response. If it has a challenge that can be answered, the request is sent once more.
-//! `downhaul_core::credentials` decides which kind of secret may be sent where.
+//! examines the response. If the response has a challenge that can be answered, the request is sent once
+//! more. `downhaul_core::credentials` decides which kind of secret may be sent where.
 //!
 //! Invariant: a secret reaches a request only in a [`Permit`], and only the store makes permits. Every secret
 //! has the type [`Secret`], and no other module of the engine reads its text. So a secret cannot be sent to
@@ -244,9 +244,9 @@ impl Store {
         }
     }
 
-    /// Returns true if a request after a redirect may log in with the netrc file. Such files log in one at a
-    /// time. Usually one login is enough for a list, because the server sends a cookie that is valid for the
-    /// other files too.
+    /// Returns true if a request after a redirect may log in with the netrc file. Files with such requests
+    /// log in one at a time. Usually one login is enough for a list, because the server sends a cookie that
+    /// is valid for the other files too.
     pub(crate) fn logs_in_elsewhere(&self, asking: Asking) -> bool {
         let is_netrc = |candidate: &Candidate| candidate.kind == SecretKind::Netrc;
         !asking.given.going(asking.url).is_at_home() && self.candidate(asking).as_ref().is_some_and(is_netrc)

@@ -1,7 +1,7 @@
-//! The secrets that one request may carry.
+//! Holds the secrets that one request may carry.
 //!
-//! Invariant: only code in this folder makes a [`Permit`]. Its debug form names the kinds of secrets and the
-//! headers, and contains no values.
+//! Invariant: only code in this folder makes a [`Permit`]. The debug form of a permit names the kinds of
+//! secrets and the headers, and contains no values.
 
 use super::logins::How;
 use bytes::Bytes;
@@ -46,7 +46,7 @@ impl Attempt {
 }
 
 impl Permit {
-    /// Puts the secrets on a request. They replace headers of the same names.
+    /// Puts the secrets on a request. The secrets replace headers of the same names.
     pub(crate) fn put_on(&self, headers: &mut HeaderMap) {
         for (_, name, _) in &self.headers {
             headers.remove(name);

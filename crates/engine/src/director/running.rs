@@ -1,4 +1,4 @@
-//! A job that is running: its plan, its workers, and its partial file.
+//! Describes a running job: its plan, its workers, and its partial file.
 
 use super::connections::AtWork;
 use super::placing::{Placement, Written};

@@ -1,5 +1,5 @@
-//! The interface to the disk. [`Disk`] checks names and opens partial files, and [`Part`] is one unfinished
-//! file.
+//! Defines the interface to the disk. [`Disk`] checks names and opens partial files, and [`Part`] is one
+//! unfinished file.
 //!
 //! All calls block. The engine makes them on blocking threads, and never on the threads for the network.
 //! Standard output and pipes ([`in_order`]) and the simulated disk of the testkit implement these traits too.
@@ -64,15 +64,15 @@ pub trait Disk: Send + std::marker::Sync {
 
     /// Opens and locks the partial file of `target`, makes the folders that it needs, and finds what can be
     /// resumed. Nothing in the file is changed before [`Part::begin`]. If the partial file of the usual name
-    /// belongs to another URL, it is not changed, and the job gets one of another name.
+    /// belongs to another URL, that file is not changed, and the job gets a partial file of another name.
     ///
     /// # Errors
     /// Returns `file.locked` if another run uses the file, `resume.refused` if a file of another tool (with
     /// [`Resume::Adopt`]) is not a prefix, and otherwise the error of the system.
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
-    /// Removes a journal without a partial file. An earlier run leaves one if it stops after renaming the
-    /// partial file and before removing the journal.
+    /// Removes a journal without a partial file. An earlier run leaves such a journal if it stops after
+    /// renaming the partial file and before removing the journal.
     fn tidy(&self, target: &Path);
 
     /// Returns how many bytes are free for a file at this path, if that is known.
@@ -296,7 +296,7 @@ impl Standing {
     }
 }
 
-/// Returns a failure for an error of the system. It says what the user can do.
+/// Returns a failure for an error of the system. The failure says what the user can do.
 pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
     use io::ErrorKind as Is;
     let kind = match error.kind() {

@@ -1,4 +1,4 @@
-//! Calls to the disk that std does not offer, for Unix.
+//! Makes the calls to the disk that std does not offer, for Unix.
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -98,8 +98,8 @@ pub(super) fn has_holes(file: &File) -> io::Result<bool> {
     Ok(occupied(&meta) + 64 * 1024 < meta.len() / 2)
 }
 
-/// Makes `to` a copy of `from` that shares its blocks, if the file system can do that. Returns true if it
-/// could.
+/// Makes `to` a copy of `from` that shares its blocks, if the file system can do that. Returns true if the
+/// blocks are shared.
 pub(super) fn share_blocks(from: &File, to: &File) -> bool {
     #[cfg(target_os = "linux")]
     return rustix::fs::ioctl_ficlone(to, from).is_ok();

@@ -1,5 +1,5 @@
-//! Sources of bytes. A [`Source`] is one remote file that can be read from any offset. [`Sources`] creates
-//! the source for a URL by its scheme. A program can add protocols other than HTTP.
+//! Defines the sources of bytes. A [`Source`] is one remote file that can be read from any offset.
+//! [`Sources`] creates the source for a URL by its scheme. A program can add protocols other than HTTP.
 //!
 //! # How to add a protocol
 //!

@@ -24,7 +24,7 @@ use tracing::{Span, debug};
 const BATCH_MOST: usize = 1024 * 1024;
 
 /// The memory for the batches of all workers together. It is three quarters of the 64 MiB that all buffers
-/// may take. The other quarter is for reading.
+/// may take. The remaining quarter is for reading.
 const BATCHES_TOGETHER: usize = 48 * 1024 * 1024;
 
 /// The number of batches of one worker that may be in memory at once: one is filled, one is written, one
@@ -54,7 +54,7 @@ pub(super) struct Writer {
     end: Arc<AtomicU64>,
     workers: Arc<AtomicUsize>,
     meter: Arc<Meter>,
-    /// Bytes that arrived and are not reported yet.
+    /// The number of bytes that arrived and are not reported yet.
     in_hand: usize,
     batch: Vec<Bytes>,
     batch_bytes: usize,
@@ -64,7 +64,7 @@ pub(super) struct Writer {
     /// The records for the journal, if they are kept until the whole response is verified. Until then,
     /// nothing is reported.
     held_back: Option<Vec<u8>>,
-    /// True if this worker was the first to write each of these bytes.
+    /// True if this worker was the first to write each of the bytes that are held back.
     fresh: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A response whose head was read, and the connection that delivers the body of the response.
+//! Holds a response whose head was read, and the connection that delivers the body of the response.
 //!
 //! Invariant: an HTTP/1.1 connection returns to the pool only when the body was read to its announced end.
 

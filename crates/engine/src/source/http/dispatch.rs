@@ -1,10 +1,11 @@
-//! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers for each origin what is known about that.
+//! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers the facts about each origin that this choice
+//! needs.
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https. A
 //! file counts as small if its list states a small size. If no list states its size, it counts as small if
 //! the last files of its origin were small. For many small files, one shared connection saves handshakes. For
-//! a large file it is slow, because all segments would share one congestion window. If HTTP/2 fails before
-//! the head of a response, no file fails, because the same request is sent over HTTP/1.1.
+//! a large file, such a connection is slow, because all segments would share one congestion window. If HTTP/2
+//! fails before the head of a response, no file fails, because the same request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
@@ -97,7 +98,7 @@ impl Dispatcher {
         Ok(Dispatcher { settings, connector, http1, origins: Mutex::default(), alive: Arc::default() })
     }
 
-    /// Sends an HTTP request. `request` is the request to the source that it belongs to.
+    /// Sends an HTTP request. `request` is the request to the source for which it is sent.
     ///
     /// # Errors
     /// Returns an error if there is no response.

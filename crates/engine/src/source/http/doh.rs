@@ -1,4 +1,4 @@
-//! DNS over HTTPS (RFC 8484): a server resolves names in place of the system.
+//! Resolves names with DNS over HTTPS (RFC 8484): a server answers in place of the system.
 //!
 //! Invariant: the DNS server receives no data of the user except the names. The requests to it use separate
 //! connections, whose settings contain no headers, logins, cookies, client certificates or proxies. If the
@@ -123,8 +123,8 @@ impl Doh {
             "" => e.kind.meaning().to_string(),
             detail => format!("{}: {detail}", e.kind.meaning()),
         };
-        // Files of a known small size are fetched over HTTP/2 if the server has it. Some DNS servers have
-        // nothing else.
+        // Files of a known small size are fetched over HTTP/2 if the server supports it. Some DNS servers
+        // support no other HTTP version.
         let asked = Request { size: Some(MESSAGE_MOST as u64), ..Request::EVERYTHING };
         let user_agent = &self.settings.user_agent;
         let mut request = request::build(url, user_agent, &Permit::default(), &asked).map_err(reason)?;

@@ -1,4 +1,4 @@
-//! The hosts of a session that are reached over https only (RFC 6797). All files share them.
+//! Remembers the hosts that are reached over https only (RFC 6797), for all files of a session.
 
 use crate::clock::Clock;
 use downhaul_core::hsts::SecureHosts;

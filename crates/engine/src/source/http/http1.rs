@@ -1,5 +1,5 @@
-//! HTTP/1.1 connections, and the pool of those that are idle. A connection serves one request after the
-//! other.
+//! Sends requests over HTTP/1.1 connections, and keeps idle connections in a pool. A connection serves one
+//! request after the other.
 //!
 //! Invariant: a connection in the pool is idle, and its last response was read to the end.
 

@@ -1,10 +1,10 @@
-//! An HTTP/2 connection to one origin, which many requests share. [`super::dispatch`] decides when such a
-//! connection is opened.
+//! Sends requests over an HTTP/2 connection to one origin. Many requests share the connection.
+//! [`super::dispatch`] decides when such a connection is opened.
 //!
-//! Invariants: windows have a fixed size. If a connection is silent for [`silence_limit`] while a request or
-//! a body waits, or if a body breaks, the origin of the connection is marked as unusable for HTTP/2. This is
-//! not done if only HTTP/2 is allowed. A server may send as many unread bytes as the connection's window
-//! allows, and `dispatch` limits the number of connections.
+//! Invariants: windows have a fixed size. If a connection is silent for [`silence_limit`] while a request
+//! waits for its response or a body is read, or if a body breaks, the origin of the connection is marked as
+//! unusable for HTTP/2. This is not done if only HTTP/2 is allowed. A server may send as many unread bytes as
+//! the connection's window allows, and `dispatch` limits the number of connections.
 
 use super::body::{Carrier, HttpResponse};
 use super::failure;
@@ -54,8 +54,8 @@ const WINDOW_LEAST: u32 = 65_535;
 /// is acceptable that a run waits this long once.
 const SILENCE_MOST: Duration = Duration::from_secs(10);
 
-/// Returns how long a connection may be silent. It is much shorter than `--timeout`, so that time is left for
-/// HTTP/1.1.
+/// Returns how long a connection may be silent. This time is much shorter than `--timeout`, so that time is
+/// left for HTTP/1.1.
 fn silence_limit(settings: &Settings) -> Duration {
     (settings.timeout / 3).min(SILENCE_MOST)
 }

@@ -74,8 +74,8 @@ pub(super) fn method(asked: &source::Request) -> &str {
     }
 }
 
-/// Changes a request to the form of HTTP/2, which has the whole URL and no Host header (RFC 9113, section
-/// 8.3.1).
+/// Changes a request to the form of HTTP/2, which contains the whole URL and no Host header (RFC 9113,
+/// section 8.3.1).
 ///
 /// # Errors
 /// Returns `url.invalid` if the URL has no usable host.

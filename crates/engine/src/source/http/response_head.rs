@@ -1,8 +1,7 @@
-//! A connection that repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them
-//! strictly. Bodies are passed on unchanged, but the bytes between the chunks of the chunked coding (RFC
-//! 9112, section 7.1) are limited. hyper reads the line with the size of such a chunk one byte at a time, and
-//! has no limit for it. Without a limit, one connection could block a thread and delay the timers and signals
-//! of the run.
+//! Repairs the heads of HTTP/1 responses ([`downhaul_core::head`]) before hyper reads them strictly. Bodies
+//! are passed on unchanged, but the bytes between the chunks of the chunked coding (RFC 9112, section 7.1)
+//! are limited. hyper reads the line with the size of such a chunk one byte at a time, and has no limit for
+//! it. Without a limit, one connection could block a thread and delay the timers and signals of the run.
 //!
 //! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
 //! end of the head are examined. A valid head that arrives in one read is not copied.

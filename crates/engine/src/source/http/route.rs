@@ -1,4 +1,4 @@
-//! The target of a connection, and the proxy on the way to it.
+//! Describes the target of a connection, and the proxy on the way to the target.
 //!
 //! Invariant: a connection serves only requests whose route equals its own. So two requests share a
 //! connection only if they agree in everything that a server or a proxy can see of the connection.
@@ -32,7 +32,7 @@ pub(super) struct Endpoint {
 }
 
 impl Route {
-    /// Returns the route to the server of the URL. With a gateway, it goes through a tunnel.
+    /// Returns the route to the server of the URL. With a gateway, the route goes through a tunnel.
     pub(super) fn to(url: &Url, gateway: Option<Arc<Gateway>>, trust: Trust) -> Route {
         Route {
             origin: url.origin().ascii_serialization(),

@@ -1,8 +1,9 @@
 //! Connects through proxies. [`connect`] and [`socks`] open tunnels, and [`forward`] sends requests that a
 //! proxy forwards.
 //!
-//! Invariants: the login of a proxy is sent only to that proxy. A request that opens a tunnel contains only
-//! the host and port of the server. A response of the proxy is never treated as a response of the server.
+//! Invariants: the login of a proxy is sent only to that proxy. A request that opens a tunnel contains
+//! nothing of the request to the server, except its host and port. A response of the proxy is never treated
+//! as a response of the server.
 
 mod connect;
 pub(super) mod forward;
@@ -157,12 +158,12 @@ impl Attempt<'_> {
     }
 }
 
-/// Returns the kind of the failure that a status from a proxy means, other than 407.
+/// Returns the kind of failure that a status of a proxy means. The status is not 407.
 fn kind_of_status(status: u16) -> ErrorKind {
     match status {
         // tinyproxy sends this status if the login is wrong.
         401 => ErrorKind::ProxyLogin,
-        // With these statuses, the proxy may succeed a little later.
+        // After one of these statuses, the same request may succeed a little later.
         408 | 429 | 500..=599 => ErrorKind::ProxyFailed,
         _ => ErrorKind::ProxyRefused,
     }

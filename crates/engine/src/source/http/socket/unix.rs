@@ -1,4 +1,4 @@
-//! Unix sockets.
+//! Connects to Unix sockets.
 
 use std::io;
 use std::path::Path;

@@ -78,7 +78,7 @@ struct Certificate<'a> {
 /// Checks that a given certificate is valid now and for this server.
 ///
 /// # Errors
-/// Returns an error if the certificate is not valid now or not for this server.
+/// Returns an error if the certificate is not valid now, or is not valid for this server.
 pub(super) fn check(
     der: &CertificateDer<'_>,
     server: &ServerName<'_>,

@@ -166,7 +166,7 @@ fn of_other(error: &(dyn std::error::Error + Send + Sync + 'static)) -> (ErrorKi
         why => of_certificate(why),
     };
     let mut all = Vec::from_iter(Some(detail).filter(|detail| !detail.is_empty()));
-    // The detail has the names already if they are the problem.
+    // If the names are the problem, the detail already contains them.
     if kind != ErrorKind::TlsWrongHost && !facts.names.is_empty() {
         all.push(names(&facts.names));
     }
@@ -180,7 +180,7 @@ fn of_other(error: &(dyn std::error::Error + Send + Sync + 'static)) -> (ErrorKi
 /// Returns a text with a date, or an empty text if the date cannot be written.
 fn dated(what: &str, at: UnixTime) -> String {
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at.as_secs()));
-    // Dates after the year 9999 have no such form.
+    // Dates after the year 9999 cannot be written in this form.
     match at
         .filter(|at| at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|s| s.as_secs() < 253_402_300_800))
     {

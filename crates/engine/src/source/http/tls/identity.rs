@@ -68,7 +68,7 @@ pub(super) fn read(
     let key = provider.key_provider.load_private_key(key).map_err(|_| bad(of, unsupported))?;
     let certified = CertifiedKey::new(chain, key);
     // The TLS library cannot read certificates of X.509 version 1, but it can send them. `openssl x509 -req`
-    // writes them by default.
+    // writes such certificates by default.
     match certified.keys_match() {
         Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             return Err(bad(of, "the key does not belong to the certificate"));

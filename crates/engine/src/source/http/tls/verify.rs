@@ -22,8 +22,8 @@ use std::sync::Arc;
 /// A way to verify certificates.
 pub(super) type Verifier = Arc<dyn ServerCertVerifier>;
 
-/// Returns the verifier for all servers without special rules. It trusts the certificates of `--cacert`, or
-/// else those that the machine trusts.
+/// Returns the verifier for all servers without special rules. This verifier trusts the certificates of
+/// `--cacert` or, without this option, those that the machine trusts.
 ///
 /// # Errors
 /// Returns an error if the file of `--cacert` cannot be read.
@@ -34,7 +34,7 @@ pub(super) fn usual(settings: &Settings, provider: &Arc<CryptoProvider>) -> Resu
     if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
         return Ok(Arc::new(verifier));
     }
-    // The machine has no root certificates, as in a minimal container.
+    // If the machine has no root certificates, as in a minimal container, those of `webpki_roots` are used.
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
     let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
@@ -46,8 +46,8 @@ pub(super) fn none(provider: &Arc<CryptoProvider>) -> Verifier {
     Arc::new(AcceptAnyCertificate(provider.clone()))
 }
 
-/// Returns a verifier that also requires one of these keys, if there are any. Its errors contain the refused
-/// certificate. A key is the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section 2.4).
+/// Returns a verifier that also requires one of these keys, if there are any. The errors of this verifier
+/// contain the refused certificate. A key is the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section 2.4).
 pub(super) fn strict(inner: Verifier, keys: &[[u8; 32]]) -> Verifier {
     Arc::new(Strict { inner, keys: keys.to_vec() })
 }
