@@ -51,8 +51,8 @@ impl Again {
         }
     }
 
-    /// Returns the command that repairs the files of the list of `-i`. It has all given options that `repair`
-    /// has too. Returns `Unshown` if no list was given.
+    /// Returns the command that repairs the files of the list of `-i`. The command has all given options that
+    /// `repair` also has. Returns `Unshown` if no list was given.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
         let mut given = match Given::of(command, matches, false) {

@@ -14,7 +14,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The lines of the jobs that are not over. They are kept here because events do not contain secrets.
+/// The lines of the jobs that are not over. The lines are kept here because they may contain secrets, which
+/// events do not contain.
 #[derive(Clone, Default)]
 pub(crate) struct Pending(Arc<Mutex<BTreeMap<JobId, String>>>);
 

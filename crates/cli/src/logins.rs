@@ -55,7 +55,7 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
 }
 
 /// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning. Other tools
-/// write it too, so its other entries are used.
+/// also write this file, so its entries without a mistake are used.
 fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> {
     let http = &args.options.http;
     let named = http.netrc.clone();

@@ -199,8 +199,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 
 type Resolved = (Settings, OutputSettings);
 
-/// Fetches the list, if it is at a URL. Returns it together with the settings, which are resolved only once,
-/// because some of their files may be pipes.
+/// Fetches the list, if it is at a URL. Returns the list together with the settings. The settings are
+/// resolved only once, because some of the files that they come from may be pipes.
 fn list_at_url(
     args: &Args,
     resolve: &dyn Fn(bool) -> Result<Resolved, Exit>,
@@ -370,7 +370,7 @@ fn start_outputs(
     let events = EventReader::new(&runtime, session.latest_events());
     let (session, shared) = (session.clone(), shared.clone());
     let output = output.clone();
-    // The screen needs the arguments for the commands that it suggests, so they live as long as the program.
+    // The screen needs the arguments for the commands that it suggests, so a copy of the arguments is kept.
     let args = args.clone();
     outputs.push(thread::spawn(move || {
         let OutputSettings { progress, quiet, verbose, color, unicode, .. } = output;

@@ -70,7 +70,7 @@ pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
     }
 }
 
-/// Returns a value of an option without its secret parts, and the name of what was removed.
+/// Returns a value of an option without its secret parts, and the name of the removed part.
 pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
     let option = || Some(format!("--{}", arg.get_long().unwrap_or_default()));
     // `@FILE` only names a file with the secret.

@@ -168,8 +168,8 @@ pub(crate) fn resolve(
     settings.limit_rate = args.options.work.limit_rate;
     settings.connections = args.options.work.connections.map(usize::from);
     settings.max_per_host = usize::from(args.options.work.max_per_host);
-    // There is at least one connection for each file at once. Connections use at most a quarter of the file
-    // descriptors.
+    // There is at least one connection for each file that is downloaded at the same time. Connections use at
+    // most a quarter of the file descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
     settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
         (true, ..) => Resume::Repair,
@@ -268,8 +268,8 @@ pub(crate) fn resolve(
     Ok((settings, output))
 }
 
-/// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request, as
-/// after `-d` of curl.
+/// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In
+/// curl, `-d` has such a body.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// few hosts only, so this limit hardly ever matters.
 const ORIGINS_MOST: usize = 1_000;
 
-/// The most origins that a warning names. The rest are counted.
+/// The most origins that a warning names. It only counts the others.
 const ORIGINS_SHOWN: usize = 3;
 
 /// Facts from the URLs of all jobs.

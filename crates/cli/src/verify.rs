@@ -49,8 +49,8 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The expected digests of files, by their paths.
 type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
 
-/// Compares the files that a checksum list or a lock file names, or all those in a folder. Names are relative
-/// to `folder`, or to the folder of the list.
+/// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses all lists and
+/// lock files in it. Names are relative to `folder`, or to the folder of the list.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
@@ -156,8 +156,8 @@ fn standing(folder: &Path, listed: &str) -> PathBuf {
     folder.join(all.into_iter().flatten().find(stands).unwrap_or_else(|| trimmed.into()))
 }
 
-/// Reads a checksum list or a lock file. The form of the lines shows which of them it is. Returns true for a
-/// lock file, which has URLs.
+/// Reads a checksum list or a lock file. The form of the lines shows which kind of file it is. Returns true
+/// for a lock file, which has URLs.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();

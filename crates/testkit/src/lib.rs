@@ -45,7 +45,8 @@ pub fn content(name: &str, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// Returns [`content`], and keeps it in memory, because servers get many requests for ranges of a large file.
+/// Returns the same bytes as [`content`], and keeps them in memory, because servers get many requests for
+/// ranges of a large file.
 pub fn shared_content(name: &str, size: u64) -> Arc<Vec<u8>> {
     static MADE: Mutex<Vec<(String, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
     let mut made = MADE.lock().expect("no panic");

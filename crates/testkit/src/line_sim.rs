@@ -1,15 +1,15 @@
-//! A simulated line to one host, with which the number of connections is tested.
+//! A simulated line to one host. It is used to test how the number of connections is decided.
 //!
-//! It is a fluid model of TCP. Each connection has a congestion window (slow start from 10 segments, then
-//! CUBIC), and all share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes are lost, by
+//! The line is a fluid model of TCP. Each connection has a congestion window (slow start from 10 segments,
+//! then CUBIC), and all share a line of a fixed rate with a tail-drop queue of 100 ms. If bytes are lost, by
 //! chance or because the queue is full, windows become smaller. [`race`] fetches a file over this line in
 //! segments, as the plan assigns them. The number of connections is fixed, or
 //! [`Controller`](downhaul_core::concurrency::Controller) decides it from the same observations as in the
 //! engine. Two runs with the same seed have the same result.
 //!
-//! These are simplified or left out: retransmits cause no delay, handshakes and requests are never lost, the
-//! receive window is open from the start, and there is no HyStart, no TLS, no window of the plan, no hedge,
-//! and no limit of disk or processor.
+//! The model is simplified. Retransmits cause no delay, handshakes and requests are never lost, and the
+//! receive window is open from the start. There is no HyStart, no TLS, no window of the plan, no hedge, and
+//! no limit of disk or processor.
 
 mod race;
 mod tcp;

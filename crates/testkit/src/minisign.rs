@@ -32,7 +32,7 @@ impl Signer {
         self.signature(b"ED", &Blake2b512::digest(content))
     }
 
-    /// Returns the signature file in the old form. It signs the content itself instead of its digest.
+    /// Returns the signature file in the old form, in which the content itself is signed and not its digest.
     pub fn sign_as_of_old(&self, content: &[u8]) -> String {
         self.signature(b"Ed", content)
     }

@@ -257,8 +257,8 @@ impl World {
             let kind = ErrorKind::HttpRangePast;
             return Meeting { head: Err(Error::new(kind, "sim", "416")), body: Vec::new(), end: Ok(()) };
         }
-        // If this server sends another range than the requested one, it states that range. A client that does
-        // not compare the stated range with its request puts the bytes into the wrong place.
+        // If this server sends another range than the requested one, it states the range that it sends. A
+        // client that does not compare the stated range with its request puts the bytes into the wrong place.
         let first = match (partial, sins && self.rng.u8(0..3) == 0) {
             (true, true) => self.rng.u64(0..size),
             (true, false) => from,

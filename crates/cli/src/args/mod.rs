@@ -367,9 +367,9 @@ fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
     }
 }
 
-/// Hides the value of an option for secrets in an error message. The value may be a secret even if it is
-/// malformed. A value that looks like a URL is hidden for every option, because it may have a login or a
-/// token, such as that of a proxy after curl's `-x`.
+/// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
+/// value that looks like a URL is hidden for every option, because it may have a login or a token, such as
+/// that of a proxy after curl's `-x`.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),

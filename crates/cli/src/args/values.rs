@@ -20,7 +20,8 @@ pub enum Header {
     File(PathBuf),
 }
 
-/// Accepts a value that may contain a password. The value is parsed later, where an error does not show it.
+/// Accepts a value that may contain a password. The value is parsed later, by code whose errors do not show
+/// it.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
 pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))

@@ -131,7 +131,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
 
 /// Replaces `env:NAME` by the value of the variable. In a header, also replaces `Name: env:NAME` and `Name:
 /// @FILE`. Returns `None` if the value has no such reference. If the whole value is `@FILE`, the option reads
-/// the file itself, except for a proxy. `~/` at the beginning of FILE is then replaced here.
+/// the file itself, except for a proxy. In that case, only `~/` at the beginning of FILE is replaced here.
 fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
     let is_header = secrets::is_called(arg, 0, "HEADER");
     let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");

@@ -6,7 +6,8 @@
 
 use std::net::Ipv6Addr;
 
-/// The most URLs from one argument. More are probably a mistake. A list can have millions of URLs.
+/// The most URLs from one argument. A pattern for more URLs is probably a mistake. A list can have millions
+/// of URLs.
 const MOST: usize = 100_000;
 
 /// A URL, and the value of each of its patterns, which replaces `#1` and so on in a name.

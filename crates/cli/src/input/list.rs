@@ -91,7 +91,7 @@ impl Iterator for Jobs {
     }
 }
 
-/// Reads the files of a Metalink document. If two have the same name, the later one is an error.
+/// Reads the files of a Metalink document. If two files have the same name, the later one is an error.
 pub(super) fn read_document(document: Vec<u8>) -> impl Iterator<Item = AtLine> {
     let mut seen = Names::default();
     Metalink::new(document).map(move |(line, job)| {

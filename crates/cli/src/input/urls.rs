@@ -52,8 +52,8 @@ pub(super) fn jobs(args: &Args) -> Result<Vec<Job>, String> {
     Ok(jobs)
 }
 
-/// Splits at commas before `scheme://`. Other commas belong to a URL. Within braces, commas separate the
-/// words of a pattern.
+/// Splits a text at the commas before `scheme://`. Other commas belong to a URL. Within braces, commas
+/// separate the words of a pattern.
 pub(crate) fn split_urls(text: &str) -> Result<Vec<&str>, String> {
     let mut parts = Vec::new();
     let (mut start, mut braces) = (0, 0_usize);

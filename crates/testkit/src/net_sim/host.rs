@@ -67,7 +67,7 @@ struct Transfer {
 }
 
 impl SimHost {
-    /// Returns a host without any request so far. This function must be called within a tokio runtime.
+    /// Returns a host that has received no request. This function must be called within a tokio runtime.
     pub fn new(allows: Allows) -> Arc<SimHost> {
         let (tokens, since) = (allows.burst + 1.0, Instant::now());
         let counted = Counted { transfers: 0, banned_until: None, bans: 0, requests: 0, tokens, since };

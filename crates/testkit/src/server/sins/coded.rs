@@ -1,4 +1,4 @@
-//! Sins of content codings: the body has a coding although the request did not accept any.
+//! Sins of content codings: the body has a content coding, although the request did not accept any coding.
 
 use crate::content;
 use crate::server::exchange::{Exchange, borrowed};
@@ -60,8 +60,8 @@ pub(super) fn coded(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &borrowed(&headers), part)
 }
 
-/// Returns the file in these codings. The last result is kept, because without optimisation encoding takes
-/// seconds, and several requests are for the same file.
+/// Returns the file in these codings. The last result is kept, because several requests are for the same
+/// file, and encoding takes seconds in a build without optimisation.
 fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result<Vec<u8>> {
     static DONE: Mutex<Option<(String, Vec<u8>)>> = Mutex::new(None);
     let key = format!("{codings} {name} {size} {zeros}");

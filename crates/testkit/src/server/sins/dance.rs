@@ -4,7 +4,7 @@
 use crate::server::exchange::Exchange;
 use std::io;
 
-/// The value of the header `Authorization` that [`authorize`] accepts. It is that of the login `me:hush`.
+/// The value of the header `Authorization` that [`authorize`] accepts. The login is `me:hush`.
 const LOGIN: &str = "Basic bWU6aHVzaA==";
 
 /// Redirects to itself and sets a cookie, until the cookie comes back.

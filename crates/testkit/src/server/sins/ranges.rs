@@ -31,7 +31,8 @@ pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
     if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
 }
 
-/// Answers a request for the rest of a file with another range. The Content-Range states that range.
+/// Answers a request for the rest of a file with another range. The Content-Range states the range that is
+/// sent.
 pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
@@ -44,8 +45,8 @@ pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("ETag", &etag), ("Content-Range", &range)], &body)
 }
 
-/// Sends every range with a mistake. `?how=start|end|total|validator|none|multipart|length|coding` says which
-/// one.
+/// Sends every range with a mistake. `?how=start|end|total|validator|none|multipart|length|coding` chooses
+/// the mistake.
 pub(super) fn wrong_part(x: &mut Exchange) -> io::Result<bool> {
     let Some((first, last)) = x.request.range() else {
         if x.visit == 0 && x.request.query("break").is_some() {

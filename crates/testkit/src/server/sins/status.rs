@@ -118,7 +118,7 @@ pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Answers one request for a link, and refuses all others.
+/// Answers the first request for a link, and refuses all later ones.
 pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { capped(x) } else { x.respond("403 Forbidden", &[], b"used up\n") }
 }
@@ -136,7 +136,7 @@ pub(super) fn get_only(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Answers HEAD as if the file were empty. Programs that count the bytes that they send do this.
+/// Answers HEAD as if the file were empty. Programs do this if they count the bytes that they send.
 pub(super) fn head_says_nothing(x: &mut Exchange) -> io::Result<bool> {
     match x.request.method.as_str() {
         "HEAD" => x.respond("200 OK", &[], b""),
