@@ -62,7 +62,7 @@ impl Adopted {
 }
 
 /// Reads the control file of aria2 (`NAME.aria2`, version 1 as in aria2's manual) of a file of `length`
-/// bytes. Returns the pieces that it marks as complete and that lie within the file.
+/// bytes. Returns the pieces that the control file marks as complete and that lie within the file.
 ///
 /// # Errors
 /// Returns a phrase that says why the control file cannot be relied on.

@@ -113,8 +113,8 @@ fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     Some([b"HTTP/", version, b" ", status, b" ", reason].concat())
 }
 
-/// Reads a complete head, as [`end`] found it. Returns `None` if it is valid, and otherwise a valid head with
-/// the same meaning.
+/// Reads a complete head, as [`end`] found it. Returns `None` if the head is valid. Otherwise returns a valid
+/// head with the same meaning.
 ///
 /// # Errors
 /// Returns why the response must be refused.

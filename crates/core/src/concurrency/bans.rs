@@ -5,8 +5,8 @@
 //! received bytes. The limit is then the number of connections that received bytes before the others were
 //! added. The host gets no request for a while. After that, it gets one connection until bytes arrive.
 //!
-//! Invariant: a limit is never raised. It is removed only if it is old, the host banned the client only once,
-//! and the host never refused a connection but only closed some.
+//! Invariant: a limit is never raised. A limit is removed only if it is old, if the host banned the client
+//! only once, and if the host closed connections but never refused one.
 
 use crate::error::ErrorKind;
 use crate::throttle;

@@ -1,5 +1,5 @@
-//! Compares a file that already exists under a final name with its record, and with what the server says
-//! about its own file.
+//! Compares a file that already exists under a final name with the record of this file, and with the facts
+//! that the server states about its own file.
 
 use super::record::since_epoch;
 use super::{Origin, Record, Relation, seconds};

@@ -32,8 +32,8 @@ impl SideFiles {
     }
 }
 
-/// Returns the side files for a final path. If its name leaves no space for the longest ending, all three
-/// names begin with a part of the name and a hash of the whole name: `PREFIX~HASH.part`.
+/// Returns the side files for a final path. If the name in this path leaves no space for the longest ending,
+/// all three names begin with a part of the name and a hash of the whole name: `PREFIX~HASH.part`.
 pub fn side_files(path: &Path) -> SideFiles {
     side_files_of(path, "")
 }

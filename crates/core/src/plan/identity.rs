@@ -89,7 +89,7 @@ impl Identity {
     }
 
     /// Returns true if further bytes may be joined to the written ones, because a validator or a digest will
-    /// show if they belong together. `digest_tells` is true if a digest will show this.
+    /// show if all these bytes belong together. `digest_tells` is true if a digest will show this.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
             let shown = file.start.validator != Validator::Unknown || digest_tells;

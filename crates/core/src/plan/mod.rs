@@ -304,8 +304,8 @@ impl Plan {
         self.transfer.size()
     }
 
-    /// Returns true if another job may run in place of this one, because the user is being asked about it or
-    /// its host asked for a pause.
+    /// Returns true if another job may run in place of this one, because the user is being asked about this
+    /// job, or because the host of this job asked for a pause.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Asking { .. } | State::Waiting { for_host: true, .. }) || self.is_paused()
     }

@@ -311,8 +311,8 @@ impl Plan {
     /// Returns the facts on which the decision about a failure depends.
     fn situation(&self, error: &Error) -> Situation {
         let present = self.transfer.present();
-        // If the failure is one of this machine (a full disk, a name that is taken), a complete file is still
-        // good.
+        // If the cause of the failure is this machine (a full disk, or a name that is taken), a complete file
+        // is still good.
         let ours = error.kind.blame() == Blame::Disk || error.kind == ErrorKind::FileExists;
         let complete = self.transfer.ledger().is_complete() && !ours;
         let keeps =

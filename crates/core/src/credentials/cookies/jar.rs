@@ -1,7 +1,7 @@
 //! The store of all cookies of a run.
 //!
-//! Invariant: the number of all cookies, the number of cookies of a domain, and the cookies that are sent
-//! with one request are limited.
+//! Invariant: there is a limit for the number of all cookies, for the number of cookies of a domain, and for
+//! the cookies in one request.
 
 use super::{Cookie, PAIR_MOST, Time, is_below, is_path, is_secure};
 use crate::credentials::Going;

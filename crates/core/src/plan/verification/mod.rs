@@ -3,9 +3,9 @@
 //! [`Verification`] keeps the expected digests. It also records which chunks are verified and which mirrors
 //! are suspected.
 //!
-//! Invariant: a file is published only if it matches every known digest. A mirror is blamed only if the file,
-//! or a chunk, became right when its bytes were replaced by those of others. Otherwise the digest itself may
-//! be wrong.
+//! Invariant: a file is published only if it matches every known digest. A mirror is blamed only if the file
+//! or a chunk became right when the bytes of this mirror were replaced by bytes of other mirrors. Otherwise
+//! the digest itself may be wrong.
 
 mod chunks;
 mod expectations;

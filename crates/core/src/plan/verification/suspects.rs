@@ -1,10 +1,10 @@
-//! Finds the mirror that sent wrong bytes, if only a digest of the whole file is known and no chunk hashes
-//! are.
+//! Finds the mirror that sent wrong bytes. This is needed if a digest of the whole file is known, but no
+//! chunk hashes are known.
 //!
 //! The bytes of one mirror after the other are replaced by those of other mirrors, until the digest is right.
 //!
-//! Invariant: a mirror is found guilty only if the file was right after the bytes of this mirror, and no
-//! others, were replaced.
+//! Invariant: a mirror is found guilty only if the file was right after only the bytes of this mirror were
+//! replaced.
 
 use crate::plan::sources::{Out, Sources};
 
