@@ -82,7 +82,7 @@ fn options_of_other_tools_get_a_hint_to_the_right_option() {
         (&["--no-check-certificate"], "use --insecure"),
         (&["-P", "folder"], "use -d DIR"),
         (&["--directory-prefix=folder"], "use -d DIR"),
-        (&["-nc"], "use --if-exists skip"),
+        (&["-nc"], "--if-exists skip keeps files"),
         (&["-N"], "use --if-exists update"),
         (&["--password", "secret"], "use --user"),
         (&["--cookie-jar", "x"], "use --save-cookies FILE"),
