@@ -65,7 +65,7 @@ impl Adopted {
 /// bytes. Returns the pieces that the control file marks as complete and that lie within the file.
 ///
 /// # Errors
-/// Returns a phrase that says why the control file cannot be relied on.
+/// Returns a phrase that says why the control file cannot be trusted.
 pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static str> {
     let bad = "it is not a control file of aria2 in a known form (version 1)";
     let mut rest = control;

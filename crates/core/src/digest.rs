@@ -138,7 +138,7 @@ impl Algorithm {
         format!("{} needs {} hexadecimal digits", self.name(), self.size() * 2)
     }
 
-    /// Returns true if a name is that of a known but unsupported algorithm, such as `sha3-256`.
+    /// Returns true if this is the name of a known but unsupported algorithm, such as `sha3-256`.
     pub fn is_uncheckable(name: &str) -> bool {
         UNCHECKABLE.contains(&bare(name).as_str())
     }

@@ -86,7 +86,7 @@ macro_rules! kinds {
         $variant:ident $code:literal $retry:ident $blame:ident $scope:ident $source:ident $bytes:ident $next:ident
         $meaning:literal;
     )*) => {
-        /// The kind of a failure. The code (see [`ErrorKind::code`]) never changes once released.
+        /// The kind of a failure. The code (see [`ErrorKind::code`]) never changes after a release.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorKind { $(#[doc = $meaning] $variant,)* }
@@ -342,8 +342,8 @@ pub enum Why {
     Asked,
     /// The host had asked for the pause before, so no request was sent.
     Known,
-    /// The host refused the request without naming a time, but it serves other connections. Therefore it got
-    /// too many requests at once.
+    /// The host refused the request without naming a time, but it serves other connections. Therefore the
+    /// host got too many requests at once.
     Shared,
     /// The host has refused all requests since connections were added.
     Banned,

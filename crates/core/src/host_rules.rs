@@ -145,7 +145,7 @@ impl HostRules {
     }
 
     /// Returns the number of the rule that limits the rate of this URL, and the rate. All URLs with the same
-    /// rule share its limit.
+    /// rule share the limit of this rule.
     pub fn limit_rate(&self, url: &Url) -> Option<(usize, u64)> {
         self.first(url, |options| options.limit_rate)
     }

@@ -295,7 +295,7 @@ pub enum NamedBy {
     /// The user. The headers and credentials of the user are sent to the origins of these URLs.
     Person,
     /// A document that someone else may have written: a Metalink document, or a list that was fetched. The
-    /// headers are sent only to origins that the user named as well
+    /// headers are sent only to origins that the user also named
     /// ([`Settings::header_origins`](crate::settings::Settings::header_origins)).
     Document,
 }
@@ -457,7 +457,7 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
 
 /// Returns the URL that a text without a scheme stands for. The text must be `localhost`, an address, or a
 /// name with a dot, followed by `:port`, `/` or both. A name alone (`file.txt`) is more often a file. The
-/// scheme is https, with two exceptions. This machine gets http, because hardly any local server has a
+/// scheme is https, with two exceptions. This machine gets http, because almost no local server has a
 /// certificate. Port 80 also gets http, because it is the port of http.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());

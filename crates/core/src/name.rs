@@ -206,8 +206,8 @@ pub fn same_file_key(path: &str) -> String {
 }
 
 /// Returns a short hash (16 digits of CRC-64/NVME). The hash keeps names different that would otherwise be
-/// equal. The hash need not resist attacks, because if two names have the same hash in one run, the later one
-/// gets a number.
+/// equal. The hash does not need to resist attacks, because if two names have the same hash in one run, the
+/// later one gets a number.
 fn mark(name: &[u8]) -> String {
     format!("{:016x}", checksum(CrcAlgorithm::Crc64Nvme, name))
 }

@@ -1,8 +1,8 @@
 //! Where connections to a host really lead: `--resolve`, `--connect-to`, `--interface` and `--doh`, by the
 //! rules of curl.
 //!
-//! Invariant: these options change only where a connection leads. Certificates, headers and credentials
-//! remain those of the host in the URL.
+//! Invariant: these options change only where a connection leads. Certificates, headers and credentials still
+//! belong to the host in the URL.
 
 use std::fmt;
 use std::net::IpAddr;

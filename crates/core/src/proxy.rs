@@ -37,7 +37,8 @@ pub enum Protocol {
     /// HTTP. Requests for `http` URLs are sent in absolute form. All other URLs go through a tunnel
     /// (CONNECT).
     Http,
-    /// HTTP inside TLS. The certificate of the proxy is verified in the same way as that of a server.
+    /// HTTP inside TLS. The certificate of the proxy is verified in the same way as the certificate of a
+    /// server.
     Https,
     /// SOCKS4a. The proxy resolves names.
     Socks4a,

@@ -54,8 +54,8 @@ pub struct Settings {
     pub connections: Option<usize>,
     /// The highest number of connections to one host over all files, at least 1.
     pub max_per_host: usize,
-    /// The highest number of connections in all, at least 1. Each connection takes up to half a MiB of memory
-    /// and a file descriptor.
+    /// The highest number of connections in total, at least 1. Each connection takes up to half a MiB of
+    /// memory and a file descriptor.
     pub max_connections: usize,
     /// The handling of partial files of an earlier run.
     pub resume: Resume,
@@ -133,7 +133,7 @@ pub struct Settings {
     pub family: Family,
     /// The file in which runs store the limits of hosts. With `None`, the limits are not stored.
     pub hosts: Option<PathBuf>,
-    /// Paths that no download may write to, such as that of the log.
+    /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
     /// The proxies. By default there are none.
     pub proxies: Proxies,
@@ -197,8 +197,8 @@ impl Default for Settings {
             parallel: Some(2),
             limit_rate: None,
             connections: None,
-            // aria2 allows at most 16 connections to a server for one file. This limit is higher, because it
-            // is for all files together.
+            // aria2 allows at most 16 connections to a server for one file. The limit here is higher, because
+            // it is for all files together.
             max_per_host: crate::concurrency::AUTO_MOST,
             max_connections: 64,
             resume: Resume::Auto,

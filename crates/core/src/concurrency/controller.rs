@@ -72,7 +72,7 @@ pub(super) struct Usage {
     pub(super) files: usize,
     /// Bytes that all connections have received so far.
     bytes: u64,
-    /// True once the latency of the host was taken into account.
+    /// True after the latency of the host was taken into account.
     latency_known: bool,
 }
 

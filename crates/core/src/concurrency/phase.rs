@@ -9,7 +9,7 @@ use super::{Controller, StepReason};
 use std::time::Duration;
 
 /// More connections stay if they reach at least this share of the ideal gain. If two doublings each gain a
-/// little less than this share, they gain about a seventh in all, and both are undone. A share of one third
+/// little less than this share, they gain about a seventh in total, and both are undone. A share of one third
 /// would be more polite to others on the same line. But with that share, the controller comes close to the
 /// best fixed number (within a tenth) on a tenth fewer of the simulated lines.
 const WORTH_IT: f64 = 0.08;
@@ -26,7 +26,8 @@ const NEARLY_IDEAL: f64 = 0.8;
 /// but then each step down could lose a tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 
-/// A trial of fewer connections ends at once if they have less than this share of the earlier goodput.
+/// A trial of fewer connections ends at once if the connections have less than this share of the earlier
+/// goodput.
 const MUCH_WORSE: f64 = 0.7;
 
 /// A hold ends early if the goodput falls below this share of its value at the start. On a line that loses

@@ -2,7 +2,7 @@
 //! it got too many requests.
 //!
 //! The rate changes by additive increase and multiplicative decrease, as TCP finds its share (Chiu and Jain
-//! 1989). A refusal sets the rate to half of the rate at which the host served files lately, or to half of
+//! 1989). A refusal sets the rate to half of the rate at which the host served files recently, or to half of
 //! the present limit if that is lower. Each file that the host serves raises the rate a little. All increases
 //! within a second together raise the rate by one request a second.
 //!

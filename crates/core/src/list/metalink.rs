@@ -32,7 +32,7 @@ const MOST_FILES: u64 = 50_000;
 /// The deepest nesting of elements. The format needs five levels, and its extensions need a few more.
 const DEEPEST: usize = 32;
 
-/// The longest URL or hash in bytes. Servers accept no longer URLs.
+/// The longest URL or hash in bytes. Servers do not accept longer URLs.
 const LONGEST_TEXT: usize = 64 * 1024;
 
 /// Returns the jobs of a document, one at a time, each with the line of its `file` element.

@@ -7,8 +7,8 @@ use super::endings::split_extension;
 use super::{LONGEST, cut_bytes, mark};
 use crate::show;
 
-/// Characters that Windows forbids in names, besides control characters (Microsoft, "Naming Files, Paths, and
-/// Namespaces").
+/// Characters that Windows forbids in names, in addition to control characters (Microsoft, "Naming Files,
+/// Paths, and Namespaces").
 const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 
 /// Names of devices on Windows, with any extension (the same page; `conin$` and `conout$` belong to the

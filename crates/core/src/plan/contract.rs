@@ -163,8 +163,8 @@ pub enum Input {
         worker: WorkerId,
         /// The offset after the last byte.
         upto: u64,
-        /// True if none of these bytes was on the disk before. Otherwise, a dropped worker or one with the
-        /// same segment wrote some of them.
+        /// True if none of these bytes was on the disk before. Otherwise, a dropped worker or another worker
+        /// with the same segment wrote some of these bytes.
         fresh: bool,
     },
     /// A worker has ended, because its body or its segment ended, or because the worker failed.
@@ -236,7 +236,7 @@ pub struct Findings {
     /// A signature of the file itself, which is verified together with its digests.
     pub signed: Option<Signed>,
     /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
-    /// be that of a web page.
+    /// be the name of a web page.
     pub look: Option<Look>,
     /// A note for the user about a name that was changed.
     pub renamed: Option<String>,

@@ -77,7 +77,7 @@ impl Identity {
         }
     }
 
-    /// Returns what is known about the file on the server, once a response was accepted or a journal was
+    /// Returns what is known about the file on the server, after a response was accepted or a journal was
     /// read.
     pub(super) fn start(&self) -> Option<&Start> {
         self.remote.as_ref().map(|file| &file.start)

@@ -35,7 +35,7 @@
 //!
 //! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. Some inputs may
 //! come late, such as reports of a dropped worker or of an earlier state of the file (`number`). The plan
-//! ignores them, so the driver need not filter them.
+//! ignores them, so the driver does not need to filter them.
 //!
 //! # The life of a job
 //!
@@ -150,7 +150,7 @@ pub struct Plan {
     /// The conditions for a request about a file that exists under the final name. The plan sends this
     /// request first. The conditions are not kept in a state, because the request may be retried.
     asking: Option<Conditions>,
-    /// The final path, once a partial file is open.
+    /// The final path. It is set when a partial file is open.
     path: Option<String>,
     /// True if the next accepted response continues the written bytes.
     resumes: bool,

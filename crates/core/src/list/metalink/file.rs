@@ -22,7 +22,7 @@ const MOST_DIGESTS: usize = 64;
 /// The highest number of notes about a file. A user does not read more of them.
 const MOST_NOTES: usize = 8;
 
-/// The longest name in bytes, with its folders. Systems accept no longer paths.
+/// The longest name in bytes, with its folders. Systems do not accept longer paths.
 const LONGEST_NAME: usize = 4096;
 
 /// The place where the digests were found, in words for the user.

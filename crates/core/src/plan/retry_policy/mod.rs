@@ -39,7 +39,7 @@ pub(super) enum FailureDecision {
     },
 }
 
-/// The facts on which a decision depends, besides the error.
+/// The facts on which a decision depends, in addition to the error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation {
     /// True if there are written bytes, they stay valid, and the next request continues after them.

@@ -1,7 +1,7 @@
 //! Decides if one more connection to the same file may be opened at a source.
 //!
-//! After a refusal, the limit is the number of connections that work, and no more are tried for a while.
-//! After the third refusal in a row, no more are tried for the rest of the file.
+//! After a refusal, the limit is the number of connections that work, and no more connections are tried for a
+//! while. After the third refusal in a row, no more connections are tried for the rest of the file.
 //!
 //! Invariant: the number of refused requests does not depend on the size of the file.
 

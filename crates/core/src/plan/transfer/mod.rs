@@ -318,8 +318,8 @@ impl Transfer {
         ends
     }
 
-    /// Releases a worker that has ended. If another worker with the same segment is not needed any more, it
-    /// is dropped.
+    /// Releases a worker that has ended. If another worker with the same segment is not needed any more, that
+    /// worker is dropped.
     pub(super) fn release(&mut self, worker: WorkerId, actions: &mut Actions) -> Option<Assignment> {
         let (assignment, twin) = self.ledger.release(worker)?;
         self.note_progress();

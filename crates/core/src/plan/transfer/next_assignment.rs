@@ -48,7 +48,7 @@ pub(in crate::plan) enum NextAssignment {
 }
 
 impl SegmentLedger {
-    /// Returns what one more worker can do. `workers` is the number of workers that there will be in all.
+    /// Returns what one more worker can do. `workers` is the number of workers that there will be in total.
     /// `sends_ranges` is true if the source is known to send ranges. Otherwise no worker loses bytes before
     /// the response with these bytes has arrived.
     pub(in crate::plan) fn next_assignment(

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// a slow one.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
-/// The facts on which scheduling depends, besides the transfer itself.
+/// The facts on which scheduling depends, in addition to the transfer itself.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::plan) struct Terms<'s> {
     /// True if ranges of the file may be joined.
@@ -127,7 +127,7 @@ impl Transfer {
     }
 
     /// Starts a worker at this source, if one more worker can do something. `workers` is the number of
-    /// workers that there will be in all.
+    /// workers that there will be in total.
     fn start_worker(
         &mut self,
         now: Duration,

@@ -25,7 +25,7 @@ pub(super) struct Expectations {
     all: Vec<Expected>,
     signed: Option<Signed>,
     /// The kind of content that the first bytes of the file show. It is missing if the name of the file may
-    /// be that of a web page.
+    /// be the name of a web page.
     look: Option<Look>,
     /// True if the user gave a strong digest of exactly this file.
     own: bool,
