@@ -140,8 +140,8 @@ fn can_be_shown(arg: &Arg, value: &str) -> bool {
     !value.chars().any(show::is_unsafe_to_show) && !secrets::is_unshown(arg, value) && !is_passing(arg, value)
 }
 
-/// Returns an option with its values. If the option takes several values at once, they follow it. Otherwise
-/// the option is repeated for each value.
+/// Returns an option with its values. If the option takes several values at once, they follow the option.
+/// Otherwise, the option is repeated for each value.
 fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
     let takes = arg.get_num_args().map_or(1, |count| count.max_values());
     let one = |values: &[String]| match values {

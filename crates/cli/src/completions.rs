@@ -6,8 +6,8 @@ use crate::args;
 use clap::{Arg, Command};
 use clap_complete::Shell;
 
-/// The line of the script for fish that reads the words before the cursor. It fails if the last word is an
-/// option without its value. Then fish would never complete a value.
+/// The line of the script for fish that reads the words before the cursor. This line fails if the last word
+/// is an option without its value, so fish would never complete a value.
 const FISH_READS: &str = "argparse -s (__fish_downhaul_global_optspecs) -- $cmd 2>/dev/null\n";
 
 /// The line that is added. It reads the same words, followed by any value.

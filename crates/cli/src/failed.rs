@@ -1,4 +1,4 @@
-//! Writes the list of `--failed FILE`. It has the files that failed, and `-i` can read it.
+//! Writes the list of `--failed FILE`. The list has the files that failed, and `-i` can read the list.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. It does not
 //! contain files that were only stopped, because the same command resumes them.

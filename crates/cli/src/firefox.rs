@@ -22,8 +22,8 @@ const FOLDERS: [&str; 4] = [
     "Library/Application Support/Firefox",
 ];
 
-/// The largest expiry that is read as seconds, which is in the year 5138. A larger number is read as
-/// milliseconds, because newer versions of Firefox write milliseconds.
+/// The largest expiry that is read as a number of seconds. It means the year 5138. A larger number is read as
+/// milliseconds, which newer versions of Firefox write.
 const SECONDS_MOST: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.

@@ -173,8 +173,8 @@ pub(crate) fn notes(args: &Args) {
     args.config.notes.iter().for_each(|note| warn(note));
 }
 
-/// Starts the runtime for signals and timers. It has its own thread, so that a second Ctrl-C is handled even
-/// if the threads for the network are busy.
+/// Starts the runtime for signals and timers. This runtime has its own thread, so that a second Ctrl-C is
+/// handled even if the threads for the network are busy.
 fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         error(&format!("the program cannot start: {e}"));
@@ -183,11 +183,11 @@ fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
 }
 
 /// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two in
-/// every test of `benches/race`, because no step wakes a thread on another core. It also used less processor
-/// time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s (1.01 s), over TLS
-/// 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more than a GB/s over
-/// TLS, so only machines with many cores get more threads. The disk and the hashing have threads of their
-/// own.
+/// every test of `benches/race`, because no step wakes a thread on another core. One thread also used less
+/// processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s (1.01 s),
+/// over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more than a
+/// GB/s over TLS, so only machines with many cores get more threads. The disk and the hashing have threads of
+/// their own.
 fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);

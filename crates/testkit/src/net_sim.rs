@@ -1,8 +1,8 @@
 //! A simulated server for one file that misbehaves at random, without sockets and without real time.
 //!
-//! [`World`] decides, from a seed, the response to each request. It is used in two ways. [`crate::plan_sim`]
-//! runs only the state machine of the plan, step by step. [`SimSource`] is a [`Source`], so that the whole
-//! engine can run in the same worlds with tokio's paused clock.
+//! [`World`] decides, from a seed, the response to each request. A world is used in two ways.
+//! [`crate::plan_sim`] runs only the state machine of the plan, step by step. [`SimSource`] is a [`Source`],
+//! so that the whole engine can run in the same worlds with tokio's paused clock.
 
 pub mod host;
 
@@ -45,7 +45,7 @@ const SIZES: Sizes = Sizes {
 #[derive(Debug, Clone)]
 pub struct World {
     pub(crate) rng: Rng,
-    /// The versions of the file, in order. A request never gets an older version than an earlier request.
+    /// The versions of the file, in order. The server never goes back to an earlier version.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
     /// The chance that the server misbehaves for a request, in percent.

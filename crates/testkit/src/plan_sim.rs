@@ -165,7 +165,7 @@ impl Sim {
         self.there = RangeSet::new();
         self.published = None;
         // Every request ends. It costs a retry, makes progress, or leads to a pause that costs no retry. In a
-        // world of this size, none of these can happen without end.
+        // world of this size, each of these can happen only a limited number of times.
         for step in 0..100_000 {
             plan.check().unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
             if step == killed_at {

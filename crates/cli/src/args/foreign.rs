@@ -9,8 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 enum Here {
     /// downhaul does this without the option.
     Anyway,
-    /// downhaul does this without the option if the value is the first text. Otherwise, the second text says
-    /// what to do.
+    /// If the value of the option is the first text, downhaul does this without the option. For other values,
+    /// the second text says what to do.
     AnywayFor(&'static str, &'static str),
     /// The text says what to do instead.
     Instead(&'static str),

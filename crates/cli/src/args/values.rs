@@ -122,8 +122,8 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Reads an HTTP status (RFC 9110, section 15) that a failure can have. Informational statuses and those with
-/// a file or a range are not failures.
+/// Reads an HTTP status (RFC 9110, section 15) that a failure can have. Informational statuses are not
+/// failures, and neither are the statuses of responses with a file or a range.
 pub(super) fn status(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
         Ok(code) if (201..=599).contains(&code) && code != 206 => Ok(code),

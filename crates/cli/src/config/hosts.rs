@@ -1,7 +1,8 @@
 //! Reads the sections `[host."NAME"]`, which have options for some hosts only.
 //!
 //! Invariant: an option on the command line or in the environment wins over that of a section. Headers and
-//! logins are an exception. Those of the command line win only at the hosts to which they are sent.
+//! logins are an exception. Headers and logins of the command line win only at the hosts to which they are
+//! sent.
 
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};
@@ -27,7 +28,8 @@ pub(super) struct Host {
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 
-/// Reads the sections. `config` has the settings of the environment. Warnings are added to its notes.
+/// Reads the sections. `config` has the settings of the environment. Warnings are added to the notes of
+/// `config`.
 ///
 /// # Errors
 /// Returns what is wrong, in one line for the user.

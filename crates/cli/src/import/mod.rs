@@ -99,7 +99,7 @@ fn translate(text: &str) -> Result<Translation, String> {
 /// command, or a redirection.
 ///
 /// # Errors
-/// Returns what only a shell could know, or which quote is not closed.
+/// Returns the text that only a shell can replace, or the quote that is not closed.
 pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
     let split = shell::split(text)?;
     Ok(Some(split.words).filter(|_| split.into.is_none() && split.rest.is_none()))

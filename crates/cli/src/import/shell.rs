@@ -14,7 +14,8 @@ pub(super) struct Split {
     pub(super) rest: Option<String>,
 }
 
-/// Splits a command. The shell is recognised by how lines continue and how quotes are escaped.
+/// Splits a command. The way in which lines continue and quotes are escaped shows for which shell the command
+/// was written.
 ///
 /// # Errors
 /// Returns what is wrong with the command, in words for the user.
@@ -66,7 +67,8 @@ fn without_carets(text: &str) -> Result<(String, Option<String>), String> {
     Ok((out, None))
 }
 
-/// Returns true if an operator before this text ends a command, and is not part of a URL without quotes.
+/// Returns true if an operator before this text ends a command. Returns false if the operator is part of a
+/// URL without quotes.
 fn ends_word(operator: char, rest: &str) -> bool {
     rest.is_empty() || rest.starts_with(|next: char| next.is_whitespace() || next == operator)
 }

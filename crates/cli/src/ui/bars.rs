@@ -1,4 +1,4 @@
-//! Draws bars as lines of text. They depend only on numbers and the width, and look like those of tqdm.
+//! Draws bars as lines of text. The bars depend only on numbers and the width, and look like those of tqdm.
 //!
 //! `name:  45%|████▌     | 1.21 GiB/2.66 GiB [00:12<00:15, 98.1 MiB/s]`
 
@@ -240,8 +240,8 @@ impl Bars {
         }
     }
 
-    /// Returns the speed of all files, which is the sum of the speeds in the bars. If some of these are
-    /// unknown, for example with many small files, it is the average over the last seconds.
+    /// Returns the speed of all files, which is the sum of the speeds in the bars. If some of these speeds
+    /// are unknown, for example with many small files, the result is the average over the last seconds.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()

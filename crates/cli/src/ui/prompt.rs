@@ -98,8 +98,8 @@ impl Prompt {
         lines
     }
 
-    /// Reads an answer to the first question, if there is one. Returns it with the lines that stay on the
-    /// screen.
+    /// Reads an answer to the first question, if there is an answer. Returns the answer with the lines that
+    /// stay on the screen.
     pub(crate) fn poll(&mut self) -> Option<(JobId, Choice, [String; 2])> {
         let (job, failure) = self.open.front()?;
         let (job, failure) = (*job, failure.to_string());
@@ -135,8 +135,8 @@ impl Prompt {
         Some((job, choice, [failure, format!("{QUESTION}{letter}")]))
     }
 
-    /// Sets the terminal again after this program was stopped and continued, because another program may have
-    /// changed it.
+    /// Makes the terminal pass on single keys again after this program was stopped and continued, because
+    /// another program may have changed the settings of the terminal.
     pub(crate) fn resume(&mut self) {
         if let (Some(terminal), false) = (&mut self.terminal, self.open.is_empty()) {
             terminal.cook();

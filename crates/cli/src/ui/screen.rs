@@ -1,8 +1,8 @@
 //! Shows messages. Below the messages, it shows bars (or plain lines) and the question.
 //!
 //! The screen runs on a thread of its own, reads events and progress, and paints at most ten times a second.
-//! If it falls behind, it misses messages. Its counts are still right, because they come from the state of
-//! the session.
+//! If the screen falls behind, it misses messages. The numbers that it shows are still right, because they
+//! come from the state of the session.
 
 use super::bars::{Bars, Total};
 use super::line::Line;

@@ -85,8 +85,8 @@ impl Tcp {
         self.sent = if now < self.silent { 0.0 } else { rate * step };
     }
 
-    /// Handles the result of the bytes that were sent. A share `dropped` is lost because the queue was full,
-    /// and some packets are lost by chance. The others are acknowledged.
+    /// Handles the result of the bytes that were sent. `dropped` is the share that is lost because the queue
+    /// was full. Some more packets are lost by chance. All others are acknowledged.
     pub(super) fn acknowledged(
         &mut self,
         now: f64,

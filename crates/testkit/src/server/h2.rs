@@ -36,8 +36,8 @@ pub(super) const SINS: &[&str] = &[
 /// The most streams of a connection at once. Clients request more, so that some streams must wait.
 const STREAMS: u32 = 6;
 
-/// Returns true if the client uses HTTP/2. This is decided by its first bytes, or by the protocols in its TLS
-/// handshake.
+/// Returns true if the client uses HTTP/2. The first bytes of the client, or the protocols in its TLS
+/// handshake, show this.
 pub(super) fn is_wanted(stream: &TcpStream, tls: bool) -> bool {
     let mut start = [0; 16 * 1024];
     let begun = Instant::now();

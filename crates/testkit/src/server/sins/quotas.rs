@@ -21,8 +21,8 @@ pub(in crate::server) struct Counted {
     pub(in crate::server) nonces: Nonces,
 }
 
-/// Behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and `limit_req_status 429` for
-/// `?rate=5&burst=3`. `&status=503` chooses another status.
+/// With `?rate=5&burst=3`, behaves like nginx with `limit_req rate=5r/s burst=3 nodelay` and
+/// `limit_req_status 429`. `&status=503` chooses another status.
 pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
     let rate = x.number("rate").unwrap_or(5) as f64;
     // One request is always answered. The burst comes in addition.
