@@ -139,7 +139,7 @@ impl ChecksumDiscovery {
         Ok(known)
     }
 
-    /// Adds the digests that the given list has for a file. Returns true if the list is signed.
+    /// Adds the digests of a file that are in the given list. Returns true if the list is signed.
     ///
     /// # Errors
     /// Returns an error if the list cannot be fetched, or does not name the file although the settings
@@ -313,7 +313,7 @@ impl List {
     /// file.
     ///
     /// # Errors
-    /// Returns why the list has none, in words for the user.
+    /// Returns why the list contains no such digest, in words for the user.
     fn about(&self, names: &[String], single: bool) -> Result<Vec<Digest>, String> {
         match self.sums.of(names) {
             Named::As(digests) => return Ok(digests),

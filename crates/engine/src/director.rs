@@ -371,7 +371,7 @@ impl Director {
     }
 }
 
-/// Ends the events, so that their readers end too, even if the loop panics.
+/// Ends the streams of events, so that their readers end too, even if the loop panics.
 impl Drop for Director {
     fn drop(&mut self) {
         self.reporter.close();

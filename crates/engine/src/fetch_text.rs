@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// a digest, the text must match it.
 ///
 /// # Errors
-/// Returns the last failure, after as many retries as a file has. Returns `digest.mismatch` if the digest
+/// Returns the last failure, after as many retries as for a file. Returns `digest.mismatch` if the digest
 /// does not match, and an error if the text is longer than `most` bytes.
 pub(crate) async fn get(
     sources: &Sources,

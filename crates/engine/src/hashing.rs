@@ -42,7 +42,7 @@ pub(crate) struct Feed {
     batches: mpsc::Sender<Batch>,
     /// The offset of the first byte that was neither passed to the hasher nor read back from the disk.
     next: Arc<AtomicU64>,
-    /// The time that workers waited for the hasher, in microseconds.
+    /// The total time that workers waited for the hasher, in microseconds.
     waited: Arc<AtomicU64>,
 }
 

@@ -243,8 +243,8 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
 /// Fetches a small document into memory. Returns `None` if the server says that there is none.
 ///
 /// # Errors
-/// Returns the last failure, after as many retries as a file has, or an error if the document is longer than
-/// `most` bytes.
+/// Returns the last failure, after as many retries as for a file. Returns an error if the document is longer
+/// than `most` bytes.
 pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
     fetch_text::get(&Sources::http(&settings)?, &settings, (url, GivenBy::User), most).await
 }

@@ -1,8 +1,8 @@
 //! Runs short blocking calls to the disk, such as a check, an open, a small write or a rename.
 //!
-//! One thread runs all of these calls, one after the other, so that each small file does not have to wake a
-//! thread. If a call is stuck, another thread runs the next calls. Long calls (large writes, forcing bytes to
-//! the disk, reading bytes back) use other threads.
+//! One thread runs all of these calls, one after the other. So it is not necessary to wake a thread for each
+//! small file. If a call is stuck, another thread runs the next calls. Long calls (large writes, forcing
+//! bytes to the disk, reading bytes back) use other threads.
 //!
 //! Invariant: while calls wait, there is a thread that runs them, and a task that checks that this thread
 //! makes progress.
@@ -97,7 +97,7 @@ impl ShortCalls {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A poisoned lock is fine: the state is consistent between any two statements.
+        // A poisoned lock can be used, because the state is consistent between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

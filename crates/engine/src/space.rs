@@ -45,7 +45,7 @@ impl Space {
         Ok(())
     }
 
-    /// Gives up the space of a file that ended.
+    /// Releases the space that was reserved for a file that has ended.
     pub(crate) fn release(&self, job: JobId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }

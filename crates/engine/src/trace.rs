@@ -24,7 +24,7 @@ pub(crate) const DISK: &str = "downhaul::disk";
 /// needs only a few milliseconds. So a write that takes longer than this had to wait.
 pub(crate) const SLOW_WRITE: Duration = Duration::from_millis(100);
 
-/// Returns the span of a job. All events that concern the job are in it.
+/// Returns the span of a job. All events of the job are in this span.
 pub(crate) fn job(id: JobId) -> Span {
     // The target is a prefix of all others, so that a filter for `downhaul` includes the span.
     tracing::info_span!(target: "downhaul", "job", id = id.get())

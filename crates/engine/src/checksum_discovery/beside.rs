@@ -49,7 +49,8 @@ struct Candidate {
 }
 
 impl ChecksumDiscovery {
-    /// Adds the digests that lists beside a file have for it. Returns true if a signed list names the file.
+    /// Adds the digests of a file that are in lists beside the file. Returns true if a signed list names the
+    /// file.
     ///
     /// # Errors
     /// Returns an error if the signature of a list is wrong.

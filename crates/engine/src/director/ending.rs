@@ -40,7 +40,7 @@ pub struct Summary {
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
-    /// True if the reader of standard output has closed it.
+    /// True if the reader of standard output has closed the output.
     pub output_closed: bool,
     /// Notes about the whole run for the user.
     pub notes: Vec<String>,

@@ -126,8 +126,8 @@ impl Director {
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));
         let reports = self.reports.clone();
-        // An existing file is read to compute its digests, and a partial file is examined. Both may take
-        // long.
+        // An existing file may be read to compute its digests, and a partial file may be examined. Both may
+        // take a long time.
         let compares =
             matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
                 && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());

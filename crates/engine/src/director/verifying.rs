@@ -1,8 +1,8 @@
 //! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
 //! final name.
 //!
-//! Invariant: the result of a check has the number of its request. A result about bytes that were discarded
-//! meanwhile is ignored.
+//! Invariant: each request for a check has a number, and the result has the same number. A result about bytes
+//! that were discarded meanwhile is ignored.
 
 use super::running::{Running, Stage};
 use super::{Director, Report};

@@ -149,9 +149,9 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Returns the side files of a job, and true if they have the usual names. They have other names if files of
-/// the usual names belong to another URL, or if nothing shows that downhaul made those files. The partial
-/// file of a `small` file has no journal that could show this, so it always has another name.
+/// Returns the side files of a job, and true if they have the usual names. The side files have other names if
+/// files with the usual names belong to another URL, or if nothing shows that downhaul made those files. The
+/// partial file of a `small` file has no journal that could show this, so it always has another name.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));

@@ -1,7 +1,7 @@
 //! Decides what to do if the final name of a job exists (`--if-exists`).
 //!
-//! Invariant: an existing file counts as the wanted one only because of a given digest, its record in an
-//! extended attribute, or a comparison with the server's file. Only `skip` compares nothing.
+//! Invariant: an existing file counts as the wanted one only because of a given digest, a record in an
+//! extended attribute, or a comparison with the file on the server. Only `skip` compares nothing.
 
 use super::{Places, Wanted};
 use crate::checksum_discovery::Known;

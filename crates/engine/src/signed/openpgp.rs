@@ -22,7 +22,7 @@
 //! a signature states is not checked in other ways. If a key has expired since, its older signatures are
 //! still accepted.
 //!
-//! If there are several signatures, the first one by a given key that meets these conditions must be right.
+//! If there are several signatures, the first one by a given key that meets these conditions must be valid.
 
 use super::wrong;
 use crate::clock;
@@ -62,7 +62,7 @@ const READ: usize = 256 * 1024;
 /// The certificates of the given file, one for each primary key. Signatures by their keys are accepted.
 pub(crate) struct Certificates(Vec<SignedPublicKey>);
 
-/// A signature that counts if its content is right.
+/// A signature that counts if it matches the signed content.
 pub(crate) struct Signature {
     packet: packet::Signature,
     key: Signer,

@@ -48,8 +48,8 @@
 //!
 //! **What the plan checks.** Before a byte is written, the plan checks that a range covers `from` and stays
 //! within the file. It also checks that the validator, the size, the content coding and the digests match
-//! those of the bytes on the disk, and that the server did not send an HTML page instead of the file. Digests
-//! are verified at the end. A source does not need to check any of this.
+//! those of the bytes on the disk. Another check is that the server did not send an HTML page instead of the
+//! file. Digests are verified at the end. A source does not need to check any of this.
 
 pub(crate) mod http;
 mod registry;

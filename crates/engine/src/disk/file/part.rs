@@ -71,7 +71,7 @@ impl PartFile {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // A poisoned lock is fine: the state is consistent between any two statements.
+        // A poisoned lock can be used, because the state is consistent between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

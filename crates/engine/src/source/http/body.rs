@@ -16,8 +16,8 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// The body of a redirect or an error is read to its end if it is not longer than this, so that the
-/// connection can be used again. For a longer body, a new handshake is cheaper.
+/// If the body of a redirect or an error is not longer than this, it is read to its end. The connection can
+/// then be used again. For a longer body, a new handshake is cheaper.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
 /// The number of bytes of such a body that are kept. They may contain the reason for a refusal.

@@ -1,5 +1,5 @@
-//! Decodes the body of a response that a server compressed without being asked (`--decode auto`). The body is
-//! decoded while it arrives.
+//! Decodes the body of a response that a server compressed although this was not requested (`--decode auto`).
+//! The body is decoded while it arrives.
 //!
 //! The length, the digests and the validator of the response are those of the coded bytes (RFC 9110, section
 //! 8.4; RFC 9530, sections 2 and 3). The digests are compared here, with the coded bytes. The length and the

@@ -1,9 +1,9 @@
 //! Sends requests over an HTTP/2 connection to one origin. Many requests share the connection.
 //! [`super::dispatch`] decides when such a connection is opened.
 //!
-//! Invariants: windows have a fixed size. If a connection is silent for [`silence_limit`] while a request
-//! waits for its response or a body is read, or if a body breaks, the origin of the connection is marked as
-//! unusable for HTTP/2. This is not done if only HTTP/2 is allowed. A server may send as many unread bytes as
+//! Invariants: windows have a fixed size. The origin of a connection is marked as unusable for HTTP/2 if a
+//! body breaks, or if the connection is silent for [`silence_limit`] while a request waits for its response
+//! or a body is read. This is not done if only HTTP/2 is allowed. A server may send as many unread bytes as
 //! the connection's window allows, and `dispatch` limits the number of connections.
 
 use super::body::{Carrier, HttpResponse};

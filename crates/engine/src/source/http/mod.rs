@@ -1,8 +1,8 @@
 //! The HTTP source: files behind `http` and `https` URLs.
 //!
-//! A request passes through these files: [`retry_after`] checks if the host asked for a pause, [`dispatch`]
-//! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]), and [`redirect`] finds the next URL, until a response
-//! has the file. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
+//! A request passes through several files. [`retry_after`] checks if the host asked for a pause. [`dispatch`]
+//! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]). [`redirect`] finds the next URL, until a response has
+//! the file. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
 //! proxies and [`tls`] for certificates. A [`route`] says which connection a URL needs. [`request`] writes
 //! headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and [`decode`] decodes them.
 //!

@@ -2,8 +2,8 @@
 //! proxy forwards.
 //!
 //! Invariants: the login of a proxy is sent only to that proxy. A request that opens a tunnel contains
-//! nothing of the request to the server, except its host and port. A response of the proxy is never treated
-//! as a response of the server.
+//! nothing of the request to the server, except the host and port of the server. A response of the proxy is
+//! never treated as a response of the server.
 
 mod connect;
 pub(super) mod forward;
@@ -29,7 +29,7 @@ use tracing::debug;
 use url::Host;
 
 /// The most addresses of a server that are tried through a SOCKS5 proxy, if names are resolved on this
-/// machine. Each attempt costs a connection to the proxy and up to `--connect-timeout`.
+/// machine. Each attempt needs a connection to the proxy, and takes up to `--connect-timeout`.
 const ADDRESSES_MOST: usize = 4;
 
 /// The most schemes of a challenge that a message names.
