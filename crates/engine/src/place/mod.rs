@@ -159,7 +159,7 @@ impl Places {
         }
     }
 
-    /// Returns true if a path is known to be free without reading the disk again.
+    /// Returns true if a path was free when its folder was read. Reads the folder, if it was not read yet.
     fn is_clear(&self, wanted: &Wanted<'_>, path: &Path) -> bool {
         self.folders.look_through(path);
         self.was_free(path, wanted.identity)

@@ -434,7 +434,8 @@ fn alive(key: &impl KeyDetails, newest: &packet::Signature, made: Timestamp) -> 
     }
 }
 
-/// Returns when something expires. A time of 0 means never (RFC 9580, 5.2.3.13 and 5.2.3.18).
+/// Returns the time when something expires, in seconds since 1970, or `None` if it never expires. A time of 0
+/// means never (RFC 9580, 5.2.3.13 and 5.2.3.18).
 fn end(begin: Timestamp, after: Option<Duration>) -> Option<u64> {
     let after = std::time::Duration::from(after?).as_secs();
     (after > 0).then(|| u64::from(begin.as_secs()) + after)

@@ -38,7 +38,7 @@ const REACHED_MOST: usize = 65_536;
 /// Resolves names and connects.
 pub(super) struct Dialer {
     family: Family,
-    /// The time limit of a name lookup. It is also the time limit of an attempt to connect.
+    /// The time limit of a look-up of a name, and also of an attempt to connect.
     patience: Duration,
     resolve: Vec<Resolve>,
     interface: Option<Interface>,

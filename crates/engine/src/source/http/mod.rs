@@ -164,7 +164,7 @@ impl HttpFile {
         let client = &self.client;
         url = client.hsts.secured(url);
         let start = url.clone();
-        // A URL that redirects led to before is guarded, unless the given URL is known to be private.
+        // If earlier redirects led to `start`, it is guarded, unless the given host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
         let mut is_guarded = start.host() != self.given.url.host() && !given_is_private;
         let (mut hops, mut said) = (0, None);

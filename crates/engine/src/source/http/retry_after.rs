@@ -15,7 +15,8 @@ use tokio::time::Instant;
 pub(super) struct Pauses(Mutex<HashMap<String, Instant>>);
 
 impl Pauses {
-    /// Returns how long no request may be sent to the host, or `None` if one may be sent now.
+    /// Returns the time that must pass before a request may be sent to the host, or `None` if a request may
+    /// be sent now.
     pub(super) fn remaining(&self, host: &str) -> Option<Duration> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = hosts.get(host)?.checked_duration_since(clock::instant());

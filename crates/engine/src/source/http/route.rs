@@ -58,7 +58,7 @@ impl Route {
         self.is_guarded
     }
 
-    /// Returns how the server is trusted.
+    /// Returns the rules by which the server is trusted.
     pub(super) fn trust(&self) -> Trust {
         self.trust
     }

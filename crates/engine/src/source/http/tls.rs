@@ -83,7 +83,7 @@ impl Tls {
         })
     }
 
-    /// Returns how a server is trusted.
+    /// Returns the rules by which a server is trusted.
     pub(super) fn trust(&self, host: &Host<String>, port: u16, peer: Peer) -> Trust {
         Trust {
             identifies: peer.gets_certificate && self.identity.is_some(),

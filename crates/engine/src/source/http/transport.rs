@@ -131,7 +131,7 @@ impl Connector {
         url.scheme() == "https" && !self.trust(url, Peer::default()).is_insecure()
     }
 
-    /// Returns how the server of a URL is trusted. Without TLS there is nothing to distinguish.
+    /// Returns the rules by which the server of a URL is trusted. Without TLS, they are the default ones.
     fn trust(&self, url: &Url, peer: Peer) -> Trust {
         match Endpoint::of(url).filter(|_| url.scheme() == "https") {
             Some(server) => self.tls.trust(&server.host, server.port, peer),
