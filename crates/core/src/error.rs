@@ -51,7 +51,7 @@ pub enum Scope {
     Job,
 }
 
-/// The conclusion about a source from a failure.
+/// The conclusion that a failure allows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
     /// Nothing, because it may have been an accident.
@@ -298,7 +298,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// One failure: its kind, where it happened, and what the system or the server said.
+/// One failure: its kind, its place, and the message of the system or the server.
 ///
 /// `at` and `detail` may contain text from a server. The screen and the log escape it before they show it.
 /// They never contain secrets, because URLs are added through [`crate::show::url`].

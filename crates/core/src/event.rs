@@ -1,7 +1,7 @@
 //! The public form of what a session reports: [`EventKind`]s, which are numbered and never lost, and
 //! [`Progress`], which readers ask for and may miss. `docs/events.md` describes the JSON form.
 //!
-//! [`State`] sums up events, so that a screen that starts late or falls behind can catch up. Events may
+//! [`State`] is computed from the events. A screen that started late or missed events can copy it. Events may
 //! contain text from a server. The screen and the log escape it before they show it. Events never contain
 //! secrets.
 //!
@@ -166,7 +166,7 @@ pub enum EventKind {
         /// The method by which the file was verified: `sha-256 from X-Checksum-SHA256`, `size only`, `end of
         /// transfer only`.
         proven: String,
-        /// The digests that were computed, in hexadecimal, by the name of the algorithm.
+        /// The digests that were computed, in hexadecimal. The keys are the names of the algorithms.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         digests: BTreeMap<String, String>,
         /// Notes about the file for the user.

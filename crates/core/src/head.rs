@@ -63,7 +63,8 @@ pub(crate) const TWO_ENDS: Refused = Refused("it has both a Content-Length and a
 /// Returns the length of the head at the beginning of these bytes, including its blank line. Returns `None`
 /// if the end of the head has not arrived. `looked_at` is the number of bytes that an earlier call has read.
 pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
-    // Empty lines before the status line are accepted, as RFC 9112, section 2.2 requires of servers.
+    // Empty lines before the status line are accepted. RFC 9112, section 2.2, requires the same of servers
+    // for requests.
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     // The blank line may begin in bytes that the earlier call has read.
     let mut at = start.max(looked_at.saturating_sub(3));

@@ -1,4 +1,4 @@
-//! Reads the headers of an HTTP response strictly, and fills a [`Remote`] with what they say.
+//! Reads the headers of an HTTP response strictly, and fills a [`Remote`] with the facts in them.
 //!
 //! These are pure functions for the engine's HTTP source. They are in this crate so that property tests and
 //! fuzzing can call them. In this crate only [`crate::throttle`] calls them. The plan gets a [`Remote`] and

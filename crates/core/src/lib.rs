@@ -24,8 +24,8 @@
 //! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
 //! - [`error`] is the list of all failures, and [`retry`] has the limits of retries.
-//! - [`event`] is what is reported, and [`lock_file`] is the record of a run. [`show`] escapes text and hides
-//!   secrets in URLs. A [`secret`] is a text that cannot be printed.
+//! - [`event`] has the events of a session, and [`lock_file`] is the record of a run. [`show`] escapes text
+//!   and hides secrets in URLs. A [`secret`] is a text that cannot be printed.
 
 pub mod address;
 pub mod adopt;

@@ -21,7 +21,7 @@ impl Secret {
         (!texts.is_empty()).then(|| Secret(texts.join(separator)))
     }
 
-    /// Returns the text for use in a request. It must not reach a screen, a log, an event or a journal.
+    /// Returns the text for use in a request. The text must not reach a screen, a log, an event or a journal.
     pub fn expose(&self) -> &str {
         &self.0
     }

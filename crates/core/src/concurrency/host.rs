@@ -10,7 +10,7 @@ use crate::error::{Error, Pause, Why};
 use crate::throttle::{self, Circumstances, Decision};
 use std::time::Duration;
 
-/// The limits of a host. A later run starts with them.
+/// The limits of a host. A later run starts with these limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Learned {
     /// The highest number of connections that the host accepts.

@@ -1,4 +1,4 @@
-//! What the ending of a file name says about its content.
+//! Decides which content the ending of a file name promises.
 //!
 //! This file is long because of the table of endings. Its logic is one function.
 
@@ -338,7 +338,7 @@ pub enum Promise {
     Nothing,
 }
 
-/// Returns what a name, or the path of a URL, says about the content.
+/// Returns the content that a name, or the path of a URL, promises.
 pub fn promise(name: &str) -> Promise {
     let mut endings = name.rsplit('/').next().unwrap_or_default().rsplit('.').map(str::to_ascii_lowercase);
     let known = |table: &[&str], ending: &Option<String>| {

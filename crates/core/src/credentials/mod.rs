@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     /// Requests that leave the given URL in different ways. Each has the URL of the request, and is true if
-    /// the user gave the URL of the file. In the last one, a server offered it.
+    /// the user gave the URL of the file. In the last way, a server offered the URL.
     const WAYS: [(&str, bool); 8] = [
         ("https://h.example/other?q", true),
         ("http://h.example/f", true),

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Returns the valid form of a head, and what was dropped.
+/// Returns the valid form of a head, and the dropped lines.
 fn tidied(lines: &str) -> (String, Vec<String>) {
     let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
     assert_eq!(end(head.as_bytes(), 0), Some(head.len()));

@@ -6,7 +6,8 @@ use super::{Origin, Record, Relation, seconds};
 use crate::remote::Remote;
 use std::time::SystemTime;
 
-/// The beginning of the message that an existing file has a wrong digest. The source of the digest follows.
+/// The beginning of the error message for an existing file with a wrong digest. The source of the digest
+/// follows.
 pub const IS_NOT_WHAT: &str = "the file that is already there is not what";
 
 /// A file that exists under a final name.
@@ -61,8 +62,8 @@ pub enum Compared {
     Unknown,
 }
 
-/// Compares an existing file with what a source says about its own file. Digests are not compared here,
-/// because that needs the bytes of the existing file.
+/// Compares an existing file with the facts that a source states about its own file. Digests are not compared
+/// here, because that needs the bytes of the existing file.
 pub fn compare(existing: &ExistingFile, remote: &Remote) -> Compared {
     let Some(size) = remote.size else { return Compared::Unknown };
     if size != existing.size {

@@ -4,7 +4,8 @@
 //! A validator applies to one URL only (RFC 9110, section 8.8.3). On many servers, two files of one size and
 //! date have the same entity tag. Therefore a partial file is resumed only for the URL that it came from
 //! ([`Identity::may_resume`]). A finished file is recognised only by the record that was attached to it
-//! ([`ExistingFile::recognise`]). Any other file is compared with what the server says ([`compare`]).
+//! ([`ExistingFile::recognise`]). Any other file is compared with the facts that the server states
+//! ([`compare`]).
 //!
 //! Invariant: only keyed hashes of a URL are recorded. Every byte of the URL changes the hash, and no secret
 //! is stored. Hashes with different keys cannot be compared: they show neither that two URLs are equal nor

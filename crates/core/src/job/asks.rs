@@ -84,7 +84,8 @@ impl Body {
         Body(bytes.into().into())
     }
 
-    /// Returns the bytes for use in a request. They must not reach a screen, a log, an event or a journal.
+    /// Returns the bytes for use in a request. The bytes must not reach a screen, a log, an event or a
+    /// journal.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }

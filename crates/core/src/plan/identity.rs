@@ -1,7 +1,7 @@
 //! Keeps track of which file is being fetched, and decides if bytes may be joined to the written ones.
 //!
-//! [`Identity`] keeps what the server said about the file (validator, size, coding), a partial file to adopt,
-//! and the number of times that the file changed.
+//! [`Identity`] keeps the facts that the server stated about the file (validator, size, coding). It also
+//! keeps a partial file to adopt, and the number of times that the file changed.
 //!
 //! Invariant: there is one state of the file at a time. Bytes are joined only if a validator or a digest
 //! shows that they belong to this state. A journal identifies the file for a later run only if ranges of the
@@ -77,7 +77,7 @@ impl Identity {
         }
     }
 
-    /// Returns what is known about the file on the server, after a response was accepted or a journal was
+    /// Returns the known facts about the file on the server, after a response was accepted or a journal was
     /// read.
     pub(super) fn start(&self) -> Option<&Start> {
         self.remote.as_ref().map(|file| &file.start)
@@ -156,8 +156,8 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets what is known about the file, because the file starts again. A partial file of another tool is
-    /// still compared later.
+    /// Forgets the known facts about the file, because the file starts again. A partial file of another tool
+    /// is still compared later.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());

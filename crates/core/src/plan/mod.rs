@@ -485,8 +485,8 @@ impl Plan {
         }
     }
 
-    /// Returns the time when `--max-time` ends the job. Time during a question to the user does not count.
-    /// Publishing is not interrupted.
+    /// Returns the time when `--max-time` ends the job. The time in which a question to the user is open does
+    /// not count. Publishing is not interrupted.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,

@@ -165,7 +165,7 @@ impl Plan {
         }
     }
 
-    /// Compares a response with what is known about the file.
+    /// Compares a response with the known facts about the file.
     fn check_facts(&self, remote: &Remote) -> Result<(), Error> {
         let at = show::url(&remote.url);
         self.identity.check_kind(remote)?;

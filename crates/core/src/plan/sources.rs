@@ -35,7 +35,7 @@ pub(super) enum Out {
 #[derive(Debug)]
 struct Source {
     origin: Origin,
-    /// The URL of its last valid response, after redirects and without secrets.
+    /// The URL of the last valid response of the source, after redirects and without secrets.
     url: String,
     /// The validator that this source states for the file, after its first response.
     validator: Option<Validator>,
@@ -223,7 +223,7 @@ impl Sources {
         }
     }
 
-    /// Forgets what the sources said about the file, because the file starts again.
+    /// Forgets the facts that the sources stated about the file, because the file starts again.
     pub(super) fn forget(&mut self) {
         for one in &mut self.all {
             (one.validator, one.sends_ranges) = (None, false);

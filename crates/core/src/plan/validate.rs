@@ -26,8 +26,8 @@ pub(super) struct Segment {
     pub(super) end: u64,
 }
 
-/// Validates a response to a request for the bytes from `from` up to, but not including, `end`. `known` is
-/// what is known about the file.
+/// Validates a response to a request for the bytes from `from` up to, but not including, `end`. `known` has
+/// the known facts about the file.
 ///
 /// # Errors
 /// Returns why no byte of the response may be written.
@@ -83,8 +83,8 @@ pub(super) fn start_of(remote: &Remote, origin: Option<Origin>) -> Start {
     }
 }
 
-/// Returns what a response of this source is compared with. Each mirror has a validator of its own, but the
-/// digests are the same for all mirrors.
+/// Returns the facts that a response of this source is compared with. Each mirror has a validator of its own,
+/// but the digests are the same for all mirrors.
 pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> Start {
     if !joining.mixes {
         return known.clone();
@@ -95,7 +95,7 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
     Start { validator, digests: joining.expected.to_vec(), ..known.clone() }
 }
 
-/// Returns what is known about the file after a response with the end of an adopted partial file.
+/// Returns the known facts about the file after a response with the end of an adopted partial file.
 pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
     let start = start_of(remote, origin);
     match remote.size {

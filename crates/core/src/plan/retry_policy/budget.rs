@@ -28,7 +28,7 @@ pub(super) enum Verdict {
     GiveUp,
     /// Give the job up and end the run, because its retries are used up and the user is present.
     Exhausted,
-    /// Give the job up and stop everything.
+    /// Give the job up and stop the whole run.
     StopAll,
 }
 

@@ -1,8 +1,8 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure gets exactly one [`FailureDecision`]. Four decisions cost no retry: a pause that
-//! a host asked for, a new start that loses only bytes of an earlier run, a continuation after progress, and
-//! a mirror that was not tried yet. Every other attempt costs a retry.
+//! Invariant: every failure gets exactly one [`FailureDecision`]. Four decisions cost no retry: to pause
+//! because a host asked for it, to start again if only bytes of an earlier run are lost, to continue after
+//! progress, and to use a mirror that was not tried yet. Every other attempt costs a retry.
 
 mod budget;
 mod pauses;
@@ -52,7 +52,7 @@ pub(super) struct Situation {
     pub(super) received: u64,
     /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
-    /// True if every mirror was suspected of the wrong digest. Another mirror then cannot help.
+    /// True if every mirror was suspected because of the wrong digest. Another mirror then cannot help.
     pub(super) all_suspected: bool,
 }
 

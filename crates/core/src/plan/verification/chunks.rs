@@ -16,7 +16,7 @@ pub(super) struct Chunks {
     verified: RangeSet,
     /// The chunk that is being read back.
     pending: Option<Range<u64>>,
-    /// The sources that sent a wrong chunk, by the first byte of the chunk.
+    /// The sources that sent wrong bytes for a chunk. The key is the first byte of the chunk.
     wrong: BTreeMap<u64, Vec<usize>>,
 }
 

@@ -136,7 +136,7 @@ impl Verification {
         }
     }
 
-    /// Forgets what is verified and what servers stated, because the file starts again.
+    /// Forgets which bytes are verified and which digests servers stated, because the file starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.expectations.forget();
         self.suspects.forget(sources);
