@@ -56,7 +56,7 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
 ];
 
 /// Algorithms that occur in lists and URLs but are not supported, as [`bare`] names. A digest of one of them
-/// is refused or reported. If it were ignored silently, a wrong file could be accepted.
+/// is refused or reported. If such a digest were ignored silently, a wrong file could be accepted.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",

@@ -92,8 +92,8 @@ pub enum EventKind {
         /// strong validator.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validator: Option<String>,
-        /// Header lines of the response that could not be read and were dropped. They help to find a fault of
-        /// the server.
+        /// Header lines of the response that could not be read and were dropped. They help to find a mistake
+        /// of the server.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },

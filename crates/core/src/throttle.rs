@@ -87,7 +87,7 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// Returns the time until a quota is renewed, if it is used up. These headers are read: `RateLimit:
 /// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
 /// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
-/// `X-` before the names. That form is older than the drafts, and its reset is either a wait or a time.
+/// `X-` before the names. That form is older than the drafts, and its reset value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();

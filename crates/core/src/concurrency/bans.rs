@@ -16,7 +16,7 @@ use std::time::Duration;
 /// that ban clients by reading log files need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first wait and the longest one. The wait doubles with each failure after a wait.
+/// The first wait and the longest one. The wait doubles if another failure follows a wait.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A limit is removed after this time if the host never refused a connection. Connections that only broke may

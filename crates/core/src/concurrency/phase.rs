@@ -39,8 +39,8 @@ const FELL: f64 = 0.85;
 /// after the longest hold. If the same happens again, they are never tried again.
 const COLLAPSE: f64 = 2.0;
 
-/// The first length of a hold, and the longest one. The length doubles each time that no better target was
-/// found.
+/// The length of the first hold, and the longest length. The length doubles each time that no better target
+/// was found.
 pub(super) const HOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 
 /// The phases. The documentation of the module explains them.

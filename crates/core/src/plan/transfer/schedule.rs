@@ -218,7 +218,7 @@ impl Transfer {
             })
     }
 
-    /// Records how many connections of a source deliver what was requested. These are the connections that
+    /// Records how many connections of a source deliver the requested bytes. These are the connections that
     /// are receiving, and `ended` more that just ended.
     pub(super) fn add_to_growth(&self, source: usize, ended: usize, sources: &mut Sources) {
         let receiving = self.receiving_from(source);
