@@ -18,6 +18,7 @@ use rustls::version::{TLS12, TLS13};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Host;
+use verify::{Trusted, Verifier};
 
 /// The rules by which a server is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -48,7 +49,7 @@ impl Trust {
 pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     min: TlsVersion,
-    usual: verify::Verifier,
+    usual: Trusted,
     pinned: Vec<[u8; 32]>,
     insecure: bool,
     insecure_hosts: Vec<String>,
@@ -64,8 +65,8 @@ impl Tls {
     pub(super) fn new(settings: &Settings) -> Result<Tls, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let usual = match settings.insecure {
-            true => verify::none(&provider),
-            false => verify::usual(settings, &provider)?,
+            true => Trusted::All,
+            false => Trusted::usual(settings, &provider)?,
         };
         let identity = settings.client_certificate.as_deref();
         let identity = identity
@@ -128,16 +129,16 @@ impl Tls {
             TlsVersion::V12 => &[&TLS13, &TLS12][..],
             TlsVersion::V13 => &[&TLS13],
         };
-        let verifier = match trust.is_insecure {
-            true => verify::none(&self.provider),
-            false => self.usual.clone(),
+        let verifier = Verifier {
+            trusted: if trust.is_insecure { Trusted::All } else { self.usual.clone() },
+            keys: if trust.is_pinned { self.pinned.clone() } else { Vec::new() },
+            provider: self.provider.clone(),
         };
-        let pinned = if trust.is_pinned { &self.pinned[..] } else { &[] };
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(versions)
             .map_err(|e| Error::new(ErrorKind::TlsFailed, "", e.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(verify::strict(verifier, pinned));
+            .with_custom_certificate_verifier(Arc::new(verifier));
         // Each `ClientConfig` has a store of TLS sessions. Only its clones share the store.
         let config = match self.identity.as_ref().filter(|_| trust.identifies) {
             Some(identity) => builder.with_client_cert_resolver(identity.resolver.clone()),

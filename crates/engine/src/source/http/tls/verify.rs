@@ -19,43 +19,66 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A way to verify certificates.
-pub(super) type Verifier = Arc<dyn ServerCertVerifier>;
+/// The servers that are trusted.
+#[derive(Debug, Clone)]
+pub(super) enum Trusted {
+    /// All servers (`--insecure`). A server must still have the private key of its certificate.
+    All,
+    /// Servers with one of these certificates, and servers whose certificates these authorities signed
+    /// (`--cacert`).
+    Given(Arc<[CertificateDer<'static>]>, Arc<WebPkiServerVerifier>),
+    /// Servers that the machine trusts.
+    Machine(Arc<dyn ServerCertVerifier>),
+}
 
-/// Returns the verifier for all servers without special rules. This verifier trusts the certificates of
-/// `--cacert` or, without this option, those that the machine trusts.
-///
-/// # Errors
-/// Returns an error if the file of `--cacert` cannot be read.
-pub(super) fn usual(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Verifier, Error> {
-    if let Some(path) = &settings.cacert {
-        return Ok(Arc::new(TrustGiven::read(path, provider.clone())?));
+impl Trusted {
+    /// Returns the servers that are trusted without special rules: those of `--cacert` or, without this
+    /// option, those of the machine.
+    ///
+    /// # Errors
+    /// Returns an error if the file of `--cacert` cannot be read.
+    pub(super) fn usual(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Trusted, Error> {
+        if let Some(path) = &settings.cacert {
+            return read(path, provider.clone());
+        }
+        if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
+            return Ok(Trusted::Machine(Arc::new(verifier)));
+        }
+        // A machine may have no root certificates, as a minimal container. Those of `webpki_roots` are used
+        // then.
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+        let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
+        Ok(Trusted::Machine(verifier))
     }
-    if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
-        return Ok(Arc::new(verifier));
+}
+
+/// Reads the certificates of `--cacert`.
+fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
+    let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
+    let unreadable = |e: pem::Error| match e {
+        pem::Error::Io(e) => bad(&dial::plain(&e)),
+        _ => bad("it is not in PEM form"),
+    };
+    let (mut given, mut roots) = (Vec::new(), RootCertStore::empty());
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        let certificate = certificate.map_err(unreadable)?;
+        roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
+        given.push(certificate);
     }
-    // If the machine has no root certificates, as in a minimal container, those of `webpki_roots` are used.
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
-    Ok(verifier)
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
+    Ok(Trusted::Given(given.into(), authorities))
 }
 
-/// Returns the verifier that trusts every certificate (`--insecure`).
-pub(super) fn none(provider: &Arc<CryptoProvider>) -> Verifier {
-    Arc::new(AcceptAnyCertificate(provider.clone()))
-}
-
-/// Returns a verifier that also requires one of these keys, if there are any. The errors of this verifier
-/// contain the refused certificate. A key is the SHA-256 of the SubjectPublicKeyInfo (RFC 7469, section 2.4).
-pub(super) fn strict(inner: Verifier, keys: &[[u8; 32]]) -> Verifier {
-    Arc::new(Strict { inner, keys: keys.to_vec() })
-}
-
+/// Verifies the certificate of a server, and that the server has the private key.
 #[derive(Debug)]
-struct Strict {
-    inner: Verifier,
-    keys: Vec<[u8; 32]>,
+pub(super) struct Verifier {
+    pub(super) trusted: Trusted,
+    /// If there are any, the server must have one of these keys. A key is the SHA-256 of the
+    /// SubjectPublicKeyInfo (RFC 7469, section 2.4).
+    pub(super) keys: Vec<[u8; 32]>,
+    pub(super) provider: Arc<CryptoProvider>,
 }
 
 /// A certificate that was refused, and the reason.
@@ -85,7 +108,8 @@ impl std::error::Error for Refused {}
 
 impl std::error::Error for NotPinned {}
 
-impl ServerCertVerifier for Strict {
+impl ServerCertVerifier for Verifier {
+    /// The errors contain the refused certificate.
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -94,7 +118,20 @@ impl ServerCertVerifier for Strict {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let verified = match &self.trusted {
+            Trusted::All => Ok(ServerCertVerified::assertion()),
+            // A server certificate that the user gave needs no authority. Most such certificates (`openssl
+            // req -x509`) claim to belong to an authority, so the usual verification would refuse them.
+            Trusted::Given(given, _) if given.iter().any(|one| one == end_entity) => {
+                certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion())
+            }
+            Trusted::Given(_, authorities) => {
+                authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+            }
+            Trusted::Machine(machine) => {
+                machine.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+            }
+        };
         let verified = verified.map_err(|e| match (e, certificate::facts(end_entity)) {
             (rustls::Error::InvalidCertificate(why), Some(facts)) => {
                 CertificateError::Other(OtherError(Arc::new(Refused { why, facts }))).into()
@@ -118,7 +155,7 @@ impl ServerCertVerifier for Strict {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -127,116 +164,10 @@ impl ServerCertVerifier for Strict {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// Trusts the certificates of `--cacert`. These are certificates of servers, or of authorities that sign
-/// certificates of servers.
-#[derive(Debug)]
-struct TrustGiven {
-    given: Vec<CertificateDer<'static>>,
-    authorities: Arc<WebPkiServerVerifier>,
-}
-
-impl TrustGiven {
-    fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
-        let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
-        let unreadable = |e: pem::Error| match e {
-            pem::Error::Io(e) => bad(&dial::plain(&e)),
-            _ => bad("it is not in PEM form"),
-        };
-        let (mut given, mut roots) = (Vec::new(), RootCertStore::empty());
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            let certificate = certificate.map_err(unreadable)?;
-            roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
-            given.push(certificate);
-        }
-        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
-        Ok(TrustGiven { given, authorities })
-    }
-}
-
-impl ServerCertVerifier for TrustGiven {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        // A server certificate that the user gave needs no authority. Most such certificates (`openssl req
-        // -x509`) claim to belong to an authority, so the usual verification would refuse them for a server.
-        if self.given.iter().any(|one| one == end_entity) {
-            return certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion());
-        }
-        self.authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
-}
-
-/// Trusts every certificate (`--insecure`). The server must still have the private key of its certificate.
-#[derive(Debug)]
-struct AcceptAnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
