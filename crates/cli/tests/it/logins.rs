@@ -195,14 +195,20 @@ fn wrong_logins_are_said_as_such_with_their_source() {
 
 #[test]
 fn a_wrong_password_is_sent_three_times_at_most() {
-    for scheme in ["basic", "SHA-256"] {
+    for (scheme, options) in [
+        ("basic", &["-j1", "--user", "me:wrong"][..]),
+        ("SHA-256", &["-j1", "--user", "me:wrong"]),
+        ("basic", &["-j10", "--user", "me:wrong"]),
+        ("SHA-256", &["-j10", "--user", "me:wrong"]),
+        ("basic", &["-j10", "--user", "me:wrong", "--auth", "basic"]),
+    ] {
         let server = Server::start();
         let place = Place::new();
         place.write("list", list_of(&server, 12, &format!("as={scheme}")));
-        let out = place.run(&["-i", "list", "-j1", "--on-error", "skip", "--user", "me:wrong"]);
+        let out = place.run(&[&["-i", "list", "--on-error", "skip"], options].concat());
         assert_eq!(out.status, 1, "{}", out.stderr);
         let sent = server.requests().iter().filter(|one| !authorization(one).is_empty()).count();
-        assert_eq!(sent, 3, "{scheme}");
+        assert_eq!(sent, 3, "{scheme} {options:?}");
         let said = out.stderr.matches("did not accept the user name and password from --user").count();
         assert_eq!(said, 12, "{}", out.stderr);
     }

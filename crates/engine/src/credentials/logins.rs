@@ -174,6 +174,12 @@ impl Logins {
         }
     }
 
+    /// Returns true if the server accepted the login before, at any path.
+    pub(super) fn is_accepted(&self, url: &Url, login: &Login) -> bool {
+        let origin = url.origin().ascii_serialization();
+        self.state().spaces.iter().any(|space| space.origin == origin && space.login == *login)
+    }
+
     /// Returns true if a login was refused so often that it is not sent again.
     pub(super) fn is_refused(&self, url: &Url, login: &Login) -> bool {
         let origin = url.origin().ascii_serialization();

@@ -191,6 +191,16 @@ impl Store {
         }
     }
 
+    /// Returns true if the permit has a login that the server has not accepted yet.
+    pub(crate) fn is_trial(&self, asking: Asking, permit: &Permit) -> bool {
+        permit.attempt.as_ref().is_some_and(|attempt| !self.logins.is_accepted(asking.url, &attempt.login))
+    }
+
+    /// Returns true if the permit has a login that the server refused so often that it is not sent again.
+    pub(crate) fn is_refused(&self, asking: Asking, permit: &Permit) -> bool {
+        permit.attempt.as_ref().is_some_and(|attempt| self.logins.is_refused(asking.url, &attempt.login))
+    }
+
     /// Examines the response to a request that was sent with a permit.
     pub(crate) fn after(&self, asking: Asking, sent: &Permit, status: u16, response: &HeaderMap) -> After {
         let Asking { url, .. } = asking;

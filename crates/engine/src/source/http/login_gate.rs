@@ -1,7 +1,11 @@
-//! Allows only one file at a time to log in to a server that redirects lead to. The other files wait, and
-//! then begin their requests again, since the server usually sends a cookie for all of them.
+//! Allows only one file at a time to log in to a server.
 //!
-//! Invariant: a file waits at most once, so that a login without a cookie costs only one more redirect.
+//! If redirects lead to the server, the other files wait, and then begin their requests again, since the
+//! server usually sends a cookie for all of them. Such a file waits at most once, so that a login without a
+//! cookie costs only one more redirect ([`Gates::enter`]).
+//!
+//! A login that the server has not accepted yet is in one request at a time, so that the refusals of a wrong
+//! login are counted before it is sent again ([`Gates::hold`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +43,12 @@ impl Gates {
         drop(gate.lock().await);
         visitor.has_waited = true;
         true
+    }
+
+    /// Waits until no other request is at the gate of the server, and holds the gate until the returned value
+    /// is dropped.
+    pub(super) async fn hold(&self, url: &Url) -> Option<OwnedMutexGuard<()>> {
+        Some(self.gate(url)?.lock_owned().await)
     }
 
     fn gate(&self, url: &Url) -> Option<Arc<tokio::sync::Mutex<()>>> {

@@ -15,6 +15,7 @@ mod dial;
 mod dispatch;
 #[cfg_attr(not(feature = "doh"), path = "no_doh.rs")]
 mod doh;
+mod exchange;
 mod failure;
 mod hsts;
 mod http1;
@@ -34,8 +35,7 @@ mod transport;
 
 use super::{GivenBy, Opened, Request, Source};
 use crate::clock;
-use crate::credentials::{After, Asking, Given, Store};
-use crate::trace::NET;
+use crate::credentials::{Asking, Given, Store};
 use body::HttpResponse;
 use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
 use downhaul_core::http_response::{self, Linked};
@@ -49,13 +49,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing::debug;
 use url::Url;
-
-/// The most times that one request is sent while the server requires a login. The first request has the login
-/// that was accepted before. The next one answers a challenge. Two more answer with new nonces, in case the
-/// previous nonce is too old.
-const LOGINS_MOST: u32 = 4;
 
 /// The state that all requests of a session share.
 pub(crate) struct Client {
@@ -64,6 +58,8 @@ pub(crate) struct Client {
     credentials: Store,
     pauses: retry_after::Pauses,
     gates: login_gate::Gates,
+    /// For logins that a server has not accepted yet.
+    trials: login_gate::Gates,
     hsts: hsts::Hsts,
 }
 
@@ -90,6 +86,7 @@ impl Client {
             credentials,
             pauses: retry_after::Pauses::default(),
             gates: login_gate::Gates::default(),
+            trials: login_gate::Gates::default(),
             hsts,
         })
     }
@@ -236,7 +233,7 @@ impl HttpFile {
             error.pause = Some(Pause { wait, why: Why::Known });
             return Err(error);
         }
-        let (mut response, refused) = self.exchange(url, is_guarded, request).await?;
+        let (mut response, refused) = client.exchange(self.asking(url, request), is_guarded, request).await?;
         let status = response.status().as_u16();
         let said = throttle::read_waits(status, response.headers(), clock::wall());
         if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
@@ -278,49 +275,6 @@ impl HttpFile {
             opened = decode::decode(opened, client.settings.verify)?;
         }
         Ok(Answer::Opened(Box::new(opened)))
-    }
-
-    /// Sends one request with the secrets that are allowed on it, and sends it again with a login if the
-    /// server requires one. Returns the response with any status, and the reason if a login was refused.
-    async fn exchange(
-        &self,
-        url: &Url,
-        is_guarded: bool,
-        request: &Request,
-    ) -> Result<(HttpResponse, Option<String>), Error> {
-        let client = &self.client;
-        let asking = self.asking(url, request);
-        let permit = client.credentials.permit(asking);
-        let mut permit = permit.map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
-        let mut peer = client.credentials.peer(asking);
-        peer.is_guarded = is_guarded && client.settings.refuse_private;
-        for _ in 0..LOGINS_MOST {
-            let http_request = request::build(url, &client.settings.user_agent, &permit, request)?;
-            let since = clock::instant();
-            let response = client.dispatcher.send(url, peer, http_request, request).await?;
-            if client.dispatcher.is_verified(url) {
-                client.hsts.learn(url, response.headers());
-            }
-            let status = response.status().as_u16();
-            debug!(
-                target: NET,
-                url = show::url(url),
-                from = request.from,
-                to = request.to,
-                status,
-                http = ?response.version(),
-                took = ?since.elapsed(),
-                secrets = ?permit,
-                "received the head of the response"
-            );
-            match client.credentials.after(asking, &permit, status, response.headers()) {
-                After::Done => return Ok((response, None)),
-                After::Refused(why) => return Ok((response, Some(why))),
-                After::Again(next) => permit = *next,
-            }
-            drop(response.discard().await);
-        }
-        Err(Error::new(ErrorKind::HttpUnauthorized, show::url(url), "it asks for a login again and again"))
     }
 
     /// Returns the error for a status without a file. `again` is the wait that the response requires.

@@ -1,0 +1,72 @@
+//! Sends a request with the secrets that are allowed on it, and answers the challenges of the server.
+//!
+//! Invariant: a login that the server has not accepted yet is in one request at a time.
+
+use super::body::HttpResponse;
+use super::{Client, request};
+use crate::clock;
+use crate::credentials::{After, Asking};
+use crate::source::Request;
+use crate::trace::NET;
+use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::show;
+use tracing::debug;
+
+/// The most times that one request is sent while the server requires a login. The first request has the login
+/// that was accepted before. The next one answers a challenge. Two more answer with new nonces, in case the
+/// previous nonce is too old.
+const LOGINS_MOST: u32 = 4;
+
+impl Client {
+    /// Sends one request with the secrets that are allowed on it, and sends it again with a login if the
+    /// server requires one. Returns the response with any status, and the reason if a login was refused.
+    pub(super) async fn exchange(
+        &self,
+        asking: Asking<'_>,
+        is_guarded: bool,
+        request: &Request,
+    ) -> Result<(HttpResponse, Option<String>), Error> {
+        let url = asking.url;
+        let unusable = |why| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
+        let mut permit = self.credentials.permit(asking).map_err(unusable)?;
+        let mut peer = self.credentials.peer(asking);
+        peer.is_guarded = is_guarded && self.settings.refuse_private;
+        for _ in 0..LOGINS_MOST {
+            let trial = match self.credentials.is_trial(asking, &permit) {
+                true => self.trials.hold(url).await,
+                false => None,
+            };
+            // Meanwhile the server may have accepted the login in another request, or refused it too often.
+            let trial = trial.filter(|_| self.credentials.is_trial(asking, &permit));
+            if trial.is_some() && self.credentials.is_refused(asking, &permit) {
+                permit = self.credentials.permit(asking).map_err(unusable)?;
+            }
+            let http_request = request::build(url, &self.settings.user_agent, &permit, request)?;
+            let since = clock::instant();
+            let response = self.dispatcher.send(url, peer, http_request, request).await?;
+            if self.dispatcher.is_verified(url) {
+                self.hsts.learn(url, response.headers());
+            }
+            let status = response.status().as_u16();
+            debug!(
+                target: NET,
+                url = show::url(url),
+                from = request.from,
+                to = request.to,
+                status,
+                http = ?response.version(),
+                took = ?since.elapsed(),
+                secrets = ?permit,
+                "received the head of the response"
+            );
+            match self.credentials.after(asking, &permit, status, response.headers()) {
+                After::Done => return Ok((response, None)),
+                After::Refused(why) => return Ok((response, Some(why))),
+                After::Again(next) => permit = *next,
+            }
+            drop(trial);
+            drop(response.discard().await);
+        }
+        Err(Error::new(ErrorKind::HttpUnauthorized, show::url(url), "it asks for a login again and again"))
+    }
+}
