@@ -91,26 +91,19 @@ fn apache_accepts_basic_and_digest_and_asks_once_for_each_connection_at_most() {
 fn nginx_accepts_basic_over_every_version_of_http() {
     let authority = Authority::default();
     let place = Place::new();
-    let started = Daemon::start("nginx", |folder, port| {
+    let started = Daemon::nginx(|folder, port| {
         write_files(folder);
         let (certificate, key) = authority.pem_pair();
         folder.write("cert.pem", certificate);
         folder.write("key.pem", key);
         folder.write("passwords", "me:{PLAIN}hush\n");
         let here = folder.path().display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
-            .concat();
-        let config = format!(
-            "user root; daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
-             events {{ worker_connections 64; }}
-             http {{ {temporary} root {here}/www; log_format seen '$status $server_protocol';
-                 access_log {here}/seen.log seen; auth_basic here; auth_basic_user_file {here}/passwords;
-                 ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;
-                 server {{ listen 127.0.0.1:{port} ssl http2; }} }}"
-        );
-        let config = folder.write("nginx.conf", config);
-        vec!["-p".into(), here.to_string(), "-c".into(), config.display().to_string()]
+        format!(
+            "log_format seen '$status $server_protocol'; access_log {here}/seen.log seen;
+             auth_basic here; auth_basic_user_file {here}/passwords;
+             ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;
+             server {{ listen 127.0.0.1:{port} ssl http2; }}"
+        )
     });
     let Some(nginx) = started else { return };
     let authority_file = place.state().join("ca.pem");

@@ -2,6 +2,7 @@
 //! models that record what they receive. `proxy_servers.rs` has real proxies.
 
 use crate::common::daemon::free_port;
+use crate::common::tcp::{read_head, splice};
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
@@ -82,9 +83,9 @@ fn serve(mut stream: TcpStream, does: &Does, server: u16, seen: &Mutex<Vec<Strin
                 return;
             }
         }
-        return splice(stream, server);
+        return forward(stream, server);
     }
-    let head = head(&mut stream);
+    let Some(head) = read_head(&mut stream) else { return };
     note(head.as_bytes());
     let target = head.split(' ').nth(1).unwrap_or_default();
     let port = target.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
@@ -95,7 +96,7 @@ fn serve(mut stream: TcpStream, does: &Does, server: u16, seen: &Mutex<Vec<Strin
         }
         Does::Tunnels | Does::Wants(..) => {
             let _ = stream.write_all(b"HTTP/1.1 100 Wait\r\n\r\nHTTP/1.1 200 Connected\r\nVia: x\r\n\r\n");
-            splice(stream, port);
+            forward(stream, port);
         }
         Does::Answers(bytes) => {
             let _ = stream.write_all(bytes);
@@ -105,25 +106,11 @@ fn serve(mut stream: TcpStream, does: &Does, server: u16, seen: &Mutex<Vec<Strin
     }
 }
 
-fn head(stream: &mut TcpStream) -> String {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-        head.extend(byte);
+/// Passes on bytes between a client and the server on a port.
+fn forward(client: TcpStream, port: u16) {
+    if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
+        splice(client, server);
     }
-    String::from_utf8_lossy(&head).into_owned()
-}
-
-fn splice(client: TcpStream, port: u16) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
-    let (mut up, mut down) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
-    let (mut from_server, mut to_client) = (server, client);
-    let upwards = thread::spawn(move || {
-        let _ = std::io::copy(&mut up, &mut down);
-        let _ = down.shutdown(std::net::Shutdown::Write);
-    });
-    let _ = std::io::copy(&mut from_server, &mut to_client);
-    let _ = to_client.shutdown(std::net::Shutdown::Both);
-    let _ = upwards.join();
 }
 
 /// A server with TLS, and a place that trusts it.

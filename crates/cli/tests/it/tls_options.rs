@@ -317,23 +317,15 @@ fn nginx_gets_the_client_certificate_with_every_version_of_tls() {
     let place = place_with(&authority);
     let root = place.path().join("keys");
     for version in ["TLSv1.2", "TLSv1.3"] {
-        let started = Daemon::start("nginx", |folder, port| {
+        let started = Daemon::nginx(|folder, port| {
             folder.write("www/f", content("f", 300_000));
             let (keys, here) = (root.display(), folder.path().display());
-            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
-                .concat();
-            let config = format!(
-                "user root; daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
-                 events {{ worker_connections 64; }}
-                 http {{ {temporary} root {here}/www; log_format seen '$ssl_client_verify $server_protocol';
-                     access_log {here}/seen.log seen;
-                     ssl_certificate {keys}/cert.pem; ssl_certificate_key {keys}/key.pem; ssl_protocols {version};
-                     ssl_client_certificate {keys}/ca.pem; ssl_verify_client on; ssl_session_cache shared:a:1m;
-                     server {{ listen 127.0.0.1:{port} ssl http2; }} }}"
-            );
-            let config = folder.write("nginx.conf", config);
-            vec!["-p".into(), here.to_string(), "-c".into(), config.display().to_string()]
+            format!(
+                "log_format seen '$ssl_client_verify $server_protocol'; access_log {here}/seen.log seen;
+                 ssl_certificate {keys}/cert.pem; ssl_certificate_key {keys}/key.pem; ssl_protocols {version};
+                 ssl_client_certificate {keys}/ca.pem; ssl_verify_client on; ssl_session_cache shared:a:1m;
+                 server {{ listen 127.0.0.1:{port} ssl http2; }}"
+            )
         });
         let Some(nginx) = started else { return };
         let url = format!("https://127.0.0.1:{}/f", nginx.port);

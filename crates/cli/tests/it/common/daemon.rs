@@ -42,6 +42,25 @@ impl Daemon {
         Some(daemon)
     }
 
+    /// Starts nginx. `http` writes files into the folder and returns the settings of the block `http`, with a
+    /// server that listens on the port. The files below `www` are served.
+    pub fn nginx(http: impl FnOnce(&Place, u16) -> String) -> Option<Daemon> {
+        Daemon::start("nginx", |folder, port| {
+            let http = http(folder, port);
+            let here = folder.path().display();
+            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
+                .concat();
+            let config = format!(
+                "user root; daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;
+                 events {{ worker_connections 64; }}
+                 http {{ {temporary} root {here}/www; {http} }}"
+            );
+            let config = folder.write("nginx.conf", config);
+            vec!["-p".into(), here.to_string(), "-c".into(), config.display().to_string()]
+        })
+    }
+
     /// Returns the text of a file in its folder, such as its log.
     pub fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(&self.folder.file(name).unwrap_or_default()).into_owned()

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 pub mod daemon;
+pub mod tcp;
 pub mod terminal;
 
 use std::fs;

@@ -4,6 +4,7 @@
 //! Invariant: every server has a recorder of its own, and all of them have the same certificate. So a client
 //! that takes one server for another is noticed.
 
+use crate::common::tcp::{read_head, splice};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::server::tls::Authority;
 use std::io::{Read, Write};
@@ -234,25 +235,4 @@ fn socks(mut stream: TcpStream, ports: &Ports, heads: &Heads) -> Option<()> {
 
 fn port_of(ports: &Ports, authority: &str) -> Option<u16> {
     ports.iter().find(|(one, _)| one == authority).map(|(_, port)| *port)
-}
-
-fn read_head(stream: &mut TcpStream) -> Option<String> {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).ok()?;
-        head.extend(byte);
-    }
-    Some(String::from_utf8_lossy(&head).into_owned())
-}
-
-fn splice(client: TcpStream, server: TcpStream) -> Option<()> {
-    let (mut up, mut down) = (client.try_clone().ok()?, server.try_clone().ok()?);
-    let (mut from_server, mut to_client) = (server, client);
-    let upwards = thread::spawn(move || {
-        let _ = std::io::copy(&mut up, &mut down);
-        let _ = down.shutdown(std::net::Shutdown::Write);
-    });
-    let _ = std::io::copy(&mut from_server, &mut to_client);
-    let _ = to_client.shutdown(std::net::Shutdown::Both);
-    upwards.join().ok()
 }
