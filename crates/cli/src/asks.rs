@@ -1,11 +1,14 @@
 //! Reads the options that request something other than a whole file by GET: `--request`, `--data`, `--json`
 //! and `--range`.
 //!
-//! Invariant: only jobs whose URLs the user gave send a method or a body of these options.
+//! Invariant: a method or a body of these options is sent only to URLs that may get the headers of the user.
+//! A job that has no such URL fails, because a GET would download another file.
 
 use crate::args::{Args, BodyOption, Command, Verify};
 use crate::given;
-use downhaul_engine::core::job::{Body, ByteRange, Job, NamedBy, Sends};
+use downhaul_engine::core::error::{Error, ErrorKind};
+use downhaul_engine::core::job::{Body, ByteRange, Job, Sends, Url};
+use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
 use std::io::{self, Read};
 
@@ -38,16 +41,20 @@ impl Asks {
         Ok(Asks { sends, range: http.range })
     }
 
-    /// Puts the method, the body and the range into a job.
-    pub(crate) fn apply(&self, mut job: Job) -> Job {
-        if job.named_by == NamedBy::Person && self.sends.is_some() {
-            job.sends.clone_from(&self.sends);
-        }
-        let Some(range) = self.range else { return job };
+    /// Puts the method, the body and the range into a job. `settings` are those of the session.
+    ///
+    /// # Errors
+    /// Returns `list.file` if no URL of the job may get the request.
+    pub(crate) fn apply(&self, job: Job, settings: &Settings) -> Result<Job, Error> {
+        let mut job = match &self.sends {
+            Some(sends) => with_sends(job, sends, settings)?,
+            None => job,
+        };
+        let Some(range) = self.range else { return Ok(job) };
         if !job.expected.is_empty() || job.chunks.is_some() || job.size.is_some() {
             job.notes.push("what was given about the whole file is not compared with a range of it".into());
         }
-        job.with_range(range)
+        Ok(job.with_range(range))
     }
 
     /// Returns true if the request may change something on the server each time it is sent.
@@ -55,6 +62,25 @@ impl Asks {
         let http = &args.options.http;
         http.data.is_some() || http.json.is_some() || http.request.as_deref().is_some_and(|one| one != "GET")
     }
+}
+
+/// Sets the request of a job, and removes the URLs that may not get it.
+fn with_sends(mut job: Job, sends: &Sends, settings: &Settings) -> Result<Job, Error> {
+    let all = std::mem::take(&mut job.urls);
+    let may_get_it = |url: &Url| settings.sends_headers_to(url, job.named_by);
+    let (urls, others): (Vec<Url>, Vec<Url>) = all.into_iter().partition(may_get_it);
+    let method = sends.method();
+    let others = others.iter().map(show::url).collect::<Vec<_>>();
+    if urls.is_empty() {
+        let why = format!("a {method} request is not sent to a server that only a document names");
+        return Err(Error::new(ErrorKind::ListFile, others.into_iter().next().unwrap_or_default(), why));
+    }
+    if !others.is_empty() {
+        let others = others.join(" and ");
+        job.notes.push(format!("the {method} request is not sent to {others}, which only a document names"));
+    }
+    job.urls = urls;
+    Ok(job.with_sends(sends.clone()))
 }
 
 fn body(option: &BodyOption, name: &str) -> Result<Body, String> {

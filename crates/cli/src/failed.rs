@@ -1,27 +1,37 @@
 //! Writes the list of `--failed FILE`. The list has the files that failed, and `-i` can read the list.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty if nothing failed. It does not
-//! contain files that were only stopped, because the same command resumes them.
+//! contain files that were only stopped, because the same command resumes them. A line says if a document
+//! named its URLs, so that the next run sends no secret of the user to a server that this run sent none to.
 
 use crate::platform;
 use crate::ui::{EventReader, Next};
 use downhaul_engine::core::event::{EventKind, JobId};
-use downhaul_engine::core::job::{Destination, Job};
+use downhaul_engine::core::job::{Destination, Job, Url};
+use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::secret::Secret;
+use downhaul_engine::core::settings::Settings;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// The line of one job.
+pub(crate) struct Line {
+    json: String,
+    /// The name of `-o`, if a list cannot have it.
+    lost_name: Option<String>,
+}
+
 /// The lines of the jobs that are not over. The lines are kept here because they may contain secrets, which
 /// events do not contain.
 #[derive(Clone, Default)]
-pub(crate) struct Pending(Arc<Mutex<BTreeMap<JobId, String>>>);
+pub(crate) struct Pending(Arc<Mutex<BTreeMap<JobId, Line>>>);
 
 impl Pending {
     /// Keeps the line of a job.
-    pub(crate) fn insert(&self, job: JobId, line: String) {
+    pub(crate) fn insert(&self, job: JobId, line: Line) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job, line);
     }
 
@@ -31,11 +41,11 @@ impl Pending {
 }
 
 /// Reads events until the run is over, and writes the list. Only the user may read it, because the URLs may
-/// have passwords.
+/// have passwords. Returns warnings about what the list cannot have.
 ///
 /// # Errors
 /// Returns why the list cannot be written, in words for the user.
-pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Result<(), String> {
+pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Result<Vec<String>, String> {
     let mut failed = BTreeSet::new();
     loop {
         let event = match events.next(Duration::from_secs(3600)) {
@@ -52,22 +62,38 @@ pub(crate) fn run(path: &Path, pending: &Pending, mut events: EventReader) -> Re
         }
     }
     let lines = pending.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let text: String =
-        failed.iter().filter_map(|job| lines.get(job)).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<&Line> = failed.iter().filter_map(|job| lines.get(job)).collect();
+    let text: String = lines.iter().map(|line| format!("{}\n", line.json)).collect();
+    let shown = path.display();
     platform::replace_private(path, text.as_bytes())
-        .map_err(|e| format!("--failed {}: it cannot be written: {e}", path.display()))
+        .map_err(|e| format!("--failed {shown}: it cannot be written: {e}"))?;
+    let lost_names = lines.into_iter().filter_map(|line| line.lost_name.as_ref());
+    let warning = |name| format!("--failed {shown}: a list cannot have the name {name} of -o");
+    Ok(lost_names.map(warning).collect())
 }
 
-/// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot have them.
-pub(crate) fn line(job: &Job) -> String {
+/// Returns a job as a line of a list. Chunk hashes are left out, because a line cannot have them. `settings`
+/// are those of the session.
+pub(crate) fn line(job: &Job, settings: &Settings) -> Line {
     let mut keys = Map::new();
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();
     match urls.len() {
         1 => keys.insert("url".into(), urls.remove(0)),
         _ => keys.insert("urls".into(), urls.into()),
     };
-    if let Destination::Name(name) = &job.destination {
-        keys.insert("out".into(), name.to_string().into());
+    let name = match &job.destination {
+        Destination::Server | Destination::Writer(_) => None,
+        Destination::Name(name) => Some(Ok(name.to_string())),
+        Destination::Stdout => Some(Err("-".into())),
+        Destination::Stream(path) => Some(Err(path.to_string_lossy().into_owned())),
+        Destination::Path(path) => Some(name_of_path(path)),
+    };
+    if let Some(Ok(name)) = &name {
+        keys.insert("out".into(), name.as_str().into());
+    }
+    let is_of_the_user = |url: &Url| settings.sends_headers_to(url, job.named_by);
+    if !job.urls.iter().all(is_of_the_user) {
+        keys.insert("named_by".into(), "document".into());
     }
     for one in &job.expected {
         keys.insert(one.digest.algorithm.name().into(), one.digest.to_string().into());
@@ -79,5 +105,11 @@ pub(crate) fn line(job: &Job) -> String {
     for (key, value) in &job.extra {
         keys.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    Value::Object(keys).to_string()
+    Line { json: Value::Object(keys).to_string(), lost_name: name.and_then(Result::err) }
+}
+
+/// Returns the path of `-o` as a name for a list, or else the path as a text.
+fn name_of_path(path: &Path) -> Result<String, String> {
+    let name = path.to_str().and_then(|text| SafeName::from_person(text).ok());
+    name.map(|name| name.to_string()).ok_or_else(|| path.to_string_lossy().into_owned())
 }

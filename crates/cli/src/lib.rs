@@ -11,6 +11,7 @@ mod config;
 mod cookies;
 mod exit;
 mod failed;
+mod feed;
 #[cfg(feature = "firefox")]
 mod firefox;
 mod given;

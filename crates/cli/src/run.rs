@@ -1,5 +1,5 @@
-//! One run of the program. It starts the session, the screen, the log and the JSON output, passes jobs to the
-//! session, handles signals and answers, and decides how the run ended.
+//! One run of the program. It starts the session, the screen, the log and the JSON output, handles signals
+//! and answers, and decides how the run ended.
 //!
 //! This file is long because it connects all of these parts.
 
@@ -8,6 +8,7 @@ use crate::asks::Asks;
 use crate::cookies;
 use crate::exit::{self, Exit};
 use crate::failed::{self, Pending};
+use crate::feed::Feed;
 use crate::given;
 use crate::hooks::Hooks;
 use crate::input::{self, Input, List};
@@ -16,18 +17,17 @@ use crate::platform::{self, Signal, Signals, Terminal};
 use crate::printer::{self, Paint};
 use crate::record::Record;
 use crate::settings::{self, OutputSettings, Shown};
-use crate::survey;
 use crate::ui::bars::Total;
 use crate::ui::messages::{self, Messages};
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::trace::Trace;
 use crate::ui::{EventReader, explain, json, log::Log};
-use downhaul_engine::core::error::ErrorKind;
+use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{self, Destination};
+use downhaul_engine::core::list::metalink;
 use downhaul_engine::core::list::text::Lines;
-use downhaul_engine::core::list::{AtLine, metalink};
-use downhaul_engine::core::settings::{OnError, Settings, Verify};
+use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::{self, escaped};
 use downhaul_engine::{Session, Summary};
 use std::fs::File;
@@ -48,7 +48,10 @@ pub(crate) struct Shared {
     files: AtomicU64,
     more: AtomicBool,
     repaint: AtomicBool,
+    /// The reason why the run was stopped early.
     ending: Mutex<Option<Exit>>,
+    /// The worst failure outside of the session, such as a list that became unreadable. The run goes on.
+    failure: Mutex<Option<Exit>>,
     /// The jobs that are not over, for `--failed`.
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
@@ -61,6 +64,28 @@ impl Shared {
     /// Ends the run early for this reason. Later reasons are ignored.
     pub(crate) fn end(&self, exit: Exit) {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
+    }
+
+    /// Keeps a failure for the exit status. The run goes on.
+    pub(crate) fn fail(&self, exit: Exit) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = Some(failure.map_or(exit, |worst| worst.min(exit)));
+    }
+
+    /// Sets how many files the run has. `None` means that the number is known only at the end of the input.
+    pub(crate) fn expect_files(&self, count: Option<u64>) {
+        self.files.store(count.unwrap_or(0), Ordering::Relaxed);
+        self.more.store(count.is_none(), Ordering::Relaxed);
+    }
+
+    /// Notes that no more files follow.
+    pub(crate) fn has_all_files(&self) {
+        self.more.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns the jobs that are not over, if `--failed` needs them.
+    pub(crate) fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
     }
 
     /// Keeps lines for the very end of the run.
@@ -82,6 +107,10 @@ impl Shared {
 
     fn ending(&self) -> Option<Exit> {
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> Option<Exit> {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last_line_of_the_log(&self) -> Option<&'static str> {
@@ -142,18 +171,20 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
     let asked = (input, what);
-    let exit = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
-    let exit = match args.options.http.save_cookies.as_ref().map(|path| cookies::save(&args.cookies, path)) {
-        Some(Err(why)) => {
-            error(&why);
-            exit.min(Exit::Disk)
-        }
-        _ => exit,
-    };
+    let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
+    let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
     network.shutdown_background();
     exit
+}
+
+/// Writes the file of `--save-cookies`. Returns an exit status if it cannot be written.
+fn save_cookies(args: &Args) -> Option<Exit> {
+    let path = args.options.http.save_cookies.as_ref()?;
+    let why = cookies::save(&args.cookies, path).err()?;
+    error(&why);
+    Some(Exit::Disk)
 }
 
 /// Returns the arguments with all secrets, which come from files or are typed by the user. Shows the warnings
@@ -230,39 +261,29 @@ fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
     Ok(List::Fetched(url.clone(), text.into()))
 }
 
+/// Runs the session, and returns how it ended.
+///
+/// # Errors
+/// Returns the exit status of a usage error. No file was requested then.
 async fn download(
     args: &Args,
-    (input, what): (Input, Asks),
+    (input, asks): (Input, Asks),
     (settings, output): (Settings, &OutputSettings),
     trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
-) -> Exit {
-    let asks = settings.on_error == OnError::Ask;
-    let checks = settings.verify != Verify::Off;
+) -> Result<Exit, Exit> {
     let session = {
         let _network = network.enter();
-        Session::start(settings)
-    };
-    let session = match session {
-        Ok(session) => Arc::new(session),
-        // The engine reads the files with certificates when the session starts.
-        Err(e) if !e.at.is_empty() => {
-            let key = args.options.http.key.as_ref().filter(|key| key.to_string_lossy() == e.at);
-            let option = match e.kind {
-                ErrorKind::TlsClient => key.map_or("--cert", |_| "--key"),
-                _ => "--cacert",
-            };
-            return usage(&escaped(&format!("{option} {}: {}", e.at, e.detail)));
-        }
-        Err(e) => return usage(&escaped(&e.to_string())),
+        Arc::new(Session::start(settings.clone()).map_err(|e| not_started(args, &e))?)
     };
     let pending = args.options.failure.failed.is_some().then(Pending::default);
     let shared = Arc::new(Shared { pending, trace, ..Shared::default() });
-    let outputs = start_outputs(args, output, terminal.filter(|_| asks), &session, &shared);
+    let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
+    let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen();
     let streamed = input.stream().map(ToString::to_string);
-    feed(input, what, &session, &shared, checks);
+    Feed { session: session.clone(), shared: shared.clone(), settings, asks }.start(input);
 
     let summary = loop {
         tokio::select! {
@@ -285,10 +306,26 @@ async fn download(
     write_last_output(join, &shared, &mut signals).await;
     let closing = closing(&summary, output, shared.ending(), &shared.take_last());
     write_last_output(move || printer::err(&closing), &shared, &mut signals).await;
-    if let Some(list) = streamed.filter(|_| summary.files == 0 && shared.ending().is_none()) {
-        return usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL));
+    let early = shared.ending().or(shared.failure());
+    if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none()) {
+        return Err(usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL)));
     }
-    conclude(&summary, shared.ending())
+    let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure()];
+    Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
+}
+
+/// Shows why the session did not start.
+fn not_started(args: &Args, e: &Error) -> Exit {
+    if e.at.is_empty() {
+        return usage(&escaped(&e.to_string()));
+    }
+    // The engine reads the files with certificates when the session starts.
+    let key = args.options.http.key.as_ref().filter(|key| key.to_string_lossy() == e.at);
+    let option = match e.kind {
+        ErrorKind::TlsClient => key.map_or("--cert", |_| "--key"),
+        _ => "--cacert",
+    };
+    usage(&escaped(&format!("{option} {}: {}", e.at, e.detail)))
 }
 
 /// Returns the text that is written to standard error after the screen has ended.
@@ -337,16 +374,17 @@ fn start_outputs(
         outputs.push(thread::spawn(move || {
             if let Err(why) = record.run(events) {
                 error(&why);
-                shared.end(Exit::Disk);
+                shared.fail(Exit::Disk);
             }
         }));
     }
     if let (Some(path), Some(pending)) = (args.options.failure.failed.clone(), shared.pending.clone()) {
         let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || {
-            if let Err(why) = failed::run(&path, &pending, events) {
+        outputs.push(thread::spawn(move || match failed::run(&path, &pending, events) {
+            Ok(warnings) => warnings.iter().for_each(|warning| warn(&escaped(warning))),
+            Err(why) => {
                 error(&escaped(&why));
-                shared.end(Exit::Disk);
+                shared.fail(Exit::Disk);
             }
         }));
     }
@@ -362,7 +400,7 @@ fn start_outputs(
         outputs.push(thread::spawn(move || {
             if let Err(why) = json::run(events, &session) {
                 error(&format!("not all events could be written to standard output: {why}"));
-                shared.end(Exit::Disk);
+                shared.fail(Exit::Disk);
             }
         }));
         return outputs;
@@ -378,84 +416,6 @@ fn start_outputs(
         Screen::new(progress, messages, Prompt::new(terminal)).run(events, &session, &shared);
     }));
     outputs
-}
-
-/// Passes the jobs to the session, as fast as the session accepts them. `checks` is true if digests are
-/// compared.
-fn feed(input: Input, asks: Asks, session: &Arc<Session>, shared: &Arc<Shared>, checks: bool) {
-    let (session, shared) = (session.clone(), shared.clone());
-    let runtime = tokio::runtime::Handle::current();
-    shared.files.store(input.count().unwrap_or(0), Ordering::Relaxed);
-    shared.more.store(input.count().is_none(), Ordering::Relaxed);
-    // The end of the program does not wait for this thread, because the thread may be blocked in a read from
-    // an empty pipe.
-    thread::spawn(move || {
-        match input {
-            Input::Jobs(jobs) => {
-                // These jobs do not come from a list, so they have no line number.
-                feed_list(jobs.into_iter().map(|job| (0, Ok(job))), &asks, &session, &shared, &runtime);
-            }
-            Input::List(list, count) => match list.jobs() {
-                Ok(jobs) => {
-                    let passed = feed_list(jobs, &asks, &session, &shared, &runtime);
-                    if passed.is_some_and(|passed| passed < count) {
-                        lost(&shared, &format!("the list {list} became shorter while it was read"));
-                    }
-                }
-                Err(e) => lost(&shared, &format!("the list {list} cannot be read any more: {e}")),
-            },
-            Input::Stream(stream) => {
-                let mut warned = checks;
-                let warn_once = |(_, job): &AtLine| {
-                    if !warned && job.as_ref().is_ok_and(|job| !job.expected.is_empty()) {
-                        warned = true;
-                        warn(survey::NOT_CHECKED);
-                    }
-                };
-                let shown = stream.to_string();
-                match stream.jobs() {
-                    Ok(jobs) => {
-                        feed_list(jobs.inspect(warn_once), &asks, &session, &shared, &runtime);
-                    }
-                    Err(e) => lost(&shared, &format!("the list {shown} cannot be read: {e}")),
-                }
-            }
-        }
-        shared.more.store(false, Ordering::Relaxed);
-        runtime.block_on(session.close());
-    });
-}
-
-/// Reports that a part of a list could not be read, and ends the run with an error.
-fn lost(shared: &Shared, why: &str) {
-    error(why);
-    shared.end(Exit::Disk);
-}
-
-/// Passes jobs to the session, and returns their number. Returns `None` if the session ended before all jobs
-/// were passed.
-fn feed_list(
-    jobs: impl Iterator<Item = AtLine>,
-    asks: &Asks,
-    session: &Session,
-    shared: &Shared,
-    runtime: &tokio::runtime::Handle,
-) -> Option<u64> {
-    let mut passed = 0;
-    for (_, job) in jobs {
-        let job = job.map(|job| asks.apply(job));
-        let line = shared.pending.as_ref().and_then(|_| job.as_ref().ok().map(failed::line));
-        let taken = match job {
-            Ok(job) => runtime.block_on(session.add(job)),
-            Err(error) => runtime.block_on(session.add_failed(error)),
-        };
-        let id = taken.ok()?;
-        passed += 1;
-        if let (Some(pending), Some(line)) = (&shared.pending, line) {
-            pending.insert(id, line);
-        }
-    }
-    Some(passed)
 }
 
 /// Writes the last output on a thread of its own. A run that was stopped waits at most [`LAST_OUTPUT_LIMIT`]
@@ -477,11 +437,6 @@ async fn write_last_output(write: impl FnOnce() + Send + 'static, shared: &Share
     }
 }
 
-fn conclude(summary: &Summary, ending: Option<Exit>) -> Exit {
-    let exit = Exit::of(summary);
-    ending.map_or(exit, |ending| ending.min(exit))
-}
-
 /// Ends the program after the second Ctrl-C.
 fn leave_at_once(exit: Exit) -> ! {
     if let Some(mut terminal) = Terminal::open() {
@@ -500,7 +455,7 @@ pub(crate) fn error(text: &str) {
     printer::err(&format!("error: {text}\n"));
 }
 
-fn warn(text: &str) {
+pub(crate) fn warn(text: &str) {
     printer::err(&format!("warning: {text}\n"));
 }
 

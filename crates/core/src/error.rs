@@ -141,7 +141,7 @@ kinds! {
     ListLine          "list.line"              Never  Request Connection Silent  Keep    Fails
         "this line of the list cannot be understood";
     ListFile          "list.file"              Never  Request Connection Silent  Keep    Fails
-        "this file of the Metalink document cannot be downloaded";
+        "this file of the list cannot be downloaded";
     NameUnsafe        "name.unsafe"            Never  Request Connection Silent  Keep    Fails
         "the name is not safe as a file name";
     NameTaken         "name.taken"             Never  Request Connection Silent  Keep    Fails

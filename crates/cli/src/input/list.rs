@@ -57,13 +57,13 @@ impl List {
         let is_metalink = ending == "meta4" || ending == "metalink" || metalink::begins(&beginning);
         let whole = Cursor::new(beginning).chain(text);
         if !is_metalink {
-            let named_by = match self {
-                List::File(_) => NamedBy::Person,
-                List::Fetched(..) => NamedBy::Document,
-            };
+            let is_fetched = matches!(self, List::Fetched(..));
             let jobs = read_list(whole).map(move |(number, mut job)| {
-                if let Ok(job) = &mut job {
-                    job.named_by = named_by;
+                // A line of a list file may say itself that a document named its URLs.
+                if let Ok(job) = &mut job
+                    && is_fetched
+                {
+                    job.named_by = NamedBy::Document;
                 }
                 (number, job)
             });

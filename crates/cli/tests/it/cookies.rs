@@ -168,6 +168,17 @@ fn cookie_files_that_cannot_be_used() {
     assert!(out.status == 2 && out.stderr.contains("--cookies none: it cannot be read"), "{}", out.stderr);
     assert!(server.requests().is_empty());
     // The first run with a file that is to be kept begins without it.
+    // A usage error leaves the file as it is.
+    place.write("saved.txt", "old");
+    for wrong in [&[url.as_str(), "--cacert", "nofile"][..], &["-i", "/dev/null"]] {
+        let out = place.run(&[wrong, &["--save-cookies", "saved.txt"]].concat());
+        assert_eq!(
+            (out.status, place.file("saved.txt")),
+            (2, Some(b"old".to_vec())),
+            "{wrong:?}: {}",
+            out.stderr
+        );
+    }
     let out = place.run(&[&url, "--cookies", "none", "--save-cookies", "none"]);
     place.assert_exact(&out, "f", &content("f", 1000));
     // A folder that is not there.

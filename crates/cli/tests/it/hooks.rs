@@ -90,3 +90,20 @@ fn ctrl_c_ends_a_run_whose_command_does_not_end() {
     let out = finish(child);
     assert_eq!(out.status, 130, "{}", out.stderr);
 }
+
+/// Only the user stops the commands, and not an output that fails.
+#[cfg(target_os = "linux")]
+#[test]
+fn commands_run_if_an_output_of_the_program_fails() {
+    let server = Server::start();
+    let place = Place::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let url = server.url("capped/400000/f?rate=200000");
+    // The command takes longer than the outputs of a stopped run may take.
+    let command = "sh -c 'sleep 2; echo done > done'";
+    let args = [&url, "--progress", "json", "--on-complete", command, "--record", "lock"];
+    let out = finish(place.command(&args).stdout(full).spawn().expect("it starts"));
+    assert_eq!(out.status, 5, "{}", out.stderr);
+    assert_eq!(place.file("done").as_deref(), Some(&b"done\n"[..]), "{}", out.stderr);
+    assert!(place.file("lock").is_some(), "{}", out.stderr);
+}

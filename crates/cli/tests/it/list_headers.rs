@@ -146,3 +146,56 @@ fn a_refused_authorization_header_of_a_line_is_reported_as_such() {
     assert!(out.stderr.contains(says), "{}", out.stderr);
     assert_hidden(&place, &out);
 }
+
+/// A list of `--failed` is a file of the user, but the URLs in it are still those of a document.
+#[test]
+fn the_urls_of_a_document_stay_those_of_a_document_in_the_list_of_failed_files() {
+    let [lists, files] = [Server::start(), Server::start()];
+    let target = "status/1000/f?status=503";
+    let (url, own) = (files.url(target), lists.url(target));
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"f\"><url>{url}</url></file></metalink>"
+    );
+    let place = Place::new();
+    let list = place.write("set.meta4", &metalink);
+    for list in [list.to_str().expect("UTF-8"), &lists.put("/list", format!("{url}\n{own}\n"))] {
+        let out = place.run(&["-i", list, "--retries", "0", "--failed", "failed", "-H", "X-User: hush"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        let out = place.run(&["-i", "failed", "--retries", "0", "-H", "X-User: hush", "--failed", "again"]);
+        assert!(out.stderr.contains("the headers of -H are not sent to"), "{}", out.stderr);
+        let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+        assert_eq!(failed.as_bytes(), place.file("again").expect("a list"), "it stays the same");
+        // Standard input is read in another way.
+        place.run_with(&["-i", "-", "--retries", "0", "-H", "X-User: hush"], failed.as_bytes());
+    }
+    let sent = |server: &Server| {
+        let requests = server.requests_for("status").into_iter();
+        requests.map(|request| request.header("x-user").is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(&files), [false; 6]);
+    assert_eq!(sent(&lists), [true; 3], "the user gave a URL of this server");
+    for wrong in ["\"me\"", "7", "true"] {
+        place.write("wrong", format!("{{\"url\":\"{url}\",\"named_by\":{wrong}}}"));
+        let out = place.run(&["-i", "wrong"]);
+        assert!(out.status == 2 && out.stderr.contains("line 1: `named_by` must be"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn the_list_of_failed_files_has_the_name_that_the_user_gave() {
+    let server = Server::start();
+    let url = server.url("status/1000/f?status=503");
+    let place = Place::new();
+    let absolute = place.path().join("x").to_string_lossy().into_owned();
+    for (name, kept) in
+        [("dir/my f", Some("dir/my f")), (absolute.as_str(), None), ("../x", None), ("-", None)]
+    {
+        let out = place.run(&[&url, "-o", name, "--retries", "0", "--failed", "failed"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        let failed = place.file("failed").expect("a list");
+        let failed: serde_json::Value = serde_json::from_slice(&failed).expect("JSON");
+        assert_eq!(failed["out"].as_str(), kept, "{name}");
+        let warning = format!("a list cannot have the name {name} of -o");
+        assert_eq!(out.stderr.contains(&warning), kept.is_none(), "{name}: {}", out.stderr);
+    }
+}

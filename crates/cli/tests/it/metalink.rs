@@ -178,7 +178,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
         &(element("g", SHA256, &["ftp://h/f"]) + &element("f", SHA256, &[&url]) + &element("h", SHA256, &[])),
     );
     let says = [
-        "g: this file of the Metalink document cannot",
+        "g: this file of the list cannot",
         "line 3: its URL is neither http nor https",
         "line 11: it has no URL",
         "1 of 3 files",

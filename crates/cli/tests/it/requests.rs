@@ -86,6 +86,43 @@ fn a_body_stays_at_its_origin() {
     assert_eq!(other.requests().len(), seen);
 }
 
+/// A GET instead of the request would save another file.
+#[test]
+fn a_file_that_may_not_get_the_request_fails() {
+    let [lists, files] = [Server::start(), Server::start()];
+    let (url, own) = (files.url("well_behaved/10/f"), lists.url("well_behaved/10/g"));
+    let fetched = lists.put("/list", format!("{url}\n{own}\n"));
+    let two = lists.put("/two", format!("{{\"urls\":[\"{url}\",\"{own}\"],\"out\":\"h\"}}\n"));
+    let metalink = format!(
+        "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"f\"><url>{url}</url></file></metalink>"
+    );
+    let says = "a POST request is not sent to a server that only a document names";
+    for request in [&["--data", "hush"][..], &["--json", "hush"], &["-X", "POST"]] {
+        let place = Place::new();
+        let out = place.run(&[&["-i", fetched.as_str(), "--failed", "failed"], request].concat());
+        assert!(
+            out.status == 1 && out.stderr.contains(says) && !out.stderr.contains("hush"),
+            "{}",
+            out.stderr
+        );
+        assert_eq!(place.file("g"), Some(content("g", 10)), "it is on the server of the list");
+        let last = lists.requests().pop().expect("a request");
+        assert_eq!(last.method, "POST");
+        let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+        assert_eq!(failed.lines().count(), 1);
+        assert!(failed.contains(&url), "{failed}");
+
+        let place = Place::new();
+        let out = place.run_with(&[&["-i", "-"], request].concat(), metalink.as_bytes());
+        place.assert_failed(&out, 1, says);
+        // A mirror that may not get the request is not used.
+        let out = place.run(&[&["-i", two.as_str(), "-v"], request].concat());
+        place.assert_exact(&out, "h", &content("g", 10));
+        assert!(out.stderr.contains("the POST request is not sent to"), "{}", out.stderr);
+    }
+    assert!(files.requests().is_empty(), "{:?}", files.requests());
+}
+
 #[test]
 fn what_came_by_another_request_is_never_taken_for_the_wanted_file() {
     let server = Server::start();

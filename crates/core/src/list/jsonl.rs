@@ -7,7 +7,7 @@
 use super::{bare, header_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Destination, Job};
+use crate::job::{Destination, Job, NamedBy};
 use crate::name::SafeName;
 use crate::show::HIDDEN;
 use serde_json::{Map, Value};
@@ -48,6 +48,12 @@ pub(super) fn parse(text: &str) -> Result<Job, Error> {
         ),
         Some(_) => return Err(bad("`out` must be a text")),
     };
+    // A program that copies URLs from a document into a list says so with this key.
+    match keys.remove("named_by") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(by)) if by == "document" => job.named_by = NamedBy::Document,
+        Some(_) => return Err(bad("`named_by` must be \"document\"")),
+    }
     header_keys::take(&mut keys, &mut job)?;
     let mut unused = Vec::new();
     for name in keys.keys().cloned().collect::<Vec<_>>() {

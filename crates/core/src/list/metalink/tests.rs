@@ -86,7 +86,7 @@ fn version_3() {
         read(&document),
         [
             "1 a: https://first/ http://second/ http://last/; sha-256 1 x 4 sha-1",
-            "5 this file of the Metalink document cannot be downloaded: it has no URL (b)",
+            "5 this file of the list cannot be downloaded: it has no URL (b)",
         ]
     );
 }

@@ -1,0 +1,99 @@
+//! Passes the jobs of a run to its session, on a thread of its own.
+//!
+//! Invariant: every job gets the request and the range of the options. If it cannot have them, it fails.
+
+use crate::asks::Asks;
+use crate::exit::Exit;
+use crate::failed;
+use crate::input::Input;
+use crate::run::{self, Shared};
+use crate::survey;
+use downhaul_engine::Session;
+use downhaul_engine::core::list::AtLine;
+use downhaul_engine::core::settings::{Settings, Verify};
+use std::sync::Arc;
+use std::thread;
+use tokio::runtime::Handle;
+
+/// The session of a run, and what each of its jobs gets.
+pub(crate) struct Feed {
+    pub(crate) session: Arc<Session>,
+    pub(crate) shared: Arc<Shared>,
+    /// The settings of the session.
+    pub(crate) settings: Settings,
+    pub(crate) asks: Asks,
+}
+
+impl Feed {
+    /// Passes the jobs to the session, as fast as the session accepts them.
+    pub(crate) fn start(self, input: Input) {
+        let runtime = Handle::current();
+        self.shared.expect_files(input.count());
+        // The end of the program does not wait for this thread, because the thread may be blocked in a read
+        // from an empty pipe.
+        thread::spawn(move || {
+            self.pass(input, &runtime);
+            self.shared.has_all_files();
+            runtime.block_on(self.session.close());
+        });
+    }
+
+    fn pass(&self, input: Input, runtime: &Handle) {
+        match input {
+            Input::Jobs(jobs) => {
+                // These jobs do not come from a list, so they have no line number.
+                self.pass_all(jobs.into_iter().map(|job| (0, Ok(job))), runtime);
+            }
+            Input::List(list, count) => match list.jobs() {
+                Ok(jobs) => {
+                    let passed = self.pass_all(jobs, runtime);
+                    if passed.is_some_and(|passed| passed < count) {
+                        self.lost(&format!("the list {list} became shorter while it was read"));
+                    }
+                }
+                Err(e) => self.lost(&format!("the list {list} cannot be read any more: {e}")),
+            },
+            Input::Stream(stream) => {
+                let mut warned = self.settings.verify != Verify::Off;
+                let warn_once = |(_, job): &AtLine| {
+                    if !warned && job.as_ref().is_ok_and(|job| !job.expected.is_empty()) {
+                        warned = true;
+                        run::warn(survey::NOT_CHECKED);
+                    }
+                };
+                let shown = stream.to_string();
+                match stream.jobs() {
+                    Ok(jobs) => drop(self.pass_all(jobs.inspect(warn_once), runtime)),
+                    Err(e) => self.lost(&format!("the list {shown} cannot be read: {e}")),
+                }
+            }
+        }
+    }
+
+    /// Passes jobs to the session, and returns their number. Returns `None` if the session ended before all
+    /// jobs were passed.
+    fn pass_all(&self, jobs: impl Iterator<Item = AtLine>, runtime: &Handle) -> Option<u64> {
+        let pending = self.shared.pending();
+        let mut passed = 0;
+        for (_, job) in jobs {
+            let line = job.as_ref().ok().filter(|_| pending.is_some());
+            let line = line.map(|job| failed::line(job, &self.settings));
+            let taken = match job.and_then(|job| self.asks.apply(job, &self.settings)) {
+                Ok(job) => runtime.block_on(self.session.add(job)),
+                Err(error) => runtime.block_on(self.session.add_failed(error)),
+            };
+            let id = taken.ok()?;
+            passed += 1;
+            if let (Some(pending), Some(line)) = (pending, line) {
+                pending.insert(id, line);
+            }
+        }
+        Some(passed)
+    }
+
+    /// Reports that a part of a list could not be read, and lets the run end with an error.
+    fn lost(&self, why: &str) {
+        run::error(why);
+        self.shared.fail(Exit::Disk);
+    }
+}
