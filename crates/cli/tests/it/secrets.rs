@@ -241,10 +241,7 @@ fn differences(net: &Net, way: Way, by: Alone, route: &[String], number: usize) 
     // The URL of this request has the values of the cookies.
     seen.retain(|one| one.by != HOME || !one.text.contains("Set-Cookie="));
     let mut differences = Vec::new();
-    let requests = seen.iter().filter(|one| one.by == way.leads_to() && one.text != CERTIFICATE).count();
-    if requests < way.least_requests() {
-        differences.push(format!("only {requests} requests reached {}", way.leads_to()));
-    }
+    differences.extend(wrong_number_of_requests(way, by, &seen));
     for &kind in SecretKind::ALL {
         for secret in secrets_of(kind) {
             let is_wrong = |one: &&Seen| secret.is_in(one) && !secret.may_be_seen(kind, way, one);
@@ -258,6 +255,24 @@ fn differences(net: &Net, way: Way, by: Alone, route: &[String], number: usize) 
     }
     let story = format!("{arguments:?}\n{outs:#?}\n{}\n{seen:#?}", place.log());
     differences.into_iter().map(|one| (format!("{way:?}, {by:?}: {one}"), story.clone())).collect()
+}
+
+/// Returns what is wrong with the number of requests to the server that the way leads to.
+fn wrong_number_of_requests(way: Way, by: Alone, seen: &[Seen]) -> Option<String> {
+    let target = way.leads_to();
+    let requests_to = |origin| seen.iter().filter(|one| one.by == origin && one.text != CERTIFICATE).count();
+    if by == Alone::Body && way.only_a_document_names_the_target() {
+        // A GET in place of the request with the body would download another file.
+        let tunnel = format!("CONNECT {}:", host(target));
+        let is_for_target = |one: &Seen| one.by == target || one.by == PROXY && one.text.starts_with(&tunnel);
+        let document = (requests_to(way.home()) == 0).then(|| "the document was not fetched".to_string());
+        return document.or_else(|| {
+            let first = seen.iter().find(|one| is_for_target(one))?;
+            Some(format!("only a document names {target}, and {} saw {:?}", first.by, first.text))
+        });
+    }
+    let requests = requests_to(target);
+    (requests < way.least_requests()).then(|| format!("only {requests} requests reached {target}"))
 }
 
 impl Secret {
@@ -373,7 +388,8 @@ fn tokens_and_headers_are_seen_where_the_table_says() {
     assert_the_table(Way::ALL, &[Alone::Bearer, Alone::Header, Alone::Rule], through_a_proxy);
 }
 
-/// A request with a body is sent over one connection and is not continued.
+/// A request with a body is sent over one connection and is not continued. A server that only a document
+/// names gets no request at all.
 #[test]
 fn bodies_are_seen_where_the_table_says() {
     let without_parts = |way: &&Way| {

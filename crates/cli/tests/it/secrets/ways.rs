@@ -136,6 +136,12 @@ impl Way {
         has_list || self.home() != HOME
     }
 
+    /// Returns true if the person gave no URL of the server that this way leads to, and no server redirects
+    /// to it.
+    pub fn only_a_document_names_the_target(self) -> bool {
+        matches!(self, Way::MetalinkByUrl | Way::ListByUrl)
+    }
+
     /// Returns the number of runs.
     pub fn runs(self) -> usize {
         if self == Way::ResumedBehindRedirect { 2 } else { 1 }
