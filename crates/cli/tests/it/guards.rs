@@ -28,7 +28,7 @@ fn in_a_network_of_its_own(place: &Place, commands: &str) -> Option<()> {
     Some(())
 }
 
-/// A server at the public address, and one at a private address, which redirect to each other.
+/// A server at the public address, one at a private address, which redirect to each other, and a proxy.
 fn nginx_config(here: &str) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
@@ -45,7 +45,8 @@ fn nginx_config(here: &str) -> String {
              server {{ listen 127.0.0.1:81;
                  location = /to-private {{ return 302 http://127.0.0.1:81/f; }}
                  location = /back-and-forth {{ return 302 http://{PUBLIC}/to-private; }} }}
-             server {{ listen {PUBLIC}:82; }} }}"
+             server {{ listen {PUBLIC}:82; }}
+             server {{ listen 127.0.0.1:83; location / {{ proxy_pass http://{PUBLIC}:80; }} }} }}"
     )
 }
 
@@ -66,6 +67,7 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
         )
     };
     let resolve = format!("--resolve rebound.example:80:{PUBLIC} --resolve rebound.example:81:127.0.0.1");
+    let proxy = "--proxy http://127.0.0.1:83";
     let commands = [
         format!("nginx -p {here} -c {here}/nginx.conf; unset http_proxy https_proxy all_proxy; "),
         run("refused", &format!("--no-private http://{PUBLIC}/to-private")),
@@ -74,6 +76,8 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
         run("private", "--no-private http://127.0.0.1:81/to-private"),
         run("forth", "--no-private http://127.0.0.1:81/back-and-forth"),
         run("rebound", &format!("--no-private http://rebound.example/to-itself {resolve}")),
+        // Only the proxy knows the address of the host that redirects.
+        run("proxied", &format!("--no-private --no-proxy 127.0.0.1 {proxy} http://{PUBLIC}/to-private")),
         // The connection of the first file leads to the private address, and is idle then.
         run("pooled", "--no-private -j 1 -i ../list"),
         "kill $(cat pid)".to_string(),
@@ -90,6 +94,7 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
         ("private", false),
         ("forth", true),
         ("rebound", true),
+        ("proxied", true),
     ] {
         let (out, status) = (text(name, "out"), text(name, "status"));
         assert_eq!(status.trim(), if is_refused { "1" } else { "0" }, "{name}: {out}");
@@ -141,6 +146,29 @@ fn a_host_that_wants_https_gets_no_plain_request_in_the_rest_of_the_run() {
         assert_eq!(out.status, if is_secured { 0 } else { 1 }, "{host} {header} {more:?}: {}", out.stderr);
         assert_eq!(place.file("b").is_some_and(|bytes| bytes == content("b", 1000)), is_secured);
     }
+}
+
+#[test]
+fn an_upgrade_to_https_keeps_the_body_and_the_secrets_of_the_request() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config_for_clients(false));
+    let place = Place::new();
+    let (certificate, key) = authority.pem_pair();
+    place.write("keys/ca.pem", authority.pem());
+    place.write("keys/both.pem", certificate + &key);
+    let here = |path: &str| server.url(path).replace("127.0.0.1", "localhost");
+    let plain = here("well_behaved/1000/b").replace("https://", "http://");
+    place.write("list", here(&format!("headers/1000/a?{WANTS_HTTPS}")) + "\n" + &plain);
+    let secrets = ["--data", "body", "-H", "X-Key: key", "--cookie", "c=1", "--user", "me:pw"];
+    let more = ["--auth", "basic", "--cacert", "keys/ca.pem", "--cert", "keys/both.pem"];
+    let out = place.run(&[&["-i", "list", "-j", "1"], &secrets[..], &more].concat());
+    place.assert_exact(&out, "b", &content("b", 1000));
+    let request = &server.requests_for("/b")[0];
+    assert_eq!((request.method.as_str(), request.body.as_slice()), ("POST", &b"body"[..]));
+    for (name, value) in [("x-key", "key"), ("cookie", "c=1"), ("authorization", "Basic bWU6cHc=")] {
+        assert_eq!(request.header(name), Some(value), "{name}");
+    }
+    assert_eq!(server.identified(), server.handshakes().0, "each connection has the client certificate");
 }
 
 #[test]

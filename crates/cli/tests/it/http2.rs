@@ -298,6 +298,18 @@ fn a_refused_request_is_sent_again_without_a_message() {
 }
 
 #[test]
+fn a_post_is_not_sent_again_when_the_http2_connection_breaks() {
+    let secure = Secure::start();
+    secure.place.write(
+        "list",
+        secure.server.url("well_behaved/1000/a") + "\n" + &secure.server.url("h2_drops/1000/f"),
+    );
+    let args = ["-i", "list", "-j", "1", "--cacert", "ca.pem", "--http2", "--on-error", "skip"];
+    let out = secure.place.run(&[&args[..], &["--data", "x"]].concat());
+    assert_eq!((out.status, secure.asked("f").len()), (1, 1), "{}", out.stderr);
+}
+
+#[test]
 fn a_connection_that_the_server_ends_after_each_request_is_replaced() {
     let secure = Secure::start();
     let files: Vec<String> = (0..40).map(|n| format!("h2_leaves/2000/s{n}")).collect();

@@ -310,6 +310,16 @@ fn redirects_are_followed_up_to_a_limit() {
 }
 
 #[test]
+fn the_preferred_choice_of_several_is_followed() {
+    let server = Server::start();
+    let to = server.url(&format!("well_behaved/{SIZE}/file"));
+    let (place, out) = get(&server, &format!("redirect?status=300&to={to}"), &[]);
+    place.assert_exact(&out, "f", &file());
+    let (place, out) = get(&server, "status?status=300", &[]);
+    place.assert_failed(&out, 1, "300");
+}
+
+#[test]
 fn redirects_to_other_schemes_are_refused() {
     let server = Server::start();
     for to in ["file:///etc/passwd", "data:text/plain,x", "ftp://h/x"] {

@@ -195,6 +195,27 @@ fn certificates_and_pinned_keys_are_required_through_a_tunnel_too() {
 }
 
 #[test]
+fn a_proxy_that_requires_a_client_certificate_gets_none_and_the_error_says_so() {
+    let authority = Authority::default();
+    let place = Place::new();
+    let (certificate, key) = authority.pem_pair();
+    place.write("keys/ca.pem", authority.pem());
+    place.write("keys/both.pem", certificate + &key);
+    for config in [authority.config_for_clients(true), authority.config_for_clients_of_tls12()] {
+        let proxy = Server::start_tls(config);
+        for scheme in ["http", "https"] {
+            let url = format!("{scheme}://h.example/f");
+            let proxy = format!("https://127.0.0.1:{}", proxy.port());
+            let args = [&url, "--proxy", &proxy, "--on-error", "skip", "--retries", "0"];
+            let tls = ["--cacert", "keys/ca.pem", "--cert", "keys/both.pem"];
+            let out = place.run(&[&args[..], &tls].concat());
+            assert_fails(&place, &out, "tls.client_refused", "the proxy requires it");
+            assert!(out.stderr.contains(&proxy) && !out.stderr.contains("because --cert"), "{}", out.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_proxy_forwards_the_http_requests_of_one_host_over_the_same_connection() {
     // This server answers requests in absolute form itself, like a proxy that has all files in its cache.
     let proxy = Server::start();

@@ -218,6 +218,30 @@ fn a_pinned_key_is_required_of_the_given_hosts_in_addition_to_a_valid_certificat
 }
 
 #[test]
+fn a_pinned_key_is_required_of_a_given_host_whatever_leads_there() {
+    let names = &["127.0.0.1", "localhost"];
+    let (pem, config) = self_signed("127.0.0.1", names, Flaw::None);
+    let (other_pem, other_config) = self_signed("127.0.0.1", names, Flaw::None);
+    let (server, other) = (Server::start_tls(config), Server::start_tls(other_config));
+    let right = pin(&pem);
+    let place = Place::new();
+    place.write("keys/both.pem", pem + &other_pem);
+    let args = ["--pinned-pubkey", &right, "--cacert", "keys/both.pem", "--on-error", "skip"];
+    // The redirect of one given host leads to another given host, at another port.
+    let given = server.url("well_behaved/1000/g").replace("127.0.0.1", "localhost");
+    let to = other.url("well_behaved/1000/f").replace("127.0.0.1", "localhost");
+    let out =
+        place.run(&[&[server.url(&format!("redirect/0/f?to={to}")).as_str(), &given], &args[..]].concat());
+    assert_refused(&place, &out, "tls.pin", &[]);
+    assert_eq!(place.file("g"), Some(content("g", 1000)));
+    // A document of a given host names another port of this host.
+    let list = server.put("/list", other.url("well_behaved/1000/h") + "\n");
+    let out = place.run(&[&["-i", list.as_str()], &args[..]].concat());
+    assert_refused(&place, &out, "tls.pin", &[]);
+    assert!(other.requests().is_empty());
+}
+
+#[test]
 fn a_pin_that_is_none_is_a_usage_error() {
     let place = Place::new();
     for pins in ["", "sha256//", "sha256//AAAA", "md5//AAAA", "key.pem", "sha256//AAAA;sha256//BBBB"] {

@@ -1,7 +1,8 @@
 //! Remembers where each login of a session was accepted or refused, and how it was sent.
 //!
-//! Invariant: without a challenge, a login is sent only within a protection space that accepted the same
-//! login before. A nonce is never used twice with the same count.
+//! Invariant: [`Logins::ready`] returns a login only for a protection space that accepted the same login
+//! before. A nonce of such a space is never used twice with the same count. The store may also send a login
+//! of a URL, or with `--auth basic`, without a challenge.
 
 use super::hash::hash;
 use downhaul_core::credentials::challenge::{self, Challenge};
@@ -35,8 +36,8 @@ pub(super) enum How {
     Basic(Option<String>),
     /// Digest, as an answer to this challenge.
     Digest(Nonce),
-    /// Digest, in a protection space that was known.
-    DigestAgain,
+    /// Digest, in a protection space that was known, with this nonce.
+    DigestAgain(String),
 }
 
 /// A challenge of Digest, and the values that are used with its nonce.
@@ -59,6 +60,22 @@ struct Space {
 enum Scheme {
     Basic(Option<String>),
     Digest(Nonce),
+}
+
+impl Space {
+    /// Returns the nonce of the space, if it is this one.
+    fn nonce(&mut self, nonce: &str) -> Option<&mut Nonce> {
+        match &mut self.scheme {
+            Scheme::Digest(own) if own.challenge.nonce == nonce => Some(own),
+            _ => None,
+        }
+    }
+
+    fn take_next_nonce(&mut self, info: Option<&[u8]>) {
+        if let Scheme::Digest(nonce) = &mut self.scheme {
+            nonce.take_next(info);
+        }
+    }
 }
 
 struct Refusals {
@@ -95,7 +112,8 @@ impl Logins {
         match &mut state.spaces.iter_mut().rev().find(is_it)?.scheme {
             Scheme::Basic(realm) => Some((credentials::basic(login)?, How::Basic(realm.clone()))),
             Scheme::Digest(nonce) => {
-                Some((nonce.answer(space::target(url), login, request), How::DigestAgain))
+                let value = nonce.answer(space::target(url), login, request);
+                Some((value, How::DigestAgain(nonce.challenge.nonce.clone())))
             }
         }
     }
@@ -112,6 +130,13 @@ impl Logins {
             Challenge::Basic(realm) => Some((credentials::basic(login)?, How::Basic(Some(realm.clone())))),
             Challenge::Digest(digest) => {
                 let mut nonce = Nonce::new(digest.clone(), &self.random);
+                let origin = url.origin().ascii_serialization();
+                let mut state = self.state();
+                let mut spaces = state.spaces.iter_mut().filter(|space| space.origin == origin);
+                if let Some(own) = spaces.find_map(|space| space.nonce(&digest.nonce)) {
+                    (nonce.cnonce, nonce.count) = (own.cnonce.clone(), own.count);
+                    own.count = own.count.saturating_add(1);
+                }
                 let value = nonce.answer(space::target(url), login, request);
                 Some((value, How::Digest(nonce)))
             }
@@ -141,13 +166,20 @@ impl Logins {
             How::Digest(nonce) => {
                 let paths = space::of_domain(&nonce.challenge.domain, url);
                 if let Some(space) = known.find(|one| one.paths == paths) {
-                    space.scheme = Scheme::Digest(nonce.clone());
-                    return take_next_nonce(space, info);
+                    // If the nonce is the same, its count continues.
+                    if space.nonce(&nonce.challenge.nonce).is_none() {
+                        space.scheme = Scheme::Digest(nonce.clone());
+                    }
+                    return space.take_next_nonce(info);
                 }
                 (paths, Scheme::Digest(nonce.clone()))
             }
-            How::DigestAgain => {
-                return known.for_each(|space| take_next_nonce(space, info));
+            How::DigestAgain(used) => {
+                // If another response has brought a new nonce meanwhile, that one is used.
+                if let Some(nonce) = known.find_map(|space| space.nonce(used)) {
+                    nonce.take_next(info);
+                }
+                return;
             }
         };
         drop(known);
@@ -155,7 +187,7 @@ impl Logins {
             state.spaces.pop_front();
         }
         let mut space = Space { origin, paths, login: login.clone(), scheme };
-        take_next_nonce(&mut space, info);
+        space.take_next_nonce(info);
         state.spaces.push_back(space);
     }
 
@@ -205,6 +237,18 @@ impl Nonce {
         let (count, cnonce) = (self.count, &self.cnonce);
         self.challenge.answer(login, Authorized { method, body, target, count, cnonce }, &hash)
     }
+
+    /// Replaces the nonce by the one that the server requires for the next request (RFC 7616, section 3.5).
+    /// If it is the same nonce, its count continues.
+    fn take_next(&mut self, info: Option<&[u8]>) {
+        let parameters = info.map(challenge::parameters).unwrap_or_default();
+        if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce")
+            && next != self.challenge.nonce
+        {
+            self.challenge.nonce = next;
+            self.count = 0;
+        }
+    }
 }
 
 /// Returns random text that the server cannot predict (RFC 7616, section 5.12). The text is made from the
@@ -213,12 +257,75 @@ fn cnonce(random: &RandomState, nonce: &str) -> String {
     format!("{:016x}{:016x}", random.hash_one(nonce), RandomState::new().hash_one(nonce))
 }
 
-/// Stores the nonce that the server requires for the next request (RFC 7616, section 3.5).
-fn take_next_nonce(space: &mut Space, info: Option<&[u8]>) {
-    let Scheme::Digest(nonce) = &mut space.scheme else { return };
-    let parameters = info.map(challenge::parameters).unwrap_or_default();
-    if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce") {
-        nonce.challenge.nonce = next;
-        nonce.count = 0;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "Digest realm=r, nonce=first, qop=auth, domain=";
+
+    fn login() -> Login {
+        Login { user: "me".into(), password: Secret::new("hush") }
+    }
+
+    fn url(path: &str) -> Url {
+        Url::parse("http://h.example").and_then(|base| base.join(path)).expect("a URL")
+    }
+
+    /// Answers a challenge for a folder, and accepts the answer.
+    fn log_in(logins: &Logins, folder: &str) {
+        let challenges = challenge::read([format!("{DIGEST}{folder}").as_bytes()]);
+        let sent = Sent { method: "GET", body: &[] };
+        let (_, how) = logins.answer(&challenges[0], &url(folder), &login(), sent).expect("an answer");
+        logins.accepted(&url(folder), &login(), &how, None);
+    }
+
+    /// Returns the nonce and the count of the next request, and how its login is sent.
+    fn ready(logins: &Logins, path: &str) -> (String, How) {
+        let sent = Sent { method: "GET", body: &[] };
+        let (value, how) = logins.ready(&url(path), &login(), sent).expect("a known space");
+        let of = |name: &str| {
+            let parameters = challenge::parameters(value.expose().trim_start_matches("Digest ").as_bytes());
+            parameters.into_iter().find(|(one, _)| one == name).map(|(_, value)| value).unwrap_or_default()
+        };
+        (format!("{} {}", of("nonce"), of("nc").trim_start_matches('0')), how)
+    }
+
+    fn accept(logins: &Logins, path: &str, how: &How, next: &str) {
+        logins.accepted(&url(path), &login(), how, Some(format!("nextnonce=\"{next}\"").as_bytes()));
+    }
+
+    #[test]
+    fn no_nonce_is_used_twice_with_the_same_count() {
+        let logins = Logins::default();
+        log_in(&logins, "/a/");
+        let (first, how) = ready(&logins, "/a/f");
+        let (second, late) = ready(&logins, "/a/g");
+        assert_eq!((first.as_str(), second.as_str()), ("first 2", "first 3"));
+        accept(&logins, "/a/f", &how, "first");
+        let (third, how) = ready(&logins, "/a/f");
+        assert_eq!(third, "first 4", "the server keeps the nonce");
+        accept(&logins, "/a/f", &how, "next");
+        assert_eq!(ready(&logins, "/a/f").0, "next 1");
+        // A late response to a request with the first nonce.
+        accept(&logins, "/a/g", &late, "next");
+        assert_eq!(ready(&logins, "/a/f").0, "next 2");
+        // The same challenge once more, as an answer to a request that was sent at the same time.
+        let logins = Logins::default();
+        log_in(&logins, "/a/");
+        assert_eq!(ready(&logins, "/a/f").0, "first 2");
+        log_in(&logins, "/a/");
+        assert_eq!(ready(&logins, "/a/f").0, "first 4", "the answer had the count 3");
+    }
+
+    #[test]
+    fn the_next_nonce_is_for_the_space_that_was_used() {
+        let logins = Logins::default();
+        log_in(&logins, "/a/");
+        let (_, how) = ready(&logins, "/a/f");
+        accept(&logins, "/a/f", &how, "of a");
+        log_in(&logins, "/b/");
+        let (_, how) = ready(&logins, "/b/f");
+        accept(&logins, "/b/f", &how, "of b");
+        assert_eq!((ready(&logins, "/a/f").0, ready(&logins, "/b/f").0), ("of a 1".into(), "of b 1".into()));
     }
 }

@@ -1,13 +1,13 @@
-//! Keeps the secrets of a session. Only this module puts them on requests.
+//! Keeps the secrets of a session. Only this module puts them on requests for servers.
 //!
 //! [`Store::permit`] returns the secrets that may be sent to an origin (scheme, host, port). [`Store::after`]
 //! examines the response. If the response has a challenge that can be answered, the request is sent once
 //! more. `downhaul_core::credentials` decides which kind of secret may be sent where.
 //!
-//! Invariant: a secret reaches a request only in a [`Permit`], and only the store makes permits. Every secret
-//! has the type [`Secret`], and no other module of the engine reads its text. So a secret cannot be sent to
-//! another origin by mistake.
-//! The login of a proxy never reaches a server: `source::http::proxy` sends it to that proxy alone.
+//! Invariant: a secret reaches a request for a server only in a [`Permit`], and only the store makes permits.
+//! Every secret has the type [`Secret`], and only one other module of the engine reads the text of one:
+//! `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone. So a secret cannot be
+//! sent to another origin by mistake.
 
 mod hash;
 mod logins;
@@ -29,6 +29,7 @@ use http::header::{self, HeaderMap};
 use logins::{How, Logins};
 use permit::Attempt;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use url::Url;
@@ -40,6 +41,8 @@ const COOKIES_OF_RESPONSE_MOST: usize = 50;
 pub(crate) struct Store {
     settings: Arc<Settings>,
     logins: Logins,
+    /// The hosts of all URLs that the user gave.
+    given_hosts: HashSet<String>,
 }
 
 /// The facts about a server that decide which connections may be used for a request.
@@ -47,13 +50,15 @@ pub(crate) struct Store {
 pub(crate) struct Peer {
     /// True if the client certificate may be sent to the server.
     pub(crate) gets_certificate: bool,
-    /// True if the user gave a URL of this host. Pinned keys apply to such hosts.
+    /// True if the user gave a URL of this host, for this file or another one. Pinned keys apply to such
+    /// hosts, also if a redirect or a document leads there.
     pub(crate) is_given_host: bool,
     /// True if a public host led to the server. The server must then not be at a private address.
     pub(crate) is_guarded: bool,
 }
 
 /// The URL of a file as it was given, and the login in its userinfo.
+#[derive(Clone)]
 pub(crate) struct Given {
     /// The URL without its userinfo.
     pub(crate) url: Url,
@@ -115,6 +120,11 @@ impl Given {
         Given { url: credentials::without_userinfo(url), by, login, lacks_password }
     }
 
+    /// Returns the same file at another URL. The secrets for the given URL belong to that URL then.
+    pub(crate) fn at(&self, url: Url) -> Given {
+        Given { url, ..self.clone() }
+    }
+
     fn going<'a>(&'a self, to: &'a Url) -> Going<'a> {
         Going {
             to,
@@ -128,7 +138,9 @@ impl Given {
 impl Store {
     /// Creates the store with the secrets of the settings.
     pub(crate) fn new(settings: Arc<Settings>) -> Store {
-        Store { settings, logins: Logins::default() }
+        let given = settings.header_origins.iter().filter_map(|origin| Url::parse(origin).ok());
+        let given_hosts = given.filter_map(|url| url.host_str().map(String::from)).collect();
+        Store { settings, logins: Logins::default(), given_hosts }
     }
 
     /// Returns a permit with the secrets that may be sent with a request.
@@ -181,13 +193,16 @@ impl Store {
         Ok(permit)
     }
 
-    /// Returns the facts that decide which connections may be used for a request.
-    pub(crate) fn peer(&self, asking: Asking) -> Peer {
+    /// Returns the facts that decide which connections may be used for a request. `is_guarded` is true if the
+    /// server must not be at a private address.
+    pub(crate) fn peer(&self, asking: Asking, is_guarded: bool) -> Peer {
         let going = asking.given.going(asking.url);
+        let is_of_file = going.by_person && going.to.host() == going.given.host();
+        let is_of_other = || going.to.host_str().is_some_and(|host| self.given_hosts.contains(host));
         Peer {
             gets_certificate: SecretKind::ClientCertificate.may_go(going),
-            is_given_host: going.by_person && going.to.host() == going.given.host(),
-            is_guarded: false,
+            is_given_host: is_of_file || is_of_other(),
+            is_guarded,
         }
     }
 

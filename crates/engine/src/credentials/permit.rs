@@ -36,7 +36,7 @@ impl Attempt {
         match (challenge, &self.how) {
             // A remembered nonce may be too old, even if the server does not state that. An answer with a new
             // nonce is repeated only if the server states that the nonce is too old.
-            (Challenge::Digest(_), How::DigestAgain) => true,
+            (Challenge::Digest(_), How::DigestAgain(_)) => true,
             (Challenge::Digest(digest), How::Digest(_)) => digest.stale,
             (Challenge::Digest(_), How::Basic(_)) => !self.was_asked,
             // With Basic, the same answer would be refused again.

@@ -31,6 +31,7 @@ pub(super) const SINS: &[&str] = &[
     "h2_leaves",
     "h2_gone_before",
     "h2_not_here",
+    "h2_drops",
 ];
 
 /// The most streams of a connection at once. Clients request more, so that some streams must wait.
@@ -108,6 +109,7 @@ where
                 let x = Exchange::new(world, &head, respond, connection);
                 match x.sin.as_str() {
                     "h2_leaves" => streams.graceful_shutdown(),
+                    "h2_drops" => return,
                     "h2_gone_before" if x.visit == 0 => {
                         if let Some(raw) = &mut raw {
                             let _ = raw.write_all(&go_away_before(x.respond.stream_id().into()));

@@ -106,23 +106,36 @@ impl Authority {
     /// without a certificate are served only if `required` is false.
     pub fn config_for_clients(&self, required: bool) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(Flaw::None);
-        self.with_clients(&certificate, &key, required)
+        self.with_clients(&certificate, &key, rustls::DEFAULT_VERSIONS, required)
+    }
+
+    /// Returns the TLS settings of a server that has only TLS 1.2, and serves only clients with certificates
+    /// of this authority.
+    pub fn config_for_clients_of_tls12(&self) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(Flaw::None);
+        self.with_clients(&certificate, &key, &[&rustls::version::TLS12], true)
     }
 
     /// Returns the TLS settings of a server with these names. The server asks clients for certificates, and
     /// also serves clients without one.
     pub fn config_named(&self, names: &[&str]) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue_to(names, Flaw::None);
-        self.with_clients(&certificate, &key, false)
+        self.with_clients(&certificate, &key, rustls::DEFAULT_VERSIONS, false)
     }
 
-    fn with_clients(&self, certificate: &Certificate, key: &KeyPair, required: bool) -> Arc<ServerConfig> {
+    fn with_clients(
+        &self,
+        certificate: &Certificate,
+        key: &KeyPair,
+        versions: &[&'static SupportedProtocolVersion],
+        required: bool,
+    ) -> Arc<ServerConfig> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let clients = if required { clients } else { clients.allow_unauthenticated() };
-        config_with(certificate, key, rustls::DEFAULT_VERSIONS, clients.build().expect("a verifier"))
+        config_with(certificate, key, versions, clients.build().expect("a verifier"))
     }
 
     /// Returns a certificate without a flaw and its key in PEM form, for servers that read files.

@@ -202,6 +202,8 @@ impl Dispatcher {
                 },
             };
             match failed {
+                // The server may have processed the request before the connection ended.
+                SendError::Closed(error) if !http_request.method().is_safe() => return Err(error),
                 SendError::NotProcessed(error) | SendError::Closed(error) => refused = Some(error),
                 SendError::Broken(error) if self.http2_only() => return Err(error),
                 SendError::Broken(error) => {

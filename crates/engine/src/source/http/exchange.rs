@@ -29,8 +29,7 @@ impl Client {
         let url = asking.url;
         let unusable = |why| Error::new(ErrorKind::UrlInvalid, show::url(url), why);
         let mut permit = self.credentials.permit(asking).map_err(unusable)?;
-        let mut peer = self.credentials.peer(asking);
-        peer.is_guarded = is_guarded && self.settings.refuse_private;
+        let peer = self.credentials.peer(asking, is_guarded && self.settings.refuse_private);
         for _ in 0..LOGINS_MOST {
             let trial = match self.credentials.is_trial(asking, &permit) {
                 true => self.trials.hold(url).await,

@@ -87,7 +87,7 @@ pub(super) struct Connection {
 pub(super) enum SendError {
     /// The server did not process the request. The connection itself may be fine.
     NotProcessed(Error),
-    /// The connection accepts no more requests, and this one was not processed.
+    /// The connection accepts no more requests. Usually the server has not processed this one.
     Closed(Error),
     /// The connection or the request failed in another way.
     Broken(Error),

@@ -47,7 +47,7 @@ use downhaul_core::throttle::{self, Circumstances, Decision};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -69,6 +69,8 @@ pub(crate) struct HttpFile {
     given: Given,
     /// The target of the last redirects. Later requests for ranges are sent there.
     resolved: Mutex<Option<Url>>,
+    /// The same file behind the https form of its URL. It takes all requests once the host requires https.
+    secured: OnceLock<Box<HttpFile>>,
 }
 
 impl Client {
@@ -92,12 +94,15 @@ impl Client {
     }
 
     pub(crate) fn file(self: &Arc<Self>, url: &Url, by: GivenBy) -> HttpFile {
-        HttpFile { client: self.clone(), given: Given::new(url, by), resolved: Mutex::new(None) }
+        HttpFile::new(self.clone(), Given::new(url, by))
     }
 }
 
 impl Source for HttpFile {
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        if let Some(secured) = self.secured() {
+            return secured.open(request);
+        }
         async move {
             if request.about.is_some() {
                 return self.open_about(request).await;
@@ -133,6 +138,19 @@ impl Source for HttpFile {
 }
 
 impl HttpFile {
+    fn new(client: Arc<Client>, given: Given) -> HttpFile {
+        HttpFile { client, given, resolved: Mutex::new(None), secured: OnceLock::new() }
+    }
+
+    /// Returns the file behind the https form of the given URL, if the host requires https. The secrets for
+    /// the given URL are sent there too.
+    fn secured(&self) -> Option<&HttpFile> {
+        let url = self.client.hsts.secured(self.given.url.clone());
+        let is_same = url == self.given.url;
+        let file = || Box::new(HttpFile::new(self.client.clone(), self.given.at(url)));
+        (!is_same).then(|| &**self.secured.get_or_init(file))
+    }
+
     /// Returns the URL from which an earlier run received the file, if the request may be sent there.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
@@ -163,13 +181,14 @@ impl HttpFile {
         let start = url.clone();
         // If earlier redirects led to `start`, it is guarded, unless the given host is known to be private.
         let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
-        let mut is_guarded = start.host() != self.given.url.host() && !given_is_private;
+        let starts_guarded = start.host() != self.given.url.host() && !given_is_private;
+        let mut is_guarded = starts_guarded;
         let (mut hops, mut said) = (0, None);
         let mut visitor = login_gate::Visitor::default();
         loop {
             let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, &request));
             if logs_in && !is_special && client.gates.enter(&url, &mut visitor).await {
-                (url, hops, said) = (start.clone(), 0, None);
+                (url, hops, said, is_guarded) = (start.clone(), 0, None, starts_guarded);
             }
             let result =
                 self.send_once(&url, is_guarded, &request).await.map_err(|error| (error, hops > 0))?;
@@ -181,7 +200,8 @@ impl HttpFile {
                     let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
                     said = said.or(linked.filter(|_| trusted));
                     hops += 1;
-                    is_guarded |= client.dispatcher.is_public(&url) == Some(true);
+                    // A proxy does not say where it reached the host, so the host counts as public.
+                    is_guarded |= client.dispatcher.is_public(&url) != Some(false);
                     url = next;
                 }
                 Answer::Redirect(..) => {
@@ -223,7 +243,8 @@ impl HttpFile {
         Ok(())
     }
 
-    /// Sends one request to one URL. `is_guarded` is true if a public host led to this URL.
+    /// Sends one request to one URL. `is_guarded` is true if a host that is not known to be private led
+    /// to this URL.
     async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
         let client = &self.client;
         let host = url.host_str().unwrap_or_default();

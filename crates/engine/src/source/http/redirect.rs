@@ -7,9 +7,10 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::show;
 use url::Url;
 
-/// Returns true if a status is a redirect for a GET (RFC 9110, section 15.4).
+/// Returns true if a response with this status and a `Location` is a redirect for a GET (RFC 9110, section
+/// 15.4). The `Location` of a 300 is the choice that the server prefers.
 pub(super) fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
+    matches!(status, 300 | 301 | 302 | 303 | 307 | 308)
 }
 
 /// Returns the target of a `Location`, which may be relative to `from`.

@@ -26,8 +26,10 @@ impl Pauses {
     /// Records a wait that the host requires.
     pub(super) fn pause(&self, host: &str, wait: Duration) {
         tracing::info!(target: RETRY, host, ?wait, "the host asked for a pause");
-        let until = clock::instant() + wait;
+        let now = clock::instant();
+        let until = now + wait;
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.retain(|_, end| *end > now);
         let end = hosts.entry(host.to_string()).or_insert(until);
         *end = until.max(*end);
     }
@@ -58,5 +60,7 @@ mod tests {
         assert_eq!((pauses.remaining("h"), pauses.remaining("other")), (Some(second * 5), None));
         tokio::time::sleep(second * 6).await;
         assert_eq!(pauses.remaining("h"), None);
+        pauses.pause("other", second);
+        assert_eq!(pauses.0.lock().expect("no panic").len(), 1, "a pause that is over is forgotten");
     }
 }

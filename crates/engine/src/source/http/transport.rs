@@ -140,8 +140,17 @@ impl Connector {
     }
 
     /// Adds to an error of a request which TLS setting may be its cause.
-    pub(super) fn explained(&self, route: &Route, error: Error) -> Error {
-        self.tls.explained(route.trust(), error)
+    pub(super) fn explained(&self, route: &Route, mut error: Error) -> Error {
+        match route.gateway() {
+            // The handshake was that of the proxy, which gets no client certificate.
+            Some(gateway) if route.forwarder().is_some() || gateway.is_named_by(&error) => {
+                if error.kind == ErrorKind::TlsClientRefused {
+                    error.detail = format!("the proxy requires it, and {} gets none", gateway.proxy);
+                }
+                error
+            }
+            _ => self.tls.explained(route.trust(), error),
+        }
     }
 
     fn config(&self, trust: Trust, offer: Offer) -> Result<Arc<ClientConfig>, Error> {

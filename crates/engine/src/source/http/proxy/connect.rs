@@ -4,7 +4,6 @@
 //! of the proxy. It contains no header or secret for the server.
 
 use super::{Tunnel, kind_of_status};
-use crate::source::http::dial;
 use crate::source::http::socket::Socket;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::proxy::{Answer, HEAD_MOST, read_answer};
@@ -37,13 +36,7 @@ pub(super) async fn request_tunnel(
         request.extend(b"\r\n");
     }
     request.extend(b"\r\n");
-    let broke = |e: std::io::Error| {
-        let why = match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => "closed the connection without an answer".to_string(),
-            _ => format!("broke the connection: {}", dial::plain(&e)),
-        };
-        tunnel.error(ErrorKind::ProxyFailed, &why)
-    };
+    let broke = |e: std::io::Error| tunnel.broke(&e);
     socket.write_all(&request).await.map_err(broke)?;
     socket.flush().await.map_err(broke)?;
     for _ in 0..INFORMATIONAL_MOST {

@@ -9,9 +9,10 @@ mod connect;
 pub(super) mod forward;
 mod socks;
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 use super::route::Endpoint;
 use super::socket::Socket;
+use super::tls;
 use crate::clock;
 use crate::credentials::{Nonce, Sent};
 use crate::trace::NET;
@@ -21,6 +22,7 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::proxy::{Protocol, Proxy};
 use http::HeaderValue;
 use std::hash::{Hash, Hasher, RandomState};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -88,6 +90,11 @@ impl Gateway {
             error.detail += &format!("{separator}through the proxy {proxy}");
         }
         error
+    }
+
+    /// Returns true if an error is about the connection to this proxy.
+    pub(super) fn is_named_by(&self, error: &Error) -> bool {
+        error.at == self.proxy.to_string()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Option<Accepted>> {
@@ -261,6 +268,22 @@ impl Tunnel<'_> {
             let why = format!("did not answer within {} s", self.patience.as_secs_f64());
             Err(self.error(ErrorKind::ProxyFailed, &why))
         })
+    }
+
+    /// Returns the error for a connection to the proxy that broke.
+    fn broke(&self, error: &io::Error) -> Error {
+        // With TLS 1.3, a proxy says only after the handshake that it requires a client certificate.
+        let proxy = self.gateway.proxy.to_string();
+        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match of_tls.map(|tls| tls::failure::of_transfer(tls, &proxy)) {
+            Some(refused) if refused.kind == ErrorKind::TlsClientRefused => return refused,
+            _ => {}
+        }
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "closed the connection without an answer".to_string(),
+            _ => format!("broke the connection: {}", dial::plain(error)),
+        };
+        self.error(ErrorKind::ProxyFailed, &why)
     }
 
     /// Returns an error about the proxy. `what` says what the proxy did.

@@ -3,12 +3,10 @@
 //! Invariant: exactly the bytes of each reply are read, since the bytes after it come from the server.
 
 use super::Tunnel;
-use crate::source::http::dial;
 use crate::source::http::socket::Socket;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::proxy::{Protocol, SOCKS_TEXT_MOST};
 use downhaul_core::secret::Login;
-use std::io;
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Host;
@@ -136,11 +134,11 @@ async fn skip_address(socket: &mut Socket, tunnel: &Tunnel<'_>, kind: u8) -> Res
     let length = match kind {
         IS_IPV4 => 4,
         IS_IPV6 => 16,
-        IS_NAME => usize::from(socket.read_u8().await.map_err(|e| broke(tunnel, &e))?),
+        IS_NAME => usize::from(socket.read_u8().await.map_err(|e| tunnel.broke(&e))?),
         _ => return Err(tunnel.error(ErrorKind::ProxyFailed, "did not answer as SOCKS5 proxies do")),
     };
     let mut rest = [0; SOCKS_TEXT_MOST + 2];
-    socket.read_exact(&mut rest[..length + 2]).await.map_err(|e| broke(tunnel, &e))?;
+    socket.read_exact(&mut rest[..length + 2]).await.map_err(|e| tunnel.broke(&e))?;
     Ok(())
 }
 
@@ -183,14 +181,6 @@ async fn exchange<const N: usize>(
         socket.flush().await?;
         socket.read_exact(&mut reply).await
     };
-    talk.await.map_err(|e| broke(tunnel, &e))?;
+    talk.await.map_err(|e| tunnel.broke(&e))?;
     Ok(reply)
-}
-
-fn broke(tunnel: &Tunnel<'_>, error: &io::Error) -> Error {
-    let why = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "closed the connection without an answer".to_string(),
-        _ => format!("broke the connection: {}", dial::plain(error)),
-    };
-    tunnel.error(ErrorKind::ProxyFailed, &why)
 }
