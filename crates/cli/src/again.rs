@@ -6,6 +6,7 @@
 
 use crate::args::is_foreign;
 use crate::secrets;
+use crate::stdin;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::show;
@@ -24,17 +25,7 @@ pub(crate) enum Again {
 impl Again {
     /// Returns the command that the user gave.
     pub(crate) fn of(command: &Command, matches: &ArgMatches) -> Again {
-        let mut words = vec![command.get_name().to_string()];
-        let mut part = Some((command, matches));
-        let mut last = part;
-        while let Some((command, matches)) = part {
-            last = part;
-            part = matches.subcommand().and_then(|(name, inner)| {
-                words.push(name.into());
-                Some((command.find_subcommand(name)?, inner))
-            });
-        }
-        let Some((command, matches)) = last else { return Again::Unshown };
+        let (words, command, matches) = innermost(command, matches);
         match Given::of(command, matches, false) {
             Some(given) => given.into_command(words),
             None => Again::Unshown,
@@ -43,9 +34,10 @@ impl Again {
 
     /// Returns the command as the program reads it, in words for the user. Secrets are left out.
     pub(crate) fn shown(command: &Command, matches: &ArgMatches) -> String {
+        let (words, command, matches) = innermost(command, matches);
         let mut given = Given::of(command, matches, true).unwrap_or_default();
         given.options.retain(|(long, _)| long != "dry-run");
-        match given.into_command(vec![command.get_name().into()]) {
+        match given.into_command(words) {
             Again::Command(command, _) => command,
             Again::Unshown => String::new(),
         }
@@ -66,6 +58,21 @@ impl Again {
         given.positionals.push(list.into());
         given.into_command(vec![command.get_name().into(), repair.get_name().into()])
     }
+}
+
+/// Returns the names of the program and its command, and the definition and the arguments of that command.
+pub(crate) fn innermost<'c>(
+    mut command: &'c Command,
+    mut matches: &'c ArgMatches,
+) -> (Vec<String>, &'c Command, &'c ArgMatches) {
+    let mut words = vec![command.get_name().to_string()];
+    while let Some((name, inner)) = matches.subcommand()
+        && let Some(found) = command.find_subcommand(name)
+    {
+        words.push(name.into());
+        (command, matches) = (found, inner);
+    }
+    (words, command, matches)
 }
 
 /// The parts of the command line that can be shown.
@@ -158,7 +165,7 @@ fn given_option(arg: &Arg, values: &[String]) -> Vec<String> {
 }
 
 /// Returns `-x`, or `--long` if there is no short form.
-fn name(arg: &Arg) -> String {
+pub(crate) fn name(arg: &Arg) -> String {
     match (arg.get_short(), arg.get_long()) {
         (Some(short), _) => format!("-{short}"),
         (None, long) => format!("--{}", long.unwrap_or_default()),
@@ -168,11 +175,9 @@ fn name(arg: &Arg) -> String {
 /// Returns true if the next run cannot read the value again, because it is standard input, or a pipe that the
 /// shell opened for this command.
 fn is_passing(arg: &Arg, value: &str) -> bool {
-    // A list can be standard input.
-    let reads = secrets::is_called(arg, 0, "LIST");
     let file = value.trim_start_matches('@');
-    let opened = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|opened| file.starts_with(opened));
-    opened || (reads && value == "-")
+    stdin::is_read_by(arg, value)
+        || ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|opened| file.starts_with(opened))
 }
 
 /// Quotes a word for a POSIX shell, if that is necessary.
@@ -363,6 +368,15 @@ mod tests {
             &["h.example/a?sig=abc"],
             &["http://u:p@h:x/"],
             &["-i", "-"],
+            &["repair", "-"],
+            &["http://h/a", "--data", "@-"],
+            &["http://h/a", "-u", "@-"],
+            &["http://h/a", "-H", "@-"],
+            &["http://h/a", "--header-for", "g", "@-"],
+            &["http://h/a", "--bearer", "@-"],
+            &["http://h/a", "-b", "@-"],
+            &["http://h/a", "--cookies", "-"],
+            &["http://h/a", "--checksum-file", "-"],
             &["-i", "https://h/list?sig=abc"],
             &["http://h/a", "--checksum-file", "https://h/SUMS?token=abc"],
             &["http://h/a", "-o", "a\u{1b}"],

@@ -6,11 +6,11 @@
 
 use crate::args::{Args, BodyOption, Command, Verify};
 use crate::given;
+use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{Body, ByteRange, Job, Sends, Url};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
-use std::io::{self, Read};
 
 /// The longest body, in bytes. It is kept in memory.
 const LONGEST: usize = 16 << 20;
@@ -88,21 +88,8 @@ fn body(option: &BodyOption, name: &str) -> Result<Body, String> {
         BodyOption::Text(body) => return Ok(body.clone()),
         BodyOption::File(path) => path,
     };
-    let bytes = match path.as_os_str() == "-" {
-        true => stdin(),
-        false => given::read(path, LONGEST),
-    };
-    let shown = path.to_string_lossy();
-    bytes.map(Body::new).map_err(|e| format!("{name} @{}: it cannot be read: {e}", show::escaped(&shown)))
-}
-
-fn stdin() -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    io::stdin().take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
-    match bytes.len() > LONGEST {
-        true => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {LONGEST} bytes"))),
-        false => Ok(bytes),
-    }
+    let bytes = given::read(path, LONGEST);
+    bytes.map(Body::new).map_err(|e| format!("{name} @{}: it cannot be read: {e}", words::path(path)))
 }
 
 /// Returns the reason why the options contradict each other, if they do.

@@ -7,6 +7,7 @@ use crate::args::Args;
 use crate::given;
 use crate::logins;
 use crate::platform;
+use crate::words;
 use downhaul_engine::core::credentials::cookies::{self, Cookie, Cookies, Time};
 use downhaul_engine::core::show;
 use std::io;
@@ -27,7 +28,7 @@ pub(crate) fn read(args: &Args, notes: &mut Vec<String>) -> Result<Cookies, Stri
 }
 
 fn of_file(path: &Path, saved: Option<&Path>, notes: &mut Vec<String>) -> Result<Vec<Cookie>, String> {
-    let shown = shown(path);
+    let shown = words::path(path);
     let text = match given::read(path, cookies::LONGEST) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound && saved == Some(path) => {
@@ -72,11 +73,7 @@ fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
 pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let text = cookies::write(cookies.jar().all(now()));
     platform::replace_private(path, text.as_bytes())
-        .map_err(|e| format!("the cookies could not be saved into {}: {e}", shown(path)))
-}
-
-fn shown(path: &Path) -> String {
-    show::escaped(&path.to_string_lossy()).into_owned()
+        .map_err(|e| format!("the cookies could not be saved into {}: {e}", words::path(path)))
 }
 
 fn now() -> Time {

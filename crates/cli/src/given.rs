@@ -1,6 +1,7 @@
 //! Reads files that the user gives (checksum lists, keys and headers) before anything is downloaded.
 
 use crate::args::{self, Args, Header};
+use crate::words;
 use downhaul_engine::check_keys;
 use downhaul_engine::core::job::{self, Headers};
 use downhaul_engine::core::list::checksums::{self, Checksums};
@@ -45,7 +46,7 @@ pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList,
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => {
-                return Err(format!("{} cannot be read: {e}", show::escaped(&beside.to_string_lossy())));
+                return Err(format!("{} cannot be read: {e}", words::path(Path::new(&beside))));
             }
         }
     }
@@ -114,8 +115,7 @@ pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Sec
 }
 
 fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let shown = path.to_string_lossy();
-    let shown = show::escaped(&shown);
+    let shown = words::path(path);
     let text = read(path, LONGEST_HEADERS).map_err(|e| format!("-H @{shown}: it cannot be read: {e}"))?;
     let mut headers = Vec::new();
     for (number, line) in (1..).zip(Lines::new(text.as_slice())) {
@@ -133,10 +133,17 @@ fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
     }
 }
 
-/// Reads a file that is not longer than `longest` bytes.
+/// Reads a file that is not longer than `longest` bytes. `-` is standard input.
+///
+/// # Errors
+/// Returns why the file cannot be read. A longer file is never cut.
 pub(crate) fn read(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
+    let file: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path)?),
+    };
     let mut bytes = Vec::new();
-    File::open(path)?.take(longest as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(longest as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > longest {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {longest} bytes")));
     }

@@ -29,6 +29,7 @@ mod run;
 mod secrets;
 mod settings;
 mod state;
+mod stdin;
 mod survey;
 mod ui;
 mod verify;
@@ -39,7 +40,6 @@ pub use exit::{Exit, TABLE as EXIT_STATUSES};
 pub use settings::ENVIRONMENT;
 
 use args::{Args, Command, ConfigCommand, NoArgs};
-use downhaul_engine::core::show::escaped;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,10 +56,8 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match &args.command {
-        None if args.options.configuration.dry_run => {
-            run::notes(&args);
-            given(printer::out(&format!("{}\n", args.shown)))
-        }
+        None if args.options.configuration.dry_run => dry_run(&args),
+        Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),
         // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
         Some(Command::Completions { shell }) => given(printer::out(&completions::script(*shell))),
@@ -78,6 +76,12 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
+/// Prints the command that would run.
+fn dry_run(args: &Args) -> Exit {
+    run::notes(args);
+    given(printer::out(&format!("{}\n", args.shown)))
+}
+
 fn given(all: bool) -> Exit {
     if all { Exit::Success } else { Exit::Failed }
 }
@@ -86,7 +90,7 @@ fn given(all: bool) -> Exit {
 fn init(path: Option<&Path>) -> Exit {
     match config::init(path) {
         Ok(path) => {
-            printer::err(&format!("wrote {}\n", escaped(&path.to_string_lossy())));
+            printer::err(&format!("wrote {}\n", words::path(&path)));
             Exit::Success
         }
         Err(why) => {

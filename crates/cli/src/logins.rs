@@ -7,6 +7,7 @@ use crate::cookies;
 use crate::given;
 use crate::platform::{self, Hidden};
 use crate::settings;
+use crate::words;
 use downhaul_engine::core::credentials::challenge::Schemes;
 use downhaul_engine::core::credentials::netrc::{self, Netrc};
 use downhaul_engine::core::secret::{Login, Secret};
@@ -62,8 +63,7 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
     let Some(path) = named.clone().or_else(|| settings::netrc_path().filter(|_| !http.no_netrc)) else {
         return Ok(None);
     };
-    let shown = path.to_string_lossy();
-    let shown = show::escaped(&shown);
+    let shown = words::path(&path);
     let text = match given::read(&path, netrc::LONGEST) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(None),
@@ -163,15 +163,12 @@ fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
         LoginOption::Whole(login) => return Ok(login),
         LoginOption::Name(name) => name,
         LoginOption::File(path) => {
-            let shown = path.to_string_lossy();
-            let shown = show::escaped(&shown);
-            let line = first_line(&path, &format!("{called} @{shown}")).map_err(NoLogin::Unusable)?;
-            return match args::login(&line) {
-                Ok(LoginOption::Whole(login)) => Ok(login),
-                _ => Err(NoLogin::Unusable(format!(
-                    "{called} @{shown}: the first line must be NAME:PASSWORD, without control characters"
-                ))),
-            };
+            let form = "NAME:PASSWORD, without control characters";
+            return first_line(called, &path, form, |line| match args::login(line) {
+                Ok(LoginOption::Whole(login)) => Some(login),
+                _ => None,
+            })
+            .map_err(NoLogin::Unusable);
         }
     };
     match platform::ask_hidden(&format!("Password of {}: ", show::escaped(&name))) {
@@ -186,23 +183,16 @@ fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
 }
 
 fn token_of(path: &Path) -> Result<SecretOption, String> {
-    let shown = path.to_string_lossy();
-    let shown = show::escaped(&shown);
-    let line = first_line(path, &format!("--bearer @{shown}"))?;
-    match args::token(line.trim()) {
-        Ok(token @ SecretOption::Text(_)) => Ok(token),
-        _ => Err(format!("--bearer @{shown}: the first line must be a token, without blanks")),
-    }
+    first_line("--bearer", path, "a token, without blanks", |line| secret(args::token(line.trim())))
 }
 
 fn cookies_of(path: &Path) -> Result<SecretOption, String> {
-    let shown = path.to_string_lossy();
-    let shown = show::escaped(&shown);
-    let line = first_line(path, &format!("--cookie @{shown}"))?;
-    match args::cookies(&line) {
-        Ok(cookies @ SecretOption::Text(_)) => Ok(cookies),
-        _ => Err(format!("--cookie @{shown}: the first line must be NAME=VALUE; NAME=VALUE")),
-    }
+    first_line("--cookie", path, "NAME=VALUE; NAME=VALUE", |line| secret(args::cookies(line)))
+}
+
+/// Returns a secret that was read, if it does not name another file.
+fn secret(option: Result<SecretOption, String>) -> Option<SecretOption> {
+    option.ok().filter(|option| matches!(option, SecretOption::Text(_)))
 }
 
 /// Returns the cookies of `--cookie`, in the form of the header.
@@ -214,9 +204,19 @@ fn cookies_given(options: &[SecretOption]) -> Option<Secret> {
     Secret::joined(texts, "; ")
 }
 
-/// Returns the first line of a file, without its end.
-fn first_line(path: &Path, what: &str) -> Result<String, String> {
-    let text = given::read(path, LONGEST).map_err(|e| format!("{what}: it cannot be read: {e}"))?;
-    let text = String::from_utf8(text).map_err(|_| format!("{what}: it is not UTF-8"))?;
-    Ok(text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_string())
+/// Reads the first line of the file that an option names. `form` says in words what the line must be.
+///
+/// # Errors
+/// Returns what is wrong, in words for the user. The text contains nothing of the file.
+fn first_line<T>(
+    option: &str,
+    path: &Path,
+    form: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, String> {
+    let wrong = |why: &str| format!("{option} @{}: {why}", words::path(path));
+    let text = given::read(path, LONGEST).map_err(|e| wrong(&format!("it cannot be read: {e}")))?;
+    let text = String::from_utf8(text).map_err(|_| wrong("it is not UTF-8"))?;
+    let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
+    read(line).ok_or_else(|| wrong(&format!("the first line must be {form}")))
 }

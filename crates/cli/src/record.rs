@@ -6,11 +6,11 @@
 
 use crate::input;
 use crate::ui::{EventReader, Next};
+use crate::words;
 use downhaul_engine::core::digest::Algorithm;
 use downhaul_engine::core::event::{Event, EventKind, JobId};
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::lock_file::Entry;
-use downhaul_engine::core::show::escaped;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ use std::time::Duration;
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     // The lock file is replaced at the end, and a device must not be replaced.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(format!("--record {}: it is not a regular file", escaped(&path.to_string_lossy())));
+        return Err(format!("--record {}: it is not a regular file", words::path(path)));
     }
     // If the file cannot be read, a later write reports the problem.
     let Ok(file) = File::open(path) else { return Ok(()) };
@@ -35,7 +35,7 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     if first.is_none_or(|line| line.as_ref().is_ok_and(is_record)) {
         return Ok(());
     }
-    Err(format!("--record {}: it is there, and it is no lock file", escaped(&path.to_string_lossy())))
+    Err(format!("--record {}: it is there, and it is no lock file", words::path(path)))
 }
 
 /// Returns the path at which the new lock file is written.

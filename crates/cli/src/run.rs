@@ -257,7 +257,9 @@ fn fetch_list(settings: &Settings, url: &str) -> Result<List, Exit> {
         let wrong = e.kind == ErrorKind::DigestMismatch;
         failed(&e.to_string(), if wrong { Exit::Mismatch } else { Exit::Failed })
     })?;
-    let text = text.ok_or_else(|| failed("there is no such document", Exit::Failed))?;
+    // The engine returns no text for these statuses, since object stores answer 403 for a missing object.
+    let none = "the server has no such document, or forbids access to it (404, 410 or 403)";
+    let text = text.ok_or_else(|| failed(none, Exit::Failed))?;
     Ok(List::Fetched(url.clone(), text.into()))
 }
 

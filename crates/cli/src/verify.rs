@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::given;
 use crate::input;
 use crate::printer::{self, Paint, Style};
+use crate::words;
 use downhaul_engine::core::digest::{self, Digest, Expected};
 use downhaul_engine::core::job::Destination;
 use downhaul_engine::core::list::{
@@ -74,7 +75,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         };
         // The width of the gap does not include the invisible characters of colours.
         let gap = " ".repeat(10 - word.len());
-        if !printer::out(&format!("{shown}{gap}{}{detail}\n", escaped(&path.to_string_lossy()))) {
+        if !printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path))) {
             return exit.min(Exit::Failed);
         }
     }
@@ -91,7 +92,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
 /// Returns the command that repairs the wrong files. Without `-d`, that command looks for files in the
 /// current folder.
 fn repair(list: &Path, folder: Option<&Path>) -> String {
-    let shown = |path: &Path| again::quoted(&escaped(&path.to_string_lossy()));
+    let shown = |path: &Path| again::quoted(&words::path(path));
     let mut command = format!("downhaul repair {}", shown(list));
     if let Some(folder) = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty()) {
         command += &format!(" -d {}", shown(folder));

@@ -1,4 +1,12 @@
-//! Finds the known word that a misspelt word stands for.
+//! Words in messages: paths, and the known word that a misspelt word stands for.
+
+use downhaul_engine::core::show;
+use std::path::Path;
+
+/// Returns a path as it is shown in messages.
+pub(crate) fn path(path: &Path) -> String {
+    show::escaped(&path.to_string_lossy()).into_owned()
+}
 
 /// Returns the known word that is most similar to `word`. At most one letter in four may be changed, missing
 /// or added. The result is never the opposite of a word (`resume` and `no-resume`).

@@ -35,13 +35,14 @@ pub struct Output {
     /// Read URLs and names from a list, or from stdin with -
     ///
     /// LIST is a file or a URL. It has one URL on each line, or JSON lines, or it is a Metalink document.
-    #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as"])]
+    #[arg(short = 'i', long, value_name = "LIST", value_hint = ValueHint::FilePath, conflicts_with_all = ["urls", "save_as", "glob"])]
     pub input: Option<PathBuf>,
 
     /// Expand {a,b} and [1-10] in URLs, as curl does
     ///
     /// Ranges can also be [001-100], [a-z], or have a step as in [0-100:10]. In the name that -o gives, #1
-    /// stands for the value of the first pattern, and #2 for the value of the second one.
+    /// stands for the value of the first pattern, and #2 for the value of the second one. The URLs of a list
+    /// are used as they are.
     #[arg(long, hide_short_help = true)]
     pub glob: bool,
 
@@ -163,7 +164,7 @@ pub struct Failure {
     /// Write a list of the failed files to FILE, which -i can read
     ///
     /// FILE contains the URLs as they were given, with their secrets.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub failed: Option<PathBuf>,
 
     /// Run this command after each downloaded file, without a shell
@@ -219,7 +220,7 @@ pub struct Verification {
     ///
     /// FILE is a lock file. 'downhaul -i FILE' downloads the same files again, and 'downhaul verify FILE'
     /// compares the files on the disk with it.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub record: Option<PathBuf>,
 }
 
@@ -287,7 +288,7 @@ pub struct Http {
     pub cookies_from_browser: Option<String>,
 
     /// Write all cookies to FILE at the end of the run
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub save_cookies: Option<PathBuf>,
 
     /// Send this text as the User-Agent header
@@ -300,10 +301,10 @@ pub struct Http {
     #[arg(short = 'e', long, value_name = "URL", value_parser = Headers::referer, hide_short_help = true)]
     pub referer: Option<String>,
 
-    /// Use this method instead of GET
+    /// Send this method, not GET (or POST, if there is a body)
     ///
-    /// A file from such a request is not resumed. The request is sent again only after a login, or if
-    /// --retries is given.
+    /// If METHOD is not GET, the file is not resumed, and the request is sent again only after a login, or
+    /// if --retries is given.
     #[arg(short = 'X', long, value_name = "METHOD", value_parser = values::method, hide_short_help = true)]
     pub request: Option<String>,
 
@@ -380,6 +381,8 @@ pub struct Http {
     /// PROXY is a URL with the scheme http, https, socks4a, socks5 or socks5h. Without a scheme, http is
     /// used. The default port is 1080 (443 for https). With this option, the proxies of the environment
     /// (http_proxy, https_proxy and all_proxy) are not used. An empty PROXY means that no proxy is used.
+    ///
+    /// [default: $http_proxy, $https_proxy or $all_proxy]
     #[arg(long, value_name = "PROXY", value_parser = values::secret, value_hint = ValueHint::Url)]
     pub proxy: Option<Secret>,
 
@@ -490,7 +493,7 @@ pub struct Reporting {
     /// Append successes, errors and retries to this log, or write no log if FILE is none
     ///
     /// [default: $DOWNHAUL_LOG, else download_log.txt; no log with -o -]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub log: Option<PathBuf>,
 }
 

@@ -1,9 +1,10 @@
-//! The arguments of the program: clap reads them, and this module writes the messages about mistakes.
+//! The arguments of the program, as clap reads them.
 
 mod choices;
 mod foreign;
 mod groups;
 mod help;
+mod mistakes;
 mod values;
 
 pub use choices::{
@@ -11,15 +12,14 @@ pub use choices::{
 };
 pub(crate) use foreign::is_foreign;
 pub use groups::{Configuration, Existing, Failure, Http, Output, Reporting, Verification, Work};
+use mistakes::not_read;
 pub use values::{BodyOption, Header, LoginOption, SecretOption};
 pub(crate) use values::{cookies, header_option, login, token};
 
 use crate::again::Again;
 use crate::config::{self, Config};
 use crate::import::{self, Imported};
-use crate::secrets;
-use crate::words;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use crate::stdin;
 use clap::parser::ValueSource;
 use clap::{
     Arg, ArgAction, ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint,
@@ -275,16 +275,19 @@ impl Args {
         let words: Vec<OsString> = words.into_iter().collect();
         let mut command = foreign::add(self::command());
         let matches = command.try_get_matches_from_mut(&words).map_err(|e| not_read(&command, e))?;
-        let (words, matches, notes) = match import::translated(&words, &matches).map_err(usage)? {
-            None => (words, matches, Vec::new()),
-            Some(Imported { words, notes }) => {
+        let (words, matches, notes, has_command) = match import::translated(&words, &matches)
+            .map_err(usage)?
+        {
+            None => (words, matches, Vec::new(), false),
+            Some(Imported { words, notes, was_on_stdin }) => {
                 let matches = command.try_get_matches_from_mut(&words).map_err(|e| not_read(&command, e))?;
-                (words, matches, notes)
+                (words, matches, notes, was_on_stdin)
             }
         };
         if let Some(refusal) = foreign::refusal(&matches) {
             return Err(usage(refusal));
         }
+        stdin::check(&command, &matches, has_command).map_err(usage)?;
         if matches.get_flag("short_help") {
             return Err(NoArgs::Asked(help::short(&self::command())));
         }
@@ -349,54 +352,6 @@ fn layered(
 
 /// The last line of a usage error.
 pub(crate) const MORE_INFORMATION: &str = "For more information, try 'downhaul --help'.\n";
-
-/// Returns the message about arguments that clap could not read, or the help that the user requested.
-fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
-    hide_secret(command, &mut error);
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let text = error.render();
-    let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
-    if !error.use_stderr() {
-        return NoArgs::Asked(text);
-    }
-    match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
-            NoArgs::Usage(unknown_option(command, option))
-        }
-        _ => NoArgs::Usage(text),
-    }
-}
-
-/// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
-/// value that looks like a URL is hidden for every option, because it may have a login or a token, such as
-/// that of a proxy after curl's `-x`.
-fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
-    let option = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
-        _ => return,
-    };
-    let name = option.trim_start_matches('-');
-    let is_url = matches!(error.get(ContextKind::InvalidValue),
-        Some(ContextValue::String(value)) if value.contains("://") || value.contains('@'));
-    let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
-    if is_url || command.get_arguments().any(may_be_secret) {
-        error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
-    }
-}
-
-/// Returns the message about an unknown option. clap would suggest the option with the most similar name,
-/// which may do the opposite. Here an option is suggested only if a typing error is likely.
-fn unknown_option(command: &clap::Command, option: &str) -> String {
-    let mut text = format!("error: there is no option {option}\n");
-    let named = option.split('=').next().unwrap_or(option);
-    let known = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
-    if let Some(instead) = foreign::instead_of(option) {
-        text += &format!("  Here, {instead}.\n");
-    } else if let Some(meant) = named.strip_prefix("--").and_then(|name| words::misspelt(name, known)) {
-        text += &format!("  Did you mean --{meant}?\n");
-    }
-    text + MORE_INFORMATION
-}
 
 #[cfg(test)]
 mod tests {

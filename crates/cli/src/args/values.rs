@@ -1,5 +1,6 @@
 //! Reads the values of options. Every error is a phrase that says what the value must be.
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use downhaul_engine::core::digest::{Algorithm, Digest};
 use downhaul_engine::core::job::{Body, Headers, Sends};
 use downhaul_engine::core::name::Folders;
@@ -241,6 +242,15 @@ pub(super) fn host(text: &str) -> Result<String, String> {
         true => Err("it must be a host or HOST:PORT".into()),
         false => Ok(text.into()),
     }
+}
+
+/// Accepts the name of a file that is written. `-` would be standard output, which is for the bytes of a file
+/// or for the events.
+pub(super) fn written_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => Err("it must be the name of a file; /dev/stdout is standard output"),
+        false => Ok(path),
+    })
 }
 
 fn file_with_secret(file: &str) -> Result<PathBuf, String> {

@@ -53,7 +53,7 @@ pub(super) struct Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", show::escaped(&self.path.to_string_lossy()), self.line)
+        write!(f, "{}:{}", words::path(&self.path), self.line)
     }
 }
 
@@ -78,8 +78,7 @@ pub(super) enum Value {
 /// # Errors
 /// Returns what is wrong with the file, in one line.
 pub(super) fn read(path: &Path, is_named: bool) -> Result<(Option<File>, Option<String>), String> {
-    let shown = path.to_string_lossy();
-    let shown = show::escaped(&shown);
+    let shown = words::path(path);
     let note = platform::who_else_may_write(path).map(|who| format!("{shown}: {who}"));
     if let Some(note) = note.as_ref().filter(|_| !is_named) {
         return Err(format!("{note}; --config {shown} uses it all the same"));

@@ -6,7 +6,7 @@
 
 use super::file::Section;
 use super::values::{self, Meaning, Unusable};
-use super::{Config, Origin, is_given, keys};
+use super::{Config, Origin, excluded_by, is_given, keys};
 use crate::args::Args;
 use crate::given;
 use crate::logins;
@@ -44,6 +44,7 @@ pub(super) fn read(
         let pattern = HostPattern::read(&section.name)
             .map_err(|why| format!("{}: {}: {why}", section.place, show::escaped(&section.name)))?;
         let mut host = Host { pattern, options: HostOptions::default(), rows: Vec::new() };
+        check_together(command, section)?;
         for entry in &section.entries {
             let place = &entry.place;
             let arg = keys::find(command, &entry.key).map_err(|why| format!("{place}: {why}"))?;
@@ -70,6 +71,22 @@ pub(super) fn read(
         hosts.push(host);
     }
     Ok(hosts)
+}
+
+/// Checks that no two keys of a section exclude each other, such as user and bearer.
+fn check_together(command: &Command, section: &Section) -> Result<(), String> {
+    for (index, entry) in section.entries.iter().enumerate() {
+        let excluded = excluded_by(command, &entry.key);
+        let before = section.entries.iter().take(index);
+        if let Some(other) = before.into_iter().find(|other| excluded.contains(&other.key)) {
+            let (place, other_place) = (&entry.place, &other.place);
+            return Err(format!(
+                "{place}: {} cannot be set together with {} ({other_place})",
+                entry.key, other.key
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Sets one option of a section.

@@ -3,7 +3,7 @@
 use super::keys::{self, Key};
 use super::{PREFIX, default_path};
 use crate::platform;
-use downhaul_engine::core::show;
+use crate::words;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,15 +17,15 @@ const HEAD: &str = "\
 # Do not write a secret into this file. Write \"env:NAME\" (an environment variable) or \"@FILE\" instead.
 ";
 
-/// The last lines of the file.
+/// The last lines of the file. The keys that a section for a host can have replace `KEYS`.
 const SECTIONS: &str = r#"
 # Keys of a section [profile.NAME] are in force with --profile NAME.
 #[profile.slow-line]
 #limit-rate = "500k"
 #parallel = 1
 
-# Keys of a section [host."NAME"] are for that host only: connections, max-per-host, limit-rate, header,
-# user, bearer, proxy.
+# A section [host."NAME"] is for that host only. It can have these keys:
+# KEYS.
 #[host."*.example.org"]
 #connections = 2
 #bearer = "env:EXAMPLE_TOKEN"
@@ -43,8 +43,7 @@ pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
         true => Ok(()),
         false => platform::make_private_folder(folder),
     });
-    let shown = path.to_string_lossy();
-    let shown = show::escaped(&shown);
+    let shown = words::path(&path);
     match made.and_then(|()| platform::write_private(&path, text().as_bytes())) {
         Ok(()) => Ok(path),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -56,21 +55,22 @@ pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
 
 fn text() -> String {
     let mut text = HEAD.to_string();
-    for Key { name, values, default, meaning, .. } in keys::described() {
+    for Key { name, values, default, is_value, meaning, .. } in keys::described() {
         let variable = format!("{PREFIX}{}", name.to_ascii_uppercase().replace('-', "_"));
         text += &format!("\n# {meaning}\n# {}; {variable}\n", values.replace('`', ""));
-        // Some defaults are descriptions and not values, such as "1 KiB per minute". They are not written
-        // here.
+        if !is_value && !default.is_empty() {
+            text += &format!("# The default is {default}.\n");
+        }
         let value = match default.as_str() {
+            _ if !is_value => "\"\"".into(),
             "true" | "false" => default,
-            number if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => default,
-            word if !word.contains([' ', '"', '\\']) => format!("\"{word}\""),
-            _ => "\"\"".into(),
+            number if number.bytes().all(|b| b.is_ascii_digit()) => default,
+            word => format!("\"{word}\""),
         };
         text += &match values.starts_with("a list") {
             true => format!("#{name} = []\n"),
             false => format!("#{name} = {value}\n"),
         };
     }
-    text + SECTIONS
+    text + &SECTIONS.replace("KEYS", &keys::OF_HOSTS.join(", "))
 }

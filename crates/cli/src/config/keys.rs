@@ -31,8 +31,10 @@ pub struct Key {
     pub name: String,
     /// The possible values.
     pub values: String,
-    /// The default value. It may be empty.
+    /// The default value, or a description of it. It may be empty.
     pub default: String,
+    /// True if `default` is a value that the key can have.
+    pub is_value: bool,
     /// The effect of the key, which is the first sentence of the help.
     pub meaning: String,
     /// True if a section `[host."NAME"]` can have the key.
@@ -80,6 +82,7 @@ pub fn described() -> Vec<Key> {
         name: long(arg).into(),
         values: values(arg),
         default: default(arg),
+        is_value: !arg.get_action().takes_values() || !arg.get_default_values().is_empty(),
         meaning: arg.get_help().map(ToString::to_string).unwrap_or_default(),
         is_of_hosts: OF_HOSTS.contains(&long(arg)),
     });

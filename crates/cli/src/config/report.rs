@@ -4,6 +4,7 @@
 
 use super::{Config, is_given, keys};
 use crate::secrets;
+use crate::words;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::show;
 
@@ -23,8 +24,8 @@ pub(crate) fn report(config: &Config, command: &Command, matches: &ArgMatches) -
         rows.push((name.to_string(), value, origin));
     }
     let file = config.file.as_deref().map(|path| match path.exists() {
-        true => format!("# {}\n", show::escaped(&path.to_string_lossy())),
-        false => format!("# {} (does not exist)\n", show::escaped(&path.to_string_lossy())),
+        true => format!("# {}\n", words::path(path)),
+        false => format!("# {} (does not exist)\n", words::path(path)),
     });
     let mut text = file.unwrap_or_default() + &table(&rows);
     for host in config.hosts.iter().filter(|host| !host.rows.is_empty()) {

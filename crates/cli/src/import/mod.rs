@@ -6,20 +6,23 @@ mod curl;
 mod options;
 mod shell;
 
+use crate::given;
 use clap::ArgMatches;
 use curl::Translation;
 use downhaul_engine::core::show;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::path::Path;
 
 /// The longest command on standard input, in bytes. A command that a browser copies with all cookies has some
 /// tens of KiB.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 
 /// The words of the command line for a pasted command, and the notes for the user.
 pub(crate) struct Imported {
     pub(crate) words: Vec<OsString>,
     pub(crate) notes: Vec<String>,
+    /// True if the command came from standard input, which no option can read then.
+    pub(crate) was_on_stdin: bool,
 }
 
 /// Translates the pasted command in a command line of the form `downhaul 'curl ...'` or `downhaul import
@@ -29,9 +32,9 @@ pub(crate) struct Imported {
 /// # Errors
 /// Returns why the command cannot be used, in words for the user. The text contains no values of options.
 pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Option<Imported>, String> {
-    let (text, others) = match matches.subcommand() {
+    let (given, others) = match matches.subcommand() {
         None => match matches.get_many::<String>("urls").map(Iterator::collect::<Vec<_>>).as_deref() {
-            Some([text]) if is_of_curl(text) => ((*text).clone(), without(words, &[text.as_str()])),
+            Some([text]) if is_of_curl(text) => (Some((*text).clone()), without(words, &[text.as_str()])),
             _ => return Ok(None),
         },
         Some(("import", given)) => {
@@ -39,19 +42,19 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
             let given = given.get_one::<String>("text").cloned();
             let taken = ["import", tool.as_str()].into_iter().chain(given.as_deref()).collect::<Vec<_>>();
             let others = without(words, &taken);
-            match given {
-                Some(text) if text != "-" => (text, others),
-                _ => (read().map_err(|e| format!("standard input cannot be read: {e}"))?, others),
-            }
+            (given.filter(|text| text != "-"), others)
         }
         Some(_) => return Ok(None),
     };
+    let was_on_stdin = given.is_none();
+    let text = given.map_or_else(read, Ok)?;
     let Translation { words: translated, notes } = translate(&text)?;
     let urls = translated.iter().position(|word| word == "--").unwrap_or(translated.len());
     let (options, urls) = translated.split_at(urls);
     let mut others = others.into_iter();
     let words = others.next().into_iter().chain(options.iter().map(OsString::from)).chain(others);
-    Ok(Some(Imported { words: words.chain(urls.iter().map(OsString::from)).collect(), notes }))
+    let words = words.chain(urls.iter().map(OsString::from)).collect();
+    Ok(Some(Imported { words, notes, was_on_stdin }))
 }
 
 /// Words before the name of a program that do not change what it downloads.
@@ -105,10 +108,10 @@ pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
     Ok(Some(split.words).filter(|_| split.into.is_none() && split.rest.is_none()))
 }
 
-fn read() -> io::Result<String> {
-    let mut text = String::new();
-    io::stdin().take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
+fn read() -> Result<String, String> {
+    let bytes = given::read(Path::new("-"), LONGEST)
+        .map_err(|e| format!("the command on standard input cannot be read: {e}"))?;
+    String::from_utf8(bytes).map_err(|_| "the command on standard input is not UTF-8".into())
 }
 
 /// Returns the words of a command line without the first occurrence of each of the `taken` words.

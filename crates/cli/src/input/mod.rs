@@ -14,9 +14,9 @@ pub(crate) use urls::split_urls;
 
 use crate::args::Args;
 use crate::survey::Survey;
+use crate::words;
 use clashes::{Clash, Names};
 use downhaul_engine::core::job::{self, Job};
-use downhaul_engine::core::show;
 
 /// The origin of the jobs.
 #[derive(Debug)]
@@ -66,9 +66,8 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
                     .into(),
             );
         }
-        let opened = Stream::open(list).map_err(|e| {
-            format!("the list {} cannot be read: {e}", show::escaped(&list.to_string_lossy()))
-        })?;
+        let opened =
+            Stream::open(list).map_err(|e| format!("the list {} cannot be read: {e}", words::path(list)))?;
         if let Some(stream) = opened {
             return Ok((Input::Stream(stream), survey));
         }

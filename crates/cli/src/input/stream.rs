@@ -3,8 +3,8 @@
 //! Invariant: the input is opened once, and each job is returned as soon as its line has arrived.
 
 use super::list::{Jobs, read_document, read_list};
+use crate::words;
 use downhaul_engine::core::list::{metalink, text::Text};
-use downhaul_engine::core::show;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
@@ -34,7 +34,7 @@ impl Stream {
         if !is_open_already && !fs::metadata(path).is_ok_and(is_special) {
             return Ok(None);
         }
-        let shown = show::escaped(&path.to_string_lossy()).into_owned();
+        let shown = words::path(path);
         Ok(Some(Stream { file: Some(File::open(path)?), shown }))
     }
 

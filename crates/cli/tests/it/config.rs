@@ -317,6 +317,11 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     let file = place.file("downhaul/config.toml").expect("a file");
     let text = String::from_utf8(file.clone()).expect("UTF-8");
     assert!(text.contains("\n#parallel = 2\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
+    // A default that is only described is no value.
+    for described in ["The default is downhaul/VERSION.\n#user-agent = \"\"", "$no_proxy.\n#no-proxy = \"\""]
+    {
+        assert!(text.contains(described), "{text}");
+    }
     assert_eq!(report(&run(&place, &variables, &["config"])), before);
     // Every key is accepted if its line is no comment any more, except keys whose value is missing.
     for line in text.lines().filter(|line| {
@@ -477,6 +482,10 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
             "c.toml:2: connections: it must be a number in a section for hosts",
         ),
         ("[host.h]\nheader = '@none'\n", "c.toml:2: -H @none: it cannot be read"),
+        (
+            "[host.h]\nuser = 'env:A'\n\nbearer = 'env:B'\n",
+            "c.toml:4: bearer cannot be set together with user (c.toml:2)",
+        ),
     ] {
         place.write("c.toml", text);
         let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);

@@ -90,7 +90,7 @@ fn the_table_of_configuration_keys_is_complete() {
     let (mut text, _) =
         page.split_once(HEAD).map(|(text, rest)| (text.to_string(), rest)).expect("the table");
     text += HEAD;
-    for ConfigKey { name, values, default, meaning, is_of_hosts } in downhaul::config_keys() {
+    for ConfigKey { name, values, default, meaning, is_of_hosts, .. } in downhaul::config_keys() {
         let default = if default.is_empty() { default } else { format!("`{default}`") };
         let hosts = if is_of_hosts { "yes" } else { "" };
         text += &format!("| `{name}` | {values} | {default} | {hosts} | {meaning} |\n").replace("  ", " ");

@@ -1,8 +1,8 @@
 //! `-H @FILE`: headers that do not appear in the list of processes or in the output of the run.
 
 use crate::common::Place;
-use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 
 #[test]
 fn headers_of_a_file_are_sent_and_never_shown() {
@@ -43,6 +43,30 @@ fn a_header_file_may_be_a_pipe_which_is_read_once() {
     place.assert_exact(&out, "f", &content("f", 1000));
     assert_eq!(server.requests().len(), 2);
     assert!(server.requests().iter().all(|request| request.header("x-one") == Some("1")));
+}
+
+#[test]
+fn options_with_a_file_can_read_standard_input() {
+    let server = Server::start();
+    let list = format!("{}  f\n", sha256(&content("f", 1000)));
+    for (options, input, header) in [
+        (["-H", "@-"], "X-One: 1\n", ("x-one", "1")),
+        (["--bearer", "@-"], "hush\n", ("authorization", "Bearer hush")),
+        (["--cookie", "@-"], "a=1\n", ("cookie", "a=1")),
+        (["--checksum-file", "-"], &list, ("accept", "*/*")),
+    ] {
+        let place = Place::new();
+        let url = server.url("well_behaved/1000/f");
+        let out = place.run_with(&[&[url.as_str()], &options[..]].concat(), input.as_bytes());
+        place.assert_exact(&out, "f", &content("f", 1000));
+        let request = server.requests().pop().expect("a request");
+        assert_eq!(request.header(header.0), Some(header.1), "{options:?}");
+        // The next run could not read it again.
+        let missing = server.url("status/1/x?status=500");
+        let args = [&[missing.as_str(), "--retries", "0"], &options[..]].concat();
+        let out = place.run_with(&args, input.as_bytes());
+        assert!(out.status == 1 && !out.stderr.contains("To resume: "), "{options:?}: {}", out.stderr);
+    }
 }
 
 #[test]

@@ -98,6 +98,17 @@ fn a_dry_run_shows_what_was_understood_without_secrets() {
 }
 
 #[test]
+fn a_dry_run_of_a_repair_changes_nothing() {
+    let server = Server::start();
+    let place = Place::new();
+    place.write("list", format!("{} f\n", server.url("well_behaved/1000/f")));
+    let out = place.run(&["repair", "list", "-d", "x", "--dry-run", "-u", "me:hush"]);
+    let shown = String::from_utf8_lossy(&out.stdout);
+    assert_eq!((out.status, &*shown), (0, "downhaul repair list -d x -u me:...\n"), "{}", out.stderr);
+    assert_eq!((server.requests().len(), place.files()), (0, vec!["list".to_string()]));
+}
+
+#[test]
 fn what_cannot_be_imported_is_one_clear_line() {
     let place = Place::new();
     for (args, says) in [
@@ -118,6 +129,23 @@ fn what_cannot_be_imported_is_one_clear_line() {
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
         assert!(out.stderr.contains(says) && !out.stderr.contains("hush"), "{args:?}: {}", out.stderr);
     }
+}
+
+#[test]
+fn a_command_on_standard_input_is_never_cut() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut command = format!("curl {} -H 'X-Long: ", server.url("well_behaved/10/f")).into_bytes();
+    command.resize((1 << 20) + 1, b'x');
+    let out = place.run_with(&["import", "curl"], &command);
+    let says = "the command on standard input cannot be read: it is longer than 1048576 bytes";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    let out = place.run_with(&["import", "curl"], b"curl http://h/\xe4");
+    assert!(out.status == 2 && out.stderr.contains("is not UTF-8"), "{}", out.stderr);
+    let out = place.run_with(&["import", "curl", "-H", "@-"], b"curl http://h/");
+    let says = "read only once, and the imported command and -H @- both read it";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    assert!(server.requests().is_empty());
 }
 
 #[test]

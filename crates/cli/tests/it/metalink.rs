@@ -252,9 +252,12 @@ fn a_metalink_list_may_be_at_a_url() {
         place.assert_exact(&out, "out/f", &file());
     }
     let place = Place::new();
-    let out = place.run(&["-i", &server.url("status/1/x?status=404"), "--retries", "0"]);
-    assert_eq!(out.status, 1, "{}", out.stderr);
-    assert!(out.stderr.contains("could not be fetched"), "{}", out.stderr);
+    for status in [403, 404] {
+        let list = server.url(&format!("status/1/x?status={status}"));
+        let out = place.run(&["-i", &list, "--retries", "0"]);
+        let says = "could not be fetched: the server has no such document, or forbids access to it";
+        assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
+    }
     let out = place.run(&["-i", "ftp://h/list"]);
     assert_eq!(out.status, 2, "{}", out.stderr);
 }

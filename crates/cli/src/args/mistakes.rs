@@ -1,0 +1,62 @@
+//! The messages about arguments that clap cannot read.
+//!
+//! Invariant: a message shows no value that may be a secret.
+
+use super::{MORE_INFORMATION, NoArgs, foreign};
+use crate::secrets;
+use crate::words;
+use clap::Arg;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Returns the message about arguments that clap could not read, or the help that the user requested.
+pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArgs {
+    hide_secret(command, &mut error);
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let text = error.render();
+    let text = if is_terminal { text.ansi().to_string() } else { text.to_string() };
+    if !error.use_stderr() {
+        return NoArgs::Asked(text);
+    }
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
+            NoArgs::Usage(unknown_option(command, option))
+        }
+        _ => NoArgs::Usage(text),
+    }
+}
+
+/// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
+/// value that looks like a URL is hidden for every option, because it may have a login or a token, such as
+/// that of a proxy after curl's `-x`.
+fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
+    let option = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),
+        _ => return,
+    };
+    let name = option.trim_start_matches('-');
+    let is_url = matches!(error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(value)) if value.contains("://") || value.contains('@'));
+    let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
+    if is_url || command.get_arguments().any(may_be_secret) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
+    }
+}
+
+/// Returns the message about an unknown option. clap would suggest the option with the most similar name,
+/// which may do the opposite. Here an option is suggested only if a typing error is likely.
+fn unknown_option(command: &clap::Command, option: &str) -> String {
+    let named = option.split('=').next().unwrap_or(option);
+    let is_of_downloads =
+        |arg: &Arg| arg.get_long().map(|long| format!("--{long}")).as_deref() == Some(named);
+    if command.get_arguments().any(is_of_downloads) {
+        return format!("error: this command has no option {named}\n{MORE_INFORMATION}");
+    }
+    let mut text = format!("error: there is no option {option}\n");
+    let known = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
+    if let Some(instead) = foreign::instead_of(option) {
+        text += &format!("  Here, {instead}.\n");
+    } else if let Some(meant) = named.strip_prefix("--").and_then(|name| words::misspelt(name, known)) {
+        text += &format!("  Did you mean --{meant}?\n");
+    }
+    text + MORE_INFORMATION
+}
