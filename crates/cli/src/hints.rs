@@ -1,6 +1,7 @@
 //! Advice for the user after a failure.
 
 use crate::input;
+use downhaul_engine::core::credentials::NOT_GIVEN;
 use downhaul_engine::core::error::{ErrorKind, NextRun};
 use downhaul_engine::core::event::Failure;
 use downhaul_engine::core::identity::IS_NOT_WHAT;
@@ -200,13 +201,45 @@ pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bo
         let host = to.split_once("://").map_or(to, |(_, host)| host);
         match logs_in {
             true => format!(
-                "The URL redirects to {host}, and the login is not sent there. A netrc file can have a login for it."
+                "The URL redirects to {host}, and the login is not sent there. {}",
+                ways_to_log_in_at(host)
             ),
             false => format!(
                 "The URL redirects to {host}, and -H is not sent there. To send it: --header-for {host} 'Name: value'"
             ),
         }
     })
+}
+
+/// Returns advice for a server that requires a login and that the user gave no URL of. `--user`, `--bearer`
+/// and `-H` are not sent to such a server, so the advice names ways that are.
+pub(crate) fn needs_login_elsewhere(error: &Failure, given: &str) -> Option<String> {
+    let to = origin(&error.at).filter(|_| error.code == "http.unauthorized")?;
+    let (scheme, host) = to.split_once("://")?;
+    if error.message.contains(NOT_GIVEN) {
+        return Some(match scheme {
+            "http" => format!(
+                "A section [host.\"http://{host}\"] of the configuration can have a login for it. \
+                 Other logins are not sent there over http, since you gave no file URL there."
+            ),
+            _ => ways_to_log_in_at(host),
+        });
+    }
+    let from = origin(given).filter(|from| *from != to)?;
+    Some(match from.starts_with("https:") && scheme == "http" {
+        true => format!("The URL redirects from https to http://{host}, where no login is sent."),
+        false => format!("The URL redirects to {host}. {}", ways_to_log_in_at(host)),
+    })
+}
+
+/// Returns the ways to send a login to a host that the user gave no URL of. `host` has the port, unless it is
+/// the usual one. Netrc files have hosts without ports.
+fn ways_to_log_in_at(host: &str) -> String {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let machine = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    format!(
+        "A netrc file can have a login for it (machine {machine}), or a header: --header-for {host} 'Authorization: ...'"
+    )
 }
 
 /// Returns the origin of a URL, such as `https://host:port`.

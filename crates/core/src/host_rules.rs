@@ -98,7 +98,7 @@ pub struct HostOptions {
     pub max_per_host: Option<usize>,
     /// The limit for all hosts of the rule together, in bytes a second.
     pub limit_rate: Option<u64>,
-    /// Headers (name, value) for these hosts. They are also sent if a redirect of a given URL leads to one of
+    /// Headers (name, value) for these hosts. They are also sent if a redirect or a document leads to one of
     /// the hosts.
     pub headers: Headers,
     /// The login for these hosts, if the server requires one.

@@ -101,7 +101,7 @@ pub struct Settings {
     /// The origins (`https://host:8443`) of the URLs that the user gave. If a document names a URL of one of
     /// them, the headers are sent there too.
     pub header_origins: BTreeSet<String>,
-    /// Headers (host or host:port, name, value) for hosts to which redirects of the given URLs lead.
+    /// Headers (host or host:port, name, value) for hosts to which redirects or documents lead.
     pub headers_for: Vec<(String, String, Secret)>,
     /// Options for some hosts only. The options of a [`Job`](crate::job::Job) have precedence over them.
     pub for_hosts: HostRules,

@@ -205,6 +205,7 @@ impl<'a> Messages<'a> {
         let of_proxy = hints::proxy_may_want_login(&error.code, &error.message);
         let older = hints::is_older_than_allowed(&error.code, &error.message);
         let of_option = hints::is_of_an_option(&error.code, &error.message);
+        let elsewhere = || hints::needs_login_elsewhere(error, url);
         wrong
             .or(of_option)
             .or(assumed)
@@ -214,6 +215,7 @@ impl<'a> Messages<'a> {
             .or(redirected)
             .or_else(expired)
             .or(pattern)
+            .or_else(elsewhere)
     }
 
     fn failed(

@@ -165,6 +165,23 @@ fn names_and_passwords_can_have_any_characters() {
 }
 
 #[test]
+fn a_realm_is_hashed_as_the_bytes_that_the_server_sent() {
+    for (user, password) in [("me", "hush"), ("me", "stra\u{df}e")] {
+        for scheme in ["MD5", "SHA-256", "MD5-sess"] {
+            let server = Server::start();
+            let place = Place::new();
+            let query: String = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs([("as", scheme), ("user", user), ("password", password)])
+                .extend_pairs([("realm", "M\u{fc}nchen"), ("latin1", "1")])
+                .finish();
+            let url = server.url(&format!("login/1000/f?{query}"));
+            let out = place.run(&[&url, "--user", &format!("{user}:{password}"), "--retries", "0"]);
+            place.assert_exact(&out, "f", &content("f", 1000));
+        }
+    }
+}
+
+#[test]
 fn wrong_logins_are_said_as_such_with_their_source() {
     for scheme in ["basic", "SHA-256"] {
         let server = Server::start();

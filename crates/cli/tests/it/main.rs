@@ -71,7 +71,6 @@ mod lock_files;
 mod openpgp;
 mod signatures;
 mod verification;
-mod who_saw;
 
 // Files on the disk, and what one run leaves for the next.
 #[cfg(unix)]

@@ -107,8 +107,10 @@ fn a_redirect_leads_to_the_login_of_its_host_and_not_to_the_default() {
 }
 
 #[test]
-fn hosts_that_only_a_document_names_get_no_login() {
+fn hosts_that_only_a_document_names_get_their_own_login_and_over_tls_only() {
+    let authority = Authority::default();
     let (home, other) = (Server::start(), Server::start());
+    let secure = Server::start_tls(authority.config(Flaw::None));
     let there = other.url("login/1000/f?as=basic").replace("127.0.0.1", "localhost");
     let list = home.put("/l/list", format!("{there}\tf\n"));
     let place = Place::new();
@@ -117,6 +119,27 @@ fn hosts_that_only_a_document_names_get_no_login() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(!other.requests().is_empty());
     assert!(other.requests().iter().all(|request| authorization(request).is_empty()));
+    // A document on the disk, as any other.
+    let place = Place::new();
+    place.write("ca.pem", authority.pem());
+    let there = secure.url("login/1000/f?as=basic").replace("127.0.0.1", "localhost");
+    let of = |url: &str| {
+        format!(
+            "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"f\"><url>{url}</url></file></metalink>"
+        )
+    };
+    place.write("f.meta4", of(&there));
+    let args = ["-i", "f.meta4", "--cacert", "ca.pem"];
+    let out = run(&place, "machine localhost login me password hush\n", &args);
+    assert_eq!((out.status, place.file("f")), (0, Some(content("f", 1000))), "{}", out.stderr);
+    let before = secure.requests().len();
+    let place = Place::new();
+    place.write("ca.pem", authority.pem());
+    place.write("f.meta4", of(&there));
+    let out = run(&place, &format!("{NETRC}default login me password hush\n"), &args);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(secure.requests()[before..].iter().all(|request| authorization(request).is_empty()));
+    assert!(out.stderr.contains("(machine localhost)"), "{}", out.stderr);
 }
 
 #[test]

@@ -316,6 +316,35 @@ fn a_failed_redirect_suggests_a_header_for_the_other_host() {
 }
 
 #[test]
+fn a_login_for_a_server_of_no_given_url_is_suggested_in_a_way_that_reaches_it() {
+    let (server, other) = (Server::start(), Server::start());
+    let place = Place::new();
+    let there = other.url("login/1000/f?as=basic");
+    let encoded: String = url::form_urlencoded::byte_serialize(there.as_bytes()).collect();
+    let redirect = server.url(&format!("redirect/1/f?to={encoded}"));
+    let host = format!("127.0.0.1:{}", other.port());
+    let netrc = "(machine 127.0.0.1)";
+    let header = format!("--header-for {host} 'Authorization: ...'");
+    for login in [&[][..], &["--user", "me:hush"]] {
+        let out = place.run(&[&[&redirect, "--on-error", "skip"], login].concat());
+        for text in [format!("redirects to {host}").as_str(), netrc, &header] {
+            place.assert_failed(&out, 1, text);
+        }
+        assert!(!out.stderr.contains("Log in with --user"), "{}", out.stderr);
+    }
+    // The header that is suggested is sent.
+    let header = ["--header-for", &host, "Authorization: Basic bWU6aHVzaA=="];
+    let out = place.run(&[&[redirect.as_str()][..], &header].concat());
+    place.assert_exact(&out, "f", &content("f", 1000));
+    // No such header is sent to an http URL that only a document names.
+    let list = server.put("/list", other.url("login/1000/g?as=basic") + "\n");
+    let place = Place::new();
+    let out = place.run(&["-i", &list, "--on-error", "skip"]);
+    place.assert_failed(&out, 1, "no file URL of this server was given");
+    place.assert_failed(&out, 1, &format!("[host.\"http://{host}\"]"));
+}
+
+#[test]
 fn the_error_for_an_expired_link_says_that_a_new_one_is_needed() {
     let server = Server::start();
     let place = Place::new();

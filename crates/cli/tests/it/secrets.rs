@@ -47,6 +47,9 @@ const REDIRECTED_SILENTLY: &[Way] = &[
     Way::ChecksumListBehindRedirect,
 ];
 
+/// The ways to another server whose URL is in a document, or is that of a checksum list.
+const NAMED: &[Way] = &[Way::ChecksumListByUrl, Way::MetalinkByUrl, Way::MetalinkOnDisk, Way::ListByUrl];
+
 /// One secret of a kind, and where it must arrive. It must arrive nowhere else.
 struct Secret {
     /// The secret in all forms in which it could be sent.
@@ -84,7 +87,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         SecretKind::Netrc => vec![
             // A netrc file has hosts without ports.
             login("netrc", &[AT_HOME, &[Way::RedirectFromHttp, Way::RedirectToPort]]),
-            for_target(login("netrc-target", &[AT_HOME, GIVEN_ELSEWHERE, REDIRECTED])),
+            for_target(login("netrc-target", &[AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, NAMED])),
             login("netrc-default", &[AT_HOME, GIVEN_ELSEWHERE]),
         ],
         SecretKind::Bearer => vec![of(&["bearer-token"], &[AT_HOME, GIVEN_ELSEWHERE])],
@@ -94,11 +97,11 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         ],
         SecretKind::Body => vec![of(&["value-of-body"], &[AT_HOME, GIVEN_ELSEWHERE])],
         SecretKind::HeaderFor => {
-            let ways = [AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, REDIRECTED_SILENTLY];
+            let ways = [AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, REDIRECTED_SILENTLY, NAMED];
             vec![for_target(of(&["value-for-a-host"], &ways))]
         }
         SecretKind::HostRule => {
-            let to_target = [AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, REDIRECTED_SILENTLY];
+            let to_target = [AT_HOME, GIVEN_ELSEWHERE, REDIRECTED, REDIRECTED_SILENTLY, NAMED];
             vec![
                 of(&["value-of-rule"], &[AT_HOME, &[Way::RedirectFromHttp]]),
                 for_target(of(&["value-of-target-rule"], &to_target)),
@@ -109,8 +112,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
         SecretKind::ClientCertificate => vec![of(&[CERTIFICATE], &[AT_HOME, GIVEN_ELSEWHERE])],
         // The proxy gets it, and no server does.
         SecretKind::ProxyLogin => vec![login("proxy", &[])],
-        // They are in lists: `who_saw.rs` and `list_headers.rs` have the tests.
-        SecretKind::JobHeader => Vec::new(),
+        SecretKind::JobHeader => vec![of(&["value-of-job-header"], &[AT_HOME])],
         SecretKind::CookieGiven => vec![of(&["value-of-given-cookie"], &[AT_HOME, GIVEN_ELSEWHERE])],
         SecretKind::CookieOfServer => cookies("server"),
         SecretKind::CookieFile => cookies("file"),
@@ -128,6 +130,7 @@ enum Alone {
     NetrcDefault,
     Bearer,
     Header,
+    JobHeader,
     Rule,
     Body,
 }
@@ -140,7 +143,7 @@ fn options(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
         words(&["--netrc", "keys/netrc", "--auth", "basic"])
     };
     match by {
-        Alone::Userinfo => Vec::new(),
+        Alone::Userinfo | Alone::JobHeader => Vec::new(),
         Alone::Rule => {
             let file = trip.place.file("keys/config.toml").expect("a configuration");
             let section = format!("[host.\"{}\"]\n", section(way.home()));
@@ -203,15 +206,37 @@ fn common_options(trip: &Trip, way: Way) -> Vec<String> {
     options
 }
 
-/// Returns the URL of a file of the home server, whose response sets cookies. It comes first in the run.
-fn url_that_sets_cookies(trip: &Trip, way: Way) -> Vec<String> {
+/// Returns the URL of a file of the home server, whose response sets cookies. It comes first in the run. Runs
+/// that cannot have it get none.
+fn url_that_sets_cookies(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
     let cookies = [
         "c=value-of-server-cookie; Secure; Path=/",
         "d=value-of-wide-server-cookie; Secure; Path=/; Domain=lab.example",
     ];
     let query = cookies.map(|cookie| format!("Set-Cookie={}", ways::encoded(cookie))).join("&");
     let url = format!("{HOME}/headers/10/c{}?{query}", trip.number);
-    if way.stands_alone() { Vec::new() } else { vec![url] }
+    if sets_cookies(way, by) { vec![url] } else { Vec::new() }
+}
+
+/// Returns true if the run begins with a file whose response sets cookies.
+fn sets_cookies(way: Way, by: Alone) -> bool {
+    !way.stands_alone() && by != Alone::JobHeader
+}
+
+/// Moves the given URLs into a list, whose first line has a header for its URL.
+fn in_a_list(trip: &Trip, urls: Vec<String>) -> Vec<String> {
+    let is_url = |text: &String| text.contains("://");
+    let after_option = urls.iter().position(|one| one.starts_with('-')).unwrap_or(urls.len());
+    let (given, options) = urls.split_at(after_option);
+    if !given.iter().all(is_url) || given.is_empty() {
+        return urls;
+    }
+    let line = |(n, url): (usize, &String)| match n {
+        0 => format!("{{\"url\": \"{url}\", \"headers\": {{\"X-Job\": \"value-of-job-header\"}}}}\n"),
+        _ => format!("{{\"url\": \"{url}\"}}\n"),
+    };
+    trip.place.write("given", given.iter().enumerate().map(line).collect::<String>());
+    [&["-i".to_string(), "given".into()], options].concat()
 }
 
 /// Runs the program on a way. Returns what differs from the table, and the whole story of that run.
@@ -220,14 +245,11 @@ fn differences(net: &Net, way: Way, by: Alone, route: &[String], number: usize) 
     let userinfo = if by == Alone::Userinfo { "userinfo-user:userinfo-password@" } else { "" };
     let asks = ![Alone::Header, Alone::Bearer, Alone::Body].contains(&by);
     let trip = Trip { net, place: &place, number, userinfo, token: "token=value-of-query", asks };
-    let arguments = [
-        url_that_sets_cookies(&trip, way),
-        way.arguments(&trip),
-        common_options(&trip, way),
-        options(&trip, way, by),
-        route.to_vec(),
-    ]
-    .concat();
+    let given = match by {
+        Alone::JobHeader => in_a_list(&trip, way.arguments(&trip)),
+        _ => [url_that_sets_cookies(&trip, way, by), way.arguments(&trip)].concat(),
+    };
+    let arguments = [given, common_options(&trip, way), options(&trip, way, by), route.to_vec()].concat();
     let mark = net.mark();
     let mut outs = Vec::new();
     for _ in 0..way.runs() {
@@ -265,7 +287,9 @@ fn wrong_number_of_requests(way: Way, by: Alone, seen: &[Seen]) -> Option<String
         // A GET in place of the request with the body would download another file.
         let tunnel = format!("CONNECT {}:", host(target));
         let is_for_target = |one: &Seen| one.by == target || one.by == PROXY && one.text.starts_with(&tunnel);
-        let document = (requests_to(way.home()) == 0).then(|| "the document was not fetched".to_string());
+        let is_fetched = way != Way::MetalinkOnDisk;
+        let document =
+            (is_fetched && requests_to(way.home()) == 0).then(|| "the document was not fetched".to_string());
         return document.or_else(|| {
             let first = seen.iter().find(|one| is_for_target(one))?;
             Some(format!("only a document names {target}, and {} saw {:?}", first.by, first.text))
@@ -283,6 +307,10 @@ impl Secret {
     /// Returns true if a run on this way, with this secret, has the secret.
     fn is_sent(&self, by: Alone, kind: SecretKind, way: Way, route: &[String]) -> bool {
         let is = |form: &str| self.forms[0] == form;
+        // Such a server gets no request at all.
+        if by == Alone::Body && way.only_a_document_names_the_target() {
+            return false;
+        }
         match kind {
             SecretKind::Userinfo => by == Alone::Userinfo,
             SecretKind::UserOption => by == Alone::Option,
@@ -295,7 +323,8 @@ impl Secret {
                 _ => false,
             },
             // The servers have no script for it over HTTP/2.
-            SecretKind::CookieOfServer => !way.stands_alone() && !has(route, "--http2"),
+            SecretKind::CookieOfServer => sets_cookies(way, by) && !has(route, "--http2"),
+            SecretKind::JobHeader => by == Alone::JobHeader,
             SecretKind::HostRule => !is("rule-user") || by == Alone::Rule,
             SecretKind::ProxyLogin => has(route, "--proxy"),
             SecretKind::Header => is("value-of-header") || by == Alone::Header,
@@ -385,7 +414,11 @@ fn secrets_of_urls_and_options_are_seen_where_the_table_says() {
 
 #[test]
 fn tokens_and_headers_are_seen_where_the_table_says() {
-    assert_the_table(Way::ALL, &[Alone::Bearer, Alone::Header, Alone::Rule], through_a_proxy);
+    assert_the_table(
+        Way::ALL,
+        &[Alone::Bearer, Alone::Header, Alone::JobHeader, Alone::Rule],
+        through_a_proxy,
+    );
 }
 
 /// A request with a body is sent over one connection and is not continued. A server that only a document

@@ -2,8 +2,11 @@
 //! answered with a login.
 //!
 //! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
+//! No byte of a header is changed, also if the header is not UTF-8. In the texts that are read here, each
+//! character stands for one byte (see [`super::octets`]).
 
 use super::digest::DigestChallenge;
+use super::octets;
 use crate::secret::Login;
 
 /// The highest number of challenges that are read from one response. Servers send one for each scheme and
@@ -13,7 +16,7 @@ const CHALLENGES_MOST: usize = 32;
 /// A challenge of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
-    /// Basic (RFC 7617), with its realm.
+    /// Basic (RFC 7617), with its realm. Each character of the realm stands for one byte.
     Basic(String),
     /// Digest (RFC 7616).
     Digest(DigestChallenge),
@@ -40,7 +43,7 @@ pub enum Schemes {
 pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
     for value in values {
-        let text = String::from_utf8_lossy(value);
+        let text = octets::text(value);
         let mut reader = Reader { rest: &text };
         while found.len() < CHALLENGES_MOST
             && let Some((scheme, parameters)) = reader.challenge()
@@ -91,9 +94,10 @@ fn value<'p>(parameters: &'p [Parameter], name: &str) -> Option<&'p str> {
     parameters.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
 }
 
-/// Returns the parameters of a header without a scheme, such as `Authentication-Info`.
+/// Returns the parameters of a header without a scheme, such as `Authentication-Info`. Each character of a
+/// value stands for one byte.
 pub fn parameters(value: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(value);
+    let text = octets::text(value);
     Reader { rest: &text }.parameters()
 }
 

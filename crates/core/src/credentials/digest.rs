@@ -1,8 +1,13 @@
 //! Digest authentication (RFC 7616): reads a challenge, and computes the answer to it.
 //!
 //! The hash functions come from the caller, since this crate contains none.
+//!
+//! Invariant: the texts of a challenge are hashed and sent back as the bytes that the server sent. User names
+//! and passwords are in UTF-8, as in curl and browsers, also if the challenge has no `charset`.
 
-use crate::secret::{Login, Secret};
+use super::{hidden, octets};
+use crate::secret::Login;
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The characters that are percent-encoded in `username*` (RFC 8187, section 3.2.1).
@@ -22,10 +27,11 @@ pub enum HashFunction {
 /// Computes a hash and returns it in hexadecimal digits, in lower case.
 pub type Hash<'h> = &'h dyn Fn(HashFunction, &[u8]) -> String;
 
-/// The parameters of a Digest challenge.
+/// The parameters of a Digest challenge. In `realm`, `nonce` and `opaque`, each character stands for one byte
+/// that the server sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DigestChallenge {
-    /// The realm, for people and for the hash.
+    /// The realm.
     pub realm: String,
     /// The nonce.
     pub nonce: String,
@@ -94,12 +100,14 @@ impl DigestChallenge {
             Some(Some(qop)) => Some(qop),
             Some(None) => return None,
         };
+        let domain = octets::bytes(parameter("domain").unwrap_or_default());
+        let domain = String::from_utf8_lossy(&domain);
         Some(DigestChallenge {
             realm: parameter("realm")?.into(),
             nonce: parameter("nonce")?.into(),
             algorithm,
             stale: is("stale", "true"),
-            domain: parameter("domain").unwrap_or_default().split_whitespace().map(String::from).collect(),
+            domain: domain.split_whitespace().map(String::from).collect(),
             opaque: parameter("opaque").map(String::from),
             algorithm_name: name.map(String::from),
             is_session,
@@ -109,12 +117,14 @@ impl DigestChallenge {
         })
     }
 
-    /// Returns the value of `Authorization` for a request.
-    pub fn answer(&self, login: &Login, request: Authorized, hash: Hash) -> Secret {
+    /// Returns the value of `Authorization` for a request. Returns `None` if the user name contains control
+    /// characters.
+    pub fn answer(&self, login: &Login, request: Authorized, hash: Hash) -> Option<HeaderValue> {
         let Authorized { method, body, target, count, cnonce } = request;
         let of_body = hash(self.algorithm, body);
-        let hash = |parts: &[&str]| hash(self.algorithm, parts.join(":").as_bytes());
-        let mut a1 = hash(&[&login.user, &self.realm, login.password.expose()]);
+        let hash = |parts: &[&str]| hash(self.algorithm, &octets::bytes(&parts.join(":")));
+        let user = octets::text(login.user.as_bytes());
+        let mut a1 = hash(&[&user, &self.realm, &octets::text(login.password.expose().as_bytes())]);
         if self.is_session {
             a1 = hash(&[&a1, &self.nonce, cnonce]);
         }
@@ -131,7 +141,7 @@ impl DigestChallenge {
             Some(qop) => hash(&[&a1, &self.nonce, &count, cnonce, qop, &a2]),
             None => hash(&[&a1, &self.nonce, &a2]),
         };
-        let mut value = format!("Digest {}", self.user(login, &hash));
+        let mut value = format!("Digest {}", self.username(login, &hash));
         for (name, text) in [("realm", &self.realm), ("nonce", &self.nonce)] {
             value += &format!(", {name}={}", quoted(text));
         }
@@ -148,16 +158,17 @@ impl DigestChallenge {
         if self.hides_user {
             value += ", userhash=true";
         }
-        Secret::new(value)
+        hidden(&octets::bytes(&value))
     }
 
-    fn user(&self, login: &Login, hash: &dyn Fn(&[&str]) -> String) -> String {
+    fn username(&self, login: &Login, hash: &dyn Fn(&[&str]) -> String) -> String {
+        let user = octets::text(login.user.as_bytes());
         if self.hides_user {
-            format!("username=\"{}\"", hash(&[&login.user, &self.realm]))
+            format!("username=\"{}\"", hash(&[&user, &self.realm]))
         } else if self.is_utf8 && !login.user.is_ascii() {
             format!("username*=UTF-8''{}", utf8_percent_encode(&login.user, ATTR_CHARS))
         } else {
-            format!("username={}", quoted(&login.user))
+            format!("username={}", quoted(&user))
         }
     }
 }
@@ -170,9 +181,10 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::super::challenge::{self, Challenge};
     use super::*;
+    use crate::secret::Secret;
 
-    fn digest(challenge: &str) -> DigestChallenge {
-        match challenge::read([challenge.as_bytes()]).pop() {
+    fn digest(challenge: &[u8]) -> DigestChallenge {
+        match challenge::read([challenge]).pop() {
             Some(Challenge::Digest(digest)) => digest,
             other => panic!("{other:?}"),
         }
@@ -184,9 +196,35 @@ mod tests {
     }
 
     fn answer(challenge: &str, user: &str) -> String {
-        let login = Login { user: user.into(), password: Secret::new("pw") };
+        let value = answer_to(challenge.as_bytes(), user, "pw", &shown);
+        String::from_utf8(value.as_bytes().to_vec()).expect("UTF-8")
+    }
+
+    fn answer_to(challenge: &[u8], user: &str, password: &str, hash: Hash) -> HeaderValue {
+        let login = Login { user: user.into(), password: Secret::new(password) };
         let request = Authorized { method: "GET", body: b"b", target: "/d/f?q", count: 26, cnonce: "c" };
-        digest(challenge).answer(&login, request, &shown).expose().to_string()
+        digest(challenge).answer(&login, request, hash).expect("a value")
+    }
+
+    #[test]
+    fn texts_of_the_server_keep_their_bytes_and_the_login_is_utf8() {
+        let hex = |_: HashFunction, text: &[u8]| text.iter().map(|byte| format!("{byte:02x}")).collect();
+        let a1 = hex(HashFunction::Md5, b"\xc3\xa4:M\xfcnchen:\xc3\xb6");
+        let value =
+            answer_to(b"Digest realm=\"M\xfcnchen\", nonce=\xe9, opaque=\xff", "\u{e4}", "\u{f6}", &hex);
+        let value = value.as_bytes();
+        let has = |part: &[u8]| value.windows(part.len()).any(|window| window == part);
+        for part in
+            [&b"username=\"\xc3\xa4\""[..], b"realm=\"M\xfcnchen\"", b"nonce=\"\xe9\"", b"opaque=\"\xff\""]
+        {
+            assert!(has(part), "{}", value.escape_ascii());
+        }
+        assert!(has(format!("response=\"{}", hex(HashFunction::Md5, a1.as_bytes())).as_bytes()));
+        // In UTF-8, the same realm has other bytes.
+        let utf8 = answer_to("Digest realm=\"M\u{fc}nchen\", nonce=n".as_bytes(), "a", "b", &hex);
+        let part = hex(HashFunction::Md5, hex(HashFunction::Md5, b"a:M\xc3\xbcnchen:b").as_bytes());
+        assert!(utf8.to_str().is_err() && utf8.is_sensitive());
+        assert!(String::from_utf8_lossy(utf8.as_bytes()).contains(&part));
     }
 
     #[test]

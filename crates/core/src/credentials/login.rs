@@ -2,6 +2,7 @@
 
 use crate::secret::{Login, Secret};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -39,19 +40,28 @@ pub fn without_userinfo(url: &Url) -> Url {
     plain
 }
 
+/// Returns a header value that HTTP libraries neither show nor keep in their compression tables (RFC 7541,
+/// section 7.1.3). Returns `None` if the text contains control characters.
+pub fn hidden(text: &[u8]) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// Returns the value of `Authorization` for Basic authentication, in UTF-8. Returns `None` for a user name
 /// with a colon, because the server would read another name (RFC 7617, section 2).
-pub fn basic(login: &Login) -> Option<Secret> {
+pub fn basic(login: &Login) -> Option<HeaderValue> {
     if login.user.contains(':') {
         return None;
     }
     let pair = format!("{}:{}", login.user, login.password.expose());
-    Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair))))
+    hidden(format!("Basic {}", BASE64_STANDARD.encode(pair)).as_bytes())
 }
 
-/// Returns the value of `Authorization` for a bearer token (RFC 6750, section 2.1).
-pub fn bearer(token: &Secret) -> Secret {
-    Secret::new(format!("Bearer {}", token.expose()))
+/// Returns the value of `Authorization` for a bearer token (RFC 6750, section 2.1). Returns `None` if the
+/// token contains control characters.
+pub fn bearer(token: &Secret) -> Option<HeaderValue> {
+    hidden(format!("Bearer {}", token.expose()).as_bytes())
 }
 
 #[cfg(test)]
@@ -83,7 +93,7 @@ mod tests {
     fn basic_authentication_is_utf8_and_its_user_name_has_no_colon() {
         let of = |user: &str, password: &str| {
             let login = Login { user: user.into(), password: Secret::new(password) };
-            basic(&login).map(|value| value.expose().to_string())
+            basic(&login).map(|value| value.to_str().expect("ASCII").to_string())
         };
         // The examples of RFC 7617, sections 2 and 2.1.
         assert_eq!(of("Aladdin", "open sesame"), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".into()));

@@ -9,9 +9,10 @@ pub mod cookies;
 pub mod digest;
 mod login;
 pub mod netrc;
+mod octets;
 pub mod space;
 
-pub use login::{Refused, basic, bearer, login_of, without_userinfo};
+pub use login::{Refused, basic, bearer, hidden, login_of, without_userinfo};
 
 use url::Url;
 
@@ -30,6 +31,9 @@ macro_rules! kinds {
         }
     };
 }
+
+/// The reason why no login is sent to a server that only a document or `--checksum-file` names.
+pub const NOT_GIVEN: &str = "no file URL of this server was given";
 
 kinds! {
     Userinfo         "the URL"                "A user name and a password in a URL.";
@@ -85,12 +89,15 @@ impl SecretKind {
             | SecretKind::ClientCertificate => going.by_person && going.is_at_home(),
             // The author of the job wrote the URL and the header together.
             SecretKind::JobHeader => going.is_of_job && going.is_at_home(),
-            // The user named the host. The pattern of the rule decides if http is allowed.
-            SecretKind::HostRule => going.by_person,
-            // A redirect from https to http must not send a secret unencrypted.
-            SecretKind::HeaderFor | SecretKind::Netrc => {
-                going.by_person && (going.to.scheme() == "https" || going.given.scheme() == "http")
-            }
+            // The user named the host. So a document may lead there, as a redirect may. The pattern of the
+            // rule decides if http is allowed.
+            SecretKind::HostRule => going.is_of_job,
+            // The user named the host here too. Without TLS, the secret is sent only if the user gave the URL
+            // without TLS.
+            SecretKind::HeaderFor | SecretKind::Netrc => match going.to.scheme() {
+                "https" => going.is_of_job,
+                _ => going.by_person && going.given.scheme() == "http",
+            },
             // A cookie file may hold all cookies of a browser, so a document must not decide where they are
             // sent.
             SecretKind::CookieFile => going.by_person,
@@ -133,11 +140,10 @@ mod tests {
                 | SecretKind::CookieGiven
                 | SecretKind::ClientCertificate => [true, false, false, false, false, false, false, false],
                 SecretKind::JobHeader => [true, false, false, false, false, false, true, false],
-                SecretKind::HostRule | SecretKind::CookieFile => {
-                    [true, true, true, true, true, true, false, false]
-                }
+                SecretKind::HostRule => [true, true, true, true, true, true, true, false],
+                SecretKind::CookieFile => [true, true, true, true, true, true, false, false],
                 SecretKind::HeaderFor | SecretKind::Netrc => {
-                    [true, false, true, true, true, false, false, false]
+                    [true, false, true, true, true, false, true, false]
                 }
                 SecretKind::CookieOfServer => [true; 8],
                 SecretKind::ProxyLogin => [false; 8],
@@ -148,6 +154,16 @@ mod tests {
             });
             assert_eq!(went.collect::<Vec<_>>(), row, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn without_tls_a_document_does_not_lead_to_a_login() {
+        let url = Url::parse("http://h.example/f").expect("a URL");
+        let mut going = Going { to: &url, given: &url, by_person: true, is_of_job: true };
+        assert!(SecretKind::Netrc.may_go(going) && SecretKind::HeaderFor.may_go(going));
+        going.by_person = false;
+        assert!(!SecretKind::Netrc.may_go(going) && !SecretKind::HeaderFor.may_go(going));
+        assert!(SecretKind::HostRule.may_go(going), "the pattern of the rule has http");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Answer {
     /// The words after the status. They may be empty, and may contain any character.
     pub reason: String,
     /// The values of `Proxy-Authenticate`, one for each line.
-    pub challenges: Vec<String>,
+    pub challenges: Vec<Vec<u8>>,
 }
 
 impl Answer {
@@ -29,18 +29,18 @@ impl Answer {
 /// # Errors
 /// Returns what is wrong with the head, in words for the user.
 pub fn read_answer(head: &[u8]) -> Result<Answer, &'static str> {
-    let text: String = head.iter().map(|&byte| char::from(byte)).collect();
-    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let mut lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
     let bad = "its answer is not HTTP/1";
-    let first = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")).ok_or(bad)?;
+    let first = lines.next().and_then(|line| line.strip_prefix(b"HTTP/1.")).ok_or(bad)?;
+    let first: String = first.iter().map(|&byte| char::from(byte)).collect();
     // The minor version has one digit.
     let (_, rest) = first.split_once(' ').filter(|(minor, _)| minor.len() == 1).ok_or(bad)?;
     let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let status = Some(status).filter(|status| status.len() == 3).and_then(|status| status.parse().ok());
     let status = status.filter(|status| (100..600).contains(status)).ok_or(bad)?;
-    let value = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("proxy-authenticate").then(|| value.trim().to_string())
+    let value = |line: &[u8]| {
+        let (name, value) = line.split_at(line.iter().position(|&byte| byte == b':')?);
+        name.eq_ignore_ascii_case(b"proxy-authenticate").then(|| value[1..].trim_ascii().to_vec())
     };
     let reason = reason.trim().chars().take(REASON_MOST).collect();
     Ok(Answer { status, reason, challenges: lines.filter_map(value).collect() })
@@ -55,7 +55,7 @@ mod tests {
         let head = b"HTTP/1.1 407 Proxy Authentication Required\r\nVia: x\r\nPROXY-authenticate:  Basic realm=\"a\"\r\nProxy-Authenticate: Digest x\r\n\r\n";
         let answer = read_answer(head).expect("an answer");
         assert_eq!((answer.status, answer.reason.as_str()), (407, "Proxy Authentication Required"));
-        assert_eq!(answer.challenges, ["Basic realm=\"a\"", "Digest x"]);
+        assert_eq!(answer.challenges, [&b"Basic realm=\"a\""[..], b"Digest x"]);
         assert!(!answer.is_open());
         assert!(read_answer(b"HTTP/1.0 200\n\n").is_ok_and(|answer| answer.is_open()));
         assert!(read_answer(b"HTTP/1.1 200 \r\n\r\n").is_ok_and(|answer| answer.reason.is_empty()));

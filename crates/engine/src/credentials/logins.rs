@@ -8,7 +8,8 @@ use super::hash::hash;
 use downhaul_core::credentials::challenge::{self, Challenge};
 use downhaul_core::credentials::digest::{Authorized, DigestChallenge};
 use downhaul_core::credentials::{self, space};
-use downhaul_core::secret::{Login, Secret};
+use downhaul_core::secret::Login;
+use http::HeaderValue;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -101,7 +102,7 @@ pub(super) struct Logins {
 impl Logins {
     /// Returns the value that is sent without a challenge, if this path is in a protection space that
     /// accepted the login before.
-    pub(super) fn ready(&self, url: &Url, login: &Login, request: Sent) -> Option<(Secret, How)> {
+    pub(super) fn ready(&self, url: &Url, login: &Login, request: Sent) -> Option<(HeaderValue, How)> {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
         let is_it = |space: &&mut Space| {
@@ -112,7 +113,7 @@ impl Logins {
         match &mut state.spaces.iter_mut().rev().find(is_it)?.scheme {
             Scheme::Basic(realm) => Some((credentials::basic(login)?, How::Basic(realm.clone()))),
             Scheme::Digest(nonce) => {
-                let value = nonce.answer(space::target(url), login, request);
+                let value = nonce.answer(space::target(url), login, request)?;
                 Some((value, How::DigestAgain(nonce.challenge.nonce.clone())))
             }
         }
@@ -125,7 +126,7 @@ impl Logins {
         url: &Url,
         login: &Login,
         request: Sent,
-    ) -> Option<(Secret, How)> {
+    ) -> Option<(HeaderValue, How)> {
         match challenge {
             Challenge::Basic(realm) => Some((credentials::basic(login)?, How::Basic(Some(realm.clone())))),
             Challenge::Digest(digest) => {
@@ -137,7 +138,7 @@ impl Logins {
                     (nonce.cnonce, nonce.count) = (own.cnonce.clone(), own.count);
                     own.count = own.count.saturating_add(1);
                 }
-                let value = nonce.answer(space::target(url), login, request);
+                let value = nonce.answer(space::target(url), login, request)?;
                 Some((value, How::Digest(nonce)))
             }
             Challenge::Bearer | Challenge::Other(_) => None,
@@ -231,7 +232,7 @@ impl Nonce {
     }
 
     /// Returns the value of `Authorization` for a request with this target.
-    pub(crate) fn answer(&mut self, target: &str, login: &Login, request: Sent) -> Secret {
+    pub(crate) fn answer(&mut self, target: &str, login: &Login, request: Sent) -> Option<HeaderValue> {
         self.count = self.count.saturating_add(1);
         let Sent { method, body } = request;
         let (count, cnonce) = (self.count, &self.cnonce);
@@ -260,6 +261,7 @@ fn cnonce(random: &RandomState, nonce: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_core::secret::Secret;
 
     const DIGEST: &str = "Digest realm=r, nonce=first, qop=auth, domain=";
 
@@ -284,7 +286,9 @@ mod tests {
         let sent = Sent { method: "GET", body: &[] };
         let (value, how) = logins.ready(&url(path), &login(), sent).expect("a known space");
         let of = |name: &str| {
-            let parameters = challenge::parameters(value.expose().trim_start_matches("Digest ").as_bytes());
+            let parameters = challenge::parameters(
+                value.as_bytes().trim_ascii_start().strip_prefix(b"Digest ").expect("Digest"),
+            );
             parameters.into_iter().find(|(one, _)| one == name).map(|(_, value)| value).unwrap_or_default()
         };
         (format!("{} {}", of("nonce"), of("nc").trim_start_matches('0')), how)

@@ -25,7 +25,7 @@ use downhaul_core::credentials::{self, Going, Refused, SecretKind};
 use downhaul_core::job::{Headers, Sends};
 use downhaul_core::secret::{Login, Secret};
 use downhaul_core::settings::Settings;
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use logins::{How, Logins};
 use permit::Attempt;
 use std::borrow::Cow;
@@ -154,8 +154,8 @@ impl Store {
         let mut permit = Permit::default();
         if SecretKind::HostRule.may_go(going) {
             let rules = &self.settings.for_hosts;
-            if let Some(token) = rules.bearer(url) {
-                permit.authorize(SecretKind::HostRule, &credentials::bearer(token));
+            if let Some(token) = rules.bearer(url).and_then(credentials::bearer) {
+                permit.authorize(SecretKind::HostRule, token);
             }
             permit.add_headers(SecretKind::HostRule, rules.headers(url).into_iter());
         }
@@ -163,12 +163,13 @@ impl Store {
             && !self.logins.is_refused(url, &candidate.login)
             && let Some((value, how)) = self.at_once(&candidate, asking)
         {
-            permit.authorize(candidate.kind, &value);
+            permit.authorize(candidate.kind, value);
             permit.attempt =
                 Some(Attempt { login: candidate.login.clone().into_owned(), how, was_asked: false });
         }
-        if let Some(token) = self.settings.bearer.as_ref().filter(|_| SecretKind::Bearer.may_go(going)) {
-            permit.authorize(SecretKind::Bearer, &credentials::bearer(token));
+        let token = self.settings.bearer.as_ref().filter(|_| SecretKind::Bearer.may_go(going));
+        if let Some(token) = token.and_then(credentials::bearer) {
+            permit.authorize(SecretKind::Bearer, token);
         }
         if SecretKind::Header.may_go(going) {
             permit.add_headers(SecretKind::Header, headers(&self.settings.headers));
@@ -222,7 +223,7 @@ impl Store {
         self.take_cookies(url, response);
         if status != 401 {
             if let Some(Attempt { login, how, .. }) = &sent.attempt {
-                let info = response.get("authentication-info").map(header::HeaderValue::as_bytes);
+                let info = response.get("authentication-info").map(HeaderValue::as_bytes);
                 self.logins.accepted(url, login, how, info);
             }
             return After::Done;
@@ -236,7 +237,10 @@ impl Store {
                 kind => format!("the server did not accept the Authorization header of {}", kind.name()),
             });
         }
-        let Some(Candidate { kind, from, login }) = self.candidate(asking) else { return After::Done };
+        let Some(Candidate { kind, from, login }) = self.candidate(asking) else {
+            let is_named = asking.given.by == GivenBy::Document;
+            return if is_named { After::Refused(credentials::NOT_GIVEN.into()) } else { After::Done };
+        };
         let login = &*login;
         let not_accepted = || {
             self.logins.refused(url, login);
@@ -246,7 +250,7 @@ impl Store {
             return not_accepted();
         }
         let values = response.get_all(header::WWW_AUTHENTICATE);
-        let challenges = challenge::read(values.iter().map(header::HeaderValue::as_bytes));
+        let challenges = challenge::read(values.iter().map(HeaderValue::as_bytes));
         let strongest = challenge::strongest(&challenges, login, self.settings.schemes);
         let Some(chosen) = strongest else {
             // Some servers refuse a login without sending a challenge.
@@ -261,7 +265,7 @@ impl Store {
         }
         match self.logins.answer(chosen, url, login, asking.sent()).zip(self.permit(asking).ok()) {
             Some(((value, how), mut permit)) => {
-                permit.authorize(kind, &value);
+                permit.authorize(kind, value);
                 permit.attempt = Some(Attempt { login: login.clone(), how, was_asked: true });
                 After::Again(Box::new(permit))
             }
@@ -296,7 +300,7 @@ impl Store {
         let named = of_url.filter(|_| given.lacks_password).map(|login| login.user.as_str());
         let of_netrc = || {
             let netrc = self.settings.netrc.as_ref().filter(|_| SecretKind::Netrc.may_go(going))?;
-            let (login, from) = netrc.login(&url.host()?, named, going.is_at_home())?;
+            let (login, from) = netrc.login(&url.host()?, named, going.by_person && going.is_at_home())?;
             Some(Candidate { kind: SecretKind::Netrc, from, login: Cow::Owned(login) })
         };
         if named.is_some()
@@ -321,7 +325,7 @@ impl Store {
     /// Returns the login that is sent without a challenge. This is a login that the server accepted before,
     /// or a login in a URL (as in curl and wget). With `--auth basic`, any login of the given origin is sent
     /// without a challenge. With `--auth digest`, no login is sent with Basic.
-    fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(Secret, How)> {
+    fn at_once(&self, candidate: &Candidate, asking: Asking) -> Option<(HeaderValue, How)> {
         let ready = self.logins.ready(asking.url, &candidate.login, asking.sent());
         let is_basic = match self.settings.schemes {
             Schemes::Any => candidate.kind == SecretKind::Userinfo,

@@ -5,9 +5,9 @@
 
 use super::logins::How;
 use bytes::Bytes;
-use downhaul_core::credentials::SecretKind;
 use downhaul_core::credentials::challenge::Challenge;
 use downhaul_core::credentials::cookies::Cookie;
+use downhaul_core::credentials::{self, SecretKind};
 use downhaul_core::secret::{Login, Secret};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::Full;
@@ -72,11 +72,9 @@ impl Permit {
     }
 
     /// Sets the `Authorization` header.
-    pub(super) fn authorize(&mut self, kind: SecretKind, value: &Secret) {
-        if let Some(value) = sensitive(value) {
-            self.replace(&[header::AUTHORIZATION]);
-            self.headers.push((kind, header::AUTHORIZATION, value));
-        }
+    pub(super) fn authorize(&mut self, kind: SecretKind, value: HeaderValue) {
+        self.replace(&[header::AUTHORIZATION]);
+        self.headers.push((kind, header::AUTHORIZATION, value));
     }
 
     /// Adds headers of the user. The first header of a name replaces an existing one, and further ones are
@@ -89,7 +87,7 @@ impl Permit {
         let mut new = Vec::new();
         for (name, value) in given {
             let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-            let Some(value) = sensitive(value).filter(|_| name != header::PROXY_AUTHORIZATION) else {
+            let Some(value) = hidden(value).filter(|_| name != header::PROXY_AUTHORIZATION) else {
                 continue;
             };
             new.push((kind, name, value));
@@ -106,7 +104,7 @@ impl Permit {
 
     /// Adds cookies. `cookies` has the form of a `Cookie` header.
     pub(super) fn add_cookies(&mut self, kind: SecretKind, cookies: &Secret) {
-        if let Some(value) = sensitive(cookies) {
+        if let Some(value) = hidden(cookies) {
             self.headers.push((kind, header::COOKIE, value));
         }
     }
@@ -142,10 +140,6 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// Returns a header value that HTTP libraries neither show nor keep in their compression tables (RFC 7541,
-/// section 7.1.3).
-fn sensitive(value: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_bytes(value.expose().as_bytes()).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+fn hidden(value: &Secret) -> Option<HeaderValue> {
+    credentials::hidden(value.expose().as_bytes())
 }

@@ -158,7 +158,7 @@ pub enum GivenBy {
     /// The user gave the URL. Headers and credentials of the user are sent to it.
     User,
     /// A document, such as a list that was fetched, named the URL as one of the URLs of the job. Only headers
-    /// of the job itself are sent to it.
+    /// of the job itself are sent to it, and secrets for its host (of a netrc file or a rule for hosts).
     Document,
     /// A server named the URL, for example as a mirror. No headers or credentials are sent to it.
     Server,

@@ -11,9 +11,12 @@ const LONGEST_BODY: u64 = 1 << 20;
 pub(super) fn read(wire: &mut impl Read, connection: usize) -> Option<Request> {
     let mut reader = BufReader::with_capacity(1, wire);
     let mut line = || {
-        let mut line = String::new();
-        let read = reader.read_line(&mut line).ok()?;
-        (read > 0).then(|| line.trim_end().to_string())
+        let mut line = Vec::new();
+        let read = reader.read_until(b'\n', &mut line).ok()?;
+        // Other texts than UTF-8 are taken for ISO-8859-1.
+        let text =
+            String::from_utf8(line).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect());
+        (read > 0).then(|| text.trim_end().to_string())
     };
     let first = line()?;
     let (method, rest) = first.split_once(' ')?;

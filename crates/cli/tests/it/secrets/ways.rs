@@ -45,6 +45,7 @@ ways! {
     MirrorOfServer
     MetalinkOfServer
     MetalinkByUrl
+    MetalinkOnDisk
     ListByUrl
 }
 
@@ -93,6 +94,7 @@ impl Way {
             | Way::MirrorOfServer
             | Way::MetalinkOfServer
             | Way::MetalinkByUrl
+            | Way::MetalinkOnDisk
             | Way::ListByUrl => ELSEWHERE,
         }
     }
@@ -132,14 +134,14 @@ impl Way {
     /// Returns true if the run cannot have another URL of the home server: a list has the URLs, or the given
     /// URL is of another server.
     pub fn stands_alone(self) -> bool {
-        let has_list = matches!(self, Way::MirrorOfPerson | Way::MetalinkByUrl | Way::ListByUrl);
+        let has_list = self == Way::MirrorOfPerson || self.only_a_document_names_the_target();
         has_list || self.home() != HOME
     }
 
     /// Returns true if the person gave no URL of the server that this way leads to, and no server redirects
     /// to it.
     pub fn only_a_document_names_the_target(self) -> bool {
-        matches!(self, Way::MetalinkByUrl | Way::ListByUrl)
+        matches!(self, Way::MetalinkByUrl | Way::MetalinkOnDisk | Way::ListByUrl)
     }
 
     /// Returns the number of runs.
@@ -222,6 +224,10 @@ impl Way {
                 trip.metalink(HOME);
                 vec!["-i".into(), trip.home(&format!("d/{n}.meta4"))]
             }
+            Way::MetalinkOnDisk => {
+                trip.place.write("d.meta4", trip.metalink_text());
+                vec!["-i".into(), "d.meta4".into()]
+            }
             Way::ListByUrl => {
                 trip.net.server(HOME).put(&format!("/d/{n}.txt"), trip.file(ELSEWHERE) + "\n");
                 vec!["-i".into(), trip.home(&format!("d/{n}.txt"))]
@@ -269,14 +275,17 @@ impl Trip<'_> {
 
     /// Puts a Metalink document on a server that names [`ELSEWHERE`], and returns its URL.
     fn metalink(&self, origin: &str) -> String {
+        let path = format!("d/{}.meta4", self.number);
+        self.net.server(origin).put(&format!("/{path}"), self.metalink_text());
+        format!("{origin}/{path}")
+    }
+
+    fn metalink_text(&self) -> String {
         let name = format!("f{}", self.number);
         let (hash, url) = (sha256(&content(&name, 1000)), self.file(ELSEWHERE).replace('&', "&amp;"));
-        let text = format!(
+        format!(
             "<metalink xmlns='urn:ietf:params:xml:ns:metalink'><file name='{name}'><size>1000</size>\
              <hash type='sha-256'>{hash}</hash><url>{url}</url></file></metalink>"
-        );
-        let path = format!("d/{}.meta4", self.number);
-        self.net.server(origin).put(&format!("/{path}"), text);
-        format!("{origin}/{path}")
+        )
     }
 }

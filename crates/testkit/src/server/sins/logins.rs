@@ -27,6 +27,8 @@ struct Wanted {
     /// How often a nonce may be used.
     uses: usize,
     hides_user: bool,
+    /// True if the realm is sent in ISO-8859-1, and not in UTF-8.
+    in_latin1: bool,
 }
 
 impl Wanted {
@@ -40,6 +42,7 @@ impl Wanted {
             qop: query("qop", "auth"),
             uses: x.number("uses").and_then(|uses| usize::try_from(uses).ok()).unwrap_or(usize::MAX),
             hides_user: x.request.query("userhash").is_some(),
+            in_latin1: x.request.query("latin1").is_some(),
         }
     }
 }
@@ -47,6 +50,7 @@ impl Wanted {
 /// Serves a file to clients that log in. `?as=basic,MD5,SHA-256-sess` are the schemes, in the order in which
 /// they are offered. With `&one=1`, one header has all of them. `&user=me&password=hush&realm=R&qop=auth` are
 /// the required values. `&uses=N` is how often a nonce may be used, and `&userhash=1` hides the user name.
+/// With `&latin1=1`, the realm is sent in ISO-8859-1, and the challenge has no `charset`.
 /// `&next=1` announces the next nonce, and `&domain=/a` names the protection space.
 pub(super) fn login(x: &mut Exchange) -> io::Result<bool> {
     let wanted = Wanted::of(x);
@@ -69,7 +73,20 @@ pub(super) fn login(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("one").is_some() {
         headers = vec![("WWW-Authenticate", &joined)];
     }
-    x.respond("401 Unauthorized", &headers, b"who are you?\n")
+    if !wanted.in_latin1 {
+        return x.respond("401 Unauthorized", &headers, b"who are you?\n");
+    }
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    x.wire.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n")?;
+    x.wire.write_all(&latin1(&lines))?;
+    x.wire.write_all(b"\r\n")?;
+    x.wire.flush()?;
+    Ok(true)
+}
+
+/// Returns a text in ISO-8859-1.
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).expect("a character of ISO-8859-1")).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +105,10 @@ fn challenge(x: &Exchange, wanted: &Wanted, scheme: &str, is_stale: bool) -> Str
         "ntlm" => "NTLM".into(),
         algorithm => {
             let mut text = format!("Digest {realm}, nonce=\"{}\", opaque=\"a,b\"", new_nonce(x));
-            text += &format!(", algorithm={algorithm}, charset=UTF-8");
+            text += &format!(", algorithm={algorithm}");
+            if !wanted.in_latin1 {
+                text += ", charset=UTF-8";
+            }
             if wanted.qop != "none" {
                 text += &format!(", qop=\"{}\"", wanted.qop);
             }
@@ -130,7 +150,8 @@ fn has(wanted: &Wanted, scheme: &str) -> bool {
 fn judge_digest(x: &Exchange, wanted: &Wanted, given: &HashMap<String, String>) -> State {
     let get = |name: &str| given.get(name).map(String::as_str).unwrap_or_default();
     let algorithm = get("algorithm");
-    let hash = |parts: &[&str]| hashed(algorithm, &parts.join(":"));
+    let hash = |parts: &[&str]| hashed(algorithm, parts.join(":").as_bytes());
+    let realm = if wanted.in_latin1 { latin1(&wanted.realm) } else { wanted.realm.as_bytes().to_vec() };
     let user = match wanted.hides_user {
         true => hash(&[&wanted.user, &wanted.realm]) == get("username") && get("userhash") == "true",
         false => is_user(given, &wanted.user),
@@ -150,7 +171,8 @@ fn judge_digest(x: &Exchange, wanted: &Wanted, given: &HashMap<String, String>) 
     if wanted.qop != "none" && !used.insert(get("nc").to_string()) {
         return State::Wrong;
     }
-    let mut a1 = hash(&[&wanted.user, &wanted.realm, &wanted.password]);
+    let parts = [wanted.user.as_bytes(), &realm, wanted.password.as_bytes()];
+    let mut a1 = hashed(algorithm, &parts.join(&b':'));
     if algorithm.ends_with("-sess") {
         a1 = hash(&[&a1, get("nonce"), get("cnonce")]);
     }
@@ -208,11 +230,11 @@ fn parameters(text: &str) -> HashMap<String, String> {
     found
 }
 
-fn hashed(algorithm: &str, text: &str) -> String {
+fn hashed(algorithm: &str, text: &[u8]) -> String {
     let bytes = match algorithm.trim_end_matches("-sess") {
-        "SHA-256" => digest::digest(&SHA256, text.as_bytes()).as_ref().to_vec(),
-        "SHA-512-256" => digest::digest(&SHA512_256, text.as_bytes()).as_ref().to_vec(),
-        _ => Md5::digest(text.as_bytes()).to_vec(),
+        "SHA-256" => digest::digest(&SHA256, text).as_ref().to_vec(),
+        "SHA-512-256" => digest::digest(&SHA512_256, text).as_ref().to_vec(),
+        _ => Md5::digest(text).to_vec(),
     };
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -57,12 +57,8 @@ pub(in crate::source::http) async fn send(
             drop(response.discard().await);
             return Err(Error::new(kind_of_status(status.as_u16()), at, what));
         }
-        let challenges: Vec<String> = response
-            .headers()
-            .get_all(PROXY_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok().map(String::from))
-            .collect();
+        let challenges = response.headers().get_all(PROXY_AUTHENTICATE).iter();
+        let challenges: Vec<Vec<u8>> = challenges.map(|value| value.as_bytes().to_vec()).collect();
         drop(response.discard().await);
         attempt.on_challenge(&challenges, &at)?;
     }

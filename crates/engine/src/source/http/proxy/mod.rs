@@ -122,22 +122,19 @@ impl Attempt<'_> {
     fn authorization(&mut self) -> Option<HeaderValue> {
         let login = self.gateway.proxy.login.as_ref()?;
         let mut known = self.gateway.known();
-        let secret = match self.challenge.as_mut().or(known.as_mut())? {
-            Accepted::Basic => credentials::basic(login)?,
+        match self.challenge.as_mut().or(known.as_mut())? {
+            Accepted::Basic => credentials::basic(login),
             Accepted::Digest(nonce) => {
                 nonce.answer(self.target, login, Sent { method: self.method, body: &[] })
             }
-        };
-        let mut value = HeaderValue::from_str(secret.expose()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        }
     }
 
     /// Handles a response with status 407. If the result is `Ok`, the request can be sent again.
     ///
     /// # Errors
     /// Returns `proxy.login` if the challenge cannot be answered.
-    fn on_challenge<S: AsRef<str>>(&mut self, challenges: &[S], at: &str) -> Result<(), Error> {
+    fn on_challenge(&mut self, challenges: &[Vec<u8>], at: &str) -> Result<(), Error> {
         let proxy = &self.gateway.proxy;
         let refused = |why: String| Err(Error::new(ErrorKind::ProxyLogin, at, format!("{proxy} {why}")));
         let Some(login) = &proxy.login else {
@@ -146,7 +143,7 @@ impl Attempt<'_> {
         if self.challenge.is_some() {
             return refused("did not accept the user name and the password".into());
         }
-        let challenges = challenge::read(challenges.iter().map(|one| one.as_ref().as_bytes()));
+        let challenges = challenge::read(challenges.iter().map(Vec::as_slice));
         self.challenge = match challenge::strongest(&challenges, login, Schemes::Any) {
             Some(Challenge::Basic(_)) => Some(Accepted::Basic),
             Some(Challenge::Digest(digest)) => {
@@ -289,5 +286,22 @@ impl Tunnel<'_> {
     /// Returns an error about the proxy. `what` says what the proxy did.
     fn error(&self, kind: ErrorKind, what: &str) -> Error {
         Error::new(kind, self.at, format!("{} {what}", self.gateway.proxy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realm_and_a_login_that_are_not_ascii_are_sent_to_the_proxy() {
+        let gateway = Gateway::new(Proxy::parse("http://m%C3%BC:pw@h:1").expect("a proxy"));
+        let mut attempt = gateway.attempt("CONNECT", "h:443");
+        let challenge = b"Digest realm=\"M\xfcnchen\", nonce=n".to_vec();
+        attempt.on_challenge(&[challenge], "").expect("it can be answered");
+        let value = attempt.authorization().expect("a value");
+        let start = b"Digest username=\"m\xc3\xbc\", realm=\"M\xfcnchen\"";
+        assert!(value.as_bytes().starts_with(start), "{}", value.as_bytes().escape_ascii());
+        assert!(value.is_sensitive());
     }
 }
