@@ -1,8 +1,8 @@
 //! The limits of hosts. They are stored for later runs in one small JSON text, `hosts.json`.
 //!
 //! Invariant: the text contains origins (scheme, host, port) and numbers, and nothing else. It has no path,
-//! no user name and no secret, and its length is limited. A limit is used unchanged for the time [`FRESH`],
-//! and it is removed after the time [`KEPT`].
+//! no user name and no secret, and its length is limited. A limit is used unchanged for the time `FRESH`,
+//! and it is removed after the time `KEPT`.
 
 use crate::concurrency::Learned;
 use serde::{Deserialize, Serialize};

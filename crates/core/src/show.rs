@@ -1,4 +1,4 @@
-//! Makes text safe to show: [`url`] removes secrets from a URL, and [`escaped`] replaces characters that
+//! Makes text safe to show: [`url()`] removes secrets from a URL, and [`escaped`] replaces characters that
 //! could move the cursor or reverse a line.
 //!
 //! Invariant: all text from outside passes through here before it reaches the screen, the log or the events.
@@ -96,7 +96,7 @@ pub fn url(url: &Url) -> String {
     shown.into()
 }
 
-/// Returns true if [`url`] removes anything from this URL.
+/// Returns true if [`url()`] removes anything from this URL.
 pub fn hides(whole: &Url) -> bool {
     let mut plain = whole.clone();
     plain.set_fragment(None);
