@@ -87,8 +87,11 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
                 Action::Fetch { .. } => {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
                 }
-                _ => assert!(count < ACTIONS_MOST, "the plan returns actions without end: {plan:?}"),
+                // A dropped connection is closed, so that there is one less too many. A cut one still counts.
+                Action::Drop { .. } => room.surplus = room.surplus.saturating_sub(1),
+                _ => {}
             }
+            assert!(count < ACTIONS_MOST, "the plan returns actions without end: {plan:?}");
         }
         let input = event(&mut choices);
         plan.on(now, input);
