@@ -350,6 +350,7 @@ impl Director {
             }
         }
     }
+
     /// Runs work on the disk on a thread that may block. If the work is `quick`, [`ShortCalls`] runs it.
     fn block(&self, id: JobId, quick: bool, work: impl FnOnce() -> Report + Send + 'static) {
         let (reports, span) = (self.reports.clone(), self.span(id));

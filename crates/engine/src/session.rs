@@ -72,7 +72,9 @@ impl Builder {
     /// Starts the session.
     ///
     /// # Errors
-    /// Returns an error if the certificates to trust ([`Settings::cacert`]) cannot be read.
+    /// Returns an error if the certificates to trust ([`Settings::cacert`]) or the client certificate and its
+    /// key ([`Settings::client_certificate`]) cannot be read, or if DNS over HTTPS ([`Settings::doh`]) cannot
+    /// be set up. With sources of its own ([`Builder::sources`]), a session starts without an error.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime with time and network enabled.
@@ -127,7 +129,9 @@ impl Session {
     /// Starts a session on the real network and disk.
     ///
     /// # Errors
-    /// Returns an error if the certificates to trust ([`Settings::cacert`]) cannot be read.
+    /// Returns an error if the certificates to trust ([`Settings::cacert`]) or the client certificate and its
+    /// key ([`Settings::client_certificate`]) cannot be read, or if DNS over HTTPS ([`Settings::doh`]) cannot
+    /// be set up.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime with time and network enabled.
@@ -179,7 +183,8 @@ impl Session {
         self.control(job, Control::Answer(answer));
     }
 
-    /// Answers all questions, now and later, with "retry".
+    /// Answers all open questions with "retry". From now on, failures are retried without a question, as with
+    /// [`OnError::Retry`](downhaul_core::settings::OnError::Retry), whatever the settings say.
     pub fn retry_all(&self) {
         self.command(Command::RetryAll);
     }

@@ -2,7 +2,8 @@
 //! unfinished file.
 //!
 //! All calls block. The engine makes them on blocking threads, and never on the threads for the network.
-//! Standard output and pipes ([`in_order`]) and the simulated disk of the testkit implement these traits too.
+//! Standard output and pipes (`in_order.rs`) and the simulated disk of the testkit implement these traits
+//! too.
 //!
 //! Invariant: a final name appears only through [`Part::publish`]. Until then, an older file of that name is
 //! unchanged.
@@ -188,11 +189,13 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
     /// that were written before are not changed. Returns true if all of `data` was written and none of it had
-    /// been written before. `end` is the end of the writer's segment. Bytes beyond it are not written.
+    /// been written before. `end` is the end of the writer's segment. Bytes beyond it are not written. The
+    /// value 0 means that the writer was dropped and must not write any more.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if the bytes differ from those of an adopted prefix, or the error of the
-    /// system. Any part of `data` may have been written then.
+    /// Returns `disk.failed` if the writer was dropped, or if the file has started again or has its final
+    /// name. Returns `resume.damaged` if the bytes differ from those of an adopted prefix, or the error of
+    /// the system. Any part of `data` may have been written then.
     fn write_at(
         &self,
         generation: Generation,
@@ -204,7 +207,7 @@ pub trait Part: Send + std::marker::Sync {
     /// Adds a record to the journal.
     ///
     /// # Errors
-    /// Returns the error of the system.
+    /// Returns an error if the file has started again or has its final name, or the error of the system.
     fn record(&self, generation: Generation, record: &[u8]) -> Result<(), Error>;
 
     /// Marks these bytes as not written, so that the next write replaces them. Returns false if bytes cannot

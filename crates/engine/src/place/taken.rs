@@ -1,8 +1,9 @@
 //! Reserves the paths of a run's files, in the order of its input.
 //!
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
-//! of the log. If several files have the same name, the numbers in their new names depend only on the order
-//! of the input.
+//! of the log. If lists or URLs give several files the same name, the numbers in their new names depend only
+//! on the order of the input. If servers give the same name, the numbers depend on the order of the
+//! responses.
 
 use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, PART, SafeName, same_file_key, side_files};
@@ -42,7 +43,8 @@ pub(super) struct ReservedPaths {
 
 #[derive(Default)]
 struct Names {
-    /// For the hash of each reserved path, the hash of the download that it is reserved for.
+    /// For the hash of each reserved path, the hash of the download that it was reserved for when the job was
+    /// queued. It is 0 for other paths.
     taken: HashMap<u64, u64>,
     /// The hashes of downloads that got a number, with the hash of their path without the number.
     numbered: HashSet<(u64, u64)>,
@@ -112,7 +114,7 @@ impl ReservedPaths {
 
     /// Returns true if paths are reserved for more than one job.
     pub(super) fn has_several(&self) -> bool {
-        // The hash 0 stands for the log and similar files.
+        // The hash 0 stands for the log and similar files, and for further paths of a job.
         self.names().taken.values().filter(|what| **what != 0).take(2).count() > 1
     }
 

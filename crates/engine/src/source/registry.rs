@@ -47,7 +47,9 @@ impl Sources {
     /// Returns a registry with HTTP for the schemes `http` and `https`.
     ///
     /// # Errors
-    /// Returns an error if the certificates to trust ([`Settings::cacert`]) cannot be read.
+    /// Returns an error if the certificates to trust ([`Settings::cacert`]) or the client certificate and its
+    /// key ([`Settings::client_certificate`]) cannot be read, or if DNS over HTTPS ([`Settings::doh`]) cannot
+    /// be set up.
     pub fn http(settings: &Settings) -> Result<Sources, Error> {
         let client = Arc::new(Client::new(Arc::new(settings.clone()))?);
         let http = move |url: &Url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>;

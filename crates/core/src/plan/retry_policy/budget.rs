@@ -54,7 +54,7 @@ impl Budget {
     }
 
     /// Decides if a failure is retried. No other code decides this. `best` is the highest number of bytes
-    /// that the file has had so far. `continues` is true if these bytes do not need to be fetched again.
+    /// that the file has had so far. `can_go_on` is true if these bytes do not need to be fetched again.
     pub(super) fn verdict(
         &mut self,
         error: &Error,

@@ -2,8 +2,8 @@
 //!
 //! `impl Transfer` is in two files. This file decides about requests, and `mod.rs` counts what arrives.
 //!
-//! Invariant: a second connection to a source is opened only after the first one showed that the source sends
-//! ranges.
+//! Invariant: until a source has sent a range, at most one request to it waits for a response while others of
+//! its connections deliver bytes.
 
 use super::{Assignment, NextAssignment, Transfer};
 use crate::concurrency::{Allowance, Observation};

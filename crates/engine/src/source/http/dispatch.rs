@@ -91,7 +91,7 @@ impl Dispatcher {
     /// Creates the dispatcher.
     ///
     /// # Errors
-    /// Returns an error if the certificates to trust cannot be read.
+    /// Returns an error if certificates or keys cannot be read, or if DNS over HTTPS cannot be set up.
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(&settings)?);
         let http1 = Pool::new(&settings, connector.clone());

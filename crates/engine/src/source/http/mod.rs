@@ -77,7 +77,7 @@ impl Client {
     /// Creates the client.
     ///
     /// # Errors
-    /// Returns an error if the certificates to trust cannot be read.
+    /// Returns an error if certificates or keys cannot be read, or if DNS over HTTPS cannot be set up.
     pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let dispatcher = dispatch::Dispatcher::new(settings.clone())?;
         let credentials = Store::new(settings.clone());

@@ -85,7 +85,7 @@ impl Connector {
     /// Creates the connector.
     ///
     /// # Errors
-    /// Returns an error if the certificates to trust cannot be read.
+    /// Returns an error if certificates or keys cannot be read, or if DNS over HTTPS cannot be set up.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
         Ok(Connector {
             tls: Tls::new(settings)?,
