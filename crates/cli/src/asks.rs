@@ -46,15 +46,14 @@ impl Asks {
     /// # Errors
     /// Returns `list.file` if no URL of the job may get the request.
     pub(crate) fn apply(&self, job: Job, settings: &Settings) -> Result<Job, Error> {
-        let mut job = match &self.sends {
+        let job = match &self.sends {
             Some(sends) => with_sends(job, sends, settings)?,
             None => job,
         };
-        let Some(range) = self.range else { return Ok(job) };
-        if !job.expected.is_empty() || job.chunks.is_some() || job.size.is_some() {
-            job.notes.push("what was given about the whole file is not compared with a range of it".into());
-        }
-        Ok(job.with_range(range))
+        Ok(match self.range {
+            Some(range) => job.with_range(range),
+            None => job,
+        })
     }
 
     /// Returns true if the request may change something on the server each time it is sent.

@@ -64,6 +64,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("http.gone", "Check the URL."),
     ("http.busy", "Try later, or with a smaller -j or -x."),
     ("http.later", "Run the same command again after that time."),
+    ("http.no_ranges", "Leave out --range to download the whole file."),
     ("content.coding", "--decode off saves it as it was sent."),
     ("redirect.too_many", "If they do not form a loop, --max-redirects allows more."),
     ("redirect.private", "Leave out --no-private if you trust the server that redirects."),

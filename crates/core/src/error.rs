@@ -212,6 +212,8 @@ kinds! {
         "the server answered with an unusable status";
     HttpRangeIgnored  "http.range_ignored"     Again  Remote  Connection Differs Discard May
         "the server does not support ranges, so the file starts again";
+    HttpNoRanges      "http.no_ranges"         Person Remote  Connection Refuses Keep    Fails
+        "the server sends no ranges, and --range needs them";
     HttpRangeWrong    "http.range_wrong"       Again  Remote  Connection Differs Discard May
         "the server sent another range than the requested one";
     HttpRangePast     "http.range_past"        Again  Remote  Connection Differs Discard May

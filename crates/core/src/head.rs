@@ -5,7 +5,7 @@
 //! lines is written again without these lines, so that the strict library reads the head as it was understood
 //! here. `docs/leniency.md` lists all cases for users.
 //!
-//! Invariant: a line about the end or the coding of the body (the names in [`MEANINGFUL`]) is never dropped.
+//! Invariant: a line about the end or the coding of the body (the names in `MEANINGFUL`) is never dropped.
 //! The line is read, or the whole response is refused. Otherwise an incomplete body, or the body of another
 //! response, could be used as the file (RFC 9112, section 11: response splitting and request smuggling).
 
@@ -331,8 +331,9 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-/// Returns true if a byte may be in the name of a header (RFC 9110, section 5.6.2).
-fn is_token(byte: u8) -> bool {
+/// Returns true for a character of a token (RFC 9110, section 5.6.2), such as the name of a header or a
+/// method.
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

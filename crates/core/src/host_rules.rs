@@ -154,7 +154,7 @@ impl HostRules {
     /// rules have a header of the same name, the header of the more precise rule is used.
     pub fn headers(&self, url: &Url) -> Vec<(&str, &Secret)> {
         let mut headers: Vec<(&str, &Secret)> = Vec::new();
-        for (_, options) in self.0.iter().filter(|(pattern, _)| pattern.trusts(url)) {
+        for options in self.trusting(url) {
             let above = headers.len();
             for (name, value) in &options.headers.0 {
                 let is_there = headers.iter().take(above).any(|(other, _)| other.eq_ignore_ascii_case(name));

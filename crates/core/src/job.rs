@@ -61,7 +61,7 @@ pub struct Job {
     /// others.
     pub sends: Option<Sends>,
     /// The only bytes of the file that are wanted. Digests and the size of the whole file are not compared
-    /// with them.
+    /// with them. If the settings require a digest from a list or a signature, the job fails.
     pub range: Option<ByteRange>,
     /// The waiting job with the highest priority starts next, and gets further connections first.
     pub priority: i32,
@@ -206,22 +206,34 @@ impl Job {
         self
     }
 
-    /// Downloads only these bytes of the file. The digests and the size of the whole file are removed from
-    /// the job.
+    /// Downloads only these bytes of the file; see [`Job::range`].
     #[must_use]
     pub fn with_range(mut self, range: ByteRange) -> Self {
         self.range = Some(range);
-        self.expected.clear();
-        (self.chunks, self.size) = (None, None);
+        self.forget_whole();
         self
+    }
+
+    /// Removes the digests and the size of the whole file if only a range of the file is wanted, and adds a
+    /// note about that. A session does this for each job that is added.
+    pub fn forget_whole(&mut self) {
+        let has_facts = !self.expected.is_empty() || self.chunks.is_some() || self.size.is_some();
+        if self.range.is_some() && has_facts {
+            self.expected.clear();
+            (self.chunks, self.size) = (None, None);
+            self.notes.push("what was given about the whole file is not compared with a range of it".into());
+        }
     }
 
     /// Returns a text for the request of the job: its method, body and range, and the headers by which a
     /// server chooses the content. The text has no secrets and is the same in every run. Returns `None` if
     /// the job is a plain GET of the whole file without such headers. Partial files and records of different
-    /// variants are not mixed. `session` has the headers of the settings.
-    pub fn variant(&self, session: &Headers) -> Option<String> {
-        asks::variant(self.sends.as_ref(), self.range, &[session, &self.headers])
+    /// variants are not mixed. `of_settings` are the headers of the settings.
+    pub(crate) fn variant<'h>(
+        &'h self,
+        of_settings: impl Iterator<Item = (&'h str, &'h Secret)>,
+    ) -> Option<String> {
+        asks::variant(self.sends.as_ref(), self.range, of_settings.chain(self.headers.iter()))
     }
 
     /// Sets the priority; see [`Job::priority`].

@@ -103,7 +103,7 @@ pub struct Settings {
     pub header_origins: BTreeSet<String>,
     /// Headers (host or host:port, name, value) for hosts to which redirects or documents lead.
     pub headers_for: Vec<(String, String, Secret)>,
-    /// Options for some hosts only. The options of a [`Job`](crate::job::Job) have precedence over them.
+    /// Options for some hosts only. The options of a [`Job`] have precedence over them.
     pub for_hosts: HostRules,
     /// The login for the origin of each given URL, and for no other. A login in a URL has precedence.
     pub user: Option<Login>,
@@ -176,6 +176,22 @@ impl Settings {
     /// is not a plain GET may differ each time, so it is not resumed.
     pub fn resume_of(&self, job: &Job) -> Resume {
         if job.sends.is_some() { Resume::Forget } else { self.resume }
+    }
+
+    /// Returns what to do if the final name of this job exists.
+    pub fn if_exists_of(&self, job: &Job) -> IfExists {
+        job.if_exists.unwrap_or(self.if_exists)
+    }
+
+    /// Returns a text for the request that a job sends to this URL: its method, body and range, and the
+    /// headers by which a server chooses the content. The text has no secrets and is the same in every run.
+    /// Returns `None` for a plain GET of the whole file without such headers. Partial files and records of
+    /// different variants are not mixed. A redirect may lead to any host of [`Settings::headers_for`], so all
+    /// of those headers count.
+    pub fn variant_of(&self, job: &Job, url: &Url) -> Option<String> {
+        let of_redirects = self.headers_for.iter().map(|(_, name, value)| (name.as_str(), value));
+        let of_rules = self.for_hosts.headers(url).into_iter();
+        job.variant(self.headers.iter().chain(of_rules).chain(of_redirects))
     }
 
     /// Returns true if the headers may be sent to this URL of a job.
@@ -300,6 +316,7 @@ setters! {
     with_http_version http_version HttpVersion,
     with_decode decode bool,
     with_headers headers Headers,
+    with_header_origins header_origins BTreeSet<String>,
     with_headers_for headers_for Vec<(String, String, Secret)>,
     with_for_hosts for_hosts HostRules,
     with_user user Option<Login>,

@@ -3,15 +3,19 @@
 
 use bytes::Bytes;
 use downhaul_engine::core::error::{Pause, Why};
+use downhaul_engine::core::job::ByteRange;
+use downhaul_engine::core::settings::ChecksumList;
+use downhaul_engine::core::signature::Keys;
 use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
 use downhaul_engine::{
-    AsyncWriter, Error, ErrorKind, Event, EventKind, Events, IfExists, Job, JobId, OnError, Phase, Remove,
-    Session, Settings, Summary,
+    Algorithm, AsyncWriter, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists, Job, JobId,
+    OnError, Phase, Remove, Session, Settings, Summary, Verify,
 };
-use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
+use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::net_sim::host::{Allows, SimHost};
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
@@ -590,4 +594,85 @@ fn a_pause_without_end_and_a_job_without_a_url_do_not_end_a_session() {
         }
         assert_eq!(codes, ["url.invalid", "run.stopped"]);
     });
+}
+
+/// This test uses real sockets and the real disk.
+#[tokio::test]
+async fn the_rule_of_a_job_for_existing_files_has_precedence_over_that_of_the_session() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = |path: &str| Url::parse(&server.url(path)).expect("a URL");
+    for name in ["mine", "error"] {
+        std::fs::write(folder.path().join(name), b"my own notes").expect("written");
+    }
+    let settings = Settings::default().with_output(folder.path()).with_retries(0);
+    let session = Session::start(settings.with_if_exists(IfExists::Error)).expect("starts");
+    let jobs = [
+        // The server may give the name, so another name would do.
+        (Job::new(url("well_behaved/1000/mine")).with_if_exists(IfExists::Overwrite), true),
+        (Job::new(url("well_behaved/1000/error")), false),
+    ];
+    for (job, _) in jobs {
+        session.add(job).await.expect("is open");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", folder.path().join("link")).expect("a link");
+        let job = Job::new(url("well_behaved/1000/link")).to_path("link");
+        session.add(job.with_if_exists(IfExists::Overwrite)).await.expect("is open");
+    }
+    let summary = session.finish().await;
+    let links = u64::from(cfg!(unix));
+    assert_eq!((summary.finished, summary.failed), (1 + links, 1));
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect("a file");
+    assert!(read("mine") == content("mine", 1000) && read("error") == b"my own notes");
+    // The other way round: the session would choose another name, and the job must not.
+    std::fs::write(folder.path().join("mine"), b"my own notes").expect("written");
+    let settings = Settings::default().with_output(folder.path()).with_retries(0);
+    let session = Session::start(settings.with_if_exists(IfExists::Check)).expect("starts");
+    let other = Job::new(url("well_behaved/1000/mine?other")).with_if_exists(IfExists::Error);
+    session.add(other).await.expect("is open");
+    let summary = session.finish().await;
+    assert_eq!((summary.finished, summary.failed), (0, 1));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2 + links as usize);
+}
+
+/// This test uses real sockets and the real disk.
+#[tokio::test]
+async fn a_range_is_not_compared_with_digests_of_the_whole_file() {
+    let server = Server::start();
+    let whole = content("f", 1000);
+    let digest = Digest::from_hex(Algorithm::Sha256, &sha256(&whole)).expect("a digest");
+    server.put("/well_behaved/1000/SHA256SUMS", format!("{}  f\n", sha256(&whole)).into_bytes());
+    let url = Url::parse(&server.url("well_behaved/1000/f")).expect("a URL");
+    let range = ByteRange { first: 10, last: Some(19) };
+    let key = Keys::read(Signer::new(1).key_file().as_bytes()).expect("a key");
+    let list = ChecksumList::Url(url.join("SHA256SUMS").expect("a URL"));
+    let plain = Settings::default;
+    for (settings, code) in [
+        (plain(), None),
+        (plain().with_checksums(Some(list.clone())), None),
+        (plain().with_verify(Verify::Find), None),
+        (plain().with_verify(Verify::Require), Some("digest.missing")),
+        (plain().with_verify(Verify::Listed), Some("digest.unlisted")),
+        (plain().with_checksums(Some(list)).with_verify(Verify::Listed), Some("digest.unlisted")),
+        (plain().with_signed_by(Some(key)), Some("signature.missing")),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let session = Session::start(settings.with_output(folder.path()).with_retries(0)).expect("starts");
+        let mut events = session.events();
+        // The order of the calls does not matter.
+        let job = Job::new(url.clone()).with_range(range).with_checksum(digest.clone()).with_size(1000);
+        session.add(job).await.expect("is open");
+        let summary = session.finish().await;
+        let mut failure = None;
+        while let Some(event) = events.next().await {
+            if let EventKind::Failed { error, .. } = &event.kind {
+                failure = Some(error.code.clone());
+            }
+        }
+        assert_eq!(failure.as_deref(), code);
+        let file = std::fs::read(folder.path().join("f")).ok();
+        assert_eq!(file.as_deref(), code.is_none().then_some(&whole[10..20]), "{summary:?}");
+    }
 }

@@ -231,3 +231,50 @@ fn another_accept_header_asks_the_server_again() {
     assert!(csv.status == 1 && csv.stderr.contains("already exists"), "{}", csv.stderr);
     assert!(!csv.stderr.contains("as downloaded on"), "{}", csv.stderr);
 }
+
+#[test]
+fn another_accept_header_of_a_host_rule_or_for_a_redirect_asks_the_server_again() {
+    let server = Server::start();
+    let host = format!("127.0.0.1:{}", server.port());
+    let sections = |place: &Place, name: &str, accept: &str| {
+        place.write(name, format!("[host.\"http://{host}\"]\nheader = ['Accept: {accept}']\n"));
+    };
+    let place = Place::new();
+    sections(&place, "json.toml", "application/json");
+    sections(&place, "csv.toml", "text/csv");
+    let (json, csv) = ("Accept: application/json", "Accept: text/csv");
+    for (name, first, then) in [
+        ("a", ["--config", "json.toml", "-4"], ["--config", "csv.toml", "-4"]),
+        ("b", ["--header-for", &host, json], ["--header-for", &host, csv]),
+    ] {
+        let url = server.put(&format!("/{name}"), b"{\"a\": 1}".to_vec());
+        let run = |args: [&str; 3]| place.run(&[&[url.as_str()], &args[..]].concat());
+        place.assert_exact(&run(first), name, b"{\"a\": 1}");
+        let same = run(first);
+        assert!(same.status == 0 && same.stderr.contains("as downloaded on"), "{}", same.stderr);
+        server.put(&format!("/{name}"), b"a\n1\n".to_vec());
+        let other = run(then);
+        assert!(other.status == 1 && other.stderr.contains("already exists"), "{name}: {}", other.stderr);
+    }
+}
+
+#[test]
+fn bytes_of_two_accept_headers_of_a_host_rule_are_never_joined() {
+    let server = Server::start();
+    let place = Place::new();
+    let target = format!("capped/{LARGE}/f?rate=4000000");
+    let rule = |accept: &str| {
+        let port = server.port();
+        place.write("c.toml", format!("[host.\"http://127.0.0.1:{port}\"]\nheader = ['Accept: {accept}']\n"));
+    };
+    rule("application/json");
+    stop(&place, &[&server.url(&target), "-x1", "--config", "c.toml"], "f.part");
+    rule("text/csv");
+    let before = server.requests().len();
+    let out = place.run(&[&server.url(&target), "-x1", "--config", "c.toml"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert!(place.file("f").is_some_and(|file| file == content("f", LARGE)), "{}", out.stderr);
+    let requests = server.requests().split_off(before);
+    assert!(requests.iter().all(|one| one.header("range").is_none()), "the file starts again");
+    assert!(place.file("f.part").is_some(), "the partial file of the other header stays");
+}

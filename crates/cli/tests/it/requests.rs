@@ -192,7 +192,7 @@ fn a_range_is_resumed_within_itself() {
 fn a_range_that_cannot_be_had_is_a_clear_failure() {
     let server = Server::start();
     for (path, args, status, says) in [
-        ("no_ranges/1000/f", &["--range", "5-9"][..], 1, "it sends the whole file"),
+        ("no_ranges/1000/f", &["--range", "5-9"][..], 1, "the server sends no ranges"),
         ("well_behaved/1000/f", &["--range", "1000-"], 1, ""),
         ("well_behaved/1000/f", &["--range", "9-5"], 2, "it must be like 0-999"),
         ("well_behaved/1000/f", &["--range", "-5"], 2, "it must be like 0-999"),
@@ -292,4 +292,40 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
     assert!(out.status == 2 && out.stderr.contains("use -q"), "{}", out.stderr);
     let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-o", "g"]);
     place.assert_exact(&out, "g", &content("f", 10));
+}
+
+#[test]
+fn continue_does_not_replace_a_file_with_the_response_to_another_request() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    for other in [&["--data", "a=1"][..], &["--json", "{}"], &["-X", "PUT"]] {
+        let place = Place::new();
+        let beginning = &content("f", 1000)[..10];
+        place.write("f", beginning);
+        let before = server.requests().len();
+        for (if_exists, status) in [("check", 1), ("error", 1), ("skip", 0)] {
+            let out = place.run(&[&[url.as_str(), "-c", "--if-exists", if_exists], other].concat());
+            assert_eq!(out.status, status, "{other:?} {if_exists}: {}", out.stderr);
+            assert_eq!(place.file("f").as_deref(), Some(beginning), "{other:?} {if_exists}: {}", out.stderr);
+        }
+        assert_eq!(server.requests().len(), before, "the request is not sent");
+        let out = place.run(&[&[url.as_str(), "-c", "--if-exists", "overwrite"], other].concat());
+        place.assert_exact(&out, "f", &content("f", 1000));
+    }
+}
+
+#[test]
+fn a_range_fails_at_once_if_the_server_sends_no_ranges() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&server.url("no_ranges/3000000/f"), "--range", "5-9"]);
+    place.assert_failed(&out, 1, "the server sends no ranges, and --range needs them");
+    assert!(out.stderr.contains("Leave out --range"), "{}", out.stderr);
+    assert!(!out.stderr.contains("starts again") && !out.stderr.contains("To resume"), "{}", out.stderr);
+    assert_eq!(server.requests().len(), 1, "it is not tried again");
+    // Another mirror may send ranges.
+    let sums = [server.url("no_ranges/3000000/g"), server.url("well_behaved/3000000/g")];
+    place.write("list", format!("{{\"urls\": [\"{}\", \"{}\"], \"name\": \"g\"}}\n", sums[0], sums[1]));
+    let out = place.run(&["-i", "list", "--range", "5-9"]);
+    place.assert_exact(&out, "g", &content("g", 3_000_000)[5..10]);
 }

@@ -7,6 +7,7 @@
 
 use super::digest::DigestChallenge;
 use super::octets;
+use crate::head::is_token;
 use crate::secret::Login;
 
 /// The highest number of challenges that are read from one response. Servers send one for each scheme and
@@ -111,7 +112,7 @@ impl<'t> Reader<'t> {
     fn challenge(&mut self) -> Option<(&'t str, Vec<Parameter>)> {
         loop {
             self.skip(|c| c == ',' || c.is_ascii_whitespace());
-            let scheme = self.take(is_token);
+            let scheme = self.take(is_of_token);
             if !scheme.is_empty() {
                 if self.rest.starts_with([' ', '\t']) && self.token68().is_some() {
                     return Some((scheme, Vec::new()));
@@ -138,7 +139,7 @@ impl<'t> Reader<'t> {
         loop {
             let before = self.rest;
             self.skip(|c| c == ',' || c.is_ascii_whitespace());
-            let name = self.take(is_token);
+            let name = self.take(is_of_token);
             self.skip(|c| c.is_ascii_whitespace());
             let Some(rest) = self.rest.strip_prefix('=').filter(|_| !name.is_empty()) else {
                 // Another scheme, the end of the text, or something that cannot be understood follows.
@@ -183,9 +184,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Returns true for a character of a token (RFC 9110, section 5.6.2).
-fn is_token(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+fn is_of_token(c: char) -> bool {
+    u8::try_from(c).is_ok_and(is_token)
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Origin {
     }
 
     /// Returns the origin of the content that a job gets from this URL. `variant` is the result of
-    /// [`Job::variant`](crate::job::Job::variant).
+    /// [`Settings::variant_of`](crate::settings::Settings::variant_of).
     pub fn of_variant(url: &Url, variant: Option<&str>, key: &Key) -> Origin {
         let Some(variant) = variant else { return Origin::of(url, key) };
         let mut url = url.clone();

@@ -1,7 +1,8 @@
 //! The requests of a job that are not a GET of the whole file: requests with another method or a body, and
 //! requests for a range of the file.
 
-use super::Headers;
+use crate::head::is_token;
+use crate::secret::Secret;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,8 +25,6 @@ impl Sends {
     /// # Errors
     /// Returns the reason why the method cannot be used, in words for the user.
     pub fn new(method: &str, body: Option<(Body, &str)>) -> Result<Sends, String> {
-        // The characters of a token (RFC 9110, section 5.6.2).
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if method.is_empty() || !method.bytes().all(is_token) {
             return Err("it must be a method of HTTP, such as POST".into());
         }
@@ -128,10 +127,10 @@ impl ByteRange {
 
 /// Returns a text for the request of a job. The text is the same in every run. Returns `None` if the request
 /// is a GET of the whole file without headers by which the server chooses the content.
-pub(super) fn variant(
+pub(super) fn variant<'h>(
     sends: Option<&Sends>,
     range: Option<ByteRange>,
-    headers: &[&Headers],
+    headers: impl Iterator<Item = (&'h str, &'h Secret)>,
 ) -> Option<String> {
     let range = range.map(|range| match range.last {
         Some(last) => format!("{}-{last}", range.first),
@@ -144,11 +143,10 @@ pub(super) fn variant(
 /// Returns a text for the headers by which a server chooses between several contents of one URL, or `None` if
 /// there are no such headers. They are `Accept` and similar ones (RFC 9110, section 12.5), and `Prefer` (RFC
 /// 7240). Headers with logins are not used, since tokens change from run to run.
-fn choice(headers: &[&Headers]) -> Option<String> {
+fn choice<'h>(headers: impl Iterator<Item = (&'h str, &'h Secret)>) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
-    let all = headers.iter().flat_map(|headers| &headers.0);
     let mut count = 0;
-    for (name, value) in all.map(|(name, value)| (name.to_ascii_lowercase(), value)) {
+    for (name, value) in headers.map(|(name, value)| (name.to_ascii_lowercase(), value)) {
         if name.starts_with("accept") || name == "prefer" {
             count += 1;
             hasher.update(name.as_bytes()).update(b": ");
@@ -162,6 +160,11 @@ fn choice(headers: &[&Headers]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Headers;
+
+    fn variant(sends: Option<&Sends>, range: Option<ByteRange>, headers: &[&Headers]) -> Option<String> {
+        super::variant(sends, range, headers.iter().flat_map(|headers| headers.iter()))
+    }
 
     #[test]
     fn methods_and_redirects_are_those_of_browsers() {

@@ -3,6 +3,7 @@
 //! Invariant: no error contains a value, which may be a secret.
 
 use super::{Headers, Url};
+use crate::head::is_token;
 use crate::secret::Secret;
 
 /// Headers that only downhaul itself may set. With other values, offsets and digests would be wrong.
@@ -19,6 +20,11 @@ const OURS: [&str; 9] = [
 ];
 
 impl Headers {
+    /// Returns the names and the values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// Reads `Name: value`.
     ///
     /// # Errors
@@ -34,8 +40,6 @@ impl Headers {
     /// Returns what is wrong, in words for the user and without the value.
     pub fn check(name: &str, value: &str) -> Result<(String, String), String> {
         let (name, value) = (name.trim(), value.trim());
-        // The characters of a token (RFC 9110, section 5.6.2).
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err("the name before the colon is not a header name".into());
         }

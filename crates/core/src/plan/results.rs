@@ -258,13 +258,13 @@ impl Plan {
         if self.sources.has_other(source) {
             return true;
         }
-        // Other mirrors may have been dropped too soon. To use them again costs a retry.
-        let last = for_good && !self.transfer.is_active() && self.retry.left() > 0;
-        if !last || !self.sources.revive_others(source) {
+        if !for_good || self.transfer.is_active() {
             return false;
         }
-        let wait = self.retry.spend();
-        self.try_again(now, error, wait);
+        match self.retry.decide_on_last_mirror(source, &mut self.sources) {
+            Some(wait) => self.try_again(now, error, wait),
+            None => return false,
+        }
         true
     }
 

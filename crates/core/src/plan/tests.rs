@@ -61,7 +61,11 @@ fn steps(plan: &mut Plan, now: Duration) -> Vec<Action> {
 
 /// Returns a plan whose first worker has written `bytes` of 100,000.
 fn half_done(etag: &str, bytes: u64) -> Plan {
-    let mut plan = Plan::new(rules());
+    half_done_with(rules(), etag, bytes)
+}
+
+fn half_done_with(rules: Rules, etag: &str, bytes: u64) -> Plan {
+    let mut plan = Plan::new(rules);
     assert_eq!(steps(&mut plan, NOW), [Action::Fetch { worker: 1, source: 0, from: 0, to: None }]);
     let remote = response(200, &[("content-length", "100000"), ("etag", etag)]);
     plan.on(NOW, Input::Opened { worker: 1, remote });
@@ -200,4 +204,26 @@ fn surplus_workers_are_stopped_and_one_stays() {
         !fetches(&drive(&mut plan, then, 1, 0)).is_empty(),
         "the segments of the stopped workers are free again"
     );
+}
+
+#[test]
+fn a_valid_response_to_a_probe_is_used_although_the_first_connection_broke_before_it() {
+    let sizes = Sizes { single_below: 0, segment_least: 1_000, split_least: 1_000, ..Sizes::FILE };
+    let mut plan = half_done_with(Rules { connections: Some(2), sizes, ..rules() }, "\"a\"", 10_000);
+    let actions = steps(&mut plan, NOW * 2);
+    let probe = actions.iter().find_map(|action| match action {
+        Action::Fetch { worker: 2, from, to: Some(to), .. } => Some((*from, *to)),
+        _ => None,
+    });
+    let (from, to) = probe.unwrap_or_else(|| panic!("{actions:?}"));
+    assert!(from > 10_000 && to <= 100_000, "{actions:?}");
+    let broken = Err(Error::new(ErrorKind::NetReset, "", ""));
+    plan.on(NOW * 2, Input::Ended { worker: 1, result: broken });
+    steps(&mut plan, NOW * 2);
+    let range = format!("bytes {from}-{}/100000", to - 1);
+    let remote = response(206, &[("content-range", range.as_str()), ("etag", "\"a\"")]);
+    plan.on(NOW * 2, Input::Opened { worker: 2, remote });
+    let actions = steps(&mut plan, NOW * 2);
+    let accepted = Action::Accept { worker: 2, skip: 0, at: from, end: Some(to) };
+    assert!(actions.contains(&accepted), "{actions:?}");
 }

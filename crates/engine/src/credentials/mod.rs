@@ -172,10 +172,10 @@ impl Store {
             permit.authorize(SecretKind::Bearer, token);
         }
         if SecretKind::Header.may_go(going) {
-            permit.add_headers(SecretKind::Header, headers(&self.settings.headers));
+            permit.add_headers(SecretKind::Header, self.settings.headers.iter());
         }
         if let Some(job) = asking.headers.filter(|_| SecretKind::JobHeader.may_go(going)) {
-            permit.add_headers(SecretKind::JobHeader, headers(job));
+            permit.add_headers(SecretKind::JobHeader, job.iter());
         }
         if SecretKind::HeaderFor.may_go(going) {
             let named = self.settings.headers_for.iter().filter(|(host, ..)| is_host(url, host));
@@ -355,10 +355,6 @@ fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
 /// Returns the seconds since 1970. Cookies are compared with this time to find those that have expired.
 fn now() -> Time {
     clock::wall().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-fn headers(headers: &Headers) -> impl Iterator<Item = (&str, &Secret)> {
-    headers.0.iter().map(|(name, value)| (name.as_str(), value))
 }
 
 /// Returns true if a URL has the host that the user named, as `HOST` (with the usual port) or `HOST:PORT`.

@@ -128,9 +128,8 @@ impl Director {
         let reports = self.reports.clone();
         // An existing file may be read to compute its digests, and a partial file may be examined. Both may
         // take a long time.
-        let compares =
-            matches!(spec.if_exists.unwrap_or(settings.if_exists), IfExists::Update | IfExists::Check)
-                && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
+        let compares = matches!(settings.if_exists_of(&spec), IfExists::Update | IfExists::Check)
+            && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let resume = settings.resume_of(&spec);
         let small = resume == Resume::Auto

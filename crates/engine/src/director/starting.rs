@@ -35,23 +35,31 @@ impl Director {
         };
         self.reporter.publish(Some(id), queued);
         match job {
-            Ok(spec) => match self.places.reserve(id, &spec) {
-                Reserved::Path => {
-                    self.queue.push(id, spec);
-                    self.catch_up(id);
-                }
-                Reserved::Same => {
-                    let path = SafeName::from_url(&spec.urls[0]).to_string();
-                    let reason = "is in the list already, from the same URL: it is fetched once".to_string();
-                    self.reporter.publish(Some(id), EventKind::skipped(path, reason));
-                    self.summary.skipped += 1;
-                }
-                Reserved::Taken => {
-                    let at = spec.destination.given_name().unwrap_or_default();
-                    self.fail_unstarted(id, &Error::new(ErrorKind::NameTaken, at, ""));
-                }
-            },
+            Ok(mut spec) => {
+                spec.forget_whole();
+                self.reserve(id, spec);
+            }
             Err(error) => self.fail_unstarted(id, &error),
+        }
+    }
+
+    /// Reserves the name of a job. The job then waits for its turn.
+    fn reserve(&mut self, id: JobId, spec: Job) {
+        match self.places.reserve(id, &spec) {
+            Reserved::Path => {
+                self.queue.push(id, spec);
+                self.catch_up(id);
+            }
+            Reserved::Same => {
+                let path = SafeName::from_url(&spec.urls[0]).to_string();
+                let reason = "is in the list already, from the same URL: it is fetched once".to_string();
+                self.reporter.publish(Some(id), EventKind::skipped(path, reason));
+                self.summary.skipped += 1;
+            }
+            Reserved::Taken => {
+                let at = spec.destination.given_name().unwrap_or_default();
+                self.fail_unstarted(id, &Error::new(ErrorKind::NameTaken, at, ""));
+            }
         }
     }
 

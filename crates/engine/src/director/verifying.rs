@@ -141,10 +141,10 @@ impl Director {
         running.advance(|stage| stage.verified(now));
         let Stage::Publishing { file, .. } = &running.stage else { return };
         let (part, path) = (file.part.clone(), file.path.clone());
-        let if_exists = running.spec.if_exists.unwrap_or(self.settings.if_exists);
-        let replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update)
-            || self.settings.resume == Resume::Repair;
-        let continues = self.settings.resume == Resume::Adopt;
+        let resume = self.settings.resume_of(&running.spec);
+        let if_exists = self.settings.if_exists_of(&running.spec);
+        let replace = matches!(if_exists, IfExists::Overwrite | IfExists::Update) || resume == Resume::Repair;
+        let continues = resume == Resume::Adopt;
         let modified = file.modified.filter(|_| self.settings.keep_mtime);
         let from = running.plan.fetched_from().filter(|_| self.settings.attributes != Attributes::None);
         let attach = from.map(|(origin, validator)| {

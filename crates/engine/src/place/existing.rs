@@ -33,12 +33,13 @@ impl Places {
             return Ok((path, Place::Free { path: shown, left }));
         };
         self.disk.tidy(&path);
+        let if_exists = self.settings.if_exists_of(wanted.spec);
         match there.instead {
             Some(NoFile::Folder) => return Err(Error::new(ErrorKind::FileIsFolder, shown, "")),
             Some(NoFile::Device) => return Err(Error::new(ErrorKind::FileIsDevice, shown, "")),
-            Some(NoFile::Link) if self.settings.if_exists != IfExists::Overwrite => {
+            Some(NoFile::Link) if if_exists != IfExists::Overwrite => {
                 let why = "it is a symbolic link that leads nowhere";
-                return match self.settings.if_exists {
+                return match if_exists {
                     IfExists::Skip => Ok((path.clone(), stays(&path, &format!("already exists: {why}")))),
                     _ => Err(Error::new(ErrorKind::FileExists, shown, why)),
                 };
@@ -49,7 +50,7 @@ impl Places {
             }
             None => {}
         }
-        let place = match (self.settings.resume, self.if_exists(wanted.spec)) {
+        let place = match (self.settings.resume_of(wanted.spec), if_exists) {
             // The existing file is continued. It is replaced when the new file is complete.
             (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, wanted)?,

@@ -61,14 +61,14 @@ impl Places {
 
     /// Returns the origin of the file that a job downloads from this URL.
     pub(crate) fn origin(&self, spec: &Job, url: &url::Url) -> Origin {
-        Origin::of_variant(url, spec.variant(&self.settings.headers).as_deref(), &self.settings.key)
+        Origin::of_variant(url, self.settings.variant_of(spec, url).as_deref(), &self.settings.key)
     }
 
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
         let server_chooses = spec.destination == Destination::Server;
-        let may_change = server_chooses || self.if_exists(spec) == IfExists::Rename;
+        let may_change = server_chooses || self.settings.if_exists_of(spec) == IfExists::Rename;
         let first = &spec.urls[0];
         if let Some(file) = first.query().and_then(|_| self.origin(spec, first).signed_file()) {
             self.signed().entry(file).and_modify(|several| *several = true).or_default();
@@ -129,7 +129,7 @@ impl Places {
             .filter(|_| spec.destination == Destination::Server)
             .and_then(|remote| self.named(spec, Some(remote)));
         let base = said.filter(|said| *said != wished);
-        if self.if_exists(spec) == IfExists::Rename {
+        if self.settings.if_exists_of(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
             return self.first(*job, &base, |path| Ok(self.disk.look(path)?.is_none()));
         }
@@ -139,7 +139,7 @@ impl Places {
             return Ok(reserved);
         }
         // With `--if-exists error`, the file must not get another name.
-        let fails = self.settings.if_exists == IfExists::Error;
+        let fails = self.settings.if_exists_of(spec) == IfExists::Error;
         if let Some(own) = self.own(wanted, base.as_ref().unwrap_or(&wished))? {
             return Ok(own);
         }
@@ -226,11 +226,6 @@ impl Places {
         Err(Error::new(ErrorKind::NameTaken, base.to_string_lossy(), "all its numbered forms are in use too"))
     }
 
-    /// Returns what to do if the final name of a job exists.
-    fn if_exists(&self, job: &Job) -> IfExists {
-        job.if_exists.unwrap_or(self.settings.if_exists)
-    }
-
     /// Returns the path from the list or the URL, or `None` for standard output.
     fn wished(&self, spec: &Job) -> Option<PathBuf> {
         match &spec.destination {
@@ -250,13 +245,8 @@ impl Places {
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
-        self.hasher.hash_one((
-            urls,
-            digests,
-            spec.size,
-            spec.chunks.is_some(),
-            spec.variant(&self.settings.headers),
-        ))
+        let variants: Vec<_> = spec.urls.iter().map(|url| self.settings.variant_of(spec, url)).collect();
+        self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some(), variants))
     }
 
     /// Returns true if there is a partial file that this job may continue.

@@ -53,7 +53,7 @@
 
 pub(crate) mod http;
 mod registry;
-mod slice;
+pub(crate) mod slice;
 
 pub use downhaul_core::remote::{Links, Remote, Span, StatedSize, Validator};
 pub use registry::{Factory, Sources};

@@ -7,10 +7,29 @@ use super::{Opened, Request, Source};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::job::ByteRange;
 use downhaul_core::remote::{Links, Remote, Span};
+use downhaul_core::settings::{Settings, Verify};
 use downhaul_core::show;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+
+/// Checks that a part of a file may be downloaded without verification. Checksum lists and signatures are for
+/// whole files. `name` is the name of the file.
+///
+/// # Errors
+/// Returns an error if the settings require a digest or a signature.
+pub(crate) fn check_unverified(settings: &Settings, name: &str) -> Result<(), Error> {
+    let why = |what: &str| format!("{what} whole files, and only a range of this one is wanted");
+    if settings.signed_by.is_some() {
+        return Err(Error::new(ErrorKind::SignatureMissing, name, why("signatures are for")));
+    }
+    let kind = match settings.verify {
+        Verify::Require => ErrorKind::DigestMissing,
+        Verify::Listed => ErrorKind::DigestUnlisted,
+        Verify::Off | Verify::Auto | Verify::Find => return Ok(()),
+    };
+    Err(Error::new(kind, name, why("checksum lists have the digests of")))
+}
 
 /// A part of the file behind a source.
 pub(crate) struct Slice {
@@ -26,7 +45,7 @@ impl Slice {
     /// Returns the request for the same bytes of the whole file.
     fn of_whole(&self, mut request: Request) -> Request {
         let ByteRange { first, last } = self.range;
-        let end = last.map(|last| last + 1);
+        let end = last.map(|last| last.saturating_add(1));
         request.from = request.from.saturating_add(first);
         request.to = match request.to.map(|to| to.saturating_add(first)) {
             Some(to) => Some(end.map_or(to, |end| end.min(to))),
@@ -40,15 +59,15 @@ impl Slice {
     /// Changes the facts about the whole file into those about the part.
     ///
     /// # Errors
-    /// Returns `http.range_ignored` if the source sends the whole file, and `http.range_past` if the file
-    /// ends before the part begins.
+    /// Returns `http.no_ranges` if the source sends the whole file, and `http.range_past` if the file ends
+    /// before the part begins.
     fn of_part(&self, mut remote: Remote, is_about: bool, wants_all: bool) -> Result<Remote, Error> {
         let ByteRange { first, last } = self.range;
         let fail = |kind, why: &str| Error::new(kind, show::url(&remote.url), why);
         let past = || fail(ErrorKind::HttpRangePast, "the file ends before the range begins");
         let end = match (remote.size, last) {
-            (Some(size), Some(last)) => Some(size.min(last + 1)),
-            (size, last) => size.or(last.map(|last| last + 1)),
+            (Some(size), Some(last)) => Some(size.min(last.saturating_add(1))),
+            (size, last) => size.or(last.map(|last| last.saturating_add(1))),
         };
         let size =
             end.map(|end| end.checked_sub(first).filter(|size| *size > 0).ok_or_else(past)).transpose()?;
@@ -56,7 +75,7 @@ impl Slice {
             Span::Unchanged => Span::Unchanged,
             Span::Whole if is_about => Span::Whole,
             Span::Whole if first == 0 && remote.size.is_some_and(|size| Some(size) == end) => Span::Whole,
-            Span::Whole => return Err(fail(ErrorKind::HttpRangeIgnored, "it sends the whole file")),
+            Span::Whole => return Err(fail(ErrorKind::HttpNoRanges, "")),
             Span::Range(range) => {
                 let wrong = || fail(ErrorKind::HttpRangeWrong, "it sends other bytes");
                 let from = range.start.checked_sub(first).ok_or_else(wrong)?;

@@ -1,8 +1,9 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure gets exactly one [`FailureDecision`]. Four decisions cost no retry: to pause
-//! because a host asked for it, to start again if only bytes of an earlier run are lost, to continue after
-//! progress, and to use a mirror that was not tried yet. Every other attempt costs a retry.
+//! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. Four
+//! decisions cost no retry: to pause because a host asked for it, to start again if only bytes of an earlier
+//! run are lost, to continue after progress, and to use a mirror that was not tried yet. Every other attempt
+//! costs a retry.
 
 mod budget;
 mod pauses;
@@ -15,7 +16,8 @@ use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
 
-/// The reaction to a failure of the job.
+/// The reaction to a failure of the job, unless the dropped mirrors are used again
+/// ([`RetryPolicy::decide_on_last_mirror`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureDecision {
     /// Wait because the host asked for a pause, and then continue. This costs no retry.
@@ -113,8 +115,15 @@ impl RetryPolicy {
         }
     }
 
+    /// Decides if the dropped mirrors are used again, because the last usable mirror can never deliver the
+    /// missing bytes and no connection of the job works any more. The others may have been dropped too soon.
+    /// This costs a retry. Returns the wait before the retry, or `None` if the job has failed.
+    pub(super) fn decide_on_last_mirror(&mut self, last: usize, sources: &mut Sources) -> Option<Duration> {
+        (self.left() > 0 && sources.revive_others(last)).then(|| self.spend())
+    }
+
     /// Counts one retry. Returns the wait before this retry.
-    pub(super) fn spend(&mut self) -> Duration {
+    fn spend(&mut self) -> Duration {
         self.budget.spend();
         self.budget.wait()
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::{Pause, Why};
 use crate::identity::Origin;
+use crate::plan::sources::Out;
 
 const NOTHING_WRITTEN: Situation = Situation {
     continues: false,
@@ -65,4 +66,16 @@ fn each_failure_has_one_decision() {
         let decision = policy.decide(Duration::from_secs(1), &error, situation, &mut sources(mirrors));
         assert_eq!(name(decision), expected, "{error}, {on_error:?}");
     }
+}
+
+#[test]
+fn dropped_mirrors_are_used_again_after_the_last_one_failed_while_retries_are_left() {
+    let (mut policy, mut sources) = (policy(1, OnError::Retry), sources(2));
+    sources.take_out(0, Out::Dropped);
+    assert!(policy.decide_on_last_mirror(1, &mut sources).is_some());
+    assert_eq!((policy.used(), sources.usable()), (1, vec![0]));
+    sources.take_out(0, Out::Dropped);
+    assert_eq!(policy.decide_on_last_mirror(1, &mut sources), None, "no retry is left");
+    let mut alone = self::sources(1);
+    assert_eq!(self::policy(1, OnError::Retry).decide_on_last_mirror(0, &mut alone), None);
 }

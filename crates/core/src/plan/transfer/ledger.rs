@@ -291,8 +291,8 @@ impl SegmentLedger {
             self.assignments.retain(|one| one.worker != twin);
             return Some((assignment, Some(twin)));
         }
-        // The hedge has the segment alone now, and its bytes are used.
-        hedge.hedge_of = None;
+        // The hedge has the segment alone now, and its bytes are used. A probe has nothing to take over.
+        (hedge.hedge_of, hedge.probes) = (None, false);
         let (range, source) = (hedge.from..hedge.at, hedge.origin());
         hedge.at = hedge.at.max(assignment.at).min(hedge.end.unwrap_or(u64::MAX));
         self.write(source, range);
