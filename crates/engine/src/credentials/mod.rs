@@ -5,7 +5,7 @@
 //! more. `downhaul_core::credentials` decides which kind of secret may be sent where.
 //!
 //! Invariant: a secret reaches a request for a server only in a [`Permit`], and only the store makes permits.
-//! Every secret has the type [`Secret`], and only one other module of the engine reads the text of one:
+//! Every secret has the type `Secret`, and only one other module of the engine reads the text of one:
 //! `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone. So a secret cannot be
 //! sent to another origin by mistake.
 
@@ -23,7 +23,7 @@ use downhaul_core::credentials::challenge::{self, Challenge, Schemes};
 use downhaul_core::credentials::cookies::Time;
 use downhaul_core::credentials::{self, Going, Refused, SecretKind};
 use downhaul_core::job::{Headers, Sends};
-use downhaul_core::secret::{Login, Secret};
+use downhaul_core::secret::Login;
 use downhaul_core::settings::Settings;
 use http::header::{self, HeaderMap, HeaderValue};
 use logins::{How, Logins};
