@@ -2,6 +2,7 @@
 //!
 //! Invariant: only names of hosts are known, never addresses (RFC 6797, section 8.1.1).
 
+use crate::names::without_last_dot;
 use std::collections::HashMap;
 use std::time::Duration;
 use url::{Host, Url};
@@ -66,7 +67,7 @@ impl SecureHosts {
 }
 
 fn normal(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+    without_last_dot(host).to_ascii_lowercase()
 }
 
 /// Reads a header (RFC 6797, section 6.1). Returns `None` if it has no `max-age`, or has a directive twice.

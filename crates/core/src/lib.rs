@@ -20,6 +20,7 @@
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that a file is what its name
 //!   promises.
 //! - [`credentials`] decides which secret may be sent where.
+//! - [`calendar`] computes times from dates.
 //! - [`address`] knows private networks, and [`hsts`] knows the hosts that asked for https.
 //! - [`names`] says where connections to a host really lead.
 //! - [`proxy`] decides which proxy a URL goes through.
@@ -29,6 +30,7 @@
 
 pub mod address;
 pub mod adopt;
+pub mod calendar;
 pub mod concurrency;
 pub mod content;
 pub mod credentials;

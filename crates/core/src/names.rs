@@ -165,7 +165,12 @@ fn normal(host: &str) -> Option<String> {
 /// Returns a host as a text without brackets. A dot at the end of a name is removed, as in curl.
 fn plain(host: &Host<String>) -> String {
     let text = host.to_string();
-    bare(text.strip_suffix('.').unwrap_or(&text)).to_string()
+    bare(without_last_dot(&text)).to_string()
+}
+
+/// Returns a name without the dot at its end, which stands for the root of all names.
+pub fn without_last_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn bare(text: &str) -> &str {

@@ -9,8 +9,9 @@ mod except;
 pub use answer::{Answer, HEAD_MOST, read_answer};
 pub use except::NoProxy;
 
+use crate::credentials;
 use crate::host_rules::HostRules;
-use crate::secret::{Login, Secret};
+use crate::secret::Login;
 use std::fmt;
 use url::{Host, Url};
 
@@ -91,7 +92,7 @@ impl Proxy {
             return Err(form());
         }
         let host = url.host().ok_or_else(form)?.to_owned();
-        Proxy { protocol: *protocol, host, port, login: None }.with_login(login_of(&url)?)
+        Proxy { protocol: *protocol, host, port, login: None }.with_login(credentials::login_of(&url)?)
     }
 
     /// Sets the login of the proxy, or removes it.
@@ -119,14 +120,9 @@ impl Proxy {
         Ok(self)
     }
 
-    /// Returns true for proxies whose protocol is HTTP, with or without TLS.
-    pub fn is_http(&self) -> bool {
-        matches!(self.protocol, Protocol::Http | Protocol::Https)
-    }
-
     /// Returns true if a request for this URL goes to the proxy in absolute form, and not through a tunnel.
     pub fn forwards(&self, url: &Url) -> bool {
-        self.is_http() && url.scheme() == "http"
+        matches!(self.protocol, Protocol::Http | Protocol::Https) && url.scheme() == "http"
     }
 }
 
@@ -136,27 +132,6 @@ impl fmt::Display for Proxy {
         let name = PROTOCOLS.iter().find(|(_, one)| *one == self.protocol).map_or("", |(name, _)| name);
         write!(f, "{name}://{}:{}", self.host, self.port)
     }
-}
-
-/// Returns the login in a URL of a proxy.
-fn login_of(url: &Url) -> Result<Option<Login>, String> {
-    if url.username().is_empty() && url.password().is_none() {
-        return Ok(None);
-    }
-    let decoded = |text: &str| {
-        let bytes = percent_encoding::percent_decode_str(text);
-        bytes.decode_utf8().map(String::from).map_err(|_| "its user name or password is not UTF-8")
-    };
-    checked(decoded(url.username())?, decoded(url.password().unwrap_or_default())?).map(Some)
-}
-
-/// Returns the login if it has no control characters. Such characters would end a header or a field of SOCKS,
-/// and RFC 7617, section 2, forbids them.
-fn checked(user: String, password: String) -> Result<Login, String> {
-    if user.chars().chain(password.chars()).any(char::is_control) {
-        return Err("its user name or password has a control character".into());
-    }
-    Ok(Login { user, password: Secret::new(password) })
 }
 
 /// The proxies of a session.
@@ -176,11 +151,6 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Returns proxies with the same proxy for all URLs.
-    pub fn all(proxy: Proxy) -> Proxies {
-        Proxies { http: Some(proxy.clone()), https: Some(proxy), ..Proxies::default() }
-    }
-
     /// Returns the proxy that a URL goes through, or `None` for a direct connection.
     pub fn of(&self, url: &Url) -> Option<&Proxy> {
         let of_rule = self.of_rule(url);
@@ -222,6 +192,11 @@ impl Proxies {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn for_all(proxy: &str) -> Proxies {
+        let proxy = Proxy::parse(proxy).expect("a proxy");
+        Proxies { http: Some(proxy.clone()), https: Some(proxy), ..Proxies::default() }
+    }
 
     fn shown(text: &str) -> Result<String, String> {
         Proxy::parse(text).map(|proxy| match &proxy.login {
@@ -288,13 +263,13 @@ mod tests {
         assert_eq!(of("https://www.direct.example:8443/"), None);
         assert_eq!(of("ftp://h/"), None);
         assert_eq!(proxies.each().count(), 2);
-        assert_eq!(Proxies::all(Proxy::parse("h:1").expect("a proxy")).each().count(), 1);
+        assert_eq!(for_all("h:1").each().count(), 1);
     }
 
     #[test]
     fn no_printed_form_of_a_proxy_contains_the_password() {
         let proxy = Proxy::parse("http://ann:hush@h:1").expect("a proxy");
-        let text = format!("{proxy} {proxy:?} {:?}", Proxies::all(proxy.clone()));
+        let text = format!("{proxy} {proxy:?} {:?}", for_all("http://ann:hush@h:1"));
         assert!(!text.contains("hush"), "{text}");
     }
 }

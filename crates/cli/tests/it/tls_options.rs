@@ -148,18 +148,91 @@ fn a_client_certificate_of_x509_version_1_is_accepted() {
     let authority = Authority::default();
     let server = Server::start_tls(authority.config(Flaw::None));
     let place = place_with(&authority);
-    let keys = place.path().join("keys");
     for line in [
         "req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=ann",
         "x509 -req -in old.csr -signkey old.key -out old.pem",
     ] {
-        let mut openssl = std::process::Command::new("openssl");
-        let Ok(out) = openssl.args(line.split(' ')).current_dir(&keys).output() else { return };
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        if openssl(&place, line).is_none() {
+            return;
+        }
     }
     let cert = ["--cert", "keys/old.pem", "--key", "keys/old.key"];
     let out = place.run(&[&[server.url("well_behaved/1000/f").as_str()], &CA[..], &cert].concat());
     assert_has(&place, &out, "f", 1000);
+}
+
+/// Runs `openssl` in the folder `keys` of a place. Returns `None` if it is not installed.
+fn openssl(place: &Place, line: &str) -> Option<()> {
+    let mut openssl = std::process::Command::new("openssl");
+    let out = openssl.args(line.split(' ')).current_dir(place.path().join("keys")).output().ok()?;
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    Some(())
+}
+
+#[test]
+fn insecure_accepts_short_keys_and_certificates_of_x509_version_1() {
+    let place = Place::new();
+    place.write("keys/f", "");
+    let keys = place.path().join("keys");
+    for (key, is_short) in
+        [("rsa:1024", true), ("rsa:2048", false), ("ec -pkeyopt ec_paramgen_curve:P-384", false)]
+    {
+        let request = format!("req -newkey {key} -nodes -keyout s.key -out s.csr -subj /CN=nas");
+        let sign = "x509 -req -in s.csr -signkey s.key -out s.pem";
+        if openssl(&place, &request).and_then(|()| openssl(&place, sign)).is_none() {
+            return;
+        }
+        let served = Daemon::nginx(|folder, port| {
+            folder.write("www/f", content("f", 1000));
+            format!(
+                "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {0}/s.pem; ssl_certificate_key {0}/s.key;
+                 ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers DEFAULT@SECLEVEL=0; }}",
+                keys.display()
+            )
+        });
+        let Some(served) = served else { return };
+        let url = format!("https://127.0.0.1:{}/f", served.port);
+        let run = |options: &[&str]| {
+            let common = ["--if-exists", "overwrite", "--on-error", "skip"];
+            place.run(&[&[url.as_str()], &common[..], options].concat())
+        };
+        for options in [&["--insecure"][..], &["--insecure-host", "127.0.0.1"]] {
+            assert_has(&place, &run(options), "f", 1000);
+        }
+        // The server must have the pinned key. With TLS 1.3, the library cannot verify that for short keys.
+        openssl(&place, "pkey -in s.key -pubout -outform DER -out s.der").expect("it was there");
+        let right = pin_of(&place.file("keys/s.der").expect("a key"));
+        assert_refused(&place, &run(&["--insecure", "--pinned-pubkey", &pin_of(b"other")]), "tls.pin", &[]);
+        let out = run(&["--insecure", "--pinned-pubkey", &right]);
+        match is_short {
+            true => assert_refused(&place, &out, "tls.untrusted", &[]),
+            false => assert_has(&place, &out, "f", 1000),
+        }
+    }
+}
+
+#[test]
+fn files_with_certificates_are_read_in_every_form_that_openssl_reads() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config(Flaw::None));
+    let place = place_with(&authority);
+    let (pem, cert) = (authority.pem(), authority.pem_pair());
+    place.write("keys/bom.pem", format!("\u{feff}{pem}"));
+    place.write("keys/crlf.pem", pem.replace('\n', "\r\n"));
+    place.write("keys/bom-both.pem", format!("\u{feff}{}\u{feff}{}", cert.0, cert.1));
+    let mut files = vec!["keys/bom.pem", "keys/crlf.pem"];
+    if openssl(&place, "x509 -in ca.pem -trustout -addtrust serverAuth -out trusted.pem").is_some() {
+        files.push("keys/trusted.pem");
+    }
+    for file in files {
+        let out =
+            place.run(&[&server.url("well_behaved/1000/f"), "--cacert", file, "--if-exists", "overwrite"]);
+        assert_has(&place, &out, "f", 1000);
+    }
+    let asks = Server::start_tls(authority.config_for_clients(true));
+    let cert = ["--cert", "keys/bom-both.pem"];
+    let out = place.run(&[&[asks.url("well_behaved/1000/g").as_str()], &CA[..], &cert].concat());
+    assert_has(&place, &out, "g", 1000);
 }
 
 /// Returns the pin of the certificate in a PEM file, as `openssl` computes it.
@@ -168,7 +241,12 @@ fn pin(pem: &str) -> String {
     let der = BASE64_STANDARD.decode(base64).expect("base64");
     let certificate = rustls::pki_types::CertificateDer::from(der);
     let parsed = rustls::server::ParsedCertificate::try_from(&certificate).expect("a certificate");
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &parsed.subject_public_key_info());
+    pin_of(&parsed.subject_public_key_info())
+}
+
+/// Returns the pin of a key.
+fn pin_of(key: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key);
     format!("sha256//{}", BASE64_STANDARD.encode(digest))
 }
 

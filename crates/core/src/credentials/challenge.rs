@@ -14,6 +14,9 @@ use crate::secret::Login;
 /// algorithm.
 const CHALLENGES_MOST: usize = 32;
 
+/// The most schemes that a message names.
+const SCHEMES_SHOWN: usize = 4;
+
 /// A challenge of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
@@ -66,6 +69,17 @@ pub fn strongest<'c>(challenges: &'c [Challenge], login: &Login, schemes: Scheme
     challenges.iter().rev().filter(|one| strength(one).is_some()).max_by_key(|one| strength(one))
 }
 
+/// Returns the names of the schemes of some challenges for a message, each once and at most four.
+pub fn schemes(challenges: &[Challenge]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in challenges.iter().map(Challenge::scheme) {
+        if names.len() < SCHEMES_SHOWN && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 impl Challenge {
     fn of(scheme: &str, parameters: &[Parameter]) -> Challenge {
         match scheme.to_ascii_lowercase().as_str() {
@@ -78,7 +92,7 @@ impl Challenge {
     }
 
     /// Returns the name of the scheme.
-    pub fn scheme(&self) -> &str {
+    fn scheme(&self) -> &str {
         match self {
             Challenge::Basic(_) => "Basic",
             Challenge::Digest(_) => "Digest",
@@ -194,7 +208,7 @@ mod tests {
     use crate::secret::Secret;
     use proptest::prelude::*;
 
-    fn schemes(values: &[&str]) -> Vec<String> {
+    fn described(values: &[&str]) -> Vec<String> {
         let found = read(values.iter().map(|value| value.as_bytes()));
         let shown = |one: &Challenge| match one {
             Challenge::Basic(realm) => format!("Basic {realm}"),
@@ -233,8 +247,14 @@ mod tests {
             (&["Digest realm=r, nonce=n, algorithm=MD4"], &["Digest"]),
             (&[""], &[]),
         ] {
-            assert_eq!(schemes(values), expected, "{values:?}");
+            assert_eq!(described(values), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_message_names_few_schemes_and_each_once() {
+        let all = read([&b"A, Basic, B, Basic realm=x, A, C, D"[..]]);
+        assert_eq!(super::schemes(&all), ["A", "Basic", "B", "C"]);
     }
 
     #[test]

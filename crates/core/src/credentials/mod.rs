@@ -14,7 +14,23 @@ pub mod space;
 
 pub use login::{Refused, basic, bearer, hidden, login_of, without_userinfo};
 
+use std::fmt;
 use url::Url;
+
+/// A mistake in a netrc file or a cookie file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mistake {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// A description of the mistake. It contains none of the text of the line.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
 
 macro_rules! kinds {
     ($($variant:ident $name:literal $meaning:literal;)*) => {

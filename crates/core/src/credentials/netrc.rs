@@ -2,8 +2,8 @@
 //!
 //! Invariant: an error names a line and contains none of its text.
 
+use super::Mistake;
 use crate::secret::{Login, Secret};
-use std::fmt;
 use url::Host;
 
 /// The longest netrc file in bytes. Real files have some KiB.
@@ -25,21 +25,6 @@ struct Entry {
     password: Option<Secret>,
     /// True if a part of the entry cannot be understood. Its host then has no login.
     is_wrong: bool,
-}
-
-/// A mistake in a netrc file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mistake {
-    /// The number of the line, from 1.
-    pub line: usize,
-    /// A description of the mistake.
-    pub why: &'static str,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.why)
-    }
 }
 
 impl Netrc {

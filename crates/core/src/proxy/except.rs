@@ -1,5 +1,6 @@
 //! The hosts that are reached without a proxy (`--no-proxy`, `no_proxy`), by the rules of curl.
 
+use crate::names::without_last_dot;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use url::Host;
@@ -65,10 +66,6 @@ impl Entry {
             _ => false,
         }
     }
-}
-
-fn without_last_dot(name: &str) -> &str {
-    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]

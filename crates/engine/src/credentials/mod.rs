@@ -341,8 +341,7 @@ impl Store {
 
 /// Returns the reason why these challenges cannot be answered with the login, in words for the user.
 fn unmet(challenges: &[Challenge], allowed: Schemes) -> String {
-    let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).collect();
-    schemes.dedup();
+    let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
         true => "the server does not say how to log in".into(),
         false if allowed == Schemes::Digest => {

@@ -1,6 +1,7 @@
 //! Reads the dates of cookies, in all forms that servers write (RFC 6265bis, section 5.1.1).
 
 use super::Time;
+use crate::calendar::Date;
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -36,9 +37,10 @@ pub(super) fn parse(text: &str) -> Option<Time> {
     let ((hour, minute, second), day, month) = (time?, day?, month?);
     let is_date = (1..=31).contains(&day) && year >= 1601 && hour < 24 && minute < 60 && second < 60;
     is_date.then(|| {
-        let days = days_since_1970(i64::from(year), i64::from(month), i64::from(day));
-        let seconds = days * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
-        u64::try_from(seconds).unwrap_or(0)
+        let [year, month, day, hour, minute, second] =
+            [year, month, day, hour, minute, second].map(i64::from);
+        let date = Date { year, month, day, hour, minute, second };
+        u64::try_from(date.seconds_since_1970()).unwrap_or(0)
     })
 }
 
@@ -63,15 +65,6 @@ fn month_of(token: &str) -> Option<u32> {
     let start = token.get(..3)?.to_ascii_lowercase();
     let index = MONTHS.iter().position(|month| *month == start)?;
     u32::try_from(index + 1).ok()
-}
-
-/// Returns the days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that
-/// the 29th of February is the last day of a year.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Jar {
     /// Adds the cookie that a server at `url` sets. A cookie that is set over plain http must neither replace
     /// nor hide a secure one (section 5.7, step 15).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
-        let Some(cookie) = super::parse(header, url, now) else { return };
+        let Some(cookie) = super::set_cookie::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {
             one.secure
                 && one.name == cookie.name

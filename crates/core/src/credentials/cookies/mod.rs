@@ -10,8 +10,7 @@ mod netscape;
 mod set_cookie;
 
 pub use jar::Jar;
-pub use netscape::{LONGEST, Mistake, read, write};
-pub use set_cookie::parse;
+pub use netscape::{LONGEST, read, write};
 
 use super::SecretKind;
 use crate::secret::Secret;

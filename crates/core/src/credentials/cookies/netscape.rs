@@ -4,8 +4,8 @@
 //! Invariant: an error names a line and contains none of its text.
 
 use super::{Cookie, PAIR_MOST, SecretKind, Time, is_public_suffix};
+use crate::credentials::Mistake;
 use crate::secret::Secret;
-use std::fmt;
 use std::fmt::Write;
 use url::Host;
 
@@ -14,21 +14,6 @@ pub const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The text that curl writes before the domain of a cookie that scripts must not see.
 const HTTP_ONLY: &str = "#HttpOnly_";
-
-/// A mistake in a cookie file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mistake {
-    /// The number of the line, from 1.
-    pub line: usize,
-    /// A description of the mistake.
-    pub why: &'static str,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.why)
-    }
-}
 
 /// Reads a cookie file. Lines that cannot be read as a cookie are left out, as in curl and wget, because such
 /// a file often has the cookies of all sites. They are returned as mistakes. A line with a replacement

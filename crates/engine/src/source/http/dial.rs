@@ -9,6 +9,7 @@ use crate::explain::{Stage, spend};
 use crate::trace::NET;
 use downhaul_core::address;
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::names::without_last_dot;
 use downhaul_core::names::{Interface, Resolve};
 use downhaul_core::settings::{Family, Settings};
 use futures_util::StreamExt;
@@ -276,7 +277,7 @@ fn bind_device(_: &TcpSocket, _: &str) -> io::Result<()> {
 
 /// Returns true for `localhost` and names in it. They are never sent to a DNS server (RFC 6761, section 6.3).
 fn is_this_machine(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = without_last_dot(name);
     name == "localhost" || name.ends_with(".localhost")
 }
 

@@ -32,7 +32,10 @@ pub(super) fn build(
         .body(permit.body())
         .map_err(|e| bad(&e.to_string()))?;
     let headers = request.headers_mut();
-    headers.insert(header::HOST, host_header(url).ok_or_else(|| bad("it has no host"))?);
+    headers.insert(
+        header::HOST,
+        authority(url).as_deref().and_then(value).ok_or_else(|| bad("it has no host"))?,
+    );
     headers.insert(header::USER_AGENT, value(user_agent).ok_or_else(|| bad("unusable User-Agent"))?);
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     if let Some(sends) = asked.sends.as_deref().filter(|_| asked.about.is_none()) {
@@ -104,12 +107,10 @@ pub(super) fn status_line(status: StatusCode) -> String {
     }
 }
 
-fn host_header(url: &Url) -> Option<HeaderValue> {
+/// Returns the host of a URL, and its port if that is not the usual one.
+pub(super) fn authority(url: &Url) -> Option<String> {
     let host = url.host_str()?;
-    match url.port() {
-        Some(port) => value(&format!("{host}:{port}")),
-        None => value(host),
-    }
+    Some(url.port().map_or(host.to_string(), |port| format!("{host}:{port}")))
 }
 
 fn value(text: &str) -> Option<HeaderValue> {

@@ -10,6 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The most hosts whose waits are recorded. Files of this many hosts at once are rare. If there are more, the
+/// wait that ends first is forgotten.
+const HOSTS_MOST: usize = 1024;
+
 /// The end of the wait of each host.
 #[derive(Default)]
 pub(super) struct Pauses(Mutex<HashMap<String, Instant>>);
@@ -30,6 +34,10 @@ impl Pauses {
         let until = now + wait;
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         hosts.retain(|_, end| *end > now);
+        if hosts.len() >= HOSTS_MOST && !hosts.contains_key(host) {
+            let first = hosts.iter().min_by_key(|(_, end)| **end).map(|(host, _)| host.clone());
+            first.map(|first| hosts.remove(&first));
+        }
         let end = hosts.entry(host.to_string()).or_insert(until);
         *end = until.max(*end);
     }
@@ -62,5 +70,10 @@ mod tests {
         assert_eq!(pauses.remaining("h"), None);
         pauses.pause("other", second);
         assert_eq!(pauses.0.lock().expect("no panic").len(), 1, "a pause that is over is forgotten");
+        for n in 0..2 * HOSTS_MOST {
+            pauses.pause(&format!("h{n}"), second * 5);
+        }
+        assert_eq!(pauses.0.lock().expect("no panic").len(), HOSTS_MOST);
+        assert_eq!(pauses.remaining("other"), None, "this pause would have ended first");
     }
 }

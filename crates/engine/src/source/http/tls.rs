@@ -4,9 +4,11 @@
 //! Invariant: connections with different [`Trust`] have different TLS settings, and never share a TLS
 //! session. So a connection never resumes a session whose certificate was verified by other rules.
 
+mod any_key;
 mod certificate;
 pub(super) mod failure;
 mod identity;
+mod pem;
 mod verify;
 
 use crate::credentials::Peer;

@@ -82,9 +82,5 @@ pub(in crate::source::http) fn is_of_either(status: u16, headers: &HeaderMap) ->
 
 /// Returns the target of the request in absolute form, without a login.
 fn absolute(url: &Url, target: &Uri) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("http://{host}:{port}{target}"),
-        None => format!("http://{host}{target}"),
-    }
+    format!("http://{}{target}", request::authority(url).unwrap_or_default())
 }

@@ -34,9 +34,6 @@ use url::Host;
 /// machine. Each attempt needs a connection to the proxy, and takes up to `--connect-timeout`.
 const ADDRESSES_MOST: usize = 4;
 
-/// The most schemes of a challenge that a message names.
-const SCHEMES_SHOWN: usize = 4;
-
 /// A proxy, and the last challenge for which it accepted the login.
 pub(super) struct Gateway {
     pub(super) proxy: Proxy,
@@ -175,8 +172,7 @@ fn kind_of_status(status: u16) -> ErrorKind {
 
 /// Returns a text with the schemes that a proxy accepts, none of which is supported here.
 fn only_other_schemes(challenges: &[Challenge]) -> String {
-    let mut schemes: Vec<&str> = challenges.iter().map(Challenge::scheme).take(SCHEMES_SHOWN).collect();
-    schemes.dedup();
+    let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
         true => "wants a login and does not say in which way".into(),
         false => format!("accepts logins only by {}, and downhaul has Basic and Digest", schemes.join(", ")),

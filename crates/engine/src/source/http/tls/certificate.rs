@@ -3,6 +3,7 @@
 //! A certificate is checked only if it is equal to the one that the user gave, byte for byte. So trust is not
 //! decided here. A certificate that does not follow RFC 5280 is refused.
 
+use downhaul_core::calendar::Date;
 use rustls::CertificateError;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
@@ -10,6 +11,7 @@ use rustls::server::ParsedCertificate;
 
 /// Tags of DER (X.690).
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -22,6 +24,9 @@ const EXTENSIONS: u8 = 0xa3;
 /// name.
 const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 0x11];
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
+
+/// The object identifier of RSA keys (RFC 8017, appendix A.1).
+const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
 /// The tag of a host name in the extension with names (RFC 5280, section 4.2.1.6).
 const DNS_NAME: u8 = 0x82;
@@ -56,6 +61,48 @@ pub(super) fn facts(der: &CertificateDer<'_>) -> Option<Facts> {
         is_self_signed: certificate.is_self_signed,
         not_after: UnixTime::since_unix_epoch(std::time::Duration::from_secs(not_after)),
     })
+}
+
+/// The public key in a certificate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PublicKey<'a> {
+    /// The whole SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
+    pub(super) info: &'a [u8],
+    /// The key itself.
+    pub(super) bits: &'a [u8],
+    algorithm: &'a [u8],
+}
+
+impl PublicKey<'_> {
+    /// Returns the size of an RSA key in bits, rounded up to whole bytes. Returns `None` for other keys.
+    pub(super) fn rsa_size(&self) -> Option<usize> {
+        let modulus = Der(Der(self.bits).expect(SEQUENCE)?).expect(INTEGER)?;
+        let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+        (self.algorithm == RSA).then_some((modulus.len() - zeros) * 8)
+    }
+}
+
+/// Returns the public key in a certificate of any version, or `None` if it cannot be read.
+pub(super) fn public_key<'a>(der: &'a CertificateDer<'_>) -> Option<PublicKey<'a>> {
+    let mut fields = Der(Der(Der(der).expect(SEQUENCE)?).expect(SEQUENCE)?);
+    if fields.peek() == Some(VERSION) {
+        fields.next()?;
+    }
+    // The serial number, the algorithm of the signature, the issuer, the dates and the subject.
+    for _ in 0..5 {
+        fields.next()?;
+    }
+    let info = fields.element()?;
+    let mut parts = Der(Der(info).expect(SEQUENCE)?);
+    let algorithm = Der(parts.expect(SEQUENCE)?).expect(OID)?;
+    // The first byte is the number of unused bits at the end, which is 0 for all keys.
+    let bits = parts.expect(BIT_STRING)?.strip_prefix(&[0])?;
+    Some(PublicKey { info, bits, algorithm })
+}
+
+/// Returns a certificate without the data after it.
+pub(super) fn without_rest(der: &CertificateDer<'_>) -> CertificateDer<'static> {
+    Der(der).element().unwrap_or(der).to_vec().into()
 }
 
 /// The fields of a certificate that are read.
@@ -213,16 +260,7 @@ fn time((tag, text): (u8, &[u8])) -> Option<i64> {
     if !(1..=12).contains(&month) {
         return None;
     }
-    // Counts the days of the civil calendar, with years that begin in March (algorithm `days_from_civil` of
-    // Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms").
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
-        + year.div_euclid(400)
-        + (153 * month + 2) / 5
-        + day
-        - 1
-        - 719_468;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+    Some(Date { year, month, day, hour, minute, second }.seconds_since_1970())
 }
 
 /// Reads elements of DER, one after the other.
@@ -236,6 +274,13 @@ impl<'a> Der<'a> {
     /// Returns the content of the next element, if it has this tag.
     fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(one, _)| *one == tag).map(|(_, content)| content)
+    }
+
+    /// Returns the whole next element.
+    fn element(&mut self) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.next()?;
+        before.get(..before.len() - self.0.len())
     }
 
     /// Returns the tag and the content of the next element.

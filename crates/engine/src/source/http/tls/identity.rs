@@ -1,21 +1,16 @@
 //! Reads the client certificate (`--cert`, `--key`).
 
-use super::certificate;
+use super::{certificate, pem};
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
 use rustls::InconsistentKeys;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-
-/// The longest file with certificates or a key, in bytes. Chains have some tens of KiB.
-const LONGEST: u64 = 1024 * 1024;
 
 /// The client certificate.
 pub(super) struct Identity {
@@ -35,8 +30,7 @@ pub(super) fn read(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Identity, Error> {
     let text = read_file(file)?;
-    let chain: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|_| bad(file, "it is not in PEM form"))?;
+    let chain = pem::certificates(&text).map_err(|_| bad(file, "it is not in PEM form"))?;
     let Some(first) = chain.first() else {
         return Err(bad(file, "it holds no certificate in PEM form"));
     };
@@ -57,11 +51,9 @@ pub(super) fn read(
             format!("its key is encrypted: \"openssl pkey -in {name} -out plain.pem\" decrypts it for --key");
         return Err(bad(of, &why));
     }
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| match (e, key_file) {
-        (pem::Error::NoItemsFound, None) => {
-            bad(of, "it holds no private key; --key names the file of the key")
-        }
-        (pem::Error::NoItemsFound, Some(_)) => bad(of, "it holds no private key in PEM form"),
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| match (e, key_file) {
+        (PemError::NoItemsFound, None) => bad(of, "it holds no private key; --key names the file of the key"),
+        (PemError::NoItemsFound, Some(_)) => bad(of, "it holds no private key in PEM form"),
         _ => bad(of, "its key is malformed"),
     })?;
     let unsupported = "the certificate or its key is of a kind that is not supported";
@@ -84,17 +76,12 @@ pub(super) fn read(
 
 /// Returns true if a key is encrypted, in the form of PKCS #8 (RFC 5958, section 3) or in the older form of
 /// OpenSSL (RFC 1421, section 4.6.1.1).
-fn is_encrypted(text: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(text);
+fn is_encrypted(text: &str) -> bool {
     text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut text = Vec::new();
-    let read =
-        |text: &mut Vec<u8>| -> io::Result<usize> { File::open(path)?.take(LONGEST).read_to_end(text) };
-    read(&mut text).map_err(|e| bad(path, &dial::plain(&e)))?;
-    Ok(text)
+fn read_file(path: &Path) -> Result<String, Error> {
+    pem::read_file(path).map_err(|e| bad(path, &dial::plain(&e)))
 }
 
 fn bad(path: &Path, why: &str) -> Error {

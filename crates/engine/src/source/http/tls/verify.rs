@@ -1,9 +1,11 @@
 //! Verifies the certificates of servers.
 //!
-//! Invariants: in every mode, a server must prove that it has the private key of its certificate. A pinned
-//! key is an additional condition, and never replaces another one.
+//! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this is
+//! left out for keys for which the library cannot verify it, unless a key is pinned. A pinned key is an
+//! additional condition, and never replaces another one.
 
 use super::certificate::{self, Facts};
+use super::{any_key, pem};
 use crate::source::http::dial;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_core::error::{Error, ErrorKind};
@@ -11,9 +13,7 @@ use downhaul_core::settings::Settings;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::path::Path;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// The servers that are trusted.
 #[derive(Debug, Clone)]
 pub(super) enum Trusted {
-    /// All servers (`--insecure`). A server must still have the private key of its certificate.
+    /// All servers (`--insecure`), with any certificate.
     All,
     /// Servers with one of these certificates, and servers whose certificates these authorities signed
     /// (`--cacert`).
@@ -56,15 +56,11 @@ impl Trusted {
 /// Reads the certificates of `--cacert`.
 fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
     let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
-    let unreadable = |e: pem::Error| match e {
-        pem::Error::Io(e) => bad(&dial::plain(&e)),
-        _ => bad("it is not in PEM form"),
-    };
-    let (mut given, mut roots) = (Vec::new(), RootCertStore::empty());
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-        let certificate = certificate.map_err(unreadable)?;
+    let text = pem::read_file(path).map_err(|e| bad(&dial::plain(&e)))?;
+    let given = pem::certificates(&text).map_err(|_| bad("it is not in PEM form"))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &given {
         roots.add(certificate.clone()).map_err(|_| bad("it holds a malformed certificate"))?;
-        given.push(certificate);
     }
     let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     let authorities = authorities.map_err(|_| bad("it holds no certificate in PEM form"))?;
@@ -139,8 +135,8 @@ impl ServerCertVerifier for Verifier {
             (e, _) => e,
         })?;
         if !self.keys.is_empty() {
-            let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
-            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &key);
+            let key = certificate::public_key(end_entity).ok_or(CertificateError::BadEncoding)?;
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.info);
             if !self.keys.iter().any(|pinned| pinned == digest.as_ref()) {
                 let found = NotPinned(BASE64_STANDARD.encode(digest));
                 return Err(CertificateError::Other(OtherError(Arc::new(found))).into());
@@ -155,6 +151,9 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if matches!(self.trusted, Trusted::All) {
+            return any_key::verify(message, cert, dss, !self.keys.is_empty());
+        }
         verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
@@ -164,6 +163,9 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if matches!(self.trusted, Trusted::All) {
+            return any_key::verify(message, cert, dss, !self.keys.is_empty());
+        }
         verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 

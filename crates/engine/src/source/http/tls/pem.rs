@@ -1,0 +1,60 @@
+//! Reads the files of `--cacert`, `--cert` and `--key`, and the certificates in them, in PEM form (RFC 7468).
+
+use super::certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{Error, PemObject};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The longest file with certificates or a key, in bytes. The certificates of all public authorities have
+/// about 200 KiB.
+const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// Other labels that OpenSSL reads as certificates. A trusted certificate is followed by rules for its use.
+const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"];
+
+/// Returns the text of a file. Editors and PowerShell write a byte order mark at its beginning. It is left
+/// out, also where files were joined, since it would hide the line after it.
+pub(super) fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).replace('\u{feff}', ""))
+}
+
+/// Returns the certificates in a text.
+///
+/// # Errors
+/// Returns an error if a part of the text begins as a certificate and is not one in PEM form.
+pub(super) fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let usual = |text: String, label: &&str| text.replace(label, "CERTIFICATE-----");
+    let text = OTHER_LABELS.iter().fold(text.to_string(), usual);
+    let all = CertificateDer::pem_slice_iter(text.as_bytes());
+    all.map(|one| one.map(|der| certificate::without_rest(&der))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_read_in_every_form() {
+        // An element of DER, and the same with more data after it.
+        let [plain, trusted] = ["MAMCAQE=", "MAMCAQEwAA=="];
+        let block =
+            |label: &str, base64: &str| format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n");
+        let usual = block("CERTIFICATE", plain);
+        for text in [
+            usual.clone(),
+            usual.replace('\n', "\r\n"),
+            format!("words\n{usual}words"),
+            block("TRUSTED CERTIFICATE", trusted),
+            block("X509 CERTIFICATE", plain),
+        ] {
+            let found = certificates(&text).expect(&text);
+            assert_eq!(found, [CertificateDer::from(vec![0x30, 3, 2, 1, 1])], "{text}");
+        }
+        assert_eq!(certificates("words").expect("no certificate"), []);
+        assert!(certificates("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").is_err());
+    }
+}
