@@ -239,6 +239,11 @@ impl Nonce {
         self.challenge.answer(login, Authorized { method, body, target, count, cnonce }, &hash)
     }
 
+    /// Returns true if both are the same nonce of the server.
+    pub(crate) fn is_same(&self, other: &Nonce) -> bool {
+        self.challenge.nonce == other.challenge.nonce
+    }
+
     /// Replaces the nonce by the one that the server requires for the next request (RFC 7616, section 3.5).
     /// If it is the same nonce, its count continues.
     fn take_next(&mut self, info: Option<&[u8]>) {

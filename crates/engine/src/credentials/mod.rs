@@ -9,10 +9,12 @@
 //! `source::http::proxy` reads the login of a proxy, and sends it to that proxy alone. So a secret cannot be
 //! sent to another origin by mistake.
 
+mod given;
 mod hash;
 mod logins;
 mod permit;
 
+pub(crate) use given::{Asking, Given};
 pub(crate) use logins::{Nonce, Sent};
 pub(crate) use permit::Permit;
 
@@ -21,8 +23,7 @@ use crate::source::GivenBy;
 use bytes::Bytes;
 use downhaul_core::credentials::challenge::{self, Challenge, Schemes};
 use downhaul_core::credentials::cookies::Time;
-use downhaul_core::credentials::{self, Going, Refused, SecretKind};
-use downhaul_core::job::{Headers, Sends};
+use downhaul_core::credentials::{self, Refused, SecretKind};
 use downhaul_core::secret::Login;
 use downhaul_core::settings::Settings;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -57,42 +58,6 @@ pub(crate) struct Peer {
     pub(crate) is_guarded: bool,
 }
 
-/// The URL of a file as it was given, and the login in its userinfo.
-#[derive(Clone)]
-pub(crate) struct Given {
-    /// The URL without its userinfo.
-    pub(crate) url: Url,
-    by: GivenBy,
-    login: Result<Option<Login>, Refused>,
-    lacks_password: bool,
-}
-
-/// A request that needs secrets.
-#[derive(Clone, Copy)]
-pub(crate) struct Asking<'a> {
-    /// The URL of the file.
-    pub(crate) given: &'a Given,
-    /// The URL of this request, which is the given URL or the target of its redirects.
-    pub(crate) url: &'a Url,
-    pub(crate) method: &'a str,
-    /// The headers of the job.
-    pub(crate) headers: Option<&'a Headers>,
-    /// The request of the job, if it is not a plain GET.
-    pub(crate) sends: Option<&'a Sends>,
-}
-
-impl<'a> Asking<'a> {
-    /// Returns the body, if it may be sent.
-    fn body(self) -> Option<&'a [u8]> {
-        let may_go = SecretKind::Body.may_go(self.given.going(self.url));
-        self.sends.filter(|_| may_go).and_then(Sends::body).map(|body| body.expose())
-    }
-
-    fn sent(self) -> Sent<'a> {
-        Sent { method: self.method, body: self.body().unwrap_or_default() }
-    }
-}
-
 /// The next step after a response.
 pub(crate) enum After {
     /// The response is used.
@@ -110,29 +75,6 @@ struct Candidate<'a> {
     kind: SecretKind,
     from: String,
     login: Cow<'a, Login>,
-}
-
-impl Given {
-    /// Removes the userinfo from a URL, and keeps it as a login.
-    pub(crate) fn new(url: &Url, by: GivenBy) -> Given {
-        let lacks_password = url.password().is_none();
-        let login = credentials::login_of(url);
-        Given { url: credentials::without_userinfo(url), by, login, lacks_password }
-    }
-
-    /// Returns the same file at another URL. The secrets for the given URL belong to that URL then.
-    pub(crate) fn at(&self, url: Url) -> Given {
-        Given { url, ..self.clone() }
-    }
-
-    fn going<'a>(&'a self, to: &'a Url) -> Going<'a> {
-        Going {
-            to,
-            given: &self.url,
-            by_person: self.by == GivenBy::User,
-            is_of_job: self.by != GivenBy::Server,
-        }
-    }
 }
 
 impl Store {

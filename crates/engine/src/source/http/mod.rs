@@ -1,10 +1,12 @@
 //! The HTTP source: files behind `http` and `https` URLs.
 //!
-//! A request passes through several files. [`retry_after`] checks if the host asked for a pause. [`dispatch`]
-//! chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]). [`redirect`] finds the next URL, until a response has
-//! the file. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
+//! A request passes through several files. [`file`] leads it to the response that has the file.
+//! [`retry_after`] checks if the host asked for a pause. [`exchange`] adds the secrets, and answers
+//! challenges. [`dispatch`] chooses HTTP/1.1 ([`http1`]) or HTTP/2 ([`http2`]). [`redirect`] finds the next
+//! URL. [`transport`] opens new connections, with [`dial`] for TCP, [`doh`] for names, [`proxy`] for
 //! proxies and [`tls`] for certificates. A [`route`] says which connection a URL needs. [`request`] writes
-//! headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and [`decode`] decodes them.
+//! headers, [`response_head`] repairs heads of responses, [`body`] reads bodies, and [`decode`] decodes
+//! them.
 //!
 //! Invariant: every secret on a request comes from [`crate::credentials`], which decides where a secret may
 //! be sent. The URLs here have no userinfo.
@@ -17,6 +19,7 @@ mod dispatch;
 mod doh;
 mod exchange;
 mod failure;
+mod file;
 mod hsts;
 mod http1;
 mod http2;
@@ -33,22 +36,12 @@ mod socket;
 mod tls;
 mod transport;
 
-use super::{GivenBy, Opened, Request, Source};
-use crate::clock;
-use crate::credentials::{Asking, Given, Store};
-use body::HttpResponse;
-use downhaul_core::error::{Error, ErrorKind, Pause, Retry, Why};
-use downhaul_core::http_response::{self, Linked};
-use downhaul_core::remote::Span;
-use downhaul_core::retry::LONGEST_PAUSE;
+use super::GivenBy;
+use crate::credentials::{Given, Store};
+use downhaul_core::error::Error;
 use downhaul_core::settings::Settings;
-use downhaul_core::show;
-use downhaul_core::throttle::{self, Circumstances, Decision};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use file::HttpFile;
+use std::sync::Arc;
 use url::Url;
 
 /// The state that all requests of a session share.
@@ -61,16 +54,6 @@ pub(crate) struct Client {
     /// For logins that a server has not accepted yet.
     trials: login_gate::Gates,
     hsts: hsts::Hsts,
-}
-
-/// The file behind one URL.
-pub(crate) struct HttpFile {
-    client: Arc<Client>,
-    given: Given,
-    /// The target of the last redirects. Later requests for ranges are sent there.
-    resolved: Mutex<Option<Url>>,
-    /// The same file behind the https form of its URL. It takes all requests once the host requires https.
-    secured: OnceLock<Box<HttpFile>>,
 }
 
 impl Client {
@@ -96,280 +79,4 @@ impl Client {
     pub(crate) fn file(self: &Arc<Self>, url: &Url, by: GivenBy) -> HttpFile {
         HttpFile::new(self.clone(), Given::new(url, by))
     }
-}
-
-impl Source for HttpFile {
-    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
-        if let Some(secured) = self.secured() {
-            return secured.open(request);
-        }
-        async move {
-            if request.about.is_some() {
-                return self.open_about(request).await;
-            }
-            let known = self.resolved().clone().or_else(|| self.answered_before(&request));
-            let known = known.filter(|_| !request.is_for_everything());
-            let start = known.clone().unwrap_or_else(|| self.given.url.clone());
-            let (mut error, mut redirected) = match self.follow(start, &request).await {
-                Ok(opened) => return Ok(opened),
-                Err(failure) => failure,
-            };
-            // The next request follows the redirects again.
-            *self.resolved() = None;
-            if request.sends.is_some() {
-                return Err(error);
-            }
-            // The target of the redirects may be a link that has expired. So the given URL is requested
-            // again, once.
-            let stale = known.is_some() && error.retry() == Retry::Person;
-            if stale || (redirected && !error.again && may_have_expired(error.kind)) {
-                (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
-                    Ok(opened) => return Ok(opened),
-                    Err(failure) => failure,
-                };
-            }
-            // The server that redirects may choose another mirror next time, and that mirror may have the
-            // file. The plan counts this as a retry.
-            error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
-            Err(error)
-        }
-        .boxed()
-    }
-}
-
-impl HttpFile {
-    fn new(client: Arc<Client>, given: Given) -> HttpFile {
-        HttpFile { client, given, resolved: Mutex::new(None), secured: OnceLock::new() }
-    }
-
-    /// Returns the file behind the https form of the given URL, if the host requires https. The secrets for
-    /// the given URL are sent there too.
-    fn secured(&self) -> Option<&HttpFile> {
-        let url = self.client.hsts.secured(self.given.url.clone());
-        let is_same = url == self.given.url;
-        let file = || Box::new(HttpFile::new(self.client.clone(), self.given.at(url)));
-        (!is_same).then(|| &**self.secured.get_or_init(file))
-    }
-
-    /// Returns the URL from which an earlier run received the file, if the request may be sent there.
-    fn answered_before(&self, request: &Request) -> Option<Url> {
-        let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
-        let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
-        (!is_downgrade || self.client.settings.allow_downgrade).then_some(url)
-    }
-
-    /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
-    /// for GET only, and some send no size. In these cases, the head of the response to a GET is used, and
-    /// the body is not read.
-    async fn open_about(&self, request: Request) -> Result<Opened, Error> {
-        match self.follow(self.given.url.clone(), &request).await {
-            Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
-            Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
-            _ => {}
-        }
-        let everything = Request { headers: request.headers, ..Request::EVERYTHING };
-        self.follow(self.given.url.clone(), &everything).await.map_err(|(error, _)| error)
-    }
-
-    /// Follows redirects from `url` until a response has the file. An error is returned together with true if
-    /// there was a redirect before it.
-    async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
-        let is_special = request.sends.is_some();
-        let mut request = request.clone();
-        let client = &self.client;
-        url = client.hsts.secured(url);
-        let start = url.clone();
-        // If earlier redirects led to `start`, it is guarded, unless the given host is known to be private.
-        let given_is_private = client.dispatcher.is_public(&self.given.url) == Some(false);
-        let starts_guarded = start.host() != self.given.url.host() && !given_is_private;
-        let mut is_guarded = starts_guarded;
-        let (mut hops, mut said) = (0, None);
-        let mut visitor = login_gate::Visitor::default();
-        loop {
-            let logs_in = hops > 0 && client.credentials.logs_in_elsewhere(self.asking(&url, &request));
-            if logs_in && !is_special && client.gates.enter(&url, &mut visitor).await {
-                (url, hops, said, is_guarded) = (start.clone(), 0, None, starts_guarded);
-            }
-            let result =
-                self.send_once(&url, is_guarded, &request).await.map_err(|error| (error, hops > 0))?;
-            match result {
-                Answer::Redirect(next, linked, status) if hops < client.settings.max_redirects => {
-                    self.redirect_method(&mut request, status, &next).map_err(|error| (error, true))?;
-                    // The size in the first redirect that states one is used. A redirect without TLS is
-                    // trusted only if it comes from the origin of the given URL.
-                    let trusted = url.origin() == self.given.url.origin() || url.scheme() == "https";
-                    said = said.or(linked.filter(|_| trusted));
-                    hops += 1;
-                    // A proxy does not say where it reached the host, so the host counts as public.
-                    is_guarded |= client.dispatcher.is_public(&url) != Some(false);
-                    url = next;
-                }
-                Answer::Redirect(..) => {
-                    let detail = format!("{hops} were followed");
-                    return Err((
-                        Error::new(ErrorKind::RedirectLoop, show::url(&self.given.url), detail),
-                        false,
-                    ));
-                }
-                Answer::Opened(mut opened) => {
-                    // The response to a request that is not a plain GET may differ each time.
-                    opened.remote.can_resume &= !is_special;
-                    if let Some(linked) = said {
-                        http_response::learn(&mut opened.remote, linked);
-                    }
-                    // If a server sends a whole file in response to a request for a range, the file may be
-                    // another one, such as a login page.
-                    let has_it = request.is_for_everything() || !opened.remote.is_whole();
-                    *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
-                    return Ok(*opened);
-                }
-            }
-        }
-    }
-
-    /// Decides which method and body are sent after a redirect.
-    ///
-    /// # Errors
-    /// Returns `redirect.invalid` if a request that is not a plain GET would be sent to another origin.
-    fn redirect_method(&self, request: &mut Request, status: u16, next: &Url) -> Result<(), Error> {
-        let Some(sends) = &request.sends else { return Ok(()) };
-        if !sends.survives(status) {
-            request.sends = None;
-        } else if next.origin() != self.given.url.origin() {
-            let why =
-                format!("a {} request is not sent to another server: {}", sends.method(), show::url(next));
-            return Err(Error::new(ErrorKind::RedirectInvalid, show::url(&self.given.url), why));
-        }
-        Ok(())
-    }
-
-    /// Sends one request to one URL. `is_guarded` is true if a host that is not known to be private led
-    /// to this URL.
-    async fn send_once(&self, url: &Url, is_guarded: bool, request: &Request) -> Result<Answer, Error> {
-        let client = &self.client;
-        let host = url.host_str().unwrap_or_default();
-        if let Some(wait) = client.pauses.remaining(host) {
-            let mut error =
-                Error::new(ErrorKind::HttpBusy, show::url(url), "the host asked all its files to wait");
-            error.pause = Some(Pause { wait, why: Why::Known });
-            return Err(error);
-        }
-        let (mut response, refused) = client.exchange(self.asking(url, request), is_guarded, request).await?;
-        let status = response.status().as_u16();
-        let said = throttle::read_waits(status, response.headers(), clock::wall());
-        if let Some(wait) = said.next.filter(|&wait| wait <= LONGEST_PAUSE) {
-            client.pauses.pause(host, wait);
-        }
-        if redirect::is_redirect(status)
-            && let Some(target) = response.headers().get(http::header::LOCATION)
-        {
-            let next =
-                redirect::target(url, target.as_bytes(), client.settings.allow_downgrade, &client.hsts);
-            let linked = http_response::linked(response.headers());
-            drop(response.discard().await);
-            return next.map(|next| Answer::Redirect(next, linked, status));
-        }
-        let unchanged = status == 304 && request.about.is_some();
-        if let Some(kind) = http_response::failure_of_status(status).filter(|_| !unchanged) {
-            let mut error = self.status_error(url, kind, said.again, &response);
-            if let Some(why) = refused {
-                error.detail = format!("{why} ({})", error.detail);
-            }
-            let headers = response.headers().clone();
-            if let Some(reason) = reason::of(&headers, &response.discard().await) {
-                error.detail += &format!(": {reason}");
-            }
-            return Err(error);
-        }
-        let for_everything = request.is_for_everything();
-        let mut remote = http_response::read(status, url, response.headers(), for_everything)?;
-        if request.about.is_some() {
-            if unchanged {
-                remote.span = Span::Unchanged;
-            }
-            drop(response.discard().await);
-            return Ok(Answer::Opened(Box::new(Opened { remote, body: Box::pin(stream::empty()) })));
-        }
-        remote.dropped = response.take_dropped();
-        let mut opened = Opened { remote, body: Box::pin(response.into_body()) };
-        if client.settings.decode {
-            opened = decode::decode(opened, client.settings.verify)?;
-        }
-        Ok(Answer::Opened(Box::new(opened)))
-    }
-
-    /// Returns the error for a status without a file. `again` is the wait that the response requires.
-    fn status_error(
-        &self,
-        url: &Url,
-        kind: ErrorKind,
-        again: Option<Duration>,
-        response: &HttpResponse,
-    ) -> Error {
-        let status = response.status().as_u16();
-        let (at, mut line) = (show::url(url), request::status_line(response.status()));
-        let size =
-            Some(response.headers()).filter(|_| status == 416).and_then(http_response::size_of_refusal);
-        if let Some(size) = size {
-            line += &format!(", its file has {size} bytes");
-        }
-        if proxy::forward::is_of_either(status, response.headers())
-            && let Some(proxy) = self.client.dispatcher.forwarder(url)
-        {
-            line += &format!(", from the server or from the proxy {proxy}");
-        }
-        let mut error = match throttle::decide(kind, again, Circumstances::default()) {
-            Decision::Pause(wait) => {
-                Error::new(ErrorKind::HttpBusy, at, line).with_pause(Pause { wait, why: Why::Asked })
-            }
-            Decision::Fail(ErrorKind::HttpLater) => {
-                Error::new(ErrorKind::HttpLater, at, retry_after::not_before(again.unwrap_or_default()))
-            }
-            Decision::Fail(kind) => Error::new(kind, at, line),
-            // The director records the refusal, and decides what to do.
-            Decision::Fewer => Error::new(kind, at, line),
-        };
-        error.size = size;
-        error.again = self.client.settings.retry_on.contains(&status) && error.kind == kind;
-        error
-    }
-
-    fn asking<'a>(&'a self, url: &'a Url, request: &'a Request) -> Asking<'a> {
-        let (headers, sends) = (request.headers.as_deref(), request.sends.as_deref());
-        Asking { given: &self.given, url, method: request::method(request), headers, sends }
-    }
-
-    fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Returns true if a response to a request for the facts has enough facts.
-fn says_what_it_is(opened: &Opened) -> bool {
-    opened.remote.span == Span::Unchanged || opened.remote.size > Some(0)
-}
-
-/// Returns true if the server refused a HEAD request in a way that does not show how it would answer a GET.
-fn is_an_answer(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::HttpUnauthorized
-            | ErrorKind::HttpForbidden
-            | ErrorKind::HttpNotFound
-            | ErrorKind::HttpGone
-            | ErrorKind::HttpStatus
-            | ErrorKind::HttpServer
-            | ErrorKind::HttpMalformed
-            | ErrorKind::HttpRangeWrong
-    )
-}
-
-fn may_have_expired(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::HttpUnauthorized | ErrorKind::HttpForbidden)
-}
-
-enum Answer {
-    Opened(Box<Opened>),
-    /// The next URL, the facts about its file in the redirect, and the status.
-    Redirect(Url, Option<Linked>, u16),
 }

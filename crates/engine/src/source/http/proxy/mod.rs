@@ -119,7 +119,14 @@ impl Attempt<'_> {
     fn authorization(&mut self) -> Option<HeaderValue> {
         let login = self.gateway.proxy.login.as_ref()?;
         let mut known = self.gateway.known();
-        match self.challenge.as_mut().or(known.as_mut())? {
+        let accepted = match (self.challenge.as_mut(), known.as_mut()) {
+            // The proxy sent the nonce again, so its count continues.
+            (Some(Accepted::Digest(own)), Some(Accepted::Digest(known))) if own.is_same(known) => {
+                return known.answer(self.target, login, Sent { method: self.method, body: &[] });
+            }
+            (own, known) => own.or(known)?,
+        };
+        match accepted {
             Accepted::Basic => credentials::basic(login),
             Accepted::Digest(nonce) => {
                 nonce.answer(self.target, login, Sent { method: self.method, body: &[] })
@@ -153,8 +160,11 @@ impl Attempt<'_> {
 
     /// Records that the proxy accepted the login.
     fn on_accepted(self) {
-        if let Some(challenge) = self.challenge {
-            *self.gateway.known() = Some(challenge);
+        let Some(challenge) = self.challenge else { return };
+        let mut known = self.gateway.known();
+        match (&challenge, &*known) {
+            (Accepted::Digest(own), Some(Accepted::Digest(known))) if own.is_same(known) => {}
+            _ => *known = Some(challenge),
         }
     }
 }
@@ -288,6 +298,27 @@ impl Tunnel<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nonce_that_the_proxy_sends_again_keeps_its_count() {
+        let gateway = Gateway::new(Proxy::parse("http://me:pw@h:1").expect("a proxy"));
+        let challenge = || [b"Digest realm=r, nonce=n, qop=auth".to_vec()];
+        let count = |attempt: &mut Attempt| {
+            let value = attempt.authorization().expect("a value");
+            let text = value.to_str().expect("ASCII");
+            text.split_once("nc=0000000").map_or("", |(_, rest)| &rest[..1]).to_string()
+        };
+        let mut first = gateway.attempt("CONNECT", "h:443");
+        first.on_challenge(&challenge(), "").expect("it can be answered");
+        assert_eq!(count(&mut first), "1");
+        first.on_accepted();
+        // Another request was sent before, and gets the same challenge.
+        let mut second = gateway.attempt("CONNECT", "i:443");
+        second.on_challenge(&challenge(), "").expect("it can be answered");
+        assert_eq!(count(&mut second), "2");
+        second.on_accepted();
+        assert_eq!(count(&mut gateway.attempt("CONNECT", "h:443")), "3");
+    }
 
     #[test]
     fn a_realm_and_a_login_that_are_not_ascii_are_sent_to_the_proxy() {

@@ -19,8 +19,8 @@ const RSA_LEAST: usize = 1024;
 const RSA_LEAST_OF_MOST_SCHEMES: usize = 2048;
 const RSA_MOST: usize = 8192;
 
-/// Verifies the signature of a handshake. If the library cannot verify a signature of this kind, the server is
-/// accepted, unless `must_verify` is true.
+/// Verifies the signature of a handshake. If the library cannot verify a signature of this kind, the server
+/// is accepted, unless `must_verify` is true.
 ///
 /// # Errors
 /// Returns an error if the signature is wrong, or if it must be verified and cannot be.
