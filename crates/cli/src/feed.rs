@@ -40,9 +40,9 @@ impl Feed {
 
     fn pass(&self, input: Input, runtime: &Handle) {
         match input {
-            Input::Jobs(jobs) => {
+            Input::Arguments(arguments) => {
                 // These jobs do not come from a list, so they have no line number.
-                self.pass_all(jobs.into_iter().map(|job| (0, Ok(job))), runtime);
+                self.pass_all(arguments.jobs().map(|job| (0, job)), runtime);
             }
             Input::List(list, count) => match list.jobs() {
                 Ok(jobs) => {

@@ -24,7 +24,7 @@ use crate::ui::screen::Screen;
 use crate::ui::trace::Trace;
 use crate::ui::{EventReader, explain, json, log::Log};
 use downhaul_engine::core::error::{Error, ErrorKind};
-use downhaul_engine::core::job::{self, Destination};
+use downhaul_engine::core::job;
 use downhaul_engine::core::list::metalink;
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::settings::{OnError, Settings};
@@ -149,8 +149,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(asked) => asked,
         Err(why) => return usage(&why),
     };
-    let to_stdout =
-        matches!(&input, Input::Jobs(jobs) if jobs.iter().any(|job| job.destination == Destination::Stdout));
+    let to_stdout = input.is_for_stdout();
     let checked = |all: (Settings, OutputSettings)| {
         survey.check_proxies(&all.0).map(|()| all).map_err(|why| usage(&why))
     };

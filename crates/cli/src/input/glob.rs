@@ -4,61 +4,146 @@
 //! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. The
 //! brackets of the address in `http://[::1]/` are ordinary characters too.
 
+use downhaul_engine::core::show;
 use std::net::Ipv6Addr;
 
-/// The most URLs from one argument. A pattern for more URLs is probably a mistake. A list can have millions
-/// of URLs.
-const MOST: usize = 100_000;
+/// A URL that may have patterns. It stands for one URL or several.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    parts: Vec<Part>,
+    count: u64,
+}
 
-/// A URL, and the value of each of its patterns, which replaces `#1` and so on in a name.
-#[derive(Debug, PartialEq, Eq, Clone, Default)]
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Set(Set),
+}
+
+/// The values that one pattern stands for.
+#[derive(Debug, PartialEq, Eq)]
+enum Set {
+    Words(Vec<String>),
+    /// `count` numbers from `first` on. Shorter ones are filled with zeros up to `width` digits.
+    Numbers {
+        first: u64,
+        step: u64,
+        count: u64,
+        width: usize,
+    },
+    Letters {
+        first: u8,
+        step: u64,
+        count: u64,
+    },
+}
+
+impl Set {
+    fn count(&self) -> u64 {
+        match self {
+            Set::Words(words) => words.len() as u64,
+            Set::Numbers { count, .. } | Set::Letters { count, .. } => *count,
+        }
+    }
+
+    /// Returns a value. `index` must be below [`Set::count`].
+    fn value(&self, index: u64) -> String {
+        match self {
+            Set::Words(words) => words.get(index as usize).cloned().unwrap_or_default(),
+            Set::Numbers { first, step, width, .. } => {
+                let width = *width;
+                format!("{:0width$}", first.saturating_add(step.saturating_mul(index)))
+            }
+            Set::Letters { first, step, .. } => char::from(first + (step * index) as u8).to_string(),
+        }
+    }
+}
+
+/// One URL of a pattern, and the value of each set, which replaces `#1` and so on in a name.
+#[derive(Debug, PartialEq, Eq, Clone)]
 pub(super) struct Expanded {
     pub(super) url: String,
     pub(super) values: Vec<String>,
 }
 
-/// Returns the URLs that a pattern stands for. As in curl, the last pattern changes fastest.
-///
-/// # Errors
-/// Returns what is wrong with the pattern, in words for the user.
-pub(super) fn expand(pattern: &str) -> Result<Vec<Expanded>, String> {
-    let bad = |why: &str| format!("--glob cannot expand {pattern}: {why}");
-    let mut all = vec![Expanded::default()];
-    let mut rest = pattern;
-    while let Some(c) = rest.chars().next() {
-        let (set, after) = match c {
-            '{' => words(rest).map_err(bad)?,
-            '[' => match range(rest, all.first().map_or("", |first| &first.url)).map_err(bad)? {
-                Some(found) => found,
-                None => {
-                    all.iter_mut().for_each(|one| one.url.push('['));
-                    rest = &rest[1..];
-                    continue;
-                }
-            },
-            '}' => return Err(bad("a } has no {")),
-            _ => {
-                let escaped = rest.strip_prefix('\\').filter(|next| next.starts_with(['{', '}', '[', ']']));
-                let text = escaped.unwrap_or(rest);
-                let end = text.chars().next().map_or(0, char::len_utf8);
-                all.iter_mut().for_each(|one| one.url.push_str(&text[..end]));
-                rest = &text[end..];
-                continue;
-            }
-        };
-        if all.len().saturating_mul(set.len()) > MOST {
-            return Err(bad(&format!("it stands for more than {MOST} URLs")));
-        }
-        let with = |one: &Expanded, value: &String| {
-            let mut one = one.clone();
-            one.url.push_str(value);
-            one.values.push(value.clone());
-            one
-        };
-        all = all.iter().flat_map(|one| set.iter().map(move |value| with(one, value))).collect();
-        rest = after;
+impl Pattern {
+    /// Returns a URL that is used as it is.
+    pub(super) fn plain(url: &str) -> Pattern {
+        Pattern { parts: vec![Part::Text(url.into())], count: 1 }
     }
-    Ok(all)
+
+    /// Reads the sets of a URL. Nothing is expanded here.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the pattern, in words for the user.
+    pub(super) fn read(pattern: &str) -> Result<Pattern, String> {
+        let shown = show::not_a_url(pattern);
+        let bad = |why: &str| format!("--glob cannot expand {}: {why}", show::escaped(&shown));
+        let (mut parts, mut text, mut count) = (Vec::new(), String::new(), 1_u64);
+        let mut rest = pattern;
+        while let Some(c) = rest.chars().next() {
+            let set = match c {
+                '{' => Some(words(rest).map_err(bad)?),
+                '[' => range(rest, &text).map_err(bad)?,
+                '}' => return Err(bad("a } has no {")),
+                _ => None,
+            };
+            let Some((set, after)) = set else {
+                let escaped = rest.strip_prefix('\\').filter(|next| next.starts_with(['{', '}', '[', ']']));
+                rest = escaped.unwrap_or(rest);
+                let end = rest.chars().next().map_or(0, char::len_utf8);
+                text.push_str(&rest[..end]);
+                rest = &rest[end..];
+                continue;
+            };
+            count = count.checked_mul(set.count()).ok_or_else(|| bad("it stands for too many URLs"))?;
+            parts.extend([Part::Text(std::mem::take(&mut text)), Part::Set(set)]);
+            rest = after;
+        }
+        parts.push(Part::Text(text));
+        Ok(Pattern { parts, count })
+    }
+
+    /// Returns the number of URLs.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Returns the URLs one after the other. As in curl, the last set changes fastest.
+    pub(super) fn urls(&self) -> impl Iterator<Item = Expanded> {
+        (0..self.count).map(|index| self.url(index))
+    }
+
+    fn url(&self, mut index: u64) -> Expanded {
+        let mut values: Vec<String> = Vec::new();
+        for set in self.sets().rev() {
+            values.push(set.value(index % set.count()));
+            index /= set.count();
+        }
+        values.reverse();
+        let mut of_sets = values.iter();
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Set(_) => of_sets.next().map(String::as_str).unwrap_or_default(),
+        });
+        Expanded { url: parts.collect(), values }
+    }
+
+    /// Returns the number of the first set that must be in a name, so that the names differ, and is not.
+    pub(super) fn missing_in(&self, name: &str) -> Option<usize> {
+        let mut sets = (1..).zip(self.sets());
+        let marks = |number: usize| (1..=number).map(|n| format!("({n})")).collect::<Vec<_>>();
+        let is_missing =
+            |number: usize| self::name(name, &marks(number)) == self::name(name, &marks(number - 1));
+        sets.find(|(number, set)| set.count() > 1 && is_missing(*number)).map(|(number, _)| number)
+    }
+
+    fn sets(&self) -> impl DoubleEndedIterator<Item = &Set> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Set(set) => Some(set),
+        })
+    }
 }
 
 /// Replaces `#1`, `#2` and so on in a name.
@@ -88,14 +173,12 @@ pub(crate) fn looks_like_pattern(url: &str) -> bool {
     let list = inside('{', '}').is_some_and(|words| words.contains(','));
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
     list || path.split_once('[').is_some_and(|(_, after)| {
-        after
-            .split_once(']')
-            .is_some_and(|(inside, _)| matches!(values(inside), Ok(values) if values.len() > 1))
+        after.split_once(']').is_some_and(|(inside, _)| values(inside).is_ok_and(|set| set.count() > 1))
     })
 }
 
 /// Reads `{one,two}`. Returns its words and the rest.
-fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
+fn words(text: &str) -> Result<(Set, &str), &'static str> {
     let inside = text.strip_prefix('{').unwrap_or(text);
     let (mut all, mut word, mut escaped) = (Vec::new(), String::new(), false);
     for (at, c) in inside.char_indices() {
@@ -106,7 +189,7 @@ fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
             ',' => all.push(std::mem::take(&mut word)),
             '}' => {
                 all.push(word);
-                return Ok((all, &inside[at + 1..]));
+                return Ok((Set::Words(all), &inside[at + 1..]));
             }
             _ => word.push(c),
         }
@@ -114,9 +197,9 @@ fn words(text: &str) -> Result<(Vec<String>, &str), &'static str> {
     Err("a { is not closed")
 }
 
-/// Reads a range. Returns its values and the rest. Returns `None` for an ordinary bracket. Such a bracket
-/// belongs to an address, or is empty.
-fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Vec<String>, &'t str)>, &'static str> {
+/// Reads a range after the text `before`. Returns its values and the rest. Returns `None` for an ordinary
+/// bracket. Such a bracket belongs to an address, or is empty.
+fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Set, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');
     if inside.is_empty()
@@ -128,22 +211,23 @@ fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Vec<String>, &'t str
 }
 
 /// Returns the values of `1-10`, `001-100` or `a-z`, each with an optional `:STEP`.
-fn values(inside: &str) -> Result<Vec<String>, &'static str> {
+fn values(inside: &str) -> Result<Set, &'static str> {
     const BAD: &str = "a range must be like [1-10], [001-100], [a-z] or [0-100:10]";
     let (range, step) = inside.split_once(':').unwrap_or((inside, "1"));
-    let step: usize = step.parse().ok().filter(|step| *step > 0).ok_or(BAD)?;
+    let step: u64 = step.parse().ok().filter(|step| *step > 0).ok_or(BAD)?;
     let (first, last) = range.split_once('-').ok_or(BAD)?;
+    let count = |from: u64, to: u64| -> Result<u64, &'static str> {
+        let steps = to.checked_sub(from).ok_or(BAD)? / step;
+        steps.checked_add(1).ok_or("it stands for too many URLs")
+    };
     let letter = |text: &str| text.bytes().next().filter(|b| text.len() == 1 && b.is_ascii_alphabetic());
     if let (Some(first), Some(last)) = (letter(first), letter(last)) {
-        let values: Vec<String> = (first..=last).step_by(step).map(|b| char::from(b).to_string()).collect();
-        return if values.is_empty() { Err(BAD) } else { Ok(values) };
+        return Ok(Set::Letters { first, step, count: count(first.into(), last.into())? });
     }
     let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
     let (from, to) = (number(first).ok_or(BAD)?, number(last).ok_or(BAD)?);
     let width = if first.starts_with('0') { first.len() } else { 0 };
-    let all = (from..=to).step_by(step).take(MOST + 1).map(|n| format!("{n:0width$}"));
-    let values: Vec<String> = all.collect();
-    if values.is_empty() { Err(BAD) } else { Ok(values) }
+    Ok(Set::Numbers { first: from, step, count: count(from, to)?, width })
 }
 
 #[cfg(test)]
@@ -151,7 +235,7 @@ mod tests {
     use super::*;
 
     fn urls(pattern: &str) -> Vec<String> {
-        expand(pattern).expect(pattern).into_iter().map(|one| one.url).collect()
+        Pattern::read(pattern).expect(pattern).urls().map(|one| one.url).collect()
     }
 
     #[test]
@@ -161,12 +245,29 @@ mod tests {
         assert_eq!(urls("h/[a-e:2]"), ["h/a", "h/c", "h/e"]);
         assert_eq!(urls("h/[0-20:10]"), ["h/0", "h/10", "h/20"]);
         assert_eq!(urls("http://[::1]:80/[1-1]"), ["http://[::1]:80/1"]);
+        assert_eq!(urls("{http,https}://[::1]/"), ["http://[::1]/", "https://[::1]/"]);
         assert_eq!(urls(r"h/\{a\}{,b\,c}"), ["h/{a}", "h/{a}b,c"]);
         assert_eq!(urls("h/plain?a[]=1"), ["h/plain?a[]=1"]);
         assert_eq!(urls("日/{本,語}"), ["日/本", "日/語"]);
-        for bad in ["h/{a,b", "h/a}", "h/[1-2", "h/[x]", "h/[3-1]", "h/[a-9]", "h/{a,{b,c}}", "h/[1-999999]"]
-        {
-            assert!(expand(bad).is_err(), "{bad}");
+        for bad in ["h/{a,b", "h/a}", "h/[1-2", "h/[x]", "h/[3-1]", "h/[a-9]", "h/{a,{b,c}}"] {
+            assert!(Pattern::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_may_stand_for_as_many_urls_as_a_number_can_count() {
+        let all = Pattern::read("h/[0-18446744073709551614]").expect("a pattern");
+        assert_eq!((all.count(), all.url(u64::MAX - 1).url), (u64::MAX, format!("h/{}", u64::MAX - 1)));
+        for bad in ["h/[0-18446744073709551615]", "h/[1-9999999999]/[1-9999999999]"] {
+            assert!(Pattern::read(bad).expect_err(bad).contains("too many URLs"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_must_have_each_set_with_several_values() {
+        let pattern = Pattern::read("h/{a,b}/[1-1]/[1-2]").expect("a pattern");
+        for (name, missing) in [("#1-#3", None), ("#1", Some(3)), ("#3#2", Some(1)), ("#11#3", Some(1))] {
+            assert_eq!(pattern.missing_in(name), missing, "{name}");
         }
     }
 

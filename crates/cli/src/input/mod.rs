@@ -10,19 +10,19 @@ pub(crate) use glob::looks_like_pattern;
 pub use list::List;
 pub(crate) use list::{HAS_NO_URL, lines};
 pub use stream::Stream;
+pub use urls::Arguments;
 pub(crate) use urls::split_urls;
 
 use crate::args::Args;
 use crate::survey::Survey;
 use crate::words;
-use clashes::{Clash, Names};
-use downhaul_engine::core::job::{self, Job};
+use downhaul_engine::core::job;
 
 /// The origin of the jobs.
 #[derive(Debug)]
 pub enum Input {
     /// The arguments.
-    Jobs(Vec<Job>),
+    Arguments(Arguments),
     /// A list that was checked, and the number of its jobs. The list is read again during the run.
     List(List, u64),
     /// Standard input, or a pipe. It is read during the run.
@@ -33,17 +33,22 @@ impl Input {
     /// Returns the number of jobs, if it is known before the run.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
-            Input::Jobs(jobs) => Some(jobs.len() as u64),
+            Input::Arguments(arguments) => Some(arguments.count()),
             Input::List(_, count) => Some(*count),
             Input::Stream(_) => None,
         }
+    }
+
+    /// Returns true if the bytes of the file go to standard output.
+    pub(crate) fn is_for_stdout(&self) -> bool {
+        matches!(self, Input::Arguments(arguments) if arguments.is_for_stdout())
     }
 
     /// Returns the list, if it is read during the run.
     pub(crate) fn stream(&self) -> Option<&Stream> {
         match self {
             Input::Stream(stream) => Some(stream),
-            Input::Jobs(_) | Input::List(..) => None,
+            Input::Arguments(_) | Input::List(..) => None,
         }
     }
 }
@@ -75,21 +80,9 @@ pub fn of(args: &Args, fetched: Option<List>) -> Result<(Input, Survey), String>
         let count = list::check(&list, &mut survey)?;
         return Ok((Input::List(list, count), survey));
     }
-    let mut jobs = urls::jobs(args)?;
-    if let Some(digest) = &args.options.verification.checksum {
-        match jobs.as_mut_slice() {
-            [job] => job.expect(digest.clone(), "--checksum")?,
-            more => return Err(format!("--checksum is for a single URL, and there are {}", more.len())),
-        }
-    }
-    let mut seen = Names::default();
-    for (index, job) in jobs.iter().enumerate() {
-        survey.add(job);
-        seen.add(job, index as u64 + 1).map_err(|Clash { name, first, what }| {
-            format!("files {first} and {} would {what}: {name}", index + 1)
-        })?;
-    }
-    Ok((Input::Jobs(jobs), survey))
+    let arguments = Arguments::read(args)?;
+    arguments.check(&mut survey)?;
+    Ok((Input::Arguments(arguments), survey))
 }
 
 #[cfg(test)]
@@ -103,9 +96,10 @@ mod tests {
     fn jobs(args: &[&str]) -> Result<Vec<(String, String)>, String> {
         let args = Args::try_parse_from(["downhaul"].iter().chain(args)).map_err(|e| e.to_string())?;
         match of(&args, None)?.0 {
-            Input::Jobs(jobs) => Ok(jobs
-                .iter()
+            Input::Arguments(arguments) => Ok(arguments
+                .jobs()
                 .map(|job| {
+                    let job = job.expect("it was checked");
                     let name = match &job.destination {
                         Destination::Name(name) => name.to_string(),
                         other => format!("{other:?}"),

@@ -1,55 +1,154 @@
 //! Reads URLs and names from the arguments.
 
-use super::glob::{self, Expanded};
+use super::clashes::{Clash, Names};
+use super::glob::{self, Pattern};
 use crate::args::{self, Args};
+use crate::survey::Survey;
 use crate::words;
-use downhaul_engine::core::error::Error;
+use downhaul_engine::core::digest::Digest;
+use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{self, Destination, Job};
 use downhaul_engine::core::name::{self, SafeName};
 use downhaul_engine::core::show;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Returns the jobs of the URLs and names among the arguments.
-///
-/// # Errors
-/// Returns what is wrong, in words for the user.
-pub(super) fn jobs(args: &Args) -> Result<Vec<Job>, String> {
-    let expand = |argument: &String| -> Result<Vec<Expanded>, String> {
-        let urls = split_urls(argument)?.into_iter().map(|url| match args.output.glob {
-            true => glob::expand(url),
-            false => Ok(vec![Expanded { url: url.into(), values: Vec::new() }]),
-        });
-        urls.collect::<Result<Vec<_>, _>>().map(|all| all.concat())
-    };
-    let (urls, mut jobs) = match args.urls.as_slice() {
-        [] => return Err("nothing to download: give a URL, or a list with -i".into()),
-        [urls, names] if !contains_url(names) => {
-            let urls = expand(urls)?;
-            let jobs = with_names(&urls, names)?;
-            (urls, jobs)
+/// The most jobs that are checked before the run. A mistake in a later one fails only that job, as in a list
+/// on standard input. Checking this many takes some milliseconds.
+const CHECKED_MOST: usize = 10_000;
+
+/// The URLs and names among the arguments. Jobs are made one after the other, because patterns can stand for
+/// very many of them.
+#[derive(Debug)]
+pub struct Arguments {
+    patterns: Vec<Pattern>,
+    naming: Naming,
+    /// The digest of the only file.
+    digest: Option<Digest>,
+}
+
+/// The origin of the names of the files.
+#[derive(Debug)]
+enum Naming {
+    /// The server or the URL.
+    Server,
+    /// The names in an argument, one for each URL.
+    Listed(Vec<SafeName>),
+    /// The name of `-o`, for a single URL.
+    One(Destination),
+    /// The name of `-o` with `#1`, and the folder of the files.
+    Pattern(String, PathBuf),
+}
+
+impl Arguments {
+    /// Reads the URLs and names.
+    ///
+    /// # Errors
+    /// Returns what is wrong, in words for the user.
+    pub(super) fn read(args: &Args) -> Result<Arguments, String> {
+        let (urls, names) = match args.urls.as_slice() {
+            [] => return Err("nothing to download: give a URL, or a list with -i".into()),
+            [urls, names] if !contains_url(names) => (std::slice::from_ref(urls), Some(names)),
+            all => (all, None),
+        };
+        let mut patterns = Vec::new();
+        for argument in urls {
+            let all = split_urls(argument)?.into_iter().map(|url| match args.output.glob {
+                true => Pattern::read(url),
+                false => Ok(Pattern::plain(url)),
+            });
+            patterns.extend(all.collect::<Result<Vec<_>, _>>()?);
         }
-        all => {
-            let urls = all.iter().map(expand).collect::<Result<Vec<_>, _>>()?.concat();
-            let jobs = urls.iter().map(|one| job_for(&one.url)).collect::<Result<_, _>>()?;
-            (urls, jobs)
-        }
-    };
-    let Some(path) = &args.output.save_as else { return Ok(jobs) };
-    let name = path.to_str().filter(|name| args.output.glob && name.contains('#'));
-    match jobs.as_mut_slice() {
-        all if all.iter().any(|job| !matches!(job.destination, Destination::Server)) => {
-            return Err("-o names the file, and FILENAMES does too: use one of them".into());
-        }
-        all if name.is_some() => {
-            for (job, one) in all.iter_mut().zip(&urls) {
-                let name = glob::name(name.unwrap_or_default(), &one.values);
-                job.destination = save_as(Path::new(&name), &args.output.folder)?;
+        let mut arguments = Arguments { patterns, naming: Naming::Server, digest: None };
+        arguments.naming = match (&args.output.save_as, names) {
+            (Some(_), Some(_)) => {
+                return Err("-o names the file, and FILENAMES does too: use one of them".into());
             }
+            (Some(path), None) => arguments.one_name(path, args)?,
+            (None, Some(names)) => Naming::Listed(listed(names, arguments.count())?),
+            (None, None) => Naming::Server,
+        };
+        if let Some(digest) = &args.options.verification.checksum {
+            if arguments.count() != 1 {
+                let count = arguments.count();
+                return Err(format!("--checksum is for a single URL, and there are {count}"));
+            }
+            arguments.digest = Some(digest.clone());
         }
-        [job] => job.destination = save_as(path, &args.output.folder)?,
-        more => return Err(format!("-o is for a single URL, and there are {}", more.len())),
+        Ok(arguments)
     }
-    Ok(jobs)
+
+    /// Reads the name of `-o`.
+    fn one_name(&self, path: &Path, args: &Args) -> Result<Naming, String> {
+        let folder = &args.output.folder;
+        let Some(name) = path.to_str().filter(|name| args.output.glob && name.contains('#')) else {
+            return match self.count() {
+                1 => save_as(path, folder).map(Naming::One),
+                more => Err(format!("-o is for a single URL, and there are {more}")),
+            };
+        };
+        match self.patterns.iter().find_map(|pattern| pattern.missing_in(name)) {
+            Some(number) => Err(format!(
+                "-o {} would give several files the same name: the pattern number {number} of the URL has \
+                 several values, so the name must contain #{number}",
+                show::escaped(name)
+            )),
+            None => Ok(Naming::Pattern(name.into(), folder.clone())),
+        }
+    }
+
+    /// Returns the number of jobs.
+    pub(super) fn count(&self) -> u64 {
+        self.patterns.iter().map(Pattern::count).fold(0, u64::saturating_add)
+    }
+
+    /// Returns true if the bytes go to standard output.
+    pub(super) fn is_for_stdout(&self) -> bool {
+        matches!(self.naming, Naming::One(Destination::Stdout))
+    }
+
+    /// Checks the first jobs, and adds them to the survey.
+    ///
+    /// # Errors
+    /// Returns what is wrong, in words for the user.
+    pub(super) fn check(&self, survey: &mut Survey) -> Result<(), String> {
+        let mut seen = Names::default();
+        for (number, job) in (1..).zip(self.try_jobs().take(CHECKED_MOST)) {
+            let job = job?;
+            survey.add(&job);
+            seen.add(&job, number).map_err(|Clash { name, first, what }| {
+                format!("files {first} and {number} would {what}: {name}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the jobs, one after the other.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = Result<Job, Error>> {
+        self.try_jobs().map(|job| job.map_err(|why| Error::new(ErrorKind::UrlInvalid, "", why)))
+    }
+
+    /// Returns the jobs, or what is wrong with them, in words for the user.
+    fn try_jobs(&self) -> impl Iterator<Item = Result<Job, String>> {
+        let urls = self.patterns.iter().flat_map(Pattern::urls);
+        urls.enumerate().map(|(index, one)| {
+            let mut job = job_for(&one.url)?;
+            match &self.naming {
+                Naming::Server => {}
+                Naming::Listed(names) => {
+                    job.destination =
+                        names.get(index).cloned().map_or(Destination::Server, Destination::Name);
+                }
+                Naming::One(destination) => job.destination = destination.clone(),
+                Naming::Pattern(name, folder) => {
+                    job.destination = save_as(Path::new(&glob::name(name, &one.values)), folder)?;
+                }
+            }
+            if let Some(digest) = &self.digest {
+                job.expect(digest.clone(), "--checksum")?;
+            }
+            Ok(job)
+        })
+    }
 }
 
 /// Splits a text at the commas before `scheme://`. Other commas belong to a URL. Within braces, commas
@@ -80,8 +179,8 @@ fn contains_url(text: &str) -> bool {
     text.split(',').any(|part| job::has_scheme(part.trim_start()))
 }
 
-/// Returns the jobs of URLs with the given `names`, which have the form `name1,name2`.
-fn with_names(urls: &[Expanded], names: &str) -> Result<Vec<Job>, String> {
+/// Reads names of the form `name1,name2`, one for each of `urls` URLs.
+fn listed(names: &str, urls: u64) -> Result<Vec<SafeName>, String> {
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
     if let Some(either) = names.iter().find(|name| job::without_scheme(name).is_some()) {
         let shown = show::escaped(either);
@@ -90,23 +189,17 @@ fn with_names(urls: &[Expanded], names: &str) -> Result<Vec<Job>, String> {
              or use -o or -d"
         ));
     }
-    if urls.len() != names.len() {
-        return Err(format!("{} but {}", count(urls.len(), "URL"), count(names.len(), "name")));
+    if urls != names.len() as u64 {
+        return Err(format!("{} but {}", count(urls, "URL"), count(names.len() as u64, "name")));
     }
-    let pairs = urls.iter().zip(names).enumerate();
-    pairs
-        .map(|(index, (one, name))| {
-            let mut job = job_for(&one.url)?;
-            let name = SafeName::from_person(name).map_err(|why| {
-                format!("name {} ({}) is not usable: {why}", index + 1, show::escaped(name))
-            })?;
-            job.destination = Destination::Name(name);
-            Ok(job)
-        })
-        .collect()
+    let names = (1..).zip(names).map(|(number, name)| {
+        SafeName::from_person(name)
+            .map_err(|why| format!("name {number} ({}) is not usable: {why}", show::escaped(name)))
+    });
+    names.collect()
 }
 
-fn count(n: usize, what: &str) -> String {
+fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -125,7 +218,9 @@ fn job_for(text: &str) -> Result<Job, String> {
         if Path::new(text).is_file() {
             return Err(is_a_file(text, given.is_ok()));
         }
-        if let Some(command) = misspelt_command(text) {
+        if given.is_err()
+            && let Some(command) = misspelt_command(text)
+        {
             return Err(format!(
                 "{} is not a URL; did you mean the command downhaul {command}?",
                 show::escaped(text)

@@ -139,6 +139,8 @@ fn glob_expands_patterns_as_curl_does_and_without_it_there_is_a_hint() {
         let out = place.run(&[&server.url(pattern)]);
         place.assert_failed(&out, 1, "--glob expands them");
     }
+    let out = place.run(&["--glob", "http://127.0.0.1:1/{a,b}[1-9]", "-o", "#2"]);
+    assert!(out.status == 2 && out.stderr.contains("the name must contain #1"), "{}", out.stderr);
     let out = place.run(&["--glob", "http://127.0.0.1:1/[1-"]);
     assert!(out.status == 2 && out.stderr.contains("a [ is not closed"), "{}", out.stderr);
 }
