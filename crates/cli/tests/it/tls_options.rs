@@ -170,14 +170,14 @@ fn openssl(place: &Place, line: &str) -> Option<()> {
 }
 
 #[test]
-fn insecure_accepts_short_keys_and_certificates_of_x509_version_1() {
+fn short_keys_need_insecure_and_certificates_of_x509_version_1_need_insecure_or_cacert() {
     let place = Place::new();
     place.write("keys/f", "");
     let keys = place.path().join("keys");
     for (key, is_short) in
         [("rsa:1024", true), ("rsa:2048", false), ("ec -pkeyopt ec_paramgen_curve:P-384", false)]
     {
-        let request = format!("req -newkey {key} -nodes -keyout s.key -out s.csr -subj /CN=nas");
+        let request = format!("req -newkey {key} -nodes -keyout s.key -out s.csr -subj /CN=127.0.0.1");
         let sign = "x509 -req -in s.csr -signkey s.key -out s.pem";
         if openssl(&place, &request).and_then(|()| openssl(&place, sign)).is_none() {
             return;
@@ -199,6 +199,12 @@ fn insecure_accepts_short_keys_and_certificates_of_x509_version_1() {
         for options in [&["--insecure"][..], &["--insecure-host", "127.0.0.1"]] {
             assert_has(&place, &run(options), "f", 1000);
         }
+        let out = run(&["--cacert", "keys/s.pem"]);
+        match is_short {
+            true => assert_refused(&place, &out, "tls.", &[]),
+            false => assert_has(&place, &out, "f", 1000),
+        }
+        assert_refused(&place, &run(&[]), "tls.", &[]);
         // The server must have the pinned key. With TLS 1.3, the library cannot verify that for short keys.
         openssl(&place, "pkey -in s.key -pubout -outform DER -out s.der").expect("it was there");
         let right = pin_of(&place.file("keys/s.der").expect("a key"));

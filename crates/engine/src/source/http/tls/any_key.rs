@@ -1,6 +1,6 @@
 //! Verifies that a server has the private key of its certificate, for certificates that the TLS library does
 //! not accept: those of X.509 version 1, and those with RSA keys of less than 2048 bits. It is used only if
-//! every certificate is trusted.
+//! every certificate is trusted, or if the user gave the certificate.
 
 use super::certificate::{self, PublicKey};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
@@ -41,6 +41,12 @@ pub(super) fn verify(
         true => Ok(HandshakeSignatureValid::assertion()),
         false => Err(CertificateError::BadSignature.into()),
     }
+}
+
+/// Returns true for RSA keys for which the library does not verify signatures of most schemes.
+pub(super) fn is_short(certificate: &CertificateDer<'_>) -> bool {
+    let size = certificate::public_key(certificate).and_then(|key| key.rsa_size());
+    size.is_some_and(|size| size < RSA_LEAST_OF_MOST_SCHEMES)
 }
 
 /// Returns the algorithm that verifies signatures of a scheme by a key, if the library has it. With TLS 1.2,

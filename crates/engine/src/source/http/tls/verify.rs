@@ -77,6 +77,22 @@ pub(super) struct Verifier {
     pub(super) provider: Arc<CryptoProvider>,
 }
 
+impl Verifier {
+    /// Returns `Some` if a certificate is accepted in forms that the TLS library refuses. The value is true
+    /// if the signature of the handshake must be verified.
+    fn accepts_any_form(&self, certificate: &CertificateDer<'_>) -> Option<bool> {
+        match &self.trusted {
+            Trusted::All => Some(!self.keys.is_empty()),
+            // A certificate that the user gave may be of X.509 version 1. `openssl x509 -req` writes such
+            // certificates by default.
+            Trusted::Given(given, _) => {
+                (given.contains(certificate) && !any_key::is_short(certificate)).then_some(true)
+            }
+            Trusted::Machine(_) => None,
+        }
+    }
+}
+
 /// A certificate that was refused, and the reason.
 #[derive(Debug)]
 pub(super) struct Refused {
@@ -151,8 +167,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if matches!(self.trusted, Trusted::All) {
-            return any_key::verify(message, cert, dss, !self.keys.is_empty());
+        if let Some(must_verify) = self.accepts_any_form(cert) {
+            return any_key::verify(message, cert, dss, must_verify);
         }
         verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
@@ -163,8 +179,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if matches!(self.trusted, Trusted::All) {
-            return any_key::verify(message, cert, dss, !self.keys.is_empty());
+        if let Some(must_verify) = self.accepts_any_form(cert) {
+            return any_key::verify(message, cert, dss, must_verify);
         }
         verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
