@@ -203,7 +203,7 @@ pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bo
         match logs_in {
             true => format!(
                 "The URL redirects to {host}, and the login is not sent there. {}",
-                ways_to_log_in_at(host)
+                ways_to_log_in_at(host, code)
             ),
             false => format!(
                 "The URL redirects to {host}, and -H is not sent there. To send it: --header-for {host} 'Name: value'"
@@ -212,30 +212,29 @@ pub(crate) fn was_redirected(code: &str, given: &str, refused: &str, logs_in: bo
     })
 }
 
-/// Returns advice for a server that requires a login and that the user gave no URL of. `--user`, `--bearer`
+/// Returns advice for a server that refuses a file, and that the user gave no URL of. `--user`, `--bearer`
 /// and `-H` are not sent to such a server, so the advice names ways that are.
 pub(crate) fn needs_login_elsewhere(error: &Failure, given: &str) -> Option<String> {
-    let to = origin(&error.at).filter(|_| error.code == "http.unauthorized")?;
+    let is_named = error.message.contains(NOT_GIVEN);
+    let is_refusal = ["http.forbidden", "http.unauthorized"].contains(&error.code.as_str());
+    let (from, to) = (origin(given)?, origin(&error.at)?);
     let (scheme, host) = to.split_once("://")?;
-    if error.message.contains(NOT_GIVEN) {
-        return Some(match scheme {
-            "http" => format!(
-                "A section [host.\"http://{host}\"] of the configuration can have a login for it. \
-                 Other logins are not sent there over http, since you gave no file URL there."
-            ),
-            _ => ways_to_log_in_at(host),
-        });
-    }
-    let from = origin(given).filter(|from| *from != to)?;
-    Some(match from.starts_with("https:") && scheme == "http" {
-        true => format!("The URL redirects from https to http://{host}, where no login is sent."),
-        false => format!("The URL redirects to {host}. {}", ways_to_log_in_at(host)),
+    let redirects = if is_named { String::new() } else { format!("The URL redirects to {to}. ") };
+    let needs_section = scheme == "http" && (is_named || from.starts_with("https:"));
+    (is_refusal && (is_named || from != to)).then(|| match needs_section {
+        true => format!(
+            "{redirects}Logins are not sent there over http, except that of a section [host.\"http://{host}\"] of the configuration."
+        ),
+        false => format!("{redirects}{}", ways_to_log_in_at(host, &error.code)),
     })
 }
 
 /// Returns the ways to send a login to a host that the user gave no URL of. `host` has the port, unless it is
-/// the usual one. Netrc files have hosts without ports.
-fn ways_to_log_in_at(host: &str) -> String {
+/// the usual one. Netrc files have hosts without ports, and are used only if the server requires a login.
+fn ways_to_log_in_at(host: &str, code: &str) -> String {
+    if code != "http.unauthorized" {
+        return format!("If a login is needed there: --header-for {host} 'Authorization: ...'");
+    }
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let machine = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     format!(
@@ -273,11 +272,36 @@ pub(crate) fn is_silent(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_engine::core::error::Error;
 
     #[test]
     fn advice_is_for_codes_that_exist() {
         for (code, _) in ADVICE {
             assert!(ErrorKind::of_code(code).is_some(), "{code}");
         }
+    }
+
+    #[test]
+    fn advice_for_another_server_names_ways_that_reach_it() {
+        let advice = |kind, given: &str, at: &str, detail: &str| {
+            let error = Failure::from(&Error::new(kind, at, detail));
+            needs_login_elsewhere(&error, given).unwrap_or_default()
+        };
+        let unauthorized = ErrorKind::HttpUnauthorized;
+        assert_eq!(advice(unauthorized, "https://a/f", "https://a/g", ""), "");
+        let elsewhere = advice(unauthorized, "https://a/f", "https://b:8443/f", "");
+        assert!(
+            elsewhere.contains("(machine b)") && elsewhere.contains("--header-for b:8443 "),
+            "{elsewhere}"
+        );
+        let address = advice(unauthorized, "https://a/f", "https://[::1]/f", "");
+        assert!(address.contains("(machine [::1])"), "{address}");
+        // Only a section of the configuration reaches a server over http after https.
+        for (given, detail) in [("https://a/f", ""), ("http://b/f", NOT_GIVEN)] {
+            let advice = advice(unauthorized, given, "http://b/f", detail);
+            assert!(advice.contains("[host.\"http://b\"]") && !advice.contains("machine"), "{advice}");
+        }
+        let forbidden = advice(ErrorKind::HttpForbidden, "https://a/f", "https://b/f", "");
+        assert!(forbidden.contains("--header-for b ") && !forbidden.contains("machine"), "{forbidden}");
     }
 }

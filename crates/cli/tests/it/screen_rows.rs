@@ -329,11 +329,16 @@ fn a_login_for_a_server_of_no_given_url_is_suggested_in_a_way_that_reaches_it() 
     let header = format!("--header-for {host} 'Authorization: ...'");
     for login in [&[][..], &["--user", "me:hush"]] {
         let out = place.run(&[&[&redirect, "--on-error", "skip"], login].concat());
-        for text in [format!("redirects to {host}").as_str(), netrc, &header] {
+        for text in ["redirects to", &host, netrc, &header] {
             place.assert_failed(&out, 1, text);
         }
         assert!(!out.stderr.contains("Log in with --user"), "{}", out.stderr);
     }
+    // A server that does not ask for a login gets none of a netrc file.
+    let forbids: String = other.url("status/1/f?status=403").replace('?', "%3F").replace('=', "%3D");
+    let out = place.run(&[&server.url(&format!("redirect/1/f?to={forbids}")), "--on-error", "skip"]);
+    place.assert_failed(&out, 1, &header);
+    assert!(!out.stderr.contains("machine") && !out.stderr.contains("--user"), "{}", out.stderr);
     // The header that is suggested is sent.
     let header = ["--header-for", &host, "Authorization: Basic bWU6aHVzaA=="];
     let out = place.run(&[&[redirect.as_str()][..], &header].concat());
