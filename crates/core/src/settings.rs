@@ -187,7 +187,8 @@ impl Settings {
     /// headers by which a server chooses the content. The text has no secrets and is the same in every run.
     /// Returns `None` for a plain GET of the whole file without such headers. Partial files and records of
     /// different variants are not mixed. A redirect may lead to any host of [`Settings::headers_for`], so all
-    /// of those headers count.
+    /// of those headers count. Rules for hosts to which only a redirect leads do not count, since their
+    /// headers are not known before the request.
     pub fn variant_of(&self, job: &Job, url: &Url) -> Option<String> {
         let of_redirects = self.headers_for.iter().map(|(_, name, value)| (name.as_str(), value));
         let of_rules = self.for_hosts.headers(url).into_iter();
