@@ -34,7 +34,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         (name, HeaderValue::from_bytes(one.value).expect("a valid value"))
     };
     let mut map = HeaderMap::new();
-    headers.iter().map(pair).for_each(|(name, value)| drop(map.append(name, value)));
+    for (name, value) in headers.iter().map(pair) {
+        map.append(name, value);
+    }
     let url = url::Url::parse("http://h/f").expect("a URL");
     let remote = http_response::read(200, &url, &map, true).expect("an unambiguous end of the body");
     let codings: Vec<_> = map.get_all("transfer-encoding").iter().map(HeaderValue::as_bytes).collect();

@@ -16,7 +16,8 @@ use downhaul_core::settings::{OnError, Verify};
 use std::time::Duration;
 use url::Url;
 
-/// If a plan returns this many actions in a row without an input, that counts as an endless loop.
+/// If a plan returns this many actions in a row without an input, and one more for each worker that it
+/// started before, that counts as an endless loop. A plan may drop all its workers at once.
 const ACTIONS_MOST: usize = 200;
 
 /// A source of choices that is made from bytes. After the last byte, it returns zeros.
@@ -72,11 +73,13 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
     let mut plan = Plan::new(rules);
     let mut now = Duration::ZERO;
     let mut trace = Trace::new();
+    let mut workers = 0;
     while !choices.0.is_empty() {
         now += Duration::from_millis(u64::from(choices.byte()) * 10);
         let most = usize::from(choices.byte() % 6);
         let (worth, surplus) = (most.min(usize::from(choices.byte() % 6)), usize::from(choices.byte() % 3));
         let mut room = Allowance { most, worth, surplus, not_before: Duration::ZERO };
+        let limit = ACTIONS_MOST + workers;
         for count in 0.. {
             plan.check().unwrap_or_else(|broken| panic!("{broken}"));
             let action = plan.next(now, &[room, room, room]);
@@ -86,12 +89,13 @@ pub fn run_inputs(bytes: &[u8]) -> u64 {
                 Action::Finish(_) => return trace.value(),
                 Action::Fetch { .. } => {
                     (room.most, room.worth) = (room.most.saturating_sub(1), room.worth.saturating_sub(1));
+                    workers += 1;
                 }
                 // A dropped connection is closed, so that there is one less too many. A cut one still counts.
                 Action::Drop { .. } => room.surplus = room.surplus.saturating_sub(1),
                 _ => {}
             }
-            assert!(count < ACTIONS_MOST, "the plan returns actions without end: {plan:?}");
+            assert!(count < limit, "the plan returns actions without end: {plan:?}");
         }
         let input = event(&mut choices);
         plan.on(now, input);
