@@ -3,7 +3,7 @@
 //!
 //! Invariant: reading always ends, whatever a server sends. A challenge that cannot be understood is skipped.
 //! No byte of a header is changed, also if the header is not UTF-8. In the texts that are read here, each
-//! character stands for one byte (see [`super::octets`]).
+//! character stands for one byte (see `super::octets`).
 
 use super::digest::DigestChallenge;
 use super::octets;
