@@ -13,6 +13,7 @@ use downhaul_engine::core::credentials::netrc::{self, Netrc};
 use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show;
+use downhaul_engine::needs_password;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -44,6 +45,7 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     if let Some(SecretOption::File(path)) = &http.bearer {
         http.bearer = Some(token_of(path).map_err(NoLogin::Unusable)?);
     }
+    http.key_password = key_password(http)?;
     for option in &mut http.cookie {
         if let SecretOption::File(path) = option {
             *option = cookies_of(path).map_err(NoLogin::Unusable)?;
@@ -149,7 +151,7 @@ pub(crate) fn login(option: Option<&LoginOption>) -> Option<Login> {
     }
 }
 
-/// Returns the token of `--bearer`, if it is not in a file.
+/// Returns the token of `--bearer` or the password of `--key-password`, if it is not in a file.
 pub(crate) fn token(option: Option<&SecretOption>) -> Option<Secret> {
     match option {
         Some(SecretOption::Text(token)) => Some(token.clone()),
@@ -179,6 +181,28 @@ fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
              {called} @FILE with NAME:PASSWORD in FILE",
             name = show::escaped(&name)
         ))),
+    }
+}
+
+/// Returns the password of the key of the client certificate. If the key is encrypted and no password is
+/// given, the user types it. Without a terminal, there is no password, and the engine says so.
+fn key_password(http: &args::Http) -> Result<Option<SecretOption>, NoLogin> {
+    match &http.key_password {
+        Some(SecretOption::File(path)) => {
+            let read = |line: &str| Some(SecretOption::Text(Secret::new(line)));
+            return first_line("--key-password", path, "a password", read)
+                .map(Some)
+                .map_err(NoLogin::Unusable);
+        }
+        Some(given) => return Ok(Some(given.clone())),
+        None => {}
+    }
+    let encrypted = http.key.as_ref().or(http.cert.as_ref()).filter(|file| needs_password(file));
+    let Some(file) = encrypted else { return Ok(None) };
+    match platform::ask_hidden(&format!("Password of {}: ", words::path(file))) {
+        Hidden::Line(password) => Ok(Some(SecretOption::Text(Secret::new(password)))),
+        Hidden::Interrupted => Err(NoLogin::Interrupted),
+        Hidden::NoTerminal => Ok(None),
     }
 }
 

@@ -326,7 +326,12 @@ fn not_started(args: &Args, e: &Error) -> Exit {
         ErrorKind::TlsClient => key.map_or("--cert", |_| "--key"),
         _ => "--cacert",
     };
-    usage(&escaped(&format!("{option} {}: {}", e.at, e.detail)))
+    let needs_password = e.kind == ErrorKind::TlsClient && args.options.http.key_password.is_none();
+    let hint = match needs_password && downhaul_engine::needs_password(Path::new(&e.at)) {
+        true => ". --key-password @FILE reads it from a file",
+        false => "",
+    };
+    usage(&escaped(&format!("{option} {}: {}{hint}", e.at, e.detail)))
 }
 
 /// Returns the text that is written to standard error after the screen has ended.

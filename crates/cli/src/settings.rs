@@ -231,10 +231,8 @@ pub(crate) fn resolve(
         _ => Family::Any,
     };
     settings.client_certificate = args.options.http.cert.clone();
-    if args.options.http.key.is_some() && args.options.http.cert.is_none() {
-        return Err("--key has the key of a client certificate, and --cert names that certificate".into());
-    }
     settings.client_key = args.options.http.key.clone();
+    settings.client_key_password = logins::token(args.options.http.key_password.as_ref());
     settings.pinned_keys =
         args.options.http.pinned_pubkey.as_ref().map(|pins| pins.0.clone()).unwrap_or_default();
     settings.tls_min = match args.options.http.tls_min {

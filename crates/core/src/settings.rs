@@ -142,6 +142,8 @@ pub struct Settings {
     /// The file with the key of the client certificate (PEM). `None` means that the key is in the same file
     /// as the certificate.
     pub client_key: Option<PathBuf>,
+    /// The password of the key of the client certificate, if the key is encrypted (PKCS #8 with PBES2).
+    pub client_key_password: Option<Secret>,
     /// The keys that the hosts of given URLs may have: SHA-256 of the SubjectPublicKeyInfo. If there are
     /// none, every key is accepted.
     pub pinned_keys: Vec<[u8; 32]>,
@@ -258,6 +260,7 @@ impl Default for Settings {
             proxies: Proxies::default(),
             client_certificate: None,
             client_key: None,
+            client_key_password: None,
             pinned_keys: Vec::new(),
             tls_min: TlsVersion::V12,
             insecure_hosts: Vec::new(),
@@ -337,6 +340,7 @@ setters! {
     with_proxies proxies Proxies,
     with_client_certificate client_certificate Option<PathBuf>,
     with_client_key client_key Option<PathBuf>,
+    with_client_key_password client_key_password Option<Secret>,
     with_pinned_keys pinned_keys Vec<[u8; 32]>,
     with_tls_min tls_min TlsVersion,
     with_insecure_hosts insecure_hosts Vec<String>,

@@ -217,6 +217,12 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
     disk::digests(&Files, path, algorithms)
 }
 
+/// Returns true if the key in a file (PEM) is encrypted, so that `Settings::client_key_password` is needed.
+/// Blocks the thread. Returns false for a file that is not a regular one, because it could be read only once.
+pub fn needs_password(file: &Path) -> bool {
+    source::http::tls::identity::needs_password(file)
+}
+
 /// Checks that this build can read the keys, before anything is downloaded. OpenPGP keys need the `openpgp`
 /// feature.
 ///

@@ -97,7 +97,7 @@ const TABLE: &[Row] = &[
     (None, &["socks4"], Some("HOST"), Instead("use --proxy socks4a://HOST:PORT")),
     (None, &["http2-prior-knowledge"], None, Instead("use --http2")),
     (None, &["location-trusted"], None, Instead("use --header-for HOST HEADER")),
-    (None, &["pass"], Some("PASSWORD"), Instead("the file of --key must not be encrypted")),
+    (None, &["pass"], Some("PASSWORD"), Instead("use --key-password PASSWORD, or --key-password @FILE")),
     (Some('G'), &["get"], None, Instead("write the data into the query of the URL")),
     (None, &["load-cookies"], Some("FILE"), Instead("use --cookies FILE")),
     (None, &["cookie-jar"], Some("FILE"), Instead("use --save-cookies FILE")),

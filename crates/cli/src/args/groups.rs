@@ -407,9 +407,13 @@ pub struct Http {
 
     /// Read the private key of the client certificate from this PEM file
     ///
-    /// The key must not be encrypted.
+    /// If the key is encrypted, downhaul asks for its password on the terminal.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub key: Option<PathBuf>,
+
+    /// Decrypt the private key with this password, or the one in @FILE
+    #[arg(long, value_name = "PASSWORD", value_parser = values::password, hide_short_help = true)]
+    pub key_password: Option<SecretOption>,
 
     /// Require that the servers of the given URLs have one of these public keys
     ///

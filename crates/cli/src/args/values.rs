@@ -43,12 +43,12 @@ pub enum LoginOption {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pins(pub Vec<[u8; 32]>);
 
-/// `--bearer` and `--cookie`.
+/// `--bearer`, `--cookie` and `--key-password`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretOption {
-    /// The token, or the cookies.
+    /// The token, the cookies or the password.
     Text(Secret),
-    /// A file with the token or the cookies.
+    /// A file with this text in its first line.
     File(PathBuf),
 }
 
@@ -208,6 +208,14 @@ pub(crate) fn login(text: &str) -> Result<LoginOption, String> {
         None if text.is_empty() => return Err("it must be NAME or NAME:PASSWORD".into()),
         None => LoginOption::Name(text),
     })
+}
+
+/// Reads a password, or `@FILE`.
+pub(super) fn password(text: &str) -> Result<SecretOption, String> {
+    match text.strip_prefix('@') {
+        Some(file) => file_with_secret(file).map(SecretOption::File),
+        None => Ok(SecretOption::Text(Secret::new(text))),
+    }
 }
 
 /// Reads a bearer token, or `@FILE`. The error contains no part of it.

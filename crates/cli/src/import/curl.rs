@@ -314,8 +314,8 @@ impl Reader {
             .map(|(at, _)| at)
             .find(|at| !is_drive(*at) && !value[..*at].ends_with('\\'));
         let file = &value[..colon.unwrap_or(value.len())];
-        if colon.is_some() {
-            self.translation.notes.push("the password of the certificate is left out".into());
+        if let Some(colon) = colon {
+            self.add(format!("--key-password={}", &value[colon + 1..]));
         }
         self.add(format!("--cert={}", file.replace("\\:", ":")));
     }

@@ -173,7 +173,7 @@ mod tests {
             ("curl -u u:p --anyauth h/a", "--user=u:p -- h/a"),
             ("curl --http2-prior-knowledge h/a", "--http2 -- h/a"),
             ("curl --socks5-hostname p:1 h/a", "--proxy=socks5h://p:1 -- h/a"),
-            ("curl -E 'c\\:d.pem:pw' h/a", "--cert=c:d.pem -- h/a"),
+            ("curl -E 'c\\:d.pem:pw' h/a", "--key-password=pw --cert=c:d.pem -- h/a"),
             ("curl -b /nonexistent/jar -c /dev/null -m 0 h/a", "-- h/a"),
             ("curl -H 'Host: h' https://h:443/a", "-- https://h:443/a"),
             ("curl -H 'Host: v' https://h/a", "--header=Host: v -- https://h/a"),

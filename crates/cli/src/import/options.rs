@@ -103,6 +103,7 @@ pub(super) const TABLE: &[Row] = &[
     (Some('k'), &["insecure"], false, To::Flag("insecure")),
     (Some('E'), &["cert"], true, To::Cert),
     (None, &["key"], true, To::Option("key")),
+    (None, &["pass"], true, To::Option("key-password")),
     (None, &["cacert"], true, To::Option("cacert")),
     (None, &["pinnedpubkey"], true, To::Option("pinned-pubkey")),
     (Some('1'), &["tlsv1", "tlsv1.0", "tlsv1.1"], false, To::Anyway),

@@ -2,6 +2,7 @@
 //! verified. Each of them is for some servers only, and no connection of another server gets it.
 
 use crate::common::daemon::Daemon;
+use crate::common::terminal::Terminal;
 use crate::common::{Out, Place};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use downhaul_testkit::content;
@@ -129,8 +130,8 @@ fn a_client_certificate_that_cannot_be_used_is_said_before_anything_is_sent() {
         ("keys/cert.pem", None, "it holds no private key; --key names the file of the key"),
         ("keys/cert.pem", Some("keys/cert.pem"), "it holds no private key in PEM form"),
         ("keys/cert.pem", Some("keys/other.pem"), "the key does not belong to the certificate"),
-        ("keys/cert.pem", Some("keys/encrypted.pem"), "openssl pkey -in keys/encrypted.pem -out plain.pem"),
-        ("keys/cert.pem", Some("keys/old.pem"), "its key is encrypted"),
+        ("keys/cert.pem", Some("keys/encrypted.pem"), "its password is not known. --key-password @FILE"),
+        ("keys/cert.pem", Some("keys/old.pem"), "openssl pkey -in FILE -out plain.pem"),
     ] {
         let url = server.url("well_behaved/9/f");
         let key = key.map_or(Vec::new(), |key| vec!["--key", key]);
@@ -141,6 +142,41 @@ fn a_client_certificate_that_cannot_be_used_is_said_before_anything_is_sent() {
         assert!(out.stderr.contains(&option), "{}", out.stderr);
     }
     assert_eq!(server.handshakes().0, 0);
+}
+
+/// OpenSSL writes the keys, in each form that its options choose.
+#[test]
+fn an_encrypted_key_needs_its_password() {
+    let authority = Authority::default();
+    let server = Server::start_tls(authority.config_for_clients(true));
+    let url = server.url("well_behaved/1000/f");
+    let place = place_with(&authority);
+    place.write("keys/password", "h\u{fc}sh\n");
+    for form in ["", " -v2 aes-128-cbc -v2prf hmacWithSHA1", " -v2 aes-192-cbc -v2prf hmacWithSHA512 -iter 9"]
+    {
+        let line = format!("pkcs8 -topk8 -in key.pem -out sealed.pem -passout file:password{form}");
+        if openssl(&place, &line).is_none() {
+            return;
+        }
+        let cert = ["--cert", "keys/cert.pem", "--key", "keys/sealed.pem", "--if-exists", "overwrite"];
+        let run = |password: &[&str]| place.run(&[&[url.as_str()], &CA[..], &cert, password].concat());
+        assert_has(&place, &run(&["--key-password", "h\u{fc}sh"]), "f", 1000);
+        assert_has(&place, &run(&["--key-password", "@keys/password"]), "f", 1000);
+        let out = run(&["--key-password", "wrong"]);
+        let says = "--key keys/sealed.pem: the password of its key is wrong";
+        assert!(out.status == 2 && out.stderr.contains(says), "{form}: {}", out.stderr);
+        assert!(!out.stderr.contains("h\u{fc}sh") && !place.log().contains("h\u{fc}sh"), "{}", out.stderr);
+    }
+    // The key may be beside the certificate, and the terminal asks for the password.
+    let sealed = place.file("keys/sealed.pem").expect("a key");
+    place.write("keys/all.pem", [place.file("keys/cert.pem").expect("a certificate"), sealed].concat());
+    let args = [url.as_str(), "--cert", "keys/all.pem", "-o", "g", CA[0], CA[1]];
+    let mut terminal = Terminal::start(&place, 80, 24, &args);
+    terminal.wait_for_text("Password of keys/all.pem:");
+    terminal.press("h\u{fc}sh\r");
+    assert_eq!(terminal.end().0, 0, "{}", terminal.text());
+    assert_eq!(place.file("g"), Some(content("f", 1000)));
+    assert!(!terminal.raw().contains("h\u{fc}sh"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ mod response_head;
 mod retry_after;
 mod route;
 mod socket;
-mod tls;
+pub(crate) mod tls;
 mod transport;
 
 use super::GivenBy;

@@ -6,8 +6,9 @@
 
 mod any_key;
 mod certificate;
+mod encrypted_key;
 pub(super) mod failure;
-mod identity;
+pub(crate) mod identity;
 mod pem;
 mod verify;
 
@@ -72,7 +73,14 @@ impl Tls {
         };
         let identity = settings.client_certificate.as_deref();
         let identity = identity
-            .map(|file| identity::read(file, settings.client_key.as_deref(), &provider))
+            .map(|file| {
+                identity::read(
+                    file,
+                    settings.client_key.as_deref(),
+                    settings.client_key_password.as_ref(),
+                    &provider,
+                )
+            })
             .transpose()?;
         Ok(Tls {
             usual,

@@ -10,12 +10,12 @@ use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 
 /// Tags of DER (X.690).
-const INTEGER: u8 = 0x02;
+pub(super) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const OID: u8 = 0x06;
+pub(super) const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
@@ -31,8 +31,8 @@ const RSA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// The tag of a host name in the extension with names (RFC 5280, section 4.2.1.6).
 const DNS_NAME: u8 = 0x82;
 
-/// The tag of the value of an extension.
-const OCTETS: u8 = 0x04;
+/// The tag of bytes, such as the value of an extension.
+pub(super) const OCTETS: u8 = 0x04;
 
 /// The facts about a certificate that messages show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,15 +264,15 @@ fn time((tag, text): (u8, &[u8])) -> Option<i64> {
 }
 
 /// Reads elements of DER, one after the other.
-struct Der<'a>(&'a [u8]);
+pub(super) struct Der<'a>(pub(super) &'a [u8]);
 
 impl<'a> Der<'a> {
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.0.first().copied()
     }
 
     /// Returns the content of the next element, if it has this tag.
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(super) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(one, _)| *one == tag).map(|(_, content)| content)
     }
 

@@ -1,8 +1,10 @@
 //! Reads the client certificate (`--cert`, `--key`).
 
+use super::encrypted_key::{self, Undecrypted};
 use super::{certificate, pem};
 use crate::source::http::dial;
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::secret::Secret;
 use rustls::InconsistentKeys;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
@@ -20,6 +22,7 @@ pub(super) struct Identity {
 }
 
 /// Reads a certificate with its chain, and the key of the certificate. The key may be in the same file.
+/// `password` decrypts the key.
 ///
 /// # Errors
 /// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message
@@ -27,6 +30,7 @@ pub(super) struct Identity {
 pub(super) fn read(
     file: &Path,
     key_file: Option<&Path>,
+    password: Option<&Secret>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Identity, Error> {
     let text = read_file(file)?;
@@ -45,17 +49,7 @@ pub(super) fn read(
         Some(key_file) => (key_file, read_file(key_file)?),
         None => (file, text),
     };
-    if is_encrypted(&key) {
-        let name = of.to_string_lossy();
-        let why =
-            format!("its key is encrypted: \"openssl pkey -in {name} -out plain.pem\" decrypts it for --key");
-        return Err(bad(of, &why));
-    }
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| match (e, key_file) {
-        (PemError::NoItemsFound, None) => bad(of, "it holds no private key; --key names the file of the key"),
-        (PemError::NoItemsFound, Some(_)) => bad(of, "it holds no private key in PEM form"),
-        _ => bad(of, "its key is malformed"),
-    })?;
+    let key = private_key(&key, password, key_file.is_some()).map_err(|why| bad(of, &why))?;
     let unsupported = "the certificate or its key is of a kind that is not supported";
     let key = provider.key_provider.load_private_key(key).map_err(|_| bad(of, unsupported))?;
     let certified = CertifiedKey::new(chain, key);
@@ -74,10 +68,42 @@ pub(super) fn read(
     })
 }
 
-/// Returns true if a key is encrypted, in the form of PKCS #8 (RFC 5958, section 3) or in the older form of
-/// OpenSSL (RFC 1421, section 4.6.1.1).
-fn is_encrypted(text: &str) -> bool {
-    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
+/// Returns the key in a text.
+///
+/// # Errors
+/// Returns why there is none, in words for the user.
+fn private_key(
+    text: &str,
+    password: Option<&Secret>,
+    is_file_of_key: bool,
+) -> Result<PrivateKeyDer<'static>, String> {
+    let other_form = "its key is encrypted in a form that is not supported: \
+                      \"openssl pkey -in FILE -out plain.pem\" decrypts it for --key";
+    if encrypted_key::is_in(text) {
+        let password = password.ok_or("its key is encrypted, and its password is not known")?;
+        return encrypted_key::decrypt(text, password).map_err(|why| match why {
+            Undecrypted::WrongPassword => "the password of its key is wrong".into(),
+            Undecrypted::Unsupported => other_form.into(),
+        });
+    }
+    // The older form of OpenSSL (RFC 1421, section 4.6.1.1).
+    if text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(other_form.into());
+    }
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|e| {
+        let why = match (e, is_file_of_key) {
+            (PemError::NoItemsFound, false) => "it holds no private key; --key names the file of the key",
+            (PemError::NoItemsFound, true) => "it holds no private key in PEM form",
+            _ => "its key is malformed",
+        };
+        why.into()
+    })
+}
+
+/// Returns true if the key in a regular file is encrypted, so that a password is needed for it.
+pub(crate) fn needs_password(file: &Path) -> bool {
+    // A pipe could be read only once.
+    file.is_file() && pem::read_file(file).is_ok_and(|text| encrypted_key::is_in(&text))
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {
