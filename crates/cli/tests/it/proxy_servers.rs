@@ -272,9 +272,9 @@ fn files_are_downloaded_through_a_proxy_with_tls() {
     everything_comes_through(&authority, &["--proxy", &url, "--proxy-user", "ann:sesame"]);
     // A proxy with an invalid certificate gets no request.
     let place = Place::new();
-    let before = tinyproxy.text("log").len();
     let out = place.run(&["http://127.0.0.1:9/f", "--proxy", &url, "--on-error", "skip"]);
     place.assert_failed(&out, 1, "the proxy");
     assert!(place.log().contains("tls.untrusted") && out.stderr.contains(&url), "{}", out.stderr);
-    assert!(!tinyproxy.text("log")[before..].contains("Request"), "{}", tinyproxy.text("log"));
+    // The proxy may still be writing lines about the requests before this one.
+    assert!(!tinyproxy.text("log").contains("http://127.0.0.1:9/f"), "{}", tinyproxy.text("log"));
 }
