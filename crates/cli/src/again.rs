@@ -193,14 +193,22 @@ pub(crate) fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Args;
+    use crate::args::{Args, Header};
     use clap::FromArgMatches;
+    use downhaul_engine::core::secret::Secret;
 
     fn parsed<S: AsRef<str>>(words: &[S]) -> Result<(String, Again), clap::Error> {
         let mut command = crate::args::command();
         let matches = command.try_get_matches_from_mut(words.iter().map(AsRef::as_ref))?;
         let args = Args::from_arg_matches(&matches)?;
-        Ok((format!("{args:?}"), Again::of(&command, &matches)))
+        // Debug output hides the values of headers.
+        let http = &args.options.http;
+        let lines = http.headers.iter().filter_map(|header| match header {
+            Header::Line(_, value) => Some(value),
+            Header::File(_) => None,
+        });
+        let values: Vec<&str> = lines.chain(&http.header_for).map(Secret::expose).collect();
+        Ok((format!("{args:?} {values:?}"), Again::of(&command, &matches)))
     }
 
     fn again(words: &[&str]) -> Option<String> {

@@ -84,7 +84,7 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
 ///
 /// # Errors
 /// Returns what is wrong with a file. Its content is not shown, because it may be secret.
-pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, Secret)>, String> {
     let mut headers = Vec::new();
     for option in options {
         match option {
@@ -99,22 +99,23 @@ pub(crate) fn headers(options: &[Header]) -> Result<Vec<(String, String)>, Strin
 ///
 /// # Errors
 /// Returns what is wrong with a header, without its value.
-pub(crate) fn headers_for(options: &[String]) -> Result<Vec<(String, String, Secret)>, String> {
+pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {
-        let host = pair[0].trim();
+        let host = pair[0].expose().trim();
         // The text is not shown, because the user may have typed a header in place of the host.
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             return Err("--header-for: the first value must be a host or HOST:PORT, before the header".into());
         }
-        let header = args::header_option(&pair[1]).map_err(|why| format!("--header-for {host}: {why}"))?;
+        let header =
+            args::header_option(pair[1].expose()).map_err(|why| format!("--header-for {host}: {why}"))?;
         let headers = headers(&[header])?;
-        all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, Secret::new(value))));
+        all.extend(headers.into_iter().map(|(name, value)| (host.to_string(), name, value)));
     }
     Ok(all)
 }
 
-fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
+fn headers_of(path: &Path) -> Result<Vec<(String, Secret)>, String> {
     let shown = words::path(path);
     let text = read(path, LONGEST_HEADERS).map_err(|e| format!("-H @{shown}: it cannot be read: {e}"))?;
     let mut headers = Vec::new();
@@ -125,7 +126,8 @@ fn headers_of(path: &Path) -> Result<Vec<(String, String)>, String> {
             Some(line) => Headers::read(line),
             None => Err("it is not UTF-8".into()),
         };
-        headers.push(header.map_err(|why| format!("-H @{shown}: line {number}: {why}"))?);
+        let (name, value) = header.map_err(|why| format!("-H @{shown}: line {number}: {why}"))?;
+        headers.push((name, Secret::new(value)));
     }
     match headers.is_empty() {
         true => Err(format!("-H @{shown}: it holds no header")),

@@ -9,7 +9,7 @@ use crate::printer::Paint;
 use crate::proxies;
 use crate::record;
 use crate::state;
-use downhaul_engine::core::job::IfExists;
+use downhaul_engine::core::job::{Headers, IfExists};
 use downhaul_engine::core::name::{NameSource, Naming};
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::{
@@ -211,7 +211,7 @@ pub(crate) fn resolve(
         (_, true) => HttpVersion::Two,
         _ => HttpVersion::Auto,
     };
-    settings.headers = given::headers(&args.options.http.headers)?.into_iter().collect();
+    settings.headers = Headers(given::headers(&args.options.http.headers)?);
     settings
         .headers
         .0

@@ -238,8 +238,8 @@ pub struct Http {
     /// Send a header to HOST as well, if a redirect leads there
     ///
     /// HOST is a host name (for its default port) or has the form NAME:PORT.
-    #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], hide_short_help = true)]
-    pub header_for: Vec<String>,
+    #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
+    pub header_for: Vec<Secret>,
 
     /// Log in to the servers of the given URLs, as NAME or NAME:PASSWORD
     ///

@@ -15,7 +15,7 @@ pub type NumberOrAuto = Option<u16>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Header {
     /// Its name and its value.
-    Line(String, String),
+    Line(String, Secret),
     /// A file with one header on each line. Unlike the value of an option, the headers are not shown in the
     /// list of processes.
     File(PathBuf),
@@ -183,7 +183,7 @@ pub(crate) fn header_option(text: &str) -> Result<Header, String> {
     match text.strip_prefix('@') {
         Some("") => Err("@ needs the name of a file".into()),
         Some(file) => Ok(Header::File(file.into())),
-        None => Headers::read(text).map(|(name, value)| Header::Line(name, value)),
+        None => Headers::read(text).map(|(name, value)| Header::Line(name, Secret::new(value))),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::logins;
 use crate::proxies;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use downhaul_engine::core::host_rules::{HostOptions, HostPattern};
+use downhaul_engine::core::job::Headers;
 use downhaul_engine::core::show;
 
 /// Keys that apply to the host even if the command line has the same option, because that option applies to
@@ -98,7 +99,7 @@ fn set(options: &mut HostOptions, command: &Command, arg: &Arg, meaning: &Meanin
     let mut args = read.map_err(|e| e.kind().to_string())?.options;
     logins::of_section(&mut args.http)?;
     match keys::long(arg) {
-        "header" => options.headers = given::headers(&args.http.headers)?.into_iter().collect(),
+        "header" => options.headers = Headers(given::headers(&args.http.headers)?),
         "connections" => {
             let number =
                 args.work.connections.ok_or("connections: it must be a number in a section for hosts")?;

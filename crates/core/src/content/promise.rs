@@ -320,9 +320,10 @@ const DATA: &[&str] = &[
 
 /// Endings of files that are web pages, or often are. They are sorted and in lower case. A compressed page
 /// (`page.html.gz`) counts as a page too, because a server may send it decoded.
-const PAGES: &[&str] = &[
-    "asp", "aspx", "cgi", "htm", "html", "jsp", "md", "mhtml", "php", "shtml", "txt", "xht", "xhtml", "xml",
-];
+const PAGES: &[&str] = &["asp", "aspx", "cgi", "htm", "html", "jsp", "mhtml", "php", "shtml", "xht", "xhtml"];
+
+/// Endings of texts, which may contain a web page. They are sorted and in lower case.
+const TEXTS: &[&str] = &["md", "txt", "xml"];
 
 /// Endings of compressed files. They are sorted.
 const COMPRESSIONS: &[&str] = &["br", "bz2", "gz", "lz", "lz4", "lzma", "xz", "z", "zst"];
@@ -334,6 +335,8 @@ pub enum Promise {
     Data,
     /// The file is a web page, or may be one.
     Page,
+    /// The file is a text, which may contain a web page.
+    Text,
     /// The ending does not show what the file is.
     Nothing,
 }
@@ -350,8 +353,12 @@ pub fn promise(name: &str) -> Promise {
     if !is_ending {
         return Promise::Nothing;
     }
-    if known(PAGES, &last) || (known(COMPRESSIONS, &last) && has_two && known(PAGES, &before)) {
+    let is = |table| known(table, &last) || known(COMPRESSIONS, &last) && has_two && known(table, &before);
+    if is(PAGES) {
         return Promise::Page;
+    }
+    if is(TEXTS) {
+        return Promise::Text;
     }
     if known(DATA, &last) { Promise::Data } else { Promise::Nothing }
 }
@@ -363,14 +370,14 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted_and_in_lower_case() {
-        for table in [DATA, PAGES, COMPRESSIONS] {
+        for table in [DATA, PAGES, TEXTS, COMPRESSIONS] {
             assert!(
                 table.is_sorted_by(|a, b| a < b),
                 "{:?}",
                 table.iter().zip(table.iter().skip(1)).find(|(a, b)| a >= b)
             );
         }
-        assert!(PAGES.iter().all(|ending| DATA.binary_search(ending).is_err()));
+        assert!(PAGES.iter().chain(TEXTS).all(|ending| DATA.binary_search(ending).is_err()));
     }
 
     #[test]
@@ -387,10 +394,11 @@ mod tests {
         ] {
             assert_eq!(promise(name), Promise::Data, "{name}");
         }
-        for name in
-            ["a.html", "a.HTM", "a.zip.html", "page.html.gz", "notes.txt", "a.php", "a.xml", "README.md"]
-        {
+        for name in ["a.html", "a.HTM", "a.zip.html", "page.html.gz", "a.php"] {
             assert_eq!(promise(name), Promise::Page, "{name}");
+        }
+        for name in ["notes.txt", "notes.txt.gz", "a.XML", "README.md"] {
+            assert_eq!(promise(name), Promise::Text, "{name}");
         }
         for name in ["", "a", "zip", "a.iso/b", "a.xls", "a.doc", "a.unheard-of", "a."] {
             assert_eq!(promise(name), Promise::Nothing, "{name}");

@@ -169,14 +169,16 @@ impl Director {
 
 /// Returns true if the content must be checked, because the name of the file or the given URL promises
 /// something other than an HTML page. If the user gave a name that may be that of a page, only this name is
-/// considered.
+/// considered. A URL of a text promises no page if the file has the name of a page only because of a redirect
+/// or a header.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     let of_person = matches!(spec.destination, Destination::Name(_) | Destination::Path(_));
-    let by_name = content::promise(at);
+    let (by_url, by_name) = (content::promise(spec.urls[0].path()), content::promise(at));
+    let may_be_page = matches!(by_name, Promise::Page | Promise::Text);
     !settings.accept_html
         && settings.verify != Verify::Off
-        && !(of_person && by_name == Promise::Page)
-        && [by_name, content::promise(spec.urls[0].path())].contains(&Promise::Data)
+        && !(of_person && may_be_page)
+        && ([by_name, by_url].contains(&Promise::Data) || (by_url, by_name) == (Promise::Text, Promise::Page))
 }
 
 /// Returns what the first written bytes look like. If the bytes cannot be read, the result is the same as for
