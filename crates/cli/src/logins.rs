@@ -36,10 +36,12 @@ pub(crate) enum NoLogin {
 /// Returns why a login cannot be used.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut args = args.clone();
+    let config = args.config.clone();
+    let called = |option| config.called(option);
     let http = &mut args.options.http;
     for (name, option) in [("--user", &mut http.user), ("--proxy-user", &mut http.proxy_user)] {
         if let Some(given) = option.take() {
-            *option = Some(LoginOption::Whole(whole(name, given)?));
+            *option = Some(LoginOption::Whole(whole(&called(name), given)?));
         }
     }
     if let Some(SecretOption::File(path)) = &http.bearer {
@@ -177,8 +179,8 @@ fn whole(called: &str, option: LoginOption) -> Result<Login, NoLogin> {
         Hidden::Line(password) => Ok(Login { user: name, password: Secret::new(password) }),
         Hidden::Interrupted => Err(NoLogin::Interrupted),
         Hidden::NoTerminal => Err(NoLogin::Unusable(format!(
-            "{called} {name} has no password, and there is no terminal to ask for it: give {called} {name}:PASSWORD, or \
-             {called} @FILE with NAME:PASSWORD in FILE",
+            "{called} {name} has no password, and there is no terminal to ask for it: give {name}:PASSWORD, or \
+             @FILE with NAME:PASSWORD in FILE",
             name = show::escaped(&name)
         ))),
     }

@@ -250,7 +250,11 @@ pub(crate) fn resolve(
     settings.refuse_private = args.options.http.no_private;
     settings.hsts = args.options.http.hsts == args::Hsts::On;
     settings.unix_socket = args.options.http.unix_socket.clone();
-    settings.proxies = proxies::of(&args.options.http)?;
+    settings.proxies =
+        proxies::of(&args.options.http).map_err(|why| match why.strip_prefix("--proxy: ") {
+            Some(rest) => format!("{}: {rest}", args.config.called("--proxy").trim_end_matches(':')),
+            None => why,
+        })?;
     settings.proxies.for_hosts = args.config.host_rules();
     settings.hosts =
         state_folder().filter(|_| !args.options.work.no_learn).map(|folder| folder.join("hosts.json"));

@@ -97,6 +97,12 @@ const TABLE: &[Row] = &[
     (None, &["socks4"], Some("HOST"), Instead("use --proxy socks4a://HOST:PORT")),
     (None, &["http2-prior-knowledge"], None, Instead("use --http2")),
     (None, &["location-trusted"], None, Instead("use --header-for HOST HEADER")),
+    (
+        None,
+        &["capath", "ca-directory", "proxy-cacert"],
+        Some("PATH"),
+        Instead("use --cacert FILE, or the environment variable SSL_CERT_DIR"),
+    ),
     (None, &["pass"], Some("PASSWORD"), Instead("use --key-password PASSWORD, or --key-password @FILE")),
     (Some('G'), &["get"], None, Instead("write the data into the query of the URL")),
     (None, &["load-cookies"], Some("FILE"), Instead("use --cookies FILE")),

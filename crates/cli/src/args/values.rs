@@ -234,7 +234,11 @@ pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
     if let Some(file) = text.strip_prefix('@') {
         return file_with_secret(file).map(SecretOption::File);
     }
-    let text = header_value(text.trim())?;
+    let text = text.trim();
+    // A header that was copied as a whole.
+    let text =
+        text.get(..7).filter(|name| name.eq_ignore_ascii_case("Cookie:")).map_or(text, |_| text[7..].trim());
+    let text = header_value(text)?;
     // The name of a cookie is a token (RFC 6265, section 4.1.1), so a URL after -b is a mistake.
     let is_name = |name: &str| !name.trim().is_empty() && !name.contains("://");
     let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| is_name(name));

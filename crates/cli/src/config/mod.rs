@@ -124,6 +124,17 @@ impl Config {
         words.map(|word| OsString::from(word.expose())).collect()
     }
 
+    /// Returns the name of an option for a message about its value: `--user`, or the key or the variable that
+    /// sets it.
+    pub(crate) fn called(&self, option: &str) -> String {
+        let name = option.trim_start_matches('-');
+        match self.settings.iter().find(|setting| setting.name == name).map(|setting| &setting.origin) {
+            None => option.into(),
+            Some(Origin::Variable(variable)) => format!("{variable} in the environment:"),
+            Some(origin) => format!("{origin}: {name}"),
+        }
+    }
+
     /// Returns the rules for hosts.
     pub(crate) fn host_rules(&self) -> HostRules {
         HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())

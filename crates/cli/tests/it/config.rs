@@ -307,6 +307,24 @@ fn the_report_hides_secrets_of_the_command_line_and_of_the_environment() {
 }
 
 #[test]
+fn a_value_that_turns_out_to_be_unusable_is_named_with_its_origin() {
+    let place = Place::new();
+    place.write("c.toml", "\nuser = 'ann'\n");
+    for (variables, args, says) in [
+        (&[][..], &["--config", "c.toml"][..], "error: c.toml:2: user ann has no password"),
+        (
+            &[("DOWNHAUL_PROXY", "foo://h")],
+            &[],
+            "error: DOWNHAUL_PROXY in the environment: a proxy URL begins",
+        ),
+        (&[], &["--proxy", "foo://h"], "error: --proxy: a proxy URL begins"),
+    ] {
+        let out = run(&place, variables, &[&["http://127.0.0.1:1/"], args].concat());
+        assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    }
+}
+
+#[test]
 fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     let place = Place::new();
     let home = place.path().to_string_lossy().into_owned();

@@ -105,6 +105,15 @@ fn given_cookies_go_to_the_origins_of_the_given_urls_only() {
 }
 
 #[test]
+fn cookies_may_be_given_as_the_whole_header() {
+    let server = Server::start();
+    let place = Place::new();
+    let out = place.run(&[&server.url("well_behaved/9/f"), "-b", "cookie: a=1; b=2"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(cookie(&server.requests()[0]), "a=1; b=2");
+}
+
+#[test]
 fn all_cookies_of_a_request_are_one_header_and_those_of_the_person_win() {
     let server = Server::start();
     let place = Place::new();

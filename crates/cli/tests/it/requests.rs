@@ -283,6 +283,7 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
         (&["-U", "me:hush"], "use --proxy-user NAME:PASSWORD for curl's -U"),
         (&["-n"], "netrc file is always read"),
         (&["--ask-password"], "use --user NAME"),
+        (&["--capath", "x"], "use --cacert FILE"),
     ] {
         let out = place.run(&[&[url.as_str()], args].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{args:?}: {}", out.stderr);
