@@ -16,7 +16,7 @@ use downhaul_engine::core::show;
 use downhaul_engine::needs_password;
 use std::fmt::Display;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest file with a login or a token, in bytes. The longest common tokens have some KiB.
 const LONGEST: usize = 64 * 1024;
@@ -36,6 +36,7 @@ pub(crate) enum NoLogin {
 /// Returns why a login cannot be used.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut args = args.clone();
+    let mut notes = readable_by_others(&args.options.http);
     let config = args.config.clone();
     let called = |option| config.called(option);
     let http = &mut args.options.http;
@@ -53,10 +54,31 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
             *option = cookies_of(path).map_err(NoLogin::Unusable)?;
         }
     }
-    let mut notes = Vec::new();
     args.netrc = netrc(&args, &mut notes).map_err(NoLogin::Unusable)?;
     args.cookies = cookies::read(&args, &mut notes).map_err(NoLogin::Unusable)?;
     Ok((args, notes))
+}
+
+/// Returns warnings about files with secrets that other users can read.
+fn readable_by_others(http: &args::Http) -> Vec<String> {
+    let logins = [("--user", &http.user), ("--proxy-user", &http.proxy_user)];
+    let logins = logins.into_iter().filter_map(|(name, option)| match option {
+        Some(LoginOption::File(path)) => Some((name, path)),
+        _ => None,
+    });
+    let secrets = [("--bearer", &http.bearer), ("--key-password", &http.key_password)];
+    let secrets = secrets.into_iter().filter_map(|(name, option)| Some((name, option.as_ref()?)));
+    let secrets = secrets.chain(http.cookie.iter().map(|option| ("--cookie", option)));
+    let secrets = secrets.filter_map(|(name, option)| match option {
+        SecretOption::File(path) => Some((name, path)),
+        SecretOption::Text(_) => None,
+    });
+    let readable = logins.chain(secrets).filter(|(_, path)| platform::others_may_read(path));
+    let warning = |(name, path): (&str, &PathBuf)| {
+        let shown = words::path(path);
+        format!("other users can read the file {shown} of {name}: chmod 600 makes it private")
+    };
+    readable.map(warning).collect()
 }
 
 /// Reads the netrc file. The default file may be missing, and a mistake in it is only a warning. Other tools
