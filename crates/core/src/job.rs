@@ -443,6 +443,10 @@ pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url
             "an IPv6 address in a URL has no zone. Leave out % and what follows it, and give --interface NAME"
                 .to_string()
         }
+        // The host ends before the password does.
+        url::ParseError::InvalidPort if text.contains('@') => {
+            "invalid port number. In a password, write # as %23, / as %2F and ? as %3F".to_string()
+        }
         e => e.to_string(),
     });
     let url = url.map_err(|why| Error::new(ErrorKind::UrlInvalid, shown(), why))?;

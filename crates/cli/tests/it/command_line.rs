@@ -487,6 +487,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec![&url, "--record", "latin1"], "it is no lock file"),
         (vec![&url, "--connections", "0"], "auto or a number from 1 to 256"),
         (vec![&url, "--continue", "--no-resume"], "cannot be used with"),
+        (vec!["http://ann:p#x@h/a"], "In a password, write # as %23"),
         (vec!["-i", "missing"], "cannot be read"),
         (vec!["-i", "old", "--glob"], "cannot be used with"),
         (vec![&url, "--save-cookies", "-"], "it must be the name of a file"),
